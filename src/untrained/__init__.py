@@ -1,0 +1,1 @@
+"""Training-free neural architecture search: rank architectures before training them."""

@@ -1,0 +1,90 @@
+"""Where files lie and how they are written: beside the target, then renamed over it."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from untrained.errors import DamagedFileError, MissingDataError, UntrainedError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_PACKAGED = Path(__file__).parent / "bundled"
+
+#: What travels with the project: a wheel carries it inside the package, a checkout in `data/`.
+BUNDLED = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[2] / "data" / "bundled"
+
+#: Folders of a project, relative to the working directory.
+BENCHMARKS = Path("data/benchmarks")
+IMAGES = Path("data/images")
+SCORES = Path("results/scores")
+
+
+@contextmanager
+def atomic(target: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `target` that replaces it if the block succeeds.
+
+    Nothing is left behind if the block fails.
+
+    Raises:
+        UntrainedError: the disk is full or the folder can't be written.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    except OSError as error:
+        raise UntrainedError(f"cannot write {target}: {error.strerror}") from error
+    os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+        part.chmod(0o644)
+        part.replace(target)
+    except OSError as error:
+        raise UntrainedError(f"cannot write {target}: {error.strerror or error}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_parquet(table: "pd.DataFrame", target: Path) -> None:
+    """Write `table` (already sorted) as the project's parquet: zstd, no index, atomic.
+
+    The same table gives the same bytes.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    arrow = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
+    with atomic(target) as part:
+        pq.write_table(arrow, part, compression="zstd", compression_level=19)
+
+
+def read_parquet(path: Path, columns: list[str] | None = None) -> "pd.DataFrame":
+    """Read a parquet file.
+
+    Raises:
+        MissingDataError: there is no such file.
+        DamagedFileError: it is not parquet, or lacks one of `columns`.
+    """
+    import pandas as pd
+    import pyarrow as pa
+
+    if not path.is_file():
+        raise MissingDataError(f"{path} does not exist")
+    try:
+        return pd.read_parquet(path, columns=columns)
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise DamagedFileError(f"{path} is damaged ({reason}): delete it and make it again") from (
+            error
+        )
+
+
+def digest(path: Path, algorithm: str) -> str:
+    """The hexadecimal digest of a file's content (`md5`, `sha256`, ...)."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
