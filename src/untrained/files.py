@@ -87,4 +87,6 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> "pd.DataFrame"
 def digest(path: Path, algorithm: str) -> str:
     """The hexadecimal digest of a file's content (`md5`, `sha256`, ...)."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
+        return hashlib.file_digest(
+            file, lambda: hashlib.new(algorithm, usedforsecurity=False)
+        ).hexdigest()
