@@ -1,0 +1,214 @@
+"""Fetch one file: resumed where it stopped, checked before it gets its name."""
+
+import re
+import shutil
+import time
+from collections.abc import Callable
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from untrained.errors import DownloadError, UntrainedError
+from untrained.files import digest
+
+if TYPE_CHECKING:
+    import requests
+    from rich.progress import Progress
+
+_CHUNK = 1 << 16
+_TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces
+_SPAN = re.compile(r"bytes (?:(?P<start>\d+)-\d+|\*)/(?P<total>\d+|\*)")
+_PASSING = (408, 425, 429, 500, 502, 503, 504)  # refusals that a later try may not meet
+
+
+class _InterruptedError(Exception):
+    """Worth another try."""
+
+
+class _StaleError(_InterruptedError):
+    """Worth another try, from the start."""
+
+
+def join(mirror: str, name: str) -> str:
+    """The address of the file `name` below `mirror`, a base URL or a folder."""
+    return f"{mirror.rstrip('/')}/{name}" if "://" in mirror else str(Path(mirror) / name)
+
+
+def local_path(url: str) -> Path | None:
+    """The path that a `file://` URL or a plain path means; None for any other address."""
+    if "://" not in url:
+        return Path(url)
+    parts = urlsplit(url)
+    return Path(url2pathname(parts.path)) if parts.scheme == "file" else None
+
+
+def download(
+    url: str,
+    target: Path,
+    md5: str | None = None,
+    size: int | None = None,
+    progress: bool = True,
+    *,
+    retries: int = 3,
+    backoff: float = 1.0,
+) -> Path:
+    """Bring `url` to `target`.
+
+    What has arrived lies in `target` + `.part` and is continued by an HTTP range request, in this
+    call or in a later one; a server that does not know ranges is read from the start again. Only
+    the checksum tells whether the two pieces belong together, so give one where it is known.
+    A target that is there already and has the checksum is left alone.
+
+    Args:
+        url: `http(s)://`, `file://` or a plain path.
+        target: the file to write; its folder is made.
+        md5: the hexadecimal checksum that the file must have.
+        size: the number of bytes that it must have.
+        progress: whether to draw a bar on standard error.
+        retries: how many more times to try when the connection breaks.
+        backoff: seconds before the first retry; each further one waits twice as long.
+
+    Returns:
+        `target`.
+
+    Raises:
+        DownloadError: no connection, a refusal of the server, or the wrong content.
+        UntrainedError: the target can't be written.
+    """
+    if md5 is not None and target.is_file() and digest(target, "md5") == md5:
+        return target
+    part = target.with_name(f"{target.name}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source = local_path(url)
+        if source is not None:
+            _copy(source, part)
+        else:
+            _transfer(url, part, progress, retries, backoff)
+        _check(url, part, md5, size)
+        part.replace(target)
+    except OSError as error:
+        raise UntrainedError(f"cannot write {target}: {error.strerror or error}") from error
+    return target
+
+
+def _copy(source: Path, part: Path) -> None:
+    if not source.is_file():
+        raise DownloadError(f"{source} does not exist: name a file, or a mirror that has it")
+    shutil.copyfile(source, part)
+
+
+def _check(url: str, part: Path, md5: str | None, size: int | None) -> None:
+    found = part.stat().st_size
+    if size is not None and found != size:
+        part.unlink()
+        raise DownloadError(f"{url} has {found} bytes, not {size}: try again, or another mirror")
+    if md5 is not None and (sum_found := digest(part, "md5")) != md5:
+        part.unlink()
+        raise DownloadError(
+            f"{url} has the MD5 {sum_found}, not {md5}: try again, or another mirror"
+        )
+
+
+def _transfer(url: str, part: Path, progress: bool, retries: int, backoff: float) -> None:
+    import requests
+
+    with _bar(progress) as bar, requests.Session() as session:
+        # Compressed on the way, neither lengths nor ranges would be those of the file.
+        session.headers["Accept-Encoding"] = "identity"
+        task = bar.add_task(url.rsplit("/", 1)[-1], total=None)
+        for attempt in range(retries + 1):
+            if attempt:
+                time.sleep(backoff * 2 ** (attempt - 1))
+            try:
+                return _attempt(session, url, part, partial(bar.update, task))
+            except _InterruptedError as error:
+                reason = str(error)
+                if isinstance(error, _StaleError):
+                    part.unlink()
+    raise DownloadError(
+        f"cannot fetch {url} ({reason}): run it again to continue, or name a mirror"
+    )
+
+
+def _bar(progress: bool) -> "Progress":
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=not progress,
+        transient=True,
+    )
+
+
+def _attempt(
+    session: "requests.Session", url: str, part: Path, update: Callable[..., None]
+) -> None:
+    import requests
+
+    have = part.stat().st_size if part.is_file() else 0
+    headers = {"Range": f"bytes={have}-"} if have else {}
+    try:
+        with session.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
+            start, total = _range(url, response, have)
+            if start and start == total:
+                return
+            update(total=total, completed=start)
+            _receive(response, part, start, total, update)
+    except requests.exceptions.SSLError as error:
+        raise DownloadError(f"cannot fetch {url}: its certificate is not valid") from error
+    except requests.exceptions.ConnectionError as error:
+        raise _InterruptedError("no connection") from error
+    except (requests.exceptions.Timeout, requests.exceptions.ChunkedEncodingError) as error:
+        raise _InterruptedError("the connection broke") from error
+    except requests.exceptions.RequestException as error:
+        raise DownloadError(f"cannot fetch {url}: {str(error).splitlines()[0]}") from error
+
+
+def _range(url: str, response: "requests.Response", have: int) -> tuple[int, int | None]:
+    """Where the answer's content starts in the file, and how long the file is, if it says so."""
+    status = response.status_code
+    if status == HTTPStatus.OK:
+        length = response.headers.get("Content-Length")
+        return 0, int(length) if length is not None and length.isdigit() else None
+    span = _SPAN.fullmatch(response.headers.get("Content-Range", ""))
+    if status == HTTPStatus.PARTIAL_CONTENT and span and span["start"] == str(have):
+        return have, int(span["total"]) if span["total"] != "*" else None
+    if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and have:
+        # Either everything has arrived already, or the part belongs to another file.
+        if span and span["total"] == str(have):
+            return have, have
+        raise _StaleError("the server sent another part of the file")
+    if status == HTTPStatus.PARTIAL_CONTENT:
+        raise _StaleError("the server sent another part of the file")
+    if status in _PASSING:
+        raise _InterruptedError(f"the server says {status} {response.reason}")
+    raise DownloadError(
+        f"cannot fetch {url}: the server says {status} {response.reason}; "
+        "check the address or name a mirror"
+    )
+
+
+def _receive(
+    response: "requests.Response",
+    part: Path,
+    start: int,
+    total: int | None,
+    update: Callable[..., None],
+) -> None:
+    arrived = start
+    with part.open("ab" if start else "wb") as file:
+        for chunk in response.iter_content(_CHUNK):
+            file.write(chunk)
+            arrived += len(chunk)
+            update(completed=arrived)
+    if total is not None and arrived != total:
+        raise _InterruptedError("the connection broke")

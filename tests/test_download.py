@@ -1,0 +1,265 @@
+"""Downloads against a real server on this machine that can be told to misbehave."""
+
+import hashlib
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+import requests
+
+from untrained.download import download, join, local_path
+from untrained.errors import DownloadError, UntrainedError
+
+PIECE = 65_536  # what arrives of a broken transfer is kept in whole pieces
+CONTENT = bytes(range(256)) * 4000
+MD5 = hashlib.md5(CONTENT).hexdigest()
+
+
+@dataclass
+class Behaviour:
+    """What the server does, and what it was asked."""
+
+    content: bytes = CONTENT
+    ranges: bool = True
+    cut_after: list[int] = field(default_factory=list)  # bytes sent before each hang-up
+    statuses: list[int] = field(default_factory=list)  # refusals before it serves
+    span: str | None = None  # a Content-Range of its own
+    lengths: bool = True
+    asked: list[str | None] = field(default_factory=list)
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        behaviour = self.server.behaviour
+        asked = self.headers.get("Range")
+        behaviour.asked.append(asked)
+        assert self.headers.get("Accept-Encoding") == "identity"
+        if self.path != "/file.bin":
+            return self.send_error(404)
+        if behaviour.statuses:
+            return self.send_error(behaviour.statuses.pop(0))
+        start, total = 0, len(behaviour.content)
+        if asked and behaviour.ranges:
+            start = int(asked.removeprefix("bytes=").removesuffix("-"))
+            if start >= total:
+                self.send_response(416)
+                self.send_header("Content-Range", f"bytes */{total}")
+                self.send_header("Content-Length", "0")
+                return self.end_headers()
+            self.send_response(206)
+            span = behaviour.span or f"bytes {start}-{total - 1}/{total}"
+            behaviour.span = None
+            self.send_header("Content-Range", span)
+        else:
+            self.send_response(200)
+        if behaviour.lengths:
+            self.send_header("Content-Length", str(total - start))
+        self.end_headers()
+        end = start + behaviour.cut_after.pop(0) if behaviour.cut_after else total
+        self.wfile.write(behaviour.content[start:end])
+        return None
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        running.behaviour = Behaviour()
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def url(server):
+    return f"http://127.0.0.1:{server.server_port}/file.bin"
+
+
+@pytest.fixture
+def target(tmp_path):
+    return tmp_path / "new" / "file.bin"
+
+
+def part_of(target):
+    return target.with_name("file.bin.part")
+
+
+def test_a_file_arrives_and_no_part_is_left(url, target, capsys):
+    assert download(url, target, md5=MD5, size=len(CONTENT)) == target
+    assert target.read_bytes() == CONTENT
+    assert list(target.parent.iterdir()) == [target]
+    assert capsys.readouterr().out == ""
+
+
+def test_a_broken_transfer_is_resumed_within_the_call(server, url, target):
+    server.behaviour.cut_after = [4 * PIECE + 9, PIECE]
+    download(url, target, md5=MD5, progress=False, backoff=0)
+    assert target.read_bytes() == CONTENT
+    assert server.behaviour.asked == [None, f"bytes={4 * PIECE}-", f"bytes={5 * PIECE}-"]
+
+
+def test_a_broken_transfer_is_resumed_by_the_next_call(server, url, target):
+    server.behaviour.cut_after = [4 * PIECE + 9]
+    with pytest.raises(DownloadError, match=r"the connection broke.*run it again to continue"):
+        download(url, target, md5=MD5, progress=False, retries=0)
+    assert not target.exists()
+    assert part_of(target).stat().st_size == 4 * PIECE
+    download(url, target, md5=MD5, progress=False)
+    assert target.read_bytes() == CONTENT
+    assert server.behaviour.asked == [None, f"bytes={4 * PIECE}-"]
+
+
+def test_a_server_without_ranges_is_read_from_the_start(server, url, target):
+    server.behaviour.ranges = False
+    server.behaviour.cut_after = [4 * PIECE + 9]
+    download(url, target, md5=MD5, progress=False, backoff=0)
+    assert target.read_bytes() == CONTENT
+    assert server.behaviour.asked == [None, f"bytes={4 * PIECE}-"]
+
+
+@pytest.mark.parametrize("lengths", [True, False])
+def test_an_empty_file_and_one_of_unknown_length_arrive(server, url, target, lengths):
+    server.behaviour.lengths = lengths
+    server.behaviour.content = b""
+    assert download(url, target, progress=False).read_bytes() == b""
+    server.behaviour.content = CONTENT
+    assert download(url, target, progress=False).read_bytes() == CONTENT
+
+
+def test_a_resumed_transfer_without_a_length_is_known_to_be_short(server, url, target):
+    part_of(target).parent.mkdir()
+    part_of(target).write_bytes(CONTENT[:10])
+    server.behaviour.lengths = False
+    server.behaviour.cut_after = [20]
+    download(url, target, md5=MD5, progress=False, backoff=0)
+    assert server.behaviour.asked == ["bytes=10-", "bytes=30-"]
+    assert target.read_bytes() == CONTENT
+
+
+def test_a_part_that_is_complete_already_is_not_read_again(server, url, target):
+    part_of(target).parent.mkdir()
+    part_of(target).write_bytes(CONTENT)
+    download(url, target, md5=MD5, progress=False, retries=0)
+    assert server.behaviour.asked == [f"bytes={len(CONTENT)}-"]
+    assert target.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("span", ["bytes 0-9/10", "nonsense"])
+def test_a_part_of_another_file_is_dropped(server, url, target, span):
+    part_of(target).parent.mkdir()
+    part_of(target).write_bytes(b"x" * (len(CONTENT) + 1))
+    download(url, target, md5=MD5, progress=False, backoff=0)
+    assert target.read_bytes() == CONTENT
+    target.unlink()
+    part_of(target).write_bytes(b"x")
+    server.behaviour.span = span
+    download(url, target, md5=MD5, progress=False, backoff=0)
+    assert target.read_bytes() == CONTENT
+
+
+def test_the_wrong_content_is_deleted(url, target):
+    with pytest.raises(DownloadError, match=f"has the MD5 {MD5}, not 0000"):
+        download(url, target, md5="0000", progress=False)
+    assert list(target.parent.iterdir()) == []
+    with pytest.raises(DownloadError, match=f"has {len(CONTENT)} bytes, not 5"):
+        download(url, target, size=5, progress=False)
+    assert list(target.parent.iterdir()) == []
+
+
+def test_a_target_that_has_the_checksum_is_left_alone(server, url, target):
+    target.parent.mkdir()
+    target.write_bytes(CONTENT)
+    download(url, target, md5=MD5, progress=False)
+    assert server.behaviour.asked == []
+    target.write_bytes(b"old")
+    download(url, target, md5=MD5, progress=False)
+    assert target.read_bytes() == CONTENT
+
+
+def test_a_missing_file_is_reported_at_once(server, url, target):
+    with pytest.raises(DownloadError, match=r"absent: the server says 404 .*name a mirror"):
+        download(url.replace("file.bin", "absent"), target, progress=False)
+    assert len(server.behaviour.asked) == 1
+
+
+def test_a_busy_server_is_asked_again(server, url, target):
+    server.behaviour.statuses = [503, 500, 429]
+    download(url, target, md5=MD5, progress=False, backoff=0)
+    assert len(server.behaviour.asked) == 4
+    server.behaviour.statuses = [503, 503]
+    with pytest.raises(DownloadError, match="503"):
+        download(url, target, progress=False, backoff=0, retries=1)
+
+
+def test_retries_wait_twice_as_long_each_time(server, url, target, monkeypatch):
+    waits = []
+    monkeypatch.setattr("untrained.download.time.sleep", waits.append)
+    server.behaviour.statuses = [503] * 9
+    with pytest.raises(DownloadError):
+        download(url, target, progress=False, backoff=0.5)
+    assert waits == [0.5, 1.0, 2.0]
+
+
+def test_a_refused_connection_is_one_line(target, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as closed:
+        port = closed.server_port
+    with pytest.raises(DownloadError, match="no connection") as caught:
+        download(f"http://127.0.0.1:{port}/file.bin", target, progress=False, backoff=0, retries=1)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [("gopher://x/y", "No connection adapters"), ("http://", "Invalid URL")],
+)
+def test_addresses_that_cannot_be_fetched(address, message, target):
+    with pytest.raises(DownloadError, match=message):
+        download(address, target, progress=False)
+
+
+def test_a_bad_certificate_is_not_retried(target, monkeypatch):
+    calls = []
+
+    def refuse(*arguments, **settings):
+        calls.append(arguments)
+        raise requests.exceptions.SSLError
+
+    monkeypatch.setattr(requests.Session, "get", refuse)
+    with pytest.raises(DownloadError, match="certificate"):
+        download("https://127.0.0.1/x", target, progress=False, backoff=0)
+    assert len(calls) == 1
+
+
+def test_a_folder_serves_as_well(tmp_path, target):
+    source = tmp_path / "a mirror" / "file.bin"
+    source.parent.mkdir()
+    source.write_bytes(CONTENT)
+    for mirror in (str(source.parent), source.parent.as_uri()):
+        assert download(join(mirror, "file.bin"), target, md5=MD5).read_bytes() == CONTENT
+        target.unlink()
+        with pytest.raises(DownloadError, match=r"absent does not exist: name a file"):
+            download(join(mirror, "absent"), target)
+    source.write_bytes(b"other")
+    with pytest.raises(DownloadError, match="MD5"):
+        download(str(source), target, md5=MD5)
+    assert source.read_bytes() == b"other"
+
+
+def test_a_target_that_cannot_be_written(url, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UntrainedError, match="cannot write"):
+        download(url, tmp_path / "file" / "x", progress=False)
+
+
+def test_names_are_joined_to_mirrors():
+    assert join("https://host/a/", "b.gz") == "https://host/a/b.gz"
+    assert join("https://host/a", "b.gz") == "https://host/a/b.gz"
+    assert local_path(join("some/folder", "b.gz")).as_posix() == "some/folder/b.gz"
+    assert local_path("https://host/a") is None
