@@ -1,0 +1,219 @@
+"""What training would have said: a benchmark table, ready for queries."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from untrained.benchmarks.table import COSTS, KEYS, SIZES, read_table
+from untrained.errors import ArchitectureError, MissingDataError, unknown_name
+from untrained.files import BENCHMARKS, BUNDLED
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: Data set, split, epochs, seed.
+Group = tuple[str, str, int, str]
+Values = NDArray[np.float64]
+
+_MEASURES = {
+    "accuracy": "accuracy",
+    "train_seconds": "training time",
+    "valid_seconds": "validation time",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Benchmark:
+    """Accuracies and costs of the architectures of one space.
+
+    Make one with `Benchmark.load` or `Benchmark.read`. A look-up takes the same short time however
+    large the table is.
+
+    Attributes:
+        space: name of the space.
+        measures: group to the arrays of "accuracy", "train_seconds" and "valid_seconds", each
+            `[n]` by architecture index, NaN where unknown, read-only.
+        networks: data set to the arrays of "parameters", "flops" and "latency_seconds", likewise.
+    """
+
+    space: str
+    measures: Mapping[Group, Mapping[str, Values]]
+    networks: Mapping[str, Mapping[str, Values]]
+
+    @classmethod
+    def load(cls, space: str = "nasbench201", folder: Path = BENCHMARKS) -> "Benchmark":
+        """Load the table of a space: the fetched one if `folder` has it, else the bundled one.
+
+        Raises:
+            UnknownNameError: neither has a table of that space, and there is no such benchmark.
+            DamagedFileError: the file is not a valid benchmark table.
+        """
+        fetched = folder / f"{space}.parquet"
+        if fetched.is_file():
+            return cls.read(fetched, space)
+        if space not in SIZES:
+            raise unknown_name("benchmark", space, SIZES)
+        return cls.read(BUNDLED / f"{space}.parquet", space)
+
+    @classmethod
+    def read(cls, path: Path, space: str = "nasbench201") -> "Benchmark":
+        """Read the table of a space from a file.
+
+        Raises:
+            MissingDataError: there is no such file.
+            DamagedFileError: it is not a valid benchmark table.
+        """
+        table = read_table(path, space)
+        size = SIZES.get(space, int(table["arch"].max()) + 1)
+        measures: dict[Group, Mapping[str, Values]] = {}
+        networks: dict[str, dict[str, Values]] = {}
+        arch = table["arch"].to_numpy()
+        columns = {name: table[name].to_numpy(dtype=np.float64) for name in (*_MEASURES, *COSTS)}
+        for key, rows in _groups(table).items():
+            measures[key] = {
+                name: _spread(columns[name][rows], arch[rows], size) for name in _MEASURES
+            }
+            known = networks.setdefault(
+                key[0], {name: _spread(np.array([]), arch[:0], size) for name in COSTS}
+            )
+            for name in COSTS:
+                values = _spread(columns[name][rows], arch[rows], size)
+                known[name] = np.where(np.isnan(known[name]), values, known[name])
+        return cls(space, measures, networks)
+
+    def __len__(self) -> int:
+        """The number of architecture indices, with or without values."""
+        return next(iter(self.measures.values()))["accuracy"].size
+
+    def accuracy(
+        self, arch: int, dataset: str, split: str, epochs: int = 200, seed: str = "mean"
+    ) -> float:
+        """The accuracy of one architecture after training, in percent.
+
+        Args:
+            arch: its index in the space.
+            dataset: `cifar10-valid`, `cifar10`, `cifar100` or `ImageNet16-120`.
+            split: `x-valid`, `ori-test` or `x-test`.
+            epochs: the length of the training run, 12 or 200.
+            seed: one run, or `mean` for the mean over the runs.
+
+        Raises:
+            MissingDataError: the table does not have it; the message says what it has.
+            ArchitectureError: no architecture has that index.
+        """
+        return self._one("accuracy", arch, (dataset, split, epochs, seed))
+
+    def accuracies(self, dataset: str, split: str, epochs: int = 200, seed: str = "mean") -> Values:
+        """The accuracies of all architectures, `[n]` in percent by index, NaN where unknown.
+
+        The array is the benchmark's own and read-only; the arguments are those of `accuracy`.
+
+        Raises:
+            MissingDataError: the table has no such data set, split, epochs or seed.
+        """
+        return self._all("accuracy", (dataset, split, epochs, seed))
+
+    def train_seconds(
+        self, arch: int, dataset: str, split: str, epochs: int = 200, seed: str = "mean"
+    ) -> float:
+        """Seconds of the whole training run, without validation; arguments as in `accuracy`.
+
+        Raises:
+            MissingDataError: the table does not have it; the message says what it has.
+            ArchitectureError: no architecture has that index.
+        """
+        return self._one("train_seconds", arch, (dataset, split, epochs, seed))
+
+    def valid_seconds(
+        self, arch: int, dataset: str, split: str, epochs: int = 200, seed: str = "mean"
+    ) -> float:
+        """Seconds of one pass over the validation images; arguments as in `accuracy`.
+
+        Raises:
+            MissingDataError: the table does not have it; the message says what it has.
+            ArchitectureError: no architecture has that index.
+        """
+        return self._one("valid_seconds", arch, (dataset, split, epochs, seed))
+
+    def costs(self, dataset: str) -> "pd.DataFrame":
+        """What the networks of a data set cost, one row per architecture index.
+
+        Returns:
+            Columns `parameters` and `flops` (counts) and `latency_seconds` (one forward pass, as
+            the benchmark's authors measured it); NaN where unknown, and `parameters` is int64
+            where all are known.
+
+        Raises:
+            MissingDataError: the table has no such data set.
+        """
+        import pandas as pd
+
+        if dataset not in self.networks:
+            raise self._missing("accuracy", (dataset,))
+        table = pd.DataFrame(dict(self.networks[dataset]))
+        if not table["parameters"].isna().any():
+            table["parameters"] = table["parameters"].astype("int64")
+        table.index.name = "arch"
+        return table
+
+    def _all(self, measure: str, group: Group) -> Values:
+        if group not in self.measures:
+            raise self._missing(measure, group)
+        return self.measures[group][measure]
+
+    def _one(self, measure: str, arch: int, group: Group) -> float:
+        values = self._all(measure, group)
+        if not 0 <= arch < values.size:
+            raise ArchitectureError(
+                f"{self.space} has no architecture {arch}: indices run from 0 to {values.size - 1}"
+            )
+        value = float(values[arch])
+        if np.isnan(value):
+            raise self._unknown(measure, arch, group)
+        return value
+
+    def _missing(self, measure: str, group: tuple[str | int, ...]) -> MissingDataError:
+        """The error for a group that is not there: names the first part that no group has."""
+        depth = 0
+        while any(key[: depth + 1] == group[: depth + 1] for key in self.measures):
+            depth += 1
+        choices = sorted({key[depth] for key in self.measures if key[:depth] == group[:depth]})
+        of = f" of {'/'.join(map(str, group[:depth]))}" if depth else ""
+        return MissingDataError(
+            f"no {_MEASURES[measure]} for {KEYS[depth]} {group[depth]!r}{of} in {self.space}: "
+            f"there is {', '.join(map(str, choices))}"
+        )
+
+    def _unknown(self, measure: str, arch: int, group: Group) -> MissingDataError:
+        """The error for an architecture that a group does not cover: names groups that do."""
+        covering = [
+            "/".join(map(str, key))
+            for key, values in self.measures.items()
+            if not np.isnan(values[measure][arch])
+        ]
+        return MissingDataError(
+            f"no {_MEASURES[measure]} of architecture {arch} for {'/'.join(map(str, group))} in "
+            f"{self.space}: there is {', '.join(sorted(covering)) or 'none at all'}"
+        )
+
+
+def _groups(table: "pd.DataFrame") -> dict[Group, NDArray[np.intp]]:
+    """Group to its row numbers, groups in the order that prefers costs of long mean runs."""
+    indices = cast("dict[Group, NDArray[np.intp]]", table.groupby(list(KEYS)).indices)
+    found = {
+        (str(dataset), str(split), int(epochs), str(seed)): rows
+        for (dataset, split, epochs, seed), rows in indices.items()
+    }
+    order = sorted(found, key=lambda key: (key[3] != "mean", -key[2], key))
+    return {key: found[key] for key in order}
+
+
+def _spread(values: Values, arch: NDArray[np.int32], size: int) -> Values:
+    spread = np.full(size, np.nan)
+    spread[arch] = values
+    spread.setflags(write=False)
+    return spread
