@@ -1,0 +1,1 @@
+"""Rank correlations with their intervals, the published figures, tables and plots."""

@@ -1,0 +1,216 @@
+"""The figures that were published, as data to hold ours against."""
+
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from untrained.analysis.correlations import ALL_SAMPLED, CANONICAL, FINITE_ONLY
+
+#: Mellor, Turner, Storkey and Crowley, "Neural Architecture Search without Training", ICML 2021.
+PAPER: Final = "Mellor et al. 2021 (arXiv 2006.04647)"
+#: Computed again from scores that FreeREA published for the whole space (seed and batch theirs).
+RECOMPUTED: Final = "recomputed from FreeREA's published scores"
+
+#: (report data set, report split) to the (data set, split) of NAS-Bench-201 that the paper reads.
+NASBENCH201_SPLITS: Final = {
+    ("cifar10", "val"): ("cifar10-valid", "x-valid"),
+    ("cifar10", "test"): ("cifar10", "ori-test"),
+    ("cifar100", "val"): ("cifar100", "x-valid"),
+    ("cifar100", "test"): ("cifar100", "x-test"),
+    ("ImageNet16-120", "val"): ("ImageNet16-120", "x-valid"),
+    ("ImageNet16-120", "test"): ("ImageNet16-120", "x-test"),
+}
+#: The data sets of NAS-Bench-201 in the order of every table.
+DATASETS: Final = ("cifar10", "cifar100", "ImageNet16-120")
+
+#: The rows of the paper's Table 2(a) that train nothing.
+TRAINING_FREE: Final = (
+    *("NASWOT N=10", "NASWOT N=100", "NASWOT N=1000"),
+    *("Random", "Optimal N=10", "Optimal N=100"),
+)
+
+# Fig. 3: space, images, benchmark data set, split, n, tau. Undefined scores were dropped.
+_FIGURE_3 = (
+    ("nasbench201", "cifar10", "cifar10-valid", "x-valid", 1000, 0.574),
+    ("nasbench201", "cifar100", "cifar100", "x-test", 1000, 0.611),
+    ("nasbench201", "ImageNet16-120", "ImageNet16-120", "x-test", 1000, 0.549),
+    ("nasbench101", "cifar10", "cifar10", "test", 1000, 0.285),
+    ("nds-amoeba", "cifar10", "cifar10", "test", 900, 0.223),
+    ("nds-darts", "cifar10", "cifar10", "test", 1000, 0.467),
+    ("nds-enas", "cifar10", "cifar10", "test", 749, 0.365),
+    ("nds-nasnet", "cifar10", "cifar10", "test", 1000, 0.304),
+    ("nds-pnas", "cifar10", "cifar10", "test", 973, 0.382),
+    ("nds-darts-imagenet", "imagenette2", "imagenet", "test", 121, 0.535),
+)
+
+# subset, n (None where not stated), and (tau, rho) on the test accuracy of each of DATASETS.
+_WHOLE_SPACE = (
+    (FINITE_ONLY, 15424, ((0.598, 0.785), (0.615, 0.800), (0.587, 0.771))),
+    (ALL_SAMPLED, 15625, ((0.608, np.nan), (0.624, np.nan), (0.598, np.nan))),
+    (CANONICAL, 9445, ((0.626, np.nan), (0.654, np.nan), (0.614, np.nan))),
+    ("top 50 %", None, ((0.375, np.nan), (0.441, np.nan), (0.426, np.nan))),
+    ("top 20 %", None, ((0.134, np.nan), (0.140, np.nan), (0.206, np.nan))),
+    ("top 10 %", None, ((-0.033, np.nan), (0.054, np.nan), (0.165, np.nan))),
+)
+
+# Table 2(a): method, seconds of one search, then means and standard deviations over 500 runs, in
+# the order of NASBENCH201_SPLITS.
+_TABLE_2A: Final[tuple[tuple[str, float, tuple[float, ...], tuple[float, ...]], ...]] = (
+    (
+        "NASWOT N=10",
+        3.05,
+        (89.14, 92.44, 68.50, 68.62, 41.09, 41.31),
+        (1.14, 1.13, 2.03, 2.04, 3.97, 4.11),
+    ),
+    (
+        "NASWOT N=100",
+        30.01,
+        (89.55, 92.81, 69.35, 69.48, 42.81, 43.10),
+        (0.89, 0.99, 1.70, 1.70, 3.05, 3.16),
+    ),
+    (
+        "NASWOT N=1000",
+        306.19,
+        (89.69, 92.96, 69.86, 69.98, 43.95, 44.44),
+        (0.73, 0.81, 1.21, 1.22, 2.05, 2.10),
+    ),
+    (
+        "Random",
+        np.nan,
+        (83.20, 86.61, 60.70, 60.83, 33.34, 33.13),
+        (13.28, 13.46, 12.55, 12.58, 9.39, 9.66),
+    ),
+    (
+        "Optimal N=10",
+        np.nan,
+        (89.92, 93.06, 69.61, 69.76, 43.11, 43.30),
+        (0.75, 0.59, 1.21, 1.25, 1.85, 1.87),
+    ),
+    (
+        "Optimal N=100",
+        np.nan,
+        (91.05, 93.84, 71.45, 71.56, 45.37, 45.67),
+        (0.28, 0.23, 0.79, 0.78, 0.61, 0.64),
+    ),
+    (
+        "REA",
+        12000.0,
+        (91.19, 93.92, 71.81, 71.84, 45.15, 45.54),
+        (0.31, 0.30, 1.12, 0.99, 0.89, 1.03),
+    ),
+    (
+        "RS",
+        12000.0,
+        (90.93, 93.70, 70.93, 71.04, 44.45, 44.57),
+        (0.36, 0.36, 1.09, 1.07, 1.10, 1.25),
+    ),
+    (
+        "REINFORCE",
+        12000.0,
+        (91.09, 93.85, 71.61, 71.71, 45.05, 45.24),
+        (0.37, 0.37, 1.12, 1.09, 1.02, 1.18),
+    ),
+    (
+        "BOHB",
+        12000.0,
+        (90.82, 93.61, 70.74, 70.85, 44.26, 44.42),
+        (0.53, 0.52, 1.29, 1.28, 1.36, 1.49),
+    ),
+)
+
+# AREA (50 runs) fills one column of each pair, and the paper doesn't say which.
+_AREA = ((91.20, 0.27), (71.95, 0.99), (45.70, 1.05))
+
+# Simulated from FreeREA's scores, 500 runs each: test accuracy.
+_RECOMPUTED_SEARCHES = (
+    ("NASWOT N=10", ((92.41, 1.35), (68.67, 2.14), (41.33, 4.13))),
+    ("NASWOT N=100", ((92.82, 0.87), (69.47, 1.70), (42.89, 3.16))),
+    ("NASWOT N=1000", ((93.06, 0.35), (70.19, 0.76), (44.40, 1.94))),
+)
+
+# Table 2(b), NATS-Bench's size space: validation and test means, no spread.
+_TABLE_2B = (
+    ("NASWOT N=10", (88.95, 88.66, 64.55, 64.54, 40.22, 40.48)),
+    ("NASWOT N=100", (89.68, 89.38, 66.71, 66.68, 42.68, 43.11)),
+    ("NASWOT N=1000", (90.14, 93.10, 68.96, 69.10, 44.57, 45.08)),
+)
+
+
+def correlations() -> pd.DataFrame:
+    """Return the published correlations of NASWOT.
+
+    Returns:
+        `space`, `proxy`, `images` (data set scored on), `dataset` and `split` (of the benchmark),
+        `subset`, `n` and `tau` and `rho` (missing where not published), `source`.
+    """
+    rows: list[tuple[object, ...]] = [
+        (space, "naswot", images, dataset, split, FINITE_ONLY, n, tau, np.nan, PAPER)
+        for space, images, dataset, split, n, tau in _FIGURE_3
+    ]
+    validation = ("cifar10", "cifar10-valid", "x-valid", FINITE_ONLY, 15424, 0.574, 0.764)
+    rows.append(("nasbench201", "naswot", *validation, RECOMPUTED))
+    for subset, n, figures in _WHOLE_SPACE:
+        for name, (tau, rho) in zip(DATASETS, figures, strict=True):
+            target = (name, *NASBENCH201_SPLITS[name, "test"])
+            rows.append(("nasbench201", "naswot", *target, subset, n, tau, rho, RECOMPUTED))
+    names = ["space", "proxy", "images", "dataset", "split", "subset", "n", "tau", "rho", "source"]
+    return pd.DataFrame(rows, columns=names).astype({"n": "Int64"})
+
+
+def searches() -> pd.DataFrame:
+    """Return the published results of searches.
+
+    Returns:
+        `space`, `method`, `dataset`, `split` (`val`, `test`, or `unstated` where the paper gives
+        one number for the pair), `mean` and `std` (percent; NaN where not published), `runs`,
+        `seconds` (of one search; NaN where it has no cost), `source`.
+    """
+    rows: list[tuple[object, ...]] = []
+    pairs = list(NASBENCH201_SPLITS)
+    for method, seconds, means, stds in _TABLE_2A:
+        for (dataset, split), mean, std in zip(pairs, means, stds, strict=True):
+            rows.append(("nasbench201", method, dataset, split, mean, std, 500, seconds, PAPER))
+    for dataset, cell in zip(DATASETS, _AREA, strict=True):
+        rows.append(("nasbench201", "AREA", dataset, "unstated", *cell, 50, 12000.0, PAPER))
+    for method, pairs_of_test in _RECOMPUTED_SEARCHES:
+        for dataset, cell in zip(DATASETS, pairs_of_test, strict=True):
+            row = ("nasbench201", method, dataset, "test", *cell, 500, np.nan, RECOMPUTED)
+            rows.append(row)
+    for method, means in _TABLE_2B:
+        for (dataset, split), mean in zip(pairs, means, strict=True):
+            rows.append(
+                ("natsbench-size", method, dataset, split, mean, np.nan, 500, np.nan, PAPER)
+            )
+    names = ["space", "method", "dataset", "split", "mean", "std", "runs", "seconds", "source"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def standard_error(std: float, runs: int) -> float:
+    """Return the standard error of the mean of `runs` results with standard deviation `std`."""
+    return float(std / np.sqrt(runs)) if runs > 0 else float("nan")
+
+
+def with_published(table: pd.DataFrame, *, space: str = "nasbench201") -> pd.DataFrame:
+    """Set the published correlations beside ours.
+
+    Both forms of NASWOT, the corrected and the released one, are held against the paper's; the
+    data sets, the split and the subset have to agree.
+
+    Args:
+        table: as `correlations.correlation_table` returns it.
+        space: the search space that `table` is about.
+
+    Returns:
+        `table` with the columns `paper_tau` and `recomputed_tau` (NaN where there is none).
+    """
+    known = correlations()
+    keys = ["images", "dataset", "split", "subset"]
+    known = known[known["space"] == space]
+    result = table.copy()
+    ours = pd.MultiIndex.from_frame(table[keys])
+    comparable = table["proxy"].isin(["naswot", "naswot-released"]).to_numpy()
+    for column, source in (("paper_tau", PAPER), ("recomputed_tau", RECOMPUTED)):
+        taus = known[known["source"] == source].set_index(keys)["tau"].reindex(ours).to_numpy()
+        result[column] = np.where(comparable, taus, np.nan)
+    return result

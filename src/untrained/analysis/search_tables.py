@@ -1,0 +1,131 @@
+"""Our searches beside the published ones: Table 2(a) of the NASWOT paper."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from untrained.analysis.published import (
+    NASBENCH201_SPLITS,
+    PAPER,
+    TRAINING_FREE,
+    searches,
+    standard_error,
+)
+from untrained.errors import ParameterError, unknown_name
+
+#: The columns of `search_table`, in order.
+COLUMNS = (
+    *("method", "dataset", "split", "mean", "std", "runs"),
+    *("published_mean", "published_std", "published_runs"),
+    *("difference", "difference_in_se", "note"),
+)
+
+_Key = tuple[str, str, str]
+_Ours = dict[_Key, "pd.Series[float]"]
+#: Mean, standard deviation and runs.
+_Theirs = dict[_Key, tuple[float, float, int]]
+
+_KEYS = ["method", "dataset", "split"]
+
+
+def search_table(
+    results: pd.DataFrame,
+    *,
+    methods: Sequence[str] = TRAINING_FREE,
+    reasons: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
+    """Summarise the runs of each search and hold them against the paper's Table 2(a).
+
+    Args:
+        results: columns `method` ("NASWOT N=10", "Random", ...), `run`, `dataset` (`cifar10`,
+            `cifar100`, `ImageNet16-120`), `split` (`val`, `test`), `accuracy` (percent; NaN where
+            the benchmark or the sample of the space has no answer); one row per run and cell.
+        methods: the rows of the table; methods that only `results` has follow them.
+        reasons: method to why we have no result of it, for the notes.
+
+    Returns:
+        One row per method, data set and split with `COLUMNS`. `std` has ddof 1; `difference` is
+        ours less published in percent points, and `difference_in_se` that in units of the joint
+        standard error sqrt(se_ours^2 + se_published^2) of the two means. What is not known stays
+        missing, and `note` says why.
+
+    Raises:
+        UnknownNameError: a data set or a split that the table does not have.
+        ParameterError: two results for one method, run, data set and split.
+    """
+    _check(results)
+    ours: _Ours = {key: cell["accuracy"] for key, cell in results.groupby(_KEYS, sort=False)}  # type: ignore[misc]
+    theirs = _published()
+    own = [str(name) for name in results["method"].unique() if name not in methods]
+    rows = [
+        _row((method, dataset, split), ours, theirs, reasons or {})
+        for method in [*methods, *own]
+        for dataset, split in NASBENCH201_SPLITS
+    ]
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    return table.astype({"runs": "Int64", "published_runs": "Int64"})
+
+
+def _published() -> _Theirs:
+    known = searches()
+    known = known[(known["space"] == "nasbench201") & (known["source"] == PAPER)]
+    rows: list[dict[str, Any]] = known.to_dict("records")  # type: ignore[assignment]
+    return {
+        (row["method"], row["dataset"], row["split"]): (row["mean"], row["std"], row["runs"])
+        for row in rows
+    }
+
+
+def _check(results: pd.DataFrame) -> None:
+    for dataset, split in results[["dataset", "split"]].drop_duplicates().itertuples(index=False):
+        if (dataset, split) not in NASBENCH201_SPLITS:
+            cells = [" ".join(pair) for pair in NASBENCH201_SPLITS]
+            raise unknown_name("data set and split", f"{dataset} {split}", cells)
+    twice = results.duplicated([*_KEYS, "run"])
+    if twice.any():
+        first = results[twice].iloc[0]
+        raise ParameterError(
+            f"two results of {first['method']} for run {first['run']} on {first['dataset']} "
+            f"{first['split']}: keep one"
+        )
+
+
+def _row(
+    key: _Key,
+    ours: _Ours,
+    theirs: _Theirs,
+    reasons: Mapping[str, str],
+) -> dict[str, object]:
+    notes = []
+    mean, std, runs = np.nan, np.nan, 0
+    accuracy = ours.get(key)
+    if accuracy is None:
+        notes.append(reasons.get(key[0], "not run"))
+    elif accuracy.isna().any():
+        # The runs that can be answered are no random choice, so their mean would mislead.
+        notes.append(f"{int(accuracy.isna().sum())} of {len(accuracy)} runs have no accuracy")
+    else:
+        runs = len(accuracy)
+        mean, std = float(accuracy.mean()), float(accuracy.std(ddof=1))
+        if runs == 1:
+            notes.append("one run: no standard error")
+    published = theirs.get(key)
+    published_mean, published_std, published_runs = published or (np.nan, np.nan, 0)
+    if published is None:
+        notes.append(_why_unpublished(key, theirs))
+    difference = mean - published_mean
+    joint = np.hypot(standard_error(std, runs), standard_error(published_std, published_runs))
+    in_se = difference / joint if joint > 0 else np.nan
+    values = (*key, mean, std, runs or None, published_mean, published_std, published_runs or None)
+    note = "; ".join(notes)
+    return dict(zip(COLUMNS, (*values, difference, in_se, note), strict=True))
+
+
+def _why_unpublished(key: _Key, theirs: _Theirs) -> str:
+    method, dataset, _ = key
+    unstated = theirs.get((method, dataset, "unstated"))
+    if unstated is None:
+        return "not published"
+    return f"published without naming the split: {unstated[0]:.2f} ± {unstated[1]:.2f}"

@@ -1,0 +1,235 @@
+"""Tables for people: readable layouts of tidy tables, and Markdown, LaTeX, CSV and terminal views.
+
+A layout is a DataFrame of text made from a tidy one; a view renders any DataFrame.
+"""
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from untrained.analysis.published import DATASETS, NASBENCH201_SPLITS
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_TITLES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
+_NUMBER = re.compile(r"[-+−±]?\d")
+_LATEX = {sign: f"\\{sign}" for sign in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "|": r"\textbar{}",
+    "<": "$<$",
+    ">": "$>$",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "τ": r"$\tau$",
+    "ρ": r"$\rho$",
+    "Δ": r"$\Delta$",
+    "−": "$-$",
+    "\n": " ",
+}
+
+
+def with_interval(value: float, low: float, high: float, digits: int = 2) -> str:
+    """Format `0.61 [0.57, 0.65]`; empty where undefined."""
+    if pd.isna(value):
+        return ""
+    interval = "" if pd.isna(low) else f" [{low:.{digits}f}, {high:.{digits}f}]"
+    return f"{value:.{digits}f}{interval}"
+
+
+def with_spread(mean: float, std: float, digits: int = 2) -> str:
+    """Format `93.06 ± 0.35`; empty where undefined."""
+    if pd.isna(mean):
+        return ""
+    return f"{mean:.{digits}f}" + ("" if pd.isna(std) else f" ± {std:.{digits}f}")
+
+
+def correlation_layout(
+    table: pd.DataFrame, *, digits: int = 3, narrow: bool = False
+) -> pd.DataFrame:
+    """Lay out a correlation table with its intervals.
+
+    Args:
+        table: as `correlations.correlation_table` returns it, with or without the columns that
+            `published.with_published` adds.
+        digits: decimals of each coefficient.
+        narrow: leave out what does not fit into 100 columns of a terminal.
+    """
+    layout = pd.DataFrame({"proxy": table["proxy"]})
+    if not narrow:
+        layout["scored on"] = table["images"]
+    layout["accuracy"] = table["dataset"] + " " + table["split"]
+    layout["subset"] = table["subset"]
+    layout["n"] = table["n"].astype(str)
+    layout["undefined"] = table["excluded"].astype(str)
+    if not narrow:
+        layout["seeds"] = ["" if seeds == 0 else str(seeds) for seeds in table["seeds"]]
+    coefficients = {"tau": "Kendall's τ"} | ({} if narrow else {"rho": "Spearman's ρ"})
+    for name, title in coefficients.items():
+        cells = zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)
+        layout[title] = [with_interval(*cell, digits) for cell in cells]
+    plain = {} if narrow else {"tau_seed_std": "std of τ over seeds"}
+    for name, title in (plain | {"paper_tau": "paper", "recomputed_tau": "recomputed"}).items():
+        if name in table:
+            layout[title] = [_text(value, digits) for value in table[name]]
+    return layout
+
+
+def search_layout(table: pd.DataFrame) -> pd.DataFrame:
+    """Lay out Table 2(a) as the paper does: methods by data set and split.
+
+    Args:
+        table: as `search_tables.search_table` returns it.
+
+    Returns:
+        One row per method; each cell reads `mean ± std (published mean ± std, +0.4 se)`, or gives
+        the reason in place of what is missing.
+    """
+    cells = _by_cell(table)
+    methods = list(dict.fromkeys(table["method"]))
+    layout = pd.DataFrame({"method": methods})
+    for dataset, split in NASBENCH201_SPLITS:
+        layout[f"{_TITLES.get(dataset, dataset)} {split}"] = [
+            _search_cell(cells[method, dataset, split]) for method in methods
+        ]
+    return layout
+
+
+def _by_cell(table: pd.DataFrame) -> dict[tuple[str, str, str], dict[str, Any]]:
+    rows: list[dict[str, Any]] = table.to_dict("records")  # type: ignore[assignment]
+    return {(row["method"], row["dataset"], row["split"]): row for row in rows}
+
+
+def _search_cell(row: dict[str, Any]) -> str:
+    ours = with_spread(row["mean"], row["std"]) or "none"
+    beside = []
+    if pd.notna(row["published_mean"]):
+        published = with_spread(row["published_mean"], row["published_std"])
+        beside.append(f"published {published}")
+    if pd.notna(row["difference_in_se"]):
+        beside.append(f"{row['difference_in_se']:+.1f} se")
+    if row["note"]:
+        beside.append(str(row["note"]))
+    return f"{ours} ({', '.join(beside)})"
+
+
+def narrow_search_layout(table: pd.DataFrame) -> pd.DataFrame:
+    """Lay out Table 2(a) for 100 columns of a terminal: one row per method and data set.
+
+    Args:
+        table: as `search_tables.search_table` returns it.
+
+    Returns:
+        For validation (`val`) and test: ours, the published counterpart, and their difference in
+        joint standard errors (`Δ/se`).
+    """
+    cells = _by_cell(table)
+    rows = []
+    for method in dict.fromkeys(table["method"]):
+        for dataset in DATASETS:
+            # The method is named once, so that its three data sets read as one group.
+            first = dataset == DATASETS[0]
+            line = {"method": method if first else "", "data set": _TITLES.get(dataset, dataset)}
+            for split in ("val", "test"):
+                row = cells[method, dataset, split]
+                line[split] = with_spread(row["mean"], row["std"])
+                line[f"{split} paper"] = with_spread(row["published_mean"], row["published_std"])
+                in_se = row["difference_in_se"]
+                line[f"{split} Δ/se"] = "" if pd.isna(in_se) else f"{in_se:+.1f}"
+            rows.append(line)
+    return pd.DataFrame(rows)
+
+
+def to_markdown(table: pd.DataFrame, *, digits: int = 3) -> str:
+    """Render as a table in GitHub's Markdown, which shows every cell as it is."""
+    cells = _cells(table, digits)
+    rule = ["---:" if right else "---" for right in _right(table, cells)]
+    lines = [[_markdown(str(name)) for name in table.columns], rule]
+    lines += [[_markdown(cell) for cell in row] for row in cells]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def to_latex(table: pd.DataFrame, *, caption: str, label: str, digits: int = 3) -> str:
+    """Render as a LaTeX table; the document has to load the package `booktabs`.
+
+    Args:
+        table: any table.
+        caption: plain text, escaped here.
+        label: key for references, as it is.
+        digits: decimals of plain numbers.
+    """
+    cells = _cells(table, digits)
+    columns = "".join("r" if right else "l" for right in _right(table, cells))
+    head, *body = [
+        " & ".join(_latex(cell) for cell in row) + r" \\"
+        for row in ([str(name) for name in table.columns], *cells)
+    ]
+    lines = [
+        *(
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{_latex(caption)}}}",
+            rf"\label{{{label}}}",
+        ),
+        *(rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *body),
+        *(r"\bottomrule", r"\end{tabular}", r"\end{table}"),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def to_csv(table: pd.DataFrame) -> str:
+    """Render as CSV with every digit; missing values are empty."""
+    text: str = table.to_csv(index=False, lineterminator="\n")
+    return text
+
+
+def terminal_table(table: pd.DataFrame, *, title: str | None = None, digits: int = 3) -> "Table":
+    """Render for `rich.console.Console.print`.
+
+    The layouts `narrow_search_layout` and `correlation_layout(..., narrow=True)` fit into 100
+    columns; wider tables wrap within their cells.
+    """
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    cells = _cells(table, digits)
+    result = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 0), pad_edge=False)
+    for name, right in zip(table.columns, _right(table, cells), strict=True):
+        result.add_column(str(name), justify="right" if right else "left")
+    for row in cells:
+        # Plain text: "[0.57, 0.65]" must not be read as markup.
+        result.add_row(*(Text(cell) for cell in row))
+    return result
+
+
+def _cells(table: pd.DataFrame, digits: int) -> list[list[str]]:
+    rows = table.astype(object).itertuples(index=False, name=None)
+    return [[_text(value, digits) for value in row] for row in rows]
+
+
+def _text(value: object, digits: int) -> str:
+    if pd.isna(value):  # type: ignore[call-overload]
+        return ""
+    return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
+
+
+def _right(table: pd.DataFrame, cells: list[list[str]]) -> list[bool]:
+    """Which columns hold numbers: every cell that is not empty starts with one."""
+    columns = [[row[place] for row in cells if row[place]] for place in range(table.shape[1])]
+    return [bool(column) and all(_NUMBER.match(cell) for cell in column) for column in columns]
+
+
+def _markdown(text: str) -> str:
+    text = re.sub(r"([\\`*~|<>])", r"\\\1", text)
+    # Within a word an underscore is no emphasis.
+    return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", text).replace("\n", "<br>")
+
+
+def _latex(text: str) -> str:
+    minus = re.sub(r"(?<![\w.])-(?=\d)", "−", text)
+    escaped = "".join(_LATEX.get(sign, sign) for sign in minus)
+    return f"{{}}{escaped}" if escaped.startswith("[") else escaped
