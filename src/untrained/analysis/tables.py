@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _TITLES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
-_NUMBER = re.compile(r"[-+−±]?\d")
+#: What a cell of a right-aligned column starts with.
+_NUMBER = re.compile(r"[-+−±]?\d|none ")
 _LATEX = {sign: f"\\{sign}" for sign in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -71,8 +72,8 @@ def correlation_layout(
     for name, title in coefficients.items():
         cells = zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)
         layout[title] = [with_interval(*cell, digits) for cell in cells]
-    plain = {} if narrow else {"tau_seed_std": "std of τ over seeds"}
-    for name, title in (plain | {"paper_tau": "paper", "recomputed_tau": "recomputed"}).items():
+    wide = {"tau_seed_std": "std of τ over seeds", "recomputed_tau": "recomputed"}
+    for name, title in ({"paper_tau": "paper"} | ({} if narrow else wide)).items():
         if name in table:
             layout[title] = [_text(value, digits) for value in table[name]]
     return layout
@@ -124,7 +125,7 @@ def narrow_search_layout(table: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         For validation (`val`) and test: ours, the published counterpart, and their difference in
-        joint standard errors (`Δ/se`).
+        joint standard errors (`Δ/se`). What is missing is empty; `search_notes` says why.
     """
     cells = _by_cell(table)
     rows = []
@@ -135,12 +136,21 @@ def narrow_search_layout(table: pd.DataFrame) -> pd.DataFrame:
             line = {"method": method if first else "", "data set": _TITLES.get(dataset, dataset)}
             for split in ("val", "test"):
                 row = cells[method, dataset, split]
-                line[split] = with_spread(row["mean"], row["std"])
-                line[f"{split} paper"] = with_spread(row["published_mean"], row["published_std"])
+                ours = with_spread(row["mean"], row["std"])
+                published = with_spread(row["published_mean"], row["published_std"])
+                # Six columns of numbers fit only without the spaces.
+                line[split] = ours.replace(" ", "")
+                line[f"{split} paper"] = published.replace(" ", "")
                 in_se = row["difference_in_se"]
                 line[f"{split} Δ/se"] = "" if pd.isna(in_se) else f"{in_se:+.1f}"
             rows.append(line)
     return pd.DataFrame(rows)
+
+
+def search_notes(table: pd.DataFrame) -> list[str]:
+    """Gather the notes of a search table, `method: note`, each once and in its order."""
+    noted = table[table["note"] != ""]
+    return list(dict.fromkeys(noted["method"] + ": " + noted["note"]))
 
 
 def to_markdown(table: pd.DataFrame, *, digits: int = 3) -> str:

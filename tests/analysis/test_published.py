@@ -1,0 +1,78 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from untrained.analysis import published
+from untrained.analysis.correlations import ALL_SAMPLED, FINITE_ONLY
+
+
+def cell(method, dataset, split, space="nasbench201", source=published.PAPER):
+    table = published.searches()
+    keys = ["space", "method", "dataset", "split", "source"]
+    return table.set_index(keys).loc[space, method, dataset, split, source]
+
+
+@pytest.mark.parametrize(
+    ("method", "dataset", "split", "mean", "std", "seconds"),
+    [
+        ("NASWOT N=10", "cifar10", "val", 89.14, 1.14, 3.05),
+        ("NASWOT N=100", "cifar100", "test", 69.48, 1.70, 30.01),
+        ("NASWOT N=1000", "ImageNet16-120", "test", 44.44, 2.10, 306.19),
+        ("Random", "cifar10", "test", 86.61, 13.46, np.nan),
+        ("Optimal N=100", "ImageNet16-120", "val", 45.37, 0.61, np.nan),
+        ("BOHB", "cifar100", "val", 70.74, 1.29, 12000),
+    ],
+)
+def test_table_2a_is_the_papers(method, dataset, split, mean, std, seconds):
+    row = cell(method, dataset, split)
+    assert (row["mean"], row["std"], row["runs"]) == (mean, std, 500)
+    assert row["seconds"] == pytest.approx(seconds, nan_ok=True)
+
+
+def test_other_published_searches_are_kept_apart():
+    assert cell("AREA", "cifar100", "unstated")["runs"] == 50
+    assert cell("NASWOT N=1000", "cifar10", "test", source=published.RECOMPUTED)["std"] == 0.35
+    assert cell("NASWOT N=1000", "cifar10", "test", space="natsbench-size")["mean"] == 93.10
+    keys = ["space", "method", "dataset", "split", "source"]
+    assert not published.searches().duplicated(keys).any()
+    assert len(published.searches()) == 10 * 6 + 3 + 9 + 18
+
+
+def test_no_published_mean_beats_the_best_cell_of_the_space():
+    table = published.searches().query("space == 'nasbench201' and split == 'test'")
+    best = {"cifar10": 94.373, "cifar100": 73.513, "ImageNet16-120": 47.311}
+    assert (table["mean"] < table["dataset"].map(best)).all()
+
+
+def test_correlations_name_subset_and_source():
+    table = published.correlations().set_index(["space", "dataset", "split", "subset", "source"])
+    paper = (FINITE_ONLY, published.PAPER)
+    assert table.loc[("nasbench201", "cifar10-valid", "x-valid", *paper), "tau"] == 0.574
+    assert table.loc[("nasbench201", "cifar100", "x-test", *paper), "tau"] == 0.611
+    assert table.loc[("nasbench201", "ImageNet16-120", "x-test", *paper), "tau"] == 0.549
+    whole = table.loc["nasbench201", "cifar10", "ori-test", FINITE_ONLY, published.RECOMPUTED]
+    assert (whole["tau"], whole["rho"], whole["n"]) == (0.598, 0.785, 15424)
+    assert table.index.is_unique
+
+
+def test_the_standard_error_of_a_mean():
+    assert published.standard_error(1.14, 500) == pytest.approx(0.0509823)
+    assert np.isnan(published.standard_error(1.0, 0))
+
+
+def test_published_correlations_stand_beside_the_matching_rows_only():
+    ours = pd.DataFrame(
+        [
+            ("naswot", "cifar10", "cifar10-valid", "x-valid", FINITE_ONLY),
+            ("naswot-released", "cifar100", "cifar100", "x-test", FINITE_ONLY),
+            ("naswot", "cifar100", "cifar100", "x-test", ALL_SAMPLED),
+            ("naswot", "cifar10", "cifar100", "x-test", FINITE_ONLY),
+            ("flops", "cifar100", "cifar100", "x-test", FINITE_ONLY),
+        ],
+        columns=["proxy", "images", "dataset", "split", "subset"],
+    )
+    table = published.with_published(ours)
+    assert table["paper_tau"].fillna(0).tolist() == [0.574, 0.611, 0, 0, 0]
+    assert table["recomputed_tau"].fillna(0).tolist() == [0.574, 0.615, 0.624, 0, 0]
+    assert list(ours.columns) == ["proxy", "images", "dataset", "split", "subset"]
+    assert published.with_published(ours, space="darts")["paper_tau"].isna().all()

@@ -1,0 +1,83 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from untrained.analysis.published import NASBENCH201_SPLITS
+from untrained.analysis.search_tables import COLUMNS, search_table
+from untrained.errors import ParameterError, UnknownNameError
+
+
+def runs(method, accuracies, dataset="cifar10", split="val"):
+    return pd.DataFrame(
+        {
+            "method": method,
+            "run": range(len(accuracies)),
+            "dataset": dataset,
+            "split": split,
+            "accuracy": accuracies,
+        }
+    )
+
+
+def row(table, method, dataset="cifar10", split="val"):
+    return table.set_index(["method", "dataset", "split"]).loc[method, dataset, split]
+
+
+def test_a_cell_is_mean_spread_and_difference_in_joint_standard_errors():
+    cell = row(search_table(runs("NASWOT N=10", [88.0, 90.0, 91.0])), "NASWOT N=10")
+    assert cell["mean"] == pytest.approx(269 / 3)
+    spread = (sum((x - 269 / 3) ** 2 for x in (88, 90, 91)) / 2) ** 0.5
+    assert cell["std"] == pytest.approx(spread)
+    joint = (spread**2 / 3 + 1.14**2 / 500) ** 0.5
+    assert cell["difference"] == pytest.approx(269 / 3 - 89.14)
+    assert cell["difference_in_se"] == pytest.approx((269 / 3 - 89.14) / joint)
+    assert (cell["runs"], cell["published_runs"], cell["note"]) == (3, 500, "")
+
+
+def test_every_method_has_a_row_per_cell_and_what_is_missing_says_why():
+    table = search_table(
+        runs("Random", [80.0, 81.0]), reasons={"Optimal N=100": "the sample has 40 cells"}
+    )
+    assert tuple(table.columns) == COLUMNS
+    assert len(table) == 6 * len(NASBENCH201_SPLITS)
+    cell = row(table, "Optimal N=100", "cifar100", "test")
+    assert cell["note"] == "the sample has 40 cells"
+    assert cell[["mean", "std", "runs", "difference", "difference_in_se"]].isna().all()
+    assert cell["published_mean"] == 71.56
+    assert row(table, "NASWOT N=10")["note"] == "not run"
+
+
+def test_a_method_of_ours_alone_follows_without_a_published_number():
+    table = search_table(runs("Optimal N=1000", [93.0, 94.0]))
+    assert table["method"].iloc[-1] == "Optimal N=1000"
+    cell = row(table, "Optimal N=1000")
+    assert cell["mean"] == 93.5
+    assert cell["note"] == "not published"
+    assert cell[["published_mean", "published_runs", "difference_in_se"]].isna().all()
+
+
+def test_a_published_number_of_an_unnamed_split_is_not_compared():
+    cell = row(search_table(runs("AREA", [91.0, 91.2]), methods=["AREA"]), "AREA")
+    assert np.isnan(cell["difference"])
+    assert cell["note"] == "published without naming the split: 91.20 ± 0.27"
+
+
+def test_a_run_without_accuracy_empties_the_cell():
+    cell = row(search_table(runs("Random", [80.0, np.nan, 82.0])), "Random")
+    assert np.isnan(cell["mean"])
+    assert cell["note"] == "1 of 3 runs have no accuracy"
+
+
+def test_one_run_has_no_standard_error():
+    cell = row(search_table(runs("Random", [84.2])), "Random")
+    assert cell["difference"] == pytest.approx(1.0)
+    assert np.isnan(cell["difference_in_se"])
+    assert cell["note"] == "one run: no standard error"
+
+
+def test_faults_of_the_results_are_named():
+    with pytest.raises(UnknownNameError, match=r"cifar10 valid.*did you mean 'cifar10 val'"):
+        search_table(runs("Random", [80.0], split="valid"))
+    twice = pd.concat([runs("Random", [80.0]), runs("Random", [81.0])])
+    with pytest.raises(ParameterError, match="two results of Random for run 0 on cifar10 val"):
+        search_table(twice)

@@ -1,0 +1,185 @@
+import io
+import shutil
+import subprocess
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from untrained.analysis import tables
+from untrained.analysis.published import NASBENCH201_SPLITS, TRAINING_FREE
+from untrained.analysis.search_tables import search_table
+
+
+def results():
+    generator = np.random.default_rng(0)
+    return pd.DataFrame(
+        [
+            (method, run, dataset, split, 80 + generator.normal() * 12)
+            for method in TRAINING_FREE
+            for run in range(20)
+            for dataset, split in NASBENCH201_SPLITS
+            if (method, dataset) != ("Random", "cifar100")
+        ],
+        columns=["method", "run", "dataset", "split", "accuracy"],
+    )
+
+
+def correlations():
+    return pd.DataFrame(
+        {
+            "proxy": ["naswot-released", "parameters"],
+            "images": "ImageNet16-120",
+            "dataset": "ImageNet16-120",
+            "split": "x-valid",
+            "subset": "all sampled",
+            "seeds": [3, 0],
+            "n": 15625,
+            "excluded": [201, 0],
+            "tau": [0.6114, np.nan],
+            "tau_low": [0.5701, np.nan],
+            "tau_high": [-0.6549, np.nan],
+            "rho": [0.8, np.nan],
+            "rho_low": 0.79,
+            "rho_high": 0.81,
+            "tau_seed_std": [0.0123, np.nan],
+            "paper_tau": [0.549, np.nan],
+            "recomputed_tau": [0.598, np.nan],
+        }
+    )
+
+
+def printed(table, width=100):
+    console = Console(width=width, file=io.StringIO())
+    console.print(table)
+    return console.file.getvalue()
+
+
+def test_numbers_carry_their_interval_or_spread():
+    assert tables.with_interval(0.6111, 0.57, 0.6499) == "0.61 [0.57, 0.65]"
+    assert tables.with_interval(0.6111, np.nan, np.nan, 3) == "0.611"
+    assert tables.with_interval(np.nan, np.nan, np.nan) == ""
+    assert tables.with_spread(93.06, 0.354) == "93.06 ± 0.35"
+    assert tables.with_spread(93.06, np.nan) == "93.06"
+    assert tables.with_spread(np.nan, 1) == ""
+
+
+def test_the_correlation_layout_reads_well_and_narrows():
+    wide = tables.correlation_layout(correlations())
+    first, second = wide.to_dict("records")
+    assert first["Kendall's τ"] == "0.611 [0.570, -0.655]"
+    assert first["Spearman's ρ"] == "0.800 [0.790, 0.810]"
+    assert first["accuracy"] == "ImageNet16-120 x-valid"
+    assert (first["std of τ over seeds"], first["paper"]) == ("0.012", "0.549")
+    assert (second["seeds"], second["Kendall's τ"], second["recomputed"]) == ("", "", "")
+    narrow = tables.correlation_layout(correlations(), narrow=True)
+    assert "Spearman's ρ" not in narrow
+    assert "recomputed" not in narrow
+    bare = correlations().drop(columns=["paper_tau", "recomputed_tau"])
+    assert "paper" not in tables.correlation_layout(bare)
+    lines = printed(tables.terminal_table(narrow)).splitlines()
+    assert sum("naswot-released" in line and "0.611 [0.570, -0.655]" in line for line in lines) == 1
+    assert max(map(len, lines)) <= 100
+
+
+def test_the_search_layout_is_table_2a():
+    table = search_table(results())
+    layout = tables.search_layout(table)
+    assert list(layout["method"]) == list(TRAINING_FREE)
+    assert list(layout.columns[1:3]) == ["CIFAR-10 val", "CIFAR-10 test"]
+    row = table.iloc[0]
+    assert layout["CIFAR-10 val"][0] == (
+        f"{row['mean']:.2f} ± {row['std']:.2f} (published 89.14 ± 1.14, "
+        f"{row['difference_in_se']:+.1f} se)"
+    )
+    missing = layout.set_index("method").loc["Random", "CIFAR-100 test"]
+    assert missing == "none (published 60.83 ± 12.58, not run)"
+
+
+def test_table_2a_fits_a_terminal_of_100_columns_unbroken():
+    table = search_table(results())
+    layout = tables.narrow_search_layout(table)
+    lines = printed(tables.terminal_table(layout, title="Table 2(a)")).splitlines()
+    assert max(map(len, lines)) <= 100
+    body = [line for line in lines if "CIFAR" in line or "ImageNet" in line]
+    assert len(body) == 18
+    assert not any("…" in line for line in lines)
+    random = next(line for line in body if "Random" in line)
+    row = table.set_index(["method", "dataset", "split"]).loc["Random", "cifar10", "test"]
+    assert f"{row['mean']:.2f}±{row['std']:.2f}" in random
+    assert "86.61±13.46" in random
+    assert f"{row['difference_in_se']:+.1f}" in random
+    assert tables.search_notes(table) == ["Random: not run"]
+
+
+def test_a_cell_of_ours_without_a_published_one_shows_its_note():
+    own = results().assign(method="Optimal N=1000").drop_duplicates(["run", "dataset", "split"])
+    layout = tables.search_layout(search_table(own, methods=[]))
+    assert layout["CIFAR-10 val"][0].endswith("(not published)")
+
+
+def test_markdown_aligns_numbers_and_escapes():
+    table = pd.DataFrame(
+        {"cell": ["|nor~0|", "a_b _c_ <x>\ny"], "n": [1, 22], "tau": [0.5, np.nan], "empty": None}
+    )
+    assert tables.to_markdown(table, digits=2).splitlines() == [
+        "| cell | n | tau | empty |",
+        "| --- | ---: | ---: | --- |",
+        r"| \|nor\~0\| | 1 | 0.50 |  |",
+        r"| a_b \_c\_ \<x\><br>y | 22 |  |  |",
+    ]
+
+
+def latex_table():
+    hard = r"50 % & $x_1$ #{a} ~b^c \d <e> |f|"
+    return pd.DataFrame({"name": [hard, "[g]"], "value": ["-0.40 ± 0.1", "3"], "τ ρ": [1.5, 2.0]})
+
+
+def test_latex_is_escaped_and_uses_booktabs():
+    text = tables.to_latex(latex_table(), caption="95 % of a_b", label="tab:a_b", digits=1)
+    lines = text.splitlines()
+    assert r"\caption{95 \% of a\_b}" in lines
+    assert r"\label{tab:a_b}" in lines
+    assert r"\begin{tabular}{lrr}" in lines
+    assert r"name & value & $\tau$ $\rho$ \\" in lines
+    assert (
+        r"50 \% \& \$x\_1\$ \#\{a\} \textasciitilde{}b\textasciicircum{}c \textbackslash{}d "
+        r"$<$e$>$ \textbar{}f\textbar{} & $-$0.40 $\pm$ 0.1 & 1.5 \\"
+    ) in lines
+    assert r"{}[g] & 3 & 2.0 \\" in lines, "a bracket after \\\\ would be read as its argument"
+    assert text.count("{") == text.count("}")
+    assert [line for line in lines if "rule" in line] == [r"\toprule", r"\midrule", r"\bottomrule"]
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_compiles(tmp_path):
+    body = tables.to_latex(latex_table(), caption="95 %", label="tab:x")
+    body += tables.to_latex(
+        tables.correlation_layout(correlations()), caption="Kendall's τ", label="tab:y"
+    )
+    start = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\n"
+    (tmp_path / "t.tex").write_text(start + body + "\\end{document}\n")
+    done = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_csv_keeps_every_digit_and_comes_back():
+    table = correlations()
+    text = tables.to_csv(table)
+    assert "\r" not in text
+    pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(text)), table, check_dtype=False)
+
+
+def test_markup_is_not_read_into_terminal_cells():
+    table = pd.DataFrame({"interval": ["[bold]", "0.61 [0.57, 0.65]"]})
+    assert "[bold]" in printed(tables.terminal_table(table))
+
+
+def test_terminal_numbers_are_formatted():
+    assert "0.12 " in printed(tables.terminal_table(pd.DataFrame({"x": [0.1234]}), digits=2)) + " "
