@@ -1,0 +1,1 @@
+"""How an architecture becomes a PyTorch module, and what that module costs."""

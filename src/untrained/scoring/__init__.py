@@ -1,0 +1,1 @@
+"""Architectures times proxies times seeds: where scores are made."""

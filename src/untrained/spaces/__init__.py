@@ -1,0 +1,24 @@
+"""Which architectures exist: enumerate, index, sample, mutate, parse and print them."""
+
+from functools import cache
+
+from untrained.registry import Registry
+from untrained.spaces.base import Architecture, SearchSpace
+
+SPACES: Registry[type[SearchSpace]] = Registry(
+    "space",
+    {"nasbench201": "untrained.spaces.nasbench201:NasBench201"},
+)
+
+
+@cache
+def get_space(name: str) -> SearchSpace:
+    """Return the search space called `name`.
+
+    Raises:
+        UnknownNameError: no such space.
+    """
+    return SPACES.load(name)()
+
+
+__all__ = ["SPACES", "Architecture", "SearchSpace", "get_space"]

@@ -1,0 +1,41 @@
+"""All commands. Bodies import what they need, so that `--help` needs no PyTorch."""
+
+from typing import Annotated
+
+import typer
+
+from untrained import __version__
+from untrained.cli import fetch, names, report, score, search, shards
+
+app = typer.Typer(
+    name="untrained",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Rank neural architectures before training them.",
+    epilog="Any command takes --debug, which shows the traceback of an error.",
+)
+app.command("score")(score.score)
+app.command("fetch")(fetch.fetch)
+app.command("list")(names.list_names)
+app.command("shard")(shards.shard)
+app.command("merge")(shards.merge)
+app.command("search")(search.search)
+app.add_typer(report.app, name="report")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"untrained {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="And leave.")
+    ] = False,
+) -> None:
+    """Rank neural architectures before training them."""
+    del version

@@ -1,0 +1,77 @@
+"""`untrained shard` and `untrained merge`: the scores of a space, piece by piece."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+SCORE_COLUMNS = ["arch", "proxy", "dataset", "seed", "score", "status"]
+
+
+def shard(
+    space: Annotated[str, typer.Argument(help="Search space.")],
+    proxy: Annotated[str, typer.Option(help="`name` or `name-variant`.")],
+    dataset: Annotated[str, typer.Option(help="Whose images the networks are shown.")],
+    seed: Annotated[int, typer.Option(help="Of minibatch and weights.")],
+    out: Annotated[Path, typer.Option(help="Parquet file to write.")],
+    shard: Annotated[int, typer.Option(help="Which piece, from 0.")] = 0,
+    shards: Annotated[int, typer.Option(help="Into how many pieces the work is cut.")] = 1,
+    architectures: Annotated[str, typer.Option(help="A number drawn at random, or `all`.")] = "all",
+    sample_seed: Annotated[int, typer.Option(help="Of the draw of architectures.")] = 0,
+    split: Annotated[str, typer.Option(help="Of the data set.")] = "sample",
+    batch_size: Annotated[int, typer.Option(help="Images per minibatch.")] = 128,
+    augmentation: Annotated[str, typer.Option(help="none or crop-flip.")] = "none",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda:0, ...")] = "auto",
+) -> None:
+    """Score one shard of a space and write it as parquet."""
+    from untrained.proxies import get_proxy, spelling_of
+    from untrained.scoring.shards import ShardSettings, shard_indices
+    from untrained.spaces import get_space
+
+    searched, chosen = get_space(space), get_proxy(proxy)
+    settings = ShardSettings(architectures, sample_seed, shard, shards)
+    indices = shard_indices(searched, settings)
+
+    import pandas as pd
+    import torch
+
+    from untrained.cli.progress import track
+    from untrained.files import write_parquet
+    from untrained.scoring.devices import leased_device
+    from untrained.scoring.engine import MinibatchSettings, score_architectures
+
+    torch.set_num_threads(1)  # one worker per core beats several threads in one
+    minibatches = MinibatchSettings(dataset, split, batch_size, augmentation)
+    with leased_device(device) as where:
+        scores = score_architectures(searched, indices, chosen, minibatches, seed, where)
+        title = f"{space}/{dataset}/{proxy}/seed{seed} on {where}"
+        found = list(track(scores, len(indices), title))
+    table = pd.DataFrame(
+        {
+            "arch": pd.Series(indices, dtype="int32"),
+            "proxy": spelling_of(chosen),
+            "dataset": dataset,
+            "seed": pd.Series([seed] * len(indices), dtype="int64"),
+            "score": pd.Series([score.score for score in found], dtype="float64"),
+            "status": [score.status for score in found],
+        }
+    )
+    write_parquet(table[SCORE_COLUMNS], out)
+
+
+def merge(
+    shards: Annotated[list[Path], typer.Argument(help="Shards, in any order.")],
+    out: Annotated[Path, typer.Option(help="Parquet file to write.")],
+) -> None:
+    """Merge score shards into one sorted table."""
+    import pandas as pd
+
+    from untrained.errors import DamagedFileError
+    from untrained.files import read_parquet, write_parquet
+
+    key = ["proxy", "dataset", "seed", "arch"]
+    table = pd.concat([read_parquet(path, SCORE_COLUMNS) for path in shards], ignore_index=True)
+    if (twice := table.duplicated(key)).any():
+        first = table.loc[twice, key].iloc[0].to_dict()
+        raise DamagedFileError(f"the shards score {first} twice: remove stale shards")
+    write_parquet(table.sort_values(key, ignore_index=True)[SCORE_COLUMNS], out)

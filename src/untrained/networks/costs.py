@@ -1,0 +1,38 @@
+"""Parameters and floating-point operations of a module."""
+
+import torch
+from torch import Tensor, nn
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Number of trainable scalars."""
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+
+
+def count_flops(network: nn.Module, shape: tuple[int, int, int]) -> int:
+    """Multiply-accumulate operations of one forward pass of one image of `shape` (C, H, W).
+
+    Counted as in the NAS-Bench-201 tables: convolutions without their bias, linear layers with
+    it, nothing else. The network is left as it was, batch statistics included.
+    """
+    total = 0
+
+    def count(module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal total
+        if isinstance(module, nn.Conv2d):
+            positions = output.shape[-2] * output.shape[-1]
+            total += module.weight.numel() * positions
+        elif isinstance(module, nn.Linear):
+            total += module.weight.numel() + module.out_features * (module.bias is not None)
+
+    handles = [module.register_forward_hook(count) for module in network.modules()]
+    training = network.training
+    try:
+        network.eval()
+        with torch.no_grad():
+            network(torch.zeros(1, *shape, device=next(network.parameters()).device))
+    finally:
+        network.train(training)
+        for handle in handles:
+            handle.remove()
+    return total

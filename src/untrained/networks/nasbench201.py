@@ -1,0 +1,119 @@
+"""The network that NAS-Bench-201 trains around a cell (Dong and Yang, ICLR 2020, figure 1)."""
+
+import torch
+from torch import Tensor, nn
+
+EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
+
+
+class ReLUConvBN(nn.Sequential):
+    """Rectifier, convolution without bias, batch normalisation."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
+        super().__init__(
+            nn.ReLU(),
+            nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+
+
+def operation_module(operation: str, channels: int) -> nn.Module:
+    """The module of one operation other than `none`, at stride 1."""
+    match operation:
+        case "skip_connect":
+            return nn.Identity()
+        case "nor_conv_1x1":
+            return ReLUConvBN(channels, channels, 1)
+        case "nor_conv_3x3":
+            return ReLUConvBN(channels, channels, 3)
+        case "avg_pool_3x3":
+            return nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
+    raise ValueError(operation)
+
+
+class Cell(nn.Module):
+    """Four nodes; each is the sum of its incoming edges, or zero where it has none.
+
+    Edges with operation `none` are left out rather than multiplied by zero, so that the graph of
+    the output says what it depends on. All others are executed, also those that lead nowhere.
+
+    Args:
+        operations: one per edge, in the order of `EDGES`.
+        channels: of input and output, (N, channels, H, W).
+    """
+
+    def __init__(self, operations: tuple[str, ...], channels: int) -> None:
+        super().__init__()
+        self.edges = [
+            edge
+            for edge, operation in zip(EDGES, operations, strict=True)
+            if operation != "none"
+        ]
+        self.operations = nn.ModuleList(
+            operation_module(operation, channels)
+            for operation in operations
+            if operation != "none"
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, channels, H, W) to the same shape."""
+        nodes: list[Tensor | None] = [x, None, None, None]
+        for (source, target), operation in zip(self.edges, self.operations, strict=True):
+            value = nodes[source]
+            term = operation(torch.zeros_like(x) if value is None else value)
+            total = nodes[target]
+            nodes[target] = term if total is None else total + term
+        output = nodes[3]
+        return torch.zeros_like(x) if output is None else output
+
+
+class Reduction(nn.Module):
+    """A residual block that halves the resolution and doubles the channels."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.first = ReLUConvBN(inputs, outputs, 3, stride=2)
+        self.second = ReLUConvBN(outputs, outputs, 3)
+        self.shortcut = nn.Sequential(
+            nn.AvgPool2d(2, stride=2), nn.Conv2d(inputs, outputs, 1, bias=False)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, inputs, H, W) to (N, outputs, H/2, W/2)."""
+        shortcut: Tensor = self.shortcut(x)
+        return shortcut + self.second(self.first(x))
+
+
+class NasBench201Network(nn.Module):
+    """Stem, three stages of `cells` cells with reductions between them, classifier.
+
+    Args:
+        operations: of the cell's six edges, in the order of `EDGES`.
+        num_classes: outputs of the classifier.
+        channels: of the first stage; the benchmark trains 16.
+        cells: per stage; the benchmark trains 5.
+    """
+
+    def __init__(
+        self, operations: tuple[str, ...], num_classes: int, channels: int = 16, cells: int = 5
+    ) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
+        )
+        blocks: list[nn.Module] = []
+        for stage in range(3):
+            if stage:
+                blocks.append(Reduction(channels, 2 * channels))
+                channels *= 2
+            blocks += [Cell(operations, channels) for _ in range(cells)]
+        self.blocks = nn.Sequential(*blocks)
+        self.head = nn.Sequential(
+            nn.BatchNorm2d(channels), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        )
+        self.classifier = nn.Linear(channels, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map images (N, 3, H, W) to logits (N, num_classes)."""
+        logits: Tensor = self.classifier(self.head(self.blocks(self.stem(x))))
+        return logits

@@ -1,0 +1,161 @@
+"""NASWOT: the log-determinant of the kernel of rectifier codes.
+
+Mellor, Turner, Storkey, Crowley: Neural Architecture Search without Training, ICML 2021
+(arXiv 2006.04647), equations 1 and 2.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from untrained.errors import ParameterError
+from untrained.images.minibatches import Minibatch
+from untrained.proxies.base import Direction, UndefinedScore
+from untrained.proxies.rectifiers import RectifierMode, rectifier_modules, rectifiers_on_path
+
+
+@dataclass(frozen=True)
+class Naswot:
+    """s = log |K_H|, where K_H[i, j] = N_A - Hamming distance of the codes of images i and j.
+
+    Each of the N_A rectified units gives one bit per image: 1 iff its pre-activation is positive.
+
+    Attributes:
+        variant: `corrected` counts each rectifier once and only if it lies on a path from the
+            input to the output. `released` counts, as the authors' code does, every module whose
+            type name contains "ReLU", so wrappers such as ReLUConvBN count their rectifier twice,
+            and branches that lead nowhere count too.
+    """
+
+    name: ClassVar[str] = "naswot"
+    variants: ClassVar[tuple[str, ...]] = ("corrected", "released")
+    direction: ClassVar[Direction] = "higher"
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    variant: str = "corrected"
+
+    def __call__(
+        self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
+    ) -> float:
+        """See `Proxy.__call__`; one forward pass in the network's current mode, nothing drawn.
+
+        Raises:
+            UndefinedScore: `disconnected`, `singular` or `non_finite`.
+            ParameterError: the network applies no rectifier at all.
+        """
+        del generator
+        kernel = activation_kernel(network, minibatch.images, self.variant)
+        if np.linalg.matrix_rank(kernel, hermitian=True) < len(kernel):
+            raise UndefinedScore("singular", "the kernel of activation codes is singular")
+        # K_H is positive semi-definite (a Gram matrix of the codes as -1, 1 and a constant), so
+        # with full rank the sign is +1
+        return float(np.linalg.slogdet(kernel).logabsdet)
+
+
+def activation_kernel(
+    network: nn.Module, images: Tensor, variant: str = "corrected"
+) -> np.ndarray:
+    """K_H of `images` (N, C, H, W) as an (N, N) float64 array of exact integers.
+
+    Raises:
+        UndefinedScore: `disconnected` (no rectifier between input and output; corrected variant
+            only) or `non_finite` (the network's output is).
+        ParameterError: the network applies no rectifier at all.
+    """
+    with _buffers_restored(network):
+        if variant == "released":
+            counter = KernelCounter(len(images))
+            with torch.no_grad(), rectifier_modules(network, counter.add):
+                outputs = network(images)
+        else:
+            on_path = rectifiers_on_path(network, images[:2])
+            if on_path and not any(on_path):
+                raise UndefinedScore("disconnected", "no rectifier connects input and output")
+            counter = KernelCounter(len(images), on_path)
+            with torch.no_grad(), RectifierMode(counter.add):
+                outputs = network(images)
+    if not counter.calls:
+        raise ParameterError(
+            f"{type(network).__name__} applies no rectifier: naswot scores networks with ReLU "
+            "or its relatives (leaky, parametric, clamped at 0)"
+        )
+    if not all(torch.isfinite(leaf).all() for leaf in tree_leaves(outputs)):
+        raise UndefinedScore("non_finite", "the network's output is not finite")
+    return counter.kernel()
+
+
+class KernelCounter:
+    """Sums the agreements of the codes of N images over the rectifiers of a forward pass.
+
+    Args:
+        images: N.
+        wanted: for each call in order, whether it counts; all do where it is None.
+    """
+
+    def __init__(self, images: int, wanted: list[bool] | None = None) -> None:
+        self.calls = 0
+        self._wanted = wanted
+        self._agreements = torch.zeros(images, images, dtype=torch.int64)
+        # edges that read the same node rectify the same tensor: its codes are compared once
+        self._seen = WeakTensorKeyDictionary()
+
+    def add(self, pre_activation: Tensor) -> None:
+        """Count the codes of one rectifier input (N, ...)."""
+        position = self.calls
+        self.calls += 1
+        if self._wanted is not None and not self._wanted[position]:
+            return
+        version = pre_activation._version
+        seen_version, agreements = self._seen.get(pre_activation, (None, None))
+        if version != seen_version:
+            agreements = code_agreements(pre_activation).cpu()
+            self._seen[pre_activation] = (version, agreements)
+        self._agreements += agreements
+
+    def kernel(self) -> np.ndarray:
+        """K_H so far, (N, N) float64."""
+        return self._agreements.numpy().astype(np.float64)
+
+
+def code_agreements(pre_activation: Tensor) -> Tensor:
+    """(N, N) int64: on how many of their units do images i and j have the same bit?
+
+    With bits Z (N, f) and row sums r this is 2 Z Z' - r 1' - 1 r' + f: one product, whose diagonal
+    is r. All counts are exact.
+    """
+    bits = pre_activation > 0
+    if bits.ndim == 4:  # channels-last activations are flattened without a copy
+        bits = bits.permute(0, 2, 3, 1)
+    bits = bits.reshape(len(bits), -1)
+    both = _bit_products(bits)
+    ones = both.diagonal()
+    return 2 * both - ones[:, None] - ones[None, :] + bits.shape[1]
+
+
+def _bit_products(bits: Tensor) -> Tensor:
+    """Z Z' of bits (N, f) as int64."""
+    if bits.device.type == "cpu":
+        codes = bits.view(torch.int8)
+        return torch._int_mm(codes, codes.T).to(torch.int64)
+    # float32 counts are exact up to 2^24 units
+    return sum(
+        ((part := piece.float()) @ part.T).to(torch.int64) for piece in bits.split(2**24, dim=1)
+    )
+
+
+@contextmanager
+def _buffers_restored(network: nn.Module) -> Iterator[None]:
+    """Undo what forward passes do to buffers: scoring leaves batch statistics as they were."""
+    saved = [(buffer, buffer.clone()) for buffer in network.buffers()]
+    try:
+        yield
+    finally:
+        for buffer, value in saved:
+            buffer.copy_(value)

@@ -1,0 +1,136 @@
+"""Sees every rectifier that a forward pass applies, as a module or as a function."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
+
+_RECTIFIERS = {
+    functional.relu,
+    functional.relu6,
+    functional.leaky_relu,
+    functional.prelu,
+    functional.rrelu,
+    torch.relu,
+    torch.relu_,
+    torch.prelu,
+    torch.rrelu,
+    torch.Tensor.relu,
+    torch.Tensor.relu_,
+    torch.Tensor.prelu,
+}
+_CLAMPS = {torch.clamp, torch.clamp_, torch.Tensor.clamp, torch.Tensor.clamp_}
+_CLAMPS_BELOW = {
+    torch.clamp_min,
+    torch.clamp_min_,
+    torch.Tensor.clamp_min,
+    torch.Tensor.clamp_min_,
+}
+_THRESHOLDS = {functional.threshold, torch.threshold}
+
+
+def is_rectifier(function: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a call switches its units on and off at zero.
+
+    The ReLU family, and clamp, hardtanh and threshold where they cut at zero. Called under a
+    function mode `nn.ReLU`, `F.relu` and `torch.relu` each arrive once.
+    """
+
+    def argument(position: int, name: str) -> object:
+        return args[position] if len(args) > position else kwargs.get(name)
+
+    if function in _RECTIFIERS:
+        return True
+    if function in _CLAMPS or function in _CLAMPS_BELOW:
+        return _is_zero(argument(1, "min"))
+    if function is functional.hardtanh:
+        return _is_zero(argument(1, "min_val"))
+    return function in _THRESHOLDS and _is_zero(argument(1, "threshold"))
+
+
+def _is_zero(value: object) -> bool:
+    return isinstance(value, int | float) and value == 0
+
+
+class RectifierMode(TorchFunctionMode):
+    """Calls `before(input)` and `after(output)` around every rectifier of a forward pass."""
+
+    def __init__(
+        self, before: Callable[[Tensor], None], after: Callable[[Tensor], None] | None = None
+    ) -> None:
+        super().__init__()
+        self.before = before
+        self.after = after
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> object:
+        kwargs = kwargs or {}
+        if not is_rectifier(func, args, kwargs):
+            return func(*args, **kwargs)
+        # before the call, since a rectifier in place leaves no input behind
+        self.before(args[0] if args else kwargs["input"])
+        output = func(*args, **kwargs)
+        if self.after is not None:
+            self.after(output)
+        return output
+
+
+@contextmanager
+def rectifier_modules(network: nn.Module, see: Callable[[Tensor], None]) -> Iterator[None]:
+    """Call `see(input)` for every module whose type name contains "ReLU", wrappers included.
+
+    The hooks are removed when the block ends, however it ends.
+    """
+    handles = [
+        module.register_forward_pre_hook(lambda _module, inputs: see(inputs[0]))
+        for module in network.modules()
+        if "ReLU" in type(module).__name__
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def rectifiers_on_path(network: nn.Module, images: Tensor) -> list[bool]:
+    """For each rectifier call of a forward pass: does it lie on a path from input to output?
+
+    Read off the graph that autograd records for `images` (N, C, H, W; two images are enough).
+    The parameters are frozen meanwhile, so a rectifier that sees only constants is on no path.
+    Dependence that autograd can't see (`detach`, integer codes) counts as none.
+    """
+    nodes: list[Any] = []
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        with (
+            torch.enable_grad(),
+            RectifierMode(lambda _: None, lambda output: nodes.append(output.grad_fn)),
+        ):
+            # a product, because a network that rectifies its input in place must not meet a leaf
+            outputs = network(images.detach().requires_grad_() * 1)
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+    reached: set[Any] = set()
+    frontier = [
+        leaf.grad_fn for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor) and leaf.grad_fn
+    ]
+    while frontier:
+        node = frontier.pop()
+        if node not in reached:
+            reached.add(node)
+            frontier += [parent for parent, _ in node.next_functions if parent is not None]
+    return [node is not None and node in reached for node in nodes]

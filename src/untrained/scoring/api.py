@@ -1,0 +1,73 @@
+"""One architecture or one network, from a notebook: `from untrained import score`."""
+
+from pathlib import Path
+
+from torch import nn
+
+from untrained.files import IMAGES
+from untrained.images.minibatches import Minibatch
+from untrained.proxies import Proxy, get_proxy
+from untrained.scoring.devices import check_device
+from untrained.scoring.engine import MinibatchSettings, Score, score_architectures, score_network
+from untrained.spaces import get_space
+
+
+def score(
+    target: str | nn.Module,
+    architecture: int | str | None = None,
+    *,
+    proxy: str | Proxy = "naswot",
+    variant: str | None = None,
+    dataset: str = "cifar10",
+    split: str = "sample",
+    seed: int = 0,
+    batch_size: int = 128,
+    augmentation: str = "none",
+    device: str = "cpu",
+    root: Path = IMAGES,
+) -> Score:
+    """Score an architecture of a space, or a network of your own.
+
+    >>> from untrained import score
+    >>> score("nasbench201", 1462, proxy="naswot", batch_size=8).status
+    'ok'
+
+    Args:
+        target: name of a space, or a module that takes (N, C, H, W) images of the data set. A
+            module is scored with the weights it has, and left as it was.
+        architecture: index or spelling in the space.
+        proxy: name or `name-variant`, or a `Proxy`.
+        variant: of the proxy; its default otherwise.
+        dataset: whose images are shown.
+        split: `sample` (bundled), or a split of the official files.
+        seed: of minibatch and weights.
+        batch_size: images in the minibatch.
+        augmentation: `none` or `crop-flip`.
+        device: in PyTorch's notation.
+        root: folder of the official files.
+
+    Raises:
+        UntrainedError: a name, an architecture or a setting that does not exist.
+    """
+    chosen = get_proxy(proxy, variant) if isinstance(proxy, str) else proxy
+    settings = MinibatchSettings(dataset, split, batch_size, augmentation, root)
+    where = check_device(device)
+    if isinstance(target, nn.Module):
+        return score_module(target, chosen, settings.draw(seed, where), seed)
+    space = get_space(target)
+    if architecture is None:
+        raise TypeError(f"which architecture of {target}? Give its index or spelling")
+    index = space.parse(architecture).index
+    return next(score_architectures(space, [index], chosen, settings, seed, where))
+
+
+def score_module(network: nn.Module, proxy: Proxy, batch: Minibatch, seed: int) -> Score:
+    """Score a network with the weights it has; its mode and its device are restored."""
+    training = network.training
+    home = next((parameter.device for parameter in network.parameters()), None)
+    try:
+        return score_network(lambda _classes: network, proxy, batch, seed)
+    finally:
+        network.train(training)
+        if home is not None:
+            network.to(home)

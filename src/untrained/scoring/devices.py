@@ -1,0 +1,69 @@
+"""Chooses the device that does the work, one process per GPU."""
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import torch
+
+from untrained.errors import ParameterError
+
+LOCKS = Path(tempfile.gettempdir()) / f"untrained-devices-{os.getuid()}"
+
+
+@contextmanager
+def leased_device(requested: str = "auto", locks: Path = LOCKS) -> Iterator[torch.device]:
+    """Yield the device to work on; a visible GPU that nobody else leased comes first.
+
+    Snakemake hands out a number of GPUs, not their names, so each worker takes the first one
+    whose lock file is free and keeps it until it is done.
+
+    Args:
+        requested: `auto`, or a device in PyTorch's notation (`cpu`, `cuda:1`), which is taken
+            whether or not it is leased.
+        locks: folder of the lock files.
+
+    Raises:
+        ParameterError: no such device on this machine.
+    """
+    if requested != "auto":
+        yield check_device(requested)
+        return
+    names = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    with lease(names, locks) as name:
+        yield torch.device(name or "cpu")
+
+
+@contextmanager
+def lease(names: Sequence[str], locks: Path) -> Iterator[str | None]:
+    """Yield the first of `names` that no other process holds; where all are held, one of them.
+
+    None where there are no names.
+    """
+    with ExitStack() as stack:
+        for name in names:
+            locks.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context((locks / name.replace(":", "")).open("w"))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            yield name
+            return
+        yield names[os.getpid() % len(names)] if names else None
+
+
+def check_device(name: str) -> torch.device:
+    """The device called `name`.
+
+    Raises:
+        ParameterError: not a device of this machine.
+    """
+    available = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+    full = "cuda:0" if name == "cuda" else name
+    if full not in available:
+        raise ParameterError(f"device {name!r} is not here: auto, {', '.join(available)}")
+    return torch.device(full)

@@ -1,0 +1,124 @@
+"""Scores networks, one at a time, each from its own random stream."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from untrained.files import IMAGES
+from untrained.images.minibatches import Minibatch, minibatch
+from untrained.proxies.base import Proxy, Status, UndefinedScore
+from untrained.seeds import seed_sequence, torch_seeded
+from untrained.spaces import SearchSpace
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a proxy says of one network.
+
+    Attributes:
+        score: natural units of the proxy; None where `status` is not "ok".
+        status: "ok", or why there is no score.
+        reason: the same in words; empty where the status is "ok".
+        seconds: wall-clock time of building and scoring the network.
+    """
+
+    score: float | None
+    status: Status
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class MinibatchSettings:
+    """Which images the networks are shown, up to the seed; see `untrained.images.minibatches`."""
+
+    dataset: str = "cifar10"
+    split: str = "sample"
+    batch_size: int = 128
+    augmentation: str = "none"
+    root: Path = IMAGES
+
+    def draw(self, seed: int, device: torch.device) -> Minibatch:
+        """The minibatch of `seed`, on `device`."""
+        drawn = minibatch(
+            self.dataset, self.split, seed, self.batch_size, self.augmentation, root=self.root
+        )
+        return Minibatch(drawn.images.to(device), drawn.labels.to(device), drawn.num_classes)
+
+
+def score_network(
+    build: Callable[[int], nn.Module],
+    proxy: Proxy,
+    batch: Minibatch,
+    seed: int,
+    *keys: int,
+) -> Score:
+    """Build a network and score it.
+
+    Args:
+        build: makes the network for a number of classes. PyTorch's generator stands on the stream
+            of (seed, "weights", keys) meanwhile.
+        proxy: what to read off it.
+        batch: on the device that does the work.
+        seed: of the weights and of whatever the proxy draws.
+        keys: what tells this network's streams from those of others (its index).
+
+    Returns:
+        The score, or the status of an undefined one; running out of memory is a status too.
+    """
+    device = batch.images.device
+    start = time.perf_counter()
+    status: Status
+    value, status, reason = None, "ok", ""
+    generator = torch.Generator(device)
+    generator.manual_seed(int(seed_sequence(seed, "proxy", *keys).generate_state(1)[0]))
+    try:
+        with torch_seeded(seed, "weights", *keys):
+            network = build(batch.num_classes).to(device).train()
+            value = proxy(network, batch, generator)
+        if not math.isfinite(value):
+            value, status, reason = None, "non_finite", f"the proxy returned {value}"
+    except UndefinedScore as undefined:
+        status, reason = undefined.status, undefined.reason
+    except RuntimeError as error:
+        if not _is_out_of_memory(error):
+            raise
+        status, reason = "out_of_memory", str(error).splitlines()[0]
+    return Score(value, status, reason, time.perf_counter() - start)
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    # on the CPU PyTorch has no type of its own for it
+    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
+
+
+def score_architectures(
+    space: SearchSpace,
+    indices: Sequence[int],
+    proxy: Proxy,
+    settings: MinibatchSettings,
+    seed: int,
+    device: torch.device,
+) -> Iterator[Score]:
+    """Score architectures of a space on one minibatch, in order, as they are asked for.
+
+    The score of an architecture depends on (architecture, proxy, settings, seed) alone.
+    """
+    drawn = settings.draw(seed, device)
+    batch = Minibatch(
+        drawn.images.to(memory_format=torch.channels_last), drawn.labels, drawn.num_classes
+    )
+    for index in indices:
+        architecture = space[index]
+
+        def build(num_classes: int) -> nn.Module:
+            network = space.network(architecture, num_classes)  # noqa: B023 - called at once
+            # twice as fast on CPUs; only networks that we built ourselves surely stand it
+            return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+        yield score_network(build, proxy, batch, seed, index)

@@ -1,0 +1,75 @@
+"""What a search from cached values draws from, and the trace that it leaves.
+
+A trace has one row for each step at which a run's incumbent changed, and one for its end
+(`is_final`), with the columns `run`, `target`, `step` (evaluations so far), `arch` (the
+incumbent), `fitness`, `simulated_seconds` and `is_final`. `target` is empty where the answer of a
+run holds for every accuracy column, else the column that it holds for.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+TRACE_COLUMNS = ("run", "target", "step", "arch", "fitness", "simulated_seconds", "is_final")
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Architectures with what is known of them.
+
+    Attributes:
+        architectures: (n,) indices in the space.
+        scores: (seeds, n), NaN where undefined; run r sees row r modulo the number of seeds.
+        accuracies: column, for example "cifar10-valid/x-valid", to (n,) percent.
+        seconds_per_score: simulated cost of one score.
+    """
+
+    architectures: NDArray[np.int64]
+    scores: Floats
+    accuracies: Mapping[str, Floats]
+    seconds_per_score: float
+
+
+def draw(pool_size: int, samples: int, runs: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """(runs, samples) positions in the pool, drawn with replacement as in the paper's search."""
+    return rng.integers(pool_size, size=(runs, samples))
+
+
+def best_of_sample_trace(
+    pool: Pool, drawn: NDArray[np.int64], fitness: Floats, seconds: float, target: str = ""
+) -> pd.DataFrame:
+    """The trace of keeping the best of each run's sample.
+
+    Args:
+        pool: what `drawn` points into.
+        drawn: (runs, samples) positions.
+        fitness: (runs, samples), higher is better; NaN loses to everything.
+        seconds: simulated cost of one evaluation.
+        target: see the module.
+    """
+    values = np.where(np.isnan(fitness), -np.inf, fitness)
+    best = np.maximum.accumulate(values, axis=1)
+    improves = np.ones(values.shape, dtype=bool)
+    improves[:, 1:] = best[:, 1:] > best[:, :-1]
+    run, position = np.nonzero(improves)
+    last_run = np.arange(len(drawn))
+    # the incumbent at the end is the one of the last improvement
+    incumbent = np.flatnonzero(np.append(run[1:] != run[:-1], True))
+    rows = {
+        "run": np.concatenate([run, last_run]),
+        "step": np.concatenate([position + 1, np.full(len(drawn), drawn.shape[1])]),
+        "arch": pool.architectures[
+            np.concatenate([drawn[run, position], drawn[last_run, position[incumbent]]])
+        ],
+        "fitness": np.concatenate([fitness[run, position], fitness[last_run, position[incumbent]]]),
+        "is_final": np.concatenate([np.zeros(len(run), bool), np.ones(len(drawn), bool)]),
+    }
+    trace = pd.DataFrame(rows)
+    trace["target"] = target
+    trace["simulated_seconds"] = trace["step"] * seconds
+    trace = trace.sort_values(["run", "step", "is_final"], kind="stable", ignore_index=True)
+    return trace[list(TRACE_COLUMNS)]

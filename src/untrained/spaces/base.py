@@ -1,0 +1,81 @@
+"""The two types that every search space shares."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True, order=True)
+class Architecture:
+    """One architecture of a space.
+
+    Attributes:
+        space: name of the space.
+        index: position in the space's own order.
+        spelling: the space's own notation.
+    """
+
+    space: str
+    index: int
+    spelling: str
+
+    def __str__(self) -> str:
+        return self.spelling
+
+
+class SearchSpace(Protocol):
+    """What a search, a proxy and a report need to know of a space."""
+
+    @property
+    def name(self) -> str:
+        """The registered name."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Architecture: ...
+
+    def parse(self, text: str | int) -> Architecture:
+        """The architecture with this index (as number or digits) or spelling.
+
+        Raises:
+            ArchitectureError: no such architecture; the message points at the wrong part.
+        """
+        ...
+
+    def sample(self, rng: np.random.Generator) -> Architecture:
+        """An architecture drawn uniformly."""
+        ...
+
+    def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
+        """A neighbour of `architecture`, drawn uniformly; never the architecture itself."""
+        ...
+
+    def canonical(self, architecture: Architecture) -> Architecture:
+        """The representative (lowest index) of the architectures that compute the same function."""
+        ...
+
+    def network(self, architecture: Architecture, num_classes: int) -> "nn.Module":
+        """The architecture as a module in training mode, initialised as PyTorch does by default."""
+        ...
+
+
+def draw_without_replacement(space: SearchSpace, count: int, seed: int) -> list[int]:
+    """Sorted indices of `count` distinct architectures, the same for the same seed.
+
+    Raises:
+        ParameterError: `count` is not in 1..len(space).
+    """
+    from untrained.errors import ParameterError
+    from untrained.seeds import numpy_generator
+
+    if not 1 <= count <= len(space):
+        raise ParameterError(
+            f"{count} architectures asked of {space.name}: it has 1 to {len(space)} of them"
+        )
+    drawn = numpy_generator(seed, "sample of the space").choice(len(space), count, replace=False)
+    return sorted(int(index) for index in drawn)
