@@ -1,0 +1,150 @@
+"""One minibatch of a data set, the same for the same seed wherever and whenever it is drawn."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from untrained.errors import ParameterError, unknown_name
+from untrained.files import IMAGES
+from untrained.images.sets import AUGMENTATIONS, ImageSet, image_set
+from untrained.images.splits import Labels, training_set
+from untrained.seeds import numpy_generator
+
+if TYPE_CHECKING:
+    import torch
+
+Images = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Minibatch:
+    """What a network is shown.
+
+    Attributes:
+        images: float32, (images, channels, height, width), normalised per channel.
+        labels: int64, (images,).
+        num_classes: of the data set, whether or not the minibatch has all of them.
+    """
+
+    images: "torch.Tensor"
+    labels: "torch.Tensor"
+    num_classes: int
+
+
+def minibatch(
+    dataset: str,
+    split: str,
+    seed: int,
+    size: int,
+    augmentation: str = "none",
+    *,
+    root: Path = IMAGES,
+) -> Minibatch:
+    """Draw a minibatch: uniformly and without replacement.
+
+    The result depends on the arguments (and the files) alone. With the same seed a smaller
+    minibatch is the beginning of a larger one, and augmentation changes the images but not which
+    ones are drawn.
+
+    Args:
+        dataset: a name in `IMAGE_SETS`. The images of `noise` have independent N(0, 1) entries
+            and labels that are uniform over its classes.
+        split: one of the set's splits.
+        seed: 0 or larger.
+        size: 2 (statistics over a batch need as many) up to the number of images of the split.
+        augmentation: `none`, or `crop-flip`: zeros (black) around the image, a crop of its former
+            size at a random place, and a horizontal flip of every other image on average.
+        root: the folder of the fetched files.
+
+    Returns:
+        The minibatch, on the CPU.
+
+    Raises:
+        UnknownNameError: no such set, split or augmentation.
+        ParameterError: the seed or the size is out of range.
+        MissingDataError, DamagedFileError: see `training_set`.
+    """
+    import torch
+
+    known = image_set(dataset)
+    known.check_split(split)
+    if augmentation not in AUGMENTATIONS:
+        raise unknown_name("augmentation", augmentation, AUGMENTATIONS)
+    if size < 2:
+        raise ParameterError(f"minibatch size {size} is too small: 2 or more images")
+    images, labels = (
+        _draw_noise(known, seed, size)
+        if dataset == "noise"
+        else _draw_images(known, split, seed, size, root)
+    )
+    if augmentation == "crop-flip":
+        images = crop_flip(
+            images, known.padding, numpy_generator(seed, f"crop and flip {dataset} {split}")
+        )
+    return Minibatch(
+        images=torch.from_numpy(normalise(images, known)),
+        labels=torch.from_numpy(labels),
+        num_classes=known.num_classes,
+    )
+
+
+def normalise(images: Images, known: ImageSet) -> NDArray[np.float32]:
+    """Subtract the mean and divide by the standard deviation of each channel.
+
+    Args:
+        images: (images, height, width, channels), in the units of `known.mean`.
+        known: the data set.
+
+    Returns:
+        (images, channels, height, width).
+    """
+    mean, std = np.array(known.mean, np.float32), np.array(known.std, np.float32)
+    scaled = (images.astype(np.float32) - mean) / std
+    return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+
+
+def crop_flip(images: Images, padding: int, generator: np.random.Generator) -> Images:
+    """Shift each image by up to `padding` pixels both ways and flip half of them left to right.
+
+    Args:
+        images: (images, height, width, channels).
+        padding: pixels; what is shifted in is 0.
+        generator: gives three numbers to each image in turn.
+
+    Returns:
+        A new array of the same shape and type.
+    """
+    count, height, width, _ = images.shape
+    choices = generator.integers(0, [2 * padding + 1, 2 * padding + 1, 2], size=(count, 3))
+    rows = choices[:, :1] + np.arange(height)
+    columns = choices[:, 1:2] + np.arange(width)
+    columns = np.where(choices[:, 2:] == 1, columns[:, ::-1], columns)
+    padded = np.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    cropped: Images = padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return cropped
+
+
+def _draw_images(
+    known: ImageSet, split: str, seed: int, size: int, root: Path
+) -> tuple[Images, Labels]:
+    images, labels = training_set(known.name, split, root)
+    if size > len(images):
+        raise ParameterError(
+            f"minibatch size {size} is too large: {known.name} {split} has {len(images)} images"
+        )
+    # A permutation, so that the draws of different sizes are nested.
+    order = numpy_generator(seed, f"minibatch {known.name} {split}").permutation(len(images))
+    chosen = order[:size]
+    return images[chosen], labels[chosen]
+
+
+def _draw_noise(known: ImageSet, seed: int, size: int) -> tuple[Images, Labels]:
+    channels, height, width = known.shape
+    pixels = numpy_generator(seed, "noise images").standard_normal(
+        (size, height, width, channels), np.float32
+    )
+    labels = numpy_generator(seed, "noise labels").integers(0, known.num_classes, size)
+    return pixels, labels
