@@ -33,12 +33,12 @@ class _StaleError(_InterruptedError):
 
 
 def join(mirror: str, name: str) -> str:
-    """The address of the file `name` below `mirror`, a base URL or a folder."""
+    """Return the address of the file `name` below `mirror`, a base URL or a folder."""
     return f"{mirror.rstrip('/')}/{name}" if "://" in mirror else str(Path(mirror) / name)
 
 
 def local_path(url: str) -> Path | None:
-    """The path that a `file://` URL or a plain path means; None for any other address."""
+    """Return the path that a `file://` URL or a plain path means; None for any other address."""
     if "://" not in url:
         return Path(url)
     parts = urlsplit(url)
