@@ -1,0 +1,287 @@
+"""The three figures of the NASWOT paper that a report needs, with byte-stable output.
+
+Figures are built without pyplot, so they work without a display and leave no state behind.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from untrained.analysis.correlations import Correlation
+from untrained.analysis.tables import with_interval
+from untrained.errors import ParameterError
+from untrained.files import atomic
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+Floats = npt.NDArray[np.float64]
+
+# Okabe and Ito, "Color Universal Design", 2008: told apart with any colour vision. Yellow is left
+# out: it is too faint on white.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_MARKERS = ("o", "s", "^", "D", "v", "<", ">", "p", "h")
+
+# Everything that a user's matplotlibrc might change and that the bytes of a figure depend on.
+_STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 14,
+    "axes.titlesize": 14,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "savefig.dpi": 150,
+    "savefig.facecolor": "white",
+    "svg.hashsalt": "untrained",
+    "svg.fonttype": "path",
+}
+
+#: Beyond this many points a vector file would be slow to open.
+_RASTERISE_ABOVE = 2000
+
+_METADATA: dict[str, dict[str, None]] = {
+    ".svg": {"Date": None, "Creator": None},
+    ".png": {"Software": None},
+}
+
+
+@dataclass(frozen=True)
+class ScorePanel:
+    """One panel of `score_against_accuracy`.
+
+    Attributes:
+        title: the data set.
+        scores: shape (n,), NaN or infinite where undefined.
+        accuracy: shape (n,), percent.
+        correlation: that of the subset which the figure names.
+    """
+
+    title: str
+    scores: Floats
+    accuracy: Floats
+    correlation: Correlation
+
+
+def score_against_accuracy(
+    panels: Sequence[ScorePanel], *, subset: str, score: str = "score"
+) -> Figure:
+    """Draw accuracy against score, one panel per data set (Mellor et al. 2021, Fig. 3).
+
+    Architectures whose score is undefined stand as dashes along the left edge.
+
+    Args:
+        panels: at least one.
+        subset: the architectures that the correlations are about.
+        score: label of the horizontal axes.
+
+    Raises:
+        ParameterError: no panels, or unequal numbers of scores and accuracies.
+    """
+    if not panels:
+        raise ParameterError("0 panels: give at least one data set")
+    with _style():
+        figure = Figure(figsize=(3.9 * len(panels), 4.6), layout="constrained")
+        rows = figure.subplots(1, len(panels), squeeze=False)
+        for axes, panel in zip(rows[0], panels, strict=True):
+            _score_panel(axes, panel)
+            axes.set_xlabel(score)
+        rows[0][0].set_ylabel("accuracy (%)")
+        figure.suptitle(f"architectures: {subset}", fontsize=13)
+    return figure
+
+
+def _score_panel(axes: "Axes", panel: ScorePanel) -> None:
+    if len(panel.scores) != len(panel.accuracy):
+        raise ParameterError(
+            f"{panel.title}: {len(panel.scores)} scores and {len(panel.accuracy)} accuracies"
+        )
+    finite = np.isfinite(panel.scores)
+    # The more points, the fainter and smaller each: density stays visible.
+    crowd = max(int(finite.sum()), 1)
+    alpha = float(np.clip(12 / np.sqrt(crowd), 0.1, 0.8))
+    axes.scatter(
+        panel.scores[finite],
+        panel.accuracy[finite],
+        s=12 if crowd <= _RASTERISE_ABOVE else 5,
+        color=_COLOURS[0],
+        alpha=alpha,
+        linewidths=0,
+        rasterized=crowd > _RASTERISE_ABOVE,
+    )
+    lost = panel.accuracy[~finite]
+    if len(lost):
+        axes.plot(
+            np.full(len(lost), 0.015),
+            lost,
+            linestyle="none",
+            marker="_",
+            markersize=11,
+            markeredgewidth=1.2,
+            color=_COLOURS[1],
+            alpha=0.6,
+            transform=axes.get_yaxis_transform(),
+            label=f"undefined ({len(lost)})",
+        )
+        # Above the lowest row, where the cells without a path from input to output lie.
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 0.08), handletextpad=0.2, fontsize=12)
+        axes.margins(x=0.1)
+    own = panel.correlation
+    tau = with_interval(own.tau, own.tau_low, own.tau_high) or "undefined"
+    axes.set_title(f"{panel.title}\nτ = {tau}")
+    axes.locator_params(axis="x", nbins=4)
+
+
+def kernel_matrices(
+    good: Sequence[tuple[str, Floats]], bad: Sequence[tuple[str, Floats]]
+) -> Figure:
+    """Draw the kernels of good cells above those of bad ones (Mellor et al. 2021, Fig. 1).
+
+    Each kernel is divided by sqrt(K_ii K_jj), so that its diagonal is 1 and all share one colour
+    bar: the nearer to the identity, the better the network tells its images apart.
+
+    Args:
+        good: (title, kernel of shape (N, N)) of each cell with a high accuracy.
+        bad: the same for a low accuracy.
+
+    Raises:
+        ParameterError: no cells, or a matrix that is not square or has no positive diagonal.
+    """
+    if not good and not bad:
+        raise ParameterError("0 kernels: give at least one")
+    rows = [
+        (name, [(title, _unit_diagonal(title, kernel)) for title, kernel in cells])
+        for name, cells in (("good", good), ("bad", bad))
+        if cells
+    ]
+    columns = max(len(cells) for _, cells in rows)
+    low = min(float(kernel.min()) for _, cells in rows for _, kernel in cells)
+    with _style():
+        figure = Figure(figsize=(2.9 * columns + 1.2, 3.4 * len(rows) + 0.1), layout="constrained")
+        grid = figure.subplots(len(rows), columns, squeeze=False)
+        for axes in grid.flat:
+            axes.set_axis_off()
+        for line, (name, cells) in zip(grid, rows, strict=True):
+            for axes, (title, kernel) in zip(line, cells, strict=False):
+                axes.set_axis_on()
+                image = axes.imshow(
+                    kernel, vmin=min(low, 1 - 1e-6), vmax=1, cmap="viridis", interpolation="nearest"
+                )
+                axes.set(xticks=[], yticks=[])
+                axes.set_title(title, fontsize=13)
+                axes.spines[:].set_visible(False)
+            line[0].set_ylabel(f"{name} cells")
+        figure.colorbar(image, ax=grid, shrink=0.8, label="normalised kernel $K_H$")
+    return figure
+
+
+def _unit_diagonal(title: str, kernel: Floats) -> Floats:
+    if kernel.ndim != 2 or kernel.shape[0] != kernel.shape[1] or not kernel.size:
+        raise ParameterError(f"{title}: kernel of shape {kernel.shape}, give a square matrix")
+    diagonal = np.diagonal(kernel)
+    if not (diagonal > 0).all():
+        raise ParameterError(f"{title}: {diagonal.min()} on the diagonal, all have to be positive")
+    root = np.sqrt(diagonal)
+    unit: Floats = kernel / np.outer(root, root)
+    return unit
+
+
+def accuracy_against_time(table: "pd.DataFrame", *, title: str = "") -> Figure:
+    """Draw accuracy against the time of a search (Mellor et al. 2021, Fig. 7).
+
+    Methods whose times are equal are set side by side, at most a third of a decade off.
+
+    Args:
+        table: columns `method`, `seconds` (rows without a positive time are left out), `mean` and
+            `std` of the accuracy in percent, `source` (`ours` or `published`).
+        title: the data set and split.
+
+    Raises:
+        ParameterError: another `source`, or no row with a time and an accuracy.
+    """
+    unknown = sorted(set(table["source"]) - {"ours", "published"})
+    if unknown:
+        raise ParameterError(f"source {unknown[0]!r}: give 'ours' or 'published'")
+    table = table[(table["seconds"] > 0) & table["mean"].notna()]
+    if table.empty:
+        raise ParameterError("no search with a time and an accuracy: nothing to draw")
+    methods = list(dict.fromkeys(table["method"]))
+    with _style():
+        figure = Figure(figsize=(10, 5), layout="constrained")
+        axes = figure.subplots()
+        keys: list[Line2D] = []
+        for place, method in enumerate(methods):
+            look: dict[str, Any] = {
+                "color": _COLOURS[place % len(_COLOURS)],
+                "marker": _MARKERS[place % len(_MARKERS)],
+                "markersize": 8,
+            }
+            keys.append(Line2D([], [], linestyle="none", label=method, **look))
+            for row in table[table["method"] == method].to_dict("records"):
+                _timed_point(axes, table, row, look)
+        for source, fill in (("ours", "full"), ("published", "none")):
+            if (table["source"] == source).any():
+                keys.append(_key(source, fill))
+        axes.set(xscale="log", xlabel="search time (s)", ylabel="accuracy (%)", title=title)
+        axes.grid(visible=True, alpha=0.25, linewidth=0.8)
+        figure.legend(handles=keys, loc="outside right upper", handletextpad=0.1)
+    return figure
+
+
+def _timed_point(
+    axes: "Axes", table: "pd.DataFrame", row: dict[Any, Any], look: dict[str, Any]
+) -> None:
+    equal = table[np.isclose(table["seconds"], row["seconds"], rtol=0.02)]
+    equal = equal.sort_values(["method", "source"])
+    order = list(zip(equal["method"], equal["source"], strict=True))
+    place = order.index((row["method"], row["source"])) - (len(order) - 1) / 2
+    axes.errorbar(
+        row["seconds"] * 10 ** (place * 0.66 / max(len(order), 6)),
+        row["mean"],
+        yerr=None if np.isnan(row["std"]) else row["std"],
+        capsize=3,
+        elinewidth=1.3,
+        markeredgewidth=1.6,
+        linestyle="none",
+        fillstyle="full" if row["source"] == "ours" else "none",
+        **look,
+    )
+
+
+def _key(label: str, fill: Any) -> Line2D:  # noqa: ANN401
+    return Line2D(
+        [], [], linestyle="none", marker="o", markersize=9, color="0.4", fillstyle=fill, label=label
+    )
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure; the same figure gives the same bytes.
+
+    Args:
+        figure: any figure of this module.
+        path: its suffix, `.svg` or `.png`, chooses the format.
+
+    Raises:
+        ParameterError: another suffix.
+        UntrainedError: the file can't be written.
+    """
+    if path.suffix not in _METADATA:
+        raise ParameterError(f"{path}: figures are written as .svg or .png")
+    with _style(), atomic(path) as part:
+        figure.savefig(part, format=path.suffix[1:], metadata=_METADATA[path.suffix])
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_STYLE)
+        yield

@@ -1,0 +1,187 @@
+import subprocess
+import sys
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from untrained.analysis.correlations import Correlation
+from untrained.analysis.figures import (
+    ScorePanel,
+    accuracy_against_time,
+    kernel_matrices,
+    save,
+    score_against_accuracy,
+)
+from untrained.errors import ParameterError, UntrainedError
+
+TAU = Correlation(0.574, 0.551, 0.603, 0.76, 0.74, 0.78, n=50)
+
+
+def panel(n=50, undefined=3, correlation=TAU):
+    scores = np.linspace(1500, 1800, n)
+    scores[:undefined] = [np.nan, -np.inf, np.nan][:undefined]
+    return ScorePanel("CIFAR-10", scores, np.linspace(10, 94, n), correlation)
+
+
+def kernel(n=6, shared=0.5, scale=40.0):
+    return scale * (np.full((n, n), shared) + (1 - shared) * np.eye(n))
+
+
+def times():
+    return pd.DataFrame(
+        [
+            ("NASWOT N=10", 1.5, 92.4, 1.1, "ours"),
+            ("NASWOT N=10", 3.05, 92.44, 1.13, "published"),
+            ("Random", np.nan, 86.6, 13.5, "published"),
+            ("REA", 12000.0, 93.92, np.nan, "published"),
+            ("RS", 12000.0, 93.70, 0.36, "published"),
+        ],
+        columns=["method", "seconds", "mean", "std", "source"],
+    )
+
+
+def test_scores_show_their_points_their_rug_and_tau():
+    figure = score_against_accuracy([panel(), panel(undefined=0)], subset="all sampled")
+    left, right = figure.axes
+    assert left.get_title() == "CIFAR-10\nτ = 0.57 [0.55, 0.60]"
+    assert left.collections[0].get_offsets().shape == (47, 2)
+    (rug,) = left.lines
+    np.testing.assert_allclose(rug.get_ydata(), np.linspace(10, 94, 50)[:3])
+    assert left.get_legend().get_texts()[0].get_text() == "undefined (3)"
+    assert not right.lines
+    assert "all sampled" in figure.get_suptitle()
+
+
+def test_an_undefined_correlation_is_said_and_not_printed_as_nan():
+    lost = Correlation(*(np.nan,) * 6, n=2)
+    figure = score_against_accuracy([panel(correlation=lost)], subset="finite only")
+    assert figure.axes[0].get_title().endswith("τ = undefined")
+
+
+@pytest.mark.parametrize(("n", "images"), [(1900, 0), (2500, 1)])
+def test_many_points_are_rasterised_in_svg(tmp_path, n, images):
+    path = tmp_path / "points.svg"
+    save(score_against_accuracy([panel(n, undefined=0)], subset="all sampled"), path)
+    assert path.read_text().count("<image") == images
+
+
+def test_kernels_get_a_unit_diagonal_and_one_scale():
+    factor = np.diag([1.0, 2, 3, 4, 5, 6])
+    figure = kernel_matrices(
+        [("92 %", kernel(shared=0.5)), ("91 %", factor @ kernel(shared=0.6) @ factor)],
+        [("20 %", kernel(shared=0.9))],
+    )
+    images = [axes.images[0] for axes in figure.axes if axes.images]
+    np.testing.assert_allclose(images[0].get_array(), kernel(shared=0.5, scale=1))
+    np.testing.assert_allclose(images[1].get_array(), kernel(shared=0.6, scale=1))
+    assert len({image.get_clim() for image in images}) == 1
+    assert images[0].get_clim() == pytest.approx((0.5, 1))
+    assert [axes.get_ylabel() for axes in figure.axes if axes.images] == [
+        "good cells",
+        "",
+        "bad cells",
+    ]
+    assert not figure.axes[3].axison, "the place that the shorter row leaves free stays white"
+
+
+def test_a_kernel_of_identical_codes_can_be_drawn():
+    figure = kernel_matrices([], [("10 %", np.full((4, 4), 7.0))])
+    low, high = figure.axes[0].images[0].get_clim()
+    assert low < high == 1
+
+
+def test_times_are_logarithmic_and_published_points_hollow():
+    figure = accuracy_against_time(times(), title="CIFAR-10 test")
+    (axes,) = figure.axes
+    assert axes.get_xscale() == "log"
+    points = [bar.lines[0] for bar in axes.containers]
+    assert [point.get_fillstyle() for point in points] == ["full", "none", "none", "none"]
+    assert [float(point.get_xdata()[0]) for point in points[:2]] == pytest.approx([1.5, 3.05])
+    rea, rs = (float(point.get_xdata()[0]) for point in points[2:])
+    assert rea < 12000 < rs, "equal times are set side by side"
+    assert rea * rs == pytest.approx(12000**2)
+    assert axes.containers[2].has_yerr is False
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["NASWOT N=10", "REA", "RS", "ours", "published"]
+
+
+def test_the_legend_names_only_sources_that_are_there():
+    table = times().query("source == 'published'")
+    legend = accuracy_against_time(table).legends[0]
+    assert [text.get_text() for text in legend.get_texts()][-1] == "published"
+    assert "ours" not in [text.get_text() for text in legend.get_texts()]
+
+
+def every_figure():
+    return [
+        score_against_accuracy([panel()], subset="finite only"),
+        kernel_matrices([("92 %", kernel())], [("20 %", kernel(shared=0.9))]),
+        accuracy_against_time(times()),
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".svg", ".png"])
+def test_the_same_figure_gives_the_same_bytes_whatever_the_users_style(tmp_path, suffix):
+    for place, figure in enumerate(every_figure()):
+        save(figure, tmp_path / f"{place}a{suffix}")
+    with mpl.rc_context({"font.size": 30, "savefig.dpi": 40, "axes.facecolor": "black"}):
+        for place, figure in enumerate(every_figure()):
+            save(figure, tmp_path / f"{place}b{suffix}")
+        assert mpl.rcParams["font.size"] == 30
+    for place in range(3):
+        first = (tmp_path / f"{place}a{suffix}").read_bytes()
+        assert first == (tmp_path / f"{place}b{suffix}").read_bytes()
+
+
+def test_files_hold_neither_date_nor_version(tmp_path):
+    save(every_figure()[1], tmp_path / "a.svg")
+    save(every_figure()[1], tmp_path / "a.png")
+    text = (tmp_path / "a.svg").read_text()
+    assert "dc:date" not in text
+    assert mpl.__version__ not in text
+    with Image.open(tmp_path / "a.png") as image:
+        assert set(image.info) <= {"dpi"}
+        assert image.getpixel((0, 0))[:3] == (255, 255, 255)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "a.svg"]
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: score_against_accuracy([], subset="x"), "0 panels"),
+        (
+            lambda: score_against_accuracy(
+                [ScorePanel("C", np.zeros(3), np.zeros(2), TAU)], subset="x"
+            ),
+            "C: 3 scores and 2 accuracies",
+        ),
+        (lambda: kernel_matrices([], []), "0 kernels"),
+        (lambda: kernel_matrices([("k", np.zeros((2, 3)))], []), r"k: kernel of shape \(2, 3\)"),
+        (lambda: kernel_matrices([("k", np.zeros((2, 2)))], []), "k: 0.0 on the diagonal"),
+        (lambda: accuracy_against_time(times().assign(source="x")), "source 'x'"),
+        (lambda: accuracy_against_time(times().assign(seconds=0)), "nothing to draw"),
+    ],
+)
+def test_what_cannot_be_drawn_is_named(draw, message):
+    with pytest.raises(ParameterError, match=message):
+        draw()
+
+
+def test_only_svg_and_png_are_written_and_a_bad_folder_is_named(tmp_path):
+    figure = every_figure()[1]
+    with pytest.raises(ParameterError, match=r"a\.pdf: figures are written as \.svg or \.png"):
+        save(figure, tmp_path / "a.pdf")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UntrainedError, match="cannot write"):
+        save(figure, tmp_path / "file" / "a.png")
+
+
+def test_importing_the_package_stays_cheap():
+    code = (
+        "import sys, untrained.analysis; "
+        "sys.exit(bool({'pandas', 'matplotlib', 'scipy', 'torch'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
