@@ -45,14 +45,10 @@ class Cell(nn.Module):
     def __init__(self, operations: tuple[str, ...], channels: int) -> None:
         super().__init__()
         self.edges = [
-            edge
-            for edge, operation in zip(EDGES, operations, strict=True)
-            if operation != "none"
+            edge for edge, operation in zip(EDGES, operations, strict=True) if operation != "none"
         ]
         self.operations = nn.ModuleList(
-            operation_module(operation, channels)
-            for operation in operations
-            if operation != "none"
+            operation_module(operation, channels) for operation in operations if operation != "none"
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -59,9 +59,7 @@ class Naswot:
         return float(np.linalg.slogdet(kernel).logabsdet)
 
 
-def activation_kernel(
-    network: nn.Module, images: Tensor, variant: str = "corrected"
-) -> np.ndarray:
+def activation_kernel(network: nn.Module, images: Tensor, variant: str = "corrected") -> np.ndarray:
     """K_H of `images` (N, C, H, W) as an (N, N) float64 array of exact integers.
 
     Raises:
@@ -113,7 +111,7 @@ class KernelCounter:
         if self._wanted is not None and not self._wanted[position]:
             return
         version = pre_activation._version
-        seen_version, agreements = self._seen.get(pre_activation, (None, None))
+        seen_version, agreements = self._seen.get(pre_activation, (None, None))  # type: ignore[no-untyped-call]
         if version != seen_version:
             agreements = code_agreements(pre_activation).cpu()
             self._seen[pre_activation] = (version, agreements)
@@ -125,7 +123,7 @@ class KernelCounter:
 
 
 def code_agreements(pre_activation: Tensor) -> Tensor:
-    """(N, N) int64: on how many of their units do images i and j have the same bit?
+    """(N, N) int64: on how many units images i and j have the same bit.
 
     With bits Z (N, f) and row sums r this is 2 Z Z' - r 1' - 1 r' + f: one product, whose diagonal
     is r. All counts are exact.
@@ -144,10 +142,11 @@ def _bit_products(bits: Tensor) -> Tensor:
     if bits.device.type == "cpu":
         codes = bits.view(torch.int8)
         return torch._int_mm(codes, codes.T).to(torch.int64)
-    # float32 counts are exact up to 2^24 units
-    return sum(
-        ((part := piece.float()) @ part.T).to(torch.int64) for piece in bits.split(2**24, dim=1)
-    )
+    total = torch.zeros(len(bits), len(bits), dtype=torch.int64, device=bits.device)
+    for start in range(0, bits.shape[1], 2**24):  # up to there float32 counts are exact
+        piece = bits[:, start : start + 2**24].float()
+        total += (piece @ piece.T).to(torch.int64)
+    return total
 
 
 @contextmanager

@@ -104,7 +104,7 @@ def rectifier_modules(network: nn.Module, see: Callable[[Tensor], None]) -> Iter
 
 
 def rectifiers_on_path(network: nn.Module, images: Tensor) -> list[bool]:
-    """For each rectifier call of a forward pass: does it lie on a path from input to output?
+    """For each rectifier call of a forward pass: whether it lies on a path from input to output.
 
     Read off the graph that autograd records for `images` (N, C, H, W; two images are enough).
     The parameters are frozen meanwhile, so a rectifier that sees only constants is on no path.

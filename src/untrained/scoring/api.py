@@ -11,6 +11,8 @@ from untrained.scoring.devices import check_device
 from untrained.scoring.engine import MinibatchSettings, Score, score_architectures, score_network
 from untrained.spaces import get_space
 
+__all__ = ["Score", "score", "score_module"]
+
 
 def score(
     target: str | nn.Module,

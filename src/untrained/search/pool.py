@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from untrained.errors import MissingDataError
+
 Floats = NDArray[np.float64]
 TRACE_COLUMNS = ("run", "target", "step", "arch", "fitness", "simulated_seconds", "is_final")
 
@@ -73,3 +75,34 @@ def best_of_sample_trace(
     trace["simulated_seconds"] = trace["step"] * seconds
     trace = trace.sort_values(["run", "step", "is_final"], kind="stable", ignore_index=True)
     return trace[list(TRACE_COLUMNS)]
+
+
+def empty_trace() -> pd.DataFrame:
+    """The trace of a search that could not be run on this pool."""
+    return best_of_sample_trace(
+        Pool(np.arange(1), np.zeros((1, 1)), {}, 0.0),
+        np.zeros((0, 1), dtype=np.int64),
+        np.zeros((0, 1)),
+        seconds=0.0,
+    )
+
+
+def scores_of(table: pd.DataFrame, proxy: str, dataset: str) -> tuple[NDArray[np.int64], Floats]:
+    """The architectures and the (seeds, n) scores of one proxy and data set.
+
+    Args:
+        table: merged scores, with the columns `arch`, `proxy`, `dataset`, `seed`, `score`.
+        proxy: as spelled in the table.
+        dataset: whose images were shown.
+
+    Raises:
+        MissingDataError: none are there; the message names the command that makes them.
+    """
+    own = table[(table["proxy"] == proxy) & (table["dataset"] == dataset)]
+    if own.empty:
+        raise MissingDataError(
+            f"no cached scores of {proxy} on {dataset}: add them to scores.proxies and datasets of "
+            "params.yaml and run `snakemake scores`"
+        )
+    wide = own.pivot(index="seed", columns="arch", values="score")
+    return wide.columns.to_numpy(dtype=np.int64), wide.to_numpy(dtype=np.float64)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from torch import nn
@@ -57,6 +58,11 @@ class SearchSpace(Protocol):
 
     def canonical(self, architecture: Architecture) -> Architecture:
         """The representative (lowest index) of the architectures that compute the same function."""
+        ...
+
+    @property
+    def representatives(self) -> NDArray[np.int64]:
+        """(len,): index of the canonical architecture of each architecture."""
         ...
 
     def network(self, architecture: Architecture, num_classes: int) -> "nn.Module":

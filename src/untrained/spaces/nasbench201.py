@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from untrained.errors import ArchitectureError
 from untrained.files import BUNDLED
@@ -80,13 +81,13 @@ class NasBench201:
     name = "nasbench201"
 
     @cached_property
-    def _codes(self) -> np.ndarray:
+    def _codes(self) -> NDArray[np.uint16]:
         """(15625,) uint16: `_code` of the cell at each index."""
-        codes: np.ndarray = np.load(BUNDLED / "nasbench201_order.npy", allow_pickle=False)
+        codes: NDArray[np.uint16] = np.load(BUNDLED / "nasbench201_order.npy", allow_pickle=False)
         return codes
 
     @cached_property
-    def _indices(self) -> np.ndarray:
+    def _indices(self) -> NDArray[np.int64]:
         """(15625,): index of the cell with each code."""
         return np.argsort(self._codes)
 
@@ -127,7 +128,7 @@ class NasBench201:
         return self[int(self.representatives[architecture.index])]
 
     @cached_property
-    def representatives(self) -> np.ndarray:
+    def representatives(self) -> NDArray[np.int64]:
         """(15625,): lowest index of a cell that computes the same function as the cell."""
         first: dict[str, int] = {}
         found = [

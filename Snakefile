@@ -1,0 +1,26 @@
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+configfile: "params.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/fetch.smk"
+include: "workflow/rules/scores.smk"
+include: "workflow/rules/searches.smk"
+include: "workflow/rules/report.smk"
+
+
+# Every artifact, not only the last: a deleted intermediate file is made again.
+rule all:
+    default_target: True
+    input:
+        rules.fetch.input,
+        rules.scores.input,
+        rules.searches.input,
+        rules.report.input,

@@ -1,0 +1,63 @@
+"""Gathers what the figures of the report are drawn from."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from untrained.analysis.correlations import ALL_SAMPLED, Correlation
+from untrained.analysis.figures import ScorePanel, score_against_accuracy
+from untrained.analysis.published import DATASETS, NASBENCH201_SPLITS
+from untrained.analysis.summaries import extreme_cells
+from untrained.benchmarks.benchmark import Benchmark
+from untrained.scoring.engine import MinibatchSettings
+from untrained.scoring.kernels import kernels_of
+from untrained.search.pool import scores_of
+from untrained.spaces import get_space
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    Titled = list[tuple[str, np.ndarray]]
+
+
+def scores(
+    table: "pd.DataFrame", truth: Benchmark, correlations: "pd.DataFrame", proxy: str
+) -> "Figure":
+    """Score, mean over the seeds, against test accuracy; a panel per data set."""
+    panels = []
+    for images in (str(name) for name in table["dataset"].unique()):
+        trained, split = NASBENCH201_SPLITS[images if images in DATASETS else "cifar10", "test"]
+        row = correlations[
+            (correlations["proxy"] == proxy)
+            & (correlations["images"] == images)
+            & (correlations["split"] == split)
+            & (correlations["subset"] == ALL_SAMPLED)
+        ].iloc[0]
+        found = Correlation(**{name: row[name] for name in Correlation.__dataclass_fields__})
+        sampled, values = scores_of(table, proxy, images)
+        accuracy = truth.accuracies(trained, split)[sampled]
+        panels.append(ScorePanel(images, values.mean(axis=0), accuracy, found))
+    return score_against_accuracy(panels, subset=ALL_SAMPLED, score=f"{proxy} score")
+
+
+def kernels(
+    space: str,
+    table: "pd.DataFrame",
+    truth: Benchmark,
+    settings: MinibatchSettings,
+    proxy: str,
+    count: int,
+) -> "tuple[Titled, Titled]":
+    """The kernels of the most and the least accurate cells, titled with accuracy and score."""
+    images = "cifar10" if "cifar10" in set(table["dataset"]) else str(table["dataset"].iloc[0])
+    sampled, values = scores_of(table, proxy, images)
+    mean = dict(zip(sampled.tolist(), values.mean(axis=0), strict=True))
+    accuracy = truth.accuracies(*NASBENCH201_SPLITS["cifar10", "test"])
+    searched = get_space(space)
+    found = []
+    for indices in extreme_cells(sampled, values.mean(axis=0), accuracy, count):
+        matrices = kernels_of(searched, indices.tolist(), settings, seed=0)
+        titles = [f"{accuracy[index]:.1f} %, score {mean[index]:.0f}" for index in indices.tolist()]
+        found.append(list(zip(titles, matrices, strict=True)))
+    return found[0], found[1]

@@ -1,0 +1,108 @@
+"""`untrained fetch`: benchmark tables and images, from official files or what is bundled."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from untrained.files import BENCHMARKS, BUNDLED, IMAGES
+
+
+def fetch(
+    name: Annotated[str, typer.Argument(help="A search space or a data set.")],
+    source: Annotated[
+        Path | None, typer.Option("--from", help="Official file, archive or folder.")
+    ] = None,
+    mirror: Annotated[
+        str | None, typer.Option(help="Base URL or folder; default: fetch.mirror of params.yaml.")
+    ] = None,
+    split: Annotated[
+        str, typer.Option(help="Of a data set: `sample` is bundled, any other needs the files.")
+    ] = "train",
+    out: Annotated[Path | None, typer.Option(help="File to write.")] = None,
+    note: Annotated[
+        Path | None, typer.Option(help="Also write which file a data set is read from (JSON).")
+    ] = None,
+    allow_missing: Annotated[
+        bool, typer.Option(help="Convert images although some official files are not there.")
+    ] = False,
+) -> None:
+    """Fetch a benchmark table or a data set."""
+    from untrained.errors import unknown_name
+    from untrained.images.sets import IMAGE_SETS
+    from untrained.parameters import read_parameters
+    from untrained.spaces import SPACES
+
+    if mirror is None and source is None:
+        mirror = (read_parameters().get("fetch") or {}).get("mirror")
+    if name in IMAGE_SETS:
+        target = out or IMAGES / f"{name}.npz"
+        _fetch_images(name, split, source, mirror, target, allow_missing)
+        if note is not None:
+            _write_note(name, split, target, note)
+    elif name in SPACES.names():
+        _fetch_benchmark(name, source, mirror, out or BENCHMARKS / f"{name}.parquet")
+    else:
+        raise unknown_name("space or data set", name, [*SPACES.names(), *IMAGE_SETS])
+
+
+def _fetch_benchmark(name: str, source: Path | None, mirror: str | None, target: Path) -> None:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from untrained.benchmarks.fetch import fetch_benchmark
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(f"converting {source}", total=None, visible=source is not None)
+        fetch_benchmark(
+            name,
+            target,
+            source,
+            mirror,
+            lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    typer.echo(f"{target}", err=True)
+
+
+def _fetch_images(
+    name: str,
+    split: str,
+    source: Path | None,
+    mirror: str | None,
+    target: Path,
+    allow_missing: bool,
+) -> None:
+    from untrained.images.fetch import fetch_images
+    from untrained.images.sets import image_set
+
+    image_set(name).check_split(split)
+    if split == "sample":
+        typer.echo(f"{name}: the sample is bundled, nothing to fetch", err=True)
+        return
+    counts = fetch_images(
+        name,
+        target,
+        source,
+        mirror,
+        allow_missing,
+        progress=lambda member: typer.echo(f"{name}: read {member}", err=True),
+    )
+    listed = ", ".join(f"{count} {part}" for part, count in counts.items())
+    typer.echo(f"{target}: {listed} images", err=True)
+
+
+def _write_note(name: str, split: str, target: Path, note: Path) -> None:
+    """Record what the shards will read; official files are too large to version themselves."""
+    from untrained.files import atomic, digest
+
+    file = BUNDLED / f"{name}.webp" if split == "sample" else target
+    stored = file.is_file()
+    content = {
+        "dataset": name,
+        "split": split,
+        "file": file.name if stored else None,
+        "sha256": digest(file, "sha256") if stored else None,
+    }
+    with atomic(note) as part:
+        part.write_text(json.dumps(content, indent=1) + "\n")

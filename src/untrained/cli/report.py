@@ -1,0 +1,235 @@
+"""`untrained report`: tables, figures and the page that holds them."""
+
+import json
+import math
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from untrained.files import BENCHMARKS, SCORES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from untrained.benchmarks.benchmark import Benchmark
+
+app = typer.Typer(no_args_is_help=True, help="Tables, figures and the report.")
+
+Space = Annotated[str, typer.Argument(help="Search space.")]
+BenchmarkFile = Annotated[Path | None, typer.Option("--benchmark", help="Benchmark table.")]
+ScoresFile = Annotated[Path | None, typer.Option("--scores", help="Merged scores.")]
+Tables = Annotated[Path | None, typer.Option(help="Folder of the tables.")]
+
+
+def _read(
+    space: str, benchmark: Path | None, scores: Path | None
+) -> tuple["Benchmark", "pd.DataFrame"]:
+    from untrained.benchmarks.benchmark import Benchmark
+    from untrained.files import read_parquet
+    from untrained.spaces import get_space
+
+    get_space(space)
+    table = benchmark or BENCHMARKS / f"{space}.parquet"
+    found = Benchmark.read(table, space) if table.is_file() else Benchmark.load(space)
+    return found, read_parquet(scores or SCORES / f"{space}.parquet")
+
+
+def _tables_folder(space: str, tables: Path | None) -> Path:
+    return tables or Path("results/tables") / space
+
+
+@app.command()
+def tables(
+    space: Space,
+    searches: Annotated[list[Path], typer.Argument(help="ALGORITHM/SPACE/DATASET.parquet traces.")],
+    benchmark: BenchmarkFile = None,
+    scores: ScoresFile = None,
+    resamples: Annotated[int, typer.Option(help="Of every bootstrap.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of the resampling.")] = 0,
+    tables: Tables = None,
+    metrics: Annotated[Path | None, typer.Option(help="Main figures (JSON).")] = None,
+) -> None:
+    """Correlate scores with accuracies and summarise searches, as parquet and for reading."""
+    import numpy as np
+    from rich.console import Console
+
+    from untrained.analysis.correlations import correlation_table
+    from untrained.analysis.published import with_published
+    from untrained.analysis.search_tables import search_table
+    from untrained.analysis.summaries import search_results, subsets_of, targets_of
+    from untrained.analysis.tables import correlation_layout, search_layout
+    from untrained.files import read_parquet
+    from untrained.spaces import get_space
+
+    truth, table = _read(space, benchmark, scores)
+    sampled = np.unique(table["arch"].to_numpy(dtype=np.int64))
+    costs = truth.costs("cifar10").loc[sampled]
+    with Console(stderr=True).status("resampling"):
+        correlations = correlation_table(
+            table,
+            truth.accuracies,
+            subsets_of(sampled, get_space(space).representatives),
+            targets_of([str(name) for name in table["dataset"].unique()]),
+            controls={name: costs[name].astype(float) for name in ("parameters", "flops")},
+            resamples=resamples,
+            seed=seed,
+        )
+    traces = {(path.parts[-3], path.stem): read_parquet(path) for path in searches}
+    results, reasons = search_results(traces, truth.accuracies)
+    summary = search_table(results.drop(columns="seconds"), reasons=reasons)
+    key = ["method", "dataset", "split"]
+    seconds = results.groupby(key, as_index=False, sort=False)["seconds"].mean()
+    summary = summary.merge(seconds, on=key, how="left")
+    folder = _tables_folder(space, tables)
+    layout = correlation_layout(with_published(correlations, space=space))
+    _write_views(correlations, layout, folder / "correlations", "Rank correlations")
+    _write_views(summary, search_layout(summary), folder / "searches", "Searches")
+    if metrics is not None:
+        _write_json(_metrics(correlations, summary), metrics)
+
+
+def _write_views(table: "pd.DataFrame", layout: "pd.DataFrame", stem: Path, caption: str) -> None:
+    from untrained.analysis.tables import to_csv, to_latex, to_markdown
+    from untrained.files import atomic, write_parquet
+
+    write_parquet(table, stem.with_suffix(".parquet"))
+    views = {
+        ".csv": to_csv(table),
+        ".md": to_markdown(layout),
+        ".tex": to_latex(layout, caption=caption, label=f"tab:{stem.name}"),
+    }
+    for suffix, text in views.items():
+        with atomic(stem.with_suffix(suffix)) as part:
+            part.write_text(text)
+
+
+def _metrics(correlations: "pd.DataFrame", searches: "pd.DataFrame") -> dict[str, float]:
+    """The figures that `dvc metrics diff` compares."""
+    every = correlations[correlations["subset"] == "all sampled"]
+    ran = searches.dropna(subset=["mean"])
+    names = [
+        *("tau/" + every["proxy"] + "/" + every["images"] + "/" + every["split"]),
+        *(ran["method"] + "/" + ran["dataset"] + "/" + ran["split"]),
+    ]
+    values = [*every["tau"].to_list(), *ran["mean"].to_list()]
+    return {
+        name: round(value, 6)
+        for name, value in zip(names, values, strict=True)
+        if not math.isnan(value)
+    }
+
+
+def _write_json(content: dict[str, float], target: Path) -> None:
+    from untrained.files import atomic
+
+    with atomic(target) as part:
+        part.write_text(json.dumps(content, indent=1) + "\n")
+
+
+class FigureName(StrEnum):
+    """The figures of the report."""
+
+    SCORES = "scores"
+    KERNELS = "kernels"
+    TIME = "time"
+
+
+@app.command()
+def figure(
+    name: Annotated[FigureName, typer.Argument(help="Which figure.")],
+    space: Space,
+    out: Annotated[Path, typer.Option(help="Figure to write, without regard to its suffix.")],
+    benchmark: BenchmarkFile = None,
+    scores: ScoresFile = None,
+    tables: Tables = None,
+    proxy: Annotated[str, typer.Option(help="Whose scores are drawn.")] = "naswot",
+    kernels: Annotated[int, typer.Option(help="Good and bad cells, of each.")] = 4,
+    split: Annotated[str, typer.Option(help="Of the images.")] = "sample",
+    batch_size: Annotated[int, typer.Option(help="Images per minibatch.")] = 128,
+    augmentation: Annotated[str, typer.Option(help="none or crop-flip.")] = "none",
+) -> None:
+    """Draw one figure as SVG and PNG."""
+    from untrained.analysis.figures import accuracy_against_time, kernel_matrices, save
+    from untrained.analysis.summaries import times_table
+    from untrained.cli import drawings
+    from untrained.files import read_parquet
+    from untrained.scoring.engine import MinibatchSettings
+
+    folder = _tables_folder(space, tables)
+    match name:
+        case FigureName.SCORES:
+            truth, table = _read(space, benchmark, scores)
+            correlations = read_parquet(folder / "correlations.parquet")
+            drawn = drawings.scores(table, truth, correlations, proxy)
+        case FigureName.KERNELS:
+            truth, table = _read(space, benchmark, scores)
+            settings = MinibatchSettings("cifar10", split, batch_size, augmentation)
+            drawn = kernel_matrices(
+                *drawings.kernels(space, table, truth, settings, proxy, kernels)
+            )
+        case FigureName.TIME:
+            summary = read_parquet(folder / "searches.parquet")
+            drawn = accuracy_against_time(times_table(summary), title="CIFAR-10 test")
+    for suffix in (".svg", ".png"):
+        save(drawn, out.with_suffix(suffix))
+
+
+@app.command()
+def page(
+    space: Space,
+    figures: Annotated[list[Path], typer.Argument(help="Figures, in their order.")],
+    out: Annotated[Path, typer.Option(help="Markdown file to write.")],
+    tables: Tables = None,
+) -> None:
+    """Write the report as one Markdown page."""
+    from untrained.analysis.page import page as render
+    from untrained.files import atomic, read_parquet
+
+    folder = _tables_folder(space, tables)
+    addresses = {path.stem: os.path.relpath(path, out.parent) for path in figures}
+    text = render(
+        space,
+        read_parquet(folder / "correlations.parquet"),
+        read_parquet(folder / "searches.parquet"),
+        addresses,
+    )
+    with atomic(out) as part:
+        part.write_text(text)
+
+
+@app.command()
+def show(space: Space, tables: Tables = None) -> None:
+    """Print the main tables, and where the report lies."""
+    from rich.console import Console
+
+    from untrained.analysis.published import with_published
+    from untrained.analysis.tables import (
+        correlation_layout,
+        narrow_search_layout,
+        search_notes,
+        terminal_table,
+    )
+    from untrained.files import read_parquet
+
+    folder = _tables_folder(space, tables)
+    correlations = with_published(read_parquet(folder / "correlations.parquet"), space=space)
+    searches = read_parquet(folder / "searches.parquet")
+    console = Console(width=None if Console().is_terminal else 100)
+    every = correlations[correlations["subset"] == "all sampled"]
+    console.print(
+        terminal_table(
+            correlation_layout(every, narrow=True),
+            title="Score against accuracy, with 95 % intervals",
+        )
+    )
+    console.print(
+        terminal_table(
+            narrow_search_layout(searches), title="Table 2(a): accuracy in %, ours and the paper's"
+        )
+    )
+    for note in search_notes(searches):
+        console.print(f"- {note}", markup=False)
+    console.print(f"\nReport: results/report/{space}.md", markup=False)

@@ -1,0 +1,273 @@
+"""`untrained score`: one architecture, several, or a network of one's own."""
+
+import importlib
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from untrained.errors import MissingDataError, ParameterError, UnknownNameError
+from untrained.files import SCORES
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from untrained.proxies import Proxy
+    from untrained.scoring.engine import MinibatchSettings, Score
+
+
+@dataclass(frozen=True)
+class Result:
+    """What is printed of one architecture.
+
+    Attributes:
+        architecture: index in the space; None for a network of one's own.
+        spelling: in the space's notation, or the address of the network.
+        score: of the first seed; None where undefined.
+        mean: over the seeds; None where any is undefined.
+        std: over the seeds (ddof 1); None below two.
+        status: of the first seed.
+        reason: of an undefined score.
+        seconds: per score, mean.
+        percentile: percent of the cached scores below the mean; None where there is no cache.
+        accuracy: data set and split to percent after 200 epochs, where the benchmark knows it.
+    """
+
+    architecture: int | None
+    spelling: str
+    score: float | None
+    mean: float | None
+    std: float | None
+    status: str
+    reason: str
+    seconds: float
+    percentile: float | None
+    accuracy: dict[str, float]
+
+
+def score(
+    target: Annotated[
+        str, typer.Argument(help="A search space, or package.module:factory of your own network.")
+    ],
+    architectures: Annotated[
+        list[str] | None, typer.Argument(metavar="ARCH...", help="Indices or spellings.")
+    ] = None,
+    proxy: Annotated[str, typer.Option(help="`name` or `name-variant`.")] = "naswot",
+    variant: Annotated[str | None, typer.Option(help="Of the proxy.")] = None,
+    dataset: Annotated[str, typer.Option(help="Whose images are shown.")] = "cifar10",
+    split: Annotated[str, typer.Option(help="Of the data set.")] = "sample",
+    seed: Annotated[int, typer.Option(help="Of minibatch and weights.")] = 0,
+    seeds: Annotated[int, typer.Option(help="How many, from --seed on, give the spread.")] = 3,
+    batch_size: Annotated[int, typer.Option(help="Images per minibatch.")] = 128,
+    augmentation: Annotated[str, typer.Option(help="none or crop-flip.")] = "none",
+    shape: Annotated[
+        str | None, typer.Option("--input", help="CxHxW that your own network takes.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda:0, ...")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON list.")] = False,
+) -> None:
+    """Score architectures of a space, or a network of your own."""
+    from untrained.proxies import get_proxy
+    from untrained.spaces import SPACES, get_space
+
+    own = ":" in target and target not in SPACES.names()
+    if seeds < 1:
+        raise ParameterError(f"--seeds {seeds}: 1 or more")
+    chosen = get_proxy(proxy, variant)
+    parsed = []
+    if own:
+        if architectures:
+            raise ParameterError(f"{target} is one network: drop {architectures[0]!r}")
+        size = parse_shape(shape or "3x32x32")
+        factory = load_factory(target)
+    else:
+        searched = get_space(target)
+        if not architectures:
+            raise ParameterError(f"which architecture of {target}? give an index or a spelling")
+        parsed = [searched.parse(text) for text in architectures]
+
+    from untrained.scoring.devices import leased_device
+    from untrained.scoring.engine import MinibatchSettings
+
+    settings = MinibatchSettings(dataset, split, batch_size, augmentation)
+    numbers = range(seed, seed + seeds)
+    with leased_device(device) as where:
+        if own:
+            found = _score_own(factory, size, chosen, settings, numbers, where)
+            results = [_result(None, target, found, None, {})]
+        else:
+            from untrained.scoring.engine import score_architectures
+
+            indices = [architecture.index for architecture in parsed]
+            by_seed = [
+                list(score_architectures(searched, indices, chosen, settings, number, where))
+                for number in numbers
+            ]
+            cached = _cached_scores(target, chosen, settings)
+            results = [
+                _result(
+                    architecture.index,
+                    architecture.spelling,
+                    [scores[position] for scores in by_seed],
+                    cached,
+                    _accuracies(target, architecture.index),
+                )
+                for position, architecture in enumerate(parsed)
+            ]
+    if as_json:
+        typer.echo(json.dumps([asdict(result) for result in results], indent=1))
+    else:
+        _print(results, seed, seeds)
+
+
+def parse_shape(text: str) -> tuple[int, int, int]:
+    """(C, H, W) of "3x32x32".
+
+    Raises:
+        ParameterError: not three positive integers.
+    """
+    parts = text.lower().split("x")
+    if len(parts) != 3 or not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise ParameterError(f"--input {text!r}: channels x height x width, as in 3x32x32")
+    channels, height, width = (int(part) for part in parts)
+    return channels, height, width
+
+
+def load_factory(address: str) -> "Callable[[], nn.Module]":
+    """The callable at `package.module:name`, looked for in the working directory too.
+
+    Raises:
+        UnknownNameError: no such module or attribute, or it can't be called.
+    """
+    module_name, _, name = address.partition(":")
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise UnknownNameError(f"{address}: no module named {error.name!r}") from error
+    factory = getattr(module, name, None)
+    if not callable(factory):
+        raise UnknownNameError(f"{address}: {module_name} has no function or class {name!r}")
+    found: Callable[[], nn.Module] = factory
+    return found
+
+
+def _score_own(
+    factory: "Callable[[], nn.Module]",
+    shape: tuple[int, int, int],
+    proxy: "Proxy",
+    settings: "MinibatchSettings",
+    seeds: range,
+    device: "torch.device",
+) -> "list[Score]":
+    from torch import nn
+
+    from untrained.images.minibatches import Minibatch
+    from untrained.scoring.engine import score_network
+    from untrained.scoring.inputs import fitted
+
+    def build(_classes: int) -> nn.Module:
+        network = factory()
+        if not isinstance(network, nn.Module):
+            raise ParameterError(
+                f"the factory returned a {type(network).__name__}: it must return a torch.nn.Module"
+            )
+        return network
+
+    scores = []
+    for seed in seeds:
+        drawn = fitted(settings, shape, seed)
+        batch = Minibatch(drawn.images.to(device), drawn.labels.to(device), drawn.num_classes)
+        scores.append(score_network(build, proxy, batch, seed))
+    return scores
+
+
+def _result(
+    index: int | None,
+    spelling: str,
+    scores: "list[Score]",
+    cached: Any,  # noqa: ANN401 - a NumPy array or None
+    accuracy: dict[str, float],
+) -> Result:
+    import numpy as np
+
+    values = np.array([np.nan if s.score is None else s.score for s in scores])
+    mean = None if np.isnan(values).any() else float(values.mean())
+    percentile = None
+    if mean is not None and cached is not None and len(cached):
+        percentile = float((cached < mean).mean() * 100)
+    return Result(
+        architecture=index,
+        spelling=spelling,
+        score=scores[0].score,
+        mean=mean,
+        std=float(values.std(ddof=1)) if mean is not None and len(values) > 1 else None,
+        status=scores[0].status,
+        reason=scores[0].reason,
+        seconds=float(np.mean([s.seconds for s in scores])),
+        percentile=percentile,
+        accuracy=accuracy,
+    )
+
+
+def _cached_scores(space: str, proxy: "Proxy", settings: "MinibatchSettings") -> Any:  # noqa: ANN401
+    """Finite mean scores of the last run, if it was made with the same settings."""
+    import numpy as np
+
+    from untrained.files import read_parquet
+    from untrained.parameters import read_parameters
+    from untrained.proxies import spelling_of
+    from untrained.search.pool import scores_of
+
+    path = SCORES / f"{space}.parquet"
+    made_with = read_parameters().get("scores") or {}
+    same = all(
+        made_with.get(name) == getattr(settings, name)
+        for name in ("split", "batch_size", "augmentation")
+    )
+    if not (path.is_file() and same):
+        return None
+    try:
+        _, values = scores_of(read_parquet(path), spelling_of(proxy), settings.dataset)
+    except MissingDataError:
+        return None  # other proxies or data sets were scored, these were not
+    mean = values.mean(axis=0)
+    return mean[np.isfinite(mean)]
+
+
+def _accuracies(space: str, index: int) -> dict[str, float]:
+    from untrained.benchmarks.benchmark import Benchmark
+    from untrained.benchmarks.table import SIZES
+
+    if space not in SIZES:
+        return {}
+    table = Benchmark.load(space)
+    return {
+        f"{dataset}/{split}": round(table.accuracy(index, dataset, split), 4)
+        for dataset, split, epochs, averaged in sorted(table.measures)
+        if (epochs, averaged) == (200, "mean")
+    }
+
+
+def _print(results: list[Result], seed: int, seeds: int) -> None:
+    for result in results:
+        name = f"{result.architecture}  " if result.architecture is not None else ""
+        typer.echo(f"{name}{result.spelling}")
+        if result.score is None:
+            typer.echo(f"  score       undefined: {result.status} ({result.reason})")
+        else:
+            spread = ""
+            if result.mean is not None and result.std is not None:
+                spread = f"; {result.mean:.3f} ± {result.std:.3f} over {seeds} seeds"
+            typer.echo(f"  score       {result.score:.3f} (seed {seed}{spread})")
+        if result.percentile is not None:
+            typer.echo(f"  percentile  {result.percentile:.1f} of the cached scores")
+        for column, value in result.accuracy.items():
+            typer.echo(f"  accuracy    {value:.2f} %  {column}, 200 epochs")
+        typer.echo(f"  time        {result.seconds:.3f} s per score")

@@ -1,0 +1,80 @@
+"""Reads params.yaml and says in one line what is wrong with it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from untrained.errors import ParameterError, UntrainedError
+from untrained.images.sets import image_set
+from untrained.proxies import get_proxy
+from untrained.search import parse_algorithm
+from untrained.spaces import get_space
+
+PARAMS = Path("params.yaml")
+
+
+def read_parameters(path: Path = PARAMS) -> dict[str, Any]:
+    """The parameters in `path`, unchecked; empty where there is no such file.
+
+    Raises:
+        ParameterError: the file is not a YAML mapping.
+    """
+    import yaml
+
+    if not path.is_file():
+        return {}
+    try:
+        parameters = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ParameterError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(parameters, dict):
+        raise ParameterError(f"{path} holds no sections: copy the project's params.yaml")
+    return parameters
+
+
+def check_parameters(parameters: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+    """Check the shape of the parameters against a JSON schema, and every name in them.
+
+    Raises:
+        ParameterError: the message names the key, its value and what would be right.
+    """
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import best_match
+
+    error = best_match(Draft202012Validator(schema).iter_errors(parameters))
+    if error is not None:
+        raise ParameterError(f"params: {_key(error.absolute_path)}{error.message}")
+    scores, searches = parameters["scores"], parameters["searches"]
+    for name in parameters["spaces"]:
+        _named("spaces", lambda name=name: _check_size(name, scores["architectures"]))
+    for name in parameters["datasets"]:
+        _named("datasets", lambda name=name: image_set(name))
+        if name != "noise":
+            _named("scores.split", lambda name=name: image_set(name).check_split(scores["split"]))
+    for name in scores["proxies"]:
+        _named("scores.proxies", lambda name=name: get_proxy(name))
+    for name in searches["algorithms"]:
+        _named("searches.algorithms", lambda name=name: parse_algorithm(name))
+    if searches["proxy"] not in scores["proxies"]:
+        raise ParameterError(
+            f"params: searches.proxy: {searches['proxy']!r} is not scored: "
+            f"scores.proxies has {', '.join(scores['proxies'])}"
+        )
+
+
+def _check_size(name: str, architectures: str | int) -> None:
+    from untrained.scoring.shards import sample_of
+
+    sample_of(get_space(name), architectures, 0)
+
+
+def _named(key: str, look_up: Any) -> None:  # noqa: ANN401 - any callable without arguments
+    try:
+        look_up()
+    except UntrainedError as error:
+        raise ParameterError(f"params: {key}: {error}") from error
+
+
+def _key(path: Any) -> str:  # noqa: ANN401 - jsonschema's deque of keys and positions
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return f"{text.removeprefix('.')}: " if text else ""

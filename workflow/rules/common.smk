@@ -1,0 +1,74 @@
+import os
+import sys
+from pathlib import Path
+
+import yaml
+from snakemake.exceptions import WorkflowError
+
+from untrained.errors import UntrainedError
+from untrained.parameters import check_parameters
+
+SCHEMA = Path(workflow.basedir) / "workflow/schemas/params.schema.yaml"
+
+try:
+    check_parameters(config, yaml.safe_load(SCHEMA.read_text()))
+except UntrainedError as error:
+    raise WorkflowError(str(error)) from None
+
+SPACES = config["spaces"]
+DATASETS = config["datasets"]
+SEEDS = config["seeds"]
+PROXIES = config["scores"]["proxies"]
+SHARDS = config["scores"]["shards"]
+ALGORITHMS = config["searches"]["algorithms"]
+
+
+wildcard_constraints:
+    space="|".join(SPACES),
+    dataset="|".join(DATASETS),
+    proxy="|".join(PROXIES),
+    algorithm="|".join(ALGORITHMS),
+    seed=r"\d+",
+    shard=r"\d+",
+    shards=r"\d+",
+
+
+# A shard asks for a GPU where this machine has any; a cluster's profile sets it for its nodes.
+GPUS_PER_SHARD = int(any(Path("/dev").glob("nvidia[0-9]*")))
+
+
+# The code that makes the outputs of each phase; a change makes them stale. The same folders are
+# deps of the phase's stage in dvc.yaml.
+CODE = {
+    "fetch": ["benchmarks", "images"],
+    "scores": ["images", "networks", "proxies", "scoring", "spaces"],
+    "searches": ["search"],
+    "report": ["analysis"],
+}
+
+
+def code(phase):
+    """The Python modules of a phase."""
+    folders = [Path("src/untrained") / name for name in CODE[phase]]
+    return sorted(str(path) for folder in folders for path in folder.glob("*.py"))
+
+
+# Finished score shards are kept by provenance, so that DVC may clear results/ before a stage.
+output_cache = os.environ.setdefault(
+    "SNAKEMAKE_OUTPUT_CACHE", str(Path(".snakemake/outputs").absolute())
+)
+Path(output_cache).mkdir(parents=True, exist_ok=True)
+
+# Without its records Snakemake takes files for current, whatever the parameters say.
+if (
+    workflow.is_main_process
+    and Path("dvc.lock").exists()
+    and "DVC_STAGE" not in os.environ
+    and not {"--touch", "-t"} & set(sys.argv)
+    and any(Path("results").glob("*/*"))
+    and not any(Path(".snakemake/metadata").glob("*"))
+):
+    raise WorkflowError(
+        "results/ came from DVC and Snakemake has no record of how it was made: "
+        "run `make sync` (dvc pull, then snakemake --touch --forceall)."
+    )

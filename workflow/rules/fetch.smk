@@ -1,0 +1,41 @@
+rule fetch:
+    input:
+        expand("data/benchmarks/{space}.parquet", space=SPACES),
+        expand("data/images/{dataset}.json", dataset=DATASETS),
+
+
+# What training would have said.
+rule fetch_benchmark:
+    input:
+        code=code("fetch"),
+        bundled="data/bundled/{space}.parquet",
+    output:
+        "data/benchmarks/{space}.parquet",
+    log:
+        "logs/fetch/{space}.log",
+    localrule: True
+    conda:
+        "../envs/untrained.yaml"
+    shell:
+        "untrained fetch {wildcards.space} --out {output} 2> {log}"
+
+
+# A note of which image file the networks are shown, with its checksum; the file itself, where it
+# is an official one, lies beside the note and is too large to version.
+rule fetch_images:
+    input:
+        code=code("fetch"),
+    output:
+        "data/images/{dataset}.json",
+    log:
+        "logs/fetch/{dataset}.log",
+    retries: 2
+    localrule: True
+    conda:
+        "../envs/untrained.yaml"
+    params:
+        split=config["scores"]["split"],
+        mirror=f"--mirror {config['fetch']['mirror']:q}" if config["fetch"]["mirror"] else "",
+    shell:
+        "untrained fetch {wildcards.dataset} --split {params.split} {params.mirror}"
+        " --note {output} 2> {log}"

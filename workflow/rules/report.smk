@@ -1,0 +1,112 @@
+FORMATS = ["parquet", "csv", "md", "tex"]
+FIGURES = ["scores", "kernels", "time"]
+
+
+rule report:
+    input:
+        expand("results/report/{space}.md", space=SPACES),
+        expand("results/metrics/{space}.json", space=SPACES),
+        expand(
+            "results/tables/{space}/{table}.{format}",
+            space=SPACES,
+            table=["correlations", "searches"],
+            format=FORMATS,
+        ),
+        expand(
+            "results/figures/{space}/{figure}.{format}",
+            space=SPACES,
+            figure=FIGURES,
+            format=["svg", "png"],
+        ),
+
+
+rule tables:
+    input:
+        benchmark="data/benchmarks/{space}.parquet",
+        scores="results/scores/{space}.parquet",
+        searches=expand(
+            "results/searches/{algorithm}/{{space}}/{dataset}.parquet",
+            algorithm=ALGORITHMS,
+            dataset=DATASETS,
+        ),
+        code=code("report"),
+    output:
+        report(
+            expand("results/tables/{{space}}/correlations.{format}", format=FORMATS[1:]),
+            caption="../report/correlations.rst",
+            category="{space}",
+            labels={"table": "Rank correlations"},
+        ),
+        report(
+            expand("results/tables/{{space}}/searches.{format}", format=FORMATS[1:]),
+            caption="../report/searches.rst",
+            category="{space}",
+            labels={"table": "Searches"},
+        ),
+        correlations="results/tables/{space}/correlations.parquet",
+        searches="results/tables/{space}/searches.parquet",
+        metrics="results/metrics/{space}.json",
+    log:
+        "logs/report/{space}/tables.log",
+    localrule: True
+    conda:
+        "../envs/untrained.yaml"
+    params:
+        settings=config["report"],
+        algorithms=ALGORITHMS,
+    shell:
+        "untrained report tables {wildcards.space} --benchmark {input.benchmark}"
+        " --scores {input.scores} --resamples {params.settings[resamples]}"
+        " --seed {params.settings[seed]} --tables $(dirname {output.searches})"
+        " --metrics {output.metrics} {input.searches} 2> {log}"
+
+
+rule figure:
+    input:
+        benchmark="data/benchmarks/{space}.parquet",
+        scores="results/scores/{space}.parquet",
+        correlations="results/tables/{space}/correlations.parquet",
+        searches="results/tables/{space}/searches.parquet",
+        code=code("report"),
+    output:
+        report(
+            "results/figures/{space}/{figure}.svg",
+            caption="../report/{figure}.rst",
+            category="{space}",
+            labels={"figure": "{figure}"},
+        ),
+        png="results/figures/{space}/{figure}.png",
+    log:
+        "logs/report/{space}/{figure}.log",
+    wildcard_constraints:
+        figure="|".join(FIGURES),
+    localrule: True
+    conda:
+        "../envs/untrained.yaml"
+    params:
+        kernels=config["report"]["kernels"],
+        scores=SHARD_SETTINGS,
+    shell:
+        "untrained report figure {wildcards.figure} {wildcards.space}"
+        " --benchmark {input.benchmark} --scores {input.scores}"
+        " --tables $(dirname {input.searches}) --kernels {params.kernels}"
+        " --split {params.scores[split]} --batch-size {params.scores[batch_size]}"
+        " --augmentation {params.scores[augmentation]} --out {output.png} 2> {log}"
+
+
+rule page:
+    input:
+        correlations="results/tables/{space}/correlations.parquet",
+        searches="results/tables/{space}/searches.parquet",
+        figures=expand("results/figures/{{space}}/{figure}.png", figure=FIGURES),
+        code=code("report"),
+    output:
+        "results/report/{space}.md",
+    log:
+        "logs/report/{space}/page.log",
+    localrule: True
+    conda:
+        "../envs/untrained.yaml"
+    shell:
+        "untrained report page {wildcards.space} --tables $(dirname {input.searches})"
+        " --out {output} {input.figures} 2> {log}"

@@ -1,0 +1,55 @@
+rule scores:
+    input:
+        expand("results/scores/{space}.parquet", space=SPACES),
+
+
+# What a shard's scores depend on; which other proxies are scored is none of it.
+SHARD_SETTINGS = {key: value for key, value in config["scores"].items() if key != "proxies"}
+
+
+rule score:
+    input:
+        images="data/images/{dataset}.json",
+        code=code("scores"),
+    output:
+        "results/scores/{space}/{dataset}/{proxy}/seed{seed}/{shard}of{shards}.parquet",
+    log:
+        "logs/scores/{space}/{dataset}/{proxy}/seed{seed}/{shard}of{shards}.log",
+    cache: True
+    conda:
+        "../envs/untrained.yaml"
+    resources:
+        gpu=GPUS_PER_SHARD,
+    params:
+        # Snakemake's output cache hashes params, not wildcards
+        shard="{space}/{dataset}/{proxy}/seed{seed}/{shard}of{shards}",
+        # one dict: Snakemake compares params as a set of values, blind to a swap of two
+        settings=SHARD_SETTINGS,
+    shell:
+        "untrained shard {wildcards.space} --proxy {wildcards.proxy} --dataset {wildcards.dataset}"
+        " --seed {wildcards.seed} --shard {wildcards.shard} --shards {wildcards.shards}"
+        " --architectures {params.settings[architectures]}"
+        " --sample-seed {params.settings[sample_seed]} --split {params.settings[split]}"
+        " --batch-size {params.settings[batch_size]}"
+        " --augmentation {params.settings[augmentation]} --out {output} 2> {log}"
+
+
+rule merge:
+    input:
+        expand(
+            "results/scores/{{space}}/{dataset}/{proxy}/seed{seed}/{shard}of{shards}.parquet",
+            dataset=DATASETS,
+            proxy=PROXIES,
+            seed=SEEDS,
+            shard=range(SHARDS),
+            shards=SHARDS,
+        ),
+    output:
+        "results/scores/{space}.parquet",
+    log:
+        "logs/scores/{space}.log",
+    localrule: True
+    conda:
+        "../envs/untrained.yaml"
+    shell:
+        "untrained merge {input} --out {output} 2> {log}"

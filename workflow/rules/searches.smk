@@ -1,0 +1,33 @@
+rule searches:
+    input:
+        expand(
+            "results/searches/{algorithm}/{space}/{dataset}.parquet",
+            algorithm=ALGORITHMS,
+            space=SPACES,
+            dataset=DATASETS,
+        ),
+
+
+SEARCH_SETTINGS = {key: value for key, value in config["searches"].items() if key != "algorithms"}
+
+
+rule search:
+    input:
+        benchmark="data/benchmarks/{space}.parquet",
+        scores="results/scores/{space}.parquet",
+        code=code("searches"),
+    output:
+        "results/searches/{algorithm}/{space}/{dataset}.parquet",
+    log:
+        "logs/searches/{algorithm}/{space}/{dataset}.log",
+    localrule: True
+    conda:
+        "../envs/untrained.yaml"
+    params:
+        settings=SEARCH_SETTINGS,
+    shell:
+        "untrained search {wildcards.algorithm} {wildcards.space} --dataset {wildcards.dataset}"
+        " --benchmark {input.benchmark} --scores {input.scores}"
+        " --proxy {params.settings[proxy]} --runs {params.settings[runs]}"
+        " --seed {params.settings[seed]}"
+        " --seconds-per-score {params.settings[seconds_per_score]} --out {output} 2> {log}"
