@@ -178,7 +178,9 @@ def test_missing_group_says_what_exists(benchmark, group, message):
 
 
 def test_missing_data_set_of_costs_says_what_exists(benchmark):
-    with pytest.raises(MissingDataError, match="no .* for dataset 'svhn' in toy: there is cifar10"):
+    with pytest.raises(
+        MissingDataError, match=r"no .* for dataset 'svhn' in toy: there is cifar10"
+    ):
         benchmark.costs("svhn")
 
 
@@ -186,7 +188,9 @@ def test_missing_value_says_what_exists(benchmark):
     message = r"architecture 2 for cifar100/x-valid/200/trial0 .*cifar100/x-valid/12/mean, "
     with pytest.raises(MissingDataError, match=message):
         benchmark.accuracy(2, "cifar100", "x-valid", seed="trial0")
-    with pytest.raises(MissingDataError, match="no validation time of architecture 0 .*x-valid/12"):
+    with pytest.raises(
+        MissingDataError, match=r"no validation time of architecture 0 .*x-valid/12"
+    ):
         benchmark.valid_seconds(0, "cifar100", "x-valid")
 
 
