@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import zipfile
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -263,6 +264,29 @@ def test_malformed_pickles_are_refused(tmp_path, body, reason):
     refused(legacy_file(body, tmp_path), f"is not a complete PyTorch file of data .*{reason}")
 
 
+@pytest.mark.parametrize("legacy", [False, True])
+def test_any_damage_is_one_line_or_none(tmp_path, legacy):
+    content = official_content((1,), datasets=["cifar10"], seeds=[777])
+    path = save(content, tmp_path, legacy=legacy)
+    whole = path.read_bytes()
+    path.unlink()
+    rng = np.random.default_rng(7)
+    refusals = []
+    for _ in range(150):
+        damaged = bytearray(whole)
+        # Where names and structure are dense: numbers in between hardly differ from each other.
+        for place in rng.integers(0, 3000, size=rng.integers(1, 4)):
+            damaged[place] = rng.integers(256)
+        path = name_it(bytes(damaged), tmp_path)
+        try:
+            convert(path)
+        except DamagedFileError as error:
+            refusals.append(str(error))
+        path.unlink()
+    assert len(refusals) > 75
+    assert not [message for message in refusals if "\n" in message]
+
+
 def test_file_that_is_no_pickle(tmp_path):
     refused(name_it(b"<html>Not found</html>", tmp_path), "is not a complete PyTorch file")
     refused(name_it(pickle.dumps({"a": 1}, 2), tmp_path), "no magic number")
@@ -354,29 +378,33 @@ def test_file_that_cannot_be_written(tmp_path):
         convert_nasbench201(path, path / "folder" / "table.parquet")
 
 
-PEAK = """
-import resource, sys
+PEAK = r"""
+import re, sys
 from pathlib import Path
-import pandas, pyarrow.parquet, nas_201_api
+import hashlib, nas_201_api, pandas, pyarrow.compute, pyarrow.parquet
 from untrained.benchmarks import convert_nasbench201
 if len(sys.argv) > 1:
     convert_nasbench201(Path(sys.argv[1]), Path(sys.argv[2]))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+# Not the maximum that getrusage knows: a process inherits that of the one that started it.
+print(re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())[1])
 """
 
 
+@cache
 def peak_bytes(*arguments):
     command = [sys.executable, "-c", PEAK, *map(str, arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return int(subprocess.run(command, check=True, capture_output=True, env=environment).stdout)
+    run = subprocess.run(command, check=True, capture_output=True, env=environment)
+    return int(run.stdout) * 1024
 
 
-@pytest.mark.parametrize("kind", [float, np.float64])
-def test_memory_stays_below_twice_the_file(tmp_path, kind):
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory from /proc")
+@pytest.mark.parametrize(("kind", "megabytes"), [(float, 30), (np.float64, 35)])
+def test_memory_stays_below_twice_the_file(tmp_path, kind, megabytes):
     content = official_content((0,), kind=kind)
-    source = save(large(content, 35_000_000), tmp_path)
+    source = save(large(content, megabytes * 10**6), tmp_path)
     size = source.stat().st_size
-    assert 30_000_000 < size < 60_000_000
+    assert size > 0.9 * megabytes * 10**6
     growth = peak_bytes(source, tmp_path / "table.parquet") - peak_bytes()
     assert growth < 2 * size
     assert len(pd.read_parquet(tmp_path / "table.parquet", columns=["arch"])) > 500
