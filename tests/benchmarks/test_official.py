@@ -312,6 +312,11 @@ def test_odd_archives_are_refused(tmp_path):
     refused(archive([("data.pkl", pickled)], tmp_path), "0 pickles")
     refused(archive([("a/data.pkl", pickled), ("b/data.pkl", pickled)], tmp_path), "2 pickles")
     refused(archive([("a/data.pkl", pickled)], tmp_path, zipfile.ZIP_DEFLATED), "compressed")
+    whole = archive([("a/data.pkl", pickled)], tmp_path).read_bytes()
+    # A directory said to be longer than it is moves all entries before the start of the file.
+    end = whole.index(b"PK\x05\x06")
+    moved = whole[: end + 16] + (2**31).to_bytes(4, "little") + whole[end + 20 :]
+    refused(name_it(moved, tmp_path), "outside of the archive")
     damaged = bytearray(archive([("a/data.pkl", b"\x80\x02}K\x01K\x02s.")], tmp_path).read_bytes())
     damaged[damaged.index(b"K\x01K\x02") + 1] = 9
     refused(name_it(bytes(damaged), tmp_path), "CRC")
@@ -399,9 +404,10 @@ def peak_bytes(*arguments):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory from /proc")
-@pytest.mark.parametrize(("kind", "megabytes"), [(float, 30), (np.float64, 35)])
-def test_memory_stays_below_twice_the_file(tmp_path, kind, megabytes):
-    content = official_content((0,), kind=kind)
+def test_memory_stays_below_twice_the_file(tmp_path):
+    # NumPy scalars take the most memory for their size in the file.
+    megabytes = 33
+    content = official_content((0,), kind=np.float64)
     source = save(large(content, megabytes * 10**6), tmp_path)
     size = source.stat().st_size
     assert size > 0.9 * megabytes * 10**6

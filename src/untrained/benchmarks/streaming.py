@@ -79,6 +79,8 @@ def _read_zip(
             raise zipfile.BadZipFile(f"{len(found)} pickles in the archive")
         if found[0].compress_type != zipfile.ZIP_STORED or found[0].flag_bits & 1:
             raise zipfile.BadZipFile("a compressed or encrypted pickle")
+        if found[0].header_offset < 0:  # the module lets it through to the system
+            raise zipfile.BadZipFile("an entry outside of the archive")
         with archive.open(found[0]) as content:
             reader = StreamingUnpickler(cast("BinaryIO", content), name, consume, report)
             result = reader.load()
