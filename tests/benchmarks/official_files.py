@@ -5,8 +5,12 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from nas_201_api import ArchResults, ResultsCount
+
+from untrained.benchmarks import convert_nasbench201
+from untrained.errors import DamagedFileError
 
 SPLITS = {
     "cifar10-valid": ("x-valid", "ori-test"),
@@ -81,3 +85,17 @@ def name_it(content: bytes, folder: Path, *, algorithm="md5", last=True) -> Path
     path = folder / f"NAS-Bench-201-v9_9-{checksum[-6:] if last else checksum[:6]}.pth"
     path.write_bytes(content)
     return path
+
+
+def convert(path, **settings):
+    target = path.parent / "converted.parquet"
+    convert_nasbench201(path, target, **settings)
+    return target
+
+
+def refused(path, match, error=DamagedFileError):
+    target = path.parent / "refused" / "table.parquet"
+    with pytest.raises(error, match=match) as caught:
+        convert_nasbench201(path, target)
+    assert "\n" not in str(caught.value)
+    assert not target.parent.exists()

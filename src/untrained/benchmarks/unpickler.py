@@ -106,7 +106,7 @@ class StreamingUnpickler(pickle._Unpickler):
     def _run(self) -> None:
         """Obey opcodes until little of the data is left.
 
-        The seven most frequent opcodes are handled here, with everything in local variables; that
+        The six most frequent opcodes are handled here, with everything in local variables; that
         makes the whole three times as fast.
         """
         if len(self._data) - self._at <= _LONGEST:
