@@ -20,7 +20,8 @@ def seed_sequence(seed: int, purpose: str, *keys: int) -> np.random.SeedSequence
     """
     if seed < 0:
         raise ParameterError(f"seed {seed} is negative: seeds are 0 or larger")
-    return np.random.SeedSequence([seed, zlib.crc32(purpose.encode()), *keys])
+    # keys are no part of the entropy, because there a trailing 0 would make no difference
+    return np.random.SeedSequence([seed, zlib.crc32(purpose.encode())], spawn_key=keys)
 
 
 def numpy_generator(seed: int, purpose: str, *keys: int) -> np.random.Generator:

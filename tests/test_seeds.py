@@ -1,0 +1,69 @@
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from untrained.errors import ParameterError
+from untrained.seeds import numpy_generator, seed_sequence, torch_seeded
+
+STREAMS = [
+    *[(0, "weights"), (1, "weights"), (0, "proxy")],
+    # a key of 0 is a key
+    *[(0, "weights", 0), (0, "weights", 1), (0, "weights", 1, 0), (0, "weights", 0, 1)],
+]
+
+
+def test_streams_of_different_seeds_purposes_and_keys_differ():
+    firsts = [numpy_generator(*stream).random() for stream in STREAMS]
+    assert len(set(firsts)) == len(STREAMS)
+
+
+def test_a_stream_is_the_same_whatever_was_drawn_before():
+    before = numpy_generator(3, "weights", 5).random(4)
+    numpy_generator(3, "weights", 6).random(100)
+    np.random.seed(1)  # noqa: NPY002 - the global state must not matter
+    assert np.array_equal(numpy_generator(3, "weights", 5).random(4), before)
+
+
+def test_a_stream_does_not_change_between_versions():
+    # scores are only comparable to stored ones as long as this holds
+    assert seed_sequence(3, "weights", 5).generate_state(2).tolist() == [1075889239, 1929928892]
+
+
+def test_streams_are_not_correlated():
+    draws = np.array([numpy_generator(0, "weights", key).random(2000) for key in range(12)])
+    correlations = np.corrcoef(draws)
+    pairs = [correlations[i, j] for i, j in itertools.combinations(range(12), 2)]
+    assert np.abs(pairs).max() < 4.5 / np.sqrt(2000)
+
+
+def test_a_negative_seed_is_refused():
+    with pytest.raises(ParameterError, match=r"^seed -2 is negative: seeds are 0 or larger$"):
+        seed_sequence(-2, "weights")
+
+
+def test_pytorch_draws_from_the_stream_inside_the_block_only():
+    torch.manual_seed(11)
+    expected = torch.rand(4)
+    torch.manual_seed(11)
+    with torch_seeded(0, "weights", 1):
+        inside = torch.rand(4)
+    assert torch.equal(torch.rand(4), expected)
+    with torch_seeded(0, "weights", 1):
+        assert torch.equal(torch.rand(4), inside)
+    with torch_seeded(0, "weights", 2):
+        assert not torch.equal(torch.rand(4), inside)
+
+
+def test_the_global_generator_is_restored_after_an_exception():
+    state = torch.get_rng_state()
+
+    def fails():
+        with torch_seeded(0, "weights"):
+            torch.rand(4)
+            raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011 - our own, without a message
+        fails()
+    assert torch.equal(torch.get_rng_state(), state)
