@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from untrained.networks.modes import modes_restored
+
 
 def count_parameters(network: nn.Module) -> int:
     """Number of trainable scalars."""
@@ -26,13 +28,11 @@ def count_flops(network: nn.Module, shape: tuple[int, int, int]) -> int:
             total += module.weight.numel() + module.out_features * (module.bias is not None)
 
     handles = [module.register_forward_hook(count) for module in network.modules()]
-    training = network.training
     try:
-        network.eval()
-        with torch.no_grad():
+        with modes_restored(network), torch.no_grad():
+            network.eval()
             network(torch.zeros(1, *shape, device=next(network.parameters()).device))
     finally:
-        network.train(training)
         for handle in handles:
             handle.remove()
     return total

@@ -77,7 +77,8 @@ class Reduction(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, inputs, H, W) to (N, outputs, H/2, W/2)."""
         shortcut: Tensor = self.shortcut(x)
-        return shortcut + self.second(self.first(x))
+        main: Tensor = self.second(self.first(x))
+        return shortcut + main
 
 
 class NasBench201Network(nn.Module):

@@ -152,9 +152,15 @@ def _bit_products(bits: Tensor) -> Tensor:
 @contextmanager
 def _buffers_restored(network: nn.Module) -> Iterator[None]:
     """Undo what forward passes do to buffers: scoring leaves batch statistics as they were."""
-    saved = [(buffer, buffer.clone()) for buffer in network.buffers()]
+    saved = [
+        (module, name, buffer, buffer.clone())
+        for module in network.modules()
+        for name, buffer in module.named_buffers(recurse=False)
+    ]
     try:
         yield
     finally:
-        for buffer, value in saved:
-            buffer.copy_(value)
+        for module, name, buffer, value in saved:
+            with torch.no_grad():
+                buffer.copy_(value)
+            setattr(module, name, buffer)  # a forward pass may have put another in its place

@@ -14,24 +14,37 @@ _RECTIFIERS = {
     functional.relu,
     functional.relu6,
     functional.leaky_relu,
+    functional.leaky_relu_,
     functional.prelu,
     functional.rrelu,
+    functional.rrelu_,
     torch.relu,
     torch.relu_,
     torch.prelu,
     torch.rrelu,
+    torch.rrelu_,
     torch.Tensor.relu,
     torch.Tensor.relu_,
     torch.Tensor.prelu,
 }
-_CLAMPS = {torch.clamp, torch.clamp_, torch.Tensor.clamp, torch.Tensor.clamp_}
+_CLAMPS = {
+    torch.clamp,
+    torch.clamp_,
+    torch.clip,
+    torch.clip_,
+    torch.Tensor.clamp,
+    torch.Tensor.clamp_,
+    torch.Tensor.clip,
+    torch.Tensor.clip_,
+}
 _CLAMPS_BELOW = {
     torch.clamp_min,
     torch.clamp_min_,
     torch.Tensor.clamp_min,
     torch.Tensor.clamp_min_,
 }
-_THRESHOLDS = {functional.threshold, torch.threshold}
+_HARDTANHS = {functional.hardtanh, functional.hardtanh_}
+_THRESHOLDS = {functional.threshold, torch.threshold, torch.threshold_}
 
 
 def is_rectifier(function: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
@@ -48,7 +61,7 @@ def is_rectifier(function: object, args: tuple[Any, ...], kwargs: dict[str, Any]
         return True
     if function in _CLAMPS or function in _CLAMPS_BELOW:
         return _is_zero(argument(1, "min"))
-    if function is functional.hardtanh:
+    if function in _HARDTANHS:
         return _is_zero(argument(1, "min_val"))
     return function in _THRESHOLDS and _is_zero(argument(1, "threshold"))
 

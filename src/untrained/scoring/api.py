@@ -6,6 +6,7 @@ from torch import nn
 
 from untrained.files import IMAGES
 from untrained.images.minibatches import Minibatch
+from untrained.networks.modes import modes_restored
 from untrained.proxies import Proxy, get_proxy
 from untrained.scoring.devices import check_device
 from untrained.scoring.engine import MinibatchSettings, Score, score_architectures, score_network
@@ -65,11 +66,10 @@ def score(
 
 def score_module(network: nn.Module, proxy: Proxy, batch: Minibatch, seed: int) -> Score:
     """Score a network with the weights it has; its mode and its device are restored."""
-    training = network.training
     home = next((parameter.device for parameter in network.parameters()), None)
     try:
-        return score_network(lambda _classes: network, proxy, batch, seed)
+        with modes_restored(network):
+            return score_network(lambda _classes: network, proxy, batch, seed)
     finally:
-        network.train(training)
         if home is not None:
             network.to(home)

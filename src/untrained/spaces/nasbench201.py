@@ -92,7 +92,7 @@ class NasBench201:
         return np.argsort(self._codes)
 
     def __len__(self) -> int:
-        return len(OPERATIONS) ** len(EDGES)
+        return int(len(OPERATIONS) ** len(EDGES))
 
     def __getitem__(self, index: int) -> Architecture:
         if not 0 <= index < len(self):
