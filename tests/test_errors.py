@@ -1,0 +1,30 @@
+import pytest
+
+from untrained import errors
+
+
+@pytest.mark.parametrize(
+    ("name", "suggested"),
+    [("naswt", "naswot"), ("NASWOT", "naswot"), ("optiml", "Optimal")],
+)
+def test_an_unknown_name_suggests_the_nearest_in_its_own_spelling(name, suggested):
+    error = errors.unknown_name("thing", name, ["random", "naswot", "Optimal"])
+    assert str(error) == (
+        f"unknown thing {name!r}: did you mean {suggested!r}? known: Optimal, naswot, random"
+    )
+
+
+def test_a_name_like_no_other_gets_no_suggestion():
+    error = errors.unknown_name("thing", "xyz", iter(["naswot"]))
+    assert str(error) == "unknown thing 'xyz': known: naswot"
+
+
+def test_every_error_is_the_users_to_mend():
+    own = [
+        kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and kind.__module__ == errors.__name__
+    ]
+    assert len(own) > 5
+    assert all(issubclass(kind, errors.UntrainedError) for kind in own)
+    assert isinstance(errors.unknown_name("thing", "a", []), errors.UnknownNameError)
