@@ -139,6 +139,8 @@ def code_agreements(pre_activation: Tensor) -> Tensor:
 
 def _bit_products(bits: Tensor) -> Tensor:
     """Z Z' of bits (N, f) as int64."""
+    if bits.shape[1] == 1:  # torch._int_mm reads past the codes of a single unit
+        return (bits & bits.T).to(torch.int64)
     if bits.device.type == "cpu":
         codes = bits.view(torch.int8)
         return torch._int_mm(codes, codes.T).to(torch.int64)

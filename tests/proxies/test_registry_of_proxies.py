@@ -1,0 +1,49 @@
+import pytest
+
+from untrained.errors import UnknownNameError
+from untrained.proxies import PROXIES, get_proxy, spelling_of
+from untrained.proxies.naswot import Naswot
+
+
+@pytest.mark.parametrize(
+    ("spelling", "variant", "expected"),
+    [
+        ("naswot", None, Naswot("corrected")),
+        ("naswot-corrected", None, Naswot("corrected")),
+        ("naswot-released", None, Naswot("released")),
+        ("naswot", "released", Naswot("released")),
+        ("naswot-released", "corrected", Naswot("corrected")),
+    ],
+)
+def test_a_proxy_is_spelled_by_name_and_variant(spelling, variant, expected):
+    assert get_proxy(spelling, variant) == expected
+
+
+@pytest.mark.parametrize(
+    ("spelling", "message"),
+    [
+        ("naswott", "^unknown proxy 'naswott': did you mean 'naswot'"),
+        ("", "^unknown proxy ''"),
+        ("naswot-relaesed", "^unknown variant of naswot 'relaesed': did you mean 'released'"),
+    ],
+)
+def test_unknown_proxies_and_variants_are_named(spelling, message):
+    with pytest.raises(UnknownNameError, match=message):
+        get_proxy(spelling)
+
+
+def test_the_default_variant_is_left_unspoken():
+    assert spelling_of(Naswot()) == "naswot"
+    assert spelling_of(Naswot("released")) == "naswot-released"
+
+
+@pytest.mark.parametrize("name", PROXIES.names())
+def test_every_proxy_declares_itself(name):
+    proxy = get_proxy(name)
+    assert proxy.name == name
+    assert proxy.direction in ("higher", "lower")
+    assert proxy.needs <= {"labels", "gradients", "training"}
+    for variant in proxy.variants:
+        assert get_proxy(spelling_of(get_proxy(name, variant))).variant == variant
+    with pytest.raises(AttributeError):
+        proxy.variant = "other"  # settings are frozen
