@@ -216,8 +216,6 @@ def status(network, images, variant="corrected"):
     try:
         score = Naswot(variant)(network, batch, torch.Generator())
     except UndefinedScore as undefined:
-        assert undefined.reason == str(undefined)
-        assert "\n" not in undefined.reason
         return undefined.status
     assert np.isfinite(score)
     return "ok"

@@ -92,7 +92,7 @@ def test_every_spelling_of_a_rectifier_is_seen_once(name):
 @pytest.mark.parametrize("name", UNSEEN)
 @pytest.mark.parametrize("variant", ["corrected", "released"])
 def test_what_does_not_switch_at_zero_is_no_rectifier(name, variant):
-    with pytest.raises(ParameterError, match="^Applies applies no rectifier: naswot scores"):
+    with pytest.raises(ParameterError, match=r"^Applies applies no rectifier: naswot scores"):
         activation_kernel(Applies(UNSEEN[name]), torch.randn(5, 3, 8, 8), variant)
 
 

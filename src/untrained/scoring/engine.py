@@ -93,8 +93,8 @@ def score_network(
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
-    # on the CPU PyTorch has no type of its own for it
-    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
+    # on the CPU PyTorch has no type of its own for it, and words it differently per system
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: " in str(error)
 
 
 def score_architectures(

@@ -1,0 +1,242 @@
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from untrained.images.minibatches import Minibatch
+from untrained.proxies import UndefinedScore, get_proxy
+from untrained.proxies.naswot import activation_kernel
+from untrained.scoring.engine import MinibatchSettings, score_architectures, score_network
+from untrained.scoring.kernels import kernels_of
+from untrained.scoring.shards import ShardSettings, sample_of, shard_indices
+
+CPU = torch.device("cpu")
+SETTINGS = MinibatchSettings(batch_size=6)
+INDICES = [1462, 0, 45, 10525]
+
+
+def scores(space, indices, seed=0, settings=SETTINGS, proxy="naswot"):
+    found = score_architectures(space, indices, get_proxy(proxy), settings, seed, CPU)
+    return [score.score for score in found]
+
+
+@pytest.fixture(scope="module")
+def expected(space):
+    return dict(zip(INDICES, scores(space, INDICES), strict=True))
+
+
+def test_a_score_does_not_depend_on_order_or_company(space, expected):
+    assert None not in expected.values()
+    assert len(set(expected.values())) == 4
+    assert scores(space, INDICES[::-1]) == [expected[i] for i in INDICES[::-1]]
+    assert scores(space, [45]) == [expected[45]]
+    assert scores(space, [45, 45]) == [expected[45]] * 2
+
+
+def test_a_score_does_not_depend_on_global_random_state_and_leaves_it(space, expected):
+    torch.manual_seed(99)
+    np.random.seed(99)  # noqa: NPY002 - the global state must not matter
+    before = torch.get_rng_state()
+    assert scores(space, [45]) == [expected[45]]
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_seeds_and_proxies_give_different_scores(space, expected):
+    assert scores(space, [45], seed=1) != [expected[45]]
+    assert scores(space, [45], proxy="naswot-released") != [expected[45]]
+
+
+def test_a_seed_changes_images_and_weights(space):
+    noise = MinibatchSettings("noise", batch_size=4)
+    first, second = noise.draw(0, CPU), noise.draw(1, CPU)
+    assert not torch.equal(first.images, second.images)
+    weights = []
+
+    def build(classes):
+        weights.append(space.network(space[45], classes).stem[0].weight.detach().clone())
+        return space.network(space[45], classes)
+
+    for seed, key in ((0, 45), (0, 45), (1, 45), (0, 46)):
+        score_network(build, get_proxy("naswot"), first, seed, key)
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+    assert not torch.equal(weights[0], weights[3])
+
+
+def test_scores_are_the_same_in_another_process(space, expected):
+    code = (
+        "import json, torch; torch.set_num_threads(1)\n"
+        "from untrained.scoring.engine import *\n"
+        "from untrained.proxies import get_proxy\n"
+        "from untrained.spaces import get_space\n"
+        "found = score_architectures(get_space('nasbench201'), [45, 0], get_proxy('naswot'),"
+        " MinibatchSettings(batch_size=6), 0, torch.device('cpu'))\n"
+        "print(json.dumps([score.score for score in found]))"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    assert json.loads(printed) == [expected[45], expected[0]]
+
+
+def test_architectures_are_scored_as_they_are_asked_for(space):
+    found = score_architectures(space, [45, -1], get_proxy("naswot"), SETTINGS, 0, CPU)
+    assert next(found).status == "ok"
+
+
+def test_disconnected_cells_have_a_status_and_no_score(space):
+    none = space.parse("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|")
+    found = score_architectures(space, [none.index], get_proxy("naswot"), SETTINGS, 0, CPU)
+    (score,) = found
+    assert (score.score, score.status) == (None, "disconnected")
+    assert score.reason == "no rectifier connects input and output"
+    assert score.seconds > 0
+
+
+def test_kernels_are_those_of_the_scores(space, expected):
+    kernels = kernels_of(space, [45, 1462], SETTINGS, 0)
+    for kernel, index in zip(kernels, (45, 1462), strict=True):
+        assert kernel.shape == (6, 6)
+        # another memory layout adds in another order, so a few units flip
+        assert np.linalg.slogdet(kernel)[1] == pytest.approx(expected[index], rel=1e-4)
+
+
+BATCH = Minibatch(torch.randn(4, 3, 8, 8), torch.zeros(4, dtype=torch.int64), 7)
+
+
+@dataclasses.dataclass(frozen=True)
+class Says:
+    """A proxy that returns or raises what it is told."""
+
+    outcome: object
+
+    def __call__(self, network, minibatch, generator):
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        if self.outcome == "drawn":
+            return torch.rand(1, generator=generator).item()
+        return self.outcome
+
+
+@pytest.mark.parametrize(
+    ("outcome", "score", "status", "reason"),
+    [
+        (1.5, 1.5, "ok", ""),
+        (0.0, 0.0, "ok", ""),
+        (float("inf"), None, "non_finite", "the proxy returned inf"),
+        (float("nan"), None, "non_finite", "the proxy returned nan"),
+        (UndefinedScore("singular", "why"), None, "singular", "why"),
+        (torch.OutOfMemoryError("CUDA out of memory.\nMore"), None, "out_of_memory",
+         "CUDA out of memory."),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:116] err == 0. DefaultCPUAllocator: "
+                      "not enough memory: you tried to allocate 1 bytes."), None, "out_of_memory",
+         "[enforce fail at alloc_cpu.cpp:116] err == 0. DefaultCPUAllocator: not enough memory: "
+         "you tried to allocate 1 bytes."),
+    ],
+)  # fmt: skip
+def test_every_outcome_has_its_status(outcome, score, status, reason):
+    found = score_network(lambda _: nn.Identity(), Says(outcome), BATCH, 0)
+    assert (found.score, found.status, found.reason) == (score, status, reason)
+
+
+def test_what_really_does_not_fit_into_memory_is_a_status_too():
+    def build(_classes):
+        return nn.Linear(2**40, 2**20)  # 4 EiB
+
+    found = score_network(build, get_proxy("naswot"), BATCH, 0)
+    assert (found.score, found.status) == (None, "out_of_memory")
+
+
+@pytest.mark.parametrize("error", [RuntimeError("not enough memories"), KeyError("x")])
+def test_other_errors_are_bugs_and_propagate(error):
+    with pytest.raises(type(error)):
+        score_network(lambda _: nn.Identity(), Says(error), BATCH, 0)
+
+
+def test_a_network_is_built_for_the_classes_and_put_into_training_mode():
+    seen = []
+
+    @dataclasses.dataclass(frozen=True)
+    class Looks:
+        def __call__(self, network, minibatch, generator):
+            seen.append((network.training, network.out_features))
+            return 0.0
+
+    score_network(lambda classes: nn.Linear(2, classes).eval(), Looks(), BATCH, 0)
+    assert seen == [(True, 7)]
+
+
+def test_the_proxys_generator_has_a_stream_of_its_own():
+    drawn = [
+        score_network(lambda _: nn.Identity(), Says("drawn"), BATCH, *key).score
+        for key in ((0, 1), (0, 1), (1, 1), (0, 2))
+    ]
+    assert drawn[0] == drawn[1]
+    assert len(set(drawn)) == 3
+
+
+def test_channels_last_does_not_change_the_kernel_by_more_than_rounding(space):
+    batch = SETTINGS.draw(0, CPU)
+    torch.manual_seed(0)
+    network = space.network(space[45], 10)
+    plain = activation_kernel(network, batch.images)
+    last = activation_kernel(
+        network.to(memory_format=torch.channels_last),
+        batch.images.to(memory_format=torch.channels_last),
+    )
+    assert plain[0, 0] == last[0, 0]
+    assert np.abs(plain - last).max() < 1e-3 * plain[0, 0]
+
+
+@pytest.mark.parametrize(("architectures", "shards"), [("100", 1), ("100", 7), ("all", 16)])
+def test_shards_partition_the_sample(space, architectures, shards):
+    pieces = [
+        shard_indices(space, ShardSettings(architectures, 3, shard, shards))
+        for shard in range(shards)
+    ]
+    together = sorted(index for piece in pieces for index in piece)
+    assert together == sample_of(space, architectures, 3)
+    assert len(set(together)) == len(together) == {"100": 100, "all": 15_625}[architectures]
+    sizes = {len(piece) for piece in pieces}
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_more_shards_than_architectures_leave_some_empty(space):
+    sizes = [len(shard_indices(space, ShardSettings("2", 0, shard, 4))) for shard in range(4)]
+    assert sizes == [1, 1, 0, 0]
+
+
+def test_the_sample_depends_on_its_seed_alone(space):
+    assert sample_of(space, 50, 1) == sample_of(space, "50", 1) != sample_of(space, 50, 2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (ShardSettings("10", 0, 3, 3), "^shard 3 of 3: shards are numbered from 0 to 2$"),
+        (ShardSettings("10", 0, -1, 3), "^shard -1 of 3"),
+        (ShardSettings("some", 0, 0, 1), "^architectures is 'some': a number, or 'all'$"),
+        (ShardSettings("-4", 0, 0, 1), "^architectures is '-4'"),
+        (ShardSettings("0", 0, 0, 1), "^0 architectures asked of nasbench201"),
+        (ShardSettings("20000", 0, 0, 1), "^20000 architectures asked of nasbench201"),
+    ],
+)
+def test_shards_that_do_not_exist_are_refused(space, settings, message):
+    from untrained.errors import ParameterError
+
+    with pytest.raises(ParameterError, match=message):
+        shard_indices(space, settings)
+
+
+def test_settings_look_into_the_folder_they_are_given(tmp_path):
+    from untrained.errors import MissingDataError
+
+    settings = MinibatchSettings(split="train", root=Path(tmp_path))
+    with pytest.raises(MissingDataError, match=str(tmp_path)):
+        settings.draw(0, CPU)
