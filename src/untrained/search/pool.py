@@ -60,7 +60,7 @@ def best_of_sample_trace(
     run, position = np.nonzero(improves)
     last_run = np.arange(len(drawn))
     # the incumbent at the end is the one of the last improvement
-    incumbent = np.flatnonzero(np.append(run[1:] != run[:-1], True))
+    incumbent = np.searchsorted(run, last_run, side="right") - 1
     rows = {
         "run": np.concatenate([run, last_run]),
         "step": np.concatenate([position + 1, np.full(len(drawn), drawn.shape[1])]),

@@ -1,0 +1,124 @@
+import numpy as np
+import pytest
+
+from untrained.analysis.published import NASBENCH201_SPLITS, PAPER, searches
+from untrained.errors import ParameterError, UnknownNameError
+from untrained.search import ALGORITHMS, parse_algorithm
+from untrained.search.pool import Pool, draw
+from untrained.seeds import numpy_generator
+
+SIZE = 15_625
+
+
+@pytest.fixture(scope="module")
+def pool():
+    rng = np.random.default_rng(0)
+    scores = rng.standard_normal((1, SIZE))
+    scores[rng.random(scores.shape) < 0.3] = np.nan
+    accuracies = {name: 100 * rng.random(SIZE) for name in ("b/test", "a/test")}
+    return Pool(rng.permutation(SIZE), scores, accuracies, 0.25)
+
+
+def final(trace):
+    return trace[trace["is_final"]].reset_index(drop=True)
+
+
+@pytest.mark.parametrize("samples", [1, 10, 1000])
+def test_naswot_picks_the_best_scored_of_each_sample(pool, samples):
+    trace = final(ALGORITHMS.load("naswot")(pool, samples, 500, 7))
+    drawn = draw(SIZE, samples, 500, numpy_generator(7, "naswot search"))
+    assert trace["run"].tolist() == list(range(500))
+    for run, arch in trace[["run", "arch"]].itertuples(index=False):
+        scores = pool.scores[0, drawn[run]]
+        best = 0 if np.isnan(scores).all() else np.nanargmax(scores)
+        assert arch == pool.architectures[drawn[run, best]]
+    assert (trace["simulated_seconds"] == 0.25 * samples).all()
+    assert (trace["step"] == samples).all()
+    assert (trace["target"] == "").all()
+
+
+def test_runs_take_the_seeds_in_turn(pool):
+    # each seed scores in another magnitude, so the fitness tells which one a run saw
+    scores = np.stack([seed * 100 + np.linspace(0, 1, SIZE) for seed in range(3)])
+    trace = final(ALGORITHMS.load("naswot")(Pool(pool.architectures, scores, {}, 0.0), 5, 7, 0))
+    assert (trace["fitness"] // 100).tolist() == [0, 1, 2, 0, 1, 2, 0]
+
+
+def test_optimal_picks_the_most_accurate_per_column(pool):
+    trace = final(ALGORITHMS.load("optimal")(pool, 20, 100, 7))
+    drawn = draw(SIZE, 20, 100, numpy_generator(7, "optimal"))
+    assert trace.groupby("target").size().to_dict() == {"a/test": 100, "b/test": 100}
+    for run, target, arch in trace[["run", "target", "arch"]].itertuples(index=False):
+        best = drawn[run, pool.accuracies[target][drawn[run]].argmax()]
+        assert arch == pool.architectures[best]
+    assert (trace["simulated_seconds"] == 0).all()
+
+
+def test_random_keeps_the_first_and_pays_nothing(pool):
+    trace = final(ALGORITHMS.load("random")(pool, 10, 300, 7))
+    drawn = draw(SIZE, 10, 300, numpy_generator(7, "random choice"))
+    assert trace["arch"].tolist() == pool.architectures[drawn[:, 0]].tolist()
+    assert (trace["simulated_seconds"] == 0).all()
+
+
+@pytest.mark.parametrize("name", ALGORITHMS.names())
+def test_a_search_depends_on_its_seed_alone(pool, name):
+    search = ALGORITHMS.load(name)
+    first = search(pool, 10, 20, 0)
+    np.random.seed(5)  # noqa: NPY002 - the global state must not matter
+    assert search(pool, 10, 20, 0).equals(first)
+    assert not search(pool, 10, 20, 1).equals(first)
+
+
+@pytest.mark.parametrize("samples", [10, 100])
+def test_optimal_reaches_the_published_accuracies(benchmark_table, samples):
+    accuracies = {
+        "/".join(column): benchmark_table.accuracies(*column)
+        for column in NASBENCH201_SPLITS.values()
+    }
+    pool = Pool(np.arange(SIZE), np.zeros((1, SIZE)), accuracies, 0.0)
+    trace = final(ALGORITHMS.load("optimal")(pool, samples, 500, 0))
+    known = searches()
+    known = known[(known["method"] == f"Optimal N={samples}") & (known["source"] == PAPER)]
+    known = known[known["space"] == "nasbench201"].set_index(["dataset", "split"])
+    assert len(known) == 6
+    for cell, column in NASBENCH201_SPLITS.items():
+        own = trace[trace["target"] == "/".join(column)]
+        reached = accuracies["/".join(column)][own["arch"]]
+        published = known.loc[cell]
+        error = np.sqrt((reached.var(ddof=1) + published["std"] ** 2) / 500)
+        assert abs(reached.mean() - published["mean"]) < 3 * error, (cell, reached.mean())
+
+
+def test_random_architectures_are_as_accurate_as_published(benchmark_table):
+    pool = Pool(np.arange(SIZE), np.zeros((1, SIZE)), {}, 0.0)
+    chosen = final(ALGORITHMS.load("random")(pool, 1, 500, 0))["arch"]
+    known = searches()
+    known = known[(known["method"] == "Random") & (known["source"] == PAPER)]
+    known = known[known["space"] == "nasbench201"].set_index(["dataset", "split"])
+    for cell, column in NASBENCH201_SPLITS.items():
+        reached = benchmark_table.accuracies(*column)[chosen]
+        published = known.loc[cell]
+        error = np.sqrt((reached.var(ddof=1) + published["std"] ** 2) / 500)
+        assert abs(reached.mean() - published["mean"]) < 3 * error, cell
+
+
+@pytest.mark.parametrize(
+    ("spelling", "expected"),
+    [("random", ("random", 1)), ("naswot-1000", ("naswot", 1000)), ("optimal-1", ("optimal", 1))],
+)
+def test_algorithms_are_spelled_with_their_samples(spelling, expected):
+    assert parse_algorithm(spelling) == expected
+
+
+@pytest.mark.parametrize("spelling", ["naswot-", "naswot-0", "naswot--5", "naswot-1.5", "naswot-x"])
+def test_samples_are_a_positive_integer(spelling):
+    message = f"^'{spelling}': samples are a positive integer, as in 'naswot-100'$"
+    with pytest.raises(ParameterError, match=message):
+        parse_algorithm(spelling)
+
+
+@pytest.mark.parametrize("spelling", ["naswott-10", "", "Random"])
+def test_an_unknown_algorithm_is_named(spelling):
+    with pytest.raises(UnknownNameError, match=r"^unknown search algorithm "):
+        parse_algorithm(spelling)

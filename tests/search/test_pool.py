@@ -1,0 +1,117 @@
+"""The traces of searches against a slow loop over runs and evaluations."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from untrained.errors import MissingDataError
+from untrained.search.pool import (
+    TRACE_COLUMNS,
+    Pool,
+    best_of_sample_trace,
+    draw,
+    empty_trace,
+    scores_of,
+)
+
+
+def slow_trace(pool, drawn, fitness, seconds, target):
+    rows = []
+    for run in range(len(drawn)):
+        best, incumbent, shown = None, None, None
+        for step in range(drawn.shape[1]):
+            value = fitness[run, step]
+            rank = -np.inf if np.isnan(value) else value
+            if best is None or rank > best:
+                best, incumbent, shown = rank, pool.architectures[drawn[run, step]], value
+                row = (run, target, step + 1, incumbent, shown, (step + 1) * seconds, False)
+                rows.append(row)
+        end = drawn.shape[1]
+        rows.append((run, target, end, incumbent, shown, end * seconds, True))
+    return pd.DataFrame(rows, columns=list(TRACE_COLUMNS))
+
+
+def pool_of(size, scores=None):
+    architectures = np.arange(size, dtype=np.int64) * 3 + 100
+    return Pool(architectures, np.zeros((1, size)) if scores is None else scores, {}, 0.3)
+
+
+@pytest.mark.parametrize("samples", [1, 2, 30])
+@pytest.mark.parametrize("undefined", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("target", ["", "cifar10/ori-test"])
+def test_the_trace_is_that_of_the_slow_loop(samples, undefined, target):
+    rng = np.random.default_rng(samples)
+    pool = pool_of(50)
+    drawn = rng.integers(50, size=(40, samples))
+    fitness = rng.integers(6, size=drawn.shape).astype(float)  # with ties
+    fitness[rng.random(drawn.shape) < undefined] = np.nan
+    trace = best_of_sample_trace(pool, drawn, fitness, 0.3, target)
+    expected = slow_trace(pool, drawn, fitness, 0.3, target)
+    pd.testing.assert_frame_equal(trace, expected, check_dtype=False)
+
+
+def test_an_undefined_value_loses_to_every_other_and_a_tie_to_the_first():
+    drawn = np.array([[0, 1, 2, 3]])
+    trace = best_of_sample_trace(pool_of(4), drawn, np.array([[np.nan, -1e9, 5.0, 5.0]]), 2.0)
+    assert trace["step"].tolist() == [1, 2, 3, 4]
+    assert trace["arch"].tolist() == [100, 103, 106, 106]
+    assert trace["is_final"].tolist() == [False, False, False, True]
+    assert trace["simulated_seconds"].tolist() == [2, 4, 6, 8]
+
+
+def test_where_nothing_is_defined_the_first_is_kept():
+    trace = best_of_sample_trace(pool_of(4), np.array([[2, 1]]), np.full((1, 2), np.nan), 1.0)
+    assert trace["arch"].tolist() == [106, 106]
+    assert trace["fitness"].isna().all()
+
+
+def test_an_empty_trace_has_the_columns_and_types_of_a_full_one():
+    full = best_of_sample_trace(pool_of(4), np.array([[2, 1]]), np.zeros((1, 2)), 1.0)
+    empty = empty_trace()
+    assert len(empty) == 0
+    assert tuple(empty.columns) == tuple(full.columns) == TRACE_COLUMNS
+    together = pd.concat([empty, full])
+    for column in ("run", "step", "arch", "fitness", "simulated_seconds", "is_final"):
+        assert empty[column].dtype == full[column].dtype == together[column].dtype
+
+
+def test_empty_and_full_traces_have_one_parquet_schema(tmp_path):
+    import pyarrow.parquet as pq
+
+    from untrained.files import write_parquet
+
+    full = best_of_sample_trace(pool_of(4), np.array([[2, 1]]), np.zeros((1, 2)), 1.0, "x")
+    write_parquet(full, tmp_path / "full")
+    write_parquet(empty_trace(), tmp_path / "empty")
+    assert pq.read_schema(tmp_path / "empty").equals(pq.read_schema(tmp_path / "full"))
+
+
+def test_draws_are_uniform_and_with_replacement():
+    drawn = draw(10, 100, 200, np.random.default_rng(0))
+    assert drawn.shape == (200, 100)
+    assert set(drawn.ravel()) == set(range(10))
+    assert np.abs(np.bincount(drawn.ravel()) - 2000).max() < 5 * np.sqrt(2000)
+
+
+SCORES = pd.DataFrame(
+    {
+        "arch": [4, 9, 4, 9, 4, 4],
+        "proxy": ["naswot"] * 4 + ["other", "naswot"],
+        "dataset": ["cifar10"] * 5 + ["noise"],
+        "seed": [0, 0, 1, 1, 0, 0],
+        "score": [1.0, np.nan, 3.0, 4.0, 5.0, 6.0],
+    }
+)
+
+
+def test_scores_are_laid_out_by_seed_and_architecture():
+    architectures, scores = scores_of(SCORES.sample(frac=1, random_state=1), "naswot", "cifar10")
+    assert architectures.tolist() == [4, 9]
+    assert architectures.dtype == np.int64
+    np.testing.assert_array_equal(scores, [[1, np.nan], [3, 4]])
+
+
+@pytest.mark.parametrize(("proxy", "dataset"), [("naswot", "cifar100"), ("third", "cifar10")])
+def test_scores_that_were_not_made_are_missing(proxy, dataset):
+    with pytest.raises(MissingDataError, match=f"^no cached scores of {proxy} on {dataset}: add"):
+        scores_of(SCORES, proxy, dataset)
