@@ -24,7 +24,7 @@ def read_parameters(path: Path = PARAMS) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        parameters = yaml.safe_load(path.read_text())
+        parameters = yaml.safe_load(path.read_bytes())
     except yaml.YAMLError as error:
         raise ParameterError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(parameters, dict):

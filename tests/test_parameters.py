@@ -1,0 +1,126 @@
+import copy
+import itertools
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from untrained.errors import ParameterError
+from untrained.parameters import check_parameters, read_parameters
+
+ROOT = Path(__file__).parents[1]
+SCHEMA = yaml.safe_load((ROOT / "workflow" / "schemas" / "params.schema.yaml").read_text())
+VALID = read_parameters(ROOT / "params.yaml")
+
+
+@pytest.mark.parametrize("name", ["params.yaml", "params/full.yaml"])
+def test_the_projects_parameters_are_valid(name):
+    parameters = read_parameters(ROOT / name)
+    assert set(parameters) >= {"spaces", "datasets", "seeds", "scores", "searches", "report"}
+    check_parameters(parameters, SCHEMA)
+
+
+def test_every_key_has_a_comment():
+    for name in ("params.yaml", "params/full.yaml"):
+        lines = (ROOT / name).read_text().splitlines()
+        for above, line in itertools.pairwise(lines):
+            if re.match(r"\s+\w+: .", line) or re.match(r"\w+: .", line):
+                assert above.lstrip().startswith("#"), (name, line)
+
+
+def changed(path, value):
+    """The valid parameters with another value at a path; None removes what is there."""
+    parameters = copy.deepcopy(VALID)
+    *parents, last = path.split(".")
+    section = parameters
+    for parent in parents:
+        section = section[parent]
+    if value is None:
+        del section[last]
+    else:
+        section[last] = value
+    return parameters
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("scores.batchsize", 4, "params: scores: .*'batchsize' was unexpected"),
+        ("extra", {}, "params: .*'extra' was unexpected"),
+        ("scores", None, "params: 'scores' is a required property"),
+        ("scores.shards", None, "params: scores: 'shards' is a required property"),
+        ("scores", [], r"params: scores: \[\] is not of type 'object'"),
+        ("seeds", [0, -1], r"params: seeds\[1\]: -1 is less than the minimum of 0"),
+        ("seeds", [0.5], r"params: seeds\[0\]: 0.5 is not of type 'integer'"),
+        ("seeds", [1, 1], r"params: seeds: \[1, 1\] has non-unique elements"),
+        ("scores.batch_size", 1, "params: scores.batch_size: 1 is less than the minimum of 2"),
+        ("scores.shards", 0, "params: scores.shards: 0 is less than the minimum of 1"),
+        ("scores.sample_seed", -1, "params: scores.sample_seed: -1 is less"),
+        ("scores.augmentation", "flip", "params: scores.augmentation: 'flip' is not one of"),
+        ("scores.architectures", 0, "params: scores.architectures: 0 is "),
+        ("scores.architectures", "some", "params: scores.architectures: 'some' is "),
+        ("scores.architectures", 20_000, "params: .*20000 architectures asked of nasbench201"),
+        ("datasets", [], r"params: datasets: \[\] should be non-empty"),
+        ("spaces", ["nasbench202"],
+         "params: spaces: unknown space 'nasbench202': did you mean 'nasbench201'"),
+        ("datasets", ["cifra10"],
+         "params: datasets: unknown data set 'cifra10': did you mean 'cifar10'"),
+        ("scores.proxies", ["naswot", "naswott"],
+         "params: scores.proxies: unknown proxy 'naswott': did you mean 'naswot'"),
+        ("scores.proxies", ["naswot-old"],
+         "params: scores.proxies: unknown variant of naswot 'old'"),
+        ("scores.split", "trian",
+         "params: scores.split: unknown split of cifar10 'trian': did you mean 'train'"),
+        ("searches.algorithms", ["naswot-10", "optimum-10"],
+         "params: searches.algorithms: unknown search algorithm 'optimum': did you mean 'optimal'"),
+        ("searches.algorithms", ["naswot-x"],
+         "params: searches.algorithms: 'naswot-x': samples are a positive integer"),
+        ("searches.proxy", "naswot-corrected",
+         "params: searches.proxy: 'naswot-corrected' is not scored: scores.proxies has naswot, "),
+        ("searches.runs", 0, "params: searches.runs: 0 is less than the minimum of 1"),
+        ("searches.seconds_per_score", -1, "params: searches.seconds_per_score: -1 is less"),
+        ("report.resamples", 10, "params: report.resamples: 10 is less than the minimum of 100"),
+        ("fetch.mirror", 3, "params: fetch.mirror: 3 is not of type 'string', 'null'"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line_that_names_the_key(path, value, message):
+    with pytest.raises(ParameterError, match=f"^{message}") as caught:
+        check_parameters(changed(path, value), SCHEMA)
+    assert "\n" not in str(caught.value)
+
+
+def test_noise_needs_no_split_of_its_own():
+    parameters = changed("datasets", ["noise", "cifar10"])
+    parameters["scores"]["split"] = "train"
+    check_parameters(parameters, SCHEMA)
+
+
+def test_without_a_file_there_are_no_parameters(tmp_path):
+    assert read_parameters(tmp_path / "params.yaml") == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("spaces: [nasbench201\nseeds: [0]\n", "is not YAML: .* line 2"),
+        ("a: b: c\n", "is not YAML: mapping values are not allowed here"),
+        ("\tspaces: []\n", "is not YAML: "),
+        ("- spaces\n", "holds no sections: copy the project's params.yaml"),
+        ("", "holds no sections"),
+        ("a: !!python/object/apply:os.getcwd []\n", "is not YAML: could not determine"),
+    ],
+)
+def test_a_file_that_holds_no_parameters_is_one_line(tmp_path, text, message):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(ParameterError, match=f"^{re.escape(str(path))} {message}") as caught:
+        read_parameters(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_bytes_that_are_no_text_are_one_line(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_bytes(b"spaces: \xff\xfe\n")
+    with pytest.raises(ParameterError, match="is not YAML: "):
+        read_parameters(path)
