@@ -31,7 +31,8 @@ rule score:
         " --architectures {params.settings[architectures]}"
         " --sample-seed {params.settings[sample_seed]} --split {params.settings[split]}"
         " --batch-size {params.settings[batch_size]}"
-        " --augmentation {params.settings[augmentation]} --out {output} 2> {log}"
+        " --augmentation {params.settings[augmentation]}"
+        " --precision {params.settings[precision]} --out {output} 2> {log}"
 
 
 rule merge:

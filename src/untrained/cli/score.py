@@ -14,11 +14,11 @@ from untrained.errors import MissingDataError, ParameterError, UnknownNameError
 from untrained.files import SCORES
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from untrained.proxies import Proxy
     from untrained.scoring.engine import MinibatchSettings, Score
+    from untrained.scoring.execution import Execution
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,8 @@ def score(
         str | None, typer.Option("--input", help="CxHxW that your own network takes.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda:0, ...")] = "auto",
+    engine: Annotated[str, typer.Option(help="auto, plain or fast.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list.")] = False,
 ) -> None:
     """Score architectures of a space, or a network of your own."""
@@ -93,19 +95,21 @@ def score(
 
     from untrained.scoring.devices import leased_device
     from untrained.scoring.engine import MinibatchSettings
+    from untrained.scoring.execution import Execution
 
     settings = MinibatchSettings(dataset, split, batch_size, augmentation)
     numbers = range(seed, seed + seeds)
     with leased_device(device) as where:
+        execution = Execution(where, engine, precision)
         if own:
-            found = _score_own(factory, size, chosen, settings, numbers, where)
+            found = _score_own(factory, size, chosen, settings, numbers, execution)
             results = [_result(None, target, found, None, {})]
         else:
             from untrained.scoring.engine import score_architectures
 
             indices = [architecture.index for architecture in parsed]
             by_seed = [
-                list(score_architectures(searched, indices, chosen, settings, number, where))
+                list(score_architectures(searched, indices, chosen, settings, number, execution))
                 for number in numbers
             ]
             cached = _cached_scores(target, chosen, settings)
@@ -164,7 +168,7 @@ def _score_own(
     proxy: "Proxy",
     settings: "MinibatchSettings",
     seeds: range,
-    device: "torch.device",
+    execution: "Execution",
 ) -> "list[Score]":
     from torch import nn
 
@@ -180,11 +184,11 @@ def _score_own(
             )
         return network
 
-    scores = []
+    scores, device = [], execution.device
     for seed in seeds:
         drawn = fitted(settings, shape, seed)
         batch = Minibatch(drawn.images.to(device), drawn.labels.to(device), drawn.num_classes)
-        scores.append(score_network(build, proxy, batch, seed))
+        scores.append(score_network(build, proxy, batch, execution, seed))
     return scores
 
 

@@ -22,6 +22,8 @@ def shard(
     batch_size: Annotated[int, typer.Option(help="Images per minibatch.")] = 128,
     augmentation: Annotated[str, typer.Option(help="none or crop-flip.")] = "none",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda:0, ...")] = "auto",
+    engine: Annotated[str, typer.Option(help="auto, plain or fast.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
 ) -> None:
     """Score one shard of a space and write it as parquet."""
     from untrained.proxies import get_proxy, spelling_of
@@ -39,11 +41,14 @@ def shard(
     from untrained.files import write_parquet
     from untrained.scoring.devices import leased_device
     from untrained.scoring.engine import MinibatchSettings, score_architectures
+    from untrained.scoring.execution import Execution, keep_freed_memory
 
+    keep_freed_memory()
     torch.set_num_threads(1)  # one worker per core beats several threads in one
     minibatches = MinibatchSettings(dataset, split, batch_size, augmentation)
     with leased_device(device) as where:
-        scores = score_architectures(searched, indices, chosen, minibatches, seed, where)
+        execution = Execution(where, engine, precision)
+        scores = score_architectures(searched, indices, chosen, minibatches, seed, execution)
         title = f"{space}/{dataset}/{proxy}/seed{seed} on {where}"
         found = list(track(scores, len(indices), title))
     table = pd.DataFrame(

@@ -1,7 +1,11 @@
 """The network that NAS-Bench-201 trains around a cell (Dong and Yang, ICLR 2020, figure 1)."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
+
+from untrained.networks.nasbench201_plan import Reading, rectifier_inputs
 
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 
@@ -95,6 +99,7 @@ class NasBench201Network(nn.Module):
         self, operations: tuple[str, ...], num_classes: int, channels: int = 16, cells: int = 5
     ) -> None:
         super().__init__()
+        self.operations = operations
         self.stem = nn.Sequential(
             nn.Conv2d(3, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
         )
@@ -109,6 +114,10 @@ class NasBench201Network(nn.Module):
             nn.BatchNorm2d(channels), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
         )
         self.classifier = nn.Linear(channels, num_classes)
+
+    def rectifier_inputs(self, images: Tensor, *, dead_branches: bool) -> Iterator[Reading]:
+        """What the rectifiers of a forward pass read; see `nasbench201_plan`."""
+        return rectifier_inputs(self, images, dead_branches=dead_branches)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images (N, 3, H, W) to logits (N, num_classes)."""

@@ -4,7 +4,7 @@ Mellor, Turner, Storkey, Crowley: Neural Architecture Search without Training, I
 (arXiv 2006.04647), equations 1 and 2.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
@@ -17,6 +17,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from untrained.errors import ParameterError
 from untrained.images.minibatches import Minibatch
+from untrained.networks.nasbench201_plan import Reading
 from untrained.proxies.base import Direction, UndefinedScore
 from untrained.proxies.rectifiers import RectifierMode, rectifier_modules, rectifiers_on_path
 
@@ -51,12 +52,44 @@ class Naswot:
             ParameterError: the network applies no rectifier at all.
         """
         del generator
-        kernel = activation_kernel(network, minibatch.images, self.variant)
-        if np.linalg.matrix_rank(kernel, hermitian=True) < len(kernel):
-            raise UndefinedScore("singular", "the kernel of activation codes is singular")
-        # K_H is positive semi-definite (a Gram matrix of the codes as -1, 1 and a constant), so
-        # with full rank the sign is +1
-        return float(np.linalg.slogdet(kernel).logabsdet)
+        return log_determinant(activation_kernel(network, minibatch.images, self.variant))
+
+    @property
+    def dead_branches(self) -> bool:
+        """Whether branches that lead nowhere count."""
+        return self.variant == "released"
+
+    def score_readings(self, readings: Iterable[Reading]) -> float:
+        """The same score from a plan of the network; see `untrained.scoring.engine`.
+
+        Raises:
+            UndefinedScore: `disconnected`, `singular` or `non_finite`.
+        """
+        kernel, last = None, None
+        for reading in readings:
+            count = reading.modules if self.dead_branches else reading.rectifiers
+            agreements = code_agreements(reading.pre_activation) * count
+            kernel = agreements if kernel is None else kernel.add_(agreements)
+            last = reading.pre_activation
+        if kernel is None or last is None:
+            raise UndefinedScore("disconnected", "no rectifier connects input and output")
+        if not torch.isfinite(last).all():
+            raise UndefinedScore("non_finite", "the network's output is not finite")
+        return log_determinant(kernel.cpu().numpy().astype(np.float64))
+
+
+def log_determinant(kernel: np.ndarray) -> float:
+    """The log-determinant of an (N, N) kernel of codes.
+
+    K_H is positive semi-definite (a Gram matrix of the codes as -1, 1 and a constant), so with
+    full rank the sign is +1.
+
+    Raises:
+        UndefinedScore: `singular`.
+    """
+    if np.linalg.matrix_rank(kernel, hermitian=True) < len(kernel):
+        raise UndefinedScore("singular", "the kernel of activation codes is singular")
+    return float(np.linalg.slogdet(kernel).logabsdet)
 
 
 def activation_kernel(network: nn.Module, images: Tensor, variant: str = "corrected") -> np.ndarray:

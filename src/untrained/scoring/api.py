@@ -10,6 +10,7 @@ from untrained.networks.modes import modes_restored
 from untrained.proxies import Proxy, get_proxy
 from untrained.scoring.devices import check_device
 from untrained.scoring.engine import MinibatchSettings, Score, score_architectures, score_network
+from untrained.scoring.execution import Execution
 from untrained.spaces import get_space
 
 __all__ = ["Score", "score", "score_module"]
@@ -27,6 +28,8 @@ def score(
     batch_size: int = 128,
     augmentation: str = "none",
     device: str = "cpu",
+    engine: str = "auto",
+    precision: str = "auto",
     root: Path = IMAGES,
 ) -> Score:
     """Score an architecture of a space, or a network of your own.
@@ -47,6 +50,8 @@ def score(
         batch_size: images in the minibatch.
         augmentation: `none` or `crop-flip`.
         device: in PyTorch's notation.
+        engine: `auto`, `plain` or `fast`; see `untrained.scoring.execution`.
+        precision: `auto`, `float32` or `bfloat16`.
         root: folder of the official files.
 
     Raises:
@@ -54,22 +59,24 @@ def score(
     """
     chosen = get_proxy(proxy, variant) if isinstance(proxy, str) else proxy
     settings = MinibatchSettings(dataset, split, batch_size, augmentation, root)
-    where = check_device(device)
+    execution = Execution(check_device(device), engine, precision)
     if isinstance(target, nn.Module):
-        return score_module(target, chosen, settings.draw(seed, where), seed)
+        return score_module(target, chosen, settings.draw(seed, execution.device), execution, seed)
     space = get_space(target)
     if architecture is None:
         raise TypeError(f"which architecture of {target}? Give its index or spelling")
     index = space.parse(architecture).index
-    return next(score_architectures(space, [index], chosen, settings, seed, where))
+    return next(score_architectures(space, [index], chosen, settings, seed, execution))
 
 
-def score_module(network: nn.Module, proxy: Proxy, batch: Minibatch, seed: int) -> Score:
+def score_module(
+    network: nn.Module, proxy: Proxy, batch: Minibatch, execution: Execution, seed: int
+) -> Score:
     """Score a network with the weights it has; its mode and its device are restored."""
     home = next((parameter.device for parameter in network.parameters()), None)
     try:
         with modes_restored(network):
-            return score_network(lambda _classes: network, proxy, batch, seed)
+            return score_network(lambda _classes: network, proxy, batch, execution, seed)
     finally:
         if home is not None:
             network.to(home)

@@ -1,5 +1,6 @@
 """Scores networks, one at a time, each from its own random stream."""
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -9,9 +10,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from untrained.errors import ParameterError
 from untrained.files import IMAGES
 from untrained.images.minibatches import Minibatch, minibatch
 from untrained.proxies.base import Proxy, Status, UndefinedScore
+from untrained.scoring.execution import Execution, Planned, ReadsRectifiers
 from untrained.seeds import seed_sequence, torch_seeded
 from untrained.spaces import SearchSpace
 
@@ -51,10 +54,42 @@ class MinibatchSettings:
         return Minibatch(drawn.images.to(device), drawn.labels.to(device), drawn.num_classes)
 
 
+def run_proxy(
+    network: nn.Module,
+    proxy: Proxy,
+    batch: Minibatch,
+    generator: torch.Generator,
+    execution: Execution,
+) -> float:
+    """Read the proxy off a network, through its plan where `execution` says so.
+
+    Raises:
+        UndefinedScore: see the proxy.
+        ParameterError: the fast engine was asked for, and network or proxy have none.
+    """
+    if isinstance(network, Planned) and isinstance(proxy, ReadsRectifiers):
+        if execution.engine != "plain":
+            network = network.to(execution.dtype(planned=True))
+            images = batch.images.to(execution.dtype(planned=True))
+            with torch.no_grad():
+                readings = network.rectifier_inputs(images, dead_branches=proxy.dead_branches)
+                return proxy.score_readings(readings)
+    elif execution.engine == "fast":
+        raise ParameterError(
+            f"no fast engine for {proxy.name} of a {type(network).__name__}: take --engine auto"
+        )
+    dtype = execution.dtype(planned=False)
+    if dtype != torch.float32:
+        network = copy.deepcopy(network).to(dtype)  # it may be the user's own
+        batch = Minibatch(batch.images.to(dtype), batch.labels, batch.num_classes)
+    return proxy(network, batch, generator)
+
+
 def score_network(
     build: Callable[[int], nn.Module],
     proxy: Proxy,
     batch: Minibatch,
+    execution: Execution,
     seed: int,
     *keys: int,
 ) -> Score:
@@ -64,23 +99,23 @@ def score_network(
         build: makes the network for a number of classes. PyTorch's generator stands on the stream
             of (seed, "weights", keys) meanwhile.
         proxy: what to read off it.
-        batch: on the device that does the work.
+        batch: on the device of `execution`.
+        execution: how the network is run.
         seed: of the weights and of whatever the proxy draws.
         keys: what tells this network's streams from those of others (its index).
 
     Returns:
         The score, or the status of an undefined one; running out of memory is a status too.
     """
-    device = batch.images.device
     start = time.perf_counter()
     status: Status
     value, status, reason = None, "ok", ""
-    generator = torch.Generator(device)
+    generator = torch.Generator(execution.device)
     generator.manual_seed(int(seed_sequence(seed, "proxy", *keys).generate_state(1)[0]))
     try:
         with torch_seeded(seed, "weights", *keys):
-            network = build(batch.num_classes).to(device).train()
-            value = proxy(network, batch, generator)
+            network = build(batch.num_classes).to(execution.device).train()
+            value = run_proxy(network, proxy, batch, generator, execution)
         if not math.isfinite(value):
             value, status, reason = None, "non_finite", f"the proxy returned {value}"
     except UndefinedScore as undefined:
@@ -103,13 +138,13 @@ def score_architectures(
     proxy: Proxy,
     settings: MinibatchSettings,
     seed: int,
-    device: torch.device,
+    execution: Execution,
 ) -> Iterator[Score]:
     """Score architectures of a space on one minibatch, in order, as they are asked for.
 
     The score of an architecture depends on (architecture, proxy, settings, seed) alone.
     """
-    drawn = settings.draw(seed, device)
+    drawn = settings.draw(seed, execution.device)
     batch = Minibatch(
         drawn.images.to(memory_format=torch.channels_last), drawn.labels, drawn.num_classes
     )
@@ -121,4 +156,4 @@ def score_architectures(
             # twice as fast on CPUs; only networks that we built ourselves surely stand it
             return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
-        yield score_network(build, proxy, batch, seed, index)
+        yield score_network(build, proxy, batch, execution, seed, index)
