@@ -1,0 +1,54 @@
+# `make` alone lists the targets. Everything runs in .venv, made from the pins of requirements.txt.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help install run report test lint bench sync record clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# PyTorch comes first and apart: what else is installed must never replace the pinned build.
+$(VENV)/installed: requirements.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' requirements.txt)
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt | grep -v 'already satisfied'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@touch $@
+
+install: $(VENV)/installed ## make .venv
+
+run: install ## score, search and report as params.yaml says
+	@if [ -z "$$(snakemake --dry-run --quiet all 2>/dev/null | head -1)" ] && snakemake --dry-run 2>/dev/null | grep -q 'Nothing to be done'; then \
+	  echo 'Nothing to be done: every result is current.'; \
+	else snakemake; fi
+	@for page in results/report/*.md; do untrained report show "$$(basename "$$page" .md)"; done
+
+report: install ## results/report.html: all tables and figures in one file
+	snakemake --report results/report.html
+
+test: install ## the whole test suite, with branch coverage
+	@rm -f .coverage .coverage.*
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+lint: install ## ruff, mypy, import rules, snakefmt, snakemake --lint
+	ruff check . && ruff format --check .
+	mypy
+	lint-imports
+	snakefmt --check Snakefile workflow
+	snakemake --lint
+
+bench: install ## speed against a plain implementation, into docs/performance.md
+	$(BIN)/python benchmarks/score_speed.py
+
+sync: install ## restore the recorded artifacts and let Snakemake adopt them
+	dvc pull
+	snakemake --touch --forceall --quiet rules progress
+
+record: install ## record in dvc.lock what `make run` made
+	dvc commit --force
+
+clean: ## remove .venv and everything that the workflow made
+	rm -rf $(VENV) .snakemake results logs data/benchmarks data/images .coverage*
