@@ -13,6 +13,7 @@ from untrained.images.minibatches import Minibatch
 from untrained.proxies import UndefinedScore, get_proxy
 from untrained.proxies.naswot import activation_kernel
 from untrained.scoring.engine import MinibatchSettings, score_architectures, score_network
+from untrained.scoring.execution import Execution
 from untrained.scoring.kernels import kernels_of
 from untrained.scoring.shards import ShardSettings, sample_of, shard_indices
 
@@ -21,8 +22,9 @@ SETTINGS = MinibatchSettings(batch_size=6)
 INDICES = [1462, 0, 45, 10525]
 
 
-def scores(space, indices, seed=0, settings=SETTINGS, proxy="naswot"):
-    found = score_architectures(space, indices, get_proxy(proxy), settings, seed, CPU)
+def scores(space, indices, seed=0, proxy="naswot", precision="auto"):
+    how = Execution(precision=precision)
+    found = score_architectures(space, indices, get_proxy(proxy), SETTINGS, seed, how)
     return [score.score for score in found]
 
 
@@ -63,7 +65,7 @@ def test_a_seed_changes_images_and_weights(space):
         return space.network(space[45], classes)
 
     for seed, key in ((0, 45), (0, 45), (1, 45), (0, 46)):
-        score_network(build, get_proxy("naswot"), first, seed, key)
+        score_network(build, get_proxy("naswot"), first, Execution(), seed, key)
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
     assert not torch.equal(weights[0], weights[3])
@@ -76,7 +78,7 @@ def test_scores_are_the_same_in_another_process(space, expected):
         "from untrained.proxies import get_proxy\n"
         "from untrained.spaces import get_space\n"
         "found = score_architectures(get_space('nasbench201'), [45, 0], get_proxy('naswot'),"
-        " MinibatchSettings(batch_size=6), 0, torch.device('cpu'))\n"
+        " MinibatchSettings(batch_size=6), 0, Execution())\n"
         "print(json.dumps([score.score for score in found]))"
     )
     printed = subprocess.run(
@@ -86,25 +88,26 @@ def test_scores_are_the_same_in_another_process(space, expected):
 
 
 def test_architectures_are_scored_as_they_are_asked_for(space):
-    found = score_architectures(space, [45, -1], get_proxy("naswot"), SETTINGS, 0, CPU)
+    found = score_architectures(space, [45, -1], get_proxy("naswot"), SETTINGS, 0, Execution())
     assert next(found).status == "ok"
 
 
 def test_disconnected_cells_have_a_status_and_no_score(space):
     none = space.parse("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|")
-    found = score_architectures(space, [none.index], get_proxy("naswot"), SETTINGS, 0, CPU)
+    found = score_architectures(space, [none.index], get_proxy("naswot"), SETTINGS, 0, Execution())
     (score,) = found
     assert (score.score, score.status) == (None, "disconnected")
     assert score.reason == "no rectifier connects input and output"
     assert score.seconds > 0
 
 
-def test_kernels_are_those_of_the_scores(space, expected):
+def test_kernels_are_those_of_the_scores(space):
     kernels = kernels_of(space, [45, 1462], SETTINGS, 0)
-    for kernel, index in zip(kernels, (45, 1462), strict=True):
+    expected = scores(space, [45, 1462], precision="float32")
+    for kernel, score in zip(kernels, expected, strict=True):
         assert kernel.shape == (6, 6)
         # another memory layout adds in another order, so a few units flip
-        assert np.linalg.slogdet(kernel)[1] == pytest.approx(expected[index], rel=1e-4)
+        assert np.linalg.slogdet(kernel)[1] == pytest.approx(score, rel=1e-4)
 
 
 BATCH = Minibatch(torch.randn(4, 3, 8, 8), torch.zeros(4, dtype=torch.int64), 7)
@@ -141,7 +144,7 @@ class Says:
     ],
 )  # fmt: skip
 def test_every_outcome_has_its_status(outcome, score, status, reason):
-    found = score_network(lambda _: nn.Identity(), Says(outcome), BATCH, 0)
+    found = score_network(lambda _: nn.Identity(), Says(outcome), BATCH, Execution(), 0)
     assert (found.score, found.status, found.reason) == (score, status, reason)
 
 
@@ -149,14 +152,14 @@ def test_what_really_does_not_fit_into_memory_is_a_status_too():
     def build(_classes):
         return nn.Linear(2**40, 2**20)  # 4 EiB
 
-    found = score_network(build, get_proxy("naswot"), BATCH, 0)
+    found = score_network(build, get_proxy("naswot"), BATCH, Execution(), 0)
     assert (found.score, found.status) == (None, "out_of_memory")
 
 
 @pytest.mark.parametrize("error", [RuntimeError("not enough memories"), KeyError("x")])
 def test_other_errors_are_bugs_and_propagate(error):
     with pytest.raises(type(error)):
-        score_network(lambda _: nn.Identity(), Says(error), BATCH, 0)
+        score_network(lambda _: nn.Identity(), Says(error), BATCH, Execution(), 0)
 
 
 def test_a_network_is_built_for_the_classes_and_put_into_training_mode():
@@ -168,13 +171,13 @@ def test_a_network_is_built_for_the_classes_and_put_into_training_mode():
             seen.append((network.training, network.out_features))
             return 0.0
 
-    score_network(lambda classes: nn.Linear(2, classes).eval(), Looks(), BATCH, 0)
+    score_network(lambda classes: nn.Linear(2, classes).eval(), Looks(), BATCH, Execution(), 0)
     assert seen == [(True, 7)]
 
 
 def test_the_proxys_generator_has_a_stream_of_its_own():
     drawn = [
-        score_network(lambda _: nn.Identity(), Says("drawn"), BATCH, *key).score
+        score_network(lambda _: nn.Identity(), Says("drawn"), BATCH, Execution(), *key).score
         for key in ((0, 1), (0, 1), (1, 1), (0, 2))
     ]
     assert drawn[0] == drawn[1]

@@ -3,7 +3,8 @@
 The cell is compiled once to a plan: edges that lead nowhere are dropped, a node that only copies
 another is that other, and a node is rectified and pooled once however many edges read it. Batch
 statistics are used without being averaged over time. Same weights, same values as the module, up
-to rounding; tests hold the two equal.
+to rounding; tests hold the two equal. With one condition: edges that read only zeros count as dead,
+so normalisations must not have learned a bias.
 """
 
 from collections.abc import Generator, Iterator

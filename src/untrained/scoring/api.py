@@ -1,5 +1,7 @@
 """One architecture or one network, from a notebook: `from untrained import score`."""
 
+import copy
+from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
@@ -10,7 +12,7 @@ from untrained.networks.modes import modes_restored
 from untrained.proxies import Proxy, get_proxy
 from untrained.scoring.devices import check_device
 from untrained.scoring.engine import MinibatchSettings, Score, score_architectures, score_network
-from untrained.scoring.execution import Execution
+from untrained.scoring.execution import Execution, Planned
 from untrained.spaces import get_space
 
 __all__ = ["Score", "score", "score_module"]
@@ -72,7 +74,15 @@ def score(
 def score_module(
     network: nn.Module, proxy: Proxy, batch: Minibatch, execution: Execution, seed: int
 ) -> Score:
-    """Score a network with the weights it has; its mode and its device are restored."""
+    """Score a network with the weights it has; it is left as it was.
+
+    A plan is run only where `execution` asks for it: it takes normalisations of zeros to be zero,
+    which holds for fresh weights and need not hold for these.
+    """
+    if execution.engine == "auto":
+        execution = replace(execution, engine="plain")
+    elif execution.engine == "fast" and isinstance(network, Planned):
+        network = copy.deepcopy(network)  # the plan's weights are rounded in place
     home = next((parameter.device for parameter in network.parameters()), None)
     try:
         with modes_restored(network):

@@ -1,0 +1,98 @@
+"""The plan against the module: the same tensors are read, as often."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from untrained.networks.nasbench201 import NasBench201Network
+from untrained.networks.nasbench201_plan import average_pool, compile_cell
+from untrained.proxies.rectifiers import RectifierMode, rectifier_modules, rectifiers_on_path
+from untrained.spaces.cell_classes import live_edges
+
+
+def small(operations, seed):
+    """A network of one cell per stage in double precision, its normalisations not neutral.
+
+    Their biases are zero, as they are before training: the plan relies on it.
+    """
+    torch.manual_seed(seed)
+    network = NasBench201Network(operations, 2, channels=3, cells=1).double()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1, 0.3)
+    return network
+
+
+IMAGES = torch.from_numpy(np.random.default_rng(0).standard_normal((4, 3, 8, 8)))
+
+
+def module_reads(network, dead_branches):
+    """Sums of what the rectifiers of the module read; distinct values, so they tell it."""
+    seen = []
+    with torch.no_grad():
+        if dead_branches:
+            with rectifier_modules(network, lambda x: seen.append(x.clone())):
+                network(IMAGES)
+        else:
+            wanted = rectifiers_on_path(network, IMAGES[:2])
+            with RectifierMode(lambda x: seen.append(x.clone())):
+                network(IMAGES)
+            seen = [x for x, counts in zip(seen, wanted, strict=True) if counts]
+    return fingerprints(seen)
+
+
+def fingerprints(tensors):
+    weights = torch.arange(1, 1 + max((x.numel() for x in tensors), default=0)).double().sin()
+    return sorted(float((x.flatten() * weights[: x.numel()]).sum()) for x in tensors)
+
+
+def plan_reads(network, dead_branches):
+    seen = []
+    with torch.no_grad():
+        for reading in network.rectifier_inputs(IMAGES, dead_branches=dead_branches):
+            count = reading.modules if dead_branches else reading.rectifiers
+            seen += [reading.pre_activation.clone()] * count
+    return fingerprints(seen)
+
+
+@pytest.mark.parametrize("dead_branches", [False, True])
+def test_the_plan_reads_what_the_module_reads(all_operations, dead_branches):
+    rng = np.random.default_rng(0)
+    disconnected = [i for i, cell in enumerate(all_operations) if not live_edges(cell)]
+    chosen = [*rng.choice(len(all_operations), 120, replace=False), *rng.choice(disconnected, 20)]
+    for index in chosen:
+        network = small(all_operations[index], int(index))
+        expected = module_reads(network, dead_branches)
+        found = plan_reads(network, dead_branches)
+        assert len(found) == len(expected), index
+        assert found == pytest.approx(expected, rel=1e-7, abs=1e-7), index
+
+
+def test_weights_and_statistics_are_only_read(all_operations):
+    network = small(all_operations[1462], 0)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    plan_reads(network, dead_branches=True)
+    after = network.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+def test_dead_edges_and_copies_are_not_executed():
+    conv, skip, none = "nor_conv_3x3", "skip_connect", "none"
+    # node 1 is a copy of the input, node 2 leads nowhere
+    plan = compile_cell((skip, conv, none, none, conv, none))
+    ((node, (edge,)),) = plan.nodes
+    assert (node, edge.source, edge.operation) == (3, 0, conv)
+    assert (plan.output, plan.readers) == (3, {0: 1})
+    whole = compile_cell((skip, conv, none, none, conv, none), dead_branches=True)
+    assert [node for node, _ in whole.nodes] == [2, 3]
+    assert whole.readers == {0: 2}
+    assert compile_cell((none,) * 6).output is None
+    assert compile_cell((none, none, none, skip, none, none)).output == 0
+
+
+@pytest.mark.parametrize("side", [2, 3, 8])
+def test_pooling_leaves_the_padding_out(side):
+    x = torch.from_numpy(np.random.default_rng(1).standard_normal((2, 3, side, side)))
+    expected = nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)(x)
+    assert torch.allclose(average_pool(x), expected, rtol=1e-12, atol=1e-12)
