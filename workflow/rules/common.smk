@@ -1,4 +1,5 @@
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -51,6 +52,11 @@ def code(phase):
     """The Python modules of a phase."""
     folders = [Path("src/untrained") / name for name in CODE[phase]]
     return sorted(str(path) for folder in folders for path in folder.glob("*.py"))
+
+
+def option(name, value):
+    """An option of a shell command; nothing where it has no value."""
+    return "" if value is None else f"{name} {shlex.quote(value)}"
 
 
 # Finished score shards are kept by provenance, so that DVC may clear results/ before a stage.

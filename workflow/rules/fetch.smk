@@ -17,7 +17,7 @@ rule fetch_benchmark:
     conda:
         "../envs/untrained.yaml"
     shell:
-        "untrained fetch {wildcards.space} --out {output} 2> {log}"
+        "untrained fetch {wildcards.space} --from {input.bundled} --out {output} 2> {log}"
 
 
 # A note of which image file the networks are shown, with its checksum; the file itself, where it
@@ -35,7 +35,7 @@ rule fetch_images:
         "../envs/untrained.yaml"
     params:
         split=config["scores"]["split"],
-        mirror=f"--mirror {config['fetch']['mirror']:q}" if config["fetch"]["mirror"] else "",
+        mirror=option("--mirror", config["fetch"]["mirror"]),
     shell:
         "untrained fetch {wildcards.dataset} --split {params.split} {params.mirror}"
         " --note {output} 2> {log}"

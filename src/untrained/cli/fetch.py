@@ -52,7 +52,12 @@ def _fetch_benchmark(name: str, source: Path | None, mirror: str | None, target:
     from rich.progress import Progress
 
     from untrained.benchmarks.fetch import fetch_benchmark
+    from untrained.spaces import get_space
 
+    spellings = None
+    if source is not None and source.suffix == ".pth":
+        space = get_space(name)
+        spellings = [space[index].spelling for index in range(len(space))]
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(f"converting {source}", total=None, visible=source is not None)
         fetch_benchmark(
@@ -61,6 +66,7 @@ def _fetch_benchmark(name: str, source: Path | None, mirror: str | None, target:
             source,
             mirror,
             lambda done, total: progress.update(task, completed=done, total=total),
+            spellings,
         )
     typer.echo(f"{target}", err=True)
 

@@ -205,7 +205,7 @@ def show(space: Space, tables: Tables = None) -> None:
     """Print the main tables, and where the report lies."""
     from rich.console import Console
 
-    from untrained.analysis.published import with_published
+    from untrained.analysis.published import TRAINING_FREE, with_published
     from untrained.analysis.tables import (
         correlation_layout,
         narrow_search_layout,
@@ -217,6 +217,7 @@ def show(space: Space, tables: Tables = None) -> None:
     folder = _tables_folder(space, tables)
     correlations = with_published(read_parquet(folder / "correlations.parquet"), space=space)
     searches = read_parquet(folder / "searches.parquet")
+    searches = searches[searches["method"].isin(TRAINING_FREE)]
     console = Console(width=None if Console().is_terminal else 100)
     every = correlations[correlations["subset"] == "all sampled"]
     console.print(

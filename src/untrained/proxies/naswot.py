@@ -161,13 +161,24 @@ def code_agreements(pre_activation: Tensor) -> Tensor:
     With bits Z (N, f) and row sums r this is 2 Z Z' - r 1' - 1 r' + f: one product, whose diagonal
     is r. All counts are exact.
     """
-    bits = pre_activation > 0
-    if bits.ndim == 4:  # channels-last activations are flattened without a copy
-        bits = bits.permute(0, 2, 3, 1)
-    bits = bits.reshape(len(bits), -1)
-    both = _bit_products(bits)
+    if pre_activation.ndim == 4:  # channels-last activations are flattened without a copy
+        pre_activation = pre_activation.permute(0, 2, 3, 1)
+    units = pre_activation.reshape(len(pre_activation), -1)
+    both = _bit_products(_bits(units))
     ones = both.diagonal()
-    return 2 * both - ones[:, None] - ones[None, :] + bits.shape[1]
+    return 2 * both - ones[:, None] - ones[None, :] + units.shape[1]
+
+
+def _bits(units: Tensor) -> Tensor:
+    """1 where a unit is positive, else 0; (N, f) int8."""
+    if units.dtype not in _SAME_SIZE:
+        return (units > 0).to(torch.int8)
+    # A positive float is a positive integer when its bits are read as one (NaN apart); clamping
+    # integers runs four times as fast as comparing floats.
+    return units.contiguous().view(_SAME_SIZE[units.dtype]).clamp(0, 1).to(torch.int8)
+
+
+_SAME_SIZE = {torch.bfloat16: torch.int16, torch.float16: torch.int16, torch.float32: torch.int32}
 
 
 def _bit_products(bits: Tensor) -> Tensor:
@@ -175,8 +186,7 @@ def _bit_products(bits: Tensor) -> Tensor:
     if bits.shape[1] == 1:  # torch._int_mm reads past the codes of a single unit
         return (bits & bits.T).to(torch.int64)
     if bits.device.type == "cpu":
-        codes = bits.view(torch.int8)
-        return torch._int_mm(codes, codes.T).to(torch.int64)
+        return torch._int_mm(bits, bits.T).to(torch.int64)
     total = torch.zeros(len(bits), len(bits), dtype=torch.int64, device=bits.device)
     for start in range(0, bits.shape[1], 2**24):  # up to there float32 counts are exact
         piece = bits[:, start : start + 2**24].float()

@@ -1,0 +1,201 @@
+"""`untrained score`: what a user types, and what comes back."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from untrained.cli.score import load_factory, parse_shape
+from untrained.errors import ParameterError, UnknownNameError
+
+
+@pytest.fixture
+def untrained(monkeypatch, capsys, tmp_path):
+    """Run the command in an empty folder; (exit code, standard output, standard error)."""
+    from untrained import cli
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["untrained", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        captured = capsys.readouterr()
+        return stopped.value.code, captured.out, captured.err
+
+    return run
+
+
+def scored(untrained, *arguments):
+    code, out, _ = untrained("score", *arguments, "--batch-size", 8, "--json")
+    assert code == 0
+    return json.loads(out)
+
+
+def test_index_and_spelling_give_the_same_score(untrained):
+    conv = "nor_conv_3x3"
+    spelling = f"|{conv}~0|+|{conv}~0|{conv}~1|+|{conv}~0|{conv}~1|{conv}~2|"
+    by_index, by_spelling = (scored(untrained, "nasbench201", name)[0] for name in (1462, spelling))
+    assert by_index["score"] == by_spelling["score"]
+    assert by_index["spelling"] == spelling
+    assert by_index["accuracy"]["cifar10/ori-test"] == pytest.approx(93.76, abs=0.005)
+    assert by_index["percentile"] is None
+
+
+def test_the_command_agrees_with_the_notebook(untrained):
+    from untrained import score
+
+    printed = scored(untrained, "nasbench201", 1462, "--seed", 3, "--seeds", 2)[0]
+    values = [score("nasbench201", 1462, seed=seed, batch_size=8).score for seed in (3, 4)]
+    assert printed["score"] == values[0]
+    assert printed["mean"] == pytest.approx(sum(values) / 2)
+    assert printed["std"] == pytest.approx(abs(values[0] - values[1]) / 2**0.5)
+
+
+def test_a_disconnected_cell_is_said_to_be_so(untrained):
+    none = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
+    code, out, _ = untrained("score", "nasbench201", none, "--batch-size", 8)
+    assert code == 0
+    assert "undefined: disconnected" in out
+
+
+def test_percentile_among_cached_scores(untrained, tmp_path):
+    import pandas as pd
+
+    score = scored(untrained, "nasbench201", 1462)[0]["mean"]
+    table = pd.DataFrame(
+        {
+            "arch": range(4),
+            "proxy": "naswot",
+            "dataset": "cifar10",
+            "seed": 0,
+            "score": [score - 2, score - 1, score + 1, None],
+            "status": ["ok", "ok", "ok", "disconnected"],
+        }
+    )
+    (tmp_path / "results/scores").mkdir(parents=True)
+    table.to_parquet(tmp_path / "results/scores/nasbench201.parquet")
+    settings = "scores: {split: sample, batch_size: %d, augmentation: none}\n"
+    (tmp_path / "params.yaml").write_text(settings % 8)
+    assert scored(untrained, "nasbench201", 1462)[0]["percentile"] == pytest.approx(200 / 3)
+    (tmp_path / "params.yaml").write_text(settings % 128)  # scored with other minibatches
+    assert scored(untrained, "nasbench201", 1462)[0]["percentile"] is None
+
+
+NETWORK = """
+from torch import nn
+import torch.nn.functional as F
+
+class Small(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem, self.out = nn.Conv2d(3, 8, 3), nn.Linear(8, 10)
+    def forward(self, x):
+        return self.out(F.relu(self.stem(x)).mean((2, 3)))
+
+class Grey(Small):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(1, 8, 3)
+
+class Wrong(Small):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(5, 8, 3)
+
+def text():
+    return "a network"
+
+number = 3
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    (tmp_path / "my_networks.py").write_text(NETWORK)
+    monkeypatch.delitem(sys.modules, "my_networks", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+@pytest.mark.usefixtures("own")
+def test_a_network_of_ones_own(untrained):
+    found = scored(untrained, "my_networks:Small")[0]
+    assert found["status"] == "ok"
+    assert found["spelling"] == "my_networks:Small"
+    assert found["architecture"] is None
+    larger = scored(untrained, "my_networks:Small", "--input", "3x48x40")[0]
+    assert larger["score"] != found["score"]
+    grey = scored(untrained, "my_networks:Grey", "--input", "1x28x28", "--dataset", "noise")[0]
+    assert grey["status"] == "ok"
+
+
+@pytest.mark.usefixtures("own")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["my_networks:Grey", "--input", "1x28x28"], "--dataset noise"),
+        (["my_networks:text"], "returned a str"),
+        (["my_networks:number"], "no function or class 'number'"),
+        (["my_networks:Nothing"], "no function or class 'Nothing'"),
+        (["no_such_module:Net"], "no module named 'no_such_module'"),
+        (["my_networks:Small", "1462"], "is one network"),
+        (["my_networks:Small", "--input", "3x32"], "channels x height x width"),
+        (["nasbench201"], "which architecture"),
+        (["nasbench20", "1"], "did you mean 'nasbench201'"),
+        (["nasbench201", "15625"], "0 to 15624"),
+        (["nasbench201", "-1"], "-1"),
+        (["nasbench201", "|conv~0|"], "nodes"),
+        (["nasbench201", "1", "--proxy", "nawsot"], "did you mean 'naswot'"),
+        (["nasbench201", "1", "--variant", "realeased"], "did you mean 'released'"),
+        (["nasbench201", "1", "--dataset", "cifar"], "did you mean"),
+        (["nasbench201", "1", "--split", "tset"], "did you mean 'test'"),
+        (["nasbench201", "1", "--seed", "-2"], "negative"),
+        (["nasbench201", "1", "--seeds", "0"], "--seeds 0"),
+        (["nasbench201", "1", "--batch-size", "1"], "minibatch size 1"),
+        (["nasbench201", "1", "--device", "cuda:77"], "cuda:77"),
+        (["nasbench201", "1", "--engine", "fats"], "did you mean 'fast'"),
+        (["nasbench201", "1", "--precision", "float16"], "did you mean"),
+        (["nasbench201", "1", "--split", "test"], "untrained fetch cifar10"),
+    ],
+)
+def test_bad_input_is_one_clear_line(untrained, arguments, said):
+    code, out, err = untrained("score", *arguments)
+    assert code == 2
+    assert out == ""
+    assert said in err
+    if err.startswith("untrained:"):  # otherwise the option parser's own message
+        assert err.count("\n") == 1
+
+
+def test_debug_shows_the_traceback():
+    ran = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from untrained.cli import main; main()",
+            "score",
+            "x",
+            "1",
+            "--debug",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 1
+    assert "Traceback" in ran.stderr
+
+
+def test_parse_shape():
+    assert parse_shape("3x32X40") == (3, 32, 40)
+    for text in ("3x32", "0x3x3", "axbxc", "3x32x32x1"):
+        with pytest.raises(ParameterError, match="channels"):
+            parse_shape(text)
+
+
+def test_load_factory_keeps_errors_inside_the_users_module(tmp_path, monkeypatch):
+    (tmp_path / "broken_networks.py").write_text("import not_installed_here\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UnknownNameError, match="not_installed_here"):
+        load_factory("broken_networks:Net")

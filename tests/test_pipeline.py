@@ -1,0 +1,198 @@
+"""dvc.yaml and the Snakemake workflow describe the same pipeline."""
+
+import asyncio
+import contextlib
+import copy
+import io
+from collections import defaultdict
+from pathlib import Path, PurePath
+
+import pytest
+import yaml
+from dvc.dependency.param import ParamsDependency
+from dvc.repo import Repo
+from snakemake.api import SnakemakeApi
+from snakemake.caching.hash import ProvenanceHashMap
+from snakemake.settings.types import (
+    ConfigSettings,
+    DAGSettings,
+    OutputSettings,
+    Quietness,
+    ResourceSettings,
+)
+
+ROOT = Path(__file__).parent.parent
+PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
+
+
+@contextlib.contextmanager
+def workflow(workdir, config=PARAMS):
+    """The workflow with its job graph, built but not run."""
+    with SnakemakeApi(OutputSettings(dryrun=True, quiet={Quietness.ALL})) as api:
+        built = api.workflow(
+            resource_settings=ResourceSettings(cores=1),
+            config_settings=ConfigSettings(config=config),
+            snakefile=ROOT / "Snakefile",
+            workdir=workdir,
+        )
+        dag = built.dag(dag_settings=DAGSettings(targets={"all"}))
+        with contextlib.redirect_stdout(io.StringIO()):
+            dag.summary()
+        yield built._workflow
+
+
+def jobs_by_stage(workdir, stages, config=PARAMS):
+    """Jobs as (outputs, inputs, params), under the stage that versions their outputs."""
+    found = defaultdict(list)
+    with workflow(workdir, config) as built:
+        for job in built.dag.jobs:
+            if job.output:
+                params = {key: repr(value) for key, value in job.params.items()}
+                inputs = sorted(map(str, job.input))
+                stage = owner(job.output[0], stages)
+                found[stage].append((sorted(map(str, job.output)), inputs, params))
+    return {stage: sorted(jobs, key=lambda job: job[0]) for stage, jobs in found.items()}
+
+
+def within(path, roots):
+    return any(PurePath(path).is_relative_to(root) for root in roots)
+
+
+def owner(path, stages):
+    owners = [name for name, stage in stages.items() if within(path, stage["outs"])]
+    assert len(owners) == 1, f"{path} is versioned by {owners or 'no stage'} of dvc.yaml"
+    return owners[0]
+
+
+@pytest.fixture(scope="module")
+def stages():
+    with Repo(ROOT) as repo:
+        return {
+            stage.name: {
+                "outs": [out.def_path for out in stage.outs],
+                "deps": [d.def_path for d in stage.deps if not isinstance(d, ParamsDependency)],
+                "params": [
+                    key for d in stage.deps if isinstance(d, ParamsDependency) for key in d.params
+                ],
+                "command": stage.cmd,
+            }
+            for stage in repo.index.stages
+        }
+
+
+@pytest.fixture
+def workdir(tmp_path):
+    """An empty working directory that holds the source files only."""
+    (tmp_path / "data").mkdir()
+    for name in ("params.yaml", "src", "data/bundled"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    return tmp_path
+
+
+def test_every_artifact_is_versioned_once(stages, workdir):
+    assert set(jobs_by_stage(workdir, stages)) == set(stages)
+
+
+def test_every_output_of_a_job_belongs_to_its_stage(stages, workdir):
+    for name, jobs in jobs_by_stage(workdir, stages).items():
+        for outputs, _, _ in jobs:
+            assert {owner(output, stages) for output in outputs} == {name}
+
+
+def test_deps_are_what_the_jobs_read(stages, workdir):
+    for name, jobs in jobs_by_stage(workdir, stages).items():
+        outs = stages[name]["outs"]
+        read = {path for _, inputs, _ in jobs for path in inputs if not within(path, outs)}
+        unknown = [path for path in read if not within(path, stages[name]["deps"])]
+        assert not unknown, f"dvc.yaml: {name} lacks deps {unknown}"
+        idle = [
+            dep
+            for dep in stages[name]["deps"]
+            if not dep.startswith("workflow/rules/") and not any(within(p, [dep]) for p in read)
+        ]
+        assert not idle, f"dvc.yaml: {name} has deps that no job reads: {idle}"
+
+
+def test_a_stage_depends_on_the_rules_that_it_runs(stages):
+    for name, stage in stages.items():
+        rules = [dep for dep in stage["deps"] if dep.startswith("workflow/rules/")]
+        assert len(rules) == 1, name
+        assert (ROOT / rules[0]).is_file()
+
+
+def leaves(tree, prefix=""):
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
+
+
+#: A different, still valid value of what is neither a number nor a list of several.
+OTHER = {
+    "spaces": None,  # there is one space so far, and no job without it
+    "fetch.mirror": "https://example.org/mirror",
+    "scores.split": "train",
+    "scores.augmentation": "crop-flip",
+    "scores.precision": "float32",
+    "searches.proxy": "naswot-released",
+}
+
+
+def changed(leaf, value):
+    if leaf in OTHER:
+        return OTHER[leaf]
+    return value[:-1] if isinstance(value, list) else value + 1
+
+
+@pytest.mark.parametrize("leaf", [leaf for leaf in leaves(PARAMS) if leaf != "spaces"])
+def test_params_are_what_the_jobs_use(leaf, stages, workdir):
+    config = copy.deepcopy(PARAMS)
+    *path, last = leaf.split(".")
+    section = config
+    for key in path:
+        section = section[key]
+    section[last] = changed(leaf, section[last])
+
+    before = jobs_by_stage(workdir, stages)
+    after = jobs_by_stage(workdir, stages, config)
+    stale = {name for name in before if before[name] != after.get(name)}
+    declared = {
+        name
+        for name, stage in stages.items()
+        if any(f"{leaf}.".startswith(f"{declared}.") for declared in stage["params"])
+    }
+    # a data set less is a matrix stage less, and needs no parameter
+    stale = {name for name in stale if not (leaf == "datasets" and name.startswith("images@"))}
+    assert stale, f"no job uses {leaf}"
+    assert stale <= declared, f"dvc.yaml: {stale - declared} lack the parameter {leaf}"
+
+
+def test_a_new_seed_leaves_the_shards_of_the_others_alone(stages, workdir):
+    config = copy.deepcopy(PARAMS)
+    config["seeds"] = [*PARAMS["seeds"], 99]
+    before = jobs_by_stage(workdir, stages)["scores"]
+    after = jobs_by_stage(workdir, stages, config)["scores"]
+    shards = [job for job in before if "seed" in job[0][0]]
+    new = [job for job in after if "seed" in job[0][0] and job not in shards]
+    assert all(job in after for job in shards)
+    assert new
+    assert all("seed99" in job[0][0] for job in new)
+
+
+def test_cached_jobs_have_their_own_hash(workdir):
+    """Snakemake's output cache ignores wildcards: two shards must differ in their params."""
+    with workflow(workdir) as built:
+        hashes = ProvenanceHashMap()
+        cached = [job for job in built.dag.jobs if job.rule.cache and job.rule.cache.output]
+        digests = {asyncio.run(hashes.get_provenance_hash(job)) for job in cached}
+        scores = PARAMS["scores"]
+        expected = len(PARAMS["seeds"]) * len(PARAMS["datasets"]) * len(scores["proxies"])
+        assert len(digests) == len(cached) == expected * scores["shards"]
+
+
+def test_rules_call_the_command_line_and_nothing_else(workdir):
+    with workflow(workdir) as built:
+        commands = [job.rule.shellcmd for job in built.dag.jobs if job.rule.shellcmd]
+    assert commands
+    assert all(command.startswith("untrained ") for command in commands)
