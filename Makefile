@@ -14,16 +14,14 @@ help: ## list the targets
 $(VENV)/installed: requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' requirements.txt)
-	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt | grep -v 'already satisfied'
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	@touch $@
 
 install: $(VENV)/installed ## make .venv
 
 run: install ## score, search and report as params.yaml says
-	@if [ -z "$$(snakemake --dry-run --quiet all 2>/dev/null | head -1)" ] && snakemake --dry-run 2>/dev/null | grep -q 'Nothing to be done'; then \
-	  echo 'Nothing to be done: every result is current.'; \
-	else snakemake; fi
+	snakemake
 	@for page in results/report/*.md; do untrained report show "$$(basename "$$page" .md)"; done
 
 report: install ## results/report.html: all tables and figures in one file

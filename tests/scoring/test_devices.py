@@ -84,3 +84,16 @@ def test_a_device_that_is_not_here_is_refused(name, monkeypatch):
     message = f"^device {name!r} is not here: auto, cpu, cuda:0, cuda:1$"
     with pytest.raises(ParameterError, match=message), leased_device(name):
         pass
+
+
+def test_gpus_here_counts_device_files_or_what_is_visible(tmp_path, monkeypatch):
+    from untrained.scoring.devices import gpus_here
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert gpus_here(tmp_path) == 0
+    for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / name).touch()
+    assert gpus_here(tmp_path) == 2
+    for visible, count in (("", 0), ("-1", 0), ("3", 1), ("0,2", 2)):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        assert gpus_here(tmp_path) == count

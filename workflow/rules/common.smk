@@ -8,6 +8,7 @@ from snakemake.exceptions import WorkflowError
 
 from untrained.errors import UntrainedError
 from untrained.parameters import check_parameters
+from untrained.scoring.devices import gpus_here
 
 SCHEMA = Path(workflow.basedir) / "workflow/schemas/params.schema.yaml"
 
@@ -35,7 +36,7 @@ wildcard_constraints:
 
 
 # A shard asks for a GPU where this machine has any; a cluster's profile sets it for its nodes.
-GPUS_PER_SHARD = int(any(Path("/dev").glob("nvidia[0-9]*")))
+GPUS_PER_SHARD = int(gpus_here() > 0)
 
 
 # The code that makes the outputs of each phase; a change makes them stale. The same folders are

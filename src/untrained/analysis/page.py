@@ -45,9 +45,9 @@ def page(
         "## Searches: Table 2(a) of the NASWOT paper",
         "Mean and standard deviation over runs; in brackets the published figures, and the "
         "difference in joint standard errors (se). Searches score on CIFAR-10 and are read off on "
-        "all three data sets, unless a row says otherwise. `NASWOT` draws from the scored architectures "
-        "alone: where they are a sample of the space, its rows differ from the paper's by what the "
-        "sample happens to hold, which se leaves out. `Random` and `Optimal` draw from all.",
+        "all three data sets, unless a row says otherwise. `NASWOT` draws from the scored "
+        "architectures alone: where they are a sample of the space, its rows differ from the "
+        "paper's by what the sample happens to hold, which se leaves out. `Random` and `Optimal` draw from all.",
         to_markdown(search_layout(searches)),
         *(f"- {note}" for note in search_notes(searches)),
         "## Figures",

@@ -6,16 +6,25 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from untrained.errors import ParameterError
+
+if TYPE_CHECKING:
+    import torch
 
 LOCKS = Path(tempfile.gettempdir()) / f"untrained-devices-{os.getuid()}"
 
 
+def gpus_here(devices: Path = Path("/dev")) -> int:
+    """How many NVIDIA GPUs this process may use, without asking PyTorch (which takes seconds)."""
+    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return len([name for name in visible.split(",") if name.strip() not in ("", "-1")])
+    return sum(path.name.removeprefix("nvidia").isdecimal() for path in devices.glob("nvidia*"))
+
+
 @contextmanager
-def leased_device(requested: str = "auto", locks: Path = LOCKS) -> Iterator[torch.device]:
+def leased_device(requested: str = "auto", locks: Path = LOCKS) -> Iterator["torch.device"]:
     """Yield the device to work on; a visible GPU that nobody else leased comes first.
 
     Snakemake hands out a number of GPUs, not their names, so each worker takes the first one
@@ -32,6 +41,8 @@ def leased_device(requested: str = "auto", locks: Path = LOCKS) -> Iterator[torc
     if requested != "auto":
         yield check_device(requested)
         return
+    import torch
+
     names = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
     with lease(names, locks) as name:
         yield torch.device(name or "cpu")
@@ -56,12 +67,14 @@ def lease(names: Sequence[str], locks: Path) -> Iterator[str | None]:
         yield names[os.getpid() % len(names)] if names else None
 
 
-def check_device(name: str) -> torch.device:
+def check_device(name: str) -> "torch.device":
     """The device called `name`.
 
     Raises:
         ParameterError: not a device of this machine.
     """
+    import torch
+
     available = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
     full = "cuda:0" if name == "cuda" else name
     if full not in available:
