@@ -47,7 +47,8 @@ def page(
         "difference in joint standard errors (se). Searches score on CIFAR-10 and are read off on "
         "all three data sets, unless a row says otherwise. `NASWOT` draws from the scored "
         "architectures alone: where they are a sample of the space, its rows differ from the "
-        "paper's by what the sample happens to hold, which se leaves out. `Random` and `Optimal` draw from all.",
+        "paper's by what the sample happens to hold, which se leaves out. `Random` and `Optimal` "
+        "draw from all.",
         to_markdown(search_layout(searches)),
         *(f"- {note}" for note in search_notes(searches)),
         "## Figures",
