@@ -39,7 +39,7 @@ lint: install ## ruff, mypy, import rules, snakefmt, snakemake --lint
 	snakemake --lint
 
 bench: install ## speed against a plain implementation, into docs/performance.md
-	$(BIN)/python benchmarks/score_speed.py
+	$(BIN)/python -m benchmarks.score_speed
 
 sync: install ## restore the recorded artifacts and let Snakemake adopt them
 	dvc pull

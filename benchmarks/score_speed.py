@@ -1,0 +1,126 @@
+"""Times the engine against `plain`, in turns, and writes docs/performance.md.
+
+Usage: python -m benchmarks.score_speed [--architectures 100] [--batch-size 128]
+Both run in the same worker process on one thread, on the same architectures, weights and images.
+"""
+
+import argparse
+import os
+import platform
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.plain import plain_score
+from untrained.cli.progress import track
+from untrained.networks.modes import modes_restored
+from untrained.proxies import get_proxy
+from untrained.scoring.engine import MinibatchSettings, score_architectures
+from untrained.scoring.execution import Execution, keep_freed_memory
+from untrained.seeds import torch_seeded
+from untrained.spaces import get_space
+
+PERFORMANCE = Path(__file__).parents[1] / "docs" / "performance.md"
+SPACE = get_space("nasbench201")
+
+
+def prepare() -> None:
+    """One thread, and memory as the workers of the workflow have it."""
+    torch.set_num_threads(1)
+    keep_freed_memory()
+
+
+def seconds_plain(index: int, settings: MinibatchSettings) -> float:
+    """Building and scoring one network plainly; the minibatch is drawn beforehand."""
+    batch = settings.draw(0, torch.device("cpu"))
+    start = time.perf_counter()
+    with torch_seeded(0, "weights", index):
+        network = SPACE.network(SPACE[index], 1)
+    with modes_restored(network):
+        plain_score(network.train(), batch.images)
+    return time.perf_counter() - start
+
+
+def seconds_engine(index: int, settings: MinibatchSettings, engine: str, precision: str) -> float:
+    """The same through the engine."""
+    execution = Execution(engine=engine, precision=precision)
+    proxy = get_proxy("naswot")
+    (found,) = score_architectures(SPACE, [index], proxy, settings, 0, execution)
+    return found.seconds
+
+
+def measure(indices: list[int], settings: MinibatchSettings) -> dict[str, np.ndarray]:
+    """Seconds per architecture of each form, taken in turns."""
+    forms = {
+        "engine, bfloat16": ("fast", "bfloat16"),
+        "engine, float32": ("fast", "float32"),
+        "module under hooks, float32": ("plain", "float32"),
+    }
+    found: dict[str, list[float]] = {"plain": [], **{name: [] for name in forms}}
+    with ProcessPoolExecutor(1, initializer=prepare) as pool:
+        pool.submit(seconds_plain, indices[0], settings).result()
+        for how in forms.values():
+            pool.submit(seconds_engine, indices[0], settings, *how).result()
+        for index in track(indices, len(indices), "timing"):
+            found["plain"].append(pool.submit(seconds_plain, index, settings).result())
+            for name, how in forms.items():
+                task = pool.submit(seconds_engine, index, settings, *how)
+                found[name].append(task.result())
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def report(found: dict[str, np.ndarray], settings: MinibatchSettings) -> str:
+    """The table as Markdown."""
+    lines = [
+        f"NASWOT on {len(found['plain'])} cells of NAS-Bench-201 drawn at random, batch "
+        f"{settings.batch_size}, CIFAR-10 sample, one thread, PyTorch {torch.__version__}, "
+        f"{processor()}. The ratio is taken cell by cell, both in the same process and in turns.",
+        "",
+        "| form | median seconds | plain / form: median | quartiles |",
+        "|---|---:|---:|---:|",
+    ]
+    for name, seconds in found.items():
+        ratio = found["plain"] / seconds
+        low, middle, high = np.quantile(ratio, [0.25, 0.5, 0.75])
+        lines.append(
+            f"| {name} | {np.median(seconds):.3f} | {middle:.1f} | {low:.1f} to {high:.1f} |"
+        )
+    total = found["plain"].sum() / found["engine, bfloat16"].sum()
+    lines += ["", f"Over all cells together, plain takes {total:.1f} times as long as bfloat16."]
+    return "\n".join(lines) + "\n"
+
+
+def processor() -> str:
+    """Name of the processor and its number of cores."""
+    info = Path("/proc/cpuinfo")
+    names = [
+        line.partition(":")[2].strip()
+        for line in (info.read_text().splitlines() if info.is_file() else [])
+        if line.startswith("model name")
+    ]
+    features = " with AMX" if torch.cpu._is_amx_tile_supported() else ""
+    return f"{names[0] if names else platform.machine()}{features}, {os.cpu_count()} cores"
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--architectures", type=int, default=100)
+    parser.add_argument("--batch-size", type=int, default=128)
+    arguments = parser.parse_args()
+    rng = np.random.default_rng(0)
+    indices = rng.choice(len(SPACE), arguments.architectures, replace=False).tolist()
+    settings = MinibatchSettings(batch_size=arguments.batch_size)
+    table = report(measure(indices, settings), settings)
+    begin, end = "<!-- score_speed -->\n", "<!-- /score_speed -->\n"
+    text = PERFORMANCE.read_text()
+    head, _, rest = text.partition(begin)
+    PERFORMANCE.write_text(head + begin + table + end + rest.partition(end)[2])
+    print(table)
+
+
+if __name__ == "__main__":
+    main()
