@@ -1,3 +1,7 @@
+import re
+import sys
+from pathlib import Path
+
 from snakemake.utils import min_version
 
 min_version("9.20")
@@ -24,3 +28,11 @@ rule all:
         rules.scores.input,
         rules.searches.input,
         rules.report.input,
+
+
+# `quiet: rules` of the profile hides what a failed job wrote along with the job.
+onerror:
+    said = "".join(Path(name).read_text() for name in ([log] if isinstance(log, str) else log))
+    for name in re.findall(r"2> (\S+)' returned non-zero", said):
+        lines = Path(name).read_text().splitlines()[-20:]
+        sys.stderr.write("\n".join([f"{name}:", *lines]) + "\n")

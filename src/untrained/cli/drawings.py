@@ -9,6 +9,7 @@ from untrained.analysis.figures import ScorePanel, score_against_accuracy
 from untrained.analysis.published import DATASETS, NASBENCH201_SPLITS
 from untrained.analysis.summaries import extreme_cells
 from untrained.benchmarks.benchmark import Benchmark
+from untrained.errors import MissingDataError
 from untrained.scoring.engine import MinibatchSettings
 from untrained.scoring.kernels import kernels_of
 from untrained.search.pool import scores_of
@@ -21,6 +22,18 @@ if TYPE_CHECKING:
     Titled = list[tuple[str, np.ndarray]]
 
 
+def proxy_drawn(table: "pd.DataFrame", proxy: str | None) -> str:
+    """The proxy asked for; else the main one where it is scored, else the first that is."""
+    scored = sorted(str(name) for name in table["proxy"].unique())
+    return proxy or ("naswot" if "naswot" in scored else scored[0])
+
+
+def images_drawn(table: "pd.DataFrame") -> str:
+    """The data set whose kernels are drawn: CIFAR-10 where it is scored, else the first."""
+    scored = [str(name) for name in table["dataset"].unique()]
+    return "cifar10" if "cifar10" in scored else scored[0]
+
+
 def scores(
     table: "pd.DataFrame", truth: Benchmark, correlations: "pd.DataFrame", proxy: str
 ) -> "Figure":
@@ -28,14 +41,19 @@ def scores(
     panels = []
     for images in (str(name) for name in table["dataset"].unique()):
         trained, split = NASBENCH201_SPLITS[images if images in DATASETS else "cifar10", "test"]
-        row = correlations[
+        sampled, values = scores_of(table, proxy, images)
+        rows = correlations[
             (correlations["proxy"] == proxy)
             & (correlations["images"] == images)
             & (correlations["split"] == split)
             & (correlations["subset"] == ALL_SAMPLED)
-        ].iloc[0]
+        ]
+        if rows.empty:
+            raise MissingDataError(
+                f"the table of correlations lacks {proxy} on {images}: `snakemake report` makes it"
+            )
+        row = rows.iloc[0]
         found = Correlation(**{name: row[name] for name in Correlation.__dataclass_fields__})
-        sampled, values = scores_of(table, proxy, images)
         accuracy = truth.accuracies(trained, split)[sampled]
         panels.append(ScorePanel(images, values.mean(axis=0), accuracy, found))
     return score_against_accuracy(panels, subset=ALL_SAMPLED, score=f"{proxy} score")
@@ -49,9 +67,11 @@ def kernels(
     proxy: str,
     count: int,
 ) -> "tuple[Titled, Titled]":
-    """The kernels of the most and the least accurate cells, titled with accuracy and score."""
-    images = "cifar10" if "cifar10" in set(table["dataset"]) else str(table["dataset"].iloc[0])
-    sampled, values = scores_of(table, proxy, images)
+    """The kernels of the most and the least accurate cells, titled with accuracy and score.
+
+    The networks see the images of `settings`, on which `table` must have scores.
+    """
+    sampled, values = scores_of(table, proxy, settings.dataset)
     mean = dict(zip(sampled.tolist(), values.mean(axis=0), strict=True))
     accuracy = truth.accuracies(*NASBENCH201_SPLITS["cifar10", "test"])
     searched = get_space(space)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from untrained.cli.names import split_of
 from untrained.files import BENCHMARKS, BUNDLED, IMAGES
 
 
@@ -37,6 +38,7 @@ def fetch(
     if mirror is None and source is None:
         mirror = (read_parameters().get("fetch") or {}).get("mirror")
     if name in IMAGE_SETS:
+        split = split_of(name, split)
         target = out or IMAGES / f"{name}.npz"
         _fetch_images(name, split, source, mirror, target, allow_missing)
         if note is not None:
@@ -58,7 +60,9 @@ def _fetch_benchmark(name: str, source: Path | None, mirror: str | None, target:
     if source is not None and source.suffix == ".pth":
         space = get_space(name)
         spellings = [space[index].spelling for index in range(len(space))]
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    # in a log a bar would be an empty line
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(f"converting {source}", total=None, visible=source is not None)
         fetch_benchmark(
             name,
@@ -84,7 +88,8 @@ def _fetch_images(
 
     image_set(name).check_split(split)
     if split == "sample":
-        typer.echo(f"{name}: the sample is bundled, nothing to fetch", err=True)
+        where = "drawn for each minibatch" if name == "noise" else "bundled"
+        typer.echo(f"{name}: the sample is {where}, nothing to fetch", err=True)
         return
     counts = fetch_images(
         name,

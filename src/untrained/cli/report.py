@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from untrained.cli.names import split_of
+from untrained.cli.shards import SCORE_COLUMNS
+from untrained.errors import MissingDataError, ParameterError
 from untrained.files import BENCHMARKS, SCORES
 
 if TYPE_CHECKING:
@@ -34,11 +37,39 @@ def _read(
     get_space(space)
     table = benchmark or BENCHMARKS / f"{space}.parquet"
     found = Benchmark.read(table, space) if table.is_file() else Benchmark.load(space)
-    return found, read_parquet(scores or SCORES / f"{space}.parquet")
+    merged = scores or SCORES / f"{space}.parquet"
+    if not merged.is_file():
+        raise MissingDataError(
+            f"{merged} does not exist: `make run` or `snakemake scores` makes it"
+        )
+    return found, read_parquet(merged, SCORE_COLUMNS)
 
 
 def _tables_folder(space: str, tables: Path | None) -> Path:
     return tables or Path("results/tables") / space
+
+
+def _read_table(space: str, tables: Path | None, name: str) -> "pd.DataFrame":
+    from untrained.files import read_parquet
+    from untrained.spaces import get_space
+
+    get_space(space)
+    path = _tables_folder(space, tables) / f"{name}.parquet"
+    if not path.is_file():
+        raise MissingDataError(f"{path} does not exist: `make run` or `snakemake report` makes it")
+    return read_parquet(path)
+
+
+def _read_traces(searches: list[Path]) -> dict[tuple[str, str], "pd.DataFrame"]:
+    from untrained.files import read_parquet
+    from untrained.search.pool import TRACE_COLUMNS
+
+    for path in searches:
+        if len(path.parts) < 3:
+            raise ParameterError(f"{path}: traces lie at ALGORITHM/SPACE/DATASET.parquet")
+    return {
+        (path.parts[-3], path.stem): read_parquet(path, list(TRACE_COLUMNS)) for path in searches
+    }
 
 
 @app.command()
@@ -61,9 +92,9 @@ def tables(
     from untrained.analysis.search_tables import search_table
     from untrained.analysis.summaries import search_results, subsets_of, targets_of
     from untrained.analysis.tables import correlation_layout, search_layout
-    from untrained.files import read_parquet
     from untrained.spaces import get_space
 
+    traces = _read_traces(searches)
     truth, table = _read(space, benchmark, scores)
     sampled = np.unique(table["arch"].to_numpy(dtype=np.int64))
     costs = truth.costs("cifar10").loc[sampled]
@@ -77,7 +108,6 @@ def tables(
             resamples=resamples,
             seed=seed,
         )
-    traces = {(path.parts[-3], path.stem): read_parquet(path) for path in searches}
     results, reasons = search_results(traces, truth.accuracies)
     summary = search_table(results.drop(columns="seconds"), reasons=reasons)
     key = ["method", "dataset", "split"]
@@ -147,7 +177,9 @@ def figure(
     benchmark: BenchmarkFile = None,
     scores: ScoresFile = None,
     tables: Tables = None,
-    proxy: Annotated[str, typer.Option(help="Whose scores are drawn.")] = "naswot",
+    proxy: Annotated[
+        str | None, typer.Option(help="Whose scores are drawn; default: naswot, or what is scored.")
+    ] = None,
     kernels: Annotated[int, typer.Option(help="Good and bad cells, of each.")] = 4,
     split: Annotated[str, typer.Option(help="Of the images.")] = "sample",
     batch_size: Annotated[int, typer.Option(help="Images per minibatch.")] = 128,
@@ -157,23 +189,23 @@ def figure(
     from untrained.analysis.figures import accuracy_against_time, kernel_matrices, save
     from untrained.analysis.summaries import times_table
     from untrained.cli import drawings
-    from untrained.files import read_parquet
     from untrained.scoring.engine import MinibatchSettings
 
-    folder = _tables_folder(space, tables)
     match name:
         case FigureName.SCORES:
             truth, table = _read(space, benchmark, scores)
-            correlations = read_parquet(folder / "correlations.parquet")
-            drawn = drawings.scores(table, truth, correlations, proxy)
+            correlations = _read_table(space, tables, "correlations")
+            drawn = drawings.scores(table, truth, correlations, drawings.proxy_drawn(table, proxy))
         case FigureName.KERNELS:
             truth, table = _read(space, benchmark, scores)
-            settings = MinibatchSettings("cifar10", split, batch_size, augmentation)
+            images = drawings.images_drawn(table)
+            settings = MinibatchSettings(images, split_of(images, split), batch_size, augmentation)
+            shown = drawings.proxy_drawn(table, proxy)
             drawn = kernel_matrices(
-                *drawings.kernels(space, table, truth, settings, proxy, kernels)
+                *drawings.kernels(space, table, truth, settings, shown, kernels)
             )
         case FigureName.TIME:
-            summary = read_parquet(folder / "searches.parquet")
+            summary = _read_table(space, tables, "searches")
             drawn = accuracy_against_time(times_table(summary), title="CIFAR-10 test")
     for suffix in (".svg", ".png"):
         save(drawn, out.with_suffix(suffix))
@@ -188,14 +220,13 @@ def page(
 ) -> None:
     """Write the report as one Markdown page."""
     from untrained.analysis.page import page as render
-    from untrained.files import atomic, read_parquet
+    from untrained.files import atomic
 
-    folder = _tables_folder(space, tables)
     addresses = {path.stem: os.path.relpath(path, out.parent) for path in figures}
     text = render(
         space,
-        read_parquet(folder / "correlations.parquet"),
-        read_parquet(folder / "searches.parquet"),
+        _read_table(space, tables, "correlations"),
+        _read_table(space, tables, "searches"),
         addresses,
     )
     with atomic(out) as part:
@@ -215,11 +246,9 @@ def show(space: Space, tables: Tables = None) -> None:
         search_notes,
         terminal_table,
     )
-    from untrained.files import read_parquet
 
-    folder = _tables_folder(space, tables)
-    correlations = with_published(read_parquet(folder / "correlations.parquet"), space=space)
-    searches = read_parquet(folder / "searches.parquet")
+    correlations = with_published(_read_table(space, tables, "correlations"), space=space)
+    searches = _read_table(space, tables, "searches")
     searches = searches[searches["method"].isin(TRAINING_FREE)]
     console = Console(width=None if Console().is_terminal else 100)
     comparable = correlations[correlations["subset"] == FINITE_ONLY]  # what the paper gives

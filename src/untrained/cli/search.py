@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from untrained.cli.shards import SCORE_COLUMNS
 from untrained.files import BENCHMARKS, SCORES
 
 if TYPE_CHECKING:
@@ -31,12 +32,16 @@ def search(
     """
     from untrained.errors import ParameterError
     from untrained.files import write_parquet
+    from untrained.images.sets import image_set
     from untrained.search import ALGORITHMS, parse_algorithm
     from untrained.search.pool import empty_trace
 
     name, samples = parse_algorithm(algorithm)
+    image_set(dataset)
     if runs < 1:
         raise ParameterError(f"{runs} runs: 1 or more")
+    if not seconds_per_score >= 0:
+        raise ParameterError(f"--seconds-per-score {seconds_per_score}: 0 or more")
     pool = _pool(
         space,
         dataset,
@@ -92,7 +97,7 @@ def _pool(
         raise MissingDataError(
             f"{scores} does not exist: `make run` or `snakemake scores` makes it"
         )
-    architectures, matrix = scores_of(read_parquet(scores), proxy, dataset)
+    architectures, matrix = scores_of(read_parquet(scores, SCORE_COLUMNS), proxy, dataset)
     known = {name: values[architectures] for name, values in accuracies.items()}
     return Pool(architectures, matrix, known, seconds_per_score)
 
@@ -108,8 +113,5 @@ def _summarise(algorithm: str, trace: "pd.DataFrame", pool: "Pool") -> None:
     for column, accuracy in sorted(pool.accuracies.items()):
         own = final[final["target"].isin(["", column])]
         reached = accuracy[position[own["arch"]]]
-        typer.echo(
-            f"{algorithm}: {column} {reached.mean():.2f} ± {reached.std(ddof=1):.2f} % "
-            f"over {len(own)} runs",
-            err=True,
-        )
+        spread = f" ± {reached.std(ddof=1):.2f} % over {len(own)} runs" if len(own) > 1 else " %"
+        typer.echo(f"{algorithm}: {column} {reached.mean():.2f}{spread}", err=True)

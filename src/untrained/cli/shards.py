@@ -1,9 +1,14 @@
 """`untrained shard` and `untrained merge`: the scores of a space, piece by piece."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from untrained.cli.names import split_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCORE_COLUMNS = ["arch", "proxy", "dataset", "seed", "score", "status"]
 
@@ -45,7 +50,7 @@ def shard(
 
     keep_freed_memory()
     torch.set_num_threads(1)  # one worker per core beats several threads in one
-    minibatches = MinibatchSettings(dataset, split, batch_size, augmentation)
+    minibatches = MinibatchSettings(dataset, split_of(dataset, split), batch_size, augmentation)
     with leased_device(device) as where:
         execution = Execution(where, engine, precision)
         scores = score_architectures(searched, indices, chosen, minibatches, seed, execution)
@@ -58,7 +63,7 @@ def shard(
             "dataset": dataset,
             "seed": pd.Series([seed] * len(indices), dtype="int64"),
             "score": pd.Series([score.score for score in found], dtype="float64"),
-            "status": [score.status for score in found],
+            "status": pd.Series([score.status for score in found], dtype="str"),
         }
     )
     write_parquet(table[SCORE_COLUMNS], out)
@@ -72,11 +77,24 @@ def merge(
     import pandas as pd
 
     from untrained.errors import DamagedFileError
-    from untrained.files import read_parquet, write_parquet
+    from untrained.files import write_parquet
 
     key = ["proxy", "dataset", "seed", "arch"]
-    table = pd.concat([read_parquet(path, SCORE_COLUMNS) for path in shards], ignore_index=True)
+    table = pd.concat([_read_shard(path) for path in shards], ignore_index=True)
     if (twice := table.duplicated(key)).any():
         first = table.loc[twice, key].iloc[0].to_dict()
         raise DamagedFileError(f"the shards score {first} twice: remove stale shards")
     write_parquet(table.sort_values(key, ignore_index=True)[SCORE_COLUMNS], out)
+
+
+def _read_shard(path: Path) -> "pd.DataFrame":
+    from untrained.errors import DamagedFileError
+    from untrained.files import read_parquet
+
+    try:
+        return read_parquet(path, SCORE_COLUMNS)
+    except DamagedFileError as error:
+        if not path.is_symlink():
+            raise
+        # Snakemake's output cache would bring the damaged file back
+        raise DamagedFileError(f"{error}; it is a link, delete {path.resolve()} too") from error
