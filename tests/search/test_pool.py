@@ -115,3 +115,11 @@ def test_scores_are_laid_out_by_seed_and_architecture():
 def test_scores_that_were_not_made_are_missing(proxy, dataset):
     with pytest.raises(MissingDataError, match=f"^no cached scores of {proxy} on {dataset}: add"):
         scores_of(SCORES, proxy, dataset)
+
+
+def test_a_sample_answers_what_it_holds_three_times():
+    from untrained.search.pool import can_answer
+
+    assert can_answer(300, 15625, 100)
+    assert not can_answer(299, 15625, 100)
+    assert can_answer(15625, 15625, 10000)

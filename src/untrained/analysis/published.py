@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from untrained.analysis.correlations import ALL_SAMPLED, CANONICAL, FINITE_ONLY
+from untrained.analysis.correlations import ALL_SAMPLED, FINITE_ONLY
 
 #: Mellor, Turner, Storkey and Crowley, "Neural Architecture Search without Training", ICML 2021.
 PAPER: Final = "Mellor et al. 2021 (arXiv 2006.04647)"
@@ -44,11 +44,14 @@ _FIGURE_3 = (
     ("nds-darts-imagenet", "imagenette2", "imagenet", "test", 121, 0.535),
 )
 
+#: Unique up to edges that carry nothing: finer than our canonical cells, so never set beside them.
+LIVE_EDGES: Final = "unique live edges"
+
 # subset, n (None where not stated), and (tau, rho) on the test accuracy of each of DATASETS.
 _WHOLE_SPACE = (
     (FINITE_ONLY, 15424, ((0.598, 0.785), (0.615, 0.800), (0.587, 0.771))),
     (ALL_SAMPLED, 15625, ((0.608, np.nan), (0.624, np.nan), (0.598, np.nan))),
-    (CANONICAL, 9445, ((0.626, np.nan), (0.654, np.nan), (0.614, np.nan))),
+    (LIVE_EDGES, 9445, ((0.626, np.nan), (0.654, np.nan), (0.614, np.nan))),
     ("top 50 %", None, ((0.375, np.nan), (0.441, np.nan), (0.426, np.nan))),
     ("top 20 %", None, ((0.134, np.nan), (0.140, np.nan), (0.206, np.nan))),
     ("top 10 %", None, ((-0.033, np.nan), (0.054, np.nan), (0.165, np.nan))),

@@ -73,7 +73,7 @@ def search_results(
         method = method_of(algorithm, images, main)
         final = trace[trace["is_final"]]
         if final.empty:
-            reasons[method] = "fewer architectures scored than a run draws"
+            reasons[method] = "fewer than 3 N architectures are scored"
         for (dataset, split), (trained, part) in NASBENCH201_SPLITS.items():
             if images not in (main, dataset):
                 continue

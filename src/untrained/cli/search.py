@@ -28,13 +28,14 @@ def search(
 ) -> None:
     """Run a search on cached scores and write its trace.
 
-    Where fewer architectures are scored than a run draws, the trace stays empty.
+    Where too few architectures are scored for what a run draws, the trace stays empty.
     """
     from untrained.errors import ParameterError
     from untrained.files import write_parquet
     from untrained.images.sets import image_set
     from untrained.search import ALGORITHMS, parse_algorithm
-    from untrained.search.pool import empty_trace
+    from untrained.search.pool import can_answer, empty_trace
+    from untrained.spaces import get_space
 
     name, samples = parse_algorithm(algorithm)
     image_set(dataset)
@@ -52,7 +53,7 @@ def search(
         whole_space=name != "naswot",
     )
     known = len(pool.architectures)
-    if samples > known:
+    if not can_answer(known, len(get_space(space)), samples):
         typer.echo(f"{known} architectures can't answer a search over {samples}", err=True)
         trace = empty_trace()
     else:

@@ -36,6 +36,15 @@ class Pool:
     seconds_per_score: float
 
 
+def can_answer(pool_size: int, space_size: int, samples: int) -> bool:
+    """Whether a search over `samples` draws from a pool stands for one over the whole space.
+
+    A sample of the space must hold three times what a run draws: with less, the runs share most
+    of their candidates, and their spread says nothing about the space.
+    """
+    return pool_size == space_size or 3 * samples <= pool_size
+
+
 def draw(pool_size: int, samples: int, runs: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """(runs, samples) positions in the pool, drawn with replacement as in the paper's search."""
     return rng.integers(pool_size, size=(runs, samples))
