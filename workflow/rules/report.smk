@@ -71,7 +71,7 @@ rule figure:
     output:
         report(
             "results/figures/{space}/{figure}.svg",
-            caption="../report/{figure}.rst",
+            caption="../report/figure.rst",
             category="{space}",
             labels={"figure": "{figure}"},
         ),
