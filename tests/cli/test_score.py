@@ -10,23 +10,6 @@ from untrained.cli.score import load_factory, parse_shape
 from untrained.errors import ParameterError, UnknownNameError
 
 
-@pytest.fixture
-def untrained(monkeypatch, capsys, tmp_path):
-    """Run the command in an empty folder; (exit code, standard output, standard error)."""
-    from untrained import cli
-
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["untrained", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        captured = capsys.readouterr()
-        return stopped.value.code, captured.out, captured.err
-
-    return run
-
-
 def scored(untrained, *arguments):
     code, out, _ = untrained("score", *arguments, "--batch-size", 8, "--json")
     assert code == 0

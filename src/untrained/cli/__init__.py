@@ -12,7 +12,7 @@ def main() -> None:
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        app(arguments)
+        app(arguments, prog_name="untrained")
     except UntrainedError as error:
         if debug:
             raise

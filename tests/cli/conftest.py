@@ -1,0 +1,56 @@
+"""Run commands as the installed program does, in this process."""
+
+import contextlib
+import io
+import sys
+
+import pytest
+
+
+def command(*arguments):
+    """Run `untrained` in the working directory; (exit code, standard output, standard error)."""
+    from untrained import cli
+
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patched,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.raises(SystemExit) as stopped,
+    ):
+        patched.setattr(sys, "argv", ["untrained", *map(str, arguments)])
+        cli.main()
+    return stopped.value.code, out.getvalue(), err.getvalue()
+
+
+@pytest.fixture
+def untrained(monkeypatch, tmp_path):
+    """Run the command in an empty folder; (exit code, standard output, standard error)."""
+    monkeypatch.chdir(tmp_path)
+    return command
+
+
+@pytest.fixture
+def refused(untrained, tmp_path):
+    """Run a command that must fail on one line, say `said` and leave the folder as it was.
+
+    `after` lines of progress come before.
+    """
+
+    def run(arguments, said, *, after=0):
+        before = contents(tmp_path)
+        code, out, err = untrained(*arguments)
+        assert code == 2, err
+        assert out == ""
+        assert said in err
+        if "Usage:" not in err:  # the option parser's own message
+            assert err.splitlines()[-1].startswith("untrained: ")
+            assert len(err.splitlines()) == 1 + after
+        assert contents(tmp_path) == before
+        return err
+
+    return run
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}

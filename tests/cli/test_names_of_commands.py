@@ -1,0 +1,139 @@
+"""`untrained list`, the help of every command, and how the program ends."""
+
+import subprocess
+import sys
+
+import pytest
+
+import untrained as package
+from untrained.cli.names import split_of
+
+COMMANDS = [
+    [],
+    ["score"],
+    ["fetch"],
+    ["list"],
+    ["shard"],
+    ["merge"],
+    ["search"],
+    ["report"],
+    ["report", "tables"],
+    ["report", "figure"],
+    ["report", "page"],
+    ["report", "show"],
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_has_help(untrained, command):
+    code, out, err = untrained(*command, "--help")
+    assert code == 0
+    assert err == ""
+    assert " ".join(["Usage: untrained", *command]) + " " in out
+    assert "--help" in out
+
+
+def test_the_help_names_every_command(untrained):
+    _, out, _ = untrained("--help")
+    assert all(command[0] in out for command in COMMANDS[1:])
+    assert "--debug" in out
+
+
+def test_help_needs_no_heavy_package():
+    heavy = "torch", "pandas", "matplotlib", "pyarrow", "scipy"
+    code = (
+        "import sys; import untrained.cli.app; "
+        f"print([name for name in {heavy!r} if name in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n"
+
+
+def test_version(untrained):
+    assert untrained("--version") == (0, f"untrained {package.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "listed"),
+    [
+        (["spaces"], ["nasbench201"]),
+        (["datasets"], ["ImageNet16-120", "cifar10", "cifar100", "noise"]),
+        (["datasets", "cifar*"], ["cifar10", "cifar100"]),
+        (["proxies"], ["naswot", "naswot-released"]),
+        (["proxies", "*-released"], ["naswot-released"]),
+        (["algorithms"], ["naswot", "optimal", "random"]),
+        (["algorithms", "[or]*"], ["optimal", "random"]),
+        (["spaces", "nothing*"], []),
+    ],
+)
+def test_list(untrained, arguments, listed):
+    code, out, err = untrained("list", *arguments)
+    assert (code, err) == (0, "")
+    # other spaces, proxies and algorithms may have come since
+    found = out.split()
+    assert found == sorted(found)
+    assert set(listed) <= set(found)
+    assert bool(listed) == bool(found)
+
+
+def test_what_is_listed_is_taken(untrained):
+    from untrained.images.sets import image_set
+    from untrained.proxies import get_proxy
+    from untrained.search import parse_algorithm
+    from untrained.spaces import get_space
+
+    takers = {
+        "spaces": get_space,
+        "proxies": get_proxy,
+        "datasets": image_set,
+        "algorithms": parse_algorithm,
+    }
+    for kind, take in takers.items():
+        for name in untrained("list", kind)[1].split():
+            take(name)
+
+
+@pytest.mark.parametrize("arguments", [["list", "things"], ["score"], ["nothing"], ["list"]])
+def test_the_parser_refuses(refused, arguments):
+    refused(arguments, "Usage:")
+
+
+def test_without_a_command_there_is_help(untrained):
+    _, out, err = untrained()
+    assert "Usage: untrained" in out + err
+
+
+def test_noise_has_one_split():
+    assert split_of("noise", "train") == "sample"
+    assert split_of("cifar10", "train") == "train"
+
+
+def test_debug_raises_what_is_otherwise_one_line(monkeypatch):
+    from untrained import cli
+    from untrained.errors import UnknownNameError
+
+    monkeypatch.setattr(sys, "argv", ["untrained", "fetch", "--debug", "nothing"])
+    with pytest.raises(UnknownNameError):
+        cli.main()
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch):
+    from untrained import cli
+
+    def broken(spelling):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("untrained.search.parse_algorithm", broken)
+    monkeypatch.setattr(sys, "argv", ["untrained", "search", "random", "nasbench201"])
+    with pytest.raises(ZeroDivisionError):
+        cli.main()
+
+
+def test_an_interrupt_is_no_traceback(untrained, monkeypatch):
+    def interrupted(spelling):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("untrained.search.parse_algorithm", interrupted)
+    code, out, err = untrained("search", "random", "nasbench201")
+    assert code in (1, 130)  # what the option parser makes of it, by version
+    assert "Traceback" not in out + err

@@ -1,0 +1,58 @@
+"""Long work shows how far it is: lines in a log file, a bar on a terminal."""
+
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+
+from untrained.cli.progress import track
+
+
+@pytest.mark.parametrize(("total", "lines"), [(1, 1), (3, 3), (10, 10), (25, 10), (1000, 10)])
+def test_a_line_for_every_tenth(capsys, total, lines):
+    assert list(track(iter(range(total)), total, "work", unit="things")) == list(range(total))
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == lines
+    assert err.splitlines()[-1].startswith(f"work: {total}/{total} things, ")
+
+
+def test_nothing_to_do_is_no_line(capsys):
+    assert list(track([], 0, "work")) == []
+    assert capsys.readouterr().err == ""
+
+
+def test_lines_come_while_the_work_goes_on(capsys):
+    seen = [len(capsys.readouterr().err.splitlines()) for _ in track(range(4), 4, "work")]
+    assert seen == [0, 1, 1, 1]  # one when the item before was done
+
+
+def test_a_bar_on_a_terminal():
+    """Shown on standard error, with the rate; what is printed elsewhere is untouched."""
+    code = (
+        "from untrained.cli.progress import track\n"
+        "print(sum(track(range(5), 5, 'adding', unit='numbers')))"
+    )
+    here, there = pty.openpty()
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "100"}
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=there,
+        env=environment,
+        check=True,
+    )
+    os.close(there)
+    shown = b""
+    try:
+        while part := os.read(here, 4096):
+            shown += part
+    except OSError:  # Linux says so at the end of a terminal's output
+        pass
+    os.close(here)
+    assert ran.stdout == b"10\n"
+    assert b"adding" in shown
+    assert b"5/5" in shown
+    assert b"numbers/s" in shown

@@ -1,0 +1,219 @@
+"""`untrained shard` and `untrained merge`: the score tables as promised."""
+
+import re
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from untrained import score
+from untrained.cli.shards import SCORE_COLUMNS
+
+SMALL = ["--architectures", 6, "--batch-size", 8]
+DEFAULTS = {"--proxy": "naswot", "--dataset": "cifar10", "--seed": 0, "--out": "made.parquet"}
+
+
+def asked(*changes, **options):
+    """The arguments of a small shard; `options` by their name without dashes."""
+    chosen = DEFAULTS | {f"--{name}": value for name, value in options.items()}
+    return ["shard", "nasbench201", *SMALL, *sum(chosen.items(), ()), *changes]
+
+
+def made(untrained, *changes, **options):
+    code, out, err = untrained(*asked(*changes, **options))
+    assert (code, out) == (0, ""), err
+    return pd.read_parquet(options.get("out", DEFAULTS["--out"]))
+
+
+def test_the_contract(untrained, tmp_path):
+    table = made(untrained, seed=3)
+    assert list(table.columns) == SCORE_COLUMNS
+    types = {field.name: str(field.type) for field in pq.read_schema(tmp_path / "made.parquet")}
+    assert types == {
+        "arch": "int32",
+        "proxy": "large_string",
+        "dataset": "large_string",
+        "seed": "int64",
+        "score": "double",
+        "status": "large_string",
+    }
+    assert table["arch"].is_monotonic_increasing
+    assert table["arch"].nunique() == 6
+    constants = table[["proxy", "dataset", "seed"]].drop_duplicates().to_numpy().tolist()
+    assert constants == [["naswot", "cifar10", 3]]
+    assert (table["score"].isna() == (table["status"] != "ok")).all()
+
+
+def test_scores_are_those_of_the_notebook(untrained):
+    table = made(untrained, seed=1)
+    for row in table.itertuples():
+        alone = score("nasbench201", int(row.arch), seed=1, batch_size=8)
+        assert row.status == alone.status
+        assert alone.score is None or row.score == alone.score
+
+
+def test_an_undefined_score_is_null_and_says_why(untrained):
+    """A sixteenth of the space and more has no connection from input to output."""
+    table = made(untrained, "--architectures", 60, "--dataset", "noise")
+    assert "disconnected" in set(table["status"])
+    assert table.loc[table["status"] == "disconnected", "score"].isna().all()
+
+
+def test_the_same_bytes_twice(untrained, tmp_path):
+    for name in ("a", "b"):
+        made(untrained, out=f"{name}.parquet")
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+
+
+def test_shards_partition_the_sample(untrained, tmp_path):
+    whole = made(untrained, out="whole.parquet")
+    parts = [
+        made(untrained, "--shards", 4, "--shard", number, out=f"{number}.parquet")
+        for number in range(4)
+    ]
+    assert sorted(len(part) for part in parts) == [1, 1, 2, 2]
+    assert all(part["arch"].is_monotonic_increasing for part in parts)
+    # the order of the arguments is irrelevant
+    for order, target in (("0123", "x"), ("3120", "y")):
+        names = [f"{number}.parquet" for number in order]
+        assert untrained("merge", *names, "--out", target) == (0, "", "")
+    assert (tmp_path / "x").read_bytes() == (tmp_path / "y").read_bytes()
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "x"), whole)
+
+
+def test_a_shard_without_architectures_keeps_its_types(untrained, tmp_path):
+    full = made(untrained, out="full.parquet")
+    empty = made(untrained, "--shards", 9, "--shard", 8, out="empty.parquet")
+    assert empty.empty
+    assert pq.read_schema("empty.parquet") == pq.read_schema("full.parquet")
+    untrained("merge", "empty.parquet", "full.parquet", "--out", "merged.parquet")
+    pd.testing.assert_frame_equal(pd.read_parquet("merged.parquet"), full)
+    assert pq.read_schema("merged.parquet") == pq.read_schema("full.parquet")
+
+
+def test_the_sample_follows_its_seed(untrained):
+    first, second = (
+        set(made(untrained, "--sample-seed", seed)["arch"].tolist()) for seed in (0, 1)
+    )
+    assert first != second
+
+
+def test_noise_needs_no_split_of_its_own(untrained):
+    noise = made(untrained, dataset="noise")
+    pd.testing.assert_frame_equal(made(untrained, dataset="noise", split="train"), noise)
+
+
+def test_released_variant_under_its_spelling(untrained):
+    assert set(made(untrained, proxy="naswot-released")["proxy"]) == {"naswot-released"}
+
+
+def test_progress_in_a_log_is_lines(untrained):
+    code, out, err = untrained(*asked("--device", "cpu"))
+    line = r"nasbench201/cifar10/naswot/seed0 on cpu: \d/6 architectures, [\d.]+ architectures/s"
+    lines = err.splitlines()
+    assert (code, out, len(lines)) == (0, "", 6)
+    assert all(re.match(line, text) for text in lines)
+    assert lines[-1].endswith(" 0 s left")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (["--shards", 2, "--shard", 2], "shard 2 of 2"),
+        (["--shard", -1], "shard -1 of 1"),
+        (["--architectures", "0"], "it has 1 to 15625"),
+        (["--architectures", "15626"], "it has 1 to 15625"),
+        (["--architectures", "many"], "'many': a number, or 'all'"),
+        (["--device", "cuda:77"], "'cuda:77' is not here"),
+        (["--device", "tpu"], "'tpu' is not here"),
+        (["--engine", "fats"], "did you mean 'fast'"),
+        (["--precision", "float23"], "did you mean 'float32'"),
+        (["--proxy", "nawsot"], "did you mean 'naswot'"),
+        (["--proxy", "naswot-relaesed"], "did you mean 'released'"),
+        (["--dataset", "cifar1000"], "did you mean 'cifar100'"),
+        (["--split", "tset"], "did you mean 'test'"),
+        (["--split", "train"], "untrained fetch cifar10"),
+        (["--batch-size", 1], "minibatch size 1"),
+        (["--seed", -1], "seed -1 is negative"),
+        (["--augmentation", "flip"], "did you mean 'crop-flip'"),
+    ],
+)
+def test_mistakes_write_nothing(refused, changes, said):
+    refused(asked(*changes), said)
+
+
+def test_an_unknown_space(refused):
+    refused(["shard", "nasbench", *asked()[2:]], "did you mean 'nasbench201'")
+
+
+def test_a_folder_that_cannot_be_written(untrained, tmp_path):
+    (tmp_path / "folder").mkdir()
+    code, _, err = untrained(*asked(out="folder"))
+    assert code == 2
+    assert err.splitlines()[-1] == "untrained: cannot write folder: Is a directory"
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+@pytest.fixture
+def shards(untrained):
+    for number in range(2):
+        made(untrained, "--shards", 2, "--shard", number, out=f"{number}.parquet")
+
+
+@pytest.mark.usefixtures("shards")
+def test_duplicates_are_refused(refused):
+    said = "the shards score {'proxy': 'naswot', 'dataset': 'cifar10', 'seed': 0, 'arch':"
+    refused(["merge", "0.parquet", "1.parquet", "1.parquet", "--out", "merged"], said)
+
+
+@pytest.mark.usefixtures("shards")
+@pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[:-9], bytes.swapcase])
+def test_a_damaged_shard_is_named(refused, tmp_path, damage):
+    shard = tmp_path / "1.parquet"
+    shard.write_bytes(damage(shard.read_bytes()))
+    err = refused(["merge", "0.parquet", "1.parquet", "--out", "merged"], "1.parquet is damaged")
+    assert "0.parquet" not in err
+    assert "delete it" in err
+    assert "link" not in err
+
+
+@pytest.mark.usefixtures("shards")
+def test_a_damaged_shard_that_is_a_link_names_both(refused, tmp_path):
+    """As Snakemake's output cache leaves them: without the link the damaged file is still there."""
+    cached = tmp_path / "cached.parquet"
+    cached.write_text("damage")
+    (tmp_path / "1.parquet").unlink()
+    (tmp_path / "1.parquet").symlink_to(cached)
+    said = f"it is a link, delete {cached.resolve()} too"
+    refused(["merge", "0.parquet", "1.parquet", "--out", "merged"], said)
+
+
+@pytest.mark.usefixtures("shards")
+def test_merge_takes_nothing_but_shards(refused, tmp_path):
+    pd.DataFrame({"arch": [1]}).to_parquet(tmp_path / "other.parquet")
+    refused(["merge", "0.parquet", "other.parquet", "--out", "merged"], "other.parquet is damaged")
+    refused(["merge", "0.parquet", "no.parquet", "--out", "merged"], "no.parquet does not exist")
+    refused(["merge", "--out", "merged"], "Usage:")
+
+
+def test_merging_sorts(untrained):
+    """By proxy, data set, seed and architecture, whichever came first."""
+    names = []
+    for proxy in ("naswot-released", "naswot"):
+        for dataset in ("noise", "cifar10"):
+            for seed in (1, 0):
+                names.append(f"{len(names)}.parquet")
+                made(
+                    untrained,
+                    "--architectures",
+                    2,
+                    proxy=proxy,
+                    dataset=dataset,
+                    seed=seed,
+                    out=names[-1],
+                )
+    untrained("merge", *names, "--out", "merged.parquet")
+    table = pd.read_parquet("merged.parquet")
+    keys = list(table[["proxy", "dataset", "seed", "arch"]].itertuples(index=False, name=None))
+    assert len(keys) == 16
+    assert keys == sorted(keys)
