@@ -16,10 +16,10 @@ def command(*arguments):
         pytest.MonkeyPatch.context() as patched,
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
-        pytest.raises(SystemExit) as stopped,
     ):
         patched.setattr(sys, "argv", ["untrained", *map(str, arguments)])
-        cli.main()
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
     return stopped.value.code, out.getvalue(), err.getvalue()
 
 

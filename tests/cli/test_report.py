@@ -1,0 +1,274 @@
+"""`untrained report` on a small run that the commands themselves made."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from .conftest import command, contents
+
+SPACE = "nasbench201"
+FORMATS = "csv", "md", "parquet", "tex"
+FIGURES = "scores", "kernels", "time"
+
+
+def run(*arguments):
+    code, out, err = command(*arguments)
+    assert code == 0, err
+    return out
+
+
+def make_scores(datasets, proxies=("naswot",), seeds=(0, 1), architectures=12):
+    shards = []
+    for dataset in datasets:
+        for proxy in proxies:
+            for seed in seeds:
+                shards.append(f"shards/{dataset}-{proxy}-{seed}.parquet")
+                settings = ["--architectures", architectures, "--batch-size", 8]
+                chosen = ["--proxy", proxy, "--dataset", dataset, "--seed", seed]
+                run("shard", SPACE, *chosen, *settings, "--out", shards[-1])
+    run("merge", *shards, "--out", f"results/scores/{SPACE}.parquet")
+
+
+def make_searches(datasets, algorithms=("naswot-4", "random", "optimal-10"), proxy="naswot"):
+    traces = []
+    for algorithm in algorithms:
+        for dataset in datasets:
+            traces.append(f"results/searches/{algorithm}/{SPACE}/{dataset}.parquet")
+            options = ["--dataset", dataset, "--proxy", proxy, "--runs", 20, "--out", traces[-1]]
+            run("search", algorithm, SPACE, *options)
+    return traces
+
+
+def make_tables(traces):
+    metrics = f"results/metrics/{SPACE}.json"
+    run("report", "tables", SPACE, *traces, "--resamples", 100, "--metrics", metrics)
+
+
+def make_figures(names=FIGURES):
+    for name in names:
+        out = f"results/figures/{SPACE}/{name}.png"
+        run("report", "figure", name, SPACE, "--kernels", 2, "--batch-size", 8, "--out", out)
+
+
+def make_page():
+    figures = [f"results/figures/{SPACE}/{name}.png" for name in FIGURES]
+    run("report", "page", SPACE, *figures, "--out", f"results/report/{SPACE}.md")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Two data sets and two seeds, from scores to page; nothing may change in it."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(folder)
+        make_scores(["cifar10", "cifar100"], ["naswot", "naswot-released"])
+        make_tables(make_searches(["cifar10", "cifar100"]))
+        make_figures()
+        make_page()
+    return folder
+
+
+@pytest.fixture
+def project(finished, tmp_path, monkeypatch):
+    """A copy of it to work in."""
+    shutil.copytree(finished / "results", tmp_path / "results")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def traces_of(project):
+    return sorted(path.relative_to(project) for path in project.glob("results/searches/*/*/*"))
+
+
+def test_every_file_is_there(finished):
+    results = finished / "results"
+    made = {str(path.relative_to(results)) for path in contents(results)}
+    tables = {
+        f"tables/{SPACE}/{name}.{suffix}"
+        for name in ("correlations", "searches")
+        for suffix in FORMATS
+    }
+    figures = {f"figures/{SPACE}/{name}.{suffix}" for name in FIGURES for suffix in ("svg", "png")}
+    rest = {f"metrics/{SPACE}.json", f"report/{SPACE}.md", f"scores/{SPACE}.parquet"}
+    searches = {name for name in made if name.startswith("searches/")}
+    assert made == tables | figures | rest | searches
+    assert len(searches) == 6
+    assert all((results / name).stat().st_size > 0 for name in made)
+
+
+def test_figures_are_figures(finished):
+    for name in FIGURES:
+        stem = finished / "results/figures" / SPACE / name
+        assert stem.with_suffix(".png").read_bytes().startswith(b"\x89PNG\r\n")
+        assert stem.with_suffix(".svg").read_text().rstrip().endswith("</svg>")
+
+
+def test_the_same_bytes_when_repeated(finished, project):
+    shutil.rmtree(project / "results/tables")
+    shutil.rmtree(project / "results/figures")
+    (project / f"results/report/{SPACE}.md").unlink()
+    make_tables(traces_of(project))
+    make_figures()
+    make_page()
+    before, after = (contents(folder / "results") for folder in (finished, project))
+    relative = {path.relative_to(finished): data for path, data in before.items()}
+    assert {path.relative_to(project): data for path, data in after.items()} == relative
+
+
+def test_metrics_are_finite_and_those_of_the_tables(finished):
+    metrics = json.loads((finished / f"results/metrics/{SPACE}.json").read_text())
+    assert all(math.isfinite(value) for value in metrics.values())
+    table = pd.read_parquet(finished / f"results/tables/{SPACE}/correlations.parquet")
+    rows = table[(table["subset"] == "all sampled") & (table["proxy"] == "naswot")]
+    assert len(rows) == 4  # validation and test of two data sets
+    for row in rows.itertuples():
+        assert metrics[f"tau/naswot/{row.images}/{row.split}"] == pytest.approx(row.tau, abs=1e-6)
+        assert row.tau_low <= row.tau <= row.tau_high
+    searches = pd.read_parquet(finished / f"results/tables/{SPACE}/searches.parquet")
+    ran = searches.dropna(subset=["mean"])
+    assert {"Random", "NASWOT N=4", "Optimal N=10"} <= set(ran["method"])
+    assert (
+        len(metrics)
+        == len(ran) + table[table["subset"] == "all sampled"].dropna(subset=["tau"]).shape[0]
+    )
+
+
+def test_correlations_agree_with_scipy(finished, benchmark_table):
+    """From the merged scores by the plainest way there is."""
+    from scipy.stats import kendalltau
+
+    scores = pd.read_parquet(finished / f"results/scores/{SPACE}.parquet")
+    table = pd.read_parquet(finished / f"results/tables/{SPACE}/correlations.parquet")
+    for proxy in ("naswot", "naswot-released"):
+        own = scores[(scores["proxy"] == proxy) & (scores["dataset"] == "cifar100")]
+        # skipna=False: undefined under any seed ranks below every other
+        mean = own.groupby("arch")["score"].agg(lambda values: values.mean(skipna=False))
+        ranked = mean.fillna(mean.min() - 1)
+        accuracy = benchmark_table.accuracies("cifar100", "x-test")[ranked.index]
+        row = table[
+            (table["proxy"] == proxy)
+            & (table["images"] == "cifar100")
+            & (table["split"] == "x-test")
+            & (table["subset"] == "all sampled")
+        ]
+        assert row["tau"].item() == pytest.approx(kendalltau(ranked, accuracy).statistic)
+
+
+def test_the_page_shows_every_figure(finished):
+    page = (finished / f"results/report/{SPACE}.md").read_text()
+    for name in FIGURES:
+        assert f"![{name}](../figures/{SPACE}/{name}.png)" in page
+    assert "| naswot-released |" in page
+
+
+def test_show_fits_a_terminal(project):
+    out = run("report", "show", SPACE)
+    assert "Score against accuracy" in out
+    assert "Table 2(a)" in out
+    assert out.endswith(f"\nReport: results/report/{SPACE}.md\n")
+    assert max(map(len, out.splitlines())) <= 100
+    elsewhere = shutil.move(f"results/tables/{SPACE}", "elsewhere")
+    assert run("report", "show", SPACE, "--tables", elsewhere) == out
+
+
+@pytest.mark.parametrize(
+    ("datasets", "split"),
+    [(["cifar100"], "sample"), (["noise"], "train")],
+    ids=["cifar100", "noise"],
+)
+def test_without_cifar10(untrained, datasets, split):
+    """One data set alone is enough; kernels are drawn of what was scored."""
+    make_scores(datasets, seeds=[0])
+    make_tables(make_searches(datasets, ["naswot-4"]))
+    for name in FIGURES:
+        out = f"results/figures/{SPACE}/{name}"
+        options = ["--kernels", 1, "--batch-size", 8, "--split", split, "--out", out]
+        run("report", "figure", name, SPACE, *options)
+    make_page()
+    run("report", "show", SPACE)
+    metrics = json.loads(Path(f"results/metrics/{SPACE}.json").read_text())
+    assert any(name.startswith(f"tau/naswot/{datasets[0]}/") for name in metrics)
+
+
+def test_another_proxy_alone(untrained):
+    """No figure insists on `naswot`."""
+    make_scores(["cifar10"], ["naswot-released"], seeds=[0])
+    make_tables(make_searches(["cifar10"], ["naswot-4"], proxy="naswot-released"))
+    make_figures()
+    make_page()
+
+
+def test_kernels_are_of_the_images_that_were_scored(monkeypatch, project):
+    from untrained.cli import drawings
+
+    seen = []
+    known = drawings.kernels_of
+
+    def recorded(space, indices, settings, seed):
+        seen.append(settings.dataset)
+        return known(space, indices, settings, seed=seed)
+
+    monkeypatch.setattr(drawings, "kernels_of", recorded)
+    make_figures(["kernels"])
+    assert seen == ["cifar10", "cifar10"]
+    path = project / f"results/scores/{SPACE}.parquet"
+    table = pd.read_parquet(path)
+    table[table["dataset"] == "cifar100"].to_parquet(path)
+    make_figures(["kernels"])
+    assert seen[2:] == ["cifar100", "cifar100"]
+
+
+@pytest.mark.parametrize(
+    ("remove", "arguments", "said"),
+    [
+        ("tables", ["show", SPACE], "correlations.parquet does not exist: `make run`"),
+        ("tables", ["page", SPACE, "x.png", "--out", "page.md"], "`snakemake report` makes it"),
+        ("tables", ["figure", "time", SPACE, "--out", "x"], "searches.parquet does not exist"),
+        ("tables", ["figure", "scores", SPACE, "--out", "x"], "correlations.parquet does not"),
+        ("scores", ["tables", SPACE, "a/b/c.parquet"], "a/b/c.parquet does not exist"),
+        ("scores", ["figure", "scores", SPACE, "--out", "x"], "`snakemake scores` makes it"),
+        ("scores", ["figure", "kernels", SPACE, "--out", "x"], "`snakemake scores` makes it"),
+        ("", ["tables", SPACE, "c.parquet"], "traces lie at ALGORITHM/SPACE/DATASET.parquet"),
+        ("", ["tables", SPACE, f"results/scores/{SPACE}.parquet"], "is damaged"),
+        ("", ["tables", SPACE], "Usage:"),
+        ("", ["show", "nasbench20"], "did you mean 'nasbench201'"),
+        ("", ["tables", "nasbench20", "a/b/c.parquet"], "a/b/c.parquet does not exist"),
+        ("", ["figure", "scores", "nasbench20", "--out", "x"], "did you mean 'nasbench201'"),
+        ("", ["figure", "nothing", SPACE, "--out", "x"], "Usage:"),
+        ("", ["figure", "scores", SPACE, "--proxy", "nawsot", "--out", "x"], "of nawsot on"),
+        ("", ["figure", "kernels", SPACE, "--batch-size", 1, "--out", "x"], "minibatch size 1"),
+        ("", ["figure", "kernels", SPACE, "--split", "tset", "--out", "x"], "mean 'test'"),
+        ("", ["figure", "time", SPACE, "--out", "/proc/nowhere/x"], "cannot write /proc/nowhere"),
+    ],
+)
+def test_mistakes_write_nothing(project, refused, remove, arguments, said):
+    if remove:
+        shutil.rmtree(project / "results" / remove)
+    refused(["report", *arguments], said)
+
+
+def test_scores_newer_than_the_tables(project, refused):
+    path = project / f"results/tables/{SPACE}/correlations.parquet"
+    table = pd.read_parquet(path)
+    table[table["proxy"] != "naswot-released"].to_parquet(path)
+    asked = ["figure", "scores", SPACE, "--proxy", "naswot-released", "--out", "x"]
+    refused(["report", *asked], "the table of correlations lacks naswot-released on cifar10")
+
+
+def test_score_tables_of_something_else(project, refused):
+    path = project / f"results/scores/{SPACE}.parquet"
+    pd.DataFrame({"arch": [1]}).to_parquet(path)
+    for asked in (
+        ["tables", SPACE, *traces_of(project)],
+        ["figure", "scores", SPACE, "--out", "x"],
+    ):
+        refused(["report", *asked], f"{SPACE}.parquet is damaged")
+
+
+def test_bad_resamples(project, refused):
+    asked = ["tables", SPACE, *traces_of(project), "--tables", "other"]
+    refused(["report", *asked, "--resamples", 0], "resamples = 0")
