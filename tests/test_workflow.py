@@ -1,0 +1,414 @@
+"""The whole workflow as a user runs it, in copies of the checkout with a small params.yaml."""
+
+import collections
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+PROGRAMS = Path(sys.executable).parent
+CHECKOUT = [
+    *("Snakefile", "params.yaml", "dvc.yaml", "profiles", "workflow", "src", "data/bundled"),
+    *(".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore"),
+]
+SMALL = {
+    "datasets": ["cifar10"],
+    "seeds": [0, 1],
+    "scores.proxies": ["naswot"],
+    "scores.architectures": 8,
+    "scores.batch_size": 8,
+    "searches.algorithms": ["naswot-2", "random"],
+    "searches.runs": 5,
+    "report.resamples": 100,
+    "report.kernels": 1,
+}
+SHARDS = "results/scores/nasbench201/cifar10/naswot"
+MERGED = "results/scores/nasbench201.parquet"
+EVERYTHING = {
+    "data/benchmarks/nasbench201.parquet",
+    "data/images/cifar10.json",
+    f"{SHARDS}/seed0/0of1.parquet",
+    f"{SHARDS}/seed1/0of1.parquet",
+    MERGED,
+    "results/searches/naswot-2/nasbench201/cifar10.parquet",
+    "results/searches/random/nasbench201/cifar10.parquet",
+    "results/metrics/nasbench201.json",
+    "results/report/nasbench201.md",
+    *(
+        f"results/tables/nasbench201/{name}.{suffix}"
+        for name in ("correlations", "searches")
+        for suffix in ("parquet", "csv", "md", "tex")
+    ),
+    *(
+        f"results/figures/nasbench201/{name}.{suffix}"
+        for name in ("scores", "kernels", "time")
+        for suffix in ("svg", "png")
+    ),
+}
+AFTER_SCORES = {"merge": 1, "search": 2, "tables": 1, "figure": 3, "page": 1, "all": 1}
+
+
+def environment():
+    """Programs of this environment first, and nothing of a workflow that may run these tests."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("SNAKEMAKE_", "DVC_", "GIT_", "COV_"))
+    }
+    path = f"{PROGRAMS}{os.pathsep}{os.environ.get('PATH', '')}"
+    return kept | {"PATH": path, "OMP_NUM_THREADS": "1", "DVC_NO_ANALYTICS": "1"}
+
+
+def run(folder, *command, succeeds=True):
+    """Run a program in a folder; all that it said."""
+    ran = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode == 0) is succeeds, ran.stdout
+    return ran.stdout
+
+
+def snakemake(folder, *arguments, succeeds=True):
+    return run(folder, "snakemake", *arguments, succeeds=succeeds)
+
+
+def jobs(folder, *arguments):
+    """What a run would do: rule to number of jobs."""
+    said = snakemake(folder, "-n", *arguments)
+    if "Nothing to be done" in said:
+        return {}
+    stats = said.split("Job stats:")[1]
+    counts = re.findall(r"^(\w+) +(\d+)$", stats.partition("\ntotal")[0], re.MULTILINE)
+    assert counts, said
+    return {rule: int(count) for rule, count in counts}
+
+
+def set_parameters(folder, **changes):
+    """Change params.yaml; a key with dots is one of a section."""
+    path = folder / "params.yaml"
+    parameters = yaml.safe_load(path.read_text())
+    for key, value in changes.items():
+        *sections, last = key.split(".")
+        section = parameters
+        for name in sections:
+            section = section[name]
+        section[last] = value
+    path.write_text(yaml.safe_dump(parameters))
+
+
+def new_checkout(folder):
+    for name in CHECKOUT:
+        source, target = ROOT / name, folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, target)
+    set_parameters(folder, **SMALL)
+    return folder
+
+
+def artifacts(folder):
+    """Content by path of what a run made; a link to a file that is gone does not count."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for top in ("data/benchmarks", "data/images", "results")
+        for path in sorted((folder / top).rglob("*"))
+        if path.is_file()
+    }
+
+
+def copied(source, target):
+    """A copy of a run with links into its own output cache."""
+    shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
+    for link in (target / "results").rglob("*"):
+        if link.is_symlink():
+            before = link.lstat()
+            inside = target / link.readlink().relative_to(source)
+            link.unlink()
+            link.symlink_to(inside)
+            times = before.st_atime_ns, before.st_mtime_ns
+            os.utime(link, ns=times, follow_symlinks=False)
+    return target
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    return new_checkout(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A whole run from nothing, and what it said; nothing may change in it."""
+    folder = new_checkout(tmp_path_factory.mktemp("finished"))
+    snakemake(folder)
+    return folder
+
+
+@pytest.fixture
+def project(finished, tmp_path):
+    """A copy of the finished run to work in."""
+    return copied(finished, tmp_path)
+
+
+def test_every_artifact_is_made(finished):
+    made = artifacts(finished)
+    assert set(made) == EVERYTHING
+    assert all(made.values())
+
+
+def test_a_second_run_does_nothing(project):
+    before = artifacts(project)
+    assert "Nothing to be done" in snakemake(project)
+    assert artifacts(project) == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"seeds": [0, 1, 2]}, {"score": 1} | AFTER_SCORES),
+        ({"scores.batch_size": 9}, {"score": 2} | AFTER_SCORES),
+        ({"searches.runs": 6}, AFTER_SCORES | {"merge": 0}),
+        ({"report.kernels": 2}, {"tables": 1, "figure": 3, "page": 1, "all": 1}),
+    ],
+    ids=["seed", "batch", "runs", "kernels"],
+)
+def test_a_change_runs_what_follows_from_it(project, changes, expected):
+    set_parameters(project, **changes)
+    planned = jobs(project)
+    assert planned == {rule: count for rule, count in expected.items() if count}
+
+
+def test_only_the_shard_of_a_new_seed_is_scored(project):
+    before = artifacts(project)
+    set_parameters(project, seeds=[0, 1, 2])
+    snakemake(project, MERGED)
+    after = artifacts(project)
+    new = f"{SHARDS}/seed2/0of1.parquet"
+    assert set(after) - set(before) == {new}
+    assert {name for name in before if before[name] != after[name]} == {MERGED}
+    assert sorted(pd.read_parquet(project / MERGED)["seed"].unique()) == [0, 1, 2]
+
+
+def test_deleted_intermediates_are_made_again(project):
+    before = artifacts(project)
+    trace = "results/searches/random/nasbench201/cifar10.parquet"
+    view = "results/tables/nasbench201/searches.csv"
+    for name in (trace, view):
+        (project / name).unlink()
+    assert {"search", "tables"} <= set(jobs(project))
+    snakemake(project, trace, view)
+    assert artifacts(project) == before
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_a_damaged_shard_is_named_and_heals(project, linked):
+    """Shards are links into Snakemake's output cache, or files where DVC brought them."""
+    before = artifacts(project)
+    shard = project / SHARDS / "seed1/0of1.parquet"
+    cached = shard.resolve()
+    assert shard.is_symlink()
+    if not linked:
+        shard.unlink()
+    shard.write_bytes(before[f"{SHARDS}/seed1/0of1.parquet"][:-20])
+    said = snakemake(project, MERGED, succeeds=False)
+    assert f"untrained: {SHARDS}/seed1/0of1.parquet is damaged" in said
+    assert "seed0/0of1.parquet is damaged" not in said
+    assert "Traceback" not in said
+    assert (f"it is a link, delete {cached} too" in said) is linked
+    shard.unlink()
+    if linked:
+        cached.unlink()
+    snakemake(project, MERGED)
+    assert artifacts(project) == before
+
+
+def descendants(pid):
+    """Processes below a process of ours: id to command line."""
+    children = collections.defaultdict(list)
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError):
+                stat = (entry / "stat").read_text()
+                children[int(stat.rpartition(")")[2].split()[1])].append(int(entry.name))
+    found, waiting = {}, [pid]
+    while waiting:
+        for child in children[waiting.pop()]:
+            with contextlib.suppress(OSError):
+                found[child] = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ")
+            waiting.append(child)
+    return found
+
+
+def until(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+    return found
+
+
+@contextlib.contextmanager
+def scoring(folder):
+    """A run in the middle of its first shard."""
+    log = folder / "logs/scores/nasbench201/cifar10/naswot/seed0/0of1.log"
+    log.unlink(missing_ok=True)
+    with (folder / "said.txt").open("w") as said:
+        running = subprocess.Popen(
+            ["snakemake", "-j1", f"{SHARDS}/seed0/0of1.parquet"],
+            cwd=folder,
+            env=environment(),
+            stdout=said,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        until(lambda: running.poll() is not None or (log.is_file() and log.read_text()))
+        assert running.poll() is None, (folder / "said.txt").read_text()
+        yield running
+    finally:
+        if running.poll() is None:
+            below = descendants(running.pid)
+            running.kill()
+            for pid in below:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        running.wait()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
+def test_killed_in_the_middle_and_two_at_once(checkout):
+    set_parameters(checkout, **{"scores.architectures": 40, "scores.batch_size": 32})
+    with scoring(checkout) as first:
+        shards = [pid for pid, text in descendants(first.pid).items() if b"untrained shard" in text]
+        assert shards
+        first.kill()
+        for pid in shards:
+            os.kill(pid, signal.SIGKILL)
+        first.wait()
+    assert not list((checkout / "results").rglob("*.parquet*"))
+
+    said = snakemake(checkout, MERGED, succeeds=False)
+    assert "LockException" in said
+    assert "--unlock" in said
+    snakemake(checkout, "--unlock")
+
+    with scoring(checkout) as first:
+        first.send_signal(signal.SIGSTOP)  # so that it is still there when the second has started
+        said = snakemake(checkout, MERGED, succeeds=False)
+        first.send_signal(signal.SIGCONT)
+        assert "LockException" in said
+        assert "Directory cannot be locked" in said
+        assert first.wait(60) == 0
+    assert jobs(checkout, MERGED) == {"score": 1, "merge": 1}
+    assert len(pd.read_parquet(checkout / SHARDS / "seed0/0of1.parquet")) == 40
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"sedes": [0]}, "params: Additional properties are not allowed ('sedes'"),
+        ({"seeds": [0, -1]}, "params: seeds[1]: -1 is less than the minimum of 0"),
+        ({"seeds": []}, "params: seeds: [] should be non-empty"),
+        ({"scores.batch_size": 1}, "params: scores.batch_size: 1 is less than the minimum of 2"),
+        ({"spaces": ["nasbench20"]}, "params: spaces: unknown space 'nasbench20'"),
+        ({"scores.proxies": ["nawsot"]}, "params: scores.proxies: unknown proxy 'nawsot'"),
+        ({"datasets": ["cifar"]}, "params: datasets: unknown data set 'cifar'"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_wrong_parameters_are_one_line_and_write_nothing(checkout, changes, said):
+    set_parameters(checkout, **changes)
+    lines = snakemake(checkout, succeeds=False).splitlines()
+    complaints = [line for line in lines if line.startswith("params: ")]
+    assert len(complaints) == 1
+    assert complaints[0].startswith(said)
+    assert any(line.startswith("WorkflowError") for line in lines)
+    assert not any("Traceback" in line for line in lines)
+    assert not artifacts(checkout)
+
+
+@pytest.fixture
+def tiny_disk(tmp_path):
+    """A file system of one megabyte."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if shutil.which("mount") is None or os.geteuid() != 0:
+        pytest.skip("needs root to mount a small file system")
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], check=False, capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("needs the right to mount a small file system")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk(tiny_disk, finished):
+    """The benchmark table is larger than what is left: the job says so and leaves nothing."""
+    (tiny_disk / "data").mkdir()
+    for name in ("Snakefile", "params.yaml", "profiles", "workflow", "src", "data/bundled"):
+        (tiny_disk / name).symlink_to(finished / name)
+    size = (ROOT / "data/bundled/nasbench201.parquet").stat().st_size
+    assert size > 1 << 20
+    said = snakemake(tiny_disk, "fetch", succeeds=False)
+    reason = "cannot write data/benchmarks/nasbench201.parquet: No space left on device"
+    assert f"untrained: {reason}" in said
+    assert "Traceback" not in said
+    assert not list(tiny_disk.glob("data/benchmarks/*"))
+    assert not list(tiny_disk.glob("data/benchmarks/.*"))
+
+
+def under_git(folder):
+    git = ["git", "-c", "user.name=Tester", "-c", "user.email=tester@example.org"]
+    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "Start"]):
+        run(folder, *git, *command)
+    return folder
+
+
+def test_from_snakemake_to_dvc_and_back(project):
+    """What Snakemake made is recorded; what DVC then makes, Snakemake takes for its own."""
+    under_git(project)
+    before = artifacts(project)
+    run(project, "dvc", "commit", "--force", "--quiet")
+    assert "up to date" in run(project, "dvc", "status")
+    said = run(project, "dvc", "repro")
+    assert "Running stage" not in said
+    assert "up to date" in said
+    assert jobs(project) == {}
+    assert artifacts(project) == before
+
+    set_parameters(project, **{"report.resamples": 101})
+    said = run(project, "dvc", "repro")
+    assert re.findall(r"Running stage '(\w+)", said) == ["report"]
+    assert jobs(project) == {}
+    changed = {name for name, data in artifacts(project).items() if data != before[name]}
+    assert "results/tables/nasbench201/correlations.parquet" in changed
+    assert not any(name.startswith(("data/", "results/scores")) for name in changed)
+
+
+def test_from_dvc_to_snakemake(checkout, finished):
+    """From nothing; the phases before the searches will do."""
+    under_git(checkout)
+    said = run(checkout, "dvc", "repro", "scores")
+    assert re.findall(r"Running stage '(\w+)", said) == ["images", "scores"]
+    scored = {name for name in EVERYTHING if name.startswith(("data/images", "results/scores"))}
+    expected = {name: data for name, data in artifacts(finished).items() if name in scored}
+    assert artifacts(checkout) == expected
+    assert jobs(checkout, "scores") == {}
+    assert "up to date" in run(checkout, "dvc", "status", "scores")
