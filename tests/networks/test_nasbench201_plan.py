@@ -6,8 +6,9 @@ import torch
 from torch import nn
 
 from untrained.networks.nasbench201 import NasBench201Network
-from untrained.networks.nasbench201_plan import average_pool, compile_cell
+from untrained.networks.nasbench201_plan import average_pool, compile_cell, normalise
 from untrained.proxies.rectifiers import RectifierMode, rectifier_modules, rectifiers_on_path
+from untrained.seeds import torch_seeded
 from untrained.spaces.cell_classes import live_edges
 
 
@@ -96,3 +97,42 @@ def test_pooling_leaves_the_padding_out(side):
     x = torch.from_numpy(np.random.default_rng(1).standard_normal((2, 3, side, side)))
     expected = nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)(x)
     assert torch.allclose(average_pool(x), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("index", [0, 1462, 77, 5000])
+def test_drawn_weights_are_those_that_the_module_draws(space, index):
+    with torch_seeded(3, "weights", index):
+        drawn = space.planned(space[index])
+    with torch_seeded(3, "weights", index):
+        module = space.network(space[index], 10)
+    images = IMAGES.float()
+    with torch.no_grad():
+        own, modules = (
+            [read.pre_activation for read in network.rectifier_inputs(images, dead_branches=True)]
+            for network in (drawn, module)
+        )
+    assert len(own) == len(modules) > 0
+    assert all(torch.equal(a, b) for a, b in zip(own, modules, strict=True))
+
+
+@pytest.mark.parametrize("shape", [(5, 16, 8, 8), (3, 4, 4, 6), (2, 3, 5, 5), (4, 1, 4, 4)])
+@pytest.mark.parametrize("memory", [torch.channels_last, torch.contiguous_format])
+def test_normalisation_is_batch_normalisation(shape, memory):
+    generator = torch.Generator().manual_seed(0)
+    x = 3 + 2 * torch.randn(shape, generator=generator, dtype=torch.float64)
+    x = x.contiguous(memory_format=memory)
+    scale, shift = torch.randn(2, shape[1], generator=generator, dtype=torch.float64)
+    mean = x.mean((0, 2, 3), keepdim=True)
+    variance = ((x - mean) ** 2).mean((0, 2, 3), keepdim=True)
+    slow = (x - mean) / (variance + 1e-5).sqrt()
+    torch.testing.assert_close(normalise(x), slow)
+    torch.testing.assert_close(
+        normalise(x, scale, shift), slow * scale.view(1, -1, 1, 1) + shift.view(1, -1, 1, 1)
+    )
+
+
+def test_weights_follow_the_type_of_the_images(space):
+    network = space.planned(space[1462])
+    readings = network.rectifier_inputs(IMAGES.bfloat16(), dead_branches=False)
+    assert {reading.pre_activation.dtype for reading in readings} == {torch.bfloat16}
+    assert network.stem.weight.dtype == torch.float32

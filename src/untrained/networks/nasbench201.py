@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from untrained.networks.nasbench201_plan import Reading, rectifier_inputs
+from untrained.networks.nasbench201_plan import planned
+from untrained.networks.plans import Reading
 
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 
@@ -117,7 +118,7 @@ class NasBench201Network(nn.Module):
 
     def rectifier_inputs(self, images: Tensor, *, dead_branches: bool) -> Iterator[Reading]:
         """What the rectifiers of a forward pass read; see `nasbench201_plan`."""
-        return rectifier_inputs(self, images, dead_branches=dead_branches)
+        return planned(self).rectifier_inputs(images, dead_branches=dead_branches)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images (N, 3, H, W) to logits (N, num_classes)."""

@@ -17,7 +17,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from untrained.errors import ParameterError
 from untrained.images.minibatches import Minibatch
-from untrained.networks.nasbench201_plan import Reading
+from untrained.networks.plans import Reading
 from untrained.proxies.base import Direction, UndefinedScore
 from untrained.proxies.rectifiers import RectifierMode, rectifier_modules, rectifiers_on_path
 

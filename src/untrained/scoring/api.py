@@ -1,6 +1,5 @@
 """One architecture or one network, from a notebook: `from untrained import score`."""
 
-import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from untrained.networks.modes import modes_restored
 from untrained.proxies import Proxy, get_proxy
 from untrained.scoring.devices import check_device
 from untrained.scoring.engine import MinibatchSettings, Score, score_architectures, score_network
-from untrained.scoring.execution import Execution, Planned
+from untrained.scoring.execution import Execution
 from untrained.spaces import get_space
 
 __all__ = ["Score", "score", "score_module"]
@@ -81,8 +80,6 @@ def score_module(
     """
     if execution.engine == "auto":
         execution = replace(execution, engine="plain")
-    elif execution.engine == "fast" and isinstance(network, Planned):
-        network = copy.deepcopy(network)  # the plan's weights are rounded in place
     home = next((parameter.device for parameter in network.parameters()), None)
     try:
         with modes_restored(network):

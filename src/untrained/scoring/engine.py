@@ -13,8 +13,9 @@ from torch import nn
 from untrained.errors import ParameterError
 from untrained.files import IMAGES
 from untrained.images.minibatches import Minibatch, minibatch
+from untrained.networks.plans import Planned
 from untrained.proxies.base import Proxy, Status, UndefinedScore
-from untrained.scoring.execution import Execution, Planned, ReadsRectifiers
+from untrained.scoring.execution import Execution, ReadsRectifiers
 from untrained.seeds import seed_sequence, torch_seeded
 from untrained.spaces import SearchSpace
 
@@ -55,7 +56,7 @@ class MinibatchSettings:
 
 
 def run_proxy(
-    network: nn.Module,
+    network: nn.Module | Planned,
     proxy: Proxy,
     batch: Minibatch,
     generator: torch.Generator,
@@ -69,7 +70,6 @@ def run_proxy(
     """
     if isinstance(network, Planned) and isinstance(proxy, ReadsRectifiers):
         if execution.engine != "plain":
-            network = network.to(execution.dtype(planned=True))
             images = batch.images.to(execution.dtype(planned=True))
             with torch.no_grad():
                 readings = network.rectifier_inputs(images, dead_branches=proxy.dead_branches)
@@ -78,6 +78,8 @@ def run_proxy(
         raise ParameterError(
             f"no fast engine for {proxy.name} of a {type(network).__name__}: take --engine auto"
         )
+    if not isinstance(network, nn.Module):
+        raise TypeError(f"{proxy.name} needs a module, not a plan")
     dtype = execution.dtype(planned=False)
     if dtype != torch.float32:
         network = copy.deepcopy(network).to(dtype)  # it may be the user's own
@@ -86,7 +88,7 @@ def run_proxy(
 
 
 def score_network(
-    build: Callable[[int], nn.Module],
+    build: Callable[[int], nn.Module | Planned],
     proxy: Proxy,
     batch: Minibatch,
     execution: Execution,
@@ -114,7 +116,9 @@ def score_network(
     generator.manual_seed(int(seed_sequence(seed, "proxy", *keys).generate_state(1)[0]))
     try:
         with torch_seeded(seed, "weights", *keys):
-            network = build(batch.num_classes).to(execution.device).train()
+            network = build(batch.num_classes)
+            if isinstance(network, nn.Module):
+                network = network.to(execution.device).train()
             value = run_proxy(network, proxy, batch, generator, execution)
         if not math.isfinite(value):
             value, status, reason = None, "non_finite", f"the proxy returned {value}"
@@ -148,10 +152,15 @@ def score_architectures(
     batch = Minibatch(
         drawn.images.to(memory_format=torch.channels_last), drawn.labels, drawn.num_classes
     )
+    planned = None
+    if execution.engine != "plain" and isinstance(proxy, ReadsRectifiers):
+        planned = space.planned
     for index in indices:
         architecture = space[index]
 
-        def build(num_classes: int) -> nn.Module:
+        def build(num_classes: int) -> nn.Module | Planned:
+            if planned is not None:
+                return planned(architecture)  # noqa: B023 - called at once
             network = space.network(architecture, num_classes)  # noqa: B023 - called at once
             # twice as fast on CPUs; only networks that we built ourselves surely stand it
             return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

@@ -2,14 +2,14 @@
 
 import ctypes
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
 
 from untrained.errors import unknown_name
-from untrained.networks.nasbench201_plan import Reading
+from untrained.networks.plans import Reading
 
 ENGINES = ("auto", "plain", "fast")
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -44,15 +44,6 @@ class Execution:
         if self.precision == "auto" and planned and has_bfloat16_products(self.device):
             return torch.bfloat16
         return torch.float32
-
-
-@runtime_checkable
-class Planned(Protocol):
-    """A network that can run for its rectifiers alone, faster than as a module."""
-
-    def rectifier_inputs(self, images: torch.Tensor, *, dead_branches: bool) -> Iterator[Reading]:
-        """What the rectifiers of a forward pass read."""
-        ...
 
 
 @runtime_checkable

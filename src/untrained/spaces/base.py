@@ -7,7 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import nn
+
+    from untrained.networks.plans import Planned
 
 
 @dataclass(frozen=True, order=True)
@@ -63,6 +67,14 @@ class SearchSpace(Protocol):
     @property
     def representatives(self) -> NDArray[np.int64]:
         """(len,): index of the canonical architecture of each architecture."""
+        ...
+
+    @property
+    def planned(self) -> "Callable[[Architecture], Planned] | None":
+        """Builds a faster equivalent of the network for its rectifiers; None without one.
+
+        It draws the same weights as `network` from PyTorch's generator.
+        """
         ...
 
     def network(self, architecture: Architecture, num_classes: int) -> "nn.Module":

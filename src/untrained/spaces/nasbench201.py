@@ -18,6 +18,8 @@ from untrained.spaces.cell_classes import computed_function
 if TYPE_CHECKING:
     from torch import nn
 
+    from untrained.networks.nasbench201_plan import PlannedNetwork
+
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 
 #: (source, target) of each edge, in the order of the spelling.
@@ -145,6 +147,13 @@ class NasBench201:
         from untrained.networks.nasbench201 import NasBench201Network
 
         return NasBench201Network(operations_of(architecture.spelling), num_classes)
+
+    @staticmethod
+    def planned(architecture: Architecture) -> "PlannedNetwork":
+        """See `SearchSpace.planned` and `untrained.networks.nasbench201_plan`."""
+        from untrained.networks.nasbench201_plan import draw_network
+
+        return draw_network(operations_of(architecture.spelling))
 
     def _with(self, operations: tuple[str, ...]) -> Architecture:
         return self[int(self._indices[_code(operations)])]
