@@ -56,3 +56,13 @@ def test_a_bar_on_a_terminal():
     assert b"adding" in shown
     assert b"5/5" in shown
     assert b"numbers/s" in shown
+
+
+def test_a_bar_has_the_rate(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes any stream for a terminal then
+    monkeypatch.setenv("COLUMNS", "100")
+    assert list(track(iter("abc"), 3, "spelling", unit="letters")) == ["a", "b", "c"]
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "spelling" in err
+    assert "letters/s" in err
