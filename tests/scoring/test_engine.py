@@ -243,3 +243,5 @@ def test_settings_look_into_the_folder_they_are_given(tmp_path):
     settings = MinibatchSettings(split="train", root=Path(tmp_path))
     with pytest.raises(MissingDataError, match=str(tmp_path)):
         settings.draw(0, CPU)
+
+        shard_indices(space, ShardSettings("all", 0, 0, 0))

@@ -52,7 +52,7 @@ rule tables:
     conda:
         "../envs/untrained.yaml"
     params:
-        settings=config["report"],
+        settings={key: config["report"][key] for key in ("resamples", "seed")},
         algorithms=ALGORITHMS,
     shell:
         "untrained report tables {wildcards.space} --benchmark {input.benchmark}"

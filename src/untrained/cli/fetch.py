@@ -36,7 +36,8 @@ def fetch(
     from untrained.spaces import SPACES
 
     if mirror is None and source is None:
-        mirror = (read_parameters().get("fetch") or {}).get("mirror")
+        section = read_parameters().get("fetch")
+        mirror = section.get("mirror") if isinstance(section, dict) else None
     if name in IMAGE_SETS:
         split = split_of(name, split)
         target = out or IMAGES / f"{name}.npz"

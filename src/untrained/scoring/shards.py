@@ -44,6 +44,8 @@ def shard_indices(space: SearchSpace, settings: ShardSettings) -> list[int]:
     Raises:
         ParameterError: no such shard, or nothing to draw.
     """
+    if settings.shards < 1:
+        raise ParameterError(f"{settings.shards} shards: 1 or more")
     if not 0 <= settings.shard < settings.shards:
         raise ParameterError(
             f"shard {settings.shard} of {settings.shards}: shards are numbered from 0 to "
