@@ -224,6 +224,7 @@ def test_the_sample_depends_on_its_seed_alone(space):
     [
         (ShardSettings("10", 0, 3, 3), "^shard 3 of 3: shards are numbered from 0 to 2$"),
         (ShardSettings("10", 0, -1, 3), "^shard -1 of 3"),
+        (ShardSettings("10", 0, 0, 0), "^0 shards: 1 or more$"),
         (ShardSettings("some", 0, 0, 1), "^architectures is 'some': a number, or 'all'$"),
         (ShardSettings("-4", 0, 0, 1), "^architectures is '-4'"),
         (ShardSettings("0", 0, 0, 1), "^0 architectures asked of nasbench201"),
@@ -243,5 +244,3 @@ def test_settings_look_into_the_folder_they_are_given(tmp_path):
     settings = MinibatchSettings(split="train", root=Path(tmp_path))
     with pytest.raises(MissingDataError, match=str(tmp_path)):
         settings.draw(0, CPU)
-
-        shard_indices(space, ShardSettings("all", 0, 0, 0))
