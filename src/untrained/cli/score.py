@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from untrained.proxies import Proxy
     from untrained.scoring.engine import MinibatchSettings, Score
     from untrained.scoring.execution import Execution
+    from untrained.spaces import Architecture, SearchSpace
 
 
 @dataclass(frozen=True)
@@ -105,28 +106,39 @@ def score(
             found = _score_own(factory, size, chosen, settings, numbers, execution)
             results = [_result(None, target, found, None, {})]
         else:
-            from untrained.scoring.engine import score_architectures
-
-            indices = [architecture.index for architecture in parsed]
-            by_seed = [
-                list(score_architectures(searched, indices, chosen, settings, number, execution))
-                for number in numbers
-            ]
-            cached = _cached_scores(target, chosen, settings)
-            results = [
-                _result(
-                    architecture.index,
-                    architecture.spelling,
-                    [scores[position] for scores in by_seed],
-                    cached,
-                    _accuracies(target, architecture.index),
-                )
-                for position, architecture in enumerate(parsed)
-            ]
+            results = _score_cells(searched, parsed, chosen, settings, numbers, execution)
     if as_json:
         typer.echo(json.dumps([asdict(result) for result in results], indent=1))
     else:
         _print(results, seed, seeds)
+
+
+def _score_cells(
+    space: "SearchSpace",
+    architectures: "list[Architecture]",
+    proxy: "Proxy",
+    settings: "MinibatchSettings",
+    seeds: range,
+    execution: "Execution",
+) -> list[Result]:
+    from untrained.scoring.engine import score_architectures
+
+    indices = [architecture.index for architecture in architectures]
+    by_seed = [
+        list(score_architectures(space, indices, proxy, settings, seed, execution))
+        for seed in seeds
+    ]
+    cached = _cached_scores(space.name, proxy, settings)
+    return [
+        _result(
+            architecture.index,
+            architecture.spelling,
+            [scores[position] for scores in by_seed],
+            cached,
+            _accuracies(space.name, architecture.index),
+        )
+        for position, architecture in enumerate(architectures)
+    ]
 
 
 def parse_shape(text: str) -> tuple[int, int, int]:
