@@ -45,6 +45,9 @@ def check_parameters(parameters: Mapping[str, Any], schema: Mapping[str, Any]) -
     if error is not None:
         raise ParameterError(f"params: {_key(error.absolute_path)}{error.message}")
     scores, searches = parameters["scores"], parameters["searches"]
+    for seed in parameters["seeds"]:
+        if isinstance(seed, float):  # JSON Schema takes 1.0 for an integer, a file name does not
+            raise ParameterError(f"params: seeds: {seed} has a decimal point: write {seed:.0f}")
     for name in parameters["spaces"]:
         _named("spaces", lambda name=name: _check_size(name, scores["architectures"]))
     for name in parameters["datasets"]:

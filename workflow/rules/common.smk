@@ -8,6 +8,7 @@ from snakemake.exceptions import WorkflowError
 
 from untrained.errors import UntrainedError
 from untrained.parameters import check_parameters
+from untrained.proxies import PROXIES as PROXY_REGISTRY
 from untrained.scoring.devices import gpus_here
 
 SCHEMA = Path(workflow.basedir) / "workflow/schemas/params.schema.yaml"
@@ -15,7 +16,7 @@ SCHEMA = Path(workflow.basedir) / "workflow/schemas/params.schema.yaml"
 try:
     check_parameters(config, yaml.safe_load(SCHEMA.read_text()))
 except UntrainedError as error:
-    raise WorkflowError(str(error)) from None
+    sys.exit(f"untrained: {error}")  # one line, without the traceback of a WorkflowError
 
 SPACES = config["spaces"]
 DATASETS = config["datasets"]
@@ -43,16 +44,32 @@ GPUS_PER_SHARD = int(gpus_here() > 0)
 # deps of the phase's stage in dvc.yaml.
 CODE = {
     "fetch": ["benchmarks", "images"],
-    "scores": ["images", "networks", "proxies", "scoring", "spaces"],
-    "searches": ["search"],
+    "scores": ["cli/shards.py", "images", "networks", "scoring", "seeds.py", "spaces"],
+    "searches": ["search", "seeds.py"],
     "report": ["analysis"],
 }
+SOURCE = Path("src/untrained")
 
 
 def code(phase):
     """The Python modules of a phase."""
-    folders = [Path("src/untrained") / name for name in CODE[phase]]
-    return sorted(str(path) for folder in folders for path in folder.glob("*.py"))
+    named = [SOURCE / name for name in CODE[phase]]
+    files = [path for path in named if path.suffix]
+    files += [path for folder in named if not folder.suffix for path in folder.glob("*.py")]
+    return sorted(map(str, files))
+
+
+def proxy_code(wildcards):
+    """The modules of one proxy, so that another one leaves its scores alone."""
+    name = wildcards.proxy.partition("-")[0]
+    own = PROXY_REGISTRY.addresses[name].partition(":")[0].rpartition(".")[2]
+    return [str(SOURCE / "proxies" / f"{file}.py") for file in ("base", "rectifiers", own)]
+
+
+def bundled_images(wildcards):
+    """The bundled images of a data set, where they are what is shown."""
+    sheet = f"data/bundled/{wildcards.dataset}.webp"
+    return [sheet] if config["scores"]["split"] == "sample" and Path(sheet).exists() else []
 
 
 def option(name, value):

@@ -25,6 +25,7 @@ rule fetch_benchmark:
 rule fetch_images:
     input:
         code=code("fetch"),
+        bundled=bundled_images,
     output:
         "data/images/{dataset}.json",
     log:

@@ -11,6 +11,7 @@ rule score:
     input:
         images="data/images/{dataset}.json",
         code=code("scores"),
+        proxy=proxy_code,
     output:
         "results/scores/{space}/{dataset}/{proxy}/seed{seed}/{shard}of{shards}.parquet",
     log:

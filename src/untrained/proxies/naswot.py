@@ -106,7 +106,8 @@ def activation_kernel(network: nn.Module, images: Tensor, variant: str = "correc
             with torch.no_grad(), rectifier_modules(network, counter.add):
                 outputs = network(images)
         else:
-            on_path = rectifiers_on_path(network, images[:2])
+            with torch.random.fork_rng(devices=[]):  # both passes draw the same
+                on_path = rectifiers_on_path(network, images[:2])
             if on_path and not any(on_path):
                 raise UndefinedScore("disconnected", "no rectifier connects input and output")
             counter = KernelCounter(len(images), on_path)
@@ -141,8 +142,14 @@ class KernelCounter:
         """Count the codes of one rectifier input (N, ...)."""
         position = self.calls
         self.calls += 1
-        if self._wanted is not None and not self._wanted[position]:
-            return
+        if self._wanted is not None:
+            if position >= len(self._wanted):
+                raise ParameterError(
+                    "the network applies other rectifiers each time it is run: make its forward "
+                    "pass the same for the same images"
+                )
+            if not self._wanted[position]:
+                return
         version = pre_activation._version
         seen_version, agreements = self._seen.get(pre_activation, (None, None))  # type: ignore[no-untyped-call]
         if version != seen_version:
