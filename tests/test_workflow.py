@@ -338,11 +338,10 @@ def test_killed_in_the_middle_and_two_at_once(checkout):
 def test_wrong_parameters_are_one_line_and_write_nothing(checkout, changes, said):
     set_parameters(checkout, **changes)
     lines = snakemake(checkout, succeeds=False).splitlines()
-    complaints = [line for line in lines if line.startswith("params: ")]
+    complaints = [line for line in lines if "params: " in line]
     assert len(complaints) == 1
-    assert complaints[0].startswith(said)
-    assert any(line.startswith("WorkflowError") for line in lines)
-    assert not any("Traceback" in line for line in lines)
+    assert complaints[0].startswith(f"untrained: {said}")
+    assert not any("Traceback" in line or "Error in" in line for line in lines)
     assert not artifacts(checkout)
 
 
