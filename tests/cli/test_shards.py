@@ -52,6 +52,30 @@ def test_scores_are_those_of_the_notebook(untrained):
         assert alone.score is None or row.score == alone.score
 
 
+def test_several_proxies_share_a_shard(untrained):
+    both = made(untrained, "--proxy", "naswot-released")
+    assert list(both["proxy"].unique()) == ["naswot", "naswot-released"]
+    for proxy in ("naswot", "naswot-released"):
+        alone = made(untrained, proxy=proxy, out="alone.parquet")
+        own = both[both["proxy"] == proxy].reset_index(drop=True)
+        pd.testing.assert_frame_equal(own, alone)
+
+
+def test_shared_scores_are_those_of_the_class(untrained, space):
+    table = made(untrained, "--architectures", 60, "--share", "--proxy", "naswot-released")
+    for proxy, owners in (
+        ("naswot", space.representatives),
+        ("naswot-released", space.executed_representatives),
+    ):
+        own = table[table["proxy"] == proxy].set_index("arch")["score"]
+        assert len(own) == 60
+        borrowed = [index for index in own.index if owners[index] != index]
+        assert borrowed
+        for index in borrowed[:5]:
+            its = score("nasbench201", int(owners[index]), proxy=proxy, batch_size=8).score
+            assert its is None or own[index] == its
+
+
 def test_an_undefined_score_is_null_and_says_why(untrained):
     """A sixteenth of the space and more has no connection from input to output."""
     table = made(untrained, "--architectures", 60, "--dataset", "noise")

@@ -5,8 +5,10 @@ import pytest
 import torch
 from torch import nn
 
+from untrained.networks.fused import average_pool
 from untrained.networks.nasbench201 import NasBench201Network
-from untrained.networks.nasbench201_plan import average_pool, compile_cell, normalise
+from untrained.networks.nasbench201_plan import compile_cell
+from untrained.proxies.agreements import agreements_of, bits_of
 from untrained.proxies.rectifiers import RectifierMode, rectifier_modules, rectifiers_on_path
 from untrained.seeds import torch_seeded
 from untrained.spaces.cell_classes import live_edges
@@ -29,7 +31,7 @@ IMAGES = torch.from_numpy(np.random.default_rng(0).standard_normal((4, 3, 8, 8))
 
 
 def module_reads(network, dead_branches):
-    """Sums of what the rectifiers of the module read; distinct values, so they tell it."""
+    """What the rectifiers of the module read, as numbers that tell one code from another."""
     seen = []
     with torch.no_grad():
         if dead_branches:
@@ -40,12 +42,12 @@ def module_reads(network, dead_branches):
             with RectifierMode(lambda x: seen.append(x.clone())):
                 network(IMAGES)
             seen = [x for x, counts in zip(seen, wanted, strict=True) if counts]
-    return fingerprints(seen)
+    return fingerprints([bits_of(x) for x in seen])
 
 
-def fingerprints(tensors):
-    weights = torch.arange(1, 1 + max((x.numel() for x in tensors), default=0)).double().sin()
-    return sorted(float((x.flatten() * weights[: x.numel()]).sum()) for x in tensors)
+def fingerprints(codes):
+    weights = torch.arange(1, 1 + max((x.numel() for x in codes), default=0)).double().sin()
+    return sorted(float((x.flatten() * weights[: x.numel()]).sum()) for x in codes)
 
 
 def plan_reads(network, dead_branches):
@@ -53,7 +55,7 @@ def plan_reads(network, dead_branches):
     with torch.no_grad():
         for reading in network.rectifier_inputs(IMAGES, dead_branches=dead_branches):
             count = reading.modules if dead_branches else reading.rectifiers
-            seen += [reading.pre_activation.clone()] * count
+            seen += [reading.codes] * count
     return fingerprints(seen)
 
 
@@ -68,6 +70,16 @@ def test_the_plan_reads_what_the_module_reads(all_operations, dead_branches):
         found = plan_reads(network, dead_branches)
         assert len(found) == len(expected), index
         assert found == pytest.approx(expected, rel=1e-7, abs=1e-7), index
+
+
+def test_a_pass_with_dead_branches_tells_the_live_ones_too(all_operations):
+    rng = np.random.default_rng(2)
+    for index in rng.choice(len(all_operations), 80, replace=False):
+        network = small(all_operations[index], int(index))
+        with torch.no_grad():
+            both = list(network.rectifier_inputs(IMAGES, dead_branches=True))
+        live = fingerprints([read.codes for read in both for _ in range(read.rectifiers)])
+        assert live == pytest.approx(plan_reads(network, dead_branches=False), abs=1e-9), index
 
 
 def test_weights_and_statistics_are_only_read(all_operations):
@@ -108,31 +120,52 @@ def test_drawn_weights_are_those_that_the_module_draws(space, index):
     images = IMAGES.float()
     with torch.no_grad():
         own, modules = (
-            [read.pre_activation for read in network.rectifier_inputs(images, dead_branches=True)]
+            [read.codes for read in network.rectifier_inputs(images, dead_branches=True)]
             for network in (drawn, module)
         )
     assert len(own) == len(modules) > 0
     assert all(torch.equal(a, b) for a, b in zip(own, modules, strict=True))
 
 
-@pytest.mark.parametrize("shape", [(5, 16, 8, 8), (3, 4, 4, 6), (2, 3, 5, 5), (4, 1, 4, 4)])
-@pytest.mark.parametrize("memory", [torch.channels_last, torch.contiguous_format])
-def test_normalisation_is_batch_normalisation(shape, memory):
-    generator = torch.Generator().manual_seed(0)
-    x = 3 + 2 * torch.randn(shape, generator=generator, dtype=torch.float64)
-    x = x.contiguous(memory_format=memory)
-    scale, shift = torch.randn(2, shape[1], generator=generator, dtype=torch.float64)
-    mean = x.mean((0, 2, 3), keepdim=True)
-    variance = ((x - mean) ** 2).mean((0, 2, 3), keepdim=True)
-    slow = (x - mean) / (variance + 1e-5).sqrt()
-    torch.testing.assert_close(normalise(x), slow)
-    torch.testing.assert_close(
-        normalise(x, scale, shift), slow * scale.view(1, -1, 1, 1) + shift.view(1, -1, 1, 1)
-    )
-
-
 def test_weights_follow_the_type_of_the_images(space):
     network = space.planned(space[1462])
-    readings = network.rectifier_inputs(IMAGES.bfloat16(), dead_branches=False)
-    assert {reading.pre_activation.dtype for reading in readings} == {torch.bfloat16}
+    assert list(network.rectifier_inputs(IMAGES.bfloat16(), dead_branches=False))
     assert network.stem.weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("pieces", [2, 3, 16])
+def test_a_batch_in_pieces_reads_the_same(space, dtype, pieces):
+    images = torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(0)).to(dtype)
+    torch.manual_seed(0)
+    network = space.planned(space[45])
+    with torch.no_grad():
+        whole, cut = (
+            list(network.rectifier_inputs(images, dead_branches=True, pieces=number))
+            for number in (1, pieces)
+        )
+    assert len(whole) == len(cut) > 10
+    for a, b in zip(whole, cut, strict=True):
+        assert a[1:] == b[1:]
+        different = (a.codes != b.codes).double().mean()
+        # a convolution of fewer images may be rounded otherwise
+        assert different < {torch.bfloat16: 5e-2}.get(dtype, 2e-3)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_the_loops_read_what_double_precision_reads(space, precision):
+    images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    for index in (1462, 45, 7, 10525, 9930):
+        torch.manual_seed(index)
+        network = space.planned(space[index])
+        with torch.no_grad():
+            exact, loops = (
+                list(network.rectifier_inputs(images.to(dtype), dead_branches=True))
+                for dtype in (torch.float64, precision)
+            )
+        for a, b in zip(exact, loops, strict=True):
+            assert (b.codes.dtype, a.codes.dtype) == (torch.uint8, torch.int8)
+            assert a[1:] == b[1:]
+            units = a.codes.shape[1]
+            away = (agreements_of(a.codes) - agreements_of(b.codes)).abs().max() / units
+            assert away < {torch.float32: 1e-3, torch.bfloat16: 6e-2}[precision]

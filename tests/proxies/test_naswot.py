@@ -10,7 +10,8 @@ from untrained.errors import ParameterError
 from untrained.images.minibatches import Minibatch, minibatch
 from untrained.networks.nasbench201 import Cell, ReLUConvBN
 from untrained.proxies import UndefinedScore
-from untrained.proxies.naswot import KernelCounter, Naswot, activation_kernel, code_agreements
+from untrained.proxies.agreements import agreements_of, bits_of
+from untrained.proxies.naswot import KernelCounter, Naswot, activation_kernel
 from untrained.proxies.rectifiers import rectifier_modules
 from untrained.spaces.cell_classes import live_edges, singular_as_released
 
@@ -136,16 +137,16 @@ def test_agreements_are_counted_in_any_shape(shape):
     values[0].flatten()[0] = 0  # a zero is not positive
     codes = (values > 0).flatten(1)
     expected = [[int((a == b).sum()) for b in codes] for a in codes]
-    assert code_agreements(values).tolist() == expected
+    assert agreements_of(bits_of(values)).tolist() == expected
     if len(shape) == 4:
         last = values.to(memory_format=torch.channels_last)
-        assert code_agreements(last).tolist() == expected
+        assert agreements_of(bits_of(last)).tolist() == expected
 
 
 def test_counts_beyond_what_float32_holds_are_exact():
     bits = torch.ones(2, 2**24 + 3)
     bits[1, :5] = -1
-    assert code_agreements(bits).tolist() == [[2**24 + 3, 2**24 - 2], [2**24 - 2, 2**24 + 3]]
+    assert agreements_of(bits_of(bits)).tolist() == [[2**24 + 3, 2**24 - 2], [2**24 - 2, 2**24 + 3]]
 
 
 class UsedTwice(nn.Module):

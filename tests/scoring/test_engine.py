@@ -12,10 +12,22 @@ from torch import nn
 from untrained.images.minibatches import Minibatch
 from untrained.proxies import UndefinedScore, get_proxy
 from untrained.proxies.naswot import activation_kernel
-from untrained.scoring.engine import MinibatchSettings, score_architectures, score_network
+from untrained.scoring.engine import (
+    MinibatchSettings,
+    score_architectures,
+    score_by_all,
+    score_network,
+    score_work,
+)
 from untrained.scoring.execution import Execution
 from untrained.scoring.kernels import kernels_of
-from untrained.scoring.shards import ShardSettings, sample_of, shard_indices
+from untrained.scoring.shards import (
+    ShardSettings,
+    sample_of,
+    scored_for,
+    shard_indices,
+    work_of,
+)
 
 CPU = torch.device("cpu")
 SETTINGS = MinibatchSettings(batch_size=6)
@@ -156,6 +168,67 @@ def test_what_really_does_not_fit_into_memory_is_a_status_too():
     assert (found.score, found.status) == (None, "out_of_memory")
 
 
+class Cramped:
+    """A plan for which a batch fits into memory only in so many pieces."""
+
+    def __init__(self, network, needed):
+        self.network, self.needed, self.tried = network, needed, []
+
+    def rectifier_inputs(self, images, *, dead_branches, pieces=1):
+        self.tried.append(pieces)
+        for number, reading in enumerate(
+            self.network.rectifier_inputs(images, dead_branches=dead_branches, pieces=pieces)
+        ):
+            if number == 5 and pieces < self.needed:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            yield reading
+
+
+@pytest.mark.parametrize(("needed", "tried"), [(1, [1]), (2, [1, 4]), (16, [1, 4, 16])])
+def test_what_does_not_fit_is_run_in_pieces_with_the_same_score(space, needed, tried):
+    batch = MinibatchSettings(batch_size=16).draw(0, CPU)
+    torch.manual_seed(0)
+    cramped = Cramped(space.planned(space[45]), needed)
+    (found,) = score_by_all(lambda _: cramped, [get_proxy("naswot")], batch, Execution(), 0)
+    (whole,) = score_by_all(lambda _: cramped.network, [get_proxy("naswot")], batch, Execution(), 0)
+    assert cramped.tried == tried
+    assert (found.score, found.status) == (whole.score, "ok")
+
+
+def test_what_fits_in_no_way_is_out_of_memory_for_every_proxy(space):
+    batch = MinibatchSettings(batch_size=16).draw(0, CPU)
+    cramped = Cramped(space.planned(space[45]), 1000)
+    proxies = [get_proxy("naswot"), get_proxy("naswot-released")]
+    found = score_by_all(lambda _: cramped, proxies, batch, Execution(), 0)
+    assert cramped.tried == [1, 4, 16]
+    assert [(score.score, score.status) for score in found] == [(None, "out_of_memory")] * 2
+
+
+def test_other_errors_of_a_plan_are_bugs_and_propagate():
+    class Broken:
+        def rectifier_inputs(self, images, *, dead_branches, pieces=1):
+            raise RuntimeError("not enough arguments")
+
+    with pytest.raises(RuntimeError, match="not enough arguments"):
+        score_by_all(lambda _: Broken(), [get_proxy("naswot")], BATCH, Execution(), 0)
+
+
+@pytest.mark.parametrize("engine", ["plain", "fast"])
+def test_proxies_that_share_a_pass_score_as_they_do_alone(space, engine):
+    how = Execution(engine=engine)
+    proxies = [get_proxy("naswot"), get_proxy("naswot-released")]
+    none = space.parse("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|").index
+    dead = space.parse("|nor_conv_3x3~0|+|none~0|none~1|+|none~0|none~1|none~2|").index
+    indices = [*INDICES, none, dead]
+    together = list(score_work(space, ((i, proxies) for i in indices), SETTINGS, 0, how))
+    for place, proxy in enumerate(proxies):
+        alone = score_architectures(space, indices, proxy, SETTINGS, 0, how)
+        found = [(scores[place].score, scores[place].status) for scores in together]
+        assert found == [(score.score, score.status) for score in alone]
+    assert together[-1][0].status == "disconnected"
+    assert together[-1][1].status == "ok"
+
+
 @pytest.mark.parametrize("error", [RuntimeError("not enough memories"), KeyError("x")])
 def test_other_errors_are_bugs_and_propagate(error):
     with pytest.raises(type(error)):
@@ -236,6 +309,32 @@ def test_shards_that_do_not_exist_are_refused(space, settings, message):
 
     with pytest.raises(ParameterError, match=message):
         shard_indices(space, settings)
+
+
+def test_classes_stay_together_in_shared_shards(space):
+    pieces = [
+        shard_indices(space, ShardSettings("2000", 0, shard, 5, share=True)) for shard in range(5)
+    ]
+    assert sorted(index for piece in pieces for index in piece) == sample_of(space, 2000, 0)
+    assert all(piece == sorted(piece) for piece in pieces)
+    classes = [set(space.representatives[piece]) for piece in pieces]
+    assert sum(map(len, classes)) == len(set.union(*classes))
+    assert max(map(len, classes)) - min(map(len, classes)) <= 1
+
+
+def test_shared_work_is_one_architecture_of_each_class_that_a_proxy_tells_apart(space):
+    corrected, released = get_proxy("naswot"), get_proxy("naswot-released")
+    everything = range(len(space))
+    assert len(work_of(space, everything, [corrected], share=True)) == 5260
+    assert len(work_of(space, everything, [released], share=True)) == 7189
+    both = work_of(space, everything, [corrected, released], share=True)
+    assert len(both) == 7189  # the canonical ones are among them
+    assert sum(corrected in proxies for proxies in both.values()) == 5260
+    assert work_of(space, [5, 9], [corrected], share=False) == {5: [corrected], 9: [corrected]}
+    owners = scored_for(space, corrected, share=True)
+    assert (owners <= np.arange(len(space))).all()
+    assert (owners == space.representatives).all()
+    assert (scored_for(space, object(), share=True) == space.executed_representatives).all()
 
 
 def test_settings_look_into_the_folder_they_are_given(tmp_path):

@@ -14,8 +14,10 @@ import pytest
 import torch
 
 from untrained.networks.nasbench201 import Cell, ReLUConvBN
+from untrained.proxies.rectifiers import rectifier_modules
 from untrained.spaces.cell_classes import (
     computed_function,
+    executed_function,
     isomorphic,
     live_edges,
     path_tree,
@@ -34,6 +36,7 @@ RULES = {
     "live_edges": live_key,
     "isomorphic": isomorphic,
     "computed_function": computed_function,
+    "executed_function": executed_function,
     "path_tree": path_tree,
 }
 
@@ -46,14 +49,20 @@ def keys(all_operations):
 
 @pytest.mark.parametrize(
     ("rule", "count"),
-    [("live_edges", 9445), ("isomorphic", 8765), ("computed_function", 5260), ("path_tree", 6466)],
-)
+    [("live_edges", 9445), ("isomorphic", 8765), ("computed_function", 5260), ("path_tree", 6466),
+     ("executed_function", 7189)],
+)  # fmt: skip
 def test_the_number_of_classes(keys, rule, count):
     assert len(set(keys[rule])) == count
 
 
 @pytest.mark.parametrize(
-    ("finer", "coarser"), [("live_edges", "isomorphic"), ("isomorphic", "computed_function")]
+    ("finer", "coarser"),
+    [
+        ("live_edges", "isomorphic"),
+        ("isomorphic", "computed_function"),
+        ("executed_function", "computed_function"),
+    ],
 )
 def test_classes_are_nested(keys, finer, coarser):
     together = defaultdict(set)
@@ -239,3 +248,32 @@ def test_the_noise_statistic_refuses_wrong_classes(all_operations, alive, trials
     multisets = [tuple(sorted(operations)) for operations in all_operations]
     assert noise_ratio(random_pairs(multisets, alive, rng), *trials) > 3
     assert noise_ratio(rng.choice(alive, (1000, 2)), *trials) > 6
+
+
+def test_cells_of_an_executed_class_show_their_rectifiers_the_same(all_operations, keys):
+    """With equal weights for equal operations, so that no naming of weights is needed."""
+    classes = defaultdict(list)
+    for index, key in enumerate(keys["executed_function"]):
+        classes[key].append(index)
+    rng = np.random.default_rng(0)
+    shared = [members for members in classes.values() if len(members) > 1]
+    dead = [members for members in shared if not live_edges(all_operations[members[0]])]
+    for members in [*rng.permutation(np.array(shared, dtype=object))[:60], *dead[:10]]:
+        first, second = (
+            rectifier_codes(all_operations[index])
+            for index in rng.choice(members, 2, replace=False)
+        )
+        assert first == second, members
+
+
+def rectifier_codes(operations):
+    cell = Cell(operations, 4).double()
+    for module in cell.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            torch.manual_seed(module.kernel_size[0])
+            torch.nn.init.normal_(module.weight)
+    seen = []
+    images = torch.randn(3, 4, 6, 6, generator=torch.Generator().manual_seed(0)).double()
+    with torch.no_grad(), rectifier_modules(cell, lambda x: seen.append((x > 0).numpy().tobytes())):
+        output = cell(images)
+    return sorted(seen), np.round(output.numpy(), 9).tolist()

@@ -3,7 +3,7 @@ rule scores:
         expand("results/scores/{space}.parquet", space=SPACES),
 
 
-# What a shard's scores depend on; which other proxies are scored is none of it.
+# What a shard's scores depend on; which families of proxies are scored besides is none of it.
 SHARD_SETTINGS = {key: value for key, value in config["scores"].items() if key != "proxies"}
 
 
@@ -13,9 +13,9 @@ rule score:
         code=code("scores"),
         proxy=proxy_code,
     output:
-        "results/scores/{space}/{dataset}/{proxy}/seed{seed}/{shard}of{shards}.parquet",
+        "results/scores/{space}/{dataset}/{family}/seed{seed}/{shard}of{shards}.parquet",
     log:
-        "logs/scores/{space}/{dataset}/{proxy}/seed{seed}/{shard}of{shards}.log",
+        "logs/scores/{space}/{dataset}/{family}/seed{seed}/{shard}of{shards}.log",
     cache: True
     conda:
         "../envs/untrained.yaml"
@@ -23,25 +23,30 @@ rule score:
         gpu=GPUS_PER_SHARD,
     params:
         # Snakemake's output cache hashes params, not wildcards
-        shard="{space}/{dataset}/{proxy}/seed{seed}/{shard}of{shards}",
+        shard="{space}/{dataset}/{family}/seed{seed}/{shard}of{shards}",
+        # one pass through a network serves all proxies of a family
+        proxies=lambda wildcards: " ".join(
+            f"--proxy {proxy}" for proxy in FAMILIES[wildcards.family]
+        ),
         # one dict: Snakemake compares params as a set of values, blind to a swap of two
         settings=SHARD_SETTINGS,
+        share="--share" if config["scores"]["share"] else "--no-share",
     shell:
-        "untrained shard {wildcards.space} --proxy {wildcards.proxy} --dataset {wildcards.dataset}"
+        "untrained shard {wildcards.space} {params.proxies} --dataset {wildcards.dataset}"
         " --seed {wildcards.seed} --shard {wildcards.shard} --shards {wildcards.shards}"
         " --architectures {params.settings[architectures]}"
         " --sample-seed {params.settings[sample_seed]} --split {params.settings[split]}"
         " --batch-size {params.settings[batch_size]}"
         " --augmentation {params.settings[augmentation]}"
-        " --precision {params.settings[precision]} --out {output} 2> {log}"
+        " --precision {params.settings[precision]} {params.share} --out {output} 2> {log}"
 
 
 rule merge:
     input:
         expand(
-            "results/scores/{{space}}/{dataset}/{proxy}/seed{seed}/{shard}of{shards}.parquet",
+            "results/scores/{{space}}/{dataset}/{family}/seed{seed}/{shard}of{shards}.parquet",
             dataset=DATASETS,
-            proxy=PROXIES,
+            family=FAMILIES,
             seed=SEEDS,
             shard=range(SHARDS),
             shards=SHARDS,

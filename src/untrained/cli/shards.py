@@ -5,8 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from untrained.cli.names import split_of
-
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -15,7 +13,7 @@ SCORE_COLUMNS = ["arch", "proxy", "dataset", "seed", "score", "status"]
 
 def shard(
     space: Annotated[str, typer.Argument(help="Search space.")],
-    proxy: Annotated[str, typer.Option(help="`name` or `name-variant`.")],
+    proxy: Annotated[list[str], typer.Option(help="`name` or `name-variant`; may be repeated.")],
     dataset: Annotated[str, typer.Option(help="Whose images the networks are shown.")],
     seed: Annotated[int, typer.Option(help="Of minibatch and weights.")],
     out: Annotated[Path, typer.Option(help="Parquet file to write.")],
@@ -23,6 +21,9 @@ def shard(
     shards: Annotated[int, typer.Option(help="Into how many pieces the work is cut.")] = 1,
     architectures: Annotated[str, typer.Option(help="A number drawn at random, or `all`.")] = "all",
     sample_seed: Annotated[int, typer.Option(help="Of the draw of architectures.")] = 0,
+    share: Annotated[
+        bool, typer.Option(help="Score one of each class that computes the same function.")
+    ] = False,
     split: Annotated[str, typer.Option(help="Of the data set.")] = "sample",
     batch_size: Annotated[int, typer.Option(help="Images per minibatch.")] = 128,
     augmentation: Annotated[str, typer.Option(help="none or crop-flip.")] = "none",
@@ -32,41 +33,57 @@ def shard(
 ) -> None:
     """Score one shard of a space and write it as parquet."""
     from untrained.proxies import get_proxy, spelling_of
-    from untrained.scoring.shards import ShardSettings, shard_indices
+    from untrained.scoring.shards import ShardSettings, scored_for, shard_indices, work_of
     from untrained.spaces import get_space
 
-    searched, chosen = get_space(space), get_proxy(proxy)
-    settings = ShardSettings(architectures, sample_seed, shard, shards)
+    searched, chosen = get_space(space), [get_proxy(spelling) for spelling in proxy]
+    settings = ShardSettings(architectures, sample_seed, shard, shards, share)
     indices = shard_indices(searched, settings)
+    work = work_of(searched, indices, chosen, share=share)
 
     import pandas as pd
     import torch
 
     from untrained.cli.progress import track
     from untrained.files import write_parquet
+    from untrained.images.sets import image_set
     from untrained.scoring.devices import leased_device
-    from untrained.scoring.engine import MinibatchSettings, score_architectures
+    from untrained.scoring.engine import MinibatchSettings, score_work
     from untrained.scoring.execution import Execution, keep_freed_memory
 
     keep_freed_memory()
     torch.set_num_threads(1)  # one worker per core beats several threads in one
-    minibatches = MinibatchSettings(dataset, split_of(dataset, split), batch_size, augmentation)
+    split = image_set(dataset).split(split)
+    minibatches = MinibatchSettings(dataset, split, batch_size, augmentation)
     with leased_device(device) as where:
         execution = Execution(where, engine, precision)
-        scores = score_architectures(searched, indices, chosen, minibatches, seed, execution)
-        title = f"{space}/{dataset}/{proxy}/seed{seed} on {where}"
-        found = list(track(scores, len(indices), title))
-    table = pd.DataFrame(
-        {
-            "arch": pd.Series(indices, dtype="int32"),
-            "proxy": spelling_of(chosen),
-            "dataset": dataset,
-            "seed": pd.Series([seed] * len(indices), dtype="int64"),
-            "score": pd.Series([score.score for score in found], dtype="float64"),
-            "status": pd.Series([score.status for score in found], dtype="str"),
+        scores = score_work(searched, work.items(), minibatches, seed, execution)
+        title = f"{space}/{dataset}/{'+'.join(proxy)}/seed{seed} on {where}"
+        found = {
+            (index, spelling_of(by)): score
+            for (index, whom), scored in zip(
+                work.items(), track(scores, len(work), title), strict=True
+            )
+            for by, score in zip(whom, scored, strict=True)
         }
-    )
-    write_parquet(table[SCORE_COLUMNS], out)
+    tables = []
+    for by in chosen:
+        spelling = spelling_of(by)
+        owners = scored_for(searched, by, share=share)
+        mine = [found[int(owners[index]), spelling] for index in indices]
+        tables.append(
+            pd.DataFrame(
+                {
+                    "arch": pd.Series(indices, dtype="int32"),
+                    "proxy": pd.Series([spelling] * len(mine), dtype="str"),
+                    "dataset": pd.Series([dataset] * len(mine), dtype="str"),
+                    "seed": pd.Series([seed] * len(mine), dtype="int64"),
+                    "score": pd.Series([score.score for score in mine], dtype="float64"),
+                    "status": pd.Series([score.status for score in mine], dtype="str"),
+                }
+            )
+        )
+    write_parquet(pd.concat(tables, ignore_index=True)[SCORE_COLUMNS], out)
 
 
 def merge(

@@ -116,9 +116,12 @@ class NasBench201Network(nn.Module):
         )
         self.classifier = nn.Linear(channels, num_classes)
 
-    def rectifier_inputs(self, images: Tensor, *, dead_branches: bool) -> Iterator[Reading]:
+    def rectifier_inputs(
+        self, images: Tensor, *, dead_branches: bool, pieces: int = 1
+    ) -> Iterator[Reading]:
         """What the rectifiers of a forward pass read; see `nasbench201_plan`."""
-        return planned(self).rectifier_inputs(images, dead_branches=dead_branches)
+        plan = planned(self)
+        return plan.rectifier_inputs(images, dead_branches=dead_branches, pieces=pieces)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images (N, 3, H, W) to logits (N, num_classes)."""

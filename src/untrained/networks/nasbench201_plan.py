@@ -1,13 +1,14 @@
 """Runs a NAS-Bench-201 network for its rectifiers alone, in as few memory passes as it takes.
 
 The cell is compiled once to a plan: edges that lead nowhere are dropped, a node that only copies
-another is that other, and a node is rectified and pooled once however many edges read it. Batch
-statistics are used without being averaged over time. Same weights, same values as the module, up
-to rounding; tests hold the two equal. With one condition: edges that read only zeros count as dead,
-so normalisations must not have learned a bias.
+another is that other, a node is rectified, coded and pooled once however many edges read it, and
+only what is read is made. Batch statistics are used without being averaged over time. Same
+weights, same values as the module, up to rounding; tests hold the two equal. With one condition:
+edges that read only zeros count as dead, so normalisations must not have learned a bias.
 """
 
-from collections.abc import Generator, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -15,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from untrained.networks.fused import average_pool
+from untrained.networks.graphs import Edge, Node, readings
 from untrained.networks.plans import Reading
 from untrained.spaces.cell_classes import live_edges
 
@@ -24,10 +27,6 @@ if TYPE_CHECKING:
 
 _EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 _KERNELS = {"nor_conv_1x1": 1, "nor_conv_3x3": 3}
-
-
-#: Yields readings and returns the value of a block.
-Steps = Generator[Reading, None, Tensor]
 
 
 @dataclass(frozen=True)
@@ -53,11 +52,13 @@ class CellPlan:
         nodes: (node, its incoming edges) in order of execution; copies are left out.
         output: the node that the cell returns; None where nothing reaches the output.
         readers: node to the number of convolutions that read it.
+        live_readers: the same on paths from the input to the output.
     """
 
     nodes: tuple[tuple[int, tuple[PlannedEdge, ...]], ...]
     output: int | None
     readers: dict[int, int]
+    live_readers: dict[int, int]
 
 
 def compile_cell(operations: tuple[str, ...], *, dead_branches: bool = False) -> CellPlan:
@@ -75,23 +76,26 @@ def compile_cell(operations: tuple[str, ...], *, dead_branches: bool = False) ->
     ]
     same = {0: 0}
     nodes = []
-    readers: dict[int, int] = {}
+    readers: Counter[int] = Counter()
+    live_readers: Counter[int] = Counter()
     for node in (1, 2, 3):
-        incoming = tuple(
-            PlannedEdge(same[source], operation, position)
+        incoming = [
+            (PlannedEdge(same[source], operation, position), (source, target) in live)
             for position, (source, target, operation) in enumerate(edges)
             if target == node and (dead_branches or (source, target) in live)
-        )
-        if len(incoming) == 1 and incoming[0].operation == "skip_connect":
-            same[node] = incoming[0].source
+        ]
+        if len(incoming) == 1 and incoming[0][0].operation == "skip_connect":
+            same[node] = incoming[0][0].source
             continue
         same[node] = node
         if incoming or dead_branches:
-            nodes.append((node, incoming))
-        for edge in incoming:
+            nodes.append((node, tuple(edge for edge, _ in incoming)))
+        for edge, on_path in incoming:
             if edge.operation in _KERNELS:
-                readers[edge.source] = readers.get(edge.source, 0) + 1
-    return CellPlan(tuple(nodes), same[3] if live or dead_branches else None, readers)
+                readers[edge.source] += 1
+                live_readers[edge.source] += on_path
+    output = same[3] if live or dead_branches else None
+    return CellPlan(tuple(nodes), output, readers, live_readers)
 
 
 class Layer(NamedTuple):
@@ -138,28 +142,40 @@ class PlannedNetwork:
     blocks: list[CellLayers | ReductionLayers]
     head: Layer
 
-    def rectifier_inputs(self, images: Tensor, *, dead_branches: bool) -> Iterator[Reading]:
+    def rectifier_inputs(
+        self, images: Tensor, *, dead_branches: bool, pieces: int = 1
+    ) -> Iterator[Reading]:
         """Yield what the rectifiers of a forward pass in training mode read, in order.
-
-        A tensor is whole when it is yielded and stays as it is until the next one is asked for.
 
         Args:
             images: (N, 3, H, W), channels last for speed; the weights follow their device and
                 type.
             dead_branches: see `compile_cell`. Otherwise nothing is yielded for a cell that doesn't
                 connect its input to its output.
+            pieces: see `graphs.readings`.
         """
+        network = self.to(images.device, images.dtype)
+        yield from readings(network.graph(dead_branches=dead_branches), images, pieces)
+
+    def graph(self, *, dead_branches: bool) -> list[Node]:
+        """The network as a graph of sums; empty where nothing reaches the output."""
         plan = compile_cell(self.operations, dead_branches=dead_branches)
         if plan.output is None:
-            return
-        network = self.to(images.device, images.dtype)
-        x = _convolved(network.stem, images)
-        for block in network.blocks:
+            return []
+        live = int(bool(live_edges(self.operations)))
+        nodes = [Node()]
+        last = _grown(nodes)
+        nodes[0].edges.append(_convolution(self.stem, last, rectified=False))
+        for block in self.blocks:
             if isinstance(block, ReductionLayers):
-                x = yield from _reduction(block, x)
+                last = _reduction(nodes, last, block, live)
             else:
-                x = yield from _cell(plan, plan.output, block, x)
-        yield Reading(_normalised(network.head, x), 1, 1)
+                last = _cell(nodes, last, block, plan, plan.output)
+        head = _grown(nodes)
+        scale, shift = self.head.scale, self.head.shift
+        nodes[last].edges.append(Edge(head, _as_it_is, False, True, scale, shift))
+        _read(nodes[head], live, 1)
+        return nodes
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "PlannedNetwork":
         """A copy of the weights elsewhere, of another type, channels last."""
@@ -244,102 +260,57 @@ def planned(network: "NasBench201Network") -> PlannedNetwork:
     return PlannedNetwork(network.operations, layer(network.stem[0], network.stem[1]), blocks, head)
 
 
-def _cell(plan: CellPlan, output: int, layers: CellLayers, x: Tensor) -> Steps:
-    values: dict[int, Tensor] = {0: x}
-    rectified: dict[int, Tensor] = {}
-    pooled: dict[int, Tensor] = {}
-    if plan.readers.get(0):
-        yield Reading(x, plan.readers[0], 2 * plan.readers[0])
+def _grown(nodes: list[Node]) -> int:
+    nodes.append(Node())
+    return len(nodes) - 1
+
+
+def _read(node: Node, rectifiers: int, modules: int) -> None:
+    node.rectifiers += rectifiers
+    node.modules += modules
+
+
+def _cell(nodes: list[Node], source: int, layers: CellLayers, plan: CellPlan, output: int) -> int:
+    """Append a cell that reads node `source`; returns the node of its output."""
+    places = {0: source}
     for node, incoming in plan.nodes:
-        total: Tensor | None = None
-        own = False  # a sum of ours may be added to in place
+        places[node] = place = _grown(nodes)
         for edge in incoming:
-            source = values[edge.source]
-            layer = layers[edge.position]
-            if layer is not None:
-                if edge.source not in rectified:
-                    rectified[edge.source] = torch.relu(source)
-                term, fresh = _convolved(layer, rectified[edge.source]), True
-            elif edge.operation == "skip_connect":
-                term, fresh = source, False
-            else:
-                if edge.source not in pooled:
-                    pooled[edge.source] = average_pool(source)
-                term, fresh = pooled[edge.source], False
-            if total is None:
-                total, own = term, fresh
-            elif own:
-                total.add_(term)
-            else:
-                total, own = (term.add_(total) if fresh else total + term), True
-        values[node] = torch.zeros_like(x) if total is None else total
-        if plan.readers.get(node):
-            yield Reading(values[node], plan.readers[node], 2 * plan.readers[node])
-    return values[output]
+            nodes[places[edge.source]].edges.append(_edge(edge, layers[edge.position], place))
+        if not incoming:
+            nodes[source].edges.append(Edge(place, torch.zeros_like))
+    for node, count in plan.readers.items():
+        _read(nodes[places[node]], plan.live_readers[node], 2 * count)
+    return places[output]
 
 
-def _reduction(layers: ReductionLayers, x: Tensor) -> Steps:
-    yield Reading(x, 1, 2)
-    inner = _convolved(layers.first, torch.relu(x))
-    yield Reading(inner, 1, 2)
-    output = _convolved(layers.second, torch.relu(inner))
-    pooled = functional.avg_pool2d(x, 2, stride=2)
-    return output.add_(functional.conv2d(pooled, layers.projection.weight))
+def _edge(edge: PlannedEdge, layer: Layer | None, target: int) -> Edge:
+    if layer is not None:
+        return _convolution(layer, target)
+    return Edge(target, _as_it_is if edge.operation == "skip_connect" else average_pool)
 
 
-def _convolved(layer: Layer, rectified: Tensor) -> Tensor:
-    padding = layer.weight.shape[-1] // 2
-    return _normalised(
-        layer, functional.conv2d(rectified, layer.weight, stride=layer.stride, padding=padding)
-    )
+def _reduction(nodes: list[Node], source: int, layers: ReductionLayers, live: int) -> int:
+    inner, output = _grown(nodes), _grown(nodes)
+    weight = layers.projection.weight
+    nodes[source].edges += [
+        _convolution(layers.first, inner),
+        Edge(output, lambda x: functional.conv2d(functional.avg_pool2d(x, 2, stride=2), weight)),
+    ]
+    nodes[inner].edges.append(_convolution(layers.second, output))
+    _read(nodes[source], live, 2)
+    _read(nodes[inner], live, 2)
+    return output
 
 
-def _normalised(layer: Layer, x: Tensor) -> Tensor:
-    """Batch normalisation with the statistics of the batch; (N, C, H, W)."""
-    return normalise(x, layer.scale, layer.shift)
+def _convolution(layer: Layer, target: int, *, rectified: bool = True) -> Edge:
+    weight, stride, padding = layer.weight, layer.stride, layer.weight.shape[-1] // 2
+
+    def apply(x: Tensor) -> Tensor:
+        return functional.conv2d(x, weight, stride=stride, padding=padding)
+
+    return Edge(target, apply, rectified, True, layer.scale, layer.shift)
 
 
-def normalise(x: Tensor, scale: Tensor | None = None, shift: Tensor | None = None) -> Tensor:
-    """Normalise (N, C, H, W) over N, H and W, then scale and shift; PyTorch's epsilon.
-
-    On the CPU neighbouring pixels are taken together as channels of their own, so that vector
-    instructions have more than C numbers in a row; their statistics are merged. That takes two
-    thirds of the time of `functional.batch_norm`.
-    """
-    images, channels, height, width = x.shape
-    together = 8
-    if x.device.type != "cpu" or (height * width) % together or not _is_channels_last(x):
-        return functional.batch_norm(x, None, None, scale, shift, training=True)
-    pixels = height * width // together
-    wide = x.permute(0, 2, 3, 1).reshape(images, pixels, 1, together * channels)
-    wide = wide.permute(0, 3, 1, 2)
-    means, variances = torch.batch_norm_update_stats(wide, None, None, 0.0)
-    means = means.view(together, channels)
-    mean = means.mean(0)
-    variance = variances.view(together, channels).mean(0) + (means - mean).square_().mean(0)
-
-    def repeated(value: Tensor | None) -> Tensor | None:
-        return None if value is None else value.repeat(together)
-
-    output = functional.batch_norm(
-        wide, repeated(mean), repeated(variance), repeated(scale), repeated(shift), training=False
-    )
-    return output.permute(0, 2, 3, 1).reshape(images, height, width, channels).permute(0, 3, 1, 2)
-
-
-def _is_channels_last(x: Tensor) -> bool:
-    return x.is_contiguous(memory_format=torch.channels_last) and x.shape[1] > 1
-
-
-def average_pool(x: Tensor) -> Tensor:
-    """3x3 average pooling at stride 1 that leaves padding out of the mean, (N, C, H, W).
-
-    A depthwise convolution, six times as fast as PyTorch's pooling on channels-last tensors of the
-    CPU, divides by 9 everywhere; the border is scaled to the number of pixels that it has.
-    """
-    channels = x.shape[1]
-    weight = torch.full((channels, 1, 3, 3), 1 / 9, dtype=x.dtype, device=x.device)
-    pooled = functional.conv2d(x, weight, padding=1, groups=channels)
-    for border in (pooled[..., 0, :], pooled[..., -1, :], pooled[..., 0], pooled[..., -1]):
-        border.mul_(1.5)
-    return pooled
+def _as_it_is(x: Tensor) -> Tensor:
+    return x

@@ -18,6 +18,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from untrained.errors import ParameterError
 from untrained.images.minibatches import Minibatch
 from untrained.networks.plans import Reading
+from untrained.proxies.agreements import add_agreements, agreements_of, bits_of
 from untrained.proxies.base import Direction, UndefinedScore
 from untrained.proxies.rectifiers import RectifierMode, rectifier_modules, rectifiers_on_path
 
@@ -65,15 +66,18 @@ class Naswot:
         Raises:
             UndefinedScore: `disconnected`, `singular` or `non_finite`.
         """
-        kernel, last = None, None
+        kernel, finite = None, True
         for reading in readings:
             count = reading.modules if self.dead_branches else reading.rectifiers
-            agreements = code_agreements(reading.pre_activation) * count
-            kernel = agreements if kernel is None else kernel.add_(agreements)
-            last = reading.pre_activation
-        if kernel is None or last is None:
+            if count:
+                if kernel is None:
+                    images, where = len(reading.codes), reading.codes.device
+                    kernel = torch.zeros(images, images, dtype=torch.int64, device=where)
+                add_agreements(reading.codes, count, kernel)
+            finite = reading.finite
+        if kernel is None:
             raise UndefinedScore("disconnected", "no rectifier connects input and output")
-        if not torch.isfinite(last).all():
+        if not finite:
             raise UndefinedScore("non_finite", "the network's output is not finite")
         return log_determinant(kernel.cpu().numpy().astype(np.float64))
 
@@ -87,9 +91,11 @@ def log_determinant(kernel: np.ndarray) -> float:
     Raises:
         UndefinedScore: `singular`.
     """
-    if np.linalg.matrix_rank(kernel, hermitian=True) < len(kernel):
+    eigenvalues = np.linalg.eigvalsh(kernel)
+    rounding = eigenvalues[-1] * len(kernel) * np.finfo(np.float64).eps
+    if eigenvalues[0] <= rounding:
         raise UndefinedScore("singular", "the kernel of activation codes is singular")
-    return float(np.linalg.slogdet(kernel).logabsdet)
+    return float(np.log(eigenvalues).sum())
 
 
 def activation_kernel(network: nn.Module, images: Tensor, variant: str = "corrected") -> np.ndarray:
@@ -153,52 +159,13 @@ class KernelCounter:
         version = pre_activation._version
         seen_version, agreements = self._seen.get(pre_activation, (None, None))  # type: ignore[no-untyped-call]
         if version != seen_version:
-            agreements = code_agreements(pre_activation).cpu()
+            agreements = agreements_of(bits_of(pre_activation)).cpu()
             self._seen[pre_activation] = (version, agreements)
         self._agreements += agreements
 
     def kernel(self) -> np.ndarray:
         """K_H so far, (N, N) float64."""
         return self._agreements.numpy().astype(np.float64)
-
-
-def code_agreements(pre_activation: Tensor) -> Tensor:
-    """(N, N) int64: on how many units images i and j have the same bit.
-
-    With bits Z (N, f) and row sums r this is 2 Z Z' - r 1' - 1 r' + f: one product, whose diagonal
-    is r. All counts are exact.
-    """
-    if pre_activation.ndim == 4:  # channels-last activations are flattened without a copy
-        pre_activation = pre_activation.permute(0, 2, 3, 1)
-    units = pre_activation.reshape(len(pre_activation), -1)
-    both = _bit_products(_bits(units))
-    ones = both.diagonal()
-    return 2 * both - ones[:, None] - ones[None, :] + units.shape[1]
-
-
-def _bits(units: Tensor) -> Tensor:
-    """1 where a unit is positive, else 0; (N, f) int8."""
-    if units.dtype not in _SAME_SIZE:
-        return (units > 0).to(torch.int8)
-    # A positive float is a positive integer when its bits are read as one (NaN apart); clamping
-    # integers runs four times as fast as comparing floats.
-    return units.contiguous().view(_SAME_SIZE[units.dtype]).clamp(0, 1).to(torch.int8)
-
-
-_SAME_SIZE = {torch.bfloat16: torch.int16, torch.float16: torch.int16, torch.float32: torch.int32}
-
-
-def _bit_products(bits: Tensor) -> Tensor:
-    """Z Z' of bits (N, f) as int64."""
-    if bits.shape[1] == 1:  # torch._int_mm reads past the codes of a single unit
-        return (bits & bits.T).to(torch.int64)
-    if bits.device.type == "cpu":
-        return torch._int_mm(bits, bits.T).to(torch.int64)
-    total = torch.zeros(len(bits), len(bits), dtype=torch.int64, device=bits.device)
-    for start in range(0, bits.shape[1], 2**24):  # up to there float32 counts are exact
-        piece = bits[:, start : start + 2**24].float()
-        total += (piece @ piece.T).to(torch.int64)
-    return total
 
 
 @contextmanager

@@ -3,9 +3,11 @@
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import nn
@@ -13,7 +15,7 @@ from torch import nn
 from untrained.errors import ParameterError
 from untrained.files import IMAGES
 from untrained.images.minibatches import Minibatch, minibatch
-from untrained.networks.plans import Planned
+from untrained.networks.plans import Planned, Reading
 from untrained.proxies.base import Proxy, Status, UndefinedScore
 from untrained.scoring.execution import Execution, ReadsRectifiers
 from untrained.seeds import seed_sequence, torch_seeded
@@ -55,34 +57,80 @@ class MinibatchSettings:
         return Minibatch(drawn.images.to(device), drawn.labels.to(device), drawn.num_classes)
 
 
-def run_proxy(
+#: Into how many pieces a batch is cut, one after the other, when a plan runs out of memory.
+_PIECES = (1, 4, 16)
+
+
+def run_proxies(
     network: nn.Module | Planned,
+    proxies: Sequence[Proxy],
+    batch: Minibatch,
+    execution: Execution,
+    seed_of_proxy: int = 0,
+) -> list[float | UndefinedScore]:
+    """Read proxies off a network, through its plan where `execution` says so.
+
+    A plan is run once for all of them. Where it runs out of memory it is run again with the batch
+    cut into pieces: statistics are still those of the whole batch, so the scores are the same.
+
+    Returns:
+        For each proxy its value, or why it has none.
+
+    Raises:
+        ParameterError: the fast engine was asked for, and network or proxies have none.
+    """
+    reading = [proxy for proxy in proxies if isinstance(proxy, ReadsRectifiers)]
+    if isinstance(network, Planned) and len(reading) == len(proxies):
+        if execution.engine != "plain":
+            readings = _readings(network, batch, execution, any(p.dead_branches for p in reading))
+            return [_outcome(partial(proxy.score_readings, readings)) for proxy in reading]
+    elif execution.engine == "fast":
+        names = " and ".join(proxy.name for proxy in proxies)
+        raise ParameterError(
+            f"no fast engine for {names} of a {type(network).__name__}: take --engine auto"
+        )
+    module = cast("nn.Module", network)
+    found = []
+    for proxy in proxies:
+        generator = torch.Generator(execution.device)
+        generator.manual_seed(seed_of_proxy)
+        found.append(_outcome(partial(_run_module, module, proxy, batch, generator, execution)))
+    return found
+
+
+def _readings(
+    network: Planned, batch: Minibatch, execution: Execution, dead_branches: bool
+) -> list[Reading]:
+    images = batch.images.to(execution.dtype(planned=True))
+    for pieces in _PIECES:
+        try:
+            with torch.no_grad():
+                return list(
+                    network.rectifier_inputs(images, dead_branches=dead_branches, pieces=pieces)
+                )
+        except RuntimeError as error:
+            if pieces == _PIECES[-1] or not _is_out_of_memory(error):
+                raise
+    raise AssertionError  # the last size returns or raises
+
+
+def _outcome(score: Callable[[], float]) -> float | UndefinedScore:
+    try:
+        return score()
+    except UndefinedScore as undefined:
+        return undefined
+
+
+def _run_module(
+    network: nn.Module,
     proxy: Proxy,
     batch: Minibatch,
     generator: torch.Generator,
     execution: Execution,
 ) -> float:
-    """Read the proxy off a network, through its plan where `execution` says so.
-
-    Raises:
-        UndefinedScore: see the proxy.
-        ParameterError: the fast engine was asked for, and network or proxy have none.
-    """
-    if isinstance(network, Planned) and isinstance(proxy, ReadsRectifiers):
-        if execution.engine != "plain":
-            images = batch.images.to(execution.dtype(planned=True))
-            with torch.no_grad():
-                readings = network.rectifier_inputs(images, dead_branches=proxy.dead_branches)
-                return proxy.score_readings(readings)
-    elif execution.engine == "fast":
-        raise ParameterError(
-            f"no fast engine for {proxy.name} of a {type(network).__name__}: take --engine auto"
-        )
-    if not isinstance(network, nn.Module):
-        raise TypeError(f"{proxy.name} needs a module, not a plan")
     dtype = execution.dtype(planned=False)
     if dtype != torch.float32:
-        network = copy.deepcopy(network).to(dtype)  # it may be the user's own
+        network = copy.deepcopy(network).to(dtype)
         batch = Minibatch(batch.images.to(dtype), batch.labels, batch.num_classes)
     return proxy(network, batch, generator)
 
@@ -95,40 +143,57 @@ def score_network(
     seed: int,
     *keys: int,
 ) -> Score:
-    """Build a network and score it.
+    """Build a network and score it by one proxy; see `score_by_all`."""
+    (score,) = score_by_all(build, [proxy], batch, execution, seed, *keys)
+    return score
+
+
+def score_by_all(
+    build: Callable[[int], nn.Module | Planned],
+    proxies: Sequence[Proxy],
+    batch: Minibatch,
+    execution: Execution,
+    seed: int,
+    *keys: int,
+) -> list[Score]:
+    """Build a network and score it by each of several proxies.
 
     Args:
         build: makes the network for a number of classes. PyTorch's generator stands on the stream
             of (seed, "weights", keys) meanwhile.
-        proxy: what to read off it.
+        proxies: what to read off it.
         batch: on the device of `execution`.
         execution: how the network is run.
-        seed: of the weights and of whatever the proxy draws.
+        seed: of the weights and of whatever the proxies draw.
         keys: what tells this network's streams from those of others (its index).
 
     Returns:
-        The score, or the status of an undefined one; running out of memory is a status too.
+        For each proxy the score, or the status of an undefined one; running out of memory is a
+        status too. The time is shared among them.
     """
     start = time.perf_counter()
-    status: Status
-    value, status, reason = None, "ok", ""
-    generator = torch.Generator(execution.device)
-    generator.manual_seed(int(seed_sequence(seed, "proxy", *keys).generate_state(1)[0]))
+    proxy_seed = int(seed_sequence(seed, "proxy", *keys).generate_state(1)[0])
+    found: list[float | UndefinedScore]
     try:
         with torch_seeded(seed, "weights", *keys):
             network = build(batch.num_classes)
             if isinstance(network, nn.Module):
                 network = network.to(execution.device).train()
-            value = run_proxy(network, proxy, batch, generator, execution)
-        if not math.isfinite(value):
-            value, status, reason = None, "non_finite", f"the proxy returned {value}"
-    except UndefinedScore as undefined:
-        status, reason = undefined.status, undefined.reason
+            found = run_proxies(network, proxies, batch, execution, proxy_seed)
     except RuntimeError as error:
         if not _is_out_of_memory(error):
             raise
-        status, reason = "out_of_memory", str(error).splitlines()[0]
-    return Score(value, status, reason, time.perf_counter() - start)
+        found = [UndefinedScore("out_of_memory", str(error).splitlines()[0])] * len(proxies)
+    seconds = (time.perf_counter() - start) / len(proxies)
+    return [_score(value, seconds) for value in found]
+
+
+def _score(value: float | UndefinedScore, seconds: float) -> Score:
+    if isinstance(value, UndefinedScore):
+        return Score(None, value.status, value.reason, seconds)
+    if not math.isfinite(value):
+        return Score(None, "non_finite", f"the proxy returned {value}", seconds)
+    return Score(value, "ok", "", seconds)
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
@@ -138,31 +203,54 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
 
 def score_architectures(
     space: SearchSpace,
-    indices: Sequence[int],
+    indices: Iterable[int],
     proxy: Proxy,
     settings: MinibatchSettings,
     seed: int,
     execution: Execution,
 ) -> Iterator[Score]:
+    """Score architectures of a space by one proxy, in order, as they are asked for."""
+    work = ((index, [proxy]) for index in indices)
+    for (score,) in score_work(space, work, settings, seed, execution):
+        yield score
+
+
+def score_work(
+    space: SearchSpace,
+    work: Iterable[tuple[int, Sequence[Proxy]]],
+    settings: MinibatchSettings,
+    seed: int,
+    execution: Execution,
+) -> Iterator[list[Score]]:
     """Score architectures of a space on one minibatch, in order, as they are asked for.
 
     The score of an architecture depends on (architecture, proxy, settings, seed) alone.
+
+    Args:
+        space: of the architectures.
+        work: index of each architecture, and the proxies to score it by.
+        settings: of the minibatch.
+        seed: of minibatch and weights.
+        execution: how networks are run.
+
+    Yields:
+        For each architecture the scores by its proxies.
     """
     drawn = settings.draw(seed, execution.device)
     batch = Minibatch(
         drawn.images.to(memory_format=torch.channels_last), drawn.labels, drawn.num_classes
     )
-    planned = None
-    if execution.engine != "plain" and isinstance(proxy, ReadsRectifiers):
-        planned = space.planned
-    for index in indices:
+    for index, proxies in work:
         architecture = space[index]
+        planned = None
+        if execution.engine != "plain" and all(isinstance(p, ReadsRectifiers) for p in proxies):
+            planned = space.planned
 
         def build(num_classes: int) -> nn.Module | Planned:
-            if planned is not None:
-                return planned(architecture)  # noqa: B023 - called at once
-            network = space.network(architecture, num_classes)  # noqa: B023 - called at once
+            if planned is not None:  # noqa: B023 - called at once
+                return planned(architecture)  # noqa: B023
+            network = space.network(architecture, num_classes)  # noqa: B023
             # twice as fast on CPUs; only networks that we built ourselves surely stand it
             return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
-        yield score_network(build, proxy, batch, execution, seed, index)
+        yield score_by_all(build, proxies, batch, execution, seed, index)

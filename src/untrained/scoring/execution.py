@@ -4,7 +4,7 @@ import ctypes
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 
@@ -49,6 +49,8 @@ class Execution:
 @runtime_checkable
 class ReadsRectifiers(Protocol):
     """A proxy whose score follows from what rectifiers read."""
+
+    name: ClassVar[str]
 
     @property
     def dead_branches(self) -> bool:

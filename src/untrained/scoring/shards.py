@@ -1,8 +1,13 @@
 """Which architectures a shard scores."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from untrained.errors import ParameterError
+from untrained.proxies import Proxy
 from untrained.spaces import SearchSpace
 from untrained.spaces.base import draw_without_replacement
 
@@ -16,12 +21,15 @@ class ShardSettings:
         sample_seed: of the draw.
         shard: which piece, from 0.
         shards: number of pieces.
+        share: whether one architecture of each class that computes the same function is scored,
+            for all of its members.
     """
 
     architectures: str
     sample_seed: int
     shard: int
     shards: int
+    share: bool = False
 
 
 def sample_of(space: SearchSpace, architectures: str | int, sample_seed: int) -> list[int]:
@@ -39,7 +47,9 @@ def sample_of(space: SearchSpace, architectures: str | int, sample_seed: int) ->
 
 
 def shard_indices(space: SearchSpace, settings: ShardSettings) -> list[int]:
-    """The architectures of one shard; a stride, so that shards take equally long.
+    """The sorted architectures of one shard; a stride, so that shards take equally long.
+
+    Where scores are shared, a class is in one shard.
 
     Raises:
         ParameterError: no such shard, or nothing to draw.
@@ -51,5 +61,31 @@ def shard_indices(space: SearchSpace, settings: ShardSettings) -> list[int]:
             f"shard {settings.shard} of {settings.shards}: shards are numbered from 0 to "
             f"{settings.shards - 1}"
         )
-    sample = sample_of(space, settings.architectures, settings.sample_seed)
-    return sample[settings.shard :: settings.shards]
+    sample = np.array(sample_of(space, settings.architectures, settings.sample_seed))
+    classes = space.representatives[sample] if settings.share else sample
+    _, position = np.unique(classes, return_inverse=True)
+    mine: list[int] = sample[position % settings.shards == settings.shard].tolist()
+    return mine
+
+
+def scored_for(space: SearchSpace, proxy: Proxy, *, share: bool) -> NDArray[np.int64]:
+    """(len(space),): whose score each architecture gets; its own where scores are not shared.
+
+    A proxy that sees dead branches needs finer classes.
+    """
+    if not share:
+        return np.arange(len(space))
+    if getattr(proxy, "dead_branches", True):
+        return space.executed_representatives
+    return space.representatives
+
+
+def work_of(
+    space: SearchSpace, indices: Sequence[int], proxies: Sequence[Proxy], *, share: bool
+) -> dict[int, list[Proxy]]:
+    """The architectures to score for `indices`, each with the proxies that need it."""
+    work: dict[int, list[Proxy]] = {}
+    for proxy in proxies:
+        for index in np.unique(scored_for(space, proxy, share=share)[list(indices)]):
+            work.setdefault(int(index), []).append(proxy)
+    return dict(sorted(work.items()))

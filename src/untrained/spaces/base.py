@@ -70,6 +70,14 @@ class SearchSpace(Protocol):
         ...
 
     @property
+    def executed_representatives(self) -> NDArray[np.int64]:
+        """(len,): lowest index of an architecture that executes the same, dead branches included.
+
+        Finer than `representatives`.
+        """
+        ...
+
+    @property
     def planned(self) -> "Callable[[Architecture], Planned] | None":
         """Builds a faster equivalent of the network for its rectifiers; None without one.
 

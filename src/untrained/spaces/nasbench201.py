@@ -4,6 +4,7 @@ A cell has four nodes; each of its six edges carries one of five operations, whi
 15,625 cells. Node 0 is the input, node 3 the output, and a node is the sum of its incoming edges.
 """
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from untrained.errors import ArchitectureError
 from untrained.files import BUNDLED
 from untrained.spaces.base import Architecture
-from untrained.spaces.cell_classes import computed_function
+from untrained.spaces.cell_classes import computed_function, executed_function
 
 if TYPE_CHECKING:
     from torch import nn
@@ -132,12 +133,21 @@ class NasBench201:
     @cached_property
     def representatives(self) -> NDArray[np.int64]:
         """(15625,): lowest index of a cell that computes the same function as the cell."""
+        return self._first_with_equal(computed_function)
+
+    @cached_property
+    def executed_representatives(self) -> NDArray[np.int64]:
+        """See `SearchSpace.executed_representatives`; 7,189 classes."""
+        return self._first_with_equal(executed_function)
+
+    def _first_with_equal(self, rule: Callable[[tuple[str, ...]], str]) -> NDArray[np.int64]:
         first: dict[str, int] = {}
-        found = [
-            first.setdefault(computed_function(operations_of(self[index].spelling)), index)
-            for index in range(len(self))
-        ]
-        return np.array(found)
+        return np.array(
+            [
+                first.setdefault(rule(operations_of(self[index].spelling)), index)
+                for index in range(len(self))
+            ]
+        )
 
     def network(self, architecture: Architecture, num_classes: int) -> "nn.Module":
         """The benchmark's skeleton around the cell: stem, 3 stages of 5 cells, 16/32/64 channels.

@@ -1,0 +1,249 @@
+"""Loops over numbers, compiled by Numba for the processor that they run on.
+
+They are compiled when they are first called and kept on disk. bfloat16, which NumPy does not have,
+goes by its bits, as int16; arithmetic is in float32, sums over a batch in float64.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+#: Of PyTorch's batch normalisation.
+EPSILON = 1e-5
+#: Numbers that the loops take together; a constant, so that the compiler unrolls them.
+LANES = 128
+
+Array = NDArray[Any]
+
+_intrinsic: Callable[..., Any] = intrinsic
+# Sums may be reordered for vector instructions; NaN and infinity keep their meaning.
+_jit: Callable[..., Any] = numba.njit(
+    nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"}
+)
+
+
+@_intrinsic
+def _widened(_context: Any, number: Any) -> Any:
+    """float32 of the bits of a bfloat16 (an int16), or of a float32."""
+    if number == types.int16:
+
+        def from_bits(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+            wide = builder.shl(builder.zext(arguments[0], ir.IntType(32)), ir.IntType(32)(16))
+            return builder.bitcast(wide, ir.FloatType())
+
+        return types.float32(types.int16), from_bits
+    return types.float32(types.float32), lambda _c, _b, _s, arguments: arguments[0]
+
+
+@_intrinsic
+def _narrowed(_context: Any, _number: Any, like: Any) -> Any:
+    """A float32 as what `like` is: itself, or the bits of the nearest bfloat16 (an int16)."""
+    if like == types.float32:
+        return types.float32(types.float32, like), lambda _c, _b, _s, arguments: arguments[0]
+
+    def to_bits(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        word = ir.IntType(32)
+        bits = builder.bitcast(arguments[0], word)
+        odd = builder.and_(builder.lshr(bits, word(16)), word(1))  # ties go to even numbers
+        rounded = builder.lshr(builder.add(bits, builder.add(odd, word(0x7FFF))), word(16))
+        is_nan = builder.fcmp_unordered("uno", arguments[0], arguments[0])
+        return builder.trunc(builder.select(is_nan, word(0x7FC0), rounded), ir.IntType(16))
+
+    return types.int16(types.float32, like), to_bits
+
+
+@_jit
+def start(rows: Array, channels: int, state: Array) -> None:
+    """Set the origin, row 2 of `state` (3, LANES), to the first pixel."""
+    for lane in range(LANES):
+        state[2, lane] = _widened(rows[0, 0, lane % channels])
+
+
+@_jit
+def add_moments(rows: Array, state: Array) -> None:
+    """Add to rows 0 and 1 of `state` the differences from its row 2, and their squares."""
+    images, count, _ = rows.shape
+    first = np.empty(LANES, np.float32)
+    second = np.empty(LANES, np.float32)
+    origin = state[2].astype(np.float32)
+    for image in range(images):
+        first[:] = np.float32(0)
+        second[:] = np.float32(0)
+        for row in range(0, count, 4):
+            for lane in range(LANES):
+                one = _widened(rows[image, row, lane]) - origin[lane]
+                two = _widened(rows[image, row + 1, lane]) - origin[lane]
+                three = _widened(rows[image, row + 2, lane]) - origin[lane]
+                four = _widened(rows[image, row + 3, lane]) - origin[lane]
+                first[lane] += (one + two) + (three + four)
+                second[lane] += (one * one + two * two) + (three * three + four * four)
+        for lane in range(LANES):  # float32 holds the sums of one image, not those of all
+            state[0, lane] += first[lane]
+            state[1, lane] += second[lane]
+
+
+@_jit
+def write_affine(
+    state: Array,
+    count: int,
+    channels: int,
+    scale: Array,
+    shift: Array,
+    factor: Array,
+    summand: Array,
+) -> None:
+    """Set `factor`, and add to `summand`, what normalises by the moments of `count` pixels.
+
+    Then come `scale` and `shift` (channels,); empty ones stand for 1 and 0.
+    """
+    for channel in range(channels):
+        first, second = 0.0, 0.0
+        for lane in range(channel, LANES, channels):
+            first += state[0, lane] / count
+            second += state[1, lane] / count
+        times = 1 / np.sqrt(max(second - first * first, 0.0) + EPSILON)
+        if scale.size:
+            times *= scale[channel]
+        plus = -(first + state[2, channel]) * times
+        if shift.size:
+            plus += shift[channel]
+        for lane in range(channel, LANES, channels):
+            factor[lane] = times
+            summand[lane] += plus
+
+
+@_jit
+def average(source: Array, channels: int, target: Array) -> None:
+    """Mean over the 3x3 neighbours that exist, of (images, height, width * channels)."""
+    images, height, width = source.shape
+    padded = np.zeros(width + 2 * channels, np.float32)
+    left, middle, right = padded[:width], padded[channels:-channels], padded[2 * channels :]
+    mean = np.empty(width, np.float32)
+    first, last = mean[:channels], mean[width - channels :]
+    for image in range(images):
+        for row in range(height):
+            above = source[image, max(row - 1, 0)]
+            here = source[image, row]
+            below = source[image, min(row + 1, height - 1)]
+            rows = 3 - (row == 0) - (row == height - 1)
+            share = np.float32(1 / (3 * rows))
+            if rows == 3:
+                for lane in range(width):
+                    middle[lane] = (
+                        _widened(above[lane]) + _widened(here[lane]) + _widened(below[lane])
+                    ) * share
+            else:
+                for lane in range(width):
+                    middle[lane] = _widened(here[lane]) * share
+                if row > 0:
+                    for lane in range(width):
+                        middle[lane] += _widened(above[lane]) * share
+                if row < height - 1:
+                    for lane in range(width):
+                        middle[lane] += _widened(below[lane]) * share
+            for lane in range(width):
+                mean[lane] = left[lane] + middle[lane] + right[lane]
+            for lane in range(channels):  # two columns instead of three
+                first[lane] *= np.float32(1.5)
+                last[lane] *= np.float32(1.5)
+            out = target[image, row]
+            for lane in range(width):
+                out[lane] = _narrowed(mean[lane], here[lane])
+
+
+@_jit
+def combine(
+    first: Array,
+    second: Array,
+    third: Array,
+    terms: int,
+    scales: Array,
+    shift: Array,
+    value: Array,
+    rectified: Array,
+    packed: Array,
+    write_value: bool,
+    write_rectified: bool,
+    write_codes: bool,
+) -> None:
+    """Write shift + the sum of scales[i] * term i, rectified and coded, of (images, rows, LANES).
+
+    Bit b of the codes of eight rows is that of row b. Loops over one row stay in the first cache.
+    """
+    images, count, _ = first.shape
+    total = np.empty(LANES, np.float32)
+    bits = np.empty(LANES, np.int32)
+    for image in range(images):
+        for eight in range(count // 8):
+            bits[:] = 0
+            for position in range(8):
+                row = 8 * eight + position
+                bit = np.int32(1 << position)
+                for lane in range(LANES):
+                    total[lane] = shift[lane] + scales[0, lane] * _widened(first[image, row, lane])
+                if terms > 1:
+                    for lane in range(LANES):
+                        total[lane] += scales[1, lane] * _widened(second[image, row, lane])
+                if terms > 2:
+                    for lane in range(LANES):
+                        total[lane] += scales[2, lane] * _widened(third[image, row, lane])
+                if write_value:
+                    for lane in range(LANES):
+                        value[image, row, lane] = _narrowed(total[lane], value[image, row, lane])
+                if write_rectified:
+                    for lane in range(LANES):
+                        rectified[image, row, lane] = _narrowed(
+                            max(total[lane], np.float32(0)), rectified[image, row, lane]
+                        )
+                if write_codes:
+                    for lane in range(LANES):
+                        bits[lane] |= bit if total[lane] > np.float32(0) else np.int32(0)
+            if write_codes:
+                for lane in range(LANES):
+                    packed[image, eight * LANES + lane] = bits[lane]
+
+
+@_intrinsic
+def _ones(_context: Any, _number: Any) -> Any:
+    """How many bits of a uint64 are set."""
+
+    def count(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
+
+    return types.uint64(types.uint64), count
+
+
+@_jit
+def add_agreements(words: Array, units: int, times: int, total: Array) -> None:
+    """Add to (N, N) on how many of `units` bits each two rows of `words` agree, `times` over.
+
+    Four rows at a time, so that a word is read once for four of them.
+    """
+    width = words.shape[1]
+    images = len(total)
+    differ = np.zeros(4, np.int64)
+    for start in range(0, images, 4):
+        one, two, three, four = words[start], words[start + 1], words[start + 2], words[start + 3]
+        for other in range(min(start + 4, images)):
+            first, second, third, fourth = np.uint64(0), np.uint64(0), np.uint64(0), np.uint64(0)
+            row = words[other]
+            for place in range(width):
+                word = row[place]
+                first += _ones(one[place] ^ word)
+                second += _ones(two[place] ^ word)
+                third += _ones(three[place] ^ word)
+                fourth += _ones(four[place] ^ word)
+            differ[0], differ[1], differ[2], differ[3] = first, second, third, fourth
+            for offset in range(min(4, images - start)):
+                mine = start + offset
+                if other <= mine:
+                    same = times * (units - differ[offset])
+                    total[mine, other] += same
+                    if other < mine:
+                        total[other, mine] += same

@@ -1,0 +1,188 @@
+"""Batch statistics, sums, rectifiers and their codes in as few passes over memory as it takes.
+
+On a CPU these steps cost more than the convolutions between them, and each of PyTorch's own
+operations reads and writes every activation once more. Here one pass takes the statistics of a
+term and one pass makes everything that is read of a sum, by the loops of `untrained.compiled`.
+GPUs, and types and shapes without such loops, take PyTorch's operations.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from untrained import compiled
+from untrained.compiled import EPSILON, LANES, Array
+
+_NONE = np.empty(0, np.float32)
+
+
+class Normalisation:
+    """Batch normalisation of a term that comes in pieces (n, C, H, W), then scale and shift (C,).
+
+    Sums are of differences from the first pixel, so that a large mean does not drown the variance.
+    """
+
+    def __init__(self, first: Tensor, scale: Tensor | None, shift: Tensor | None) -> None:
+        """Start from the first piece, which is not added yet."""
+        self._fused = has_loops(first)
+        self._count = 0
+        self._scale, self._shift = scale, shift
+        self._channels = first.shape[1]
+        if self._fused:
+            self._state = np.zeros((3, LANES))
+            compiled.start(_rows(first), self._channels, self._state)
+        else:
+            self._origin = _wide(first[0, :, 0, 0])
+            self._sums = torch.zeros_like(self._origin, dtype=torch.float64).repeat(2, 1)
+
+    def add(self, piece: Tensor) -> None:
+        """Take the statistics of a piece into account."""
+        self._count += piece.numel() // self._channels
+        if self._fused:
+            compiled.add_moments(_rows(piece), self._state)
+            return
+        differences = _wide(piece) - self._origin.view(1, -1, 1, 1)
+        self._sums[0] += differences.sum((0, 2, 3), dtype=torch.float64)
+        self._sums[1] += differences.square_().sum((0, 2, 3), dtype=torch.float64)
+
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """Factor and summand (C,) that normalise, scale and shift the pieces added so far."""
+        first, second = self._sums / self._count
+        factor = ((second - first**2).clamp_min(0) + EPSILON).rsqrt()
+        if self._scale is not None:
+            factor = factor * self._scale
+        summand = -(first + self._origin) * factor
+        return factor, summand if self._shift is None else summand + self._shift
+
+    def write_affine(self, factor: Array, summand: Array) -> None:
+        """The same for the compiled loops: sets factor, adds to summand, both (LANES,) float32."""
+        compiled.write_affine(
+            *(self._state, self._count, self._channels),
+            *(_floats(part) for part in (self._scale, self._shift)),
+            *(factor, summand),
+        )
+
+
+class Activation(NamedTuple):
+    """A piece of a sum of terms as its readers want it; None is what was not asked for.
+
+    Attributes:
+        value: (n, C, H, W).
+        rectified: the same, negative numbers replaced by 0.
+        codes: one bit per unit, 1 iff it is positive: (n, C * H * W) int8 with a bit in each, or
+            (n, C * H * W / 8) uint8 with eight. All images have the same order of units.
+    """
+
+    value: Tensor | None
+    rectified: Tensor | None
+    codes: Tensor | None
+
+
+class Sum:
+    """Adds up to three terms and makes what is read of the sum.
+
+    Args:
+        normalisations: one for each term; None where it is added as it is.
+        example: a piece of a term, for shape and type.
+    """
+
+    def __init__(self, normalisations: Sequence[Normalisation | None], example: Tensor) -> None:
+        self._as_it_is = list(normalisations) == [None]
+        self._fused = has_loops(example)
+        if not self._fused:
+            self._affines = [None if one is None else one.affine() for one in normalisations]
+            return
+        self._scales = np.ones((3, LANES), np.float32)
+        self._shift = np.zeros(LANES, np.float32)
+        for position, normalisation in enumerate(normalisations):
+            if normalisation is not None:
+                normalisation.write_affine(self._scales[position], self._shift)
+
+    @property
+    def finite(self) -> bool:
+        """Whether the statistics of the normalised terms are."""
+        if self._fused:
+            return bool(np.isfinite(self._shift).all())
+        summands = [affine[1] for affine in self._affines if affine is not None]
+        return all(bool(torch.isfinite(summand).all()) for summand in summands)
+
+    def of(self, terms: Sequence[Tensor], value: bool, rectified: bool, codes: bool) -> Activation:
+        """The sum of pieces (n, C, H, W), as it is asked for."""
+        if self._as_it_is and not (rectified or codes):
+            return Activation(terms[0], None, None)
+        if not self._fused:
+            return self._of_operations(terms, value, rectified, codes)
+        first = terms[0]
+        made = [torch.empty_like(first) if wanted else None for wanted in (value, rectified)]
+        units = first.numel() // len(first) if codes else 0
+        packed = torch.empty((len(first), units // 8), dtype=torch.uint8)
+        rows = [_rows(term) for term in terms]
+        compiled.combine(
+            rows[0], rows[min(1, len(rows) - 1)], rows[-1], len(rows), self._scales, self._shift,
+            *(rows[0] if output is None else _rows(output) for output in made), packed.numpy(),
+            value, rectified, codes,
+        )  # fmt: skip
+        return Activation(made[0], made[1], packed if codes else None)
+
+    def _of_operations(
+        self, terms: Sequence[Tensor], value: bool, rectified: bool, codes: bool
+    ) -> Activation:
+        total = _as_added(terms[0], self._affines[0])
+        for term, affine in zip(terms[1:], self._affines[1:], strict=True):
+            total = total + _as_added(term, affine)
+        kept = total.to(terms[0].dtype)
+        return Activation(
+            kept if value else None,
+            torch.relu(kept) if rectified else None,
+            (total > 0).permute(0, 2, 3, 1).flatten(1).to(torch.int8) if codes else None,
+        )
+
+
+def _as_added(term: Tensor, affine: tuple[Tensor, Tensor] | None) -> Tensor:
+    wide = _wide(term)
+    if affine is None:
+        return wide
+    factor, summand = (part.to(wide.dtype).view(1, -1, 1, 1) for part in affine)
+    return torch.addcmul(summand, wide, factor)
+
+
+def average_pool(x: Tensor) -> Tensor:
+    """3x3 average pooling at stride 1 that leaves padding out of the mean, (n, C, H, W)."""
+    if not has_loops(x) or x.shape[3] == 1:
+        return functional.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
+    pooled = torch.empty_like(x)
+    images, channels, height, _ = x.shape
+    source, target = (_rows(one).reshape(images, height, -1) for one in (x, pooled))
+    compiled.average(source, channels, target)
+    return pooled
+
+
+def has_loops(x: Tensor) -> bool:
+    """Whether the compiled loops take (n, C, H, W) of this type, shape and memory."""
+    return (
+        x.device.type == "cpu"
+        and x.dtype in (torch.float32, torch.bfloat16)
+        and LANES % x.shape[1] == 0
+        and x.numel() // len(x) % (8 * LANES) == 0
+        and x.is_contiguous(memory_format=torch.channels_last)
+    )
+
+
+def _wide(x: Tensor) -> Tensor:
+    """In the type that statistics and sums are taken in: float32 at least."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _floats(x: Tensor | None) -> Array:
+    return _NONE if x is None else x.detach().float().numpy()
+
+
+def _rows(x: Tensor) -> Array:
+    """The memory of (n, C, H, W), channels last, as (n, -1, LANES); bfloat16 as its bits."""
+    flat = x.permute(0, 2, 3, 1).view(len(x), -1, LANES)
+    found: Array = (flat.view(torch.int16) if x.dtype == torch.bfloat16 else flat).numpy()
+    return found

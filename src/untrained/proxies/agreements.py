@@ -1,0 +1,71 @@
+"""Codes of rectified units, and on how many of them two images agree."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from untrained import compiled
+
+_SAME_SIZE = {torch.bfloat16: torch.int16, torch.float16: torch.int16, torch.float32: torch.int32}
+
+
+def bits_of(pre_activation: Tensor) -> Tensor:
+    """1 where a unit of (N, ...) is positive, else 0: (N, f) int8."""
+    if pre_activation.ndim == 4:  # channels-last activations are flattened without a copy
+        pre_activation = pre_activation.permute(0, 2, 3, 1)
+    units = pre_activation.reshape(len(pre_activation), -1)
+    if units.dtype not in _SAME_SIZE:
+        return (units > 0).to(torch.int8)
+    # A positive float is a positive integer when its bits are read as one (NaN apart); clamping
+    # integers runs four times as fast as comparing floats.
+    return units.contiguous().view(_SAME_SIZE[units.dtype]).clamp(0, 1).to(torch.int8)
+
+
+def agreements_of(codes: Tensor) -> Tensor:
+    """(N, N) int64: on how many units images i and j have the same bit.
+
+    Args:
+        codes: (N, f) int8 with one bit in each number, or (N, f / 8) uint8 with eight.
+    """
+    total = torch.zeros(len(codes), len(codes), dtype=torch.int64, device=codes.device)
+    add_agreements(codes, 1, total)
+    return total
+
+
+def add_agreements(codes: Tensor, times: int, total: Tensor) -> None:
+    """Add `times` the agreements of codes, as `agreements_of` takes them, to (N, N) int64."""
+    if codes.dtype == torch.uint8:
+        compiled.add_agreements(_words(codes.numpy()), codes.shape[1] * 8, times, total.numpy())
+        return
+    # With bits Z (N, f) and row sums r this is 2 Z Z' - r 1' - 1 r' + f: one product, whose
+    # diagonal is r. All counts are exact.
+    both = _bit_products(codes)
+    ones = both.diagonal()
+    total += times * (2 * both - ones[:, None] - ones[None, :] + codes.shape[1])
+
+
+def _bit_products(bits: Tensor) -> Tensor:
+    """Z Z' of bits (N, f) as int64."""
+    if bits.shape[1] == 1:  # torch._int_mm reads past the codes of a single unit
+        return (bits & bits.T).to(torch.int64)
+    if bits.device.type == "cpu":
+        return torch._int_mm(bits, bits.T).to(torch.int64)
+    total = torch.zeros(len(bits), len(bits), dtype=torch.int64, device=bits.device)
+    for start in range(0, bits.shape[1], 2**24):  # up to there float32 counts are exact
+        piece = bits[:, start : start + 2**24].float()
+        total += (piece @ piece.T).to(torch.int64)
+    return total
+
+
+def _words(packed: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """Eight bytes as one number, the last of a row filled up with zeros; rows to a multiple of 4.
+
+    What is filled in is alike in all images, and counts as no unit.
+    """
+    images, width = packed.shape
+    if images % 4 == 0 and width % 8 == 0:
+        return packed.view(np.uint64)
+    filled = np.zeros((-(-images // 4) * 4, -(-width // 8) * 8), np.uint8)
+    filled[:images, :width] = packed
+    return filled.view(np.uint64)
