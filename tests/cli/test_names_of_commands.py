@@ -6,7 +6,6 @@ import sys
 import pytest
 
 import untrained as package
-from untrained.cli.names import split_of
 
 COMMANDS = [
     [],
@@ -16,8 +15,10 @@ COMMANDS = [
     ["shard"],
     ["merge"],
     ["search"],
+    ["ablate"],
     ["report"],
     ["report", "tables"],
+    ["report", "ablations"],
     ["report", "figure"],
     ["report", "page"],
     ["report", "show"],
@@ -101,11 +102,6 @@ def test_the_parser_refuses(refused, arguments):
 def test_without_a_command_there_is_help(untrained):
     _, out, err = untrained()
     assert "Usage: untrained" in out + err
-
-
-def test_noise_has_one_split():
-    assert split_of("noise", "train") == "sample"
-    assert split_of("cifar10", "train") == "train"
 
 
 def test_debug_raises_what_is_otherwise_one_line(monkeypatch):

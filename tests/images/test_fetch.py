@@ -7,7 +7,13 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from untrained.errors import DownloadError, MissingDataError, ParameterError, UnknownNameError
+from untrained.errors import (
+    DamagedFileError,
+    DownloadError,
+    MissingDataError,
+    ParameterError,
+    UnknownNameError,
+)
 from untrained.images import fetch, fetch_images, training_set
 
 
@@ -104,3 +110,55 @@ def test_what_cannot_be_fetched(target, tmp_path):
     with pytest.raises(UnknownNameError, match="cifar100"):
         fetch_images("cifar1000", target)
     assert not target.exists()
+
+
+def arrays(count=5, classes=120, side=16):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (count, side, side, 3)).astype(np.uint8)
+    return {"x": images, "y": rng.integers(0, classes, count)}
+
+
+def test_a_set_without_official_files_is_taken_from_arrays(tmp_path):
+    given = arrays()
+    (tmp_path / "mirror").mkdir()
+    np.savez(tmp_path / "mirror" / "TinyImageNet16-120.npz", **given)
+    target = tmp_path / "images" / "TinyImageNet16-120.npz"
+    for where in ({"mirror": str(tmp_path / "mirror")}, {"source": tmp_path / "mirror"},
+                  {"source": tmp_path / "mirror" / "TinyImageNet16-120.npz"}):  # fmt: skip
+        target.unlink(missing_ok=True)
+        assert fetch_images("TinyImageNet16-120", target, **where) == {"train": 5}
+        images, labels = training_set("TinyImageNet16-120", "train", target.parent)
+        np.testing.assert_array_equal(images, given["x"])
+        np.testing.assert_array_equal(labels, given["y"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"x": np.zeros((5, 16, 16, 3))}, "has float64 images"),
+        (
+            {"x": np.zeros((5, 8, 8, 3), np.uint8)},
+            r"uint8 of shape \(5, 16, 16, 3\) would be right",
+        ),
+        ({"y": np.zeros(4, np.int64)}, r"labels of shape \(4,\)"),
+        ({"y": np.full(5, 120)}, "labels outside 0 to 119"),
+        ({"y": np.zeros(5)}, "labels outside 0 to 119"),
+        ({"y": None}, r"is no \.npz of x"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(tmp_path, change, message):
+    given = {name: value for name, value in (arrays() | change).items() if value is not None}
+    np.savez(tmp_path / "a.npz", **given)
+    with pytest.raises(DamagedFileError, match=message):
+        fetch_images("TinyImageNet16-120", tmp_path / "b.npz", tmp_path / "a.npz")
+    assert not (tmp_path / "b.npz").exists()
+
+
+def test_arrays_that_are_not_there(tmp_path):
+    with pytest.raises(MissingDataError, match="untrained fetch TinyImageNet16-120 --from FOLDER"):
+        fetch_images("TinyImageNet16-120", tmp_path / "b.npz")
+    with pytest.raises(MissingDataError, match="does not exist"):
+        fetch_images("TinyImageNet16-120", tmp_path / "b.npz", tmp_path)
+    (tmp_path / "c.npz").write_text("no archive")
+    with pytest.raises(DamagedFileError, match=r"is no \.npz"):
+        fetch_images("TinyImageNet16-120", tmp_path / "b.npz", tmp_path / "c.npz")

@@ -17,6 +17,7 @@ from untrained.images.sets import stored_image_set
         ("cifar10", 10, 32, 4),
         ("cifar100", 100, 32, 4),
         ("ImageNet16-120", 120, 16, 2),
+        ("TinyImageNet16-120", 120, 16, 2),
         ("noise", 10, 32, 4),
     ],
 )
@@ -27,7 +28,14 @@ def test_the_sets(name, classes, side, padding):
 
 
 def test_no_other_sets():
-    assert sorted(IMAGE_SETS) == ["ImageNet16-120", "cifar10", "cifar100", "noise"]
+    known = ["ImageNet16-120", "TinyImageNet16-120", "cifar10", "cifar100", "noise"]
+    assert sorted(IMAGE_SETS) == known
+
+
+def test_a_set_with_one_split_has_it_whatever_is_asked():
+    assert image_set("noise").split("train") == "sample"
+    assert image_set("TinyImageNet16-120").split("sample") == "train"
+    assert image_set("cifar10").split("train") == "train"
 
 
 def test_unknown_names_get_suggestions():

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from untrained.cli.names import split_of
 from untrained.files import BENCHMARKS, BUNDLED, IMAGES
 
 
@@ -31,7 +30,7 @@ def fetch(
 ) -> None:
     """Fetch a benchmark table or a data set."""
     from untrained.errors import unknown_name
-    from untrained.images.sets import IMAGE_SETS
+    from untrained.images.sets import IMAGE_SETS, image_set
     from untrained.parameters import read_parameters
     from untrained.spaces import SPACES
 
@@ -39,7 +38,7 @@ def fetch(
         section = read_parameters().get("fetch")
         mirror = section.get("mirror") if isinstance(section, dict) else None
     if name in IMAGE_SETS:
-        split = split_of(name, split)
+        split = image_set(name).split(split)
         target = out or IMAGES / f"{name}.npz"
         _fetch_images(name, split, source, mirror, target, allow_missing)
         if note is not None:

@@ -15,11 +15,6 @@ class Kind(StrEnum):
     ALGORITHMS = "algorithms"
 
 
-def split_of(dataset: str, split: str) -> str:
-    """The split that is read of a data set where `split` is asked of several: noise has but one."""
-    return "sample" if dataset == "noise" else split
-
-
 def list_names(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
     pattern: Annotated[str, typer.Argument(help="Shell-style pattern, for example 'na*'.")] = "*",

@@ -94,11 +94,12 @@ def score(
             raise ParameterError(f"which architecture of {target}? give an index or a spelling")
         parsed = [searched.parse(text) for text in architectures]
 
+    from untrained.images.sets import image_set
     from untrained.scoring.devices import leased_device
     from untrained.scoring.engine import MinibatchSettings
     from untrained.scoring.execution import Execution
 
-    settings = MinibatchSettings(dataset, split, batch_size, augmentation)
+    settings = MinibatchSettings(dataset, image_set(dataset).split(split), batch_size, augmentation)
     numbers = range(seed, seed + seeds)
     with leased_device(device) as where:
         execution = Execution(where, engine, precision)

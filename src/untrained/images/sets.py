@@ -21,6 +21,8 @@ class ImageSet:
         mean: per channel, in units of the stored pixels (0 to 255).
         std: likewise. Both are those of NAS-Bench-201's loaders, which NASWOT uses too.
         splits: what can be drawn from.
+        stands_for: the benchmark's data set whose accuracies scores on these images are held
+            against; empty where it is the set itself.
     """
 
     name: str
@@ -29,6 +31,7 @@ class ImageSet:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     splits: tuple[str, ...]
+    stands_for: str = ""
 
     @property
     def padding(self) -> int:
@@ -38,6 +41,10 @@ class ImageSet:
     def file(self, root: Path) -> Path:
         """Where the converted official files of this set lie below `root`."""
         return root / f"{self.name}.npz"
+
+    def split(self, asked: str) -> str:
+        """The split that is read where `asked` is asked of several sets: some have but one."""
+        return self.splits[0] if len(self.splits) == 1 else asked
 
     def check_split(self, split: str) -> None:
         """Raise `UnknownNameError` for a split that this set lacks."""
@@ -72,6 +79,17 @@ IMAGE_SETS: dict[str, ImageSet] = {
             std=(63.22, 61.26, 65.09),
             splits=("train", "valid"),
         ),
+        # The first 120 classes of Tiny-ImageNet at 16x16: other images and classes than
+        # ImageNet16-120, for those who can't get that.
+        ImageSet(
+            name="TinyImageNet16-120",
+            num_classes=120,
+            shape=(3, 16, 16),
+            mean=(122.68, 116.66, 104.01),
+            std=(63.22, 61.26, 65.09),
+            splits=("train",),
+            stands_for="ImageNet16-120",
+        ),
         ImageSet(
             name="noise",
             num_classes=10,
@@ -79,6 +97,7 @@ IMAGE_SETS: dict[str, ImageSet] = {
             mean=(0.0, 0.0, 0.0),
             std=(1.0, 1.0, 1.0),
             splits=("sample",),
+            stands_for="cifar10",
         ),
     )
 }

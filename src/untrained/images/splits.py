@@ -87,7 +87,8 @@ def _damaged_bundle(path: Path) -> DamagedFileError:
 
 def fetch_command(dataset: str) -> str:
     """Return the command line that makes the file of a data set."""
-    return f"untrained fetch {dataset}" + (" --from FOLDER" if dataset == "ImageNet16-120" else "")
+    bundled = "sample" in stored_image_set(dataset).splits
+    return f"untrained fetch {dataset}" + ("" if bundled else " --from FOLDER")
 
 
 def _damaged_file(known: ImageSet, root: Path) -> DamagedFileError:
