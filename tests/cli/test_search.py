@@ -1,12 +1,14 @@
 """`untrained search` on small tables of real scores."""
 
+import json
+import shlex
 import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from untrained.search.pool import TRACE_COLUMNS
+from untrained.search.pool import TRACE_COLUMNS, empty_trace
 
 from .conftest import command
 
@@ -53,9 +55,11 @@ def test_the_best_scored_of_the_drawn_is_picked(untrained, scored):
     for row in final.itertuples():
         own = scored[(scored["arch"] == row.arch) & (scored["seed"] == row.run % 2)]
         np.testing.assert_equal(row.fitness, own["score"].item())
-    assert len(err.splitlines()) == SIX_COLUMNS
-    assert all(line.startswith("naswot-4: ") for line in err.splitlines())
-    assert all(line.endswith(" % over 6 runs") for line in err.splitlines())
+    *columns, best = err.splitlines()
+    assert len(columns) == SIX_COLUMNS
+    assert all(line.startswith("naswot-4: ") for line in columns)
+    assert all(line.endswith(" % over 6 runs") for line in columns)
+    assert best.startswith("best: untrained score nasbench201 ")
 
 
 @pytest.mark.usefixtures("scored")
@@ -69,7 +73,7 @@ def test_what_is_printed_is_the_mean_of_the_table(untrained, benchmark_table):
 
 def test_one_run_has_no_spread(untrained):
     _, err = search(untrained, "random", "--runs", 1)
-    assert len(err.splitlines()) == SIX_COLUMNS
+    assert len(err.splitlines()) == SIX_COLUMNS + 1
     assert "nan" not in err
     assert "±" not in err
 
@@ -80,8 +84,129 @@ def test_searches_without_scores_need_none(untrained):
         assert trace["is_final"].sum() == 4 * (SIX_COLUMNS if "optimal" in algorithm else 1)
 
 
+@pytest.fixture
+def all_scored(tmp_path):
+    """A score for each cell of the space, and one data set more."""
+    size = 15_625
+    table = pd.DataFrame({"arch": np.arange(size), "proxy": "naswot", "dataset": "cifar10"})
+    table["seed"] = 0
+    table["score"] = np.random.default_rng(0).standard_normal(size)
+    table["status"] = "ok"
+    table.to_parquet(tmp_path / "all.parquet")
+    return table
+
+
+TRAINED = ["rs", "rea", "reinforce", "bohb", "local"]
+
+
+@pytest.mark.parametrize("algorithm", TRAINED)
+def test_a_search_that_trains_needs_no_scores(untrained, algorithm):
+    trace, err = search(untrained, algorithm, "--runs", 3, "--budget", "1500s")
+    assert list(trace.columns) == list(TRACE_COLUMNS)
+    final = trace[trace["is_final"]]
+    assert final["run"].tolist() == [0, 1, 2]
+    assert final["simulated_seconds"].between(1500 - 250, 1500).all()
+    lines = err.splitlines()
+    assert lines[0].startswith(f"{algorithm}/nasbench201/cifar10: 1/3 runs, ")
+    assert len(lines) == 3 + SIX_COLUMNS + 1
+
+
+def test_the_best_is_the_command_that_scores_it(untrained):
+    trace, err = search(untrained, "rea", "--runs", 4, "--budget", "15evaluations")
+    program, *arguments = shlex.split(err.splitlines()[-1].removeprefix("best: "))
+    assert program == "untrained"
+    code, out, said = untrained(*arguments, "--seeds", 1, "--batch-size", 4, "--json")
+    assert code == 0, said
+    final = trace[trace["is_final"]]
+    assert json.loads(out)[0]["architecture"] == final.loc[final["fitness"].idxmax(), "arch"]
+
+
+def test_one_json_object_is_all_that_is_printed(untrained, benchmark_table):
+    code, out, err = untrained(
+        *("search", "rs", "nasbench201", "--runs", 10, "--budget", "5evaluations", "--json"),
+        *("--dataset", "cifar100", "--out", "trace", "--seed", 3),
+    )
+    assert code == 0
+    assert all(" runs/s, " in line for line in err.splitlines())
+    found = json.loads(out)
+    asked = ("algorithm", "space", "dataset", "seed", "budget", "runs")
+    assert [found[key] for key in asked] == ["rs", "nasbench201", "cifar100", 3, "5evaluations", 10]
+    final = pd.read_parquet("trace").query("is_final")
+    for column in ("cifar100/x-test", "cifar10-valid/x-valid"):
+        reached = benchmark_table.accuracies(*column.split("/"))[final["arch"]]
+        expected = {"mean": reached.mean(), "std": reached.std(ddof=1)}
+        assert found["accuracy"][column] == pytest.approx(expected)
+    best = final.loc[final["fitness"].idxmax()]
+    assert found["best"]["architecture"] == best["arch"]
+    assert found["best"]["fitness"] == best["fitness"]
+    seen = benchmark_table.accuracy(best["arch"], "cifar100", "x-valid", 12, "777")
+    assert best["fitness"] == seen
+
+
 @pytest.mark.usefixtures("scored")
-@pytest.mark.parametrize("algorithm", ["naswot-4", "random", "optimal-10"])
+@pytest.mark.parametrize("algorithm", ["random", "naswot-4", "optimal-10"])
+def test_what_trains_nothing_has_json_too(untrained, algorithm):
+    _, out, err = untrained("search", algorithm, "nasbench201", "--runs", 1, "--json")
+    found = json.loads(out)
+    assert err == ""
+    assert len(found["accuracy"]) == SIX_COLUMNS
+    assert all(value["std"] is None for value in found["accuracy"].values())
+    assert "budget" not in found
+    assert (found["best"] is None) == (algorithm == "optimal-10")
+
+
+def test_area_starts_from_the_best_scored(untrained, all_scored):
+    trace, _ = search(
+        untrained, "area", "--runs", 5, "--budget", "1evaluations", "--scores", "all.parquet"
+    )
+    final = trace[trace["is_final"]]
+    # one of twenty at random is among the best tenth only now and then
+    ranks = all_scored["score"].rank(pct=True)[final["arch"]]
+    assert (ranks > 0.7).all()
+    assert (final["simulated_seconds"] > 20 * 0.3).all()
+
+
+def test_area_is_evolution_with_a_scored_start(untrained, all_scored):
+    shared = ("--runs", 3, "--budget", "40evaluations", "--scores", "all.parquet")
+    area, _ = search(untrained, "area", *shared)
+    same = ("--init", "naswot", "--setting", "replacement=false")
+    rea, _ = search(untrained, "rea", *shared, *same)
+    pd.testing.assert_frame_equal(area, rea)
+    plain, _ = search(untrained, "area", *shared, "--init", "random")
+    assert not plain.equals(area)
+
+
+def test_any_search_that_trains_takes_a_scored_start(untrained, all_scored):
+    for algorithm in TRAINED:
+        shared = ("--runs", 2, "--budget", "12evaluations", "--scores", "all.parquet")
+        plain, _ = search(untrained, algorithm, *shared)
+        warm, _ = search(untrained, algorithm, *shared, "--init", "naswot", "--scored", 40)
+        assert not plain.equals(warm)
+
+
+def test_a_proxy_chooses_among_mutants(untrained, all_scored):
+    shared = ("--runs", 2, "--budget", "30evaluations", "--scores", "all.parquet")
+    plain, _ = search(untrained, "rea", *shared)
+    choosy, _ = search(untrained, "rea", *shared, "--mutants", 5, "--seconds-per-score", 0)
+    # the random start is the same, what it breeds is not
+    assert plain["arch"][0] == choosy["arch"][0]
+    assert not plain.equals(choosy)
+
+
+@pytest.mark.usefixtures("scored")
+def test_too_few_scores_for_the_start_leave_an_empty_trace(untrained):
+    trace, err = search(untrained, "area", "--runs", 2)
+    assert err == "12 architectures can't answer a search over 20\n"
+    assert trace.empty
+    assert trace.dtypes.to_dict() == empty_trace().dtypes.to_dict() | {
+        "target": trace["target"].dtype
+    }
+    code, out, _ = untrained("search", "area", "nasbench201", "--json")
+    assert (code, json.loads(out)["best"], json.loads(out)["accuracy"]) == (0, None, {})
+
+
+@pytest.mark.usefixtures("scored")
+@pytest.mark.parametrize("algorithm", ["naswot-4", "random", "optimal-10", "rs", "bohb"])
 def test_the_same_bytes_twice_and_others_with_another_seed(untrained, tmp_path, algorithm):
     found = []
     for seed in (0, 0, 1):
@@ -135,6 +260,26 @@ def test_a_fetched_table_is_used(untrained):
             ["random", "nasbench201", "--benchmark", "other.parquet"],
             "other.parquet is not a benchmark",
         ),
+        (["rea", "nasbench201", "--budget", "12000"], "as in '12000s' or '100evaluations'"),
+        (["rea", "nasbench201", "--budget", "100s"], "one evaluation on nasbench201 takes up to"),
+        (["rea", "nasbench201", "--budget", "0evaluations"], "budget '0evaluations': positive"),
+        (["rea", "nasbench201", "--runs", 0], "0 runs: 1 or more"),
+        (["rea", "nasbench201", "--epochs", 50], "there is 12, 200"),
+        (["rea", "nasbench201", "--epochs", 200], "there is mean, trial0"),
+        (["rea-10", "nasbench201"], "rea spends a budget, it takes no samples"),
+        (["rea", "nasbench201", "--setting", "sample=0"], "sample=0: 1 or more"),
+        (["rea", "nasbench201", "--setting", "smple=3"], "known: population=..., sample=..."),
+        (["rea", "nasbench201", "--init", "nawsot"], "did you mean 'naswot'"),
+        (["area", "nasbench201", "--dataset", "cifar100"], "`snakemake scores`"),
+        (["area", "nasbench201", "--scores", "no.parquet"], "`make run` or"),
+        (["area", "nasbench201", "--scored", 4, "--kept", 5], "5 kept of 4 scored: 1 to 4"),
+        (["area", "nasbench201", "--scored", 0], "10 kept of 0 scored"),
+        (["rea", "nasbench201", "--mutants", 0], "0 mutants: 1 or more"),
+        (["rea", "nasbench201", "--mutants", 2], "of all 15625 architectures, and 12 have one"),
+        (["rs", "nasbench201", "--mutants", 2], "RandomSearch never mutates an architecture"),
+        (["naswot-4", "nasbench201", "--mutants", 2], "naswot trains nothing: it takes no --init"),
+        (["random", "nasbench201", "--init", "naswot"], "random trains nothing"),
+        (["random", "nasbench201", "--setting", "sample=3"], "random trains nothing"),
         (["random", "nasbench201", "--out", "/proc/nowhere/x"], "cannot write /proc/nowhere/x"),
     ],
 )

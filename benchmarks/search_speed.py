@@ -1,0 +1,78 @@
+"""Times the searches that train, in turns with the same searches on a plain clock.
+
+Usage: python -m benchmarks.search_speed [--runs 500] [--seconds 12000]
+The plain clock asks the benchmark for each accuracy and time instead of reading them off arrays.
+"""
+
+import argparse
+import time
+from contextlib import suppress
+
+import numpy as np
+
+from benchmarks.page import SPACE
+from untrained.benchmarks.benchmark import Benchmark
+from untrained.search import ALGORITHMS
+from untrained.search.base import BudgetedSearch, BudgetSpent
+from untrained.search.clock import Budget, Clock, trainings_of
+from untrained.seeds import numpy_generator
+from untrained.spaces.base import Architecture
+
+TRAINING = ("cifar10-valid", "x-valid", 12, "777")
+
+
+class PlainClock:
+    """Queries the table as its first user would."""
+
+    def __init__(self, benchmark: Benchmark, budget: float) -> None:
+        self.benchmark = benchmark
+        self.budget = budget
+        self.seconds = 0.0
+
+    def evaluate(self, architecture: Architecture, share: float = 1.0) -> float:
+        """See `untrained.search.base.Evaluate`."""
+        cost = self.benchmark.train_seconds(architecture.index, *TRAINING)
+        cost += self.benchmark.valid_seconds(architecture.index, *TRAINING)
+        if self.seconds + share * cost > self.budget:
+            raise BudgetSpent
+        self.seconds += share * cost
+        return self.benchmark.accuracy(architecture.index, *TRAINING)
+
+
+def seconds_of(algorithm: BudgetedSearch, clock: Clock | PlainClock, run: int) -> float:
+    """One run, until its clock has run out."""
+    start = time.perf_counter()
+    with suppress(BudgetSpent):
+        algorithm(SPACE, clock.evaluate, numpy_generator(0, "search", run))
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Time and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=500)
+    parser.add_argument("--seconds", type=float, default=12_000)
+    arguments = parser.parse_args()
+    benchmark = Benchmark.load("nasbench201")
+    trainings = trainings_of(benchmark, "cifar10")
+    budget = Budget(seconds=arguments.seconds)
+    print(f"| {arguments.runs} runs of {budget} | seconds | on a plain clock |\n|---|---|---|")
+    for name in ALGORITHMS.names():
+        found = ALGORITHMS.load(name)
+        if not isinstance(found, type):
+            continue
+        algorithm = found()
+        seconds_of(algorithm, Clock(trainings, budget), 0)
+        pairs = [
+            (
+                seconds_of(algorithm, Clock(trainings, budget), run),
+                seconds_of(algorithm, PlainClock(benchmark, arguments.seconds), run),
+            )
+            for run in range(arguments.runs)
+        ]
+        ours, plain = np.sum(pairs, axis=0)
+        print(f"| {name} | {ours:.1f} | {plain:.1f} |")
+
+
+if __name__ == "__main__":
+    main()

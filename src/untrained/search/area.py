@@ -1,0 +1,20 @@
+"""AREA: regularised evolution that starts from the best-scored of a sample.
+
+Mellor et al., Neural Architecture Search without Training, ICML 2021, algorithm 2: score 20, start
+from the best 10 (the defaults of `Guide`), then evolve. The parents' sample is drawn without
+replacement; the paper does not say how large it is, so it is that of NAS-Bench-201's script.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from untrained.search.regularised_evolution import RegularisedEvolution
+
+
+@dataclass(frozen=True)
+class Area(RegularisedEvolution):
+    """See the module and `RegularisedEvolution`."""
+
+    starts_scored: ClassVar[bool] = True
+
+    replacement: bool = False

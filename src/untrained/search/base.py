@@ -1,0 +1,130 @@
+"""What a search that spends a budget is made of: a space to move in and a price on every answer.
+
+Such an algorithm is a frozen dataclass of its settings. Called, it proposes architectures to
+`evaluate` for as long as the budget lasts; what it found is kept by the clock that answers.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import ClassVar, Protocol
+
+import numpy as np
+
+from untrained.errors import ParameterError
+from untrained.spaces.base import Architecture
+
+
+class BudgetSpent(Exception):  # noqa: N818 - the end of a run, not an error
+    """What was asked for does not fit into the budget any more."""
+
+
+class Searchable(Protocol):
+    """All that an algorithm may know of a space; every `SearchSpace` is one."""
+
+    @property
+    def name(self) -> str:
+        """The registered name."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Architecture: ...
+
+    def sample(self, rng: np.random.Generator) -> Architecture:
+        """An architecture drawn uniformly."""
+        ...
+
+    def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
+        """A neighbour of `architecture`, never itself."""
+        ...
+
+
+class Evaluate(Protocol):
+    """Trains an architecture, or looks up what training would have said."""
+
+    def __call__(self, architecture: Architecture, share: float = 1.0) -> float:
+        """The fitness of `architecture`, higher is better.
+
+        Args:
+            architecture: one of the space.
+            share: of the cost that is charged, above 0 and up to 1.
+
+        Raises:
+            BudgetSpent: the budget does not cover it; the algorithm lets this through.
+            ArchitectureError: the space has no such architecture.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class BudgetedSearch(ABC):
+    """A search algorithm; its fields are its settings, each with a default.
+
+    Attributes:
+        mutates: whether it asks the space for mutants, so that a proxy can choose among them.
+        starts_scored: whether it starts from the best-scored of a sample unless told otherwise.
+    """
+
+    mutates: ClassVar[bool] = False
+    starts_scored: ClassVar[bool] = False
+
+    @abstractmethod
+    def __call__(
+        self,
+        space: Searchable,
+        evaluate: Evaluate,
+        rng: np.random.Generator,
+        start: Sequence[Architecture] = (),
+    ) -> None:
+        """Search until `evaluate` raises `BudgetSpent`; never return before.
+
+        Args:
+            space: what to search.
+            evaluate: answers and charges.
+            rng: for every random choice of the run.
+            start: architectures to evaluate first, the most promising one first.
+
+        Raises:
+            BudgetSpent: at the end.
+            ParameterError: the algorithm can't search such a space.
+        """
+
+
+def configured(algorithm: type[BudgetedSearch], settings: Sequence[str]) -> BudgetedSearch:
+    """The algorithm with some settings changed, each spelled `name=value`.
+
+    Raises:
+        ParameterError: no such setting, or a value of another type or outside its range.
+    """
+    known = {field.name: type(field.default) for field in fields(algorithm)}
+    chosen: dict[str, object] = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if name not in known or not equals:
+            names = ", ".join(f"{name}=..." for name in known) or "it has none"
+            raise ParameterError(f"setting {setting!r} of {algorithm.__name__}: known: {names}")
+        chosen[name] = _parse(known[name], name, value)
+    return algorithm(**chosen)
+
+
+def _parse(kind: type, name: str, value: str) -> object:
+    if kind is bool:
+        if value not in ("true", "false"):
+            raise ParameterError(f"{name}={value}: true or false")
+        return value == "true"
+    try:
+        return kind(value)
+    except ValueError as error:
+        article = "an integer" if kind is int else "a number"
+        raise ParameterError(f"{name}={value}: {article}") from error
+
+
+def require(condition: bool, name: str, value: object, right: str) -> None:
+    """Raise unless a setting is in its range.
+
+    Raises:
+        ParameterError: `condition` is false; the message has the value and what is right.
+    """
+    if not condition:
+        raise ParameterError(f"{name}={value}: {right}")

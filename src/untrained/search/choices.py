@@ -1,0 +1,68 @@
+"""A space as independent choices, read off its own notation.
+
+Policies and density models need more than samples and mutants: they name each decision and its
+options. A space does not have to offer that. Where every spelling has the same number of words
+and any combination of the words that vary is an architecture, those words are the decisions:
+`|nor_conv_3x3~0|+|...` has six of five options, `8:16:64:32:8` five of eight.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from untrained.errors import ParameterError
+from untrained.search.base import Searchable
+
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Choices:
+    """Which option an architecture takes at each decision.
+
+    Attributes:
+        codes: (n, decisions): the option of each architecture by index.
+        sizes: (decisions,): options of each decision, 2 or more.
+    """
+
+    codes: Integers
+    sizes: Integers
+    _indices: Integers
+
+    def index(self, options: Integers) -> int:
+        """The index of the architecture with these options (decisions,)."""
+        return int(self._indices[np.ravel_multi_index(tuple(options), tuple(self.sizes))])
+
+
+def choices_of(space: Searchable) -> Choices:
+    """The decisions that the spellings of a space are made of; they are read once.
+
+    Raises:
+        ParameterError: its architectures are no product of independent choices.
+    """
+    return _read(space)  # type: ignore[arg-type] # a protocol promises no hash, an object has one
+
+
+@lru_cache(maxsize=8)
+def _read(space: Searchable) -> Choices:
+    wrong = ParameterError(
+        f"{space.name} is no product of independent choices: search it with an algorithm that "
+        "samples and mutates"
+    )
+    words = [re.split(r"\W+", space[index].spelling) for index in range(len(space))]
+    if len({len(spelled) for spelled in words}) != 1:
+        raise wrong
+    columns = [np.unique(column, return_inverse=True) for column in zip(*words, strict=True)]
+    varying = [(options, codes) for options, codes in columns if len(options) > 1]
+    sizes = np.array([len(options) for options, _ in varying], dtype=np.int64)
+    if not varying or np.prod(sizes) != len(space):
+        raise wrong
+    codes = np.stack([codes for _, codes in varying], axis=1).astype(np.int64)
+    indices = np.full(len(space), -1, dtype=np.int64)
+    indices[np.ravel_multi_index(tuple(codes.T), tuple(sizes))] = np.arange(len(space))
+    if (indices < 0).any():
+        raise wrong
+    return Choices(codes, sizes, indices)

@@ -1,0 +1,185 @@
+"""The simulated clock: what training would have said, what it would have cost, what is left.
+
+A run is charged for every training and for every score. A training that would end after the budget
+is not started: it is neither charged nor counted, the run is over, and no run ever exceeds its
+budget. A training that is asked for twice is charged twice.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from untrained.benchmarks.benchmark import Benchmark
+from untrained.errors import ArchitectureError, MissingDataError, ParameterError
+from untrained.search.base import BudgetSpent
+from untrained.spaces.base import Architecture
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much a run may spend; an infinite part does not bind.
+
+    Attributes:
+        seconds: simulated, of trainings and scores.
+        evaluations: trainings, whole or partial; scores are none.
+    """
+
+    seconds: float = np.inf
+    evaluations: float = np.inf
+
+    def __str__(self) -> str:
+        if self.evaluations < np.inf:
+            return f"{self.evaluations:.0f}evaluations"
+        return f"{self.seconds:g}s"
+
+
+def parse_budget(text: str) -> Budget:
+    """The budget spelled `12000s` or `100evaluations`.
+
+    Raises:
+        ParameterError: neither form, or not positive.
+    """
+    wrong = ParameterError(
+        f"budget {text!r}: positive seconds or evaluations, as in '12000s' or '100evaluations'"
+    )
+    number = text.removesuffix("evaluations")
+    if number != text:
+        if not (number.isdecimal() and int(number) > 0):
+            raise wrong
+        return Budget(evaluations=int(number))
+    try:
+        seconds = float(text.removesuffix("s"))
+    except ValueError as error:
+        raise wrong from error
+    if not (text.endswith("s") and 0 < seconds < np.inf):
+        raise wrong
+    return Budget(seconds=seconds)
+
+
+@dataclass(frozen=True, eq=False)
+class Trainings:
+    """What training each architecture of a space says and costs.
+
+    Attributes:
+        space: its name.
+        accuracy: (n,) percent by index, NaN where unknown.
+        seconds: (n,) of training and validation; positive where the accuracy is known.
+    """
+
+    space: str
+    accuracy: Floats
+    seconds: Floats
+
+    def __post_init__(self) -> None:
+        known = ~np.isnan(self.accuracy)
+        if not (self.seconds[known] > 0).all():
+            raise ParameterError(
+                f"the trainings of {self.space} take no time in places: a budget would never end"
+            )
+
+
+def trainings_of(
+    benchmark: Benchmark, dataset: str, epochs: int = 12, seed: str = "777"
+) -> Trainings:
+    """What the benchmark's short trainings say on the validation images of a data set.
+
+    CIFAR-10 is searched on the half of its training images that leaves the other half for
+    validation (`cifar10-valid`), as the benchmark's own scripts do. Where the table has no
+    validation time, training alone is charged.
+
+    Args:
+        benchmark: the table.
+        dataset: `cifar10`, `cifar100`, `ImageNet16-120`.
+        epochs: of the trainings.
+        seed: of the trainings.
+
+    Raises:
+        MissingDataError: the table has no such trainings; the message says what it has.
+    """
+    held_out = f"{dataset}-valid"
+    trained = held_out if any(key[0] == held_out for key in benchmark.measures) else dataset
+    accuracy = benchmark.accuracies(trained, "x-valid", epochs, seed)
+    costs = benchmark.measures[trained, "x-valid", epochs, seed]
+    seconds = costs["train_seconds"] + np.nan_to_num(costs["valid_seconds"])
+    return Trainings(benchmark.space, accuracy, seconds)
+
+
+class Incumbent(NamedTuple):
+    """The best architecture so far, when it was found.
+
+    Attributes:
+        step: evaluations until then.
+        arch: index in the space.
+        fitness: percent.
+        seconds: on the clock, once it was evaluated.
+    """
+
+    step: int
+    arch: int
+    fitness: float
+    seconds: float
+
+
+@dataclass
+class Clock:
+    """One run's account.
+
+    Attributes:
+        trainings: what is looked up.
+        budget: of the run.
+        seconds: spent so far.
+        evaluations: made so far.
+        incumbents: in the order in which they replaced each other; the first of equals stays.
+    """
+
+    trainings: Trainings
+    budget: Budget
+    seconds: float = 0.0
+    evaluations: int = 0
+    incumbents: list[Incumbent] = field(default_factory=list)
+
+    def charge(self, seconds: float) -> None:
+        """Spend time on something that is no evaluation.
+
+        Raises:
+            BudgetSpent: there is not so much left; nothing is spent.
+        """
+        if self.seconds + seconds > self.budget.seconds:
+            raise BudgetSpent
+        self.seconds += seconds
+
+    def evaluate(self, architecture: Architecture, share: float = 1.0) -> float:
+        """See `Evaluate`; the answer is always that of the full training.
+
+        Raises:
+            BudgetSpent: it would end after the budget; nothing is spent.
+            ArchitectureError: not an architecture of this space.
+            MissingDataError: the table does not know it.
+            ParameterError: `share` is outside (0, 1].
+        """
+        index = architecture.index
+        size = len(self.trainings.accuracy)
+        if architecture.space != self.trainings.space or not 0 <= index < size:
+            raise ArchitectureError(
+                f"{architecture.space} {index} was proposed: {self.trainings.space} has 0 to "
+                f"{size - 1}"
+            )
+        if not 0 < share <= 1:
+            raise ParameterError(f"share {share} of a training: above 0, up to 1")
+        fitness = float(self.trainings.accuracy[index])
+        if np.isnan(fitness):
+            raise MissingDataError(
+                f"the benchmark has no training of {self.trainings.space} {index}: fetch the full "
+                "table"
+            )
+        if self.evaluations + 1 > self.budget.evaluations:
+            raise BudgetSpent
+        self.charge(share * float(self.trainings.seconds[index]))
+        self.evaluations += 1
+        if not self.incumbents or fitness > self.incumbents[-1].fitness:
+            self.incumbents.append(Incumbent(self.evaluations, index, fitness, self.seconds))
+        return fitness

@@ -1,0 +1,57 @@
+"""Local search: climb to the best neighbour in sight, start again at the top.
+
+White, Nolen and Savani, Exploring the Loss Landscape in Neural Architecture Search, UAI 2021, with
+the first better neighbour taken. A space says no neighbours but draws mutants, so a top is where
+`patience` mutants in a row are known already.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from untrained.search.base import BudgetedSearch, Evaluate, Searchable, require
+from untrained.spaces.base import Architecture
+
+
+@dataclass(frozen=True)
+class LocalSearch(BudgetedSearch):
+    """See the module. The first climb begins at the best of `start`.
+
+    Attributes:
+        patience: mutants in a row that were evaluated before, until a climb ends.
+    """
+
+    mutates: ClassVar[bool] = True
+
+    patience: int = 100
+
+    def __post_init__(self) -> None:
+        require(self.patience >= 1, "patience", self.patience, "1 or more")
+
+    def __call__(
+        self,
+        space: Searchable,
+        evaluate: Evaluate,
+        rng: np.random.Generator,
+        start: Sequence[Architecture] = (),
+    ) -> None:
+        """See `BudgetedSearch`."""
+        known: set[int] = set()
+        while True:
+            begun = [(evaluate(one), one) for one in start or [space.sample(rng)]]
+            start = ()
+            known.update(one.index for _, one in begun)
+            best, incumbent = max(begun, key=lambda pair: pair[0])
+            in_vain = 0
+            while in_vain < self.patience:
+                neighbour = space.mutate(incumbent, rng)
+                if neighbour.index in known:
+                    in_vain += 1
+                    continue
+                in_vain = 0
+                known.add(neighbour.index)
+                fitness = evaluate(neighbour)
+                if fitness > best:
+                    best, incumbent = fitness, neighbour

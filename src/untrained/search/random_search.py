@@ -1,0 +1,30 @@
+"""Random search: train random architectures, keep the best.
+
+Dong and Yang, NAS-Bench-201, ICLR 2020, "RS": architectures are drawn with replacement.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from untrained.search.base import BudgetedSearch, Evaluate, Searchable
+from untrained.spaces.base import Architecture
+
+
+@dataclass(frozen=True)
+class RandomSearch(BudgetedSearch):
+    """See the module; it has no settings."""
+
+    def __call__(
+        self,
+        space: Searchable,
+        evaluate: Evaluate,
+        rng: np.random.Generator,
+        start: Sequence[Architecture] = (),
+    ) -> None:
+        """See `BudgetedSearch`."""
+        for architecture in start:
+            evaluate(architecture)
+        while True:
+            evaluate(space.sample(rng))

@@ -1,0 +1,92 @@
+"""REINFORCE: a policy over the decisions of the space, moved towards what was rewarded.
+
+Williams, Machine Learning 8, 1992, in the form of NAS-Bench-201's and NATS-Bench's scripts: an
+independent softmax for each decision, Adam, and a moving average of the rewards as baseline.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from untrained.search.base import BudgetedSearch, Evaluate, Searchable, require
+from untrained.search.choices import choices_of
+from untrained.spaces.base import Architecture
+
+Floats = NDArray[np.float64]
+
+# Adam as Kingma and Ba (ICLR 2015) recommend it
+_DECAY, _SQUARE_DECAY, _EPSILON = 0.9, 0.999, 1e-8
+
+
+@dataclass(frozen=True)
+class Reinforce(BudgetedSearch):
+    """See the module. The policy learns from `start` as though it had drawn it.
+
+    Attributes:
+        learning_rate: of Adam.
+        baseline_decay: how much of the old average a new reward leaves.
+        initial_spread: standard deviation of the initial logits.
+    """
+
+    learning_rate: float = 0.01
+    baseline_decay: float = 0.9
+    initial_spread: float = 1e-3
+
+    def __post_init__(self) -> None:
+        require(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
+        require(0 <= self.baseline_decay < 1, "baseline_decay", self.baseline_decay, "0 to below 1")
+        require(self.initial_spread >= 0, "initial_spread", self.initial_spread, "0 or more")
+
+    def __call__(
+        self,
+        space: Searchable,
+        evaluate: Evaluate,
+        rng: np.random.Generator,
+        start: Sequence[Architecture] = (),
+    ) -> None:
+        """See `BudgetedSearch`."""
+        choices = choices_of(space)
+        shape = (len(choices.sizes), int(choices.sizes.max()))
+        offered = np.arange(shape[1]) < choices.sizes[:, None]
+        logits = np.where(offered, self.initial_spread * rng.standard_normal(shape), -np.inf)
+        momentum, square = np.zeros(shape), np.zeros(shape)
+        average, weight = 0.0, 0.0
+        waiting = list(reversed(start))
+        step = 0
+        while True:
+            step += 1
+            policy = softmax(logits)
+            if waiting:
+                architecture = waiting.pop()
+                options = choices.codes[architecture.index]
+            else:
+                options = _draw(policy, choices.sizes, rng)
+                architecture = space[choices.index(options)]
+            reward = evaluate(architecture)
+            average = self.baseline_decay * average + (1 - self.baseline_decay) * reward
+            weight = self.baseline_decay * weight + (1 - self.baseline_decay)
+            advantage = reward - average / weight
+            # of -advantage * log policy(options)
+            gradient = advantage * policy
+            gradient[np.arange(shape[0]), options] -= advantage
+            momentum = _DECAY * momentum + (1 - _DECAY) * gradient
+            square = _SQUARE_DECAY * square + (1 - _SQUARE_DECAY) * gradient**2
+            slope = momentum / (1 - _DECAY**step)
+            scale = np.sqrt(square / (1 - _SQUARE_DECAY**step)) + _EPSILON
+            logits -= self.learning_rate * slope / scale
+
+
+def softmax(logits: Floats) -> Floats:
+    """Probabilities (decisions, options) of logits of that shape; an option at -inf has none."""
+    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities: Floats = weights / weights.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def _draw(policy: Floats, sizes: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """An option for each decision: the first whose cumulative probability exceeds a uniform."""
+    above = policy.cumsum(axis=1) > rng.random((len(policy), 1))
+    # rounding can leave the last cumulative probability below 1
+    return np.where(above.any(axis=1), above.argmax(axis=1), sizes - 1)

@@ -1,0 +1,106 @@
+"""Runs of a search that spends a budget, and their trace.
+
+The trace is that of `untrained.search.pool`, with an empty `target`: `fitness` is what the search
+saw, never the accuracy that the report reads.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+
+import numpy as np
+import pandas as pd
+
+from untrained.errors import ParameterError
+from untrained.search.base import BudgetedSearch, BudgetSpent, Searchable
+from untrained.search.clock import Budget, Clock, Trainings
+from untrained.search.guided import Guide
+from untrained.search.pool import TRACE_COLUMNS
+from untrained.seeds import numpy_generator
+from untrained.spaces.base import Architecture
+
+
+def search_runs(
+    algorithm: BudgetedSearch,
+    space: Searchable,
+    trainings: Trainings,
+    budget: Budget,
+    runs: Iterable[int],
+    seed: int,
+    guide: Guide | None = None,
+) -> Iterator[tuple[int, Clock]]:
+    """Run a search several times, each with a clock of its own.
+
+    A run depends on the seed and its own number alone. Two algorithms draw from the same stream in
+    runs of the same number, so they can be compared in pairs.
+
+    Args:
+        algorithm: with its settings.
+        space: what is searched.
+        trainings: what an evaluation answers and costs.
+        budget: of each run.
+        runs: their numbers, from 0.
+        seed: of them all.
+        guide: the proxy's part in the search; None for none.
+
+    Returns:
+        For each run, as it ends, its number and its clock.
+
+    Raises:
+        ParameterError: the budget might not cover one evaluation, or mutants are to be chosen for
+            an algorithm that has none.
+        MissingDataError: the guide lacks scores.
+    """
+    _check(algorithm, trainings, budget, guide)
+    return (
+        (run, _run(algorithm, space, Clock(trainings, budget), run, seed, guide)) for run in runs
+    )
+
+
+def _run(
+    algorithm: BudgetedSearch,
+    space: Searchable,
+    clock: Clock,
+    run: int,
+    seed: int,
+    guide: Guide | None,
+) -> Clock:
+    """Run a search until its clock has run out."""
+    start: list[Architecture] = []
+    with suppress(BudgetSpent):
+        if guide is not None:
+            draws = numpy_generator(seed, "scored start", run)
+            start = guide.start(space, run, draws, clock.charge)
+            space = guide.guided(space, run, clock.charge)
+        algorithm(space, clock.evaluate, numpy_generator(seed, "search", run), start)
+    return clock
+
+
+def trace_of(runs: Iterable[tuple[int, Clock]]) -> pd.DataFrame:
+    """The trace of finished runs; see `untrained.search.pool` for its columns."""
+    rows: list[tuple[object, ...]] = []
+    for run, clock in runs:
+        rows += [
+            (run, "", step, arch, fitness, seconds, False)
+            for step, arch, fitness, seconds in clock.incumbents
+        ]
+        last = clock.incumbents[-1]
+        rows.append((run, "", clock.evaluations, last.arch, last.fitness, clock.seconds, True))
+    types = {"run": "int64", "step": "int64", "arch": "int64", "is_final": "bool"}
+    return pd.DataFrame(rows, columns=list(TRACE_COLUMNS)).astype(types)
+
+
+def _check(
+    algorithm: BudgetedSearch, trainings: Trainings, budget: Budget, guide: Guide | None
+) -> None:
+    if guide is not None and guide.mutants > 1 and not algorithm.mutates:
+        raise ParameterError(
+            f"{guide.mutants} mutants: {type(algorithm).__name__} never mutates an architecture"
+        )
+    longest = float(np.nanmax(trainings.seconds))
+    scoring = guide.scored * guide.pool.seconds_per_score if guide else 0.0
+    if budget.seconds < scoring + longest:
+        first = f"the scores at the start take {scoring:g} s and " if scoring else ""
+        raise ParameterError(
+            f"budget {budget}: {first}one evaluation on {trainings.space} takes up to "
+            f"{longest:.0f} s"
+        )

@@ -1,0 +1,156 @@
+"""BOHB: its brackets, its densities and its proposals against plain loops."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from untrained.errors import ParameterError
+from untrained.search.bohb import Bohb, bandwidths, density
+from untrained.search.choices import choices_of
+
+
+def slow_bandwidth(column, decisions, options, least):
+    mean = sum(column) / len(column)
+    std = (sum((value - mean) ** 2 for value in column) / len(column)) ** 0.5
+    rule = 1.06 * std * len(column) ** (-1 / (4 + decisions))
+    return min(max(rule, least), (options - 1) / options)
+
+
+def slow_density(point, data, widths, sizes):
+    total = 0.0
+    for datum in data:
+        product = 1.0
+        for mine, other, width, options in zip(point, datum, widths, sizes, strict=True):
+            product *= 1 - width if mine == other else width / (options - 1)
+        total += product
+    return total / len(data)
+
+
+@pytest.fixture
+def observed():
+    rng = np.random.default_rng(5)
+    sizes = np.array([5, 2, 3])
+    return np.stack([rng.integers(size, size=9) for size in sizes], axis=1), sizes
+
+
+@pytest.mark.parametrize("least", [0.0, 0.3])
+def test_bandwidths_are_those_of_the_slow_rule(observed, least):
+    data, sizes = observed
+    data[:, 1] = 1  # no spread at all
+    slow = [slow_bandwidth(data[:, one], 3, sizes[one], least) for one in range(3)]
+    np.testing.assert_allclose(bandwidths(data, sizes, least), slow)
+    assert bandwidths(data, sizes, least)[1] == least
+
+
+def test_densities_are_those_of_the_slow_sum_and_add_up_to_one(observed):
+    data, sizes = observed
+    widths = bandwidths(data, sizes, 0.3)
+    everything = np.array(list(itertools.product(*(range(size) for size in sizes))))
+    found = density(everything, data, widths, sizes)
+    slow = [slow_density(point, data, widths, sizes) for point in everything]
+    np.testing.assert_allclose(found, slow)
+    assert found.sum() == pytest.approx(1)
+
+
+def slow_brackets(accuracy, asked, rungs):
+    """Check each bracket in turn; what its first rung proposed is taken as it came."""
+    position, shares = 0, []
+    while True:
+        for lowest in reversed(range(rungs)):
+            size = rungs // (lowest + 1) * 3**lowest
+            field = asked[position : position + size]
+            for rung in reversed(range(lowest + 1)):
+                if len(asked) < position + size:
+                    return shares
+                shares += [3.0**-rung] * size
+                assert asked[position : position + size] == field
+                position += size
+                # a stable sort: of equals the first climbs
+                size = max(1, size // 3)
+                field = sorted(field, key=lambda index: -accuracy[index])[:size]
+
+
+@pytest.mark.parametrize(("min_share", "rungs"), [(1 / 12, 3), (1 / 9, 3), (1 / 8, 2), (1, 1)])
+def test_the_best_third_of_a_bracket_climbs(trainings, ask, min_share, rungs):
+    trainer = ask(Bohb("proportional", min_share=min_share), 95)
+    shares = slow_brackets(trainings.accuracy, trainer.asked, rungs)
+    assert len(shares) > 60
+    np.testing.assert_allclose(trainer.shares[: len(shares)], shares)
+
+
+def test_a_full_charge_is_that_of_a_whole_training(ask):
+    proportional, full = ask(Bohb("proportional"), 60), ask(Bohb(), 60)
+    assert full.asked == proportional.asked
+    assert set(full.shares) == {1.0}
+    assert set(proportional.shares) == {1.0, 1 / 3, 1 / 9}
+
+
+def test_a_start_is_what_the_first_brackets_begin_with(toy, ask):
+    start = [toy[index] for index in range(11)]
+    asked = ask(Bohb(), 16, 0, start).asked
+    assert asked[:9] == list(range(9))
+    assert asked[13:15] == [9, 10]
+
+
+def test_before_there_is_a_model_and_without_one_it_draws_at_random(toy, ask):
+    rng = np.random.default_rng(3)
+    asked = ask(Bohb(min_share=1, random_fraction=1), 60, 3).asked
+    # with one rung a bracket is one architecture; the first 7 ask no chance of the model
+    drawn = [toy.sample(rng).index for _ in range(7)]
+    while len(drawn) < 60:
+        rng.random()
+        drawn.append(toy.sample(rng).index)
+    assert asked == drawn
+
+
+def test_proposals_maximise_the_ratio_of_good_to_bad(toy, trainings, ask):
+    """With one rung, and the candidates drawn as the density says, every choice can be checked."""
+    asked = ask(Bohb(min_share=1), 40, 6).asked
+    rng = np.random.default_rng(6)
+    choices = choices_of(toy)
+    sizes = [3] * 4
+    for seen in range(40):
+        if seen < 7:
+            assert asked[seen] == toy.sample(rng).index
+            continue
+        ranked = sorted(asked[:seen], key=lambda index: -trainings.accuracy[index])
+        codes = [choices.codes[index].tolist() for index in ranked]
+        many = max(5, int(0.15 * seen))
+        good, bad = codes[:many], codes[seen - max(5, seen - many) :]
+        wide_good, wide_bad = (
+            [slow_bandwidth([row[one] for row in rows], 4, 3, 0.3) for one in range(4)]
+            for rows in (good, bad)
+        )
+        rng.random()  # whether to ignore the model
+        picked = rng.integers(len(good), size=4)
+        moves, other = rng.random((4, 4)), rng.integers(1, 3, size=(4, 4))
+        best, best_ratio = None, -1.0
+        for candidate in range(4):
+            point = list(good[picked[candidate]])
+            for one in range(4):
+                if moves[candidate, one] < wide_good[one]:
+                    point[one] = (point[one] + int(other[candidate, one])) % 3
+            ratio = slow_density(point, good, wide_good, sizes) / slow_density(
+                point, bad, wide_bad, sizes
+            )
+            if ratio > best_ratio:
+                best, best_ratio = point, ratio
+        assert asked[seen] == choices.index(np.array(best))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"charge": "half"}, "charge=half: full or proportional"),
+        ({"eta": 1}, "eta=1: 2 or more"),
+        ({"min_share": 0}, "min_share=0: above 0, up to 1"),
+        ({"min_share": 2}, "min_share=2: above 0, up to 1"),
+        ({"candidates": 0}, "candidates=0: 1 or more"),
+        ({"random_fraction": 1.5}, "random_fraction=1.5: 0 to 1"),
+        ({"min_bandwidth": 0.0}, "min_bandwidth=0.0: above 0"),
+    ],
+)
+def test_settings_outside_their_range(settings, said):
+    with pytest.raises(ParameterError, match=f"^{said}$"):
+        Bohb(**settings)

@@ -1,0 +1,134 @@
+"""What a run is charged, and when it is over."""
+
+import numpy as np
+import pytest
+
+from untrained.errors import ArchitectureError, MissingDataError, ParameterError
+from untrained.search.base import BudgetSpent
+from untrained.search.clock import Budget, Clock, Incumbent, Trainings, parse_budget, trainings_of
+from untrained.spaces.base import Architecture
+
+
+def known(accuracy, seconds):
+    return Trainings("toy", np.array(accuracy, dtype=float), np.array(seconds, dtype=float))
+
+
+def one(index, space="toy"):
+    return Architecture(space, index, str(index))
+
+
+@pytest.mark.parametrize(
+    ("text", "budget"),
+    [
+        ("12000s", Budget(seconds=12000)),
+        ("0.5s", Budget(seconds=0.5)),
+        ("1evaluations", Budget(evaluations=1)),
+        ("100evaluations", Budget(evaluations=100)),
+    ],
+)
+def test_a_budget_is_spelled_with_its_unit(text, budget):
+    assert parse_budget(text) == budget
+    assert str(budget) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "s", "12000", "-5s", "0s", "nans", "infs", "5 m", "12000S", "1e999s"),
+        *("evaluations", "0evaluations", "-1evaluations", "1.5evaluations", "twos"),
+    ],
+)
+def test_any_other_budget_is_refused(text):
+    with pytest.raises(ParameterError, match=r"as in '12000s' or '100evaluations'$") as error:
+        parse_budget(text)
+    assert repr(text) in str(error.value)
+
+
+def test_a_training_that_would_end_after_the_budget_does_not_count():
+    clock = Clock(known([50, 60, 70], [4, 4, 3]), Budget(seconds=10))
+    assert [clock.evaluate(one(0)), clock.evaluate(one(1))] == [50, 60]
+    with pytest.raises(BudgetSpent):
+        clock.evaluate(one(2))
+    assert (clock.seconds, clock.evaluations) == (8, 2)
+    assert clock.incumbents[-1].arch == 1
+
+
+def test_a_training_that_ends_with_the_budget_counts():
+    clock = Clock(known([50, 60], [4, 6]), Budget(seconds=10))
+    clock.evaluate(one(0))
+    assert clock.evaluate(one(1)) == 60
+    assert clock.seconds == 10
+
+
+def test_evaluations_are_counted_and_scores_are_none():
+    clock = Clock(known([50], [4]), Budget(evaluations=2))
+    clock.charge(1e6)
+    clock.evaluate(one(0))
+    clock.evaluate(one(0))
+    with pytest.raises(BudgetSpent):
+        clock.evaluate(one(0))
+    assert (clock.evaluations, clock.seconds) == (2, 1e6 + 8)
+
+
+def test_scores_that_exceed_the_budget_end_the_run():
+    clock = Clock(known([50], [4]), Budget(seconds=10))
+    with pytest.raises(BudgetSpent):
+        clock.charge(10.5)
+    assert clock.seconds == 0
+
+
+def test_a_share_of_a_training_costs_a_share():
+    clock = Clock(known([50], [9]), Budget(seconds=10))
+    assert clock.evaluate(one(0), 1 / 9) == 50
+    assert clock.seconds == pytest.approx(1)
+    for share in (0, -1, 1.1, np.nan):
+        with pytest.raises(ParameterError, match=r"above 0, up to 1$"):
+            clock.evaluate(one(0), share)
+
+
+def test_an_incumbent_gives_way_to_a_better_one_only():
+    clock = Clock(known([50, 50, 70, 60], [1, 2, 3, 4]), Budget(seconds=100))
+    for index in (0, 1, 2, 3, 2):
+        clock.evaluate(one(index))
+    assert clock.incumbents == [Incumbent(1, 0, 50, 1), Incumbent(3, 2, 70, 6)]
+
+
+@pytest.mark.parametrize("architecture", [one(2), one(-1), one(0, "other")])
+def test_an_unknown_architecture_is_refused(architecture):
+    clock = Clock(known([50, 60], [4, 4]), Budget(seconds=10))
+    with pytest.raises(ArchitectureError, match=r"was proposed: toy has 0 to 1$"):
+        clock.evaluate(architecture)
+    assert clock.evaluations == 0
+
+
+def test_an_architecture_without_a_training_is_missing():
+    clock = Clock(known([50, np.nan], [4, np.nan]), Budget(seconds=10))
+    with pytest.raises(MissingDataError, match=r"^the benchmark has no training of toy 1: "):
+        clock.evaluate(one(1))
+
+
+@pytest.mark.parametrize("seconds", [0, -1, np.nan])
+def test_trainings_take_time(seconds):
+    with pytest.raises(ParameterError, match="take no time"):
+        known([50, 60], [4, seconds])
+
+
+def test_the_real_trainings_are_those_of_the_table(benchmark_table):
+    found = trainings_of(benchmark_table, "cifar10")
+    key = ("cifar10-valid", "x-valid", 12, "777")
+    for index in (0, 1462, 15_624):
+        assert found.accuracy[index] == benchmark_table.accuracy(index, *key)
+        training = benchmark_table.train_seconds(index, *key)
+        assert found.seconds[index] == training + benchmark_table.valid_seconds(index, *key)
+
+
+def test_where_no_validation_time_is_known_training_is_charged(benchmark_table):
+    found = trainings_of(benchmark_table, "cifar100")
+    assert found.seconds[7] == benchmark_table.train_seconds(7, "cifar100", "x-valid", 12, "777")
+
+
+def test_epochs_that_the_table_lacks_are_named(benchmark_table):
+    with pytest.raises(MissingDataError, match=r"no accuracy for epochs 50 .* there is 12, 200$"):
+        trainings_of(benchmark_table, "cifar10", epochs=50)
+    with pytest.raises(MissingDataError, match=r"for seed '777' .* there is mean, trial0"):
+        trainings_of(benchmark_table, "cifar10", epochs=200)
