@@ -38,8 +38,11 @@ lint: install ## ruff, mypy, import rules, snakefmt, snakemake --lint
 	snakefmt --check Snakefile workflow
 	snakemake --lint
 
-bench: install ## speed against a plain implementation, into docs/performance.md
+bench: install ## speed, rounding, memory and start-up, into docs/performance.md; keep the machine idle
 	$(BIN)/python -m benchmarks.score_speed
+	$(BIN)/python -m benchmarks.time_by_operation
+	$(BIN)/python -m benchmarks.fidelity
+	$(BIN)/python -m benchmarks.commands
 
 sync: install ## restore the recorded artifacts and let Snakemake adopt them
 	dvc pull

@@ -5,15 +5,13 @@ Both run in the same worker process on one thread, on the same architectures, we
 """
 
 import argparse
-import os
-import platform
 import time
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import torch
 
+from benchmarks.page import SPACE, machine, random_cells, write_section
 from benchmarks.plain import plain_score
 from untrained.cli.progress import track
 from untrained.networks.modes import modes_restored
@@ -21,10 +19,6 @@ from untrained.proxies import get_proxy
 from untrained.scoring.engine import MinibatchSettings, score_architectures
 from untrained.scoring.execution import Execution, keep_freed_memory
 from untrained.seeds import torch_seeded
-from untrained.spaces import get_space
-
-PERFORMANCE = Path(__file__).parents[1] / "docs" / "performance.md"
-SPACE = get_space("nasbench201")
 
 
 def prepare() -> None:
@@ -76,33 +70,21 @@ def report(found: dict[str, np.ndarray], settings: MinibatchSettings) -> str:
     """The table as Markdown."""
     lines = [
         f"NASWOT on {len(found['plain'])} cells of NAS-Bench-201 drawn at random, batch "
-        f"{settings.batch_size}, CIFAR-10 sample, one thread, PyTorch {torch.__version__}, "
-        f"{processor()}. The ratio is taken cell by cell, both in the same process and in turns.",
+        f"{settings.batch_size}, CIFAR-10 sample, one thread, {machine()}. The ratio is taken cell "
+        "by cell, both in the same process and in turns.",
         "",
-        "| form | median seconds | plain / form: median | quartiles |",
-        "|---|---:|---:|---:|",
+        "| form | median seconds | plain / form: median | quartiles | over all cells |",
+        "|---|---:|---:|---:|---:|",
     ]
     for name, seconds in found.items():
         ratio = found["plain"] / seconds
         low, middle, high = np.quantile(ratio, [0.25, 0.5, 0.75])
+        total = found["plain"].sum() / seconds.sum()
         lines.append(
-            f"| {name} | {np.median(seconds):.3f} | {middle:.1f} | {low:.1f} to {high:.1f} |"
+            f"| {name} | {np.median(seconds):.3f} | {middle:.1f} | {low:.1f} to {high:.1f} "
+            f"| {total:.1f} |"
         )
-    total = found["plain"].sum() / found["engine, bfloat16"].sum()
-    lines += ["", f"Over all cells together, plain takes {total:.1f} times as long as bfloat16."]
     return "\n".join(lines) + "\n"
-
-
-def processor() -> str:
-    """Name of the processor and its number of cores."""
-    info = Path("/proc/cpuinfo")
-    names = [
-        line.partition(":")[2].strip()
-        for line in (info.read_text().splitlines() if info.is_file() else [])
-        if line.startswith("model name")
-    ]
-    features = " with AMX" if torch.cpu._is_amx_tile_supported() else ""
-    return f"{names[0] if names else platform.machine()}{features}, {os.cpu_count()} cores"
 
 
 def main() -> None:
@@ -111,15 +93,9 @@ def main() -> None:
     parser.add_argument("--architectures", type=int, default=100)
     parser.add_argument("--batch-size", type=int, default=128)
     arguments = parser.parse_args()
-    rng = np.random.default_rng(0)
-    indices = rng.choice(len(SPACE), arguments.architectures, replace=False).tolist()
     settings = MinibatchSettings(batch_size=arguments.batch_size)
-    table = report(measure(indices, settings), settings)
-    begin, end = "<!-- score_speed -->\n", "<!-- /score_speed -->\n"
-    text = PERFORMANCE.read_text()
-    head, _, rest = text.partition(begin)
-    PERFORMANCE.write_text(head + begin + table + end + rest.partition(end)[2])
-    print(table)
+    found = measure(random_cells(arguments.architectures), settings)
+    write_section("score_speed", report(found, settings))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,43 @@
+"""Writes measurements into docs/performance.md, and says on what they were made."""
+
+import os
+import platform
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from untrained.spaces import get_space
+
+PERFORMANCE = Path(__file__).parents[1] / "docs" / "performance.md"
+SPACE = get_space("nasbench201")
+
+
+def random_cells(count: int, seed: int = 0) -> list[int]:
+    """Indices of cells of NAS-Bench-201 drawn without replacement."""
+    drawn: list[int] = np.random.default_rng(seed).choice(len(SPACE), count, replace=False).tolist()
+    return drawn
+
+
+def write_section(name: str, text: str) -> None:
+    """Replace what stands between `<!-- name -->` and `<!-- /name -->`, and print it."""
+    begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->\n"
+    page = PERFORMANCE.read_text()
+    if begin not in page or end not in page:
+        raise ValueError(f"{PERFORMANCE} has no section {begin.strip()} ... {end.strip()}")
+    head, _, rest = page.partition(begin)
+    PERFORMANCE.write_text(head + begin + text + end + rest.partition(end)[2])
+    print(text)
+
+
+def machine() -> str:
+    """PyTorch's version, name of the processor and its number of cores."""
+    info = Path("/proc/cpuinfo")
+    names = [
+        line.partition(":")[2].strip()
+        for line in (info.read_text().splitlines() if info.is_file() else [])
+        if line.startswith("model name")
+    ]
+    features = " with AMX" if torch.cpu._is_amx_tile_supported() else ""
+    name = names[0] if names else platform.machine()
+    return f"PyTorch {torch.__version__}, {name}{features}, {os.cpu_count()} cores"
