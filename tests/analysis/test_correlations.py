@@ -10,6 +10,7 @@ from untrained.analysis.correlations import (
     CANONICAL,
     COLUMNS,
     FINITE_ONLY,
+    TOP_TENTH,
     correlation,
     correlation_table,
 )
@@ -219,6 +220,46 @@ def test_architectures_without_accuracy_or_score_are_left_out():
     table = correlation_table(score_rows(), partial, wide, TARGETS, resamples=2)
     assert list(table["n"]) == [26, 0]
     assert np.isnan(table["tau"].iloc[1])
+
+
+@pytest.mark.parametrize("n", [30, 31, 40])
+def test_the_top_tenth_are_those_that_fewer_than_a_tenth_surpass(n):
+    targets = [TARGETS[0], ("cifar10", "cifar10", "ori-test")]
+
+    def tied(dataset, split):
+        shift = 1 if split == "ori-test" else 0  # the two columns have other bests
+        answers = np.round(np.random.default_rng(shift).normal(size=n) * 3, 0)
+        answers[4] = np.nan
+        return answers
+
+    scores, flops = score_rows(n=n, undefined=(2, 8, 9, 20)), pd.Series(np.arange(float(n)))
+    subset = {TOP_TENTH: np.arange(n)}
+    table = correlation_table(scores, tied, subset, targets, controls={"flops": flops}, resamples=2)
+    mean = scores.groupby("arch")["score"].agg(lambda values: values.mean(skipna=False))
+    tops = []
+    for row in table.itertuples():
+        truth = tied(row.dataset, row.split)
+        known = [arch for arch in range(n) if not np.isnan(truth[arch])]
+        top = [
+            arch for arch in known if sum(truth[arch] < truth[a] for a in known) < len(known) / 10
+        ]
+        ranked = (flops if row.proxy == "flops" else mean.fillna(-1e9))[top].to_numpy()
+        assert row.n == len(top)
+        assert row.excluded == (0 if row.proxy == "flops" else mean[top].isna().sum())
+        if len(top) > 2 and len(set(truth[top])) > 1:
+            assert row.tau == pytest.approx(slow_tau_b(ranked, truth[top]))
+        else:
+            assert np.isnan(row.tau)
+        tops.append(top)
+    assert tops[0] == tops[1] != tops[2]
+
+
+def test_without_ties_the_top_tenth_is_a_tenth():
+    subset = {TOP_TENTH: np.arange(40)}
+    scores = score_rows(n=40, undefined=(39,))
+    row = correlation_table(scores, lambda *_: np.arange(40.0), subset, TARGETS, resamples=2)
+    assert row[["n", "excluded"]].iloc[0].tolist() == [4, 1]
+    assert row["tau"].item() < 0, "the undefined one is ranked last"
 
 
 def test_the_order_of_the_scores_does_not_matter():

@@ -10,11 +10,14 @@ from PIL import Image
 from untrained.analysis.correlations import Correlation
 from untrained.analysis.figures import (
     ScorePanel,
+    ablations,
     accuracy_against_time,
     kernel_matrices,
     save,
     score_against_accuracy,
+    tau_against_seeds,
 )
+from untrained.analysis.variances import variance_table
 from untrained.errors import ParameterError, UntrainedError
 
 TAU = Correlation(0.574, 0.551, 0.603, 0.76, 0.74, 0.78, n=50)
@@ -41,6 +44,17 @@ def times():
         ],
         columns=["method", "seconds", "mean", "std", "source"],
     )
+
+
+def seeds(images=("cifar10",), proxies=("naswot",), most=3):
+    rows = [
+        (proxy, name, k, 0.5 + k / 50, 0.5, 0.6, *((0.4, 0.7) if k == most else (np.nan,) * 2))
+        for name in images
+        for proxy in proxies
+        for k in range(1, most + 1)
+    ]
+    names = ["proxy", "images", "seeds", "tau", "tau_min", "tau_max", "tau_low", "tau_high"]
+    return pd.DataFrame(rows, columns=names)
 
 
 def test_scores_show_their_points_their_rug_and_tau():
@@ -115,11 +129,108 @@ def test_the_legend_names_only_sources_that_are_there():
     assert "ours" not in [text.get_text() for text in legend.get_texts()]
 
 
+def test_seeds_have_a_line_a_band_and_a_bar_per_proxy_in_the_panel_of_their_images():
+    table = seeds(["cifar10", "cifar100"], ["naswot", "naswot-released"])
+    figure = tau_against_seeds(table)
+    assert [axes.get_title() for axes in figure.axes] == ["cifar10", "cifar100"]
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["naswot", "naswot-released"]
+    for axes in figure.axes:
+        assert len(axes.lines) == 2
+        for line in axes.lines:
+            np.testing.assert_allclose(line.get_ydata(), [0.52, 0.54, 0.56])
+            np.testing.assert_allclose(line.get_xdata(), [1, 2, 3], atol=0.1)
+        band, bar, *_ = axes.collections
+        heights = band.get_paths()[0].vertices[:, 1]
+        assert (heights.min(), heights.max()) == (0.5, 0.6)
+        np.testing.assert_allclose(bar.get_segments()[-1][:, 1], [0.4, 0.7])
+
+
+def test_one_seed_is_a_point_with_its_bar(tmp_path):
+    figure = tau_against_seeds(seeds(most=1))
+    (axes,) = figure.axes
+    assert axes.lines[0].get_xydata().tolist() == [[1, 0.52]]
+    save(figure, tmp_path / "seeds.png")
+    assert 1 in axes.get_xticks()
+
+
+SEEDS = {  # of minibatches and of initialisations
+    **dict.fromkeys(("minibatch", "noise", "batch-size"), (3, 1)),
+    "initialisation": (1, 3),
+    "variance": (2, 2),
+}
+
+
+def ablated():
+    rows = [
+        (
+            *(experiment, "cifar100", size, arch),
+            *((np.nan, np.nan) if experiment == "variance" else (50.0 + 2 * arch, 52.0 + 2 * arch)),
+            *(minibatch, weights, size * (10 + arch) + minibatch + 2 * weights, "ok"),
+        )
+        for experiment, (minibatches, initialisations) in SEEDS.items()
+        for size in ((32, 64) if experiment == "batch-size" else (128,))
+        for arch in range(10)
+        for minibatch in range(minibatches)
+        for weights in range(initialisations)
+    ]
+    names = ["experiment", "dataset", "batch_size", "arch", "bin_low", "bin_high"]
+    return pd.DataFrame(rows, columns=[*names, "minibatch_seed", "weight_seed", "score", "status"])
+
+
+def test_ablations_show_every_repeat_and_the_shares():
+    scores = ablated()
+    table = variance_table(scores, resamples=20)
+    figure = ablations(scores, table)
+    a, b, c, sizes, shares = figure.axes
+    for axes, experiment in ((a, "minibatch"), (b, "noise"), (c, "initialisation")):
+        own = scores[scores["experiment"] == experiment]
+        (points,) = axes.lines
+        np.testing.assert_array_equal(points.get_ydata(), own["score"])
+        np.testing.assert_array_equal(points.get_xdata(), 51.0 + 2 * own["arch"])
+    assert [line.get_label() for line in sizes.lines] == ["32", "64"]
+    for line, size in zip(sizes.lines, (32, 64), strict=True):
+        own = scores[(scores["experiment"] == "batch-size") & (scores["batch_size"] == size)]
+        # the least accurate cell on the first minibatch scores least: size times ten
+        np.testing.assert_allclose(line.get_ydata(), own["score"] / (10 * size))
+    percent = 100 * table[table["experiment"] == "variance"]["share"]
+    widths = [bar.get_width() for bar in shares.patches]
+    np.testing.assert_allclose(widths[::-1], percent)
+    assert shares.get_title() == "(e) 10 random architectures"
+
+
+def test_ablations_leave_out_what_is_undefined():
+    scores = ablated()
+    lost = (scores["arch"] == 3) & scores["experiment"].isin(["noise", "variance"])
+    scores.loc[lost, ["score", "status"]] = [np.nan, "singular"]
+    axes = ablations(scores, variance_table(scores, resamples=20)).axes
+    assert len(axes[1].lines[0].get_xdata()) == 27
+    assert axes[-1].get_title() == "(e) 9 random architectures"
+
+
+def test_shares_that_do_not_exist_can_be_drawn(tmp_path):
+    scores = ablated()
+    own = scores["experiment"] == "variance"
+    scores.loc[own, "score"] = 7.0
+    save(ablations(scores, variance_table(scores, resamples=20)), tmp_path / "a.svg")
+
+
+@pytest.mark.parametrize("experiment", SEEDS)
+def test_an_ablation_without_scores_is_named(experiment):
+    scores = ablated()
+    table = variance_table(scores, resamples=20)
+    with pytest.raises(ParameterError, match=f"no scores of the experiment '{experiment}'"):
+        ablations(scores[scores["experiment"] != experiment], table)
+
+
 def every_figure():
+    scores = ablated()
     return [
         score_against_accuracy([panel()], subset="finite only"),
         kernel_matrices([("92 %", kernel())], [("20 %", kernel(shared=0.9))]),
         accuracy_against_time(times()),
+        tau_against_seeds(seeds()),
+        ablations(scores, variance_table(scores, resamples=20)),
     ]
 
 
@@ -131,7 +242,7 @@ def test_the_same_figure_gives_the_same_bytes_whatever_the_users_style(tmp_path,
         for place, figure in enumerate(every_figure()):
             save(figure, tmp_path / f"{place}b{suffix}")
         assert mpl.rcParams["font.size"] == 30
-    for place in range(3):
+    for place in range(4):
         first = (tmp_path / f"{place}a{suffix}").read_bytes()
         assert first == (tmp_path / f"{place}b{suffix}").read_bytes()
 
@@ -161,6 +272,8 @@ def test_files_hold_neither_date_nor_version(tmp_path):
         (lambda: kernel_matrices([], []), "0 kernels"),
         (lambda: kernel_matrices([("k", np.zeros((2, 3)))], []), r"k: kernel of shape \(2, 3\)"),
         (lambda: kernel_matrices([("k", np.zeros((2, 2)))], []), "k: 0.0 on the diagonal"),
+        (lambda: tau_against_seeds(seeds().iloc[:0]), "0 rows: nothing to draw"),
+        (lambda: tau_against_seeds(pd.concat([seeds()] * 2)), "two accuracies for cifar10"),
         (lambda: accuracy_against_time(times().assign(source="x")), "source 'x'"),
         (lambda: accuracy_against_time(times().assign(seconds=0)), "nothing to draw"),
     ],

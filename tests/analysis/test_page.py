@@ -8,6 +8,8 @@ from untrained.analysis.correlations import COLUMNS
 from untrained.analysis.page import page
 from untrained.analysis.published import NASBENCH201_SPLITS
 from untrained.analysis.search_tables import search_table
+from untrained.analysis.seed_tables import COLUMNS as SEED_COLUMNS
+from untrained.analysis.variances import COLUMNS as VARIANCE_COLUMNS
 
 
 @pytest.fixture
@@ -18,6 +20,13 @@ def correlations():
     ]
     numbers = (2, 300, 7, 0.6114, 0.58, 0.64, 0.79, 0.76, 0.82, np.nan)
     return pd.DataFrame([(*row, *numbers) for row in rows], columns=list(COLUMNS))
+
+
+@pytest.fixture
+def seeds():
+    row = ("naswot", "cifar10", "cifar10", "ori-test", 300, 2, 1)
+    numbers = (0.6114, 0.6114, 0.6114, 0.58, 0.643, np.nan)
+    return pd.DataFrame([(*row, *numbers)], columns=list(SEED_COLUMNS))
 
 
 @pytest.fixture
@@ -36,39 +45,58 @@ def searches():
 FIGURES = {"scores": "../figures/scores.svg", "time": "../figures/time.svg"}
 
 
-def test_the_page_holds_the_tables_and_the_figures(correlations, searches):
-    text = page("nasbench201", correlations, searches, FIGURES)
+def test_the_page_holds_the_tables_and_the_figures(correlations, seeds, searches):
+    text = page("nasbench201", correlations, seeds, searches, FIGURES)
     assert text.startswith("# nasbench201: training-free scores against trained accuracies\n")
-    headings = ["## Rank correlations", "## Searches: Table 2(a) of the NASWOT paper", "## Figures"]
+    searched = "## Searches: Table 2(a) of the NASWOT paper"
+    headings = ["## Rank correlations", "## What seeds buy", searched, "## Figures"]
     assert re.findall(r"^## .*$", text, re.MULTILINE) == headings
     for name, address in FIGURES.items():
         assert f"\n![{name}]({address})\n\n" in text
     assert "kernels" not in text.split("## Figures")[1]
     assert "0.611 [0.580, 0.640]" in text
+    assert "| 300 | 2 | 1 | 0.611 | 0.611 | 0.611 | 0.580 | 0.643 |  |" in text
     assert "81.00 ± 1.00" in text
     assert text.endswith("a 1080 Ti.\n")
 
 
-def test_the_published_figures_stand_beside_ours(correlations, searches):
-    text = page("nasbench201", correlations, searches, {})
-    (line,) = [line for line in text.splitlines() if line.startswith("| naswot ")]
+def test_the_published_figures_stand_beside_ours(correlations, seeds, searches):
+    text = page("nasbench201", correlations, seeds, searches, {})
+    (line,) = [
+        line for line in text.splitlines() if line.startswith("| naswot ") and "only" in line
+    ]
     assert "0.574" in [cell.strip() for cell in line.split("|")]
     (other,) = [line for line in text.splitlines() if line.startswith("| parameters ")]
     assert "0.574" not in other
-    elsewhere = page("nasbench101", correlations, searches, {})
-    (line,) = [line for line in elsewhere.splitlines() if line.startswith("| naswot ")]
+    elsewhere = page("nasbench101", correlations, seeds, searches, {})
+    (line,) = [
+        line for line in elsewhere.splitlines() if line.startswith("| naswot ") and "only" in line
+    ]
     assert "0.574" not in line
 
 
-def test_notes_are_a_list_below_the_table(correlations, searches):
-    text = page("nasbench201", correlations, searches, FIGURES)
+def test_ablations_have_their_table_where_there_are_any(correlations, seeds, searches):
+    figures = FIGURES | {"ablations": "../figures/ablations.svg"}
+    rows = [("variance", "cifar100", 128, 200, 5, 4, 4, "residual", 1.5, 0.002, 0.001, 0.003)]
+    variances = pd.DataFrame(rows, columns=list(VARIANCE_COLUMNS))
+    text = page("nasbench201", correlations, seeds, searches, figures, variances)
+    (line,) = [line for line in text.splitlines() if line.startswith("| variance ")]
+    assert line.endswith("| residual | 1.50 | 0.20 [0.10, 0.30] |")
+    headings = re.findall(r"^## .*$", text, re.MULTILINE)
+    assert headings[-2:] == ["## Ablations: what moves a score", "## Figures"]
+    assert "\n![ablations](../figures/ablations.svg)\n\n" in text
+    assert "Ablations" not in page("nasbench201", correlations, seeds, searches, FIGURES)
+
+
+def test_notes_are_a_list_below_the_table(correlations, seeds, searches):
+    text = page("nasbench201", correlations, seeds, searches, FIGURES)
     notes = [line for line in text.splitlines() if line.startswith("- ")]
     assert any("the sample has 300 cells" in note for note in notes)
     assert not re.search(r"^- .*\n\n- ", text, re.MULTILINE)
 
 
-def test_tables_are_whole(correlations, searches):
-    text = page("nasbench201", correlations, searches, FIGURES)
+def test_tables_are_whole(correlations, seeds, searches):
+    text = page("nasbench201", correlations, seeds, searches, FIGURES)
     for block in text.split("\n\n"):
         if block.startswith("|"):
             bars = {line.replace("\\|", "").count("|") for line in block.splitlines()}

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from untrained.analysis import published
-from untrained.analysis.correlations import ALL_SAMPLED, FINITE_ONLY
+from untrained.analysis.correlations import ALL_SAMPLED, FINITE_ONLY, TOP_TENTH
 
 
 def cell(method, dataset, split, space="nasbench201", source=published.PAPER):
@@ -68,11 +68,13 @@ def test_published_correlations_stand_beside_the_matching_rows_only():
             ("naswot", "cifar100", "cifar100", "x-test", ALL_SAMPLED),
             ("naswot", "cifar10", "cifar100", "x-test", FINITE_ONLY),
             ("flops", "cifar100", "cifar100", "x-test", FINITE_ONLY),
+            ("naswot", "cifar10", "cifar10", "ori-test", TOP_TENTH),
+            ("naswot", "cifar10", "cifar10-valid", "x-valid", TOP_TENTH),
         ],
         columns=["proxy", "images", "dataset", "split", "subset"],
     )
     table = published.with_published(ours)
-    assert table["paper_tau"].fillna(0).tolist() == [0.574, 0.611, 0, 0, 0]
-    assert table["recomputed_tau"].fillna(0).tolist() == [0.574, 0.615, 0.624, 0, 0]
+    assert table["paper_tau"].fillna(0).tolist() == [0.574, 0.611, 0, 0, 0, 0, 0]
+    assert table["recomputed_tau"].fillna(0).tolist() == [0.574, 0.615, 0.624, 0, 0, -0.033, 0]
     assert list(ours.columns) == ["proxy", "images", "dataset", "split", "subset"]
     assert published.with_published(ours, space="darts")["paper_tau"].isna().all()

@@ -2,13 +2,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from untrained.analysis.correlations import ALL_SAMPLED, CANONICAL, FINITE_ONLY
+from untrained.analysis.correlations import ALL_SAMPLED, CANONICAL, FINITE_ONLY, TOP_TENTH
 from untrained.analysis.search_tables import search_table
 from untrained.analysis.summaries import (
     extreme_cells,
     method_of,
     search_results,
     subsets_of,
+    target_of,
     targets_of,
     times_table,
 )
@@ -21,7 +22,7 @@ def test_one_architecture_stands_for_its_class_among_those_sampled():
     subsets = subsets_of(np.array([1, 3, 4, 5]), representatives)
     assert subsets[ALL_SAMPLED].tolist() == [1, 3, 4, 5]
     assert subsets[CANONICAL].tolist() == [1, 4, 5]
-    assert subsets[FINITE_ONLY].tolist() == [1, 3, 4, 5]
+    assert subsets[FINITE_ONLY].tolist() == subsets[TOP_TENTH].tolist() == [1, 3, 4, 5]
 
 
 def test_the_whole_space_has_its_representatives_for_a_subset(space):
@@ -39,6 +40,11 @@ def test_scores_are_held_against_validation_and_test_of_their_data_set():
         ("noise", "cifar10-valid", "x-valid"),
         ("noise", "cifar10", "ori-test"),
     ]
+
+
+def test_images_that_the_benchmark_lacks_are_held_against_what_they_stand_for():
+    imagenet = ("ImageNet16-120", "x-test")
+    assert target_of("TinyImageNet16-120", "test") == ("TinyImageNet16-120", *imagenet)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +115,8 @@ def test_scores_on_another_data_set_are_rows_of_their_own_for_it_alone():
     assert found["NASWOT N=10 (scored on cifar100)", "cifar100", "val"] == [40.01]
     assert found["NASWOT N=10", "cifar100", "val"] == [40.02]
     assert found["Random", "cifar100", "val"] == [40.02]
-    assert len(found) == 6 + 6 + 2
+    assert found["NASWOT N=10 (scored on noise)", "cifar10", "test"] == [25.03]
+    assert len(found) == 6 + 6 + 2 + 2
     # no two results for one cell
     assert len(search_table(results.drop(columns="seconds"))) > 0
 

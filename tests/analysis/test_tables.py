@@ -10,6 +10,7 @@ from rich.console import Console
 from untrained.analysis import tables
 from untrained.analysis.published import NASBENCH201_SPLITS, TRAINING_FREE
 from untrained.analysis.search_tables import search_table
+from untrained.analysis.variances import COLUMNS as VARIANCES
 
 
 def results():
@@ -56,6 +57,24 @@ def printed(table, width=100):
     return console.file.getvalue()
 
 
+def variances():
+    rows = [
+        ("variance", "cifar100", 128, 200, 5, 4, 4, "architecture", 71.4, 0.9966, 0.992, 0.998),
+        ("noise", "noise", 128, 1, 0, 20, 1, "architecture × minibatch", *(np.nan,) * 4),
+    ]
+    return pd.DataFrame(rows, columns=list(VARIANCES))
+
+
+def test_components_of_variance_are_standard_deviations_and_percentages():
+    layout = tables.variance_layout(variances())
+    assert layout.columns[-3:].to_list() == ["component", "std", "share (%)"]
+    assert layout.iloc[0, -3:].to_list() == ["architecture", "71.40", "99.66 [99.20, 99.80]"]
+    assert layout.iloc[1, -3:].to_list() == ["architecture × minibatch", "", ""]
+    assert layout.loc[0, ["architectures", "undefined"]].to_list() == ["200", "5"]
+    latex = tables.to_latex(layout, caption="c", label="l")
+    assert r"architecture $\times$ minibatch" in latex
+
+
 def test_numbers_carry_their_interval_or_spread():
     assert tables.with_interval(0.6111, 0.57, 0.6499) == "0.61 [0.57, 0.65]"
     assert tables.with_interval(0.6111, np.nan, np.nan, 3) == "0.611"
@@ -81,6 +100,32 @@ def test_the_correlation_layout_reads_well_and_narrows():
     lines = printed(tables.terminal_table(narrow)).splitlines()
     assert sum("naswot-released" in line and "0.611 [0.570, -0.655]" in line for line in lines) == 1
     assert max(map(len, lines)) <= 100
+
+
+def test_seeds_are_laid_out_with_what_is_undefined_left_empty():
+    table = pd.DataFrame(
+        {
+            "proxy": "naswot",
+            "images": "noise",
+            "dataset": "cifar10",
+            "split": "ori-test",
+            "n": 300,
+            "seeds": [1, 2],
+            "sets": [2, 1],
+            "tau": [0.5, 0.6],
+            "tau_min": [0.45, 0.6],
+            "tau_max": [0.55, 0.6],
+            "tau_low": [np.nan, 0.52],
+            "tau_high": [np.nan, 0.68],
+            "rho_disjoint": [0.9, np.nan],
+        }
+    )
+    layout = tables.seed_layout(table)
+    names = ["naswot", "noise", "cifar10 ori-test", "300"]
+    assert layout.to_numpy().tolist() == [
+        [*names, "1", "2", "0.500", "0.450", "0.550", "", "", "0.900"],
+        [*names, "2", "1", "0.600", "0.600", "0.600", "0.520", "0.680", ""],
+    ]
 
 
 def test_the_search_layout_is_table_2a():

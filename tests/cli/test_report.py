@@ -12,7 +12,8 @@ from .conftest import command, contents
 
 SPACE = "nasbench201"
 FORMATS = "csv", "md", "parquet", "tex"
-FIGURES = "scores", "kernels", "time"
+TABLES = "correlations", "seeds", "searches"
+FIGURES = "scores", "kernels", "time", "seeds"
 
 
 def run(*arguments):
@@ -87,11 +88,7 @@ def traces_of(project):
 def test_every_file_is_there(finished):
     results = finished / "results"
     made = {str(path.relative_to(results)) for path in contents(results)}
-    tables = {
-        f"tables/{SPACE}/{name}.{suffix}"
-        for name in ("correlations", "searches")
-        for suffix in FORMATS
-    }
+    tables = {f"tables/{SPACE}/{name}.{suffix}" for name in TABLES for suffix in FORMATS}
     figures = {f"figures/{SPACE}/{name}.{suffix}" for name in FIGURES for suffix in ("svg", "png")}
     rest = {f"metrics/{SPACE}.json", f"report/{SPACE}.md", f"scores/{SPACE}.parquet"}
     searches = {name for name in made if name.startswith("searches/")}
@@ -165,10 +162,27 @@ def test_the_page_shows_every_figure(finished):
     assert "| naswot-released |" in page
 
 
+def test_the_page_has_the_table_of_the_ablations_where_it_has_their_figure(project):
+    sizes = ["--batch-size", 4, "--batch-sizes", 4, "--repeats", 2, "--cells", 4]
+    crossed = ["--minibatches", 2, "--initialisations", 2]
+    run("ablate", SPACE, *sizes, *crossed, "--out", "ablations.parquet")
+    run("report", "ablations", SPACE, "ablations.parquet", "--resamples", 20)
+    make_page()
+    path = project / f"results/report/{SPACE}.md"
+    assert "Ablations" not in path.read_text()
+    out = f"results/figures/{SPACE}/ablations.png"
+    run("report", "figure", "ablations", SPACE, "--ablations", "ablations.parquet", "--out", out)
+    run("report", "page", SPACE, out, "--out", path)
+    text = path.read_text()
+    assert f"![ablations](../figures/{SPACE}/ablations.png)" in text
+    assert (project / f"results/tables/{SPACE}/ablations.md").read_text() in text
+
+
 def test_show_fits_a_terminal(project):
     out = run("report", "show", SPACE)
     assert "Score against accuracy" in out
     assert "Table 2(a)" in out
+    assert "\nse: standard error of the runs' mean; it and ± leave out" in out
     assert out.endswith(f"\nReport: results/report/{SPACE}.md\n")
     assert max(map(len, out.splitlines())) <= 100
     elsewhere = shutil.move(f"results/tables/{SPACE}", "elsewhere")
@@ -267,6 +281,29 @@ def test_score_tables_of_something_else(project, refused):
         ["figure", "scores", SPACE, "--out", "x"],
     ):
         refused(["report", *asked], f"{SPACE}.parquet is damaged")
+
+
+def test_the_seeds_of_the_table_are_those_of_the_scores(finished):
+    folder = finished / f"results/tables/{SPACE}"
+    seeds = pd.read_parquet(folder / "seeds.parquet")
+    assert seeds["seeds"].tolist() == [1, 2] * 8  # two data sets, two columns, two proxies
+    table = pd.read_parquet(folder / "correlations.parquet")
+    every = table[(table["subset"] == "all sampled") & (table["seeds"] == 2)]
+    assert seeds[seeds["seeds"] == 2]["tau"].tolist() == every["tau"].tolist()
+    page = (finished / f"results/report/{SPACE}.md").read_text()
+    assert (folder / "seeds.md").read_text() in page
+
+
+def test_images_that_stand_for_others_are_drawn(project):
+    """Their accuracies are those of the data set that they stand for."""
+    path = project / f"results/scores/{SPACE}.parquet"
+    table = pd.read_parquet(path)
+    names = {"cifar10": "cifar10", "cifar100": "TinyImageNet16-120"}
+    table.assign(dataset=table["dataset"].map(names)).to_parquet(path)
+    make_tables(traces_of(project))
+    make_figures(["scores", "seeds"])
+    seeds = pd.read_parquet(project / f"results/tables/{SPACE}/seeds.parquet")
+    assert set(seeds["dataset"]) == {"cifar10-valid", "cifar10", "ImageNet16-120"}
 
 
 def test_bad_resamples(project, refused):

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
+from untrained.analysis.ranks import coefficients, dense_ranks, resampled_coefficients
 from untrained.errors import MissingDataError, ParameterError, unknown_name
 
 #: Every scored architecture; undefined scores are ranked last, all equal.
@@ -17,6 +17,8 @@ ALL_SAMPLED = "all sampled"
 CANONICAL = "canonical"
 #: The only subset from which architectures with an undefined score are dropped.
 FINITE_ONLY = "finite only"
+#: The tenth with the highest accuracy in the column that is correlated; undefined ranked last.
+TOP_TENTH = "top 10 %"
 
 #: The columns of `correlation_table`, in order.
 COLUMNS = (
@@ -25,7 +27,6 @@ COLUMNS = (
 )
 
 Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -78,16 +79,13 @@ def correlation(
         raise ParameterError(f"{len(x)} scores and {len(y)} accuracies: give one for each other")
     if resamples < 1:
         raise ParameterError(f"resamples = {resamples}: give at least 1")
-    x_rank, y_rank = _dense_ranks(x), _dense_ranks(y)
-    tau, rho = _tau(x_rank, y_rank), _rho(x_rank, y_rank)
+    x_rank, y_rank = dense_ranks(x), dense_ranks(y)
+    tau, rho = coefficients(x_rank, y_rank)
     if np.isnan(tau):
         return Correlation(*(float("nan"),) * 6, n=len(x))
-    generator = np.random.default_rng(seed)
-    draws = np.empty((resamples, 2))
-    for row in draws:
-        index = generator.integers(len(x), size=len(x))
-        x_drawn, y_drawn = x_rank[index], y_rank[index]
-        row[:] = _tau(x_drawn, y_drawn), _rho(x_drawn, y_drawn)
+    draws = resampled_coefficients(
+        x_rank, y_rank, resamples=resamples, generator=np.random.default_rng(seed)
+    )
     # A small sample can be constant by chance of the draw: such a resample says nothing. If all
     # are, the interval stays undefined.
     draws = draws[~np.isnan(draws).any(axis=1)]
@@ -120,7 +118,8 @@ def correlation_table(
         accuracy: (benchmark data set, split) to accuracies by architecture index; architectures
             whose accuracy is NaN are left out.
         subsets: name to architecture indices, of which those that were scored count. In
-            `FINITE_ONLY` undefined scores are dropped, in all others ranked last.
+            `FINITE_ONLY` undefined scores are dropped, in all others ranked last; of `TOP_TENTH`
+            the most accurate tenth is taken, for each target its own.
         targets: (data set of the images, data set of the benchmark, split).
         controls: name to a series by architecture index (`parameters`, `flops`), correlated as if
             it were a proxy without seeds.
@@ -142,21 +141,33 @@ def correlation_table(
     for images, dataset, split in targets:
         if images not in images_scored:
             raise unknown_name("scored data set", images, images_scored)
-        candidates = _by_seed(scores[scores["dataset"] == images])
+        candidates = scores_by_seed(scores[scores["dataset"] == images])
         candidates |= {name: series.to_frame() for name, series in (controls or {}).items()}
         answers = np.asarray(accuracy(dataset, split), dtype=np.float64)
         for subset, members in subsets.items():
             for proxy, by_seed in candidates.items():
                 chosen = by_seed[by_seed.index.isin(np.asarray(members))]
-                figures = _figures(chosen, answers, subset == FINITE_ONLY, resamples, seed)
+                figures = _figures(chosen, answers, subset, resamples, seed)
                 seeds = 0 if proxy in (controls or {}) else by_seed.shape[1]
                 names = (proxy, images, dataset, split, subset, seeds)
                 rows.append(dict(zip(COLUMNS[:6], names, strict=True)) | figures)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _by_seed(scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Proxy to its scores with a row per architecture and a column per seed, NaN if undefined."""
+def scores_by_seed(scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Lay out the scores on one image data set by proxy.
+
+    Args:
+        scores: as `correlation_table` takes them, of one `dataset`.
+
+    Returns:
+        Proxy to its scores with a row per architecture and a column per seed, both in ascending
+        order, NaN where undefined.
+
+    Raises:
+        MissingDataError: some architectures lack the scores of some seeds.
+        ParameterError: two scores for one architecture, proxy and seed.
+    """
     defined = (scores["status"] == "ok") & np.isfinite(scores["score"].astype("float64"))
     scores = scores.assign(score=scores["score"].astype("float64").where(defined))
     tables = {}
@@ -178,10 +189,16 @@ def _by_seed(scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return tables
 
 
-def _figures(
-    by_seed: pd.DataFrame, answers: Floats, drop_undefined: bool, resamples: int, seed: int
-) -> dict[str, float]:
-    """Compute the figures of one row, from `n` on."""
+def with_accuracy(by_seed: pd.DataFrame, answers: Floats) -> tuple[Floats, Floats]:
+    """Scores (m, seeds), NaN where undefined, and accuracies (m,) of what the benchmark answers.
+
+    Args:
+        by_seed: one of `scores_by_seed`.
+        answers: accuracies by architecture index; architectures with NaN are left out.
+
+    Raises:
+        ParameterError: a score of an architecture that the benchmark does not have.
+    """
     index = by_seed.index.to_numpy(dtype=np.int64)
     if len(index) and not 0 <= index.min() <= index.max() < len(answers):
         raise ParameterError(
@@ -189,22 +206,43 @@ def _figures(
             f"the benchmark ends at {len(answers) - 1}"
         )
     answered = ~np.isnan(answers[index])
-    values, truth = by_seed.to_numpy(dtype=np.float64)[answered], answers[index][answered]
-    values = np.where(np.isfinite(values), values, np.nan)
+    values = by_seed.to_numpy(dtype=np.float64)[answered]
+    return np.where(np.isfinite(values), values, np.nan), answers[index][answered]
+
+
+def undefined_last(scores: Floats) -> Floats:
+    """Scores with what is undefined (NaN) below all others."""
+    return np.where(np.isnan(scores), -np.inf, scores)
+
+
+def _figures(
+    by_seed: pd.DataFrame, answers: Floats, subset: str, resamples: int, seed: int
+) -> dict[str, float]:
+    """Compute the figures of one row, from `n` on."""
+    values, truth = with_accuracy(by_seed, answers)
+    if subset == TOP_TENTH:
+        kept = _most_accurate_tenth(truth)
+        values, truth = values[kept], truth[kept]
     undefined = np.isnan(values).any(axis=1)
-    if drop_undefined:
+    if subset == FINITE_ONLY:
         values, truth = values[~undefined], truth[~undefined]
     mean = values.mean(axis=1)
     result: dict[str, Any] = asdict(
-        correlation(_undefined_last(mean), truth, resamples=resamples, seed=seed)
+        correlation(undefined_last(mean), truth, resamples=resamples, seed=seed)
     )
-    single = [_tau(_undefined_last(column), truth) for column in values.T]
+    truth_rank = dense_ranks(truth)
+    single = [
+        coefficients(dense_ranks(undefined_last(column)), truth_rank)[0] for column in values.T
+    ]
     spread = float(np.std(single, ddof=1)) if len(single) > 1 else float("nan")
     return result | {"excluded": int(undefined.sum()), "tau_seed_std": spread}
 
 
-def _undefined_last(values: Floats) -> Floats:
-    return np.where(np.isnan(values), -np.inf, values)
+def _most_accurate_tenth(accuracy: Floats) -> npt.NDArray[np.bool_]:
+    """Those that fewer than a tenth of all surpass: equals at the border are all in."""
+    surpassing = len(accuracy) - np.searchsorted(np.sort(accuracy), accuracy, side="right")
+    kept: npt.NDArray[np.bool_] = 10 * surpassing < len(accuracy)
+    return kept
 
 
 def _vector(name: str, values: npt.ArrayLike) -> Floats:
@@ -217,29 +255,3 @@ def _vector(name: str, values: npt.ArrayLike) -> Floats:
             f"{undefined} of {len(vector)} {name} are NaN: drop them or rank them last"
         )
     return vector
-
-
-def _dense_ranks(values: Floats) -> Integers:
-    ranks: Integers = np.unique(values, return_inverse=True)[1].astype(np.int64)
-    return ranks
-
-
-def _tau(x: npt.NDArray[Any], y: npt.NDArray[Any]) -> float:
-    """Kendall's tau-b, O(n log n); NaN below three values or for a constant vector."""
-    if len(x) < 3:
-        return float("nan")
-    return float(stats.kendalltau(x, y, variant="b", method="asymptotic").statistic)
-
-
-def _rho(x: Integers, y: Integers) -> float:
-    """Spearman's rho of dense ranks, in O(n): Pearson's coefficient of their midranks."""
-    x_mid, y_mid = _centred_midranks(x), _centred_midranks(y)
-    scale = np.sqrt((x_mid @ x_mid) * (y_mid @ y_mid))
-    return float(x_mid @ y_mid / scale) if scale > 0 else float("nan")
-
-
-def _centred_midranks(ranks: Integers) -> Floats:
-    counts = np.bincount(ranks)
-    midranks = np.cumsum(counts) - (counts - 1) / 2
-    centred: Floats = midranks[ranks] - (len(ranks) + 1) / 2
-    return centred

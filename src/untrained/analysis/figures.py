@@ -1,4 +1,4 @@
-"""The three figures of the NASWOT paper that a report needs, with byte-stable output.
+"""The figures of a report, three of them the NASWOT paper's, with byte-stable output.
 
 Figures are built without pyplot, so they work without a display and leave no state behind.
 """
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from untrained.analysis.correlations import Correlation
 from untrained.analysis.tables import with_interval
@@ -260,6 +261,153 @@ def _key(label: str, fill: Any) -> Line2D:  # noqa: ANN401
     return Line2D(
         [], [], linestyle="none", marker="o", markersize=9, color="0.4", fillstyle=fill, label=label
     )
+
+
+def tau_against_seeds(table: "pd.DataFrame") -> Figure:
+    """Draw Kendall's tau against the number of seeds, one panel per data set of the images.
+
+    A line is the mean over the sets of seeds of one proxy, its band the extremes, and the bar at
+    all seeds the bootstrap interval over architectures.
+
+    Args:
+        table: as `seed_tables.seed_table` returns it, of one benchmark column per data set of the
+            images.
+
+    Raises:
+        ParameterError: no rows, or two columns for one data set.
+    """
+    if table.empty:
+        raise ParameterError("0 rows: nothing to draw")
+    twice = table[table.duplicated(["proxy", "images", "seeds"])]
+    if len(twice):
+        raise ParameterError(f"two accuracies for {twice['images'].iloc[0]}: keep one split")
+    images = list(dict.fromkeys(table["images"]))
+    proxies = list(dict.fromkeys(table["proxy"]))
+    with _style():
+        figure = Figure(figsize=(3.9 * len(images) + 0.8, 4.6), layout="constrained")
+        (row,) = figure.subplots(1, len(images), squeeze=False, sharey=True)
+        for axes, name in zip(row, images, strict=True):
+            for place, proxy in enumerate(proxies):
+                own = table[(table["images"] == name) & (table["proxy"] == proxy)]
+                # Proxies that rank alike stand side by side.
+                _seed_line(axes, own, place, 0.08 * (place - (len(proxies) - 1) / 2))
+            axes.set(title=name, xlabel="seeds")
+            axes.set_xlim(0.5, table["seeds"].max() + 0.5)
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+        row[0].set_ylabel("Kendall's τ")
+        keys = [
+            Line2D([], [], color=_COLOURS[place % len(_COLOURS)], label=proxy,
+                   marker=_MARKERS[place % len(_MARKERS)])
+            for place, proxy in enumerate(proxies)
+        ]  # fmt: skip
+        figure.legend(handles=keys, loc="outside lower center", ncols=min(len(keys), 3))
+    return figure
+
+
+def _seed_line(axes: "Axes", own: "pd.DataFrame", place: int, shift: float) -> None:
+    colour = _COLOURS[place % len(_COLOURS)]
+    seeds = own["seeds"] + shift
+    axes.fill_between(seeds, own["tau_min"], own["tau_max"], color=colour, alpha=0.2, linewidth=0)
+    axes.vlines(seeds, own["tau_low"], own["tau_high"], color=colour, linewidth=1.3)
+    axes.plot(seeds, own["tau"], color=colour, marker=_MARKERS[place % len(_MARKERS)])
+
+
+#: Experiment to the title of its panel.
+_ABLATIONS = {
+    "minibatch": "(a) other minibatches",
+    "noise": "(b) other N(0, 1) images",
+    "initialisation": "(c) other initialisations",
+}
+
+
+def ablations(scores: "pd.DataFrame", variances: "pd.DataFrame") -> Figure:
+    """Draw what moves a score besides the architecture (Mellor et al. 2021, Fig. 5).
+
+    Four panels show every repeat of each cell, at the middle of its bin of accuracy; where the
+    batch size varies, each score is divided by the smallest one at that size, as in the paper. The
+    fifth shows the shares of the variance of a score with their intervals.
+
+    Args:
+        scores: columns `experiment`, `batch_size`, `bin_low`, `bin_high` (percent) and `score`,
+            NaN where undefined; all five experiments.
+        variances: of `variances.variance_table`.
+
+    Raises:
+        ParameterError: an experiment has no scores.
+    """
+    for experiment in (*_ABLATIONS, "batch-size", "variance"):
+        for table in (scores, variances):
+            if not (table["experiment"] == experiment).any():
+                raise ParameterError(f"no scores of the experiment {experiment!r}: make them first")
+    middle = (scores["bin_low"] + scores["bin_high"]) / 2
+    scores = scores.assign(accuracy=middle).dropna(subset=["accuracy", "score"])
+    with _style():
+        figure = Figure(figsize=(13, 8), layout="constrained")
+        # apart, so that the long labels of the last panel push none of the first row's aside
+        top, bottom = figure.subfigures(2, 1, squeeze=False)[:, 0]
+        panels = dict(zip(_ABLATIONS, top.subplots(1, 3), strict=True))
+        panels["size"], shares = bottom.subplots(1, 2, width_ratios=[1, 1.4])
+        for place, (experiment, title) in enumerate(_ABLATIONS.items()):
+            own = scores[scores["experiment"] == experiment]
+            _repeats(panels[experiment], own["accuracy"], own["score"], place)
+            panels[experiment].set(title=title, ylabel="" if place else "score")
+        sizes = scores[scores["experiment"] == "batch-size"]
+        for place, (size, own) in enumerate(sizes.groupby("batch_size")):
+            relative = own["score"] / own["score"].min()
+            _repeats(panels["size"], own["accuracy"], relative, place, label=str(size))
+        panels["size"].set(title="(d) other batch sizes", ylabel="score / smallest at that size")
+        panels["size"].legend(
+            title="images", loc="lower right", handletextpad=0.1, fontsize=12, title_fontsize=12
+        )
+        for axes in panels.values():
+            axes.set_xlabel("CIFAR-100 accuracy (%)")
+        _shares(shares, variances[variances["experiment"] == "variance"])
+    return figure
+
+
+def _repeats(
+    axes: "Axes",
+    accuracy: "pd.Series[float]",
+    scores: "pd.Series[float]",
+    place: int,
+    label: str | None = None,
+) -> None:
+    axes.plot(
+        accuracy,
+        scores,
+        linestyle="none",
+        marker=_MARKERS[place % len(_MARKERS)],
+        markersize=6,
+        color=_COLOURS[place % len(_COLOURS)],
+        alpha=0.5,
+        markeredgewidth=0,
+        label=label,
+    )
+
+
+def _shares(axes: "Axes", variances: "pd.DataFrame") -> None:
+    rows = variances.iloc[::-1]  # the first component on top
+    percent = 100 * rows[["share", "share_low", "share_high"]].to_numpy(dtype=np.float64)
+    axes.barh(rows["component"], percent[:, 0], color=_COLOURS[0], height=0.6)
+    # The estimate of a small share may lie outside its percentile interval.
+    reach = np.maximum([percent[:, 0] - percent[:, 1], percent[:, 2] - percent[:, 0]], 0)
+    axes.errorbar(
+        percent[:, 0],
+        rows["component"],
+        xerr=np.nan_to_num(reach),
+        linestyle="none",
+        color="black",
+        capsize=4,
+        elinewidth=1.3,
+    )
+    for name, (share, _, high) in zip(rows["component"], percent, strict=True):
+        if np.isfinite(share):
+            text = f"{share:.2f} %"
+            place = (max(share, high), name)
+            axes.annotate(text, place, (8, 0), textcoords="offset points", va="center")
+    left = int((variances["architectures"] - variances["undefined"]).iloc[0])
+    axes.set(xlabel="share of the variance of a score (%)", xlim=(0, 124), xticks=range(0, 101, 20))
+    axes.set_title(f"(e) {left} random architectures")
 
 
 def save(figure: Figure, path: Path) -> None:

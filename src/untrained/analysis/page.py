@@ -9,7 +9,9 @@ from untrained.analysis.tables import (
     correlation_layout,
     search_layout,
     search_notes,
+    seed_layout,
     to_markdown,
+    variance_layout,
 )
 
 _CAPTIONS = {
@@ -18,19 +20,31 @@ _CAPTIONS = {
     "nearer to the identity, the better a network tells its images apart.",
     "time": "Accuracy against search time (Fig. 7). Our times are simulated with "
     "`searches.seconds_per_score`; the paper's were measured on a 1080 Ti.",
+    "seeds": "Kendall's tau on the test accuracy against the number of seeds: the mean over the "
+    "sets of so many seeds. Bands: the smallest and the largest. Bars: 95 % bootstrap intervals "
+    "of all seeds.",
+    "ablations": "Repeated scores of ten cells of different accuracy with one thing varied, and "
+    "what the variance of a single score of random cells is made of (Fig. 5 and beyond).",
 }
 
 
 def page(
-    space: str, correlations: pd.DataFrame, searches: pd.DataFrame, figures: Mapping[str, str]
+    space: str,
+    correlations: pd.DataFrame,
+    seeds: pd.DataFrame,
+    searches: pd.DataFrame,
+    figures: Mapping[str, str],
+    variances: pd.DataFrame | None = None,
 ) -> str:
     """The Markdown page of one space.
 
     Args:
         space: its name.
         correlations: of `correlations.correlation_table`.
+        seeds: of `seed_tables.seed_table`.
         searches: of `search_tables.search_table`.
         figures: name to address, relative to the page.
+        variances: of `variances.variance_table`; None for a space without ablations.
     """
     published = with_published(correlations, space=space)
     parts = [
@@ -40,8 +54,17 @@ def page(
         "bootstrap intervals over architectures. A score is the mean over the seeds. `naswot` "
         "counts rectifiers between input and output once; `naswot-released` counts as the "
         "authors' code does. Undefined scores rank last, except in the subset of finite ones. "
-        "`canonical`: one architecture of each class that computes the same function.",
+        "`canonical`: one architecture of each class that computes the same function. `top 10 %`: "
+        "the most accurate tenth of those scored, for each accuracy its own. `recomputed` figures "
+        "are those of the whole space.",
         to_markdown(correlation_layout(published)),
+        "## What seeds buy",
+        "Kendall's tau-b on all scored architectures when the score is the mean over some of the "
+        "seeds: the mean, the smallest and the largest over all sets of so many, and the 95 % "
+        "bootstrap interval of all seeds. The last column is Spearman's rho between the mean "
+        "scores of two sets without a common seed, averaged over all such pairs: how alike they "
+        "rank.",
+        to_markdown(seed_layout(seeds)),
         "## Searches: Table 2(a) of the NASWOT paper",
         "Mean and standard deviation over runs; in brackets the published figures, and the "
         "difference in joint standard errors (se). Searches score on CIFAR-10 and are read off on "
@@ -51,7 +74,22 @@ def page(
         "draw from all.",
         to_markdown(search_layout(searches)),
         *(f"- {note}" for note in search_notes(searches)),
+        *([] if variances is None else _ablations(variances)),
         "## Figures",
         *(f"![{name}]({address})\n\n{_CAPTIONS[name]}" for name, address in figures.items()),
     ]
     return "\n\n".join(parts).replace("\n\n- ", "\n- ") + "\n"
+
+
+def _ablations(variances: pd.DataFrame) -> list[str]:
+    return [
+        "## Ablations: what moves a score",
+        "Components of the variance of a single score by the analysis of variance, as standard "
+        "deviations and as shares with 95 % bootstrap intervals over architectures. `variance` has "
+        "random architectures and crosses minibatches with initialisations. The other experiments "
+        "vary one thing on ten cells, one from each of ten equally wide bins of CIFAR-100 test "
+        "accuracy between 50 % and the best, so their shares are not those of the space; with one "
+        "initialisation its effect is part of the architecture's, and the residual part of the "
+        "interaction. Architectures with an undefined score are dropped.",
+        to_markdown(variance_layout(variances)),
+    ]

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from untrained.analysis.correlations import ALL_SAMPLED, FINITE_ONLY
+from untrained.analysis.correlations import ALL_SAMPLED, FINITE_ONLY, TOP_TENTH
 
 #: Mellor, Turner, Storkey and Crowley, "Neural Architecture Search without Training", ICML 2021.
 PAPER: Final = "Mellor et al. 2021 (arXiv 2006.04647)"
@@ -54,7 +54,7 @@ _WHOLE_SPACE = (
     (LIVE_EDGES, 9445, ((0.626, np.nan), (0.654, np.nan), (0.614, np.nan))),
     ("top 50 %", None, ((0.375, np.nan), (0.441, np.nan), (0.426, np.nan))),
     ("top 20 %", None, ((0.134, np.nan), (0.140, np.nan), (0.206, np.nan))),
-    ("top 10 %", None, ((-0.033, np.nan), (0.054, np.nan), (0.165, np.nan))),
+    (TOP_TENTH, None, ((-0.033, np.nan), (0.054, np.nan), (0.165, np.nan))),
 )
 
 # Table 2(a): method, seconds of one search, then means and standard deviations over 500 runs, in

@@ -6,14 +6,27 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from untrained.analysis.correlations import ALL_SAMPLED, CANONICAL, FINITE_ONLY
-from untrained.analysis.published import DATASETS, NASBENCH201_SPLITS, searches
+from untrained.analysis.correlations import ALL_SAMPLED, CANONICAL, FINITE_ONLY, TOP_TENTH
+from untrained.analysis.published import NASBENCH201_SPLITS, searches
+from untrained.images.sets import image_set
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 Accuracy = Callable[[str, str], Floats]
 
-_METHODS = {"naswot": "NASWOT", "random": "Random", "optimal": "Optimal"}
+_METHODS = {
+    "naswot": "NASWOT",
+    "random": "Random",
+    "optimal": "Optimal",
+    "rs": "RS",
+    "rea": "REA",
+    "reinforce": "REINFORCE",
+    "bohb": "BOHB",
+    "area": "AREA",
+    "local": "Local search",
+}
+#: They read nothing of the data set that they are asked to search on.
+_BLIND = ("random", "optimal")
 
 
 def subsets_of(sampled: Indices, representatives: Indices) -> dict[str, Indices]:
@@ -24,30 +37,33 @@ def subsets_of(sampled: Indices, representatives: Indices) -> dict[str, Indices]
         representatives: (n,) index of each architecture's class in the whole space.
 
     Returns:
-        All; one per class (the one with the lowest index that was scored); and all again, of which
-        `correlation_table` drops the undefined.
+        All; one per class (the one with the lowest index that was scored); and all again twice,
+        of which `correlation_table` drops the undefined, and takes the most accurate tenth.
     """
     _, first = np.unique(representatives[sampled], return_index=True)
-    return {ALL_SAMPLED: sampled, CANONICAL: sampled[np.sort(first)], FINITE_ONLY: sampled}
+    canonical = sampled[np.sort(first)]
+    return {ALL_SAMPLED: sampled, CANONICAL: canonical, FINITE_ONLY: sampled, TOP_TENTH: sampled}
+
+
+def target_of(images: str, split: str) -> tuple[str, str, str]:
+    """(images scored on, benchmark data set, its split) for the split `val` or `test`.
+
+    Scores on images that the benchmark does not know are held against what they stand for.
+    """
+    return images, *NASBENCH201_SPLITS[image_set(images).stands_for or images, split]
 
 
 def targets_of(images: list[str]) -> list[tuple[str, str, str]]:
-    """(images scored on, benchmark data set, split): validation and test of each data set.
-
-    Scores on images that the benchmark does not know, such as noise, are held against CIFAR-10.
-    """
-    return [
-        (name, *NASBENCH201_SPLITS[name if name in DATASETS else "cifar10", split])
-        for name in images
-        for split in ("val", "test")
-    ]
+    """Validation and test of each data set, as `target_of` says."""
+    return [target_of(name, split) for name in images for split in ("val", "test")]
 
 
 def method_of(algorithm: str, scored_on: str, main: str) -> str:
     """The row of Table 2(a) of an algorithm: "naswot-10" is "NASWOT N=10"."""
     name, _, samples = algorithm.partition("-")
     method = _METHODS.get(name, name) + (f" N={samples}" if samples else "")
-    return method if scored_on == main else f"{method} (scored on {scored_on})"
+    verb = "scored" if name == "naswot" else "searched"
+    return method if scored_on == main else f"{method} ({verb} on {scored_on})"
 
 
 def search_results(
@@ -68,14 +84,15 @@ def search_results(
     main = "cifar10" if "cifar10" in scored_on else scored_on[0]
     tables, reasons = [], {}
     for (algorithm, images), trace in traces.items():
-        if images != main and not algorithm.startswith("naswot"):
-            continue  # it reads no score, so it would only repeat itself
+        if images != main and algorithm.startswith(_BLIND):
+            continue  # it would only repeat itself
         method = method_of(algorithm, images, main)
+        own_set = image_set(images).stands_for or images
         final = trace[trace["is_final"]]
         if final.empty:
             reasons[method] = "fewer than 3 N architectures are scored"
         for (dataset, split), (trained, part) in NASBENCH201_SPLITS.items():
-            if images not in (main, dataset):
+            if images != main and dataset != own_set:
                 continue
             own = final[final["target"].isin(["", f"{trained}/{part}"])]
             reached = accuracy(trained, part)[own["arch"].to_numpy(dtype=np.int64)]

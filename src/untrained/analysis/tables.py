@@ -79,6 +79,31 @@ def correlation_layout(
     return layout
 
 
+def seed_layout(table: pd.DataFrame, *, digits: int = 3) -> pd.DataFrame:
+    """Lay out a seed table.
+
+    Args:
+        table: as `seed_tables.seed_table` returns it.
+        digits: decimals of each coefficient.
+    """
+    layout = pd.DataFrame({"proxy": table["proxy"], "scored on": table["images"]})
+    layout["accuracy"] = table["dataset"] + " " + table["split"]
+    layout["n"] = table["n"].astype(str)
+    layout["seeds"] = table["seeds"].astype(str)
+    layout["sets"] = table["sets"].astype(str)
+    titles = {
+        "tau": "mean τ",
+        "tau_min": "smallest τ",
+        "tau_max": "largest τ",
+        "tau_low": "95 % low",
+        "tau_high": "95 % high",
+        "rho_disjoint": "ρ of two sets",
+    }
+    for name, title in titles.items():
+        layout[title] = [_text(value, digits) for value in table[name]]
+    return layout
+
+
 def search_layout(table: pd.DataFrame) -> pd.DataFrame:
     """Lay out Table 2(a) as the paper does: methods by data set and split.
 
@@ -151,6 +176,29 @@ def search_notes(table: pd.DataFrame) -> list[str]:
     """Gather the notes of a search table, `method: note`, each once and in its order."""
     noted = table[table["note"] != ""]
     return list(dict.fromkeys(noted["method"] + ": " + noted["note"]))
+
+
+def variance_layout(table: pd.DataFrame) -> pd.DataFrame:
+    """Lay out the components of variance with the intervals of their shares.
+
+    Args:
+        table: as `variances.variance_table` returns it.
+    """
+    shares = (100 * table[["share", "share_low", "share_high"]]).itertuples(index=False, name=None)
+    return pd.DataFrame(
+        {
+            "experiment": table["experiment"],
+            "images": table["dataset"],
+            "batch size": table["batch_size"].astype(str),
+            "architectures": table["architectures"].astype(str),
+            "undefined": table["undefined"].astype(str),
+            "minibatches": table["minibatches"].astype(str),
+            "initialisations": table["initialisations"].astype(str),
+            "component": table["component"],
+            "std": [_text(value, 2) for value in table["std"]],
+            "share (%)": [with_interval(*share) for share in shares],
+        }
+    )
 
 
 def to_markdown(table: pd.DataFrame, *, digits: int = 3) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from untrained import __version__
-from untrained.cli import fetch, names, report, score, search, shards
+from untrained.cli import ablations, fetch, names, report, score, search, shards
 
 app = typer.Typer(
     name="untrained",
@@ -22,6 +22,7 @@ app.command("list")(names.list_names)
 app.command("shard")(shards.shard)
 app.command("merge")(shards.merge)
 app.command("search")(search.search)
+app.command("ablate")(ablations.ablate)
 app.add_typer(report.app, name="report")
 
 

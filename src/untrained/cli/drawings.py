@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from untrained.analysis.correlations import ALL_SAMPLED, Correlation
-from untrained.analysis.figures import ScorePanel, score_against_accuracy
-from untrained.analysis.published import DATASETS, NASBENCH201_SPLITS
-from untrained.analysis.summaries import extreme_cells
+from untrained.analysis.figures import ScorePanel, score_against_accuracy, tau_against_seeds
+from untrained.analysis.published import NASBENCH201_SPLITS
+from untrained.analysis.summaries import extreme_cells, target_of
 from untrained.benchmarks.benchmark import Benchmark
 from untrained.errors import MissingDataError
 from untrained.scoring.engine import MinibatchSettings
@@ -40,7 +40,7 @@ def scores(
     """Score, mean over the seeds, against test accuracy; a panel per data set."""
     panels = []
     for images in (str(name) for name in table["dataset"].unique()):
-        trained, split = NASBENCH201_SPLITS[images if images in DATASETS else "cifar10", "test"]
+        _, trained, split = target_of(images, "test")
         sampled, values = scores_of(table, proxy, images)
         rows = correlations[
             (correlations["proxy"] == proxy)
@@ -57,6 +57,13 @@ def scores(
         accuracy = truth.accuracies(trained, split)[sampled]
         panels.append(ScorePanel(images, values.mean(axis=0), accuracy, found))
     return score_against_accuracy(panels, subset=ALL_SAMPLED, score=f"{proxy} score")
+
+
+def seeds(table: "pd.DataFrame") -> "Figure":
+    """Tau on the test accuracy against the number of seeds; a panel per data set."""
+    columns = table[["images", "dataset", "split"]].itertuples(index=False, name=None)
+    test = [column == target_of(column[0], "test") for column in columns]
+    return tau_against_seeds(table[test])
 
 
 def kernels(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from untrained.cli.names import split_of
+from untrained.cli.ablations import ABLATION_COLUMNS
 from untrained.cli.shards import SCORE_COLUMNS
 from untrained.errors import MissingDataError, ParameterError
 from untrained.files import BENCHMARKS, SCORES
@@ -90,24 +90,27 @@ def tables(
     from untrained.analysis.correlations import correlation_table
     from untrained.analysis.published import with_published
     from untrained.analysis.search_tables import search_table
+    from untrained.analysis.seed_tables import seed_table
     from untrained.analysis.summaries import search_results, subsets_of, targets_of
-    from untrained.analysis.tables import correlation_layout, search_layout
+    from untrained.analysis.tables import correlation_layout, search_layout, seed_layout
     from untrained.spaces import get_space
 
     traces = _read_traces(searches)
     truth, table = _read(space, benchmark, scores)
     sampled = np.unique(table["arch"].to_numpy(dtype=np.int64))
     costs = truth.costs("cifar10").loc[sampled]
+    targets = targets_of([str(name) for name in table["dataset"].unique()])
     with Console(stderr=True).status("resampling"):
         correlations = correlation_table(
             table,
             truth.accuracies,
             subsets_of(sampled, get_space(space).representatives),
-            targets_of([str(name) for name in table["dataset"].unique()]),
+            targets,
             controls={name: costs[name].astype(float) for name in ("parameters", "flops")},
             resamples=resamples,
             seed=seed,
         )
+        seeds = seed_table(table, truth.accuracies, targets, correlations)
     results, reasons = search_results(traces, truth.accuracies)
     summary = search_table(results.drop(columns="seconds"), reasons=reasons)
     key = ["method", "dataset", "split"]
@@ -116,6 +119,7 @@ def tables(
     folder = _tables_folder(space, tables)
     layout = correlation_layout(with_published(correlations, space=space))
     _write_views(correlations, layout, folder / "correlations", "Rank correlations")
+    _write_views(seeds, seed_layout(seeds), folder / "seeds", "What seeds buy")
     _write_views(summary, search_layout(summary), folder / "searches", "Searches")
     if metrics is not None:
         _write_json(_metrics(correlations, summary), metrics)
@@ -134,6 +138,33 @@ def _write_views(table: "pd.DataFrame", layout: "pd.DataFrame", stem: Path, capt
     for suffix, text in views.items():
         with atomic(stem.with_suffix(suffix)) as part:
             part.write_text(text)
+
+
+@app.command()
+def ablations(
+    space: Space,
+    scores: Annotated[list[Path], typer.Argument(help="Files that `untrained ablate` wrote.")],
+    resamples: Annotated[int, typer.Option(help="Of every bootstrap.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of the resampling.")] = 0,
+    tables: Tables = None,
+) -> None:
+    """Split the variance of a score, as parquet and for reading."""
+    from untrained.analysis.tables import variance_layout
+    from untrained.analysis.variances import variance_table
+    from untrained.spaces import get_space
+
+    get_space(space)
+    found = variance_table(_read_ablations(scores), resamples=resamples, seed=seed)
+    stem = _tables_folder(space, tables) / "ablations"
+    _write_views(found, variance_layout(found), stem, "Components of the variance of a score")
+
+
+def _read_ablations(scores: list[Path]) -> "pd.DataFrame":
+    import pandas as pd
+
+    from untrained.files import read_parquet
+
+    return pd.concat([read_parquet(path, ABLATION_COLUMNS) for path in scores], ignore_index=True)
 
 
 def _metrics(correlations: "pd.DataFrame", searches: "pd.DataFrame") -> dict[str, float]:
@@ -167,6 +198,8 @@ class FigureName(StrEnum):
     SCORES = "scores"
     KERNELS = "kernels"
     TIME = "time"
+    SEEDS = "seeds"
+    ABLATIONS = "ablations"
 
 
 @app.command()
@@ -177,6 +210,9 @@ def figure(
     benchmark: BenchmarkFile = None,
     scores: ScoresFile = None,
     tables: Tables = None,
+    ablations: Annotated[
+        list[Path] | None, typer.Option(help="A file that `untrained ablate` wrote; repeatable.")
+    ] = None,
     proxy: Annotated[
         str | None, typer.Option(help="Whose scores are drawn; default: naswot, or what is scored.")
     ] = None,
@@ -186,9 +222,10 @@ def figure(
     augmentation: Annotated[str, typer.Option(help="none or crop-flip.")] = "none",
 ) -> None:
     """Draw one figure as SVG and PNG."""
-    from untrained.analysis.figures import accuracy_against_time, kernel_matrices, save
+    from untrained.analysis import figures
     from untrained.analysis.summaries import times_table
     from untrained.cli import drawings
+    from untrained.images.sets import image_set
     from untrained.scoring.engine import MinibatchSettings
 
     match name:
@@ -199,16 +236,24 @@ def figure(
         case FigureName.KERNELS:
             truth, table = _read(space, benchmark, scores)
             images = drawings.images_drawn(table)
-            settings = MinibatchSettings(images, split_of(images, split), batch_size, augmentation)
+            known = image_set(images)
+            settings = MinibatchSettings(images, known.split(split), batch_size, augmentation)
             shown = drawings.proxy_drawn(table, proxy)
-            drawn = kernel_matrices(
+            drawn = figures.kernel_matrices(
                 *drawings.kernels(space, table, truth, settings, shown, kernels)
             )
         case FigureName.TIME:
             summary = _read_table(space, tables, "searches")
-            drawn = accuracy_against_time(times_table(summary), title="CIFAR-10 test")
+            drawn = figures.accuracy_against_time(times_table(summary), title="CIFAR-10 test")
+        case FigureName.SEEDS:
+            drawn = drawings.seeds(_read_table(space, tables, "seeds"))
+        case FigureName.ABLATIONS:
+            variances = _read_table(space, tables, "ablations")
+            if not ablations:
+                raise ParameterError("no scores to draw: name their files by --ablations")
+            drawn = figures.ablations(_read_ablations(ablations), variances)
     for suffix in (".svg", ".png"):
-        save(drawn, out.with_suffix(suffix))
+        figures.save(drawn, out.with_suffix(suffix))
 
 
 @app.command()
@@ -218,7 +263,10 @@ def page(
     out: Annotated[Path, typer.Option(help="Markdown file to write.")],
     tables: Tables = None,
 ) -> None:
-    """Write the report as one Markdown page."""
+    """Write the report as one Markdown page.
+
+    The table of the ablations is part of it where their figure is.
+    """
     from untrained.analysis.page import page as render
     from untrained.files import atomic
 
@@ -226,8 +274,10 @@ def page(
     text = render(
         space,
         _read_table(space, tables, "correlations"),
+        _read_table(space, tables, "seeds"),
         _read_table(space, tables, "searches"),
         addresses,
+        _read_table(space, tables, "ablations") if "ablations" in addresses else None,
     )
     with atomic(out) as part:
         part.write_text(text)
@@ -239,7 +289,7 @@ def show(space: Space, tables: Tables = None) -> None:
     from rich.console import Console
 
     from untrained.analysis.correlations import FINITE_ONLY
-    from untrained.analysis.published import TRAINING_FREE, with_published
+    from untrained.analysis.published import with_published
     from untrained.analysis.tables import (
         correlation_layout,
         narrow_search_layout,
@@ -249,7 +299,8 @@ def show(space: Space, tables: Tables = None) -> None:
 
     correlations = with_published(_read_table(space, tables, "correlations"), space=space)
     searches = _read_table(space, tables, "searches")
-    searches = searches[searches["method"].isin(TRAINING_FREE)]
+    # the page has the rows of searches on other data sets too
+    searches = searches[~searches["method"].str.contains(" on ", regex=False)]
     console = Console(width=None if Console().is_terminal else 100)
     comparable = correlations[correlations["subset"] == FINITE_ONLY]  # what the paper gives
     console.print(
@@ -262,6 +313,11 @@ def show(space: Space, tables: Tables = None) -> None:
         terminal_table(
             narrow_search_layout(searches), title="Table 2(a): accuracy in %, ours and the paper's"
         )
+    )
+    console.print(
+        "se: standard error of the runs' mean; it and ± leave out the choice of the sample of "
+        "architectures.",
+        markup=False,
     )
     for note in search_notes(searches):
         console.print(f"- {note}", markup=False)

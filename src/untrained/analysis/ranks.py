@@ -1,0 +1,171 @@
+"""Rank coefficients of a sample and of its resamples, counted in whole numbers.
+
+A resample holds the same pairs as the sample, each so many times. So the pairs are sorted once,
+and several resamples go through them side by side, one per lane.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+#: Resamples that go through the pairs together; with many more their counts leave the cache.
+LANES = 16
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Counts = npt.NDArray[np.int32]
+
+_jit: Callable[..., Any] = numba.njit(cache=True, nogil=True)
+
+
+def dense_ranks(values: npt.NDArray[Any]) -> Integers:
+    """Number the different values from 0 on, in ascending order; shape (n,) as `values`."""
+    ranks: Integers = np.unique(values, return_inverse=True)[1].astype(np.int64)
+    return ranks
+
+
+def coefficients(x: Integers, y: Integers) -> tuple[float, float]:
+    """Kendall's tau-b and Spearman's rho of dense ranks, in O(n log n).
+
+    Args:
+        x: dense ranks, shape (n,).
+        y: likewise.
+
+    Returns:
+        Both are NaN below three values or for a constant vector.
+    """
+    if len(x) < 3:
+        return float("nan"), float("nan")
+    tau, rho = _of_draws(x, y, [np.arange(len(x))[np.newaxis]])[0].tolist()
+    return tau, rho
+
+
+def resampled_coefficients(
+    x: Integers, y: Integers, *, resamples: int, generator: np.random.Generator
+) -> Floats:
+    """The coefficients of samples drawn with replacement from the pairs.
+
+    Args:
+        x: dense ranks, shape (n,).
+        y: likewise.
+        resamples: how many samples of n pairs are drawn, one after the other.
+        generator: what draws them.
+
+    Returns:
+        (resamples, 2) Kendall's tau-b and Spearman's rho, NaN where a vector drawn is constant.
+    """
+    starts = range(0, resamples, LANES)
+    sizes = ((min(LANES, resamples - start), len(x)) for start in starts)
+    return _of_draws(x, y, (generator.integers(len(x), size=size) for size in sizes))
+
+
+def _of_draws(x: Integers, y: Integers, draws: Iterable[Integers]) -> Floats:
+    """Coefficients (resamples, 2) of draws (lanes, n)."""
+    order = np.argsort(x, kind="stable")
+    place = np.empty_like(order)
+    place[order] = np.arange(len(x))
+    x, y = x[order], y[order]
+    found = []
+    for drawn in draws:
+        balance, products, x_pairs, y_pairs, x_squares, y_squares = _sums(x, y, place, drawn)
+        with np.errstate(invalid="ignore"):  # 0 / 0: a constant vector
+            tau = np.clip(balance / np.sqrt(x_pairs) / np.sqrt(y_pairs), -1, 1)
+            rho = products / np.sqrt(x_squares * y_squares)
+        found.append(np.stack([tau, rho], axis=1))
+    return np.concatenate(found)
+
+
+@_jit  # pragma: no cover - machine code, which coverage does not see
+def _sums(x: Integers, y: Integers, place: Integers, draws: Integers) -> Floats:
+    """What the coefficients of several resamples are made of.
+
+    Kendall's tau-b is (concordant - discordant) / sqrt(pairs untied in x * pairs untied in y)
+    (Kendall, "The treatment of ties in ranking problems", 1945). Spearman's rho is Pearson's
+    coefficient of the midranks.
+
+    Args:
+        x: (n,) dense ranks in ascending order.
+        y: (n,) dense ranks of the same pairs.
+        place: (n,) where each pair went when they were sorted.
+        draws: (lanes, n) pairs of each resample, as they were before.
+
+    Returns:
+        (6, lanes): concordant less discordant pairs; sum of the products of the doubled and
+        centred midranks; pairs untied in x, and in y; sum of the squared midranks of x, and of y.
+    """
+    n, lanes = len(x), len(draws)
+    times = np.zeros((n, lanes), np.int32)
+    for lane in range(lanes):
+        for drawn in draws[lane]:
+            times[place[drawn], lane] += 1
+    x_mid, x_pairs, x_squares = _midranks(times, x)
+    y_mid, y_pairs, y_squares = _midranks(times, y)
+    balance = np.zeros(lanes, np.int64)
+    products = np.zeros(lanes, np.int64)
+    # Counts of the pairs with a smaller x: all, by y, and by y as a binary indexed tree (Fenwick,
+    # "A new data structure for cumulative frequency tables", 1994).
+    seen = np.zeros(lanes, np.int32)
+    seen_at = np.zeros((len(y_mid), lanes), np.int32)
+    tree = np.zeros((len(y_mid) + 1, lanes), np.int32)
+    below = np.empty(lanes, np.int32)
+    start = 0
+    for end in range(1, n + 1):
+        if end < n and x[end] == x[start]:
+            continue
+        for pair in range(start, end):
+            rank = y[pair]
+            below[:] = 0
+            node = rank
+            while node > 0:
+                for lane in range(lanes):
+                    below[lane] += tree[node, lane]
+                node &= node - 1
+            for lane in range(lanes):
+                # below - above, where above = seen - below - equal
+                signs = 2 * below[lane] + seen_at[rank, lane] - seen[lane]
+                balance[lane] += times[pair, lane] * signs
+                products[lane] += times[pair, lane] * x_mid[x[pair], lane] * y_mid[rank, lane]
+        for pair in range(start, end):
+            rank = y[pair]
+            node = rank + 1
+            while node < len(tree):
+                for lane in range(lanes):
+                    tree[node, lane] += times[pair, lane]
+                node += node & -node
+            for lane in range(lanes):
+                seen_at[rank, lane] += times[pair, lane]
+                seen[lane] += times[pair, lane]
+        start = end
+    sums = np.empty((6, lanes))
+    sums[0], sums[1] = balance, products
+    sums[2], sums[3] = x_pairs, y_pairs
+    sums[4], sums[5] = x_squares, y_squares
+    return sums
+
+
+@_jit  # pragma: no cover - machine code, which coverage does not see
+def _midranks(times: Counts, ranks: Integers) -> tuple[Counts, Integers, Floats]:
+    """Doubled and centred midranks by rank (groups, lanes), untied pairs and sum of squares."""
+    lanes = times.shape[1]
+    size = np.zeros((ranks.max() + 1, lanes), np.int32)
+    n = np.zeros(lanes, np.int64)
+    for pair in range(len(ranks)):
+        for lane in range(lanes):
+            size[ranks[pair], lane] += times[pair, lane]
+            n[lane] += times[pair, lane]
+    midranks = np.empty_like(size)
+    below = np.zeros(lanes, np.int64)
+    tied = np.zeros(lanes, np.int64)
+    squares = np.zeros(lanes, np.int64)
+    for rank in range(len(size)):
+        for lane in range(lanes):
+            group = np.int64(size[rank, lane])
+            midrank = 2 * below[lane] + group - n[lane]
+            midranks[rank, lane] = midrank
+            squares[lane] += group * midrank * midrank
+            tied[lane] += group * group
+            below[lane] += group
+    return midranks, (n * n - tied) // 2, squares.astype(np.float64)

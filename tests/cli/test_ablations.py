@@ -1,0 +1,158 @@
+"""`untrained ablate`, and what the report makes of it."""
+
+import re
+import shutil
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from untrained import score
+from untrained.cli.ablations import ABLATION_COLUMNS
+from untrained.scoring.ablations import EXPERIMENTS
+
+from .conftest import command
+
+SPACE = "nasbench201"
+SMALL = [
+    *("--batch-size", 6, "--batch-sizes", "4,6", "--repeats", 2),
+    *("--cells", 4, "--minibatches", 2, "--initialisations", 2),
+]
+
+
+def asked(*changes, out="made.parquet"):
+    return ["ablate", SPACE, *SMALL, *changes, "--out", out]
+
+
+def drawn(out="figure.png", scores="made.parquet"):
+    return ["report", "figure", "ablations", SPACE, "--ablations", scores, "--tables", ".",
+            "--out", out]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """All experiments, their table and their figure; nothing may change in it."""
+    folder = tmp_path_factory.mktemp("ablations")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(folder)
+        for arguments in (
+            asked(),
+            ["report", "ablations", SPACE, "made.parquet", "--resamples", 20, "--tables", "."],
+            drawn(),
+        ):
+            code, out, err = command(*arguments)
+            assert (code, out) == (0, ""), err
+    return folder
+
+
+def test_the_contract(finished):
+    table = pd.read_parquet(finished / "made.parquet")
+    types = {field.name: str(field.type) for field in pq.read_schema(finished / "made.parquet")}
+    text = "large_string"
+    expected = [text, text, "int32", "int32", "double", "double", "int64", "int64", "double", text]
+    assert list(types.items()) == list(zip(ABLATION_COLUMNS, expected, strict=True))
+    counts = {"minibatch": 20, "noise": 20, "initialisation": 20, "batch-size": 40, "variance": 16}
+    assert table["experiment"].value_counts().to_dict() == counts
+    keys = ["experiment", "batch_size", "arch", "minibatch_seed", "weight_seed"]
+    assert table.equals(table.sort_values(keys, ignore_index=True))
+    assert (table["score"].isna() == (table["status"] != "ok")).all()
+    assert (table["bin_low"].isna() == (table["experiment"] == "variance")).all()
+
+
+def test_scores_are_those_of_the_notebook(finished):
+    table = pd.read_parquet(finished / "made.parquet")
+    same = table[(table["minibatch_seed"] == table["weight_seed"]) & (table["batch_size"] == 6)]
+    for row in same.groupby("experiment").head(2).itertuples():
+        alone = score(SPACE, int(row.arch), dataset=row.dataset, seed=row.weight_seed, batch_size=6)
+        assert row.score == alone.score
+
+
+def test_experiments_apart_are_those_together(untrained, finished):
+    parts = []
+    for name in EXPERIMENTS:
+        untrained(*asked("--experiment", name, out=f"{name}.parquet"))
+        parts.append(pd.read_parquet(f"{name}.parquet"))
+    keys = ["experiment", "batch_size", "arch", "minibatch_seed", "weight_seed"]
+    joined = pd.concat(parts).sort_values(keys, ignore_index=True)
+    pd.testing.assert_frame_equal(joined, pd.read_parquet(finished / "made.parquet"))
+
+
+def test_the_same_bytes_when_repeated(untrained, finished, tmp_path):
+    shutil.copy(finished / "made.parquet", "made.parquet")
+    table = ["report", "ablations", SPACE, "made.parquet", "--resamples", 20, "--tables", "."]
+    for arguments in (asked("--experiment", "noise", out="noise.parquet"), table, drawn()):
+        assert untrained(*arguments)[0] == 0
+    for suffix in ("parquet", "csv", "md", "tex"):
+        name = f"ablations.{suffix}"
+        assert (tmp_path / name).read_bytes() == (finished / name).read_bytes()
+    for name in ("figure.svg", "figure.png"):
+        assert (tmp_path / name).read_bytes() == (finished / name).read_bytes()
+    again = (tmp_path / "noise.parquet").read_bytes()
+    untrained(*asked("--experiment", "noise", out="noise.parquet"))
+    assert (tmp_path / "noise.parquet").read_bytes() == again
+
+
+def test_progress_in_a_log_is_lines(untrained):
+    code, out, err = untrained(*asked("--experiment", "variance", "--device", "cpu"))
+    lines = err.splitlines()
+    assert (code, out) == (0, "")
+    line = r"nasbench201/variance/naswot on cpu: \d+/16 scores, [\d.]+ scores/s, \d+ s left"
+    assert all(re.fullmatch(line, text) for text in lines)
+    assert len(lines) == 10
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (["--experiment", "nosie"], "unknown experiment 'nosie': did you mean 'noise'"),
+        (["--repeats", 1], "repeats is 1: a spread needs 2 or more"),
+        (["--cells", 1], "cells is 1"),
+        (["--cells", 15626], "it has 1 to 15625"),
+        (["--batch-sizes", "32;64"], "--batch-sizes '32;64': whole numbers between commas"),
+        (["--batch-sizes", "32,32"], "batch sizes are 32, 32"),
+        (["--batch-sizes", ""], "--batch-sizes ''"),
+        (["--batch-size", 1, "--experiment", "minibatch"], "minibatch size 1"),
+        (["--batch-sizes", "1025", "--experiment", "batch-size"], "1025 is too large"),
+        (["--dataset", "cifar1000"], "did you mean 'cifar100'"),
+        (["--split", "tset"], "did you mean 'test'"),
+        (["--proxy", "nawsot"], "did you mean 'naswot'"),
+        (["--seed", -1], "seed -1 is negative"),
+        (["--device", "tpu"], "'tpu' is not here"),
+        (["--precision", "float23"], "did you mean 'float32'"),
+        (["--benchmark", "no.parquet"], "no.parquet does not exist"),
+    ],
+)
+def test_mistakes_write_nothing(refused, changes, said):
+    refused(asked(*changes), said)
+
+
+def test_an_unknown_space(refused):
+    refused(["ablate", "nasbench", *asked()[2:]], "did you mean 'nasbench201'")
+
+
+def test_a_space_without_accuracies_on_cifar100(refused, monkeypatch):
+    monkeypatch.setattr("untrained.scoring.ablations.ABLATED_SPACES", ("another",))
+    refused(asked(), "no ablations of nasbench201: its cells have no accuracies on CIFAR-100")
+
+
+def test_the_table_has_every_experiment(finished):
+    table = pd.read_parquet(finished / "ablations.parquet")
+    assert set(table["experiment"]) == set(EXPERIMENTS)
+    assert set(table[table["experiment"] == "variance"]["architectures"]) == {4}
+    assert "| variance | cifar100 | 6 | 4 |" in (finished / "ablations.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["report", "ablations", SPACE, "no.parquet"], "no.parquet does not exist"),
+        (["report", "ablations", SPACE, "figure.png"], "figure.png is damaged"),
+        (["report", "ablations", "nasbench20", "made.parquet"], "did you mean 'nasbench201'"),
+        (drawn(scores="no.parquet"), "no.parquet does not exist"),
+        (["report", "figure", "ablations", SPACE, "--tables", ".", "--out", "x"], "--ablations"),
+        (["report", "figure", "ablations", SPACE, "--out", "x"], "ablations.parquet does not"),
+    ],
+)
+def test_mistakes_of_the_report_write_nothing(finished, tmp_path, refused, arguments, said):
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    refused(arguments, said)

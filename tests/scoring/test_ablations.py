@@ -1,0 +1,180 @@
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from untrained.errors import ParameterError, UnknownNameError
+from untrained.proxies import get_proxy
+from untrained.scoring.ablations import (
+    BINS,
+    EXPERIMENTS,
+    AblationSettings,
+    BinnedCell,
+    Trial,
+    binned_cells,
+    score_trials,
+    trials_of,
+)
+from untrained.scoring.engine import MinibatchSettings, score_architectures
+from untrained.scoring.execution import Execution
+
+IMAGES = MinibatchSettings("cifar100", batch_size=6)
+SETTINGS = AblationSettings(
+    repeats=3, batch_sizes=(4, 8), cells=5, minibatches=2, initialisations=3, seed=7
+)
+
+
+@pytest.fixture(scope="module")
+def accuracy(benchmark_table):
+    return benchmark_table.accuracies("cifar100", "x-test")
+
+
+def trials(experiment, space, accuracy, images=IMAGES):
+    return trials_of(experiment, space, accuracy, images, SETTINGS)
+
+
+def scores(space, chosen, proxy="naswot", engine="auto"):
+    how = Execution(engine=engine, precision="float32")
+    return [score.score for score in score_trials(space, chosen, get_proxy(proxy), how)]
+
+
+def test_one_cell_of_every_bin(accuracy):
+    cells = binned_cells(accuracy, seed=0)
+    assert len(cells) == BINS == 10
+    assert cells[0].low == 50
+    assert cells[-1].high == accuracy.max()
+    widths = {round(cell.high - cell.low, 9) for cell in cells}
+    assert widths == {round((accuracy.max() - 50) / 10, 9)}
+    for lower, upper in itertools.pairwise(cells):
+        assert lower.high == upper.low
+    for cell in cells:
+        assert cell.low <= accuracy[cell.arch] <= cell.high
+
+
+def test_the_seed_draws_the_cells(accuracy):
+    assert binned_cells(accuracy, 3) == binned_cells(accuracy, 3)
+    assert binned_cells(accuracy, 3) != binned_cells(accuracy, 4)
+
+
+def test_every_member_of_a_bin_is_drawn_and_edges_belong_to_one():
+    """By counting: bins from 50 to 60, one point wide."""
+    accuracy = np.array([np.nan, 49.9, *np.arange(50, 60.5, 0.5)])
+    members = {number: set() for number in range(10)}
+    for seed in range(60):
+        for number, cell in enumerate(binned_cells(accuracy, seed)):
+            members[number].add(float(accuracy[cell.arch]))
+    expected = {number: {50.0 + number, 50.5 + number} for number in range(10)}
+    expected[9].add(60.0)  # the best closes the last bin
+    assert members == expected
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "said"),
+    [
+        ([10.0, 50.0, np.nan], r"the best accuracy is 50\.00 %: the bins start at 50 %"),
+        ([50.5, 60.0], r"no cell has an accuracy from 51\.00 to 52\.00 %"),
+    ],
+)
+def test_bins_without_a_cell_are_named(accuracy, said):
+    with pytest.raises(ParameterError, match=said):
+        binned_cells(np.array(accuracy), 0)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "count", "datasets", "sizes", "minibatch_seeds", "weight_seeds"),
+    [
+        ("minibatch", 30, {"cifar100"}, {6}, {0, 1, 2}, {0}),
+        ("noise", 30, {"noise"}, {6}, {0, 1, 2}, {0}),
+        ("initialisation", 30, {"cifar100"}, {6}, {0}, {0, 1, 2}),
+        ("batch-size", 60, {"cifar100"}, {4, 8}, {0, 1, 2}, {0}),
+        ("variance", 30, {"cifar100"}, {6}, {0, 1}, {0, 1, 2}),
+    ],
+)
+def test_an_experiment_varies_one_thing(
+    space, accuracy, experiment, count, datasets, sizes, minibatch_seeds, weight_seeds
+):
+    found = trials(experiment, space, accuracy)
+    assert len(found) == len(set(map(dataclasses.astuple, found))) == count
+    assert {trial.images.dataset for trial in found} == datasets
+    assert {trial.images.batch_size for trial in found} == sizes
+    assert {trial.minibatch_seed for trial in found} == minibatch_seeds
+    assert {trial.weight_seed for trial in found} == weight_seeds
+    cells = {trial.cell.arch for trial in found}
+    if experiment == "variance":
+        assert len(cells) == 5
+        assert all(np.isnan(trial.cell.low) and np.isnan(trial.cell.high) for trial in found)
+    else:
+        assert cells == {cell.arch for cell in binned_cells(accuracy, SETTINGS.seed)}
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_a_minibatch_is_drawn_once(space, accuracy, experiment):
+    keys = [(trial.images, trial.minibatch_seed) for trial in trials(experiment, space, accuracy)]
+    changes = sum(before != after for before, after in itertools.pairwise(keys))
+    assert changes + 1 == len(set(keys))
+
+
+def test_noise_has_one_split(space, accuracy):
+    images = dataclasses.replace(IMAGES, split="train")
+    assert {trial.images.split for trial in trials("noise", space, accuracy, images)} == {"sample"}
+
+
+@pytest.mark.parametrize("proxy", ["naswot", "naswot-released"])
+@pytest.mark.parametrize("engine", ["auto", "plain"])
+def test_equal_seeds_give_the_scores_of_the_engine(space, proxy, engine):
+    chosen = [Trial(BinnedCell(arch), IMAGES, seed, seed) for seed in (0, 1) for arch in (45, 1462)]
+    how = Execution(engine=engine, precision="float32")
+    expected = [
+        score.score
+        for seed in (0, 1)
+        for score in score_architectures(space, [45, 1462], get_proxy(proxy), IMAGES, seed, how)
+    ]
+    assert scores(space, chosen, proxy, engine) == expected
+
+
+def test_seeds_of_minibatch_and_weights_act_apart(space):
+    """Against the slow way: draw the images, build the network, read the proxy."""
+    from untrained.seeds import torch_seeded
+
+    pairs = [(0, 0), (0, 1), (1, 0), (1, 1)]
+    chosen = [Trial(BinnedCell(1462), IMAGES, *pair) for pair in pairs]
+    found = scores(space, chosen)
+    assert len(set(found)) == 4
+    for (minibatch_seed, weight_seed), score in zip(pairs, found, strict=True):
+        batch = IMAGES.draw(minibatch_seed, torch.device("cpu"))
+        with torch_seeded(weight_seed, "weights", 1462):
+            network = space.network(space[1462], 100).train()
+        slow = get_proxy("naswot")(network, batch, torch.Generator())
+        # another memory layout adds in another order, so a few units flip
+        assert score == pytest.approx(slow, rel=1e-4)
+
+
+def test_an_undefined_score_has_a_status(space):
+    none = space.parse("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|").index
+    (score,) = score_trials(
+        space, [Trial(BinnedCell(none), IMAGES, 0, 0)], get_proxy("naswot"), Execution()
+    )
+    assert (score.score, score.status) == (None, "disconnected")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"repeats": 1}, "repeats is 1: a spread needs 2 or more"),
+        ({"cells": 0}, "cells is 0"),
+        ({"minibatches": 1}, "minibatches is 1"),
+        ({"initialisations": -3}, "initialisations is -3"),
+        ({"batch_sizes": ()}, "batch sizes are empty"),
+        ({"batch_sizes": (32, 64, 32)}, "batch sizes are 32, 64, 32: one or more, each once"),
+    ],
+)
+def test_settings_out_of_range(settings, said):
+    with pytest.raises(ParameterError, match=said):
+        AblationSettings(**settings)
+
+
+def test_an_unknown_experiment(space, accuracy):
+    with pytest.raises(UnknownNameError, match="did you mean 'noise'"):
+        trials("nosie", space, accuracy)
