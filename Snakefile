@@ -17,6 +17,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/fetch.smk"
 include: "workflow/rules/scores.smk"
 include: "workflow/rules/searches.smk"
+include: "workflow/rules/ablations.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -27,6 +28,7 @@ rule all:
         rules.fetch.input,
         rules.scores.input,
         rules.searches.input,
+        rules.ablations.input,
         rules.report.input,
 
 

@@ -17,7 +17,7 @@ VALID = read_parameters(ROOT / "params.yaml")
 @pytest.mark.parametrize("name", ["params.yaml", "params/full.yaml"])
 def test_the_projects_parameters_are_valid(name):
     parameters = read_parameters(ROOT / name)
-    assert set(parameters) >= {"spaces", "datasets", "seeds", "scores", "searches", "report"}
+    assert set(parameters) == set(SCHEMA["required"])
     check_parameters(parameters, SCHEMA)
 
 
@@ -78,9 +78,18 @@ def changed(path, value):
          "params: searches.algorithms: 'naswot-x': samples are a positive integer"),
         ("searches.proxy", "naswot-corrected",
          "params: searches.proxy: 'naswot-corrected' is not scored: scores.proxies has naswot, "),
+        ("searches.budget", "12 parsecs", "params: searches.budget: "),
         ("searches.runs", 0, "params: searches.runs: 0 is less than the minimum of 1"),
         ("searches.seconds_per_score", -1, "params: searches.seconds_per_score: -1 is less"),
         ("report.resamples", 10, "params: report.resamples: 10 is less than the minimum of 100"),
+        ("ablations.repeats", 1, "params: ablations.repeats: 1 is less than the minimum of 2"),
+        ("ablations.batch_sizes", [1], r"params: ablations.batch_sizes\[0\]: 1 is less"),
+        ("ablations.cells", 20_000, "params: ablations.cells: 20000 architectures asked of nas"),
+        ("ablations.proxy", "nawsot",
+         "params: ablations.proxy: unknown proxy 'nawsot': did you mean 'naswot'"),
+        ("ablations.dataset", "noise",
+         "params: ablations.dataset: 'noise' is not fetched: datasets has cifar10, cifar100"),
+        ("datasets", ["cifar10"], "params: ablations.dataset: 'cifar100' is not fetched"),
         ("fetch.mirror", 3, "params: fetch.mirror: 3 is not of type 'string', 'null'"),
     ],
 )  # fmt: skip
@@ -93,6 +102,7 @@ def test_a_mistake_is_one_line_that_names_the_key(path, value, message):
 def test_noise_needs_no_split_of_its_own():
     parameters = changed("datasets", ["noise", "cifar10"])
     parameters["scores"]["split"] = "train"
+    parameters["ablations"]["dataset"] = "noise"
     check_parameters(parameters, SCHEMA)
 
 

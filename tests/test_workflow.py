@@ -29,6 +29,10 @@ SMALL = {
     "scores.batch_size": 8,
     "searches.algorithms": ["naswot-2", "random"],
     "searches.runs": 5,
+    "ablations.dataset": "cifar10",
+    "ablations.repeats": 2,
+    "ablations.batch_sizes": [4, 8],
+    "ablations.cells": 4,
     "report.resamples": 100,
     "report.kernels": 1,
 }
@@ -46,16 +50,21 @@ EVERYTHING = {
     "results/report/nasbench201.md",
     *(
         f"results/tables/nasbench201/{name}.{suffix}"
-        for name in ("correlations", "searches")
+        for name in ("ablations", "correlations", "seeds", "searches")
         for suffix in ("parquet", "csv", "md", "tex")
     ),
     *(
         f"results/figures/nasbench201/{name}.{suffix}"
-        for name in ("scores", "kernels", "time")
+        for name in ("ablations", "scores", "kernels", "time", "seeds")
         for suffix in ("svg", "png")
     ),
+    *(
+        f"results/ablations/nasbench201/{name}.parquet"
+        for name in ("minibatch", "noise", "initialisation", "batch-size", "variance")
+    ),
 }
-AFTER_SCORES = {"merge": 1, "search": 2, "tables": 1, "figure": 3, "page": 1, "all": 1}
+AFTER_SCORES = {"merge": 1, "search": 2, "tables": 1, "figure": 4, "page": 1, "all": 1}
+ABLATIONS = {"ablate": 5, "ablation_table": 1, "ablation_figure": 1}
 
 
 def environment():
@@ -183,11 +192,12 @@ def test_a_second_run_does_nothing(project):
     ("changes", "expected"),
     [
         ({"seeds": [0, 1, 2]}, {"score": 1} | AFTER_SCORES),
-        ({"scores.batch_size": 9}, {"score": 2} | AFTER_SCORES),
+        ({"scores.batch_size": 9}, {"score": 2} | AFTER_SCORES | ABLATIONS),
         ({"searches.runs": 6}, AFTER_SCORES | {"merge": 0}),
-        ({"report.kernels": 2}, {"figure": 3, "page": 1, "all": 1}),
+        ({"report.kernels": 2}, {"figure": 4, "page": 1, "all": 1}),
+        ({"ablations.repeats": 3}, ABLATIONS | {"page": 1, "all": 1}),
     ],
-    ids=["seed", "batch", "runs", "kernels"],
+    ids=["seed", "batch", "runs", "kernels", "repeats"],
 )
 def test_a_change_runs_what_follows_from_it(project, changes, expected):
     set_parameters(project, **changes)

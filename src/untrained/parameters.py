@@ -8,6 +8,7 @@ from untrained.errors import ParameterError, UntrainedError
 from untrained.images.sets import image_set
 from untrained.proxies import get_proxy
 from untrained.search import parse_algorithm
+from untrained.search.clock import parse_budget
 from untrained.spaces import get_space
 
 PARAMS = Path("params.yaml")
@@ -44,7 +45,7 @@ def check_parameters(parameters: Mapping[str, Any], schema: Mapping[str, Any]) -
     error = best_match(Draft202012Validator(schema).iter_errors(parameters))
     if error is not None:
         raise ParameterError(f"params: {_key(error.absolute_path)}{error.message}")
-    scores, searches = parameters["scores"], parameters["searches"]
+    scores, searches, ablations = (parameters[key] for key in ("scores", "searches", "ablations"))
     for seed in parameters["seeds"]:
         if isinstance(seed, float):  # JSON Schema takes 1.0 for an integer, a file name does not
             raise ParameterError(f"params: seeds: {seed} has a decimal point: write {seed:.0f}")
@@ -52,16 +53,26 @@ def check_parameters(parameters: Mapping[str, Any], schema: Mapping[str, Any]) -
         _named("spaces", lambda name=name: _check_size(name, scores["architectures"]))
     for name in parameters["datasets"]:
         _named("datasets", lambda name=name: image_set(name))
-        if name != "noise":
-            _named("scores.split", lambda name=name: image_set(name).check_split(scores["split"]))
+        known = image_set(name)
+        split = known.split(scores["split"])
+        _named("scores.split", lambda known=known, split=split: known.check_split(split))
     for name in scores["proxies"]:
         _named("scores.proxies", lambda name=name: get_proxy(name))
     for name in searches["algorithms"]:
         _named("searches.algorithms", lambda name=name: parse_algorithm(name))
+    _named("searches.budget", lambda: parse_budget(searches["budget"]))
     if searches["proxy"] not in scores["proxies"]:
         raise ParameterError(
             f"params: searches.proxy: {searches['proxy']!r} is not scored: "
             f"scores.proxies has {', '.join(scores['proxies'])}"
+        )
+    _named("ablations.proxy", lambda: get_proxy(ablations["proxy"]))
+    for name in parameters["spaces"]:
+        _named("ablations.cells", lambda name=name: _check_size(name, ablations["cells"]))
+    if ablations["dataset"] not in parameters["datasets"]:
+        raise ParameterError(
+            f"params: ablations.dataset: {ablations['dataset']!r} is not fetched: "
+            f"datasets has {', '.join(parameters['datasets'])}"
         )
 
 

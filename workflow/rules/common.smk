@@ -24,12 +24,27 @@ SEEDS = config["seeds"]
 PROXIES = config["scores"]["proxies"]
 SHARDS = config["scores"]["shards"]
 ALGORITHMS = config["searches"]["algorithms"]
+# those with accuracies on CIFAR-100, after which the cells are chosen
+ABLATED = [space for space in SPACES if space == "nasbench201"]
+
+
+def family_of(proxy):
+    """The Python module of a proxy; those of one module are scored together."""
+    address = PROXY_REGISTRY.addresses[proxy.partition("-")[0]]
+    return address.partition(":")[0].rpartition(".")[2]
+
+
+# family to its proxies
+FAMILIES = {
+    family: [proxy for proxy in PROXIES if family_of(proxy) == family]
+    for family in dict.fromkeys(map(family_of, PROXIES))
+}
 
 
 wildcard_constraints:
     space="|".join(SPACES),
     dataset="|".join(DATASETS),
-    proxy="|".join(PROXIES),
+    family="|".join(FAMILIES),
     algorithm="|".join(ALGORITHMS),
     seed=r"\d+",
     shard=r"\d+",
@@ -41,11 +56,23 @@ GPUS_PER_SHARD = int(gpus_here() > 0)
 
 
 # The code that makes the outputs of each phase; a change makes them stale. The same folders are
-# deps of the phase's stage in dvc.yaml.
+# deps of the phase's stage in dvc.yaml. A module of a folder that some phase names is left to it.
 CODE = {
     "fetch": ["benchmarks", "images"],
-    "scores": ["cli/shards.py", "images", "networks", "scoring", "seeds.py", "spaces"],
+    "scores": [
+        "cli/shards.py",
+        "compiled.py",
+        "images",
+        "networks",
+        "scoring",
+        "seeds.py",
+        "spaces",
+    ],
     "searches": ["search", "seeds.py"],
+    "ablations": [
+        *["cli/ablations.py", "compiled.py", "images", "networks", "scoring"],
+        *["scoring/ablations.py", "seeds.py", "spaces"],
+    ],
     "report": ["analysis"],
 }
 SOURCE = Path("src/untrained")
@@ -53,23 +80,33 @@ SOURCE = Path("src/untrained")
 
 def code(phase):
     """The Python modules of a phase."""
-    named = [SOURCE / name for name in CODE[phase]]
-    files = [path for path in named if path.suffix]
-    files += [path for folder in named if not folder.suffix for path in folder.glob("*.py")]
+    named = {SOURCE / name for names in CODE.values() for name in names if name.endswith(".py")}
+    own = {SOURCE / name for name in CODE[phase]}
+    files = own & named
+    files |= {path for folder in own - named for path in folder.glob("*.py")} - named
     return sorted(map(str, files))
 
 
+def modules_of(family):
+    """The modules of one family of proxies, so that another one leaves its scores alone."""
+    names = ("agreements", "base", "rectifiers", family)
+    return [str(SOURCE / "proxies" / f"{name}.py") for name in names]
+
+
 def proxy_code(wildcards):
-    """The modules of one proxy, so that another one leaves its scores alone."""
-    name = wildcards.proxy.partition("-")[0]
-    own = PROXY_REGISTRY.addresses[name].partition(":")[0].rpartition(".")[2]
-    return [str(SOURCE / "proxies" / f"{file}.py") for file in ("base", "rectifiers", own)]
+    """The modules of the family of proxies of a shard."""
+    return modules_of(wildcards.family)
 
 
 def bundled_images(wildcards):
     """The bundled images of a data set, where they are what is shown."""
     sheet = f"data/bundled/{wildcards.dataset}.webp"
     return [sheet] if config["scores"]["split"] == "sample" and Path(sheet).exists() else []
+
+
+def if_ablated(path):
+    """An input of the spaces that have ablations; the others do without."""
+    return lambda wildcards: [path.format(space=wildcards.space)] * (wildcards.space in ABLATED)
 
 
 def option(name, value):

@@ -1,5 +1,5 @@
 FORMATS = ["parquet", "csv", "md", "tex"]
-FIGURES = ["scores", "kernels", "time"]
+FIGURES = ["scores", "kernels", "time", "seeds"]
 
 
 rule report:
@@ -9,7 +9,7 @@ rule report:
         expand(
             "results/tables/{space}/{table}.{format}",
             space=SPACES,
-            table=["correlations", "searches"],
+            table=["correlations", "seeds", "searches"],
             format=FORMATS,
         ),
         expand(
@@ -18,6 +18,8 @@ rule report:
             figure=FIGURES,
             format=["svg", "png"],
         ),
+        expand("results/tables/{space}/ablations.{format}", space=ABLATED, format=FORMATS),
+        expand("results/figures/{space}/ablations.{format}", space=ABLATED, format=["svg", "png"]),
 
 
 rule tables:
@@ -38,12 +40,19 @@ rule tables:
             labels={"table": "Rank correlations"},
         ),
         report(
+            expand("results/tables/{{space}}/seeds.{format}", format=FORMATS[1:]),
+            caption="../report/seeds.rst",
+            category="{space}",
+            labels={"table": "What seeds buy"},
+        ),
+        report(
             expand("results/tables/{{space}}/searches.{format}", format=FORMATS[1:]),
             caption="../report/searches.rst",
             category="{space}",
             labels={"table": "Searches"},
         ),
         correlations="results/tables/{space}/correlations.parquet",
+        seeds="results/tables/{space}/seeds.parquet",
         searches="results/tables/{space}/searches.parquet",
         metrics="results/metrics/{space}.json",
     log:
@@ -66,6 +75,7 @@ rule figure:
         benchmark="data/benchmarks/{space}.parquet",
         scores="results/scores/{space}.parquet",
         correlations="results/tables/{space}/correlations.parquet",
+        seeds="results/tables/{space}/seeds.parquet",
         searches="results/tables/{space}/searches.parquet",
         code=code("report"),
     output:
@@ -94,11 +104,63 @@ rule figure:
         " --augmentation {params.scores[augmentation]} --out {output.png} 2> {log}"
 
 
+rule ablation_table:
+    input:
+        scores=expand("results/ablations/{{space}}/{experiment}.parquet", experiment=EXPERIMENTS),
+        code=code("report"),
+    output:
+        report(
+            expand("results/tables/{{space}}/ablations.{format}", format=FORMATS[1:]),
+            caption="../report/ablations.rst",
+            category="{space}",
+            labels={"table": "Ablations"},
+        ),
+        table="results/tables/{space}/ablations.parquet",
+    log:
+        "logs/report/{space}/ablation_table.log",
+    localrule: True
+    conda:
+        "../envs/untrained.yaml"
+    params:
+        settings={key: config["report"][key] for key in ("resamples", "seed")},
+    shell:
+        "untrained report ablations {wildcards.space} --resamples {params.settings[resamples]}"
+        " --seed {params.settings[seed]} --tables $(dirname {output.table}) {input.scores} 2> {log}"
+
+
+rule ablation_figure:
+    input:
+        scores=expand("results/ablations/{{space}}/{experiment}.parquet", experiment=EXPERIMENTS),
+        table="results/tables/{space}/ablations.parquet",
+        code=code("report"),
+    output:
+        report(
+            "results/figures/{space}/ablations.svg",
+            caption="../report/ablations.rst",
+            category="{space}",
+            labels={"figure": "ablations"},
+        ),
+        png="results/figures/{space}/ablations.png",
+    log:
+        "logs/report/{space}/ablations.log",
+    localrule: True
+    conda:
+        "../envs/untrained.yaml"
+    params:
+        scores=lambda wildcards, input: " ".join(f"--ablations {path}" for path in input.scores),
+    shell:
+        "untrained report figure ablations {wildcards.space} {params.scores}"
+        " --tables $(dirname {input.table}) --out {output.png} 2> {log}"
+
+
 rule page:
     input:
         correlations="results/tables/{space}/correlations.parquet",
+        seeds="results/tables/{space}/seeds.parquet",
         searches="results/tables/{space}/searches.parquet",
+        ablations=if_ablated("results/tables/{space}/ablations.parquet"),
         figures=expand("results/figures/{{space}}/{figure}.png", figure=FIGURES),
+        ablation_figure=if_ablated("results/figures/{space}/ablations.png"),
         code=code("report"),
     output:
         "results/report/{space}.md",
@@ -109,4 +171,4 @@ rule page:
         "../envs/untrained.yaml"
     shell:
         "untrained report page {wildcards.space} --tables $(dirname {input.searches})"
-        " --out {output} {input.figures} 2> {log}"
+        " --out {output} {input.figures} {input.ablation_figure} 2> {log}"

@@ -29,5 +29,5 @@ rule search:
         "untrained search {wildcards.algorithm} {wildcards.space} --dataset {wildcards.dataset}"
         " --benchmark {input.benchmark} --scores {input.scores}"
         " --proxy {params.settings[proxy]} --runs {params.settings[runs]}"
-        " --seed {params.settings[seed]}"
+        " --seed {params.settings[seed]} --budget {params.settings[budget]}"
         " --seconds-per-score {params.settings[seconds_per_score]} --out {output} 2> {log}"
