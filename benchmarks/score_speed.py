@@ -1,12 +1,15 @@
 """Times the engine against `plain`, in turns, and writes docs/performance.md.
 
 Usage: python -m benchmarks.score_speed [--architectures 100] [--batch-size 128]
-Both run in the same worker process on one thread, on the same architectures, weights and images.
+All run on one thread, in turns, on the same architectures, weights and images. `plain` runs in a
+process as PyTorch starts it, and once more in the worker that the engine runs in, whose memory
+settings are the engine's.
 """
 
 import argparse
 import time
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,14 +20,8 @@ from untrained.cli.progress import track
 from untrained.networks.modes import modes_restored
 from untrained.proxies import get_proxy
 from untrained.scoring.engine import MinibatchSettings, score_architectures
-from untrained.scoring.execution import Execution, keep_freed_memory
+from untrained.scoring.execution import Execution, prepare_worker
 from untrained.seeds import torch_seeded
-
-
-def prepare() -> None:
-    """One thread, and memory as the workers of the workflow have it."""
-    torch.set_num_threads(1)
-    keep_freed_memory()
 
 
 def seconds_plain(index: int, settings: MinibatchSettings) -> float:
@@ -38,7 +35,7 @@ def seconds_plain(index: int, settings: MinibatchSettings) -> float:
     return time.perf_counter() - start
 
 
-def seconds_engine(index: int, settings: MinibatchSettings, engine: str, precision: str) -> float:
+def seconds_engine(engine: str, precision: str, index: int, settings: MinibatchSettings) -> float:
     """The same through the engine."""
     execution = Execution(engine=engine, precision=precision)
     proxy = get_proxy("naswot")
@@ -48,30 +45,35 @@ def seconds_engine(index: int, settings: MinibatchSettings, engine: str, precisi
 
 def measure(indices: list[int], settings: MinibatchSettings) -> dict[str, np.ndarray]:
     """Seconds per architecture of each form, taken in turns."""
-    forms = {
-        "engine, bfloat16": ("fast", "bfloat16"),
-        "engine, float32": ("fast", "float32"),
-        "module under hooks, float32": ("plain", "float32"),
-    }
-    found: dict[str, list[float]] = {"plain": [], **{name: [] for name in forms}}
-    with ProcessPoolExecutor(1, initializer=prepare) as pool:
-        pool.submit(seconds_plain, indices[0], settings).result()
-        for how in forms.values():
-            pool.submit(seconds_engine, indices[0], settings, *how).result()
-        for index in track(indices, len(indices), "timing"):
-            found["plain"].append(pool.submit(seconds_plain, index, settings).result())
-            for name, how in forms.items():
-                task = pool.submit(seconds_engine, index, settings, *how)
-                found[name].append(task.result())
-    return {name: np.array(values) for name, values in found.items()}
+    with (
+        ProcessPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as bare,
+        ProcessPoolExecutor(1, initializer=prepare_worker) as worker,
+    ):
+        forms = {
+            "plain": partial(bare.submit, seconds_plain),
+            "plain, the engine's memory settings": partial(worker.submit, seconds_plain),
+            "module under hooks, float32": partial(
+                worker.submit, seconds_engine, "plain", "float32"
+            ),
+            "engine, float32": partial(worker.submit, seconds_engine, "fast", "float32"),
+            "engine, bfloat16": partial(worker.submit, seconds_engine, "fast", "bfloat16"),
+        }
+        for submit in forms.values():  # the first of each compiles, loads and takes memory
+            submit(indices[0], settings).result()
+        found = {
+            index: [submit(index, settings).result() for submit in forms.values()]
+            for index in track(indices, len(indices), "timing")
+        }
+    return dict(zip(forms, np.array(list(found.values())).T, strict=True))
 
 
 def report(found: dict[str, np.ndarray], settings: MinibatchSettings) -> str:
     """The table as Markdown."""
     lines = [
         f"NASWOT on {len(found['plain'])} cells of NAS-Bench-201 drawn at random, batch "
-        f"{settings.batch_size}, CIFAR-10 sample, one thread, {machine()}. The ratio is taken cell "
-        "by cell, both in the same process and in turns.",
+        f"{settings.batch_size}, CIFAR-10 sample, one thread, {machine()}. The ratio is taken "
+        "cell by cell, in turns. `plain` runs in a process as PyTorch starts it, all others in a "
+        "worker with the memory settings of the engine.",
         "",
         "| form | median seconds | plain / form: median | quartiles | over all cells |",
         "|---|---:|---:|---:|---:|",

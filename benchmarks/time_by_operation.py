@@ -14,13 +14,12 @@ import torch
 from torch.nn import functional
 
 from benchmarks.page import SPACE, machine, random_cells, write_section
-from benchmarks.score_speed import prepare
 from untrained import compiled
 from untrained.cli.progress import track
 from untrained.networks import nasbench201_plan
 from untrained.proxies import get_proxy, naswot
 from untrained.scoring.engine import MinibatchSettings, score_architectures
-from untrained.scoring.execution import Execution
+from untrained.scoring.execution import Execution, prepare_worker
 
 #: (module, name) of what is timed, under the name of the row.
 TIMED: dict[str, list[tuple[Any, str]]] = {
@@ -65,7 +64,7 @@ class Meter:
 
 def measure(indices: list[int], precision: str) -> tuple[Meter, float]:
     """The meter and the seconds of scoring all cells."""
-    prepare()
+    prepare_worker()
     execution = Execution(engine="fast", precision=precision)
     proxy, settings = get_proxy("naswot"), MinibatchSettings()
     list(score_architectures(SPACE, indices[:2], proxy, settings, 0, execution))

@@ -27,7 +27,7 @@ def normalised(x, scale=None, shift=None):
 
 
 def normalisation_of(x, scale=None, shift=None, pieces=1):
-    made = Normalisation(x.chunk(pieces)[0], scale, shift)
+    made = Normalisation(scale, shift)
     for piece in x.chunk(pieces):
         made.add(piece)
     return made
@@ -67,13 +67,13 @@ def test_which_shapes_have_loops(shape, loops):
 
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize(("shape", "loops"), SHAPES)
-@pytest.mark.parametrize("terms", [1, 2, 3])
+@pytest.mark.parametrize("terms", [1, 2, 3, 4])
 def test_a_sum_of_normalised_terms(shape, loops, dtype, terms):
     del loops
     xs = [draw(shape, dtype, mean=3 * seed, seed=seed) for seed in range(terms)]
     scale, shift = torch.randn(2, shape[1], generator=torch.Generator().manual_seed(9))
     # the first has a scale and a shift, the second is added as it is, the third plainly normalised
-    parts = [(scale, shift), None, (None, None)][:terms]
+    parts = [(scale, shift), None, (None, None), (scale, shift)][:terms]
     norms = [None if p is None else normalisation_of(x, *p) for x, p in zip(xs, parts, strict=True)]
     expected = sum(
         x.double() if p is None else normalised(x, *p) for x, p in zip(xs, parts, strict=True)

@@ -9,7 +9,7 @@ from untrained.errors import ParameterError, UnknownNameError
 from untrained.proxies import get_proxy
 from untrained.scoring import execution
 from untrained.scoring.engine import MinibatchSettings, score_architectures
-from untrained.scoring.execution import Execution, has_bfloat16_products, keep_freed_memory
+from untrained.scoring.execution import Execution, has_bfloat16_products, prepare_worker
 
 
 @pytest.mark.parametrize("proxy", ["naswot", "naswot-released"])
@@ -126,5 +126,5 @@ def test_memory_is_kept_where_the_system_can(monkeypatch, platform):
 
     monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setattr(execution.ctypes, "CDLL", Library)
-    keep_freed_memory()
+    prepare_worker()
     assert bool(asked) == (platform == "linux")

@@ -74,14 +74,12 @@ def ablate(
     ]
 
     import pandas as pd
-    import torch
 
     from untrained.cli.progress import track
     from untrained.scoring.devices import leased_device
-    from untrained.scoring.execution import Execution, keep_freed_memory
+    from untrained.scoring.execution import Execution, prepare_worker
 
-    keep_freed_memory()
-    torch.set_num_threads(1)  # one worker per core beats several threads in one
+    prepare_worker()
     with leased_device(device) as where:
         execution = Execution(where, engine, precision)
         scores = score_trials(searched, (trial for _, trial in trials), chosen, execution)

@@ -8,7 +8,15 @@ import typer
 if TYPE_CHECKING:
     import pandas as pd
 
-SCORE_COLUMNS = ["arch", "proxy", "dataset", "seed", "score", "status"]
+SCORE_TYPES = {
+    "arch": "int32",
+    "proxy": "str",
+    "dataset": "str",
+    "seed": "int64",
+    "score": "float64",
+    "status": "str",
+}
+SCORE_COLUMNS = list(SCORE_TYPES)
 
 
 def shard(
@@ -42,17 +50,15 @@ def shard(
     work = work_of(searched, indices, chosen, share=share)
 
     import pandas as pd
-    import torch
 
     from untrained.cli.progress import track
     from untrained.files import write_parquet
     from untrained.images.sets import image_set
     from untrained.scoring.devices import leased_device
     from untrained.scoring.engine import MinibatchSettings, score_work
-    from untrained.scoring.execution import Execution, keep_freed_memory
+    from untrained.scoring.execution import Execution, prepare_worker
 
-    keep_freed_memory()
-    torch.set_num_threads(1)  # one worker per core beats several threads in one
+    prepare_worker()
     split = image_set(dataset).split(split)
     minibatches = MinibatchSettings(dataset, split, batch_size, augmentation)
     with leased_device(device) as where:
@@ -66,24 +72,14 @@ def shard(
             )
             for by, score in zip(whom, scored, strict=True)
         }
-    tables = []
-    for by in chosen:
-        spelling = spelling_of(by)
-        owners = scored_for(searched, by, share=share)
-        mine = [found[int(owners[index]), spelling] for index in indices]
-        tables.append(
-            pd.DataFrame(
-                {
-                    "arch": pd.Series(indices, dtype="int32"),
-                    "proxy": pd.Series([spelling] * len(mine), dtype="str"),
-                    "dataset": pd.Series([dataset] * len(mine), dtype="str"),
-                    "seed": pd.Series([seed] * len(mine), dtype="int64"),
-                    "score": pd.Series([score.score for score in mine], dtype="float64"),
-                    "status": pd.Series([score.status for score in mine], dtype="str"),
-                }
-            )
-        )
-    write_parquet(pd.concat(tables, ignore_index=True)[SCORE_COLUMNS], out)
+    scored = [
+        (index, spelling_of(by), dataset, seed, one.score, one.status)
+        for by in chosen
+        for owners in [scored_for(searched, by, share=share)]
+        for index in indices
+        for one in [found[int(owners[index]), spelling_of(by)]]
+    ]
+    write_parquet(pd.DataFrame(scored, columns=SCORE_COLUMNS).astype(SCORE_TYPES), out)
 
 
 def merge(

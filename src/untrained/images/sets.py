@@ -52,6 +52,8 @@ class ImageSet:
             raise unknown_name(f"split of {self.name}", split, self.splits)
 
 
+_IMAGENET16_MEAN, _IMAGENET16_STD = (122.68, 116.66, 104.01), (63.22, 61.26, 65.09)
+
 IMAGE_SETS: dict[str, ImageSet] = {
     known.name: known
     for known in (
@@ -75,8 +77,8 @@ IMAGE_SETS: dict[str, ImageSet] = {
             name="ImageNet16-120",
             num_classes=120,
             shape=(3, 16, 16),
-            mean=(122.68, 116.66, 104.01),
-            std=(63.22, 61.26, 65.09),
+            mean=_IMAGENET16_MEAN,
+            std=_IMAGENET16_STD,
             splits=("train", "valid"),
         ),
         # The first 120 classes of Tiny-ImageNet at 16x16: other images and classes than
@@ -85,8 +87,8 @@ IMAGE_SETS: dict[str, ImageSet] = {
             name="TinyImageNet16-120",
             num_classes=120,
             shape=(3, 16, 16),
-            mean=(122.68, 116.66, 104.01),
-            std=(63.22, 61.26, 65.09),
+            mean=_IMAGENET16_MEAN,
+            std=_IMAGENET16_STD,
             splits=("train",),
             stands_for="ImageNet16-120",
         ),

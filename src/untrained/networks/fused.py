@@ -18,6 +18,8 @@ from untrained import compiled
 from untrained.compiled import EPSILON, LANES, Array
 
 _NONE = np.empty(0, np.float32)
+#: That `compiled.combine` adds at most.
+_TERMS = 3
 
 
 class Normalisation:
@@ -26,21 +28,15 @@ class Normalisation:
     Sums are of differences from the first pixel, so that a large mean does not drown the variance.
     """
 
-    def __init__(self, first: Tensor, scale: Tensor | None, shift: Tensor | None) -> None:
-        """Start from the first piece, which is not added yet."""
-        self._fused = has_loops(first)
+    def __init__(self, scale: Tensor | None, shift: Tensor | None) -> None:
+        """Nothing is added yet."""
         self._count = 0
         self._scale, self._shift = scale, shift
-        self._channels = first.shape[1]
-        if self._fused:
-            self._state = np.zeros((3, LANES))
-            compiled.start(_rows(first), self._channels, self._state)
-        else:
-            self._origin = _wide(first[0, :, 0, 0])
-            self._sums = torch.zeros_like(self._origin, dtype=torch.float64).repeat(2, 1)
 
     def add(self, piece: Tensor) -> None:
         """Take the statistics of a piece into account."""
+        if not self._count:
+            self._start(piece)
         self._count += piece.numel() // self._channels
         if self._fused:
             compiled.add_moments(_rows(piece), self._state)
@@ -49,8 +45,23 @@ class Normalisation:
         self._sums[0] += differences.sum((0, 2, 3), dtype=torch.float64)
         self._sums[1] += differences.square_().sum((0, 2, 3), dtype=torch.float64)
 
+    def _start(self, first: Tensor) -> None:
+        self._fused = has_loops(first)
+        self._channels = first.shape[1]
+        if self._fused:
+            self._state = np.zeros((3, LANES))
+            compiled.start(_rows(first[:1]), self._channels, self._state)
+        else:
+            self._origin = _wide(first[0, :, 0, 0])
+            self._sums = torch.zeros_like(self._origin, dtype=torch.float64).repeat(2, 1)
+
     def affine(self) -> tuple[Tensor, Tensor]:
         """Factor and summand (C,) that normalise, scale and shift the pieces added so far."""
+        if self._fused:
+            lanes = np.zeros((2, LANES), np.float32)
+            self.write_affine(lanes[0], lanes[1])
+            factor, summand = torch.from_numpy(lanes[:, : self._channels])
+            return factor, summand
         first, second = self._sums / self._count
         factor = ((second - first**2).clamp_min(0) + EPSILON).rsqrt()
         if self._scale is not None:
@@ -83,7 +94,7 @@ class Activation(NamedTuple):
 
 
 class Sum:
-    """Adds up to three terms and makes what is read of the sum.
+    """Adds terms and makes what is read of the sum; up to three by the compiled loops.
 
     Args:
         normalisations: one for each term; None where it is added as it is.
@@ -92,11 +103,11 @@ class Sum:
 
     def __init__(self, normalisations: Sequence[Normalisation | None], example: Tensor) -> None:
         self._as_it_is = list(normalisations) == [None]
-        self._fused = has_loops(example)
+        self._fused = len(normalisations) <= _TERMS and has_loops(example)
         if not self._fused:
             self._affines = [None if one is None else one.affine() for one in normalisations]
             return
-        self._scales = np.ones((3, LANES), np.float32)
+        self._scales = np.ones((_TERMS, LANES), np.float32)
         self._shift = np.zeros(LANES, np.float32)
         for position, normalisation in enumerate(normalisations):
             if normalisation is not None:
@@ -118,8 +129,8 @@ class Sum:
             return self._of_operations(terms, value, rectified, codes)
         first = terms[0]
         made = [torch.empty_like(first) if wanted else None for wanted in (value, rectified)]
-        units = first.numel() // len(first) if codes else 0
-        packed = torch.empty((len(first), units // 8), dtype=torch.uint8)
+        units = first[0].numel() if codes else 0
+        packed = torch.empty((first.shape[0], units // 8), dtype=torch.uint8)
         rows = [_rows(term) for term in terms]
         compiled.combine(
             rows[0], rows[min(1, len(rows) - 1)], rows[-1], len(rows), self._scales, self._shift,
@@ -167,7 +178,7 @@ def has_loops(x: Tensor) -> bool:
         x.device.type == "cpu"
         and x.dtype in (torch.float32, torch.bfloat16)
         and LANES % x.shape[1] == 0
-        and x.numel() // len(x) % (8 * LANES) == 0
+        and x.shape[1] * x.shape[2] * x.shape[3] % (8 * LANES) == 0
         and x.is_contiguous(memory_format=torch.channels_last)
     )
 
@@ -183,6 +194,6 @@ def _floats(x: Tensor | None) -> Array:
 
 def _rows(x: Tensor) -> Array:
     """The memory of (n, C, H, W), channels last, as (n, -1, LANES); bfloat16 as its bits."""
-    flat = x.permute(0, 2, 3, 1).view(len(x), -1, LANES)
+    flat = x.permute(0, 2, 3, 1).view(x.shape[0], -1, LANES)
     found: Array = (flat.view(torch.int16) if x.dtype == torch.bfloat16 else flat).numpy()
     return found

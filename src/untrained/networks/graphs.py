@@ -61,7 +61,7 @@ class _Term:
     def add(self, made: Tensor, edge: Edge) -> None:
         if edge.normalised:
             if self.normalisation is None:
-                self.normalisation = Normalisation(made, edge.scale, edge.shift)
+                self.normalisation = Normalisation(edge.scale, edge.shift)
             self.normalisation.add(made)
         self.pieces.append(made)
 
@@ -70,7 +70,7 @@ def readings(nodes: Sequence[Node], images: Tensor, pieces: int = 1) -> Iterator
     """Run a graph and yield what the rectifiers of each node read.
 
     Args:
-        nodes: in topological order, the images first; no node has more than three terms.
+        nodes: in topological order, the images first.
         images: (N, C, H, W).
         pieces: into how many the batch is cut wherever that changes nothing.
     """
@@ -101,12 +101,13 @@ def _run(node: Node, incoming: list[_Term], terms: list[list[_Term]]) -> tuple[l
         )
         for term in incoming:
             term.pieces[piece] = _TAKEN
-        made: dict[Callable[[Tensor], Tensor], Tensor] = {}
+        made: dict[tuple[Callable[[Tensor], Tensor], bool], Tensor] = {}
         for edge, term in zip(node.edges, outgoing, strict=True):
-            if edge.apply not in made:
+            how = (edge.apply, edge.rectified)
+            if how not in made:
                 source = read.rectified if edge.rectified else read.value
-                made[edge.apply] = edge.apply(cast("Tensor", source))
-            term.add(made[edge.apply], edge)
+                made[how] = edge.apply(cast("Tensor", source))
+            term.add(made[how], edge)
         if read.codes is not None:
             codes.append(read.codes)
     for edge, term in zip(node.edges, outgoing, strict=True):

@@ -178,13 +178,12 @@ class PlannedNetwork:
         return nodes
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "PlannedNetwork":
-        """A copy of the weights elsewhere, of another type, channels last."""
+        """A copy elsewhere: weights of another type, channels last; normalisations as they are."""
 
         def moved(layer: Layer) -> Layer:
             weight = layer.weight.to(device, dtype, memory_format=torch.channels_last)
             scale, shift = (
-                None if value is None else value.to(device, dtype)
-                for value in (layer.scale, layer.shift)
+                None if value is None else value.to(device) for value in (layer.scale, layer.shift)
             )
             return Layer(weight, layer.stride, scale, shift)
 

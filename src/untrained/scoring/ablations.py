@@ -11,16 +11,12 @@ from math import nan
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import nn
 
 from untrained.errors import ParameterError, unknown_name
-from untrained.images.minibatches import Minibatch
 from untrained.images.sets import image_set
-from untrained.networks.plans import Planned
 from untrained.proxies import Proxy
-from untrained.scoring.engine import MinibatchSettings, Score, score_network
-from untrained.scoring.execution import Execution, ReadsRectifiers
+from untrained.scoring.engine import MinibatchSettings, Score, score_architecture
+from untrained.scoring.execution import Execution
 from untrained.seeds import numpy_generator
 from untrained.spaces import SearchSpace
 from untrained.spaces.base import draw_without_replacement
@@ -202,29 +198,9 @@ def score_trials(
         execution: how networks are run.
     """
     for (images, seed), same in groupby(trials, lambda trial: (trial.images, trial.minibatch_seed)):
-        drawn = images.draw(seed, execution.device)
-        batch = Minibatch(
-            drawn.images.to(memory_format=torch.channels_last), drawn.labels, drawn.num_classes
-        )
+        batch = images.draw_for_space(seed, execution.device)
         for trial in same:
-            yield _score_one(space, trial, proxy, batch, execution)
-
-
-def _score_one(
-    space: SearchSpace,
-    trial: Trial,
-    proxy: Proxy,
-    batch: Minibatch,
-    execution: Execution,
-) -> Score:
-    architecture = space[trial.cell.arch]
-    reads_plans = isinstance(proxy, ReadsRectifiers) and execution.engine != "plain"
-    planned = space.planned if reads_plans else None
-
-    def build(num_classes: int) -> nn.Module | Planned:
-        if planned is not None:
-            return planned(architecture)
-        network = space.network(architecture, num_classes)
-        return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
-
-    return score_network(build, proxy, batch, execution, trial.weight_seed, architecture.index)
+            (score,) = score_architecture(
+                space, trial.cell.arch, [proxy], batch, execution, trial.weight_seed
+            )
+            yield score
