@@ -169,10 +169,9 @@ def test_area_starts_from_the_best_scored(untrained, all_scored):
 def test_area_is_evolution_with_a_scored_start(untrained, all_scored):
     shared = ("--runs", 3, "--budget", "40evaluations", "--scores", "all.parquet")
     area, _ = search(untrained, "area", *shared)
-    same = ("--init", "naswot", "--setting", "replacement=false")
-    rea, _ = search(untrained, "rea", *shared, *same)
+    rea, _ = search(untrained, "rea+init=naswot+replacement=false", *shared)
     pd.testing.assert_frame_equal(area, rea)
-    plain, _ = search(untrained, "area", *shared, "--init", "random")
+    plain, _ = search(untrained, "area+init=random", *shared)
     assert not plain.equals(area)
 
 
@@ -180,14 +179,14 @@ def test_any_search_that_trains_takes_a_scored_start(untrained, all_scored):
     for algorithm in TRAINED:
         shared = ("--runs", 2, "--budget", "12evaluations", "--scores", "all.parquet")
         plain, _ = search(untrained, algorithm, *shared)
-        warm, _ = search(untrained, algorithm, *shared, "--init", "naswot", "--scored", 40)
+        warm, _ = search(untrained, f"{algorithm}+init=naswot+scored=40", *shared)
         assert not plain.equals(warm)
 
 
 def test_a_proxy_chooses_among_mutants(untrained, all_scored):
     shared = ("--runs", 2, "--budget", "30evaluations", "--scores", "all.parquet")
     plain, _ = search(untrained, "rea", *shared)
-    choosy, _ = search(untrained, "rea", *shared, "--mutants", 5, "--seconds-per-score", 0)
+    choosy, _ = search(untrained, "rea+mutants=5", *shared, "--seconds-per-score", 0)
     # the random start is the same, what it breeds is not
     assert plain["arch"][0] == choosy["arch"][0]
     assert not plain.equals(choosy)
@@ -213,6 +212,20 @@ def test_the_same_bytes_twice_and_others_with_another_seed(untrained, tmp_path, 
         search(untrained, algorithm, "--runs", 4, "--seed", seed)
         found.append((tmp_path / "trace").read_bytes())
     assert found[0] == found[1] != found[2]
+
+
+@pytest.mark.usefixtures("scored")
+@pytest.mark.parametrize("algorithm", ["naswot-4", "random", "optimal-10", "rea"])
+def test_shards_of_the_runs_make_up_the_whole(untrained, algorithm):
+    shared = (algorithm, "--runs", 5, "--seed", 3)
+    whole, _ = search(untrained, *shared)
+    pieces = [search(untrained, *shared, "--shard", i, "--shards", 3)[0] for i in range(3)]
+    key = ["target", "run"]  # the optimum of each column has its own runs
+    pd.testing.assert_frame_equal(
+        pd.concat(pieces).sort_values(key, kind="stable", ignore_index=True),
+        whole.sort_values(key, kind="stable", ignore_index=True),
+    )
+    assert [piece["run"].nunique() for piece in pieces] == [1, 2, 2]
 
 
 @pytest.mark.usefixtures("scored")
@@ -244,7 +257,7 @@ def test_a_fetched_table_is_used(untrained):
     ("arguments", "said"),
     [
         (["naswto-10", "nasbench201"], "did you mean 'naswot'"),
-        (["naswot-x", "nasbench201"], "as in 'naswot-100'"),
+        (["naswot-x", "nasbench201"], "as in naswot-100"),
         (["naswot-10", "nasbench20"], "did you mean 'nasbench201'"),
         (["naswot-10", "nasbench201", "--runs", 0], "0 runs: 1 or more"),
         (["naswot-4", "nasbench201", "--seed", -1], "seed -1 is negative"),
@@ -267,19 +280,13 @@ def test_a_fetched_table_is_used(untrained):
         (["rea", "nasbench201", "--epochs", 50], "there is 12, 200"),
         (["rea", "nasbench201", "--epochs", 200], "there is mean, trial0"),
         (["rea-10", "nasbench201"], "rea spends a budget, it takes no samples"),
-        (["rea", "nasbench201", "--setting", "sample=0"], "sample=0: 1 or more"),
-        (["rea", "nasbench201", "--setting", "smple=3"], "known: population=..., sample=..."),
-        (["rea", "nasbench201", "--init", "nawsot"], "did you mean 'naswot'"),
+        (["rea+sample=0", "nasbench201"], "sample=0: 1 or more"),
+        (["rea+init=nawsot", "nasbench201"], "did you mean 'naswot'"),
         (["area", "nasbench201", "--dataset", "cifar100"], "`snakemake scores`"),
         (["area", "nasbench201", "--scores", "no.parquet"], "`make run` or"),
-        (["area", "nasbench201", "--scored", 4, "--kept", 5], "5 kept of 4 scored: 1 to 4"),
-        (["area", "nasbench201", "--scored", 0], "10 kept of 0 scored"),
-        (["rea", "nasbench201", "--mutants", 0], "0 mutants: 1 or more"),
-        (["rea", "nasbench201", "--mutants", 2], "of all 15625 architectures, and 12 have one"),
-        (["rs", "nasbench201", "--mutants", 2], "RandomSearch never mutates an architecture"),
-        (["naswot-4", "nasbench201", "--mutants", 2], "naswot trains nothing: it takes no --init"),
-        (["random", "nasbench201", "--init", "naswot"], "random trains nothing"),
-        (["random", "nasbench201", "--setting", "sample=3"], "random trains nothing"),
+        (["rea+mutants=2", "nasbench201"], "of all 15625 architectures, and 12 have one"),
+        (["rea", "nasbench201", "--runs", 2, "--shards", 3], "3 shards of 2 runs: 1 to 2"),
+        (["rea", "nasbench201", "--shard", 2, "--shards", 2], "numbered from 0 to 1"),
         (["random", "nasbench201", "--out", "/proc/nowhere/x"], "cannot write /proc/nowhere/x"),
     ],
 )

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from untrained.analysis.published import NASBENCH201_SPLITS, PAPER, searches
-from untrained.errors import ParameterError, UnknownNameError
-from untrained.search import ALGORITHMS, parse_algorithm
+from untrained.errors import ParameterError, UnknownNameError, UntrainedError
+from untrained.search import ALGORITHMS, Sampling, Spending, parse_algorithm
 from untrained.search.pool import Pool, draw
+from untrained.search.spelling import Guidance
 from untrained.seeds import numpy_generator
 
 SIZE = 15_625
@@ -106,19 +107,73 @@ def test_random_architectures_are_as_accurate_as_published(benchmark_table):
 @pytest.mark.parametrize(
     ("spelling", "expected"),
     [
-        ("random", ("random", 1)),
-        ("naswot-1000", ("naswot", 1000)),
-        ("optimal-1", ("optimal", 1)),
-        ("rs", ("rs", 1)),
+        ("random", ("random", 1, False)),
+        ("naswot-1000", ("naswot", 1000, True)),
+        ("optimal-1", ("optimal", 1, False)),
     ],
 )
 def test_algorithms_are_spelled_with_their_samples(spelling, expected):
-    assert parse_algorithm(spelling) == expected
+    name, *rest = expected
+    assert parse_algorithm(spelling) == Sampling(ALGORITHMS.load(name), *rest)
+
+
+def test_settings_follow_the_name():
+    rea, area, rs = (ALGORITHMS.load(name) for name in ("rea", "area", "rs"))
+    assert parse_algorithm("rs") == Spending(rs(), Guidance())
+    assert parse_algorithm("rea+sample=5+init=naswot-released+replacement=false+kept=2") == (
+        Spending(rea(sample=5, replacement=False), Guidance("naswot-released", kept=2))
+    )
+    assert parse_algorithm("area+scored=50+mutants=4") == Spending(
+        area(), Guidance(scored=50, mutants=4)
+    )
+
+
+@pytest.mark.parametrize(
+    ("spelling", "drawn", "proxy"),
+    [
+        ("rs", 0, None),
+        ("rs+init=naswot-released", 20, "naswot-released"),
+        ("rs+init=random", 0, None),
+        ("area", 20, "own"),
+        ("area+scored=40", 40, "own"),
+        ("area+init=random", 0, None),
+        ("area+init=naswot", 20, "naswot"),
+        ("rea+mutants=4", 0, "own"),
+        ("naswot-10", 10, "own"),
+        ("optimal-10", 10, None),
+    ],
+)
+def test_what_is_read_and_drawn(spelling, drawn, proxy):
+    asked = parse_algorithm(spelling)
+    assert (asked.drawn, asked.proxy_of("own")) == (drawn, proxy)
+
+
+@pytest.mark.parametrize(
+    ("spelling", "said"),
+    [
+        ("rea+sample=0", "sample=0: 1 or more"),
+        ("rea+", "setting '' of RegularisedEvolution: known: population=..., sample=..."),
+        ("rea+smple=3", "replacement=..., init=..., kept=..., mutants=..., scored=...$"),
+        ("rea+init=nawsot", "did you mean 'naswot'"),
+        ("rea+init", "setting 'init' of Guidance"),
+        ("area+scored=4+kept=5", "kept=5 of scored=4: 1 to scored"),
+        ("area+scored=0", "kept=10 of scored=0"),
+        ("rea+mutants=0", "mutants=0: 1 or more"),
+        ("rea+mutants=x", "mutants=x: an integer"),
+        ("rs+mutants=2", r"'rs\+mutants=2': rs never mutates an architecture"),
+        ("reinforce+mutants=2", "reinforce never mutates an architecture"),
+        ("bohb+mutants=2", "bohb never mutates an architecture"),
+        ("naswot-4+mutants=2", "naswot trains nothing, it takes no settings"),
+    ],
+)
+def test_settings_that_there_are_not(spelling, said):
+    with pytest.raises(UntrainedError, match=said):
+        parse_algorithm(spelling)
 
 
 @pytest.mark.parametrize("spelling", ["naswot-", "naswot-0", "naswot--5", "naswot-1.5", "naswot-x"])
 def test_samples_are_a_positive_integer(spelling):
-    message = f"^'{spelling}': samples are a positive integer, as in 'naswot-100'$"
+    message = f"^'{spelling}': samples are a positive integer, as in naswot-100$"
     with pytest.raises(ParameterError, match=message):
         parse_algorithm(spelling)
 

@@ -8,8 +8,8 @@ import pytest
 from untrained.analysis.published import NASBENCH201_SPLITS, PAPER, searches
 from untrained.errors import ArchitectureError, ParameterError
 from untrained.files import write_parquet
-from untrained.search import ALGORITHMS, BudgetedSearch
-from untrained.search.base import configured
+from untrained.search import ALGORITHMS
+from untrained.search.base import BudgetedSearch, configured
 from untrained.search.clock import Budget, Clock, trainings_of
 from untrained.search.guided import Guide
 from untrained.search.pool import TRACE_COLUMNS, Pool, empty_trace
@@ -140,12 +140,6 @@ def test_a_budget_below_one_evaluation_is_refused(run, guide, seconds):
         run("rs", Budget(seconds=seconds))
     with pytest.raises(ParameterError, match=r": the scores at the start take 1.5 s and one eval"):
         run("rs", Budget(seconds=seconds + 2), guide=guide)
-
-
-@pytest.mark.parametrize("name", ["rs", "reinforce", "bohb"])
-def test_mutants_need_an_algorithm_that_mutates(run, guide, name):
-    with pytest.raises(ParameterError, match=r"^2 mutants: \w+ never mutates an architecture$"):
-        run(name, Budget(evaluations=3), guide=Guide(guide.pool, 6, 4, mutants=2))
 
 
 def test_an_architecture_of_another_space_is_an_error_of_the_run(toy, trainings):

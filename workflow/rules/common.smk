@@ -1,4 +1,5 @@
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -45,7 +46,7 @@ wildcard_constraints:
     space="|".join(SPACES),
     dataset="|".join(DATASETS),
     family="|".join(FAMILIES),
-    algorithm="|".join(ALGORITHMS),
+    algorithm="|".join(map(re.escape, ALGORITHMS)),
     seed=r"\d+",
     shard=r"\d+",
     shards=r"\d+",

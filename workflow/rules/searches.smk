@@ -26,7 +26,7 @@ rule search:
     params:
         settings=SEARCH_SETTINGS,
     shell:
-        "untrained search {wildcards.algorithm} {wildcards.space} --dataset {wildcards.dataset}"
+        "untrained search {wildcards.algorithm:q} {wildcards.space} --dataset {wildcards.dataset}"
         " --benchmark {input.benchmark} --scores {input.scores}"
         " --proxy {params.settings[proxy]} --runs {params.settings[runs]}"
         " --seed {params.settings[seed]} --budget {params.settings[budget]}"

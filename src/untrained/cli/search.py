@@ -4,7 +4,7 @@ import json
 import math
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from untrained.search.pool import Pool
     from untrained.spaces import SearchSpace
 
-#: What `--init` says for a start that no proxy picks.
-RANDOM = "random"
-
 
 def search(
-    algorithm: Annotated[str, typer.Argument(help="`name` or `name-samples`: rea, naswot-1000.")],
+    algorithm: Annotated[
+        str,
+        typer.Argument(
+            help="`name`, `name-samples` or `name+setting=value`: rea, naswot-1000, rea+mutants=4."
+        ),
+    ],
     space: Annotated[str, typer.Argument(help="Search space.")],
     dataset: Annotated[
         str, typer.Option(help="Whose trainings and scores guide the search.")
@@ -33,22 +35,11 @@ def search(
         str, typer.Option(help="Of a run that trains: 12000s or 100evaluations.")
     ] = "12000s",
     proxy: Annotated[str, typer.Option(help="`name` or `name-variant`.")] = "naswot",
-    init: Annotated[
-        str | None,
-        typer.Option(help="Where a search that trains starts: random, or the proxy that says."),
-    ] = None,
-    scored: Annotated[int, typer.Option(help="Architectures that the proxy picks from.")] = 20,
-    kept: Annotated[int, typer.Option(help="How many of them the search starts from.")] = 10,
-    mutants: Annotated[
-        int, typer.Option(help="Drawn for each that is trained; the proxy picks it.")
-    ] = 1,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option(help="`name=value` of the algorithm, as in sample=5; may be repeated."),
-    ] = None,
     epochs: Annotated[int, typer.Option(help="Of the trainings that a search sees.")] = 12,
     training_seed: Annotated[str, typer.Option(help="Of those trainings.")] = "777",
     runs: Annotated[int, typer.Option(help="Independent repetitions.")] = 500,
+    shard: Annotated[int, typer.Option(help="Which piece of the runs, from 0.")] = 0,
+    shards: Annotated[int, typer.Option(help="Into how many pieces the runs are cut.")] = 1,
     seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
     seconds_per_score: Annotated[float, typer.Option(help="Simulated cost of a score.")] = 0.3,
     benchmark: Annotated[Path | None, typer.Option(help="Benchmark table.")] = None,
@@ -58,27 +49,25 @@ def search(
 ) -> None:
     """Run a search on cached scores and benchmarked trainings, and write its trace.
 
+    Searches that train take settings of their own, and init=PROXY (or random), scored=20, kept=10:
+    start from the best kept of so many scored; mutants=4: draw four, train the best-scored.
+
     Where too few architectures are scored for what a run draws, the trace stays empty. The best
     architecture at the end is the one whose search saw the highest fitness.
     """
     from untrained.benchmarks.benchmark import Benchmark
-    from untrained.cli.progress import track
     from untrained.files import write_parquet
     from untrained.images.sets import image_set
     from untrained.proxies import get_proxy
-    from untrained.search import ALGORITHMS, parse_algorithm
-    from untrained.search.base import configured
-    from untrained.search.clock import parse_budget, trainings_of
-    from untrained.search.guided import Guide
+    from untrained.search import Spending, parse_algorithm
+    from untrained.search.clock import parse_budget
     from untrained.search.pool import can_answer, empty_trace
-    from untrained.search.runs import search_runs, trace_of
+    from untrained.search.runs import shard_of_runs
     from untrained.spaces import get_space
 
-    name, samples = parse_algorithm(algorithm)
-    chosen = ALGORITHMS.load(name)
+    asked = parse_algorithm(algorithm)
     image_set(dataset)
-    if runs < 1:
-        raise ParameterError(f"{runs} runs: 1 or more")
+    own_runs = shard_of_runs(runs, shard, shards)
     if not 0 <= seconds_per_score < math.inf:
         raise ParameterError(f"--seconds-per-score {seconds_per_score}: 0 or more")
     allowed = parse_budget(budget)
@@ -88,49 +77,52 @@ def search(
     table = Benchmark.read(path, space) if path.is_file() else Benchmark.load(space)
     accuracies = _accuracies(table)
 
-    if isinstance(chosen, type):
-        searching = configured(chosen, setting or [])
-        start = init or (proxy if searching.starts_scored else RANDOM)
-        samples, kept = (0, 0) if start == RANDOM else (scored, kept)
-        proxy = proxy if start == RANDOM else start
-        reads_scores = start != RANDOM or mutants != 1
-    elif init is not None or mutants != 1 or setting:
-        raise ParameterError(f"{name} trains nothing: it takes no --init, --mutants or --setting")
-    else:
-        reads_scores = name == "naswot"
-    if reads_scores:
+    samples = asked.drawn
+    if (read := asked.proxy_of(proxy)) is not None:
         cache = scores or SCORES / f"{space}.parquet"
-        pool = _scored(cache, proxy, dataset, accuracies, seconds_per_score)
+        pool = _scored(cache, read, dataset, accuracies, seconds_per_score)
     else:
         pool = _everything(len(searched), accuracies, seconds_per_score)
     known = len(pool.architectures)
     if not can_answer(known, len(searched), samples):
         typer.echo(f"{known} architectures can't answer a search over {samples}", err=True)
         trace = empty_trace()
-    elif isinstance(chosen, type):
+    elif isinstance(asked, Spending):
+        from untrained.cli.progress import track
+        from untrained.search.clock import trainings_of
+        from untrained.search.runs import search_runs, trace_of
+
         trainings = trainings_of(table, dataset, epochs, training_seed)
-        guide = Guide(pool, samples, kept, mutants)
-        found = search_runs(searching, searched, trainings, allowed, range(runs), seed, guide)
-        trace = trace_of(track(found, runs, f"{algorithm}/{space}/{dataset}", "runs"))
+        guide = asked.guide(pool)
+        found = search_runs(asked.search, searched, trainings, allowed, own_runs, seed, guide)
+        trace = trace_of(track(found, len(own_runs), f"{algorithm}/{space}/{dataset}", "runs"))
     else:
-        trace = chosen(pool, samples, runs, seed)
+        trace = asked.search(pool, samples, own_runs.stop, seed)
+        trace = trace[trace["run"] >= own_runs.start].reset_index(drop=True)
     if out is not None:
         write_parquet(trace, out)
-    best = _best(trace, searched)
-    reached = _reached(trace, accuracies)
+    answer = {"algorithm": algorithm, "space": space, "dataset": dataset, "seed": seed}
+    if isinstance(asked, Spending):
+        answer["budget"] = str(allowed)
+    answer["runs"] = len(own_runs)
+    answer["accuracy"] = _reached(trace, accuracies)
+    answer["best"] = _best(trace, searched)
     if as_json:
-        asked = {"algorithm": algorithm, "space": space, "dataset": dataset, "seed": seed}
-        spent = {"budget": str(allowed)} if isinstance(chosen, type) else {}
-        answer = asked | spent | {"runs": runs, "accuracy": reached, "best": best}
         typer.echo(json.dumps(answer))
-        return
-    for column, value in reached.items():
+    else:
+        _say(answer)
+
+
+def _say(answer: dict[str, Any]) -> None:
+    """What the runs reached and the command that scores the best, for people."""
+    runs = answer["runs"]
+    for column, value in answer["accuracy"].items():
         mean = "unknown in places" if value["mean"] is None else f"{value['mean']:.2f}"
         spread = " %" if value["std"] is None else f" ± {value['std']:.2f} % over {runs} runs"
-        typer.echo(f"{algorithm}: {column} {mean}{spread}", err=True)
-    if best is not None:
-        line = ["untrained", "score", space, str(best["spelling"]), "--dataset", dataset]
-        typer.echo(f"best: {shlex.join(line)}", err=True)
+        typer.echo(f"{answer['algorithm']}: {column} {mean}{spread}", err=True)
+    if (best := answer["best"]) is not None:
+        line = ["untrained", "score", answer["space"], best["spelling"]]
+        typer.echo(f"best: {shlex.join([*line, '--dataset', answer['dataset']])}", err=True)
 
 
 def _accuracies(table: "Benchmark") -> dict[str, "Values"]:

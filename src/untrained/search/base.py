@@ -7,12 +7,17 @@ Such an algorithm is a frozen dataclass of its settings. Called, it proposes arc
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 import numpy as np
 
 from untrained.errors import ParameterError
 from untrained.spaces.base import Architecture
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Configured = TypeVar("Configured", bound="DataclassInstance")
 
 
 class BudgetSpent(Exception):  # noqa: N818 - the end of a run, not an error
@@ -91,21 +96,28 @@ class BudgetedSearch(ABC):
         """
 
 
-def configured(algorithm: type[BudgetedSearch], settings: Sequence[str]) -> BudgetedSearch:
-    """The algorithm with some settings changed, each spelled `name=value`.
+def configured(
+    kind: type[Configured], settings: Sequence[str], besides: Sequence[str] = ()
+) -> Configured:
+    """A dataclass of settings with some of them changed, each spelled `name=value`.
+
+    Args:
+        kind: the dataclass.
+        settings: the changes; where a name comes twice, the last one holds.
+        besides: names of settings of something else, for the message.
 
     Raises:
         ParameterError: no such setting, or a value of another type or outside its range.
     """
-    known = {field.name: type(field.default) for field in fields(algorithm)}
+    known = {field.name: type(field.default) for field in fields(kind)}
     chosen: dict[str, object] = {}
     for setting in settings:
         name, equals, value = setting.partition("=")
         if name not in known or not equals:
-            names = ", ".join(f"{name}=..." for name in known) or "it has none"
-            raise ParameterError(f"setting {setting!r} of {algorithm.__name__}: known: {names}")
+            names = ", ".join(f"{name}=..." for name in (*known, *besides)) or "it has none"
+            raise ParameterError(f"setting {setting!r} of {kind.__name__}: known: {names}")
         chosen[name] = _parse(known[name], name, value)
-    return algorithm(**chosen)
+    return kind(**chosen)
 
 
 def _parse(kind: type, name: str, value: str) -> object:

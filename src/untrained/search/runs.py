@@ -46,14 +46,30 @@ def search_runs(
         For each run, as it ends, its number and its clock.
 
     Raises:
-        ParameterError: the budget might not cover one evaluation, or mutants are to be chosen for
-            an algorithm that has none.
+        ParameterError: the budget might not cover one evaluation.
         MissingDataError: the guide lacks scores.
     """
-    _check(algorithm, trainings, budget, guide)
+    _check(trainings, budget, guide)
     return (
         (run, _run(algorithm, space, Clock(trainings, budget), run, seed, guide)) for run in runs
     )
+
+
+def shard_of_runs(runs: int, shard: int, shards: int) -> range:
+    """The numbers of the runs of one shard.
+
+    Raises:
+        ParameterError: no runs, or no such shard.
+    """
+    if runs < 1:
+        raise ParameterError(f"{runs} runs: 1 or more")
+    if not 1 <= shards <= runs:
+        raise ParameterError(f"{shards} shards of {runs} runs: 1 to {runs}")
+    if not 0 <= shard < shards:
+        raise ParameterError(
+            f"shard {shard} of {shards}: shards are numbered from 0 to {shards - 1}"
+        )
+    return range(shard * runs // shards, (shard + 1) * runs // shards)
 
 
 def _run(
@@ -89,13 +105,7 @@ def trace_of(runs: Iterable[tuple[int, Clock]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(TRACE_COLUMNS)).astype(types)
 
 
-def _check(
-    algorithm: BudgetedSearch, trainings: Trainings, budget: Budget, guide: Guide | None
-) -> None:
-    if guide is not None and guide.mutants > 1 and not algorithm.mutates:
-        raise ParameterError(
-            f"{guide.mutants} mutants: {type(algorithm).__name__} never mutates an architecture"
-        )
+def _check(trainings: Trainings, budget: Budget, guide: Guide | None) -> None:
     longest = float(np.nanmax(trainings.seconds))
     scoring = guide.scored * guide.pool.seconds_per_score if guide else 0.0
     if budget.seconds < scoring + longest:
