@@ -21,6 +21,8 @@ from snakemake.settings.types import (
     ResourceSettings,
 )
 
+from untrained.scoring.ablations import ABLATED_SPACES, EXPERIMENTS
+
 ROOT = Path(__file__).parent.parent
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 
@@ -203,3 +205,9 @@ def test_rules_call_the_command_line_and_nothing_else(workdir):
         commands = [job.rule.shellcmd for job in built.dag.jobs if job.rule.shellcmd]
     assert commands
     assert all(command.startswith("untrained ") for command in commands)
+
+
+def test_the_workflow_knows_every_ablation(workdir):
+    with workflow(workdir) as built:
+        assert built.globals["EXPERIMENTS"] == list(EXPERIMENTS)
+        assert built.globals["ABLATED_SPACES"] == list(ABLATED_SPACES)

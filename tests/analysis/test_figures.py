@@ -212,7 +212,10 @@ def test_shares_that_do_not_exist_can_be_drawn(tmp_path):
     scores = ablated()
     own = scores["experiment"] == "variance"
     scores.loc[own, "score"] = 7.0
-    save(ablations(scores, variance_table(scores, resamples=20)), tmp_path / "a.svg")
+    table = variance_table(scores, resamples=20)
+    assert table.loc[table["experiment"] == "variance", "share"].isna().all()
+    save(ablations(scores, table), tmp_path / "a.svg")
+    assert (tmp_path / "a.svg").read_text().count("nan") == 0
 
 
 @pytest.mark.parametrize("experiment", SEEDS)
