@@ -90,6 +90,9 @@ class Wrong(Small):
 def text():
     return "a network"
 
+def broken():
+    raise ValueError("no weights here")
+
 number = 3
 """
 
@@ -119,6 +122,11 @@ def test_a_network_of_ones_own(untrained):
     [
         (["my_networks:Grey", "--input", "1x28x28"], "--dataset noise"),
         (["my_networks:text"], "returned a str"),
+        (["my_networks:Wrong"], "Wrong failed on images of 3x32x32: RuntimeError: Given groups=1"),
+        (
+            ["my_networks:broken"],
+            "broken failed on images of 3x32x32: ValueError: no weights here ",
+        ),
         (["my_networks:number"], "no function or class 'number'"),
         (["my_networks:Nothing"], "no function or class 'Nothing'"),
         (["no_such_module:Net"], "no module named 'no_such_module'"),

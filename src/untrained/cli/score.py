@@ -104,7 +104,15 @@ def score(
     with leased_device(device) as where:
         execution = Execution(where, engine, precision)
         if own:
-            found = _score_own(factory, size, chosen, settings, numbers, execution)
+            try:
+                found = _score_own(factory, size, chosen, settings, numbers, execution)
+            except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+                said = (str(error).splitlines() or [""])[0]
+                shape = "x".join(map(str, size))
+                raise ParameterError(
+                    f"{target} failed on images of {shape}: {type(error).__name__}: {said} "
+                    "(--debug shows where)"
+                ) from error
             results = [_result(None, target, found, None, {})]
         else:
             results = _score_cells(searched, parsed, chosen, settings, numbers, execution)
