@@ -111,6 +111,13 @@ def test_a_search_that_trains_needs_no_scores(untrained, algorithm):
     assert len(lines) == 3 + SIX_COLUMNS + 1
 
 
+def test_images_that_stand_for_others_are_trained_as_those(untrained):
+    shared = ("--runs", 2, "--budget", "4evaluations")
+    stand_in, _ = search(untrained, "rs", *shared, "--dataset", "TinyImageNet16-120")
+    official, _ = search(untrained, "rs", *shared, "--dataset", "ImageNet16-120")
+    pd.testing.assert_frame_equal(stand_in, official)
+
+
 def test_the_best_is_the_command_that_scores_it(untrained):
     trace, err = search(untrained, "rea", "--runs", 4, "--budget", "15evaluations")
     program, *arguments = shlex.split(err.splitlines()[-1].removeprefix("best: "))

@@ -66,7 +66,7 @@ def search(
     from untrained.spaces import get_space
 
     asked = parse_algorithm(algorithm)
-    image_set(dataset)
+    shown = image_set(dataset)
     own_runs = shard_of_runs(runs, shard, shards)
     if not 0 <= seconds_per_score < math.inf:
         raise ParameterError(f"--seconds-per-score {seconds_per_score}: 0 or more")
@@ -92,7 +92,7 @@ def search(
         from untrained.search.clock import trainings_of
         from untrained.search.runs import search_runs, trace_of
 
-        trainings = trainings_of(table, dataset, epochs, training_seed)
+        trainings = trainings_of(table, shown.measured_as, epochs, training_seed)
         guide = asked.guide(pool)
         found = search_runs(asked.search, searched, trainings, allowed, own_runs, seed, guide)
         trace = trace_of(track(found, len(own_runs), f"{algorithm}/{space}/{dataset}", "runs"))

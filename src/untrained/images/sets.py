@@ -21,8 +21,7 @@ class ImageSet:
         mean: per channel, in units of the stored pixels (0 to 255).
         std: likewise. Both are those of NAS-Bench-201's loaders, which NASWOT uses too.
         splits: what can be drawn from.
-        stands_for: the benchmark's data set whose accuracies scores on these images are held
-            against; empty where it is the set itself.
+        stands_for: the benchmark's data set in whose place it is taken; empty where it is itself.
     """
 
     name: str
@@ -32,6 +31,11 @@ class ImageSet:
     std: tuple[float, float, float]
     splits: tuple[str, ...]
     stands_for: str = ""
+
+    @property
+    def measured_as(self) -> str:
+        """The benchmark's data set whose accuracies scores on these images are held against."""
+        return self.stands_for or self.name
 
     @property
     def padding(self) -> int:
