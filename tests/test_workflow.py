@@ -44,8 +44,8 @@ EVERYTHING = {
     f"{SHARDS}/seed0/0of1.parquet",
     f"{SHARDS}/seed1/0of1.parquet",
     MERGED,
-    "results/searches/naswot-2/nasbench201/cifar10.parquet",
-    "results/searches/random/nasbench201/cifar10.parquet",
+    "results/searches/naswot-2/nasbench201/cifar10/0of1.parquet",
+    "results/searches/random/nasbench201/cifar10/0of1.parquet",
     "results/metrics/nasbench201.json",
     "results/report/nasbench201.md",
     *(
@@ -218,7 +218,7 @@ def test_only_the_shard_of_a_new_seed_is_scored(project):
 
 def test_deleted_intermediates_are_made_again(project):
     before = artifacts(project)
-    trace = "results/searches/random/nasbench201/cifar10.parquet"
+    trace = "results/searches/random/nasbench201/cifar10/0of1.parquet"
     view = "results/tables/nasbench201/searches.csv"
     for name in (trace, view):
         (project / name).unlink()

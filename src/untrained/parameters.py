@@ -9,6 +9,7 @@ from untrained.images.sets import image_set
 from untrained.proxies import get_proxy
 from untrained.search import parse_algorithm
 from untrained.search.clock import parse_budget
+from untrained.search.runs import shard_of_runs
 from untrained.spaces import get_space
 
 PARAMS = Path("params.yaml")
@@ -60,6 +61,7 @@ def check_parameters(parameters: Mapping[str, Any], schema: Mapping[str, Any]) -
         _named("scores.proxies", lambda name=name: get_proxy(name))
     for name in searches["algorithms"]:
         _named("searches.algorithms", lambda name=name: parse_algorithm(name))
+    _named("searches.shards", lambda: shard_of_runs(searches["runs"], 0, searches["shards"]))
     _named("searches.budget", lambda: parse_budget(searches["budget"]))
     if searches["proxy"] not in scores["proxies"]:
         raise ParameterError(

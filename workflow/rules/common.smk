@@ -25,6 +25,7 @@ SEEDS = config["seeds"]
 PROXIES = config["scores"]["proxies"]
 SHARDS = config["scores"]["shards"]
 ALGORITHMS = config["searches"]["algorithms"]
+SEARCH_SHARDS = config["searches"]["shards"]
 # those with accuracies on CIFAR-100, after which the cells are chosen
 ABLATED_SPACES = ["nasbench201"]
 ABLATED = [space for space in SPACES if space in ABLATED_SPACES]

@@ -1,14 +1,23 @@
+TRACE = "results/searches/{algorithm}/{space}/{dataset}/{shard}of{shards}.parquet"
+
+
+def traces(**wildcards):
+    """The traces of all shards of the runs, for some values of the wildcards."""
+    numbers = {"shard": range(SEARCH_SHARDS), "shards": SEARCH_SHARDS}
+    every = {"algorithm": ALGORITHMS, "space": SPACES, "dataset": DATASETS}
+    return expand(TRACE, **(every | wildcards | numbers))
+
+
 rule searches:
     input:
-        expand(
-            "results/searches/{algorithm}/{space}/{dataset}.parquet",
-            algorithm=ALGORITHMS,
-            space=SPACES,
-            dataset=DATASETS,
-        ),
+        traces(),
 
 
-SEARCH_SETTINGS = {key: value for key, value in config["searches"].items() if key != "algorithms"}
+SEARCH_SETTINGS = {
+    key: value
+    for key, value in config["searches"].items()
+    if key not in ("algorithms", "shards")
+}
 
 
 rule search:
@@ -17,9 +26,9 @@ rule search:
         scores="results/scores/{space}.parquet",
         code=code("searches"),
     output:
-        "results/searches/{algorithm}/{space}/{dataset}.parquet",
+        TRACE,
     log:
-        "logs/searches/{algorithm}/{space}/{dataset}.log",
+        "logs/searches/{algorithm}/{space}/{dataset}/{shard}of{shards}.log",
     localrule: True
     conda:
         "../envs/untrained.yaml"
@@ -29,5 +38,6 @@ rule search:
         "untrained search {wildcards.algorithm:q} {wildcards.space} --dataset {wildcards.dataset}"
         " --benchmark {input.benchmark} --scores {input.scores}"
         " --proxy {params.settings[proxy]} --runs {params.settings[runs]}"
+        " --shard {wildcards.shard} --shards {wildcards.shards}"
         " --seed {params.settings[seed]} --budget {params.settings[budget]}"
         " --seconds-per-score {params.settings[seconds_per_score]} --out {output} 2> {log}"
