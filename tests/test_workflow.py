@@ -50,12 +50,13 @@ EVERYTHING = {
     "results/report/nasbench201.md",
     *(
         f"results/tables/nasbench201/{name}.{suffix}"
-        for name in ("ablations", "correlations", "seeds", "searches")
+        for name in ("ablations", "comparisons", "correlations", "seeds", "searches")
         for suffix in ("parquet", "csv", "md", "tex")
     ),
+    "results/tables/nasbench201/regret.parquet",
     *(
         f"results/figures/nasbench201/{name}.{suffix}"
-        for name in ("ablations", "scores", "kernels", "time", "seeds")
+        for name in ("ablations", "scores", "kernels", "time", "regret", "seeds")
         for suffix in ("svg", "png")
     ),
     *(
@@ -63,7 +64,7 @@ EVERYTHING = {
         for name in ("minibatch", "noise", "initialisation", "batch-size", "variance")
     ),
 }
-AFTER_SCORES = {"merge": 1, "search": 2, "tables": 1, "figure": 4, "page": 1, "all": 1}
+AFTER_SCORES = {"merge": 1, "search": 2, "tables": 1, "figure": 5, "page": 1, "all": 1}
 ABLATIONS = {"ablate": 5, "ablation_table": 1, "ablation_figure": 1}
 
 
@@ -194,7 +195,7 @@ def test_a_second_run_does_nothing(project):
         ({"seeds": [0, 1, 2]}, {"score": 1} | AFTER_SCORES),
         ({"scores.batch_size": 9}, {"score": 2} | AFTER_SCORES | ABLATIONS),
         ({"searches.runs": 6}, AFTER_SCORES | {"merge": 0}),
-        ({"report.kernels": 2}, {"figure": 4, "page": 1, "all": 1}),
+        ({"report.kernels": 2}, {"figure": 5, "page": 1, "all": 1}),
         ({"ablations.repeats": 3}, ABLATIONS | {"page": 1, "all": 1}),
     ],
     ids=["seed", "batch", "runs", "kernels", "repeats"],

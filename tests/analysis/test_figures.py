@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import warnings
 
 import matplotlib as mpl
 import numpy as np
@@ -13,10 +14,12 @@ from untrained.analysis.figures import (
     ablations,
     accuracy_against_time,
     kernel_matrices,
+    regret_against_time,
     save,
     score_against_accuracy,
     tau_against_seeds,
 )
+from untrained.analysis.regret import COLUMNS as REGRET
 from untrained.analysis.variances import variance_table
 from untrained.errors import ParameterError, UntrainedError
 
@@ -55,6 +58,24 @@ def seeds(images=("cifar10",), proxies=("naswot",), most=3):
     ]
     names = ["proxy", "images", "seeds", "tau", "tau_min", "tau_max", "tau_low", "tau_high"]
     return pd.DataFrame(rows, columns=names)
+
+
+def regrets(elsewhere=False):
+    """Two curves of three points on two data sets, and two points."""
+    rows = [
+        (method, "cifar10", dataset, seconds, 9, *(base / seconds * np.array([1, 0.9, 1.2])), True)
+        for dataset in ("cifar10", "cifar100")
+        for method, base in (("AREA", 100.0), ("REA", 300.0))
+        for seconds in (50.0, 100.0, 400.0)
+    ]
+    rows += [
+        (method, "cifar10", dataset, seconds, 9, 5.0, 4.0, 5.5, False)
+        for dataset in ("cifar10", "cifar100")
+        for method, seconds in (("NASWOT N=10", 3.0), ("Random", 0.0))
+    ]
+    if elsewhere:
+        rows += [("REA", "cifar100", "cifar100", time, 9, 2.0, 1, 3, True) for time in (60.0, 90.0)]
+    return pd.DataFrame(rows, columns=list(REGRET))
 
 
 def test_scores_show_their_points_their_rug_and_tau():
@@ -127,6 +148,66 @@ def test_the_legend_names_only_sources_that_are_there():
     legend = accuracy_against_time(table).legends[0]
     assert [text.get_text() for text in legend.get_texts()][-1] == "published"
     assert "ours" not in [text.get_text() for text in legend.get_texts()]
+
+
+def test_regret_is_a_step_function_with_a_band_per_search_in_the_panel_of_its_data_set():
+    figure = regret_against_time(regrets())
+    assert [axes.get_title() for axes in figure.axes] == ["CIFAR-10", "CIFAR-100"]
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["AREA", "REA", "NASWOT N=10", "Random"]
+    for axes in figure.axes:
+        assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+        curves = [line for line in axes.lines if line.get_drawstyle() == "steps-post"]
+        assert [line.get_ydata().tolist() for line in curves] == [[2, 1, 0.25], [6, 3, 0.75]]
+        assert all(line.get_xdata().tolist() == [50, 100, 400] for line in curves)
+        assert all(line.get_linestyle() == "-" for line in curves)
+        bands = [band for band in axes.collections if hasattr(band, "get_facecolor")][:2]
+        corners = {tuple(corner) for corner in bands[0].get_paths()[0].vertices.round(6)}
+        assert {(50, 1.8), (50, 2.4), (100, 2.4), (100, 1.2), (400, 0.3)} <= corners, "post steps"
+
+
+def test_searches_that_train_nothing_are_markers_at_the_left_edge_if_they_are_free():
+    axes = regret_against_time(regrets()).axes[0]
+    priced, free = (bar.lines[0] for bar in axes.containers)
+    assert (priced.get_xydata().tolist(), free.get_xydata()[0][1]) == ([[3, 5]], 5)
+    left, _ = axes.transAxes.inverted().transform(free.get_transform().transform([0.02, 5]))
+    assert left == pytest.approx(0.02)
+    (segment,) = axes.containers[0].lines[2][0].get_segments()
+    assert segment[:, 1].tolist() == [4, 5.5]
+
+
+def test_searches_on_the_panels_own_data_set_are_dashed():
+    figure = regret_against_time(regrets(elsewhere=True))
+    left, right = ([line.get_linestyle() for line in axes.lines] for axes in figure.axes)
+    assert left.count("--") == 0
+    assert right.count("--") == 1
+    (dashed,) = (line for line in figure.axes[1].lines if line.get_linestyle() == "--")
+    assert dashed.get_xdata().tolist() == [60, 90]
+    solid = figure.axes[1].lines[1]
+    assert dashed.get_color() == solid.get_color(), "both are REA"
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels[2] == "searched on the panel's data set"
+
+
+def test_more_searches_than_colours_are_told_apart_by_their_lines():
+    many = [regrets().query("method == 'REA'").assign(method=str(k)) for k in range(16)]
+    axes = regret_against_time(pd.concat(many)).axes[0]
+    assert len({(line.get_color(), line.get_linestyle()) for line in axes.lines}) == 16
+
+
+def test_without_any_regret_the_figure_says_so(tmp_path):
+    for table in (regrets().iloc[:0], regrets().assign(regret=np.nan)):
+        figure = regret_against_time(table)
+        assert figure.axes[0].texts[0].get_text() == "no search has a regret"
+        save(figure, tmp_path / "regret.svg")
+
+
+def test_a_regret_of_nothing_can_be_drawn(tmp_path):
+    zero = regrets().assign(regret=0.0, regret_low=0.0, regret_high=0.0)
+    with warnings.catch_warnings(action="error"):
+        save(regret_against_time(zero), tmp_path / "regret.png")
+        partly = zero.assign(regret=zero["regret"].where(zero["seconds"] > 90, 1.0))
+        save(regret_against_time(partly), tmp_path / "regret.png")
 
 
 def test_seeds_have_a_line_a_band_and_a_bar_per_proxy_in_the_panel_of_their_images():
@@ -232,6 +313,7 @@ def every_figure():
         score_against_accuracy([panel()], subset="finite only"),
         kernel_matrices([("92 %", kernel())], [("20 %", kernel(shared=0.9))]),
         accuracy_against_time(times()),
+        regret_against_time(regrets(elsewhere=True)),
         tau_against_seeds(seeds()),
         ablations(scores, variance_table(scores, resamples=20)),
     ]
@@ -245,7 +327,7 @@ def test_the_same_figure_gives_the_same_bytes_whatever_the_users_style(tmp_path,
         for place, figure in enumerate(every_figure()):
             save(figure, tmp_path / f"{place}b{suffix}")
         assert mpl.rcParams["font.size"] == 30
-    for place in range(4):
+    for place in range(len(every_figure())):
         first = (tmp_path / f"{place}a{suffix}").read_bytes()
         assert first == (tmp_path / f"{place}b{suffix}").read_bytes()
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from untrained.analysis.comparisons import COLUMNS as COMPARISON_COLUMNS
 from untrained.analysis.correlations import COLUMNS
 from untrained.analysis.page import page
 from untrained.analysis.published import NASBENCH201_SPLITS
@@ -42,14 +43,21 @@ def searches():
     )
 
 
+@pytest.fixture
+def comparisons():
+    row = ("AREA", "REA", "cifar10", "test", 9, 0.3, 0.1, 0.4, 0.012, 0.024, 0.6, 0.52, 0.7, "")
+    return pd.DataFrame([row], columns=list(COMPARISON_COLUMNS))
+
+
 FIGURES = {"scores": "../figures/scores.svg", "time": "../figures/time.svg"}
 
 
-def test_the_page_holds_the_tables_and_the_figures(correlations, seeds, searches):
-    text = page("nasbench201", correlations, seeds, searches, FIGURES)
+def test_the_page_holds_the_tables_and_the_figures(correlations, seeds, searches, comparisons):
+    text = page("nasbench201", correlations, seeds, searches, comparisons, FIGURES)
     assert text.startswith("# nasbench201: training-free scores against trained accuracies\n")
     searched = "## Searches: Table 2(a) of the NASWOT paper"
-    headings = ["## Rank correlations", "## What seeds buy", searched, "## Figures"]
+    held = "## Searches against regularised evolution (REA)"
+    headings = ["## Rank correlations", "## What seeds buy", searched, held, "## Figures"]
     assert re.findall(r"^## .*$", text, re.MULTILINE) == headings
     for name, address in FIGURES.items():
         assert f"\n![{name}]({address})\n\n" in text
@@ -57,46 +65,63 @@ def test_the_page_holds_the_tables_and_the_figures(correlations, seeds, searches
     assert "0.611 [0.580, 0.640]" in text
     assert "| 300 | 2 | 1 | 0.611 | 0.611 | 0.611 | 0.580 | 0.643 |  |" in text
     assert "81.00 ± 1.00" in text
+    assert "| 9 | 0.30 [0.10, 0.40] | 0.60 [0.52, 0.70] | 0.012 | 0.024 |  |" in text
     assert text.endswith("a 1080 Ti.\n")
 
 
-def test_the_published_figures_stand_beside_ours(correlations, seeds, searches):
-    text = page("nasbench201", correlations, seeds, searches, {})
+def test_the_published_figures_stand_beside_ours(correlations, seeds, searches, comparisons):
+    text = page("nasbench201", correlations, seeds, searches, comparisons, {})
     (line,) = [
         line for line in text.splitlines() if line.startswith("| naswot ") and "only" in line
     ]
     assert "0.574" in [cell.strip() for cell in line.split("|")]
     (other,) = [line for line in text.splitlines() if line.startswith("| parameters ")]
     assert "0.574" not in other
-    elsewhere = page("nasbench101", correlations, seeds, searches, {})
+    elsewhere = page("nasbench101", correlations, seeds, searches, comparisons, {})
     (line,) = [
         line for line in elsewhere.splitlines() if line.startswith("| naswot ") and "only" in line
     ]
     assert "0.574" not in line
 
 
-def test_ablations_have_their_table_where_there_are_any(correlations, seeds, searches):
+def test_ablations_have_their_table_where_there_are_any(correlations, seeds, searches, comparisons):
     figures = FIGURES | {"ablations": "../figures/ablations.svg"}
     rows = [("variance", "cifar100", 128, 200, 5, 4, 4, "residual", 1.5, 0.002, 0.001, 0.003)]
     variances = pd.DataFrame(rows, columns=list(VARIANCE_COLUMNS))
-    text = page("nasbench201", correlations, seeds, searches, figures, variances)
+    text = page("nasbench201", correlations, seeds, searches, comparisons, figures, variances)
     (line,) = [line for line in text.splitlines() if line.startswith("| variance ")]
     assert line.endswith("| residual | 1.50 | 0.20 [0.10, 0.30] |")
     headings = re.findall(r"^## .*$", text, re.MULTILINE)
     assert headings[-2:] == ["## Ablations: what moves a score", "## Figures"]
     assert "\n![ablations](../figures/ablations.svg)\n\n" in text
-    assert "Ablations" not in page("nasbench201", correlations, seeds, searches, FIGURES)
+    without = page("nasbench201", correlations, seeds, searches, comparisons, FIGURES)
+    assert "Ablations" not in without
 
 
-def test_notes_are_a_list_below_the_table(correlations, seeds, searches):
-    text = page("nasbench201", correlations, seeds, searches, FIGURES)
+def test_without_a_search_that_trains_there_is_nothing_to_compare(
+    correlations, seeds, searches, comparisons
+):
+    text = page("nasbench201", correlations, seeds, searches, comparisons.iloc[:0], {})
+    assert "## Searches against" not in text
+
+
+def test_every_figure_of_the_report_has_a_caption(correlations, seeds, searches, comparisons):
+    from untrained.cli.report import FigureName
+
+    names = {name.value: f"{name}.svg" for name in FigureName}
+    text = page("nasbench201", correlations, seeds, searches, comparisons, names)
+    assert all(f"![{name}]({address})\n\n" in text for name, address in names.items())
+
+
+def test_notes_are_a_list_below_the_table(correlations, seeds, searches, comparisons):
+    text = page("nasbench201", correlations, seeds, searches, comparisons, FIGURES)
     notes = [line for line in text.splitlines() if line.startswith("- ")]
     assert any("the sample has 300 cells" in note for note in notes)
     assert not re.search(r"^- .*\n\n- ", text, re.MULTILINE)
 
 
-def test_tables_are_whole(correlations, seeds, searches):
-    text = page("nasbench201", correlations, seeds, searches, FIGURES)
+def test_tables_are_whole(correlations, seeds, searches, comparisons):
+    text = page("nasbench201", correlations, seeds, searches, comparisons, FIGURES)
     for block in text.split("\n\n"):
         if block.startswith("|"):
             bars = {line.replace("\\|", "").count("|") for line in block.splitlines()}

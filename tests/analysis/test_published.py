@@ -29,13 +29,31 @@ def test_table_2a_is_the_papers(method, dataset, split, mean, std, seconds):
     assert row["seconds"] == pytest.approx(seconds, nan_ok=True)
 
 
+@pytest.mark.parametrize(
+    ("method", "dataset", "split", "mean", "std", "seconds"),
+    [
+        ("RSPS", "cifar10", "val", 84.16, 1.69, 7587.12),
+        ("DARTS-V1", "cifar10", "test", 54.30, 0, 10889.87),
+        ("DARTS-V2", "ImageNet16-120", "test", 16.32, 0, 29901.67),
+        ("GDAS", "cifar100", "test", 70.61, 0.26, 28925.91),
+        ("SETN", "cifar100", "val", 56.86, 7.59, 31009.81),
+        ("ENAS", "ImageNet16-120", "val", 16.43, 0, 13314.51),
+    ],
+)
+def test_weight_sharing_is_of_three_runs(method, dataset, split, mean, std, seconds):
+    row = cell(method, dataset, split, source=published.DONG_YANG)
+    assert row[["mean", "std", "runs", "seconds"]].tolist() == [mean, std, 3, seconds]
+    known = published.searches().query("source == @published.DONG_YANG")
+    assert tuple(dict.fromkeys(known["method"])) == published.WEIGHT_SHARING
+
+
 def test_other_published_searches_are_kept_apart():
     assert cell("AREA", "cifar100", "unstated")["runs"] == 50
     assert cell("NASWOT N=1000", "cifar10", "test", source=published.RECOMPUTED)["std"] == 0.35
     assert cell("NASWOT N=1000", "cifar10", "test", space="natsbench-size")["mean"] == 93.10
     keys = ["space", "method", "dataset", "split", "source"]
     assert not published.searches().duplicated(keys).any()
-    assert len(published.searches()) == 10 * 6 + 3 + 9 + 18
+    assert len(published.searches()) == (10 + 6) * 6 + 3 + 9 + 18
 
 
 def test_no_published_mean_beats_the_best_cell_of_the_space():

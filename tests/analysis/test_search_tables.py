@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from untrained.analysis.published import NASBENCH201_SPLITS
+from untrained.analysis.published import FIRST_AREA, NASBENCH201_SPLITS, WEIGHT_SHARING
 from untrained.analysis.search_tables import COLUMNS, search_table
 from untrained.errors import ParameterError, UnknownNameError
 
@@ -57,9 +57,26 @@ def test_a_method_of_ours_alone_follows_without_a_published_number():
 
 
 def test_a_published_number_of_an_unnamed_split_is_not_compared():
-    cell = row(search_table(runs("AREA", [91.0, 91.2]), methods=["AREA"]), "AREA")
-    assert np.isnan(cell["difference"])
-    assert cell["note"] == "published without naming the split: 91.20 ± 0.27"
+    for method in ("AREA", FIRST_AREA):
+        cell = row(search_table(runs(method, [91.0, 91.2]), methods=[method]), method)
+        assert np.isnan(cell["difference"])
+        assert cell["note"] == "published without naming the split: 91.20 ± 0.27"
+
+
+def test_quoted_methods_end_the_table_and_are_held_against_nothing():
+    table = search_table(runs("Optimal N=1000", [93.0, 94.0]), quoted=WEIGHT_SHARING)
+    last = table[-36:]
+    assert list(dict.fromkeys(last["method"])) == list(WEIGHT_SHARING)
+    assert set(last["note"]) == {"published, not run"}
+    assert last[["mean", "std", "runs", "difference", "difference_in_se"]].isna().all(axis=None)
+    cell = row(table, "GDAS", "cifar100", "test")
+    assert cell[["published_mean", "published_std", "published_runs"]].tolist() == [70.61, 0.26, 3]
+
+
+def test_a_quoted_method_that_was_run_is_ours():
+    table = search_table(runs("GDAS", [70.0, 71.0]), quoted=WEIGHT_SHARING)
+    assert (table["method"] == "GDAS").sum() == len(NASBENCH201_SPLITS)
+    assert row(table, "GDAS")["note"] == ""
 
 
 def test_a_run_without_accuracy_empties_the_cell():

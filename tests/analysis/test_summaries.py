@@ -3,15 +3,19 @@ import pandas as pd
 import pytest
 
 from untrained.analysis.correlations import ALL_SAMPLED, CANONICAL, FINITE_ONLY, TOP_TENTH
+from untrained.analysis.published import FIRST_AREA, WEIGHT_SHARING
 from untrained.analysis.search_tables import search_table
 from untrained.analysis.summaries import (
     extreme_cells,
+    main_data_set,
     method_of,
+    references_of,
     search_results,
     subsets_of,
     target_of,
     targets_of,
     times_table,
+    with_first_area_runs,
 )
 from untrained.search.pool import Pool, best_of_sample_trace, empty_trace
 
@@ -55,10 +59,60 @@ def test_images_that_the_benchmark_lacks_are_held_against_what_they_stand_for():
         ("optimal-100", "cifar10", "Optimal N=100"),
         ("naswot-10", "cifar100", "NASWOT N=10 (scored on cifar100)"),
         ("future-3", "cifar10", "future N=3"),
+        ("rea+init=naswot-released", "cifar10", "REA (init=naswot-released)"),
+        ("rea+sample=5+kept=2", "cifar100", "REA (sample=5, kept=2) (searched on cifar100)"),
     ],
 )
 def test_algorithms_are_named_as_in_the_papers_table(algorithm, scored_on, expected):
     assert method_of(algorithm, scored_on, "cifar10") == expected
+
+
+def test_searches_that_train_are_held_against_rea_on_the_same_data_set_area_first():
+    traces = [
+        *(("rs", "cifar100"), ("rs", "cifar10"), ("naswot-10", "cifar10"), ("rea", "cifar100")),
+        *(("rea", "cifar10"), ("rea+init=naswot", "cifar10"), ("area", "cifar10")),
+    ]
+    trained = {"rs", "rea", "area", "rea+init=naswot"}
+    assert list(references_of(traces, trained).items()) == [
+        ("AREA", "REA"),
+        ("RS", "REA"),
+        ("REA (init=naswot)", "REA"),
+        ("RS (searched on cifar100)", "REA (searched on cifar100)"),
+    ]
+    assert references_of(traces[2:3], trained) == references_of([], trained) == {}
+    assert references_of([("rs", "cifar10")], trained) == {"RS": "REA"}, "it may be missing"
+
+
+def test_the_main_data_set_is_cifar10_where_it_was_searched_on():
+    assert main_data_set([("rs", "cifar100"), ("rs", "cifar10")]) == "cifar10"
+    assert main_data_set([("rs", "noise"), ("rs", "cifar100")]) == "noise"
+
+
+def areas(runs):
+    rows = [
+        (method, run, "cifar10", split, 90.0 + run, 5.0)
+        for method in ("RS", "AREA", "REA")
+        for split in ("val", "test")
+        for run in reversed(range(runs))
+    ]
+    names = ["method", "run", "dataset", "split", "accuracy", "seconds"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def test_as_many_runs_of_area_as_the_papers_stand_below_all_of_them():
+    results = with_first_area_runs(areas(60))
+    assert results["method"].unique().tolist() == ["RS", "AREA", FIRST_AREA, "REA"]
+    first = results[results["method"] == FIRST_AREA]
+    for _, own in first.groupby("split"):
+        assert sorted(own["run"]) == list(range(50))
+        np.testing.assert_array_equal(own["accuracy"], 90 + own["run"])
+    rest = results[results["method"] != FIRST_AREA].reset_index(drop=True)
+    pd.testing.assert_frame_equal(rest, areas(60))
+
+
+@pytest.mark.parametrize("results", [areas(50), areas(60).query("method != 'AREA'")])
+def test_no_more_runs_of_area_than_the_papers_are_no_row_of_their_own(results):
+    assert with_first_area_runs(results) is results
 
 
 def accuracy(dataset, split):
@@ -154,6 +208,9 @@ def test_times_are_ours_and_the_published_that_cost_something():
     assert published.loc["REA", "seconds"] == 12_000
     assert "Random" not in published.index
     assert published.index.is_unique
+    assert not set(WEIGHT_SHARING) & set(published.index)
+    more = pd.DataFrame(rows).replace({"method": {"NASWOT N=10": FIRST_AREA}})
+    assert times_table(more).query("source == 'ours'").empty
     validation = times_table(pd.DataFrame(rows), split="val")
     assert validation.set_index(["source", "method"]).loc[("ours", "NASWOT N=10"), "mean"] == 89
 

@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from untrained.analysis import tables
-from untrained.analysis.published import NASBENCH201_SPLITS, TRAINING_FREE
+from untrained.analysis.comparisons import COLUMNS as COMPARISONS
+from untrained.analysis.published import NASBENCH201_SPLITS, TRAINING_FREE, WEIGHT_SHARING
 from untrained.analysis.search_tables import search_table
 from untrained.analysis.variances import COLUMNS as VARIANCES
 
@@ -156,6 +157,62 @@ def test_table_2a_fits_a_terminal_of_100_columns_unbroken():
     assert "86.61±13.46" in random
     assert f"{row['difference_in_se']:+.1f}" in random
     assert tables.search_notes(table) == ["Random: not run"]
+
+
+def test_quoted_rows_show_what_was_published_and_that_it_was_not_run():
+    table = search_table(results(), quoted=WEIGHT_SHARING)
+    layout = tables.search_layout(table).set_index("method")
+    assert layout.loc["GDAS", "CIFAR-10 test"] == "93.51 ± 0.13 (published, not run)"
+    notes = tables.search_notes(table)
+    assert notes[-1] == f"{', '.join(WEIGHT_SHARING)}: published, not run"
+    narrow = tables.narrow_search_layout(table)
+    gdas = narrow.iloc[narrow["method"].to_list().index("GDAS")]
+    assert gdas.tolist()[2:] == ["", "90.00±0.21", "", "", "93.51±0.13", ""]
+
+
+def test_brackets_of_a_method_go_into_the_second_line_of_a_terminal():
+    own = results()
+    own.loc[own["method"] == "Random", "method"] = "AREA (first 50 runs)"
+    table = search_table(own, methods=[])
+    narrow = tables.narrow_search_layout(table)
+    assert narrow["method"].to_list()[9:13] == ["AREA", "(first 50 runs)", "", "Optimal N=10"]
+    lines = printed(tables.terminal_table(narrow)).splitlines()
+    assert max(map(len, lines)) <= 100
+    assert len(lines) == 3 + 18 + 1, "no line is broken"
+
+
+def comparisons():
+    numbers = (0.067, 0.021, 0.112, 0.0123, 4.6e-12, 0.55, 0.5, 0.6, "")
+    nothing = (*(np.nan,) * 8, "no runs of REA")
+    rows = [
+        ("REINFORCE (rate=0.1)", "REA", "cifar10", "test", 500, *numbers),
+        ("REINFORCE (rate=0.1)", "REA", "ImageNet16-120", "test", 500, *numbers),
+        ("RS", "REA", "cifar10", "val", 0, *nothing),
+    ]
+    return pd.DataFrame(rows, columns=list(COMPARISONS))
+
+
+def test_comparisons_are_laid_out_with_their_intervals():
+    layout = tables.comparison_layout(comparisons())
+    assert layout.iloc[0].to_list() == [
+        *("REINFORCE (rate=0.1)", "REA", "CIFAR-10 test", "500"),
+        *("0.07 [0.02, 0.11]", "0.55 [0.50, 0.60]", "0.012", "4.6e-12", ""),
+    ]
+    assert layout.iloc[2].to_list()[3:] == ["0", "", "", "", "", "no runs of REA"]
+    latex = tables.to_latex(layout, caption="c", label="l")
+    assert "4.6e-12" in latex
+
+
+def test_comparisons_fit_a_terminal():
+    layout = tables.comparison_layout(comparisons(), narrow=True)
+    assert layout["method"].to_list() == ["REINFORCE", "(rate=0.1)", "RS"]
+    lines = printed(tables.terminal_table(layout, title="Searches")).splitlines()
+    assert max(map(len, lines)) <= 100
+    assert sum("0.07 [0.02, 0.11] 0.55 [0.50, 0.60]" in line for line in lines) == 2
+    assert tables.search_notes(comparisons()) == ["RS: no runs of REA"]
+    nothing = comparisons().iloc[:0]
+    assert tables.to_markdown(tables.comparison_layout(nothing)).count("\n") == 2
+    assert len(tables.comparison_layout(nothing, narrow=True)) == 0
 
 
 def test_a_cell_of_ours_without_a_published_one_shows_its_note():

@@ -12,8 +12,10 @@ from .conftest import command, contents
 
 SPACE = "nasbench201"
 FORMATS = "csv", "md", "parquet", "tex"
-TABLES = "correlations", "seeds", "searches"
-FIGURES = "scores", "kernels", "time", "seeds"
+TABLES = "correlations", "seeds", "searches", "comparisons"
+FIGURES = "scores", "kernels", "time", "regret", "seeds"
+
+ALGORITHMS = "naswot-4", "optimal-10", "random", "rea", "rs"
 
 
 def run(*arguments):
@@ -34,11 +36,11 @@ def make_scores(datasets, proxies=("naswot",), seeds=(0, 1), architectures=12):
     run("merge", *shards, "--out", f"results/scores/{SPACE}.parquet")
 
 
-def make_searches(datasets, algorithms=("naswot-4", "random", "optimal-10"), proxy="naswot"):
+def make_searches(datasets, algorithms=ALGORITHMS, proxy="naswot"):
     traces = []
     for algorithm in algorithms:
         for dataset in datasets:
-            traces.append(f"results/searches/{algorithm}/{SPACE}/{dataset}.parquet")
+            traces.append(f"results/searches/{algorithm}/{SPACE}/{dataset}/0of1.parquet")
             options = ["--dataset", dataset, "--proxy", proxy, "--runs", 20, "--out", traces[-1]]
             run("search", algorithm, SPACE, *options)
     return traces
@@ -82,7 +84,7 @@ def project(finished, tmp_path, monkeypatch):
 
 
 def traces_of(project):
-    return sorted(path.relative_to(project) for path in project.glob("results/searches/*/*/*"))
+    return sorted(path.relative_to(project) for path in project.glob("results/searches/*/*/*/*"))
 
 
 def test_every_file_is_there(finished):
@@ -90,10 +92,11 @@ def test_every_file_is_there(finished):
     made = {str(path.relative_to(results)) for path in contents(results)}
     tables = {f"tables/{SPACE}/{name}.{suffix}" for name in TABLES for suffix in FORMATS}
     figures = {f"figures/{SPACE}/{name}.{suffix}" for name in FIGURES for suffix in ("svg", "png")}
+    tables |= {f"tables/{SPACE}/regret.parquet"}
     rest = {f"metrics/{SPACE}.json", f"report/{SPACE}.md", f"scores/{SPACE}.parquet"}
     searches = {name for name in made if name.startswith("searches/")}
     assert made == tables | figures | rest | searches
-    assert len(searches) == 6
+    assert len(searches) == 10
     assert all((results / name).stat().st_size > 0 for name in made)
 
 
@@ -114,6 +117,18 @@ def test_the_same_bytes_when_repeated(finished, project):
     before, after = (contents(folder / "results") for folder in (finished, project))
     relative = {path.relative_to(finished): data for path, data in before.items()}
     assert {path.relative_to(project): data for path, data in after.items()} == relative
+
+
+def test_shards_of_the_runs_are_one_search(project):
+    before = (project / f"results/tables/{SPACE}/searches.csv").read_bytes()
+    traces = traces_of(project)
+    for shard in (0, 1):
+        cut = Path(f"results/searches/random/{SPACE}/cifar10/{shard}of2.parquet")
+        run("search", "random", SPACE, "--runs", 20, "--shard", shard, "--shards", 2, "--out", cut)
+        traces.append(cut)
+    traces.remove(Path(f"results/searches/random/{SPACE}/cifar10/0of1.parquet"))
+    make_tables(traces)
+    assert (project / f"results/tables/{SPACE}/searches.csv").read_bytes() == before
 
 
 def test_metrics_are_finite_and_those_of_the_tables(finished):
@@ -178,10 +193,78 @@ def test_the_page_has_the_table_of_the_ablations_where_it_has_their_figure(proje
     assert (project / f"results/tables/{SPACE}/ablations.md").read_text() in text
 
 
+def final_accuracies(folder, benchmark_table, algorithm, dataset, columns):
+    trace = pd.read_parquet(folder / f"results/searches/{algorithm}/{SPACE}/{dataset}/0of1.parquet")
+    final = trace[trace["is_final"]].sort_values("run")
+    return benchmark_table.accuracies(*columns)[final["arch"]]
+
+
+def test_searches_that_train_are_compared_with_rea(finished, benchmark_table):
+    """From the traces by the plainest way there is."""
+    table = pd.read_parquet(finished / f"results/tables/{SPACE}/comparisons.parquet")
+    other = ("RS (searched on cifar100)", "REA (searched on cifar100)")
+    known = [("RS", "REA")] * 6 + [other] * 2
+    assert list(zip(table["method"], table["reference"], strict=True)) == known
+    row = table.set_index(["method", "dataset", "split"]).loc[other[0], "cifar100", "test"]
+    columns = ("cifar100", "x-test")
+    ours, theirs = (
+        final_accuracies(finished, benchmark_table, name, "cifar100", columns)
+        for name in ("rs", "rea")
+    )
+    assert row["runs"] == 20
+    assert row["difference"] == pytest.approx((ours - theirs).mean())
+    better = [(x > y) + 0.5 * (x == y) for x in ours for y in theirs]
+    assert row["improvement"] == pytest.approx(sum(better) / 400)
+    page = (finished / f"results/report/{SPACE}.md").read_text()
+    assert (finished / f"results/tables/{SPACE}/comparisons.md").read_text() in page
+
+
+def test_regret_ends_where_the_searches_do(finished, benchmark_table):
+    table = pd.read_parquet(finished / f"results/tables/{SPACE}/regret.parquet")
+    columns = ("cifar10", "ori-test")
+    for method, algorithm in (("REA", "rea"), ("Random", "random"), ("RS", "rs")):
+        own = table[(table["method"] == method) & (table["searched_on"] == "cifar10")]
+        last = own[own["dataset"] == "cifar10"].iloc[-1]
+        reached = final_accuracies(finished, benchmark_table, algorithm, "cifar10", columns)
+        best = benchmark_table.accuracies(*columns).max()
+        assert last["regret"] == pytest.approx(best - reached.mean())
+        assert last["regret_low"] <= last["regret"] <= last["regret_high"]
+
+
+def test_weight_sharing_is_quoted(finished):
+    table = pd.read_parquet(finished / f"results/tables/{SPACE}/searches.parquet")
+    quoted = table[table["note"] == "published, not run"]
+    assert len(quoted) == 36
+    assert quoted["mean"].isna().all()
+    text = (finished / f"results/tables/{SPACE}/searches.md").read_text()
+    assert "| GDAS | 90.00 ± 0.21 (published, not run) |" in text
+
+
+def test_settings_in_a_spelling_are_read(project):
+    """A folder of traces is spelled as its search is."""
+    trace = Path(f"results/searches/rea/{SPACE}/cifar10/0of1.parquet")
+    other = Path(f"results/searches/rea+sample=5/{SPACE}/cifar10/0of1.parquet")
+    other.parent.mkdir(parents=True)
+    shutil.copy(trace, other)
+    make_tables([trace, other])
+    table = pd.read_parquet(project / f"results/tables/{SPACE}/comparisons.parquet")
+    assert set(table["method"]) == {"REA (sample=5)"}
+    assert (table["p"] == 1).all()
+
+
+def test_without_rea_the_comparisons_say_so(project):
+    make_tables([f"results/searches/rs/{SPACE}/cifar10/0of1.parquet"])
+    table = pd.read_parquet(project / f"results/tables/{SPACE}/comparisons.parquet")
+    assert table["note"].tolist() == ["no runs of REA"] * 6
+    assert "- RS: no runs of REA\n" in run("report", "show", SPACE)
+
+
 def test_show_fits_a_terminal(project):
     out = run("report", "show", SPACE)
     assert "Score against accuracy" in out
     assert "Table 2(a)" in out
+    assert "Searches against REA" in out
+    assert "searched on" not in out
     assert "\nse: standard error of the runs' mean; it and ± leave out" in out
     assert out.endswith(f"\nReport: results/report/{SPACE}.md\n")
     assert max(map(len, out.splitlines())) <= 100
@@ -242,15 +325,16 @@ def test_kernels_are_of_the_images_that_were_scored(monkeypatch, project):
         ("tables", ["show", SPACE], "correlations.parquet does not exist: `make run`"),
         ("tables", ["page", SPACE, "x.png", "--out", "page.md"], "`snakemake report` makes it"),
         ("tables", ["figure", "time", SPACE, "--out", "x"], "searches.parquet does not exist"),
+        ("tables", ["figure", "regret", SPACE, "--out", "x"], "regret.parquet does not exist"),
         ("tables", ["figure", "scores", SPACE, "--out", "x"], "correlations.parquet does not"),
-        ("scores", ["tables", SPACE, "a/b/c.parquet"], "a/b/c.parquet does not exist"),
+        ("scores", ["tables", SPACE, "a/b/c/d.parquet"], "a/b/c/d.parquet does not exist"),
         ("scores", ["figure", "scores", SPACE, "--out", "x"], "`snakemake scores` makes it"),
         ("scores", ["figure", "kernels", SPACE, "--out", "x"], "`snakemake scores` makes it"),
-        ("", ["tables", SPACE, "c.parquet"], "traces lie at ALGORITHM/SPACE/DATASET.parquet"),
-        ("", ["tables", SPACE, f"results/scores/{SPACE}.parquet"], "is damaged"),
+        ("", ["tables", SPACE, "c.parquet"], "traces lie at ALGORITHM/SPACE/DATASET/SHARD.parquet"),
+        ("", ["tables", SPACE, f"results/scores/../scores/{SPACE}.parquet"], "is damaged"),
         ("", ["tables", SPACE], "Usage:"),
         ("", ["show", "nasbench20"], "did you mean 'nasbench201'"),
-        ("", ["tables", "nasbench20", "a/b/c.parquet"], "a/b/c.parquet does not exist"),
+        ("", ["tables", "nasbench20", "a/b/c/d.parquet"], "a/b/c/d.parquet does not exist"),
         ("", ["figure", "scores", "nasbench20", "--out", "x"], "did you mean 'nasbench201'"),
         ("", ["figure", "nothing", SPACE, "--out", "x"], "Usage:"),
         ("", ["figure", "scores", SPACE, "--proxy", "nawsot", "--out", "x"], "of nawsot on"),
@@ -304,6 +388,13 @@ def test_images_that_stand_for_others_are_drawn(project):
     make_figures(["scores", "seeds"])
     seeds = pd.read_parquet(project / f"results/tables/{SPACE}/seeds.parquet")
     assert set(seeds["dataset"]) == {"cifar10-valid", "cifar10", "ImageNet16-120"}
+
+
+def test_traces_of_an_unknown_algorithm(project, refused):
+    trace = Path(f"results/searches/reas/{SPACE}/cifar10/0of1.parquet")
+    trace.parent.mkdir(parents=True)
+    shutil.copy(f"results/searches/rea/{SPACE}/cifar10/0of1.parquet", trace)
+    refused(["report", "tables", SPACE, trace], "unknown search algorithm 'reas': did you mean")
 
 
 def test_bad_resamples(project, refused):

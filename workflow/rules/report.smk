@@ -1,5 +1,6 @@
 FORMATS = ["parquet", "csv", "md", "tex"]
-FIGURES = ["scores", "kernels", "time", "seeds"]
+FIGURES = ["scores", "kernels", "time", "regret", "seeds"]
+TABLES = ["correlations", "seeds", "searches", "comparisons"]
 
 
 rule report:
@@ -9,7 +10,7 @@ rule report:
         expand(
             "results/tables/{space}/{table}.{format}",
             space=SPACES,
-            table=["correlations", "seeds", "searches"],
+            table=TABLES,
             format=FORMATS,
         ),
         expand(
@@ -26,11 +27,7 @@ rule tables:
     input:
         benchmark="data/benchmarks/{space}.parquet",
         scores="results/scores/{space}.parquet",
-        searches=expand(
-            "results/searches/{algorithm}/{{space}}/{dataset}.parquet",
-            algorithm=ALGORITHMS,
-            dataset=DATASETS,
-        ),
+        searches=lambda wildcards: traces(space=wildcards.space),
         code=code("report"),
     output:
         report(
@@ -51,9 +48,17 @@ rule tables:
             category="{space}",
             labels={"table": "Searches"},
         ),
+        report(
+            expand("results/tables/{{space}}/comparisons.{format}", format=FORMATS[1:]),
+            caption="../report/comparisons.rst",
+            category="{space}",
+            labels={"table": "Searches against REA"},
+        ),
         correlations="results/tables/{space}/correlations.parquet",
         seeds="results/tables/{space}/seeds.parquet",
         searches="results/tables/{space}/searches.parquet",
+        comparisons="results/tables/{space}/comparisons.parquet",
+        regret="results/tables/{space}/regret.parquet",
         metrics="results/metrics/{space}.json",
     log:
         "logs/report/{space}/tables.log",
@@ -77,6 +82,7 @@ rule figure:
         correlations="results/tables/{space}/correlations.parquet",
         seeds="results/tables/{space}/seeds.parquet",
         searches="results/tables/{space}/searches.parquet",
+        regret="results/tables/{space}/regret.parquet",
         code=code("report"),
     output:
         report(
@@ -158,6 +164,7 @@ rule page:
         correlations="results/tables/{space}/correlations.parquet",
         seeds="results/tables/{space}/seeds.parquet",
         searches="results/tables/{space}/searches.parquet",
+        comparisons="results/tables/{space}/comparisons.parquet",
         ablations=if_ablated("results/tables/{space}/ablations.parquet"),
         figures=expand("results/figures/{{space}}/{figure}.png", figure=FIGURES),
         ablation_figure=if_ablated("results/figures/{space}/ablations.png"),

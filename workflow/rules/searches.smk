@@ -14,9 +14,7 @@ rule searches:
 
 
 SEARCH_SETTINGS = {
-    key: value
-    for key, value in config["searches"].items()
-    if key not in ("algorithms", "shards")
+    key: value for key, value in config["searches"].items() if key not in ("algorithms", "shards")
 }
 
 

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from untrained.analysis.correlations import Correlation
-from untrained.analysis.tables import with_interval
+from untrained.analysis.tables import DATASET_TITLES, with_interval
 from untrained.errors import ParameterError
 from untrained.files import atomic
 
@@ -261,6 +261,105 @@ def _key(label: str, fill: Any) -> Line2D:  # noqa: ANN401
     return Line2D(
         [], [], linestyle="none", marker="o", markersize=9, color="0.4", fillstyle=fill, label=label
     )
+
+
+#: Of curves beyond the number of colours, and of searches on a panel's own data set.
+_LINES = ("-", "-.", ":")
+_ELSEWHERE: Any = "--"
+
+
+def regret_against_time(table: "pd.DataFrame") -> Figure:
+    """Draw the regret of searches over simulated time (after Mellor et al. 2021, Fig. 7).
+
+    A panel per data set. Curves are step functions with a band, their 95 % interval; dashed ones
+    are of searches on the data set of the panel where the others searched on another. Searches
+    that train nothing are grey markers at their end, those without a cost at the left edge. A
+    regret of 0 lies below the logarithmic axis, unless all are 0. Without any regret the figure
+    says so: a sample of the space can be too small for every search.
+
+    Args:
+        table: as `regret.regret_table` returns it.
+    """
+    table = table[table["regret"].notna()]
+    if table.empty:
+        return _nothing("no search has a regret")
+    datasets = list(dict.fromkeys(table["dataset"]))
+    curves = list(dict.fromkeys(table.loc[table["trains"], "method"]))
+    points = list(dict.fromkeys(table.loc[~table["trains"], "method"]))
+    keys: list[Line2D] = []
+    with _style():
+        figure = Figure(figsize=(4.6 * len(datasets) + 0.8, 5.6), layout="constrained")
+        (panels,) = figure.subplots(1, len(datasets), squeeze=False)
+        for axes, dataset in zip(panels, datasets, strict=True):
+            own = table[table["dataset"] == dataset]
+            for place, method in enumerate(curves):
+                _regret_curves(axes, own[own["method"] == method], table, place)
+            for place, method in enumerate(points):
+                _regret_points(axes, own[own["method"] == method], place)
+            axes.set(xscale="log", xlabel="simulated search time (s)")
+            axes.set_title(DATASET_TITLES.get(dataset, dataset))
+            if (own["regret"] > 0).any():
+                axes.set_yscale("log")
+                # Few decades: steps between them are named as well, as plain numbers.
+                axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                axes.yaxis.set_major_formatter("{x:g}")
+                axes.yaxis.set_minor_formatter(NullFormatter())
+            axes.grid(visible=True, alpha=0.25, linewidth=0.8)
+        panels[0].set_ylabel("regret (percent points of test accuracy)")
+        keys += [Line2D([], [], label=name, **_curve_look(k)) for k, name in enumerate(curves)]
+        if (table["searched_on"] != table["searched_on"].iloc[0]).any():
+            label = "searched on the panel's data set"
+            keys.append(Line2D([], [], color="0.4", linestyle=_ELSEWHERE, label=label))
+        keys += [Line2D([], [], label=name, **_point_look(k)) for k, name in enumerate(points)]
+        figure.legend(handles=keys, loc="outside lower center", ncols=min(len(keys), 4))
+    return figure
+
+
+def _nothing(why: str) -> Figure:
+    with _style():
+        figure = Figure(figsize=(5.4, 2), layout="constrained")
+        axes = figure.subplots()
+        axes.set_axis_off()
+        axes.text(0.5, 0.5, why, ha="center", va="center")
+    return figure
+
+
+def _curve_look(place: int) -> dict[str, Any]:
+    line = _LINES[place // len(_COLOURS) % len(_LINES)]
+    return {"color": _COLOURS[place % len(_COLOURS)], "linestyle": line, "linewidth": 1.8}
+
+
+def _point_look(place: int) -> dict[str, Any]:
+    marker = _MARKERS[place % len(_MARKERS)]
+    return {"color": "0.35", "marker": marker, "markersize": 8, "linestyle": "none"}
+
+
+def _regret_curves(axes: "Axes", own: "pd.DataFrame", table: "pd.DataFrame", place: int) -> None:
+    for images, curve in own.groupby("searched_on", sort=False):
+        look = _curve_look(place)
+        if images != table["searched_on"].iloc[0]:
+            look["linestyle"] = _ELSEWHERE
+        low, high = curve["regret_low"], curve["regret_high"]
+        axes.plot(curve["seconds"], curve["regret"], drawstyle="steps-post", **look)
+        axes.fill_between(
+            curve["seconds"], low, high, step="post", color=look["color"], alpha=0.2, linewidth=0
+        )
+
+
+def _regret_points(axes: "Axes", own: "pd.DataFrame", place: int) -> None:
+    for row in own.to_dict("records"):
+        free = not row["seconds"] > 0
+        axes.errorbar(
+            0.02 if free else row["seconds"],
+            row["regret"],
+            # The mean may lie outside its percentile interval by rounding.
+            yerr=np.maximum(
+                [[row["regret"] - row["regret_low"]], [row["regret_high"] - row["regret"]]], 0
+            ),
+            capsize=3,
+            transform=axes.get_yaxis_transform() if free else axes.transData,
+            **_point_look(place),
+        )
 
 
 def tau_against_seeds(table: "pd.DataFrame") -> Figure:

@@ -6,6 +6,7 @@ import pandas as pd
 
 from untrained.analysis.published import with_published
 from untrained.analysis.tables import (
+    comparison_layout,
     correlation_layout,
     search_layout,
     search_notes,
@@ -20,6 +21,12 @@ _CAPTIONS = {
     "nearer to the identity, the better a network tells its images apart.",
     "time": "Accuracy against search time (Fig. 7). Our times are simulated with "
     "`searches.seconds_per_score`; the paper's were measured on a 1080 Ti.",
+    "regret": "Regret over simulated time (Fig. 7 and beyond): the best test accuracy after 200 "
+    "epochs that the benchmark knows, less that of the incumbent, which holds until the next one; "
+    "not what the search saw. Mean over the runs with the 95 % bootstrap interval of the mean. "
+    "Before its first incumbent a run has no regret, so a line starts where all of its runs have "
+    "one. Markers: searches that train nothing, at their end; those without a cost at the left "
+    "edge. `Optimal` knows the test accuracies of its sample.",
     "seeds": "Kendall's tau on the test accuracy against the number of seeds: the mean over the "
     "sets of so many seeds. Bands: the smallest and the largest. Bars: 95 % bootstrap intervals "
     "of all seeds.",
@@ -33,6 +40,7 @@ def page(
     correlations: pd.DataFrame,
     seeds: pd.DataFrame,
     searches: pd.DataFrame,
+    comparisons: pd.DataFrame,
     figures: Mapping[str, str],
     variances: pd.DataFrame | None = None,
 ) -> str:
@@ -43,6 +51,7 @@ def page(
         correlations: of `correlations.correlation_table`.
         seeds: of `seed_tables.seed_table`.
         searches: of `search_tables.search_table`.
+        comparisons: of `comparisons.comparison_table`; empty where no search trains.
         figures: name to address, relative to the page.
         variances: of `variances.variance_table`; None for a space without ablations.
     """
@@ -71,14 +80,32 @@ def page(
         "all three data sets, unless a row says otherwise. `NASWOT` draws from the scored "
         "architectures alone: where they are a sample of the space, its rows differ from the "
         "paper's by what the sample happens to hold, which se leaves out. `Random` and `Optimal` "
-        "draw from all.",
+        "draw from all. Rows `published, not run` are those on weight sharing, from Dong and "
+        "Yang 2020 (three runs each).",
         to_markdown(search_layout(searches)),
         *(f"- {note}" for note in search_notes(searches)),
+        *(_comparisons(comparisons) if len(comparisons) else []),
         *([] if variances is None else _ablations(variances)),
         "## Figures",
         *(f"![{name}]({address})\n\n{_CAPTIONS[name]}" for name, address in figures.items()),
     ]
     return "\n\n".join(parts).replace("\n\n- ", "\n- ") + "\n"
+
+
+def _comparisons(comparisons: pd.DataFrame) -> list[str]:
+    return [
+        "## Searches against regularised evolution (REA)",
+        "Every search that spends a budget against REA, in final accuracy; that AREA outperforms "
+        "it is the claim of the NASWOT paper. Runs of the same number draw from the same random "
+        "stream, so they are pairs. `difference`: mean over the pairs in percent points. "
+        "`P(better)`: probability that a run of the search beats one of REA, over all pairs of "
+        "runs, ties counted half (Agarwal et al., NeurIPS 2021). Both with 95 % bootstrap "
+        "intervals from resampled pairs. `p`: Wilcoxon's signed-rank test, in which differences of "
+        "zero take part in the ranking (Pratt's way); `p (Holm)` is adjusted for the searches of "
+        "one data set and split. A search is read off on several data sets and splits, which are "
+        "not independent of each other.",
+        to_markdown(comparison_layout(comparisons)),
+    ]
 
 
 def _ablations(variances: pd.DataFrame) -> list[str]:

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 
 from untrained.analysis.published import (
+    DONG_YANG,
+    FIRST_AREA,
     NASBENCH201_SPLITS,
     PAPER,
     TRAINING_FREE,
@@ -22,6 +24,9 @@ COLUMNS = (
     *("difference", "difference_in_se", "note"),
 )
 
+#: The note of what we only quote.
+QUOTED = "published, not run"
+
 _Key = tuple[str, str, str]
 _Ours = dict[_Key, "pd.Series[float]"]
 #: Mean, standard deviation and runs.
@@ -34,6 +39,7 @@ def search_table(
     results: pd.DataFrame,
     *,
     methods: Sequence[str] = TRAINING_FREE,
+    quoted: Sequence[str] = (),
     reasons: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Summarise the runs of each search and hold them against the paper's Table 2(a).
@@ -43,6 +49,7 @@ def search_table(
             `cifar100`, `ImageNet16-120`), `split` (`val`, `test`), `accuracy` (percent; NaN where
             the benchmark or the sample of the space has no answer); one row per run and cell.
         methods: the rows of the table; methods that only `results` has follow them.
+        quoted: published methods that we never run; they end the table, held against nothing.
         reasons: method to why we have no result of it, for the notes.
 
     Returns:
@@ -59,9 +66,11 @@ def search_table(
     ours: _Ours = {key: cell["accuracy"] for key, cell in results.groupby(_KEYS, sort=False)}  # type: ignore[misc]
     theirs = _published()
     own = [str(name) for name in results["method"].unique() if name not in methods]
+    last = [name for name in quoted if name not in (*methods, *own)]
+    why = dict(reasons or {}) | dict.fromkeys(last, QUOTED)
     rows = [
-        _row((method, dataset, split), ours, theirs, reasons or {})
-        for method in [*methods, *own]
+        _row((method, dataset, split), ours, theirs, why)
+        for method in [*methods, *own, *last]
         for dataset, split in NASBENCH201_SPLITS
     ]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
@@ -70,7 +79,7 @@ def search_table(
 
 def _published() -> _Theirs:
     known = searches()
-    known = known[(known["space"] == "nasbench201") & (known["source"] == PAPER)]
+    known = known[(known["space"] == "nasbench201") & known["source"].isin([PAPER, DONG_YANG])]
     rows: list[dict[str, Any]] = known.to_dict("records")  # type: ignore[assignment]
     return {
         (row["method"], row["dataset"], row["split"]): (row["mean"], row["std"], row["runs"])
@@ -125,7 +134,7 @@ def _row(
 
 def _why_unpublished(key: _Key, theirs: _Theirs) -> str:
     method, dataset, _ = key
-    unstated = theirs.get((method, dataset, "unstated"))
+    unstated = theirs.get(("AREA" if method == FIRST_AREA else method, dataset, "unstated"))
     if unstated is None:
         return "not published"
     return f"published without naming the split: {unstated[0]:.2f} ± {unstated[1]:.2f}"

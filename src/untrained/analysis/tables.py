@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from untrained.analysis.published import DATASETS, NASBENCH201_SPLITS
+from untrained.analysis.search_tables import QUOTED
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-_TITLES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
+#: Data set to its name in print; that of the others is their own.
+DATASET_TITLES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
 #: What a cell of a right-aligned column starts with.
 _NUMBER = re.compile(r"[-+−±]?\d|none ")
 _LATEX = {sign: f"\\{sign}" for sign in "&%$#_{}"} | {
@@ -118,7 +120,7 @@ def search_layout(table: pd.DataFrame) -> pd.DataFrame:
     methods = list(dict.fromkeys(table["method"]))
     layout = pd.DataFrame({"method": methods})
     for dataset, split in NASBENCH201_SPLITS:
-        layout[f"{_TITLES.get(dataset, dataset)} {split}"] = [
+        layout[f"{DATASET_TITLES.get(dataset, dataset)} {split}"] = [
             _search_cell(cells[method, dataset, split]) for method in methods
         ]
     return layout
@@ -130,6 +132,8 @@ def _by_cell(table: pd.DataFrame) -> dict[tuple[str, str, str], dict[str, Any]]:
 
 
 def _search_cell(row: dict[str, Any]) -> str:
+    if row["note"] == QUOTED:
+        return f"{with_spread(row['published_mean'], row['published_std'])} ({QUOTED})"
     ours = with_spread(row["mean"], row["std"]) or "none"
     beside = []
     if pd.notna(row["published_mean"]):
@@ -155,10 +159,8 @@ def narrow_search_layout(table: pd.DataFrame) -> pd.DataFrame:
     cells = _by_cell(table)
     rows = []
     for method in dict.fromkeys(table["method"]):
-        for dataset in DATASETS:
-            # The method is named once, so that its three data sets read as one group.
-            first = dataset == DATASETS[0]
-            line = {"method": method if first else "", "data set": _TITLES.get(dataset, dataset)}
+        for dataset, named in zip(DATASETS, _named_once(method, len(DATASETS)), strict=True):
+            line = {"method": named, "data set": DATASET_TITLES.get(dataset, dataset)}
             for split in ("val", "test"):
                 row = cells[method, dataset, split]
                 ours = with_spread(row["mean"], row["std"])
@@ -172,10 +174,55 @@ def narrow_search_layout(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _named_once(method: str, lines: int) -> list[str]:
+    """The first column of the lines of a method, which then read as one group.
+
+    What it has in brackets goes into the second line: the column has to be narrow.
+    """
+    name, bracket, rest = method.partition(" (")
+    return [name, *([f"({rest}"] if bracket else []), *[""] * lines][:lines]
+
+
 def search_notes(table: pd.DataFrame) -> list[str]:
-    """Gather the notes of a search table, `method: note`, each once and in its order."""
-    noted = table[table["note"] != ""]
-    return list(dict.fromkeys(noted["method"] + ": " + noted["note"]))
+    """Gather the notes of a table of searches in their order, `method, method: note`, each once."""
+    methods: dict[str, list[str]] = {}
+    for method, note in zip(table["method"], table["note"], strict=True):
+        own = methods.setdefault(note, [])
+        if method not in own:
+            own.append(method)
+    return [f"{', '.join(own)}: {note}" for note, own in methods.items() if note]
+
+
+def comparison_layout(table: pd.DataFrame, *, narrow: bool = False) -> pd.DataFrame:
+    """Lay out what searches are against their references.
+
+    Args:
+        table: as `comparisons.comparison_table` returns it.
+        narrow: name each method once and leave out what does not fit into 100 columns of a
+            terminal; `search_notes` has the notes.
+    """
+    methods = [str(name) for name in table["method"]]
+    if narrow:
+        counts = table.groupby("method", sort=False).size().to_dict()
+        methods = [
+            name for method, count in counts.items() for name in _named_once(str(method), count)
+        ]
+    layout = pd.DataFrame({"method": methods})
+    if not narrow:
+        layout["against"] = table["reference"].to_list()
+    layout["accuracy"] = [
+        f"{DATASET_TITLES.get(dataset, dataset)} {split}"
+        for dataset, split in zip(table["dataset"], table["split"], strict=True)
+    ]
+    layout["runs"] = table["runs"].astype(str).to_list()
+    for name, title in (("difference", "difference (points)"), ("improvement", "P(better)")):
+        cells = zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)
+        layout[title] = [with_interval(*cell) for cell in cells]
+    for name, title in (("p", "p"), ("p_holm", "p (Holm)")):
+        layout[title] = ["" if pd.isna(value) else f"{value:.2g}" for value in table[name]]
+    if not narrow:
+        layout["note"] = table["note"].to_list()
+    return layout
 
 
 def variance_layout(table: pd.DataFrame) -> pd.DataFrame:

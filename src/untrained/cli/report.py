@@ -61,21 +61,36 @@ def _read_table(space: str, tables: Path | None, name: str) -> "pd.DataFrame":
 
 
 def _read_traces(searches: list[Path]) -> dict[tuple[str, str], "pd.DataFrame"]:
+    """(algorithm, data set) to its trace, of all shards of the runs."""
+    import pandas as pd
+
     from untrained.files import read_parquet
     from untrained.search.pool import TRACE_COLUMNS
 
+    shards: dict[tuple[str, str], list[pd.DataFrame]] = {}
     for path in searches:
-        if len(path.parts) < 3:
-            raise ParameterError(f"{path}: traces lie at ALGORITHM/SPACE/DATASET.parquet")
-    return {
-        (path.parts[-3], path.stem): read_parquet(path, list(TRACE_COLUMNS)) for path in searches
-    }
+        if len(path.parts) < 4:
+            raise ParameterError(f"{path}: traces lie at ALGORITHM/SPACE/DATASET/SHARD.parquet")
+        trace = read_parquet(path, list(TRACE_COLUMNS))
+        shards.setdefault((path.parts[-4], path.parts[-2]), []).append(trace)
+    return {key: pd.concat(own, ignore_index=True) for key, own in shards.items()}
+
+
+def _spends_budget(algorithm: str) -> bool:
+    """Whether an algorithm, as its folder of traces spells it, spends a budget of trainings.
+
+    Raises:
+        UnknownNameError: no such algorithm.
+    """
+    from untrained.search import ALGORITHMS
+
+    return isinstance(ALGORITHMS.load(algorithm.partition("+")[0].partition("-")[0]), type)
 
 
 @app.command()
 def tables(
     space: Space,
-    searches: Annotated[list[Path], typer.Argument(help="ALGORITHM/SPACE/DATASET.parquet traces.")],
+    searches: Annotated[list[Path], typer.Argument(help="ALGORITHM/SPACE/DATASET/*.parquet.")],
     benchmark: BenchmarkFile = None,
     scores: ScoresFile = None,
     resamples: Annotated[int, typer.Option(help="Of every bootstrap.")] = 1000,
@@ -87,15 +102,30 @@ def tables(
     import numpy as np
     from rich.console import Console
 
+    from untrained.analysis.comparisons import comparison_table
     from untrained.analysis.correlations import correlation_table
-    from untrained.analysis.published import with_published
+    from untrained.analysis.published import WEIGHT_SHARING, with_published
+    from untrained.analysis.regret import regret_table
     from untrained.analysis.search_tables import search_table
     from untrained.analysis.seed_tables import seed_table
-    from untrained.analysis.summaries import search_results, subsets_of, targets_of
-    from untrained.analysis.tables import correlation_layout, search_layout, seed_layout
+    from untrained.analysis.summaries import (
+        references_of,
+        search_results,
+        subsets_of,
+        targets_of,
+        with_first_area_runs,
+    )
+    from untrained.analysis.tables import (
+        comparison_layout,
+        correlation_layout,
+        search_layout,
+        seed_layout,
+    )
+    from untrained.files import write_parquet
     from untrained.spaces import get_space
 
     traces = _read_traces(searches)
+    trained = {algorithm for algorithm, _ in traces if _spends_budget(algorithm)}
     truth, table = _read(space, benchmark, scores)
     sampled = np.unique(table["arch"].to_numpy(dtype=np.int64))
     costs = truth.costs("cifar10").loc[sampled]
@@ -111,8 +141,12 @@ def tables(
             seed=seed,
         )
         seeds = seed_table(table, truth.accuracies, targets, correlations)
-    results, reasons = search_results(traces, truth.accuracies)
-    summary = search_table(results.drop(columns="seconds"), reasons=reasons)
+        results, reasons = search_results(traces, truth.accuracies)
+        drawn = {"resamples": resamples, "seed": seed}
+        comparisons = comparison_table(results, references_of(traces, trained), **drawn)
+        regret = regret_table(traces, truth.accuracies, trained, **drawn)
+    results = with_first_area_runs(results)
+    summary = search_table(results.drop(columns="seconds"), quoted=WEIGHT_SHARING, reasons=reasons)
     key = ["method", "dataset", "split"]
     seconds = results.groupby(key, as_index=False, sort=False)["seconds"].mean()
     summary = summary.merge(seconds, on=key, how="left")
@@ -121,6 +155,9 @@ def tables(
     _write_views(correlations, layout, folder / "correlations", "Rank correlations")
     _write_views(seeds, seed_layout(seeds), folder / "seeds", "What seeds buy")
     _write_views(summary, search_layout(summary), folder / "searches", "Searches")
+    layout = comparison_layout(comparisons)
+    _write_views(comparisons, layout, folder / "comparisons", "Searches against REA")
+    write_parquet(regret, folder / "regret.parquet")
     if metrics is not None:
         _write_json(_metrics(correlations, summary), metrics)
 
@@ -198,6 +235,7 @@ class FigureName(StrEnum):
     SCORES = "scores"
     KERNELS = "kernels"
     TIME = "time"
+    REGRET = "regret"
     SEEDS = "seeds"
     ABLATIONS = "ablations"
 
@@ -245,6 +283,8 @@ def figure(
         case FigureName.TIME:
             summary = _read_table(space, tables, "searches")
             drawn = figures.accuracy_against_time(times_table(summary), title="CIFAR-10 test")
+        case FigureName.REGRET:
+            drawn = figures.regret_against_time(_read_table(space, tables, "regret"))
         case FigureName.SEEDS:
             drawn = drawings.seeds(_read_table(space, tables, "seeds"))
         case FigureName.ABLATIONS:
@@ -276,6 +316,7 @@ def page(
         _read_table(space, tables, "correlations"),
         _read_table(space, tables, "seeds"),
         _read_table(space, tables, "searches"),
+        _read_table(space, tables, "comparisons"),
         addresses,
         _read_table(space, tables, "ablations") if "ablations" in addresses else None,
     )
@@ -291,6 +332,7 @@ def show(space: Space, tables: Tables = None) -> None:
     from untrained.analysis.correlations import FINITE_ONLY
     from untrained.analysis.published import with_published
     from untrained.analysis.tables import (
+        comparison_layout,
         correlation_layout,
         narrow_search_layout,
         search_notes,
@@ -299,8 +341,12 @@ def show(space: Space, tables: Tables = None) -> None:
 
     correlations = with_published(_read_table(space, tables, "correlations"), space=space)
     searches = _read_table(space, tables, "searches")
+    comparisons = _read_table(space, tables, "comparisons")
     # the page has the rows of searches on other data sets too
-    searches = searches[~searches["method"].str.contains(" on ", regex=False)]
+    searches, comparisons = (
+        table[~table["method"].str.contains(" on ", regex=False)]
+        for table in (searches, comparisons)
+    )
     console = Console(width=None if Console().is_terminal else 100)
     comparable = correlations[correlations["subset"] == FINITE_ONLY]  # what the paper gives
     console.print(
@@ -321,4 +367,19 @@ def show(space: Space, tables: Tables = None) -> None:
     )
     for note in search_notes(searches):
         console.print(f"- {note}", markup=False)
+    if len(comparisons):
+        console.print()
+        console.print(
+            terminal_table(
+                comparison_layout(comparisons, narrow=True),
+                title="Searches against REA, with 95 % intervals",
+            )
+        )
+        console.print(
+            "Runs of equal number are pairs. P(better): that a run beats one of REA. p: Wilcoxon's "
+            "signed-rank test.",
+            markup=False,
+        )
+        for note in search_notes(comparisons):
+            console.print(f"- {note}", markup=False)
     console.print(f"\nReport: results/report/{space}.md", markup=False)
