@@ -187,7 +187,7 @@ def test_wrong_settings_are_refused(name, setting, said):
 
 
 @pytest.mark.parametrize(
-    ("name", "method"), [("rs", "RS"), ("rea", "REA")]
+    ("name", "method"), [("rs", "RS"), ("rea", "REA"), ("reinforce", "REINFORCE"), ("bohb", "BOHB")]
 )
 def test_searches_reach_the_published_accuracies(space, benchmark_table, name, method):
     trainings = trainings_of(benchmark_table, "cifar10")

@@ -1,7 +1,16 @@
 """REINFORCE: a policy over the decisions of the space, moved towards what was rewarded.
 
 Williams, Machine Learning 8, 1992, in the form of NAS-Bench-201's and NATS-Bench's scripts: an
-independent softmax for each decision, Adam, and a moving average of the rewards as baseline.
+independent softmax for each decision, Adam, and a moving average of the rewards as baseline. A run
+answers with the best architecture that it trained, as theirs do.
+
+**The learning rate** is theirs to choose on the command line; which one was published is not known.
+The default is fitted: on NAS-Bench-201 (12,000 s, 2,000 runs) 0.04 lies within 1.5 joint standard
+errors (of 500 runs) of all six cells of the NASWOT paper's Table 2(a). A policy of 0.01 learns too
+little in 100 trainings (-2.5 to -5.2; 0.001 is hardly better than random search), 0.03 and 0.05
+miss one cell or two (-2.7, +2.2), 0.1 lies above (+1.3 to +2.7), 0.15 is back (within 0.8, but
+spread more widely than published), 0.5 gets stuck (-14 and worse). The answer is not what explains
+it: with the policy's most likely architecture every rate lies 8 and more below.
 """
 
 from collections.abc import Sequence
@@ -30,7 +39,7 @@ class Reinforce(BudgetedSearch):
         initial_spread: standard deviation of the initial logits.
     """
 
-    learning_rate: float = 0.01
+    learning_rate: float = 0.04
     baseline_decay: float = 0.9
     initial_spread: float = 1e-3
 
