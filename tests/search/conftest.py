@@ -52,12 +52,14 @@ class Trainer:
         self.limit = limit
         self.asked = []
         self.shares = []
+        self.lengths = []
 
-    def __call__(self, architecture, share=1.0):
+    def __call__(self, architecture, share=1.0, length=1.0):
         if len(self.asked) == self.limit:
             raise BudgetSpent
         self.asked.append(architecture.index)
         self.shares.append(share)
+        self.lengths.append(length)
         return float(self.accuracy[architecture.index])
 
 

@@ -1,12 +1,13 @@
 """BOHB: its brackets, its densities and its proposals against plain loops."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
 
 from untrained.errors import ParameterError
-from untrained.search.bohb import Bohb, bandwidths, density
+from untrained.search.bohb import Bohb, bandwidths, density, released_choice, released_density
 from untrained.search.choices import choices_of
 
 
@@ -66,9 +67,10 @@ def slow_brackets(accuracy, asked, rungs):
                 shares += [3.0**-rung] * size
                 assert asked[position : position + size] == field
                 position += size
-                # a stable sort: of equals the first climbs
+                # of equals the first climbs; who climbs keeps its place in the order
                 size = max(1, size // 3)
-                field = sorted(field, key=lambda index: -accuracy[index])[:size]
+                places = sorted(range(len(field)), key=lambda place: -accuracy[field[place]])
+                field = [field[place] for place in sorted(places[:size])]
 
 
 @pytest.mark.parametrize(("min_share", "rungs"), [(1 / 12, 3), (1 / 9, 3), (1 / 8, 2), (1, 1)])
@@ -86,6 +88,13 @@ def test_a_full_charge_is_that_of_a_whole_training(ask):
     assert set(proportional.shares) == {1.0, 1 / 3, 1 / 9}
 
 
+def test_the_answer_is_of_the_longest_trainings_or_of_any(ask):
+    longest, anyone = ask(Bohb("proportional"), 60), ask(Bohb(answer="any"), 60)
+    assert longest.asked == anyone.asked
+    assert longest.lengths == longest.shares
+    assert set(anyone.lengths) == {1.0}
+
+
 def test_a_start_is_what_the_first_brackets_begin_with(toy, ask):
     start = [toy[index] for index in range(11)]
     asked = ask(Bohb(), 16, 0, start).asked
@@ -93,11 +102,12 @@ def test_a_start_is_what_the_first_brackets_begin_with(toy, ask):
     assert asked[13:15] == [9, 10]
 
 
-def test_before_there_is_a_model_and_without_one_it_draws_at_random(toy, ask):
+@pytest.mark.parametrize(("model", "enough"), [("paper", 7), ("released", 10)])
+def test_before_there_is_a_model_and_without_one_it_draws_at_random(toy, ask, model, enough):
     rng = np.random.default_rng(3)
-    asked = ask(Bohb(min_share=1, random_fraction=1), 60, 3).asked
-    # with one rung a bracket is one architecture; the first 7 ask no chance of the model
-    drawn = [toy.sample(rng).index for _ in range(7)]
+    asked = ask(Bohb(model=model, min_share=1, random_fraction=1), 60, 3).asked
+    # with one rung a bracket is one architecture; the first ones ask no chance of the model
+    drawn = [toy.sample(rng).index for _ in range(enough)]
     while len(drawn) < 60:
         rng.random()
         drawn.append(toy.sample(rng).index)
@@ -106,7 +116,7 @@ def test_before_there_is_a_model_and_without_one_it_draws_at_random(toy, ask):
 
 def test_proposals_maximise_the_ratio_of_good_to_bad(toy, trainings, ask):
     """With one rung, and the candidates drawn as the density says, every choice can be checked."""
-    asked = ask(Bohb(min_share=1), 40, 6).asked
+    asked = ask(Bohb(model="paper", min_share=1), 40, 6).asked
     rng = np.random.default_rng(6)
     choices = choices_of(toy)
     sizes = [3] * 4
@@ -139,10 +149,124 @@ def test_proposals_maximise_the_ratio_of_good_to_bad(toy, trainings, ask):
         assert asked[seen] == choices.index(np.array(best))
 
 
+def slow_released_density(point, data, widths):
+    """As statsmodels computes it: kernel by kernel, an option more for each value observed."""
+    total = 0.0
+    for datum in data:
+        product = 1.0
+        for one, width in enumerate(widths):
+            others = len({row[one] for row in data}) - 1
+            if point[one] == datum[one]:
+                kernel = 1 - width
+            else:
+                kernel = width / others if others else math.inf
+            product *= kernel
+        total += product
+    return total / len(data)
+
+
+def test_released_densities_are_those_of_the_slow_sum():
+    rng = np.random.default_rng(2)
+    data = rng.integers(5, size=(9, 3))
+    data[:, 0] = 2  # one value: any other has an infinite kernel
+    everything = np.array(list(itertools.product(range(5), repeat=3)))
+    for widths in ([0.3, 1.9, 0.3], [1.0, 0.3, 0.3], [0.3, 0.3, 0.3]):
+        found = released_density(everything, data, np.array(widths))
+        slow = [slow_released_density(point, data.tolist(), widths) for point in everything]
+        np.testing.assert_allclose(found, slow)
+        assert (found[np.isfinite(found)] < 0).any() == (1.9 in widths)
+        # the observed value is the only one with finite densities
+        np.testing.assert_array_equal(np.isfinite(found), everything[:, 0] == 2)
+    # a kernel of 0 that meets an infinite one
+    no_kernel = released_density(np.array([[1, 4]]), np.array([[2, 4], [2, 3]]), np.array([0.3, 1]))
+    assert np.isnan(no_kernel).all()
+
+
+@pytest.mark.parametrize(
+    ("above", "below", "place"),
+    [
+        ([0.1, 0.4, 0.2], [0.1, 0.1, 0.1], 1),
+        ([0.1, 0.1, 0.1], [0.3, 0.2, 0.2], 1),  # the first of equals
+        ([-0.5, 1e-9], [0.1, 0.9], 1),  # a negative density counts as 1e-32
+        ([1e-3, 1e-3], [0.1, -0.4], 1),
+        ([-0.5, 0.5], [-0.5, 0.4], 1),
+        ([0.1, math.inf], [0.1, 0.1], 1),  # the best of ratios is 0
+        ([0.1, 0.2, 0.9], [0.1, math.inf, 0.1], 1),  # the first infinite one ends it
+        ([0.1, math.inf, 0.9], [0.1, math.inf, 0.1], 2),  # unless the good one is infinite too
+        ([math.inf, math.nan], [math.inf, 0.1], None),
+        ([math.nan, 0.9], [0.1, 0.1], 1),
+        ([0.1, 0.1, 0.5], [0.2, math.nan, -1.0], 2),  # a bad NaN counts as 1e-32
+    ],
+)
+def test_the_released_comparison_of_candidates(above, below, place):
+    assert released_choice(above, below) == place
+
+
+def slow_released_proposal(ranked, sizes, rng):
+    """What hpbandster's generator does with observations from the best to the worst."""
+    decisions = len(sizes)
+    good_size = max(decisions + 1, 15 * len(ranked) // 100)
+    bad_size = max(decisions + 1, 85 * len(ranked) // 100)
+    good, bad = ranked[:good_size], ranked[good_size : good_size + bad_size]
+    widths = []
+    for rows in (good, bad):
+        rule = [1.06 * np.std([row[one] for row in rows]) for one in range(decisions)]
+        widths.append([max(0.3, width * len(rows) ** (-1 / (4 + decisions))) for width in rule])
+    picked, moves = rng.integers(len(good), size=4), rng.random((4, decisions))
+    others = rng.integers(0, sizes, size=(4, decisions))
+    best, best_ratio = None, math.inf
+    for candidate in range(4):
+        point = list(good[picked[candidate]])
+        for one in range(decisions):
+            if not moves[candidate][one] < 1 - widths[0][one]:
+                point[one] = int(others[candidate][one])
+        likely = slow_released_density(point, good, widths[0])
+        ratio = max(1e-32, slow_released_density(point, bad, widths[1])) / max(likely, 1e-32)
+        if math.isfinite(ratio):
+            if ratio < best_ratio:
+                best, best_ratio = point, ratio
+        elif math.isfinite(likely):
+            return point
+    return best
+
+
+@pytest.mark.parametrize("rungs", [1, 3])
+@pytest.mark.parametrize("seed", range(4))
+def test_released_proposals_are_those_of_the_slow_generator(toy, trainings, ask, rungs, seed):
+    algorithm = Bohb("proportional", min_share=3.0 ** (1 - rungs))
+    trainer = ask(algorithm, 120, seed)
+    rng = np.random.default_rng(seed)
+    choices = choices_of(toy)
+    seen = {}
+    # which questions are proposals: the first rung of each bracket, in turn
+    proposals, at = set(), 0
+    for bracket in itertools.count():
+        lowest = rungs - 1 - bracket % rungs
+        size = rungs // (lowest + 1) * 3**lowest
+        proposals.update(range(at, at + size))
+        at += sum(max(1, size // 3**rung) for rung in range(lowest + 1))
+        if at >= 120:
+            break
+    for step, (index, length) in enumerate(zip(trainer.asked, trainer.lengths, strict=True)):
+        if step in proposals:
+            modelled = [rung for rung in sorted(seen, reverse=True) if len(seen[rung]) >= 10]
+            point = None
+            if modelled:
+                rng.random()  # whether to ignore the model
+                ranked = sorted(seen[modelled[0]], key=lambda one: -trainings.accuracy[one])
+                codes = [choices.codes[one].tolist() for one in ranked]
+                point = slow_released_proposal(codes, [3] * 4, rng)
+            expected = toy.sample(rng).index if point is None else choices.index(np.array(point))
+            assert index == expected
+        seen.setdefault(length, []).append(index)
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
         ({"charge": "half"}, "charge=half: full or proportional"),
+        ({"model": "ours"}, "model=ours: released or paper"),
+        ({"answer": "best"}, "answer=best: longest or any"),
         ({"eta": 1}, "eta=1: 2 or more"),
         ({"min_share": 0}, "min_share=0: above 0, up to 1"),
         ({"min_share": 2}, "min_share=2: above 0, up to 1"),

@@ -37,7 +37,8 @@ def test_the_toy_space_has_four_decisions_of_three_options(toy):
 def test_nasbench201_has_six_edges_of_five_operations(space, all_operations):
     choices = choices_of(space)
     assert choices.sizes.tolist() == [5] * 6
-    names = sorted(set(all_operations[0]) | set(itertools.chain(*all_operations)))
+    names = space.option_order
+    assert set(names) == set(itertools.chain(*all_operations))
     for index in (0, 1462, 8000, 15_624):
         found = tuple(names[code] for code in choices.codes[index])
         assert found == all_operations[index]
@@ -49,6 +50,17 @@ def test_decisions_may_differ_in_their_number_of_options():
     np.random.default_rng(0).shuffle(spellings)
     choices = choices_of(Spelled(spellings))
     assert choices.sizes.tolist() == [2, 3]
+    assert [choices.index(codes) for codes in choices.codes] == list(range(6))
+
+
+def test_a_space_may_number_its_options():
+    space = Spelled([f"{a}:{b}" for a in "abc" for b in "cd"])
+    assert choices_of(space).codes[[0, 2, 4], 0].tolist() == [0, 1, 2]
+    space = Spelled(space.spellings)
+    space.option_order = ("c", "b")  # of the second decision too; others follow
+    choices = choices_of(space)
+    assert choices.codes[[0, 2, 4], 0].tolist() == [2, 1, 0]
+    assert choices.codes[:2, 1].tolist() == [0, 1]
     assert [choices.index(codes) for codes in choices.codes] == list(range(6))
 
 

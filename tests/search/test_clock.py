@@ -53,6 +53,16 @@ def test_a_training_that_would_end_after_the_budget_does_not_count():
     assert clock.incumbents[-1].arch == 1
 
 
+def test_a_longer_training_goes_before_a_shorter_one():
+    clock = Clock(known([50, 60, 55, 58, 90], [1] * 5), Budget())
+    for index, length in ((0, 1 / 3), (1, 1 / 3), (2, 1.0), (4, 1 / 3), (3, 1.0), (2, 1.0)):
+        clock.evaluate(one(index), length=length)
+    assert [found.arch for found in clock.incumbents] == [0, 1, 2, 3]
+    for length in (0.0, 1.5):
+        with pytest.raises(ParameterError, match=f"^length {length} of a training: above 0, up"):
+            clock.evaluate(one(0), length=length)
+
+
 def test_a_training_that_ends_with_the_budget_counts():
     clock = Clock(known([50, 60], [4, 6]), Budget(seconds=10))
     clock.evaluate(one(0))

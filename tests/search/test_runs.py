@@ -8,7 +8,7 @@ import pytest
 from untrained.analysis.published import NASBENCH201_SPLITS, PAPER, searches
 from untrained.errors import ArchitectureError, ParameterError
 from untrained.files import write_parquet
-from untrained.search import ALGORITHMS
+from untrained.search import ALGORITHMS, parse_algorithm
 from untrained.search.base import BudgetedSearch, configured
 from untrained.search.clock import Budget, Clock, trainings_of
 from untrained.search.guided import Guide
@@ -41,10 +41,10 @@ def slow_trace(toy, trainings, algorithm, budget, runs, seed, guide):
     for number in runs:
         asked = []
 
-        def evaluate(architecture, share=1.0, asked=asked):
+        def evaluate(architecture, share=1.0, length=1.0, asked=asked):
             if len(asked) == 500:
                 raise KeyboardInterrupt
-            asked.append((architecture.index, share))
+            asked.append((architecture.index, share, length))
             return trainings.accuracy[architecture.index]
 
         start, seconds = [], 0.0
@@ -55,15 +55,15 @@ def slow_trace(toy, trainings, algorithm, budget, runs, seed, guide):
         with pytest.raises(KeyboardInterrupt):
             algorithm(toy, evaluate, numpy_generator(seed, "search", number), start)
         best = None
-        for step, (index, share) in enumerate(asked):
+        for step, (index, share, length) in enumerate(asked):
             cost = share * trainings.seconds[index]
             if seconds + cost > budget.seconds or step == budget.evaluations:
                 break
             seconds += cost
-            if best is None or trainings.accuracy[index] > best[1]:
-                best = (index, trainings.accuracy[index])
-                rows.append((number, "", step + 1, *best, seconds, False))
-        rows.append((number, "", step, *best, seconds, True))
+            if best is None or (length, trainings.accuracy[index]) > (best[2], best[1]):
+                best = (index, trainings.accuracy[index], length)
+                rows.append((number, "", step + 1, *best[:2], seconds, False))
+        rows.append((number, "", step, *best[:2], seconds, True))
     return pd.DataFrame(rows, columns=list(TRACE_COLUMNS))
 
 
@@ -180,14 +180,19 @@ def test_wrong_settings_are_refused(name, setting, said):
     assert str(error.value).startswith(said)
 
 
-@pytest.mark.parametrize(("name", "method"), [("rs", "RS"), ("rea", "REA")])
-def test_random_search_and_evolution_reach_the_published_accuracies(
-    space, benchmark_table, name, method
-):
+@pytest.mark.parametrize(
+    ("spelling", "method"),
+    [
+        ("rs", "RS"),
+        ("rea", "REA"),
+        ("reinforce+learning_rate=0.04", "REINFORCE"),  # see the module on rates
+        ("bohb", "BOHB"),
+    ],
+)
+def test_searches_reach_the_published_accuracies(space, benchmark_table, spelling, method):
     trainings = trainings_of(benchmark_table, "cifar10")
-    runs = search_runs(
-        ALGORITHMS.load(name)(), space, trainings, Budget(seconds=12_000), range(500), 0
-    )
+    search = parse_algorithm(spelling).search
+    runs = search_runs(search, space, trainings, Budget(seconds=12_000), range(500), 0)
     chosen = trace_of(runs).query("is_final")["arch"].to_numpy()
     known = searches()
     known = known[(known["method"] == method) & (known["source"] == PAPER)]

@@ -48,12 +48,16 @@ class Searchable(Protocol):
 class Evaluate(Protocol):
     """Trains an architecture, or looks up what training would have said."""
 
-    def __call__(self, architecture: Architecture, share: float = 1.0) -> float:
+    def __call__(
+        self, architecture: Architecture, share: float = 1.0, length: float = 1.0
+    ) -> float:
         """The fitness of `architecture`, higher is better.
 
         Args:
             architecture: one of the space.
             share: of the cost that is charged, above 0 and up to 1.
+            length: of the training that it stands for, above 0 and up to 1. As the answer of a run
+                a longer training goes before a shorter one, whatever their fitness.
 
         Raises:
             BudgetSpent: the budget does not cover it; the algorithm lets this through.

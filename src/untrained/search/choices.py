@@ -4,11 +4,16 @@ Policies and density models need more than samples and mutants: they name each d
 options. A space does not have to offer that. Where every spelling has the same number of words
 and any combination of the words that vary is an architecture, those words are the decisions:
 `|nor_conv_3x3~0|+|...` has six of five options, `8:16:64:32:8` five of eight.
+
+Options are numbered alphabetically unless the space orders them (`option_order`). To most searches
+the numbers are names; the bandwidths of BOHB's densities depend on them.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +22,16 @@ from untrained.errors import ParameterError
 from untrained.search.base import Searchable
 
 Integers = NDArray[np.int64]
+
+
+@runtime_checkable
+class Ordered(Protocol):
+    """A space that says how its options are numbered."""
+
+    @property
+    def option_order(self) -> Sequence[str]:
+        """The words of its spellings that are options; any other comes after them."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,14 +70,23 @@ def _read(space: Searchable) -> Choices:
     words = [re.split(r"\W+", space[index].spelling) for index in range(len(space))]
     if len({len(spelled) for spelled in words}) != 1:
         raise wrong
-    columns = [np.unique(column, return_inverse=True) for column in zip(*words, strict=True)]
+    order = tuple(space.option_order) if isinstance(space, Ordered) else ()
+    columns = [_numbered(column, order) for column in zip(*words, strict=True)]
     varying = [(options, codes) for options, codes in columns if len(options) > 1]
     sizes = np.array([len(options) for options, _ in varying], dtype=np.int64)
     if not varying or np.prod(sizes) != len(space):
         raise wrong
-    codes = np.stack([codes for _, codes in varying], axis=1).astype(np.int64)
+    codes = np.stack([codes for _, codes in varying], axis=1)
     indices = np.full(len(space), -1, dtype=np.int64)
     indices[np.ravel_multi_index(tuple(codes.T), tuple(sizes))] = np.arange(len(space))
     if (indices < 0).any():
         raise wrong
     return Choices(codes, sizes, indices)
+
+
+def _numbered(column: Sequence[str], order: Sequence[str]) -> tuple[list[str], Integers]:
+    """The distinct words of a column in their order, and the number of each of its words."""
+    rank = {word: place for place, word in enumerate(order)}
+    options = sorted(set(column), key=lambda word: (rank.get(word, len(rank)), word))
+    numbers = {word: number for number, word in enumerate(options)}
+    return options, np.array([numbers[word] for word in column], dtype=np.int64)

@@ -109,7 +109,7 @@ def trainings_of(
 
 
 class Incumbent(NamedTuple):
-    """The best architecture so far, when it was found.
+    """The best architecture so far among the longest trainings, when it was found.
 
     Attributes:
         step: evaluations until then.
@@ -134,6 +134,7 @@ class Clock:
         seconds: spent so far.
         evaluations: made so far.
         incumbents: in the order in which they replaced each other; the first of equals stays.
+        longest: training so far, as a share of the full one: of this length is the incumbent's.
     """
 
     trainings: Trainings
@@ -141,6 +142,7 @@ class Clock:
     seconds: float = 0.0
     evaluations: int = 0
     incumbents: list[Incumbent] = field(default_factory=list)
+    longest: float = 0.0
 
     def charge(self, seconds: float) -> None:
         """Spend time on something that is no evaluation.
@@ -152,14 +154,16 @@ class Clock:
             raise BudgetSpent
         self.seconds += seconds
 
-    def evaluate(self, architecture: Architecture, share: float = 1.0) -> float:
+    def evaluate(
+        self, architecture: Architecture, share: float = 1.0, length: float = 1.0
+    ) -> float:
         """See `Evaluate`; the answer is always that of the full training.
 
         Raises:
             BudgetSpent: it would end after the budget; nothing is spent.
             ArchitectureError: not an architecture of this space.
             MissingDataError: the table does not know it.
-            ParameterError: `share` is outside (0, 1].
+            ParameterError: `share` or `length` is outside (0, 1].
         """
         index = architecture.index
         size = len(self.trainings.accuracy)
@@ -170,6 +174,8 @@ class Clock:
             )
         if not 0 < share <= 1:
             raise ParameterError(f"share {share} of a training: above 0, up to 1")
+        if not 0 < length <= 1:
+            raise ParameterError(f"length {length} of a training: above 0, up to 1")
         fitness = float(self.trainings.accuracy[index])
         if np.isnan(fitness):
             raise MissingDataError(
@@ -180,6 +186,9 @@ class Clock:
             raise BudgetSpent
         self.charge(share * float(self.trainings.seconds[index]))
         self.evaluations += 1
-        if not self.incumbents or fitness > self.incumbents[-1].fitness:
+        if length > self.longest or (
+            length == self.longest and fitness > self.incumbents[-1].fitness
+        ):
+            self.longest = length
             self.incumbents.append(Incumbent(self.evaluations, index, fitness, self.seconds))
         return fitness

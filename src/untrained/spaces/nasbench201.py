@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from untrained.networks.nasbench201_plan import PlannedNetwork
 
+#: In the order in which the benchmark's authors list them, and their searches number them.
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 
 #: (source, target) of each edge, in the order of the spelling.
@@ -82,6 +83,8 @@ class NasBench201:
     """All 15,625 cells in the benchmark's own order, and their networks."""
 
     name = "nasbench201"
+    #: See `untrained.search.choices.Ordered`.
+    option_order = OPERATIONS
 
     @cached_property
     def _codes(self) -> NDArray[np.uint16]:
