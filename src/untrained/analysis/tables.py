@@ -218,7 +218,8 @@ def comparison_layout(table: pd.DataFrame, *, narrow: bool = False) -> pd.DataFr
     for name, title in (("difference", "difference (points)"), ("improvement", "P(better)")):
         cells = zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)
         layout[title] = [with_interval(*cell) for cell in cells]
-    for name, title in (("p", "p"), ("p_holm", "p (Holm)")):
+    tests = {"p_holm": "p (Holm)"} if narrow else {"p": "p", "p_holm": "p (Holm)"}
+    for name, title in tests.items():
         layout[title] = ["" if pd.isna(value) else f"{value:.2g}" for value in table[name]]
     if not narrow:
         layout["note"] = table["note"].to_list()

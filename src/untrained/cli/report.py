@@ -377,7 +377,7 @@ def show(space: Space, tables: Tables = None) -> None:
         )
         console.print(
             "Runs of equal number are pairs. P(better): that a run beats one of REA. p: Wilcoxon's "
-            "signed-rank test.",
+            "signed-rank test, adjusted for the number of searches.",
             markup=False,
         )
         for note in search_notes(comparisons):
