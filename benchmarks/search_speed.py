@@ -29,8 +29,11 @@ class PlainClock:
         self.budget = budget
         self.seconds = 0.0
 
-    def evaluate(self, architecture: Architecture, share: float = 1.0) -> float:
-        """See `untrained.search.base.Evaluate`."""
+    def evaluate(
+        self, architecture: Architecture, share: float = 1.0, length: float = 1.0
+    ) -> float:
+        """See `untrained.search.base.Evaluate`; the answer of a run is not kept."""
+        del length
         cost = self.benchmark.train_seconds(architecture.index, *TRAINING)
         cost += self.benchmark.valid_seconds(architecture.index, *TRAINING)
         if self.seconds + share * cost > self.budget:
