@@ -16,6 +16,7 @@ COMMANDS = [
     ["merge"],
     ["search"],
     ["ablate"],
+    ["train"],
     ["report"],
     ["report", "tables"],
     ["report", "ablations"],
@@ -57,7 +58,7 @@ def test_version(untrained):
 @pytest.mark.parametrize(
     ("arguments", "listed"),
     [
-        (["spaces"], ["nasbench201"]),
+        (["spaces"], ["darts", "nasbench201"]),
         (["datasets"], ["ImageNet16-120", "cifar10", "cifar100", "noise"]),
         (["datasets", "cifar*"], ["cifar10", "cifar100"]),
         (["proxies"], ["naswot", "naswot-released"]),

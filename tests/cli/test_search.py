@@ -300,3 +300,7 @@ def test_a_fetched_table_is_used(untrained):
 def test_mistakes_write_nothing(refused, tmp_path, arguments, said):
     pd.DataFrame({"arch": [1]}).to_parquet(tmp_path / "other.parquet")
     refused(["search", *arguments], said)
+
+
+def test_a_space_without_a_benchmark_is_not_searched(refused):
+    refused(["search", "rs", "darts"], "darts has 1.08e+18 architectures and no benchmark")

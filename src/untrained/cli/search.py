@@ -64,6 +64,7 @@ def search(
     from untrained.search.pool import can_answer, empty_trace
     from untrained.search.runs import shard_of_runs
     from untrained.spaces import get_space
+    from untrained.spaces.base import LISTED
 
     asked = parse_algorithm(algorithm)
     shown = image_set(dataset)
@@ -72,6 +73,11 @@ def search(
         raise ParameterError(f"--seconds-per-score {seconds_per_score}: 0 or more")
     allowed = parse_budget(budget)
     searched = get_space(space)
+    if len(searched) > LISTED:
+        raise ParameterError(
+            f"{space} has {len(searched):.2e} architectures and no benchmark: searches here look "
+            "trainings up"
+        )
     get_proxy(proxy)
     path = benchmark or BENCHMARKS / f"{space}.parquet"
     table = Benchmark.read(path, space) if path.is_file() else Benchmark.load(space)

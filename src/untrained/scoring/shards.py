@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from untrained.errors import ParameterError
 from untrained.proxies import Proxy
 from untrained.spaces import SearchSpace
-from untrained.spaces.base import draw_without_replacement
+from untrained.spaces.base import LISTED, draw_without_replacement
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,14 @@ def sample_of(space: SearchSpace, architectures: str | int, sample_seed: int) ->
     """The sorted indices that are scored: all, or a number drawn with `sample_seed`.
 
     Raises:
-        ParameterError: neither "all" nor a number within the space.
+        ParameterError: neither "all" nor a number within the space, or the space is too large for
+            tables of its indices.
     """
+    if len(space) > LISTED:
+        raise ParameterError(
+            f"{space.name} has {len(space):.2e} architectures, too many for tables by index: "
+            f"`untrained score {space.name}` takes them one by one"
+        )
     text = str(architectures)
     if text == "all":
         return list(range(len(space)))

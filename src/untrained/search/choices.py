@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from untrained.errors import ParameterError
 from untrained.search.base import Searchable
+from untrained.spaces.base import LISTED
 
 Integers = NDArray[np.int64]
 
@@ -67,6 +68,8 @@ def _read(space: Searchable) -> Choices:
         f"{space.name} is no product of independent choices: search it with an algorithm that "
         "samples and mutates"
     )
+    if len(space) > LISTED:
+        raise wrong
     words = [re.split(r"\W+", space[index].spelling) for index in range(len(space))]
     if len({len(spelled) for spelled in words}) != 1:
         raise wrong

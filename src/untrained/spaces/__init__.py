@@ -7,7 +7,10 @@ from untrained.spaces.base import Architecture, SearchSpace
 
 SPACES: Registry[type[SearchSpace]] = Registry(
     "space",
-    {"nasbench201": "untrained.spaces.nasbench201:NasBench201"},
+    {
+        "darts": "untrained.spaces.darts:Darts",
+        "nasbench201": "untrained.spaces.nasbench201:NasBench201",
+    },
 )
 
 

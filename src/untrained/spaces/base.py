@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from untrained.networks.plans import Planned
 
 
+#: Up to this size a space is listed architecture by architecture where a table needs it. A larger
+#: one is sampled, mutated and parsed, and its indices are names.
+LISTED = 10_000_000
+
+
 @dataclass(frozen=True, order=True)
 class Architecture:
     """One architecture of a space.
@@ -66,14 +71,18 @@ class SearchSpace(Protocol):
 
     @property
     def representatives(self) -> NDArray[np.int64]:
-        """(len,): index of the canonical architecture of each architecture."""
+        """(len,): index of the canonical architecture of each architecture.
+
+        Raises:
+            ParameterError: the space is larger than `LISTED`.
+        """
         ...
 
     @property
     def executed_representatives(self) -> NDArray[np.int64]:
         """(len,): lowest index of an architecture that executes the same, dead branches included.
 
-        Finer than `representatives`.
+        Finer than `representatives`, and raises where that does.
         """
         ...
 

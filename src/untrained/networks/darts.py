@@ -1,0 +1,329 @@
+"""The networks that DARTS trains around a genotype (Liu, Simonyan and Yang, ICLR 2019, appendix A).
+
+The cells of the first and the second third end with a reduction cell each, which doubles the
+channels. Separable convolutions are applied twice (as in NASNet, Zoph et al., CVPR 2018), and what
+must halve the resolution without a choice does so by a factorised reduction.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from untrained.errors import ParameterError
+from untrained.spaces.darts import NODES, Genotype
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """What stands around the cells.
+
+    Attributes:
+        cells: of both kinds, 3 or more.
+        channels: of each edge of the first cell, even; its output has four times as many.
+        stem: `cifar` keeps the resolution, `imagenet` divides it by eight.
+    """
+
+    cells: int
+    channels: int
+    stem: Literal["cifar", "imagenet"] = "cifar"
+
+    def __post_init__(self) -> None:
+        if self.cells < 3:
+            raise ParameterError(f"{self.cells} cells: 3 or more, two of them reduce")
+        if self.channels < 2 or self.channels % 2:
+            raise ParameterError(f"{self.channels} channels: an even number, 2 or more")
+
+    @property
+    def reductions(self) -> tuple[int, int]:
+        """Positions of the reduction cells, counted from 0."""
+        return self.cells // 3, 2 * self.cells // 3
+
+
+#: As the papers evaluate their genotypes.
+CIFAR10 = Skeleton(20, 36, "cifar")
+IMAGENET = Skeleton(14, 48, "imagenet")
+
+
+class ReLUConvBN(nn.Sequential):
+    """Rectifier, 1x1 convolution without bias, batch normalisation."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(
+            nn.ReLU(), nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs)
+        )
+
+
+def depthwise(channels: int, kernel: int, stride: int, dilation: int = 1) -> list[nn.Module]:
+    """Rectifier, one filter for each channel, a 1x1 convolution, batch normalisation."""
+    padding = dilation * (kernel // 2)
+    return [
+        nn.ReLU(),
+        nn.Conv2d(
+            channels, channels, kernel, stride, padding, dilation, groups=channels, bias=False
+        ),
+        nn.Conv2d(channels, channels, 1, bias=False),
+        nn.BatchNorm2d(channels),
+    ]
+
+
+class FactorisedReduction(nn.Module):
+    """Halve the resolution without throwing away three quarters of the pixels.
+
+    Half of the outputs read the pixels in even rows and columns, the other half those in odd ones.
+    Height and width must be even.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.even = nn.Conv2d(inputs, outputs // 2, 1, stride=2, bias=False)
+        self.odd = nn.Conv2d(inputs, outputs // 2, 1, stride=2, bias=False)
+        self.norm = nn.BatchNorm2d(outputs)
+        self.rectifier = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, inputs, H, W) to (N, outputs, H/2, W/2)."""
+        rectified = self.rectifier(x)
+        halves = self.even(rectified), self.odd(rectified[:, :, 1:, 1:])
+        normalised: Tensor = self.norm(torch.cat(halves, dim=1))
+        return normalised
+
+
+class Zero(nn.Module):
+    """Zeros: an edge that is not there."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to (N, C, H/stride, W/stride)."""
+        return torch.zeros_like(x[:, :, :: self.stride, :: self.stride])
+
+
+def operation_module(operation: str, channels: int, stride: int) -> nn.Module:
+    """The module of one of the eight operations, `none` of supernets included.
+
+    Args:
+        operation: its name in a genotype, or `none`.
+        channels: of input and output.
+        stride: 2 from the inputs of a reduction cell, else 1.
+    """
+    match operation:
+        case "none":
+            return Zero(stride)
+        case "max_pool_3x3":
+            return nn.MaxPool2d(3, stride, padding=1)
+        case "avg_pool_3x3":
+            return nn.AvgPool2d(3, stride, padding=1, count_include_pad=False)
+        case "skip_connect":
+            return nn.Identity() if stride == 1 else FactorisedReduction(channels, channels)
+        case "sep_conv_3x3" | "sep_conv_5x5":
+            kernel = int(operation[-1])
+            return nn.Sequential(
+                *depthwise(channels, kernel, stride), *depthwise(channels, kernel, 1)
+            )
+        case "dil_conv_3x3" | "dil_conv_5x5":
+            return nn.Sequential(*depthwise(channels, int(operation[-1]), stride, dilation=2))
+    raise ValueError(operation)
+
+
+class Cell(nn.Module):
+    """Four inner nodes, each the sum of two edges; the output has all of them side by side.
+
+    Args:
+        genotype: of which it is the normal or the reduction cell.
+        inputs: channels of the cell before the last one, and of the last one.
+        channels: of each node.
+        reduces: whether it is the reduction cell.
+        after_reduction: whether the last cell was one, so that the two inputs differ in resolution.
+    """
+
+    def __init__(
+        self,
+        genotype: Genotype,
+        inputs: tuple[int, int],
+        channels: int,
+        *,
+        reduces: bool,
+        after_reduction: bool,
+    ) -> None:
+        super().__init__()
+        earlier, last = inputs
+        first = FactorisedReduction if after_reduction else ReLUConvBN
+        self.preprocess = nn.ModuleList([first(earlier, channels), ReLUConvBN(last, channels)])
+        self.edges = genotype.reduce if reduces else genotype.normal
+        self.operations = nn.ModuleList(
+            operation_module(operation, channels, 2 if reduces and source < NODES[0] else 1)
+            for operation, source in self.edges
+        )
+        self.outputs = len(NODES) * channels
+
+    def forward(self, earlier: Tensor, last: Tensor, kept: Tensor | None = None) -> Tensor:
+        """Map the outputs of the two cells before to (N, 4 * channels, H, W).
+
+        Args:
+            earlier: of the cell before the last one.
+            last: of the last one.
+            kept: (8, N, 1, 1, 1), what to multiply each edge of each image by; identities are
+                never dropped. None drops nothing.
+        """
+        nodes = [
+            preprocess(x) for preprocess, x in zip(self.preprocess, (earlier, last), strict=True)
+        ]
+        terms: list[Tensor] = []
+        for position, ((_, source), operation) in enumerate(
+            zip(self.edges, self.operations, strict=True)
+        ):
+            term = operation(nodes[source])
+            if kept is not None and not isinstance(operation, nn.Identity):
+                term = term * kept[position]
+            terms.append(term)
+            if position % 2:  # both edges of a node are there
+                nodes.append(terms[-2] + terms[-1])
+        return torch.cat(nodes[NODES[0] :], dim=1)
+
+
+def auxiliary_head(channels: int, num_classes: int, skeleton: Skeleton) -> nn.Sequential:
+    """A classifier on the output of the second reduction cell, (N, channels, H, W) to logits.
+
+    It takes 8x8 positions on CIFAR-10 and 7x7 on ImageNet, which become 2x2. The papers' ImageNet
+    head has no normalisation after its last convolution.
+    """
+    stride = 3 if skeleton.stem == "cifar" else 2
+    last = [nn.BatchNorm2d(768)] if skeleton.stem == "cifar" else []
+    return nn.Sequential(
+        nn.ReLU(),
+        nn.AvgPool2d(5, stride, count_include_pad=False),
+        nn.Conv2d(channels, 128, 1, bias=False),
+        nn.BatchNorm2d(128),
+        nn.ReLU(),
+        nn.Conv2d(128, 768, 2, bias=False),
+        *last,
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(768, num_classes),
+    )
+
+
+class DartsNetwork(nn.Module):
+    """Stem, cells, global average, classifier.
+
+    Attributes:
+        drop_path: probability to drop an edge for an image while training (Larsson et al., ICLR
+            2017); what is kept is divided by the probability of keeping it.
+
+    Args:
+        genotype: of the cells.
+        num_classes: outputs of the classifier.
+        skeleton: what stands around the cells.
+        auxiliary: whether there is an auxiliary head. It is read by `logits_of_both` alone.
+    """
+
+    def __init__(
+        self,
+        genotype: Genotype,
+        num_classes: int,
+        skeleton: Skeleton = CIFAR10,
+        *,
+        auxiliary: bool = False,
+    ) -> None:
+        super().__init__()
+        self.drop_path = 0.0
+        channels = skeleton.channels
+        self.stem = nn.ModuleList(_stem(skeleton))
+        small = skeleton.stem == "cifar"
+        inputs = (3 * channels, 3 * channels) if small else (channels, channels)
+        after_reduction = not small  # the second half of that stem halves the resolution
+        cells: list[Cell] = []
+        for position in range(skeleton.cells):
+            reduces = position in skeleton.reductions
+            channels *= 2 if reduces else 1
+            cell = Cell(
+                genotype, inputs, channels, reduces=reduces, after_reduction=after_reduction
+            )
+            cells.append(cell)
+            inputs, after_reduction = (inputs[1], cell.outputs), reduces
+        self.cells = nn.ModuleList(cells)
+        self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.classifier = nn.Linear(inputs[1], num_classes)
+        self.auxiliary_after = skeleton.reductions[1]
+        self.auxiliary_sides = range(8, 11) if small else range(7, 9)  # pooled to 2x2
+        self.auxiliary = (
+            auxiliary_head(cells[self.auxiliary_after].outputs, num_classes, skeleton)
+            if auxiliary
+            else None
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map images (N, 3, H, W) to logits (N, num_classes)."""
+        last, _ = self._run(x)
+        logits: Tensor = self.classifier(self.pool(last))
+        return logits
+
+    def logits_of_both(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The logits (N, num_classes) of the classifier and of the auxiliary head, if it has one.
+
+        Raises:
+            ParameterError: the images have a size that the auxiliary head does not take.
+        """
+        last, middle = self._run(x)
+        logits: Tensor = self.classifier(self.pool(last))
+        if self.auxiliary is None:
+            return logits, None
+        height, width = middle.shape[-2:]
+        sides = self.auxiliary_sides
+        if height not in sides or width not in sides:
+            raise ParameterError(
+                f"the auxiliary head reads {sides.start} to {sides.stop - 1} positions a side, and "
+                f"images of {x.shape[-2]}x{x.shape[-1]} leave {height}x{width}: train without it"
+            )
+        return logits, self.auxiliary(middle)
+
+    def _run(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The output of the last cell, and of the one that the auxiliary head reads."""
+        earlier = self.stem[0](x)
+        last = earlier if len(self.stem) == 1 else self.stem[1](earlier)
+        middle = last
+        kept = self._kept(x)
+        for position, cell in enumerate(self.cells):
+            masks = None if kept is None else kept[position]
+            earlier, last = last, cell(earlier, last, masks)
+            if position == self.auxiliary_after:
+                middle = last
+        return last, middle
+
+    def _kept(self, x: Tensor) -> Tensor | None:
+        """(cells, 8, N, 1, 1, 1): 0 where an edge is dropped, else 1 / probability of keeping it.
+
+        Drawn on the CPU, so that every device drops the same edges.
+        """
+        if not self.training or self.drop_path == 0:
+            return None
+        keeping = 1 - self.drop_path
+        edges = 2 * len(NODES)
+        drawn = torch.rand(len(self.cells), edges, len(x), 1, 1, 1) < keeping
+        return drawn.to(x.device, x.dtype) / keeping
+
+
+def _stem(skeleton: Skeleton) -> list[nn.Module]:
+    """What the first two cells read: one module for both, or a chain of two."""
+    channels = skeleton.channels
+    if skeleton.stem == "cifar":
+        wide = 3 * channels
+        return [nn.Sequential(nn.Conv2d(3, wide, 3, padding=1, bias=False), nn.BatchNorm2d(wide))]
+    return [
+        nn.Sequential(
+            nn.Conv2d(3, channels // 2, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(channels // 2),
+            nn.ReLU(),
+            nn.Conv2d(channels // 2, channels, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+        ),
+        nn.Sequential(
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+        ),
+    ]

@@ -1,0 +1,271 @@
+"""The training itself, epoch by epoch.
+
+Every random choice of an epoch is derived from (seed, purpose, epoch). What is carried from one
+epoch to the next is therefore the network and the momentum alone, and a training that resumes from
+those does what an uninterrupted one does.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from untrained.errors import ParameterError
+from untrained.seeds import numpy_generator, torch_seeded
+from untrained.training.recipe import Recipe
+
+#: Images of one forward pass where nothing is learned.
+EVALUATED_AT_ONCE = 256
+
+
+class Trainable(Protocol):
+    """A `torch.nn.Module` that can be trained by the recipe."""
+
+    drop_path: float
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Map images (N, C, H, W) to logits (N, classes)."""
+        ...
+
+    def logits_of_both(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The logits of the classifier and of the auxiliary head, None without one."""
+        ...
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """See `torch.nn.Module`."""
+        ...
+
+    def train(self, mode: bool = True) -> Any:  # noqa: ANN401 - PyTorch's own
+        """See `torch.nn.Module`."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """See `torch.nn.Module`."""
+        ...
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any:  # noqa: ANN401
+        """See `torch.nn.Module`."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Images to train or to evaluate on.
+
+    Attributes:
+        images: uint8, (images, height, width, channels).
+        labels: int64, (images,).
+        prepare: makes float32 of shape (N, channels, height, width) of some of the images. While
+            training it is given a generator for random changes; otherwise None.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    prepare: Callable[[NDArray[np.uint8], np.random.Generator | None], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch did.
+
+    Attributes:
+        epoch: counted from 1.
+        learning_rate: of its steps.
+        drop_path: probability to drop an edge.
+        loss: cross-entropy of the classifier, mean over the training images as they were learned.
+        train_accuracy: likewise, in percent; augmentation and dropped edges keep it low.
+        accuracy: on the images to evaluate on, after the epoch, in percent; None where there are
+            none or it was not asked for.
+        seconds: that training took.
+    """
+
+    epoch: int
+    learning_rate: float
+    drop_path: float
+    loss: float
+    train_accuracy: float
+    accuracy: float | None
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """A training after some epochs; its tensors change with the next one unless they are copied.
+
+    Attributes:
+        epochs: what each of them did, in order.
+        network: its state dictionary.
+        optimiser: its state dictionary.
+    """
+
+    epochs: tuple[Epoch, ...]
+    network: Mapping[str, Any]
+    optimiser: Mapping[str, Any]
+
+
+#: Wraps the steps of an epoch, counted from 1, to report them; their number is the last argument.
+Watch = Callable[[Iterable[NDArray[np.int64]], int, int], Iterable[NDArray[np.int64]]]
+
+
+def _unwatched(
+    steps: Iterable[NDArray[np.int64]], _epoch: int, _count: int
+) -> Iterable[NDArray[np.int64]]:
+    return steps
+
+
+def train(
+    network: Trainable,
+    examples: Examples,
+    recipe: Recipe,
+    seed: int,
+    device: torch.device,
+    *,
+    held_out: Examples | None = None,
+    evaluate_every: int = 0,
+    begun: State | None = None,
+    watch: Watch = _unwatched,
+) -> Iterator[State]:
+    """Train a network in place and yield the state after every epoch.
+
+    The result depends on the arguments alone, and not on whether it was begun here.
+
+    Args:
+        network: on `device`, with its initial weights.
+        examples: to learn.
+        recipe: how.
+        seed: of everything random but the initial weights.
+        device: to train on.
+        held_out: to evaluate on.
+        evaluate_every: so many epochs; always after the last one.
+        begun: the state to continue from; nothing is yielded for the epochs that it has.
+        watch: wraps the steps of each epoch.
+
+    Raises:
+        ParameterError: fewer than 2 images, or the loss is not finite any more.
+        ValueError: `begun` is of another network; the network may be partly overwritten.
+    """
+    if len(examples.labels) < 2:
+        raise ParameterError(f"{len(examples.labels)} training images: 2 or more")
+    optimiser = torch.optim.SGD(
+        network.parameters(),
+        lr=recipe.learning_rate,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+    )
+    epochs: tuple[Epoch, ...] = ()
+    if begun is not None:
+        epochs = begun.epochs
+        try:
+            network.load_state_dict(begun.network)
+            optimiser.load_state_dict(dict(begun.optimiser))
+        except (RuntimeError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError("the state is of another network") from error
+    for number in range(len(epochs), recipe.epochs):
+        rate, drop_path = recipe.learning_rate_at(number), recipe.drop_path_at(number)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        network.drop_path = drop_path
+        start = time.monotonic()
+        loss, train_accuracy = _train_epoch(
+            network, examples, recipe, seed, number, device, optimiser, watch
+        )
+        seconds = time.monotonic() - start
+        last = number + 1 == recipe.epochs
+        asked = last or (evaluate_every > 0 and (number + 1) % evaluate_every == 0)
+        accuracy = (
+            accuracy_of(network, held_out, device) if held_out is not None and asked else None
+        )
+        epochs = (
+            *epochs,
+            Epoch(number + 1, rate, drop_path, loss, train_accuracy, accuracy, seconds),
+        )
+        yield State(epochs, network.state_dict(), optimiser.state_dict())
+
+
+def _train_epoch(
+    network: Trainable,
+    examples: Examples,
+    recipe: Recipe,
+    seed: int,
+    number: int,
+    device: torch.device,
+    optimiser: torch.optim.Optimizer,
+    watch: Watch,
+) -> tuple[float, float]:
+    """Mean loss, and accuracy in percent."""
+    steps = batches_of(len(examples.labels), recipe.batch_size, seed, number)
+    changes = numpy_generator(seed, "augmentation of an epoch", number)
+    losses, right = torch.zeros((), device=device), torch.zeros((), device=device)
+    count = sum(map(len, steps))
+    network.train()
+    # one algorithm for each convolution, so that a seed says the same twice on the same device
+    with (
+        torch_seeded(seed, "dropped edges of an epoch", number),
+        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
+    ):
+        for done, chosen in enumerate(watch(steps, number + 1, len(steps)), start=1):
+            images = _on(device, examples.prepare(examples.images[chosen], changes))
+            labels = torch.from_numpy(examples.labels[chosen]).to(device)
+            logits, auxiliary = network.logits_of_both(images)
+            loss = functional.cross_entropy(logits, labels)
+            total = loss
+            if auxiliary is not None:
+                weighted = recipe.auxiliary_weight * functional.cross_entropy(auxiliary, labels)
+                total = loss + weighted
+            optimiser.zero_grad()
+            total.backward()  # type: ignore[no-untyped-call]
+            if recipe.gradient_clip > 0:
+                nn.utils.clip_grad_norm_(network.parameters(), recipe.gradient_clip)
+            optimiser.step()
+            losses += loss.detach() * len(chosen)
+            right += (logits.detach().argmax(1) == labels).sum()
+            # to ask a GPU each time would make it wait
+            if done % 50 == 0 or done == len(steps):
+                _check_finite(float(losses), number, recipe)
+    return float(losses) / count, 100 * float(right) / count
+
+
+def _on(device: torch.device, images: NDArray[np.float32]) -> Tensor:
+    """The images on the device, in the order in memory that its convolutions are fast in."""
+    # depthwise convolutions of single-precision numbers want channels first on a GPU
+    layout = torch.channels_last if device.type == "cpu" else torch.contiguous_format
+    return torch.from_numpy(images).to(device).contiguous(memory_format=layout)
+
+
+def _check_finite(loss: float, number: int, recipe: Recipe) -> None:
+    if not math.isfinite(loss):
+        raise ParameterError(
+            f"the loss became {loss} in epoch {number + 1} at learning_rate "
+            f"{recipe.learning_rate}: take a lower one"
+        )
+
+
+def batches_of(count: int, size: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
+    """The positions of each batch of an epoch: all `count` images in a new order.
+
+    The last batch is smaller where `size` does not divide `count`. A single image that would be
+    left over is left out, because statistics over a batch need two.
+    """
+    order = numpy_generator(seed, "order of an epoch", epoch).permutation(count)
+    batches = [order[start : start + size] for start in range(0, count, size)]
+    return [batch for batch in batches if len(batch) > 1]
+
+
+def accuracy_of(network: Trainable, examples: Examples, device: torch.device) -> float:
+    """Percent of the images that the network, in evaluation mode, gives their label."""
+    network.train(False)
+    right = 0
+    with torch.no_grad():
+        for start in range(0, len(examples.labels), EVALUATED_AT_ONCE):
+            piece = slice(start, start + EVALUATED_AT_ONCE)
+            images = _on(device, examples.prepare(examples.images[piece], None))
+            found = network(images).argmax(1).cpu().numpy()
+            right += int((found == examples.labels[piece]).sum())
+    return 100 * right / len(examples.labels)

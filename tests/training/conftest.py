@@ -1,0 +1,58 @@
+"""A few images and a small network to train."""
+
+import numpy as np
+import pytest
+import torch
+
+from untrained.networks.darts import DartsNetwork, Skeleton
+from untrained.spaces.darts import parse_genotype
+from untrained.training.cutout import cut_out
+from untrained.training.loop import Examples
+from untrained.training.recipe import Recipe
+
+GENOTYPE = "PC_DARTS_cifar"
+RECIPE = Recipe(epochs=4, batch_size=8, drop_path=0.4)
+
+
+def prepare(images, generator):
+    shown = images.transpose(0, 3, 1, 2).astype(np.float32) / 128 - 1
+    return shown if generator is None else cut_out(shown, 8, generator)
+
+
+def examples(count=20, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, count)
+    images = rng.integers(0, 100, (count, 32, 32, 3)) + 60 * (labels == 1)[:, None, None, None]
+    return Examples(images.astype(np.uint8), labels, prepare)
+
+
+def network(seed=0, auxiliary=True):
+    torch.manual_seed(seed)
+    return DartsNetwork(parse_genotype(GENOTYPE), 3, Skeleton(3, 2), auxiliary=auxiliary)
+
+
+def copied(state):
+    """The tensors of a state dictionary as they are now."""
+    if isinstance(state, torch.Tensor):
+        return state.clone()
+    if isinstance(state, dict):
+        return {name: copied(value) for name, value in state.items()}
+    if isinstance(state, list):
+        return [copied(value) for value in state]
+    return state
+
+
+def same(first, second):
+    """Whether two nested states are equal bit by bit."""
+    if isinstance(first, torch.Tensor):
+        return isinstance(second, torch.Tensor) and torch.equal(first, second)
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(same(first[k], second[k]) for k in first)
+    if isinstance(first, list | tuple):
+        return len(first) == len(second) and all(map(same, first, second))
+    return first == second
+
+
+@pytest.fixture
+def few():
+    return examples()
