@@ -42,7 +42,7 @@ class BatchedBackward(TorchFunctionMode):
 
     def __enter__(self) -> Self:
         self.largest = 0
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __torch_function__(
@@ -65,9 +65,9 @@ def _convolution(
     input: Tensor,  # noqa: A002 - PyTorch's name for it
     weight: Tensor,
     bias: Tensor | None = None,
-    stride: Any = 1,  # noqa: ANN401 - an integer, a pair or a word
-    padding: Any = 0,  # noqa: ANN401
-    dilation: Any = 1,  # noqa: ANN401
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
     groups: int = 1,
 ) -> Tensor | None:
     if input.ndim != 4 or isinstance(padding, str):
@@ -83,7 +83,7 @@ def _batch_norm(
     running_var: Tensor | None,
     weight: Tensor | None = None,
     bias: Tensor | None = None,
-    training: bool = False,  # noqa: FBT001, FBT002
+    training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor | None:
@@ -96,11 +96,11 @@ def _batch_norm(
 
 def _average_pool(
     input: Tensor,  # noqa: A002
-    kernel_size: Any,  # noqa: ANN401
-    stride: Any = None,  # noqa: ANN401
-    padding: Any = 0,  # noqa: ANN401
-    ceil_mode: bool = False,  # noqa: FBT001, FBT002
-    count_include_pad: bool = True,  # noqa: FBT001, FBT002
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Tensor | None:
     size, around = _pair(kernel_size), _pair(padding)
@@ -119,7 +119,7 @@ _REPLACED: dict[object, Callable[..., Tensor | None]] = {
 }
 
 
-def _pair(value: Any) -> tuple[int, int]:  # noqa: ANN401
+def _pair(value: Any) -> tuple[int, int]:
     if isinstance(value, int):
         return value, value
     first, *more = value
@@ -130,13 +130,13 @@ class _Convolution(torch.autograd.Function):
     """F.conv2d without bias."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, *settings: Any) -> Tensor:  # noqa: ANN401
+    def forward(ctx: Any, x: Tensor, weight: Tensor, *settings: Any) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.settings = settings
         return torch.conv2d(x, weight, None, *settings)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         wanted = ctx.needs_input_grad[:2]
         found = _ConvolutionBackward.apply(gradients[0], x, weight, wanted, ctx.settings)  # type: ignore[no-untyped-call]
@@ -148,25 +148,29 @@ class _ConvolutionBackward(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        gradient: Tensor, x: Tensor, weight: Tensor, wanted: tuple[bool, bool], settings: Any  # noqa: ANN401
+        gradient: Tensor,
+        x: Tensor,
+        weight: Tensor,
+        wanted: tuple[bool, bool],
+        settings: Any,
     ) -> tuple[Tensor | None, Tensor | None]:
         by_input = _by_input(gradient, x, weight, settings) if wanted[0] else None
         return by_input, _by_weight(gradient, x, weight, settings) if wanted[1] else None
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:  # noqa: ANN401
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         """Nothing is kept: there are no second derivatives."""
 
     @staticmethod
     def vmap(
-        info: Any,  # noqa: ANN401
+        info: Any,
         in_dims: tuple[Any, ...],
         gradient: Tensor,
         x: Tensor,
         weight: Tensor,
         wanted: tuple[bool, bool],
-        settings: Any,  # noqa: ANN401
-    ) -> Any:  # noqa: ANN401
+        settings: Any,
+    ) -> Any:
         rows, gradient = info.batch_size, gradient.movedim(in_dims[0], 0)
         dims = (0 if wanted[0] else None, 0 if wanted[1] else None)
         if _few_channels(gradient, x, weight, settings):
@@ -174,19 +178,19 @@ class _ConvolutionBackward(torch.autograd.Function):
         by_input = by_weight = None
         if wanted[0]:
             by_input = _by_input(gradient.flatten(0, 1), x, weight, settings)
-            by_input = by_input.unflatten(0, (rows, -1))
+            by_input = by_input.reshape(rows, -1, *by_input.shape[1:])
         if wanted[1] and settings[3] == 1:
             # all rows as channels of one gradient (N, k C, H, W): one larger product
             stacked = gradient.transpose(0, 1).flatten(1, 2)
             stacked = stacked.contiguous(memory_format=torch.channels_last)
             shape = torch.empty_like(weight[:1]).expand(rows * len(weight), *weight.shape[1:])
-            by_weight = _by_weight(stacked, x, shape, settings).unflatten(0, (rows, -1))
+            by_weight = _by_weight(stacked, x, shape, settings).reshape(rows, *weight.shape)
         elif wanted[1]:
             by_weight = torch.stack([_by_weight(one, x, weight, settings) for one in gradient])
         return (by_input, by_weight), dims
 
 
-def _few_channels(gradient: Tensor, x: Tensor, weight: Tensor, settings: Any) -> bool:  # noqa: ANN401
+def _few_channels(gradient: Tensor, x: Tensor, weight: Tensor, settings: Any) -> bool:
     """Whether the compiled loops take this convolution and are worth it."""
     outputs, inputs, *size = weight.shape
     plain = size == [3, 3] and settings == ((1, 1), (1, 1), (1, 1), 1)
@@ -205,7 +209,7 @@ def _by_loops(
     return by_input if wanted[0] else None, by_weight if wanted[1] else None
 
 
-def _by_input(gradient: Tensor, x: Tensor, weight: Tensor, settings: Any) -> Tensor:  # noqa: ANN401
+def _by_input(gradient: Tensor, x: Tensor, weight: Tensor, settings: Any) -> Tensor:
     """(n, C, H, W) for `gradient` (n, D, H', W'), whatever number of images x has."""
     stride, padding, dilation, groups = settings
     around = [
@@ -220,12 +224,16 @@ def _by_input(gradient: Tensor, x: Tensor, weight: Tensor, settings: Any) -> Ten
     return _convolution_backward(gradient, shape, weight, settings, 0)
 
 
-def _by_weight(gradient: Tensor, x: Tensor, weight: Tensor, settings: Any) -> Tensor:  # noqa: ANN401
+def _by_weight(gradient: Tensor, x: Tensor, weight: Tensor, settings: Any) -> Tensor:
     return _convolution_backward(gradient, x, weight, settings, 1)
 
 
 def _convolution_backward(
-    gradient: Tensor, x: Tensor, weight: Tensor, settings: Any, which: int  # noqa: ANN401
+    gradient: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    settings: Any,
+    which: int,
 ) -> Tensor:
     stride, padding, dilation, groups = settings
     wanted = [which == 0, which == 1, False]
@@ -240,7 +248,7 @@ class _BatchNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,  # noqa: ANN401
+        ctx: Any,
         x: Tensor,
         weight: Tensor | None,
         bias: Tensor | None,
@@ -257,7 +265,7 @@ class _BatchNorm(torch.autograd.Function):
         return output
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         wanted = ctx.needs_input_grad[:3]
         saved = ctx.saved_tensors
         found = _BatchNormBackward.apply(gradients[0], *saved, wanted, ctx.eps)  # type: ignore[no-untyped-call]
@@ -283,11 +291,11 @@ class _BatchNormBackward(torch.autograd.Function):
         return tuple(one if want else None for one, want in zip(found, wanted, strict=True))
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:  # noqa: ANN401
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         """Nothing is kept: there are no second derivatives."""
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[Any, ...], gradient: Tensor, *more: Any) -> Any:  # noqa: ANN401
+    def vmap(_info: Any, in_dims: tuple[Any, ...], gradient: Tensor, *more: Any) -> Any:
         gradient = gradient.movedim(in_dims[0], 0)
         x, weight, mean, deviation, wanted, _eps = more
         dims = tuple(0 if want else None for want in wanted)
@@ -316,7 +324,11 @@ class _AveragePool(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, size: tuple[int, int], padding: tuple[int, int], count_padding: bool  # noqa: ANN401, FBT001
+        ctx: Any,
+        x: Tensor,
+        size: tuple[int, int],
+        padding: tuple[int, int],
+        count_padding: bool,
     ) -> Tensor:
         ctx.size, ctx.padding = size, padding
         ctx.shares = None
@@ -326,7 +338,7 @@ class _AveragePool(torch.autograd.Function):
         return torch.nn.functional.avg_pool2d(x, size, 1, padding, count_include_pad=count_padding)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         # pooling with padding counted is its own transpose; without, it divides by the share
         # of a window that lies inside the image
         gradient = gradients[0] if ctx.shares is None else gradients[0] / ctx.shares

@@ -155,7 +155,7 @@ def batch_norm(
 
 
 @_jit
-def _sums(gradient: Array, x: Array, mean: float) -> tuple[float, float]:
+def _sums(gradient: Array, x: Array, mean: float) -> Any:
     """Sums of the gradient, and of the gradient times x - mean."""
     first = second = np.float32(0)
     for t in range(len(gradient)):
