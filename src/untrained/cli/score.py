@@ -299,10 +299,15 @@ def _print(results: list[Result], seed: int, seeds: int) -> None:
         else:
             spread = ""
             if result.mean is not None and result.std is not None:
-                spread = f"; {result.mean:.3f} ± {result.std:.3f} over {seeds} seeds"
-            typer.echo(f"  score       {result.score:.3f} (seed {seed}{spread})")
+                spread = f"; {_number(result.mean)} ± {_number(result.std)} over {seeds} seeds"
+            typer.echo(f"  score       {_number(result.score)} (seed {seed}{spread})")
         if result.percentile is not None:
             typer.echo(f"  percentile  {result.percentile:.1f} of the cached scores")
         for column, value in result.accuracy.items():
             typer.echo(f"  accuracy    {value:.2f} %  {column}, 200 epochs")
         typer.echo(f"  time        {result.seconds:.3f} s per score")
+
+
+def _number(value: float) -> str:
+    """Three decimals; three digits where decimals would show none of them."""
+    return f"{value:.3f}" if value == 0 or abs(value) >= 0.1 else f"{value:.3g}"

@@ -3,7 +3,7 @@
 Theta[i, j] = <g_i, g_j>, where g_i is the gradient of the sum of image i's logits by the chosen
 parameters (Jacot et al. 2018; summed over logits as in TE-NAS, Chen et al., ICLR 2021). Where
 batch statistics couple the images, g_i depends on the whole minibatch: then there is one backward
-pass per image, and otherwise one for all of them.
+pass per image. Otherwise one pass serves all of them.
 """
 
 from collections.abc import Callable, Mapping
@@ -85,7 +85,9 @@ def tangent_kernel(
     parameters = (selection or ParameterSelection()).of(network)
     # before the network is copied or run: inference mode and no_grad would leave no gradients
     with torch.inference_mode(mode=False), torch.enable_grad(), buffers_restored(network):
-        if _coupled(network, images[:2]):
+        # in training mode a module may read the whole batch or change with it, output or not
+        training = any(module.training for module in network.modules())
+        if training or _coupled(network, images[:2]):
             return _gram(_rows_of_backward_passes(network, images, parameters))
         return _gram(_rows_of_single_images(network, images, parameters))
 
@@ -188,9 +190,14 @@ def _rows_of_single_images(
     """The same where no image's output depends on another image: one pass for all of them."""
 
     def one(chosen: dict[str, Tensor], image: Tensor) -> Tensor:
-        logits: Tensor = functional_call(network, chosen, (image[None],))
+        logits: Tensor = functional_call(network, (others, chosen), (image[None],))
         return logits.sum()
 
     values = {name: parameter.detach() for name, parameter in parameters.items()}
+    others = {
+        name: parameter.detach()
+        for name, parameter in network.named_parameters()
+        if name not in parameters
+    }
     found = vmap(grad(one), (None, 0), randomness="different")(values, images)
     return list(found.values())
