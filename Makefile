@@ -42,6 +42,7 @@ bench: install ## speed, rounding, memory and start-up, into docs/performance.md
 	$(BIN)/python -m benchmarks.score_speed
 	$(BIN)/python -m benchmarks.time_by_operation
 	$(BIN)/python -m benchmarks.fidelity
+	$(BIN)/python -m benchmarks.ntk_speed
 	$(BIN)/python -m benchmarks.commands
 
 sync: install ## restore the recorded artifacts and let Snakemake adopt them

@@ -50,6 +50,7 @@ def check(apply, tensors, rows=3, dtype=torch.float32, layout=torch.contiguous_f
         (7, 4, 3, 1, 1, 1, 1),
         (3, 4, 1, 1, 0, 1, 1),
         (3, 4, 3, 2, 1, 1, 1),
+        (6, 3, 3, 2, 1, 1, 1),
         (3, 4, 3, 1, 2, 2, 1),
         (4, 4, 3, 1, 2, 2, 4),
         (4, 6, 5, 2, 2, 1, 2),

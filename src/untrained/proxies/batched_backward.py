@@ -193,7 +193,8 @@ class _ConvolutionBackward(torch.autograd.Function):
 def _few_channels(gradient: Tensor, x: Tensor, weight: Tensor, settings: Any) -> bool:
     """Whether the compiled loops take this convolution and are worth it."""
     outputs, inputs, *size = weight.shape
-    plain = size == [3, 3] and settings == ((1, 1), (1, 1), (1, 1), 1)
+    stride, *more = settings
+    plain = size == [3, 3] and more == [(1, 1), (1, 1), 1] and stride in ((1, 1), (2, 2))
     numbers = all(t.dtype == torch.float32 and t.device.type == "cpu" for t in (gradient, x))
     return plain and numbers and max(outputs, inputs) <= _FEW
 
@@ -342,5 +343,34 @@ class _AveragePool(torch.autograd.Function):
         # pooling with padding counted is its own transpose; without, it divides by the share
         # of a window that lies inside the image
         gradient = gradients[0] if ctx.shares is None else gradients[0] / ctx.shares
-        found = torch.nn.functional.avg_pool2d(gradient, ctx.size, 1, ctx.padding)
+        found = _WindowMeans.apply(gradient, ctx.size, ctx.padding)  # type: ignore[no-untyped-call]
         return found, None, None, None
+
+
+class _WindowMeans(torch.autograd.Function):
+    """F.avg_pool2d at stride 1 to the same size, with padding counted."""
+
+    @staticmethod
+    def forward(x: Tensor, size: tuple[int, int], padding: tuple[int, int]) -> Tensor:
+        return torch.nn.functional.avg_pool2d(x, size, 1, padding)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        """Nothing is kept: there are no second derivatives."""
+
+    @staticmethod
+    def vmap(
+        _info: Any,
+        in_dims: tuple[Any, ...],
+        x: Tensor,
+        size: tuple[int, int],
+        padding: tuple[int, int],
+    ) -> Any:
+        x = x.movedim(in_dims[0], 0)
+        if x.dtype == torch.float32 and x.device.type == "cpu" and x.is_contiguous():
+            found = torch.empty_like(x)
+            flat = (x.detach().flatten(0, 2), found.flatten(0, 2))
+            gradient_loops.window_sums(flat[0].numpy(), *size, flat[1].numpy())
+            return found.div_(size[0] * size[1]), 0
+        made = _WindowMeans.forward(x.flatten(0, 1), size, padding)
+        return made.reshape(x.shape), 0

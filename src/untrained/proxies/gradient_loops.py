@@ -24,17 +24,18 @@ _jit: Callable[..., Any] = numba.njit(
 def convolution_3x3(
     gradient: Array, x: Array, weight: Array, by_input: Array, by_weight: Array
 ) -> None:
-    """Fill the gradients of a 3x3 convolution at stride 1 and padding 1.
+    """Fill the gradients of a 3x3 convolution at padding 1, of the stride that the shapes say.
 
     Args:
-        gradient: (k, n, D, H, W) of the output.
+        gradient: (k, n, D, H', W') of the output.
         x: (n, C, H, W), the input.
         weight: (D, C, 3, 3).
         by_input: (k, n, C, H, W); empty where it is not wanted.
         by_weight: (k, D, C, 3, 3); empty where it is not wanted.
     """
-    rows, images, outputs, height, width = gradient.shape
-    inputs = weight.shape[1]
+    rows, images, outputs, high, wide = gradient.shape
+    inputs, height, width = x.shape[1:]
+    stride = -(-height // high)
     # An image amid zeros, its lines one after the other: shifting it by (r, s) is an offset then.
     line = width + 2
     length = height * line - 2
@@ -50,9 +51,11 @@ def convolution_3x3(
                         seen[c, (h + 1) * line + 1 + w] = x[image, c, h, w]
         for row in range(rows):
             for d in range(outputs):
-                for h in range(height):
-                    for w in range(width):
-                        around[d, (h + 1) * line + 1 + w] = gradient[row, image, d, h, w]
+                # with zeros between the numbers a stride is none
+                for h in range(high):
+                    for w in range(wide):
+                        place = (stride * h + 1) * line + 1 + stride * w
+                        around[d, place] = gradient[row, image, d, h, w]
             if by_input.size:
                 for c in range(inputs):
                     flat[:] = np.float32(0)
@@ -162,3 +165,33 @@ def _sums(gradient: Array, x: Array, mean: float) -> Any:
         first += gradient[t]
         second += gradient[t] * (x[t] - mean)
     return first, second
+
+
+@_jit
+def window_sums(source: Array, height: int, width: int, target: Array) -> None:
+    """Sums over windows of odd `height` and `width` around each pixel, zeros around the image.
+
+    Args:
+        source: (m, H, W).
+        height: of a window.
+        width: of a window.
+        target: (m, H, W).
+    """
+    images, lines, length = source.shape
+    up, left = height // 2, width // 2
+    around = np.zeros(length + width - 1, np.float32)
+    inside = around[left : left + length]
+    for image in range(images):
+        for line in range(lines):
+            inside[:] = source[image, line]
+            for other in range(max(line - up, 0), min(line + up + 1, lines)):
+                if other != line:
+                    summand = source[image, other]
+                    for t in range(length):
+                        inside[t] += summand[t]
+            made = target[image, line]
+            made[:] = around[:length]
+            for shift in range(1, width):
+                moved = around[shift:]
+                for t in range(length):
+                    made[t] += moved[t]
