@@ -79,6 +79,7 @@ def test_batch_normalisation_in_training(dtype, layout):
         return functional.batch_norm(x, None, None, weight, bias, training=True)
 
     check(apply, [2 + 3 * randn(5, 3, 4, 6), randn(3), randn(3)], dtype=dtype, layout=layout)
+    check(apply, [2 + 3 * randn(40, 16, 8, 2), randn(16), randn(16)], dtype=dtype, layout=layout)
     check(
         lambda x: functional.batch_norm(x, None, None, training=True),
         [randn(5, 3, 4, 6)],

@@ -286,6 +286,9 @@ class _BatchNormBackward(torch.autograd.Function):
         wanted: tuple[bool, bool, bool],
         eps: float,
     ) -> tuple[Tensor | None, ...]:
+        made = _normalised_by_loops(gradient[None], x, weight, mean, deviation)
+        if made is not None:
+            return tuple(t[0] if want else None for t, want in zip(made, wanted, strict=True))
         found = torch.ops.aten.native_batch_norm_backward(
             gradient, x, weight, None, None, mean, deviation, True, eps, wanted
         )
@@ -298,26 +301,44 @@ class _BatchNormBackward(torch.autograd.Function):
     @staticmethod
     def vmap(_info: Any, in_dims: tuple[Any, ...], gradient: Tensor, *more: Any) -> Any:
         gradient = gradient.movedim(in_dims[0], 0)
-        x, weight, mean, deviation, wanted, _eps = more
+        wanted = more[4]
         dims = tuple(0 if want else None for want in wanted)
-        if x.dtype == torch.float32 and x.device.type == "cpu":
-            made: list[Tensor] = [
-                torch.empty(gradient.shape),
-                *(gradient.new_empty(len(gradient), len(mean)) for _ in range(2)),
-            ]
-            scale = torch.ones_like(mean) if weight is None else weight
-            arrays = [
-                t.detach().contiguous().numpy()
-                for t in (gradient.flatten(3), x.flatten(2), scale, mean, deviation)
-            ]
-            outputs = [made[0].flatten(3).numpy(), made[1].numpy(), made[2].numpy()]
-            gradient_loops.batch_norm(*arrays, *outputs)
+        made = _normalised_by_loops(gradient, *more[:4])
+        if made is not None:
             return tuple(t if want else None for t, want in zip(made, wanted, strict=True)), dims
         rows = [_BatchNormBackward.forward(one, *more) for one in gradient]
         return tuple(
             torch.stack([row[i] for row in rows]) if want else None  # type: ignore[misc]
             for i, want in enumerate(wanted)
         ), dims
+
+
+def _normalised_by_loops(
+    gradient: Tensor, x: Tensor, weight: Tensor | None, mean: Tensor, deviation: Tensor
+) -> tuple[Tensor, Tensor, Tensor] | None:
+    """The same of gradients (k, n, C, H, W) by the compiled loops; None where they don't apply."""
+    if x.dtype != torch.float32 or x.device.type != "cpu":
+        return None
+    images, channels, height, width = x.shape
+    scale = torch.ones_like(mean) if weight is None else weight
+    by_weight, by_bias = (gradient.new_empty(len(gradient), channels) for _ in range(2))
+    small = [t.detach().contiguous().numpy() for t in (scale, mean, deviation)]
+    lanes = gradient_loops.LANES
+    if not x.is_contiguous():
+        if lanes % channels or images * height * width * channels % lanes:
+            return None
+        given, seen = gradient.movedim(2, -1).contiguous(), x.movedim(1, -1).contiguous()
+        made = torch.empty_like(given)
+        loop, by_input = gradient_loops.batch_norm_channels_last, made.movedim(-1, 2)
+        shape: tuple[int, ...] = (-1, lanes)
+    else:
+        given, seen = gradient.contiguous(), x
+        made = by_input = torch.empty_like(given)
+        loop, shape = gradient_loops.batch_norm, (images, channels, -1)
+    arrays = [t.detach().view(len(gradient), *shape).numpy() for t in (given, made)]
+    outputs = (arrays[1], by_weight.numpy(), by_bias.numpy())
+    loop(arrays[0], seen.detach().view(shape).numpy(), *small, *outputs)
+    return by_input, by_weight, by_bias
 
 
 class _AveragePool(torch.autograd.Function):
