@@ -11,10 +11,11 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # PyTorch comes first and apart: what else is installed must never replace the pinned build.
-$(VENV)/installed: requirements.txt pyproject.toml
+$(VENV)/installed: requirements.txt requirements-alone.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' requirements.txt)
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-alone.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	@touch $@
 
@@ -42,6 +43,7 @@ bench: install ## speed, rounding, memory and start-up, into docs/performance.md
 	$(BIN)/python -m benchmarks.score_speed
 	$(BIN)/python -m benchmarks.time_by_operation
 	$(BIN)/python -m benchmarks.fidelity
+	$(BIN)/python -m benchmarks.ntk_speed
 	$(BIN)/python -m benchmarks.commands
 	$(BIN)/python -m benchmarks.search_speed
 

@@ -9,7 +9,7 @@ import torch
 
 from untrained.errors import ParameterError, UnknownNameError
 from untrained.images import IMAGE_SETS, minibatch, training_set
-from untrained.images.minibatches import crop_flip, normalise
+from untrained.images.minibatches import crop_flip, normalise, random_crops
 
 
 def restore(images, dataset):
@@ -175,3 +175,40 @@ def test_all_images_can_be_drawn():
     batch = minibatch("cifar100", "sample", 0, 1024)
     _, labels = training_set("cifar100", "sample")
     assert sorted(batch.labels.tolist()) == sorted(labels.tolist())
+
+
+def test_crops_are_pieces_of_the_images():
+    drawn = minibatch("cifar10", "sample", 0, 5)
+    found = random_crops(drawn, (2, 3, 4), 40, seed=1)
+    assert found.images.shape == (40, 2, 3, 4)
+    assert found.num_classes == drawn.num_classes
+    places = set()
+    for crop, label in zip(found.images, found.labels, strict=True):
+        # every window of every pair of channels, until one is equal
+        hit = next(
+            (image, first, second, top, left)
+            for image in range(5)
+            for first in range(3)
+            for second in range(first + 1, 3)
+            for top in range(30)
+            for left in range(29)
+            if torch.equal(
+                drawn.images[image, [first, second], top : top + 3, left : left + 4], crop
+            )
+        )
+        assert drawn.labels[hit[0]] == label
+        places.add(hit)
+    assert len(places) > 30
+    assert {place[0] for place in places} == set(range(5))
+    assert {place[1:3] for place in places} == {(0, 1), (0, 2), (1, 2)}
+    again = random_crops(drawn, (2, 3, 4), 40, seed=1)
+    assert torch.equal(again.images, found.images)
+    assert not torch.equal(random_crops(drawn, (2, 3, 4), 40, seed=2).images, found.images)
+
+
+def test_crops_larger_than_the_images_are_refused():
+    drawn = minibatch("cifar10", "sample", 0, 2)
+    with pytest.raises(ParameterError, match="^crops of 1x33x3 don't fit into images of 3x32x32$"):
+        random_crops(drawn, (1, 33, 3), 4, seed=0)
+    whole = random_crops(drawn, (3, 32, 32), 4, seed=0)
+    assert all(any(torch.equal(crop, image) for image in drawn.images) for crop in whole.images)

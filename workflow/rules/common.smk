@@ -90,9 +90,17 @@ def code(phase):
     return sorted(map(str, files))
 
 
+# The modules of src/untrained/proxies that families read besides their own.
+READ_BY = {
+    "linear_regions": ("rectifiers",),
+    "naswot": ("agreements", "rectifiers"),
+    "ntk": ("batched_backward", "gradient_loops", "tangent_kernels"),
+}
+
+
 def modules_of(family):
     """The modules of one family of proxies, so that another one leaves its scores alone."""
-    names = ("agreements", "base", "rectifiers", family)
+    names = (*READ_BY.get(family, ()), "base", family)
     return [str(SOURCE / "proxies" / f"{name}.py") for name in names]
 
 

@@ -32,6 +32,8 @@ class Result:
         score: of the first seed; None where undefined.
         mean: over the seeds; None where any is undefined.
         std: over the seeds (ddof 1); None below two.
+        proxy: how it is spelled.
+        setting: of network and minibatch, as far as the proxy decides it.
         status: of the first seed.
         reason: of an undefined score.
         seconds: per score, mean.
@@ -44,6 +46,8 @@ class Result:
     score: float | None
     mean: float | None
     std: float | None
+    proxy: str
+    setting: str
     status: str
     reason: str
     seconds: float
@@ -113,7 +117,7 @@ def score(
                     f"{target} failed on images of {shape}: {type(error).__name__}: {said} "
                     "(--debug shows where)"
                 ) from error
-            results = [_result(None, target, found, None, {})]
+            results = [_result(None, target, chosen, found, None, {})]
         else:
             results = _score_cells(searched, parsed, chosen, settings, numbers, execution)
     if as_json:
@@ -142,6 +146,7 @@ def _score_cells(
         _result(
             architecture.index,
             architecture.spelling,
+            proxy,
             [scores[position] for scores in by_seed],
             cached,
             _accuracies(space.name, architecture.index),
@@ -207,7 +212,7 @@ def _score_own(
 
     scores, device = [], execution.device
     for seed in seeds:
-        drawn = fitted(settings, shape, seed)
+        drawn = fitted(settings.sized_for(proxy), shape, seed)
         batch = Minibatch(drawn.images.to(device), drawn.labels.to(device), drawn.num_classes)
         scores.append(score_network(build, proxy, batch, execution, seed))
     return scores
@@ -216,11 +221,14 @@ def _score_own(
 def _result(
     index: int | None,
     spelling: str,
+    proxy: "Proxy",
     scores: "list[Score]",
     cached: Any,  # noqa: ANN401 - a NumPy array or None
     accuracy: dict[str, float],
 ) -> Result:
     import numpy as np
+
+    from untrained.proxies import setting_of, spelling_of
 
     values = np.array([np.nan if s.score is None else s.score for s in scores])
     mean = None if np.isnan(values).any() else float(values.mean())
@@ -233,6 +241,8 @@ def _result(
         score=scores[0].score,
         mean=mean,
         std=float(values.std(ddof=1)) if mean is not None and len(values) > 1 else None,
+        proxy=spelling_of(proxy),
+        setting=str(setting_of(proxy)),
         status=scores[0].status,
         reason=scores[0].reason,
         seconds=float(np.mean([s.seconds for s in scores])),
@@ -289,10 +299,15 @@ def _print(results: list[Result], seed: int, seeds: int) -> None:
         else:
             spread = ""
             if result.mean is not None and result.std is not None:
-                spread = f"; {result.mean:.3f} ± {result.std:.3f} over {seeds} seeds"
-            typer.echo(f"  score       {result.score:.3f} (seed {seed}{spread})")
+                spread = f"; {_number(result.mean)} ± {_number(result.std)} over {seeds} seeds"
+            typer.echo(f"  score       {_number(result.score)} (seed {seed}{spread})")
         if result.percentile is not None:
             typer.echo(f"  percentile  {result.percentile:.1f} of the cached scores")
         for column, value in result.accuracy.items():
             typer.echo(f"  accuracy    {value:.2f} %  {column}, 200 epochs")
         typer.echo(f"  time        {result.seconds:.3f} s per score")
+
+
+def _number(value: float) -> str:
+    """Three decimals; three digits where decimals would show none of them."""
+    return f"{value:.3f}" if value == 0 or abs(value) >= 0.1 else f"{value:.3g}"

@@ -91,6 +91,49 @@ def minibatch(
     )
 
 
+def random_crops(drawn: Minibatch, shape: tuple[int, int, int], count: int, seed: int) -> Minibatch:
+    """Cut random pieces out of the images of a minibatch; each piece has its image's label.
+
+    Image, place and channels of each piece are drawn uniformly; a piece with fewer channels than
+    the image has that many different ones, in order.
+
+    Args:
+        drawn: images (n, C, H, W), on any device.
+        shape: (channels, height, width) of the pieces.
+        count: of the pieces.
+        seed: 0 or larger.
+
+    Returns:
+        Images (count, *shape).
+
+    Raises:
+        ParameterError: the pieces are larger than the images.
+    """
+    import torch
+
+    if any(mine > its for mine, its in zip(shape, drawn.images.shape[1:], strict=True)):
+        size, whole = ("x".join(map(str, s)) for s in (shape, drawn.images.shape[1:]))
+        raise ParameterError(f"crops of {size} don't fit into images of {whole}")
+    generator = numpy_generator(seed, "random crops")
+    images, channels, height, width = drawn.images.shape
+    which = generator.integers(images, size=count)
+    picked = np.argsort(generator.random((count, channels)), axis=1)[:, : shape[0]]
+    top = generator.integers(height - shape[1] + 1, size=count)
+    left = generator.integers(width - shape[2] + 1, size=count)
+    picked.sort(axis=1)
+    index = [
+        torch.from_numpy(part).to(drawn.images.device)
+        for part in (
+            which[:, None, None, None],
+            picked[:, :, None, None],
+            (top[:, None] + np.arange(shape[1]))[:, None, :, None],
+            (left[:, None] + np.arange(shape[2]))[:, None, None, :],
+        )
+    ]
+    labels = drawn.labels[index[0].flatten()]
+    return Minibatch(drawn.images[tuple(index)], labels, drawn.num_classes)
+
+
 def normalise(images: Images, known: ImageSet) -> NDArray[np.float32]:
     """Subtract the mean and divide by the standard deviation of each channel.
 

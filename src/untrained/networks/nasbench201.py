@@ -94,18 +94,29 @@ class NasBench201Network(nn.Module):
         num_classes: outputs of the classifier.
         channels: of the first stage; the benchmark trains 16.
         cells: per stage; the benchmark trains 5.
+        stages: the benchmark has 3.
+        stem: whether there is one; without it the first cell reads images (N, channels, H, W).
     """
 
     def __init__(
-        self, operations: tuple[str, ...], num_classes: int, channels: int = 16, cells: int = 5
+        self,
+        operations: tuple[str, ...],
+        num_classes: int,
+        channels: int = 16,
+        cells: int = 5,
+        *,
+        stages: int = 3,
+        stem: bool = True,
     ) -> None:
         super().__init__()
         self.operations = operations
-        self.stem = nn.Sequential(
-            nn.Conv2d(3, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
-        )
+        self.stem = nn.Sequential()
+        if stem:
+            self.stem = nn.Sequential(
+                nn.Conv2d(3, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
+            )
         blocks: list[nn.Module] = []
-        for stage in range(3):
+        for stage in range(stages):
             if stage:
                 blocks.append(Reduction(channels, 2 * channels))
                 channels *= 2

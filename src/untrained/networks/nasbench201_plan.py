@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from untrained.errors import ParameterError
 from untrained.networks.fused import average_pool
 from untrained.networks.graphs import Edge, Node, readings
 from untrained.networks.plans import Reading
@@ -256,6 +257,8 @@ def planned(network: "NasBench201Network") -> PlannedNetwork:
             blocks.append(ReductionLayers(first, second, layer(block.shortcut[1], None)))
     norm = cast("nn.BatchNorm2d", network.head[0])
     head = Layer(torch.empty(0, 0, 0, 0), 1, norm.weight, norm.bias)
+    if not len(network.stem):
+        raise ParameterError("a network without a stem has no plan: take --engine plain")
     return PlannedNetwork(network.operations, layer(network.stem[0], network.stem[1]), blocks, head)
 
 

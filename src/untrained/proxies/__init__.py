@@ -5,12 +5,20 @@ A proxy is spelled by its name, or as `name-variant` where it has variants: `nas
 """
 
 from untrained.errors import unknown_name
-from untrained.proxies.base import Proxy, UndefinedScore
+from untrained.proxies.base import Proxy, Setting, UndefinedScore, setting_of
 from untrained.registry import Registry
 
 PROXIES: Registry[type[Proxy]] = Registry(
     "proxy",
-    {"naswot": "untrained.proxies.naswot:Naswot"},
+    {
+        "linear_regions": "untrained.proxies.linear_regions:LinearRegions",
+        "naswot": "untrained.proxies.naswot:Naswot",
+        "ntk_condition_number": "untrained.proxies.ntk:NtkConditionNumber",
+        "ntk_frobenius_norm": "untrained.proxies.ntk:NtkFrobeniusNorm",
+        "ntk_mean": "untrained.proxies.ntk:NtkMean",
+        "ntk_min_eigenvalue": "untrained.proxies.ntk:NtkMinEigenvalue",
+        "ntk_trace": "untrained.proxies.ntk:NtkTrace",
+    },
 )
 
 
@@ -38,4 +46,12 @@ def spelling_of(proxy: Proxy) -> str:
     return proxy.name if default else f"{proxy.name}-{proxy.variant}"
 
 
-__all__ = ["PROXIES", "Proxy", "UndefinedScore", "get_proxy", "spelling_of"]
+__all__ = [
+    "PROXIES",
+    "Proxy",
+    "Setting",
+    "UndefinedScore",
+    "get_proxy",
+    "setting_of",
+    "spelling_of",
+]

@@ -1,6 +1,10 @@
 """What every proxy is."""
 
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+
+from untrained.spaces.base import Skeleton
 
 if TYPE_CHECKING:
     import torch
@@ -9,7 +13,39 @@ if TYPE_CHECKING:
     from untrained.images.minibatches import Minibatch
 
 Direction = Literal["higher", "lower"]
-Status = Literal["ok", "singular", "disconnected", "non_finite", "out_of_memory"]
+Status = Literal[
+    "ok",
+    "singular",
+    "disconnected",
+    "no_rectifiers",
+    "no_parameters",
+    "non_finite",
+    "out_of_memory",
+]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a proxy is read off, where that is part of its definition.
+
+    Attributes:
+        skeleton: around the cells of a space; None for the benchmark's network. A network of
+            one's own is taken as it is.
+        images: in the minibatch, or how many crops; None for as many as the run says.
+        crop: (C, H, W) of random crops that are cut out of the run's minibatch; None for whole
+            images. A network of one's own is shown whole images.
+    """
+
+    skeleton: Skeleton | None = None
+    images: int | None = None
+    crop: tuple[int, int, int] | None = None
+
+    def __str__(self) -> str:
+        network = "the benchmark's network" if self.skeleton is None else str(self.skeleton)
+        if self.crop is not None:
+            size = "x".join(map(str, self.crop))
+            return f"{network}; {self.images} crops of {size}"
+        return f"{network}; {self.images or 'all'} images of the minibatch"
 
 
 class UndefinedScore(Exception):  # noqa: N818 - an outcome, not an error
@@ -57,4 +93,30 @@ class Proxy(Protocol):
         Raises:
             UndefinedScore: the score does not exist for this network.
         """
+        ...
+
+
+def setting_of(proxy: Proxy) -> Setting:
+    """What a proxy is read off: its `setting`, or the benchmark's network and the run's images."""
+    found: Setting = getattr(proxy, "setting", Setting())
+    return found
+
+
+@runtime_checkable
+class SharesMeasurement(Protocol):
+    """A proxy that is read off something which others can be read off too, made once for all."""
+
+    @property
+    def measurement(self) -> Hashable:
+        """Equal for proxies that share what `measure` returns."""
+        ...
+
+    def measure(
+        self, network: "nn.Module", minibatch: "Minibatch", generator: "torch.Generator"
+    ) -> Any:  # noqa: ANN401 - known to `read`
+        """What proxies with this `measurement` read; see `Proxy.__call__`."""
+        ...
+
+    def read(self, measured: Any) -> float:  # noqa: ANN401
+        """The score. It raises `UndefinedScore` where there is none."""
         ...

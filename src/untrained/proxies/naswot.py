@@ -4,8 +4,7 @@ Mellor, Turner, Storkey, Crowley: Neural Architecture Search without Training, I
 (arXiv 2006.04647), equations 1 and 2.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,6 +16,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from untrained.errors import ParameterError
 from untrained.images.minibatches import Minibatch
+from untrained.networks.modes import buffers_restored
 from untrained.networks.plans import Reading
 from untrained.proxies.agreements import add_agreements, agreements_of, bits_of
 from untrained.proxies.base import Direction, UndefinedScore
@@ -106,7 +106,7 @@ def activation_kernel(network: nn.Module, images: Tensor, variant: str = "correc
             only) or `non_finite` (the network's output is).
         ParameterError: the network applies no rectifier at all.
     """
-    with _buffers_restored(network):
+    with buffers_restored(network):
         if variant == "released":
             counter = KernelCounter(len(images))
             with torch.no_grad(), rectifier_modules(network, counter.add):
@@ -166,20 +166,3 @@ class KernelCounter:
     def kernel(self) -> np.ndarray:
         """K_H so far, (N, N) float64."""
         return self._agreements.numpy().astype(np.float64)
-
-
-@contextmanager
-def _buffers_restored(network: nn.Module) -> Iterator[None]:
-    """Undo what forward passes do to buffers: scoring leaves batch statistics as they were."""
-    saved = [
-        (module, name, buffer, buffer.clone())
-        for module in network.modules()
-        for name, buffer in module.named_buffers(recurse=False)
-    ]
-    try:
-        yield
-    finally:
-        for module, name, buffer, value in saved:
-            with torch.no_grad():
-                buffer.copy_(value)
-            setattr(module, name, buffer)  # a forward pass may have put another in its place

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from untrained.errors import ParameterError, unknown_name
 from untrained.images.sets import image_set
-from untrained.proxies import Proxy
+from untrained.proxies import Proxy, setting_of
 from untrained.scoring.engine import MinibatchSettings, Score, score_architecture
 from untrained.scoring.execution import Execution
 from untrained.seeds import numpy_generator
@@ -198,7 +198,11 @@ def score_trials(
         execution: how networks are run.
     """
     for (images, seed), same in groupby(trials, lambda trial: (trial.images, trial.minibatch_seed)):
-        batch = images.draw_for_space(seed, execution.device)
+        # the size is what some of the experiments vary, whatever the proxy's own would be
+        setting = setting_of(proxy)
+        if setting.crop is None:
+            setting = replace(setting, images=None)
+        batch = images.draw_for(setting, seed, execution.device)
         for trial in same:
             (score,) = score_architecture(
                 space, trial.cell.arch, [proxy], batch, execution, trial.weight_seed

@@ -62,7 +62,8 @@ def score(
     settings = MinibatchSettings(dataset, split, batch_size, augmentation, root)
     execution = Execution(check_device(device), engine, precision)
     if isinstance(target, nn.Module):
-        return score_module(target, chosen, settings.draw(seed, execution.device), execution, seed)
+        batch = settings.sized_for(chosen).draw(seed, execution.device)
+        return score_module(target, chosen, batch, execution, seed)
     space = get_space(target)
     if architecture is None:
         raise TypeError(f"which architecture of {target}? Give its index or spelling")

@@ -3,23 +3,32 @@
 import copy
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import nn
 
 from untrained.errors import ParameterError
 from untrained.files import IMAGES
-from untrained.images.minibatches import Minibatch, minibatch
+from untrained.images.minibatches import Minibatch, minibatch, random_crops
 from untrained.networks.plans import Planned, Reading
-from untrained.proxies.base import Proxy, Status, UndefinedScore
+from untrained.proxies.base import (
+    Proxy,
+    Setting,
+    SharesMeasurement,
+    Status,
+    UndefinedScore,
+    setting_of,
+)
 from untrained.scoring.execution import Execution, ReadsRectifiers
 from untrained.seeds import seed_sequence, torch_seeded
 from untrained.spaces import SearchSpace
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,26 @@ class MinibatchSettings:
         images = drawn.images.to(memory_format=torch.channels_last)
         return Minibatch(images, drawn.labels, drawn.num_classes)
 
+    def draw_for(self, setting: Setting, seed: int, device: torch.device) -> Minibatch:
+        """The minibatch that a proxy with this setting is shown around a cell of a space."""
+        if setting.crop is not None:
+            drawn = self.draw(seed, device)
+            return random_crops(drawn, setting.crop, setting.images or self.batch_size, seed)
+        sized = replace(self, batch_size=setting.images or self.batch_size)
+        # blocks of channels are what makes channels last fast; thin networks don't fill one
+        return (
+            sized.draw_for_space(seed, device)
+            if setting.skeleton is None
+            else sized.draw(seed, device)
+        )
+
+    def sized_for(self, proxy: Proxy) -> "MinibatchSettings":
+        """The settings of whole images for a network of one's own: as many as the proxy wants."""
+        setting = setting_of(proxy)
+        if setting.crop is not None or setting.images is None:
+            return self
+        return replace(self, batch_size=setting.images)
+
 
 #: Into how many pieces a batch is cut, one after the other, when a plan runs out of memory.
 _PIECES = (1, 4, 16)
@@ -99,11 +128,21 @@ def run_proxies(
             f"no fast engine for {names} of a {type(network).__name__}: take --engine auto"
         )
     module = cast("nn.Module", network)
-    found = []
+    found, measured = [], dict[Hashable, Any]()
     for proxy in proxies:
         generator = torch.Generator(execution.device)
         generator.manual_seed(seed_of_proxy)
-        found.append(_outcome(partial(_run_module, module, proxy, batch, generator, execution)))
+        if not isinstance(proxy, SharesMeasurement):
+            found.append(_outcome(partial(_run_module, module, proxy, batch, generator, execution)))
+            continue
+        key = proxy.measurement
+        if key not in measured:
+            measured[key] = _outcome(
+                partial(_run_module, module, proxy.measure, batch, generator, execution)
+            )
+        made = measured[key]
+        undefined = isinstance(made, UndefinedScore)
+        found.append(made if undefined else _outcome(partial(proxy.read, made)))
     return found
 
 
@@ -123,7 +162,7 @@ def _readings(
     raise AssertionError  # the last size returns or raises
 
 
-def _outcome(score: Callable[[], float]) -> float | UndefinedScore:
+def _outcome(score: Callable[[], T]) -> T | UndefinedScore:
     try:
         return score()
     except UndefinedScore as undefined:
@@ -132,11 +171,11 @@ def _outcome(score: Callable[[], float]) -> float | UndefinedScore:
 
 def _run_module(
     network: nn.Module,
-    proxy: Proxy,
+    proxy: Callable[[nn.Module, Minibatch, torch.Generator], T],
     batch: Minibatch,
     generator: torch.Generator,
     execution: Execution,
-) -> float:
+) -> T:
     dtype = execution.dtype(planned=False)
     if dtype != torch.float32:
         network = copy.deepcopy(network).to(dtype)
@@ -245,9 +284,17 @@ def score_work(
     Yields:
         For each architecture the scores by its proxies.
     """
-    batch = settings.draw_for_space(seed, execution.device)
+    drawn: dict[Setting, Minibatch] = {}
     for index, proxies in work:
-        yield score_architecture(space, index, proxies, batch, execution, seed)
+        found: dict[int, Score] = {}
+        for setting in dict.fromkeys(map(setting_of, proxies)):
+            if setting not in drawn:
+                drawn[setting] = settings.draw_for(setting, seed, execution.device)
+            mine = [n for n, proxy in enumerate(proxies) if setting_of(proxy) == setting]
+            chosen = [proxies[number] for number in mine]
+            scores = score_architecture(space, index, chosen, drawn[setting], execution, seed)
+            found |= dict(zip(mine, scores, strict=True))
+        yield [found[number] for number in range(len(proxies))]
 
 
 def score_architecture(
@@ -258,17 +305,18 @@ def score_architecture(
     execution: Execution,
     seed: int,
 ) -> list[Score]:
-    """Score an architecture of a space by each of several proxies.
+    """Score an architecture of a space by each of several proxies of one setting.
 
     Args:
         space: of the architecture.
         index: in the space.
-        proxies: what to read off it.
-        batch: see `MinibatchSettings.draw_for_space`.
+        proxies: what to read off it; at least one.
+        batch: see `MinibatchSettings.draw_for`.
         execution: how the network is run.
         seed: of the weights and of whatever the proxies draw.
     """
     architecture = space[index]
+    (skeleton,) = {setting_of(proxy).skeleton for proxy in proxies}
     planned = None
     if execution.engine != "plain" and all(isinstance(p, ReadsRectifiers) for p in proxies):
         planned = space.planned
@@ -276,7 +324,9 @@ def score_architecture(
     def build(num_classes: int) -> nn.Module | Planned:
         if planned is not None:
             return planned(architecture)
-        network = space.network(architecture, num_classes)
+        network = space.network(architecture, num_classes, skeleton)
+        if skeleton is not None:
+            return network
         return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     return score_by_all(build, proxies, batch, execution, seed, index)

@@ -37,6 +37,31 @@ class Architecture:
         return self.spelling
 
 
+@dataclass(frozen=True)
+class Skeleton:
+    """A network smaller than the benchmark's around the same cell.
+
+    Attributes:
+        channels: of the first stage; each stage has twice those of the one before.
+        cells: per stage.
+        stages: 1 to 3.
+        stem: whether a convolution makes the first channels of images with three; without it the
+            first cell reads images with `channels` channels.
+    """
+
+    channels: int
+    cells: int
+    stages: int = 3
+    stem: bool = True
+
+    def __str__(self) -> str:
+        stem = "" if self.stem else ", no stem"
+        return (
+            f"{self.channels} channel(s), {self.cells} cell(s) in each of {self.stages} stage(s)"
+            + stem
+        )
+
+
 class SearchSpace(Protocol):
     """What a search, a proxy and a report need to know of a space."""
 
@@ -94,8 +119,16 @@ class SearchSpace(Protocol):
         """
         ...
 
-    def network(self, architecture: Architecture, num_classes: int) -> "nn.Module":
-        """The architecture as a module in training mode, initialised as PyTorch does by default."""
+    def network(
+        self, architecture: Architecture, num_classes: int, skeleton: Skeleton | None = None
+    ) -> "nn.Module":
+        """The architecture as a module in training mode, initialised as PyTorch does by default.
+
+        Args:
+            architecture: of this space.
+            num_classes: outputs of the classifier.
+            skeleton: around the cell; the benchmark's by default.
+        """
         ...
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from untrained.errors import ArchitectureError
 from untrained.files import BUNDLED
-from untrained.spaces.base import Architecture
+from untrained.spaces.base import Architecture, Skeleton
 from untrained.spaces.cell_classes import computed_function, executed_function
 
 if TYPE_CHECKING:
@@ -152,14 +152,26 @@ class NasBench201:
             ]
         )
 
-    def network(self, architecture: Architecture, num_classes: int) -> "nn.Module":
+    def network(
+        self, architecture: Architecture, num_classes: int, skeleton: Skeleton | None = None
+    ) -> "nn.Module":
         """The benchmark's skeleton around the cell: stem, 3 stages of 5 cells, 16/32/64 channels.
 
         See `SearchSpace.network` and `untrained.networks.nasbench201`.
         """
         from untrained.networks.nasbench201 import NasBench201Network
 
-        return NasBench201Network(operations_of(architecture.spelling), num_classes)
+        operations = operations_of(architecture.spelling)
+        if skeleton is None:
+            return NasBench201Network(operations, num_classes)
+        return NasBench201Network(
+            operations,
+            num_classes,
+            skeleton.channels,
+            skeleton.cells,
+            stages=skeleton.stages,
+            stem=skeleton.stem,
+        )
 
     @staticmethod
     def planned(architecture: Architecture) -> "PlannedNetwork":

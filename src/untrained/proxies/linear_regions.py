@@ -1,0 +1,115 @@
+"""Into how many linear regions a network's rectifiers cut its inputs.
+
+Chen, Gong, Wang: Neural Architecture Search on ImageNet in Four GPU Hours (TE-NAS), ICLR 2021
+(arXiv 2102.11535), section 3.1.2, after Xiong et al., ICML 2020.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from untrained.errors import ParameterError
+from untrained.images.minibatches import Minibatch
+from untrained.networks.modes import buffers_restored
+from untrained.proxies.base import Direction, Setting, UndefinedScore
+from untrained.proxies.rectifiers import RectifierMode
+from untrained.spaces.base import Skeleton
+
+#: One cell of one channel between a crop of 3x3 pixels and the head.
+THIN_SKELETON = Skeleton(channels=1, cells=1, stages=1, stem=False)
+#: Inputs that share batch statistics, as in the released code.
+PASS = 1000
+
+
+@dataclass(frozen=True)
+class LinearRegions:
+    """The number of distinct activation patterns over random inputs of few dimensions.
+
+    A pattern has one bit per rectified unit: 1 iff its pre-activation is positive. It is at most
+    the number of inputs.
+
+    Attributes:
+        variant: `tenas` takes the 3,000 crops of the released code, `paper` the 5,000 of the
+            paper. Both count every rectifier that is executed.
+    """
+
+    name: ClassVar[str] = "linear_regions"
+    variants: ClassVar[tuple[str, ...]] = ("tenas", "paper")
+    direction: ClassVar[Direction] = "higher"
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    variant: str = "tenas"
+
+    @property
+    def setting(self) -> Setting:
+        """See `Setting`."""
+        samples = {"tenas": 3000, "paper": 5000}[self.variant]
+        return Setting(THIN_SKELETON, images=samples, crop=(1, 3, 3))
+
+    def __call__(
+        self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
+    ) -> float:
+        """See `Proxy.__call__`; nothing is drawn.
+
+        Raises:
+            UndefinedScore: `no_rectifiers` or `non_finite`.
+            ParameterError: the network applies other rectifiers each time.
+        """
+        del generator
+        return float(count_distinct(activation_patterns(network, minibatch.images)))
+
+
+def activation_patterns(network: nn.Module, images: Tensor) -> NDArray[np.uint8]:
+    """The patterns of images (n, C, H, W) as (n, bytes), eight units in each, the last filled up.
+
+    Batch statistics are those of `PASS` images at a time.
+
+    Raises:
+        UndefinedScore: `no_rectifiers` or `non_finite`.
+        ParameterError: the network applies other rectifiers each time it is run.
+    """
+    packed: list[NDArray[np.uint8]] = []
+    with torch.no_grad(), buffers_restored(network):
+        for piece in _pieces(images):
+            bits: list[Tensor] = []
+            mode = RectifierMode(
+                # compared at once, since a rectifier in place leaves nothing behind
+                lambda x, bits=bits: bits.append(_positive(x))  # type: ignore[misc]
+            )
+            with mode:
+                outputs = network(piece)
+            if not bits:
+                raise UndefinedScore(
+                    "no_rectifiers",
+                    f"{type(network).__name__} applies no rectifier: it is one linear region",
+                )
+            if isinstance(outputs, Tensor) and not torch.isfinite(outputs).all():
+                raise UndefinedScore("non_finite", "the network's output is not finite")
+            packed.append(np.packbits(torch.cat(bits, 1).cpu().numpy(), axis=1))
+    if len({one.shape[1] for one in packed}) > 1:
+        raise ParameterError(
+            "the network applies other rectifiers each time it is run: make its forward "
+            "pass the same for the same images"
+        )
+    return np.concatenate(packed)
+
+
+def count_distinct(patterns: NDArray[np.uint8]) -> int:
+    """How many distinct rows (n, bytes) has; exact, in time linear in n."""
+    # bytes are hashed, and equal hashes compared: no sort, and no rounding
+    width = patterns.shape[1]
+    data = np.ascontiguousarray(patterns).tobytes()
+    return len({data[start : start + width] for start in range(0, len(data), width)})
+
+
+def _pieces(images: Tensor) -> tuple[Tensor, ...]:
+    """At most `PASS` images each, of nearly equal size: a rest of one would have no statistics."""
+    return images.tensor_split(-(-len(images) // PASS))
+
+
+def _positive(pre_activation: Tensor) -> Tensor:
+    return (pre_activation > 0).flatten(1)

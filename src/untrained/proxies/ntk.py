@@ -1,0 +1,186 @@
+"""Numbers read off the neural tangent kernel at initialisation.
+
+Chen, Gong, Wang: Neural Architecture Search on ImageNet in Four GPU Hours (TE-NAS), ICLR 2021
+(arXiv 2102.11535), section 3.1.1; the mean is that of Xu et al., KNAS, ICML 2021, and the Frobenius
+norm that of Mok et al., CVPR 2022 (arXiv 2203.14577).
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from untrained.images.minibatches import Minibatch
+from untrained.networks.modes import modes_restored
+from untrained.proxies.base import Direction, Setting, UndefinedScore
+from untrained.proxies.tangent_kernels import SELECTIONS, ParameterSelection, tangent_kernel
+from untrained.spaces.base import Skeleton
+
+#: Three channels in the first stage, one cell per stage.
+TENAS_SKELETON = Skeleton(channels=3, cells=1)
+
+
+@dataclass(frozen=True)
+class KernelSettings:
+    """What a kernel is of.
+
+    Attributes:
+        selection: of the parameters.
+        mode: `train` or `eval`: of all modules, so whether batch normalisation uses the statistics
+            of the minibatch (which couple its images) or the running ones.
+        setting: of network and minibatch.
+    """
+
+    selection: ParameterSelection = ParameterSelection("weights")  # noqa: RUF009 - immutable
+    mode: str = "train"
+    setting: Setting = Setting()  # noqa: RUF009
+
+
+#: What each variant reads. `tenas` is the paper's, `released` that of its code; all others take the
+#: benchmark's network and the run's minibatch.
+VARIANTS = {
+    "tenas": KernelSettings(setting=Setting(TENAS_SKELETON, images=32)),
+    "released": KernelSettings(setting=Setting(TENAS_SKELETON, images=72)),
+} | {
+    f"{name}_{mode}": KernelSettings(ParameterSelection(name), mode)
+    for name in SELECTIONS
+    for mode in ("train", "eval")
+}
+
+
+@dataclass(frozen=True)
+class _KernelProxy(ABC):
+    """A number read off the kernel; those of one variant share the kernel.
+
+    Attributes:
+        variant: a key of `VARIANTS`.
+    """
+
+    variants: ClassVar[tuple[str, ...]] = tuple(VARIANTS)
+    needs: ClassVar[frozenset[str]] = frozenset({"gradients"})
+
+    variant: str = "tenas"
+
+    @property
+    def setting(self) -> Setting:
+        """See `Setting`."""
+        return VARIANTS[self.variant].setting
+
+    @property
+    def measurement(self) -> tuple[str, str]:
+        """Equal for proxies that are read off the same kernel."""
+        return "tangent kernel", self.variant
+
+    def __call__(
+        self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
+    ) -> float:
+        """See `Proxy.__call__`; nothing is drawn.
+
+        Raises:
+            UndefinedScore: `non_finite`, `singular` or `no_parameters`.
+            ParameterError: fewer than 2 images, or an output that is no tensor of logits.
+        """
+        return self.read(self.measure(network, minibatch, generator))
+
+    def measure(
+        self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
+    ) -> NDArray[np.float64]:
+        """The kernel (n, n) of a minibatch of n images."""
+        del generator
+        settings = VARIANTS[self.variant]
+        with modes_restored(network):
+            network.train(settings.mode == "train")
+            kernel = tangent_kernel(network, minibatch.images, settings.selection)
+        return kernel.numpy()
+
+    def read(self, kernel: NDArray[np.float64]) -> float:
+        """The number of a kernel (n, n).
+
+        Raises:
+            UndefinedScore: `non_finite`, or `singular` where the smallest eigenvalue is needed.
+        """
+        if not np.isfinite(kernel).all():
+            bad = np.count_nonzero(~np.isfinite(kernel))
+            raise UndefinedScore(
+                "non_finite", f"{bad} of the kernel's {kernel.size} entries are not finite"
+            )
+        return self._of(kernel)
+
+    @abstractmethod
+    def _of(self, kernel: NDArray[np.float64]) -> float: ...
+
+
+@dataclass(frozen=True)
+class NtkConditionNumber(_KernelProxy):
+    """kappa: the largest eigenvalue over the smallest; a well-conditioned kernel trains fast."""
+
+    name: ClassVar[str] = "ntk_condition_number"
+    direction: ClassVar[Direction] = "lower"
+
+    def _of(self, kernel: NDArray[np.float64]) -> float:
+        eigenvalues = positive_eigenvalues(kernel)
+        return float(eigenvalues[-1] / eigenvalues[0])
+
+
+@dataclass(frozen=True)
+class NtkMinEigenvalue(_KernelProxy):
+    """The smallest eigenvalue, which bounds how fast the slowest mode is learnt."""
+
+    name: ClassVar[str] = "ntk_min_eigenvalue"
+    direction: ClassVar[Direction] = "higher"
+
+    def _of(self, kernel: NDArray[np.float64]) -> float:
+        return float(positive_eigenvalues(kernel)[0])
+
+
+@dataclass(frozen=True)
+class NtkFrobeniusNorm(_KernelProxy):
+    """The root of the sum of squared entries."""
+
+    name: ClassVar[str] = "ntk_frobenius_norm"
+    direction: ClassVar[Direction] = "higher"
+
+    def _of(self, kernel: NDArray[np.float64]) -> float:
+        return float(np.linalg.norm(kernel))
+
+
+@dataclass(frozen=True)
+class NtkMean(_KernelProxy):
+    """The mean entry, the metric of KNAS."""
+
+    name: ClassVar[str] = "ntk_mean"
+    direction: ClassVar[Direction] = "higher"
+
+    def _of(self, kernel: NDArray[np.float64]) -> float:
+        return float(kernel.mean())
+
+
+@dataclass(frozen=True)
+class NtkTrace(_KernelProxy):
+    """The sum of the eigenvalues: of the squared norms of the images' gradients."""
+
+    name: ClassVar[str] = "ntk_trace"
+    direction: ClassVar[Direction] = "higher"
+
+    def _of(self, kernel: NDArray[np.float64]) -> float:
+        return float(np.trace(kernel))
+
+
+def positive_eigenvalues(kernel: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The eigenvalues (n,) of a kernel (n, n), ascending.
+
+    Raises:
+        UndefinedScore: `singular`: some of them are not positive, up to the rounding of float64.
+    """
+    eigenvalues = np.linalg.eigvalsh(kernel)
+    rounding = eigenvalues[-1] * len(kernel) * np.finfo(np.float64).eps
+    bad = np.count_nonzero(eigenvalues <= max(rounding, 0))
+    if bad:
+        raise UndefinedScore(
+            "singular", f"{bad} of the kernel's {len(kernel)} eigenvalues are not positive"
+        )
+    return eigenvalues.astype(np.float64)

@@ -1,0 +1,203 @@
+"""The neural tangent kernel of a network on a minibatch.
+
+Theta[i, j] = <g_i, g_j>, where g_i is the gradient of the sum of image i's logits by the chosen
+parameters (Jacot et al. 2018; summed over logits as in TE-NAS, Chen et al., ICLR 2021). Where
+batch statistics couple the images, g_i depends on the whole minibatch: then there is one backward
+pass per image. Otherwise one pass serves all of them.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vjp, vmap
+
+from untrained.errors import ParameterError, unknown_name
+from untrained.networks.modes import buffers_restored
+from untrained.proxies.base import UndefinedScore
+from untrained.proxies.batched_backward import BatchedBackward
+
+SELECTIONS = ("weights", "weights_without_classifier", "all")
+
+
+@dataclass(frozen=True)
+class ParameterSelection:
+    """Which trainable parameters a gradient is taken by.
+
+    Attributes:
+        name: `weights` are those with "weight" in their name (TE-NAS: of convolutions, of
+            normalisations, of the classifier; no biases), `weights_without_classifier` those of
+            them without "classifier" in it, `all` is all.
+    """
+
+    name: str = "weights"
+
+    def __post_init__(self) -> None:
+        if self.name not in SELECTIONS:
+            raise unknown_name("parameter selection", self.name, SELECTIONS)
+
+    def of(self, network: nn.Module) -> dict[str, nn.Parameter]:
+        """The selected parameters by name; those that are frozen have no gradient.
+
+        Raises:
+            UndefinedScore: `no_parameters`.
+            ParameterError: there is no classifier to leave out.
+        """
+        found = {name: p for name, p in network.named_parameters() if p.requires_grad}
+        if self.name != "all":
+            found = {name: p for name, p in found.items() if "weight" in name}
+        if self.name == "weights_without_classifier":
+            rest = {name: p for name, p in found.items() if "classifier" not in name}
+            if found and len(rest) == len(found):
+                raise ParameterError(
+                    f"{type(network).__name__} names no weight after a classifier: call its last "
+                    "layer `classifier`, or take `weights`"
+                )
+            found = rest
+        if not found:
+            raise UndefinedScore(
+                "no_parameters", f"{type(network).__name__} has no trainable {self.name}"
+            )
+        return found
+
+
+def tangent_kernel(
+    network: nn.Module, images: Tensor, selection: ParameterSelection | None = None
+) -> Tensor:
+    """Theta of a network in the modes that its modules are in; it is left as it was.
+
+    Args:
+        network: maps images to logits (n, classes).
+        images: (n, C, H, W), 2 or more.
+        selection: of the parameters; the weights by default.
+
+    Returns:
+        (n, n) float64; the gradients are in the type of the parameters.
+
+    Raises:
+        UndefinedScore: `no_parameters`.
+        ParameterError: fewer than 2 images, or an output that is no tensor of logits.
+    """
+    if len(images) < 2:
+        raise ParameterError(f"{len(images)} image: a tangent kernel needs 2 or more")
+    parameters = (selection or ParameterSelection()).of(network)
+    # before the network is copied or run: inference mode and no_grad would leave no gradients
+    with torch.inference_mode(mode=False), torch.enable_grad(), buffers_restored(network):
+        # in training mode a module may read the whole batch or change with it, output or not
+        training = any(module.training for module in network.modules())
+        if training or _coupled(network, images[:2]):
+            return _gram(_rows_of_backward_passes(network, images, parameters))
+        return _gram(_rows_of_single_images(network, images, parameters))
+
+
+def kernel_of_function(
+    function: Callable[[Any, Tensor], Tensor],
+    parameters: Any,  # noqa: ANN401 - a tree of tensors
+    images: Tensor,
+) -> Tensor:
+    """Theta of a function without side effects, by `torch.func`: to be batched over networks.
+
+    `vmap(kernel_of_function, (None, 0, None))(function, parameters, images)` gives the kernels of
+    many networks at once, for example one for each mask over operations. Batch normalisation must
+    not keep running statistics (`track_running_stats=False`).
+
+    Args:
+        function: maps parameters and images to logits (n, classes).
+        parameters: tensors, or a mapping or sequence of them.
+        images: (n, C, H, W).
+
+    Returns:
+        (n, n) in the type of the parameters.
+    """
+
+    def sums(chosen: Any) -> Tensor:  # noqa: ANN401
+        return function(chosen, images).flatten(1).sum(1)
+
+    pulled: tuple[Any, ...] = vjp(sums, parameters)
+    outputs, pull_back = pulled
+    identity = torch.eye(len(images), dtype=outputs.dtype, device=outputs.device)
+    (rows,) = vmap(pull_back)(identity)
+    leaves = torch.utils._pytree.tree_leaves(rows)
+    kernel = torch.zeros_like(identity)
+    for leaf in leaves:
+        kernel = kernel + leaf.flatten(1) @ leaf.flatten(1).T
+    return kernel
+
+
+def _gram(rows: list[Tensor]) -> Tensor:
+    """(n, n) float64 sum of the Gram matrices of gradients (n, ...)."""
+    kernel = torch.zeros(len(rows[0]), len(rows[0]), dtype=torch.float64)
+    for one in rows:
+        # the smallest eigenvalue is what float32 would lose first
+        flat = one.detach().flatten(1).double()
+        kernel += (flat @ flat.T).cpu()
+    return kernel
+
+
+def _sums_of_logits(network: nn.Module, images: Tensor) -> Tensor:
+    """(n,), with the graph of their gradients."""
+    logits = network(images)
+    if not isinstance(logits, Tensor) or logits.ndim < 2 or len(logits) != len(images):
+        shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise ParameterError(
+            f"{type(network).__name__} returned {shape}: a tangent kernel needs one tensor of "
+            f"logits, ({len(images)}, classes)"
+        )
+    return logits.flatten(1).sum(1)
+
+
+def _coupled(network: nn.Module, pair: Tensor) -> bool:
+    """Whether the output for one image of a pair depends on the other one."""
+    shown = pair.detach().clone().requires_grad_()
+    with torch.random.fork_rng(devices=[]):
+        # a product, because a network that rectifies its input in place must not meet a leaf
+        first = _sums_of_logits(network, shown * 1)[0]
+    if not first.requires_grad:
+        return False
+    (gradient,) = torch.autograd.grad(first, shown, materialize_grads=True)
+    # NaN counts as coupled, which is right for every network
+    return not bool((gradient[1] == 0).all())
+
+
+def _rows_of_backward_passes(
+    network: nn.Module, images: Tensor, parameters: Mapping[str, nn.Parameter]
+) -> list[Tensor]:
+    """Gradients (n, ...) by each parameter: a backward pass per image, several at once."""
+    with BatchedBackward() as batched:
+        outputs = _sums_of_logits(network, images)
+    chosen = list(parameters.values())
+
+    def pull_back(cotangent: Tensor) -> tuple[Tensor, ...]:
+        return torch.autograd.grad(
+            outputs, chosen, cotangent, retain_graph=True, materialize_grads=True
+        )
+
+    rows: list[tuple[Tensor, ...]] = []
+    identity = torch.eye(len(images), dtype=outputs.dtype, device=outputs.device)
+    for given in torch.split(identity, batched.rows):
+        if len(given) == 1:
+            rows.append(tuple(gradient[None] for gradient in pull_back(given[0])))
+        else:
+            rows.append(vmap(pull_back)(given))
+    return [torch.cat(pieces) for pieces in zip(*rows, strict=True)]
+
+
+def _rows_of_single_images(
+    network: nn.Module, images: Tensor, parameters: Mapping[str, nn.Parameter]
+) -> list[Tensor]:
+    """The same where no image's output depends on another image: one pass for all of them."""
+
+    def one(chosen: dict[str, Tensor], image: Tensor) -> Tensor:
+        logits: Tensor = functional_call(network, (others, chosen), (image[None],))
+        return logits.sum()
+
+    values = {name: parameter.detach() for name, parameter in parameters.items()}
+    others = {
+        name: parameter.detach()
+        for name, parameter in network.named_parameters()
+        if name not in parameters
+    }
+    found = vmap(grad(one), (None, 0), randomness="different")(values, images)
+    return list(found.values())

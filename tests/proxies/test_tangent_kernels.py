@@ -1,0 +1,230 @@
+"""Kernels against one backward pass per image, PyTorch's Jacobians and another package."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.func import functional_call, jacrev, vmap
+
+from untrained.errors import ParameterError, UnknownNameError
+from untrained.images.minibatches import minibatch
+from untrained.networks.nasbench201 import NasBench201Network
+from untrained.proxies import UndefinedScore
+from untrained.proxies.tangent_kernels import (
+    SELECTIONS,
+    ParameterSelection,
+    kernel_of_function,
+    tangent_kernel,
+)
+
+# all 3x3; dead branches; skips and pools; few edges; a node without input
+CELLS = [1462, 10525, 7777, 13714, 45]
+
+
+@pytest.fixture(scope="module")
+def images():
+    return minibatch("cifar10", "sample", 0, 6).images
+
+
+def made(all_operations, index, channels=3, cells=1):
+    torch.manual_seed(index)
+    return NasBench201Network(all_operations[index], 10, channels, cells)
+
+
+def chosen(network, name):
+    return {
+        key: parameter
+        for key, parameter in network.named_parameters()
+        if name == "all"
+        or ("weight" in key and not ("classifier" in key and name.endswith("without_classifier")))
+    }
+
+
+def slow_kernel(network, images, name):
+    """One backward pass after the other, into `.grad`, and inner products pair by pair."""
+    network = network.double()
+    sums = network(images.double()).sum(1)
+    gradients = []
+    for one in sums:
+        network.zero_grad()
+        one.backward(retain_graph=True)
+        gradients.append(
+            [np.zeros(0) if p.grad is None else p.grad.numpy().copy().ravel()
+             for p in chosen(network, name).values()]
+        )  # fmt: skip
+    return np.array(
+        [[sum(a @ b for a, b in zip(g, h, strict=True)) for h in gradients] for g in gradients]
+    )
+
+
+def contracted_jacobian(network, images, name):
+    """J J' summed over pairs of logits, J (n, classes, parameters) by `torch.func`."""
+    network = network.double()
+
+    def logits(parameters, image):
+        return functional_call(network, parameters, (image[None],))[0]
+
+    parameters = {key: p.detach() for key, p in chosen(network, name).items()}
+    found = vmap(jacrev(logits), (None, 0))(parameters, images.double())
+    return sum(
+        torch.einsum("icp,jdp->ij", j.flatten(2), j.flatten(2)).detach() for j in found.values()
+    ).numpy()
+
+
+@pytest.mark.parametrize("name", SELECTIONS)
+@pytest.mark.parametrize("index", CELLS)
+def test_training_mode_is_one_backward_pass_per_image(all_operations, images, index, name):
+    kernel = tangent_kernel(made(all_operations, index).double(), images.double(),
+                            ParameterSelection(name)).numpy()  # fmt: skip
+    assert kernel.dtype == np.float64
+    expected = slow_kernel(made(all_operations, index), images, name)
+    np.testing.assert_allclose(kernel, expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", SELECTIONS)
+@pytest.mark.parametrize("index", CELLS)
+def test_evaluation_mode_is_the_contraction_of_jacobians(all_operations, images, index, name):
+    network = made(all_operations, index).eval().double()
+    kernel = tangent_kernel(network, images.double(), ParameterSelection(name)).numpy()
+    expected = contracted_jacobian(made(all_operations, index).eval(), images, name)
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(kernel, expected, rtol=1e-9, atol=1e-12 * scale)
+    slow = slow_kernel(made(all_operations, index).eval(), images, name)
+    np.testing.assert_allclose(kernel, slow, rtol=1e-9, atol=1e-12 * scale)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(("channels", "cells"), [(3, 1), (16, 1)])
+def test_eigenvalues_in_float32(all_operations, images, channels, cells, layout):
+    def network():
+        return made(all_operations, 7777, channels, cells).to(memory_format=layout)
+
+    shown = images.to(memory_format=layout)
+    plain = network()
+    sums, rows = plain(shown).sum(1), []
+    weights = list(chosen(plain, "weights").values())
+    for one in sums:
+        found = torch.autograd.grad(one, weights, retain_graph=True)
+        rows.append(torch.cat([g.flatten() for g in found]).double())
+    expected = torch.linalg.eigvalsh(torch.stack(rows) @ torch.stack(rows).T)
+    found = torch.linalg.eigvalsh(tangent_kernel(network(), shown))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("index", [1462, 7777])
+def test_another_package_agrees(all_operations, images, index):
+    gram = pytest.importorskip("nngeometry.gram", reason="needs nngeometry: make install")
+    layers = pytest.importorskip("nngeometry.layercollection")
+    network = made(all_operations, index).eval().double()
+    data = torch.utils.data.TensorDataset(images.double(), torch.zeros(len(images)))
+    loader = torch.utils.data.DataLoader(data, batch_size=len(images))
+    judged = gram.GramMatrix(
+        network,
+        loader,
+        function=lambda x, _labels: network(x),
+        layer_collection=layers.LayerCollection.from_model(network),
+    )
+    expected = judged.data.sum((0, 2)) if len(judged.data) == 10 else judged.data.sum((1, 3))
+    kernel = tangent_kernel(network, images.double(), ParameterSelection("all"))
+    # the package keeps what it sums up in float32
+    torch.testing.assert_close(kernel, expected.detach(), rtol=1e-6, atol=1e-12)
+
+
+def test_the_function_can_be_batched_over_masks(images):
+    torch.manual_seed(0)
+    shown = images[:, :, ::4, ::4].double()
+    parameters = {"first": torch.randn(5, 192).double(), "second": torch.randn(4, 5).double()}
+
+    def network(given, images):
+        parameters, mask = given
+        hidden = torch.tanh(images.flatten(1) @ parameters["first"].T / 10) * mask
+        return hidden @ parameters["second"].T
+
+    def kernel(parameters, mask, images):
+        return kernel_of_function(lambda p, x: network((p, mask), x), parameters, images)
+
+    masks = (torch.rand(7, 5) > 0.4).double()
+    together = vmap(kernel, (None, 0, None))(parameters, masks, shown)
+    assert together.shape == (7, 6, 6)
+    for mask, found in zip(masks, together, strict=True):
+        leaves = {key: value.clone().requires_grad_() for key, value in parameters.items()}
+        rows = [
+            torch.cat([g.flatten() for g in
+                       torch.autograd.grad(one, list(leaves.values()), retain_graph=True)])
+            for one in network((leaves, mask), shown).sum(1)
+        ]  # fmt: skip
+        torch.testing.assert_close(found, torch.stack(rows) @ torch.stack(rows).T)
+
+
+class Centred(nn.Module):
+    """Couples the images of a batch without any mode."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(12, 3)
+
+    def forward(self, x):
+        value = self.layer(x.flatten(1))
+        return value**2 - (value**2).mean(0)
+
+
+def test_images_that_are_coupled_in_evaluation_mode_are_found():
+    torch.manual_seed(0)
+    network, images = Centred().eval().double(), torch.randn(5, 3, 2, 2).double()
+    kernel = tangent_kernel(network, images)
+    np.testing.assert_allclose(kernel, slow_kernel(network, images, "weights"), rtol=1e-9)
+
+
+def test_a_selection_names_its_parameters(all_operations):
+    network = made(all_operations, 7777)
+    found = {name: set(ParameterSelection(name).of(network)) for name in SELECTIONS}
+    everything = {name for name, _ in network.named_parameters()}
+    assert found["all"] == everything
+    assert everything - found["weights"] == {n for n in everything if n.endswith("bias")}
+    assert found["weights"] - found["weights_without_classifier"] == {"classifier.weight"}
+    network.stem[0].weight.requires_grad_(False)
+    assert "stem.0.weight" not in ParameterSelection().of(network)
+    with pytest.raises(UnknownNameError, match="^unknown parameter selection 'weight'"):
+        ParameterSelection("weight")
+
+
+def test_what_can_not_be_selected_is_said():
+    with pytest.raises(UndefinedScore, match="has no trainable weights$") as caught:
+        ParameterSelection().of(nn.Sequential(nn.ReLU()))
+    assert caught.value.status == "no_parameters"
+    with pytest.raises(ParameterError, match="^Sequential names no weight after a classifier"):
+        ParameterSelection("weights_without_classifier").of(nn.Sequential(nn.Linear(2, 2)))
+
+
+def test_bad_input_is_said_in_one_line(all_operations, images):
+    network = made(all_operations, 7777)
+    with pytest.raises(ParameterError, match="^1 image: a tangent kernel needs 2 or more$"):
+        tangent_kernel(network, images[:1])
+
+    class Pair(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(32, 2)
+
+        def forward(self, x):
+            return self.layer(x), x
+
+    with pytest.raises(ParameterError, match="^Pair returned tuple: a tangent kernel needs one"):
+        tangent_kernel(Pair(), images)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_the_network_is_left_as_it_was(all_operations, images, training):
+    network = made(all_operations, 1462).train(training)
+    network(images).sum().backward()
+    state = {name: value.clone() for name, value in network.state_dict().items()}
+    gradients = [parameter.grad.clone() for parameter in network.parameters()]
+    random_state = torch.get_rng_state()
+    with torch.no_grad():
+        first = tangent_kernel(network, images)
+    assert torch.equal(first, tangent_kernel(network, images))
+    assert all(torch.equal(v, network.state_dict()[name]) for name, v in state.items())
+    pairs = zip(network.parameters(), gradients, strict=True)
+    assert all(torch.equal(p.grad, gradient) for p, gradient in pairs)
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert torch.overrides._get_current_function_mode_stack() == []
