@@ -208,7 +208,7 @@ def test_crops_are_pieces_of_the_images():
 
 def test_crops_larger_than_the_images_are_refused():
     drawn = minibatch("cifar10", "sample", 0, 2)
-    with pytest.raises(ParameterError, match="^crops of 1x33x3 don't fit into images of 3x32x32$"):
+    with pytest.raises(ParameterError, match=r"^crops of 1x33x3 don't fit into images of 3x32x32$"):
         random_crops(drawn, (1, 33, 3), 4, seed=0)
     whole = random_crops(drawn, (3, 32, 32), 4, seed=0)
     assert all(any(torch.equal(crop, image) for image in drawn.images) for crop in whole.images)

@@ -1,4 +1,4 @@
-"""Batched backward passes against PyTorch's own, one row at a time, in float64 where it has them."""
+"""Batched backward passes against those of PyTorch, one by one and in float64."""
 
 import pytest
 import torch

@@ -119,7 +119,7 @@ def test_a_network_that_changes_is_refused():
             self.calls += 1
             return torch.relu(x) if self.calls == 1 else torch.relu(torch.relu(x[:, :, :1]))
 
-    with pytest.raises(ParameterError, match="^the network applies other rectifiers"):
+    with pytest.raises(ParameterError, match=r"^the network applies other rectifiers"):
         activation_patterns(Alternates(), torch.randn(PASS + 1, 1, 3, 3))
 
 

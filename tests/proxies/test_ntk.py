@@ -40,12 +40,12 @@ def test_there_are_five():
 
 def test_eigenvalues_that_are_not_positive_are_counted():
     thin = np.random.default_rng(1).standard_normal((5, 3))
-    with pytest.raises(UndefinedScore, match="^2 of the kernel's 5 eigenvalues are not positive$"):
+    with pytest.raises(UndefinedScore, match=r"^2 of the kernel's 5 eigenvalues are not positive$"):
         positive_eigenvalues(thin @ thin.T)
-    with pytest.raises(UndefinedScore, match="^1 of the kernel's 2 ") as caught:
+    with pytest.raises(UndefinedScore, match=r"^1 of the kernel's 2 ") as caught:
         positive_eigenvalues(np.diag([1.0, -1.0]))
     assert caught.value.status == "singular"
-    with pytest.raises(UndefinedScore, match="^3 of the kernel's 3 "):
+    with pytest.raises(UndefinedScore, match=r"^3 of the kernel's 3 "):
         positive_eigenvalues(np.zeros((3, 3)))
     assert positive_eigenvalues(np.diag([2.0, 1e-9])).tolist() == [1e-9, 2.0]
     for name in NAMES:
@@ -58,7 +58,7 @@ def test_eigenvalues_that_are_not_positive_are_counted():
 def test_a_kernel_that_is_not_finite_has_no_number(name, value):
     kernel = KERNEL.copy()
     kernel[0, 1] = value
-    with pytest.raises(UndefinedScore, match="^1 of the kernel's 25 entries are not") as caught:
+    with pytest.raises(UndefinedScore, match=r"^1 of the kernel's 25 entries are not") as caught:
         get_proxy(name).read(kernel)
     assert caught.value.status == "non_finite"
 

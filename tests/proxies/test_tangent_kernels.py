@@ -184,21 +184,21 @@ def test_a_selection_names_its_parameters(all_operations):
     assert found["weights"] - found["weights_without_classifier"] == {"classifier.weight"}
     network.stem[0].weight.requires_grad_(False)
     assert "stem.0.weight" not in ParameterSelection().of(network)
-    with pytest.raises(UnknownNameError, match="^unknown parameter selection 'weight'"):
+    with pytest.raises(UnknownNameError, match=r"^unknown parameter selection 'weight'"):
         ParameterSelection("weight")
 
 
 def test_what_can_not_be_selected_is_said():
-    with pytest.raises(UndefinedScore, match="has no trainable weights$") as caught:
+    with pytest.raises(UndefinedScore, match=r"has no trainable weights$") as caught:
         ParameterSelection().of(nn.Sequential(nn.ReLU()))
     assert caught.value.status == "no_parameters"
-    with pytest.raises(ParameterError, match="^Sequential names no weight after a classifier"):
+    with pytest.raises(ParameterError, match=r"^Sequential names no weight after a classifier"):
         ParameterSelection("weights_without_classifier").of(nn.Sequential(nn.Linear(2, 2)))
 
 
 def test_bad_input_is_said_in_one_line(all_operations, images):
     network = made(all_operations, 7777)
-    with pytest.raises(ParameterError, match="^1 image: a tangent kernel needs 2 or more$"):
+    with pytest.raises(ParameterError, match=r"^1 image: a tangent kernel needs 2 or more$"):
         tangent_kernel(network, images[:1])
 
     class Pair(nn.Module):
@@ -209,7 +209,7 @@ def test_bad_input_is_said_in_one_line(all_operations, images):
         def forward(self, x):
             return self.layer(x), x
 
-    with pytest.raises(ParameterError, match="^Pair returned tuple: a tangent kernel needs one"):
+    with pytest.raises(ParameterError, match=r"^Pair returned tuple: a tangent kernel needs one"):
         tangent_kernel(Pair(), images)
 
 
