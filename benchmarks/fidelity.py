@@ -12,11 +12,11 @@ import torch
 from scipy.stats import spearmanr
 
 from benchmarks.page import SPACE, machine, random_cells, write_section
-from benchmarks.score_speed import prepare
 from untrained.cli.progress import track
 from untrained.proxies import UndefinedScore
 from untrained.proxies.naswot import Naswot
 from untrained.scoring.engine import MinibatchSettings
+from untrained.scoring.execution import prepare_worker
 from untrained.seeds import torch_seeded
 
 TYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     arguments = parser.parse_args()
     indices = random_cells(arguments.architectures, seed=1)
-    with ProcessPoolExecutor(initializer=prepare) as pool:
+    with ProcessPoolExecutor(initializer=prepare_worker) as pool:
         found = pool.map(partial(scores_of, seeds=arguments.seeds), indices)
         scores = np.array(list(track(found, len(indices), "scoring in each precision")))
     write_section("fidelity", report(scores))

@@ -109,6 +109,13 @@ def test_only_what_is_asked_for_is_made(shape, wanted):
     assert torch.equal(getattr(one, wanted), getattr(every, wanted))
 
 
+def test_zero_is_not_positive():
+    x = torch.zeros((2, 16, 8, 8)).contiguous(memory_format=torch.channels_last)
+    x[1] = 1
+    codes = Sum([None], x).of([x], value=False, rectified=False, codes=True).codes
+    assert bits(codes, x).sum(axis=1).tolist() == [0, 16 * 8 * 8]
+
+
 def test_one_term_as_it_is_is_not_copied():
     x = draw((2, 16, 8, 8))
     assert Sum([None], x).of([x], value=True, rectified=False, codes=False).value is x

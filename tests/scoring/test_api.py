@@ -131,3 +131,11 @@ def test_images_of_another_number_of_channels_are_refused():
     message = "^--input has 1 channels and the images of cifar10 have 3: take --dataset noise"
     with pytest.raises(ParameterError, match=message):
         fitted(MinibatchSettings(batch_size=4), (1, 32, 32), 0)
+
+
+def test_the_fast_engine_is_for_fresh_weights(space):
+    network = space.network(space[1462], 10)
+    torch.nn.init.ones_(network.blocks[0].operations[0][2].bias)
+    with pytest.raises(ParameterError, match="learned a shift: the fast engine is for fresh"):
+        api.score(network, batch_size=4, engine="fast")
+    assert api.score(network, batch_size=4).status == "ok"

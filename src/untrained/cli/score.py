@@ -101,10 +101,12 @@ def score(
     from untrained.images.sets import image_set
     from untrained.scoring.devices import leased_device
     from untrained.scoring.engine import MinibatchSettings
-    from untrained.scoring.execution import Execution
+    from untrained.scoring.execution import Execution, prepare_worker
 
     settings = MinibatchSettings(dataset, image_set(dataset).split(split), batch_size, augmentation)
     numbers = range(seed, seed + seeds)
+    if not own:
+        prepare_worker()
     with leased_device(device) as where:
         execution = Execution(where, engine, precision)
         if own:

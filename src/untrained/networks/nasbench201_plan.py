@@ -256,6 +256,13 @@ def planned(network: "NasBench201Network") -> PlannedNetwork:
             first, second = (layer(part[1], part[2]) for part in (block.first, block.second))
             blocks.append(ReductionLayers(first, second, layer(block.shortcut[1], None)))
     norm = cast("nn.BatchNorm2d", network.head[0])
+    learned = [module.bias for module in network.blocks.modules() if isinstance(module, type(norm))]
+    if any(bool((shift != 0).any()) for shift in learned):
+        # what reads only zeros then is no longer zero
+        raise ParameterError(
+            "normalisations have learned a shift: the fast engine is for fresh weights, take "
+            "--engine plain"
+        )
     head = Layer(torch.empty(0, 0, 0, 0), 1, norm.weight, norm.bias)
     if not len(network.stem):
         raise ParameterError("a network without a stem has no plan: take --engine plain")

@@ -92,6 +92,8 @@ class AblationSettings:
         if not self.batch_sizes or len(set(self.batch_sizes)) < len(self.batch_sizes):
             sizes = ", ".join(map(str, self.batch_sizes)) or "empty"
             raise ParameterError(f"batch sizes are {sizes}: one or more, each once")
+        if min(self.batch_sizes) < 2:
+            raise ParameterError(f"batch size {min(self.batch_sizes)}: statistics need 2 or more")
 
 
 def binned_cells(accuracy: npt.NDArray[np.float64], seed: int) -> list[BinnedCell]:

@@ -95,6 +95,9 @@ class MinibatchSettings:
         return replace(self, batch_size=setting.images)
 
 
+#: How PyTorch's allocator and oneDNN say that there is no memory left.
+_OUT_OF_MEMORY = ("DefaultCPUAllocator: ", "could not create a primitive", "std::bad_alloc")
+
 #: Into how many pieces a batch is cut, one after the other, when a plan runs out of memory.
 _PIECES = (1, 4, 16)
 
@@ -156,7 +159,7 @@ def _readings(
                 return list(
                     network.rectifier_inputs(images, dead_branches=dead_branches, pieces=pieces)
                 )
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             if pieces == _PIECES[-1] or not _is_out_of_memory(error):
                 raise
     raise AssertionError  # the last size returns or raises
@@ -228,10 +231,11 @@ def score_by_all(
             if isinstance(network, nn.Module):
                 network = network.to(execution.device).train()
             found = run_proxies(network, proxies, batch, execution, proxy_seed)
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         if not _is_out_of_memory(error):
             raise
-        found = [UndefinedScore("out_of_memory", str(error).splitlines()[0])] * len(proxies)
+        said = (str(error).splitlines() or ["no memory left"])[0]
+        found = [UndefinedScore("out_of_memory", said)] * len(proxies)
     seconds = (time.perf_counter() - start) / len(proxies)
     return [_score(value, seconds) for value in found]
 
@@ -244,9 +248,11 @@ def _score(value: float | UndefinedScore, seconds: float) -> Score:
     return Score(value, "ok", "", seconds)
 
 
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    # on the CPU PyTorch has no type of its own for it, and words it differently per system
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: " in str(error)
+def _is_out_of_memory(error: Exception) -> bool:
+    # on the CPU PyTorch has no type of its own for it, and neither has oneDNN
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
 def score_architectures(

@@ -8,12 +8,15 @@ run holds for every accuracy column, else the column that it holds for.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from untrained.errors import MissingDataError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Floats = NDArray[np.float64]
 TRACE_COLUMNS = ("run", "target", "step", "arch", "fitness", "simulated_seconds", "is_final")
@@ -52,7 +55,7 @@ def draw(pool_size: int, samples: int, runs: int, rng: np.random.Generator) -> N
 
 def best_of_sample_trace(
     pool: Pool, drawn: NDArray[np.int64], fitness: Floats, seconds: float, target: str = ""
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """The trace of keeping the best of each run's sample.
 
     Args:
@@ -62,6 +65,8 @@ def best_of_sample_trace(
         seconds: simulated cost of one evaluation.
         target: see the module.
     """
+    import pandas as pd
+
     values = np.where(np.isnan(fitness), -np.inf, fitness)
     best = np.maximum.accumulate(values, axis=1)
     improves = np.ones(values.shape, dtype=bool)
@@ -86,7 +91,7 @@ def best_of_sample_trace(
     return trace[list(TRACE_COLUMNS)]
 
 
-def empty_trace() -> pd.DataFrame:
+def empty_trace() -> "pd.DataFrame":
     """The trace of a search that could not be run on this pool."""
     return best_of_sample_trace(
         Pool(np.arange(1), np.zeros((1, 1)), {}, 0.0),
@@ -96,7 +101,7 @@ def empty_trace() -> pd.DataFrame:
     )
 
 
-def scores_of(table: pd.DataFrame, proxy: str, dataset: str) -> tuple[NDArray[np.int64], Floats]:
+def scores_of(table: "pd.DataFrame", proxy: str, dataset: str) -> tuple[NDArray[np.int64], Floats]:
     """The architectures and the (seeds, n) scores of one proxy and data set.
 
     Args:

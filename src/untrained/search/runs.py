@@ -6,9 +6,9 @@ saw, never the accuracy that the report reads.
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from untrained.errors import ParameterError
 from untrained.search.base import BudgetedSearch, BudgetSpent, Searchable
@@ -17,6 +17,9 @@ from untrained.search.guided import Guide
 from untrained.search.pool import TRACE_COLUMNS
 from untrained.seeds import numpy_generator
 from untrained.spaces.base import Architecture
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def search_runs(
@@ -91,8 +94,10 @@ def _run(
     return clock
 
 
-def trace_of(runs: Iterable[tuple[int, Clock]]) -> pd.DataFrame:
+def trace_of(runs: Iterable[tuple[int, Clock]]) -> "pd.DataFrame":
     """The trace of finished runs; see `untrained.search.pool` for its columns."""
+    import pandas as pd
+
     rows: list[tuple[object, ...]] = []
     for run, clock in runs:
         rows += [
