@@ -9,7 +9,7 @@ from torch.func import functional_call, jacrev, vmap
 from untrained.errors import ParameterError, UnknownNameError
 from untrained.images.minibatches import minibatch
 from untrained.networks.nasbench201 import NasBench201Network
-from untrained.proxies import UndefinedScore
+from untrained.proxies import UndefinedScore, batched_backward
 from untrained.proxies.tangent_kernels import (
     SELECTIONS,
     ParameterSelection,
@@ -79,6 +79,24 @@ def test_training_mode_is_one_backward_pass_per_image(all_operations, images, in
     assert kernel.dtype == np.float64
     expected = slow_kernel(made(all_operations, index), images, name)
     np.testing.assert_allclose(kernel, expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
+
+
+def test_large_activations_are_left_to_pytorch(all_operations, images, monkeypatch):
+    shown = images.double()
+
+    def network():
+        torch.manual_seed(0)
+        return nn.Sequential(made(all_operations, 7777), nn.Dropout(0.3)).double()
+
+    torch.manual_seed(1)
+    together = tangent_kernel(network(), shown)
+    torch.manual_seed(1)
+    expected = slow_kernel(network(), shown, "weights")
+    monkeypatch.setattr(batched_backward, "_LARGE", 0)
+    torch.manual_seed(1)
+    alone = tangent_kernel(network(), shown)
+    np.testing.assert_allclose(together, expected, rtol=1e-9)
+    np.testing.assert_allclose(alone, expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", SELECTIONS)

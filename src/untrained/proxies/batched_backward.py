@@ -154,8 +154,13 @@ class _ConvolutionBackward(torch.autograd.Function):
         wanted: tuple[bool, bool],
         settings: Any,
     ) -> tuple[Tensor | None, Tensor | None]:
-        by_input = _by_input(gradient, x, weight, settings) if wanted[0] else None
-        return by_input, _by_weight(gradient, x, weight, settings) if wanted[1] else None
+        # one gradient alone is what PyTorch's own backward pass is made for
+        stride, padding, dilation, groups = settings
+        by_input, by_weight, _ = torch.ops.aten.convolution_backward(
+            gradient, x, weight, None, stride, padding, dilation, False, (0, 0), groups,
+            [*wanted, False],
+        )  # fmt: skip
+        return by_input if wanted[0] else None, by_weight if wanted[1] else None
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -286,9 +291,6 @@ class _BatchNormBackward(torch.autograd.Function):
         wanted: tuple[bool, bool, bool],
         eps: float,
     ) -> tuple[Tensor | None, ...]:
-        made = _normalised_by_loops(gradient[None], x, weight, mean, deviation)
-        if made is not None:
-            return tuple(t[0] if want else None for t, want in zip(made, wanted, strict=True))
         found = torch.ops.aten.native_batch_norm_backward(
             gradient, x, weight, None, None, mean, deviation, True, eps, wanted
         )
@@ -319,25 +321,18 @@ def _normalised_by_loops(
     """The same of gradients (k, n, C, H, W) by the compiled loops; None where they don't apply."""
     if x.dtype != torch.float32 or x.device.type != "cpu":
         return None
-    images, channels, height, width = x.shape
+    shape = (*x.shape[:2], -1)
     scale = torch.ones_like(mean) if weight is None else weight
-    by_weight, by_bias = (gradient.new_empty(len(gradient), channels) for _ in range(2))
-    small = [t.detach().contiguous().numpy() for t in (scale, mean, deviation)]
-    lanes = gradient_loops.LANES
-    if not x.is_contiguous():
-        if lanes % channels or images * height * width * channels % lanes:
-            return None
-        given, seen = gradient.movedim(2, -1).contiguous(), x.movedim(1, -1).contiguous()
-        made = torch.empty_like(given)
-        loop, by_input = gradient_loops.batch_norm_channels_last, made.movedim(-1, 2)
-        shape: tuple[int, ...] = (-1, lanes)
-    else:
-        given, seen = gradient.contiguous(), x
-        made = by_input = torch.empty_like(given)
-        loop, shape = gradient_loops.batch_norm, (images, channels, -1)
-    arrays = [t.detach().view(len(gradient), *shape).numpy() for t in (given, made)]
-    outputs = (arrays[1], by_weight.numpy(), by_bias.numpy())
-    loop(arrays[0], seen.detach().view(shape).numpy(), *small, *outputs)
+    by_input = torch.empty(gradient.shape)
+    by_weight, by_bias = (torch.empty(len(gradient), len(mean)) for _ in range(2))
+    gradient_loops.batch_norm(
+        gradient.detach().contiguous().view(len(gradient), *shape).numpy(),
+        x.detach().contiguous().view(shape).numpy(),
+        *(t.detach().contiguous().numpy() for t in (scale, mean, deviation)),
+        by_input.view(len(gradient), *shape).numpy(),
+        by_weight.numpy(),
+        by_bias.numpy(),
+    )
     return by_input, by_weight, by_bias
 
 

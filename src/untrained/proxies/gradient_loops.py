@@ -14,9 +14,6 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-#: Numbers that a loop takes together; a constant, so that the compiler unrolls it.
-LANES = 128
-
 # Sums may be reordered for vector instructions; NaN and infinity keep their meaning.
 _jit: Callable[..., Any] = numba.njit(
     nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"}
@@ -168,69 +165,6 @@ def _sums(gradient: Array, x: Array, mean: float) -> Any:
         first += gradient[t]
         second += gradient[t] * (x[t] - mean)
     return first, second
-
-
-@_jit
-def batch_norm_channels_last(
-    gradient: Array,
-    x: Array,
-    weight: Array,
-    mean: Array,
-    deviation: Array,
-    by_input: Array,
-    by_weight: Array,
-    by_bias: Array,
-) -> None:
-    """The same as `batch_norm` where a pixel's channels lie next to each other.
-
-    Args:
-        gradient: (k, m, LANES) of the output; channel c is in each lane whose number is c plus a
-            multiple of the number of channels, which divides `LANES`.
-        x: (m, LANES), the input.
-        weight: (C,).
-        mean: (C,) of the batch.
-        deviation: (C,), one over the standard deviation of the batch.
-        by_input: (k, m, LANES).
-        by_weight: (k, C).
-        by_bias: (k, C).
-    """
-    rows, length, _ = gradient.shape
-    channels = len(mean)
-    count = length * (LANES // channels)
-    origin, scale = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
-    offset, slope = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
-    first, second = np.empty(LANES, np.float32), np.empty(LANES, np.float32)
-    for lane in range(LANES):
-        origin[lane] = mean[lane % channels]
-        scale[lane] = weight[lane % channels] * deviation[lane % channels]
-    totals = np.empty((2, channels), np.float64)
-    for row in range(rows):
-        totals[:] = 0
-        for start in range(0, length, 256):
-            first[:] = np.float32(0)
-            second[:] = np.float32(0)
-            for place in range(start, min(start + 256, length)):
-                for lane in range(LANES):
-                    given = gradient[row, place, lane]
-                    first[lane] += given
-                    second[lane] += given * (x[place, lane] - origin[lane])
-            for lane in range(LANES):  # float32 holds the sums of some pixels, not those of all
-                totals[0, lane % channels] += first[lane]
-                totals[1, lane % channels] += second[lane]
-        for c in range(channels):
-            by_bias[row, c] = totals[0, c]
-            by_weight[row, c] = totals[1, c] * deviation[c]
-        for lane in range(LANES):
-            c = lane % channels
-            offset[lane] = totals[0, c] / count
-            slope[lane] = totals[1, c] * deviation[c] * deviation[c] / count
-        for place in range(length):
-            for lane in range(LANES):
-                by_input[row, place, lane] = scale[lane] * (
-                    gradient[row, place, lane]
-                    - offset[lane]
-                    - (x[place, lane] - origin[lane]) * slope[lane]
-                )
 
 
 @_jit

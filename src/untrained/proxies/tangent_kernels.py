@@ -165,7 +165,11 @@ def _rows_of_backward_passes(
     network: nn.Module, images: Tensor, parameters: Mapping[str, nn.Parameter]
 ) -> list[Tensor]:
     """Gradients (n, ...) by each parameter: a backward pass per image, several at once."""
+    state = torch.get_rng_state()
     with BatchedBackward() as batched:
+        outputs = _sums_of_logits(network, images)
+    if batched.rows == 1:  # then PyTorch's own operations are the faster ones
+        torch.set_rng_state(state)
         outputs = _sums_of_logits(network, images)
     chosen = list(parameters.values())
 
