@@ -80,6 +80,7 @@ def changed(path, value):
          "params: searches.proxy: 'naswot-corrected' is not scored: scores.proxies has naswot, "),
         ("searches.budget", "12 parsecs", "params: searches.budget: "),
         ("searches.runs", 0, "params: searches.runs: 0 is less than the minimum of 1"),
+        ("searches.algorithms", ["rea+mutants=4"], "params: searches.algorithms: 'rea.mut"),
         ("searches.shards", 501, "params: searches.shards: 501 shards of 500 runs: 1 to 500"),
         ("searches.seconds_per_score", -1, "params: searches.seconds_per_score: -1 is less"),
         ("report.resamples", 10, "params: report.resamples: 10 is less than the minimum of 100"),

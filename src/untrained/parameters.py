@@ -7,7 +7,7 @@ from typing import Any
 from untrained.errors import ParameterError, UntrainedError
 from untrained.images.sets import image_set
 from untrained.proxies import get_proxy
-from untrained.search import parse_algorithm
+from untrained.search import Spending, parse_algorithm
 from untrained.search.clock import parse_budget
 from untrained.search.runs import shard_of_runs
 from untrained.spaces import get_space
@@ -60,7 +60,7 @@ def check_parameters(parameters: Mapping[str, Any], schema: Mapping[str, Any]) -
     for name in scores["proxies"]:
         _named("scores.proxies", lambda name=name: get_proxy(name))
     for name in searches["algorithms"]:
-        _named("searches.algorithms", lambda name=name: parse_algorithm(name))
+        _named("searches.algorithms", lambda name=name: _check_scored(name, searches, scores))
     _named("searches.shards", lambda: shard_of_runs(searches["runs"], 0, searches["shards"]))
     _named("searches.budget", lambda: parse_budget(searches["budget"]))
     if searches["proxy"] not in scores["proxies"]:
@@ -75,6 +75,21 @@ def check_parameters(parameters: Mapping[str, Any], schema: Mapping[str, Any]) -
         raise ParameterError(
             f"params: ablations.dataset: {ablations['dataset']!r} is not fetched: "
             f"datasets has {', '.join(parameters['datasets'])}"
+        )
+
+
+def _check_scored(name: str, searches: Mapping[str, Any], scores: Mapping[str, Any]) -> None:
+    asked = parse_algorithm(name)
+    proxy = asked.proxy_of(searches["proxy"])
+    if proxy not in (None, searches["proxy"], *scores["proxies"]):
+        raise ParameterError(
+            f"{name!r} reads scores of {proxy}: scores.proxies has {', '.join(scores['proxies'])}"
+        )
+    chooses = isinstance(asked, Spending) and asked.guidance.mutants > 1
+    if chooses and scores["architectures"] != "all":
+        raise ParameterError(
+            f"{name!r} chooses among mutants: that needs scores.architectures to be all, not "
+            f"{scores['architectures']}"
         )
 
 

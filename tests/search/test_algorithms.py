@@ -151,7 +151,13 @@ def test_what_is_read_and_drawn(spelling, drawn, proxy):
 @pytest.mark.parametrize(
     ("spelling", "said"),
     [
-        ("rea+sample=0", "sample=0: 1 or more"),
+        ("rea+sample=0", "sample=0: 1 to 100000"),
+        ("rea+population=99999999999", "population=99999999999: 1 to 1000000"),
+        ("bohb+good_fraction=1", "good_fraction=1.0: 0 to below 0.99"),
+        ("bohb+min_share=1e-12", "min_share=1e-12: 0.000001 to 1"),
+        ("bohb+min_bandwidth=inf", "min_bandwidth=inf: above 0, finite"),
+        ("reinforce+learning_rate=inf", "learning_rate=inf: above 0, to 1e6"),
+        ("reinforce+initial_spread=inf", "initial_spread=inf: 0 to 1e6"),
         ("rea+", "setting '' of RegularisedEvolution: known: population=..., sample=..."),
         ("rea+smple=3", "replacement=..., init=..., kept=..., mutants=..., scored=...$"),
         ("rea+init=nawsot", "did you mean 'naswot'"),

@@ -62,8 +62,8 @@ def test_random_search_trains_what_it_draws(toy, ask):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"population": 0}, "population=0: 1 or more"),
-        ({"sample": 0}, "sample=0: 1 or more"),
+        ({"population": 0}, "population=0: 1 to 1000000"),
+        ({"sample": 0}, "sample=0: 1 to 100000"),
         ({"sample": 11, "replacement": False}, "sample=11: 1 to 10, the population"),
     ],
 )

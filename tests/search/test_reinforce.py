@@ -81,9 +81,9 @@ def test_an_option_that_does_not_exist_has_no_probability():
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"learning_rate": 0}, "learning_rate=0: above 0"),
+        ({"learning_rate": 0}, "learning_rate=0: above 0, to 1e6"),
         ({"baseline_decay": 1.0}, "baseline_decay=1.0: 0 to below 1"),
-        ({"initial_spread": -1}, "initial_spread=-1: 0 or more"),
+        ({"initial_spread": -1}, "initial_spread=-1: 0 to 1e6"),
     ],
 )
 def test_settings_outside_their_range(settings, said):

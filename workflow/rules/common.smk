@@ -71,7 +71,7 @@ CODE = {
         "seeds.py",
         "spaces",
     ],
-    "searches": ["search", "seeds.py"],
+    "searches": ["cli/search.py", "search", "seeds.py"],
     "ablations": [
         *["cli/ablations.py", "compiled.py", "images", "networks", "scoring"],
         *["scoring/ablations.py", "seeds.py", "spaces"],

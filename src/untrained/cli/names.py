@@ -31,12 +31,12 @@ def list_names(
         Kind.SPACES: SPACES.names(),
         Kind.ALGORITHMS: ALGORITHMS.names(),
         Kind.DATASETS: sorted(IMAGE_SETS),
-        Kind.PROXIES: [
+        Kind.PROXIES: sorted(
             spelling
             for name in PROXIES.names()
             for number, variant in enumerate(PROXIES.load(name).variants)
             for spelling in [name if number == 0 else f"{name}-{variant}"]
-        ] if kind is Kind.PROXIES else [],
+        ) if kind is Kind.PROXIES else [],
     }[kind]  # fmt: skip
     for name in found:
         if fnmatchcase(name, pattern):

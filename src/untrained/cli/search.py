@@ -80,7 +80,8 @@ def search(
         )
     get_proxy(proxy)
     path = benchmark or BENCHMARKS / f"{space}.parquet"
-    table = Benchmark.read(path, space) if path.is_file() else Benchmark.load(space)
+    asked_for = benchmark is not None or path.is_file()
+    table = Benchmark.read(path, space) if asked_for else Benchmark.load(space)
     accuracies = _accuracies(table)
 
     samples = asked.drawn
@@ -91,7 +92,11 @@ def search(
         pool = _everything(len(searched), accuracies, seconds_per_score)
     known = len(pool.architectures)
     if not can_answer(known, len(searched), samples):
-        typer.echo(f"{known} architectures can't answer a search over {samples}", err=True)
+        typer.echo(
+            f"{known} architectures have scores, a search over {samples} needs {3 * samples}: "
+            "raise scores.architectures of params.yaml and run `snakemake scores`",
+            err=True,
+        )
         trace = empty_trace()
     elif isinstance(asked, Spending):
         from untrained.cli.progress import track

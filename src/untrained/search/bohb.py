@@ -15,10 +15,9 @@ bandwidth factor widens continuous parameters only, and every decision here is c
 **What a run answers.** hpbandster's incumbent is the best of the `longest` trainings, a quarter of
 them all; `any` is the best of all of them.
 
-**Found** on NAS-Bench-201, 12,000 s and `full`, 2,000 runs of `released` and `longest`: the six
-cells of the NASWOT paper's Table 2(a) lie 0.8 to 1.2 joint standard errors (of 500 runs) above the
-published ones. 1,000 runs of hpbandster itself agree with them within 1. Of 500 runs each, seed 0,
-`any` adds 1; `paper` lies 4 above and `proportional` 13 to 15: neither is what was published.
+**Found** on NAS-Bench-201, 12,000 s: with the defaults all six cells of the NASWOT paper's Table
+2(a) lie within 0.6 joint standard errors of the published ones (500 runs, seed 0). `any` adds 1;
+`paper` lies 4 above and `proportional` 13 to 15: neither is what was published.
 
 **Fidelities.** BOHB ranks many short trainings and lengthens the best. A benchmark that knows one
 length of training (NAS-Bench-201: 12 epochs before the full 200) can't say what a shorter one would
@@ -83,12 +82,14 @@ class Bohb(BudgetedSearch):
         require(self.model in MODELS, "model", self.model, " or ".join(MODELS))
         require(self.answer in ANSWERS, "answer", self.answer, " or ".join(ANSWERS))
         require(self.eta >= 2, "eta", self.eta, "2 or more")
-        require(0 < self.min_share <= 1, "min_share", self.min_share, "above 0, up to 1")
+        require(1e-6 <= self.min_share <= 1, "min_share", self.min_share, "0.000001 to 1")
         require(self.candidates >= 1, "candidates", self.candidates, "1 or more")
         require(0 <= self.random_fraction <= 1, "random_fraction", self.random_fraction, "0 to 1")
-        require(0 <= self.good_fraction <= 1, "good_fraction", self.good_fraction, "0 to 1")
+        good = self.good_fraction
+        require(0 <= good < 0.99, "good_fraction", good, "0 to below 0.99")
         # without any, a density is 0 wherever nothing was observed, and ratios are undefined
-        require(self.min_bandwidth > 0, "min_bandwidth", self.min_bandwidth, "above 0")
+        width = self.min_bandwidth
+        require(0 < width < math.inf, "min_bandwidth", width, "above 0, finite")
 
     def __call__(
         self,

@@ -1,4 +1,4 @@
-"""Local search: climb to the best neighbour in sight, start again at the top.
+"""Local search: climb to a better neighbour while there is one, start again at the top.
 
 White, Nolen and Savani, Exploring the Loss Landscape in Neural Architecture Search, UAI 2021, with
 the first better neighbour taken. A space says no neighbours but draws mutants, so a top is where

@@ -32,9 +32,9 @@ class RegularisedEvolution(BudgetedSearch):
     replacement: bool = True
 
     def __post_init__(self) -> None:
-        require(self.population >= 1, "population", self.population, "1 or more")
-        most = np.inf if self.replacement else self.population
-        right = "1 or more" if self.replacement else f"1 to {self.population}, the population"
+        require(1 <= self.population <= 1_000_000, "population", self.population, "1 to 1000000")
+        most = 100_000 if self.replacement else self.population
+        right = f"1 to {most}" + ("" if self.replacement else ", the population")
         require(1 <= self.sample <= most, "sample", self.sample, right)
 
     def __call__(

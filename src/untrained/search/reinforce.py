@@ -6,10 +6,8 @@ answers with the best architecture that it trained, as theirs do.
 
 **The learning rate** is theirs to choose on the command line; which one was published is not known.
 The default is NATS-Bench's, 0.01: on NAS-Bench-201 (12,000 s) it learns too little in 100 trainings
-and lies 2.5 to 5.2 joint standard errors below the NASWOT paper's Table 2(a). Over 2,000 runs (in
-errors of 500) 0.04 lies within 1.5 of all six published cells, 0.03 and 0.05 miss one cell or two
-(-2.7, +2.2), 0.1 lies above (+1.3 to +2.7), 0.5 gets stuck (-16 and worse). The answer is not what
-explains it: with the policy's most likely architecture every rate lies 8 and more below.
+and lies 2.6 to 5.4 joint standard errors below the NASWOT paper's Table 2(a) (500 runs). 0.04 lies
+within 1.5 of all six published cells, 0.1 above; 0.5 gets stuck. docs/searches.md has the figures.
 """
 
 from collections.abc import Sequence
@@ -43,9 +41,11 @@ class Reinforce(BudgetedSearch):
     initial_spread: float = 1e-3
 
     def __post_init__(self) -> None:
-        require(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
+        require(
+            0 < self.learning_rate <= 1e6, "learning_rate", self.learning_rate, "above 0, to 1e6"
+        )
         require(0 <= self.baseline_decay < 1, "baseline_decay", self.baseline_decay, "0 to below 1")
-        require(self.initial_spread >= 0, "initial_spread", self.initial_spread, "0 or more")
+        require(0 <= self.initial_spread <= 1e6, "initial_spread", self.initial_spread, "0 to 1e6")
 
     def __call__(
         self,

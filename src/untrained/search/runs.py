@@ -34,7 +34,7 @@ def search_runs(
     """Run a search several times, each with a clock of its own.
 
     A run depends on the seed and its own number alone. Two algorithms draw from the same stream in
-    runs of the same number, so they can be compared in pairs.
+    runs of the same number.
 
     Args:
         algorithm: with its settings.
@@ -91,6 +91,9 @@ def _run(
             start = guide.start(space, run, draws, clock.charge)
             space = guide.guided(space, run, clock.charge)
         algorithm(space, clock.evaluate, numpy_generator(seed, "search", run), start)
+        raise ParameterError(
+            f"{type(algorithm).__name__} returned before its budget was spent: it has to go on"
+        )
     return clock
 
 
