@@ -41,12 +41,14 @@ def prune(
     from untrained.cli.progress import track
     from untrained.files import write_parquet
     from untrained.images.sets import image_set
+    from untrained.scoring.execution import prepare_worker
     from untrained.search.pruning import Pruning, pruned_space
     from untrained.search.pruning import prune as run
 
     settings = Pruning(variant, criterion, repeats, batch_size, dataset, split, IMAGES)
     searched = pruned_space(space)
     image_set(dataset).check_split(split)
+    prepare_worker()  # several threads gain nothing on networks as thin as these
     start = time.perf_counter()
     found = run(
         searched,
