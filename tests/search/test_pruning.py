@@ -1,0 +1,291 @@
+"""The pruning search against rounds written out, its ranks, and what it refuses."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from tests.networks.test_supernets import SMALL, THIN, single
+
+from untrained.errors import ParameterError, UnknownNameError
+from untrained.networks.supernets import NasBench201Supernet
+from untrained.search.pruning import (
+    Candidate,
+    Draw,
+    Numbers,
+    Pruning,
+    candidates_of,
+    dense_ranks,
+    prune,
+    pruned_space,
+    relative_changes,
+)
+from untrained.spaces import get_space
+from untrained.spaces.nasbench201 import OPERATIONS, operations_of
+
+SPACE = pruned_space("nasbench201")
+FAST = Pruning(repeats=2, batch_size=4, dataset="noise")
+
+
+def plain_kappa(network, images):
+    """One backward pass per image, of what has a gradient and "weight" in its name."""
+    rows = []
+    for one in network(images).sum(1):
+        network.zero_grad()
+        one.backward(retain_graph=True)
+        rows.append(
+            torch.cat(
+                [
+                    p.grad.flatten().double()
+                    for name, p in network.named_parameters()
+                    if "weight" in name and p.grad is not None
+                ]
+            )
+        )
+    gradients = torch.stack(rows)
+    eigenvalues = np.linalg.eigvalsh((gradients @ gradients.T).numpy())
+    return eigenvalues[-1] / eigenvalues[0]
+
+
+def plain_regions(network, crops):
+    """A set of tuples: the signs of whatever rectifiers read, a thousand crops at a time."""
+    seen = set()
+    for start in range(0, len(crops), 1000):
+        signs = []
+
+        def see(_module, inputs, signs=signs):
+            signs.append((inputs[0] > 0).flatten(1))
+
+        handles = [
+            module.register_forward_pre_hook(see)
+            for module in network.modules()
+            if isinstance(module, torch.nn.ReLU)
+        ]
+        network(crops[start : start + 1000])
+        seen |= {tuple(row) for row in torch.cat(signs, 1).tolist()}
+        for handle in handles:
+            handle.remove()
+    return len(seen)
+
+
+@pytest.fixture(scope="module")
+def found():
+    return prune(SPACE, FAST)
+
+
+def last_round(found):
+    trace = found.trace
+    return trace[trace["round"] == 3]
+
+
+def test_the_last_round_is_that_of_single_networks(found):
+    """With two live operations on one edge, leaving one out leaves a single network."""
+    draw = Draw(SPACE, FAST, 0, (0, 0))
+    rng = np.random.default_rng(0)
+    operations = [OPERATIONS[i] for i in rng.integers(1, 5, size=6)]
+    operations[3] = "nor_conv_3x3"
+    mask = np.array([[name == own for name in OPERATIONS] for own in operations])
+    mask[3, OPERATIONS.index("avg_pool_3x3")] = True
+    assert [one.edge for one in candidates_of(mask)] == [3, 3]
+    for candidate, left in zip(candidates_of(mask), ("avg_pool_3x3", "nor_conv_3x3"), strict=True):
+        operations[3] = left
+        numbers = draw.numbers(candidate.without(mask))
+        whole = single(draw.network, tuple(operations), SMALL)
+        thin = single(draw.thin, tuple(operations), THIN)
+        assert numbers.kappa == pytest.approx(plain_kappa(whole, draw.images), rel=1e-3)
+        assert numbers.regions == plain_regions(thin, draw.crops)
+
+
+@pytest.mark.parametrize("variant", ["tenas", "released"])
+def test_a_round_is_a_loop_over_candidates(variant):
+    """Each candidate on networks drawn again, each number on its own, ranks by sorting."""
+    settings = Pruning(variant, "both", 2, 4, "noise")
+    trace = prune(SPACE, settings).trace
+    first = trace[trace["round"] == 1].reset_index(drop=True)
+    mask = NasBench201Supernet.full_mask()
+    assert len(first) == 24
+    expected = []
+    for edge, name in zip(first["edge"], first["operation"], strict=True):
+        source, target = map(int, edge.split("->"))
+        row = SPACE.edges.index((source, target))
+        pruned = mask.copy()
+        pruned[row, OPERATIONS.index(name)] = False
+        changes = []
+        for repeat in range(2):
+            numbers = []
+            for shown in (mask, pruned):
+                draw = Draw(SPACE, settings, 0, (0, repeat))
+                draw.network.mask = draw.thin.mask = shown
+                kappa = plain_kappa(draw.network, draw.images)
+                numbers.append((kappa, draw.numbers(shown, kappa=False).regions))
+            before, after = numbers
+            change = [(b - a) / b for b, a in zip(before, after, strict=True)]
+            changes.append([round(c, 3) for c in change] if variant == "released" else change)
+        expected.append(np.mean(changes, axis=0))
+    kappa, regions = np.array(expected).T
+    tolerance = {"tenas": 1e-3, "released": 1.1e-3}[variant]
+    np.testing.assert_allclose(first["kappa_change"], kappa, atol=tolerance)
+    np.testing.assert_allclose(first["regions_change"], regions, atol=1e-9)
+    summed = first["kappa_rank"] + first["regions_rank"]
+    for _, rows in first.groupby("edge"):
+        (pruned,) = rows.index[rows["pruned"]]
+        assert summed[pruned] == summed[rows.index].min()
+    if variant == "tenas":
+        order = sorted(set(-first["kappa_change"]))
+        assert [order.index(-c) for c in first["kappa_change"]] == first["kappa_rank"].tolist()
+        order = sorted(set(first["regions_change"]))
+        assert [order.index(c) for c in first["regions_change"]] == first["regions_rank"].tolist()
+
+
+def test_rounds_prune_one_operation_of_each_edge(found):
+    trace = found.trace
+    counts = trace[trace["operation"] != ""].groupby("round").size()
+    assert counts.tolist() == [24, 18, 12]
+    assert (trace[trace["pruned"]].groupby(["round", "edge"]).size() == 1).all()
+    left = {(row.edge, row.operation) for row in trace.itertuples() if row.operation}
+    left -= {(row.edge, row.operation) for row in trace[trace["pruned"]].itertuples()}
+    edges = [f"{source}->{target}" for source, target in SPACE.edges]
+    operations = operations_of(found.architecture.spelling)
+    assert left == set(zip(edges, operations, strict=True))
+    assert found.architecture == get_space("nasbench201").parse(found.architecture.spelling)
+    last = trace.iloc[-1]
+    assert (last["round"], last["operation"], last["kappa_rank"]) == (4, "", -1)
+    assert last["regions"] > 0
+
+
+def test_a_seed_decides_everything_and_workers_nothing(found):
+    again = prune(SPACE, FAST, workers=2)
+    # one thread in a worker, several here: sums in another order
+    pd.testing.assert_frame_equal(again.trace, found.trace, rtol=1e-3, atol=1e-3)
+    assert again.architecture == found.architecture
+    assert not prune(SPACE, FAST, seed=1).trace.equals(found.trace)
+
+
+def test_repeats_are_other_weights_or_other_images_alone():
+    def weights(draw):
+        return draw.network.classifier.weight
+
+    drawn = {
+        variant: [Draw(SPACE, Pruning(variant, batch_size=4), 0, keys) for keys in ((0, 0), (0, 1))]
+        for variant in ("tenas", "released")
+    }
+    for variant, (one, other) in drawn.items():
+        assert torch.equal(weights(one), weights(other)) == (variant == "released")
+        assert not torch.equal(one.images, other.images)
+
+
+@pytest.mark.parametrize("criterion", ["kappa", "regions"])
+def test_one_criterion_measures_the_other_of_the_unpruned_alone(criterion):
+    settings = Pruning(criterion=criterion, repeats=1, batch_size=4, dataset="noise")
+    trace = prune(SPACE, settings).trace
+    other = {"kappa": "regions", "regions": "kappa"}[criterion]
+    assert (trace[f"{other}_rank"] == -1).all()
+    assert trace[f"{other}_change"].isna().all()
+    assert trace[["kappa", "regions"]].notna().all(axis=None)
+    first = trace[trace["round"] == 1]
+    for _, rows in first.groupby("edge"):
+        ranks = rows[f"{criterion}_rank"]
+        assert ranks[rows["pruned"]].item() == ranks.min()
+
+
+# --- ranks
+
+
+def test_equal_values_share_a_rank_and_nan_comes_last():
+    values = np.array([0.5, np.nan, 0.1, 0.5, -1, np.nan])
+    assert dense_ranks(values).tolist() == [2, 3, 1, 2, 0, 3]
+    assert dense_ranks(values, released=True).tolist() == [2, 3, 1, 2, 0, 3]
+
+
+def test_released_ranks_sort_by_three_figures_in_the_order_of_the_list():
+    values = np.array([0.12341, 0.12339, 0.12341, 0.2, 0.0001])
+    # the first three look alike, stay in order, and no two neighbours of them are equal
+    assert dense_ranks(values, released=True).tolist() == [1, 2, 3, 4, 0]
+    assert dense_ranks(values).tolist() == [2, 1, 2, 3, 0]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ranks_count_the_distinct_smaller_values(seed):
+    values = np.random.default_rng(seed).integers(-4, 4, size=20).astype(float)
+    expected = [len({other for other in values if other < one}) for one in values]
+    assert dense_ranks(values).tolist() == expected
+    assert dense_ranks(values, released=True).tolist() == expected
+
+
+def test_changes_are_means_over_what_is_defined():
+    nan = float("nan")
+    before = [Numbers(10, 100), Numbers(nan, 200), Numbers(20, 100)]
+    after = [
+        [Numbers(5, 90), Numbers(nan, 100)],
+        [Numbers(1, 100), Numbers(1, 200)],
+        [Numbers(30, 95), Numbers(nan, 100)],
+    ]
+    changes = relative_changes(before, after, released=False)
+    assert changes.kappa[0] == pytest.approx((0.5 - 0.5) / 2)
+    assert np.isnan(changes.kappa[1])
+    assert changes.defined.tolist() == [2, 0]
+    np.testing.assert_allclose(changes.regions, [(0.1 + 0.5 + 0.05) / 3, 0])
+
+
+def test_released_changes_are_rounded_before_they_are_averaged():
+    before, after = [Numbers(3, 3)] * 2, [[Numbers(2, 2)], [Numbers(1, 1)]]
+    assert relative_changes(before, after, released=True).kappa[0] == (0.333 + 0.667) / 2
+    exact = relative_changes(before, [[Numbers(2, 2)]] * 2, released=False).kappa[0]
+    assert exact == pytest.approx(1 / 3, abs=1e-12)
+
+
+def test_only_edges_with_a_choice_have_candidates():
+    mask = np.zeros((2, 3), bool)
+    mask[0, 1] = mask[1, 1] = mask[1, 2] = True
+    assert candidates_of(mask) == [Candidate(1, 1), Candidate(1, 2)]
+
+
+# --- bad input
+
+
+def test_a_search_without_any_condition_number_stops(monkeypatch):
+    monkeypatch.setattr(Draw, "_kappa", lambda _self: float("nan"))
+    with pytest.raises(ParameterError, match="none has a condition number") as caught:
+        prune(SPACE, FAST)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_condition_number_is_counted_and_never_pruned_first(monkeypatch):
+    plain = Draw._kappa
+
+    def sometimes(draw):
+        mask = draw.network.mask
+        return float("nan") if not mask[0, 1] and mask[0, 2:].all() else plain(draw)
+
+    monkeypatch.setattr(Draw, "_kappa", sometimes)
+    settings = Pruning(criterion="kappa", repeats=1, batch_size=4, dataset="noise")
+    trace = prune(SPACE, settings).trace
+    row = trace.iloc[0]
+    assert (row["edge"], row["operation"]) == ("0->1", "skip_connect")
+    assert np.isnan(row["kappa_change"])
+    assert row["kappa_repeats"] == 0
+    assert row["kappa_rank"] == trace.loc[trace["round"] == 1, "kappa_rank"].max()
+    assert not row["pruned"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"repeats": 0}, ParameterError, "0 repeats: 1 or more"),
+        ({"batch_size": 1}, ParameterError, "batch size 1 is too small"),
+        ({"criterion": "kapa"}, UnknownNameError, "did you mean 'kappa'"),
+        ({"variant": "relesed"}, UnknownNameError, "did you mean 'released'"),
+    ],
+)
+def test_wrong_settings_are_refused_in_one_line(settings, error, message):
+    with pytest.raises(error, match=re.escape(message)) as caught:
+        Pruning(**settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_spaces_and_too_few_workers_are_refused():
+    with pytest.raises(UnknownNameError, match="unknown space of a pruning search 'nasbench101'"):
+        pruned_space("nasbench101")
+    with pytest.raises(ParameterError, match="0 workers: 1 or more"):
+        prune(SPACE, FAST, workers=0)
