@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def prune(
-    space: Annotated[str, typer.Argument(help="nasbench201 or darts.")],
+    space: Annotated[str, typer.Argument(help="nasbench201.")],
     dataset: Annotated[str, typer.Option(help="Whose images are shown.")] = "cifar10",
     split: Annotated[str, typer.Option(help="Of the data set; `sample` is bundled.")] = "sample",
     seed: Annotated[int, typer.Option(help="Of weights, images and ties.")] = 0,
