@@ -109,6 +109,16 @@ def proxy_code(wildcards):
     return modules_of(wildcards.family)
 
 
+TRACE = "results/searches/{algorithm}/{space}/{dataset}/{shard}of{shards}.parquet"
+
+
+def traces(**wildcards):
+    """The traces of all shards of the runs, for some values of the wildcards."""
+    numbers = {"shard": range(SEARCH_SHARDS), "shards": SEARCH_SHARDS}
+    every = {"algorithm": ALGORITHMS, "space": SPACES, "dataset": DATASETS}
+    return expand(TRACE, **(every | wildcards | numbers))
+
+
 def bundled_images(wildcards):
     """The bundled images of a data set, where they are what is shown."""
     sheet = f"data/bundled/{wildcards.dataset}.webp"

@@ -1,13 +1,3 @@
-TRACE = "results/searches/{algorithm}/{space}/{dataset}/{shard}of{shards}.parquet"
-
-
-def traces(**wildcards):
-    """The traces of all shards of the runs, for some values of the wildcards."""
-    numbers = {"shard": range(SEARCH_SHARDS), "shards": SEARCH_SHARDS}
-    every = {"algorithm": ALGORITHMS, "space": SPACES, "dataset": DATASETS}
-    return expand(TRACE, **(every | wildcards | numbers))
-
-
 rule searches:
     input:
         traces(),
