@@ -205,9 +205,13 @@ def test_without_any_regret_the_figure_says_so(tmp_path):
 def test_a_regret_of_nothing_can_be_drawn(tmp_path):
     zero = regrets().assign(regret=0.0, regret_low=0.0, regret_high=0.0)
     with warnings.catch_warnings(action="error"):
-        save(regret_against_time(zero), tmp_path / "regret.png")
+        flat = regret_against_time(zero)
+        assert flat.axes[0].get_yscale() == "linear"
+        save(flat, tmp_path / "regret.png")
         partly = zero.assign(regret=zero["regret"].where(zero["seconds"] > 90, 1.0))
-        save(regret_against_time(partly), tmp_path / "regret.png")
+        figure = regret_against_time(partly)
+        assert figure.axes[0].get_yscale() == "log"
+        save(figure, tmp_path / "regret.png")
 
 
 def test_seeds_have_a_line_a_band_and_a_bar_per_proxy_in_the_panel_of_their_images():

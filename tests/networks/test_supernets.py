@@ -6,10 +6,10 @@ import torch
 from torch.nn import functional
 
 from untrained.errors import ParameterError
-from untrained.networks.nasbench201 import EDGES, NasBench201Network
+from untrained.networks.nasbench201 import NasBench201Network
 from untrained.networks.supernets import NasBench201Supernet
 from untrained.spaces.base import Skeleton
-from untrained.spaces.nasbench201 import OPERATIONS
+from untrained.spaces.nasbench201 import EDGES, OPERATIONS
 
 SMALL = Skeleton(channels=3, cells=1)
 THIN = Skeleton(channels=1, cells=1, stages=1, stem=False)

@@ -28,4 +28,4 @@ rule search:
         " --proxy {params.settings[proxy]} --runs {params.settings[runs]}"
         " --shard {wildcards.shard} --shards {wildcards.shards}"
         " --seed {params.settings[seed]} --budget {params.settings[budget]}"
-        " --seconds-per-score {params.settings[seconds_per_score]} --out {output} 2> {log}"
+        " --seconds-per-score {params.settings[seconds_per_score]} --out {output} > {log} 2>&1"

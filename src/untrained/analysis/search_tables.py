@@ -137,4 +137,4 @@ def _why_unpublished(key: _Key, theirs: _Theirs) -> str:
     unstated = theirs.get(("AREA" if method == FIRST_AREA else method, dataset, "unstated"))
     if unstated is None:
         return "not published"
-    return f"published without naming the split: {unstated[0]:.2f} ± {unstated[1]:.2f}"
+    return f"{dataset} published without its split: {unstated[0]:.2f} ± {unstated[1]:.2f}"

@@ -45,13 +45,23 @@ class Benchmark:
     networks: Mapping[str, Mapping[str, Values]]
 
     @classmethod
-    def load(cls, space: str = "nasbench201", folder: Path = BENCHMARKS) -> "Benchmark":
+    def load(
+        cls, space: str = "nasbench201", folder: Path = BENCHMARKS, *, path: Path | None = None
+    ) -> "Benchmark":
         """Load the table of a space: the fetched one if `folder` has it, else the bundled one.
 
+        Args:
+            space: its name.
+            folder: of the fetched tables.
+            path: a file to read instead of either.
+
         Raises:
+            MissingDataError: `path` does not exist.
             UnknownNameError: neither has a table of that space, and there is no such benchmark.
             DamagedFileError: the file is not a valid benchmark table.
         """
+        if path is not None:
+            return cls.read(path, space)
         fetched = folder / f"{space}.parquet"
         if fetched.is_file():
             return cls.read(fetched, space)
@@ -116,6 +126,15 @@ class Benchmark:
             MissingDataError: the table has no such data set, split, epochs or seed.
         """
         return self._all("accuracy", (dataset, split, epochs, seed))
+
+    @property
+    def finals(self) -> list[tuple[str, str]]:
+        """(data set, split) of the mean accuracies after the full training, which reports read."""
+        return [
+            (dataset, split)
+            for dataset, split, epochs, seed in sorted(self.measures)
+            if (epochs, seed) == (200, "mean")
+        ]
 
     def train_seconds(
         self, arch: int, dataset: str, split: str, epochs: int = 200, seed: str = "mean"

@@ -64,7 +64,7 @@ def ablate(
         )
     sizes = _sizes(batch_sizes)
     settings = AblationSettings(repeats, sizes, cells, minibatches, initialisations, seed)
-    truth = Benchmark.read(benchmark, space) if benchmark else Benchmark.load(space)
+    truth = Benchmark.load(space, path=benchmark)
     accuracy = truth.accuracies(*NASBENCH201_SPLITS["cifar100", "test"])
     images = MinibatchSettings(dataset, image_set(dataset).split(split), batch_size)
     trials = [

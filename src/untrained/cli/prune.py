@@ -1,6 +1,7 @@
 """`untrained prune`: the pruning search of TE-NAS."""
 
 import json
+import math
 import os
 import time
 from pathlib import Path
@@ -71,7 +72,7 @@ def prune(
         "batch_size": settings.images(searched),
         "architecture": found.architecture.index,
         "spelling": found.architecture.spelling,
-        **_known(found.architecture),
+        "accuracy": _accuracies(found.architecture),
         "undefined": _undefined(found.trace, repeats),
         "seconds": seconds,
     }
@@ -81,25 +82,12 @@ def prune(
         _say(answer, found.trace)
 
 
-def _known(architecture: "Architecture") -> dict[str, Any]:
-    """Accuracies after 200 epochs where there is a benchmark, else the number of parameters."""
-    from untrained.benchmarks.table import SIZES
-
-    if architecture.space not in SIZES:
-        from untrained.networks.costs import count_parameters
-        from untrained.spaces import get_space
-
-        network = get_space(architecture.space).network(architecture, 10)
-        return {"parameters": count_parameters(network), "accuracy": {}}
+def _accuracies(architecture: "Architecture") -> dict[str, float]:
+    """What the benchmark says of it after 200 epochs, in percent."""
     from untrained.benchmarks.benchmark import Benchmark
 
     table = Benchmark.load(architecture.space)
-    accuracies = {
-        f"{trained}/{split}": table.accuracy(architecture.index, trained, split)
-        for trained, split, epochs, averaged in sorted(table.measures)
-        if (epochs, averaged) == (200, "mean")
-    }
-    return {"accuracy": accuracies}
+    return {"/".join(one): table.accuracy(architecture.index, *one) for one in table.finals}
 
 
 def _undefined(trace: "pd.DataFrame", repeats: int) -> int:
@@ -112,7 +100,7 @@ def _say(answer: dict[str, Any], trace: "pd.DataFrame") -> None:
     typer.echo(f"{answer['architecture']}  {answer['spelling']}")
     for number, rows in trace.groupby("round"):
         first = rows.iloc[0]
-        kappa = "undefined" if first["kappa"] != first["kappa"] else f"{first['kappa']:.1f}"
+        kappa = "undefined" if math.isnan(first["kappa"]) else f"{first['kappa']:.1f}"
         pruned = int(rows["pruned"].sum())
         state = f"{pruned} of {len(rows)} operations pruned" if pruned else "what is left"
         typer.echo(f"  round {number}     kappa {kappa}, {first['regions']:.0f} regions; {state}")
@@ -122,6 +110,4 @@ def _say(answer: dict[str, Any], trace: "pd.DataFrame") -> None:
         )
     for column, value in answer["accuracy"].items():
         typer.echo(f"  accuracy    {value:.2f} %  {column}, 200 epochs")
-    if "parameters" in answer:
-        typer.echo(f"  parameters  {answer['parameters']:,} (20 cells, 36 channels)")
     typer.echo(f"  time        {answer['seconds']:.1f} s")

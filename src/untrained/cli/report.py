@@ -12,7 +12,7 @@ import typer
 from untrained.cli.ablations import ABLATION_COLUMNS
 from untrained.cli.shards import SCORE_COLUMNS
 from untrained.errors import MissingDataError, ParameterError
-from untrained.files import BENCHMARKS, SCORES
+from untrained.files import SCORES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,8 +35,7 @@ def _read(
     from untrained.spaces import get_space
 
     get_space(space)
-    table = benchmark or BENCHMARKS / f"{space}.parquet"
-    found = Benchmark.read(table, space) if table.is_file() else Benchmark.load(space)
+    found = Benchmark.load(space, path=benchmark)
     merged = scores or SCORES / f"{space}.parquet"
     if not merged.is_file():
         raise MissingDataError(

@@ -287,8 +287,7 @@ def _accuracies(space: str, index: int) -> dict[str, float]:
     table = Benchmark.load(space)
     return {
         f"{dataset}/{split}": round(table.accuracy(index, dataset, split), 4)
-        for dataset, split, epochs, averaged in sorted(table.measures)
-        if (epochs, averaged) == (200, "mean")
+        for dataset, split in table.finals
     }
 
 

@@ -10,12 +10,12 @@ import typer
 
 from untrained.cli.shards import SCORE_COLUMNS
 from untrained.errors import MissingDataError, ParameterError
-from untrained.files import BENCHMARKS, SCORES
+from untrained.files import SCORES
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from untrained.benchmarks.benchmark import Benchmark, Values
+    from untrained.benchmarks.benchmark import Values
     from untrained.search.pool import Pool
     from untrained.spaces import SearchSpace
 
@@ -56,13 +56,14 @@ def search(
     architecture at the end is the one whose search saw the highest fitness.
     """
     from untrained.benchmarks.benchmark import Benchmark
+    from untrained.cli.progress import track
     from untrained.files import write_parquet
     from untrained.images.sets import image_set
     from untrained.proxies import get_proxy
     from untrained.search import Spending, parse_algorithm
-    from untrained.search.clock import parse_budget
-    from untrained.search.pool import can_answer, empty_trace
-    from untrained.search.runs import shard_of_runs
+    from untrained.search.clock import parse_budget, trainings_of
+    from untrained.search.pool import empty_trace
+    from untrained.search.runs import search_runs, shard_of_runs, trace_of
     from untrained.spaces import get_space
     from untrained.spaces.base import LISTED
 
@@ -79,36 +80,23 @@ def search(
             "trainings up"
         )
     get_proxy(proxy)
-    path = benchmark or BENCHMARKS / f"{space}.parquet"
-    asked_for = benchmark is not None or path.is_file()
-    table = Benchmark.read(path, space) if asked_for else Benchmark.load(space)
-    accuracies = _accuracies(table)
-
-    samples = asked.drawn
+    table = Benchmark.load(space, path=benchmark)
+    accuracies = {"/".join(column): table.accuracies(*column) for column in table.finals}
     if (read := asked.proxy_of(proxy)) is not None:
         cache = scores or SCORES / f"{space}.parquet"
         pool = _scored(cache, read, dataset, accuracies, seconds_per_score)
     else:
         pool = _everything(len(searched), accuracies, seconds_per_score)
-    known = len(pool.architectures)
-    if not can_answer(known, len(searched), samples):
-        typer.echo(
-            f"{known} architectures have scores, a search over {samples} needs {3 * samples}: "
-            "raise scores.architectures of params.yaml and run `snakemake scores`",
-            err=True,
-        )
+
+    if not _can_answer(pool, searched, asked.drawn):
         trace = empty_trace()
     elif isinstance(asked, Spending):
-        from untrained.cli.progress import track
-        from untrained.search.clock import trainings_of
-        from untrained.search.runs import search_runs, trace_of
-
         trainings = trainings_of(table, shown.measured_as, epochs, training_seed)
         guide = asked.guide(pool)
         found = search_runs(asked.search, searched, trainings, allowed, own_runs, seed, guide)
         trace = trace_of(track(found, len(own_runs), f"{algorithm}/{space}/{dataset}", "runs"))
     else:
-        trace = asked.search(pool, samples, own_runs.stop, seed)
+        trace = asked.search(pool, asked.drawn, own_runs.stop, seed)
         trace = trace[trace["run"] >= own_runs.start].reset_index(drop=True)
     if out is not None:
         write_parquet(trace, out)
@@ -130,19 +118,25 @@ def _say(answer: dict[str, Any]) -> None:
     for column, value in answer["accuracy"].items():
         mean = "unknown in places" if value["mean"] is None else f"{value['mean']:.2f}"
         spread = " %" if value["std"] is None else f" ± {value['std']:.2f} % over {runs} runs"
-        typer.echo(f"{answer['algorithm']}: {column} {mean}{spread}", err=True)
+        typer.echo(f"{answer['algorithm']}: {column} {mean}{spread}")
     if (best := answer["best"]) is not None:
         line = ["untrained", "score", answer["space"], best["spelling"]]
-        typer.echo(f"best: {shlex.join([*line, '--dataset', answer['dataset']])}", err=True)
+        typer.echo(f"best: {shlex.join([*line, '--dataset', answer['dataset']])}")
 
 
-def _accuracies(table: "Benchmark") -> dict[str, "Values"]:
-    """Column, for example "cifar10-valid/x-valid", to the accuracies that a report reads."""
-    return {
-        f"{trained}/{split}": table.accuracies(trained, split)
-        for trained, split, epochs, averaged in sorted(table.measures)
-        if (epochs, averaged) == (200, "mean")
-    }
+def _can_answer(pool: "Pool", space: "SearchSpace", samples: int) -> bool:
+    """Whether enough is scored; says so where it is not."""
+    from untrained.search.pool import can_answer
+
+    known = len(pool.architectures)
+    if can_answer(known, len(space), samples):
+        return True
+    typer.echo(
+        f"{known} architectures have scores, a search over {samples} needs {3 * samples}: raise "
+        "scores.architectures of params.yaml and run `snakemake scores`",
+        err=True,
+    )
+    return False
 
 
 def _everything(size: int, accuracies: dict[str, "Values"], seconds_per_score: float) -> "Pool":

@@ -1,14 +1,14 @@
 """The network that NAS-Bench-201 trains around a cell (Dong and Yang, ICLR 2020, figure 1)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 
 from untrained.networks.nasbench201_plan import planned
 from untrained.networks.plans import Reading
-
-EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
+from untrained.spaces.base import Skeleton
+from untrained.spaces.cell_classes import EDGES
 
 
 class ReLUConvBN(nn.Sequential):
@@ -86,6 +86,32 @@ class Reduction(nn.Module):
         return shortcut + main
 
 
+def around_cells(
+    skeleton: Skeleton, num_classes: int, cell: Callable[[int], nn.Module]
+) -> tuple[nn.Sequential, list[nn.Module], nn.Sequential, nn.Linear]:
+    """Stem, blocks, head and classifier of a network, made in this order.
+
+    Args:
+        skeleton: how many of what.
+        num_classes: outputs of the classifier.
+        cell: makes one of a number of channels.
+    """
+    channels = skeleton.channels
+    stem = nn.Sequential()
+    if skeleton.stem:
+        stem = nn.Sequential(
+            nn.Conv2d(3, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
+        )
+    blocks: list[nn.Module] = []
+    for stage in range(skeleton.stages):
+        if stage:
+            blocks.append(Reduction(channels, 2 * channels))
+            channels *= 2
+        blocks += [cell(channels) for _ in range(skeleton.cells)]
+    head = nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return stem, blocks, head, nn.Linear(channels, num_classes)
+
+
 class NasBench201Network(nn.Module):
     """Stem, three stages of `cells` cells with reductions between them, classifier.
 
@@ -110,22 +136,11 @@ class NasBench201Network(nn.Module):
     ) -> None:
         super().__init__()
         self.operations = operations
-        self.stem = nn.Sequential()
-        if stem:
-            self.stem = nn.Sequential(
-                nn.Conv2d(3, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
-            )
-        blocks: list[nn.Module] = []
-        for stage in range(stages):
-            if stage:
-                blocks.append(Reduction(channels, 2 * channels))
-                channels *= 2
-            blocks += [Cell(operations, channels) for _ in range(cells)]
-        self.blocks = nn.Sequential(*blocks)
-        self.head = nn.Sequential(
-            nn.BatchNorm2d(channels), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        skeleton = Skeleton(channels, cells, stages, stem)
+        self.stem, blocks, self.head, self.classifier = around_cells(
+            skeleton, num_classes, lambda width: Cell(operations, width)
         )
-        self.classifier = nn.Linear(channels, num_classes)
+        self.blocks = nn.Sequential(*blocks)
 
     def rectifier_inputs(
         self, images: Tensor, *, dead_branches: bool, pieces: int = 1

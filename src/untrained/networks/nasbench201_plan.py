@@ -20,13 +20,12 @@ from untrained.errors import ParameterError
 from untrained.networks.fused import average_pool
 from untrained.networks.graphs import Edge, Node, readings
 from untrained.networks.plans import Reading
-from untrained.spaces.cell_classes import live_edges
+from untrained.spaces.cell_classes import EDGES, live_edges
 
 if TYPE_CHECKING:
     from untrained.networks.nasbench201 import NasBench201Network
 
 
-_EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 _KERNELS = {"nor_conv_1x1": 1, "nor_conv_3x3": 3}
 
 
@@ -72,7 +71,7 @@ def compile_cell(operations: tuple[str, ...], *, dead_branches: bool = False) ->
     live = live_edges(operations)
     edges = [
         (source, target, operation)
-        for (source, target), operation in zip(_EDGES, operations, strict=True)
+        for (source, target), operation in zip(EDGES, operations, strict=True)
         if operation != "none"
     ]
     same = {0: 0}

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from untrained.errors import ParameterError
-from untrained.networks.nasbench201 import EDGES, Reduction, operation_module
+from untrained.networks.nasbench201 import around_cells, operation_module
 from untrained.spaces.base import Skeleton
-from untrained.spaces.nasbench201 import OPERATIONS
+from untrained.spaces.nasbench201 import EDGES, OPERATIONS
 
 Mask = NDArray[np.bool_]
 
@@ -29,12 +29,18 @@ class Supernet(nn.Module):
     Attributes:
         edges: how many the mask has; those of the second cell follow those of the first.
         operations: how many an edge has, `none` first, which is dead in every mask.
+
+    Args:
+        num_classes: outputs of the classifier.
+        skeleton: around the cells.
     """
 
     edges: int
     operations: int
 
-    def __init__(self) -> None:
+    @abstractmethod
+    def __init__(self, num_classes: int, skeleton: Skeleton) -> None:
+        del num_classes, skeleton  # every supernet has its own use for them
         super().__init__()
         self._mask: Mask | None = None
 
@@ -95,12 +101,14 @@ class SharedSource:
         return self.made("rectified", functional.relu)
 
 
+def sum_of(terms: Sequence[Tensor]) -> Tensor:
+    """The sum of tensors of one shape."""
+    return sum(terms[1:], start=terms[0])
+
+
 def mean_of(terms: Sequence[Tensor]) -> Tensor:
     """The mean of tensors of one shape."""
-    total = terms[0]
-    for term in terms[1:]:
-        total = total + term
-    return total if len(terms) == 1 else total / len(terms)
+    return terms[0] if len(terms) == 1 else sum_of(terms) / len(terms)
 
 
 class NasBench201SuperCell(nn.Module):
@@ -128,10 +136,7 @@ class NasBench201SuperCell(nn.Module):
             for edge, (start, target) in enumerate(EDGES):
                 if start == source:
                     terms[target - 1].append(self._edge(edge, nodes[source], mask[edge]))
-            total = terms[source][0]
-            for term in terms[source][1:]:
-                total = total + term
-            nodes.append(SharedSource(total))
+            nodes.append(SharedSource(sum_of(terms[source])))
         return nodes[3].x
 
     def _edge(self, edge: int, source: SharedSource, live: NDArray[np.bool_]) -> Tensor:
@@ -159,24 +164,11 @@ class NasBench201Supernet(Supernet):
     operations = len(OPERATIONS)
 
     def __init__(self, num_classes: int, skeleton: Skeleton) -> None:
-        super().__init__()
-        channels = skeleton.channels
-        self.stem = nn.Sequential()
-        if skeleton.stem:
-            self.stem = nn.Sequential(
-                nn.Conv2d(3, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
-            )
-        blocks: list[nn.Module] = []
-        for stage in range(skeleton.stages):
-            if stage:
-                blocks.append(Reduction(channels, 2 * channels))
-                channels *= 2
-            blocks += [NasBench201SuperCell(channels) for _ in range(skeleton.cells)]
-        self.blocks = nn.ModuleList(blocks)
-        self.head = nn.Sequential(
-            nn.BatchNorm2d(channels), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        super().__init__(num_classes, skeleton)
+        self.stem, blocks, self.head, self.classifier = around_cells(
+            skeleton, num_classes, NasBench201SuperCell
         )
-        self.classifier = nn.Linear(channels, num_classes)
+        self.blocks = nn.ModuleList(blocks)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images (N, 3, H, W) to logits (N, num_classes)."""

@@ -116,8 +116,8 @@ def configured(
     known = {field.name: type(field.default) for field in fields(kind)}
     chosen: dict[str, object] = {}
     for setting in settings:
-        name, equals, value = setting.partition("=")
-        if name not in known or not equals:
+        name, _, value = setting.partition("=")
+        if name not in known or not value:
             names = ", ".join(f"{name}=..." for name in (*known, *besides)) or "it has none"
             raise ParameterError(f"setting {setting!r} of {kind.__name__}: known: {names}")
         chosen[name] = _parse(known[name], name, value)

@@ -6,7 +6,6 @@ once; what its absence does to the condition number kappa of the tangent kernel 
 of linear regions ranks it, and the lowest ranks of each edge are pruned.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -49,9 +48,8 @@ class PrunedSpace:
         cells: name of the cell of each edge of a mask.
         edges: (source, target) of each edge of a mask.
         pruned_per_round: operations that an edge loses in a round, as long as it keeps one.
-        kept_inputs: edges that a node keeps in the end; None for all.
         skeletons: of the network of the kernel and of the one of the regions.
-        supernet: builds it from a number of classes and a skeleton.
+        supernet: its class, made from a number of classes and a skeleton.
         architecture: of a mask that is cut down.
         released_batch: images per kernel in the released code.
     """
@@ -61,9 +59,8 @@ class PrunedSpace:
     cells: tuple[str, ...]
     edges: tuple[tuple[int, int], ...]
     pruned_per_round: int
-    kept_inputs: int | None
     skeletons: tuple[Skeleton, Skeleton]
-    supernet: Callable[[int, Skeleton], "Supernet"]
+    supernet: type["Supernet"]
     architecture: Callable[["Mask"], Architecture]
     released_batch: int
 
@@ -97,7 +94,6 @@ def _nasbench201() -> PrunedSpace:
         cells=("cell",) * len(nasbench201.EDGES),
         edges=nasbench201.EDGES,
         pruned_per_round=1,
-        kept_inputs=None,
         skeletons=(TENAS_SKELETON, THIN_SKELETON),
         supernet=NasBench201Supernet,
         architecture=architecture,
@@ -383,7 +379,7 @@ def prune(
     workers: int = 1,
     watch: Watch = lambda numbers, _total, _what: numbers,
 ) -> Found:
-    """Prune until every edge has one operation, and every node the inputs that it keeps.
+    """Prune until every edge has one operation.
 
     Args:
         space: to search.
@@ -426,33 +422,24 @@ class _Search:
     def run(self) -> Found:
         import pandas as pd
 
-        mask = self.space.supernet(2, self.space.skeletons[1]).full_mask()
+        mask = self.space.supernet.full_mask()
         number = 0
         while candidates := candidates_of(mask):
-            mask = self._pruned(number, mask, candidates, self._of_edges)
-            number += 1
-        if candidates := self._crowded_nodes(mask):
-            mask = self._pruned(number, mask, candidates, self._of_nodes)
+            mask = self._pruned(number, mask, candidates)
             number += 1
         before = self._numbers(number, mask, [])[0]
         self.rows.append(self._row(number, before))
         trace = pd.DataFrame(self.rows, columns=list(_COLUMNS)).astype(_COLUMNS)
         return Found(self.space.architecture(mask), trace)
 
-    def _pruned(
-        self,
-        number: int,
-        mask: "Mask",
-        candidates: list[Candidate],
-        choose: "Callable[[list[Candidate], Mask], set[Candidate]]",
-    ) -> "Mask":
+    def _pruned(self, number: int, mask: "Mask", candidates: list[Candidate]) -> "Mask":
         """The mask after a round, whose rows are added to the trace."""
         before, after = self._numbers(number, mask, candidates)
         changes = relative_changes(before, after, released=self.settings.released)
         kappa_ranks, regions_ranks = self._ranks(number, candidates, changes)
         sums = np.maximum(kappa_ranks, 0) + np.maximum(regions_ranks, 0)
         ordered = [candidates[i] for i in self._order(number, sums)]
-        chosen = choose(ordered, mask)
+        chosen = self._chosen(ordered, mask)
         for i, candidate in enumerate(candidates):
             own = {
                 "kappa_change": changes.kappa[i],
@@ -512,33 +499,13 @@ class _Search:
         order: NDArray[np.int64] = np.lexsort((ties, sums))
         return order
 
-    def _of_edges(self, ordered: list[Candidate], mask: "Mask") -> set[Candidate]:
+    def _chosen(self, ordered: list[Candidate], mask: "Mask") -> set[Candidate]:
         """The first few of each edge, which keeps one at least."""
         chosen: set[Candidate] = set()
         for edge, live in enumerate(mask.sum(axis=1)):
             own = [candidate for candidate in ordered if candidate.edge == edge]
             chosen.update(own[: min(self.space.pruned_per_round, int(live) - 1)])
         return chosen
-
-    def _of_nodes(self, ordered: list[Candidate], _mask: "Mask") -> set[Candidate]:
-        """All but the last few edges of each node."""
-        chosen: set[Candidate] = set()
-        kept = self.space.kept_inputs or 0
-        for node in {self._node(candidate) for candidate in ordered}:
-            own = [candidate for candidate in ordered if self._node(candidate) == node]
-            chosen.update(own[: len(own) - kept])
-        return chosen
-
-    def _crowded_nodes(self, mask: "Mask") -> list[Candidate]:
-        """The operations into nodes with more inputs than they keep."""
-        if self.space.kept_inputs is None:
-            return []
-        single = [Candidate(int(edge), int(operation)) for edge, operation in np.argwhere(mask)]
-        inputs = Counter(self._node(candidate) for candidate in single)
-        return [one for one in single if inputs[self._node(one)] > self.space.kept_inputs]
-
-    def _node(self, candidate: Candidate) -> tuple[str, int]:
-        return self.space.cells[candidate.edge], self.space.edges[candidate.edge][1]
 
     def _row(
         self, number: int, before: list[Numbers], candidate: Candidate | None = None

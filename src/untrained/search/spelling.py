@@ -101,18 +101,19 @@ class Spending:
     guidance: Guidance
 
     @property
-    def _starts_scored(self) -> bool:
+    def starts_scored(self) -> bool:
+        """Whether it starts from what a proxy picks."""
         init = self.guidance.init
         return init != RANDOM if init else self.search.starts_scored
 
     @property
     def drawn(self) -> int:
         """How many scored architectures a run draws."""
-        return self.guidance.scored if self._starts_scored else 0
+        return self.guidance.scored if self.starts_scored else 0
 
     def proxy_of(self, proxy: str) -> str | None:
         """The proxy whose scores it reads, `proxy` unless its spelling names one; None for none."""
-        if self._starts_scored:
+        if self.starts_scored:
             return self.guidance.init or proxy
         return proxy if self.guidance.mutants > 1 else None
 
@@ -121,7 +122,7 @@ class Spending:
         from untrained.search.guided import Guide
 
         scored, kept = self.guidance.scored, self.guidance.kept
-        if not self._starts_scored:
+        if not self.starts_scored:
             scored, kept = 0, 0
         return Guide(pool, scored, kept, self.guidance.mutants)
 
@@ -152,4 +153,8 @@ def parse_algorithm(spelling: str) -> Sampling | Spending:
     search: BudgetedSearch = configured(algorithm, own, besides=sorted(shared))
     if guidance.mutants > 1 and not search.mutates:
         raise ParameterError(f"{spelling!r}: {name} never mutates an architecture")
-    return Spending(search, guidance)
+    asked = Spending(search, guidance)
+    idle = [setting for setting in guiding if setting.partition("=")[0] in ("scored", "kept")]
+    if idle and not asked.starts_scored:
+        raise ParameterError(f"{spelling!r}: no proxy picks the start, as in {name}+init=naswot")
+    return asked

@@ -24,7 +24,8 @@ what dead branches execute.
 from collections.abc import Callable
 from itertools import permutations, product
 
-_EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
+#: (source, target) of each edge, in the order of the spelling.
+EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 _CONVOLUTIONS = ("nor_conv_1x1", "nor_conv_3x3")
 
 Edge = tuple[int, int]
@@ -34,14 +35,14 @@ def live_edges(operations: tuple[str, ...]) -> dict[Edge, str]:
     """The edges on a path from the input to the output, with their operations."""
     edges = {
         edge: operation
-        for edge, operation in zip(_EDGES, operations, strict=True)
+        for edge, operation in zip(EDGES, operations, strict=True)
         if operation != "none"
     }
     forward, backward = {0}, {3}
-    for source, target in _EDGES:  # sorted by target, so a source is settled before it is read
+    for source, target in EDGES:  # sorted by target, so a source is settled before it is read
         if source in forward and (source, target) in edges:
             forward.add(target)
-    for source, target in sorted(_EDGES, reverse=True):
+    for source, target in sorted(EDGES, reverse=True):
         if target in backward and (source, target) in edges:
             backward.add(source)
     live = forward & backward
@@ -73,7 +74,7 @@ def executed_function(operations: tuple[str, ...]) -> str:
     """`computed_function` beside all convolutions that a forward pass executes, dead ones too."""
     edges = {
         edge: operation
-        for edge, operation in zip(_EDGES, operations, strict=True)
+        for edge, operation in zip(EDGES, operations, strict=True)
         if operation != "none"
     }
 
@@ -129,7 +130,7 @@ def path_tree(operations: tuple[str, ...]) -> str:
     Terms are sorted as text and nested sums are not flattened, so the count hangs on how the
     terms are written ("(source)@operation", "0" for the input, "#" for nothing).
     """
-    by_edge = dict(zip(_EDGES, operations, strict=True))
+    by_edge = dict(zip(EDGES, operations, strict=True))
     nodes = ["0"]
     for target in (1, 2, 3):
         terms = []
@@ -151,9 +152,9 @@ def singular_as_released(operations: tuple[str, ...]) -> bool:
     So it is iff nothing reaches the output and no convolution reads a node that the input reaches:
     then no rectifier in a cell sees anything but zeros.
     """
-    by_edge = dict(zip(_EDGES, operations, strict=True))
+    by_edge = dict(zip(EDGES, operations, strict=True))
     reached = {0}
-    for source, target in _EDGES:
+    for source, target in EDGES:
         if source in reached and by_edge[source, target] != "none":
             reached.add(target)
     return 3 not in reached and not any(

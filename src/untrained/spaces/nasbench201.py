@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from untrained.errors import ArchitectureError
 from untrained.files import BUNDLED
 from untrained.spaces.base import Architecture, Skeleton
+from untrained.spaces.cell_classes import EDGES as EDGES
 from untrained.spaces.cell_classes import computed_function, executed_function
 
 if TYPE_CHECKING:
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
 #: In the order in which the benchmark's authors list them, and their searches number them.
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
-
-#: (source, target) of each edge, in the order of the spelling.
-EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 
 
 def operations_of(spelling: str) -> tuple[str, ...]:
