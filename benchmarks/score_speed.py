@@ -1,9 +1,8 @@
 """Times the engine against `plain`, in turns, and writes docs/performance.md.
 
 Usage: python -m benchmarks.score_speed [--architectures 100] [--batch-size 128]
-All run on one thread, in turns, on the same architectures, weights and images. `plain` runs in a
-process as PyTorch starts it, and once more in the worker that the engine runs in, whose memory
-settings are the engine's.
+All run on one thread, in turns, in one worker, on the same architectures, weights and images.
+`plain` runs once more in a process as PyTorch starts it, without the worker's memory settings.
 """
 
 import argparse
@@ -50,8 +49,8 @@ def measure(indices: list[int], settings: MinibatchSettings) -> dict[str, np.nda
         ProcessPoolExecutor(1, initializer=prepare_worker) as worker,
     ):
         forms = {
-            "plain": partial(bare.submit, seconds_plain),
-            "plain, the engine's memory settings": partial(worker.submit, seconds_plain),
+            "plain": partial(worker.submit, seconds_plain),
+            "plain, PyTorch's own memory settings": partial(bare.submit, seconds_plain),
             "module under hooks, float32": partial(
                 worker.submit, seconds_engine, "plain", "float32"
             ),
@@ -72,8 +71,8 @@ def report(found: dict[str, np.ndarray], settings: MinibatchSettings) -> str:
     lines = [
         f"NASWOT on {len(found['plain'])} cells of NAS-Bench-201 drawn at random, batch "
         f"{settings.batch_size}, CIFAR-10 sample, one thread, {machine()}. The ratio is taken "
-        "cell by cell, in turns. `plain` runs in a process as PyTorch starts it, all others in a "
-        "worker with the memory settings of the engine.",
+        "cell by cell, in turns. All run in one worker with the memory settings of the engine, and "
+        "`plain` once more in a process as PyTorch starts it.",
         "",
         "| form | median seconds | plain / form: median | quartiles | over all cells |",
         "|---|---:|---:|---:|---:|",

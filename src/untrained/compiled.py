@@ -11,6 +11,7 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 EPSILON = 1e-5
 #: Numbers that the loops take together; a constant, so that the compiler unrolls them.
 LANES = 128
+#: Rows that are asked for before they are read, since the processor foresees less than that.
+AHEAD = 8
 
 Array = NDArray[Any]
 
@@ -58,6 +61,28 @@ def _narrowed(_context: Any, _number: Any, like: Any) -> Any:
     return types.int16(types.float32, like), to_bits
 
 
+@_intrinsic
+def _soon(_context: Any, array: Any, _image: Any, _row: Any, _lane: Any) -> Any:
+    """Ask for the cache line of one number; one past the end does no harm."""
+
+    def prefetch(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = signature.args[0]
+        struct = context.make_array(kind)(context, builder, arguments[0])
+        where = cgutils.get_item_pointer(  # type: ignore[no-untyped-call]
+            context, builder, kind, struct, arguments[1:], wraparound=False
+        )
+        word, address = ir.IntType(32), builder.bitcast(where, ir.IntType(8).as_pointer())
+        call = builder.module.declare_intrinsic(
+            "llvm.prefetch",
+            [address.type],
+            ir.FunctionType(ir.VoidType(), [address.type, word, word, word]),
+        )
+        builder.call(call, [address, word(0), word(3), word(1)])  # to read, into all caches, data
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, types.intp), prefetch
+
+
 @_jit
 def start(rows: Array, channels: int, state: Array) -> None:
     """Set the origin, row 2 of `state` (3, LANES), to the first pixel."""
@@ -76,6 +101,8 @@ def add_moments(rows: Array, state: Array) -> None:
         first[:] = np.float32(0)
         second[:] = np.float32(0)
         for row in range(0, count, 4):
+            for lane in range(0, 4 * LANES, 16):
+                _soon(rows, image, row + AHEAD, lane)
             for lane in range(LANES):
                 one = _widened(rows[image, row, lane]) - origin[lane]
                 two = _widened(rows[image, row + 1, lane]) - origin[lane]
@@ -124,8 +151,6 @@ def average(source: Array, channels: int, target: Array) -> None:
     images, height, width = source.shape
     padded = np.zeros(width + 2 * channels, np.float32)
     left, middle, right = padded[:width], padded[channels:-channels], padded[2 * channels :]
-    mean = np.empty(width, np.float32)
-    first, last = mean[:channels], mean[width - channels :]
     for image in range(images):
         for row in range(height):
             above = source[image, max(row - 1, 0)]
@@ -133,6 +158,8 @@ def average(source: Array, channels: int, target: Array) -> None:
             below = source[image, min(row + 1, height - 1)]
             rows = 3 - (row == 0) - (row == height - 1)
             share = np.float32(1 / (3 * rows))
+            for lane in range(0, width, 16):
+                _soon(source, image, row + 3, lane)
             if rows == 3:
                 for lane in range(width):
                     middle[lane] = (
@@ -147,14 +174,15 @@ def average(source: Array, channels: int, target: Array) -> None:
                 if row < height - 1:
                     for lane in range(width):
                         middle[lane] += _widened(below[lane]) * share
-            for lane in range(width):
-                mean[lane] = left[lane] + middle[lane] + right[lane]
-            for lane in range(channels):  # two columns instead of three
-                first[lane] *= np.float32(1.5)
-                last[lane] *= np.float32(1.5)
             out = target[image, row]
             for lane in range(width):
-                out[lane] = _narrowed(mean[lane], here[lane])
+                out[lane] = _narrowed(left[lane] + middle[lane] + right[lane], out[lane])
+            for lane in range(channels):  # at the sides, two columns instead of three
+                mean = (middle[lane] + right[lane]) * np.float32(1.5)
+                out[lane] = _narrowed(mean, out[lane])
+            for lane in range(width - channels, width):
+                mean = (left[lane] + middle[lane]) * np.float32(1.5)
+                out[lane] = _narrowed(mean, out[lane])
 
 
 @_jit
@@ -185,12 +213,18 @@ def combine(
             for position in range(8):
                 row = 8 * eight + position
                 bit = np.int32(1 << position)
+                for lane in range(0, LANES, 16):
+                    _soon(first, image, row + AHEAD, lane)
                 for lane in range(LANES):
                     total[lane] = shift[lane] + scales[0, lane] * _widened(first[image, row, lane])
                 if terms > 1:
+                    for lane in range(0, LANES, 16):
+                        _soon(second, image, row + AHEAD, lane)
                     for lane in range(LANES):
                         total[lane] += scales[1, lane] * _widened(second[image, row, lane])
                 if terms > 2:
+                    for lane in range(0, LANES, 16):
+                        _soon(third, image, row + AHEAD, lane)
                     for lane in range(LANES):
                         total[lane] += scales[2, lane] * _widened(third[image, row, lane])
                 if write_value:

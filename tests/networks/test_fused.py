@@ -109,6 +109,21 @@ def test_only_what_is_asked_for_is_made(shape, wanted):
     assert torch.equal(getattr(one, wanted), getattr(every, wanted))
 
 
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("spare", [(0,), (1,), (0, 1)])
+def test_spare_terms_are_written_over_and_others_are_left(dtype, spare):
+    xs = [draw((4, 16, 8, 8), dtype, seed=seed) for seed in range(2)]
+    before = [x.clone() for x in xs]
+    total = Sum([normalisation_of(x) for x in xs], xs[0])
+    expected = total.of(xs, True, True, True)
+    made = total.of(xs, True, True, True, spare=[xs[position] for position in spare])
+    assert all(torch.equal(a, b) for a, b in zip(made, expected, strict=True))
+    taken = {made.value.data_ptr(), made.rectified.data_ptr()}
+    for position, (x, old) in enumerate(zip(xs, before, strict=True)):
+        assert (x.data_ptr() in taken) == (position in spare)
+        assert torch.equal(x, old) == (position not in spare)
+
+
 def test_zero_is_not_positive():
     x = torch.zeros((2, 16, 8, 8)).contiguous(memory_format=torch.channels_last)
     x[1] = 1

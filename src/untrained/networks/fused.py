@@ -6,7 +6,9 @@ term and one pass makes everything that is read of a sum, by the loops of `untra
 GPUs, and types and shapes without such loops, take PyTorch's operations.
 """
 
+import math
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -117,18 +119,37 @@ class Sum:
     def finite(self) -> bool:
         """Whether the statistics of the normalised terms are."""
         if self._fused:
-            return bool(np.isfinite(self._shift).all())
+            return math.isfinite(self._shift.sum())
         summands = [affine[1] for affine in self._affines if affine is not None]
         return all(bool(torch.isfinite(summand).all()) for summand in summands)
 
-    def of(self, terms: Sequence[Tensor], value: bool, rectified: bool, codes: bool) -> Activation:
-        """The sum of pieces (n, C, H, W), as it is asked for."""
+    def of(
+        self,
+        terms: Sequence[Tensor],
+        value: bool,
+        rectified: bool,
+        codes: bool,
+        spare: Sequence[Tensor] = (),
+    ) -> Activation:
+        """The sum of pieces (n, C, H, W), as it is asked for.
+
+        Args:
+            terms: one piece of each.
+            value: whether the sum is asked for.
+            rectified: whether the rectified sum is.
+            codes: whether its codes are.
+            spare: those of the terms that nobody reads afterwards; the loops write over them, which
+                takes less of the memory's time than new tensors do.
+        """
         if self._as_it_is and not (rectified or codes):
             return Activation(terms[0], None, None)
         if not self._fused:
             return self._of_operations(terms, value, rectified, codes)
-        first = terms[0]
-        made = [torch.empty_like(first) if wanted else None for wanted in (value, rectified)]
+        first, places = terms[0], list(spare)
+        made = [
+            (places.pop() if places else torch.empty_like(first)) if wanted else None
+            for wanted in (value, rectified)
+        ]
         units = first[0].numel() if codes else 0
         packed = torch.empty((first.shape[0], units // 8), dtype=torch.uint8)
         rows = [_rows(term) for term in terms]
@@ -175,12 +196,17 @@ def average_pool(x: Tensor) -> Tensor:
 def has_loops(x: Tensor) -> bool:
     """Whether the compiled loops take (n, C, H, W) of this type, shape and memory."""
     return (
-        x.device.type == "cpu"
-        and x.dtype in (torch.float32, torch.bfloat16)
-        and LANES % x.shape[1] == 0
-        and x.shape[1] * x.shape[2] * x.shape[3] % (8 * LANES) == 0
+        x.is_cpu
+        and _fits(x.dtype, x.shape[1:])
         and x.is_contiguous(memory_format=torch.channels_last)
     )
+
+
+@cache
+def _fits(dtype: torch.dtype, shape: torch.Size) -> bool:
+    channels, height, width = shape
+    whole = LANES % channels == 0 and channels * height * width % (8 * LANES) == 0
+    return whole and dtype in (torch.float32, torch.bfloat16)
 
 
 def _wide(x: Tensor) -> Tensor:

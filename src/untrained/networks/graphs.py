@@ -52,17 +52,32 @@ class Node:
 
 
 class _Term:
-    """What an edge made of all images, piece by piece."""
+    """What an edge made of all images, piece by piece.
+
+    Attributes:
+        pieces: (n, C, H, W) each.
+        normalisation: of them; None where they are added as they are.
+        own: whether no other term and no node has their memory.
+    """
 
     def __init__(self) -> None:
         self.pieces: list[Tensor] = []
         self.normalisation: Normalisation | None = None
+        self.own = False
 
-    def add(self, made: Tensor, edge: Edge) -> None:
-        if edge.normalised:
-            if self.normalisation is None:
-                self.normalisation = Normalisation(edge.scale, edge.shift)
-            self.normalisation.add(made)
+    def add(self, source: Tensor, edge: Edge, shared: dict[object, Tensor]) -> None:
+        """Make a piece; what isn't normalised is the same for all edges that apply the same."""
+        if not edge.normalised:
+            how = (edge.apply, edge.rectified)
+            if how not in shared:
+                shared[how] = edge.apply(source)
+            self.pieces.append(shared[how])
+            return
+        made = edge.apply(source)
+        self.own = made is not source
+        if self.normalisation is None:
+            self.normalisation = Normalisation(edge.scale, edge.shift)
+        self.normalisation.add(made)
         self.pieces.append(made)
 
 
@@ -97,17 +112,18 @@ def _run(node: Node, incoming: list[_Term], terms: list[list[_Term]]) -> tuple[l
     codes = []
     for piece in range(len(first)):
         read = total.of(
-            [term.pieces[piece] for term in incoming], value, rectified, node.modules > 0
+            [term.pieces[piece] for term in incoming],
+            value,
+            rectified,
+            node.modules > 0,
+            spare=[term.pieces[piece] for term in incoming if term.own],
         )
         for term in incoming:
             term.pieces[piece] = _TAKEN
-        made: dict[tuple[Callable[[Tensor], Tensor], bool], Tensor] = {}
+        shared: dict[object, Tensor] = {}
         for edge, term in zip(node.edges, outgoing, strict=True):
-            how = (edge.apply, edge.rectified)
-            if how not in made:
-                source = read.rectified if edge.rectified else read.value
-                made[how] = edge.apply(cast("Tensor", source))
-            term.add(made[how], edge)
+            source = read.rectified if edge.rectified else read.value
+            term.add(cast("Tensor", source), edge, shared)
         if read.codes is not None:
             codes.append(read.codes)
     for edge, term in zip(node.edges, outgoing, strict=True):

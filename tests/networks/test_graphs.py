@@ -1,0 +1,48 @@
+"""Graphs of sums: what is read later is never written over."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from untrained.networks.fused import has_loops
+from untrained.networks.graphs import Edge, Node, readings
+from untrained.networks.nasbench201 import NasBench201Network
+from untrained.proxies.agreements import agreements_of
+from untrained.spaces.cell_classes import live_edges
+
+
+def as_it_is(x):
+    return x
+
+
+def test_a_normalised_copy_leaves_its_source_to_other_edges():
+    x = torch.randn((4, 16, 8, 8), generator=torch.Generator().manual_seed(0)) + 1
+    x = x.contiguous(memory_format=torch.channels_last)
+    assert has_loops(x)
+    images, middle, output = Node(), Node(rectifiers=1, modules=1), Node(rectifiers=1, modules=1)
+    images.edges += [Edge(1, as_it_is, False, True), Edge(2, as_it_is)]
+    middle.edges.append(Edge(2, as_it_is))
+    _, last = readings([images, middle, output], x.clone())
+    normalised = nn.BatchNorm2d(16, affine=False)(x)
+    positive = (normalised + x > 0).permute(0, 2, 3, 1).flatten(1).to(torch.int8)
+    assert torch.equal(agreements_of(last.codes), agreements_of(positive))
+
+
+@pytest.mark.parametrize("dead_branches", [False, True])
+def test_loops_read_what_double_precision_reads(all_operations, dead_branches):
+    rng = np.random.default_rng(1)
+    connected = [i for i, cell in enumerate(all_operations) if live_edges(cell)]
+    images = torch.from_numpy(rng.standard_normal((4, 3, 16, 16), np.float32))
+    images = images.contiguous(memory_format=torch.channels_last)
+    for index in rng.choice(connected, 40, replace=False):
+        torch.manual_seed(int(index))
+        network = NasBench201Network(all_operations[index], 2, channels=16, cells=1)
+        with torch.no_grad():
+            found = list(network.rectifier_inputs(images, dead_branches=dead_branches))
+            exact = list(network.rectifier_inputs(images.double(), dead_branches=dead_branches))
+        assert len(found) == len(exact), index
+        for one, other in zip(found, exact, strict=True):
+            assert (one.codes.dtype, other.codes.dtype) == (torch.uint8, torch.int8)
+            apart = agreements_of(one.codes) - agreements_of(other.codes)
+            assert int(apart.abs().max()) <= 0.005 * other.codes.shape[1], index
