@@ -114,6 +114,7 @@ def tables(
         targets_of,
         with_first_area_runs,
     )
+    from untrained.analysis.summed_ranks import with_summed_ranks
     from untrained.analysis.tables import (
         comparison_layout,
         correlation_layout,
@@ -126,6 +127,8 @@ def tables(
     traces = _read_traces(searches)
     trained = {algorithm for algorithm, _ in traces if _spends_budget(algorithm)}
     truth, table = _read(space, benchmark, scores)
+    lower = _lower_is_better(table)
+    table = with_summed_ranks(table)
     sampled = np.unique(table["arch"].to_numpy(dtype=np.int64))
     costs = truth.costs("cifar10").loc[sampled]
     targets = targets_of([str(name) for name in table["dataset"].unique()])
@@ -136,10 +139,11 @@ def tables(
             subsets_of(sampled, get_space(space).representatives),
             targets,
             controls={name: costs[name].astype(float) for name in ("parameters", "flops")},
+            lower=lower,
             resamples=resamples,
             seed=seed,
         )
-        seeds = seed_table(table, truth.accuracies, targets, correlations)
+        seeds = seed_table(table, truth.accuracies, targets, correlations, lower=lower)
         results, reasons = search_results(traces, truth.accuracies)
         drawn = {"resamples": resamples, "seed": seed}
         comparisons = comparison_table(results, references_of(traces, trained), **drawn)
@@ -159,6 +163,14 @@ def tables(
     write_parquet(regret, folder / "regret.parquet")
     if metrics is not None:
         _write_json(_metrics(correlations, summary), metrics)
+
+
+def _lower_is_better(scores: "pd.DataFrame") -> list[str]:
+    """The proxies of a table of scores of which the lower score is better."""
+    from untrained.proxies import get_proxy
+
+    names = [str(name) for name in scores["proxy"].unique()]
+    return [name for name in names if get_proxy(name).direction == "lower"]
 
 
 def _write_views(table: "pd.DataFrame", layout: "pd.DataFrame", stem: Path, caption: str) -> None:
