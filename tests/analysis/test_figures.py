@@ -18,7 +18,9 @@ from untrained.analysis.figures import (
     save,
     score_against_accuracy,
     tau_against_seeds,
+    trajectory,
 )
+from untrained.analysis.prunings import TRAJECTORY
 from untrained.analysis.regret import COLUMNS as REGRET
 from untrained.analysis.variances import variance_table
 from untrained.errors import ParameterError, UntrainedError
@@ -284,6 +286,51 @@ def test_ablations_show_every_repeat_and_the_shares():
     assert shares.get_title() == "(e) 10 random architectures"
 
 
+def rounds(methods=("TE-NAS (both, cifar10)",), seeds=(0, 1)):
+    rows = [
+        (method, "tenas", "both", "cifar10", seed, number, 100.0 * number, 50.0 * number + seed)
+        for method in methods
+        for seed in seeds
+        for number in (1, 2, 4)
+    ]
+    table = pd.DataFrame(rows, columns=list(TRAJECTORY[:-2]))
+    return table.assign(kappa_change=[np.nan, -0.25, 0.5] * (len(table) // 3), regions_change=0.1)
+
+
+def test_a_trajectory_is_a_line_per_seed_from_a_hollow_start_in_the_panel_of_its_method():
+    methods = [f"TE-NAS ({name}, cifar10)" for name in ("both", "kappa", "regions")]
+    methods.append("TE-NAS released (both, cifar10)")
+    table = rounds(methods)
+    table.loc[4, "kappa"] = np.nan  # seed 1 of the first, second round
+    figure = trajectory(table)
+    panels = [axes for axes in figure.axes if axes.axison]
+    assert [axes.get_title().splitlines()[0] for axes in panels] == methods
+    assert len(figure.axes) == 6
+    for axes in panels:
+        assert axes.get_title().splitlines()[1] == "condition number -25, +50 %"
+        assert axes.get_title().splitlines()[2] == "linear regions +10, +10 %"
+        assert axes.get_yscale() == "log"
+        assert (axes.get_xlabel(), len(axes.lines)) == ("linear regions", 4)
+    line, start, other, _ = panels[0].lines
+    assert line.get_xydata().tolist() == [[50, 100], [100, 200], [200, 400]]
+    assert start.get_xydata().tolist() == [[50, 100]]
+    assert (line.get_markerfacecolor(), start.get_markerfacecolor()) == (line.get_color(), "white")
+    assert np.isnan(other.get_ydata()[1])
+    assert panels[0].get_xlim() == panels[3].get_xlim()
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["seed 0", "seed 1"]
+
+
+def test_a_change_that_is_undefined_is_no_number():
+    title = trajectory(rounds().assign(kappa_change=np.nan)).axes[0].get_title()
+    assert "condition number ?, ? %" in title
+
+
+def test_without_a_pruning_search_the_figure_says_so():
+    (text,) = trajectory(rounds().iloc[:0]).axes[0].texts
+    assert text.get_text() == "no pruning search was run"
+
+
 def test_ablations_leave_out_what_is_undefined():
     scores = ablated()
     lost = (scores["arch"] == 3) & scores["experiment"].isin(["noise", "variance"])
@@ -319,6 +366,7 @@ def every_figure():
         accuracy_against_time(times()),
         regret_against_time(regrets(elsewhere=True)),
         tau_against_seeds(seeds()),
+        trajectory(rounds()),
         ablations(scores, variance_table(scores, resamples=20)),
     ]
 

@@ -83,5 +83,7 @@ def test_the_scores_that_were_there_stay_first():
 def test_two_scores_for_one_architecture_are_named():
     kappa = rows(KAPPA, [9.0, 5.0])
     scores = pd.concat([kappa, kappa.iloc[1:], rows(REGIONS, [1.0, 2.0])])
-    with pytest.raises(ParameterError, match="two scores of ntk_condition_number for arch.* 1 and"):
+    with pytest.raises(
+        ParameterError, match=r"two scores of ntk_condition_number for arch.* 1 and"
+    ):
         with_summed_ranks(scores)

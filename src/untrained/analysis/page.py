@@ -12,6 +12,7 @@ from untrained.analysis.tables import (
     search_notes,
     seed_layout,
     to_markdown,
+    trajectory_layout,
     variance_layout,
 )
 
@@ -30,6 +31,9 @@ _CAPTIONS = {
     "seeds": "Kendall's tau on the test accuracy against the number of seeds: the mean over the "
     "sets of so many seeds. Bands: the smallest and the largest. Bars: 95 % bootstrap intervals "
     "of all seeds.",
+    "trajectory": "The pruning search by its two numbers (TE-NAS's Fig. 3 B), a line per seed, "
+    "from the unpruned supernet (hollow) over the rounds to what is left. Below each title: by how "
+    "much a round changes them, mean over the seeds.",
     "ablations": "Repeated scores of ten cells of different accuracy with one thing varied, and "
     "what the variance of a single score of random cells is made of (Fig. 5 and beyond).",
 }
@@ -43,6 +47,7 @@ def page(
     comparisons: pd.DataFrame,
     figures: Mapping[str, str],
     variances: pd.DataFrame | None = None,
+    prunings: tuple[pd.DataFrame, pd.DataFrame] | None = None,
 ) -> str:
     """The Markdown page of one space.
 
@@ -54,6 +59,8 @@ def page(
         comparisons: of `comparisons.comparison_table`; empty where no search trains.
         figures: name to address, relative to the page.
         variances: of `variances.variance_table`; None for a space without ablations.
+        prunings: of `prunings.pruning_table` and `prunings.trajectory_table`; None for a space
+            that was not pruned.
     """
     published = with_published(correlations, space=space)
     parts = [
@@ -85,6 +92,7 @@ def page(
         to_markdown(search_layout(searches)),
         *(f"- {note}" for note in search_notes(searches)),
         *(_comparisons(comparisons) if len(comparisons) else []),
+        *([] if prunings is None else _prunings(*prunings)),
         *([] if variances is None else _ablations(variances)),
         "## Figures",
         *(f"![{name}]({address})\n\n{_CAPTIONS[name]}" for name, address in figures.items()),
@@ -105,6 +113,31 @@ def _comparisons(comparisons: pd.DataFrame) -> list[str]:
         "one data set and split. A search is read off on several data sets and splits, which are "
         "not independent of each other.",
         to_markdown(comparison_layout(comparisons)),
+    ]
+
+
+def _prunings(found: pd.DataFrame, trajectory: pd.DataFrame) -> list[str]:
+    cells = found[found["cells"] != ""].drop_duplicates("method")
+    return [
+        "## The pruning search of TE-NAS",
+        "Accuracy of the cell that is left of the supernet, mean and standard deviation over the "
+        "seeds; in brackets the published figures, and the difference in joint standard errors "
+        "(se) where there is more than one seed. A method names its criterion (`both`: the sum of "
+        "the ranks by condition number and linear regions) and the data set that it searched on, "
+        "and is read off on all; the paper searches each data set on its own. Its ablation is on "
+        "CIFAR-100. `Random cell`: mean and standard deviation over every cell of the space, so "
+        "the mean of n random cells has that mean, and its standard deviation is smaller by "
+        "√n. `Most parameters`: the largest cell, the first of equals.",
+        to_markdown(search_layout(found)),
+        *(
+            f"- {row['method']}: cell {', '.join(row['cells'].split())}"
+            for row in cells.to_dict("records")
+        ),
+        "What the supernet of each round measures before the next operations are pruned, and what "
+        "is left after the last: mean and standard deviation over the seeds. Changes are relative "
+        "to the round before. The corrected search draws weights and images anew for every round, "
+        "so a change is also that of the draw.",
+        to_markdown(trajectory_layout(trajectory)),
     ]
 
 

@@ -17,6 +17,7 @@ from untrained.files import SCORES
 if TYPE_CHECKING:
     import pandas as pd
 
+    from untrained.analysis.prunings import PruningRun
     from untrained.benchmarks.benchmark import Benchmark
 
 app = typer.Typer(no_args_is_help=True, help="Tables, figures and the report.")
@@ -215,6 +216,62 @@ def _read_ablations(scores: list[Path]) -> "pd.DataFrame":
     return pd.concat([read_parquet(path, ABLATION_COLUMNS) for path in scores], ignore_index=True)
 
 
+@app.command()
+def prunings(
+    space: Space,
+    traces: Annotated[
+        list[Path], typer.Argument(help="VARIANT/CRITERION/SPACE/DATASET/seedN.parquet.")
+    ],
+    benchmark: BenchmarkFile = None,
+    tables: Tables = None,
+) -> None:
+    """Hold what pruning searches found against the published figures, and lay out their rounds."""
+    import numpy as np
+
+    from untrained.analysis.prunings import cell_left, pruning_table, trajectory_table
+    from untrained.analysis.tables import search_layout, trajectory_layout
+    from untrained.benchmarks.benchmark import Benchmark
+    from untrained.spaces import get_space
+
+    searched = get_space(space)
+    truth = Benchmark.load(space, path=benchmark)
+    runs = _read_prunings(space, traces)
+    cells = {run: searched.parse(cell_left(trace)).index for run, trace in runs.items()}
+    parameters = truth.costs("cifar10")["parameters"].to_numpy(dtype=np.float64)
+    found = pruning_table(cells, truth.accuracies, parameters)
+    rounds = trajectory_table(runs)
+    folder = _tables_folder(space, tables)
+    _write_views(found, search_layout(found), folder / "prunings", "The pruning search of TE-NAS")
+    layout = trajectory_layout(rounds)
+    _write_views(rounds, layout, folder / "trajectory", "Rounds of the pruning search of TE-NAS")
+
+
+def _read_prunings(space: str, traces: list[Path]) -> "dict[PruningRun, pd.DataFrame]":
+    """Search to its trace, as the path of the trace says."""
+    from untrained.analysis.prunings import PRUNED_SPACES, TRACE_COLUMNS, PruningRun
+    from untrained.files import read_parquet
+    from untrained.search.pruning import Pruning
+
+    if space not in PRUNED_SPACES:
+        raise ParameterError(
+            f"{space} has no table of pruning searches: {', '.join(PRUNED_SPACES)} has"
+        )
+    found = {}
+    for path in traces:
+        number = path.stem.removeprefix("seed")
+        if len(path.parts) < 5 or path.parts[-3] != space or not number.isdecimal():
+            raise ParameterError(
+                f"{path}: traces lie at VARIANT/CRITERION/{space}/DATASET/seedN.parquet"
+            )
+        variant, criterion, _, images = path.parts[-5:-1]
+        Pruning(variant, criterion, dataset=images)  # knows what there is
+        run = PruningRun(variant, criterion, images, int(number))
+        if run in found:
+            raise ParameterError(f"{path}: two traces of {run.method} and seed {number}: give one")
+        found[run] = read_parquet(path, TRACE_COLUMNS)
+    return found
+
+
 def _metrics(correlations: "pd.DataFrame", searches: "pd.DataFrame") -> dict[str, float]:
     """The figures that `dvc metrics diff` compares."""
     from untrained.analysis.correlations import ALL_SAMPLED
@@ -248,6 +305,7 @@ class FigureName(StrEnum):
     TIME = "time"
     REGRET = "regret"
     SEEDS = "seeds"
+    TRAJECTORY = "trajectory"
     ABLATIONS = "ablations"
 
 
@@ -298,6 +356,8 @@ def figure(
             drawn = figures.regret_against_time(_read_table(space, tables, "regret"))
         case FigureName.SEEDS:
             drawn = drawings.seeds(_read_table(space, tables, "seeds"))
+        case FigureName.TRAJECTORY:
+            drawn = figures.trajectory(_read_table(space, tables, "trajectory"))
         case FigureName.ABLATIONS:
             variances = _read_table(space, tables, "ablations")
             if not ablations:
@@ -316,7 +376,7 @@ def page(
 ) -> None:
     """Write the report as one Markdown page.
 
-    The table of the ablations is part of it where their figure is.
+    The tables of the ablations and of the pruning searches are part of it where their figures are.
     """
     from untrained.analysis.page import page as render
     from untrained.files import atomic
@@ -330,6 +390,9 @@ def page(
         _read_table(space, tables, "comparisons"),
         addresses,
         _read_table(space, tables, "ablations") if "ablations" in addresses else None,
+        (_read_table(space, tables, "prunings"), _read_table(space, tables, "trajectory"))
+        if "trajectory" in addresses
+        else None,
     )
     with atomic(out) as part:
         part.write_text(text)
@@ -393,4 +456,17 @@ def show(space: Space, tables: Tables = None) -> None:
         )
         for note in search_notes(comparisons):
             console.print(f"- {note}", markup=False)
+    if (_tables_folder(space, tables) / "prunings.parquet").is_file():
+        console.print()
+        console.print(
+            terminal_table(
+                narrow_search_layout(_read_table(space, tables, "prunings")),
+                title="The pruning search of TE-NAS: accuracy in %, ours and the paper's",
+            )
+        )
+        console.print(
+            "In brackets: criterion and data set searched on. Random cell: over every cell. The "
+            "paper searches each data set on its own.",
+            markup=False,
+        )
     console.print(f"\nReport: results/report/{space}.md", markup=False)
