@@ -13,8 +13,8 @@ from .conftest import command, contents
 
 SPACE = "nasbench201"
 FORMATS = "csv", "md", "parquet", "tex"
-TABLES = "correlations", "seeds", "searches", "comparisons"
-FIGURES = "scores", "kernels", "time", "regret", "seeds"
+TABLES = "correlations", "seeds", "searches", "comparisons", "preferences"
+FIGURES = "scores", "kernels", "time", "regret", "seeds", "preferences"
 
 ALGORITHMS = "naswot-4", "optimal-10", "random", "rea", "rs"
 
@@ -439,6 +439,26 @@ def test_traces_of_an_unknown_algorithm(project, refused):
     trace.parent.mkdir(parents=True)
     shutil.copy(f"results/searches/rea/{SPACE}/cifar10/0of1.parquet", trace)
     refused(["report", "tables", SPACE, trace], "unknown search algorithm 'reas': did you mean")
+
+
+def test_the_operations_of_the_truly_best_are_counted(project, all_operations, benchmark_table):
+    table = pd.read_parquet(project / f"results/tables/{SPACE}/preferences.parquet")
+    own = table[(table["proxy"] == "accuracy") & (table["images"] == "cifar100")]
+    scored = pd.read_parquet(project / f"results/scores/{SPACE}.parquet")["arch"].unique()
+    accuracy = benchmark_table.accuracies("cifar100", "x-test")
+    best = sorted(scored, key=lambda arch: -accuracy[arch])[:2]  # a tenth of 12, and what is left
+    used = [operation for arch in best for operation in all_operations[arch]]
+    shares = dict(zip(own["operation"], own["share"], strict=True))
+    assert shares == pytest.approx({name: used.count(name) / len(used) for name in shares})
+    every = table[table["proxy"] == "all sampled"]
+    assert set(every["best"]) == {12}
+    page = (project / f"results/report/{SPACE}.md").read_text()
+    assert (project / f"results/tables/{SPACE}/preferences.md").read_text() in page
+
+
+def test_bad_fraction(project, refused):
+    asked = ["tables", SPACE, *traces_of(project), "--tables", "other"]
+    refused(["report", *asked, "--best", 0], "fraction 0.0 of the best: give more than 0")
 
 
 def test_bad_resamples(project, refused):

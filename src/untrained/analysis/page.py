@@ -8,6 +8,7 @@ from untrained.analysis.published import with_published
 from untrained.analysis.tables import (
     comparison_layout,
     correlation_layout,
+    preference_layout,
     search_layout,
     search_notes,
     seed_layout,
@@ -31,6 +32,8 @@ _CAPTIONS = {
     "seeds": "Kendall's tau on the test accuracy against the number of seeds: the mean over the "
     "sets of so many seeds. Bands: the smallest and the largest. Bars: 95 % bootstrap intervals "
     "of all seeds.",
+    "preferences": "Which operations the best architectures of each score are made of (TE-NAS's "
+    "Fig. 2 D), with 95 % bootstrap intervals. Hollow: published.",
     "trajectory": "The pruning search by its two numbers (TE-NAS's Fig. 3 B), a line per seed, "
     "from the unpruned supernet (hollow) over the rounds to what is left. Below each title: by how "
     "much a round changes them, mean over the seeds.",
@@ -48,6 +51,7 @@ def page(
     figures: Mapping[str, str],
     variances: pd.DataFrame | None = None,
     prunings: tuple[pd.DataFrame, pd.DataFrame] | None = None,
+    preferences: pd.DataFrame | None = None,
 ) -> str:
     """The Markdown page of one space.
 
@@ -61,6 +65,7 @@ def page(
         variances: of `variances.variance_table`; None for a space without ablations.
         prunings: of `prunings.pruning_table` and `prunings.trajectory_table`; None for a space
             that was not pruned.
+        preferences: of `preferences.preference_table`; None leaves them out.
     """
     published = with_published(correlations, space=space)
     parts = [
@@ -72,7 +77,10 @@ def page(
         "authors' code does. Undefined scores rank last, except in the subset of finite ones. "
         "`canonical`: one architecture of each class that computes the same function. `top 10 %`: "
         "the most accurate tenth of those scored, for each accuracy its own. `recomputed` figures "
-        "are those of the whole space.",
+        "are those of the whole space. Tau is that of the score as it is: negative where lower "
+        "is better. `tenas` is the sum of the ranks by `ntk_condition_number` and "
+        "`linear_regions` under each seed, higher for better, over the architectures for which "
+        "both are defined.",
         to_markdown(correlation_layout(published)),
         "## What seeds buy",
         "Kendall's tau-b on all scored architectures when the score is the mean over some of the "
@@ -81,6 +89,7 @@ def page(
         "scores of two sets without a common seed, averaged over all such pairs: how alike they "
         "rank.",
         to_markdown(seed_layout(seeds)),
+        *([] if preferences is None else _preferences(preferences)),
         "## Searches: Table 2(a) of the NASWOT paper",
         "Mean and standard deviation over runs; in brackets the published figures, and the "
         "difference in joint standard errors (se). Searches score on CIFAR-10 and are read off on "
@@ -113,6 +122,19 @@ def _comparisons(comparisons: pd.DataFrame) -> list[str]:
         "one data set and split. A search is read off on several data sets and splits, which are "
         "not independent of each other.",
         to_markdown(comparison_layout(comparisons)),
+    ]
+
+
+def _preferences(preferences: pd.DataFrame) -> list[str]:
+    fraction = float(preferences["fraction"].iloc[0])
+    return [
+        "## Operations that scores prefer",
+        f"What the architectures with the best {100 * fraction:g} % of the scores have on their "
+        "edges, in percent, with 95 % bootstrap intervals over the scored architectures; more are "
+        "in where several are equal. `accuracy` takes the truly best by test accuracy, "
+        "`all sampled` every one that was scored. Published: TE-NAS's Fig. 2 (D), which does not "
+        "say of how many architectures; its shares do not sum to 100 %.",
+        to_markdown(preference_layout(preferences)),
     ]
 
 

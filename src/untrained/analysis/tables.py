@@ -272,6 +272,26 @@ def trajectory_layout(table: pd.DataFrame) -> pd.DataFrame:
     return layout
 
 
+def preference_layout(table: pd.DataFrame) -> pd.DataFrame:
+    """Lay out the shares of operations in percent, a row per proxy and a column per operation.
+
+    Args:
+        table: as `preferences.preference_table` returns it.
+    """
+    rows = []
+    for (proxy, images), own in table.groupby(["proxy", "images"], sort=False):
+        first = own.iloc[0]
+        row = {"proxy": proxy, "scored on": images}
+        row["best"] = f"{first['best']} of {first['architectures']}"
+        columns = ("share", "share_low", "share_high", "paper_share")
+        percent = zip(*(100 * own[name] for name in columns), strict=True)
+        for operation, (share, low, high, paper) in zip(own["operation"], percent, strict=True):
+            beside = "" if pd.isna(paper) else f" (published {paper:.1f})"
+            row[operation] = with_interval(share, low, high, 1) + beside
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
 def to_markdown(table: pd.DataFrame, *, digits: int = 3) -> str:
     """Render as a table in GitHub's Markdown, which shows every cell as it is."""
     cells = _cells(table, digits)

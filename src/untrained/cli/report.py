@@ -97,6 +97,7 @@ def tables(
     seed: Annotated[int, typer.Option(help="Of the resampling.")] = 0,
     tables: Tables = None,
     metrics: Annotated[Path | None, typer.Option(help="Main figures (JSON).")] = None,
+    best: Annotated[float, typer.Option(help="Fraction whose operations are counted.")] = 0.1,
 ) -> None:
     """Correlate scores with accuracies and summarise searches, as parquet and for reading."""
     import numpy as np
@@ -104,6 +105,7 @@ def tables(
 
     from untrained.analysis.comparisons import comparison_table
     from untrained.analysis.correlations import correlation_table
+    from untrained.analysis.preferences import preference_table
     from untrained.analysis.published import WEIGHT_SHARING, with_published
     from untrained.analysis.regret import regret_table
     from untrained.analysis.search_tables import search_table
@@ -112,6 +114,7 @@ def tables(
         references_of,
         search_results,
         subsets_of,
+        target_of,
         targets_of,
         with_first_area_runs,
     )
@@ -119,27 +122,34 @@ def tables(
     from untrained.analysis.tables import (
         comparison_layout,
         correlation_layout,
+        preference_layout,
         search_layout,
         seed_layout,
     )
     from untrained.files import write_parquet
+    from untrained.search.choices import Ordered, choices_of
     from untrained.spaces import get_space
 
     traces = _read_traces(searches)
     trained = {algorithm for algorithm, _ in traces if _spends_budget(algorithm)}
     truth, table = _read(space, benchmark, scores)
+    searched = get_space(space)
+    if not isinstance(searched, Ordered):
+        raise ParameterError(f"{space} does not number its operations: give it an option_order")
     lower = _lower_is_better(table)
     table = with_summed_ranks(table)
     sampled = np.unique(table["arch"].to_numpy(dtype=np.int64))
     costs = truth.costs("cifar10").loc[sampled]
-    targets = targets_of([str(name) for name in table["dataset"].unique()])
+    images = [str(name) for name in table["dataset"].unique()]
+    targets = targets_of(images)
+    controls = {name: costs[name].astype(float) for name in ("parameters", "flops")}
     with Console(stderr=True).status("resampling"):
         correlations = correlation_table(
             table,
             truth.accuracies,
-            subsets_of(sampled, get_space(space).representatives),
+            subsets_of(sampled, searched.representatives),
             targets,
-            controls={name: costs[name].astype(float) for name in ("parameters", "flops")},
+            controls=controls,
             lower=lower,
             resamples=resamples,
             seed=seed,
@@ -148,6 +158,18 @@ def tables(
         results, reasons = search_results(traces, truth.accuracies)
         drawn = {"resamples": resamples, "seed": seed}
         comparisons = comparison_table(results, references_of(traces, trained), **drawn)
+        preferences = preference_table(
+            table,
+            truth.accuracies,
+            [target_of(name, "test") for name in images],
+            choices_of(searched).codes,
+            searched.option_order,
+            controls={"parameters": controls["parameters"]},
+            lower=lower,
+            fraction=best,
+            resamples=resamples,
+            seed=seed,
+        )
         regret = regret_table(traces, truth.accuracies, trained, **drawn)
     results = with_first_area_runs(results)
     summary = search_table(results.drop(columns="seconds"), quoted=WEIGHT_SHARING, reasons=reasons)
@@ -158,6 +180,8 @@ def tables(
     layout = correlation_layout(with_published(correlations, space=space))
     _write_views(correlations, layout, folder / "correlations", "Rank correlations")
     _write_views(seeds, seed_layout(seeds), folder / "seeds", "What seeds buy")
+    layout = preference_layout(preferences)
+    _write_views(preferences, layout, folder / "preferences", "Operations that scores prefer")
     _write_views(summary, search_layout(summary), folder / "searches", "Searches")
     layout = comparison_layout(comparisons)
     _write_views(comparisons, layout, folder / "comparisons", "Searches against REA")
@@ -305,6 +329,7 @@ class FigureName(StrEnum):
     TIME = "time"
     REGRET = "regret"
     SEEDS = "seeds"
+    PREFERENCES = "preferences"
     TRAJECTORY = "trajectory"
     ABLATIONS = "ablations"
 
@@ -356,6 +381,8 @@ def figure(
             drawn = figures.regret_against_time(_read_table(space, tables, "regret"))
         case FigureName.SEEDS:
             drawn = drawings.seeds(_read_table(space, tables, "seeds"))
+        case FigureName.PREFERENCES:
+            drawn = figures.preferences(_read_table(space, tables, "preferences"))
         case FigureName.TRAJECTORY:
             drawn = figures.trajectory(_read_table(space, tables, "trajectory"))
         case FigureName.ABLATIONS:
@@ -393,6 +420,7 @@ def page(
         (_read_table(space, tables, "prunings"), _read_table(space, tables, "trajectory"))
         if "trajectory" in addresses
         else None,
+        _read_table(space, tables, "preferences"),
     )
     with atomic(out) as part:
         part.write_text(text)
