@@ -25,8 +25,11 @@ def rows(proxy, values, seed=0, dataset="cifar100"):
 def scores():
     generator = np.random.default_rng(3)
     kappa = generator.uniform(10, 900, N)
-    kappa[[0, 1, 8]] = np.nan
-    tables = [rows("ntk_condition_number", kappa + 9 * seed, seed) for seed in (0, 1)]
+    kappa[[0, 8]] = np.nan
+    kappa[1] = 1.0  # the best, but for its other seed
+    lost = np.where(np.arange(N) == 1, np.nan, 9.0)
+    tables = [rows("ntk_condition_number", kappa + seed * lost, seed) for seed in (0, 1)]
+    tables[0].loc[tables[0]["arch"] == 1, ["score", "status"]] = 1.0, "ok"
     tables += [rows("linear_regions", generator.integers(1, 9, N) + 0.0, seed) for seed in (0, 1)]
     return pd.concat(tables, ignore_index=True)
 
@@ -73,6 +76,12 @@ def test_shares_are_counted_over_the_edges_of_the_best(fraction):
         assert set(own["best"]) == {len(chosen)}
         assert set(own["architectures"]) == {len(sampled)}
         assert own["share"].sum() == pytest.approx(1)
+
+
+def test_a_fraction_that_is_a_whole_number_of_architectures_keeps_as_many():
+    assert 0.28 * 25 > 7  # by rounding
+    kept = kept_among_best(np.arange(25.0), np.ones((1, 25), np.int64), 0.28)
+    assert np.flatnonzero(kept[0]).tolist() == [18, 19, 20, 21, 22, 23, 24]
 
 
 def test_the_best_of_a_resample_are_its_own():

@@ -204,7 +204,7 @@ def test_pruning_searches_are_shown_where_there_are_any(project):
     assert "Random cell" in out
     make_page()
     path = project / f"results/report/{SPACE}.md"
-    assert "TE-NAS" not in path.read_text()
+    assert "The pruning search" not in path.read_text()
     figure = f"results/figures/{SPACE}/trajectory.png"
     run("report", "figure", "trajectory", SPACE, "--out", figure)
     run("report", "page", SPACE, figure, "--out", path)
