@@ -18,6 +18,7 @@ include: "workflow/rules/fetch.smk"
 include: "workflow/rules/scores.smk"
 include: "workflow/rules/searches.smk"
 include: "workflow/rules/ablations.smk"
+include: "workflow/rules/prunings.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -29,6 +30,7 @@ rule all:
         rules.scores.input,
         rules.searches.input,
         rules.ablations.input,
+        rules.prunings.input,
         rules.report.input,
 
 

@@ -92,6 +92,22 @@ def changed(path, value):
         ("ablations.dataset", "noise",
          "params: ablations.dataset: 'noise' is not fetched: datasets has cifar10, cifar100"),
         ("datasets", ["cifar10"], "params: ablations.dataset: 'cifar100' is not fetched"),
+        ("report.best", 0, "params: report.best: 0 is less than or equal to the minimum of 0"),
+        ("report.best", 1.5, "params: report.best: 1.5 is greater than the maximum of 1"),
+        ("prunings.variants", ["tenas", "relased"],
+         "params: prunings.variants: unknown variant of the pruning search 'relased': did you mean "
+         "'released'"),
+        ("prunings.criteria", ["kapa"],
+         "params: prunings.criteria: unknown criterion 'kapa': did you mean 'kappa'"),
+        ("prunings.criteria", [], r"params: prunings.criteria: \[\] should be non-empty"),
+        ("prunings.datasets", ["noise"],
+         "params: prunings.datasets: 'noise' is not fetched: datasets has cifar10, cifar100"),
+        ("prunings.seeds", [0, -1], r"params: prunings.seeds\[1\]: -1 is less than"),
+        ("prunings.seeds", [2.0], "params: prunings.seeds: 2.0 has a decimal point: write 2"),
+        ("seeds", [1.0], "params: seeds: 1.0 has a decimal point: write 1"),
+        ("prunings.repeats", 0, "params: prunings.repeats: 0 is less than the minimum of 1"),
+        ("prunings.batch_size", 1, "params: prunings.batch_size: 1 is less than the minimum of 2"),
+        ("prunings.batchsize", 4, "params: prunings: .*'batchsize' was unexpected"),
         ("fetch.mirror", 3, "params: fetch.mirror: 3 is not of type 'string', 'null'"),
     ],
 )  # fmt: skip
@@ -105,6 +121,13 @@ def test_noise_needs_no_split_of_its_own():
     parameters = changed("datasets", ["noise", "cifar10"])
     parameters["scores"]["split"] = "train"
     parameters["ablations"]["dataset"] = "noise"
+    parameters["prunings"]["datasets"] = ["noise"]
+    check_parameters(parameters, SCHEMA)
+
+
+def test_without_seeds_no_data_set_is_pruned_on():
+    parameters = changed("prunings.seeds", [])
+    parameters["prunings"]["datasets"] = ["ImageNet16-120"]
     check_parameters(parameters, SCHEMA)
 
 

@@ -21,6 +21,7 @@ from snakemake.settings.types import (
     ResourceSettings,
 )
 
+from untrained.analysis.prunings import PRUNED_SPACES
 from untrained.scoring.ablations import ABLATED_SPACES, EXPERIMENTS
 
 ROOT = Path(__file__).parent.parent
@@ -132,7 +133,7 @@ def leaves(tree, prefix=""):
 
 #: A different, still valid value of what is neither a number nor a list of several.
 OTHER = {
-    "datasets": ["cifar100"],  # the ablations need it
+    "datasets": ["cifar100"],  # the ablations and the prunings need it
     "spaces": None,  # there is one space so far, and no job without it
     "fetch.mirror": "https://example.org/mirror",
     "scores.split": "train",
@@ -142,6 +143,11 @@ OTHER = {
     "searches.budget": "100evaluations",
     "ablations.proxy": "naswot-released",
     "ablations.dataset": "cifar10",
+    "prunings.variants": ["tenas", "released"],
+    "prunings.criteria": ["regions"],
+    "prunings.datasets": ["cifar10"],
+    "prunings.batch_size": 16,
+    "report.best": 0.2,
 }
 
 
@@ -205,6 +211,40 @@ def test_rules_call_the_command_line_and_nothing_else(workdir):
         commands = [job.rule.shellcmd for job in built.dag.jobs if job.rule.shellcmd]
     assert commands
     assert all(command.startswith("untrained ") for command in commands)
+
+
+def test_without_seeds_nothing_is_pruned(stages, workdir):
+    config = copy.deepcopy(PARAMS)
+    config["prunings"]["seeds"] = []
+    before, after = jobs_by_stage(workdir, stages), jobs_by_stage(workdir, stages, config)
+    assert set(before) - set(after) == {"prunings"}
+    pages = [
+        job
+        for jobs in after.values()
+        for job in jobs
+        if job[0] == ["results/report/nasbench201.md"]
+    ]
+    assert pages
+    read = [PurePath(path).stem for path in pages[0][1] if path.startswith("results/")]
+    assert "ablations" in read
+    assert not {"trajectory", "prunings"} & set(read)
+
+
+def test_a_new_seed_leaves_the_prunings_of_the_others_alone(stages, workdir):
+    config = copy.deepcopy(PARAMS)
+    config["prunings"]["seeds"] = [*PARAMS["prunings"]["seeds"], 99]
+    before = jobs_by_stage(workdir, stages)["prunings"]
+    after = jobs_by_stage(workdir, stages, config)["prunings"]
+    assert all(job in after for job in before)
+    new = [job for job in after if job not in before]
+    assert [job[0] for job in new] == [
+        ["results/prunings/tenas/both/nasbench201/cifar100/seed99.parquet"]
+    ]
+
+
+def test_the_workflow_knows_every_space_that_is_pruned(workdir):
+    with workflow(workdir) as built:
+        assert built.globals["PRUNED_SPACES"] == list(PRUNED_SPACES)
 
 
 def test_the_workflow_knows_every_ablation(workdir):

@@ -33,11 +33,14 @@ SMALL = {
     "ablations.repeats": 2,
     "ablations.batch_sizes": [4, 8],
     "ablations.cells": 4,
+    "prunings.datasets": ["cifar10"],
+    "prunings.criteria": ["regions"],
     "report.resamples": 100,
     "report.kernels": 1,
 }
 SHARDS = "results/scores/nasbench201/cifar10/naswot"
 MERGED = "results/scores/nasbench201.parquet"
+PRUNING = "results/prunings/tenas/regions/nasbench201/cifar10/seed0.parquet"
 EVERYTHING = {
     "data/benchmarks/nasbench201.parquet",
     "data/images/cifar10.json",
@@ -46,17 +49,24 @@ EVERYTHING = {
     MERGED,
     "results/searches/naswot-2/nasbench201/cifar10/0of1.parquet",
     "results/searches/random/nasbench201/cifar10/0of1.parquet",
+    PRUNING,
     "results/metrics/nasbench201.json",
     "results/report/nasbench201.md",
     *(
         f"results/tables/nasbench201/{name}.{suffix}"
-        for name in ("ablations", "comparisons", "correlations", "seeds", "searches")
+        for name in (
+            *("ablations", "comparisons", "correlations", "seeds", "searches"),
+            *("preferences", "prunings", "trajectory"),
+        )
         for suffix in ("parquet", "csv", "md", "tex")
     ),
     "results/tables/nasbench201/regret.parquet",
     *(
         f"results/figures/nasbench201/{name}.{suffix}"
-        for name in ("ablations", "scores", "kernels", "time", "regret", "seeds")
+        for name in (
+            *("ablations", "scores", "kernels", "time", "regret", "seeds"),
+            *("preferences", "trajectory"),
+        )
         for suffix in ("svg", "png")
     ),
     *(
@@ -64,7 +74,8 @@ EVERYTHING = {
         for name in ("minibatch", "noise", "initialisation", "batch-size", "variance")
     ),
 }
-AFTER_SCORES = {"merge": 1, "search": 2, "tables": 1, "figure": 5, "page": 1, "all": 1}
+AFTER_SCORES = {"merge": 1, "search": 2, "tables": 1, "figure": 6, "page": 1, "all": 1}
+PRUNINGS = {"prune": 1, "pruning_table": 1, "trajectory_figure": 1}
 ABLATIONS = {"ablate": 5, "ablation_table": 1, "ablation_figure": 1}
 
 
@@ -195,10 +206,13 @@ def test_a_second_run_does_nothing(project):
         ({"seeds": [0, 1, 2]}, {"score": 1} | AFTER_SCORES),
         ({"scores.batch_size": 9}, {"score": 2} | AFTER_SCORES | ABLATIONS),
         ({"searches.runs": 6}, AFTER_SCORES | {"merge": 0}),
-        ({"report.kernels": 2}, {"figure": 5, "page": 1, "all": 1}),
+        ({"report.kernels": 2}, {"figure": 6, "page": 1, "all": 1}),
         ({"ablations.repeats": 3}, ABLATIONS | {"page": 1, "all": 1}),
+        ({"prunings.seeds": [0, 1]}, PRUNINGS | {"page": 1, "all": 1}),
+        ({"prunings.repeats": 2}, PRUNINGS | {"page": 1, "all": 1}),
+        ({"prunings.seeds": []}, {"page": 1, "all": 1}),
     ],
-    ids=["seed", "batch", "runs", "kernels", "repeats"],
+    ids=["seed", "batch", "runs", "kernels", "repeats", "pruning", "draws", "no pruning"],
 )
 def test_a_change_runs_what_follows_from_it(project, changes, expected):
     set_parameters(project, **changes)
@@ -343,6 +357,7 @@ def test_killed_in_the_middle_and_two_at_once(checkout):
         ({"spaces": ["nasbench20"]}, "params: spaces: unknown space 'nasbench20'"),
         ({"scores.proxies": ["nawsot"]}, "params: scores.proxies: unknown proxy 'nawsot'"),
         ({"datasets": ["cifar"]}, "params: datasets: unknown data set 'cifar'"),
+        ({"prunings.criteria": ["kapa"]}, "params: prunings.criteria: unknown criterion 'kapa'"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

@@ -9,6 +9,7 @@ from untrained.images.sets import image_set
 from untrained.proxies import get_proxy
 from untrained.search import Spending, parse_algorithm
 from untrained.search.clock import parse_budget
+from untrained.search.pruning import Pruning
 from untrained.search.runs import shard_of_runs
 from untrained.spaces import get_space
 
@@ -47,9 +48,11 @@ def check_parameters(parameters: Mapping[str, Any], schema: Mapping[str, Any]) -
     if error is not None:
         raise ParameterError(f"params: {_key(error.absolute_path)}{error.message}")
     scores, searches, ablations = (parameters[key] for key in ("scores", "searches", "ablations"))
-    for seed in parameters["seeds"]:
-        if isinstance(seed, float):  # JSON Schema takes 1.0 for an integer, a file name does not
-            raise ParameterError(f"params: seeds: {seed} has a decimal point: write {seed:.0f}")
+    prunings = parameters["prunings"]
+    for key, seeds in (("seeds", parameters["seeds"]), ("prunings.seeds", prunings["seeds"])):
+        for seed in seeds:
+            if isinstance(seed, float):  # JSON Schema takes 1.0 for an integer, a file name not
+                raise ParameterError(f"params: {key}: {seed} has a decimal point: write {seed:.0f}")
     for name in parameters["spaces"]:
         _named("spaces", lambda name=name: _check_size(name, scores["architectures"]))
     for name in parameters["datasets"]:
@@ -76,6 +79,16 @@ def check_parameters(parameters: Mapping[str, Any], schema: Mapping[str, Any]) -
             f"params: ablations.dataset: {ablations['dataset']!r} is not fetched: "
             f"datasets has {', '.join(parameters['datasets'])}"
         )
+    for name in prunings["variants"]:
+        _named("prunings.variants", lambda name=name: Pruning(variant=name))
+    for name in prunings["criteria"]:
+        _named("prunings.criteria", lambda name=name: Pruning(criterion=name))
+    for name in prunings["datasets"]:
+        if prunings["seeds"] and name not in parameters["datasets"]:
+            raise ParameterError(
+                f"params: prunings.datasets: {name!r} is not fetched: "
+                f"datasets has {', '.join(parameters['datasets'])}"
+            )
 
 
 def _check_scored(name: str, searches: Mapping[str, Any], scores: Mapping[str, Any]) -> None:

@@ -187,6 +187,22 @@ def test_a_score_is_the_mean_over_seeds_and_an_undefined_seed_undoes_it():
     assert (by_subset["seeds"] == 2).all()
 
 
+def test_where_lower_is_better_the_undefined_are_last_all_the_same():
+    scores = score_rows(undefined=(3, 17))
+    turned = scores.assign(score=-scores["score"])
+    ranked = {ALL_SAMPLED: np.arange(30), TOP_TENTH: np.arange(30)}
+    known = correlation_table(scores, accuracies, ranked, TARGETS, resamples=5)
+    found = correlation_table(turned, accuracies, ranked, TARGETS, lower=["naswot"], resamples=5)
+    for name in ("tau", "rho"):
+        assert found[name].tolist() == pytest.approx((-known[name]).tolist(), nan_ok=True)
+        assert found[f"{name}_low"].tolist() == pytest.approx(
+            (-known[f"{name}_high"]).tolist(), nan_ok=True
+        )
+    assert found["tau_seed_std"].tolist() == pytest.approx(
+        known["tau_seed_std"].tolist(), nan_ok=True
+    )
+
+
 def test_the_spread_over_seeds_is_that_of_each_seed_alone():
     scores = score_rows(seeds=(0, 1, 2), undefined=(4,))
     row = correlation_table(

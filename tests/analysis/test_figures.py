@@ -14,11 +14,15 @@ from untrained.analysis.figures import (
     ablations,
     accuracy_against_time,
     kernel_matrices,
+    preferences,
     regret_against_time,
     save,
     score_against_accuracy,
     tau_against_seeds,
+    trajectory,
 )
+from untrained.analysis.preferences import COLUMNS as PREFERENCES
+from untrained.analysis.prunings import TRAJECTORY
 from untrained.analysis.regret import COLUMNS as REGRET
 from untrained.analysis.variances import variance_table
 from untrained.errors import ParameterError, UntrainedError
@@ -284,6 +288,87 @@ def test_ablations_show_every_repeat_and_the_shares():
     assert shares.get_title() == "(e) 10 random architectures"
 
 
+def rounds(methods=("TE-NAS (both, cifar10)",), seeds=(0, 1)):
+    rows = [
+        (method, "tenas", "both", "cifar10", seed, number, 100.0 * number, 50.0 * number + seed)
+        for method in methods
+        for seed in seeds
+        for number in (1, 2, 4)
+    ]
+    table = pd.DataFrame(rows, columns=list(TRAJECTORY[:-2]))
+    return table.assign(kappa_change=[np.nan, -0.25, 0.5] * (len(table) // 3), regions_change=0.1)
+
+
+def preferred(images=("cifar10", "cifar100")):
+    rows = [
+        (proxy, name, 0.1, 40, 4, operation, share, share - 0.1, share + 0.05, paper)
+        for name in images
+        for proxy, paper in (("linear_regions", 0.3), ("accuracy", np.nan))
+        for operation, share in (("none", 0.2), ("skip_connect", 0.8))
+    ]
+    return pd.DataFrame(rows, columns=list(PREFERENCES))
+
+
+def test_preferences_are_points_with_bars_and_hollow_published_ones():
+    figure = preferences(preferred())
+    assert [axes.get_title() for axes in figure.axes] == ["cifar10", "cifar100"]
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["none", "skip_connect"]
+    first, second = axes.containers
+    points, _, (bars,) = first.lines
+    assert points.get_ydata().tolist() == [20, 80]
+    assert [segment[:, 1].tolist() for segment in bars.get_segments()] == [
+        pytest.approx([10, 25]),
+        pytest.approx([70, 85]),
+    ]
+    assert (points.get_xdata() < second.lines[0].get_xdata()).all()
+    hollow = [line for line in axes.lines if line.get_fillstyle() == "none"]
+    assert hollow[0].get_ydata().tolist() == [30, 30]
+    assert np.isnan(hollow[1].get_ydata()).all()
+    (legend,) = figure.legends
+    names = [text.get_text() for text in legend.get_texts()]
+    assert names == ["linear_regions", "accuracy", "published"]
+
+
+def test_a_preference_that_is_undefined_can_be_drawn(tmp_path):
+    lost = preferred().assign(share=np.nan, share_low=np.nan, share_high=np.nan)
+    save(preferences(lost), tmp_path / "lost.svg")
+
+
+def test_a_trajectory_is_a_line_per_seed_from_a_hollow_start_in_the_panel_of_its_method():
+    methods = [f"TE-NAS ({name}, cifar10)" for name in ("both", "kappa", "regions")]
+    methods.append("TE-NAS released (both, cifar10)")
+    table = rounds(methods)
+    table.loc[4, "kappa"] = np.nan  # seed 1 of the first, second round
+    figure = trajectory(table)
+    panels = [axes for axes in figure.axes if axes.axison]
+    assert [axes.get_title().splitlines()[0] for axes in panels] == methods
+    assert len(figure.axes) == 6
+    for axes in panels:
+        assert axes.get_title().splitlines()[1] == "condition number -25, +50 %"
+        assert axes.get_title().splitlines()[2] == "linear regions +10, +10 %"
+        assert axes.get_yscale() == "log"
+        assert (axes.get_xlabel(), len(axes.lines)) == ("linear regions", 4)
+    line, start, other, _ = panels[0].lines
+    assert line.get_xydata().tolist() == [[50, 100], [100, 200], [200, 400]]
+    assert start.get_xydata().tolist() == [[50, 100]]
+    assert (line.get_markerfacecolor(), start.get_markerfacecolor()) == (line.get_color(), "white")
+    assert np.isnan(other.get_ydata()[1])
+    assert panels[0].get_xlim() == panels[3].get_xlim()
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["seed 0", "seed 1"]
+
+
+def test_a_change_that_is_undefined_is_no_number():
+    title = trajectory(rounds().assign(kappa_change=np.nan)).axes[0].get_title()
+    assert "condition number ?, ? %" in title
+
+
+def test_without_a_pruning_search_the_figure_says_so():
+    (text,) = trajectory(rounds().iloc[:0]).axes[0].texts
+    assert text.get_text() == "no pruning search was run"
+
+
 def test_ablations_leave_out_what_is_undefined():
     scores = ablated()
     lost = (scores["arch"] == 3) & scores["experiment"].isin(["noise", "variance"])
@@ -319,6 +404,8 @@ def every_figure():
         accuracy_against_time(times()),
         regret_against_time(regrets(elsewhere=True)),
         tau_against_seeds(seeds()),
+        trajectory(rounds()),
+        preferences(preferred()),
         ablations(scores, variance_table(scores, resamples=20)),
     ]
 
@@ -363,6 +450,7 @@ def test_files_hold_neither_date_nor_version(tmp_path):
         (lambda: kernel_matrices([("k", np.zeros((2, 2)))], []), "k: 0.0 on the diagonal"),
         (lambda: tau_against_seeds(seeds().iloc[:0]), "0 rows: nothing to draw"),
         (lambda: tau_against_seeds(pd.concat([seeds()] * 2)), "two accuracies for cifar10"),
+        (lambda: preferences(preferred().iloc[:0]), "0 rows: nothing to draw"),
         (lambda: accuracy_against_time(times().assign(source="x")), "source 'x'"),
         (lambda: accuracy_against_time(times().assign(seconds=0)), "nothing to draw"),
     ],

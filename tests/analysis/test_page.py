@@ -7,6 +7,7 @@ import pytest
 from untrained.analysis.comparisons import COLUMNS as COMPARISON_COLUMNS
 from untrained.analysis.correlations import COLUMNS
 from untrained.analysis.page import page
+from untrained.analysis.prunings import PruningRun, pruning_table, trajectory_table
 from untrained.analysis.published import NASBENCH201_SPLITS
 from untrained.analysis.search_tables import search_table
 from untrained.analysis.seed_tables import COLUMNS as SEED_COLUMNS
@@ -96,6 +97,29 @@ def test_ablations_have_their_table_where_there_are_any(correlations, seeds, sea
     assert "\n![ablations](../figures/ablations.svg)\n\n" in text
     without = page("nasbench201", correlations, seeds, searches, comparisons, FIGURES)
     assert "Ablations" not in without
+
+
+def test_prunings_have_their_tables_where_there_are_any(correlations, seeds, searches, comparisons):
+    run = PruningRun("tenas", "both", "cifar10", 0)
+    other = PruningRun("tenas", "both", "cifar10", 1)
+    found = pruning_table(
+        {run: 3, other: 1}, lambda *_: np.array([90.0, 91, 92, 93]), np.arange(4.0)
+    )
+    rounds = pd.DataFrame({"round": [1, 2], "kappa": [200.0, 50.0], "regions": [900.0, 1800.0]})
+    prunings = found, trajectory_table({run: rounds, other: rounds})
+    figures = FIGURES | {"trajectory": "../figures/trajectory.svg"}
+    text = page("nasbench201", correlations, seeds, searches, comparisons, figures, None, prunings)
+    (line,) = [
+        line for line in text.splitlines() if line.startswith("| TE-NAS (both, cifar10) | 9")
+    ]
+    assert "| 92.00 ± 1.41 (published 93.90 ± 0.47, -1.8 se) |" in line
+    assert "\n- TE-NAS (both, cifar10): cell 3, 1\n" in text
+    assert "| TE-NAS (both, cifar10) | 2 | 2 | 50.0 ± 0.0 | -75.0 ± 0.0 | 1800 ± 0 | 100.0" in text
+    assert "\n![trajectory](../figures/trajectory.svg)\n\n" in text
+    headings = re.findall(r"^## .*$", text, re.MULTILINE)
+    assert headings[-2:] == ["## The pruning search of TE-NAS", "## Figures"]
+    without = page("nasbench201", correlations, seeds, searches, comparisons, FIGURES)
+    assert "pruning" not in without
 
 
 def test_without_a_search_that_trains_there_is_nothing_to_compare(

@@ -95,14 +95,40 @@ def test_no_published_mean_beats_the_best_cell_of_the_space():
 
 
 def test_correlations_name_subset_and_source():
-    table = published.correlations().set_index(["space", "dataset", "split", "subset", "source"])
+    known = published.correlations()
+    keys = ["space", "dataset", "split", "subset", "source"]
+    table = known[known["proxy"] == "naswot"].set_index(keys)
     paper = (FINITE_ONLY, published.PAPER)
     assert table.loc[("nasbench201", "cifar10-valid", "x-valid", *paper), "tau"] == 0.574
     assert table.loc[("nasbench201", "cifar100", "x-test", *paper), "tau"] == 0.611
     assert table.loc[("nasbench201", "ImageNet16-120", "x-test", *paper), "tau"] == 0.549
     whole = table.loc["nasbench201", "cifar10", "ori-test", FINITE_ONLY, published.RECOMPUTED]
     assert (whole["tau"], whole["rho"], whole["n"]) == (0.598, 0.785, 15424)
-    assert table.index.is_unique
+    assert not known.duplicated([*keys, "proxy", "images"]).any()
+
+
+def test_tenas_is_on_cifar100():
+    own = published.correlations().query("source == @published.TENAS").set_index("proxy")["tau"]
+    assert own.to_dict() == {
+        "ntk_condition_number": -0.42,
+        "linear_regions": 0.50,
+        "tenas": 0.64,
+    }
+    found = published.prunings().set_index(["criterion", "dataset"])[["mean", "std", "runs"]]
+    assert found.loc[("both", "cifar10")].tolist() == [93.9, 0.47, 4]
+    assert found.loc[("both", "ImageNet16-120")].tolist() == [42.38, 0.46, 4]
+    ablation = {
+        name: found.loc[(name, "cifar100")].tolist() for name in ("both", "kappa", "regions")
+    }
+    assert ablation == {
+        "both": [71.24, 0.56, 4],
+        "kappa": [69.25, 1.29, 4],
+        "regions": [70.48, 0.29, 4],
+    }
+    shares = published.operation_shares().groupby("proxy")["share"].sum()
+    assert shares.to_dict() == pytest.approx(
+        {"ntk_condition_number": 1.015, "linear_regions": 0.98}
+    )
 
 
 def test_the_standard_error_of_a_mean():
@@ -120,11 +146,15 @@ def test_published_correlations_stand_beside_the_matching_rows_only():
             ("flops", "cifar100", "cifar100", "x-test", FINITE_ONLY),
             ("naswot", "cifar10", "cifar10", "ori-test", TOP_TENTH),
             ("naswot", "cifar10", "cifar10-valid", "x-valid", TOP_TENTH),
+            ("tenas", "cifar100", "cifar100", "x-test", FINITE_ONLY),
+            ("linear_regions", "cifar10", "cifar10", "ori-test", FINITE_ONLY),
+            ("linear_regions-paper", "cifar100", "cifar100", "x-test", FINITE_ONLY),
         ],
         columns=["proxy", "images", "dataset", "split", "subset"],
     )
     table = published.with_published(ours)
-    assert table["paper_tau"].fillna(0).tolist() == [0.574, 0.611, 0, 0, 0, 0, 0]
-    assert table["recomputed_tau"].fillna(0).tolist() == [0.574, 0.615, 0.624, 0, 0, -0.033, 0]
+    assert table["paper_tau"].fillna(0).tolist() == [0.574, 0.611, 0, 0, 0, 0, 0, 0.64, 0, 0]
+    recomputed = [0.574, 0.615, 0.624, 0, 0, -0.033, 0, 0, 0, 0]
+    assert table["recomputed_tau"].fillna(0).tolist() == recomputed
     assert list(ours.columns) == ["proxy", "images", "dataset", "split", "subset"]
     assert published.with_published(ours, space="darts")["paper_tau"].isna().all()

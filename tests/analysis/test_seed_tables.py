@@ -73,6 +73,15 @@ def test_every_set_of_seeds_counts_once():
         assert row.rho_disjoint == pytest.approx(expected, nan_ok=True)
 
 
+def test_where_lower_is_better_the_undefined_are_last_all_the_same():
+    scores = score_rows(undefined={(3, 1), (8, 0), (8, 1), (20, 3)})
+    known, correlations = made(scores)
+    turned = scores.assign(score=-scores["score"])
+    found = seed_table(turned, accuracies, TARGETS, correlations, lower=["naswot"])
+    assert found["tau"].tolist() == pytest.approx((-known["tau"]).tolist())
+    assert found["tau_min"].tolist() == pytest.approx((-known["tau_max"]).tolist())
+
+
 def test_all_seeds_are_the_row_of_the_correlations_with_its_interval():
     table, correlations = made(score_rows(["naswot", "naswot-released"], undefined={(5, 2)}))
     full = table[table["seeds"] == 4]

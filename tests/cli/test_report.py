@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from scipy.stats import kendalltau
 
 from .conftest import command, contents
 
 SPACE = "nasbench201"
 FORMATS = "csv", "md", "parquet", "tex"
-TABLES = "correlations", "seeds", "searches", "comparisons"
-FIGURES = "scores", "kernels", "time", "regret", "seeds"
+TABLES = "correlations", "seeds", "searches", "comparisons", "preferences"
+FIGURES = "scores", "kernels", "time", "regret", "seeds", "preferences"
 
 ALGORITHMS = "naswot-4", "optimal-10", "random", "rea", "rs"
 
@@ -151,8 +152,6 @@ def test_metrics_are_finite_and_those_of_the_tables(finished):
 
 def test_correlations_agree_with_scipy(finished, benchmark_table):
     """From the merged scores by the plainest way there is."""
-    from scipy.stats import kendalltau
-
     scores = pd.read_parquet(finished / f"results/scores/{SPACE}.parquet")
     table = pd.read_parquet(finished / f"results/tables/{SPACE}/correlations.parquet")
     for proxy in ("naswot", "naswot-released"):
@@ -191,6 +190,51 @@ def test_the_page_has_the_table_of_the_ablations_where_it_has_their_figure(proje
     text = path.read_text()
     assert f"![ablations](../figures/{SPACE}/ablations.png)" in text
     assert (project / f"results/tables/{SPACE}/ablations.md").read_text() in text
+
+
+def test_pruning_searches_are_shown_where_there_are_any(project):
+    pruning = ["--dataset", "noise", "--criterion", "regions", "--repeats", 1, "--workers", 1]
+    trace = f"results/prunings/tenas/regions/{SPACE}/noise/seed0.parquet"
+    assert "TE-NAS" not in run("report", "show", SPACE)
+    run("prune", SPACE, *pruning, "--out", trace)
+    run("report", "prunings", SPACE, trace)
+    out = run("report", "show", SPACE)
+    assert max(map(len, out.splitlines())) <= 100
+    assert "The pruning search of TE-NAS" in out
+    assert "Random cell" in out
+    make_page()
+    path = project / f"results/report/{SPACE}.md"
+    assert "The pruning search" not in path.read_text()
+    figure = f"results/figures/{SPACE}/trajectory.png"
+    run("report", "figure", "trajectory", SPACE, "--out", figure)
+    run("report", "page", SPACE, figure, "--out", path)
+    text = path.read_text()
+    assert f"![trajectory](../figures/{SPACE}/trajectory.png)" in text
+    for name in ("prunings", "trajectory"):
+        assert (project / f"results/tables/{SPACE}/{name}.md").read_text() in text
+
+
+def test_summed_ranks_are_in_the_tables_where_both_are_scored(untrained, benchmark_table):
+    """From the scores by the plainest way there is."""
+    make_scores(["cifar100"], ["naswot", "ntk_condition_number", "linear_regions"], seeds=[0])
+    make_tables(make_searches(["cifar100"], ["naswot-4"]))
+    scores = pd.read_parquet(f"results/scores/{SPACE}.parquet")
+    wide = scores[scores["status"] == "ok"].pivot(index="arch", columns="proxy", values="score")
+    both = wide[["ntk_condition_number", "linear_regions"]].dropna()
+    summed = both["linear_regions"].rank() - both["ntk_condition_number"].rank()
+    accuracy = benchmark_table.accuracies("cifar100", "x-test")[summed.index]
+    table = pd.read_parquet(f"results/tables/{SPACE}/correlations.parquet")
+    rows = table[(table["split"] == "x-test") & (table["subset"] == "finite only")]
+    row = rows.set_index("proxy").loc["tenas"]
+    assert row["n"] == len(both)
+    assert row["tau"] == pytest.approx(kendalltau(summed, accuracy).statistic)
+    alone = rows.set_index("proxy").loc["ntk_condition_number", "tau"]
+    kappa = both["ntk_condition_number"]
+    assert alone == pytest.approx(kendalltau(kappa, accuracy).statistic)
+    text = Path(f"results/tables/{SPACE}/correlations.md").read_text()
+    (line,) = [one for one in text.splitlines() if "| tenas |" in one and "x-test | finite" in one]
+    assert "| 0.640 |" in line
+    assert "tenas" in Path(f"results/tables/{SPACE}/seeds.md").read_text()
 
 
 def final_accuracies(folder, benchmark_table, algorithm, dataset, columns):
@@ -395,6 +439,26 @@ def test_traces_of_an_unknown_algorithm(project, refused):
     trace.parent.mkdir(parents=True)
     shutil.copy(f"results/searches/rea/{SPACE}/cifar10/0of1.parquet", trace)
     refused(["report", "tables", SPACE, trace], "unknown search algorithm 'reas': did you mean")
+
+
+def test_the_operations_of_the_truly_best_are_counted(project, all_operations, benchmark_table):
+    table = pd.read_parquet(project / f"results/tables/{SPACE}/preferences.parquet")
+    own = table[(table["proxy"] == "accuracy") & (table["images"] == "cifar100")]
+    scored = pd.read_parquet(project / f"results/scores/{SPACE}.parquet")["arch"].unique()
+    accuracy = benchmark_table.accuracies("cifar100", "x-test")
+    best = sorted(scored, key=lambda arch: -accuracy[arch])[:2]  # a tenth of 12, and what is left
+    used = [operation for arch in best for operation in all_operations[arch]]
+    shares = dict(zip(own["operation"], own["share"], strict=True))
+    assert shares == pytest.approx({name: used.count(name) / len(used) for name in shares})
+    every = table[table["proxy"] == "all sampled"]
+    assert set(every["best"]) == {12}
+    page = (project / f"results/report/{SPACE}.md").read_text()
+    assert (project / f"results/tables/{SPACE}/preferences.md").read_text() in page
+
+
+def test_bad_fraction(project, refused):
+    asked = ["tables", SPACE, *traces_of(project), "--tables", "other"]
+    refused(["report", *asked, "--best", 0], "fraction 0.0 of the best: give more than 0")
 
 
 def test_bad_resamples(project, refused):

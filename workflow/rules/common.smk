@@ -29,6 +29,10 @@ SEARCH_SHARDS = config["searches"]["shards"]
 # those with accuracies on CIFAR-100, after which the cells are chosen
 ABLATED_SPACES = ["nasbench201"]
 ABLATED = [space for space in SPACES if space in ABLATED_SPACES]
+# those with a supernet and a benchmark
+PRUNED_SPACES = ["nasbench201"]
+# without seeds nothing is pruned
+PRUNED = [space for space in SPACES if space in PRUNED_SPACES and config["prunings"]["seeds"]]
 
 
 def family_of(proxy):
@@ -49,6 +53,8 @@ wildcard_constraints:
     dataset="|".join(DATASETS),
     family="|".join(FAMILIES),
     algorithm="|".join(map(re.escape, ALGORITHMS)),
+    variant="|".join(config["prunings"]["variants"]),
+    criterion="|".join(config["prunings"]["criteria"]),
     seed=r"\d+",
     shard=r"\d+",
     shards=r"\d+",
@@ -75,6 +81,10 @@ CODE = {
     "ablations": [
         *["cli/ablations.py", "compiled.py", "images", "networks", "scoring"],
         *["scoring/ablations.py", "seeds.py", "spaces"],
+    ],
+    "prunings": [
+        *["cli/prune.py", "compiled.py", "images", "networks", "search/pruning.py"],
+        *["seeds.py", "spaces"],
     ],
     "report": ["analysis"],
 }
@@ -119,6 +129,22 @@ def traces(**wildcards):
     return expand(TRACE, **(every | wildcards | numbers))
 
 
+PRUNING = "results/prunings/{variant}/{criterion}/{space}/{dataset}/seed{seed}.parquet"
+
+
+def pruning_traces(**wildcards):
+    """The traces of all pruning searches, for some values of the wildcards."""
+    settings = config["prunings"]
+    every = {
+        "variant": settings["variants"],
+        "criterion": settings["criteria"],
+        "space": PRUNED,
+        "dataset": settings["datasets"],
+        "seed": settings["seeds"],
+    }
+    return expand(PRUNING, **(every | wildcards))
+
+
 def bundled_images(wildcards):
     """The bundled images of a data set, where they are what is shown."""
     sheet = f"data/bundled/{wildcards.dataset}.webp"
@@ -130,9 +156,14 @@ def if_ablated(path):
     return lambda wildcards: [path.format(space=wildcards.space)] * (wildcards.space in ABLATED)
 
 
+def if_pruned(path):
+    """An input of the spaces that were pruned; the others do without."""
+    return lambda wildcards: [path.format(space=wildcards.space)] * (wildcards.space in PRUNED)
+
+
 def option(name, value):
     """An option of a shell command; nothing where it has no value."""
-    return "" if value is None else f"{name} {shlex.quote(value)}"
+    return "" if value is None else f"{name} {shlex.quote(str(value))}"
 
 
 # Finished score shards are kept by provenance, so that DVC may clear results/ before a stage.

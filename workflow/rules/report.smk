@@ -1,6 +1,6 @@
 FORMATS = ["parquet", "csv", "md", "tex"]
-FIGURES = ["scores", "kernels", "time", "regret", "seeds"]
-TABLES = ["correlations", "seeds", "searches", "comparisons"]
+FIGURES = ["scores", "kernels", "time", "regret", "seeds", "preferences"]
+TABLES = ["correlations", "seeds", "preferences", "searches", "comparisons"]
 
 
 rule report:
@@ -21,6 +21,13 @@ rule report:
         ),
         expand("results/tables/{space}/ablations.{format}", space=ABLATED, format=FORMATS),
         expand("results/figures/{space}/ablations.{format}", space=ABLATED, format=["svg", "png"]),
+        expand(
+            "results/tables/{space}/{table}.{format}",
+            space=PRUNED,
+            table=["prunings", "trajectory"],
+            format=FORMATS,
+        ),
+        expand("results/figures/{space}/trajectory.{format}", space=PRUNED, format=["svg", "png"]),
 
 
 rule tables:
@@ -43,6 +50,12 @@ rule tables:
             labels={"table": "What seeds buy"},
         ),
         report(
+            expand("results/tables/{{space}}/preferences.{format}", format=FORMATS[1:]),
+            caption="../report/preferences.rst",
+            category="{space}",
+            labels={"table": "Operations that scores prefer"},
+        ),
+        report(
             expand("results/tables/{{space}}/searches.{format}", format=FORMATS[1:]),
             caption="../report/searches.rst",
             category="{space}",
@@ -58,6 +71,7 @@ rule tables:
         seeds="results/tables/{space}/seeds.parquet",
         searches="results/tables/{space}/searches.parquet",
         comparisons="results/tables/{space}/comparisons.parquet",
+        preferences="results/tables/{space}/preferences.parquet",
         regret="results/tables/{space}/regret.parquet",
         metrics="results/metrics/{space}.json",
     log:
@@ -66,12 +80,13 @@ rule tables:
     conda:
         "../envs/untrained.yaml"
     params:
-        settings={key: config["report"][key] for key in ("resamples", "seed")},
+        settings={key: config["report"][key] for key in ("resamples", "seed", "best")},
         algorithms=ALGORITHMS,
     shell:
         "untrained report tables {wildcards.space} --benchmark {input.benchmark}"
         " --scores {input.scores} --resamples {params.settings[resamples]}"
-        " --seed {params.settings[seed]} --tables $(dirname {output.searches})"
+        " --seed {params.settings[seed]} --best {params.settings[best]}"
+        " --tables $(dirname {output.searches})"
         " --metrics {output.metrics} {input.searches} 2> {log}"
 
 
@@ -83,6 +98,7 @@ rule figure:
         seeds="results/tables/{space}/seeds.parquet",
         searches="results/tables/{space}/searches.parquet",
         regret="results/tables/{space}/regret.parquet",
+        preferences="results/tables/{space}/preferences.parquet",
         code=code("report"),
     output:
         report(
@@ -159,15 +175,71 @@ rule ablation_figure:
         " --tables $(dirname {input.table}) --out {output.png} 2> {log}"
 
 
+rule pruning_table:
+    input:
+        benchmark="data/benchmarks/{space}.parquet",
+        traces=lambda wildcards: pruning_traces(space=wildcards.space),
+        code=code("report"),
+    output:
+        report(
+            expand("results/tables/{{space}}/prunings.{format}", format=FORMATS[1:]),
+            caption="../report/prunings.rst",
+            category="{space}",
+            labels={"table": "TE-NAS's pruning search"},
+        ),
+        report(
+            expand("results/tables/{{space}}/trajectory.{format}", format=FORMATS[1:]),
+            caption="../report/trajectory.rst",
+            category="{space}",
+            labels={"table": "Rounds of the pruning search"},
+        ),
+        table="results/tables/{space}/prunings.parquet",
+        rounds="results/tables/{space}/trajectory.parquet",
+    log:
+        "logs/report/{space}/pruning_table.log",
+    localrule: True
+    conda:
+        "../envs/untrained.yaml"
+    shell:
+        "untrained report prunings {wildcards.space} --benchmark {input.benchmark}"
+        " --tables $(dirname {output.table}) {input.traces} 2> {log}"
+
+
+rule trajectory_figure:
+    input:
+        table="results/tables/{space}/trajectory.parquet",
+        code=code("report"),
+    output:
+        report(
+            "results/figures/{space}/trajectory.svg",
+            caption="../report/trajectory.rst",
+            category="{space}",
+            labels={"figure": "trajectory"},
+        ),
+        png="results/figures/{space}/trajectory.png",
+    log:
+        "logs/report/{space}/trajectory.log",
+    localrule: True
+    conda:
+        "../envs/untrained.yaml"
+    shell:
+        "untrained report figure trajectory {wildcards.space} --tables $(dirname {input.table})"
+        " --out {output.png} 2> {log}"
+
+
 rule page:
     input:
         correlations="results/tables/{space}/correlations.parquet",
         seeds="results/tables/{space}/seeds.parquet",
         searches="results/tables/{space}/searches.parquet",
         comparisons="results/tables/{space}/comparisons.parquet",
+        preferences="results/tables/{space}/preferences.parquet",
         ablations=if_ablated("results/tables/{space}/ablations.parquet"),
         figures=expand("results/figures/{{space}}/{figure}.png", figure=FIGURES),
         ablation_figure=if_ablated("results/figures/{space}/ablations.png"),
+        prunings=if_pruned("results/tables/{space}/prunings.parquet"),
+        trajectory=if_pruned("results/tables/{space}/trajectory.parquet"),
+        trajectory_figure=if_pruned("results/figures/{space}/trajectory.png"),
         code=code("report"),
     output:
         "results/report/{space}.md",
@@ -178,4 +250,4 @@ rule page:
         "../envs/untrained.yaml"
     shell:
         "untrained report page {wildcards.space} --tables $(dirname {input.searches})"
-        " --out {output} {input.figures} {input.ablation_figure} 2> {log}"
+        " --out {output} {input.figures} {input.trajectory_figure} {input.ablation_figure} 2> {log}"

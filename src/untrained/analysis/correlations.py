@@ -1,6 +1,6 @@
 """How well a score ranks architectures: Kendall's tau-b and Spearman's rho with their intervals."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -104,6 +104,7 @@ def correlation_table(
     targets: Sequence[tuple[str, str, str]],
     *,
     controls: Mapping[str, "pd.Series[float]"] | None = None,
+    lower: Collection[str] = (),
     resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -114,7 +115,8 @@ def correlation_table(
 
     Args:
         scores: columns `arch`, `proxy`, `dataset` (of the images scored on), `seed`, `score`
-            (higher is better), `status`; one row per architecture, proxy, data set and seed.
+            (as it is, so tau is negative of a good one whose lower scores are better), `status`;
+            one row per architecture, proxy, data set and seed.
         accuracy: (benchmark data set, split) to accuracies by architecture index; architectures
             whose accuracy is NaN are left out.
         subsets: name to architecture indices, of which those that were scored count. In
@@ -123,6 +125,7 @@ def correlation_table(
         targets: (data set of the images, data set of the benchmark, split).
         controls: name to a series by architecture index (`parameters`, `flops`), correlated as if
             it were a proxy without seeds.
+        lower: proxies of which the lower score is better; to rank last is to be highest there.
         resamples: bootstrap resamples per row.
         seed: seed of the resampling, the same for each row.
 
@@ -147,7 +150,7 @@ def correlation_table(
         for subset, members in subsets.items():
             for proxy, by_seed in candidates.items():
                 chosen = by_seed[by_seed.index.isin(np.asarray(members))]
-                figures = _figures(chosen, answers, subset, resamples, seed)
+                figures = _figures(chosen, answers, subset, resamples, seed, lower=proxy in lower)
                 seeds = 0 if proxy in (controls or {}) else by_seed.shape[1]
                 names = (proxy, images, dataset, split, subset, seeds)
                 rows.append(dict(zip(COLUMNS[:6], names, strict=True)) | figures)
@@ -210,13 +213,19 @@ def with_accuracy(by_seed: pd.DataFrame, answers: Floats) -> tuple[Floats, Float
     return np.where(np.isfinite(values), values, np.nan), answers[index][answered]
 
 
-def undefined_last(scores: Floats) -> Floats:
-    """Scores with what is undefined (NaN) below all others."""
-    return np.where(np.isnan(scores), -np.inf, scores)
+def undefined_last(scores: Floats, *, lower: bool = False) -> Floats:
+    """Scores with what is undefined (NaN) below all others, or above where lower is better."""
+    return np.where(np.isnan(scores), np.inf if lower else -np.inf, scores)
 
 
 def _figures(
-    by_seed: pd.DataFrame, answers: Floats, subset: str, resamples: int, seed: int
+    by_seed: pd.DataFrame,
+    answers: Floats,
+    subset: str,
+    resamples: int,
+    seed: int,
+    *,
+    lower: bool,
 ) -> dict[str, float]:
     """Compute the figures of one row, from `n` on."""
     values, truth = with_accuracy(by_seed, answers)
@@ -228,11 +237,12 @@ def _figures(
         values, truth = values[~undefined], truth[~undefined]
     mean = values.mean(axis=1)
     result: dict[str, Any] = asdict(
-        correlation(undefined_last(mean), truth, resamples=resamples, seed=seed)
+        correlation(undefined_last(mean, lower=lower), truth, resamples=resamples, seed=seed)
     )
     truth_rank = dense_ranks(truth)
     single = [
-        coefficients(dense_ranks(undefined_last(column)), truth_rank)[0] for column in values.T
+        coefficients(dense_ranks(undefined_last(column, lower=lower)), truth_rank)[0]
+        for column in values.T
     ]
     spread = float(np.std(single, ddof=1)) if len(single) > 1 else float("nan")
     return result | {"excluded": int(undefined.sum()), "tau_seed_std": spread}

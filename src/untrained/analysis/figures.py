@@ -509,6 +509,134 @@ def _shares(axes: "Axes", variances: "pd.DataFrame") -> None:
     axes.set_title(f"(e) {left} random architectures")
 
 
+def preferences(table: "pd.DataFrame") -> Figure:
+    """Draw what the best architectures are made of (Chen et al. 2021, Fig. 2 D).
+
+    A panel per data set of the images; for each operation the share of every proxy side by side
+    with its 95 % interval, and hollow the published one.
+
+    Args:
+        table: as `preferences.preference_table` returns it.
+
+    Raises:
+        ParameterError: no rows.
+    """
+    if table.empty:
+        raise ParameterError("0 rows: nothing to draw")
+    images = list(dict.fromkeys(table["images"]))
+    proxies = list(dict.fromkeys(table["proxy"]))
+    operations = list(dict.fromkeys(table["operation"]))
+    with _style():
+        figure = Figure(figsize=(11, 4.2 * len(images) + 0.8), layout="constrained")
+        rows = figure.subplots(len(images), 1, squeeze=False)[:, 0]
+        for axes, name in zip(rows, images, strict=True):
+            for place, proxy in enumerate(proxies):
+                own = table[(table["images"] == name) & (table["proxy"] == proxy)]
+                shift = 0.8 * ((place + 0.5) / len(proxies) - 0.5)
+                at = np.array([operations.index(one) for one in own["operation"]]) + shift
+                _preferred(axes, at, own, place)
+            axes.set(title=name, ylabel="share of edges (%)", xlim=(-0.5, len(operations) - 0.5))
+            axes.set_ylim(bottom=0)
+            axes.set_xticks(range(len(operations)), operations)
+            axes.grid(visible=True, axis="y", alpha=0.25, linewidth=0.8)
+        keys = [
+            Line2D([], [], linestyle="none", label=proxy, **_preferred_look(place))
+            for place, proxy in enumerate(proxies)
+        ]
+        if table["paper_share"].notna().any():
+            keys.append(_key("published", "none"))
+        figure.legend(handles=keys, loc="outside lower center", ncols=min(len(keys), 4))
+    return figure
+
+
+def _preferred_look(place: int) -> dict[str, Any]:
+    return {
+        "color": _COLOURS[place % len(_COLOURS)],
+        "marker": _MARKERS[place % len(_MARKERS)],
+        "markersize": 8,
+    }
+
+
+def _preferred(axes: "Axes", at: Floats, own: "pd.DataFrame", place: int) -> None:
+    percent = 100 * own[["share", "share_low", "share_high"]].to_numpy(dtype=np.float64)
+    # The share of the sample may lie outside its percentile interval.
+    reach = np.maximum([percent[:, 0] - percent[:, 1], percent[:, 2] - percent[:, 0]], 0)
+    look = _preferred_look(place)
+    axes.errorbar(at, percent[:, 0], yerr=np.nan_to_num(reach), linestyle="none", capsize=3, **look)
+    published = 100 * own["paper_share"].to_numpy(dtype=np.float64)
+    axes.plot(at, published, linestyle="none", fillstyle="none", markeredgewidth=1.6, **look)
+
+
+#: Number of a trajectory to its title.
+_TRAJECTORY = {"kappa": "condition number", "regions": "linear regions"}
+
+
+def trajectory(table: "pd.DataFrame") -> Figure:
+    """Draw the way of every pruning search by its two numbers (Chen et al. 2021, Fig. 3 B).
+
+    A panel per method, a line per seed from the unpruned supernet (hollow) to what is left; a
+    condition number that is undefined interrupts it. Below the title stands by how many percent
+    each round changed the numbers, mean over the seeds.
+
+    Args:
+        table: as `prunings.trajectory_table` returns it.
+    """
+    if table.empty:
+        return _nothing("no pruning search was run")
+    methods = list(dict.fromkeys(table["method"]))
+    seeds = [int(seed) for seed in sorted(table["seed"].unique())]
+    columns = min(len(methods), 3)
+    rows = -(-len(methods) // columns)
+    with _style():
+        figure = Figure(figsize=(4.9 * columns + 0.6, 5 * rows + 0.4), layout="constrained")
+        panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+        for axes, method in zip(panels.flat, methods, strict=False):
+            _trajectories(axes, table[table["method"] == method], seeds)
+        for axes in panels.flat[len(methods) :]:
+            axes.set_axis_off()
+        # Few decades: steps between them are named as well, as plain numbers.
+        panels[0][0].set_yscale("log")
+        panels[0][0].yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+        panels[0][0].yaxis.set_major_formatter("{x:g}")
+        panels[0][0].yaxis.set_minor_formatter(NullFormatter())
+        for axes in panels[:, 0]:
+            axes.set_ylabel(_TRAJECTORY["kappa"])
+        keys = [
+            Line2D([], [], label=f"seed {seed}", **_trajectory_look(place))
+            for place, seed in enumerate(seeds)
+        ]
+        figure.legend(handles=keys, loc="outside lower center", ncols=min(len(keys), 6))
+    return figure
+
+
+def _trajectory_look(place: int) -> dict[str, Any]:
+    return {
+        "color": _COLOURS[place % len(_COLOURS)],
+        "marker": _MARKERS[place % len(_MARKERS)],
+        "markersize": 7,
+        "linewidth": 1.5,
+    }
+
+
+def _trajectories(axes: "Axes", own: "pd.DataFrame", seeds: Sequence[int]) -> None:
+    for place, seed in enumerate(seeds):
+        look, rounds = _trajectory_look(place), own[own["seed"] == seed]
+        axes.plot(rounds["regions"], rounds["kappa"], **look)
+        first = rounds.iloc[:1]
+        axes.plot(first["regions"], first["kappa"], **look, markerfacecolor="white")
+    changes = own.groupby("round")[[f"{name}_change" for name in _TRAJECTORY]].mean().iloc[1:]
+    lines = [str(own["method"].iloc[0])]
+    for name, title in _TRAJECTORY.items():
+        steps = [
+            "?" if np.isnan(step) else f"{100 * step:+.0f}" for step in changes[f"{name}_change"]
+        ]
+        lines.append(f"{title} {', '.join(steps)} %")
+    axes.set_title("\n".join(lines), fontsize=12)
+    axes.set_xlabel(_TRAJECTORY["regions"])
+    axes.tick_params(labelbottom=True)
+    axes.grid(visible=True, alpha=0.25, linewidth=0.8)
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write a figure; the same figure gives the same bytes.
 

@@ -8,10 +8,12 @@ from untrained.analysis.published import with_published
 from untrained.analysis.tables import (
     comparison_layout,
     correlation_layout,
+    preference_layout,
     search_layout,
     search_notes,
     seed_layout,
     to_markdown,
+    trajectory_layout,
     variance_layout,
 )
 
@@ -30,6 +32,11 @@ _CAPTIONS = {
     "seeds": "Kendall's tau on the test accuracy against the number of seeds: the mean over the "
     "sets of so many seeds. Bands: the smallest and the largest. Bars: 95 % bootstrap intervals "
     "of all seeds.",
+    "preferences": "Which operations the best architectures of each score are made of (TE-NAS's "
+    "Fig. 2 D), with 95 % bootstrap intervals. Hollow: published.",
+    "trajectory": "The pruning search by its two numbers (TE-NAS's Fig. 3 B), a line per seed, "
+    "from the unpruned supernet (hollow) over the rounds to what is left. Below each title: by how "
+    "much a round changes them, mean over the seeds.",
     "ablations": "Repeated scores of ten cells of different accuracy with one thing varied, and "
     "what the variance of a single score of random cells is made of (Fig. 5 and beyond).",
 }
@@ -43,6 +50,8 @@ def page(
     comparisons: pd.DataFrame,
     figures: Mapping[str, str],
     variances: pd.DataFrame | None = None,
+    prunings: tuple[pd.DataFrame, pd.DataFrame] | None = None,
+    preferences: pd.DataFrame | None = None,
 ) -> str:
     """The Markdown page of one space.
 
@@ -54,6 +63,9 @@ def page(
         comparisons: of `comparisons.comparison_table`; empty where no search trains.
         figures: name to address, relative to the page.
         variances: of `variances.variance_table`; None for a space without ablations.
+        prunings: of `prunings.pruning_table` and `prunings.trajectory_table`; None for a space
+            that was not pruned.
+        preferences: of `preferences.preference_table`; None leaves them out.
     """
     published = with_published(correlations, space=space)
     parts = [
@@ -65,7 +77,10 @@ def page(
         "authors' code does. Undefined scores rank last, except in the subset of finite ones. "
         "`canonical`: one architecture of each class that computes the same function. `top 10 %`: "
         "the most accurate tenth of those scored, for each accuracy its own. `recomputed` figures "
-        "are those of the whole space.",
+        "are those of the whole space. Tau is that of the score as it is: negative where lower "
+        "is better. `tenas` is the sum of the ranks by `ntk_condition_number` and "
+        "`linear_regions` under each seed, higher for better, over the architectures for which "
+        "both are defined.",
         to_markdown(correlation_layout(published)),
         "## What seeds buy",
         "Kendall's tau-b on all scored architectures when the score is the mean over some of the "
@@ -74,6 +89,7 @@ def page(
         "scores of two sets without a common seed, averaged over all such pairs: how alike they "
         "rank.",
         to_markdown(seed_layout(seeds)),
+        *([] if preferences is None else _preferences(preferences)),
         "## Searches: Table 2(a) of the NASWOT paper",
         "Mean and standard deviation over runs; in brackets the published figures, and the "
         "difference in joint standard errors (se). Searches score on CIFAR-10 and are read off on "
@@ -85,6 +101,7 @@ def page(
         to_markdown(search_layout(searches)),
         *(f"- {note}" for note in search_notes(searches)),
         *(_comparisons(comparisons) if len(comparisons) else []),
+        *([] if prunings is None else _prunings(*prunings)),
         *([] if variances is None else _ablations(variances)),
         "## Figures",
         *(f"![{name}]({address})\n\n{_CAPTIONS[name]}" for name, address in figures.items()),
@@ -105,6 +122,44 @@ def _comparisons(comparisons: pd.DataFrame) -> list[str]:
         "one data set and split. A search is read off on several data sets and splits, which are "
         "not independent of each other.",
         to_markdown(comparison_layout(comparisons)),
+    ]
+
+
+def _preferences(preferences: pd.DataFrame) -> list[str]:
+    fraction = float(preferences["fraction"].iloc[0])
+    return [
+        "## Operations that scores prefer",
+        f"What the architectures with the best {100 * fraction:g} % of the scores have on their "
+        "edges, in percent, with 95 % bootstrap intervals over the scored architectures; more are "
+        "in where several are equal. `accuracy` takes the truly best by test accuracy, "
+        "`all sampled` every one that was scored. Published: TE-NAS's Fig. 2 (D), which does not "
+        "say of how many architectures; its shares do not sum to 100 %.",
+        to_markdown(preference_layout(preferences)),
+    ]
+
+
+def _prunings(found: pd.DataFrame, trajectory: pd.DataFrame) -> list[str]:
+    cells = found[found["cells"] != ""].drop_duplicates("method")
+    return [
+        "## The pruning search of TE-NAS",
+        "Accuracy of the cell that is left of the supernet, mean and standard deviation over the "
+        "seeds; in brackets the published figures, and the difference in joint standard errors "
+        "(se) where there is more than one seed. A method names its criterion (`both`: the sum of "
+        "the ranks by condition number and linear regions) and the data set that it searched on, "
+        "and is read off on all; the paper searches each data set on its own. Its ablation is on "
+        "CIFAR-100. `Random cell`: mean and standard deviation over every cell of the space, so "
+        "the mean of n random cells has that mean, and its standard deviation is smaller by "
+        "√n. `Most parameters`: the largest cell, the first of equals.",
+        to_markdown(search_layout(found)),
+        *(
+            f"- {row['method']}: cell {', '.join(row['cells'].split())}"
+            for row in cells.to_dict("records")
+        ),
+        "What the supernet of each round measures before the next operations are pruned, and what "
+        "is left after the last: mean and standard deviation over the seeds. Changes are relative "
+        "to the round before. The corrected search draws weights and images anew for every round, "
+        "so a change is also that of the draw.",
+        to_markdown(trajectory_layout(trajectory)),
     ]
 
 

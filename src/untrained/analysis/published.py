@@ -16,6 +16,10 @@ RECOMPUTED: Final = "recomputed from FreeREA's published scores"
 #: ICLR 2020, Table 5; three runs each, with the seeds 777, 888 and 999.
 DONG_YANG: Final = "Dong and Yang 2020 (arXiv 2001.00326)"
 
+#: Chen, Gong and Wang, "Neural Architecture Search on ImageNet in Four GPU Hours: A Theoretically
+#: Inspired Perspective", ICLR 2021.
+TENAS: Final = "Chen et al. 2021 (arXiv 2102.11535)"
+
 #: (report data set, report split) to the (data set, split) of NAS-Bench-201 that the paper reads.
 NASBENCH201_SPLITS: Final = {
     ("cifar10", "val"): ("cifar10-valid", "x-valid"),
@@ -69,6 +73,40 @@ _WHOLE_SPACE = (
     ("top 20 %", None, ((0.134, np.nan), (0.140, np.nan), (0.206, np.nan))),
     (TOP_TENTH, None, ((-0.033, np.nan), (0.054, np.nan), (0.165, np.nan))),
 )
+
+# TE-NAS on CIFAR-100: proxy, tau with the test accuracy. Of the summed ranks the paper gives the
+# absolute value with the sign of ranks of which the lowest is the best; ours are higher for better.
+_TENAS_TAUS = (("ntk_condition_number", -0.42), ("linear_regions", 0.50), ("tenas", 0.64))
+
+#: TE-NAS's pruning search: criterion, data set that is searched and tested, mean and standard
+#: deviation of the test accuracy. The last row of its ablation is that of the search, of four
+#: seeds, so the others are taken for as many.
+_TENAS_PRUNINGS = (
+    ("both", "cifar10", 93.9, 0.47),
+    ("both", "cifar100", 71.24, 0.56),
+    ("both", "ImageNet16-120", 42.38, 0.46),
+    ("kappa", "cifar100", 69.25, 1.29),
+    ("regions", "cifar100", 70.48, 0.29),
+)
+_TENAS_SEEDS = 4
+
+#: TE-NAS's Fig. 2 (D): proxy to the share of each operation, as printed (the first sums to 101.5).
+_TENAS_OPERATIONS = {
+    "ntk_condition_number": {
+        "none": 13.5,
+        "skip_connect": 27.9,
+        "nor_conv_1x1": 19.2,
+        "nor_conv_3x3": 30.6,
+        "avg_pool_3x3": 10.3,
+    },
+    "linear_regions": {
+        "none": 9.1,
+        "skip_connect": 13.3,
+        "nor_conv_1x1": 30.6,
+        "nor_conv_3x3": 31.1,
+        "avg_pool_3x3": 13.9,
+    },
+}
 
 # Table 2(a): method, seconds of one search, then means and standard deviations over 500 runs, in
 # the order of NASBENCH201_SPLITS.
@@ -187,7 +225,7 @@ _TABLE_2B = (
 
 
 def correlations() -> pd.DataFrame:
-    """Return the published correlations of NASWOT.
+    """Return the published correlations of NASWOT and of the scores of TE-NAS.
 
     Returns:
         `space`, `proxy`, `images` (data set scored on), `dataset` and `split` (of the benchmark),
@@ -203,6 +241,10 @@ def correlations() -> pd.DataFrame:
         for name, (tau, rho) in zip(DATASETS, figures, strict=True):
             target = (name, *NASBENCH201_SPLITS[name, "test"])
             rows.append(("nasbench201", "naswot", *target, subset, n, tau, rho, RECOMPUTED))
+    target = ("cifar100", *NASBENCH201_SPLITS["cifar100", "test"])
+    for proxy, tau in _TENAS_TAUS:
+        row = ("nasbench201", proxy, *target, FINITE_ONLY, None, tau, np.nan, TENAS)
+        rows.append(row)
     names = ["space", "proxy", "images", "dataset", "split", "subset", "n", "tau", "rho", "source"]
     return pd.DataFrame(rows, columns=names).astype({"n": "Int64"})
 
@@ -236,6 +278,36 @@ def searches() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=names)
 
 
+def prunings() -> pd.DataFrame:
+    """Return the published results of TE-NAS's pruning search.
+
+    Returns:
+        `space`, `criterion` (`both`, `kappa`, `regions`), `dataset` (searched and tested), `split`,
+        `mean` and `std` in percent, `runs`, `source`.
+    """
+    rows = [
+        ("nasbench201", criterion, dataset, "test", mean, std, _TENAS_SEEDS, TENAS)
+        for criterion, dataset, mean, std in _TENAS_PRUNINGS
+    ]
+    names = ["space", "criterion", "dataset", "split", "mean", "std", "runs", "source"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def operation_shares() -> pd.DataFrame:
+    """Return the published shares of operations among the architectures that a proxy prefers.
+
+    Returns:
+        `space`, `proxy`, `images` (data set scored on), `operation`, `share` (from 0 to 1),
+        `source`.
+    """
+    rows = [
+        ("nasbench201", proxy, "cifar100", operation, percent / 100, TENAS)
+        for proxy, shares in _TENAS_OPERATIONS.items()
+        for operation, percent in shares.items()
+    ]
+    return pd.DataFrame(rows, columns=["space", "proxy", "images", "operation", "share", "source"])
+
+
 def standard_error(std: float, runs: int) -> float:
     """Return the standard error of the mean of `runs` results with standard deviation `std`."""
     return float(std / np.sqrt(runs)) if runs > 0 else float("nan")
@@ -244,8 +316,8 @@ def standard_error(std: float, runs: int) -> float:
 def with_published(table: pd.DataFrame, *, space: str = "nasbench201") -> pd.DataFrame:
     """Set the published correlations beside ours.
 
-    Both forms of NASWOT, the corrected and the released one, are held against the paper's; the
-    data sets, the split and the subset have to agree.
+    Both forms of NASWOT, the corrected and the released one, are held against the paper's; of all
+    others the proxy, and always the data sets, the split and the subset have to agree.
 
     Args:
         table: as `correlations.correlation_table` returns it.
@@ -255,12 +327,12 @@ def with_published(table: pd.DataFrame, *, space: str = "nasbench201") -> pd.Dat
         `table` with the columns `paper_tau` and `recomputed_tau` (NaN where there is none).
     """
     known = correlations()
-    keys = ["images", "dataset", "split", "subset"]
+    keys = ["proxy", "images", "dataset", "split", "subset"]
     known = known[known["space"] == space]
     result = table.copy()
-    ours = pd.MultiIndex.from_frame(table[keys])
-    comparable = table["proxy"].isin(["naswot", "naswot-released"]).to_numpy()
-    for column, source in (("paper_tau", PAPER), ("recomputed_tau", RECOMPUTED)):
-        taus = known[known["source"] == source].set_index(keys)["tau"].reindex(ours).to_numpy()
-        result[column] = np.where(comparable, taus, np.nan)
+    ours = table.assign(proxy=table["proxy"].replace("naswot-released", "naswot"))
+    rows = pd.MultiIndex.from_frame(ours[keys])
+    for column, sources in (("paper_tau", [PAPER, TENAS]), ("recomputed_tau", [RECOMPUTED])):
+        taus = known[known["source"].isin(sources)].set_index(keys)["tau"]
+        result[column] = taus.reindex(rows).to_numpy()
     return result

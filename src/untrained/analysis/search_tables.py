@@ -30,7 +30,7 @@ QUOTED = "published, not run"
 _Key = tuple[str, str, str]
 _Ours = dict[_Key, "pd.Series[float]"]
 #: Mean, standard deviation and runs.
-_Theirs = dict[_Key, tuple[float, float, int]]
+_Theirs = Mapping[_Key, tuple[float, float, int]]
 
 _KEYS = ["method", "dataset", "split"]
 
@@ -41,8 +41,9 @@ def search_table(
     methods: Sequence[str] = TRAINING_FREE,
     quoted: Sequence[str] = (),
     reasons: Mapping[str, str] | None = None,
+    published: Mapping[_Key, tuple[float, float, int]] | None = None,
 ) -> pd.DataFrame:
-    """Summarise the runs of each search and hold them against the paper's Table 2(a).
+    """Summarise the runs of each search and hold them against the published ones.
 
     Args:
         results: columns `method` ("NASWOT N=10", "Random", ...), `run`, `dataset` (`cifar10`,
@@ -51,6 +52,8 @@ def search_table(
         methods: the rows of the table; methods that only `results` has follow them.
         quoted: published methods that we never run; they end the table, held against nothing.
         reasons: method to why we have no result of it, for the notes.
+        published: (method, data set, split) to mean, standard deviation and runs; by default
+            Table 2(a) of Mellor et al. 2021.
 
     Returns:
         One row per method, data set and split with `COLUMNS`. `std` has ddof 1; `difference` is
@@ -64,7 +67,7 @@ def search_table(
     """
     _check(results)
     ours: _Ours = {key: cell["accuracy"] for key, cell in results.groupby(_KEYS, sort=False)}  # type: ignore[misc]
-    theirs = _published()
+    theirs = _published() if published is None else published
     own = [str(name) for name in results["method"].unique() if name not in methods]
     last = [name for name in quoted if name not in (*methods, *own)]
     why = dict(reasons or {}) | dict.fromkeys(last, QUOTED)

@@ -1,6 +1,6 @@
 """What seeds buy: how the rank correlation grows with the seeds that a score is the mean of."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import combinations
 from math import comb
 
@@ -35,6 +35,8 @@ def seed_table(
     accuracy: Callable[[str, str], Floats],
     targets: Sequence[tuple[str, str, str]],
     correlations: pd.DataFrame,
+    *,
+    lower: Collection[str] = (),
 ) -> pd.DataFrame:
     """Correlate the mean over k seeds with every target, for k from 1 to the number of seeds.
 
@@ -46,6 +48,7 @@ def seed_table(
         accuracy: likewise.
         targets: likewise.
         correlations: what that function made of the same scores and targets, for its intervals.
+        lower: likewise.
 
     Returns:
         One row per target, proxy and number of `seeds` with `COLUMNS`. `sets` counts the sets of
@@ -72,7 +75,12 @@ def seed_table(
             truth_rank = dense_ranks(truth)
             for size in range(1, values.shape[1] + 1):
                 sets = _sets(values.shape[1], size)
-                means = np.stack([undefined_last(values[:, own].mean(axis=1)) for own in sets])
+                means = np.stack(
+                    [
+                        undefined_last(values[:, own].mean(axis=1), lower=proxy in lower)
+                        for own in sets
+                    ]
+                )
                 taus = [coefficients(dense_ranks(mean), truth_rank)[0] for mean in means]
                 figures = (np.mean(taus), np.min(taus), np.max(taus), _rho_disjoint(sets, means))
                 rows.append((proxy, images, dataset, split, len(truth), size, len(sets), *figures))

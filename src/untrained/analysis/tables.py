@@ -249,6 +249,49 @@ def variance_layout(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def trajectory_layout(table: pd.DataFrame) -> pd.DataFrame:
+    """Lay out the rounds of the pruning searches: mean and standard deviation over the seeds.
+
+    Args:
+        table: as `prunings.trajectory_table` returns it.
+    """
+    columns = {
+        "kappa": ("condition number", 1, 1),
+        "kappa_change": ("change (%)", 100, 1),
+        "regions": ("linear regions", 1, 0),
+        "regions_change": ("change of these (%)", 100, 1),
+    }
+    groups = table.groupby(["method", "round"], sort=False)
+    layout = groups.size().astype(str).rename("seeds").reset_index()
+    layout["round"] = layout["round"].astype(str)
+    for name, (title, scale, digits) in columns.items():
+        means, spreads = scale * groups[name].mean(), scale * groups[name].std(ddof=1)
+        layout[title] = [
+            with_spread(mean, spread, digits) for mean, spread in zip(means, spreads, strict=True)
+        ]
+    return layout
+
+
+def preference_layout(table: pd.DataFrame) -> pd.DataFrame:
+    """Lay out the shares of operations in percent, a row per proxy and a column per operation.
+
+    Args:
+        table: as `preferences.preference_table` returns it.
+    """
+    rows = []
+    for (proxy, images), own in table.groupby(["proxy", "images"], sort=False):
+        first = own.iloc[0]
+        row = {"proxy": proxy, "scored on": images}
+        row["best"] = f"{first['best']} of {first['architectures']}"
+        columns = ("share", "share_low", "share_high", "paper_share")
+        percent = zip(*(100 * own[name] for name in columns), strict=True)
+        for operation, (share, low, high, paper) in zip(own["operation"], percent, strict=True):
+            beside = "" if pd.isna(paper) else f" (published {paper:.1f})"
+            row[operation] = with_interval(share, low, high, 1) + beside
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
 def to_markdown(table: pd.DataFrame, *, digits: int = 3) -> str:
     """Render as a table in GitHub's Markdown, which shows every cell as it is."""
     cells = _cells(table, digits)

@@ -17,6 +17,7 @@ from untrained.files import SCORES
 if TYPE_CHECKING:
     import pandas as pd
 
+    from untrained.analysis.prunings import PruningRun
     from untrained.benchmarks.benchmark import Benchmark
 
 app = typer.Typer(no_args_is_help=True, help="Tables, figures and the report.")
@@ -96,6 +97,7 @@ def tables(
     seed: Annotated[int, typer.Option(help="Of the resampling.")] = 0,
     tables: Tables = None,
     metrics: Annotated[Path | None, typer.Option(help="Main figures (JSON).")] = None,
+    best: Annotated[float, typer.Option(help="Fraction whose operations are counted.")] = 0.1,
 ) -> None:
     """Correlate scores with accuracies and summarise searches, as parquet and for reading."""
     import numpy as np
@@ -103,6 +105,7 @@ def tables(
 
     from untrained.analysis.comparisons import comparison_table
     from untrained.analysis.correlations import correlation_table
+    from untrained.analysis.preferences import preference_table
     from untrained.analysis.published import WEIGHT_SHARING, with_published
     from untrained.analysis.regret import regret_table
     from untrained.analysis.search_tables import search_table
@@ -111,38 +114,62 @@ def tables(
         references_of,
         search_results,
         subsets_of,
+        target_of,
         targets_of,
         with_first_area_runs,
     )
+    from untrained.analysis.summed_ranks import with_summed_ranks
     from untrained.analysis.tables import (
         comparison_layout,
         correlation_layout,
+        preference_layout,
         search_layout,
         seed_layout,
     )
     from untrained.files import write_parquet
+    from untrained.search.choices import Ordered, choices_of
     from untrained.spaces import get_space
 
     traces = _read_traces(searches)
     trained = {algorithm for algorithm, _ in traces if _spends_budget(algorithm)}
     truth, table = _read(space, benchmark, scores)
+    searched = get_space(space)
+    if not isinstance(searched, Ordered):
+        raise ParameterError(f"{space} does not number its operations: give it an option_order")
+    lower = _lower_is_better(table)
+    table = with_summed_ranks(table)
     sampled = np.unique(table["arch"].to_numpy(dtype=np.int64))
     costs = truth.costs("cifar10").loc[sampled]
-    targets = targets_of([str(name) for name in table["dataset"].unique()])
+    images = [str(name) for name in table["dataset"].unique()]
+    targets = targets_of(images)
+    controls = {name: costs[name].astype(float) for name in ("parameters", "flops")}
     with Console(stderr=True).status("resampling"):
         correlations = correlation_table(
             table,
             truth.accuracies,
-            subsets_of(sampled, get_space(space).representatives),
+            subsets_of(sampled, searched.representatives),
             targets,
-            controls={name: costs[name].astype(float) for name in ("parameters", "flops")},
+            controls=controls,
+            lower=lower,
             resamples=resamples,
             seed=seed,
         )
-        seeds = seed_table(table, truth.accuracies, targets, correlations)
+        seeds = seed_table(table, truth.accuracies, targets, correlations, lower=lower)
         results, reasons = search_results(traces, truth.accuracies)
         drawn = {"resamples": resamples, "seed": seed}
         comparisons = comparison_table(results, references_of(traces, trained), **drawn)
+        preferences = preference_table(
+            table,
+            truth.accuracies,
+            [target_of(name, "test") for name in images],
+            choices_of(searched).codes,
+            searched.option_order,
+            controls={"parameters": controls["parameters"]},
+            lower=lower,
+            fraction=best,
+            resamples=resamples,
+            seed=seed,
+        )
         regret = regret_table(traces, truth.accuracies, trained, **drawn)
     results = with_first_area_runs(results)
     summary = search_table(results.drop(columns="seconds"), quoted=WEIGHT_SHARING, reasons=reasons)
@@ -153,12 +180,22 @@ def tables(
     layout = correlation_layout(with_published(correlations, space=space))
     _write_views(correlations, layout, folder / "correlations", "Rank correlations")
     _write_views(seeds, seed_layout(seeds), folder / "seeds", "What seeds buy")
+    layout = preference_layout(preferences)
+    _write_views(preferences, layout, folder / "preferences", "Operations that scores prefer")
     _write_views(summary, search_layout(summary), folder / "searches", "Searches")
     layout = comparison_layout(comparisons)
     _write_views(comparisons, layout, folder / "comparisons", "Searches against REA")
     write_parquet(regret, folder / "regret.parquet")
     if metrics is not None:
         _write_json(_metrics(correlations, summary), metrics)
+
+
+def _lower_is_better(scores: "pd.DataFrame") -> list[str]:
+    """The proxies of a table of scores of which the lower score is better."""
+    from untrained.proxies import get_proxy
+
+    names = [str(name) for name in scores["proxy"].unique()]
+    return [name for name in names if get_proxy(name).direction == "lower"]
 
 
 def _write_views(table: "pd.DataFrame", layout: "pd.DataFrame", stem: Path, caption: str) -> None:
@@ -203,6 +240,62 @@ def _read_ablations(scores: list[Path]) -> "pd.DataFrame":
     return pd.concat([read_parquet(path, ABLATION_COLUMNS) for path in scores], ignore_index=True)
 
 
+@app.command()
+def prunings(
+    space: Space,
+    traces: Annotated[
+        list[Path], typer.Argument(help="VARIANT/CRITERION/SPACE/DATASET/seedN.parquet.")
+    ],
+    benchmark: BenchmarkFile = None,
+    tables: Tables = None,
+) -> None:
+    """Hold what pruning searches found against the published figures, and lay out their rounds."""
+    import numpy as np
+
+    from untrained.analysis.prunings import cell_left, pruning_table, trajectory_table
+    from untrained.analysis.tables import search_layout, trajectory_layout
+    from untrained.benchmarks.benchmark import Benchmark
+    from untrained.spaces import get_space
+
+    searched = get_space(space)
+    truth = Benchmark.load(space, path=benchmark)
+    runs = _read_prunings(space, traces)
+    cells = {run: searched.parse(cell_left(trace)).index for run, trace in runs.items()}
+    parameters = truth.costs("cifar10")["parameters"].to_numpy(dtype=np.float64)
+    found = pruning_table(cells, truth.accuracies, parameters)
+    rounds = trajectory_table(runs)
+    folder = _tables_folder(space, tables)
+    _write_views(found, search_layout(found), folder / "prunings", "The pruning search of TE-NAS")
+    layout = trajectory_layout(rounds)
+    _write_views(rounds, layout, folder / "trajectory", "Rounds of the pruning search of TE-NAS")
+
+
+def _read_prunings(space: str, traces: list[Path]) -> "dict[PruningRun, pd.DataFrame]":
+    """Search to its trace, as the path of the trace says."""
+    from untrained.analysis.prunings import PRUNED_SPACES, TRACE_COLUMNS, PruningRun
+    from untrained.files import read_parquet
+    from untrained.search.pruning import Pruning
+
+    if space not in PRUNED_SPACES:
+        raise ParameterError(
+            f"{space} has no table of pruning searches: {', '.join(PRUNED_SPACES)} has"
+        )
+    found = {}
+    for path in traces:
+        number = path.stem.removeprefix("seed")
+        if len(path.parts) < 5 or path.parts[-3] != space or not number.isdecimal():
+            raise ParameterError(
+                f"{path}: traces lie at VARIANT/CRITERION/{space}/DATASET/seedN.parquet"
+            )
+        variant, criterion, _, images = path.parts[-5:-1]
+        Pruning(variant, criterion, dataset=images)  # knows what there is
+        run = PruningRun(variant, criterion, images, int(number))
+        if run in found:
+            raise ParameterError(f"{path}: two traces of {run.method} and seed {number}: give one")
+        found[run] = read_parquet(path, TRACE_COLUMNS)
+    return found
+
+
 def _metrics(correlations: "pd.DataFrame", searches: "pd.DataFrame") -> dict[str, float]:
     """The figures that `dvc metrics diff` compares."""
     from untrained.analysis.correlations import ALL_SAMPLED
@@ -236,6 +329,8 @@ class FigureName(StrEnum):
     TIME = "time"
     REGRET = "regret"
     SEEDS = "seeds"
+    PREFERENCES = "preferences"
+    TRAJECTORY = "trajectory"
     ABLATIONS = "ablations"
 
 
@@ -286,6 +381,10 @@ def figure(
             drawn = figures.regret_against_time(_read_table(space, tables, "regret"))
         case FigureName.SEEDS:
             drawn = drawings.seeds(_read_table(space, tables, "seeds"))
+        case FigureName.PREFERENCES:
+            drawn = figures.preferences(_read_table(space, tables, "preferences"))
+        case FigureName.TRAJECTORY:
+            drawn = figures.trajectory(_read_table(space, tables, "trajectory"))
         case FigureName.ABLATIONS:
             variances = _read_table(space, tables, "ablations")
             if not ablations:
@@ -304,7 +403,7 @@ def page(
 ) -> None:
     """Write the report as one Markdown page.
 
-    The table of the ablations is part of it where their figure is.
+    The tables of the ablations and of the pruning searches are part of it where their figures are.
     """
     from untrained.analysis.page import page as render
     from untrained.files import atomic
@@ -318,6 +417,10 @@ def page(
         _read_table(space, tables, "comparisons"),
         addresses,
         _read_table(space, tables, "ablations") if "ablations" in addresses else None,
+        (_read_table(space, tables, "prunings"), _read_table(space, tables, "trajectory"))
+        if "trajectory" in addresses
+        else None,
+        _read_table(space, tables, "preferences"),
     )
     with atomic(out) as part:
         part.write_text(text)
@@ -381,4 +484,17 @@ def show(space: Space, tables: Tables = None) -> None:
         )
         for note in search_notes(comparisons):
             console.print(f"- {note}", markup=False)
+    if (_tables_folder(space, tables) / "prunings.parquet").is_file():
+        console.print()
+        console.print(
+            terminal_table(
+                narrow_search_layout(_read_table(space, tables, "prunings")),
+                title="The pruning search of TE-NAS: accuracy in %, ours and the paper's",
+            )
+        )
+        console.print(
+            "In brackets: criterion and data set searched on. Random cell: over every cell. The "
+            "paper searches each data set on its own.",
+            markup=False,
+        )
     console.print(f"\nReport: results/report/{space}.md", markup=False)

@@ -1,0 +1,27 @@
+rule prunings:
+    input:
+        pruning_traces(),
+
+
+# Cuts a supernet down; the processes that measure change nothing of what it finds.
+rule prune:
+    input:
+        images="data/images/{dataset}.json",
+        code=code("prunings"),
+        proxies=modules_of("linear_regions") + modules_of("ntk"),
+    output:
+        PRUNING,
+    log:
+        "logs/prunings/{variant}/{criterion}/{space}/{dataset}/seed{seed}.log",
+    conda:
+        "../envs/untrained.yaml"
+    threads: 4
+    params:
+        repeats=config["prunings"]["repeats"],
+        batch_size=option("--batch-size", config["prunings"]["batch_size"]),
+        split=config["scores"]["split"],
+    shell:
+        "untrained prune {wildcards.space} --variant {wildcards.variant}"
+        " --criterion {wildcards.criterion} --dataset {wildcards.dataset}"
+        " --split {params.split} --seed {wildcards.seed} --repeats {params.repeats}"
+        " {params.batch_size} --workers {threads} --out {output} > {log} 2>&1"
