@@ -70,9 +70,11 @@ def convolution(
             for c in range(inputs):
                 for h in range(height):
                     start = first + (h // stride) * line
-                    for w in range(width):
-                        phase = (h % stride) * stride + w % stride
-                        seen[c, phase, start + w // stride] = x[image, c, h, w]
+                    for phase in range(stride):
+                        target = seen[c, (h % stride) * stride + phase, start:]
+                        source = x[image, c, h, phase:]
+                        for t in range((width - phase + stride - 1) // stride):
+                            target[t] = source[t * stride]
         for row in range(rows):
             for d in range(outputs):
                 for h in range(high):
@@ -94,9 +96,11 @@ def convolution(
                                 )
                     for h in range(height):
                         start = (h // stride) * line
-                        for w in range(width):
-                            phase = (h % stride) * stride + w % stride
-                            by_input[row, image, c, h, w] = flat[phase, start + w // stride]
+                        for phase in range(stride):
+                            source = flat[(h % stride) * stride + phase, start:]
+                            target = by_input[row, image, c, h, phase:]
+                            for t in range((width - phase + stride - 1) // stride):
+                                target[t * stride] = source[t]
             if by_weight.size:
                 for d in range(outputs):
                     middle = around[d, first : first + length]
