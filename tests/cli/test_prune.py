@@ -1,6 +1,8 @@
 """`untrained prune` on noise, by the number that takes little time."""
 
 import json
+import shlex
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -39,7 +41,8 @@ def test_what_people_read(untrained):
     ("arguments", "said"),
     [
         (["nasbench20"], "did you mean 'nasbench201'"),
-        (["darts"], "unknown space of a pruning search 'darts'"),
+        (["dart"], "did you mean 'darts'"),
+        (["darts", "--split", "tset"], "did you mean 'test'"),
         (["nasbench201", "--criterion", "kapa"], "did you mean 'kappa'"),
         (["nasbench201", "--variant", "relased"], "did you mean 'released'"),
         (["nasbench201", "--repeats", 0], "0 repeats: 1 or more"),
@@ -52,3 +55,156 @@ def test_what_people_read(untrained):
 )
 def test_mistakes_write_nothing(refused, arguments, said):
     refused(["prune", *arguments], said)
+
+
+# --- the space of DARTS, few crops
+
+
+@pytest.fixture
+def few_crops(monkeypatch):
+    from untrained.search import pruning
+
+    monkeypatch.setattr(pruning, "CROPS", 20)
+    pruning._draw.cache_clear()
+    yield
+    pruning._draw.cache_clear()
+
+
+@pytest.fixture
+def quick_numbers(monkeypatch):
+    """Numbers that follow from the mask alone."""
+    from untrained.search.pruning import Draw, Numbers
+
+    monkeypatch.setattr(Draw, "numbers", lambda _self, mask, **_: Numbers(9.0, float(mask.sum())))
+
+
+@pytest.mark.usefixtures("few_crops", "quick_numbers")
+def test_a_genotype_with_its_networks_and_how_to_train_it(untrained):
+    from untrained.networks.costs import count_flops, count_parameters
+    from untrained.networks.darts import IMAGENET, DartsNetwork
+    from untrained.spaces.darts import parse_genotype
+
+    code, out, err = untrained("prune", "darts", *FAST, "--out", "trace", "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    genotype = parse_genotype(found["spelling"])
+    small, large = found["networks"]["CIFAR-10"], found["networks"]["ImageNet"]
+    assert (small["cells"], small["channels"]) == (20, 36)
+    assert (large["cells"], large["channels"]) == (14, 48)
+    network = DartsNetwork(genotype, 10)
+    assert small["parameters"] == count_parameters(network)
+    assert small["flops"] == count_flops(network, (3, 32, 32))
+    network = DartsNetwork(genotype, 1000, IMAGENET)
+    assert large["parameters"] == count_parameters(network)
+    assert large["flops"] == count_flops(network, (3, 224, 224))
+    assert found["seconds"] > 0
+    assert "accuracy" not in found
+    program, command, spelled, *options = shlex.split(found["train"])
+    assert (program, command, options) == ("untrained", "train", ["--drop-path", "0.3"])
+    assert parse_genotype(spelled) == genotype
+    trace = pd.read_parquet("trace")
+    assert trace.groupby("round")["pruned"].sum().tolist() == [84, 84, 12, 0]
+
+
+@pytest.mark.usefixtures("few_crops", "quick_numbers")
+def test_what_people_read_of_a_genotype(untrained):
+    from untrained.spaces.darts import parse_genotype
+
+    code, out, _ = untrained("prune", "darts", *FAST)
+    assert code == 0
+    lines = out.splitlines()
+    genotype = parse_genotype(lines[0])
+    assert [line.split(";")[1] for line in lines if "round" in line] == [
+        " 84 of 196 candidates pruned",
+        " 84 of 112 candidates pruned",
+        " 12 of 24 candidates pruned",
+        " what is left",
+    ]
+    assert "multiply-adds; 20 cells, 36 channels" in out
+    assert "multiply-adds; 14 cells, 48 channels" in out
+    assert parse_genotype(shlex.split(lines[-1])[2]) == genotype
+
+
+@pytest.mark.parametrize(
+    ("dataset", "options"),
+    [
+        ("cifar10", ""),
+        ("noise", ""),  # nothing to train on
+        ("cifar100", " --dataset cifar100"),
+        ("ImageNet16-120", " --dataset ImageNet16-120 --auxiliary-weight 0"),
+    ],
+)
+def test_the_training_is_on_the_images_of_the_search(dataset, options):
+    from untrained.cli.prune import _training
+    from untrained.spaces import get_space
+
+    command = _training(get_space("darts").parse("DARTS_V2"), dataset)
+    assert command.endswith(f"){chr(34)}{options} --drop-path 0.3")
+
+
+# --- interrupted searches
+
+SEARCH = ["prune", "nasbench201", *FAST, "--out", "trace"]
+
+
+@pytest.fixture
+def interrupted(untrained, monkeypatch, quick_numbers):
+    """The file of a search that stopped in its third round."""
+    from untrained.search import pruning
+
+    plain = pruning.Job.run
+
+    def until(job, mask):
+        if job.keys[0] == 2:
+            raise KeyboardInterrupt
+        return plain(job, mask)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pruning.Job, "run", until)
+        assert untrained(*SEARCH)[0] != 0
+    (path,) = Path().iterdir()
+    assert path.name == "trace.rounds"
+    return path
+
+
+def test_an_interrupted_search_goes_on(untrained, interrupted):
+    code, out, err = untrained(*SEARCH, "--json")
+    assert code == 0, err
+    assert err.splitlines()[0] == "continuing after round 2"
+    assert "round 1" not in err
+    assert "round 3" in err
+    assert not interrupted.exists()
+    trace = Path("trace").read_bytes()
+    Path("trace").unlink()
+    code, again, err = untrained(*SEARCH, "--json")
+    assert "continuing" not in err
+    assert json.loads(again)["spelling"] == json.loads(out)["spelling"]
+    assert Path("trace").read_bytes() == trace
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (["--seed", 1], "has rounds of another search (seed 0, not 1): delete it"),
+        (["--batch-size", 9], "(batch_size 32, not 9)"),
+        (["--variant", "released"], "(variant tenas, not released)"),
+    ],
+)
+@pytest.mark.usefixtures("interrupted")
+def test_rounds_of_another_search_are_refused(refused, option, said):
+    refused([*SEARCH, *option], said)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[:-20],
+        lambda text: text.replace('"pruned": true', '"pruned": false', 1),
+        lambda _: "[]",
+        lambda _: "{}",
+        lambda _: "\xff",
+    ],
+)
+def test_damaged_rounds_are_refused(refused, interrupted, damage):
+    interrupted.write_text(damage(interrupted.read_text("utf-8")), "latin-1")
+    refused(SEARCH, "trace.rounds is damaged: delete it")

@@ -387,3 +387,16 @@ def test_a_factorised_reduction_reads_even_and_odd_pixels():
             seen = [module.even(shown)[0, 0, 0, 0], module.odd(shown[:, :, 1:, 1:])[0, 0, 0, 0]]
             assert [bool(value) for value in seen] == [reads == 0, reads == 1]
         assert module(shown).shape == (2, 2, 2, 2)
+
+
+@pytest.mark.parametrize(("height", "width"), [(3, 3), (5, 4), (4, 7), (6, 6)])
+def test_a_factorised_reduction_of_an_odd_size_reads_zeros_beyond_it(height, width):
+    module = FactorisedReduction(3, 4).double()
+    x = torch.randn(2, 3, height, width, dtype=torch.float64)
+    filled = torch.zeros(2, 3, height + height % 2, width + width % 2, dtype=torch.float64)
+    filled[:, :, :height, :width] = x
+    with torch.no_grad():
+        output = module(x)
+        assert output.shape == (2, 4, -(-height // 2), -(-width // 2))
+        assert torch.allclose(output, factorised(filled, module))
+        assert torch.equal(output, module.of_rectified(x.clamp(min=0)))

@@ -6,6 +6,7 @@ from torch import nn
 from torch.func import vmap
 from torch.nn import functional
 
+from untrained.proxies import thin_convolutions
 from untrained.proxies.batched_backward import BatchedBackward
 
 
@@ -54,6 +55,13 @@ def check(apply, tensors, rows=3, dtype=torch.float32, layout=torch.contiguous_f
         (3, 4, 3, 1, 2, 2, 1),
         (4, 4, 3, 1, 2, 2, 4),
         (4, 6, 5, 2, 2, 1, 2),
+        (1, 1, 5, 1, 4, 2, 1),  # as in thin networks of DARTS, in loops of their own
+        (2, 2, 5, 2, 4, 2, 2),
+        (2, 2, 3, 2, 2, 2, 2),
+        (2, 2, 5, 1, 2, 1, 2),
+        (1, 2, 1, 1, 0, 1, 1),
+        (4, 2, 1, 2, 0, 1, 1),
+        (6, 6, 3, 3, 1, 1, 3),
         (3, 4, 3, 1, 3, 1, 1),  # more padding than a transposed convolution can take back
         (2, 3, (1, 3), 1, (0, 1), 1, 1),
     ],
@@ -70,6 +78,33 @@ def test_convolutions(inputs, outputs, size, stride, padding, dilation, groups, 
         return functional.conv2d(x, weight, bias, stride, padding, dilation, groups)
 
     assert check(apply, tensors, dtype=dtype, layout=layout).largest > 0
+
+
+@pytest.mark.parametrize("wanted", [(True, False), (False, True)])
+def test_thin_convolutions_make_what_is_asked_for(wanted, monkeypatch):
+    calls = []
+    plain = thin_convolutions.convolution
+
+    def counted(*arguments):
+        calls.append([one.size > 0 for one in arguments[-2:]])
+        return plain(*arguments)
+
+    monkeypatch.setattr(thin_convolutions, "convolution", counted)
+    x, weight = randn(4, 2, 7, 6), randn(2, 1, 5, 5)
+    for tensor, want in zip((x, weight), wanted, strict=True):
+        tensor.requires_grad_(want)
+    chosen = [tensor for tensor, want in zip((x, weight), wanted, strict=True) if want]
+    with BatchedBackward():
+        output = functional.conv2d(x, weight, None, 1, 4, 2, 2)
+    cotangents = randn(3, *output.shape)
+    (found,) = vmap(lambda one: torch.autograd.grad(output, chosen, one, retain_graph=True))(
+        cotangents
+    )
+    assert calls == [list(wanted)]
+    output = functional.conv2d(x, weight, None, 1, 4, 2, 2)
+    for row, cotangent in zip(found, cotangents, strict=True):
+        (expected,) = torch.autograd.grad(output, chosen, cotangent, retain_graph=True)
+        torch.testing.assert_close(row, expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -12,13 +12,16 @@ import typer
 from untrained.files import IMAGES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
+    from untrained.search.pruning import Row
     from untrained.spaces.base import Architecture
 
 
 def prune(
-    space: Annotated[str, typer.Argument(help="nasbench201.")],
+    space: Annotated[str, typer.Argument(help="nasbench201 or darts.")],
     dataset: Annotated[str, typer.Option(help="Whose images are shown.")] = "cifar10",
     split: Annotated[str, typer.Option(help="Of the data set; `sample` is bundled.")] = "sample",
     seed: Annotated[int, typer.Option(help="Of weights, images and ties.")] = 0,
@@ -31,15 +34,19 @@ def prune(
     workers: Annotated[
         int | None, typer.Option(help="Processes; default: one per core. They change nothing.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Trace to write (parquet).")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Trace to write (parquet); OUT.rounds holds what is done.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Cut a supernet down to one architecture without training.
 
     What pruning an operation does to the condition number of the tangent kernel and to the number
-    of linear regions ranks it (TE-NAS).
+    of linear regions ranks it (TE-NAS). With --out a search that was interrupted goes on with the
+    round that it was in when it is asked for again.
     """
     from untrained.cli.progress import track
+    from untrained.cli.rounds import Rounds, read_rounds, rounds_beside, write_rounds
     from untrained.files import write_parquet
     from untrained.images.sets import image_set
     from untrained.scoring.execution import prepare_worker
@@ -50,18 +57,7 @@ def prune(
     searched = pruned_space(space)
     image_set(dataset).check_split(split)
     prepare_worker()  # several threads gain nothing on networks as thin as these
-    start = time.perf_counter()
-    found = run(
-        searched,
-        settings,
-        seed,
-        workers=(os.cpu_count() or 1) if workers is None else workers,
-        watch=lambda numbers, total, what: track(numbers, total, what, "supernets"),
-    )
-    seconds = time.perf_counter() - start
-    if out is not None:
-        write_parquet(found.trace, out)
-    answer = {
+    search = {
         "space": space,
         "dataset": dataset,
         "split": split,
@@ -70,9 +66,34 @@ def prune(
         "criterion": criterion,
         "repeats": repeats,
         "batch_size": settings.images(searched),
+    }
+    begun = Rounds() if out is None else read_rounds(rounds_beside(out), search)
+    if begun.rows:
+        typer.echo(f"continuing after round {begun.rows[-1]['round']}", err=True)
+    start = time.perf_counter() - begun.seconds
+
+    def finished(rows: "Sequence[Row]") -> None:
+        if out is not None:
+            write_rounds(rounds_beside(out), search, Rounds(rows, time.perf_counter() - start))
+
+    found = run(
+        searched,
+        settings,
+        seed,
+        workers=(os.cpu_count() or 1) if workers is None else workers,
+        watch=lambda numbers, total, what: track(numbers, total, what, "supernets"),
+        begun=[dict(row) for row in begun.rows],
+        finished=finished,
+    )
+    seconds = time.perf_counter() - start
+    if out is not None:
+        write_parquet(found.trace, out)
+        rounds_beside(out).unlink(missing_ok=True)
+    answer = {
+        **search,
         "architecture": found.architecture.index,
         "spelling": found.architecture.spelling,
-        "accuracy": _accuracies(found.architecture),
+        **_what_is_known(found.architecture, dataset),
         "undefined": _undefined(found.trace, repeats),
         "seconds": seconds,
     }
@@ -80,6 +101,43 @@ def prune(
         typer.echo(json.dumps(answer))
     else:
         _say(answer, found.trace)
+
+
+def _what_is_known(architecture: "Architecture", dataset: str) -> dict[str, Any]:
+    """Its accuracies where a benchmark has them, else what its networks cost to run and train."""
+    if architecture.space == "darts":
+        return {"networks": _networks(architecture), "train": _training(architecture, dataset)}
+    return {"accuracy": _accuracies(architecture)}
+
+
+def _networks(architecture: "Architecture") -> dict[str, dict[str, int]]:
+    """Size of the two networks that the papers train, without auxiliary head."""
+    from untrained.networks.costs import count_flops, count_parameters
+    from untrained.networks.darts import CIFAR10, IMAGENET, DartsNetwork
+    from untrained.spaces.darts import parse_genotype
+
+    genotype = parse_genotype(architecture.spelling)
+    sizes: dict[str, dict[str, int]] = {}
+    for name, skeleton, classes, side in (
+        ("CIFAR-10", CIFAR10, 10, 32),
+        ("ImageNet", IMAGENET, 1000, 224),
+    ):
+        network = DartsNetwork(genotype, classes, skeleton)
+        sizes[name] = {
+            "cells": skeleton.cells,
+            "channels": skeleton.channels,
+            "parameters": count_parameters(network),
+            "flops": count_flops(network, (3, side, side)),
+        }
+    return sizes
+
+
+def _training(architecture: "Architecture", dataset: str) -> str:
+    """The command that trains it as TE-NAS does, on the images that it was searched on."""
+    options = {"cifar10": "", "noise": ""}.get(dataset, f" --dataset {dataset}")
+    if dataset == "ImageNet16-120":
+        options += " --auxiliary-weight 0"  # its images are too small for that head
+    return f'untrained train "{architecture.spelling}"{options} --drop-path 0.3'
 
 
 def _accuracies(architecture: "Architecture") -> dict[str, float]:
@@ -97,17 +155,25 @@ def _undefined(trace: "pd.DataFrame", repeats: int) -> int:
 
 
 def _say(answer: dict[str, Any], trace: "pd.DataFrame") -> None:
-    typer.echo(f"{answer['architecture']}  {answer['spelling']}")
+    trained = "train" in answer  # then the index is long, and the spelling what papers print
+    typer.echo(answer["spelling"] if trained else f"{answer['architecture']}  {answer['spelling']}")
     for number, rows in trace.groupby("round"):
         first = rows.iloc[0]
         kappa = "undefined" if math.isnan(first["kappa"]) else f"{first['kappa']:.1f}"
         pruned = int(rows["pruned"].sum())
-        state = f"{pruned} of {len(rows)} operations pruned" if pruned else "what is left"
+        state = f"{pruned} of {len(rows)} candidates pruned" if pruned else "what is left"
         typer.echo(f"  round {number}     kappa {kappa}, {first['regions']:.0f} regions; {state}")
     if answer["undefined"]:
         typer.echo(
             f"  undefined   {answer['undefined']} candidates had no condition number in a repeat"
         )
-    for column, value in answer["accuracy"].items():
+    for column, value in answer.get("accuracy", {}).items():
         typer.echo(f"  accuracy    {value:.2f} %  {column}, 200 epochs")
+    for name, size in answer.get("networks", {}).items():
+        typer.echo(
+            f"  {name}    {size['parameters'] / 1e6:.2f} M parameters, {size['flops'] / 1e6:.0f} M "
+            f"multiply-adds; {size['cells']} cells, {size['channels']} channels"
+        )
     typer.echo(f"  time        {answer['seconds']:.1f} s")
+    if trained:
+        typer.echo(answer["train"])

@@ -10,6 +10,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from untrained.errors import ParameterError
 from untrained.spaces.darts import NODES, Genotype
@@ -71,8 +72,8 @@ def depthwise(channels: int, kernel: int, stride: int, dilation: int = 1) -> lis
 class FactorisedReduction(nn.Module):
     """Halve the resolution without throwing away three quarters of the pixels.
 
-    Half of the outputs read the pixels in even rows and columns, the other half those in odd ones.
-    Height and width must be even.
+    Half of the outputs read the pixels in even rows and columns, the other half those in odd ones,
+    of which an odd height or width gives one less: there they read zeros.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -83,9 +84,16 @@ class FactorisedReduction(nn.Module):
         self.rectifier = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, inputs, H, W) to (N, outputs, H/2, W/2)."""
-        rectified = self.rectifier(x)
-        halves = self.even(rectified), self.odd(rectified[:, :, 1:, 1:])
+        """Map (N, inputs, H, W) to (N, outputs, H/2, W/2), rounded up."""
+        return self.of_rectified(self.rectifier(x))
+
+    def of_rectified(self, x: Tensor) -> Tensor:
+        """The same of what is rectified already."""
+        height, width = x.shape[-2:]
+        filled = x
+        if height % 2 or width % 2:
+            filled = functional.pad(x, (0, width % 2, 0, height % 2))
+        halves = self.even(x), self.odd(filled[:, :, 1:, 1:])
         normalised: Tensor = self.norm(torch.cat(halves, dim=1))
         return normalised
 

@@ -11,16 +11,33 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from untrained.errors import ParameterError
+from untrained.networks import darts
 from untrained.networks.nasbench201 import around_cells, operation_module
 from untrained.spaces.base import Skeleton
+from untrained.spaces.darts import NODES
 from untrained.spaces.nasbench201 import EDGES, OPERATIONS
 
 Mask = NDArray[np.bool_]
+
+#: Of an edge of a DARTS supernet, in the order of the released code, which decides its ties.
+DARTS_OPERATIONS = (
+    "none",
+    "skip_connect",
+    "sep_conv_3x3",
+    "sep_conv_5x5",
+    "dil_conv_3x3",
+    "dil_conv_5x5",
+    "avg_pool_3x3",
+    "max_pool_3x3",
+)
+#: (source, target) of each edge of a cell of a DARTS supernet, node by node.
+DARTS_EDGES = tuple((source, node) for node in NODES for source in range(node))
 
 
 class Supernet(nn.Module):
@@ -51,6 +68,15 @@ class Supernet(nn.Module):
 
     @mask.setter
     def mask(self, mask: Mask) -> None:
+        self.check(mask)
+        self._mask = mask.copy()
+
+    def check(self, mask: Mask) -> None:
+        """Refuse what is no mask of this supernet.
+
+        Raises:
+            ParameterError: of another shape or type, `none` alive, or a node without an input.
+        """
         shape = (self.edges, self.operations)
         if mask.shape != shape or mask.dtype != np.bool_:
             raise ParameterError(
@@ -60,7 +86,6 @@ class Supernet(nn.Module):
             raise ParameterError(
                 f"edge {int(mask[:, 0].argmax())} has 'none' alive: it is dead in every mask"
             )
-        self._mask = mask.copy()
 
     @classmethod
     def full_mask(cls) -> Mask:
@@ -177,4 +202,127 @@ class NasBench201Supernet(Supernet):
         for block in self.blocks:
             x = block(x, mask) if isinstance(block, NasBench201SuperCell) else block(x)
         logits: Tensor = self.classifier(self.head(x))
+        return logits
+
+
+class DartsSuperCell(nn.Module):
+    """Two inputs, four inner nodes that read all nodes before them; see `darts.Cell`.
+
+    An edge without a live operation is not there.
+
+    Args:
+        inputs: channels of the cell before the last one, and of the last one.
+        channels: of each node.
+        reduces: whether edges from the inputs halve the resolution.
+    """
+
+    def __init__(self, inputs: tuple[int, int], channels: int, *, reduces: bool) -> None:
+        super().__init__()
+        self.preprocess = nn.ModuleList(darts.ReLUConvBN(width, channels) for width in inputs)
+        self.operations = nn.ModuleList(
+            nn.ModuleDict(
+                {
+                    name: _after_rectifier(name, channels, 2 if reduces and source < 2 else 1)
+                    for name in DARTS_OPERATIONS[1:]
+                }
+            )
+            for source, _ in DARTS_EDGES
+        )
+        self.outputs = len(NODES) * channels
+
+    def forward(self, earlier: Tensor, last: Tensor, mask: Mask) -> Tensor:
+        """Map the outputs of the two cells before to (N, outputs, H, W).
+
+        Args:
+            earlier: of the cell before the last one.
+            last: of the last one, of the same height and width.
+            mask: (14, 8); every node has a live operation.
+        """
+        nodes = [
+            SharedSource(preprocess(x))
+            for preprocess, x in zip(self.preprocess, (earlier, last), strict=True)
+        ]
+        for node in NODES:
+            terms = [
+                self._edge(edge, nodes[source], mask[edge])
+                for edge, (source, target) in enumerate(DARTS_EDGES)
+                if target == node and mask[edge].any()
+            ]
+            nodes.append(SharedSource(sum_of(terms)))
+        return torch.cat([node.x for node in nodes[NODES[0] :]], dim=1)
+
+    def _edge(self, edge: int, source: SharedSource, live: NDArray[np.bool_]) -> Tensor:
+        outputs: list[Tensor] = []
+        for name in (DARTS_OPERATIONS[number] for number in np.flatnonzero(live)):
+            operation: nn.Module = self.operations[edge][name]  # type: ignore[index]
+            if "pool" in name:  # all edges from a node have the same stride
+                outputs.append(source.made(name, operation))
+            elif isinstance(operation, nn.Identity):
+                outputs.append(source.x)
+            elif isinstance(operation, darts.FactorisedReduction):
+                outputs.append(operation.of_rectified(source.rectified))
+            else:
+                outputs.append(operation(source.rectified))
+        return mean_of(outputs)
+
+
+def _after_rectifier(operation: str, channels: int, stride: int) -> nn.Module:
+    """The module of an operation; that of a convolution lacks its first rectifier."""
+    module = darts.operation_module(operation, channels, stride)
+    return nn.Sequential(*list(module.children())[1:]) if "conv" in operation else module
+
+
+class DartsSupernet(Supernet):
+    """Stem, a normal cell, a reduction cell with twice the channels, NAS-Bench-201's head.
+
+    Args:
+        num_classes: outputs of the classifier.
+        skeleton: one cell in each of two stages; its channels are those of a node of the normal
+            cell. Without a stem that cell reads images with as many channels.
+
+    Raises:
+        ParameterError: another number of cells or stages.
+    """
+
+    edges = 2 * len(DARTS_EDGES)
+    operations = len(DARTS_OPERATIONS)
+
+    def __init__(self, num_classes: int, skeleton: Skeleton) -> None:
+        super().__init__(num_classes, skeleton)
+        if (skeleton.cells, skeleton.stages) != (1, 2):
+            raise ParameterError(f"{skeleton}: a DARTS supernet has 1 cell in each of 2 stages")
+        channels = skeleton.channels
+        self.stem = nn.Sequential()
+        if skeleton.stem:
+            self.stem = nn.Sequential(
+                nn.Conv2d(3, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
+            )
+        self.normal = DartsSuperCell((channels, channels), channels, reduces=False)
+        inputs = (channels, self.normal.outputs)
+        self.reduce = DartsSuperCell(inputs, 2 * channels, reduces=True)
+        width = self.reduce.outputs
+        self.head = nn.Sequential(
+            nn.BatchNorm2d(width), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        )
+        self.classifier = nn.Linear(width, num_classes)
+
+    def check(self, mask: Mask) -> None:
+        """See `Supernet.check`."""
+        super().check(mask)
+        live = mask.any(axis=1).reshape(2, len(DARTS_EDGES))
+        for name, edges in zip(("normal", "reduction"), live, strict=True):
+            reached = {
+                target for (_, target), alive in zip(DARTS_EDGES, edges, strict=True) if alive
+            }
+            if lonely := [node for node in NODES if node not in reached]:
+                raise ParameterError(
+                    f"node {lonely[0]} of the {name} cell has no live operation: it takes 1 or more"
+                )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map images (N, 3, H, W) to logits (N, num_classes)."""
+        normal, reduce = np.split(self.mask, 2)
+        stem = self.stem(x)
+        last = self.normal(stem, stem, normal)
+        logits: Tensor = self.classifier(self.head(self.reduce(stem, last, reduce)))
         return logits

@@ -3,15 +3,16 @@
 Chen, Gong, Wang: Neural Architecture Search on ImageNet in Four GPU Hours: A Theoretically Inspired
 Perspective, ICLR 2021 (arXiv 2102.11535), algorithm 1. In a round every live operation is left out
 once; what its absence does to the condition number kappa of the tangent kernel and to the number R
-of linear regions ranks it, and the lowest ranks of each edge are pruned.
+of linear regions ranks it, and the lowest ranks of each edge are pruned. In the space `darts`,
+whose nodes read two others, a last round ranks the inputs of each node in the same way.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,8 @@ VARIANTS = ("tenas", "released")
 CROPS = 3000
 
 Values = NDArray[np.float64]
+#: A row of a trace by column, in plain Python values.
+Row = dict[str, Any]
 #: Yields what it is given and may report how far that is, of how many, in which round.
 Watch = Callable[[Iterator["Numbers"], int, str], Iterator["Numbers"]]
 
@@ -52,6 +55,7 @@ class PrunedSpace:
         supernet: its class, made from a number of classes and a skeleton.
         architecture: of a mask that is cut down.
         released_batch: images per kernel in the released code.
+        kept_inputs: edges into a node that a last round leaves; None for all.
     """
 
     name: str
@@ -63,6 +67,7 @@ class PrunedSpace:
     supernet: type["Supernet"]
     architecture: Callable[["Mask"], Architecture]
     released_batch: int
+    kept_inputs: int | None = None
 
 
 def pruned_space(name: str) -> PrunedSpace:
@@ -101,7 +106,37 @@ def _nasbench201() -> PrunedSpace:
     )
 
 
-_SPACES: Mapping[str, Callable[[], PrunedSpace]] = {"nasbench201": _nasbench201}
+def _darts() -> PrunedSpace:
+    from untrained.networks.supernets import DARTS_EDGES, DARTS_OPERATIONS, DartsSupernet
+    from untrained.spaces import get_space
+    from untrained.spaces.darts import Genotype
+
+    space = get_space("darts")
+
+    def cell(mask: "Mask") -> tuple[tuple[str, int], ...]:
+        return tuple((DARTS_OPERATIONS[o], DARTS_EDGES[e][0]) for e, o in np.argwhere(mask))
+
+    def architecture(mask: "Mask") -> Architecture:
+        return space.parse(str(Genotype(*(cell(half) for half in np.split(mask, 2)))))
+
+    return PrunedSpace(
+        name="darts",
+        operations=DARTS_OPERATIONS,
+        cells=("normal",) * len(DARTS_EDGES) + ("reduce",) * len(DARTS_EDGES),
+        edges=2 * DARTS_EDGES,
+        pruned_per_round=3,
+        skeletons=(
+            Skeleton(channels=1, cells=1, stages=2),
+            Skeleton(channels=1, cells=1, stages=2, stem=False),
+        ),
+        supernet=DartsSupernet,
+        architecture=architecture,
+        released_batch=14,
+        kept_inputs=2,
+    )
+
+
+_SPACES: Mapping[str, Callable[[], PrunedSpace]] = {"darts": _darts, "nasbench201": _nasbench201}
 
 
 @dataclass(frozen=True)
@@ -315,6 +350,35 @@ def candidates_of(mask: "Mask") -> list[Candidate]:
     return [Candidate(int(e), int(o)) for e, o in np.argwhere(mask & crowded[:, None])]
 
 
+def crowded_nodes(space: PrunedSpace, mask: "Mask") -> list[list[Candidate]]:
+    """The live operations into each node that reads more nodes than the space keeps."""
+    if space.kept_inputs is None:
+        return []
+    nodes: dict[tuple[str, int], list[Candidate]] = {}
+    for edge, operation in np.argwhere(mask):
+        node = space.cells[edge], space.edges[edge][1]
+        nodes.setdefault(node, []).append(Candidate(int(edge), int(operation)))
+    return [inputs for inputs in nodes.values() if len(inputs) > space.kept_inputs]
+
+
+def mask_after(space: PrunedSpace, rows: Sequence[Row]) -> "Mask":
+    """The mask that is left after the rounds of a trace."""
+    mask = space.supernet.full_mask()
+    edges = {
+        (cell, _arrow(edge)): row
+        for row, (cell, edge) in enumerate(zip(space.cells, space.edges, strict=True))
+    }
+    for row in rows:
+        if row["pruned"]:
+            mask[edges[row["cell"], row["edge"]], space.operations.index(row["operation"])] = False
+    return mask
+
+
+def _arrow(edge: tuple[int, int]) -> str:
+    source, target = edge
+    return f"{source}->{target}"
+
+
 @dataclass(frozen=True)
 class Found:
     """The outcome of a search.
@@ -322,7 +386,8 @@ class Found:
     Attributes:
         architecture: what is left.
         trace: one row per round and candidate, and a last one, without an operation, for what is
-            left: `round` (from 1), `cell`, `edge` (for example "0->2"), `operation`,
+            left: `round` (from 1; where nodes keep some of their inputs, the last round with
+            candidates cuts edges and ranks those of a node), `cell`, `edge` ("0->2"), `operation`,
             `kappa_change`, `regions_change` (means over repeats; positive where pruning lowers
             them), `kappa_repeats` (that the mean is over), `kappa_rank`, `regions_rank` (from 0,
             -1 where the criterion does not read it), `pruned`, and of the unpruned supernet of the
@@ -378,8 +443,10 @@ def prune(
     *,
     workers: int = 1,
     watch: Watch = lambda numbers, _total, _what: numbers,
+    begun: Sequence[Row] = (),
+    finished: Callable[[Sequence[Row]], None] = lambda _rows: None,
 ) -> Found:
-    """Prune until every edge has one operation.
+    """Prune until every edge has one operation, and every node the inputs that it keeps.
 
     Args:
         space: to search.
@@ -387,6 +454,8 @@ def prune(
         seed: of everything random; the same for the same seed, whatever the workers.
         workers: processes that measure; 1 is this one.
         watch: reports progress.
+        begun: what `finished` was given by the same search, which goes on from there.
+        finished: takes the rows of all rounds whenever one is done.
 
     Raises:
         ParameterError: no candidate of a round has a condition number to be ranked by, the
@@ -407,7 +476,7 @@ def prune(
                 ProcessPoolExecutor(workers, get_context("spawn"), initializer=prepare_worker)
             )
             measure = pool.map
-        return _Search(space, settings, seed, measure, watch).run()
+        return _Search(space, settings, seed, measure, watch, finished, list(begun)).run()
 
 
 @dataclass(frozen=True)
@@ -417,36 +486,47 @@ class _Search:
     seed: int
     measure: Callable[..., Iterator[Numbers]]
     watch: Watch
-    rows: list[dict[str, object]] = field(default_factory=list)
+    finished: Callable[[Sequence[Row]], None]
+    rows: list[Row]
 
     def run(self) -> Found:
         import pandas as pd
 
-        mask = self.space.supernet.full_mask()
-        number = 0
-        while candidates := candidates_of(mask):
-            mask = self._pruned(number, mask, candidates)
+        mask = mask_after(self.space, self.rows)
+        number = max((row["round"] for row in self.rows), default=0)
+        while rivals := self._rivals(mask):
+            mask = self._pruned(number, mask, rivals)
             number += 1
+            self.finished(self.rows)
         before = self._numbers(number, mask, [])[0]
         self.rows.append(self._row(number, before))
         trace = pd.DataFrame(self.rows, columns=list(_COLUMNS)).astype(_COLUMNS)
         return Found(self.space.architecture(mask), trace)
 
-    def _pruned(self, number: int, mask: "Mask", candidates: list[Candidate]) -> "Mask":
+    def _rivals(self, mask: "Mask") -> list[list[Candidate]]:
+        """The candidates of the next round, in groups that are ranked each on its own."""
+        operations = candidates_of(mask)
+        return [operations] if operations else crowded_nodes(self.space, mask)
+
+    def _pruned(self, number: int, mask: "Mask", rivals: list[list[Candidate]]) -> "Mask":
         """The mask after a round, whose rows are added to the trace."""
+        candidates = [candidate for group in rivals for candidate in group]
         before, after = self._numbers(number, mask, candidates)
         changes = relative_changes(before, after, released=self.settings.released)
-        kappa_ranks, regions_ranks = self._ranks(number, candidates, changes)
+        groups = np.split(np.arange(len(candidates)), np.cumsum([len(g) for g in rivals])[:-1])
+        kappa_ranks, regions_ranks = self._ranks(number, groups, changes)
         sums = np.maximum(kappa_ranks, 0) + np.maximum(regions_ranks, 0)
-        ordered = [candidates[i] for i in self._order(number, sums)]
-        chosen = self._chosen(ordered, mask)
+        order = self._order(number, sums)
+        chosen: set[Candidate] = set()
+        for group in groups:
+            chosen |= self._chosen([candidates[i] for i in order if i in group], mask)
         for i, candidate in enumerate(candidates):
             own = {
-                "kappa_change": changes.kappa[i],
-                "regions_change": changes.regions[i],
-                "kappa_repeats": changes.defined[i],
-                "kappa_rank": kappa_ranks[i],
-                "regions_rank": regions_ranks[i],
+                "kappa_change": float(changes.kappa[i]),
+                "regions_change": float(changes.regions[i]),
+                "kappa_repeats": int(changes.defined[i]),
+                "kappa_rank": int(kappa_ranks[i]),
+                "regions_rank": int(regions_ranks[i]),
                 "pruned": candidate in chosen,
             }
             self.rows.append(self._row(number, before, candidate) | own)
@@ -473,22 +553,25 @@ class _Search:
         ]
 
     def _ranks(
-        self, number: int, candidates: list[Candidate], changes: Changes
+        self, number: int, groups: list[NDArray[np.int64]], changes: Changes
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Ranks by kappa and by regions, the candidate to prune first; -1 for what is not read."""
-        unread = np.full(len(candidates), -1, np.int64)
-        released = self.settings.released
-        kappa = regions = unread
-        if self.settings.criterion != "regions":
-            if np.isnan(changes.kappa).all():
-                raise ParameterError(
-                    f"round {number + 1}: the tangent kernels of all {len(candidates)} candidates "
-                    "are singular, so none has a condition number: take a smaller batch or the "
-                    "criterion regions"
-                )
-            kappa = dense_ranks(-changes.kappa, released=released)
-        if self.settings.criterion != "kappa":
-            regions = dense_ranks(changes.regions, released=released)
+        """Ranks by kappa and by regions within each group of positions, what to prune first.
+
+        They are -1 for what the criterion does not read.
+        """
+        kappa, regions = np.full((2, len(changes.kappa)), -1, np.int64)
+        released, criterion = self.settings.released, self.settings.criterion
+        if criterion != "regions" and np.isnan(changes.kappa).all():
+            raise ParameterError(
+                f"round {number + 1}: the tangent kernels of all {len(kappa)} candidates are "
+                "singular, so none has a condition number: take a smaller batch or the criterion "
+                "regions"
+            )
+        for group in groups:
+            if criterion != "regions":
+                kappa[group] = dense_ranks(-changes.kappa[group], released=released)
+            if criterion != "kappa":
+                regions[group] = dense_ranks(changes.regions[group], released=released)
         return kappa, regions
 
     def _order(self, number: int, sums: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -500,32 +583,32 @@ class _Search:
         return order
 
     def _chosen(self, ordered: list[Candidate], mask: "Mask") -> set[Candidate]:
-        """The first few of each edge, which keeps one at least."""
+        """The first few of each edge, which keeps one at least; or all but the last of a node."""
+        live = mask.sum(axis=1)
+        if live.max() == 1 and self.space.kept_inputs is not None:
+            return set(ordered[: -self.space.kept_inputs])
         chosen: set[Candidate] = set()
-        for edge, live in enumerate(mask.sum(axis=1)):
+        for edge in np.flatnonzero(live > 1):
             own = [candidate for candidate in ordered if candidate.edge == edge]
-            chosen.update(own[: min(self.space.pruned_per_round, int(live) - 1)])
+            chosen.update(own[: min(self.space.pruned_per_round, int(live[edge]) - 1)])
         return chosen
 
-    def _row(
-        self, number: int, before: list[Numbers], candidate: Candidate | None = None
-    ) -> dict[str, object]:
+    def _row(self, number: int, before: list[Numbers], candidate: Candidate | None = None) -> Row:
         """A row of the trace without what only candidates have."""
         kappas = np.array([[one.kappa] for one in before])
-        row: dict[str, object] = dict.fromkeys(("kappa_change", "regions_change"), np.nan)
+        row: Row = dict.fromkeys(("kappa_change", "regions_change"), np.nan)
         row |= {"cell": "", "edge": "", "operation": "", "pruned": False, "kappa_repeats": 0}
         row |= {
             "round": number + 1,
             "kappa_rank": -1,
             "regions_rank": -1,
-            "kappa": _mean(kappas)[0],
-            "regions": np.mean([one.regions for one in before]),
-            "kappa_undefined": np.count_nonzero(np.isnan(kappas)),
+            "kappa": float(_mean(kappas)[0]),
+            "regions": float(np.mean([one.regions for one in before])),
+            "kappa_undefined": int(np.count_nonzero(np.isnan(kappas))),
         }
         if candidate is not None:
-            source, target = self.space.edges[candidate.edge]
             row["cell"] = self.space.cells[candidate.edge]
-            row["edge"] = f"{source}->{target}"
+            row["edge"] = _arrow(self.space.edges[candidate.edge])
             row["operation"] = self.space.operations[candidate.operation]
         return row
 

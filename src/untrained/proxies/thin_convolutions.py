@@ -1,0 +1,132 @@
+"""Backward passes of convolutions of few channels, of any dilation, stride and number of groups.
+
+Compiled by Numba for the processor that they run on. PyTorch's convolutions take blocks of 16
+channels, and one filter per channel, as in the separable and dilated convolutions of DARTS, leaves
+nearly all of a block empty. All arrays are float32 and in row order; sums over a batch are in
+float64. `k` counts backward passes, `n` images.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+# Sums may be reordered for vector instructions; NaN and infinity keep their meaning.
+_jit: Callable[..., Any] = numba.njit(
+    nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"}
+)
+
+
+@_jit
+def convolution(
+    gradient: Array,
+    x: Array,
+    weight: Array,
+    stride: int,
+    dilation: int,
+    by_input: Array,
+    by_weight: Array,
+) -> None:
+    """Fill the gradients of a convolution padded so that at stride 1 it keeps the size.
+
+    The input is split into stride x stride images, its phases, of the output's size: line h of the
+    output meets line h + u of a phase at each tap. Images lie amid zeros with their lines one
+    after the other, so a shift by (u, v) is an offset.
+
+    Args:
+        gradient: (k, n, D, H', W') of the output, with H' = H / stride rounded up.
+        x: (n, C, H, W), the input.
+        weight: (D, C / groups, S, S), S odd.
+        stride: of lines and columns.
+        dilation: of lines and columns.
+        by_input: (k, n, C, H, W); empty where it is not wanted.
+        by_weight: (k, D, C / groups, S, S); empty where it is not wanted.
+    """
+    rows, images, outputs, high, wide = gradient.shape
+    inputs, height, width = x.shape[1:]
+    own, size = weight.shape[1:3]
+    groups = inputs // own
+    filters = outputs // groups
+    padding = dilation * (size // 2)
+    margin = -(-padding // stride)
+    line = wide + margin
+    length = (high - 1) * line + wide
+    first = margin * line + margin
+    around = np.zeros((outputs, (high + 2 * margin) * line + margin), np.float32)
+    seen = np.zeros((inputs, stride * stride, around.shape[1]), np.float32)
+    flat = np.empty((stride * stride, length), np.float32)
+    totals = np.zeros((rows, outputs, own, size, size), np.float64)
+    # of each tap: its phase of lines or columns, and by how much it is shifted
+    shifts = np.empty((size, 2), np.int64)
+    for tap in range(size):
+        shifts[tap, 1] = (tap * dilation - padding) // stride
+        shifts[tap, 0] = tap * dilation - padding - stride * shifts[tap, 1]
+    for image in range(images):
+        if by_weight.size:
+            for c in range(inputs):
+                for h in range(height):
+                    start = first + (h // stride) * line
+                    for phase in range(stride):
+                        target = seen[c, (h % stride) * stride + phase, start:]
+                        source = x[image, c, h, phase:]
+                        for t in range((width - phase + stride - 1) // stride):
+                            target[t] = source[t * stride]
+        for row in range(rows):
+            for d in range(outputs):
+                for h in range(high):
+                    start = first + h * line
+                    around[d, start : start + wide] = gradient[row, image, d, h]
+            if by_input.size:
+                for c in range(inputs):
+                    group = c // own
+                    flat[:] = np.float32(0)
+                    for d in range(group * filters, (group + 1) * filters):
+                        for r in range(size):
+                            for s in range(size):
+                                phase = shifts[r, 0] * stride + shifts[s, 0]
+                                start = first - shifts[r, 1] * line - shifts[s, 1]
+                                _add_scaled(
+                                    around[d, start : start + length],
+                                    weight[d, c - group * own, r, s],
+                                    flat[phase],
+                                )
+                    for h in range(height):
+                        start = (h // stride) * line
+                        for phase in range(stride):
+                            source = flat[(h % stride) * stride + phase, start:]
+                            target = by_input[row, image, c, h, phase:]
+                            for t in range((width - phase + stride - 1) // stride):
+                                target[t * stride] = source[t]
+            if by_weight.size:
+                for d in range(outputs):
+                    middle = around[d, first : first + length]
+                    group = d // filters
+                    for c in range(own):
+                        for r in range(size):
+                            for s in range(size):
+                                phase = shifts[r, 0] * stride + shifts[s, 0]
+                                start = first + shifts[r, 1] * line + shifts[s, 1]
+                                totals[row, d, c, r, s] += _product(
+                                    middle, seen[group * own + c, phase, start : start + length]
+                                )
+    if by_weight.size:
+        by_weight[:] = totals
+
+
+@_jit
+def _add_scaled(source: Array, factor: float, target: Array) -> None:
+    for t in range(len(target)):
+        target[t] += factor * source[t]
+
+
+@_jit
+def _product(one: Array, other: Array) -> np.floating[Any]:
+    """The inner product; in float32, since it is of a single image."""
+    total = np.float32(0)
+    for t in range(len(one)):
+        total += one[t] * other[t]
+    return total
