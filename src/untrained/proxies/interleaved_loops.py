@@ -37,7 +37,7 @@ _jit: Callable[..., Any] = numba.njit(
 )
 
 
-class _LanesType(types.Type):  # type: ignore[misc]
+class _LanesType(types.Type):
     """Of sixteen numbers in a register; the compiler would look for overlaps in loops over them."""
 
     def __init__(self) -> None:
@@ -49,8 +49,8 @@ _VECTOR = ir.VectorType(ir.FloatType(), LANES)
 _ZERO = ir.Constant(_VECTOR, [0.0] * LANES)
 
 
-@register_model(_LanesType)  # type: ignore[untyped-decorator]
-class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
+@register_model(_LanesType)
+class _LanesModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
         super().__init__(manager, kind, _VECTOR)
 
@@ -645,6 +645,5 @@ def interleaved(source: Array, shape: Any, target: Array) -> None:
                 for t in range(LANES):
                     target[place + t] = np.float32(0)
                 for t in range(count):
-                    target[place + t] = source[
-                        ((t * images + image) * channels + c) * pixels + pixel
-                    ]
+                    own = ((t * images + image) * channels + c) * pixels + pixel
+                    target[place + t] = source[own]
