@@ -60,7 +60,7 @@ class _NoLoopError(Exception):
 
 def _shape(node: Node) -> tuple[int, ...]:
     """Of what a node returned."""
-    return tuple(node._input_metadata[0].shape)  # type: ignore[attr-defined]
+    return tuple(node._input_metadata[0].shape)
 
 
 def _below(node: Node) -> list[Node]:
@@ -97,7 +97,7 @@ class _Memory:
             array[:] = 0
 
     def target(self, node: Node) -> tuple[Array, bool]:
-        """Where to put the gradient of a node (n H W C 16,), and whether to add to what is there."""
+        """Where to put the gradient of a node (n H W C 16,), and whether to add to it."""
         if node in self.found:
             return self.found[node][0], True
         images, channels, height, width = _shape(node)
@@ -138,10 +138,9 @@ class _Memory:
 
 @dataclass(frozen=True)
 class _Step:
-    """Reads the gradient of `source` and gives to that of `target`, if there is one."""
+    """Reads the gradient of `source` and gives to that of its target, if it has one."""
 
     source: Node
-    target: Node | None
 
     @abstractmethod
     def run(self, memory: _Memory) -> None:
@@ -150,11 +149,11 @@ class _Step:
 
 @dataclass(frozen=True)
 class _Scaling(_Step):
+    target: Node
     factor: float
 
     def run(self, memory: _Memory) -> None:
         numbers, factor = memory.found[self.source]
-        assert self.target is not None
         if memory.givers[self.target] == 1:
             memory.share(self.target, numbers, factor * self.factor)
         else:
@@ -165,11 +164,11 @@ class _Scaling(_Step):
 
 @dataclass(frozen=True)
 class _Rectifier(_Step):
+    target: Node
     gate: Array
 
     def run(self, memory: _Memory) -> None:
         numbers, factor = memory.found[self.source]
-        assert self.target is not None
         made, adds = memory.target(self.target)
         shape = _pixels(self.source)
         interleaved_loops.rectified(numbers, shape, factor, self.gate, made, adds)
@@ -178,6 +177,7 @@ class _Rectifier(_Step):
 
 @dataclass(frozen=True)
 class _Pooling(_Step):
+    target: Node
     shares: Array
     size: int
     stride: int
@@ -185,7 +185,6 @@ class _Pooling(_Step):
 
     def run(self, memory: _Memory) -> None:
         numbers, factor = memory.found[self.source]
-        assert self.target is not None
         made, adds = memory.target(self.target)
         images, channels, high, wide = _shape(self.source)
         interleaved_loops.pooling(
@@ -214,7 +213,7 @@ class _Normalised:
     def affine(
         self, numbers: Array, factor: float, shape: tuple[int, int, int], memory: _Memory
     ) -> tuple[Array, Array, Array]:
-        """factor (C,), offset (C 16,), slope (C 16,): the gradient by x is an affine function.
+        """The gradient by x as an affine function: factor (C,), offset (C 16,), slope (C 16,).
 
         It is factor * gradient + offset + slope * x; shape is (n, H W, C).
         """
@@ -234,6 +233,7 @@ class _Normalised:
 
 @dataclass(frozen=True)
 class _Normalisation(_Step):
+    target: Node | None
     normalised: _Normalised
 
     def run(self, memory: _Memory) -> None:
@@ -250,6 +250,7 @@ class _Normalisation(_Step):
 class _Convolution(_Step):
     """Of a convolution and the batch normalisation of its output, if there is one."""
 
+    target: Node | None
     normalised: _Normalised | None
     x: Array
     x_shape: tuple[int, ...]
@@ -274,7 +275,8 @@ class _Convolution(_Step):
         blocks = interleaved_loops.block_of(inputs), interleaved_loops.block_of(outputs)
         if self.target is not None:
             made, adds = memory.target(self.target)
-            input_shape = _shape(self.target)[1:]
+            _, *sides = _shape(self.target)
+            input_shape = sides[0], sides[1], sides[2]
             phases, packed = packed_weight(self.weight, self.stride, self.padding, blocks)
             margin = _margin(phases, self.stride, input_shape[1:], (high, wide))
         channels = -(-outputs // blocks[1]) * blocks[1]
@@ -344,8 +346,10 @@ def packed_weight(
         for column in range(stride):
             phases[row, 2 + column] = place
             part = turned[:, taps[row]][:, :, taps[column]]
-            for first in range(0, inputs, blocks[0]):
-                pieces.append(part[..., first : first + blocks[0]].reshape(-1))
+            pieces += [
+                part[..., first : first + blocks[0]].reshape(-1)
+                for first in range(0, inputs, blocks[0])
+            ]
             place += part.size
     return phases, np.concatenate(pieces)
 
@@ -449,7 +453,9 @@ class _Steps:
                 self._add_scaling(node, inputs[0], _number(saved._saved_other))
             case "ReluBackward0":
                 if inputs[0] is not None:
-                    self._add(_Rectifier(node, inputs[0], self._kept(saved._saved_result)))
+                    self._add(
+                        _Rectifier(node, inputs[0], self._kept(saved._saved_result)), inputs[0]
+                    )
             case "AvgPool2DBackward0":
                 self._add_pooling(node, inputs[0])
             case "NativeBatchNormBackward0":
@@ -457,18 +463,18 @@ class _Steps:
             case _:
                 self._add_convolution(node, node, None)
 
-    def _add(self, step: _Step) -> None:
-        if step.target is not None:
-            if _is_leaf(step.target):
+    def _add(self, step: _Step, target: Node | None) -> None:
+        if target is not None:
+            if _is_leaf(target):
                 raise _NoLoopError  # images that are parameters
-            self.givers[step.target] += 1
+            self.givers[target] += 1
         self.steps.append(step)
 
     def _add_scaling(self, node: Node, below: Node | None, factor: float) -> None:
         if below is not None:
             if _shape(below) != _shape(node):
                 raise _NoLoopError
-            self._add(_Scaling(node, below, factor))
+            self._add(_Scaling(node, below, factor), below)
 
     def _add_pooling(self, node: Node, below: Node | None) -> None:
         saved: Any = node
@@ -489,7 +495,7 @@ class _Steps:
             shares = (1 / sums[0, 0]).numpy()
         elif saved._saved_ceil_mode:
             raise _NoLoopError
-        self._add(_Pooling(node, below, shares, size[0], stride[0], padding[0]))
+        self._add(_Pooling(node, below, shares, size[0], stride[0], padding[0]), below)
 
     def _add_normalisation(self, node: Node, inputs: list[Node | None]) -> None:
         saved: Any = node
@@ -513,7 +519,7 @@ class _Steps:
         ):
             self._add_convolution(node, below, normalised)
         else:
-            self._add(_Normalisation(node, below, normalised))
+            self._add(_Normalisation(node, below, normalised), below)
 
     def _add_convolution(self, source: Node, node: Node, normalised: _Normalised | None) -> None:
         saved: Any = node
@@ -545,7 +551,8 @@ class _Steps:
                 stride[0],
                 padding[0],
                 gate,
-            )
+            ),
+            target,
         )
 
     def _parameter(self, node: Node | None) -> Tensor | None:
@@ -592,10 +599,11 @@ def _run(steps: _Steps, outputs: Tensor) -> list[Tensor]:
     """The gradients (n, size) by all parameters."""
     memory = _Memory(steps)
     edges = [GradientEdge(node, 0) for node in steps.boundary]
+    edges += [torch.autograd.graph.get_gradient_edge(one) for one in steps.head]
 
     def pull_back(cotangent: Tensor) -> tuple[Tensor, ...]:
         return torch.autograd.grad(
-            outputs, [*edges, *steps.head], cotangent, retain_graph=True, materialize_grads=True
+            outputs, edges, cotangent, retain_graph=True, materialize_grads=True
         )
 
     rows: dict[int, list[Array]] = {}
@@ -612,6 +620,6 @@ def _run(steps: _Steps, outputs: Tensor) -> list[Tensor]:
             step.run(memory)
         for key, made in memory.by_parameter.items():
             rows.setdefault(key, []).append(made.reshape(-1, LANES)[:, : len(cotangents)].T.copy())
-        for number, gradient in enumerate(found[len(edges) :]):
+        for number, gradient in enumerate(found[len(steps.boundary) :]):
             rows.setdefault(-1 - number, []).append(gradient.detach().flatten(1).numpy())
     return [torch.from_numpy(np.concatenate(pieces)) for pieces in rows.values()]

@@ -52,7 +52,7 @@ _ZERO = ir.Constant(_VECTOR, [0.0] * LANES)
 @register_model(_LanesType)
 class _LanesModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
-        super().__init__(manager, kind, _VECTOR)
+        super().__init__(manager, kind, _VECTOR)  # type: ignore[no-untyped-call]
 
 
 def _spread(builder: Any, scalar: Any) -> Any:
@@ -141,7 +141,10 @@ class _Tile:
         """Emit them."""
         builder, arguments = self.builder, self.arguments
         tile = [(i, j) for i in range(across) for j in range(down)]
-        totals = {one: cgutils.alloca_once(builder, _VECTOR) for one in tile}
+        totals = {
+            one: cgutils.alloca_once(builder, _VECTOR)  # type: ignore[no-untyped-call]
+            for one in tile
+        }
         for one in tile:
             builder.store(_ZERO, totals[one])
         counts, scalar_steps, vector_steps = self.parts(2, 3), self.parts(8, 4), self.parts(5, 4)
@@ -189,7 +192,7 @@ class _Tile:
 
 
 @_intrinsic
-def _tile(  # noqa: PLR0913
+def _tile(
     _context: Any,
     across: Any,
     down: Any,
@@ -546,7 +549,7 @@ def normalisation(
     by_input: Array,
     adds: bool,
 ) -> None:
-    """Write, or add, factor * gradient + offset + slope * x; see `convolution`.
+    """Write, or add: factor * gradient + offset + slope * x; see `convolution`.
 
     `shape` is (n, H W, C).
     """
