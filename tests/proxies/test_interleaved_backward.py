@@ -132,7 +132,8 @@ def test_numbers_of_outputs(images):
         lambda m, x: m[0](x) + m[0](m[1](x)),  # one module twice
         lambda m, x: torch.add(m[0](x), m[1](x), alpha=-0.7) + x,
         lambda m, x: (m[0](x) + m[1](x) + x + x) / 3 - 0.5 * x,
-        lambda m, x: m[0](x) + functional.relu(m[0](x)),  # a normalised convolution read twice
+        lambda m, x: m[0](x) + functional.relu(m[0](x)),
+        lambda m, x: (lambda y: m[0][1](y) + y)(m[0][0](x)),  # read normalised, and as it is
         lambda m, x: sum(f(functional.relu(x)) for f in m) + functional.relu(x),
         lambda m, x: m[1](functional.relu(functional.relu(x) - m[0](x))) + x * 2,
         lambda m, x: functional.relu(m[0](x) + 1 / 3),

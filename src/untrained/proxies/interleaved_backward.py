@@ -515,7 +515,7 @@ class _Steps:
         if (
             below is not None
             and below.name() == "ConvolutionBackward0"
-            and self.consumers[below] == 1
+            and self.consumers[below] == 1  # else two steps would do what one does
         ):
             self._add_convolution(node, below, normalised)
         else:
