@@ -18,6 +18,7 @@ from untrained.errors import ParameterError, unknown_name
 from untrained.networks.modes import buffers_restored
 from untrained.proxies.base import UndefinedScore
 from untrained.proxies.batched_backward import BatchedBackward
+from untrained.proxies.interleaved_backward import gradient_rows
 
 SELECTIONS = ("weights", "weights_without_classifier", "all")
 
@@ -165,13 +166,17 @@ def _rows_of_backward_passes(
     network: nn.Module, images: Tensor, parameters: Mapping[str, nn.Parameter]
 ) -> list[Tensor]:
     """Gradients (n, ...) by each parameter: a backward pass per image, several at once."""
-    state = torch.get_rng_state()
-    with BatchedBackward() as batched:
-        outputs = _sums_of_logits(network, images)
-    if batched.rows == 1:  # then PyTorch's own operations are the faster ones
-        torch.set_rng_state(state)
-        outputs = _sums_of_logits(network, images)
     chosen = list(parameters.values())
+    state = torch.get_rng_state()
+    outputs = _sums_of_logits(network, images)
+    found = gradient_rows(outputs, chosen)
+    if found is not None:
+        return found
+    torch.set_rng_state(state)
+    with BatchedBackward() as batched:
+        together = _sums_of_logits(network, images)
+    if batched.rows > 1:  # else PyTorch's own operations are the faster ones
+        outputs = together
 
     def pull_back(cotangent: Tensor) -> tuple[Tensor, ...]:
         return torch.autograd.grad(

@@ -1,0 +1,652 @@
+"""Loops of backward passes that take sixteen output gradients at once, compiled by Numba.
+
+The sixteen numbers in which the passes differ lie side by side, one vector instruction wide; what
+depends on activations alone (inputs, rectifiers, normalisations) is read once for all of them, as
+a scalar. So no channel and no pixel of a thin or a small layer is padded to a block. Gradients are
+(n, H, W, C, 16), activations (n, C, H, W), all float32, flat and in row order; n counts images.
+"""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, register_model
+from numpy.typing import NDArray
+
+#: Backward passes that run together.
+LANES = 16
+#: Largest side of a tile of sums, which fits the registers with its factors; twice as wide it does
+#: with one line less.
+TILE = 4
+#: Bytes of lines of a gradient that are worked on together; they stay in the first cache.
+_LINES = 24 * 2**10
+#: Fewer pixels than these are not worth loading and storing a tile of sums.
+_PIXELS = 64
+
+Array = NDArray[Any]
+
+_intrinsic: Callable[..., Any] = intrinsic
+# Sums may be reordered for vector instructions; NaN and infinity keep their meaning.
+_jit: Callable[..., Any] = numba.njit(
+    nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"}
+)
+
+
+class _LanesType(types.Type):
+    """Of sixteen numbers in a register; the compiler would look for overlaps in loops over them."""
+
+    def __init__(self) -> None:
+        super().__init__(name="Lanes")
+
+
+_LANES_TYPE = _LanesType()
+_VECTOR = ir.VectorType(ir.FloatType(), LANES)
+_ZERO = ir.Constant(_VECTOR, [0.0] * LANES)
+
+
+@register_model(_LanesType)
+class _LanesModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, _VECTOR)  # type: ignore[no-untyped-call]
+
+
+def _spread(builder: Any, scalar: Any) -> Any:
+    """A vector of equal numbers."""
+    first = builder.insert_element(_ZERO, scalar, ir.IntType(32)(0))
+    everywhere = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+    return builder.shuffle_vector(first, _ZERO, everywhere)
+
+
+def _address(builder: Any, array: Any, place: Any) -> Any:
+    """Of the vector that begins at a place of an array."""
+    return builder.bitcast(builder.gep(array.data, [place]), _VECTOR.as_pointer())
+
+
+@_intrinsic
+def _at(_context: Any, array: Any, place: Any) -> Any:
+    """The sixteen numbers that begin at a place of a flat array."""
+
+    def load(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        source = context.make_array(signature.args[0])(context, builder, arguments[0])
+        return builder.load(_address(builder, source, arguments[1]), align=4)
+
+    return _LANES_TYPE(array, place), load
+
+
+@_intrinsic
+def _put(_context: Any, array: Any, place: Any, lanes: Any) -> Any:
+    """Write sixteen numbers at a place of a flat array."""
+
+    def store(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        target = context.make_array(signature.args[0])(context, builder, arguments[0])
+        builder.store(arguments[2], _address(builder, target, arguments[1]), align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, place, lanes), store
+
+
+@_intrinsic
+def _multiply_add(_context: Any, lanes: Any, scalar: Any, summand: Any) -> Any:
+    """Lanes times a float32 plus lanes."""
+
+    def compute(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        product = builder.fmul(arguments[0], _spread(builder, arguments[1]), flags=("contract",))
+        return builder.fadd(product, arguments[2], flags=("contract",))
+
+    return _LANES_TYPE(lanes, types.float32, summand), compute
+
+
+@_intrinsic
+def _zero(_context: Any) -> Any:
+    """Sixteen zeros."""
+    return _LANES_TYPE(), lambda _context, _builder, _signature, _arguments: _ZERO
+
+
+class _Tile:
+    """Instructions for one tile of sums; see `_products`."""
+
+    def __init__(self, context: Any, builder: Any, signature: Any, arguments: Any) -> None:
+        self.builder, self.arguments = builder, arguments
+        self.arrays = {
+            place: context.make_array(signature.args[place])(context, builder, arguments[place])
+            for place in (3, 6, 9, 13)
+        }
+        self.word = ir.IntType(64)
+
+    def parts(self, place: int, count: int) -> list[Any]:
+        """The numbers of a tuple."""
+        return [self.builder.extract_value(self.arguments[place], i) for i in range(count)]
+
+    def at(self, begin: Any, *terms: tuple[Any, Any]) -> Any:
+        """A place: begin + the sum of products."""
+        for count, step in terms:
+            factor = self.word(count) if isinstance(count, int) else count
+            begin = self.builder.add(begin, self.builder.mul(factor, step))
+        return begin
+
+    def address(self, array: int, place: Any) -> Any:
+        """Of a vector."""
+        return _address(self.builder, self.arrays[array], place)
+
+    def number(self, array: int, place: Any) -> Any:
+        """A scalar."""
+        return self.builder.load(self.builder.gep(self.arrays[array].data, [place]))
+
+    def write(self, across: int, down: int) -> None:
+        """Emit them."""
+        builder, arguments = self.builder, self.arguments
+        tile = [(i, j) for i in range(across) for j in range(down)]
+        totals = {
+            one: cgutils.alloca_once(builder, _VECTOR)  # type: ignore[no-untyped-call]
+            for one in tile
+        }
+        for one in tile:
+            builder.store(_ZERO, totals[one])
+        counts, scalar_steps, vector_steps = self.parts(2, 3), self.parts(8, 4), self.parts(5, 4)
+        vector_here, scalar_here = arguments[4], arguments[7]
+        with ExitStack() as loops:
+            for count, of_vectors, of_scalars in zip(
+                counts, vector_steps[1:], scalar_steps[1:], strict=True
+            ):
+                loop = loops.enter_context(cgutils.for_range(builder, count))
+                vector_here = self.at(vector_here, (loop.index, of_vectors))
+                scalar_here = self.at(scalar_here, (loop.index, of_scalars))
+            vectors = [
+                builder.load(self.address(3, self.at(vector_here, (i, vector_steps[0]))), align=4)
+                for i in range(across)
+            ]
+            for j in range(down):
+                place = self.at(scalar_here, (j, scalar_steps[0]))
+                scalar = _spread(builder, self.number(6, place))
+                for i in range(across):
+                    product = builder.fmul(vectors[i], scalar, flags=("contract",))
+                    total = builder.load(totals[i, j])
+                    total = builder.fadd(total, product, flags=("contract",))
+                    builder.store(total, totals[i, j])
+        gate_steps, target_steps = self.parts(15, 2), self.parts(11, 2)
+        gated = builder.icmp_signed(">", self.arrays[13].nitems, self.word(0))
+        with builder.if_then(gated):
+            for i, j in tile:
+                place = self.at(arguments[14], (i, gate_steps[0]), (j, gate_steps[1]))
+                # true for NaN too, as in PyTorch
+                lives = builder.fcmp_unordered(">", self.number(13, place), ir.FloatType()(0.0))
+                total = builder.load(totals[i, j])
+                builder.store(builder.select(lives, total, _ZERO), totals[i, j])
+        places = {
+            (i, j): self.address(
+                9, self.at(arguments[10], (i, target_steps[0]), (j, target_steps[1]))
+            )
+            for i, j in tile
+        }
+        with builder.if_then(arguments[12]):
+            for one in tile:
+                old = builder.load(places[one], align=4)
+                builder.store(builder.fadd(builder.load(totals[one]), old), totals[one])
+        for one in tile:
+            builder.store(builder.load(totals[one]), places[one], align=4)
+
+
+@_intrinsic
+def _tile(
+    _context: Any,
+    across: Any,
+    down: Any,
+    counts: Any,
+    vectors: Any,
+    vector_at: Any,
+    vector_steps: Any,
+    scalars: Any,
+    scalar_at: Any,
+    scalar_steps: Any,
+    target: Any,
+    target_at: Any,
+    target_steps: Any,
+    adds: Any,
+    gate: Any,
+    gate_at: Any,
+    gate_steps: Any,
+) -> Any:
+    """`_products`, with instructions for every size of a tile."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        tile = _Tile(context, builder, signature, arguments)
+        for across in (*range(1, TILE + 1), 2 * TILE):
+            wide = builder.icmp_signed("==", arguments[0], tile.word(across))
+            with builder.if_then(wide):
+                for down in range(1, TILE + (across <= TILE)):
+                    high = builder.icmp_signed("==", arguments[1], tile.word(down))
+                    with builder.if_then(high):
+                        tile.write(across, down)
+        return context.get_dummy_value()
+
+    kinds = (
+        across, down, counts, vectors, vector_at, vector_steps, scalars, scalar_at, scalar_steps,
+        target, target_at, target_steps, adds, gate, gate_at, gate_steps,
+    )  # fmt: skip
+    return types.void(*kinds), generate
+
+
+@_jit
+def _products(
+    across: int,
+    down: int,
+    counts: Any,
+    vectors: Array,
+    vector_at: int,
+    vector_steps: Any,
+    scalars: Array,
+    scalar_at: int,
+    scalar_steps: Any,
+    target: Array,
+    target_at: int,
+    target_steps: Any,
+    adds: bool,
+    gate: Array,
+    gate_at: int,
+    gate_steps: Any,
+) -> None:
+    """Sums of products of vectors and scalars, `across` times `down` of them in registers.
+
+    total[i, j] is the sum over all (b, r, t) < `counts` of the vector at `vector_at` +
+    (i, b, r, t) . `vector_steps` times the scalar at `scalar_at` + (j, b, r, t) . `scalar_steps`.
+    A tile is up to 4 x 4, or 8 x 3. It is
+    written at `target_at` + (i, j) . `target_steps`, or added where `adds`; where `gate` is not
+    empty, only if its number at `gate_at` + (i, j) . `gate_steps` is positive, else it is zero.
+    """
+    _tile(
+        across, down, counts, vectors, vector_at, vector_steps, scalars, scalar_at, scalar_steps,
+        target, target_at, target_steps, adds, gate, gate_at, gate_steps,
+    )  # fmt: skip
+
+
+@_jit
+def convolution(
+    gradient: Array,
+    shape: Any,
+    factor: Array,
+    offset: Array,
+    slope: Array,
+    normalised: Array,
+    x: Array,
+    x_shape: Any,
+    kernel: Any,
+    by_weight: Array,
+    phases: Array,
+    packed: Array,
+    blocks: Any,
+    margin: Any,
+    around: Array,
+    by_input: Array,
+    input_shape: Any,
+    adds: bool,
+    gate: Array,
+) -> None:
+    """Gradients of a convolution that may be followed by a batch normalisation.
+
+    Args:
+        gradient: of what follows.
+        shape: (n, H', W', D) of it.
+        factor: (D,), by which it is multiplied first.
+        offset: (D 16,), then added; empty without a normalisation.
+        slope: (D 16,); then this is added, times what was normalised.
+        normalised: (n, D, H', W'), the output of the convolution.
+        x: its input amid zeros, (n, C, Y, X).
+        x_shape: (C, Y, X).
+        kernel: (size, stride) in both directions.
+        by_weight: (D, size, size, C, 16), to be added to; empty where it is not wanted.
+        phases: see `packed_weight`.
+        packed: the weight as `packed_weight` makes it.
+        blocks: channels of the input, and of the output, that are worked on together.
+        margin: zeros before and after the gradient in `around`.
+        around: scratch for one image or more, (D / block, ..., ..., block, 16), amid zeros, which
+            stay zero.
+        by_input: of the input; empty where it is not wanted.
+        input_shape: (C, H, W) of the input.
+        adds: whether to add to `by_input` instead of writing it.
+        gate: where this is not positive, the gradient of the input is zero; may be empty.
+    """
+    images, high, wide, outputs = shape
+    line = (wide + margin[0] + margin[1]) * blocks[1] * LANES
+    plane = (high + margin[0] + margin[1]) * line
+    image_size = -(-outputs // blocks[1]) * plane
+    inside = margin[0] * (line + blocks[1] * LANES)
+    together = max(1, min(images, around.size // image_size))
+    for first in range(0, images, together):
+        count = min(together, images - first)
+        for image in range(count):
+            for h in range(high):
+                given = gradient[((first + image) * high + h) * wide * outputs * LANES :]
+                seen = normalised[(first + image) * outputs * high * wide + h * wide :]
+                made = around[image * image_size + inside + h * line :]
+                steps = (blocks[1], plane, high * wide)
+                _copy_line(given, wide, factor, offset, slope, seen, made, steps)
+        if by_weight.size:
+            for image in range(count):
+                _add_by_weight(
+                    around[image * image_size + inside :],
+                    (high, wide, outputs),
+                    (blocks[1], plane, line),
+                    x[(first + image) * x_shape[0] * x_shape[1] * x_shape[2] :],
+                    x_shape,
+                    kernel,
+                    by_weight,
+                    blocks[0],
+                )
+        if by_input.size:
+            for image in range(count):
+                _by_input(
+                    around[image * image_size :],
+                    (blocks[1], plane, line),
+                    outputs,
+                    kernel,
+                    phases,
+                    packed,
+                    blocks[0],
+                    margin[0],
+                    by_input,
+                    first + image,
+                    input_shape,
+                    adds,
+                    gate,
+                )
+
+
+@_jit
+def _copy_line(
+    given: Array,
+    wide: int,
+    factor: Array,
+    offset: Array,
+    slope: Array,
+    seen: Array,
+    made: Array,
+    steps: Any,
+) -> None:
+    """Write a line of the gradient of a convolution's output, in blocks of channels."""
+    outputs = len(factor)
+    block, plane, channel = steps
+    for w in range(wide):
+        for d in range(outputs):
+            place = (w * outputs + d) * LANES
+            target = d // block * plane + (w * block + d % block) * LANES
+            rest = _zero()
+            if offset.size:
+                own = d * LANES
+                rest = _multiply_add(_at(slope, own), seen[d * channel + w], _at(offset, own))
+            _put(made, target, _multiply_add(_at(given, place), factor[d], rest))
+
+
+@_jit
+def _add_by_weight(
+    around: Array,
+    shape: Any,
+    steps: Any,
+    x: Array,
+    x_shape: Any,
+    kernel: Any,
+    by_weight: Array,
+    block: int,
+) -> None:
+    """Add one image's part of the gradient of the weight; `steps` are those of `around`."""
+    high, wide, outputs = shape
+    own, plane, line = steps
+    size, stride = kernel
+    inputs, x_high, x_wide = x_shape
+    lines = max(1, _LINES // (wide * own * LANES * 4), _PIXELS // wide)
+    empty = np.empty(0, np.float32)
+    for h in range(0, high, lines):
+        counts = (1, min(lines, high - h), wide)
+        for d in range(0, outputs, own):
+            for r in range(size):
+                for s in range(size):
+                    seen = (stride * h + r) * x_wide + s
+                    for c in range(0, inputs, block):
+                        _products(
+                            min(own, outputs - d),
+                            min(block, inputs - c),
+                            counts,
+                            around,
+                            d // own * plane + h * line,
+                            (LANES, 0, line, own * LANES),
+                            x,
+                            seen + c * x_high * x_wide,
+                            (x_high * x_wide, 0, stride * x_wide, stride),
+                            by_weight,
+                            (((d * size + r) * size + s) * inputs + c) * LANES,
+                            (size * size * inputs * LANES, LANES),
+                            True,
+                            empty,
+                            0,
+                            (0, 0),
+                        )
+
+
+@_jit
+def _by_input(
+    around: Array,
+    steps: Any,
+    outputs: int,
+    kernel: Any,
+    phases: Array,
+    packed: Array,
+    block: int,
+    before: int,
+    by_input: Array,
+    image: int,
+    shape: Any,
+    adds: bool,
+    gate: Array,
+) -> None:
+    """Write or add one image's gradient of the input; `steps` are those of `around`."""
+    inputs, height, width = shape
+    own, plane, line = steps
+    size, stride = kernel
+    pixel, area = inputs * LANES, height * width
+    across = 2 * TILE if block < TILE else TILE
+    count = -(-outputs // own)
+    # blocks of the output whose part of a few pixels stays in the first cache
+    chunk = max(1, _LINES // (size * (across + size - 1) * own * LANES * 4))
+    for row in range(stride):
+        for column in range(stride):
+            up, taps_high = phases[row, 0], phases[row, 1]
+            left, taps_wide = phases[column, 0], phases[column, 1]
+            taps = taps_high * taps_wide * own
+            columns = (width - column + stride - 1) // stride
+            for u in range((height - row + stride - 1) // stride):
+                h = u * stride + row
+                begin = (u + up + before) * line
+                v = 0
+                while v < columns:
+                    pixels = across if columns - v >= across else min(TILE, columns - v)
+                    w = v * stride + column
+                    for first in range(0, count, chunk):
+                        for c in range(0, inputs, block):
+                            down = min(block, inputs - c)
+                            _products(
+                                pixels,
+                                down,
+                                (min(chunk, count - first), taps_high, taps_wide * own),
+                                around,
+                                first * plane + begin + (v + left + before) * own * LANES,
+                                (own * LANES, plane, line, LANES),
+                                packed,
+                                phases[row, 2 + column] + (c * count + first * down) * taps,
+                                (1, taps * down, taps_wide * own * down, down),
+                                by_input,
+                                ((image * height + h) * width + w) * pixel + c * LANES,
+                                (stride * pixel, LANES),
+                                adds or first > 0,
+                                gate,
+                                (image * inputs + c) * area + h * width + w,
+                                (stride, area),
+                            )
+                    v += pixels
+
+
+@_jit
+def block_of(channels: int) -> int:
+    """How many channels to work on together, with little left over."""
+    if channels < TILE:
+        return channels
+    return 3 if channels % 3 == 0 and channels % 4 else 4
+
+
+@_jit
+def moments(
+    gradient: Array,
+    x: Array,
+    shape: Any,
+    mean: Array,
+    deviation: Array,
+    first: Array,
+    second: Array,
+) -> None:
+    """Sums over images and pixels of a gradient, and of it times the normalised x.
+
+    Args:
+        gradient: of the output of the normalisation.
+        x: (n, C, H, W), its input.
+        shape: (n, H W, C).
+        mean: (C,) of the batch.
+        deviation: (C,), one over the standard deviation.
+        first: (C, 16) float64, filled.
+        second: (C, 16) float64, filled.
+    """
+    images, pixels, channels = shape
+    one, two = np.empty((2, channels * LANES), np.float32)
+    first[:] = 0
+    second[:] = 0
+    for image in range(images):
+        one[:] = 0
+        two[:] = 0
+        for pixel in range(pixels):
+            at = (image * pixels + pixel) * channels * LANES
+            seen = image * channels * pixels + pixel
+            for c in range(channels):
+                value = (x[seen + c * pixels] - mean[c]) * deviation[c]
+                given, own = _at(gradient, at + c * LANES), c * LANES
+                _put(one, own, _multiply_add(given, np.float32(1), _at(one, own)))
+                _put(two, own, _multiply_add(given, value, _at(two, own)))
+        for c in range(channels):  # one image in float32, the batch in float64
+            for t in range(LANES):
+                first[c, t] += one[c * LANES + t]
+                second[c, t] += two[c * LANES + t]
+
+
+@_jit
+def normalisation(
+    gradient: Array,
+    shape: Any,
+    factor: Array,
+    offset: Array,
+    slope: Array,
+    x: Array,
+    by_input: Array,
+    adds: bool,
+) -> None:
+    """Write, or add: factor * gradient + offset + slope * x; see `convolution`.
+
+    `shape` is (n, H W, C).
+    """
+    images, pixels, channels = shape
+    for image in range(images):
+        for pixel in range(pixels):
+            at = (image * pixels + pixel) * channels * LANES
+            seen = image * channels * pixels + pixel
+            for c in range(channels):
+                place, own = at + c * LANES, c * LANES
+                made = _multiply_add(_at(slope, own), x[seen + c * pixels], _at(offset, own))
+                if adds:
+                    made = _multiply_add(_at(by_input, place), np.float32(1), made)
+                _put(by_input, place, _multiply_add(_at(gradient, place), factor[c], made))
+
+
+@_jit
+def scaled(gradient: Array, factor: float, by_input: Array, adds: bool) -> None:
+    """Write, or add, factor * gradient."""
+    times = np.float32(factor)
+    for place in range(0, len(gradient), LANES):
+        old = _at(by_input, place) if adds else _zero()
+        _put(by_input, place, _multiply_add(_at(gradient, place), times, old))
+
+
+@_jit
+def rectified(
+    gradient: Array, shape: Any, factor: float, gate: Array, by_input: Array, adds: bool
+) -> None:
+    """Write, or add, factor * gradient where `gate` (n, C, H, W) is positive; shape (n, H W, C)."""
+    images, pixels, channels = shape
+    for image in range(images):
+        for pixel in range(pixels):
+            at = (image * pixels + pixel) * channels * LANES
+            seen = image * channels * pixels + pixel
+            for c in range(channels):
+                value = gate[seen + c * pixels]
+                times = np.float32(0) if value <= 0 else np.float32(factor)
+                place = at + c * LANES
+                old = _at(by_input, place) if adds else _zero()
+                _put(by_input, place, _multiply_add(_at(gradient, place), times, old))
+
+
+@_jit
+def pooling(
+    gradient: Array,
+    shape: Any,
+    shares: Array,
+    window: Any,
+    by_input: Array,
+    input_shape: Any,
+    adds: bool,
+) -> None:
+    """Write, or add, the gradient of an average pooling.
+
+    Args:
+        gradient: of its output.
+        shape: (n, H', W', C).
+        shares: (H', W'), by which it is multiplied first.
+        window: (size, stride, padding) in both directions.
+        by_input: of its input.
+        input_shape: (H, W) of its input.
+        adds: whether to add.
+    """
+    images, high, wide, channels = shape
+    size, stride, padding = window
+    height, width = input_shape
+    run = channels * LANES
+    for image in range(images):
+        for h in range(height):
+            # the windows that see this line, and then this pixel
+            top = max(0, -((size - 1 - padding - h) // stride))
+            bottom = min(high, (h + padding) // stride + 1)
+            for w in range(width):
+                left = max(0, -((size - 1 - padding - w) // stride))
+                right = min(wide, (w + padding) // stride + 1)
+                for lanes in range(0, run, LANES):
+                    place = ((image * height + h) * width + w) * run + lanes
+                    total = _at(by_input, place) if adds else _zero()
+                    for line in range(top, bottom):
+                        for column in range(left, right):
+                            source = ((image * high + line) * wide + column) * run + lanes
+                            share = shares[line, column]
+                            total = _multiply_add(_at(gradient, source), share, total)
+                    _put(by_input, place, total)
+
+
+@_jit
+def interleaved(source: Array, shape: Any, target: Array) -> None:
+    """Gradients (k, n, C, H W), k up to 16, as (n, H W, C, 16); shape (k, n, C, H W)."""
+    count, images, channels, pixels = shape
+    for image in range(images):
+        for pixel in range(pixels):
+            for c in range(channels):
+                place = ((image * pixels + pixel) * channels + c) * LANES
+                for t in range(LANES):
+                    target[place + t] = np.float32(0)
+                for t in range(count):
+                    own = ((t * images + image) * channels + c) * pixels + pixel
+                    target[place + t] = source[own]

@@ -1,0 +1,263 @@
+"""Backward passes run by our loops against PyTorch's, one output after the other, in float64."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from untrained.networks.nasbench201 import NasBench201Network
+from untrained.networks.supernets import NasBench201Supernet
+from untrained.proxies import interleaved_backward
+from untrained.proxies.interleaved_backward import gradient_rows
+from untrained.spaces.base import Skeleton
+
+
+class Layers(nn.Module):
+    """Something made of layers of images, between a first layer and a classifier."""
+
+    def __init__(self, apply, *modules, channels=3, classify=True):
+        super().__init__()
+        self.stem = nn.Conv2d(2, channels, 3, padding=1, bias=False)
+        self.inner = nn.ModuleList(modules)
+        self.apply_inner = apply
+        with torch.no_grad():
+            made = apply(self.inner, torch.zeros(2, channels, 7, 6)).shape[1]
+        self.classifier = nn.Linear(made, 4) if classify else nn.Identity()
+
+    def forward(self, x):
+        return self.classifier(self.apply_inner(self.inner, self.stem(x)).mean((2, 3)))
+
+
+def drawn(network, images=5, side=(7, 6), channels=2, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(torch.rand(parameter.shape, generator=generator) - 0.4)
+    return network, torch.randn(images, channels, *side, generator=generator)
+
+
+def gram(rows, images):
+    total = np.zeros((images, images))
+    for row in rows:
+        flat = row.numpy().astype(np.float64)
+        total += flat @ flat.T
+    return total
+
+
+def slow_gram(network, images, parameter):
+    """Inner products of the gradients by one parameter, made one by one."""
+    rows = []
+    for one in network(images).sum(1):
+        (found,) = torch.autograd.grad(one, [parameter], retain_graph=True, materialize_grads=True)
+        rows.append(found.flatten().numpy())
+    return np.array([[a @ b for b in rows] for a in rows])
+
+
+def check(network, images, layout=torch.contiguous_format, skip=()):
+    """Each parameter alone, and all together."""
+    shown = images.to(memory_format=layout)
+    outputs = network.to(memory_format=layout)(shown).sum(1)
+    named = {name: p for name, p in network.named_parameters() if name not in skip}
+    found = {name: gradient_rows(outputs, [one]) for name, one in named.items()}
+    together = gradient_rows(outputs, list(named.values()))
+    exact = network.double()
+    total = 0
+    for name, parameter in exact.named_parameters():
+        if name in named:
+            expected = slow_gram(exact, images.double(), parameter)
+            total = total + expected
+            made = gram(found[name], len(images))
+            atol = 1e-5 * max(np.abs(expected).max(), 1e-3)
+            np.testing.assert_allclose(made, expected, rtol=1e-4, atol=atol, err_msg=name)
+    atol = 1e-5 * np.abs(total).max()
+    np.testing.assert_allclose(gram(together, len(images)), total, rtol=1e-4, atol=atol)
+
+
+def in_turn(modules, x):
+    for module in modules:
+        x = module(x)
+    return x
+
+
+def convolution(inputs, outputs, size, stride=1, padding=0):
+    return nn.Conv2d(inputs, outputs, size, stride, padding, bias=False)
+
+
+@pytest.mark.parametrize("normalised", [False, True])
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "size", "stride", "padding"),
+    [
+        (3, 3, 3, 1, 1),
+        (4, 6, 3, 1, 1),
+        (5, 7, 3, 1, 1),
+        (9, 2, 3, 1, 0),
+        (1, 1, 3, 1, 1),
+        (8, 5, 1, 1, 0),
+        (3, 4, 5, 1, 2),
+        (3, 4, 3, 1, 3),  # more zeros than a window has
+        (3, 4, 1, 1, 1),
+        (3, 6, 3, 2, 1),
+        (4, 3, 2, 2, 0),
+        (4, 3, 1, 2, 0),  # pixels that nobody reads
+        (3, 3, 4, 3, 1),
+        (3, 3, 5, 3, 2),
+    ],
+)
+def test_convolutions(inputs, outputs, size, stride, padding, normalised):
+    modules = [convolution(inputs, outputs, size, stride, padding)]
+    modules += [nn.BatchNorm2d(outputs)] if normalised else []
+    modules += [nn.ReLU(), convolution(outputs, 2, 1)]
+    check(*drawn(Layers(in_turn, *modules, channels=inputs)))
+
+
+def test_parts_of_an_image_and_of_a_batch(monkeypatch):
+    """One image at a time, and a line at a time, for large ones; here all are small."""
+    monkeypatch.setattr(interleaved_backward, "_PART", 1)
+    network = Layers(in_turn, convolution(3, 4, 3, 1, 1), nn.BatchNorm2d(4), nn.ReLU())
+    check(*drawn(network, side=(5, 70)))
+
+
+@pytest.mark.parametrize("images", [2, 16, 19])
+def test_numbers_of_outputs(images):
+    network = Layers(in_turn, nn.BatchNorm2d(3), nn.ReLU(), convolution(3, 4, 3, 2, 1))
+    check(*drawn(network, images=images))
+
+
+@pytest.mark.parametrize(
+    "apply",
+    [
+        lambda m, x: m[1](functional.relu(m[0](x))),
+        lambda m, x: functional.relu(m[0](x), inplace=True) + m[1](x),
+        lambda m, x: m[0](x) + m[0](m[1](x)),  # one module twice
+        lambda m, x: torch.add(m[0](x), m[1](x), alpha=-0.7) + x,
+        lambda m, x: (m[0](x) + m[1](x) + x + x) / 3 - 0.5 * x,
+        lambda m, x: m[0](x) + functional.relu(m[0](x)),
+        lambda m, x: (lambda y: m[0][1](y) + y)(m[0][0](x)),  # read normalised, and as it is
+        lambda m, x: sum(f(functional.relu(x)) for f in m) + functional.relu(x),
+        lambda m, x: m[1](functional.relu(functional.relu(x) - m[0](x))) + x * 2,
+        lambda m, x: functional.relu(m[0](x) + 1 / 3),
+    ],
+)
+@pytest.mark.parametrize("affine", [False, True])
+def test_sums_and_shared_nodes(apply, affine):
+    modules = [
+        nn.Sequential(convolution(3, 3, 3, 1, 1), nn.BatchNorm2d(3, affine=affine)),
+        nn.Sequential(nn.ReLU(), convolution(3, 3, 1), nn.BatchNorm2d(3, affine=affine)),
+    ]
+    check(*drawn(Layers(apply, *modules)))
+
+
+@pytest.mark.parametrize("counted", [False, True])
+@pytest.mark.parametrize(
+    ("size", "stride", "padding"),
+    [(3, 1, 1), (2, 2, 0), (3, 2, 1), (2, 1, 0), (5, 2, 2), (2, 3, 1)],
+)
+def test_average_pools(size, stride, padding, counted):
+    def apply(modules, x):
+        y = modules[0](x)
+        return modules[1](modules[2](y)) + modules[2](x)
+
+    pool = nn.AvgPool2d(size, stride, padding, count_include_pad=counted)
+    block = nn.Sequential(convolution(3, 3, 3, 1, 1), nn.BatchNorm2d(3), nn.ReLU())
+    check(*drawn(Layers(apply, block, convolution(3, 3, 3, 1, 1), pool)))
+
+
+def test_pools_with_a_divisor_and_with_a_part_of_a_window():
+    pools = [nn.AvgPool2d(3, 1, 1, divisor_override=4), nn.AvgPool2d(2, ceil_mode=True,
+             count_include_pad=False)]  # fmt: skip
+    check(*drawn(Layers(in_turn, *pools, nn.BatchNorm2d(3), convolution(3, 2, 1))))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_networks_of_the_space(all_operations, channels, layout):
+    for index in (1462, 10525, 7777):
+        network = NasBench201Network(all_operations[index], 10, channels, 1)
+        check(*drawn(network, 4, (12, 12), 3, index), layout)
+
+
+def test_a_supernet():
+    network = NasBench201Supernet(10, Skeleton(3, 1, 3, stem=True))
+    mask = network.full_mask()
+    mask[[0, 1, 4], [1, 2, 3]] = False
+    mask[2, :4] = False
+    network.mask = mask
+    check(*drawn(network, 4, (8, 8), 3))
+
+
+def test_parameters_that_are_frozen_or_not_reached():
+    network, images = drawn(Layers(in_turn, convolution(3, 4, 3, 1, 1), nn.BatchNorm2d(4)))
+    network.inner[0].weight.requires_grad_(False)
+    outputs = network(images).sum(1)
+    stranger = nn.Parameter(torch.ones(3))
+    assert gradient_rows(outputs, [stranger]) == []
+    assert len(gradient_rows(outputs, [stranger, network.stem.weight])) == 1
+    check(*drawn(network), skip=["inner.0.weight"])
+
+
+def test_nothing_is_left_to_follow():
+    """Logits that are made of images alone, without a classifier."""
+    network = Layers(in_turn, convolution(3, 4, 3, 1, 1), nn.BatchNorm2d(4), nn.ReLU(),
+                     classify=False)  # fmt: skip
+    check(*drawn(network))
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        nn.Conv2d(3, 3, 3, groups=3, bias=False),
+        nn.Conv2d(3, 3, 3, dilation=2, bias=False),
+        nn.Conv2d(3, 3, 3),
+        nn.Conv2d(3, 3, (1, 3), bias=False),
+        nn.Conv2d(3, 3, 3, padding=(0, 1), bias=False),
+        nn.ConvTranspose2d(3, 3, 3, bias=False),
+        nn.BatchNorm2d(3).eval(),
+        nn.MaxPool2d(2),
+        nn.AvgPool2d((1, 2)),
+        nn.AvgPool2d(2, ceil_mode=True),
+        nn.Sigmoid(),
+    ],
+)
+def test_other_operations_have_no_loop(module):
+    network, images = drawn(Layers(in_turn, module, nn.ReLU(), convolution(3, 2, 1)))
+    assert gradient_rows(network(images).sum(1), list(network.parameters())) is None
+
+
+@pytest.mark.parametrize(
+    "apply",
+    [
+        lambda _, x: x * x,
+        lambda _, x: x + x.mean((2, 3), keepdim=True),
+        lambda _, x: functional.conv2d(x, torch.ones(1, 3, 1, 1) * x.mean()),
+        lambda _, x: x / x.detach().abs().sum().requires_grad_(),
+    ],
+)
+def test_other_products_and_sums_have_no_loop(apply):
+    network, images = drawn(Layers(apply))
+    assert gradient_rows(network(images).sum(1), list(network.parameters())) is None
+
+
+def test_other_types_and_large_images_have_no_loop(monkeypatch):
+    network, images = drawn(Layers(in_turn, nn.ReLU()))
+    parameters = list(network.parameters())
+    assert gradient_rows(network(images).sum(1), parameters) is not None
+    assert gradient_rows(network(images).sum(1).detach(), parameters) is None
+    monkeypatch.setattr(interleaved_backward, "_LARGE", 5 * 3 * 7 * 6 * 16 * 4 - 1)
+    assert gradient_rows(network(images).sum(1), parameters) is None
+    monkeypatch.undo()
+    assert gradient_rows(network.double()(images.double()).sum(1), parameters) is None
+
+
+def test_images_that_are_parameters_have_no_loop():
+    network, images = drawn(Layers(in_turn, nn.ReLU()))
+    images.requires_grad_()
+    assert gradient_rows(network(images).sum(1), list(network.parameters())) is None
+
+
+def test_a_parameter_of_a_layer_and_of_the_classifier_has_no_loop():
+    network, images = drawn(Layers(in_turn, nn.BatchNorm2d(3), nn.ReLU(), classify=False))
+    scale = network.inner[0].weight
+    outputs = (network(images) * scale).sum(1)
+    assert gradient_rows(outputs, [scale]) is None
+    assert gradient_rows(outputs, [network.stem.weight]) is not None
