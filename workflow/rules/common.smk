@@ -83,8 +83,8 @@ CODE = {
         *["scoring/ablations.py", "seeds.py", "spaces"],
     ],
     "prunings": [
-        *["cli/prune.py", "compiled.py", "images", "networks", "search/pruning.py"],
-        *["seeds.py", "spaces"],
+        *["cli/prune.py", "cli/rounds.py", "compiled.py", "images", "networks"],
+        *["search/pruning.py", "seeds.py", "spaces"],
     ],
     "report": ["analysis"],
 }
@@ -104,7 +104,10 @@ def code(phase):
 READ_BY = {
     "linear_regions": ("rectifiers",),
     "naswot": ("agreements", "rectifiers"),
-    "ntk": ("batched_backward", "gradient_loops", "tangent_kernels"),
+    "ntk": (
+        *("batched_backward", "gradient_loops", "interleaved_backward", "interleaved_loops"),
+        *("tangent_kernels", "thin_convolutions"),
+    ),
 }
 
 
