@@ -230,6 +230,7 @@ def test_other_operations_have_no_loop(module):
     "apply",
     [
         lambda _, x: x * x,
+        lambda _, x: x + functional.conv2d(x, torch.ones(1, 3, 1, 1)),
         lambda _, x: x + x.mean((2, 3), keepdim=True),
         lambda _, x: functional.conv2d(x, torch.ones(1, 3, 1, 1) * x.mean()),
         lambda _, x: x / x.detach().abs().sum().requires_grad_(),
