@@ -100,6 +100,8 @@ def convolution(inputs, outputs, size, stride=1, padding=0):
         (3, 6, 3, 2, 1),
         (4, 3, 2, 2, 0),
         (4, 3, 1, 2, 0),  # pixels that nobody reads
+        (4, 25, 3, 1, 1),  # more channels than fit the first cache
+        (3, 33, 3, 2, 1),
         (3, 3, 4, 3, 1),
         (3, 3, 5, 3, 2),
     ],
@@ -228,6 +230,7 @@ def test_other_operations_have_no_loop(module):
     "apply",
     [
         lambda _, x: x * x,
+        lambda _, x: x + functional.conv2d(x, torch.ones(1, 3, 1, 1)),
         lambda _, x: x + x.mean((2, 3), keepdim=True),
         lambda _, x: functional.conv2d(x, torch.ones(1, 3, 1, 1) * x.mean()),
         lambda _, x: x / x.detach().abs().sum().requires_grad_(),

@@ -411,7 +411,6 @@ class _Steps:
                 waiting += _below(node)
             elif id(node.variable) in self.wanted:  # type: ignore[attr-defined]
                 self.head.append(node.variable)  # type: ignore[attr-defined]
-        self._above = seen - set(self.boundary)
 
     def _order(self) -> tuple[list[Node], Counter[Node]]:
         """The nodes of images, each before those that it read, and by how many each was read."""
@@ -420,7 +419,7 @@ class _Steps:
         while waiting:
             node = waiting.pop()
             if node not in body:
-                if node.name() not in _KNOWN or node in self._above or _size(node) > _LARGE:
+                if node.name() not in _KNOWN or _size(node) > _LARGE:
                     raise _NoLoopError
                 body.add(node)
                 waiting += [one for one in _below(node) if not _is_leaf(one)]
