@@ -104,7 +104,7 @@ def code(phase):
 READ_BY = {
     "linear_regions": ("rectifiers",),
     "naswot": ("agreements", "rectifiers"),
-    "ntk": ("batched_backward", "gradient_loops", "tangent_kernels"),
+    "ntk": ("batched_backward", "gradient_loops", "label_alignment", "tangent_kernels"),
 }
 
 

@@ -11,6 +11,8 @@ from untrained.registry import Registry
 PROXIES: Registry[type[Proxy]] = Registry(
     "proxy",
     {
+        "kernel_target_alignment": "untrained.proxies.ntk:KernelTargetAlignment",
+        "lga": "untrained.proxies.ntk:LabelGradientAlignment",
         "linear_regions": "untrained.proxies.linear_regions:LinearRegions",
         "naswot": "untrained.proxies.naswot:Naswot",
         "ntk_condition_number": "untrained.proxies.ntk:NtkConditionNumber",

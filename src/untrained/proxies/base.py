@@ -19,6 +19,8 @@ Status = Literal[
     "disconnected",
     "no_rectifiers",
     "no_parameters",
+    "constant_labels",
+    "constant_kernel",
     "non_finite",
     "out_of_memory",
 ]
