@@ -58,6 +58,7 @@ def changed(path, value):
         ("scores.shards", 0, "params: scores.shards: 0 is less than the minimum of 1"),
         ("scores.sample_seed", -1, "params: scores.sample_seed: -1 is less"),
         ("scores.augmentation", "flip", "params: scores.augmentation: 'flip' is not one of"),
+        ("scores.sampling", "even", "params: scores.sampling: 'even' is not one of"),
         ("scores.architectures", 0, "params: scores.architectures: 0 is "),
         ("scores.architectures", "some", "params: scores.architectures: 'some' is "),
         ("scores.architectures", 20_000, "params: .*20000 architectures asked of nasbench201"),

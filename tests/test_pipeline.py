@@ -138,6 +138,7 @@ OTHER = {
     "fetch.mirror": "https://example.org/mirror",
     "scores.split": "train",
     "scores.augmentation": "crop-flip",
+    "scores.sampling": "balanced",
     "scores.precision": "float32",
     "searches.proxy": "naswot-released",
     "searches.budget": "100evaluations",

@@ -59,7 +59,7 @@ def test_percentile_among_cached_scores(untrained, tmp_path):
     )
     (tmp_path / "results/scores").mkdir(parents=True)
     table.to_parquet(tmp_path / "results/scores/nasbench201.parquet")
-    settings = "scores: {split: sample, batch_size: %d, augmentation: none}\n"
+    settings = "scores: {split: sample, batch_size: %d, augmentation: none, sampling: uniform}\n"
     (tmp_path / "params.yaml").write_text(settings % 8)
     assert scored(untrained, "nasbench201", 1462)[0]["percentile"] == pytest.approx(200 / 3)
     (tmp_path / "params.yaml").write_text(settings % 128)  # scored with other minibatches

@@ -160,6 +160,7 @@ def test_progress_in_a_log_is_lines(untrained):
         (["--batch-size", 1], "minibatch size 1"),
         (["--seed", -1], "seed -1 is negative"),
         (["--augmentation", "flip"], "did you mean 'crop-flip'"),
+        (["--sampling", "balance"], "did you mean 'balanced'"),
     ],
 )
 def test_mistakes_write_nothing(refused, changes, said):

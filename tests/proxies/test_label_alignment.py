@@ -109,6 +109,12 @@ def test_a_constant_kernel_has_no_alignment(alignment, value):
     assert caught.value.status == "constant_kernel"
 
 
+def test_a_kernel_without_contrasts_has_no_centred_alignment():
+    images = RNG.uniform(1, 5, 12)
+    with pytest.raises(UndefinedScore, match=r"^the kernel's 144 entries don't differ once"):
+        centred_alignment(images[:, None] + images[None], LABELS)
+
+
 class Network(nn.Module):
     """A layer, a normalisation and a classifier; counts its forward passes."""
 

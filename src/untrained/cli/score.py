@@ -70,6 +70,9 @@ def score(
     seeds: Annotated[int, typer.Option(help="How many, from --seed on, give the spread.")] = 3,
     batch_size: Annotated[int, typer.Option(help="Images per minibatch.")] = 128,
     augmentation: Annotated[str, typer.Option(help="none or crop-flip.")] = "none",
+    sampling: Annotated[str, typer.Option(help="Of images: uniform, or balanced by class.")] = (
+        "uniform"
+    ),
     shape: Annotated[
         str | None, typer.Option("--input", help="CxHxW that your own network takes.")
     ] = None,
@@ -103,7 +106,8 @@ def score(
     from untrained.scoring.engine import MinibatchSettings
     from untrained.scoring.execution import Execution, prepare_worker
 
-    settings = MinibatchSettings(dataset, image_set(dataset).split(split), batch_size, augmentation)
+    split = image_set(dataset).split(split)
+    settings = MinibatchSettings(dataset, split, batch_size, augmentation, sampling)
     numbers = range(seed, seed + seeds)
     if not own:
         prepare_worker()
@@ -266,7 +270,7 @@ def _cached_scores(space: str, proxy: "Proxy", settings: "MinibatchSettings") ->
     made_with = read_parameters().get("scores") or {}
     same = all(
         made_with.get(name) == getattr(settings, name)
-        for name in ("split", "batch_size", "augmentation")
+        for name in ("split", "batch_size", "augmentation", "sampling")
     )
     if not (path.is_file() and same):
         return None

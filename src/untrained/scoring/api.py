@@ -28,6 +28,7 @@ def score(
     seed: int = 0,
     batch_size: int = 128,
     augmentation: str = "none",
+    sampling: str = "uniform",
     device: str = "cpu",
     engine: str = "auto",
     precision: str = "auto",
@@ -50,6 +51,7 @@ def score(
         seed: of minibatch and weights.
         batch_size: images in the minibatch.
         augmentation: `none` or `crop-flip`.
+        sampling: `uniform`, or `balanced`: as many images of each class as can be.
         device: in PyTorch's notation.
         engine: `auto`, `plain` or `fast`; see `untrained.scoring.execution`.
         precision: `auto`, `float32` or `bfloat16`.
@@ -59,7 +61,7 @@ def score(
         UntrainedError: a name, an architecture or a setting that does not exist.
     """
     chosen = get_proxy(proxy, variant) if isinstance(proxy, str) else proxy
-    settings = MinibatchSettings(dataset, split, batch_size, augmentation, root)
+    settings = MinibatchSettings(dataset, split, batch_size, augmentation, sampling, root)
     execution = Execution(check_device(device), engine, precision)
     if isinstance(target, nn.Module):
         batch = settings.sized_for(chosen).draw(seed, execution.device)

@@ -56,12 +56,19 @@ class MinibatchSettings:
     split: str = "sample"
     batch_size: int = 128
     augmentation: str = "none"
+    sampling: str = "uniform"
     root: Path = IMAGES
 
     def draw(self, seed: int, device: torch.device) -> Minibatch:
         """The minibatch of `seed`, on `device`."""
         drawn = minibatch(
-            self.dataset, self.split, seed, self.batch_size, self.augmentation, root=self.root
+            self.dataset,
+            self.split,
+            seed,
+            self.batch_size,
+            self.augmentation,
+            self.sampling,
+            root=self.root,
         )
         return Minibatch(drawn.images.to(device), drawn.labels.to(device), drawn.num_classes)
 
