@@ -21,7 +21,9 @@ SCORE_COLUMNS = list(SCORE_TYPES)
 
 def shard(
     space: Annotated[str, typer.Argument(help="Search space.")],
-    proxy: Annotated[list[str], typer.Option(help="`name` or `name-variant`; may be repeated.")],
+    proxy: Annotated[
+        list[str], typer.Option(help="`name`, `name-variant` or `name@epochs`; repeatable.")
+    ],
     dataset: Annotated[str, typer.Option(help="Whose images the networks are shown.")],
     seed: Annotated[int, typer.Option(help="Of minibatch and weights.")],
     out: Annotated[Path, typer.Option(help="Parquet file to write.")],

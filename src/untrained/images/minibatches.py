@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from untrained.errors import ParameterError, unknown_name
 from untrained.files import IMAGES
 from untrained.images.sets import AUGMENTATIONS, SAMPLINGS, ImageSet, image_set
-from untrained.images.splits import Labels, Pixels, training_set
+from untrained.images.splits import Labels, Pixels, check_training_split, training_set
 from untrained.seeds import numpy_generator
 
 if TYPE_CHECKING:
@@ -155,6 +155,14 @@ def normalise(images: Images, known: ImageSet) -> NDArray[np.float32]:
     return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
 
 
+def prepare_images(
+    images: Images, known: ImageSet, generator: np.random.Generator | None
+) -> NDArray[np.float32]:
+    """Normalise images, after `crop_flip` where a generator is given; see both."""
+    shown = images if generator is None else crop_flip(images, known.padding, generator)
+    return normalise(shown, known)
+
+
 def crop_flip(images: Images, padding: int, generator: np.random.Generator) -> Images:
     """Shift each image by up to `padding` pixels both ways and flip half of them left to right.
 
@@ -193,8 +201,10 @@ def rest_of(
 
     Raises:
         UnknownNameError, ParameterError, MissingDataError, DamagedFileError: see `minibatch`;
-            `noise` has no images.
+            `noise` has no images, and test images are not for training.
     """
+    image_set(dataset).check_split(split)
+    check_training_split(dataset, split)
     images, labels = training_set(dataset, split, root)
     left = np.ones(len(labels), bool)
     left[_drawn(image_set(dataset), split, labels, seed, size, sampling)] = False

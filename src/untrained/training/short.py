@@ -52,7 +52,8 @@ class Stop:
 WatchSteps = Callable[[Iterable[int], int], Iterable[int]]
 
 
-def _unwatched(steps: Iterable[int], _count: int) -> Iterable[int]:
+def unwatched(steps: Iterable[int], _count: int) -> Iterable[int]:
+    """Report nothing."""
     return steps
 
 
@@ -77,7 +78,7 @@ def train_shortly(
     *,
     dtype: torch.dtype = torch.float32,
     memory_format: torch.memory_format = torch.contiguous_format,
-    watch: WatchSteps = _unwatched,
+    watch: WatchSteps = unwatched,
 ) -> Iterator[Stop]:
     """Train a network in place, and stop after each of some numbers of epochs.
 
