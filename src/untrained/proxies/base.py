@@ -50,7 +50,8 @@ class Setting:
         if self.crop is not None:
             size = "x".join(map(str, self.crop))
             return f"{network}; {self.images} crops of {size}"
-        trained = f" after {self.epochs:g} epochs on the others" if self.epochs else ""
+        plural = "" if self.epochs == 1 else "s"
+        trained = f" after {self.epochs:g} epoch{plural} on the others" if self.epochs else ""
         return f"{network}; {self.images or 'all'} images of the minibatch{trained}"
 
 
