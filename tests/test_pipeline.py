@@ -5,6 +5,7 @@ import contextlib
 import copy
 import io
 from collections import defaultdict
+from itertools import pairwise
 from pathlib import Path, PurePath
 
 import pytest
@@ -138,6 +139,7 @@ OTHER = {
     "fetch.mirror": "https://example.org/mirror",
     "scores.split": "train",
     "scores.augmentation": "crop-flip",
+    "scores.sampling": "balanced",
     "scores.precision": "float32",
     "searches.proxy": "naswot-released",
     "searches.budget": "100evaluations",
@@ -251,3 +253,22 @@ def test_the_workflow_knows_every_ablation(workdir):
     with workflow(workdir) as built:
         assert built.globals["EXPERIMENTS"] == list(EXPERIMENTS)
         assert built.globals["ABLATED_SPACES"] == list(ABLATED_SPACES)
+
+
+def test_a_proxy_after_training_is_in_the_shard_of_its_family(stages, workdir):
+    config = copy.deepcopy(PARAMS)
+    config["scores"]["proxies"] = ["lga", "naswot", "lga-weights_train@0.5", "lga@1", "naswot@1"]
+    with workflow(workdir, config) as built:
+        shards = {
+            job.output[0].split("/")[4]: job.shellcmd
+            for job in built.dag.jobs
+            if job.rule.name == "score"
+        }
+    assert set(shards) == {"ntk", "naswot"}
+    for family, proxies in (
+        ("ntk", ["lga", "lga-weights_train@0.5", "lga@1"]),
+        ("naswot", ["naswot", "naswot@1"]),
+    ):
+        words = shards[family].split()
+        named = [after for word, after in pairwise(words) if word == "--proxy"]
+        assert named == proxies

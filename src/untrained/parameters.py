@@ -6,6 +6,7 @@ from typing import Any
 
 from untrained.errors import ParameterError, UntrainedError
 from untrained.images.sets import image_set
+from untrained.images.splits import check_training_split
 from untrained.proxies import get_proxy
 from untrained.search import Spending, parse_algorithm
 from untrained.search.clock import parse_budget
@@ -55,13 +56,16 @@ def check_parameters(parameters: Mapping[str, Any], schema: Mapping[str, Any]) -
                 raise ParameterError(f"params: {key}: {seed} has a decimal point: write {seed:.0f}")
     for name in parameters["spaces"]:
         _named("spaces", lambda name=name: _check_size(name, scores["architectures"]))
+    for name in scores["proxies"]:
+        _named("scores.proxies", lambda name=name: get_proxy(name))
+    trains = any("training" in get_proxy(name).needs for name in scores["proxies"])
     for name in parameters["datasets"]:
         _named("datasets", lambda name=name: image_set(name))
         known = image_set(name)
         split = known.split(scores["split"])
         _named("scores.split", lambda known=known, split=split: known.check_split(split))
-    for name in scores["proxies"]:
-        _named("scores.proxies", lambda name=name: get_proxy(name))
+        if trains:
+            _named("scores.split", lambda name=name, split=split: check_training_split(name, split))
     for name in searches["algorithms"]:
         _named("searches.algorithms", lambda name=name: _check_scored(name, searches, scores))
     _named("searches.shards", lambda: shard_of_runs(searches["runs"], 0, searches["shards"]))
@@ -71,7 +75,7 @@ def check_parameters(parameters: Mapping[str, Any], schema: Mapping[str, Any]) -
             f"params: searches.proxy: {searches['proxy']!r} is not scored: "
             f"scores.proxies has {', '.join(scores['proxies'])}"
         )
-    _named("ablations.proxy", lambda: get_proxy(ablations["proxy"]))
+    _named("ablations.proxy", lambda: _check_ablated(ablations["proxy"]))
     for name in parameters["spaces"]:
         _named("ablations.cells", lambda name=name: _check_size(name, ablations["cells"]))
     if ablations["dataset"] not in parameters["datasets"]:
@@ -104,6 +108,11 @@ def _check_scored(name: str, searches: Mapping[str, Any], scores: Mapping[str, A
             f"{name!r} chooses among mutants: that needs scores.architectures to be all, not "
             f"{scores['architectures']}"
         )
+
+
+def _check_ablated(name: str) -> None:
+    if "training" in get_proxy(name).needs:
+        raise ParameterError(f"{name!r} is read after training, and ablations don't train")
 
 
 def _check_size(name: str, architectures: str | int) -> None:

@@ -54,3 +54,19 @@ def refused(untrained, tmp_path):
 
 def contents(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def few_steps(monkeypatch):
+    """Short trainings are on 32 images."""
+    from dataclasses import replace
+
+    from untrained.scoring.engine import MinibatchSettings
+
+    original = MinibatchSettings.training_images
+
+    def few(self, *given):
+        whole = original(self, *given)
+        return replace(whole, images=whole.images[:32], labels=whole.labels[:32])
+
+    monkeypatch.setattr(MinibatchSettings, "training_images", few)

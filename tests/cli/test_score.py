@@ -59,11 +59,26 @@ def test_percentile_among_cached_scores(untrained, tmp_path):
     )
     (tmp_path / "results/scores").mkdir(parents=True)
     table.to_parquet(tmp_path / "results/scores/nasbench201.parquet")
-    settings = "scores: {split: sample, batch_size: %d, augmentation: none}\n"
+    settings = "scores: {split: sample, batch_size: %d, augmentation: none, sampling: uniform}\n"
     (tmp_path / "params.yaml").write_text(settings % 8)
     assert scored(untrained, "nasbench201", 1462)[0]["percentile"] == pytest.approx(200 / 3)
     (tmp_path / "params.yaml").write_text(settings % 128)  # scored with other minibatches
     assert scored(untrained, "nasbench201", 1462)[0]["percentile"] is None
+
+
+def test_a_score_after_training(untrained, few_steps):
+    asked = ("score", "nasbench201", 45, "--batch-size", 8, "--seeds", 1, "--dataset", "cifar10")
+    code, out, err = untrained(*asked, "--proxy", "lga@1", "--json")
+    assert code == 0
+    (found,) = json.loads(out)
+    assert found["proxy"] == "lga@1"
+    assert found["status"] == "ok"
+    assert found["setting"].endswith("minibatch after 1 epoch on the others")
+    assert "training: 2/2 steps" in err
+    code, out, err = untrained(*asked, "--proxy", "lga@0", "--json")
+    (fresh,) = json.loads(out)
+    assert (fresh["proxy"], err) == ("lga", "")
+    assert fresh["score"] != found["score"]
 
 
 NETWORK = """
@@ -104,7 +119,7 @@ def own(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
 
 
-@pytest.mark.usefixtures("own")
+@pytest.mark.usefixtures("own", "few_steps")
 def test_a_network_of_ones_own(untrained):
     found = scored(untrained, "my_networks:Small")[0]
     assert found["status"] == "ok"
@@ -112,6 +127,7 @@ def test_a_network_of_ones_own(untrained):
     assert found["architecture"] is None
     larger = scored(untrained, "my_networks:Small", "--input", "3x48x40")[0]
     assert larger["score"] != found["score"]
+    assert len(scored(untrained, "my_networks:Small", "--proxy", "ntk_mean-all_eval@1")) == 1
     grey = scored(untrained, "my_networks:Grey", "--input", "1x28x28", "--dataset", "noise")[0]
     assert grey["status"] == "ok"
 
@@ -138,6 +154,13 @@ def test_a_network_of_ones_own(untrained):
         (["nasbench201", "-1"], "-1"),
         (["nasbench201", "|conv~0|"], "nodes"),
         (["nasbench201", "1", "--proxy", "nawsot"], "did you mean 'naswot'"),
+        (["nasbench201", "1", "--proxy", "lag@1"], "did you mean 'lga'"),
+        (["nasbench201", "1", "--proxy", "lga@-1"], "'-1' is no number of epochs"),
+        (["nasbench201", "1", "--proxy", "lga@1", "--split", "test"], "test is not for training"),
+        (
+            ["my_networks:Small", "--input", "3x48x40", "--proxy", "naswot@1"],
+            "as they are, 3x32x32",
+        ),
         (["nasbench201", "1", "--variant", "realeased"], "did you mean 'released'"),
         (["nasbench201", "1", "--dataset", "cifar"], "did you mean"),
         (["nasbench201", "1", "--split", "tset"], "did you mean 'test'"),

@@ -160,6 +160,7 @@ def test_progress_in_a_log_is_lines(untrained):
         (["--batch-size", 1], "minibatch size 1"),
         (["--seed", -1], "seed -1 is negative"),
         (["--augmentation", "flip"], "did you mean 'crop-flip'"),
+        (["--sampling", "balance"], "did you mean 'balanced'"),
     ],
 )
 def test_mistakes_write_nothing(refused, changes, said):
@@ -241,3 +242,22 @@ def test_merging_sorts(untrained):
     keys = list(table[["proxy", "dataset", "seed", "arch"]].itertuples(index=False, name=None))
     assert len(keys) == 16
     assert keys == sorted(keys)
+
+
+def test_a_shard_of_scores_after_training(untrained, few_steps):
+    table = {}
+    for names in (["lga@1", "lga", "naswot@0.5"], ["lga@1"], ["lga"]):
+        options = [word for name in names for word in ("--proxy", name)]
+        code, _, err = untrained(
+            *("shard", "nasbench201", *options, "--dataset", "cifar10", "--seed", 0),
+            *("--architectures", 2, "--batch-size", 8, "--out", "scores.parquet"),
+        )
+        assert code == 0, err
+        found = pd.read_parquet("scores.parquet").set_index(["proxy", "arch"])["score"]
+        assert set(found.index.levels[0]) == set(names)
+        for key, value in found.items():
+            assert value == pytest.approx(table.setdefault(key, value), rel=1e-9)
+        assert "architectures/s" in err
+        assert "steps" not in err
+    assert len(table) == 6
+    assert len(set(table.values())) == 6

@@ -9,7 +9,7 @@ import torch
 
 from untrained.errors import ParameterError, UnknownNameError
 from untrained.images import IMAGE_SETS, minibatch, training_set
-from untrained.images.minibatches import crop_flip, normalise, random_crops
+from untrained.images.minibatches import crop_flip, normalise, random_crops, rest_of
 
 
 def restore(images, dataset):
@@ -63,9 +63,10 @@ def test_seeds_data_sets_and_augmentations_differ():
 
 @pytest.mark.parametrize("dataset", ["cifar10", "noise"])
 @pytest.mark.parametrize("augmentation", ["none", "crop-flip"])
-def test_smaller_minibatches_begin_larger_ones(dataset, augmentation):
-    small = minibatch(dataset, "sample", 5, 7, augmentation)
-    large = minibatch(dataset, "sample", 5, 12, augmentation)
+@pytest.mark.parametrize("sampling", ["uniform", "balanced"])
+def test_smaller_minibatches_begin_larger_ones(dataset, augmentation, sampling):
+    small = minibatch(dataset, "sample", 5, 7, augmentation, sampling)
+    large = minibatch(dataset, "sample", 5, 12, augmentation, sampling)
     assert torch.equal(small.images, large.images[:7])
     assert torch.equal(small.labels, large.labels[:7])
 
@@ -163,6 +164,7 @@ def test_crops_of_images_are_black_where_they_leave_the_image():
         ({"split": "simple"}, UnknownNameError, "did you mean 'sample'"),
         ({"split": "train", "dataset": "noise"}, UnknownNameError, "split of noise 'train'"),
         ({"augmentation": "flip"}, UnknownNameError, "augmentation 'flip'.*crop-flip, none"),
+        ({"sampling": "even"}, UnknownNameError, "sampling 'even'.*balanced, uniform"),
     ],
 )
 def test_wrong_arguments(changes, error, message):
@@ -212,3 +214,69 @@ def test_crops_larger_than_the_images_are_refused():
         random_crops(drawn, (1, 33, 3), 4, seed=0)
     whole = random_crops(drawn, (3, 32, 32), 4, seed=0)
     assert all(any(torch.equal(crop, image) for image in drawn.images) for crop in whole.images)
+
+
+@pytest.mark.parametrize("size", [2, 10, 25, 128, 1000])
+@pytest.mark.parametrize("dataset", ["cifar10", "cifar100", "noise"])
+def test_a_balanced_minibatch_has_the_classes_equally_often(dataset, size):
+    batch = minibatch(dataset, "sample", 1, size, sampling="balanced")
+    counts = np.bincount(batch.labels.numpy(), minlength=batch.num_classes)
+    assert counts.sum() == size
+    if dataset != "noise":
+        _, labels = training_set(dataset, "sample")
+        there = np.bincount(labels, minlength=batch.num_classes)
+        assert (counts <= there).all()
+        counts = counts[counts < there]  # the others had no image left
+    assert counts.max() - counts.min() <= 1
+
+
+def test_a_balanced_minibatch_is_the_slow_one():
+    """Round by round, the next image of each class in the order of the uniform minibatch."""
+    _, labels = training_set("cifar100", "sample")
+    images, given = minibatch("cifar100", "sample", 4, 1024), np.bincount(labels).max()
+    queues = {label: [] for label in range(100)}
+    for image, label in zip(images.images, images.labels.tolist(), strict=True):
+        queues[label].append(image)
+    found = minibatch("cifar100", "sample", 4, 1024, sampling="balanced")
+    start = 0
+    for turn in range(given):
+        expected = {label: queue[turn] for label, queue in queues.items() if len(queue) > turn}
+        shown = found.labels[start : start + len(expected)].tolist()
+        assert sorted(shown) == sorted(expected)
+        for label, image in zip(shown, found.images[start:], strict=False):
+            assert torch.equal(image, expected[label])
+        start += len(expected)
+    assert start == 1024
+
+
+def test_no_class_comes_first_in_balanced_minibatches():
+    # a batch of 5 of 10 classes has each of them in half of 200 draws, with a variance of 200 / 4
+    counts = np.zeros(10)
+    for seed in range(200):
+        counts[minibatch("cifar10", "sample", seed, 5, sampling="balanced").labels.numpy()] += 1
+    assert counts.sum() == 1000
+    assert (np.abs(counts - 100) < 4 * np.sqrt(50)).all()
+    orders = minibatch("cifar10", "sample", 0, 40, sampling="balanced").labels.reshape(4, 10)
+    assert len({tuple(order) for order in orders.tolist()}) == 4
+
+
+@pytest.mark.parametrize("sampling", ["uniform", "balanced"])
+def test_the_rest_and_the_minibatch_are_the_split(sampling):
+    images, labels = training_set("cifar100", "sample")
+    drawn = minibatch("cifar100", "sample", 2, 300, sampling=sampling)
+    rest, rest_labels = rest_of("cifar100", "sample", 2, 300, sampling)
+    assert rest.dtype == np.uint8
+    keys = [image.tobytes() for image in restore(drawn.images, "cifar100")]
+    both = list(zip(keys, drawn.labels.tolist(), strict=True))
+    both += zip((image.tobytes() for image in rest), rest_labels.tolist(), strict=True)
+    assert sorted(both) == sorted(zip(map(bytes, images), labels.tolist(), strict=True))
+    places = {image.tobytes(): place for place, image in enumerate(images)}
+    found = [places[image.tobytes()] for image in rest]
+    assert found == sorted(found)
+
+
+def test_noise_has_no_rest():
+    with pytest.raises(ParameterError, match="'noise' is drawn for each minibatch"):
+        rest_of("noise", "sample", 0, 8)
+    with pytest.raises(ParameterError, match="size 2049 is too large"):
+        rest_of("cifar10", "sample", 0, 2049)

@@ -1,7 +1,7 @@
 import pytest
 
-from untrained.errors import UnknownNameError
-from untrained.proxies import PROXIES, get_proxy, spelling_of
+from untrained.errors import ParameterError, UnknownNameError
+from untrained.proxies import PROXIES, get_proxy, name_of, setting_of, spelling_of
 from untrained.proxies.naswot import Naswot
 
 
@@ -24,6 +24,8 @@ def test_a_proxy_is_spelled_by_name_and_variant(spelling, variant, expected):
     [
         ("naswott", "^unknown proxy 'naswott': did you mean 'naswot'"),
         ("", "^unknown proxy ''"),
+        ("lgaa@1", "^unknown proxy 'lgaa': did you mean 'lga'"),
+        ("lga-weights_trian@1", "variant of lga 'weights_trian': did you mean 'weights_train'"),
         ("naswot-relaesed", "^unknown variant of naswot 'relaesed': did you mean 'released'"),
     ],
 )
@@ -47,3 +49,51 @@ def test_every_proxy_declares_itself(name):
         assert get_proxy(spelling_of(get_proxy(name, variant))).variant == variant
     with pytest.raises(AttributeError):
         proxy.variant = "other"  # settings are frozen
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    ["lga@1", "lga@0.5", "lga-weights_train@0.5", "naswot-released@3", "ntk_mean@0.0000001",
+     "ntk_condition_number@1.25", "naswot@100"],
+)  # fmt: skip
+def test_a_proxy_is_read_after_some_epochs(spelling):
+    head, _, epochs = spelling.partition("@")
+    proxy, fresh = get_proxy(spelling), get_proxy(head)
+    assert spelling_of(proxy) == spelling
+    assert hash(proxy) == hash(get_proxy(spelling))
+    assert proxy == get_proxy(f"{head}@0{epochs}")
+    assert setting_of(proxy).epochs == float(epochs)
+    assert proxy.needs == fresh.needs | {"training"}
+    assert (proxy.name, proxy.direction) == (fresh.name, fresh.direction)
+    assert (proxy.variant, proxy.variants) == (fresh.variant, fresh.variants)
+    assert name_of(spelling) == proxy.name
+    assert get_proxy(spelling, fresh.variants[1]) == get_proxy(
+        f"{fresh.name}-{fresh.variants[1]}@{epochs}"
+    )
+
+
+@pytest.mark.parametrize("spelling", ["lga@0", "lga@0.0", "naswot-released@00"])
+def test_no_epochs_are_no_training(spelling):
+    head = spelling.partition("@")[0]
+    assert get_proxy(spelling) == get_proxy(head)
+    assert "training" not in get_proxy(spelling).needs
+    assert spelling_of(get_proxy(spelling)) == head
+
+
+@pytest.mark.parametrize(
+    "epochs",
+    ["", "-1", "nan", "inf", "one", "1e3", "1_0", " 1", "1@2", "1-weights_train", "9" * 400],
+)
+def test_epochs_that_are_none(epochs):
+    said = r"is no number of epochs, 0 or more, as in lga@1 or lga@0\.5$"
+    with pytest.raises(ParameterError, match=said) as caught:
+        get_proxy(f"lga@{epochs}")
+    assert repr(epochs) in str(caught.value)
+
+
+def test_crops_are_not_trained_on():
+    with pytest.raises(
+        ParameterError, match=r"^linear_regions is read off crops of 1x3x3, .*@0\.5$"
+    ):
+        get_proxy("linear_regions@0.5")
+    assert get_proxy("linear_regions@0") == get_proxy("linear_regions")

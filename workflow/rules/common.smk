@@ -10,6 +10,7 @@ from snakemake.exceptions import WorkflowError
 from untrained.errors import UntrainedError
 from untrained.parameters import check_parameters
 from untrained.proxies import PROXIES as PROXY_REGISTRY
+from untrained.proxies import name_of
 from untrained.scoring.devices import gpus_here
 
 SCHEMA = Path(workflow.basedir) / "workflow/schemas/params.schema.yaml"
@@ -37,7 +38,7 @@ PRUNED = [space for space in SPACES if space in PRUNED_SPACES and config["prunin
 
 def family_of(proxy):
     """The Python module of a proxy; those of one module are scored together."""
-    address = PROXY_REGISTRY.addresses[proxy.partition("-")[0]]
+    address = PROXY_REGISTRY.addresses[name_of(proxy)]
     return address.partition(":")[0].rpartition(".")[2]
 
 
@@ -76,6 +77,7 @@ CODE = {
         "scoring",
         "seeds.py",
         "spaces",
+        *["training/loop.py", "training/recipe.py", "training/short.py"],
     ],
     "searches": ["cli/search.py", "search", "seeds.py"],
     "ablations": [
@@ -106,7 +108,7 @@ READ_BY = {
     "naswot": ("agreements", "rectifiers"),
     "ntk": (
         *("batched_backward", "gradient_loops", "interleaved_backward", "interleaved_loops"),
-        *("tangent_kernels", "thin_convolutions"),
+        *("label_alignment", "tangent_kernels", "thin_convolutions"),
     ),
 }
 

@@ -123,7 +123,8 @@ rule figure:
         " --benchmark {input.benchmark} --scores {input.scores}"
         " --tables $(dirname {input.searches}) --kernels {params.kernels}"
         " --split {params.scores[split]} --batch-size {params.scores[batch_size]}"
-        " --augmentation {params.scores[augmentation]} --out {output.png} 2> {log}"
+        " --augmentation {params.scores[augmentation]} --sampling {params.scores[sampling]}"
+        " --out {output.png} 2> {log}"
 
 
 rule ablation_table:

@@ -38,6 +38,7 @@ rule score:
         " --sample-seed {params.settings[sample_seed]} --split {params.settings[split]}"
         " --batch-size {params.settings[batch_size]}"
         " --augmentation {params.settings[augmentation]}"
+        " --sampling {params.settings[sampling]}"
         " --precision {params.settings[precision]} {params.share} --out {output} 2> {log}"
 
 

@@ -352,6 +352,9 @@ def figure(
     split: Annotated[str, typer.Option(help="Of the images.")] = "sample",
     batch_size: Annotated[int, typer.Option(help="Images per minibatch.")] = 128,
     augmentation: Annotated[str, typer.Option(help="none or crop-flip.")] = "none",
+    sampling: Annotated[str, typer.Option(help="Of images: uniform, or balanced by class.")] = (
+        "uniform"
+    ),
 ) -> None:
     """Draw one figure as SVG and PNG."""
     from untrained.analysis import figures
@@ -369,7 +372,9 @@ def figure(
             truth, table = _read(space, benchmark, scores)
             images = drawings.images_drawn(table)
             known = image_set(images)
-            settings = MinibatchSettings(images, known.split(split), batch_size, augmentation)
+            settings = MinibatchSettings(
+                images, known.split(split), batch_size, augmentation, sampling
+            )
             shown = drawings.proxy_drawn(table, proxy)
             drawn = figures.kernel_matrices(
                 *drawings.kernels(space, table, truth, settings, shown, kernels)

@@ -3,7 +3,7 @@
 import importlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -62,7 +62,9 @@ def score(
     architectures: Annotated[
         list[str] | None, typer.Argument(metavar="ARCH...", help="Indices or spellings.")
     ] = None,
-    proxy: Annotated[str, typer.Option(help="`name` or `name-variant`.")] = "naswot",
+    proxy: Annotated[
+        str, typer.Option(help="`name`, `name-variant` or `name@epochs` of training.")
+    ] = "naswot",
     variant: Annotated[str | None, typer.Option(help="Of the proxy.")] = None,
     dataset: Annotated[str, typer.Option(help="Whose images are shown.")] = "cifar10",
     split: Annotated[str, typer.Option(help="Of the data set.")] = "sample",
@@ -70,6 +72,9 @@ def score(
     seeds: Annotated[int, typer.Option(help="How many, from --seed on, give the spread.")] = 3,
     batch_size: Annotated[int, typer.Option(help="Images per minibatch.")] = 128,
     augmentation: Annotated[str, typer.Option(help="none or crop-flip.")] = "none",
+    sampling: Annotated[str, typer.Option(help="Of images: uniform, or balanced by class.")] = (
+        "uniform"
+    ),
     shape: Annotated[
         str | None, typer.Option("--input", help="CxHxW that your own network takes.")
     ] = None,
@@ -103,7 +108,8 @@ def score(
     from untrained.scoring.engine import MinibatchSettings
     from untrained.scoring.execution import Execution, prepare_worker
 
-    settings = MinibatchSettings(dataset, image_set(dataset).split(split), batch_size, augmentation)
+    split = image_set(dataset).split(split)
+    settings = MinibatchSettings(dataset, split, batch_size, augmentation, sampling)
     numbers = range(seed, seed + seeds)
     if not own:
         prepare_worker()
@@ -140,7 +146,7 @@ def _score_cells(
 
     indices = [architecture.index for architecture in architectures]
     by_seed = [
-        list(score_architectures(space, indices, proxy, settings, seed, execution))
+        list(score_architectures(space, indices, proxy, settings, seed, execution, _watch))
         for seed in seeds
     ]
     cached = _cached_scores(space.name, proxy, settings)
@@ -155,6 +161,12 @@ def _score_cells(
         )
         for position, architecture in enumerate(architectures)
     ]
+
+
+def _watch(steps: "Iterable[int]", count: int) -> "Iterable[int]":
+    from untrained.cli.progress import track
+
+    return track(steps, count, "training", "steps")
 
 
 def parse_shape(text: str) -> tuple[int, int, int]:
@@ -201,6 +213,7 @@ def _score_own(
     from torch import nn
 
     from untrained.images.minibatches import Minibatch
+    from untrained.proxies import setting_of
     from untrained.scoring.engine import score_network
     from untrained.scoring.inputs import fitted
 
@@ -213,10 +226,18 @@ def _score_own(
         return network
 
     scores, device = [], execution.device
+    setting, training = setting_of(proxy), None
     for seed in seeds:
+        if setting.epochs:
+            training = settings.training_images(setting, seed, _watch)
+            if training.known.shape != shape:
+                raise ParameterError(
+                    f"--input {'x'.join(map(str, shape))}: training shows images as they are, "
+                    f"{'x'.join(map(str, training.known.shape))}"
+                )
         drawn = fitted(settings.sized_for(proxy), shape, seed)
         batch = Minibatch(drawn.images.to(device), drawn.labels.to(device), drawn.num_classes)
-        scores.append(score_network(build, proxy, batch, execution, seed))
+        scores.append(score_network(build, proxy, batch, execution, seed, training=training))
     return scores
 
 
@@ -266,7 +287,7 @@ def _cached_scores(space: str, proxy: "Proxy", settings: "MinibatchSettings") ->
     made_with = read_parameters().get("scores") or {}
     same = all(
         made_with.get(name) == getattr(settings, name)
-        for name in ("split", "batch_size", "augmentation")
+        for name in ("split", "batch_size", "augmentation", "sampling")
     )
     if not (path.is_file() and same):
         return None

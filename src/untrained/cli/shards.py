@@ -21,7 +21,9 @@ SCORE_COLUMNS = list(SCORE_TYPES)
 
 def shard(
     space: Annotated[str, typer.Argument(help="Search space.")],
-    proxy: Annotated[list[str], typer.Option(help="`name` or `name-variant`; may be repeated.")],
+    proxy: Annotated[
+        list[str], typer.Option(help="`name`, `name-variant` or `name@epochs`; repeatable.")
+    ],
     dataset: Annotated[str, typer.Option(help="Whose images the networks are shown.")],
     seed: Annotated[int, typer.Option(help="Of minibatch and weights.")],
     out: Annotated[Path, typer.Option(help="Parquet file to write.")],
@@ -35,6 +37,9 @@ def shard(
     split: Annotated[str, typer.Option(help="Of the data set.")] = "sample",
     batch_size: Annotated[int, typer.Option(help="Images per minibatch.")] = 128,
     augmentation: Annotated[str, typer.Option(help="none or crop-flip.")] = "none",
+    sampling: Annotated[str, typer.Option(help="Of images: uniform, or balanced by class.")] = (
+        "uniform"
+    ),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda:0, ...")] = "auto",
     engine: Annotated[str, typer.Option(help="auto, plain or fast.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
@@ -60,7 +65,7 @@ def shard(
 
     prepare_worker()
     split = image_set(dataset).split(split)
-    minibatches = MinibatchSettings(dataset, split, batch_size, augmentation)
+    minibatches = MinibatchSettings(dataset, split, batch_size, augmentation, sampling)
     with leased_device(device) as where:
         execution = Execution(where, engine, precision)
         scores = score_work(searched, work.items(), minibatches, seed, execution)

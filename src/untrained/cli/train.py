@@ -185,7 +185,7 @@ def held_out_split(known: "ImageSet", split: str, asked: str | None) -> str:
 
 def _examples(known: "ImageSet", split: str, recipe: "Recipe") -> "Examples":
     """The images of a split, normalised, and while training changed as the recipe says."""
-    from untrained.images.minibatches import crop_flip, normalise
+    from untrained.images.minibatches import prepare_images
     from untrained.images.splits import training_set
     from untrained.training.cutout import cut_out
     from untrained.training.loop import Examples
@@ -193,11 +193,10 @@ def _examples(known: "ImageSet", split: str, recipe: "Recipe") -> "Examples":
     def prepare(
         images: "NDArray[np.uint8]", generator: "np.random.Generator | None"
     ) -> "NDArray[np.float32]":
-        if generator is None:
-            return normalise(images, known)
-        shown = crop_flip(images, known.padding, generator) if recipe.crop_flip else images
-        normalised = normalise(shown, known)
-        return cut_out(normalised, recipe.cutout, generator) if recipe.cutout else normalised
+        shown = prepare_images(images, known, generator if recipe.crop_flip else None)
+        if generator is None or not recipe.cutout:
+            return shown
+        return cut_out(shown, recipe.cutout, generator)
 
     return Examples(*training_set(known.name, split, IMAGES), prepare)
 

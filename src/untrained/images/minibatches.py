@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from untrained.errors import ParameterError, unknown_name
 from untrained.files import IMAGES
-from untrained.images.sets import AUGMENTATIONS, ImageSet, image_set
-from untrained.images.splits import Labels, training_set
+from untrained.images.sets import AUGMENTATIONS, SAMPLINGS, ImageSet, image_set
+from untrained.images.splits import Labels, Pixels, check_training_split, training_set
 from untrained.seeds import numpy_generator
 
 if TYPE_CHECKING:
@@ -40,10 +40,11 @@ def minibatch(
     seed: int,
     size: int,
     augmentation: str = "none",
+    sampling: str = "uniform",
     *,
     root: Path = IMAGES,
 ) -> Minibatch:
-    """Draw a minibatch: uniformly and without replacement.
+    """Draw a minibatch without replacement.
 
     The result depends on the arguments (and the files) alone. With the same seed a smaller
     minibatch is the beginning of a larger one, and augmentation changes the images but not which
@@ -57,13 +58,15 @@ def minibatch(
         size: 2 (statistics over a batch need as many) up to the number of images of the split.
         augmentation: `none`, or `crop-flip`: zeros (black) around the image, a crop of its former
             size at a random place, and a horizontal flip of every other image on average.
+        sampling: `uniform` over all images, or `balanced`: uniform within each class, and of no
+            class more than one image more than of another that has images left.
         root: the folder of the fetched files.
 
     Returns:
         The minibatch, on the CPU.
 
     Raises:
-        UnknownNameError: no such set, split or augmentation.
+        UnknownNameError: no such set, split, augmentation or sampling.
         ParameterError: the seed or the size is out of range.
         MissingDataError, DamagedFileError: see `training_set`.
     """
@@ -73,13 +76,16 @@ def minibatch(
     known.check_split(split)
     if augmentation not in AUGMENTATIONS:
         raise unknown_name("augmentation", augmentation, AUGMENTATIONS)
+    if sampling not in SAMPLINGS:
+        raise unknown_name("sampling", sampling, SAMPLINGS)
     if size < 2:
         raise ParameterError(f"minibatch size {size} is too small: 2 or more images")
-    images, labels = (
-        _draw_noise(known, seed, size)
-        if dataset == "noise"
-        else _draw_images(known, split, seed, size, root)
-    )
+    if dataset == "noise":
+        images, labels = _draw_noise(known, seed, size, sampling)
+    else:
+        all_images, all_labels = training_set(known.name, split, root)
+        chosen = _drawn(known, split, all_labels, seed, size, sampling)
+        images, labels = all_images[chosen], all_labels[chosen]
     if augmentation == "crop-flip":
         images = crop_flip(
             images, known.padding, numpy_generator(seed, f"crop and flip {dataset} {split}")
@@ -149,6 +155,14 @@ def normalise(images: Images, known: ImageSet) -> NDArray[np.float32]:
     return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
 
 
+def prepare_images(
+    images: Images, known: ImageSet, generator: np.random.Generator | None
+) -> NDArray[np.float32]:
+    """Normalise images, after `crop_flip` where a generator is given; see both."""
+    shown = images if generator is None else crop_flip(images, known.padding, generator)
+    return normalise(shown, known)
+
+
 def crop_flip(images: Images, padding: int, generator: np.random.Generator) -> Images:
     """Shift each image by up to `padding` pixels both ways and flip half of them left to right.
 
@@ -170,24 +184,70 @@ def crop_flip(images: Images, padding: int, generator: np.random.Generator) -> I
     return cropped
 
 
-def _draw_images(
-    known: ImageSet, split: str, seed: int, size: int, root: Path
-) -> tuple[Images, Labels]:
-    images, labels = training_set(known.name, split, root)
-    if size > len(images):
+def rest_of(
+    dataset: str,
+    split: str,
+    seed: int,
+    size: int,
+    sampling: str = "uniform",
+    *,
+    root: Path = IMAGES,
+) -> tuple[Pixels, Labels]:
+    """The images of a split that the minibatch of the same arguments has not, to train on.
+
+    Returns:
+        Images, uint8 of shape (images, height, width, channels), and labels, int64 (images,), in
+        the order of the split.
+
+    Raises:
+        UnknownNameError, ParameterError, MissingDataError, DamagedFileError: see `minibatch`;
+            `noise` has no images, and test images are not for training.
+    """
+    image_set(dataset).check_split(split)
+    check_training_split(dataset, split)
+    images, labels = training_set(dataset, split, root)
+    left = np.ones(len(labels), bool)
+    left[_drawn(image_set(dataset), split, labels, seed, size, sampling)] = False
+    return images[left], labels[left]
+
+
+def _drawn(
+    known: ImageSet, split: str, labels: Labels, seed: int, size: int, sampling: str
+) -> NDArray[np.int64]:
+    """The positions (size,) of the images of a minibatch among those of a split."""
+    if size > len(labels):
         raise ParameterError(
-            f"minibatch size {size} is too large: {known.name} {split} has {len(images)} images"
+            f"minibatch size {size} is too large: {known.name} {split} has {len(labels)} images"
         )
     # A permutation, so that the draws of different sizes are nested.
-    order = numpy_generator(seed, f"minibatch {known.name} {split}").permutation(len(images))
-    chosen = order[:size]
-    return images[chosen], labels[chosen]
+    order = numpy_generator(seed, f"minibatch {known.name} {split}").permutation(len(labels))
+    if sampling == "balanced":
+        order = order[_rounds(labels[order], numpy_generator(seed, "classes of a minibatch"))]
+    chosen: NDArray[np.int64] = order[:size]
+    return chosen
 
 
-def _draw_noise(known: ImageSet, seed: int, size: int) -> tuple[Images, Labels]:
+def _rounds(labels: Labels, generator: np.random.Generator) -> NDArray[np.int64]:
+    """An order (n,) of images with labels (n,): round by round one of each class that has any left.
+
+    Images of a class keep their order; that of the classes is drawn in every round, so that
+    minibatches that end within a round favour none of them.
+    """
+    turn = np.zeros(len(labels), np.int64)
+    for label in np.unique(labels):
+        mine = labels == label
+        turn[mine] = np.arange(np.count_nonzero(mine))
+    return np.lexsort((generator.random(len(labels)), turn))
+
+
+def _draw_noise(known: ImageSet, seed: int, size: int, sampling: str) -> tuple[Images, Labels]:
     channels, height, width = known.shape
     pixels = numpy_generator(seed, "noise images").standard_normal(
         (size, height, width, channels), np.float32
     )
-    labels = numpy_generator(seed, "noise labels").integers(0, known.num_classes, size)
-    return pixels, labels
+    generator = numpy_generator(seed, "noise labels")
+    if sampling == "balanced":
+        rounds = -(-size // known.num_classes)
+        labels = [generator.permutation(known.num_classes) for _ in range(rounds)]
+        return pixels, np.concatenate(labels)[:size]
+    return pixels, generator.integers(0, known.num_classes, size)

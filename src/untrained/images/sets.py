@@ -8,6 +8,8 @@ from untrained.errors import ParameterError, unknown_name
 
 Augmentation = Literal["none", "crop-flip"]
 AUGMENTATIONS: tuple[str, ...] = get_args(Augmentation)
+Sampling = Literal["uniform", "balanced"]
+SAMPLINGS: tuple[str, ...] = get_args(Sampling)
 
 
 @dataclass(frozen=True)

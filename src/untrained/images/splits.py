@@ -7,7 +7,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from untrained.errors import DamagedFileError, MissingDataError
+from untrained.errors import DamagedFileError, MissingDataError, ParameterError
 from untrained.files import BUNDLED, IMAGES
 from untrained.images.sets import ImageSet, stored_image_set
 
@@ -83,6 +83,20 @@ def _not_bundled(path: Path) -> MissingDataError:
 
 def _damaged_bundle(path: Path) -> DamagedFileError:
     return DamagedFileError(f"{path} is damaged: install the project again, it brings the file")
+
+
+def check_training_split(dataset: str, split: str) -> None:
+    """Check that networks may be trained on a split.
+
+    ImageNet16-120's validation images are what NAS-Bench-201 tests on, too.
+
+    Raises:
+        ParameterError: there are no such images, or training must not see their labels.
+    """
+    known = stored_image_set(dataset)
+    allowed = [name for name in known.splits if name not in ("test", "valid")]
+    if split not in allowed:
+        raise ParameterError(f"{dataset} {split} is not for training: take {', '.join(allowed)}")
 
 
 def fetch_command(dataset: str) -> str:

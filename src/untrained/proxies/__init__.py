@@ -1,16 +1,19 @@
 """Numbers read off an untrained network: one file per proxy, found by name.
 
 A proxy is spelled by its name, or as `name-variant` where it has variants: `naswot`,
-`naswot-released`.
+`naswot-released`. `lga@1`, `lga-weights_train@0.5` are read after so many epochs of training.
 """
 
 from untrained.errors import unknown_name
 from untrained.proxies.base import Proxy, Setting, UndefinedScore, setting_of
+from untrained.proxies.trained import after_training, parse_epochs, spell_epochs
 from untrained.registry import Registry
 
 PROXIES: Registry[type[Proxy]] = Registry(
     "proxy",
     {
+        "kernel_target_alignment": "untrained.proxies.ntk:KernelTargetAlignment",
+        "lga": "untrained.proxies.ntk:LabelGradientAlignment",
         "linear_regions": "untrained.proxies.linear_regions:LinearRegions",
         "naswot": "untrained.proxies.naswot:Naswot",
         "ntk_condition_number": "untrained.proxies.ntk:NtkConditionNumber",
@@ -23,27 +26,37 @@ PROXIES: Registry[type[Proxy]] = Registry(
 
 
 def get_proxy(spelling: str, variant: str | None = None) -> Proxy:
-    """Return the proxy spelled `name` or `name-variant`.
+    """Return the proxy spelled `name` or `name-variant`, `@epochs` of training behind it or not.
 
     Args:
-        spelling: for example `naswot` or `naswot-released`.
+        spelling: for example `naswot`, `naswot-released` or `lga@1`.
         variant: overrides the variant in the spelling.
 
     Raises:
         UnknownNameError: no such proxy, or the proxy has no such variant.
+        ParameterError: no number of epochs, or a proxy that is not read after training.
     """
-    name, _, spelled = spelling.partition("-")
+    head, trained, epochs = spelling.partition("@")
+    name, _, spelled = head.partition("-")
     proxy_type = PROXIES.load(name)
     chosen = variant or spelled or proxy_type.variants[0]
     if chosen not in proxy_type.variants:
         raise unknown_name(f"variant of {name}", chosen, proxy_type.variants)
-    return proxy_type(variant=chosen)
+    proxy = proxy_type(variant=chosen)
+    return after_training(proxy, parse_epochs(epochs, spelling)) if trained else proxy
 
 
 def spelling_of(proxy: Proxy) -> str:
-    """The inverse of `get_proxy`: the default variant is left unspoken."""
+    """The inverse of `get_proxy`: the default variant and no epochs are left unspoken."""
     default = proxy.variant == proxy.variants[0]
-    return proxy.name if default else f"{proxy.name}-{proxy.variant}"
+    head = proxy.name if default else f"{proxy.name}-{proxy.variant}"
+    epochs = setting_of(proxy).epochs
+    return f"{head}@{spell_epochs(epochs)}" if epochs else head
+
+
+def name_of(spelling: str) -> str:
+    """The registered name in a spelling, known or not."""
+    return spelling.partition("@")[0].partition("-")[0]
 
 
 __all__ = [
@@ -52,6 +65,7 @@ __all__ = [
     "Setting",
     "UndefinedScore",
     "get_proxy",
+    "name_of",
     "setting_of",
     "spelling_of",
 ]

@@ -19,7 +19,10 @@ Status = Literal[
     "disconnected",
     "no_rectifiers",
     "no_parameters",
+    "constant_labels",
+    "constant_kernel",
     "non_finite",
+    "diverged",
     "out_of_memory",
 ]
 
@@ -34,18 +37,22 @@ class Setting:
         images: in the minibatch, or how many crops; None for as many as the run says.
         crop: (C, H, W) of random crops that are cut out of the run's minibatch; None for whole
             images. A network of one's own is shown whole images.
+        epochs: of training before it is read; 0 for none. See `untrained.training.short`.
     """
 
     skeleton: Skeleton | None = None
     images: int | None = None
     crop: tuple[int, int, int] | None = None
+    epochs: float = 0
 
     def __str__(self) -> str:
         network = "the benchmark's network" if self.skeleton is None else str(self.skeleton)
         if self.crop is not None:
             size = "x".join(map(str, self.crop))
             return f"{network}; {self.images} crops of {size}"
-        return f"{network}; {self.images or 'all'} images of the minibatch"
+        plural = "" if self.epochs == 1 else "s"
+        trained = f" after {self.epochs:g} epoch{plural} on the others" if self.epochs else ""
+        return f"{network}; {self.images or 'all'} images of the minibatch{trained}"
 
 
 class UndefinedScore(Exception):  # noqa: N818 - an outcome, not an error

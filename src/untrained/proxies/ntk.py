@@ -1,8 +1,8 @@
-"""Numbers read off the neural tangent kernel at initialisation.
+"""Numbers read off the neural tangent kernel.
 
 Chen, Gong, Wang: Neural Architecture Search on ImageNet in Four GPU Hours (TE-NAS), ICLR 2021
-(arXiv 2102.11535), section 3.1.1; the mean is that of Xu et al., KNAS, ICML 2021, and the Frobenius
-norm that of Mok et al., CVPR 2022 (arXiv 2203.14577).
+(arXiv 2102.11535), section 3.1.1; the mean is that of Xu et al., KNAS, ICML 2021, the Frobenius
+norm and the label-gradient alignment those of Mok et al., CVPR 2022 (arXiv 2203.14577).
 """
 
 from abc import ABC, abstractmethod
@@ -17,6 +17,7 @@ from torch import nn
 from untrained.images.minibatches import Minibatch
 from untrained.networks.modes import modes_restored
 from untrained.proxies.base import Direction, Setting, UndefinedScore
+from untrained.proxies.label_alignment import centred_alignment, entry_correlation
 from untrained.proxies.tangent_kernels import SELECTIONS, ParameterSelection, tangent_kernel
 from untrained.spaces.base import Skeleton
 
@@ -52,6 +53,23 @@ VARIANTS = {
 }
 
 
+#: That of the paper on label-gradient alignment.
+_WITHOUT_CLASSIFIER = "weights_without_classifier_train"
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledKernel:
+    """A kernel with what its images are.
+
+    Attributes:
+        kernel: (n, n).
+        labels: (n,).
+    """
+
+    kernel: NDArray[np.float64]
+    labels: NDArray[np.int64]
+
+
 @dataclass(frozen=True)
 class _KernelProxy(ABC):
     """A number read off the kernel; those of one variant share the kernel.
@@ -81,37 +99,81 @@ class _KernelProxy(ABC):
         """See `Proxy.__call__`; nothing is drawn.
 
         Raises:
-            UndefinedScore: `non_finite`, `singular` or `no_parameters`.
+            UndefinedScore: see `read`; `no_parameters`.
             ParameterError: fewer than 2 images, or an output that is no tensor of logits.
         """
         return self.read(self.measure(network, minibatch, generator))
 
     def measure(
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
-    ) -> NDArray[np.float64]:
-        """The kernel (n, n) of a minibatch of n images."""
+    ) -> LabelledKernel:
+        """The kernel (n, n) of a minibatch of n images, with their labels."""
         del generator
         settings = VARIANTS[self.variant]
         with modes_restored(network):
             network.train(settings.mode == "train")
             kernel = tangent_kernel(network, minibatch.images, settings.selection)
-        return kernel.numpy()
+        return LabelledKernel(kernel.numpy(), minibatch.labels.cpu().numpy())
 
-    def read(self, kernel: NDArray[np.float64]) -> float:
-        """The number of a kernel (n, n).
+    def read(self, measured: LabelledKernel | NDArray[np.float64]) -> float:
+        """The number of a kernel (n, n); one without labels will do where they are not needed.
 
         Raises:
-            UndefinedScore: `non_finite`, or `singular` where the smallest eigenvalue is needed.
+            UndefinedScore: `non_finite`, `singular` where the smallest eigenvalue is needed, or
+                `constant_labels` or `constant_kernel` where the labels are.
         """
+        kernel = measured.kernel if isinstance(measured, LabelledKernel) else measured
         if not np.isfinite(kernel).all():
             bad = np.count_nonzero(~np.isfinite(kernel))
             raise UndefinedScore(
                 "non_finite", f"{bad} of the kernel's {kernel.size} entries are not finite"
             )
-        return self._of(kernel)
+        if isinstance(measured, LabelledKernel):
+            return self._of_labelled(measured)
+        return self._of(measured)
+
+    def _of_labelled(self, measured: LabelledKernel) -> float:
+        return self._of(measured.kernel)
 
     @abstractmethod
     def _of(self, kernel: NDArray[np.float64]) -> float: ...
+
+
+@dataclass(frozen=True)
+class _LabelProxy(_KernelProxy):
+    """A number of the kernel and its labels, by default of the weights without the classifier."""
+
+    variants: ClassVar[tuple[str, ...]] = tuple(dict.fromkeys((_WITHOUT_CLASSIFIER, *VARIANTS)))
+    direction: ClassVar[Direction] = "higher"
+    needs: ClassVar[frozenset[str]] = frozenset({"gradients", "labels"})
+
+    variant: str = _WITHOUT_CLASSIFIER
+
+    def _of(self, kernel: NDArray[np.float64]) -> float:
+        raise TypeError(f"{type(self).__name__} reads a LabelledKernel, not a bare {kernel.shape}")
+
+    @abstractmethod
+    def _of_labelled(self, measured: LabelledKernel) -> float: ...
+
+
+@dataclass(frozen=True)
+class LabelGradientAlignment(_LabelProxy):
+    """The correlation of the kernel's entries with whether two images have the same label."""
+
+    name: ClassVar[str] = "lga"
+
+    def _of_labelled(self, measured: LabelledKernel) -> float:
+        return entry_correlation(measured.kernel, measured.labels)
+
+
+@dataclass(frozen=True)
+class KernelTargetAlignment(_LabelProxy):
+    """The same with the means of rows and columns taken off both matrices."""
+
+    name: ClassVar[str] = "kernel_target_alignment"
+
+    def _of_labelled(self, measured: LabelledKernel) -> float:
+        return centred_alignment(measured.kernel, measured.labels)
 
 
 @dataclass(frozen=True)

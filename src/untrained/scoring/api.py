@@ -1,5 +1,6 @@
 """One architecture or one network, from a notebook: `from untrained import score`."""
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,10 +9,11 @@ from torch import nn
 from untrained.files import IMAGES
 from untrained.images.minibatches import Minibatch
 from untrained.networks.modes import modes_restored
-from untrained.proxies import Proxy, get_proxy
+from untrained.proxies import Proxy, get_proxy, setting_of
 from untrained.scoring.devices import check_device
 from untrained.scoring.engine import MinibatchSettings, Score, score_architectures, score_network
 from untrained.scoring.execution import Execution
+from untrained.scoring.training import TrainingImages
 from untrained.spaces import get_space
 
 __all__ = ["Score", "score", "score_module"]
@@ -28,6 +30,7 @@ def score(
     seed: int = 0,
     batch_size: int = 128,
     augmentation: str = "none",
+    sampling: str = "uniform",
     device: str = "cpu",
     engine: str = "auto",
     precision: str = "auto",
@@ -43,13 +46,14 @@ def score(
         target: name of a space, or a module that takes (N, C, H, W) images of the data set. A
             module is scored with the weights it has, and left as it was.
         architecture: index or spelling in the space.
-        proxy: name or `name-variant`, or a `Proxy`.
+        proxy: name, `name-variant` or `name@epochs`, or a `Proxy`.
         variant: of the proxy; its default otherwise.
         dataset: whose images are shown.
         split: `sample` (bundled), or a split of the official files.
         seed: of minibatch and weights.
         batch_size: images in the minibatch.
         augmentation: `none` or `crop-flip`.
+        sampling: `uniform`, or `balanced`: as many images of each class as can be.
         device: in PyTorch's notation.
         engine: `auto`, `plain` or `fast`; see `untrained.scoring.execution`.
         precision: `auto`, `float32` or `bfloat16`.
@@ -59,11 +63,13 @@ def score(
         UntrainedError: a name, an architecture or a setting that does not exist.
     """
     chosen = get_proxy(proxy, variant) if isinstance(proxy, str) else proxy
-    settings = MinibatchSettings(dataset, split, batch_size, augmentation, root)
+    settings = MinibatchSettings(dataset, split, batch_size, augmentation, sampling, root)
     execution = Execution(check_device(device), engine, precision)
     if isinstance(target, nn.Module):
+        setting = setting_of(chosen)
+        training = settings.training_images(setting, seed) if setting.epochs else None
         batch = settings.sized_for(chosen).draw(seed, execution.device)
-        return score_module(target, chosen, batch, execution, seed)
+        return score_module(target, chosen, batch, execution, seed, training)
     space = get_space(target)
     if architecture is None:
         raise TypeError(f"which architecture of {target}? Give its index or spelling")
@@ -72,9 +78,14 @@ def score(
 
 
 def score_module(
-    network: nn.Module, proxy: Proxy, batch: Minibatch, execution: Execution, seed: int
+    network: nn.Module,
+    proxy: Proxy,
+    batch: Minibatch,
+    execution: Execution,
+    seed: int,
+    training: TrainingImages | None = None,
 ) -> Score:
-    """Score a network with the weights it has; it is left as it was.
+    """Score a network with the weights it has, or a copy trained from there; it is left as it was.
 
     A plan is run only where `execution` asks for it: it takes normalisations of zeros to be zero,
     which holds for fresh weights and need not hold for these.
@@ -84,7 +95,10 @@ def score_module(
     home = next((parameter.device for parameter in network.parameters()), None)
     try:
         with modes_restored(network):
-            return score_network(lambda _classes: network, proxy, batch, execution, seed)
+            scored = copy.deepcopy(network) if training is not None else network
+            return score_network(
+                lambda _classes: scored, proxy, batch, execution, seed, training=training
+            )
     finally:
         if home is not None:
             network.to(home)

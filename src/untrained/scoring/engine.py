@@ -14,7 +14,8 @@ from torch import nn
 
 from untrained.errors import ParameterError
 from untrained.files import IMAGES
-from untrained.images.minibatches import Minibatch, minibatch, random_crops
+from untrained.images.minibatches import Minibatch, minibatch, random_crops, rest_of
+from untrained.images.sets import image_set
 from untrained.networks.plans import Planned, Reading
 from untrained.proxies.base import (
     Proxy,
@@ -24,9 +25,12 @@ from untrained.proxies.base import (
     UndefinedScore,
     setting_of,
 )
+from untrained.proxies.trained import read_at_stop
 from untrained.scoring.execution import Execution, ReadsRectifiers
+from untrained.scoring.training import TrainingImages
 from untrained.seeds import seed_sequence, torch_seeded
 from untrained.spaces import SearchSpace
+from untrained.training.short import Diverged, WatchSteps, unwatched
 
 T = TypeVar("T")
 
@@ -39,7 +43,8 @@ class Score:
         score: natural units of the proxy; None where `status` is not "ok".
         status: "ok", or why there is no score.
         reason: the same in words; empty where the status is "ok".
-        seconds: wall-clock time of building and scoring the network.
+        seconds: wall-clock time of building and scoring the network; after training, with all of
+            the training up to then, whether or not other proxies were read on the way.
     """
 
     score: float | None
@@ -56,12 +61,19 @@ class MinibatchSettings:
     split: str = "sample"
     batch_size: int = 128
     augmentation: str = "none"
+    sampling: str = "uniform"
     root: Path = IMAGES
 
     def draw(self, seed: int, device: torch.device) -> Minibatch:
         """The minibatch of `seed`, on `device`."""
         drawn = minibatch(
-            self.dataset, self.split, seed, self.batch_size, self.augmentation, root=self.root
+            self.dataset,
+            self.split,
+            seed,
+            self.batch_size,
+            self.augmentation,
+            self.sampling,
+            root=self.root,
         )
         return Minibatch(drawn.images.to(device), drawn.labels.to(device), drawn.num_classes)
 
@@ -86,6 +98,18 @@ class MinibatchSettings:
             if setting.skeleton is None
             else sized.draw(seed, device)
         )
+
+    def training_images(
+        self, setting: Setting, seed: int, watch: WatchSteps = unwatched
+    ) -> TrainingImages:
+        """The images of the split that a proxy with this setting is not shown.
+
+        Raises:
+            UntrainedError: see `rest_of`.
+        """
+        size = setting.images or self.batch_size
+        rest = rest_of(self.dataset, self.split, seed, size, self.sampling, root=self.root)
+        return TrainingImages(*rest, image_set(self.dataset), watch=watch)
 
     def sized_for(self, proxy: Proxy) -> "MinibatchSettings":
         """The settings of whole images for a network of one's own: as many as the proxy wants."""
@@ -193,9 +217,10 @@ def score_network(
     execution: Execution,
     seed: int,
     *keys: int,
+    training: TrainingImages | None = None,
 ) -> Score:
     """Build a network and score it by one proxy; see `score_by_all`."""
-    (score,) = score_by_all(build, [proxy], batch, execution, seed, *keys)
+    (score,) = score_by_all(build, [proxy], batch, execution, seed, *keys, training=training)
     return score
 
 
@@ -206,6 +231,7 @@ def score_by_all(
     execution: Execution,
     seed: int,
     *keys: int,
+    training: TrainingImages | None = None,
 ) -> list[Score]:
     """Build a network and score it by each of several proxies.
 
@@ -217,13 +243,24 @@ def score_by_all(
         execution: how the network is run.
         seed: of the weights and of whatever the proxies draw.
         keys: what tells this network's streams from those of others (its index).
+        training: what the network is trained on, once, where a proxy is read after training. All
+            proxies are then read off the module.
 
     Returns:
         For each proxy the score, or the status of an undefined one; running out of memory is a
-        status too. The time is shared among them.
+        status too, and so is a training that diverged. The time is shared among them, but for that
+        of training and of building what is trained.
+
+    Raises:
+        ParameterError: a proxy is read after training, and there is nothing to train on.
     """
+    if any(setting_of(proxy).epochs for proxy in proxies):
+        if training is None:
+            names = ", ".join(proxy.name for proxy in proxies if setting_of(proxy).epochs)
+            raise ParameterError(f"{names} after training: nothing is trained here, drop @epochs")
+        return _score_while_training(build, proxies, batch, execution, seed, keys, training)
     start = time.perf_counter()
-    proxy_seed = int(seed_sequence(seed, "proxy", *keys).generate_state(1)[0])
+    proxy_seed = _proxy_seed(seed, keys)
     found: list[float | UndefinedScore]
     try:
         with torch_seeded(seed, "weights", *keys):
@@ -234,10 +271,63 @@ def score_by_all(
     except (RuntimeError, MemoryError) as error:
         if not _is_out_of_memory(error):
             raise
-        said = (str(error).splitlines() or ["no memory left"])[0]
-        found = [UndefinedScore("out_of_memory", said)] * len(proxies)
+        found = [_without_memory(error)] * len(proxies)
     seconds = (time.perf_counter() - start) / len(proxies)
     return [_score(value, seconds) for value in found]
+
+
+def _score_while_training(
+    build: Callable[[int], nn.Module | Planned],
+    proxies: Sequence[Proxy],
+    batch: Minibatch,
+    execution: Execution,
+    seed: int,
+    keys: Sequence[int],
+    training: TrainingImages,
+) -> list[Score]:
+    """The scores by proxies of one network, each at its number of epochs."""
+    if execution.engine == "auto":
+        # a plan takes normalisations of zeros to be zero, which holds for fresh weights only
+        execution = replace(execution, engine="plain")
+    start, proxy_seed = time.perf_counter(), _proxy_seed(seed, keys)
+    epochs = [setting_of(proxy).epochs for proxy in proxies]
+    scores: dict[int, Score] = {}
+    lost: UndefinedScore | None = None
+    try:
+        with torch_seeded(seed, "weights", *keys):
+            network = cast("nn.Module", build(batch.num_classes)).to(execution.device).train()
+        _check_trainable(network)
+        building = time.perf_counter() - start
+        for stop in training.train(network, sorted(set(epochs)), seed, execution):
+            mine = [number for number, asked in enumerate(epochs) if asked == stop.epochs]
+            chosen = [read_at_stop(proxies[number]) for number in mine]
+            begun = time.perf_counter()
+            with torch_seeded(seed, "reading after training", *keys):
+                found = run_proxies(network, chosen, batch, execution, proxy_seed)
+            reading = (time.perf_counter() - begun) / len(mine)
+            seconds = building + stop.seconds + reading
+            scores |= {n: _score(value, seconds) for n, value in zip(mine, found, strict=True)}
+    except Diverged as error:
+        lost = UndefinedScore("diverged", str(error))
+    except UndefinedScore as undefined:
+        lost = undefined
+    except (RuntimeError, MemoryError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        lost = _without_memory(error)
+    if lost is not None:
+        missed = _score(lost, time.perf_counter() - start)
+        scores = dict.fromkeys(range(len(proxies)), missed) | scores
+    return [scores[number] for number in range(len(proxies))]
+
+
+def _check_trainable(network: nn.Module) -> None:
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise UndefinedScore("no_parameters", f"{type(network).__name__} has nothing to train")
+
+
+def _proxy_seed(seed: int, keys: Sequence[int]) -> int:
+    return int(seed_sequence(seed, "proxy", *keys).generate_state(1)[0])
 
 
 def _score(value: float | UndefinedScore, seconds: float) -> Score:
@@ -246,6 +336,11 @@ def _score(value: float | UndefinedScore, seconds: float) -> Score:
     if not math.isfinite(value):
         return Score(None, "non_finite", f"the proxy returned {value}", seconds)
     return Score(value, "ok", "", seconds)
+
+
+def _without_memory(error: Exception) -> UndefinedScore:
+    said = (str(error).splitlines() or ["no memory left"])[0]
+    return UndefinedScore("out_of_memory", said)
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -262,10 +357,11 @@ def score_architectures(
     settings: MinibatchSettings,
     seed: int,
     execution: Execution,
+    watch: WatchSteps = unwatched,
 ) -> Iterator[Score]:
     """Score architectures of a space by one proxy, in order, as they are asked for."""
     work = ((index, [proxy]) for index in indices)
-    for (score,) in score_work(space, work, settings, seed, execution):
+    for (score,) in score_work(space, work, settings, seed, execution, watch):
         yield score
 
 
@@ -275,10 +371,13 @@ def score_work(
     settings: MinibatchSettings,
     seed: int,
     execution: Execution,
+    watch: WatchSteps = unwatched,
 ) -> Iterator[list[Score]]:
     """Score architectures of a space on one minibatch, in order, as they are asked for.
 
-    The score of an architecture depends on (architecture, proxy, settings, seed) alone.
+    The score of an architecture depends on (architecture, proxy, settings, seed) alone. What is
+    read after training is read off one training for each network and minibatch that proxies ask
+    for, on the images of the split that are not in the minibatch.
 
     Args:
         space: of the architectures.
@@ -286,19 +385,30 @@ def score_work(
         settings: of the minibatch.
         seed: of minibatch and weights.
         execution: how networks are run.
+        watch: wraps the steps of each training.
 
     Yields:
         For each architecture the scores by its proxies.
     """
     drawn: dict[Setting, Minibatch] = {}
+    learned: dict[Setting, TrainingImages] = {}
     for index, proxies in work:
         found: dict[int, Score] = {}
-        for setting in dict.fromkeys(map(setting_of, proxies)):
+        # apart, so that what is read before training is what it would be without the other
+        groups: dict[tuple[Setting, bool], list[int]] = {}
+        for number, setting in enumerate(map(setting_of, proxies)):
+            key = replace(setting, epochs=0), setting.epochs > 0
+            groups.setdefault(key, []).append(number)
+        for (setting, trained), mine in groups.items():
+            if trained and setting not in learned:
+                learned[setting] = settings.training_images(setting, seed, watch)
             if setting not in drawn:
                 drawn[setting] = settings.draw_for(setting, seed, execution.device)
-            mine = [n for n, proxy in enumerate(proxies) if setting_of(proxy) == setting]
+            training = learned[setting] if trained else None
             chosen = [proxies[number] for number in mine]
-            scores = score_architecture(space, index, chosen, drawn[setting], execution, seed)
+            scores = score_architecture(
+                space, index, chosen, drawn[setting], execution, seed, training
+            )
             found |= dict(zip(mine, scores, strict=True))
         yield [found[number] for number in range(len(proxies))]
 
@@ -310,8 +420,9 @@ def score_architecture(
     batch: Minibatch,
     execution: Execution,
     seed: int,
+    training: TrainingImages | None = None,
 ) -> list[Score]:
-    """Score an architecture of a space by each of several proxies of one setting.
+    """Score an architecture of a space by each of several proxies of one setting but for epochs.
 
     Args:
         space: of the architecture.
@@ -320,6 +431,7 @@ def score_architecture(
         batch: see `MinibatchSettings.draw_for`.
         execution: how the network is run.
         seed: of the weights and of whatever the proxies draw.
+        training: see `score_by_all`.
     """
     architecture = space[index]
     (skeleton,) = {setting_of(proxy).skeleton for proxy in proxies}
@@ -335,4 +447,4 @@ def score_architecture(
             return network
         return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
-    return score_by_all(build, proxies, batch, execution, seed, index)
+    return score_by_all(build, proxies, batch, execution, seed, index, training=training)

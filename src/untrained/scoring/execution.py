@@ -25,7 +25,8 @@ class Execution:
         engine: `plain` runs the module under the proxy's hooks, `fast` runs the network's plan,
             `auto` is fast where the network offers a plan and the proxy reads one.
         precision: `float32`, `bfloat16`, or `auto`: bfloat16 where the device has instructions
-            for its matrix products and the plan is run, float32 elsewhere.
+            for its matrix products and the plan is run or a network is trained, float32
+            elsewhere. Weights that are trained are float32.
     """
 
     device: torch.device = torch.device("cpu")  # noqa: RUF009 - immutable
@@ -45,6 +46,11 @@ class Execution:
         if self.precision == "auto" and planned and has_bfloat16_products(self.device):
             return torch.bfloat16
         return torch.float32
+
+    @property
+    def training_dtype(self) -> torch.dtype:
+        """The type that the products of a training are computed in."""
+        return self.dtype(planned=True)
 
 
 @runtime_checkable

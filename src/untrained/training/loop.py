@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from untrained.errors import ParameterError
 from untrained.seeds import numpy_generator, torch_seeded
-from untrained.training.recipe import Recipe
+from untrained.training.recipe import Recipe, ShortRecipe
 
 #: Images of one forward pass where nothing is learned.
 EVALUATED_AT_ONCE = 256
@@ -153,12 +153,7 @@ def train(
     """
     if len(examples.labels) < 2:
         raise ParameterError(f"{len(examples.labels)} training images: 2 or more")
-    optimiser = torch.optim.SGD(
-        network.parameters(),
-        lr=recipe.learning_rate,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-    )
+    optimiser = optimiser_of(network, recipe)
     epochs: tuple[Epoch, ...] = ()
     if begun is not None:
         epochs = begun.epochs
@@ -201,7 +196,7 @@ def _train_epoch(
 ) -> tuple[float, float]:
     """Mean loss, and accuracy in percent."""
     steps = batches_of(len(examples.labels), recipe.batch_size, seed, number)
-    changes = numpy_generator(seed, "augmentation of an epoch", number)
+    changes = changes_of(seed, number)
     losses, right = torch.zeros((), device=device), torch.zeros((), device=device)
     count = sum(map(len, steps))
     network.train()
@@ -211,7 +206,7 @@ def _train_epoch(
         torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
     ):
         for done, chosen in enumerate(watch(steps, number + 1, len(steps)), start=1):
-            images = _on(device, examples.prepare(examples.images[chosen], changes))
+            images = on_device(device, examples.prepare(examples.images[chosen], changes))
             labels = torch.from_numpy(examples.labels[chosen]).to(device)
             logits, auxiliary = network.logits_of_both(images)
             loss = functional.cross_entropy(logits, labels)
@@ -232,8 +227,20 @@ def _train_epoch(
     return float(losses) / count, 100 * float(right) / count
 
 
-def _on(device: torch.device, images: NDArray[np.float32]) -> Tensor:
-    """The images on the device, in the order in memory that its convolutions are fast in."""
+def optimiser_of(
+    network: Trainable | nn.Module, settings: Recipe | ShortRecipe
+) -> torch.optim.Optimizer:
+    """Stochastic gradient descent, with momentum and weight decay of all parameters."""
+    return torch.optim.SGD(
+        network.parameters(),
+        lr=settings.learning_rate,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+    )
+
+
+def on_device(device: torch.device, images: NDArray[np.float32]) -> Tensor:
+    """The images on the device, in the order in memory that depthwise convolutions like there."""
     # depthwise convolutions of single-precision numbers want channels first on a GPU
     layout = torch.channels_last if device.type == "cpu" else torch.contiguous_format
     return torch.from_numpy(images).to(device).contiguous(memory_format=layout)
@@ -245,6 +252,11 @@ def _check_finite(loss: float, number: int, recipe: Recipe) -> None:
             f"the loss became {loss} in epoch {number + 1} at learning_rate "
             f"{recipe.learning_rate}: take a lower one"
         )
+
+
+def changes_of(seed: int, epoch: int) -> np.random.Generator:
+    """What the random changes of an epoch's images are drawn from, batch by batch."""
+    return numpy_generator(seed, "augmentation of an epoch", epoch)
 
 
 def batches_of(count: int, size: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
@@ -265,7 +277,7 @@ def accuracy_of(network: Trainable, examples: Examples, device: torch.device) ->
     with torch.no_grad():
         for start in range(0, len(examples.labels), EVALUATED_AT_ONCE):
             piece = slice(start, start + EVALUATED_AT_ONCE)
-            images = _on(device, examples.prepare(examples.images[piece], None))
+            images = on_device(device, examples.prepare(examples.images[piece], None))
             found = network(images).argmax(1).cpu().numpy()
             right += int((found == examples.labels[piece]).sum())
     return 100 * right / len(examples.labels)

@@ -1,6 +1,7 @@
-"""How the DARTS papers train what they found (Liu, Simonyan and Yang, ICLR 2019, section 3.2)."""
+"""How networks are trained: what DARTS papers found, and any network for a few epochs."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from untrained.errors import ParameterError
@@ -8,7 +9,9 @@ from untrained.errors import ParameterError
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings of a training; the defaults are the paper's for CIFAR-10.
+    """Settings of a training; the defaults are those of the DARTS paper for CIFAR-10.
+
+    Liu, Simonyan and Yang, ICLR 2019, section 3.2.
 
     Attributes:
         epochs: passes over the training images.
@@ -40,17 +43,13 @@ class Recipe:
     auxiliary_weight: float = 0.4
 
     def __post_init__(self) -> None:
-        for name, smallest in (("epochs", 1), ("batch_size", 2), ("cutout", 0)):
-            if (value := getattr(self, name)) < smallest:
-                raise ParameterError(f"{name} is {value}: {smallest} or more")
-        for name in ("weight_decay", "gradient_clip", "auxiliary_weight"):
-            if not 0 <= (number := getattr(self, name)) < math.inf:
-                raise ParameterError(f"{name} is {number}: 0 or more")
-        for name in ("momentum", "drop_path"):
-            if not 0 <= (number := getattr(self, name)) < 1:
-                raise ParameterError(f"{name} is {number}: 0 or more and below 1")
-        if not 0 < self.learning_rate < math.inf:
-            raise ParameterError(f"learning_rate is {self.learning_rate}: above 0")
+        _check_ranges(
+            self,
+            at_least={"epochs": 1, "batch_size": 2, "cutout": 0},
+            positive=("learning_rate",),
+            not_negative=("weight_decay", "gradient_clip", "auxiliary_weight"),
+            fractions=("momentum", "drop_path"),
+        )
 
     def learning_rate_at(self, epoch: int) -> float:
         """The learning rate of an epoch, counted from 0: half a cosine from the first to 0."""
@@ -59,3 +58,65 @@ class Recipe:
     def drop_path_at(self, epoch: int) -> float:
         """The probability to drop an edge in an epoch, counted from 0."""
         return self.drop_path * epoch / self.epochs
+
+
+@dataclass(frozen=True)
+class ShortRecipe:
+    """Settings of a few epochs at one learning rate.
+
+    The defaults are those of Mok et al., CVPR 2022 (arXiv 2203.14577), as their code has them.
+
+    Attributes:
+        batch_size: images per step, 2 or more; see `batch_size_for`.
+        learning_rate: of every step.
+        momentum: of stochastic gradient descent.
+        weight_decay: of all parameters.
+        crop_flip: whether images are shifted and flipped.
+
+    Raises:
+        ParameterError: a setting outside its range.
+    """
+
+    batch_size: int = 1024
+    learning_rate: float = 0.025
+    momentum: float = 0.9
+    weight_decay: float = 3e-4
+    crop_flip: bool = True
+
+    def __post_init__(self) -> None:
+        _check_ranges(
+            self,
+            at_least={"batch_size": 2},
+            positive=("learning_rate",),
+            not_negative=("weight_decay",),
+            fractions=("momentum",),
+        )
+
+    def batch_size_for(self, images: int) -> int:
+        """Images per step of an epoch of so many: at most half of them.
+
+        An epoch of a small set would be a single step otherwise, and half of it nothing.
+        """
+        return max(2, min(self.batch_size, images // 2))
+
+
+def _check_ranges(
+    settings: object,
+    *,
+    at_least: Mapping[str, int],
+    positive: Sequence[str],
+    not_negative: Sequence[str],
+    fractions: Sequence[str],
+) -> None:
+    for name, smallest in at_least.items():
+        if (value := getattr(settings, name)) < smallest:
+            raise ParameterError(f"{name} is {value}: {smallest} or more")
+    for name in not_negative:
+        if not 0 <= (number := getattr(settings, name)) < math.inf:
+            raise ParameterError(f"{name} is {number}: 0 or more")
+    for name in fractions:
+        if not 0 <= (number := getattr(settings, name)) < 1:
+            raise ParameterError(f"{name} is {number}: 0 or more and below 1")
+    for name in positive:
+        if not 0 < (number := getattr(settings, name)) < math.inf:
+            raise ParameterError(f"{name} is {number}: above 0")

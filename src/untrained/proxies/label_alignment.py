@@ -1,0 +1,72 @@
+"""How well a kernel agrees with the labels of its images.
+
+The label matrix L (n, n) has +1 where two images have the same label and -1 elsewhere.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from untrained.proxies.base import UndefinedScore
+
+Matrix = NDArray[np.float64]
+
+
+def label_matrix(labels: NDArray[np.int64]) -> Matrix:
+    """L (n, n) of the labels (n,)."""
+    return np.where(labels[:, None] == labels[None], 1.0, -1.0)
+
+
+def entry_correlation(kernel: Matrix, labels: NDArray[np.int64]) -> float:
+    """The Pearson correlation of all n^2 entries of a kernel with those of the label matrix.
+
+    One mean is taken off each matrix (Mok et al., CVPR 2022; Deshpande et al., arXiv 2102.00084).
+
+    Raises:
+        UndefinedScore: `constant_labels` or `constant_kernel`.
+    """
+    return _correlation(kernel, labels, _centred)
+
+
+def centred_alignment(kernel: Matrix, labels: NDArray[np.int64]) -> float:
+    """The centred alignment of a kernel with the label matrix.
+
+    Rows and columns of both matrices have their means taken off (Cortes, Mohri and Rostamizadeh,
+    JMLR 13, 2012, equation 2), so that a kernel of 0 and 1 in place of L would give the same.
+
+    Raises:
+        UndefinedScore: `constant_labels` or `constant_kernel`.
+    """
+    return _correlation(kernel, labels, _double_centred)
+
+
+def _centred(matrix: Matrix) -> Matrix:
+    found: Matrix = matrix - matrix.mean()
+    return found
+
+
+def _double_centred(matrix: Matrix) -> Matrix:
+    rows, columns = matrix.mean(1, keepdims=True), matrix.mean(0, keepdims=True)
+    found: Matrix = matrix - rows - columns + matrix.mean()
+    return found
+
+
+def _correlation(
+    kernel: Matrix, labels: NDArray[np.int64], centre: Callable[[Matrix], Matrix]
+) -> float:
+    if (labels == labels[0]).all():
+        raise UndefinedScore(
+            "constant_labels", f"all {len(labels)} images of the minibatch have label {labels[0]}"
+        )
+    largest = np.abs(kernel).max()
+    # squares of the entries of a large or a tiny kernel would overflow or vanish
+    left = centre(kernel / largest) if largest > 0 else kernel
+    right = centre(label_matrix(labels))
+    spread = np.linalg.norm(left)
+    # what is left of a constant is the rounding of its mean
+    if spread <= len(kernel) * np.finfo(np.float64).eps:
+        raise UndefinedScore(
+            "constant_kernel", f"the kernel's {kernel.size} entries don't differ once centred"
+        )
+    return float(np.vdot(left, right) / (spread * np.linalg.norm(right)))

@@ -1,0 +1,204 @@
+"""A few epochs of training, of any network, with stops on the way.
+
+Mok, Na, Kim, Han, Yoon: Demystifying the Neural Tangent Kernel from a Practical Perspective, CVPR
+2022 (arXiv 2203.14577) read their scores after one epoch. The steps of a training are the same
+wherever it stops: the first half of an epoch is the beginning of the whole one.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from untrained.errors import ParameterError
+from untrained.seeds import torch_seeded
+from untrained.training.loop import Examples, batches_of, changes_of, optimiser_of
+from untrained.training.recipe import ShortRecipe
+
+
+class Diverged(Exception):  # noqa: N818 - an outcome, not an error
+    """The loss, or a weight, is not finite any more."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Where a training stands.
+
+    Attributes:
+        epochs: as they were asked for.
+        steps: that were taken.
+        losses: (steps,) cross-entropy of every step's batch before the step.
+        seconds: that the steps took, without what happened at earlier stops.
+    """
+
+    epochs: float
+    steps: int
+    losses: tuple[float, ...]
+    seconds: float
+
+    @property
+    def loss_curve(self) -> list[tuple[int, float]]:
+        """(step, loss), steps counted from 1."""
+        return list(enumerate(self.losses, start=1))
+
+
+#: Wraps the steps of a training, to report them; their number is the last argument.
+WatchSteps = Callable[[Iterable[int], int], Iterable[int]]
+
+
+def unwatched(steps: Iterable[int], _count: int) -> Iterable[int]:
+    """Report nothing."""
+    return steps
+
+
+def steps_of(epochs: float, per_epoch: int) -> int:
+    """How many steps a number of epochs is, rounded; at least one where it is not 0.
+
+    Raises:
+        ParameterError: a negative number, or none.
+    """
+    if not 0 <= epochs < math.inf:
+        raise ParameterError(f"{epochs} epochs of training: 0 or more")
+    return max(1, math.floor(epochs * per_epoch + 0.5)) if epochs else 0
+
+
+def train_shortly(
+    network: nn.Module,
+    examples: Examples,
+    stops: Sequence[float],
+    seed: int,
+    device: torch.device,
+    recipe: ShortRecipe | None = None,
+    *,
+    dtype: torch.dtype = torch.float32,
+    memory_format: torch.memory_format = torch.contiguous_format,
+    watch: WatchSteps = unwatched,
+) -> Iterator[Stop]:
+    """Train a network in place, and stop after each of some numbers of epochs.
+
+    The weights at a stop depend on network, examples, seed, recipe and type alone, not on the other
+    stops nor on what is done there, as long as the network is left as it was.
+
+    Args:
+        network: on `device`, maps images (N, C, H, W) to logits (N, classes).
+        examples: to learn; every epoch shows all of them in a new order.
+        stops: numbers of epochs, ascending; fractions are rounded to steps.
+        seed: of everything random but the initial weights.
+        device: to train on.
+        recipe: how; the paper's by default.
+        dtype: float32, or bfloat16 for what autocast runs in it; weights are float32.
+        memory_format: of the images; channels last is faster where the network is, too.
+        watch: wraps the steps.
+
+    Yields:
+        Where the training stands, once per stop, with the network in training mode.
+
+    Raises:
+        ParameterError: fewer than 2 images, stops out of order, or no logits for the labels.
+        Diverged: with the epoch, counted from 1.
+    """
+    recipe = recipe or ShortRecipe()
+    count = len(examples.labels)
+    if count < 2:
+        raise ParameterError(f"{count} training images: 2 or more")
+    size = recipe.batch_size_for(count)
+    per_epoch = len(batches_of(count, size, seed, 0))
+    ends = [steps_of(epochs, per_epoch) for epochs in stops]
+    if ends != sorted(ends):
+        raise ParameterError(f"stops after {', '.join(map(str, stops))} epochs: not ascending")
+    optimiser = optimiser_of(network, recipe)
+    losses: list[Tensor] = []
+    batches = _batches(examples, size, seed)
+    steps = iter(watch(range(ends[-1]), ends[-1]))
+    seconds, checked, classes = 0.0, 0, int(examples.labels.max()) + 1
+    network.train()
+    for epochs, end in zip(stops, ends, strict=True):
+        start = time.perf_counter()
+        while len(losses) < end:
+            step = next(steps)
+            images, labels = (torch.from_numpy(part).to(device) for part in next(batches))
+            images = images.contiguous(memory_format=memory_format)
+            with torch_seeded(seed, "dropped units of a step", step):
+                losses.append(_take_step(network, images, labels, classes, optimiser, dtype))
+            # to ask a GPU each time would make it wait
+            if device.type == "cpu" or len(losses) % 50 == 0:
+                checked = _check_finite(losses, checked, per_epoch)
+        # a stop leaves no gradients in the way of what is read there
+        optimiser.zero_grad()
+        checked = _check_finite(losses, checked, per_epoch)
+        if losses and not all(bool(p.isfinite().all()) for p in network.parameters()):
+            raise Diverged(f"a weight is not finite after epoch {_epoch(end - 1, per_epoch)}")
+        seconds += time.perf_counter() - start
+        yield Stop(epochs, end, tuple(map(float, losses)), seconds)
+        network.train()
+    for _ in steps:  # so that whatever watches them sees their end
+        raise AssertionError
+
+
+def _batches(
+    examples: Examples, size: int, seed: int
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+    """Images (N, C, H, W) and labels (N,) of the steps of all epochs, without end."""
+    epoch = 0
+    while True:
+        changes = changes_of(seed, epoch)
+        for chosen in batches_of(len(examples.labels), size, seed, epoch):
+            yield examples.prepare(examples.images[chosen], changes), examples.labels[chosen]
+        epoch += 1
+
+
+def _take_step(
+    network: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    classes: int,
+    optimiser: torch.optim.Optimizer,
+    dtype: torch.dtype,
+) -> Tensor:
+    """One step of stochastic gradient descent; the loss before it."""
+    with (
+        torch.inference_mode(mode=False),  # or no_grad around it would leave no gradients
+        # one algorithm for each convolution, so that a seed says the same twice on a device
+        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
+    ):
+        optimiser.zero_grad()
+        with torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
+            logits = network(images)
+        _check_logits(network, logits, len(labels), classes)
+        precise = torch.promote_types(logits.dtype, torch.float32)
+        loss = functional.cross_entropy(logits.to(precise), labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    return loss.detach()
+
+
+def _check_logits(network: nn.Module, logits: object, images: int, classes: int) -> None:
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != images:
+        found = tuple(logits.shape) if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+        raise ParameterError(
+            f"{type(network).__name__} maps {images} images to {found}: training needs logits "
+            f"({images}, classes)"
+        )
+    if logits.shape[1] < classes:
+        raise ParameterError(
+            f"{type(network).__name__} has {logits.shape[1]} logits: the labels need {classes}"
+        )
+
+
+def _check_finite(losses: Sequence[Tensor], checked: int, per_epoch: int) -> int:
+    """Look at the losses after the first `checked`; how many there are."""
+    for step in range(checked, len(losses)):
+        if not math.isfinite(loss := float(losses[step])):
+            raise Diverged(f"the loss became {loss} in epoch {_epoch(step, per_epoch)}")
+    return len(losses)
+
+
+def _epoch(step: int, per_epoch: int) -> int:
+    """The epoch, from 1, of a step, from 0."""
+    return step // per_epoch + 1

@@ -1,0 +1,259 @@
+"""Proxies that are read after training: what is trained, on what, when, and at what cost."""
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from untrained.errors import ParameterError
+from untrained.images import IMAGE_SETS
+from untrained.images.minibatches import minibatch, prepare_images, rest_of
+from untrained.proxies import get_proxy, setting_of
+from untrained.scoring.api import score
+from untrained.scoring.engine import MinibatchSettings, score_by_all, score_network, score_work
+from untrained.scoring.execution import Execution, has_bfloat16_products
+from untrained.scoring.training import TrainingImages
+from untrained.seeds import torch_seeded
+from untrained.training.loop import Examples
+from untrained.training.recipe import ShortRecipe
+from untrained.training.short import train_shortly
+
+EXACT = Execution(precision="float32")
+CPU = torch.device("cpu")
+CELL = 45
+
+
+class Small(nn.Module):
+    """Takes images of any size; counts its trainings by the passes with gradients."""
+
+    def __init__(self, scale=1.0):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.BatchNorm2d(4), nn.ReLU())
+        self.classifier = nn.Linear(4, 10)
+        self.passes = 0
+        with torch.no_grad():
+            self.classifier.weight.mul_(scale)
+
+    def forward(self, x):
+        self.passes += 1
+        return self.classifier(self.layers(x).mean((2, 3)))
+
+
+def small(_classes=10):
+    return Small()
+
+
+def lesson(count=40, **changes):
+    """A few images to train on."""
+    images, labels = rest_of("cifar10", "sample", 0, 8)
+    recipe = ShortRecipe(**({"batch_size": 8} | changes))
+    return TrainingImages(images[:count], labels[:count], IMAGE_SETS["cifar10"], recipe)
+
+
+BATCH = minibatch("cifar10", "sample", 0, 8)
+
+
+def scored(names, execution=EXACT, build=small, training=None, seed=0):
+    proxies = [get_proxy(name) for name in names]
+    return score_by_all(build, proxies, BATCH, execution, seed, 3, training=training or lesson())
+
+
+def slow_score(name, epochs, seed=0):
+    """Build, train and read, each by hand."""
+    with torch_seeded(seed, "weights", 3):
+        network = Small()
+    training = lesson()
+
+    def prepare(images, generator):
+        return prepare_images(images, training.known, generator)
+
+    examples = Examples(training.images, training.labels, prepare)
+    list(train_shortly(network, examples, [epochs], seed, CPU, training.recipe))
+    return get_proxy(name)(network, BATCH, torch.Generator())
+
+
+@pytest.mark.parametrize("name", ["lga", "naswot", "ntk_trace-weights_eval"])
+def test_a_score_is_that_of_the_trained_network(name):
+    names = [f"{name}@2", f"{name}@0.4", f"{name}@1"]
+    found = scored(names)
+    assert [one.status for one in found] == ["ok"] * 3
+    expected = [slow_score(name, epochs) for epochs in (2, 0.4, 1)]
+    assert [one.score for one in found] == pytest.approx(expected, rel=1e-9)
+    assert len({one.score for one in found}) == 3
+
+
+def test_one_training_serves_all_proxies_of_a_call():
+    networks = []
+
+    def build(_classes):
+        networks.append(Small())
+        return networks[-1]
+
+    together = scored(["naswot@1", "lga@0.4", "lga@1", "ntk_mean-weights_eval@2"], build=build)
+    (one,) = networks
+    steps = 2 * 5
+    alone = [scored([name])[0] for name in ("naswot@1", "lga@0.4", "lga@1")]
+    assert [t.score for t in together[:3]] == [a.score for a in alone]
+    assert one.passes < 2 * steps
+    assert scored(["lga@1"], seed=1)[0].score != alone[2].score
+
+
+def test_the_seconds_have_the_training_in_them(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+
+    class Slow(Small):
+        def forward(self, x):
+            clock[0] += 1.0
+            return super().forward(x)
+
+    def build(_classes):
+        clock[0] += 100.0
+        return Slow()
+
+    found = scored(["naswot@2", "naswot@1", "naswot-released@1"], build=build)
+    # 5 steps per epoch; naswot takes two passes and its variant one, and both share three at a stop
+    assert [one.seconds for one in found] == [100 + 10 + 2, 100 + 5 + 1.5, 100 + 5 + 1.5]
+
+
+def test_what_is_read_before_training_is_what_it_was(space):
+    settings = MinibatchSettings(batch_size=16)
+    names = ["naswot", "lga", "ntk_condition_number", "linear_regions"]
+    alone = [get_proxy(f"{name}@0") if name != "linear_regions" else get_proxy(name)
+             for name in names]  # fmt: skip
+    (before,) = score_work(space, [(CELL, alone)], settings, 0, Execution())
+    mixed = [*alone, get_proxy("naswot@0.1"), get_proxy("ntk_condition_number@0.1")]
+    (after,) = score_work(space, [(CELL, mixed)], settings, 0, Execution())
+    assert [one.score for one in after[:4]] == [one.score for one in before]
+    assert [one.status for one in after] == ["ok"] * 6
+    assert after[4].score != after[0].score
+    assert after[5].score != after[2].score
+
+
+def test_an_architecture_is_trained_once_on_what_its_minibatch_has_not(space, monkeypatch):
+    seen = []
+    original = TrainingImages.train
+
+    def train(self, network, stops, seed, execution):
+        seen.append((self, list(stops), seed, sum(p.numel() for p in network.parameters())))
+        return original(replace(self, images=self.images[:8], labels=self.labels[:8]),
+                        network, stops, seed, execution)  # fmt: skip
+
+    monkeypatch.setattr(TrainingImages, "train", train)
+    names = ["lga@1", "naswot", "ntk_trace@1", "lga@0.5", "naswot@1"]
+    proxies = [get_proxy(name) for name in names]
+    settings = MinibatchSettings("cifar10", batch_size=12, sampling="balanced")
+    work = [(CELL, proxies), (46, proxies[:1])]
+    results = list(score_work(space, work, settings, 4, EXACT))
+    assert all(one.status == "ok" for scores in results for one in scores)
+    (large, thin, other) = seen
+    assert (large[1], thin[1], other[1]) == ([0.5, 1], [1], [1])
+    assert thin[3] < large[3]
+    assert large[2] == 4
+    assert other[0] is large[0]
+    for training, size in ((large[0], 12), (thin[0], 32)):
+        images, labels = rest_of("cifar10", "sample", 4, size, "balanced")
+        assert np.array_equal(training.images, images)
+        assert np.array_equal(training.labels, labels)
+        shown = minibatch("cifar10", "sample", 4, size, sampling="balanced").images
+        pixels = {image.tobytes() for image in prepare_images(images, training.known, None)}
+        assert not pixels & {image.numpy().tobytes() for image in shown}
+
+
+def test_the_precision_of_the_training_is_that_of_the_execution(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "untrained.scoring.training.train_shortly",
+        lambda *given, dtype, **options: seen.append((dtype, options["memory_format"])) or iter(()),
+    )
+    automatic = torch.bfloat16 if has_bfloat16_products(CPU) else torch.float32
+    for precision, dtype in (
+        *(("float32", torch.float32), ("bfloat16", torch.bfloat16), ("auto", automatic)),
+    ):
+        lesson().train(Small(), [1], 0, Execution(precision=precision))
+        assert seen.pop() == (dtype, torch.contiguous_format)
+    last = Small().to(memory_format=torch.channels_last)
+    lesson().train(last, [1], 0, EXACT)
+    assert seen == [(torch.float32, torch.channels_last)]
+
+
+def test_a_training_that_diverges_loses_only_what_comes_after():
+    steep = lesson(learning_rate=1e6, weight_decay=1e3)
+    found = scored(["lga@5", "naswot@0.1"], training=steep)
+    assert found[1].status == "ok"
+    assert (found[0].score, found[0].status) == (None, "diverged")
+    assert found[0].reason in ("the loss became nan in epoch 1", "the loss became inf in epoch 1")
+
+
+def test_nothing_to_train_is_no_score():
+    found = scored(["naswot@1"], build=lambda _: nn.Sequential(nn.Flatten(), nn.ReLU()))
+    assert (found[0].status, found[0].reason) == (
+        "no_parameters",
+        "Sequential has nothing to train",
+    )
+
+
+def test_no_memory_is_a_status(monkeypatch):
+    def fails(*given, **options):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        yield
+
+    monkeypatch.setattr("untrained.scoring.training.train_shortly", fails)
+    assert scored(["naswot@1"])[0].status == "out_of_memory"
+
+
+def test_other_failures_are_not_swallowed():
+    with pytest.raises(ParameterError, match="training needs logits"):
+        scored(["naswot@1"], build=lambda _: nn.Conv2d(3, 4, 3))
+
+
+def test_without_images_to_train_on_nothing_is_trained():
+    with pytest.raises(ParameterError, match=r"^lga after training: nothing is trained here"):
+        score_network(small, get_proxy("lga@1"), BATCH, EXACT, 0)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "split", "said"),
+    [
+        ("cifar10", "test", r"^cifar10 test is not for training: take sample, train, train-half, "),
+        ("ImageNet16-120", "valid", r"^ImageNet16-120 valid is not for training: take train$"),
+        ("noise", "sample", r"^'noise' is drawn for each minibatch"),
+    ],
+)
+def test_test_images_are_never_trained_on(space, dataset, split, said):
+    settings = MinibatchSettings(dataset, split, batch_size=8)
+    with pytest.raises(ParameterError, match=said):
+        list(score_work(space, [(CELL, [get_proxy("lga@1")])], settings, 0, EXACT))
+
+
+def test_a_network_of_ones_own_is_left_as_it_was(monkeypatch):
+    original = MinibatchSettings.training_images
+
+    def few(self, setting, seed, **options):
+        whole = original(self, setting, seed, **options)
+        return replace(whole, images=whole.images[:40], labels=whole.labels[:40])
+
+    monkeypatch.setattr(MinibatchSettings, "training_images", few)
+    torch.manual_seed(0)
+    network = Small()
+    network.layers.eval()
+    before = copy.deepcopy(network.state_dict())
+    fresh = score(network, proxy="lga", batch_size=8)
+    found = score(network, proxy="lga@1", batch_size=8)
+    assert found.status == fresh.status == "ok"
+    assert found.score != fresh.score
+    assert found == replace(score(network, proxy="lga@1", batch_size=8), seconds=found.seconds)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert not network.layers.training
+    assert network.training
+    assert all(parameter.grad is None for parameter in network.parameters())
+
+
+def test_a_setting_says_how_long():
+    assert str(setting_of(get_proxy("lga@0.5"))).endswith(
+        "; all images of the minibatch after 0.5 epochs on the others"
+    )
+    assert "epochs" not in str(setting_of(get_proxy("lga")))
