@@ -14,7 +14,10 @@ SCHEMA = yaml.safe_load((ROOT / "workflow" / "schemas" / "params.schema.yaml").r
 VALID = read_parameters(ROOT / "params.yaml")
 
 
-@pytest.mark.parametrize("name", ["params.yaml", "params/full.yaml"])
+FILES = ["params.yaml", "params/full.yaml", "params/tenas.yaml"]
+
+
+@pytest.mark.parametrize("name", FILES)
 def test_the_projects_parameters_are_valid(name):
     parameters = read_parameters(ROOT / name)
     assert set(parameters) == set(SCHEMA["required"])
@@ -22,7 +25,7 @@ def test_the_projects_parameters_are_valid(name):
 
 
 def test_every_key_has_a_comment():
-    for name in ("params.yaml", "params/full.yaml"):
+    for name in FILES:
         lines = (ROOT / name).read_text().splitlines()
         for above, line in itertools.pairwise(lines):
             if re.match(r"\s+\w+: .", line) or re.match(r"\w+: .", line):

@@ -24,6 +24,16 @@ IMAGES = Path("data/images")
 SCORES = Path("results/scores")
 
 
+def check_target(target: Path) -> None:
+    """Say before long work what `atomic` would say after it.
+
+    Raises:
+        UntrainedError: there is a folder in the place of the file.
+    """
+    if target.is_dir():
+        raise UntrainedError(f"cannot write {target}: it is a folder, name a file")
+
+
 @contextmanager
 def atomic(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside `target` that replaces it if the block succeeds.

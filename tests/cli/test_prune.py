@@ -7,6 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from untrained.cli.rounds import _digest
+
 FAST = ("--dataset", "noise", "--criterion", "regions", "--repeats", 1, "--workers", 1)
 
 
@@ -195,6 +197,11 @@ def test_rounds_of_another_search_are_refused(refused, option, said):
     refused([*SEARCH, *option], said)
 
 
+def signed(content):
+    """Something else with a checksum that is right."""
+    return json.dumps({"sha256": _digest(content), **content})
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -202,9 +209,16 @@ def test_rounds_of_another_search_are_refused(refused, option, said):
         lambda text: text.replace('"pruned": true', '"pruned": false', 1),
         lambda _: "[]",
         lambda _: "{}",
+        lambda _: signed({"rows": [], "seconds": 1.0}),
         lambda _: "\xff",
     ],
 )
 def test_damaged_rounds_are_refused(refused, interrupted, damage):
     interrupted.write_text(damage(interrupted.read_text("utf-8")), "latin-1")
     refused(SEARCH, "trace.rounds is damaged: delete it")
+
+
+def test_a_folder_is_no_trace(refused, tmp_path):
+    (tmp_path / "folder").mkdir()
+    said = "cannot write folder: it is a folder, name a file"
+    refused(["prune", "nasbench201", *FAST, "--out", "folder"], said)

@@ -73,6 +73,7 @@ def test_a_score_after_training(untrained, few_steps):
     (found,) = json.loads(out)
     assert found["proxy"] == "lga@1"
     assert found["status"] == "ok"
+    assert found["setting"].startswith("weights_without_classifier, train mode; ")
     assert found["setting"].endswith("minibatch after 1 epoch on the others")
     assert "training: 2/2 steps" in err
     code, out, err = untrained(*asked, "--proxy", "lga@0", "--json")

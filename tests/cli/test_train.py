@@ -206,6 +206,7 @@ def saved(untrained, few):
         (["DARTS_V2", "--seed", 1], "one.pt is of a training with seed 0, not 1"),
         (["DARTS_V2", "--channels", 4], "one.pt is of a training with channels 2, not 4"),
         (["DARTS_V2", "--split", "sample"], "with split train, not sample"),
+        (["DARTS_V2", "--held-out", ""], "with held_out test, not : delete it"),
     ],
 )
 def test_a_checkpoint_of_another_training_is_refused(refused, arguments, said):
@@ -229,3 +230,10 @@ def test_the_weights_of_another_network_are_refused(refused):
     torch.save(content, "other.pt")
     shutil.move("other.pt", FILE)
     refused(["train", "DARTS_V2", *SMALL, *SAVED], "one.pt is no checkpoint", after=1)
+
+
+@pytest.mark.usefixtures("few")
+def test_a_folder_is_no_checkpoint(refused, tmp_path):
+    (tmp_path / "folder").mkdir()
+    said = "cannot write folder: it is a folder, name a file"
+    refused(["train", "DARTS_V2", *SMALL, "--checkpoint", "folder"], said)

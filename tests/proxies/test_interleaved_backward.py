@@ -264,3 +264,31 @@ def test_a_parameter_of_a_layer_and_of_the_classifier_has_no_loop():
     outputs = (network(images) * scale).sum(1)
     assert gradient_rows(outputs, [scale]) is None
     assert gradient_rows(outputs, [network.stem.weight]) is not None
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda x: x.transpose(2, 3),
+        lambda x: x[:, :1].expand(-1, 2, -1, -1),
+    ],
+)
+def test_views_of_one_tensor_are_not_mistaken_for_each_other(view):
+    """Equal in memory and shape, they differ in the order of their numbers."""
+
+    class TwoViews(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = nn.Conv2d(2, 3, 3, padding=1, bias=False)
+            self.second = nn.Conv2d(2, 3, 3, padding=1, bias=False)
+
+        def forward(self, x):
+            return (self.first(x) + self.second(view(x))).mean((2, 3))
+
+    network, images = drawn(TwoViews(), side=(8, 8))
+    parameters = list(network.parameters())
+    found = gradient_rows(network(images).sum(1), parameters)
+    assert found is not None
+    network, images = network.double(), images.double()
+    expected = sum(slow_gram(network, images, one) for one in network.parameters())
+    np.testing.assert_allclose(gram(found, len(images)), expected, rtol=1e-5)

@@ -140,3 +140,27 @@ def test_the_thin_network_has_one_cell_and_no_stem(space):
     setting = setting_of(get_proxy("linear_regions"))
     assert (setting.skeleton, setting.images, setting.crop) == (THIN_SKELETON, 3000, (1, 3, 3))
     assert setting_of(get_proxy("linear_regions-paper")).images == 5000
+
+
+def test_only_what_images_have_is_an_activation():
+    class Weighted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(3))
+            self.layer = nn.Linear(9, 3)
+
+        def forward(self, x):
+            empty = x.flatten(1)[:, :0].relu()
+            rectified = self.layer(x.flatten(1)).relu()
+            return torch.cat([rectified * self.scale.relu(), empty], 1)
+
+    images = torch.randn(6, 1, 3, 3, generator=torch.Generator().manual_seed(0))
+    network = Weighted()
+    bits = (network.layer(images.flatten(1)) > 0).tolist()
+    assert count_distinct(activation_patterns(network, images)) == len(set(map(tuple, bits)))
+
+    class Scaled(nn.Module):
+        def forward(self, x):
+            return x.flatten(1) * torch.ones(9).relu()
+
+    assert status(Scaled(), images) == "no_rectifiers"

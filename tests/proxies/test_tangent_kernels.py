@@ -246,3 +246,41 @@ def test_the_network_is_left_as_it_was(all_operations, images, training):
     assert all(torch.equal(p.grad, gradient) for p, gradient in pairs)
     assert torch.equal(torch.get_rng_state(), random_state)
     assert torch.overrides._get_current_function_mode_stack() == []
+
+
+class Branches(nn.Module):
+    """A forward pass that looks at its data."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(12, 3)
+
+    def forward(self, x):
+        made = self.layer(x.flatten(1))
+        return made * 2 if made.sum().item() > -1e9 else made
+
+
+class Constant(nn.Module):
+    """No parameter plays a part in what it returns."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(3))
+
+    def forward(self, x):
+        return x.flatten(1)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_what_can_not_be_batched_is_run_image_by_image(training):
+    small = torch.randn(5, 3, 2, 2, generator=torch.Generator().manual_seed(1))
+    network = Branches().train(training)
+    found = tangent_kernel(network, small, ParameterSelection("all")).numpy()
+    np.testing.assert_allclose(found, slow_kernel(network, small, "all"), rtol=1e-5)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_outputs_that_need_no_parameter_have_no_gradient(training):
+    found = tangent_kernel(Constant().train(training), torch.randn(4, 3, 2, 2))
+    assert found.shape == (4, 4)
+    assert (found == 0).all()

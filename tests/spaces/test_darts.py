@@ -11,7 +11,7 @@ from untrained.errors import ArchitectureError, ParameterError
 from untrained.scoring.shards import sample_of
 from untrained.search.choices import choices_of
 from untrained.spaces import get_space
-from untrained.spaces.base import draw_without_replacement
+from untrained.spaces.base import Skeleton, draw_without_replacement
 from untrained.spaces.darts import (
     NODES,
     OPERATIONS,
@@ -261,3 +261,8 @@ def test_what_would_list_the_space_is_refused(darts):
     with pytest.raises(ParameterError, match="darts is no product of independent choices"):
         choices_of(darts)
     assert len(set(draw_without_replacement(darts, 100, 0))) == 100
+
+
+def test_a_network_of_a_single_kind_of_cell_is_refused(darts):
+    with pytest.raises(ParameterError, match="darts has two cells, and no network of 1 channel"):
+        darts.network(darts[0], 10, Skeleton(1, 1))

@@ -47,7 +47,7 @@ def prune(
     """
     from untrained.cli.progress import track
     from untrained.cli.rounds import Rounds, read_rounds, rounds_beside, write_rounds
-    from untrained.files import write_parquet
+    from untrained.files import check_target, write_parquet
     from untrained.images.sets import image_set
     from untrained.scoring.execution import prepare_worker
     from untrained.search.pruning import Pruning, pruned_space
@@ -56,6 +56,8 @@ def prune(
     settings = Pruning(variant, criterion, repeats, batch_size, dataset, split, IMAGES)
     searched = pruned_space(space)
     image_set(dataset).check_split(split)
+    if out is not None:
+        check_target(out)
     prepare_worker()  # several threads gain nothing on networks as thin as these
     search = {
         "space": space,

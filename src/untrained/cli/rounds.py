@@ -48,18 +48,18 @@ def read_rounds(path: Path, search: Mapping[str, Any]) -> Rounds:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         whole = content.pop("sha256") == _digest(content)
+        theirs, rounds = dict(content["search"]), Rounds(content["rows"], content["seconds"])
     except (ValueError, AttributeError, KeyError, TypeError) as error:
         raise _damaged(path) from error
     if not whole:
         raise _damaged(path)
-    theirs = content["search"]
     for name, ours in search.items():
         if theirs.get(name) != ours:
             raise ParameterError(
                 f"{path} has rounds of another search ({name} {theirs.get(name)}, not {ours}): "
                 "delete it or give another --out"
             )
-    return Rounds(content["rows"], content["seconds"])
+    return rounds
 
 
 def _digest(content: Mapping[str, Any]) -> str:

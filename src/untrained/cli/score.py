@@ -251,7 +251,7 @@ def _result(
 ) -> Result:
     import numpy as np
 
-    from untrained.proxies import setting_of, spelling_of
+    from untrained.proxies import described, spelling_of
 
     values = np.array([np.nan if s.score is None else s.score for s in scores])
     mean = None if np.isnan(values).any() else float(values.mean())
@@ -265,7 +265,7 @@ def _result(
         mean=mean,
         std=float(values.std(ddof=1)) if mean is not None and len(values) > 1 else None,
         proxy=spelling_of(proxy),
-        setting=str(setting_of(proxy)),
+        setting=described(proxy),
         status=scores[0].status,
         reason=scores[0].reason,
         seconds=float(np.mean([s.seconds for s in scores])),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from untrained.errors import ParameterError
-from untrained.files import IMAGES
+from untrained.files import IMAGES, check_target
 
 if TYPE_CHECKING:
     import numpy as np
@@ -116,8 +116,10 @@ def train(
         "images": len(examples.labels),
         **asdict(recipe),
         "seed": seed,
+        "held_out": evaluated_on,
     }
     path = checkpoint or TRAININGS / f"darts-{architecture.index}-seed{seed}.pt"
+    check_target(path)
     begun = checkpoints.read_checkpoint(path, settings)
     plain = DartsNetwork(spelled, known.num_classes, skeleton)
     costs = {"parameters": count_parameters(plain), "flops": count_flops(plain, known.shape)}

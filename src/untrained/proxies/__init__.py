@@ -5,7 +5,7 @@ A proxy is spelled by its name, or as `name-variant` where it has variants: `nas
 """
 
 from untrained.errors import unknown_name
-from untrained.proxies.base import Proxy, Setting, UndefinedScore, setting_of
+from untrained.proxies.base import Proxy, Setting, UndefinedScore, described, setting_of
 from untrained.proxies.trained import after_training, parse_epochs, spell_epochs
 from untrained.registry import Registry
 
@@ -64,6 +64,7 @@ __all__ = [
     "Proxy",
     "Setting",
     "UndefinedScore",
+    "described",
     "get_proxy",
     "name_of",
     "setting_of",

@@ -567,7 +567,7 @@ class _Steps:
 
     def _kept(self, tensor: Tensor, padding: int = 0) -> Array:
         """The numbers of an activation amid zeros, made once."""
-        key = (tensor.data_ptr(), tensor.shape, padding)
+        key = (tensor.data_ptr(), tensor.shape, tensor.stride(), padding)
         if key not in self.kept:
             self.kept[key] = _flat(functional.pad(tensor.detach(), (padding,) * 4))
         return self.kept[key]

@@ -5,6 +5,7 @@ Chen, Gong, Wang: Neural Architecture Search on ImageNet in Four GPU Hours (TE-N
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -76,11 +77,7 @@ def activation_patterns(network: nn.Module, images: Tensor) -> NDArray[np.uint8]
     with torch.no_grad(), buffers_restored(network):
         for piece in _pieces(images):
             bits: list[Tensor] = []
-            mode = RectifierMode(
-                # compared at once, since a rectifier in place leaves nothing behind
-                lambda x, bits=bits: bits.append(_positive(x))  # type: ignore[misc]
-            )
-            with mode:
+            with RectifierMode(partial(_note, bits, len(piece))):
                 outputs = network(piece)
             if not bits:
                 raise UndefinedScore(
@@ -111,5 +108,8 @@ def _pieces(images: Tensor) -> tuple[Tensor, ...]:
     return images.tensor_split(-(-len(images) // PASS))
 
 
-def _positive(pre_activation: Tensor) -> Tensor:
-    return (pre_activation > 0).flatten(1)
+def _note(bits: list[Tensor], images: int, pre_activation: Tensor) -> None:
+    """Add which units are positive, if each image has some; a rectified weight is no activation."""
+    if pre_activation.ndim > 1 and len(pre_activation) == images and pre_activation.numel():
+        # compared at once, since a rectifier in place leaves nothing behind
+        bits.append((pre_activation > 0).flatten(1))

@@ -89,6 +89,12 @@ class _KernelProxy(ABC):
         return VARIANTS[self.variant].setting
 
     @property
+    def details(self) -> str:
+        """Of the kernel: parameters, and mode of batch normalisation."""
+        settings = VARIANTS[self.variant]
+        return f"{settings.selection.name}, {settings.mode} mode"
+
+    @property
     def measurement(self) -> tuple[str, str]:
         """Equal for proxies that are read off the same kernel."""
         return "tangent kernel", self.variant

@@ -169,6 +169,8 @@ def _rows_of_backward_passes(
     chosen = list(parameters.values())
     state = torch.get_rng_state()
     outputs = _sums_of_logits(network, images)
+    if not outputs.requires_grad:  # no parameter plays a part in them
+        return [torch.zeros(len(images), 1)]
     found = gradient_rows(outputs, chosen)
     if found is not None:
         return found
@@ -208,5 +210,13 @@ def _rows_of_single_images(
         for name, parameter in network.named_parameters()
         if name not in parameters
     }
-    found = vmap(grad(one), (None, 0), randomness="different")(values, images)
+    state = torch.get_rng_state()
+    try:
+        found = vmap(grad(one), (None, 0), randomness="different")(values, images)
+    except RuntimeError as error:
+        if "vmap" not in str(error):
+            raise
+        # a forward pass that branches on its data, say: a pass per image says the same
+        torch.set_rng_state(state)
+        return _rows_of_backward_passes(network, images, parameters)
     return list(found.values())

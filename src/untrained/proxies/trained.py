@@ -55,6 +55,12 @@ class Trained:
         return self.proxy.variant
 
     @property
+    def details(self) -> str:
+        """Those of the proxy."""
+        found: str = getattr(self.proxy, "details", "")
+        return found
+
+    @property
     def setting(self) -> Setting:
         """That of the proxy, with the epochs."""
         return replace(setting_of(self.proxy), epochs=self.epochs)

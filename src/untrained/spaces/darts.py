@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from untrained.errors import ArchitectureError, ParameterError, unknown_name
-from untrained.spaces.base import Architecture
+from untrained.spaces.base import Architecture, Skeleton
 
 if TYPE_CHECKING:
     from torch import nn
@@ -384,11 +384,21 @@ class Darts:
         """See `representatives`."""
         return self.representatives
 
-    def network(self, architecture: Architecture, num_classes: int) -> "nn.Module":
+    def network(
+        self, architecture: Architecture, num_classes: int, skeleton: Skeleton | None = None
+    ) -> "nn.Module":
         """The network that the papers train on CIFAR-10: 20 cells, 36 channels, no auxiliary head.
 
         See `SearchSpace.network` and `untrained.networks.darts`.
+
+        Raises:
+            ParameterError: a skeleton is asked for, which is made for a single kind of cell.
         """
+        if skeleton is not None:
+            raise ParameterError(
+                f"{self.name} has two cells, and no network of {skeleton}: take a variant that "
+                "reads the benchmark's network, such as ntk_condition_number-weights_eval"
+            )
         from untrained.networks.darts import CIFAR10, DartsNetwork
 
         return DartsNetwork(parse_genotype(architecture.spelling), num_classes, CIFAR10)
