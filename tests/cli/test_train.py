@@ -9,10 +9,12 @@ import pytest
 
 from untrained.errors import ParameterError
 from untrained.images import image_set
+from untrained.images.minibatches import crop_flip, normalise
 from untrained.networks.costs import count_flops, count_parameters
 from untrained.networks.darts import DartsNetwork, Skeleton
 from untrained.spaces import get_space
 from untrained.spaces.darts import parse_genotype
+from untrained.training.cutout import cut_out
 
 from .conftest import contents
 
@@ -103,6 +105,56 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(untrained, monkeyp
     assert err == "continuing b.pt after epoch 2 of 2\n"
     assert rows(again) == found[1:]
     assert contents(Path()) == before
+
+
+@pytest.fixture
+def handed_over(untrained, few, monkeypatch):
+    """What the command with more options would train on, and what it would evaluate on."""
+    del few
+
+    def run(*options):
+        handed = []
+
+        def training(_network, examples, *_arguments, held_out, **_options):
+            handed.extend([examples, held_out])
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("untrained.training.loop.train", training)
+        untrained("train", "DARTS_V2", *SMALL, *options)
+        examples, held_out = handed
+        return examples, held_out
+
+    return run
+
+
+@pytest.mark.parametrize("cutout", [16, 4, 0])
+@pytest.mark.parametrize("shifted", [True, False])
+def test_images_are_changed_as_the_options_say(handed_over, shifted, cutout):
+    """Shifted and flipped first, then normalised, then cut: so the square is 0."""
+    known = image_set("cifar10")
+    flag = "--crop-flip" if shifted else "--no-crop-flip"
+    for examples in handed_over(flag, "--cutout", cutout):
+        plain = (examples.images / 1.0 - known.mean) / known.std
+        expected = plain.transpose(0, 3, 1, 2)
+        shown = examples.prepare(examples.images, None)
+        np.testing.assert_allclose(shown, expected, rtol=1e-4, atol=1e-5)
+        rng = np.random.default_rng(5)
+        if shifted:
+            expected = normalise(crop_flip(examples.images, 4, rng), known)
+        if cutout:
+            expected = cut_out(expected, cutout, rng)
+        shown = examples.prepare(examples.images, np.random.default_rng(5))
+        np.testing.assert_allclose(shown, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_images_are_shifted_flipped_and_cut_unless_told_otherwise(handed_over):
+    examples, _ = handed_over()
+    rng = np.random.default_rng(5)
+    moved = normalise(crop_flip(examples.images, 4, rng), image_set("cifar10"))
+    shown = examples.prepare(examples.images, np.random.default_rng(5))
+    np.testing.assert_array_equal(shown, cut_out(moved, 16, rng))
+    assert not np.array_equal(shown, moved)
+    assert not np.array_equal(moved, examples.prepare(examples.images, None))
 
 
 def test_a_training_on_the_bundled_sample_has_no_accuracy(untrained):

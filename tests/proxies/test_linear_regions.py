@@ -67,6 +67,16 @@ def test_patterns_are_eight_bits_to_a_byte(space):
     assert unpacked.astype(bool).tolist() == [list(pattern) for pattern in expected]
 
 
+def test_zero_is_not_positive():
+    """As it is after a pool over zeros, or where no edge leads to a node."""
+    values = [0.0, -1.0, 2.0, 0.0, -0.0, -2.0, 1e-30, 0.0]
+    images = torch.tensor([values, [-abs(value) for value in values]]).reshape(2, 1, 2, 4)
+    bits = np.unpackbits(activation_patterns(nn.ReLU(), images), axis=1)
+    assert bits.tolist() == [[int(value > 0) for value in values], [0] * 8]
+    at_or_below = torch.tensor([0.0, -1.0, 0.0]).reshape(3, 1, 1, 1)
+    assert count_distinct(activation_patterns(nn.ReLU(), at_or_below)) == 1
+
+
 @pytest.mark.parametrize("width", [1, 3, 40])
 def test_distinct_rows_are_counted_exactly(width):
     rows = np.random.default_rng(width).integers(0, 3, (500, width)).astype(np.uint8)

@@ -129,6 +129,17 @@ def test_eigenvalues_in_float32(all_operations, images, channels, cells, layout)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=0)
 
 
+@pytest.mark.parametrize("training", [False, True])
+def test_products_of_float32_gradients_are_summed_in_float64(training):
+    """The gradient of a linear network is its image: one kernel's determinant is 2^-26."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(2, 1, bias=False)).train(training)
+    images = torch.tensor([[1, 0], [1, 2**-13]]).reshape(2, 1, 1, 2)
+    kernel = tangent_kernel(network, images)
+    # in float32 1 + 2^-26 is 1 and the kernel singular
+    assert kernel.tolist() == [[1, 1], [1, 1 + 2**-26]]
+    assert torch.linalg.eigvalsh(kernel)[0].item() == pytest.approx(2**-27, rel=1e-6)
+
+
 @pytest.mark.parametrize("index", [1462, 7777])
 def test_another_package_agrees(all_operations, images, index):
     gram = pytest.importorskip("nngeometry.gram", reason="needs nngeometry: make install")
@@ -229,6 +240,19 @@ def test_bad_input_is_said_in_one_line(all_operations, images):
 
     with pytest.raises(ParameterError, match=r"^Pair returned tuple: a tangent kernel needs one"):
         tangent_kernel(Pair(), images)
+
+
+@pytest.mark.parametrize("coupled", [False, True])
+def test_gradients_are_taken_in_inference_mode_too(all_operations, images, coupled):
+    network, shown = made(all_operations, 7777), images
+    if coupled:  # without a mode: they would pass for single images where gradients are lacking
+        network, shown = Centred().eval(), images[:, :, :2, :2]
+    expected = tangent_kernel(network, shown)
+    assert expected.trace() > 0
+    with torch.inference_mode():
+        found = tangent_kernel(network, shown)
+        assert torch.is_inference_mode_enabled()
+    assert torch.equal(found, expected)
 
 
 @pytest.mark.parametrize("training", [False, True])

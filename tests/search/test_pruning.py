@@ -9,6 +9,9 @@ import torch
 from tests.networks.test_supernets import SMALL, THIN, single
 
 from untrained.errors import ParameterError, UnknownNameError
+from untrained.images import image_set
+from untrained.images.minibatches import normalise
+from untrained.images.splits import training_set
 from untrained.networks.supernets import NasBench201Supernet
 from untrained.search.pruning import (
     Candidate,
@@ -173,6 +176,68 @@ def test_repeats_are_other_weights_or_other_images_alone():
     for variant, (one, other) in drawn.items():
         assert torch.equal(weights(one), weights(other)) == (variant == "released")
         assert not torch.equal(one.images, other.images)
+
+
+@pytest.mark.parametrize("variant", ["tenas", "released"])
+def test_rounds_are_other_weights_or_other_images_alone(variant):
+    first, again, later = (
+        Draw(SPACE, Pruning(variant, batch_size=4), 0, keys) for keys in ((0, 1), (0, 1), (1, 1))
+    )
+    for name in ("network", "thin"):
+        state, same, other = (getattr(one, name).state_dict() for one in (first, again, later))
+        assert all(torch.equal(state[key], same[key]) for key in state)
+        # normalisations begin with ones and zeros; convolutions and the classifier are drawn
+        drawn = [key for key, value in state.items() if value.ndim > 1]
+        assert "classifier.weight" in drawn
+        assert all(torch.equal(state[key], other[key]) == (variant == "released") for key in drawn)
+    assert torch.equal(first.images, again.images)
+    assert not torch.equal(first.images, later.images)
+    assert torch.equal(first.crops, again.crops)
+    assert not torch.equal(first.crops, later.crops)
+
+
+def test_every_round_of_a_search_has_its_own_draw(found):
+    """What is left is measured on the draws of the round after the last, written out."""
+    left = operations_of(found.architecture.spelling)
+    mask = np.array([[name == own for name in OPERATIONS] for own in left])
+    numbers = [Draw(SPACE, FAST, 0, (3, repeat)).numbers(mask) for repeat in range(FAST.repeats)]
+    last = found.trace.iloc[-1]
+    assert last["kappa"] == pytest.approx(np.mean([one.kappa for one in numbers]), rel=1e-3)
+    assert last["regions"] == np.mean([one.regions for one in numbers])
+
+
+def test_regions_are_counted_over_3000_crops_of_3x3_pixels():
+    draw = Draw(SPACE, Pruning(batch_size=4, dataset="noise"), 0, (0, 0))
+    assert draw.crops.shape == (3000, 1, 3, 3)
+
+
+def test_released_alone_shifts_and_flips_the_images():
+    """Each of its images is some window of the padded one that the other variant shows."""
+    known = image_set("cifar10")
+    plain, changed = (
+        Draw(SPACE, Pruning(variant, batch_size=8), 0, (0, 0)).images.numpy()
+        for variant in ("tenas", "released")
+    )
+    pixels, _ = training_set("cifar10", "sample")
+    stored = {image.tobytes() for image in normalise(pixels, known)}
+    assert all(image.tobytes() in stored for image in plain)
+    black = normalise(np.zeros((1, 40, 40, 3), np.uint8), known)[0]
+    places = []
+    for image, shown in zip(plain, changed, strict=True):
+        padded = black.copy()
+        padded[:, 4:36, 4:36] = image
+        windows = {
+            (top, left, step): padded[:, top : top + 32, left : left + 32][:, :, ::step]
+            for top in range(9)
+            for left in range(9)
+            for step in (1, -1)
+        }
+        places += [place for place, one in windows.items() if np.array_equal(one, shown)]
+    assert len(places) == 8
+    tops, lefts, steps = map(set, zip(*places, strict=True))
+    assert len(tops) > 1
+    assert len(lefts) > 1
+    assert steps == {1, -1}
 
 
 @pytest.mark.parametrize("criterion", ["kappa", "regions"])
