@@ -251,8 +251,10 @@ def test_gradients_are_taken_in_inference_mode_too(all_operations, images, coupl
     assert expected.trace() > 0
     with torch.inference_mode():
         found = tangent_kernel(network, shown)
+        of_inference_tensors = tangent_kernel(network, shown.clone())
         assert torch.is_inference_mode_enabled()
     assert torch.equal(found, expected)
+    assert torch.equal(of_inference_tensors, expected)
 
 
 @pytest.mark.parametrize("training", [False, True])

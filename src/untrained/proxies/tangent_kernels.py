@@ -86,6 +86,7 @@ def tangent_kernel(
     parameters = (selection or ParameterSelection()).of(network)
     # before the network is copied or run: inference mode and no_grad would leave no gradients
     with torch.inference_mode(mode=False), torch.enable_grad(), buffers_restored(network):
+        images = images.clone() if images.is_inference() else images
         # in training mode a module may read the whole batch or change with it, output or not
         training = any(module.training for module in network.modules())
         if training or _coupled(network, images[:2]):
