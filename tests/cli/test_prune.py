@@ -50,6 +50,7 @@ def test_what_people_read(untrained):
         (["nasbench201", "--repeats", 0], "0 repeats: 1 or more"),
         (["nasbench201", "--batch-size", 1], "batch size 1 is too small"),
         (["nasbench201", "--workers", 0], "0 workers: 1 or more"),
+        (["nasbench201", "--device", "cuda:9"], "device 'cuda:9' is not here: auto, cpu"),
         (["nasbench201", "--dataset", "cifar"], "unknown data set"),
         (["nasbench201", "--split", "tset"], "did you mean 'test'"),
         (["nasbench201", "--seed", -1], "negative"),

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,8 +33,10 @@ def prune(
         int | None, typer.Option(help="Images per kernel; default 32, or as released.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Processes; default: one per core. They change nothing.")
+        int | None,
+        typer.Option(help="Processes; default: one per core, one on a GPU. They change nothing."),
     ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda:0, ...")] = "cpu",
     out: Annotated[
         Path | None, typer.Option(help="Trace to write (parquet); OUT.rounds holds what is done.")
     ] = None,
@@ -49,11 +52,12 @@ def prune(
     from untrained.cli.rounds import Rounds, read_rounds, rounds_beside, write_rounds
     from untrained.files import check_target, write_parquet
     from untrained.images.sets import image_set
+    from untrained.scoring.devices import leased_device
     from untrained.scoring.execution import prepare_worker
     from untrained.search.pruning import Pruning, pruned_space
     from untrained.search.pruning import prune as run
 
-    settings = Pruning(variant, criterion, repeats, batch_size, dataset, split, IMAGES)
+    asked = Pruning(variant, criterion, repeats, batch_size, dataset, split, IMAGES)
     searched = pruned_space(space)
     image_set(dataset).check_split(split)
     if out is not None:
@@ -67,7 +71,7 @@ def prune(
         "variant": variant,
         "criterion": criterion,
         "repeats": repeats,
-        "batch_size": settings.images(searched),
+        "batch_size": asked.images(searched),
     }
     begun = Rounds() if out is None else read_rounds(rounds_beside(out), search)
     if begun.rows:
@@ -78,15 +82,17 @@ def prune(
         if out is not None:
             write_rounds(rounds_beside(out), search, Rounds(rows, time.perf_counter() - start))
 
-    found = run(
-        searched,
-        settings,
-        seed,
-        workers=(os.cpu_count() or 1) if workers is None else workers,
-        watch=lambda numbers, total, what: track(numbers, total, what, "supernets"),
-        begun=[dict(row) for row in begun.rows],
-        finished=finished,
-    )
+    with leased_device(device) as where:
+        several = os.cpu_count() or 1 if where.type == "cpu" else 1
+        found = run(
+            searched,
+            replace(asked, device=str(where)),
+            seed,
+            workers=several if workers is None else workers,
+            watch=lambda numbers, total, what: track(numbers, total, what, "supernets"),
+            begun=[dict(row) for row in begun.rows],
+            finished=finished,
+        )
     seconds = time.perf_counter() - start
     if out is not None:
         write_parquet(found.trace, out)

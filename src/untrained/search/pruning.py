@@ -154,6 +154,7 @@ class Pruning:
         dataset: whose images are shown.
         split: `sample` (bundled), or a split of the official files.
         root: folder of the official files.
+        device: that supernets are run on, in PyTorch's notation; it moves numbers by rounding.
 
     Raises:
         UnknownNameError, ParameterError: a setting that does not exist or is out of range.
@@ -166,6 +167,7 @@ class Pruning:
     dataset: str = "cifar10"
     split: str = "sample"
     root: Path = IMAGES
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         if self.variant not in VARIANTS:
@@ -252,10 +254,11 @@ class Draw:
         weights = () if settings.released else keys
         whole, thin = space.skeletons
         with torch_seeded(seed, "pruning weights", *weights):
-            self.network = space.supernet(drawn.num_classes, whole)
-            self.thin = space.supernet(drawn.num_classes, thin)
-        self.images: Tensor = drawn.images
-        self.crops: Tensor = random_crops(drawn, (1, 3, 3), CROPS, own).images
+            self.network = space.supernet(drawn.num_classes, whole).to(settings.device)
+            self.thin = space.supernet(drawn.num_classes, thin).to(settings.device)
+        crops = random_crops(drawn, (1, 3, 3), CROPS, own).images
+        self.images: Tensor = drawn.images.to(settings.device)
+        self.crops: Tensor = crops.to(settings.device)
 
     def numbers(self, mask: "Mask", *, kappa: bool = True, regions: bool = True) -> Numbers:
         """Of the supernets under a mask; what is not asked for is NaN."""
