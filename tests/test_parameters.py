@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from untrained.errors import ParameterError
 from untrained.parameters import check_parameters, read_parameters
@@ -14,19 +15,34 @@ SCHEMA = yaml.safe_load((ROOT / "workflow" / "schemas" / "params.schema.yaml").r
 VALID = read_parameters(ROOT / "params.yaml")
 
 
-FILES = ["params.yaml", "params/full.yaml", "params/tenas.yaml"]
+PRESETS = sorted((ROOT / "params").glob("*.yaml"))
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_the_projects_parameters_are_valid(name):
-    parameters = read_parameters(ROOT / name)
-    assert set(parameters) == set(SCHEMA["required"])
+def leaves(parameters, path=()):
+    for key, value in parameters.items():
+        if isinstance(value, dict):
+            yield from leaves(value, (*path, key))
+        else:
+            yield (*path, key), value
+
+
+def test_the_projects_parameters_are_valid():
+    assert set(VALID) == set(SCHEMA["required"])
+    check_parameters(VALID, SCHEMA)
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.name)
+def test_a_preset_is_valid_and_says_only_what_differs(path):
+    preset, parameters = read_parameters(path), copy.deepcopy(VALID)
+    update_config(parameters, preset)  # as `snakemake --configfile` does
     check_parameters(parameters, SCHEMA)
+    default = dict(leaves(VALID))
+    assert [key for key, value in leaves(preset) if default[key] == value] == []
 
 
 def test_every_key_has_a_comment():
-    for name in FILES:
-        lines = (ROOT / name).read_text().splitlines()
+    for name in (ROOT / "params.yaml", *PRESETS):
+        lines = name.read_text().splitlines()
         for above, line in itertools.pairwise(lines):
             if re.match(r"\s+\w+: .", line) or re.match(r"\w+: .", line):
                 assert above.lstrip().startswith("#"), (name, line)

@@ -25,8 +25,9 @@ AHEAD = 8
 Array = NDArray[Any]
 
 _intrinsic: Callable[..., Any] = intrinsic
-# Sums may be reordered for vector instructions; NaN and infinity keep their meaning.
-_jit: Callable[..., Any] = numba.njit(
+#: Compiles a loop. Sums may be reordered for vector instructions; NaN and infinity keep their
+#: meaning.
+jit: Callable[..., Any] = numba.njit(
     nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"}
 )
 
@@ -83,14 +84,14 @@ def _soon(_context: Any, array: Any, _image: Any, _row: Any, _lane: Any) -> Any:
     return types.void(array, types.intp, types.intp, types.intp), prefetch
 
 
-@_jit
+@jit
 def start(rows: Array, channels: int, state: Array) -> None:
     """Set the origin, row 2 of `state` (3, LANES), to the first pixel."""
     for lane in range(LANES):
         state[2, lane] = _widened(rows[0, 0, lane % channels])
 
 
-@_jit
+@jit
 def add_moments(rows: Array, state: Array) -> None:
     """Add to rows 0 and 1 of `state` the differences from its row 2, and their squares."""
     images, count, _ = rows.shape
@@ -115,7 +116,7 @@ def add_moments(rows: Array, state: Array) -> None:
             state[1, lane] += second[lane]
 
 
-@_jit
+@jit
 def write_affine(
     state: Array,
     count: int,
@@ -145,7 +146,7 @@ def write_affine(
             summand[lane] += plus
 
 
-@_jit
+@jit
 def average(source: Array, channels: int, target: Array) -> None:
     """Mean over the 3x3 neighbours that exist, of (images, height, width * channels)."""
     images, height, width = source.shape
@@ -185,7 +186,7 @@ def average(source: Array, channels: int, target: Array) -> None:
                 out[lane] = _narrowed(mean, out[lane])
 
 
-@_jit
+@jit
 def combine(
     first: Array,
     second: Array,
@@ -253,7 +254,7 @@ def _ones(_context: Any, _number: Any) -> Any:
     return types.uint64(types.uint64), count
 
 
-@_jit
+@jit
 def add_agreements(words: Array, units: int, times: int, total: Array) -> None:
     """Add to (N, N) on how many of `units` bits each two rows of `words` agree, `times` over.
 

@@ -6,7 +6,7 @@ from torch import nn
 from torch.func import vmap
 from torch.nn import functional
 
-from untrained.proxies import thin_convolutions
+from untrained.proxies import gradient_loops
 from untrained.proxies.batched_backward import BatchedBackward
 
 
@@ -81,15 +81,15 @@ def test_convolutions(inputs, outputs, size, stride, padding, dilation, groups, 
 
 
 @pytest.mark.parametrize("wanted", [(True, False), (False, True)])
-def test_thin_convolutions_make_what_is_asked_for(wanted, monkeypatch):
+def test_gradient_loops_make_what_is_asked_for(wanted, monkeypatch):
     calls = []
-    plain = thin_convolutions.convolution
+    plain = gradient_loops.convolution
 
     def counted(*arguments):
         calls.append([one.size > 0 for one in arguments[-2:]])
         return plain(*arguments)
 
-    monkeypatch.setattr(thin_convolutions, "convolution", counted)
+    monkeypatch.setattr(gradient_loops, "convolution", counted)
     x, weight = randn(4, 2, 7, 6), randn(2, 1, 5, 5)
     for tensor, want in zip((x, weight), wanted, strict=True):
         tensor.requires_grad_(want)

@@ -7,7 +7,7 @@ from torch import nn
 
 from untrained.images.minibatches import Minibatch
 from untrained.proxies import PROXIES, UndefinedScore, get_proxy, setting_of
-from untrained.proxies.ntk import VARIANTS, positive_eigenvalues
+from untrained.proxies.ntk import VARIANTS, LabelledKernel, positive_eigenvalues
 from untrained.proxies.tangent_kernels import ParameterSelection, tangent_kernel
 from untrained.scoring.engine import MinibatchSettings, run_proxies, score_network, score_work
 from untrained.scoring.execution import Execution
@@ -16,6 +16,11 @@ from untrained.spaces.base import Skeleton
 NAMES = PROXIES.names("ntk_*")
 MATRIX = np.random.default_rng(0).standard_normal((5, 9))
 KERNEL = MATRIX @ MATRIX.T
+
+
+def unlabelled(kernel):
+    """A kernel for numbers that don't read labels."""
+    return LabelledKernel(kernel, np.zeros(len(kernel), np.int64))
 
 
 @pytest.mark.parametrize(
@@ -31,7 +36,7 @@ KERNEL = MATRIX @ MATRIX.T
 def test_the_numbers_of_a_kernel(name, direction, slow):
     proxy = get_proxy(name)
     assert proxy.direction == direction
-    assert proxy.read(KERNEL) == pytest.approx(slow(KERNEL), rel=1e-9)
+    assert proxy.read(unlabelled(KERNEL)) == pytest.approx(slow(KERNEL), rel=1e-9)
 
 
 def test_there_are_five():
@@ -50,7 +55,7 @@ def test_eigenvalues_that_are_not_positive_are_counted():
     assert positive_eigenvalues(np.diag([2.0, 1e-9])).tolist() == [1e-9, 2.0]
     for name in NAMES:
         if name not in ("ntk_condition_number", "ntk_min_eigenvalue"):
-            assert np.isfinite(get_proxy(name).read(np.zeros((3, 3))))
+            assert np.isfinite(get_proxy(name).read(unlabelled(np.zeros((3, 3)))))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -59,7 +64,7 @@ def test_a_kernel_that_is_not_finite_has_no_number(name, value):
     kernel = KERNEL.copy()
     kernel[0, 1] = value
     with pytest.raises(UndefinedScore, match=r"^1 of the kernel's 25 entries are not") as caught:
-        get_proxy(name).read(kernel)
+        get_proxy(name).read(unlabelled(kernel))
     assert caught.value.status == "non_finite"
 
 
@@ -68,6 +73,7 @@ class Counts(nn.Module):
 
     def __init__(self):
         super().__init__()
+        torch.manual_seed(0)
         self.layers = nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.BatchNorm1d(8), nn.ReLU())
         self.classifier = nn.Linear(8, 3)
         self.passes = 0

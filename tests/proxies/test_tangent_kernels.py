@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 from torch.func import functional_call, jacrev, vmap
+from torch.nn import functional
 
 from untrained.errors import ParameterError, UnknownNameError
 from untrained.images.minibatches import minibatch
@@ -13,7 +14,6 @@ from untrained.proxies import UndefinedScore, batched_backward
 from untrained.proxies.tangent_kernels import (
     SELECTIONS,
     ParameterSelection,
-    kernel_of_function,
     tangent_kernel,
 )
 
@@ -159,32 +159,6 @@ def test_another_package_agrees(all_operations, images, index):
     torch.testing.assert_close(kernel, expected.detach(), rtol=1e-6, atol=1e-12)
 
 
-def test_the_function_can_be_batched_over_masks(images):
-    torch.manual_seed(0)
-    shown = images[:, :, ::4, ::4].double()
-    parameters = {"first": torch.randn(5, 192).double(), "second": torch.randn(4, 5).double()}
-
-    def network(given, images):
-        parameters, mask = given
-        hidden = torch.tanh(images.flatten(1) @ parameters["first"].T / 10) * mask
-        return hidden @ parameters["second"].T
-
-    def kernel(parameters, mask, images):
-        return kernel_of_function(lambda p, x: network((p, mask), x), parameters, images)
-
-    masks = (torch.rand(7, 5) > 0.4).double()
-    together = vmap(kernel, (None, 0, None))(parameters, masks, shown)
-    assert together.shape == (7, 6, 6)
-    for mask, found in zip(masks, together, strict=True):
-        leaves = {key: value.clone().requires_grad_() for key, value in parameters.items()}
-        rows = [
-            torch.cat([g.flatten() for g in
-                       torch.autograd.grad(one, list(leaves.values()), retain_graph=True)])
-            for one in network((leaves, mask), shown).sum(1)
-        ]  # fmt: skip
-        torch.testing.assert_close(found, torch.stack(rows) @ torch.stack(rows).T)
-
-
 class Centred(nn.Module):
     """Couples the images of a batch without any mode."""
 
@@ -310,3 +284,25 @@ def test_outputs_that_need_no_parameter_have_no_gradient(training):
     found = tangent_kernel(Constant().train(training), torch.randn(4, 3, 2, 2))
     assert found.shape == (4, 4)
     assert (found == 0).all()
+
+
+class Hooked(nn.Module):
+    """Turns a gradient around on its way back."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = (nn.Conv2d(3, 4, 3, bias=False) for _ in range(2))
+        self.norm = nn.BatchNorm2d(4)
+
+    def forward(self, x):
+        turned = self.first(x)
+        if turned.requires_grad:
+            turned.register_hook(lambda gradient: -3 * gradient)
+        return functional.relu(self.norm(turned + self.second(x))).mean((2, 3))
+
+
+def test_hooks_on_tensors_are_run(images):
+    small = images[:, :, :8, :8]
+    network = Hooked()
+    found = tangent_kernel(network, small, ParameterSelection("all")).numpy()
+    np.testing.assert_allclose(found, slow_kernel(network, small, "all"), rtol=1e-4, atol=1e-6)

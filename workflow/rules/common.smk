@@ -85,8 +85,8 @@ CODE = {
         *["scoring/ablations.py", "seeds.py", "spaces"],
     ],
     "prunings": [
-        *["cli/prune.py", "cli/rounds.py", "compiled.py", "images", "networks"],
-        *["search/pruning.py", "seeds.py", "spaces"],
+        *["cli/prune.py", "compiled.py", "images", "networks", "search/pruning.py"],
+        *["search/rounds.py", "seeds.py", "spaces"],
     ],
     "report": ["analysis"],
 }
@@ -108,7 +108,7 @@ READ_BY = {
     "naswot": ("agreements", "rectifiers"),
     "ntk": (
         *("batched_backward", "gradient_loops", "interleaved_backward", "interleaved_loops"),
-        *("label_alignment", "tangent_kernels", "thin_convolutions"),
+        *("label_alignment", "tangent_kernels"),
     ),
 }
 

@@ -49,13 +49,13 @@ def prune(
     round that it was in when it is asked for again.
     """
     from untrained.cli.progress import track
-    from untrained.cli.rounds import Rounds, read_rounds, rounds_beside, write_rounds
     from untrained.files import check_target, write_parquet
     from untrained.images.sets import image_set
     from untrained.scoring.devices import leased_device
     from untrained.scoring.execution import prepare_worker
     from untrained.search.pruning import Pruning, pruned_space
     from untrained.search.pruning import prune as run
+    from untrained.search.rounds import Rounds, read_rounds, rounds_beside, write_rounds
 
     asked = Pruning(variant, criterion, repeats, batch_size, dataset, split, IMAGES)
     searched = pruned_space(space)

@@ -100,94 +100,110 @@ def tables(
     best: Annotated[float, typer.Option(help="Fraction whose operations are counted.")] = 0.1,
 ) -> None:
     """Correlate scores with accuracies and summarise searches, as parquet and for reading."""
-    import numpy as np
     from rich.console import Console
-
-    from untrained.analysis.comparisons import comparison_table
-    from untrained.analysis.correlations import correlation_table
-    from untrained.analysis.preferences import preference_table
-    from untrained.analysis.published import WEIGHT_SHARING, with_published
-    from untrained.analysis.regret import regret_table
-    from untrained.analysis.search_tables import search_table
-    from untrained.analysis.seed_tables import seed_table
-    from untrained.analysis.summaries import (
-        references_of,
-        search_results,
-        subsets_of,
-        target_of,
-        targets_of,
-        with_first_area_runs,
-    )
-    from untrained.analysis.summed_ranks import with_summed_ranks
-    from untrained.analysis.tables import (
-        comparison_layout,
-        correlation_layout,
-        preference_layout,
-        search_layout,
-        seed_layout,
-    )
-    from untrained.files import write_parquet
-    from untrained.search.choices import Ordered, choices_of
-    from untrained.spaces import get_space
 
     traces = _read_traces(searches)
     trained = {algorithm for algorithm, _ in traces if _spends_budget(algorithm)}
     truth, table = _read(space, benchmark, scores)
+    folder = _tables_folder(space, tables)
+    drawn = {"resamples": resamples, "seed": seed}
+    with Console(stderr=True).status("resampling"):
+        correlations = _score_tables(space, truth, table, best, drawn, folder)
+        summary = _search_tables(truth, traces, trained, drawn, folder)
+    if metrics is not None:
+        _write_json(_metrics(correlations, summary), metrics)
+
+
+def _score_tables(
+    space: str,
+    truth: "Benchmark",
+    scores: "pd.DataFrame",
+    best: float,
+    drawn: dict[str, int],
+    folder: Path,
+) -> "pd.DataFrame":
+    """Write what scores say of accuracies; returns the correlations."""
+    import numpy as np
+
+    from untrained.analysis.correlations import correlation_table
+    from untrained.analysis.preferences import preference_table
+    from untrained.analysis.published import with_published
+    from untrained.analysis.seed_tables import seed_table
+    from untrained.analysis.summaries import subsets_of, target_of, targets_of
+    from untrained.analysis.summed_ranks import with_summed_ranks
+    from untrained.analysis.tables import correlation_layout, preference_layout, seed_layout
+    from untrained.search.choices import Ordered, choices_of
+    from untrained.spaces import get_space
+
     searched = get_space(space)
     if not isinstance(searched, Ordered):
         raise ParameterError(f"{space} does not number its operations: give it an option_order")
-    lower = _lower_is_better(table)
-    table = with_summed_ranks(table)
+    lower = _lower_is_better(scores)
+    table = with_summed_ranks(scores)
     sampled = np.unique(table["arch"].to_numpy(dtype=np.int64))
     costs = truth.costs("cifar10").loc[sampled]
+    controls = {name: costs[name].astype(float) for name in ("parameters", "flops")}
     images = [str(name) for name in table["dataset"].unique()]
     targets = targets_of(images)
-    controls = {name: costs[name].astype(float) for name in ("parameters", "flops")}
-    with Console(stderr=True).status("resampling"):
-        correlations = correlation_table(
-            table,
-            truth.accuracies,
-            subsets_of(sampled, searched.representatives),
-            targets,
-            controls=controls,
-            lower=lower,
-            resamples=resamples,
-            seed=seed,
-        )
-        seeds = seed_table(table, truth.accuracies, targets, correlations, lower=lower)
-        results, reasons = search_results(traces, truth.accuracies)
-        drawn = {"resamples": resamples, "seed": seed}
-        comparisons = comparison_table(results, references_of(traces, trained), **drawn)
-        preferences = preference_table(
-            table,
-            truth.accuracies,
-            [target_of(name, "test") for name in images],
-            choices_of(searched).codes,
-            searched.option_order,
-            controls={"parameters": controls["parameters"]},
-            lower=lower,
-            fraction=best,
-            resamples=resamples,
-            seed=seed,
-        )
-        regret = regret_table(traces, truth.accuracies, trained, **drawn)
-    results = with_first_area_runs(results)
-    summary = search_table(results.drop(columns="seconds"), quoted=WEIGHT_SHARING, reasons=reasons)
-    key = ["method", "dataset", "split"]
-    seconds = results.groupby(key, as_index=False, sort=False)["seconds"].mean()
-    summary = summary.merge(seconds, on=key, how="left")
-    folder = _tables_folder(space, tables)
+    correlations = correlation_table(
+        table,
+        truth.accuracies,
+        subsets_of(sampled, searched.representatives),
+        targets,
+        controls=controls,
+        lower=lower,
+        **drawn,
+    )
+    seeds = seed_table(table, truth.accuracies, targets, correlations, lower=lower)
+    preferences = preference_table(
+        table,
+        truth.accuracies,
+        [target_of(name, "test") for name in images],
+        choices_of(searched).codes,
+        searched.option_order,
+        controls={"parameters": controls["parameters"]},
+        lower=lower,
+        fraction=best,
+        resamples=drawn["resamples"],
+        seed=drawn["seed"],
+    )
     layout = correlation_layout(with_published(correlations, space=space))
     _write_views(correlations, layout, folder / "correlations", "Rank correlations")
     _write_views(seeds, seed_layout(seeds), folder / "seeds", "What seeds buy")
     layout = preference_layout(preferences)
     _write_views(preferences, layout, folder / "preferences", "Operations that scores prefer")
+    return correlations
+
+
+def _search_tables(
+    truth: "Benchmark",
+    traces: "dict[tuple[str, str], pd.DataFrame]",
+    trained: set[str],
+    drawn: dict[str, int],
+    folder: Path,
+) -> "pd.DataFrame":
+    """Write what searches found; returns their summary."""
+    from untrained.analysis.comparisons import comparison_table
+    from untrained.analysis.published import WEIGHT_SHARING
+    from untrained.analysis.regret import regret_table
+    from untrained.analysis.search_tables import search_table
+    from untrained.analysis.summaries import references_of, search_results, with_first_area_runs
+    from untrained.analysis.tables import comparison_layout, search_layout
+    from untrained.files import write_parquet
+
+    results, reasons = search_results(traces, truth.accuracies)
+    comparisons = comparison_table(results, references_of(traces, trained), **drawn)
+    regret = regret_table(traces, truth.accuracies, trained, **drawn)
+    results = with_first_area_runs(results)
+    summary = search_table(results.drop(columns="seconds"), quoted=WEIGHT_SHARING, reasons=reasons)
+    key = ["method", "dataset", "split"]
+    seconds = results.groupby(key, as_index=False, sort=False)["seconds"].mean()
+    summary = summary.merge(seconds, on=key, how="left")
     _write_views(summary, search_layout(summary), folder / "searches", "Searches")
     layout = comparison_layout(comparisons)
     _write_views(comparisons, layout, folder / "comparisons", "Searches against REA")
     write_parquet(regret, folder / "regret.parquet")
-    if metrics is not None:
-        _write_json(_metrics(correlations, summary), metrics)
+    return summary
 
 
 def _lower_is_better(scores: "pd.DataFrame") -> list[str]:

@@ -86,6 +86,19 @@ class Reduction(nn.Module):
         return shortcut + main
 
 
+def stem_of(skeleton: Skeleton) -> nn.Sequential:
+    """What makes channels of images (N, 3, H, W); empty where the skeleton has none."""
+    if not skeleton.stem:
+        return nn.Sequential()
+    channels = skeleton.channels
+    return nn.Sequential(nn.Conv2d(3, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
+
+
+def head_of(channels: int) -> nn.Sequential:
+    """What makes features (N, channels) of (N, channels, H, W)."""
+    return nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
 def around_cells(
     skeleton: Skeleton, num_classes: int, cell: Callable[[int], nn.Module]
 ) -> tuple[nn.Sequential, list[nn.Module], nn.Sequential, nn.Linear]:
@@ -97,19 +110,14 @@ def around_cells(
         cell: makes one of a number of channels.
     """
     channels = skeleton.channels
-    stem = nn.Sequential()
-    if skeleton.stem:
-        stem = nn.Sequential(
-            nn.Conv2d(3, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
-        )
+    stem = stem_of(skeleton)
     blocks: list[nn.Module] = []
     for stage in range(skeleton.stages):
         if stage:
             blocks.append(Reduction(channels, 2 * channels))
             channels *= 2
         blocks += [cell(channels) for _ in range(skeleton.cells)]
-    head = nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    return stem, blocks, head, nn.Linear(channels, num_classes)
+    return stem, blocks, head_of(channels), nn.Linear(channels, num_classes)
 
 
 class NasBench201Network(nn.Module):

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from untrained.errors import ParameterError
 from untrained.networks import darts
-from untrained.networks.nasbench201 import around_cells, operation_module
+from untrained.networks.nasbench201 import around_cells, head_of, operation_module, stem_of
 from untrained.spaces.base import Skeleton
 from untrained.spaces.darts import NODES
 from untrained.spaces.nasbench201 import EDGES, OPERATIONS
@@ -292,19 +292,12 @@ class DartsSupernet(Supernet):
         if (skeleton.cells, skeleton.stages) != (1, 2):
             raise ParameterError(f"{skeleton}: a DARTS supernet has 1 cell in each of 2 stages")
         channels = skeleton.channels
-        self.stem = nn.Sequential()
-        if skeleton.stem:
-            self.stem = nn.Sequential(
-                nn.Conv2d(3, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
-            )
+        self.stem = stem_of(skeleton)
         self.normal = DartsSuperCell((channels, channels), channels, reduces=False)
         inputs = (channels, self.normal.outputs)
         self.reduce = DartsSuperCell(inputs, 2 * channels, reduces=True)
-        width = self.reduce.outputs
-        self.head = nn.Sequential(
-            nn.BatchNorm2d(width), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
-        )
-        self.classifier = nn.Linear(width, num_classes)
+        self.head = head_of(self.reduce.outputs)
+        self.classifier = nn.Linear(self.reduce.outputs, num_classes)
 
     def check(self, mask: Mask) -> None:
         """See `Supernet.check`."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from untrained.proxies import gradient_loops, thin_convolutions
+from untrained.proxies import gradient_loops
 
 #: Bytes of the gradients of an activation that are worked on together, so that they stay cached.
 _CACHED = 8 * 2**20
@@ -178,10 +178,8 @@ class _ConvolutionBackward(torch.autograd.Function):
     ) -> Any:
         rows, gradient = info.batch_size, gradient.movedim(in_dims[0], 0)
         dims = (0 if wanted[0] else None, 0 if wanted[1] else None)
-        if _few_channels(gradient, x, weight, settings):
-            return _by_loops(gradient, x, weight, wanted), dims
         if _is_thin(gradient, x, weight, settings):
-            return _by_thin_loops(gradient, x, weight, wanted, settings), dims
+            return _by_loops(gradient, x, weight, wanted, settings), dims
         by_input = by_weight = None
         if wanted[0]:
             by_input = _by_input(gradient.flatten(0, 1), x, weight, settings)
@@ -197,26 +195,6 @@ class _ConvolutionBackward(torch.autograd.Function):
         return (by_input, by_weight), dims
 
 
-def _few_channels(gradient: Tensor, x: Tensor, weight: Tensor, settings: Any) -> bool:
-    """Whether the compiled loops take this convolution and are worth it."""
-    outputs, inputs, *size = weight.shape
-    stride, *more = settings
-    plain = size == [3, 3] and more == [(1, 1), (1, 1), 1] and stride in ((1, 1), (2, 2))
-    numbers = all(t.dtype == torch.float32 and t.device.type == "cpu" for t in (gradient, x))
-    return plain and numbers and max(outputs, inputs) <= _FEW
-
-
-def _by_loops(
-    gradient: Tensor, x: Tensor, weight: Tensor, wanted: tuple[bool, bool]
-) -> tuple[Tensor | None, Tensor | None]:
-    rows, images = gradient.shape[:2]
-    by_input = gradient.new_empty((rows * wanted[0], images, *x.shape[1:]))
-    by_weight = gradient.new_empty((rows * wanted[1], *weight.shape))
-    arrays = [t.detach().contiguous().numpy() for t in (gradient, x, weight, by_input, by_weight)]
-    gradient_loops.convolution_3x3(*arrays)
-    return by_input if wanted[0] else None, by_weight if wanted[1] else None
-
-
 def _is_thin(gradient: Tensor, x: Tensor, weight: Tensor, settings: Any) -> bool:
     """Whether the loops over convolutions of few channels take this one and are worth it."""
     (stride, *more), padding, (dilation, *other), groups = settings
@@ -227,7 +205,7 @@ def _is_thin(gradient: Tensor, x: Tensor, weight: Tensor, settings: Any) -> bool
     return square and same and numbers and max(outputs // groups, inputs) <= _FEW
 
 
-def _by_thin_loops(
+def _by_loops(
     gradient: Tensor, x: Tensor, weight: Tensor, wanted: tuple[bool, bool], settings: Any
 ) -> tuple[Tensor | None, Tensor | None]:
     rows, images = gradient.shape[:2]
@@ -235,7 +213,7 @@ def _by_thin_loops(
     by_weight = gradient.new_empty((rows * wanted[1], *weight.shape))
     given = [t.detach().contiguous().numpy() for t in (gradient, x, weight)]
     (stride, _), _, (dilation, _), _ = settings
-    thin_convolutions.convolution(*given, stride, dilation, by_input.numpy(), by_weight.numpy())
+    gradient_loops.convolution(*given, stride, dilation, by_input.numpy(), by_weight.numpy())
     return by_input if wanted[0] else None, by_weight if wanted[1] else None
 
 

@@ -1,119 +1,133 @@
 """Loops over numbers for backward passes, compiled by Numba for the processor that they run on.
 
-PyTorch's convolutions take blocks of 16 channels; with the three channels of a thin network most of
-a block is empty, so these loops are several times as fast there. All arrays are float32 and in row
-order; sums over a batch are in float64. `k` counts backward passes, `n` images.
+PyTorch's convolutions take blocks of 16 channels. With the three channels of a thin network most of
+a block is empty, and with one filter per channel, as in the separable and dilated convolutions of
+DARTS, nearly all of it; so these loops are several times as fast there. All arrays are float32 and
+in row order; sums over a batch are in float64. `k` counts backward passes, `n` images.
 """
 
-from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from untrained.compiled import jit
+
 Array = NDArray[Any]
 
-# Sums may be reordered for vector instructions; NaN and infinity keep their meaning.
-_jit: Callable[..., Any] = numba.njit(
-    nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"}
-)
 
-
-@_jit
-def convolution_3x3(
-    gradient: Array, x: Array, weight: Array, by_input: Array, by_weight: Array
+@jit
+def convolution(
+    gradient: Array,
+    x: Array,
+    weight: Array,
+    stride: int,
+    dilation: int,
+    by_input: Array,
+    by_weight: Array,
 ) -> None:
-    """Fill the gradients of a 3x3 convolution at padding 1, of the stride that the shapes say.
+    """Fill the gradients of a convolution padded so that at stride 1 it keeps the size.
+
+    The input is split into stride x stride images, its phases, of the output's size: line h of the
+    output meets line h + u of a phase at each tap. Images lie amid zeros with their lines one
+    after the other, so a shift by (u, v) is an offset.
 
     Args:
-        gradient: (k, n, D, H', W') of the output.
+        gradient: (k, n, D, H', W') of the output, with H' = H / stride rounded up.
         x: (n, C, H, W), the input.
-        weight: (D, C, 3, 3).
+        weight: (D, C / groups, S, S), S odd.
+        stride: of lines and columns.
+        dilation: of lines and columns.
         by_input: (k, n, C, H, W); empty where it is not wanted.
-        by_weight: (k, D, C, 3, 3); empty where it is not wanted.
+        by_weight: (k, D, C / groups, S, S); empty where it is not wanted.
     """
     rows, images, outputs, high, wide = gradient.shape
     inputs, height, width = x.shape[1:]
-    stride = -(-height // high)
-    # An image amid zeros, its lines one after the other: shifting it by (r, s) is an offset then.
-    line = width + 2
-    length = height * line - 2
-    around = np.zeros((outputs, (height + 2) * line), np.float32)
-    seen = np.zeros((inputs, (height + 2) * line), np.float32)
-    flat = np.empty(height * line, np.float32)
-    totals = np.zeros((rows, outputs, inputs, 9), np.float64)
+    own, size = weight.shape[1:3]
+    groups = inputs // own
+    filters = outputs // groups
+    padding = dilation * (size // 2)
+    margin = -(-padding // stride)
+    line = wide + margin
+    length = (high - 1) * line + wide
+    first = margin * line + margin
+    around = np.zeros((outputs, (high + 2 * margin) * line + margin), np.float32)
+    seen = np.zeros((inputs, stride * stride, around.shape[1]), np.float32)
+    flat = np.empty((stride * stride, length), np.float32)
+    totals = np.zeros((rows, outputs, own, size, size), np.float64)
+    # of each tap: its phase of lines or columns, and by how much it is shifted
+    shifts = np.empty((size, 2), np.int64)
+    for tap in range(size):
+        shifts[tap, 1] = (tap * dilation - padding) // stride
+        shifts[tap, 0] = tap * dilation - padding - stride * shifts[tap, 1]
     for image in range(images):
         if by_weight.size:
             for c in range(inputs):
                 for h in range(height):
-                    for w in range(width):
-                        seen[c, (h + 1) * line + 1 + w] = x[image, c, h, w]
+                    start = first + (h // stride) * line
+                    for phase in range(stride):
+                        target = seen[c, (h % stride) * stride + phase, start:]
+                        source = x[image, c, h, phase:]
+                        for t in range((width - phase + stride - 1) // stride):
+                            target[t] = source[t * stride]
         for row in range(rows):
             for d in range(outputs):
-                # with zeros between the numbers a stride is none
                 for h in range(high):
-                    for w in range(wide):
-                        place = (stride * h + 1) * line + 1 + stride * w
-                        around[d, place] = gradient[row, image, d, h, w]
+                    start = first + h * line
+                    around[d, start : start + wide] = gradient[row, image, d, h]
             if by_input.size:
                 for c in range(inputs):
+                    group = c // own
                     flat[:] = np.float32(0)
-                    for d in range(outputs):
-                        _add_correlation(around[d], weight[d, c], line, length, flat)
+                    for d in range(group * filters, (group + 1) * filters):
+                        for r in range(size):
+                            for s in range(size):
+                                phase = shifts[r, 0] * stride + shifts[s, 0]
+                                start = first - shifts[r, 1] * line - shifts[s, 1]
+                                _add_scaled(
+                                    around[d, start : start + length],
+                                    weight[d, c - group * own, r, s],
+                                    flat[phase],
+                                )
                     for h in range(height):
-                        for w in range(width):
-                            by_input[row, image, c, h, w] = flat[h * line + w]
+                        start = (h // stride) * line
+                        for phase in range(stride):
+                            source = flat[(h % stride) * stride + phase, start:]
+                            target = by_input[row, image, c, h, phase:]
+                            for t in range((width - phase + stride - 1) // stride):
+                                target[t * stride] = source[t]
             if by_weight.size:
                 for d in range(outputs):
-                    middle = around[d, line + 1 : line + 1 + length]
-                    for c in range(inputs):
-                        _add_products(middle, seen[c], line, length, totals[row, d, c])
+                    middle = around[d, first : first + length]
+                    group = d // filters
+                    for c in range(own):
+                        for r in range(size):
+                            for s in range(size):
+                                phase = shifts[r, 0] * stride + shifts[s, 0]
+                                start = first + shifts[r, 1] * line + shifts[s, 1]
+                                totals[row, d, c, r, s] += _product(
+                                    middle, seen[group * own + c, phase, start : start + length]
+                                )
     if by_weight.size:
-        for row in range(rows):
-            for d in range(outputs):
-                for c in range(inputs):
-                    for tap in range(9):
-                        by_weight[row, d, c, tap // 3, tap % 3] = totals[row, d, c, tap]
+        by_weight[:] = totals
 
 
-@_jit
-def _add_correlation(source: Array, weight: Array, line: int, length: int, target: Array) -> None:
-    """Add to target the turned 3x3 weight applied to a source with lines of `line` numbers."""
-    a, b, c = weight[2, 2], weight[2, 1], weight[2, 0]
-    d, e, f = weight[1, 2], weight[1, 1], weight[1, 0]
-    g, h, i = weight[0, 2], weight[0, 1], weight[0, 0]
-    upper, middle, lower = source, source[line:], source[2 * line :]
-    for t in range(length):
-        target[t] += (
-            (a * upper[t] + b * upper[t + 1] + c * upper[t + 2])
-            + (d * middle[t] + e * middle[t + 1] + f * middle[t + 2])
-            + (g * lower[t] + h * lower[t + 1] + i * lower[t + 2])
-        )
+@jit
+def _add_scaled(source: Array, factor: float, target: Array) -> None:
+    for t in range(len(target)):
+        target[t] += factor * source[t]
 
 
-@_jit
-def _add_products(gradient: Array, source: Array, line: int, length: int, totals: Array) -> None:
-    """Add to totals (9,) the inner products of gradient with the nine shifts of source."""
-    upper, middle, lower = source, source[line:], source[2 * line :]
-    a = b = c = d = e = f = g = h = i = np.float32(0)
-    for t in range(length):
-        one = gradient[t]
-        a += one * upper[t]
-        b += one * upper[t + 1]
-        c += one * upper[t + 2]
-        d += one * middle[t]
-        e += one * middle[t + 1]
-        f += one * middle[t + 2]
-        g += one * lower[t]
-        h += one * lower[t + 1]
-        i += one * lower[t + 2]
-    # one image in float32, the batch in float64
-    for tap, total in enumerate((a, b, c, d, e, f, g, h, i)):
-        totals[tap] += total
+@jit
+def _product(one: Array, other: Array) -> np.floating[Any]:
+    """The inner product; in float32, since it is of a single image."""
+    total = np.float32(0)
+    for t in range(len(one)):
+        total += one[t] * other[t]
+    return total
 
 
-@_jit
+@jit
 def batch_norm(
     gradient: Array,
     x: Array,
@@ -157,7 +171,7 @@ def batch_norm(
                     made[t] = scale * (given[t] - offset - (seen[t] - origin) * slope)
 
 
-@_jit
+@jit
 def _sums(gradient: Array, x: Array, mean: float) -> Any:
     """Sums of the gradient, and of the gradient times x - mean."""
     first = second = np.float32(0)
@@ -167,7 +181,7 @@ def _sums(gradient: Array, x: Array, mean: float) -> Any:
     return first, second
 
 
-@_jit
+@jit
 def window_sums(source: Array, height: int, width: int, target: Array) -> None:
     """Sums over windows of odd `height` and `width` around each pixel, zeros around the image.
 

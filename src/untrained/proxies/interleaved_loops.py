@@ -10,13 +10,14 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 from numpy.typing import NDArray
+
+from untrained.compiled import jit
 
 #: Backward passes that run together.
 LANES = 16
@@ -31,10 +32,6 @@ _PIXELS = 64
 Array = NDArray[Any]
 
 _intrinsic: Callable[..., Any] = intrinsic
-# Sums may be reordered for vector instructions; NaN and infinity keep their meaning.
-_jit: Callable[..., Any] = numba.njit(
-    nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"}
-)
 
 
 class _LanesType(types.Type):
@@ -231,7 +228,7 @@ def _tile(
     return types.void(*kinds), generate
 
 
-@_jit
+@jit
 def _products(
     across: int,
     down: int,
@@ -264,7 +261,7 @@ def _products(
     )  # fmt: skip
 
 
-@_jit
+@jit
 def convolution(
     gradient: Array,
     shape: Any,
@@ -356,7 +353,7 @@ def convolution(
                 )
 
 
-@_jit
+@jit
 def _copy_line(
     given: Array,
     wide: int,
@@ -381,7 +378,7 @@ def _copy_line(
             _put(made, target, _multiply_add(_at(given, place), factor[d], rest))
 
 
-@_jit
+@jit
 def _add_by_weight(
     around: Array,
     shape: Any,
@@ -426,7 +423,7 @@ def _add_by_weight(
                         )
 
 
-@_jit
+@jit
 def _by_input(
     around: Array,
     steps: Any,
@@ -488,7 +485,7 @@ def _by_input(
                     v += pixels
 
 
-@_jit
+@jit
 def block_of(channels: int) -> int:
     """How many channels to work on together, with little left over."""
     if channels < TILE:
@@ -496,7 +493,7 @@ def block_of(channels: int) -> int:
     return 3 if channels % 3 == 0 and channels % 4 else 4
 
 
-@_jit
+@jit
 def moments(
     gradient: Array,
     x: Array,
@@ -538,7 +535,7 @@ def moments(
                 second[c, t] += two[c * LANES + t]
 
 
-@_jit
+@jit
 def normalisation(
     gradient: Array,
     shape: Any,
@@ -566,7 +563,7 @@ def normalisation(
                 _put(by_input, place, _multiply_add(_at(gradient, place), factor[c], made))
 
 
-@_jit
+@jit
 def scaled(gradient: Array, factor: float, by_input: Array, adds: bool) -> None:
     """Write, or add, factor * gradient."""
     times = np.float32(factor)
@@ -575,7 +572,7 @@ def scaled(gradient: Array, factor: float, by_input: Array, adds: bool) -> None:
         _put(by_input, place, _multiply_add(_at(gradient, place), times, old))
 
 
-@_jit
+@jit
 def rectified(
     gradient: Array, shape: Any, factor: float, gate: Array, by_input: Array, adds: bool
 ) -> None:
@@ -593,7 +590,7 @@ def rectified(
                 _put(by_input, place, _multiply_add(_at(gradient, place), times, old))
 
 
-@_jit
+@jit
 def pooling(
     gradient: Array,
     shape: Any,
@@ -637,7 +634,7 @@ def pooling(
                     _put(by_input, place, total)
 
 
-@_jit
+@jit
 def interleaved(source: Array, shape: Any, target: Array) -> None:
     """Gradients (k, n, C, H W), k up to 16, as (n, H W, C, 16); shape (k, n, C, H W)."""
     count, images, channels, pixels = shape

@@ -121,28 +121,18 @@ class _KernelProxy(ABC):
             kernel = tangent_kernel(network, minibatch.images, settings.selection)
         return LabelledKernel(kernel.numpy(), minibatch.labels.cpu().numpy())
 
-    def read(self, measured: LabelledKernel | NDArray[np.float64]) -> float:
-        """The number of a kernel (n, n); one without labels will do where they are not needed.
+    def read(self, measured: LabelledKernel) -> float:
+        """The number of a kernel (n, n).
 
         Raises:
             UndefinedScore: `non_finite`, `singular` where the smallest eigenvalue is needed, or
                 `constant_labels` or `constant_kernel` where the labels are.
         """
-        kernel = measured.kernel if isinstance(measured, LabelledKernel) else measured
-        if not np.isfinite(kernel).all():
-            bad = np.count_nonzero(~np.isfinite(kernel))
-            raise UndefinedScore(
-                "non_finite", f"{bad} of the kernel's {kernel.size} entries are not finite"
-            )
-        if isinstance(measured, LabelledKernel):
-            return self._of_labelled(measured)
+        check_finite(measured.kernel)
         return self._of(measured)
 
-    def _of_labelled(self, measured: LabelledKernel) -> float:
-        return self._of(measured.kernel)
-
     @abstractmethod
-    def _of(self, kernel: NDArray[np.float64]) -> float: ...
+    def _of(self, measured: LabelledKernel) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -155,12 +145,6 @@ class _LabelProxy(_KernelProxy):
 
     variant: str = _WITHOUT_CLASSIFIER
 
-    def _of(self, kernel: NDArray[np.float64]) -> float:
-        raise TypeError(f"{type(self).__name__} reads a LabelledKernel, not a bare {kernel.shape}")
-
-    @abstractmethod
-    def _of_labelled(self, measured: LabelledKernel) -> float: ...
-
 
 @dataclass(frozen=True)
 class LabelGradientAlignment(_LabelProxy):
@@ -168,7 +152,7 @@ class LabelGradientAlignment(_LabelProxy):
 
     name: ClassVar[str] = "lga"
 
-    def _of_labelled(self, measured: LabelledKernel) -> float:
+    def _of(self, measured: LabelledKernel) -> float:
         return entry_correlation(measured.kernel, measured.labels)
 
 
@@ -178,7 +162,7 @@ class KernelTargetAlignment(_LabelProxy):
 
     name: ClassVar[str] = "kernel_target_alignment"
 
-    def _of_labelled(self, measured: LabelledKernel) -> float:
+    def _of(self, measured: LabelledKernel) -> float:
         return centred_alignment(measured.kernel, measured.labels)
 
 
@@ -189,9 +173,8 @@ class NtkConditionNumber(_KernelProxy):
     name: ClassVar[str] = "ntk_condition_number"
     direction: ClassVar[Direction] = "lower"
 
-    def _of(self, kernel: NDArray[np.float64]) -> float:
-        eigenvalues = positive_eigenvalues(kernel)
-        return float(eigenvalues[-1] / eigenvalues[0])
+    def _of(self, measured: LabelledKernel) -> float:
+        return condition_number(measured.kernel)
 
 
 @dataclass(frozen=True)
@@ -201,8 +184,8 @@ class NtkMinEigenvalue(_KernelProxy):
     name: ClassVar[str] = "ntk_min_eigenvalue"
     direction: ClassVar[Direction] = "higher"
 
-    def _of(self, kernel: NDArray[np.float64]) -> float:
-        return float(positive_eigenvalues(kernel)[0])
+    def _of(self, measured: LabelledKernel) -> float:
+        return float(positive_eigenvalues(measured.kernel)[0])
 
 
 @dataclass(frozen=True)
@@ -212,8 +195,8 @@ class NtkFrobeniusNorm(_KernelProxy):
     name: ClassVar[str] = "ntk_frobenius_norm"
     direction: ClassVar[Direction] = "higher"
 
-    def _of(self, kernel: NDArray[np.float64]) -> float:
-        return float(np.linalg.norm(kernel))
+    def _of(self, measured: LabelledKernel) -> float:
+        return float(np.linalg.norm(measured.kernel))
 
 
 @dataclass(frozen=True)
@@ -223,8 +206,8 @@ class NtkMean(_KernelProxy):
     name: ClassVar[str] = "ntk_mean"
     direction: ClassVar[Direction] = "higher"
 
-    def _of(self, kernel: NDArray[np.float64]) -> float:
-        return float(kernel.mean())
+    def _of(self, measured: LabelledKernel) -> float:
+        return float(measured.kernel.mean())
 
 
 @dataclass(frozen=True)
@@ -234,8 +217,31 @@ class NtkTrace(_KernelProxy):
     name: ClassVar[str] = "ntk_trace"
     direction: ClassVar[Direction] = "higher"
 
-    def _of(self, kernel: NDArray[np.float64]) -> float:
-        return float(np.trace(kernel))
+    def _of(self, measured: LabelledKernel) -> float:
+        return float(np.trace(measured.kernel))
+
+
+def check_finite(kernel: NDArray[np.float64]) -> None:
+    """Refuse a kernel (n, n) with an entry that is not finite.
+
+    Raises:
+        UndefinedScore: `non_finite`.
+    """
+    if bad := np.count_nonzero(~np.isfinite(kernel)):
+        raise UndefinedScore(
+            "non_finite", f"{bad} of the kernel's {kernel.size} entries are not finite"
+        )
+
+
+def condition_number(kernel: NDArray[np.float64]) -> float:
+    """The largest eigenvalue of a kernel (n, n) over the smallest.
+
+    Raises:
+        UndefinedScore: `non_finite` or `singular`.
+    """
+    check_finite(kernel)
+    eigenvalues = positive_eigenvalues(kernel)
+    return float(eigenvalues[-1] / eigenvalues[0])
 
 
 def positive_eigenvalues(kernel: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vjp, vmap
+from torch.func import functional_call, grad, vmap
+from torch.overrides import TorchFunctionMode
 
 from untrained.errors import ParameterError, unknown_name
 from untrained.networks.modes import buffers_restored
@@ -94,40 +95,6 @@ def tangent_kernel(
         return _gram(_rows_of_single_images(network, images, parameters))
 
 
-def kernel_of_function(
-    function: Callable[[Any, Tensor], Tensor],
-    parameters: Any,  # noqa: ANN401 - a tree of tensors
-    images: Tensor,
-) -> Tensor:
-    """Theta of a function without side effects, by `torch.func`: to be batched over networks.
-
-    `vmap(kernel_of_function, (None, 0, None))(function, parameters, images)` gives the kernels of
-    many networks at once, for example one for each mask over operations. Batch normalisation must
-    not keep running statistics (`track_running_stats=False`).
-
-    Args:
-        function: maps parameters and images to logits (n, classes).
-        parameters: tensors, or a mapping or sequence of them.
-        images: (n, C, H, W).
-
-    Returns:
-        (n, n) in the type of the parameters.
-    """
-
-    def sums(chosen: Any) -> Tensor:  # noqa: ANN401
-        return function(chosen, images).flatten(1).sum(1)
-
-    pulled: tuple[Any, ...] = vjp(sums, parameters)
-    outputs, pull_back = pulled
-    identity = torch.eye(len(images), dtype=outputs.dtype, device=outputs.device)
-    (rows,) = vmap(pull_back)(identity)
-    leaves = torch.utils._pytree.tree_leaves(rows)
-    kernel = torch.zeros_like(identity)
-    for leaf in leaves:
-        kernel = kernel + leaf.flatten(1) @ leaf.flatten(1).T
-    return kernel
-
-
 def _gram(rows: list[Tensor]) -> Tensor:
     """(n, n) float64 sum of the Gram matrices of gradients (n, ...)."""
     kernel = torch.zeros(len(rows[0]), len(rows[0]), dtype=torch.float64)
@@ -150,6 +117,28 @@ def _sums_of_logits(network: nn.Module, images: Tensor) -> Tensor:
     return logits.flatten(1).sum(1)
 
 
+class _HookWatch(TorchFunctionMode):
+    """Notices whether a forward pass registers hooks on its tensors.
+
+    Attributes:
+        registered: whether it did.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.registered = False
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> object:
+        self.registered |= func is Tensor.register_hook
+        return func(*args, **(kwargs or {}))
+
+
 def _coupled(network: nn.Module, pair: Tensor) -> bool:
     """Whether the output for one image of a pair depends on the other one."""
     shown = pair.detach().clone().requires_grad_()
@@ -169,10 +158,12 @@ def _rows_of_backward_passes(
     """Gradients (n, ...) by each parameter: a backward pass per image, several at once."""
     chosen = list(parameters.values())
     state = torch.get_rng_state()
-    outputs = _sums_of_logits(network, images)
+    with _HookWatch() as hooks:
+        outputs = _sums_of_logits(network, images)
     if not outputs.requires_grad:  # no parameter plays a part in them
         return [torch.zeros(len(images), 1)]
-    found = gradient_rows(outputs, chosen)
+    # the graph does not say which hooks its tensors have
+    found = None if hooks.registered else gradient_rows(outputs, chosen)
     if found is not None:
         return found
     torch.set_rng_state(state)

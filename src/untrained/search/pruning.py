@@ -272,12 +272,12 @@ class Draw:
 
     def _kappa(self) -> float:
         from untrained.proxies.base import UndefinedScore
-        from untrained.proxies.ntk import NtkConditionNumber
+        from untrained.proxies.ntk import condition_number
         from untrained.proxies.tangent_kernels import tangent_kernel
 
         kernel = tangent_kernel(self.network, self.images).numpy()
         try:
-            return NtkConditionNumber().read(kernel)
+            return condition_number(kernel)
         except UndefinedScore:
             return np.nan  # an outcome, which the trace counts
 
