@@ -282,3 +282,127 @@ def add_agreements(words: Array, units: int, times: int, total: Array) -> None:
                     total[mine, other] += same
                     if other < mine:
                         total[other, mine] += same
+
+
+@jit
+def gradient_moments(
+    direct: Array,
+    rectified_gradient: Array,
+    rectified: Array,
+    has_direct: bool,
+    has_rectified: bool,
+    first: Array,
+    second: Array,
+    third: Array,
+    terms: int,
+    means: Array,
+    total: Array,
+    sums: Array,
+) -> None:
+    """Gradient of a sum of terms, and what the gradients of normalised terms need of it.
+
+    Sets `total` to `direct`, plus `rectified_gradient` where `rectified` is positive, all (images,
+    rows, LANES), and adds to `sums` (1 + terms, LANES) float64 that gradient and its products with
+    the differences of each of `terms` from its row of `means`.
+    """
+    images, count, _ = total.shape
+    gradient = np.empty(LANES, np.float32)
+    plain = np.empty(LANES, np.float32)
+    products = np.empty((3, LANES), np.float32)
+    one, two, three = means[0], means[1], means[2]
+    for image in range(images):
+        plain[:] = np.float32(0)
+        products[:] = np.float32(0)
+        for row in range(count):
+            if has_direct:
+                for lane in range(0, LANES, 16):
+                    _soon(direct, image, row + AHEAD, lane)
+                for lane in range(LANES):
+                    gradient[lane] = _widened(direct[image, row, lane])
+            else:
+                gradient[:] = np.float32(0)
+            if has_rectified:
+                for lane in range(0, LANES, 16):
+                    _soon(rectified_gradient, image, row + AHEAD, lane)
+                    _soon(rectified, image, row + AHEAD, lane)
+                for lane in range(LANES):
+                    passed = _widened(rectified_gradient[image, row, lane])
+                    is_on = _widened(rectified[image, row, lane]) > np.float32(0)
+                    gradient[lane] += passed if is_on else np.float32(0)
+                for lane in range(LANES):
+                    total[image, row, lane] = _narrowed(gradient[lane], total[image, row, lane])
+            for lane in range(LANES):
+                plain[lane] += gradient[lane]
+            if terms > 0:
+                for lane in range(0, LANES, 16):
+                    _soon(first, image, row + AHEAD, lane)
+                for lane in range(LANES):
+                    away = _widened(first[image, row, lane]) - one[lane]
+                    products[0, lane] += gradient[lane] * away
+            if terms > 1:
+                for lane in range(0, LANES, 16):
+                    _soon(second, image, row + AHEAD, lane)
+                for lane in range(LANES):
+                    away = _widened(second[image, row, lane]) - two[lane]
+                    products[1, lane] += gradient[lane] * away
+            if terms > 2:
+                for lane in range(0, LANES, 16):
+                    _soon(third, image, row + AHEAD, lane)
+                for lane in range(LANES):
+                    away = _widened(third[image, row, lane]) - three[lane]
+                    products[2, lane] += gradient[lane] * away
+        for lane in range(LANES):  # float32 holds the sums of one image, not those of all
+            sums[0, lane] += plain[lane]
+            for term in range(terms):
+                sums[1 + term, lane] += products[term, lane]
+
+
+@jit
+def normalisation_gradient(total: Array, term: Array, parts: Array, target: Array) -> None:
+    """Set `target` to parts[0] * total + parts[1] * term + parts[2], of (images, rows, LANES)."""
+    images, count, _ = total.shape
+    one, two, three = parts[0], parts[1], parts[2]
+    made = np.empty(LANES, np.float32)  # so that the compiler need not fear for what it reads
+    for image in range(images):
+        for row in range(count):
+            for lane in range(0, LANES, 16):
+                _soon(total, image, row + AHEAD, lane)
+                _soon(term, image, row + AHEAD, lane)
+            for lane in range(LANES):
+                made[lane] = one[lane] * _widened(total[image, row, lane]) + (
+                    two[lane] * _widened(term[image, row, lane]) + three[lane]
+                )
+            for lane in range(LANES):
+                target[image, row, lane] = _narrowed(made[lane], target[image, row, lane])
+
+
+@jit
+def spread(source: Array, channels: int, target: Array) -> None:
+    """The transpose of `average`: what the gradient of its mean is for what was averaged."""
+    images, height, width = source.shape
+    padded = np.zeros(width + 2 * channels, np.float32)
+    left, middle, right = padded[:width], padded[channels:-channels], padded[2 * channels :]
+    inner, outer = np.float32(1 / 9), np.float32(1 / 6)
+    for image in range(images):
+        for row in range(height):
+            above = source[image, max(row - 1, 0)]
+            here = source[image, row]
+            below = source[image, min(row + 1, height - 1)]
+            for lane in range(0, width, 16):
+                _soon(source, image, row + 3, lane)
+            upper = (outer if row == 1 else inner) if row > 0 else np.float32(0)
+            own = outer if row == 0 or row == height - 1 else inner
+            lower = (outer if row == height - 2 else inner) if row < height - 1 else np.float32(0)
+            for lane in range(width):
+                middle[lane] = (
+                    upper * _widened(above[lane])
+                    + own * _widened(here[lane])
+                    + lower * _widened(below[lane])
+                )
+            for lane in range(channels):  # a mean at the side is over two columns
+                middle[lane] *= np.float32(1.5)
+            for lane in range(width - channels, width):
+                middle[lane] *= np.float32(1.5)
+            out = target[image, row]
+            for lane in range(width):
+                out[lane] = _narrowed(left[lane] + middle[lane] + right[lane], out[lane])

@@ -21,7 +21,7 @@ from untrained.compiled import EPSILON, LANES, Array
 
 _NONE = np.empty(0, np.float32)
 #: That `compiled.combine` adds at most.
-_TERMS = 3
+TERMS = 3
 
 
 class Normalisation:
@@ -41,7 +41,7 @@ class Normalisation:
             self._start(piece)
         self._count += piece.numel() // self._channels
         if self._fused:
-            compiled.add_moments(_rows(piece), self._state)
+            compiled.add_moments(rows_of(piece), self._state)
             return
         differences = _wide(piece) - self._origin.view(1, -1, 1, 1)
         self._sums[0] += differences.sum((0, 2, 3), dtype=torch.float64)
@@ -52,10 +52,16 @@ class Normalisation:
         self._channels = first.shape[1]
         if self._fused:
             self._state = np.zeros((3, LANES))
-            compiled.start(_rows(first[:1]), self._channels, self._state)
+            compiled.start(rows_of(first[:1]), self._channels, self._state)
         else:
             self._origin = _wide(first[0, :, 0, 0])
             self._sums = torch.zeros_like(self._origin, dtype=torch.float64).repeat(2, 1)
+
+    def moments(self) -> tuple[Array, Array]:
+        """Mean and variance (C,) over the pieces added so far, float64; for the compiled loops."""
+        sums = self._state.reshape(3, -1, self._channels)
+        first, second = sums[:2].sum(1) / self._count
+        return first + sums[2, 0], np.maximum(second - first**2, 0)
 
     def affine(self) -> tuple[Tensor, Tensor]:
         """Factor and summand (C,) that normalise, scale and shift the pieces added so far."""
@@ -105,11 +111,11 @@ class Sum:
 
     def __init__(self, normalisations: Sequence[Normalisation | None], example: Tensor) -> None:
         self._as_it_is = list(normalisations) == [None]
-        self._fused = len(normalisations) <= _TERMS and has_loops(example)
+        self._fused = len(normalisations) <= TERMS and has_loops(example)
         if not self._fused:
             self._affines = [None if one is None else one.affine() for one in normalisations]
             return
-        self._scales = np.ones((_TERMS, LANES), np.float32)
+        self._scales = np.ones((TERMS, LANES), np.float32)
         self._shift = np.zeros(LANES, np.float32)
         for position, normalisation in enumerate(normalisations):
             if normalisation is not None:
@@ -152,10 +158,10 @@ class Sum:
         ]
         units = first[0].numel() if codes else 0
         packed = torch.empty((first.shape[0], units // 8), dtype=torch.uint8)
-        rows = [_rows(term) for term in terms]
+        rows = [rows_of(term) for term in terms]
         compiled.combine(
             rows[0], rows[min(1, len(rows) - 1)], rows[-1], len(rows), self._scales, self._shift,
-            *(rows[0] if output is None else _rows(output) for output in made), packed.numpy(),
+            *(rows[0] if output is None else rows_of(output) for output in made), packed.numpy(),
             value, rectified, codes,
         )  # fmt: skip
         return Activation(made[0], made[1], packed if codes else None)
@@ -188,7 +194,7 @@ def average_pool(x: Tensor) -> Tensor:
         return functional.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
     pooled = torch.empty_like(x)
     images, channels, height, _ = x.shape
-    source, target = (_rows(one).reshape(images, height, -1) for one in (x, pooled))
+    source, target = (rows_of(one).reshape(images, height, -1) for one in (x, pooled))
     compiled.average(source, channels, target)
     return pooled
 
@@ -197,13 +203,14 @@ def has_loops(x: Tensor) -> bool:
     """Whether the compiled loops take (n, C, H, W) of this type, shape and memory."""
     return (
         x.is_cpu
-        and _fits(x.dtype, x.shape[1:])
+        and fits(x.dtype, tuple(x.shape[1:]))
         and x.is_contiguous(memory_format=torch.channels_last)
     )
 
 
 @cache
-def _fits(dtype: torch.dtype, shape: torch.Size) -> bool:
+def fits(dtype: torch.dtype, shape: tuple[int, ...]) -> bool:
+    """Whether the compiled loops are made for images (C, H, W) of this type and shape."""
     channels, height, width = shape
     whole = LANES % channels == 0 and channels * height * width % (8 * LANES) == 0
     return whole and dtype in (torch.float32, torch.bfloat16)
@@ -218,7 +225,7 @@ def _floats(x: Tensor | None) -> Array:
     return _NONE if x is None else x.detach().float().numpy()
 
 
-def _rows(x: Tensor) -> Array:
+def rows_of(x: Tensor) -> Array:
     """The memory of (n, C, H, W), channels last, as (n, -1, LANES); bfloat16 as its bits."""
     flat = x.permute(0, 2, 3, 1).view(x.shape[0], -1, LANES)
     found: Array = (flat.view(torch.int16) if x.dtype == torch.bfloat16 else flat).numpy()

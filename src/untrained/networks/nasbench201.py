@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
+from untrained.networks import nasbench201_training
 from untrained.networks.nasbench201_plan import planned
 from untrained.networks.plans import Reading
 from untrained.spaces.base import Skeleton
@@ -156,6 +157,12 @@ class NasBench201Network(nn.Module):
         """What the rectifiers of a forward pass read; see `nasbench201_plan`."""
         plan = planned(self)
         return plan.rectifier_inputs(images, dead_branches=dead_branches, pieces=pieces)
+
+    def fused_logits(self, images: Tensor) -> Tensor | None:
+        """The same as `forward`, up to rounding; see `TrainsFused`."""
+        if not nasbench201_training.can_train(self, images):
+            return None
+        return nasbench201_training.logits_of(self, images)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images (N, 3, H, W) to logits (N, num_classes)."""

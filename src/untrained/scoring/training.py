@@ -55,6 +55,7 @@ class TrainingImages:
             self.recipe,
             dtype=execution.training_dtype,
             memory_format=torch.channels_last if last else torch.contiguous_format,
+            fused=last and execution.engine != "plain",
             watch=self.watch,
         )
 

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -24,6 +25,22 @@ from untrained.training.recipe import ShortRecipe
 
 class Diverged(Exception):  # noqa: N818 - an outcome, not an error
     """The loss, or a weight, is not finite any more."""
+
+
+@runtime_checkable
+class TrainsFused(Protocol):
+    """A network that can be trained in fewer passes over memory than as a module."""
+
+    def fused_logits(self, images: Tensor) -> Tensor | None:
+        """Logits (N, classes) whose backward pass leaves the module's gradients, up to rounding.
+
+        Args:
+            images: (N, C, H, W), in the type that products are to be taken in.
+
+        Returns:
+            None where this does not work for such images, or on their device.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -78,6 +95,7 @@ def train_shortly(
     *,
     dtype: torch.dtype = torch.float32,
     memory_format: torch.memory_format = torch.contiguous_format,
+    fused: bool = False,
     watch: WatchSteps = unwatched,
 ) -> Iterator[Stop]:
     """Train a network in place, and stop after each of some numbers of epochs.
@@ -92,8 +110,9 @@ def train_shortly(
         seed: of everything random but the initial weights.
         device: to train on.
         recipe: how; the paper's by default.
-        dtype: float32, or bfloat16 for what autocast runs in it; weights are float32.
+        dtype: of products: float32, or bfloat16 where autocast takes it; weights are float32.
         memory_format: of the images; channels last is faster where the network is, too.
+        fused: whether a network that offers `TrainsFused` is trained so, without its hooks.
         watch: wraps the steps.
 
     Yields:
@@ -118,6 +137,7 @@ def train_shortly(
     steps = iter(watch(range(ends[-1]), ends[-1]))
     seconds, checked, classes = 0.0, 0, int(examples.labels.max()) + 1
     network.train()
+    logits_of = _logits_of(network, dtype, fused)
     for epochs, end in zip(stops, ends, strict=True):
         start = time.perf_counter()
         while len(losses) < end:
@@ -125,7 +145,7 @@ def train_shortly(
             images, labels = (torch.from_numpy(part).to(device) for part in next(batches))
             images = images.contiguous(memory_format=memory_format)
             with torch_seeded(seed, "dropped units of a step", step):
-                losses.append(_take_step(network, images, labels, classes, optimiser, dtype))
+                losses.append(_take_step(network, logits_of, images, labels, classes, optimiser))
             # to ask a GPU each time would make it wait
             if device.type == "cpu" or len(losses) % 50 == 0:
                 checked = _check_finite(losses, checked, per_epoch)
@@ -153,13 +173,32 @@ def _batches(
         epoch += 1
 
 
+def _logits_of(network: nn.Module, dtype: torch.dtype, fused: bool) -> Callable[[Tensor], Tensor]:
+    """The forward pass of a step."""
+
+    def as_module(images: Tensor) -> Tensor:
+        with torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
+            logits: Tensor = network(images)
+        return logits
+
+    if not (fused and isinstance(network, TrainsFused)):
+        return as_module
+    as_sums = network.fused_logits
+
+    def as_sums_or_module(images: Tensor) -> Tensor:
+        logits = as_sums(images.to(dtype))
+        return as_module(images) if logits is None else logits
+
+    return as_sums_or_module
+
+
 def _take_step(
     network: nn.Module,
+    logits_of: Callable[[Tensor], Tensor],
     images: Tensor,
     labels: Tensor,
     classes: int,
     optimiser: torch.optim.Optimizer,
-    dtype: torch.dtype,
 ) -> Tensor:
     """One step of stochastic gradient descent; the loss before it."""
     with (
@@ -168,8 +207,7 @@ def _take_step(
         torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
     ):
         optimiser.zero_grad()
-        with torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
-            logits = network(images)
+        logits = logits_of(images)
         _check_logits(network, logits, len(labels), classes)
         precise = torch.promote_types(logits.dtype, torch.float32)
         loss = functional.cross_entropy(logits.to(precise), labels)

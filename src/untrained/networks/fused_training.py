@@ -1,0 +1,213 @@
+"""Sums of normalised terms that can be trained, in few passes over memory each way.
+
+PyTorch's own operations read and write every activation once for each normalisation, sum and
+rectifier, and again on the way back; on a CPU that costs more than the convolutions. Here the
+loops of `untrained.compiled` take all that lies between two convolutions together, for tensors
+that `fused.has_loops` says they fit. Statistics and their gradients are summed in float64.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+from untrained import compiled
+from untrained.compiled import EPSILON, LANES, Array
+from untrained.networks.fused import TERMS, Normalisation, Sum, average_pool, rows_of
+
+
+class Term(NamedTuple):
+    """One of the terms of a sum.
+
+    Attributes:
+        value: (N, C, H, W), channels last.
+        normalisation: what normalises it with the statistics of the batch before it is added;
+            None where it is added as it is.
+        own: whether nothing but the sum reads the value, so that its gradient may take its memory.
+    """
+
+    value: Tensor
+    normalisation: nn.BatchNorm2d | None = None
+    own: bool = False
+
+
+class ReadSum(NamedTuple):
+    """A sum as its readers want it, (N, C, H, W); None is what was not asked for."""
+
+    value: Tensor | None
+    rectified: Tensor | None
+
+
+def read_sum(terms: Sequence[Term], *, value: bool = False, rectified: bool = False) -> ReadSum:
+    """Add up to three terms; running statistics are updated as `nn.BatchNorm2d` does it.
+
+    A value that is not finite makes the whole sum NaN.
+
+    Args:
+        terms: of one shape.
+        value: whether the sum is asked for.
+        rectified: whether the rectified sum is; at least one of the two.
+    """
+    if not rectified and len(terms) == 1 and terms[0].normalisation is None:
+        return ReadSum(terms[0].value, None)
+    learned = [
+        part
+        for term in terms
+        if term.normalisation is not None
+        for part in (term.normalisation.weight, term.normalisation.bias)
+    ]
+    # terms go in without their values, so that these are seen as inputs
+    about = [term._replace(value=torch.empty(0)) for term in terms]
+    made = list(_Sum.apply(about, value, rectified, *(term.value for term in terms), *learned))  # type: ignore[no-untyped-call]
+    return ReadSum(made.pop(0) if value else None, made.pop() if rectified else None)
+
+
+def convolve(x: Tensor, convolution: nn.Conv2d) -> Tensor:
+    """The convolution of (N, C, H, W), with its weight in the type of x; it has no bias."""
+    weight, padding = convolution.weight.to(x.dtype), cast("tuple[int, int]", convolution.padding)
+    made = functional.conv2d(x, weight, stride=convolution.stride, padding=padding)
+    return made.contiguous(memory_format=torch.channels_last)
+
+
+def pool(x: Tensor) -> Tensor:
+    """3x3 average pooling at stride 1 that leaves padding out of the mean, (N, C, H, W)."""
+    pooled: Tensor = _AveragePool.apply(x)  # type: ignore[no-untyped-call]
+    return pooled
+
+
+def is_fused(module: nn.BatchNorm2d) -> bool:
+    """Whether `read_sum` takes this normalisation: with all that PyTorch's has by default."""
+    return (
+        module.training
+        and module.affine
+        and module.track_running_stats
+        and module.momentum is not None
+        and module.eps == EPSILON
+    )
+
+
+class _Moments(NamedTuple):
+    """Of the channels (C,) of a term, in float64.
+
+    Attributes:
+        mean: over the batch.
+        factor: one over the standard deviation.
+    """
+
+    mean: Array
+    factor: Array
+
+
+class _Sum(torch.autograd.Function):
+    """Value, rectified value, or both; differentiable in the terms and in scales and shifts."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, about: Sequence[Term], value: bool, rectified: bool, *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
+        terms = tensors[: len(about)]
+        count = terms[0].numel() // terms[0].shape[1]
+        normalisations: list[Normalisation | None] = []
+        ctx.moments = []
+        for (_, module, _), term in zip(about, terms, strict=True):
+            if module is None:
+                normalisations.append(None)
+                continue
+            normalisation = Normalisation(module.weight, module.bias)
+            normalisation.add(term)
+            normalisations.append(normalisation)
+            mean, variance = normalisation.moments()
+            _update(module, mean, variance * (count / (count - 1)))
+            ctx.moments.append(_Moments(mean, 1 / np.sqrt(variance + EPSILON)))
+        total = Sum(normalisations, terms[0])
+        made = total.of(terms, value, rectified, codes=False)
+        kept = [one for one in (made.value, made.rectified) if one is not None]
+        if not total.finite:  # a rectifier's loop may take NaN for 0
+            kept = [one.fill_(torch.nan) for one in kept]
+        ctx.about, ctx.rectified = about, rectified
+        normalised = [term for one, term in zip(about, terms, strict=True) if one.normalisation]
+        ctx.save_for_backward(*normalised, *([made.rectified] if rectified else []))
+        return tuple(kept)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        given = [one.contiguous(memory_format=torch.channels_last) for one in gradients]
+        terms = list(ctx.saved_tensors)
+        rectified = terms.pop() if ctx.rectified else None
+        sums, total = _reduced(given, rectified, terms, [one.mean for one in ctx.moments])
+        count, channels = total.numel() // total.shape[1], total.shape[1]
+        normalised = zip(terms, ctx.moments, sums[1:], strict=False)
+        of_terms: list[Tensor] = []
+        learned: list[Tensor] = []
+        for one in ctx.about:
+            if one.normalisation is None:
+                of_terms.append(total)
+                continue
+            term, (mean, factor), products = next(normalised)
+            scale = one.normalisation.weight.detach().double().numpy()
+            of_shift, of_scale = sums[0], products * factor
+            slope = -scale * factor**2 * of_scale / count
+            plus = -scale * factor * of_shift / count - slope * mean
+            parts = np.tile([scale * factor, slope, plus], LANES // channels).astype(np.float32)
+            target = term if one.own else torch.empty_like(term)
+            compiled.normalisation_gradient(rows_of(total), rows_of(term), parts, rows_of(target))
+            of_terms.append(target)
+            learned += [torch.from_numpy(part).float() for part in (of_scale, of_shift)]
+        return (None, None, None, *of_terms, *learned)
+
+
+def _reduced(
+    gradients: Sequence[Tensor],
+    rectified: Tensor | None,
+    terms: Sequence[Tensor],
+    means: Sequence[Array],
+) -> tuple[Array, Tensor]:
+    """Sums (1 + terms, C) of a sum's gradient and its products with terms, and that gradient."""
+    example = gradients[0]
+    channels = example.shape[1]
+    # of a value alone, it is what was given
+    total = example if rectified is None else torch.empty_like(example)
+    lanes = np.zeros((TERMS, LANES), np.float32)
+    for row, mean in zip(lanes, means, strict=False):
+        row[:] = np.tile(mean, LANES // channels)
+    unused = rows_of(example)
+    read = [rows_of(term) for term in terms]
+    sums = np.zeros((1 + TERMS, LANES))
+    compiled.gradient_moments(
+        rows_of(gradients[0]),
+        rows_of(gradients[-1]),
+        unused if rectified is None else rows_of(rectified),
+        rectified is None or len(gradients) == 2, rectified is not None,
+        *read, *[unused] * (TERMS - len(read)), len(read),
+        lanes, rows_of(total), sums,
+    )  # fmt: skip
+    return sums.reshape(1 + TERMS, -1, channels).sum(1), total
+
+
+def _update(module: nn.BatchNorm2d, mean: Array, variance: Array) -> None:
+    """Running statistics, as PyTorch averages them."""
+    running = cast("tuple[Tensor, Tensor]", (module.running_mean, module.running_var))
+    cast("Tensor", module.num_batches_tracked).add_(1)
+    for kept, new in zip(running, (mean, variance), strict=True):
+        kept.lerp_(torch.from_numpy(new).to(kept.dtype), cast("float", module.momentum))
+
+
+class _AveragePool(torch.autograd.Function):
+    @staticmethod
+    def forward(_ctx: Any, x: Tensor) -> Tensor:
+        return average_pool(x)
+
+    @staticmethod
+    @once_differentiable
+    def backward(_ctx: Any, gradient: Tensor) -> Tensor:
+        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        spread = torch.empty_like(gradient)
+        images, channels, height, _ = gradient.shape
+        source, target = (rows_of(one).reshape(images, height, -1) for one in (gradient, spread))
+        compiled.spread(source, channels, target)
+        return spread
