@@ -229,7 +229,7 @@ def _score_own(
     setting, training = setting_of(proxy), None
     for seed in seeds:
         if setting.epochs:
-            training = settings.training_images(setting, seed, _watch)
+            training = settings.training_images(seed, _watch)
             if training.known.shape != shape:
                 raise ParameterError(
                     f"--input {'x'.join(map(str, shape))}: training shows images as they are, "

@@ -184,6 +184,21 @@ def crop_flip(images: Images, padding: int, generator: np.random.Generator) -> I
     return cropped
 
 
+#: Images that no training sees, for the numbers that are read after it: at most so many, and at
+#: most this share of the split.
+HELD_OUT, HELD_OUT_SHARE = 1000, 8
+
+
+def held_out_count(dataset: str, split: str, size: int, *, root: Path = IMAGES) -> int:
+    """How many images of a split are held out where minibatches have `size` images.
+
+    1,000, or an eighth of a smaller split, or the minibatch where that has more. They are the
+    beginning of the same draw that the minibatch is the beginning of.
+    """
+    _, labels = training_set(dataset, split, root)
+    return max(size, min(HELD_OUT, len(labels) // HELD_OUT_SHARE))
+
+
 def rest_of(
     dataset: str,
     split: str,

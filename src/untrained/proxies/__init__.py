@@ -1,12 +1,19 @@
 """Numbers read off an untrained network: one file per proxy, found by name.
 
 A proxy is spelled by its name, or as `name-variant` where it has variants: `naswot`,
-`naswot-released`. `lga@1`, `lga-weights_train@0.5` are read after so many epochs of training.
+`naswot-released`. `lga:64` is read off 64 images whatever the minibatch has; `lga@1`,
+`lga-weights_train:64@0.5` are read after so many epochs of training.
 """
 
 from untrained.errors import unknown_name
 from untrained.proxies.base import Proxy, Setting, UndefinedScore, described, setting_of
-from untrained.proxies.trained import after_training, parse_epochs, spell_epochs
+from untrained.proxies.trained import (
+    parse_epochs,
+    parse_images,
+    registered,
+    spell_epochs,
+    with_setting,
+)
 from untrained.registry import Registry
 
 PROXIES: Registry[type[Proxy]] = Registry(
@@ -21,12 +28,14 @@ PROXIES: Registry[type[Proxy]] = Registry(
         "ntk_mean": "untrained.proxies.ntk:NtkMean",
         "ntk_min_eigenvalue": "untrained.proxies.ntk:NtkMinEigenvalue",
         "ntk_trace": "untrained.proxies.ntk:NtkTrace",
+        "validation_accuracy": "untrained.proxies.validation:ValidationAccuracy",
+        "validation_loss": "untrained.proxies.validation:ValidationLoss",
     },
 )
 
 
 def get_proxy(spelling: str, variant: str | None = None) -> Proxy:
-    """Return the proxy spelled `name` or `name-variant`, `@epochs` of training behind it or not.
+    """Return the proxy spelled `name[-variant][:images][@epochs]`.
 
     Args:
         spelling: for example `naswot`, `naswot-released` or `lga@1`.
@@ -34,29 +43,32 @@ def get_proxy(spelling: str, variant: str | None = None) -> Proxy:
 
     Raises:
         UnknownNameError: no such proxy, or the proxy has no such variant.
-        ParameterError: no number of epochs, or a proxy that is not read after training.
+        ParameterError: no number of images or epochs, or none that the proxy can be read off.
     """
-    head, trained, epochs = spelling.partition("@")
+    head, trained, after = spelling.partition("@")
+    head, limited, first = head.partition(":")
     name, _, spelled = head.partition("-")
     proxy_type = PROXIES.load(name)
     chosen = variant or spelled or proxy_type.variants[0]
     if chosen not in proxy_type.variants:
         raise unknown_name(f"variant of {name}", chosen, proxy_type.variants)
     proxy = proxy_type(variant=chosen)
-    return after_training(proxy, parse_epochs(epochs, spelling)) if trained else proxy
+    images = parse_images(first, spelling) if limited else None
+    return with_setting(proxy, images, parse_epochs(after, spelling) if trained else 0)
 
 
 def spelling_of(proxy: Proxy) -> str:
-    """The inverse of `get_proxy`: the default variant and no epochs are left unspoken."""
+    """The inverse of `get_proxy`: what is so by default is left unspoken."""
     default = proxy.variant == proxy.variants[0]
     head = proxy.name if default else f"{proxy.name}-{proxy.variant}"
-    epochs = setting_of(proxy).epochs
-    return f"{head}@{spell_epochs(epochs)}" if epochs else head
+    own, chosen = setting_of(registered(proxy)), setting_of(proxy)
+    head += f":{chosen.images}" if chosen.images != own.images else ""
+    return f"{head}@{spell_epochs(chosen.epochs)}" if chosen.epochs else head
 
 
 def name_of(spelling: str) -> str:
     """The registered name in a spelling, known or not."""
-    return spelling.partition("@")[0].partition("-")[0]
+    return spelling.partition("@")[0].partition(":")[0].partition("-")[0]
 
 
 __all__ = [

@@ -38,12 +38,14 @@ class Setting:
         crop: (C, H, W) of random crops that are cut out of the run's minibatch; None for whole
             images. A network of one's own is shown whole images.
         epochs: of training before it is read; 0 for none. See `untrained.training.short`.
+        held_out: whether it is shown all images that a training leaves out, not a minibatch.
     """
 
     skeleton: Skeleton | None = None
     images: int | None = None
     crop: tuple[int, int, int] | None = None
     epochs: float = 0
+    held_out: bool = False
 
     def __str__(self) -> str:
         network = "the benchmark's network" if self.skeleton is None else str(self.skeleton)
@@ -52,7 +54,8 @@ class Setting:
             return f"{network}; {self.images} crops of {size}"
         plural = "" if self.epochs == 1 else "s"
         trained = f" after {self.epochs:g} epoch{plural} on the others" if self.epochs else ""
-        return f"{network}; {self.images or 'all'} images of the minibatch{trained}"
+        shown = f"{self.images or 'all'} images of the minibatch"
+        return f"{network}; {'all held-out images' if self.held_out else shown}{trained}"
 
 
 class UndefinedScore(Exception):  # noqa: N818 - an outcome, not an error

@@ -1,4 +1,7 @@
-"""Proxies that are read after a few epochs of training, spelled `name@epochs`."""
+"""Proxies that are read off another number of images, or after a few epochs of training.
+
+They are spelled `name:images`, `name@epochs` or `name:images@epochs`.
+"""
 
 import math
 import re
@@ -18,20 +21,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A proxy with the number of epochs after which it is read; otherwise as the proxy.
+class Reset:
+    """A proxy with another setting; otherwise as the proxy.
 
     Attributes:
         proxy: what is read.
-        epochs: above 0.
+        setting: what it is read off.
     """
 
     proxy: Proxy
-    epochs: float
+    setting: Setting
 
     @property
     def name(self) -> str:
-        """The registered name, without the epochs."""
+        """The registered name, without images and epochs."""
         return self.proxy.name
 
     @property
@@ -47,7 +50,7 @@ class Trained:
     @property
     def needs(self) -> frozenset[str]:
         """See `Proxy`."""
-        return self.proxy.needs | {"training"}
+        return self.proxy.needs | ({"training"} if self.setting.epochs else set())
 
     @property
     def variant(self) -> str:
@@ -60,39 +63,60 @@ class Trained:
         found: str = getattr(self.proxy, "details", "")
         return found
 
-    @property
-    def setting(self) -> Setting:
-        """That of the proxy, with the epochs."""
-        return replace(setting_of(self.proxy), epochs=self.epochs)
-
     def __call__(
         self, network: "nn.Module", minibatch: "Minibatch", generator: "torch.Generator"
     ) -> float:
-        """Score a network that has been trained so; see `Proxy.__call__`."""
+        """Score a network that has been trained so, on such images; see `Proxy.__call__`."""
         return self.proxy(network, minibatch, generator)
 
 
-def after_training(proxy: Proxy, epochs: float) -> Proxy:
-    """The proxy that is read after so many epochs; after none, the proxy itself.
+def with_setting(proxy: Proxy, images: int | None, epochs: float) -> Proxy:
+    """The proxy that is read off so many images after so many epochs.
+
+    Args:
+        proxy: as it is registered.
+        images: in the minibatch; None for as many as without this.
+        epochs: 0 for none.
 
     Raises:
-        ParameterError: it is read off crops, by a network that takes nothing else.
+        ParameterError: it is read off crops, by a network that takes nothing else, or off all that
+            a training leaves out.
     """
-    if not epochs:
+    setting = setting_of(proxy)
+    if setting.held_out and images is not None:
+        raise ParameterError(f"{proxy.name} is read off all held-out images: drop :{images}")
+    if setting.held_out and not epochs:
+        raise ParameterError(f"{proxy.name} is read after training: {proxy.name}@1")
+    if images is None and not epochs:
         return proxy
-    if (crop := setting_of(proxy).crop) is not None:
+    if epochs and (crop := setting.crop) is not None:
         size = "x".join(map(str, crop))
         raise ParameterError(
             f"{proxy.name} is read off crops of {size}, and no network is trained on those: "
             f"drop @{spell_epochs(epochs)}"
         )
+    changed = replace(setting, images=images or setting.images, epochs=epochs)
     # what a proxy has as variables of its class are properties here
-    return cast("Proxy", Trained(proxy, epochs))
+    return cast("Proxy", Reset(proxy, changed))
 
 
-def read_at_stop(proxy: Proxy) -> Proxy:
-    """What is read off the trained network: the proxy without its epochs."""
-    return proxy.proxy if isinstance(proxy, Trained) else proxy
+def registered(proxy: Proxy) -> Proxy:
+    """The proxy without images and epochs of a spelling: what is read when both are there."""
+    return proxy.proxy if isinstance(proxy, Reset) else proxy
+
+
+def parse_images(text: str, spelling: str) -> int:
+    """The number of images behind the : of a spelling.
+
+    Raises:
+        ParameterError: not an integer, or below 2.
+    """
+    images = int(text) if re.fullmatch(r"[0-9]{1,9}", text) else 0
+    if images < 2:
+        raise ParameterError(
+            f"{spelling!r}: {text!r} is no number of images, 2 or more, as in lga:64 or lga:64@1"
+        )
+    return images
 
 
 def parse_epochs(text: str, spelling: str) -> float:

@@ -67,7 +67,7 @@ def score(
     execution = Execution(check_device(device), engine, precision)
     if isinstance(target, nn.Module):
         setting = setting_of(chosen)
-        training = settings.training_images(setting, seed) if setting.epochs else None
+        training = settings.training_images(seed) if setting.epochs else None
         batch = settings.sized_for(chosen).draw(seed, execution.device)
         return score_module(target, chosen, batch, execution, seed, training)
     space = get_space(target)

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -14,7 +14,13 @@ from torch import nn
 
 from untrained.errors import ParameterError
 from untrained.files import IMAGES
-from untrained.images.minibatches import Minibatch, minibatch, random_crops, rest_of
+from untrained.images.minibatches import (
+    Minibatch,
+    held_out_count,
+    minibatch,
+    random_crops,
+    rest_of,
+)
 from untrained.images.sets import image_set
 from untrained.networks.plans import Planned, Reading
 from untrained.proxies.base import (
@@ -25,7 +31,7 @@ from untrained.proxies.base import (
     UndefinedScore,
     setting_of,
 )
-from untrained.proxies.trained import read_at_stop
+from untrained.proxies.trained import registered
 from untrained.scoring.execution import Execution, ReadsRectifiers
 from untrained.scoring.training import TrainingImages
 from untrained.seeds import seed_sequence, torch_seeded
@@ -91,7 +97,7 @@ class MinibatchSettings:
         if setting.crop is not None:
             drawn = self.draw(seed, device)
             return random_crops(drawn, setting.crop, setting.images or self.batch_size, seed)
-        sized = replace(self, batch_size=setting.images or self.batch_size)
+        sized = replace(self, batch_size=self._images_for(setting))
         # blocks of channels are what makes channels last fast; thin networks don't fill one
         return (
             sized.draw_for_space(seed, device)
@@ -99,24 +105,37 @@ class MinibatchSettings:
             else sized.draw(seed, device)
         )
 
-    def training_images(
-        self, setting: Setting, seed: int, watch: WatchSteps = unwatched
-    ) -> TrainingImages:
-        """The images of the split that a proxy with this setting is not shown.
+    def training_images(self, seed: int, watch: WatchSteps = unwatched) -> TrainingImages:
+        """The images of the split that no proxy is shown; see `held_out_count`.
 
         Raises:
             UntrainedError: see `rest_of`.
         """
-        size = setting.images or self.batch_size
-        rest = rest_of(self.dataset, self.split, seed, size, self.sampling, root=self.root)
+        rest = rest_of(
+            self.dataset, self.split, seed, self._held_out(), self.sampling, root=self.root
+        )
         return TrainingImages(*rest, image_set(self.dataset), watch=watch)
 
     def sized_for(self, proxy: Proxy) -> "MinibatchSettings":
         """The settings of whole images for a network of one's own: as many as the proxy wants."""
         setting = setting_of(proxy)
-        if setting.crop is not None or setting.images is None:
+        if setting.crop is not None:
             return self
-        return replace(self, batch_size=setting.images)
+        return replace(self, batch_size=self._images_for(setting))
+
+    def _images_for(self, setting: Setting) -> int:
+        if not setting.epochs:
+            return setting.images or self.batch_size
+        held_out = self._held_out()
+        if (setting.images or 0) > held_out:
+            raise ParameterError(
+                f"{setting.images} images per minibatch: a training holds out {held_out} of "
+                f"{self.dataset} {self.split}, raise the batch size"
+            )
+        return held_out if setting.held_out else setting.images or self.batch_size
+
+    def _held_out(self) -> int:
+        return held_out_count(self.dataset, self.split, self.batch_size, root=self.root)
 
 
 #: How PyTorch's allocator and oneDNN say that there is no memory left.
@@ -260,7 +279,7 @@ def score_by_all(
             raise ParameterError(f"{names} after training: nothing is trained here, drop @epochs")
         return _score_while_training(build, proxies, batch, execution, seed, keys, training)
     start = time.perf_counter()
-    proxy_seed = _proxy_seed(seed, keys)
+    proxies, proxy_seed = list(map(registered, proxies)), _proxy_seed(seed, keys)
     found: list[float | UndefinedScore]
     try:
         with torch_seeded(seed, "weights", *keys):
@@ -286,9 +305,9 @@ def _score_while_training(
     training: TrainingImages,
 ) -> list[Score]:
     """The scores by proxies of one network, each at its number of epochs."""
-    if execution.engine == "auto":
-        # a plan takes normalisations of zeros to be zero, which holds for fresh weights only
-        execution = replace(execution, engine="plain")
+    # a plan takes normalisations of zeros to be zero, which holds for fresh weights only
+    plain = execution.engine == "auto"
+    reading_execution = replace(execution, engine="plain") if plain else execution
     start, proxy_seed = time.perf_counter(), _proxy_seed(seed, keys)
     epochs = [setting_of(proxy).epochs for proxy in proxies]
     scores: dict[int, Score] = {}
@@ -299,14 +318,18 @@ def _score_while_training(
         _check_trainable(network)
         building = time.perf_counter() - start
         for stop in training.train(network, sorted(set(epochs)), seed, execution):
-            mine = [number for number, asked in enumerate(epochs) if asked == stop.epochs]
-            chosen = [read_at_stop(proxies[number]) for number in mine]
-            begun = time.perf_counter()
-            with torch_seeded(seed, "reading after training", *keys):
-                found = run_proxies(network, chosen, batch, execution, proxy_seed)
-            reading = (time.perf_counter() - begun) / len(mine)
-            seconds = building + stop.seconds + reading
-            scores |= {n: _score(value, seconds) for n, value in zip(mine, found, strict=True)}
+            here = [number for number, asked in enumerate(epochs) if asked == stop.epochs]
+            shown: dict[Setting, list[int]] = {}
+            for number in here:
+                shown.setdefault(setting_of(proxies[number]), []).append(number)
+            for setting, mine in shown.items():
+                chosen = [registered(proxies[number]) for number in mine]
+                images = batch if training.shown is None else training.shown(setting)
+                begun = time.perf_counter()
+                with torch_seeded(seed, "reading after training", *keys):
+                    found = run_proxies(network, chosen, images, reading_execution, proxy_seed)
+                seconds = building + stop.seconds + (time.perf_counter() - begun) / len(mine)
+                scores |= {n: _score(value, seconds) for n, value in zip(mine, found, strict=True)}
     except Diverged as error:
         lost = UndefinedScore("diverged", str(error))
     except UndefinedScore as undefined:
@@ -377,7 +400,7 @@ def score_work(
 
     The score of an architecture depends on (architecture, proxy, settings, seed) alone. What is
     read after training is read off one training for each network and minibatch that proxies ask
-    for, on the images of the split that are not in the minibatch.
+    for, on the images of the split that are not held out.
 
     Args:
         space: of the architectures.
@@ -390,25 +413,23 @@ def score_work(
     Yields:
         For each architecture the scores by its proxies.
     """
-    drawn: dict[Setting, Minibatch] = {}
-    learned: dict[Setting, TrainingImages] = {}
+    shown = cache(lambda setting: settings.draw_for(setting, seed, execution.device))
+    learned = cache(lambda: replace(settings.training_images(seed, watch), shown=shown))
     for index, proxies in work:
         found: dict[int, Score] = {}
         # apart, so that what is read before training is what it would be without the other
         groups: dict[tuple[Setting, bool], list[int]] = {}
         for number, setting in enumerate(map(setting_of, proxies)):
-            key = replace(setting, epochs=0), setting.epochs > 0
-            groups.setdefault(key, []).append(number)
-        for (setting, trained), mine in groups.items():
-            if trained and setting not in learned:
-                learned[setting] = settings.training_images(setting, seed, watch)
-            if setting not in drawn:
-                drawn[setting] = settings.draw_for(setting, seed, execution.device)
-            training = learned[setting] if trained else None
+            trained = setting.epochs > 0
+            # one training serves whatever number of the held-out images is read
+            one = Setting(setting.skeleton) if trained else setting
+            groups.setdefault((one, trained), []).append(number)
+        for (_, trained), mine in groups.items():
             chosen = [proxies[number] for number in mine]
-            scores = score_architecture(
-                space, index, chosen, drawn[setting], execution, seed, training
-            )
+            # before any training, which would be lost if one of them can't be drawn
+            batches = [shown(setting_of(proxy)) for proxy in chosen]
+            training = learned() if trained else None
+            scores = score_architecture(space, index, chosen, batches[0], execution, seed, training)
             found |= dict(zip(mine, scores, strict=True))
         yield [found[number] for number in range(len(proxies))]
 
@@ -436,8 +457,9 @@ def score_architecture(
     architecture = space[index]
     (skeleton,) = {setting_of(proxy).skeleton for proxy in proxies}
     planned = None
-    if execution.engine != "plain" and all(isinstance(p, ReadsRectifiers) for p in proxies):
-        planned = space.planned
+    read = [registered(proxy) for proxy in proxies]
+    if training is None and execution.engine != "plain":
+        planned = space.planned if all(isinstance(p, ReadsRectifiers) for p in read) else None
 
     def build(num_classes: int) -> nn.Module | Planned:
         if planned is not None:

@@ -1,6 +1,6 @@
 """What networks are trained on before proxies are read off them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,9 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from untrained.images.minibatches import prepare_images
+from untrained.images.minibatches import Minibatch, prepare_images
 from untrained.images.sets import ImageSet
 from untrained.images.splits import Labels, Pixels
+from untrained.proxies.base import Setting
 from untrained.scoring.execution import Execution
 from untrained.training.loop import Examples
 from untrained.training.recipe import ShortRecipe
@@ -22,11 +23,12 @@ class TrainingImages:
     """Images that no proxy is shown, and how they are learned.
 
     Attributes:
-        images: of a split, but for those of the minibatch.
+        images: of a split, but for those that are held out.
         labels: (images,).
         known: the data set.
         recipe: of the training.
         watch: wraps the steps of each training.
+        shown: what a proxy with a setting is shown, of what is held out; None where that is known.
     """
 
     images: Pixels
@@ -34,6 +36,7 @@ class TrainingImages:
     known: ImageSet
     recipe: ShortRecipe = ShortRecipe()  # noqa: RUF009 - immutable
     watch: WatchSteps = unwatched
+    shown: Callable[[Setting], Minibatch] | None = None
 
     def train(
         self, network: nn.Module, stops: Sequence[float], seed: int, execution: Execution

@@ -1,0 +1,110 @@
+"""What a little training itself says of a network: how well it does on images it has not learned.
+
+They cost no more than the training before them, which makes them the controls of every score that
+is read after training.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from untrained.errors import ParameterError
+from untrained.images.minibatches import Minibatch
+from untrained.networks.modes import buffers_restored, modes_restored
+from untrained.proxies.base import Direction, Setting
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Logits (N, classes) of images with labels (N,)."""
+
+    logits: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class _Validation(ABC):
+    """Read off the logits of all held-out images; those of one variant share them.
+
+    Attributes:
+        variant: `eval` normalises by running statistics, which a few steps leave far from those of
+            the data; `train` by those of the held-out images.
+    """
+
+    variants: ClassVar[tuple[str, ...]] = ("eval", "train")
+    needs: ClassVar[frozenset[str]] = frozenset({"labels", "training"})
+
+    variant: str = "eval"
+
+    @property
+    def setting(self) -> Setting:
+        """See `Setting`."""
+        return Setting(held_out=True)
+
+    @property
+    def details(self) -> str:
+        """Of the network."""
+        return f"{self.variant} mode"
+
+    @property
+    def measurement(self) -> tuple[str, str]:
+        """Equal for proxies that are read off the same logits."""
+        return "predictions", self.variant
+
+    def __call__(
+        self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
+    ) -> float:
+        """See `Proxy.__call__`; nothing is drawn.
+
+        Raises:
+            ParameterError: an output that is no tensor of logits.
+        """
+        return self.read(self.measure(network, minibatch, generator))
+
+    def measure(
+        self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
+    ) -> Predictions:
+        """The logits of the minibatch, with its labels."""
+        del generator
+        with torch.no_grad(), modes_restored(network), buffers_restored(network):
+            logits = network.train(self.variant == "train")(minibatch.images)
+        if not isinstance(logits, Tensor) or logits.shape[:1] != minibatch.labels.shape:
+            found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise ParameterError(
+                f"{type(network).__name__} maps {len(minibatch.labels)} images to {found}: "
+                f"validation needs logits ({len(minibatch.labels)}, classes)"
+            )
+        return Predictions(logits, minibatch.labels)
+
+    @abstractmethod
+    def read(self, measured: Predictions) -> float:
+        """The number."""
+
+
+@dataclass(frozen=True)
+class ValidationAccuracy(_Validation):
+    """How many of the held-out images a network classifies as labelled, in percent."""
+
+    name: ClassVar[str] = "validation_accuracy"
+    direction: ClassVar[Direction] = "higher"
+
+    def read(self, measured: Predictions) -> float:
+        """The share of largest logits at the label."""
+        right = measured.logits.argmax(1) == measured.labels
+        return 100 * float(right.double().mean())
+
+
+@dataclass(frozen=True)
+class ValidationLoss(_Validation):
+    """The mean cross-entropy of the held-out images, in nats."""
+
+    name: ClassVar[str] = "validation_loss"
+    direction: ClassVar[Direction] = "lower"
+
+    def read(self, measured: Predictions) -> float:
+        """The mean over images."""
+        return float(functional.cross_entropy(measured.logits.double(), measured.labels))
