@@ -255,7 +255,7 @@ def test_the_workflow_knows_every_ablation(workdir):
         assert built.globals["ABLATED_SPACES"] == list(ABLATED_SPACES)
 
 
-def test_a_proxy_after_training_is_in_the_shard_of_its_family(stages, workdir):
+def test_one_shard_has_all_that_is_read_after_training(stages, workdir):
     config = copy.deepcopy(PARAMS)
     config["scores"]["proxies"] = ["lga", "naswot", "lga-weights_train@0.5", "lga@1", "naswot@1"]
     with workflow(workdir, config) as built:
@@ -264,10 +264,11 @@ def test_a_proxy_after_training_is_in_the_shard_of_its_family(stages, workdir):
             for job in built.dag.jobs
             if job.rule.name == "score"
         }
-    assert set(shards) == {"ntk", "naswot"}
+    assert set(shards) == {"ntk", "naswot", "trained"}
     for family, proxies in (
-        ("ntk", ["lga", "lga-weights_train@0.5", "lga@1"]),
-        ("naswot", ["naswot", "naswot@1"]),
+        ("ntk", ["lga"]),
+        ("naswot", ["naswot"]),
+        ("trained", ["lga-weights_train@0.5", "lga@1", "naswot@1"]),
     ):
         words = shards[family].split()
         named = [after for word, after in pairwise(words) if word == "--proxy"]

@@ -16,7 +16,7 @@ rule ablate:
         benchmark="data/benchmarks/{space}.parquet",
         images=f"data/images/{config['ablations']['dataset']}.json",
         code=code("ablations"),
-        proxy=modules_of(family_of(config["ablations"]["proxy"])),
+        proxy=modules_of(module_of(config["ablations"]["proxy"])),
     output:
         "results/ablations/{space}/{experiment}.parquet",
     log:

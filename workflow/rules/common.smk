@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 from untrained.errors import UntrainedError
 from untrained.parameters import check_parameters
 from untrained.proxies import PROXIES as PROXY_REGISTRY
-from untrained.proxies import name_of
+from untrained.proxies import get_proxy, name_of
 from untrained.scoring.devices import gpus_here
 
 SCHEMA = Path(workflow.basedir) / "workflow/schemas/params.schema.yaml"
@@ -36,10 +36,15 @@ PRUNED_SPACES = ["nasbench201"]
 PRUNED = [space for space in SPACES if space in PRUNED_SPACES and config["prunings"]["seeds"]]
 
 
-def family_of(proxy):
-    """The Python module of a proxy; those of one module are scored together."""
+def module_of(proxy):
+    """The Python module of a proxy, without its package."""
     address = PROXY_REGISTRY.addresses[name_of(proxy)]
     return address.partition(":")[0].rpartition(".")[2]
+
+
+def family_of(proxy):
+    """What is scored together: the proxies of a module, and all that are read after training."""
+    return "trained" if "training" in get_proxy(proxy).needs else module_of(proxy)
 
 
 # family to its proxies
@@ -113,15 +118,15 @@ READ_BY = {
 }
 
 
-def modules_of(family):
-    """The modules of one family of proxies, so that another one leaves its scores alone."""
-    names = (*READ_BY.get(family, ()), "base", family)
-    return [str(SOURCE / "proxies" / f"{name}.py") for name in names]
+def modules_of(*modules):
+    """The modules of src/untrained/proxies that some of them are made of."""
+    own = {name for module in modules for name in (*READ_BY.get(module, ()), module)}
+    return [str(SOURCE / "proxies" / f"{name}.py") for name in sorted({*own, "base", "trained"})]
 
 
 def proxy_code(wildcards):
-    """The modules of the family of proxies of a shard."""
-    return modules_of(wildcards.family)
+    """The modules of the family of proxies of a shard; another one leaves its scores alone."""
+    return modules_of(*map(module_of, FAMILIES[wildcards.family]))
 
 
 TRACE = "results/searches/{algorithm}/{space}/{dataset}/{shard}of{shards}.parquet"

@@ -8,7 +8,7 @@ rule prune:
     input:
         images="data/images/{dataset}.json",
         code=code("prunings"),
-        proxies=modules_of("linear_regions") + modules_of("ntk"),
+        proxies=modules_of("linear_regions", "ntk"),
     output:
         PRUNING,
     log:
