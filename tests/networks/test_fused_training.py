@@ -1,0 +1,152 @@
+"""Training in few passes over memory against the module's own, in double precision."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from untrained.networks.fused_training import Term, pool, read_sum
+from untrained.networks.nasbench201 import NasBench201Network
+
+SPELLED = {
+    "n": "none",
+    "s": "skip_connect",
+    "1": "nor_conv_1x1",
+    "3": "nor_conv_3x3",
+    "p": "avg_pool_3x3",
+}
+#: Convolutions of one source, sums of three, edges that lead nowhere, copies, nodes that nothing
+#: reaches with a convolution behind them, and no path at all.
+CELLS = ["333333", "31p3sp", "s3n1np", "snpsns", "nn3n3n", "n3np1s", "ppp1s3", "3nnnnn", "n1nns3"]
+
+
+def network(cell, channels=16, cells=1):
+    torch.manual_seed(0)
+    made = NasBench201Network(tuple(SPELLED[one] for one in cell), 10, channels, cells)
+    with torch.no_grad():
+        for module in made.modules():
+            if isinstance(module, nn.BatchNorm2d):  # as they are after some training
+                module.weight.uniform_(0.5, 1.5)
+                module.bias.normal_(std=0.3)
+    return made.to(memory_format=torch.channels_last)
+
+
+def batch(images=8, size=32):
+    torch.manual_seed(1)
+    made = torch.randn(images, 3, size, size).to(memory_format=torch.channels_last)
+    return made, torch.arange(images) % 10
+
+
+def learned(net, logits, labels):
+    """The loss, its gradients and the buffers after the pass."""
+    loss = functional.cross_entropy(logits, labels)
+    loss.backward()
+    gradients = {n: p.grad for n, p in net.named_parameters() if p.grad is not None}
+    return loss.item(), gradients, dict(net.named_buffers())
+
+
+def away(found, right):
+    return float((found.double() - right).norm() / right.norm().clamp_min(1e-9))
+
+
+def both(cell, dtype=torch.float32, size=32, **shape):
+    images, labels = batch(size=size)
+    ours, theirs = network(cell, **shape), network(cell, **shape).double()
+    fused = ours.fused_logits(images.to(dtype))
+    return learned(ours, fused, labels), learned(theirs, theirs(images.double()), labels)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_loss_gradients_and_statistics_are_the_modules(cell):
+    (loss, gradients, buffers), (right_loss, right, right_buffers) = both(cell)
+    assert loss == pytest.approx(right_loss, rel=1e-5)
+    assert gradients.keys() == right.keys()
+    largest = max(float(one.norm()) for one in right.values())
+    for name, gradient in right.items():
+        # a shift before another normalisation has no gradient but rounding
+        if float(gradient.norm()) > 1e-6 * largest:
+            assert away(gradients[name], gradient) < 1e-3, name
+    on_paths = {name.rpartition(".")[0] for name in right}
+    for name, buffer in right_buffers.items():
+        if name.rpartition(".")[0] in on_paths:
+            assert torch.allclose(buffers[name].double(), buffer.double(), rtol=1e-4, atol=1e-5)
+
+
+def test_small_images_and_other_widths():
+    (loss, gradients, _), (right_loss, right, _) = both("31p3sp", size=16, channels=32, cells=2)
+    assert loss == pytest.approx(right_loss, rel=1e-5)
+    assert away(gradients["classifier.weight"], right["classifier.weight"]) < 1e-3
+    assert away(gradients["stem.0.weight"], right["stem.0.weight"]) < 1e-2
+
+
+def test_bfloat16_is_no_further_away_than_autocast():
+    cell, (images, labels) = "31p3sp", batch(32)
+    exact, cast = network(cell).double(), network(cell)
+    _, right, _ = learned(exact, exact(images.double()), labels)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = cast(images)
+    _, theirs, _ = learned(cast, logits.float(), labels)
+    ours = network(cell)
+    _, found, _ = learned(ours, ours.fused_logits(images.bfloat16()), labels)
+    for name in ("stem.0.weight", "blocks.1.first.1.weight", "classifier.weight"):
+        assert away(found[name], right[name]) < 1.2 * away(theirs[name], right[name]) + 1e-3
+
+
+def test_values_that_later_readers_share_are_not_written_over():
+    torch.manual_seed(0)
+    values = torch.randn(4, 16, 8, 8).to(memory_format=torch.channels_last).requires_grad_()
+    norm, before = nn.BatchNorm2d(16), values.detach().clone()
+    read_sum([Term(values, norm)], rectified=True).rectified.square().sum().backward()
+    assert torch.equal(values.detach(), before)
+    exact = before.double().requires_grad_()
+    nn.BatchNorm2d(16).double()(exact).relu().square().sum().backward()
+    assert away(values.grad, exact.grad) < 1e-4
+
+
+def test_the_gradient_of_pooling():
+    torch.manual_seed(0)
+    x = torch.randn(3, 16, 8, 8).to(memory_format=torch.channels_last).requires_grad_()
+    weights, exact = torch.randn(3, 16, 8, 8), x.detach().double().requires_grad_()
+    (pool(x) * weights).sum().backward()
+    right = functional.avg_pool2d(exact, 3, stride=1, padding=1, count_include_pad=False)
+    (right * weights).sum().backward()
+    assert away(x.grad, exact.grad) < 1e-6
+
+
+def changed(change):
+    net = network("333333")
+    change(net)
+    return net
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        changed(lambda net: net.eval()),
+        changed(lambda net: net.blocks[0].operations[0][2].eval()),
+        changed(lambda net: setattr(net.head[0], "momentum", None)),
+        changed(lambda net: setattr(net.head[0], "eps", 1e-3)),
+        changed(lambda net: setattr(net.stem, "1", nn.BatchNorm2d(16, affine=False))),
+        changed(lambda net: setattr(net.stem, "1", nn.BatchNorm2d(16, track_running_stats=False))),
+        NasBench201Network(tuple(SPELLED[one] for one in "333333"), 10, 5, 1),
+        NasBench201Network(tuple(SPELLED[one] for one in "333333"), 10, 3, 1, stem=False),
+    ],
+)
+def test_what_does_not_fit_is_left_to_the_module(net):
+    assert net.fused_logits(batch()[0]) is None
+
+
+def test_other_types_and_sizes_are_left_to_the_module():
+    images, _ = batch()
+    net = network("333333")
+    assert net.fused_logits(images.double()) is None
+    assert net.fused_logits(images[:, :, :20, :20]) is None
+    assert net.fused_logits(images) is not None
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_what_is_not_finite_comes_through(bad):
+    net = network("s3n1np")
+    with torch.no_grad():
+        net.stem[0].weight[0, 0, 0, 0] = bad
+    assert not net.fused_logits(batch()[0]).isfinite().any()

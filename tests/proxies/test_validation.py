@@ -1,0 +1,70 @@
+"""What a little training says of a network, against counting by hand."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from untrained.errors import ParameterError
+from untrained.images.minibatches import Minibatch
+from untrained.proxies import get_proxy
+from untrained.proxies.validation import ValidationAccuracy, ValidationLoss
+
+
+class Net(nn.Module):
+    """A normalisation and a classifier of 3 classes."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.norm, self.classifier = nn.BatchNorm2d(3), nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.classifier(self.norm(x).mean((2, 3)))
+
+
+def shown(count=50):
+    generator = torch.Generator().manual_seed(1)
+    images = 3 + torch.randn(count, 3, 4, 4, generator=generator)
+    return Minibatch(images, torch.randint(3, (count,), generator=generator), 3)
+
+
+@pytest.mark.parametrize("variant", ["eval", "train"])
+def test_accuracy_and_loss(variant):
+    net, batch = Net(), shown()
+    with torch.no_grad():
+        logits = Net().train(variant == "train")(batch.images).tolist()
+    labels = batch.labels.tolist()
+    right = sum(row.index(max(row)) == label for row, label in zip(logits, labels, strict=True))
+    losses = [
+        math.log(sum(map(math.exp, row))) - row[label]
+        for row, label in zip(logits, labels, strict=True)
+    ]
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    generator = torch.Generator()
+    assert ValidationAccuracy(variant)(net, batch, generator) == pytest.approx(2 * right)
+    loss = ValidationLoss(variant)(net, batch, generator)
+    assert loss == pytest.approx(sum(losses) / 50, rel=1e-6)
+    assert net.training
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+def test_an_output_that_is_no_logits():
+    with pytest.raises(ParameterError, match=r"Identity maps 50 images to \(49, 3, 4, 4\)"):
+        ValidationLoss()(
+            nn.Identity(), Minibatch(shown().images[1:], shown().labels, 3), torch.Generator()
+        )
+
+
+@pytest.mark.parametrize(
+    ("spelling", "message"),
+    [
+        ("validation_accuracy", "validation_accuracy is read after training"),
+        ("validation_loss@0", "validation_loss is read after training: validation_loss@1"),
+        ("validation_loss:64@1", "read off all held-out images: drop :64"),
+    ],
+)
+def test_when_they_are_read(spelling, message):
+    with pytest.raises(ParameterError, match=message):
+        get_proxy(spelling)
