@@ -75,6 +75,7 @@ CODE = {
         "images",
         "networks",
         "scoring",
+        "scoring/journal.py",
         "seeds.py",
         "spaces",
         *["training/loop.py", "training/recipe.py", "training/short.py"],
