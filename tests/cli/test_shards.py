@@ -268,6 +268,31 @@ def test_a_shard_of_scores_after_training(untrained, few_steps):
     assert len(set(table.values())) == 6
 
 
+WARNING = "warning: lga-released@1 reads the labels of test images"
+
+
+def test_who_reads_test_labels_is_warned_once(untrained, test_images):
+    code, _, err = untrained(
+        *asked("--proxy", "lga", proxy="lga-released@1", split="train"), "--architectures", 2
+    )
+    assert code == 0, err
+    assert err.splitlines()[0] == WARNING
+    assert err.count("warning") == 1
+    table = pd.read_parquet("made.parquet")
+    assert set(table["proxy"]) == {"lga-released@1", "lga"}
+    assert (table["status"] == "ok").all()
+
+
+def test_test_images_have_to_be_fetched(refused):
+    said = "cifar10.npz does not exist: run `untrained fetch cifar10`"
+    assert refused(asked(proxy="lga-released@1"), said, after=1).startswith(WARNING)
+
+
+def test_test_images_are_not_learned(refused, test_images):
+    said = "cifar10 test is not for training: take sample, train, train-half, valid-half"
+    refused(asked(proxy="lga-released@1", split="test"), said, after=1)
+
+
 # --- interrupted shards
 
 KEPT = ["--journal", "journals", "--proxy", "lga", "--device", "cpu"]

@@ -77,6 +77,7 @@ def shard(
     from untrained.scoring.execution import Execution, prepare_worker
     from untrained.scoring.journal import journal_settings, opened_journal
 
+    warn_of_test_labels([*map(spelling_of, chosen)])
     prepare_worker()
     split = image_set(dataset).split(split)
     minibatches = MinibatchSettings(dataset, split, batch_size, augmentation, sampling)
@@ -115,6 +116,14 @@ def shard(
         write_parquet(pd.DataFrame(scored, columns=SCORE_COLUMNS).astype(SCORE_TYPES), out)
         if kept is not None:
             kept.remove()
+
+
+def warn_of_test_labels(proxies: list[str]) -> None:
+    """Say on standard error which of the spelled proxies are read on test labels."""
+    from untrained.proxies import shows_test
+
+    if leaking := [spelling for spelling in proxies if shows_test(spelling)]:
+        typer.echo(f"warning: {', '.join(leaking)} reads the labels of test images", err=True)
 
 
 def _say_what_is_kept(kept: "Journal", total: int, title: str) -> None:

@@ -54,6 +54,12 @@ def spelling_of(proxy: Proxy) -> str:
     return f"{head}@{spell_epochs(epochs)}" if epochs else head
 
 
+def shows_test(spelling: str) -> bool:
+    """Whether a proxy is read on test images and their labels, as released code does."""
+    # only after training: others need not be imported to be told
+    return "@" in spelling and setting_of(get_proxy(spelling)).shows_test
+
+
 def name_of(spelling: str) -> str:
     """The registered name in a spelling, known or not."""
     return spelling.partition("@")[0].partition("-")[0]
@@ -68,5 +74,6 @@ __all__ = [
     "get_proxy",
     "name_of",
     "setting_of",
+    "shows_test",
     "spelling_of",
 ]

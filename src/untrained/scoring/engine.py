@@ -15,7 +15,7 @@ from torch import nn
 from untrained.errors import ParameterError
 from untrained.files import IMAGES
 from untrained.images.minibatches import Minibatch, minibatch, random_crops, rest_of
-from untrained.images.sets import image_set
+from untrained.images.sets import IN_ORDER, image_set
 from untrained.networks.plans import Planned, Reading
 from untrained.proxies.base import (
     Proxy,
@@ -91,7 +91,7 @@ class MinibatchSettings:
         if setting.crop is not None:
             drawn = self.draw(seed, device)
             return random_crops(drawn, setting.crop, setting.images or self.batch_size, seed)
-        sized = replace(self, batch_size=setting.images or self.batch_size)
+        sized = self._sized(setting)
         # blocks of channels are what makes channels last fast; thin networks don't fill one
         return (
             sized.draw_for_space(seed, device)
@@ -107,16 +107,23 @@ class MinibatchSettings:
         Raises:
             UntrainedError: see `rest_of`.
         """
-        size = setting.images or self.batch_size
+        # where the minibatch is of the test set, none of these images is in it
+        size = 0 if setting.test_after_training else setting.images or self.batch_size
         rest = rest_of(self.dataset, self.split, seed, size, self.sampling, root=self.root)
         return TrainingImages(*rest, image_set(self.dataset), watch=watch)
 
     def sized_for(self, proxy: Proxy) -> "MinibatchSettings":
         """The settings of whole images for a network of one's own: as many as the proxy wants."""
         setting = setting_of(proxy)
-        if setting.crop is not None or setting.images is None:
-            return self
-        return replace(self, batch_size=setting.images)
+        return self if setting.crop is not None else self._sized(setting)
+
+    def _sized(self, setting: Setting) -> "MinibatchSettings":
+        """The settings of the whole images that a proxy with this setting is shown."""
+        size = setting.images or self.batch_size
+        if not setting.shows_test:
+            return replace(self, batch_size=size)
+        split = image_set(self.dataset).test_split
+        return MinibatchSettings(self.dataset, split, size, "none", IN_ORDER, self.root)
 
 
 #: How PyTorch's allocator and oneDNN say that there is no memory left.
@@ -402,12 +409,13 @@ def score_work(
         for (setting, trained), mine in groups.items():
             if trained and setting not in learned:
                 learned[setting] = settings.training_images(setting, seed, watch)
-            if setting not in drawn:
-                drawn[setting] = settings.draw_for(setting, seed, execution.device)
+            shown = replace(setting, epochs=float(trained))
+            if shown not in drawn:
+                drawn[shown] = settings.draw_for(shown, seed, execution.device)
             training = learned[setting] if trained else None
             chosen = [proxies[number] for number in mine]
             scores = score_architecture(
-                space, index, chosen, drawn[setting], execution, seed, training
+                space, index, chosen, drawn[shown], execution, seed, training
             )
             found |= dict(zip(mine, scores, strict=True))
         yield [found[number] for number in range(len(proxies))]
