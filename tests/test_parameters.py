@@ -141,6 +141,21 @@ def test_a_mistake_is_one_line_that_names_the_key(path, value, message):
     assert "\n" not in str(caught.value)
 
 
+def test_a_proxy_that_is_read_on_test_images_needs_some():
+    parameters = changed("datasets", ["cifar100", "TinyImageNet16-120"])
+    parameters["scores"].update(split="train", proxies=["naswot", "lga-released"])
+    parameters["prunings"]["datasets"] = ["cifar100"]
+    parameters["searches"]["algorithms"] = ["random"]
+    parameters["ablations"]["dataset"] = "cifar100"
+    check_parameters(parameters, SCHEMA)
+    parameters["scores"]["proxies"].append("lga-released@1")
+    said = r"^params: scores.proxies: TinyImageNet16-120 has no test images: its splits are train$"
+    with pytest.raises(ParameterError, match=said):
+        check_parameters(parameters, SCHEMA)
+    parameters["datasets"] = ["cifar100", "ImageNet16-120"]
+    check_parameters(parameters, SCHEMA)
+
+
 def test_noise_needs_no_split_of_its_own():
     parameters = changed("datasets", ["noise", "cifar10"])
     parameters["scores"]["split"] = "train"

@@ -330,6 +330,9 @@ def test_killed_in_the_middle_and_two_at_once(checkout):
             os.kill(pid, signal.SIGKILL)
         first.wait()
     assert not list((checkout / "results").rglob("*.parquet*"))
+    (left,) = (checkout / ".snakemake/journals").iterdir()
+    scored = len(left.read_text().splitlines()) - 1
+    assert 0 < scored < 40
 
     said = snakemake(checkout, MERGED, succeeds=False)
     assert "LockException" in said
@@ -344,6 +347,9 @@ def test_killed_in_the_middle_and_two_at_once(checkout):
         assert "Directory cannot be locked" in said
         assert first.wait(60) == 0
     assert jobs(checkout, MERGED) == {"score": 1, "merge": 1}
+    log = (checkout / "logs/scores/nasbench201/cifar10/naswot/seed0/0of1.log").read_text()
+    assert f": {scored} of 40 architectures were scored before\n" in log
+    assert not list((checkout / ".snakemake/journals").iterdir())
     assert len(pd.read_parquet(checkout / SHARDS / "seed0/0of1.parquet")) == 40
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from untrained.errors import ParameterError, UntrainedError
 from untrained.images.sets import image_set
 from untrained.images.splits import check_training_split
-from untrained.proxies import get_proxy
+from untrained.proxies import get_proxy, shows_test
 from untrained.search import Spending, parse_algorithm
 from untrained.search.clock import parse_budget
 from untrained.search.pruning import Pruning
@@ -64,6 +64,8 @@ def check_parameters(parameters: Mapping[str, Any], schema: Mapping[str, Any]) -
         known = image_set(name)
         split = known.split(scores["split"])
         _named("scores.split", lambda known=known, split=split: known.check_split(split))
+        if any(map(shows_test, scores["proxies"])):
+            _named("scores.proxies", lambda known=known: known.test_split)
         if trains:
             _named("scores.split", lambda name=name, split=split: check_training_split(name, split))
     for name in searches["algorithms"]:

@@ -144,6 +144,21 @@ def test_notes_are_a_list_below_the_table(correlations, seeds, searches, compari
     assert not re.search(r"^- .*\n\n- ", text, re.MULTILINE)
 
 
+def test_scores_that_were_read_on_test_labels_are_named(correlations, seeds, searches, comparisons):
+    said = "lga-released@1: read on test images with their labels, as the released code does"
+    leaking = correlations.iloc[:1].assign(proxy="lga-released@1")
+    every = pd.concat([correlations, leaking, leaking], ignore_index=True)
+    text = page("nasbench201", every, seeds, searches, comparisons, {})
+    below = text.partition("## What seeds buy")[0].splitlines()
+    assert [line for line in below if "test images" in line] == [
+        f"- {said}; its figures are no prediction"
+    ]
+    assert below[-4].startswith("| lga-released@1 |")
+    fair = correlations.iloc[:1].assign(proxy="lga-released")
+    for table in (correlations, fair):
+        assert said not in page("nasbench201", table, seeds, searches, comparisons, {})
+
+
 def test_tables_are_whole(correlations, seeds, searches, comparisons):
     text = page("nasbench201", correlations, seeds, searches, comparisons, FIGURES)
     for block in text.split("\n\n"):

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+SPLITS = ("train", "test")
+
 
 def command(*arguments):
     """Run `untrained` in the working directory; (exit code, standard output, standard error)."""
@@ -54,6 +56,27 @@ def refused(untrained, tmp_path):
 
 def contents(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def test_images(untrained, monkeypatch, tmp_path):
+    """A small imitation of CIFAR-10 has been fetched, of whose test set six images are read."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    from untrained.proxies.ntk import LabelGradientAlignment
+
+    kernels = LabelGradientAlignment.kernels
+    fewer = replace(kernels["released"].setting, images=6)
+    monkeypatch.setitem(kernels, "released", replace(kernels["released"], setting=fewer))
+    rng = np.random.default_rng(0)
+    (tmp_path / "data/images").mkdir(parents=True)
+    np.savez(
+        tmp_path / "data/images/cifar10.npz",
+        **{f"{split}_x": rng.integers(0, 256, (16, 32, 32, 3), np.uint8) for split in SPLITS},
+        **{f"{split}_y": rng.permutation(16) % 10 for split in SPLITS},
+    )
 
 
 @pytest.fixture

@@ -316,6 +316,21 @@ def test_show_fits_a_terminal(project):
     assert run("report", "show", SPACE, "--tables", elsewhere) == out
 
 
+def test_scores_that_were_read_on_test_labels_are_named(project):
+    """Below the table wherever it stands; `make run` prints the same."""
+    path = Path(f"results/scores/{SPACE}.parquet")
+    note = "lga-released@1: read on test images with their labels"
+    assert note not in run("report", "show", SPACE)
+    table = pd.read_parquet(path)
+    table[table["proxy"] == "naswot"].assign(proxy="lga-released@1").to_parquet(path)
+    make_tables(traces_of(project)[:2])
+    assert f"- {note}" in run("report", "show", SPACE)
+    stem = Path(f"results/tables/{SPACE}/correlations")
+    assert f" |\n\n- {note}" in stem.with_suffix(".md").read_text()
+    assert f"Rank correlations. {note}" in stem.with_suffix(".tex").read_text()
+    assert "test images" not in Path(f"results/tables/{SPACE}/seeds.md").read_text()
+
+
 @pytest.mark.parametrize(
     ("datasets", "split"),
     [(["cifar100"], "sample"), (["noise"], "train")],

@@ -66,6 +66,18 @@ def test_percentile_among_cached_scores(untrained, tmp_path):
     assert scored(untrained, "nasbench201", 1462)[0]["percentile"] is None
 
 
+def test_who_reads_test_labels_is_warned_once(untrained, test_images):
+    asked = ("score", "nasbench201", 45, "--batch-size", 8, "--seeds", 2, "--split", "train")
+    code, out, err = untrained(*asked, "--proxy", "lga", "--variant", "released", "--json")
+    assert (code, "warning" in err) == (0, False)
+    code, out, err = untrained(*asked, "--proxy", "lga-released@1", "--json")
+    assert code == 0, err
+    assert err.count("warning: lga-released@1 reads the labels of test images\n") == 1
+    (found,) = json.loads(out)
+    assert (found["proxy"], found["status"]) == ("lga-released@1", "ok")
+    assert "6 test images after 1 epoch" in found["setting"]
+
+
 def test_a_score_after_training(untrained, few_steps):
     asked = ("score", "nasbench201", 45, "--batch-size", 8, "--seeds", 1, "--dataset", "cifar10")
     code, out, err = untrained(*asked, "--proxy", "lga@1", "--json")

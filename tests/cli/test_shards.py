@@ -1,6 +1,11 @@
 """`untrained shard` and `untrained merge`: the score tables as promised."""
 
+import json
 import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -261,3 +266,206 @@ def test_a_shard_of_scores_after_training(untrained, few_steps):
         assert "steps" not in err
     assert len(table) == 6
     assert len(set(table.values())) == 6
+
+
+WARNING = "warning: lga-released@1 reads the labels of test images"
+
+
+def test_who_reads_test_labels_is_warned_once(untrained, test_images):
+    code, _, err = untrained(
+        *asked("--proxy", "lga", proxy="lga-released@1", split="train"), "--architectures", 2
+    )
+    assert code == 0, err
+    assert err.splitlines()[0] == WARNING
+    assert err.count("warning") == 1
+    table = pd.read_parquet("made.parquet")
+    assert set(table["proxy"]) == {"lga-released@1", "lga"}
+    assert (table["status"] == "ok").all()
+
+
+def test_test_images_have_to_be_fetched(refused):
+    said = "cifar10.npz does not exist: run `untrained fetch cifar10`"
+    assert refused(asked(proxy="lga-released@1"), said, after=1).startswith(WARNING)
+
+
+def test_test_images_are_not_learned(refused, test_images):
+    said = "cifar10 test is not for training: take sample, train, train-half, valid-half"
+    refused(asked(proxy="lga-released@1", split="test"), said, after=1)
+
+
+# --- interrupted shards
+
+KEPT = ["--journal", "journals", "--proxy", "lga", "--device", "cpu"]
+
+#: Runs the command and dies as soon as some architectures are in the journal.
+DYING = """
+import os, sys
+from untrained import cli
+from untrained.scoring.journal import Journal
+
+add, after, number = Journal.add, int(sys.argv.pop(1)), int(sys.argv.pop(1))
+
+def add_and_die(self, *given):
+    add(self, *given)
+    if len(self.done) == after:
+        os.kill(os.getpid(), number)
+
+Journal.add = add_and_die
+cli.main()
+"""
+
+
+class Stopped(BaseException):
+    pass
+
+
+@pytest.fixture
+def interrupted(untrained, monkeypatch):
+    """Stop a shard after some architectures; the journal that it leaves, and nothing else."""
+
+    def run(after=2):
+        from untrained.scoring.journal import Journal
+
+        def add(self, *given):
+            original(self, *given)
+            if len(self.done) == after:
+                raise Stopped
+
+        original = Journal.add
+        with monkeypatch.context() as patched:
+            patched.setattr(Journal, "add", add)
+            with pytest.raises(Stopped):
+                untrained(*asked(*KEPT))
+        assert not Path("made.parquet").exists()
+        return newest_journal()
+
+    return run
+
+
+def journals():
+    return sorted(Path("journals").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+
+
+def newest_journal():
+    return journals()[-1]
+
+
+def lines_of(path):
+    return path.read_bytes().splitlines(keepends=True)
+
+
+@pytest.fixture
+def whole(untrained, tmp_path):
+    """The bytes of the shard that was not interrupted."""
+    made(untrained, *KEPT, out="whole.parquet")
+    assert journals() == []
+    return (tmp_path / "whole.parquet").read_bytes()
+
+
+def resumed(untrained, tmp_path, *changes):
+    code, out, err = untrained(*asked(*KEPT, *changes))
+    assert (code, out) == (0, ""), err
+    return (tmp_path / "made.parquet").read_bytes(), err.splitlines()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_shard_goes_on_without_loss(untrained, tmp_path, whole, monkeypatch, number):
+    command = [sys.executable, "-c", DYING, 2, int(number), *asked(*KEPT)]
+    died = subprocess.run(list(map(str, command)), check=False, capture_output=True, text=True)
+    assert died.returncode == -number, died.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"journals", "whole.parquet"}
+    (left,) = journals()
+    settings, *rows = map(json.loads, lines_of(left))
+    assert (settings["proxies"], settings["split"]) == (["naswot", "lga"], "sample")
+    assert len(rows) == 2
+    scored = []
+    from untrained.scoring import engine
+
+    original = engine.score_architecture
+    monkeypatch.setattr(
+        engine,
+        "score_architecture",
+        lambda space, index, *rest: scored.append(index) or original(space, index, *rest),
+    )
+    content, said = resumed(untrained, tmp_path)
+    assert content == whole
+    assert said[0].endswith("/seed0 on cpu: 2 of 6 architectures were scored before")
+    assert re.search(r": 4/4 architectures, .* 0 s left$", said[-1])
+    table = pd.read_parquet("made.parquet")
+    assert set(scored) == set(table["arch"]) - {row["arch"] for row in rows}
+    assert journals() == []
+
+
+def test_what_the_journal_has_is_not_scored_again(untrained, tmp_path, whole, interrupted):
+    """Scores are taken from it to the last bit: another value comes out as it was put in."""
+    left = interrupted()
+    lines = lines_of(left)
+    row = json.loads(lines[1])
+    row["scores"]["lga"]["score"] = 0.1 + 0.2
+    left.write_bytes(lines[0] + json.dumps(row).encode() + b"\n" + lines[2])
+    assert resumed(untrained, tmp_path)[0] != whole
+    table = pd.read_parquet("made.parquet").set_index(["proxy", "arch"])["score"]
+    assert table["lga", row["arch"]] == 0.1 + 0.2
+
+
+@pytest.mark.parametrize("kept", [0.5, -1])
+def test_a_torn_line_is_scored_again(untrained, tmp_path, whole, interrupted, kept):
+    left = interrupted()
+    first, one, two = lines_of(left)
+    left.write_bytes(first + one + (two[: len(two) // 2] if kept > 0 else two[:kept]))
+    content, said = resumed(untrained, tmp_path)
+    assert "1 of 6 architectures" in said[0]
+    assert content == whole
+
+
+def test_interrupted_again_and_again(untrained, tmp_path, whole, interrupted):
+    for after in (1, 2, 4):
+        left = interrupted(after)
+        assert len(lines_of(left)) == 1 + after
+    assert resumed(untrained, tmp_path)[0] == whole
+
+
+def test_all_were_scored_before(untrained, tmp_path, whole, interrupted):
+    interrupted(6)
+    content, said = resumed(untrained, tmp_path)
+    assert content == whole
+    assert len(said) == 1
+
+
+def test_other_settings_have_another_journal(untrained, tmp_path, whole, interrupted):
+    left = interrupted()
+    content = lines_of(left)
+    _, said = resumed(untrained, tmp_path, "--augmentation", "crop-flip", "--batch-size", 9)
+    assert said[0] == f"{left} is of other scores of this shard (augmentation, batch_size): left"
+    assert not any("scored before" in line for line in said)
+    assert journals() == [left]
+    assert lines_of(left) == content
+    assert resumed(untrained, tmp_path)[0] == whole
+    assert journals() == []
+
+
+def test_other_code_has_another_journal(untrained, tmp_path, whole, interrupted, monkeypatch):
+    left = interrupted()
+    monkeypatch.setattr("untrained.scoring.journal.code_digest", lambda: "changed")
+    content, said = resumed(untrained, tmp_path)
+    assert said[0] == f"{left} is of other scores of this shard (code): left"
+    assert content == whole
+    assert journals() == [left]
+
+
+def test_another_shard_is_not_mentioned(untrained, tmp_path, whole, interrupted):
+    left = interrupted()
+    _, said = resumed(untrained, tmp_path, "--seed", 1)
+    assert not any(str(left) in line for line in said)
+
+
+def test_mistakes_leave_no_journal(untrained, tmp_path):
+    code, _, err = untrained(*asked(*KEPT, "--batch-size", 1))
+    assert code == 2
+    assert err.startswith("untrained: minibatch size 1")
+    assert journals() == []
+
+
+def test_a_journal_that_cannot_be_written(refused, tmp_path):
+    (tmp_path / "journals").write_text("a file")
+    refused(asked(*KEPT), "untrained: cannot write journals/")

@@ -8,7 +8,7 @@ import torch
 from tests.proxies.test_ntk import Counts
 
 from untrained.images.minibatches import Minibatch
-from untrained.proxies import UndefinedScore, get_proxy, spelling_of
+from untrained.proxies import UndefinedScore, get_proxy, setting_of, shows_test, spelling_of
 from untrained.proxies.label_alignment import centred_alignment, entry_correlation, label_matrix
 from untrained.proxies.ntk import VARIANTS, LabelledKernel
 from untrained.proxies.tangent_kernels import ParameterSelection, tangent_kernel
@@ -126,14 +126,14 @@ def test_the_default_is_the_papers(name):
     assert spelling_of(proxy) == name
     assert proxy.direction == "higher"
     assert proxy.needs == {"gradients", "labels"}
-    assert sorted(proxy.variants) == sorted(VARIANTS)
+    assert sorted(proxy.variants) == sorted({*VARIANTS, *proxy.kernels})
+    assert proxy.kernels.items() >= {n: k for n, k in VARIANTS.items() if n != "released"}.items()
 
 
-@pytest.mark.parametrize("name", BOTH)
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(("name", "variant"), [(n, v) for n in BOTH for v in get_proxy(n).variants])
 def test_a_score_is_the_alignment_of_the_variants_kernel(name, variant):
     found = get_proxy(name, variant)(Counts(), BATCH, torch.Generator())
-    settings, network = VARIANTS[variant], Counts()
+    settings, network = get_proxy(name).kernels[variant], Counts()
     network.train(settings.mode == "train")
     kernel = tangent_kernel(network, BATCH.images, settings.selection).numpy()
     assert abs(found - BOTH[name](kernel, BATCH.labels.numpy())) < 1e-6
@@ -168,3 +168,27 @@ def test_a_kernel_that_is_not_finite_has_no_alignment():
     with pytest.raises(UndefinedScore, match=r"^1 of the kernel's 144 entries are not") as caught:
         get_proxy("lga").read(LabelledKernel(kernel, LABELS))
     assert caught.value.status == "non_finite"
+
+
+@pytest.mark.parametrize(("variant", "mode"), [("released", "train"), ("released_eval", "eval")])
+def test_the_released_code_reads_test_images_after_training(variant, mode):
+    settings = get_proxy("lga").kernels[variant]
+    assert (settings.selection.name, settings.mode) == ("weights_without_classifier", mode)
+    before, after = (setting_of(get_proxy(f"lga-{variant}{at}")) for at in ("", "@1"))
+    assert (before.images, before.skeleton, before.shows_test) == (256, None, False)
+    assert (after.images, after.skeleton, after.shows_test) == (256, None, True)
+    assert str(after).endswith("; 256 test images after 1 epoch")
+    assert shows_test(f"lga-{variant}@0.5")
+    for other in (f"lga-{variant}", "lga@1", "kernel_target_alignment-released@1", "tenas"):
+        assert not shows_test(other)
+
+
+@pytest.mark.parametrize("variant", ["released", "released_eval"])
+def test_where_there_is_no_correlation_the_released_code_has_a_number(variant):
+    proxy = get_proxy("lga", variant)
+    nan = np.where(KERNEL[0, 0] == KERNEL, np.nan, KERNEL)
+    for kernel, labels in ((np.zeros((12, 12)), LABELS), (nan, LABELS), (KERNEL, LABELS * 0)):
+        assert proxy.read(LabelledKernel(kernel, labels)) == 1e-4
+        with pytest.raises(UndefinedScore):
+            get_proxy("lga").read(LabelledKernel(kernel, labels))
+    assert proxy.read(LabelledKernel(KERNEL, LABELS)) == entry_correlation(KERNEL, LABELS)

@@ -8,9 +8,9 @@ from torch.func import functional_call, jacrev, vmap
 from torch.nn import functional
 
 from untrained.errors import ParameterError, UnknownNameError
-from untrained.images.minibatches import minibatch
+from untrained.images.minibatches import Minibatch, minibatch
 from untrained.networks.nasbench201 import NasBench201Network
-from untrained.proxies import UndefinedScore, batched_backward
+from untrained.proxies import UndefinedScore, batched_backward, get_proxy
 from untrained.proxies.tangent_kernels import (
     SELECTIONS,
     ParameterSelection,
@@ -140,23 +140,71 @@ def test_products_of_float32_gradients_are_summed_in_float64(training):
     assert torch.linalg.eigvalsh(kernel)[0].item() == pytest.approx(2**-27, rel=1e-6)
 
 
-@pytest.mark.parametrize("index", [1462, 7777])
-def test_another_package_agrees(all_operations, images, index):
-    gram = pytest.importorskip("nngeometry.gram", reason="needs nngeometry: make install")
-    layers = pytest.importorskip("nngeometry.layercollection")
-    network = made(all_operations, index).eval().double()
-    data = torch.utils.data.TensorDataset(images.double(), torch.zeros(len(images)))
-    loader = torch.utils.data.DataLoader(data, batch_size=len(images))
-    judged = gram.GramMatrix(
-        network,
-        loader,
-        function=lambda x, _labels: network(x),
-        layer_collection=layers.LayerCollection.from_model(network),
-    )
-    expected = judged.data.sum((0, 2)) if len(judged.data) == 10 else judged.data.sum((1, 3))
-    kernel = tangent_kernel(network, images.double(), ParameterSelection("all"))
+class Plain(nn.Module):
+    """Convolutions with biases and no normalisation."""
+
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Sequential(
+            *(nn.Conv2d(3, 4, 3, stride=2), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU()),
+            *(nn.AdaptiveAvgPool2d(2), nn.Flatten()),
+        )
+        self.classifier = nn.Linear(16, 10)
+
+    def forward(self, x):
+        return self.classifier(self.features(x))
+
+
+def judged(network, images, name):
+    """Theta by nngeometry, which has layers where we have parameters.
+
+    Of all parameters it is the package's Gram matrix (classes, n, classes, n), summed over both
+    classes. For some of them it is made of the columns of the package's Jacobian (classes, n,
+    parameters), in which the weight of a layer stands before its bias.
+    """
+    reason = "needs nngeometry: make install"
+    gram = pytest.importorskip("nngeometry.gram", reason=reason)
+    jacobian = pytest.importorskip("nngeometry.jacobian", reason=reason)
+    layers = pytest.importorskip("nngeometry.layercollection", reason=reason)
+    data = torch.utils.data.TensorDataset(images, torch.zeros(len(images)))
+    collected = layers.LayerCollection.from_model(network)
+    asked = {
+        "loader": torch.utils.data.DataLoader(data, batch_size=len(images)),
+        "function": lambda x, _labels: network(x),
+        "layer_collection": collected,
+    }
+    if name == "all":
+        return gram.GramMatrix(network, **asked).data.sum((0, 2)).detach()
+    kept = torch.zeros(collected.numel(), dtype=torch.bool)
+    for layer, start in collected.p_pos.items():
+        if not (layer == "classifier" and name.endswith("without_classifier")):
+            kept[start : start + dict(network.named_modules())[layer].weight.numel()] = True
+    rows = jacobian.Jacobian(network, **asked).data.sum(0)[:, kept].detach()
+    return rows @ rows.T
+
+
+@pytest.mark.parametrize("name", SELECTIONS)
+@pytest.mark.parametrize("index", [1462, 7777, None])
+def test_another_package_agrees(all_operations, images, index, name):
+    """On cells, and on convolutions with biases that nothing normalises."""
+    torch.manual_seed(1)
+    network = (Plain() if index is None else made(all_operations, index)).eval().double()
+    expected = judged(network, images.double(), name)
+    kernel = tangent_kernel(network, images.double(), ParameterSelection(name))
     # the package keeps what it sums up in float32
-    torch.testing.assert_close(kernel, expected.detach(), rtol=1e-6, atol=1e-12)
+    torch.testing.assert_close(kernel, expected.double(), rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("index", [7777, None])
+@pytest.mark.parametrize("selection", ["weights", "weights_without_classifier"])
+def test_another_package_agrees_with_the_variants(all_operations, images, index, selection):
+    """Whatever mode the network is in: a variant in evaluation mode puts it there."""
+    torch.manual_seed(1)
+    network = (Plain() if index is None else made(all_operations, index)).double().train()
+    batch = Minibatch(images.double(), torch.tensor([0, 1, 1, 2, 0, 1]), 10)
+    found = get_proxy("lga", f"{selection}_eval").measure(network, batch, torch.Generator())
+    expected = judged(network.eval(), images.double(), selection).double()
+    torch.testing.assert_close(torch.from_numpy(found.kernel), expected, rtol=1e-6, atol=1e-12)
 
 
 class Centred(nn.Module):

@@ -80,6 +80,7 @@ CODE = {
         "images",
         "networks",
         "scoring",
+        "scoring/journal.py",
         "seeds.py",
         "spaces",
         *["training/loop.py", "training/recipe.py", "training/short.py"],

@@ -31,6 +31,9 @@ rule score:
         # one dict: Snakemake compares params as a set of values, blind to a swap of two
         settings=SHARD_SETTINGS,
         share="--share" if config["scores"]["share"] else "--no-share",
+        # what an interrupted shard has scored: not in results/, of which Snakemake deletes what a
+        # failed job made, and DVC everything before a stage
+        journals=".snakemake/journals",
     shell:
         "untrained shard {wildcards.space} {params.proxies} --dataset {wildcards.dataset}"
         " --seed {wildcards.seed} --shard {wildcards.shard} --shards {wildcards.shards}"
@@ -39,7 +42,8 @@ rule score:
         " --batch-size {params.settings[batch_size]}"
         " --augmentation {params.settings[augmentation]}"
         " --sampling {params.settings[sampling]}"
-        " --precision {params.settings[precision]} {params.share} --out {output} 2> {log}"
+        " --precision {params.settings[precision]} {params.share}"
+        " --journal {params.journals} --out {output} 2> {log}"
 
 
 rule merge:

@@ -9,6 +9,7 @@ from untrained.analysis.tables import (
     comparison_layout,
     correlation_layout,
     preference_layout,
+    score_notes,
     search_layout,
     search_notes,
     seed_layout,
@@ -82,6 +83,7 @@ def page(
         "`linear_regions` under each seed, higher for better, over the architectures for which "
         "both are defined.",
         to_markdown(correlation_layout(published)),
+        *(f"- {note}" for note in score_notes(published)),
         "## What seeds buy",
         "Kendall's tau-b on all scored architectures when the score is the mean over some of the "
         "seeds: the mean, the smallest and the largest over all sets of so many, and the 95 % "

@@ -81,6 +81,22 @@ def correlation_layout(
     return layout
 
 
+def score_notes(table: pd.DataFrame) -> list[str]:
+    """What has to be said of the proxies of a table of scores: which were read on test labels.
+
+    Args:
+        table: with a column `proxy`.
+    """
+    from untrained.proxies import shows_test
+
+    return [
+        f"{proxy}: read on test images with their labels, as the released code does; its figures "
+        "are no prediction"
+        for proxy in table["proxy"].unique()
+        if shows_test(proxy)
+    ]
+
+
 def seed_layout(table: pd.DataFrame, *, digits: int = 3) -> pd.DataFrame:
     """Lay out a seed table.
 

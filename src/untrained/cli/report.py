@@ -15,6 +15,8 @@ from untrained.errors import MissingDataError, ParameterError
 from untrained.files import SCORES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
 
     from untrained.analysis.prunings import PruningRun
@@ -131,7 +133,12 @@ def _score_tables(
     from untrained.analysis.seed_tables import seed_table
     from untrained.analysis.summaries import subsets_of, target_of, targets_of
     from untrained.analysis.summed_ranks import with_summed_ranks
-    from untrained.analysis.tables import correlation_layout, preference_layout, seed_layout
+    from untrained.analysis.tables import (
+        correlation_layout,
+        preference_layout,
+        score_notes,
+        seed_layout,
+    )
     from untrained.search.choices import Ordered, choices_of
     from untrained.spaces import get_space
 
@@ -168,7 +175,8 @@ def _score_tables(
         seed=drawn["seed"],
     )
     layout = correlation_layout(with_published(correlations, space=space))
-    _write_views(correlations, layout, folder / "correlations", "Rank correlations")
+    notes = score_notes(correlations)
+    _write_views(correlations, layout, folder / "correlations", "Rank correlations", notes)
     _write_views(seeds, seed_layout(seeds), folder / "seeds", "What seeds buy")
     layout = preference_layout(preferences)
     _write_views(preferences, layout, folder / "preferences", "Operations that scores prefer")
@@ -214,15 +222,21 @@ def _lower_is_better(scores: "pd.DataFrame") -> list[str]:
     return [name for name in names if get_proxy(name).direction == "lower"]
 
 
-def _write_views(table: "pd.DataFrame", layout: "pd.DataFrame", stem: Path, caption: str) -> None:
+def _write_views(
+    table: "pd.DataFrame",
+    layout: "pd.DataFrame",
+    stem: Path,
+    caption: str,
+    notes: "Sequence[str]" = (),
+) -> None:
     from untrained.analysis.tables import to_csv, to_latex, to_markdown
     from untrained.files import atomic, write_parquet
 
     write_parquet(table, stem.with_suffix(".parquet"))
     views = {
         ".csv": to_csv(table),
-        ".md": to_markdown(layout),
-        ".tex": to_latex(layout, caption=caption, label=f"tab:{stem.name}"),
+        ".md": to_markdown(layout) + "".join(f"\n- {note}\n" for note in notes),
+        ".tex": to_latex(layout, caption=". ".join([caption, *notes]), label=f"tab:{stem.name}"),
     }
     for suffix, text in views.items():
         with atomic(stem.with_suffix(suffix)) as part:
@@ -458,6 +472,7 @@ def show(space: Space, tables: Tables = None) -> None:
         comparison_layout,
         correlation_layout,
         narrow_search_layout,
+        score_notes,
         search_notes,
         terminal_table,
     )
@@ -478,6 +493,8 @@ def show(space: Space, tables: Tables = None) -> None:
             title="Score against accuracy, with 95 % intervals",
         )
     )
+    for note in score_notes(comparable):
+        console.print(f"- {note}", markup=False)
     console.print(
         terminal_table(
             narrow_search_layout(searches), title="Table 2(a): accuracy in %, ours and the paper's"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from untrained.cli.shards import warn_of_test_labels
 from untrained.errors import MissingDataError, ParameterError, UnknownNameError
 from untrained.files import SCORES
 
@@ -84,7 +85,7 @@ def score(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list.")] = False,
 ) -> None:
     """Score architectures of a space, or a network of your own."""
-    from untrained.proxies import get_proxy
+    from untrained.proxies import get_proxy, spelling_of
     from untrained.spaces import SPACES, get_space
 
     own = ":" in target and target not in SPACES.names()
@@ -111,6 +112,7 @@ def score(
     split = image_set(dataset).split(split)
     settings = MinibatchSettings(dataset, split, batch_size, augmentation, sampling)
     numbers = range(seed, seed + seeds)
+    warn_of_test_labels([spelling_of(chosen)])
     if not own:
         prepare_worker()
     with leased_device(device) as where:
@@ -229,7 +231,7 @@ def _score_own(
     setting, training = setting_of(proxy), None
     for seed in seeds:
         if setting.epochs:
-            training = settings.training_images(seed, _watch)
+            training = settings.training_images(seed, _watch, whole=setting.test_after_training)
             if training.known.shape != shape:
                 raise ParameterError(
                     f"--input {'x'.join(map(str, shape))}: training shows images as they are, "

@@ -1,5 +1,7 @@
 """`untrained shard` and `untrained merge`: the scores of a space, piece by piece."""
 
+from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,6 +9,9 @@ import typer
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from untrained.scoring.engine import Score
+    from untrained.scoring.journal import Journal
 
 SCORE_TYPES = {
     "arch": "int32",
@@ -43,8 +48,16 @@ def shard(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda:0, ...")] = "auto",
     engine: Annotated[str, typer.Option(help="auto, plain or fast.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    journal: Annotated[
+        Path | None,
+        typer.Option(help="Folder for what an interrupted shard has scored."),
+    ] = None,
 ) -> None:
-    """Score one shard of a space and write it as parquet."""
+    """Score one shard of a space and write it as parquet.
+
+    With --journal a shard that was interrupted goes on with the architecture that it was at when it
+    is asked for again.
+    """
     from untrained.proxies import get_proxy, spelling_of
     from untrained.scoring.shards import ShardSettings, scored_for, shard_indices, work_of
     from untrained.spaces import get_space
@@ -62,29 +75,64 @@ def shard(
     from untrained.scoring.devices import leased_device
     from untrained.scoring.engine import MinibatchSettings, score_work
     from untrained.scoring.execution import Execution, prepare_worker
+    from untrained.scoring.journal import journal_settings, opened_journal
 
+    warn_of_test_labels([*map(spelling_of, chosen)])
     prepare_worker()
     split = image_set(dataset).split(split)
     minibatches = MinibatchSettings(dataset, split, batch_size, augmentation, sampling)
-    with leased_device(device) as where:
+    with leased_device(device) as where, ExitStack() as stack:
         execution = Execution(where, engine, precision)
-        scores = score_work(searched, work.items(), minibatches, seed, execution)
         title = f"{space}/{dataset}/{'+'.join(proxy)}/seed{seed} on {where}"
-        found = {
-            (index, spelling_of(by)): score
-            for (index, whom), scored in zip(
-                work.items(), track(scores, len(work), title), strict=True
-            )
-            for by, score in zip(whom, scored, strict=True)
-        }
-    scored = [
-        (index, spelling_of(by), dataset, seed, one.score, one.status)
-        for by in chosen
-        for owners in [scored_for(searched, by, share=share)]
-        for index in indices
-        for one in [found[int(owners[index]), spelling_of(by)]]
-    ]
-    write_parquet(pd.DataFrame(scored, columns=SCORE_COLUMNS).astype(SCORE_TYPES), out)
+        kept: Journal | None = None
+        found: dict[int, dict[str, Score]] = {}
+        if journal is not None:
+            names = list(map(spelling_of, chosen))
+            run = asdict(settings) | {
+                "space": space,
+                "seed": seed,
+                "engine": engine,
+                "precision": precision,
+                "device": where.type,
+                "type": str(execution.dtype(planned=True)),
+            }
+            everything = journal_settings(names, minibatches, run)
+            kept = stack.enter_context(opened_journal(journal, everything))
+            _say_what_is_kept(kept, len(work), title)
+            found |= kept.done
+        left = {index: whom for index, whom in work.items() if index not in found}
+        scores = score_work(searched, left.items(), minibatches, seed, execution)
+        for index, made in zip(left, track(scores, len(left), title), strict=True):
+            found[index] = dict(zip(map(spelling_of, left[index]), made, strict=True))
+            if kept is not None:
+                kept.add(index, found[index])
+        scored = [
+            (index, spelling_of(by), dataset, seed, one.score, one.status)
+            for by in chosen
+            for owners in [scored_for(searched, by, share=share)]
+            for index in indices
+            for one in [found[int(owners[index])][spelling_of(by)]]
+        ]
+        write_parquet(pd.DataFrame(scored, columns=SCORE_COLUMNS).astype(SCORE_TYPES), out)
+        if kept is not None:
+            kept.remove()
+
+
+def warn_of_test_labels(proxies: list[str]) -> None:
+    """Say on standard error which of the spelled proxies are read on test labels."""
+    from untrained.proxies import shows_test
+
+    if leaking := [spelling for spelling in proxies if shows_test(spelling)]:
+        typer.echo(f"warning: {', '.join(leaking)} reads the labels of test images", err=True)
+
+
+def _say_what_is_kept(kept: "Journal", total: int, title: str) -> None:
+    for path, names in kept.others.items():
+        typer.echo(f"{path} is of other scores of this shard ({', '.join(names)}): left", err=True)
+    if kept.done:
+        typer.echo(
+            f"{title}: {len(kept.done)} of {total} architectures were scored before", err=True
+        )
 
 
 def merge(

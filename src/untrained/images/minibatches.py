@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from untrained.errors import ParameterError, unknown_name
 from untrained.files import IMAGES
-from untrained.images.sets import AUGMENTATIONS, SAMPLINGS, ImageSet, image_set
+from untrained.images.sets import AUGMENTATIONS, IN_ORDER, SAMPLINGS, ImageSet, image_set
 from untrained.images.splits import Labels, Pixels, check_training_split, training_set
 from untrained.seeds import numpy_generator
 
@@ -59,7 +59,7 @@ def minibatch(
         augmentation: `none`, or `crop-flip`: zeros (black) around the image, a crop of its former
             size at a random place, and a horizontal flip of every other image on average.
         sampling: `uniform` over all images, or `balanced`: uniform within each class, and of no
-            class more than one image more than of another that has images left.
+            class more than one image more than of another that has images left; or `IN_ORDER`.
         root: the folder of the fetched files.
 
     Returns:
@@ -76,7 +76,7 @@ def minibatch(
     known.check_split(split)
     if augmentation not in AUGMENTATIONS:
         raise unknown_name("augmentation", augmentation, AUGMENTATIONS)
-    if sampling not in SAMPLINGS:
+    if sampling not in (*SAMPLINGS, IN_ORDER):
         raise unknown_name("sampling", sampling, SAMPLINGS)
     if size < 2:
         raise ParameterError(f"minibatch size {size} is too small: 2 or more images")
@@ -234,6 +234,8 @@ def _drawn(
         raise ParameterError(
             f"minibatch size {size} is too large: {known.name} {split} has {len(labels)} images"
         )
+    if sampling == IN_ORDER:
+        return np.arange(size)
     # A permutation, so that the draws of different sizes are nested.
     order = numpy_generator(seed, f"minibatch {known.name} {split}").permutation(len(labels))
     if sampling == "balanced":

@@ -11,6 +11,9 @@ AUGMENTATIONS: tuple[str, ...] = get_args(Augmentation)
 Sampling = Literal["uniform", "balanced"]
 SAMPLINGS: tuple[str, ...] = get_args(Sampling)
 
+#: Not for choice: the beginning of a split, in its order, which released code is shown.
+IN_ORDER = "in order"
+
 
 @dataclass(frozen=True)
 class ImageSet:
@@ -51,6 +54,20 @@ class ImageSet:
     def split(self, asked: str) -> str:
         """The split that is read where `asked` is asked of several sets: some have but one."""
         return self.splits[0] if len(self.splits) == 1 else asked
+
+    @property
+    def test_split(self) -> str:
+        """The split of the images that the benchmark tests on.
+
+        Raises:
+            ParameterError: there is none.
+        """
+        # of ImageNet16-120 the benchmark tests on validation images
+        found = [name for name in self.splits if name in ("test", "valid")]
+        if not found:
+            names = ", ".join(self.splits)
+            raise ParameterError(f"{self.name} has no test images: its splits are {names}")
+        return found[0]
 
     def check_split(self, split: str) -> None:
         """Raise `UnknownNameError` for a split that this set lacks."""

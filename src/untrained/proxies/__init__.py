@@ -66,6 +66,12 @@ def spelling_of(proxy: Proxy) -> str:
     return f"{head}@{spell_epochs(chosen.epochs)}" if chosen.epochs else head
 
 
+def shows_test(spelling: str) -> bool:
+    """Whether a proxy is read on test images and their labels, as released code does."""
+    # only after training: others need not be imported to be told
+    return "@" in spelling and setting_of(get_proxy(spelling)).shows_test
+
+
 def name_of(spelling: str) -> str:
     """The registered name in a spelling, known or not."""
     return spelling.partition("@")[0].partition(":")[0].partition("-")[0]
@@ -80,5 +86,6 @@ __all__ = [
     "get_proxy",
     "name_of",
     "setting_of",
+    "shows_test",
     "spelling_of",
 ]

@@ -39,6 +39,8 @@ class Setting:
             images. A network of one's own is shown whole images.
         epochs: of training before it is read; 0 for none. See `untrained.training.short`.
         held_out: whether it is shown all images that a training leaves out, not a minibatch.
+        test_after_training: whether after training it is read on the first images of the test set
+            and their labels, as released code does, which is a leak: see `shows_test`.
     """
 
     skeleton: Skeleton | None = None
@@ -46,6 +48,12 @@ class Setting:
     crop: tuple[int, int, int] | None = None
     epochs: float = 0
     held_out: bool = False
+    test_after_training: bool = False
+
+    @property
+    def shows_test(self) -> bool:
+        """Whether test images and their labels are what it is read on."""
+        return self.test_after_training and self.epochs > 0
 
     def __str__(self) -> str:
         network = "the benchmark's network" if self.skeleton is None else str(self.skeleton)
@@ -53,6 +61,8 @@ class Setting:
             size = "x".join(map(str, self.crop))
             return f"{network}; {self.images} crops of {size}"
         plural = "" if self.epochs == 1 else "s"
+        if self.shows_test:
+            return f"{network}; {self.images} test images after {self.epochs:g} epoch{plural}"
         trained = f" after {self.epochs:g} epoch{plural} on the others" if self.epochs else ""
         shown = f"{self.images or 'all'} images of the minibatch"
         return f"{network}; {'all held-out images' if self.held_out else shown}{trained}"

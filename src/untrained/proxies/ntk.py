@@ -6,6 +6,7 @@ norm and the label-gradient alignment those of Mok et al., CVPR 2022 (arXiv 2203
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -56,6 +57,16 @@ VARIANTS = {
 #: That of the paper on label-gradient alignment.
 _WITHOUT_CLASSIFIER = "weights_without_classifier_train"
 
+#: The kernel in whose place the code of that paper has its own: see `LabelGradientAlignment`.
+_RELEASED_ALIGNMENT = {
+    f"released{suffix}": KernelSettings(
+        ParameterSelection("weights_without_classifier"),
+        mode,
+        Setting(images=256, test_after_training=True),
+    )
+    for suffix, mode in (("", "train"), ("_eval", "eval"))
+}
+
 
 @dataclass(frozen=True, eq=False)
 class LabelledKernel:
@@ -78,6 +89,7 @@ class _KernelProxy(ABC):
         variant: a key of `VARIANTS`.
     """
 
+    kernels: ClassVar[Mapping[str, KernelSettings]] = VARIANTS
     variants: ClassVar[tuple[str, ...]] = tuple(VARIANTS)
     needs: ClassVar[frozenset[str]] = frozenset({"gradients"})
 
@@ -86,18 +98,18 @@ class _KernelProxy(ABC):
     @property
     def setting(self) -> Setting:
         """See `Setting`."""
-        return VARIANTS[self.variant].setting
+        return self.kernels[self.variant].setting
 
     @property
     def details(self) -> str:
         """Of the kernel: parameters, and mode of batch normalisation."""
-        settings = VARIANTS[self.variant]
+        settings = self.kernels[self.variant]
         return f"{settings.selection.name}, {settings.mode} mode"
 
     @property
-    def measurement(self) -> tuple[str, str]:
+    def measurement(self) -> tuple[str, KernelSettings]:
         """Equal for proxies that are read off the same kernel."""
-        return "tangent kernel", self.variant
+        return "tangent kernel", self.kernels[self.variant]
 
     def __call__(
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
@@ -115,7 +127,7 @@ class _KernelProxy(ABC):
     ) -> LabelledKernel:
         """The kernel (n, n) of a minibatch of n images, with their labels."""
         del generator
-        settings = VARIANTS[self.variant]
+        settings = self.kernels[self.variant]
         with modes_restored(network):
             network.train(settings.mode == "train")
             kernel = tangent_kernel(network, minibatch.images, settings.selection)
@@ -148,9 +160,34 @@ class _LabelProxy(_KernelProxy):
 
 @dataclass(frozen=True)
 class LabelGradientAlignment(_LabelProxy):
-    """The correlation of the kernel's entries with whether two images have the same label."""
+    """The correlation of the kernel's entries with whether two images have the same label.
+
+    The variant `released` is what the code of Mok et al. computes, and `released_eval` the same
+    with batch normalisation in evaluation mode, which it runs too. As there, the kernel is read
+    after training on the first 256 images of the test set, as they are and with their labels, and
+    all images of the split are learned; the gradients are those of the weights without the
+    classifier; where there is no correlation, it is 1e-4. Not as there: the network is the
+    benchmark's (theirs has no scales in its normalisations, but biases in its convolutions); each
+    architecture and seed has its own weights (theirs come from one state of the generator);
+    ImageNet16-120 has as many images as the others (theirs 512); before training the 256 images
+    are of the run's minibatch, with its augmentation (theirs are cropped and flipped); a training
+    that diverges has its status.
+    """
 
     name: ClassVar[str] = "lga"
+    kernels: ClassVar[Mapping[str, KernelSettings]] = VARIANTS | _RELEASED_ALIGNMENT
+    variants: ClassVar[tuple[str, ...]] = tuple(
+        dict.fromkeys((*_LabelProxy.variants, *_RELEASED_ALIGNMENT))
+    )
+
+    def read(self, measured: LabelledKernel) -> float:
+        """See `_KernelProxy.read`; what is undefined is a number in the released variants."""
+        try:
+            return super().read(measured)
+        except UndefinedScore:
+            if self.variant not in _RELEASED_ALIGNMENT:
+                raise
+            return 1e-4
 
     def _of(self, measured: LabelledKernel) -> float:
         return entry_correlation(measured.kernel, measured.labels)

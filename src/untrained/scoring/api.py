@@ -1,6 +1,7 @@
 """One architecture or one network, from a notebook: `from untrained import score`."""
 
 import copy
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,11 +64,17 @@ def score(
         UntrainedError: a name, an architecture or a setting that does not exist.
     """
     chosen = get_proxy(proxy, variant) if isinstance(proxy, str) else proxy
+    if setting_of(chosen).shows_test:
+        warnings.warn(f"{chosen.name} reads the labels of test images", stacklevel=2)
     settings = MinibatchSettings(dataset, split, batch_size, augmentation, sampling, root)
     execution = Execution(check_device(device), engine, precision)
     if isinstance(target, nn.Module):
         setting = setting_of(chosen)
-        training = settings.training_images(seed) if setting.epochs else None
+        training = (
+            settings.training_images(seed, whole=setting.test_after_training)
+            if setting.epochs
+            else None
+        )
         batch = settings.sized_for(chosen).draw(seed, execution.device)
         return score_module(target, chosen, batch, execution, seed, training)
     space = get_space(target)

@@ -21,7 +21,7 @@ from untrained.images.minibatches import (
     random_crops,
     rest_of,
 )
-from untrained.images.sets import image_set
+from untrained.images.sets import IN_ORDER, image_set
 from untrained.networks.plans import Planned, Reading
 from untrained.proxies.base import (
     Proxy,
@@ -97,7 +97,7 @@ class MinibatchSettings:
         if setting.crop is not None:
             drawn = self.draw(seed, device)
             return random_crops(drawn, setting.crop, setting.images or self.batch_size, seed)
-        sized = replace(self, batch_size=self._images_for(setting))
+        sized = self._sized(setting)
         # blocks of channels are what makes channels last fast; thin networks don't fill one
         return (
             sized.draw_for_space(seed, device)
@@ -105,34 +105,43 @@ class MinibatchSettings:
             else sized.draw(seed, device)
         )
 
-    def training_images(self, seed: int, watch: WatchSteps = unwatched) -> TrainingImages:
+    def training_images(
+        self, seed: int, watch: WatchSteps = unwatched, *, whole: bool = False
+    ) -> TrainingImages:
         """The images of the split that no proxy is shown; see `held_out_count`.
+
+        Args:
+            seed: of the minibatch.
+            watch: wraps the steps of each training.
+            whole: whether none are held out, for proxies that are shown the test set.
 
         Raises:
             UntrainedError: see `rest_of`.
         """
-        rest = rest_of(
-            self.dataset, self.split, seed, self._held_out(), self.sampling, root=self.root
-        )
+        size = 0 if whole else self._held_out()
+        rest = rest_of(self.dataset, self.split, seed, size, self.sampling, root=self.root)
         return TrainingImages(*rest, image_set(self.dataset), watch=watch)
 
     def sized_for(self, proxy: Proxy) -> "MinibatchSettings":
         """The settings of whole images for a network of one's own: as many as the proxy wants."""
         setting = setting_of(proxy)
-        if setting.crop is not None:
-            return self
-        return replace(self, batch_size=self._images_for(setting))
+        return self if setting.crop is not None else self._sized(setting)
 
-    def _images_for(self, setting: Setting) -> int:
+    def _sized(self, setting: Setting) -> "MinibatchSettings":
+        """The settings of the whole images that a proxy with this setting is shown."""
+        size = setting.images or self.batch_size
         if not setting.epochs:
-            return setting.images or self.batch_size
+            return replace(self, batch_size=size)
+        if setting.shows_test:
+            split = image_set(self.dataset).test_split
+            return MinibatchSettings(self.dataset, split, size, "none", IN_ORDER, self.root)
         held_out = self._held_out()
-        if (setting.images or 0) > held_out:
+        if size > held_out:
             raise ParameterError(
-                f"{setting.images} images per minibatch: a training holds out {held_out} of "
+                f"{size} images per minibatch: a training holds out {held_out} of "
                 f"{self.dataset} {self.split}, raise the batch size"
             )
-        return held_out if setting.held_out else setting.images or self.batch_size
+        return replace(self, batch_size=held_out if setting.held_out else size)
 
     def _held_out(self) -> int:
         return held_out_count(self.dataset, self.split, self.batch_size, root=self.root)
@@ -414,7 +423,9 @@ def score_work(
         For each architecture the scores by its proxies.
     """
     shown = cache(lambda setting: settings.draw_for(setting, seed, execution.device))
-    learned = cache(lambda: replace(settings.training_images(seed, watch), shown=shown))
+    learned = cache(
+        lambda whole: replace(settings.training_images(seed, watch, whole=whole), shown=shown)
+    )
     for index, proxies in work:
         found: dict[int, Score] = {}
         # apart, so that what is read before training is what it would be without the other
@@ -422,13 +433,13 @@ def score_work(
         for number, setting in enumerate(map(setting_of, proxies)):
             trained = setting.epochs > 0
             # one training serves whatever number of the held-out images is read
-            one = Setting(setting.skeleton) if trained else setting
-            groups.setdefault((one, trained), []).append(number)
-        for (_, trained), mine in groups.items():
+            one = Setting(setting.skeleton, test_after_training=setting.test_after_training)
+            groups.setdefault((one if trained else setting, trained), []).append(number)
+        for (setting, trained), mine in groups.items():
             chosen = [proxies[number] for number in mine]
             # before any training, which would be lost if one of them can't be drawn
             batches = [shown(setting_of(proxy)) for proxy in chosen]
-            training = learned() if trained else None
+            training = learned(setting.test_after_training) if trained else None
             scores = score_architecture(space, index, chosen, batches[0], execution, seed, training)
             found |= dict(zip(mine, scores, strict=True))
         yield [found[number] for number in range(len(proxies))]
