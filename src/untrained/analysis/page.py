@@ -113,7 +113,9 @@ def _comparisons(comparisons: pd.DataFrame) -> list[str]:
     return [
         "## Searches against regularised evolution (REA)",
         "Every search that spends a budget against REA, in final accuracy; that AREA outperforms "
-        "it is the claim of the NASWOT paper. Runs of the same number draw from the same random "
+        "it is the claim of the NASWOT paper. A search whose fitness is a score is held against "
+        "the same on accuracies in the same pool, and others in a pool against REA in that pool, "
+        "where those were run (`against`). Runs of the same number draw from the same random "
         "stream, so they are pairs. `difference`: mean over the pairs in percent points. "
         "`P(better)`: probability that a run of the search beats one of REA, over all pairs of "
         "runs, ties counted half (Agarwal et al., NeurIPS 2021). Both with 95 % bootstrap "
