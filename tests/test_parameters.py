@@ -105,6 +105,12 @@ def changed(path, value):
         ("searches.budget", "12 parsecs", "params: searches.budget: "),
         ("searches.runs", 0, "params: searches.runs: 0 is less than the minimum of 1"),
         ("searches.algorithms", ["rea+mutants=4"], "params: searches.algorithms: 'rea.mut"),
+        ("searches.algorithms", ["rea+fitness=lga@1"],
+         "params: searches.algorithms: 'rea.fitness=lga@1' reads scores of lga@1: scores.proxies "),
+        ("searches.algorithms", ["area+pool=lga"],
+         "params: searches.algorithms: 'area.pool=lga' reads scores of lga: scores.proxies has"),
+        ("searches.seconds_per_score", "some",
+         "params: searches.seconds_per_score: 'measured' was expected"),
         ("searches.shards", 501, "params: searches.shards: 501 shards of 500 runs: 1 to 500"),
         ("searches.seconds_per_score", -1, "params: searches.seconds_per_score: -1 is less"),
         ("report.resamples", 10, "params: report.resamples: 10 is less than the minimum of 100"),
@@ -154,6 +160,15 @@ def test_a_proxy_that_is_read_on_test_images_needs_some():
         check_parameters(parameters, SCHEMA)
     parameters["datasets"] = ["cifar100", "ImageNet16-120"]
     check_parameters(parameters, SCHEMA)
+
+
+def test_scores_may_cost_what_they_took_and_be_the_fitness():
+    parameters = changed("searches.seconds_per_score", "measured")
+    parameters["searches"]["algorithms"] = ["rs+fitness=naswot", "rea+mutants=2+pool=naswot"]
+    check_parameters(parameters, SCHEMA)
+    parameters["searches"]["seconds_per_score"] = 0
+    with pytest.raises(ParameterError, match=r"'rs.fitness=naswot' spends its budget on scores: "):
+        check_parameters(parameters, SCHEMA)
 
 
 def test_noise_needs_no_split_of_its_own():

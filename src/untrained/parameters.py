@@ -99,12 +99,19 @@ def check_parameters(parameters: Mapping[str, Any], schema: Mapping[str, Any]) -
 
 def _check_scored(name: str, searches: Mapping[str, Any], scores: Mapping[str, Any]) -> None:
     asked = parse_algorithm(name)
-    proxy = asked.proxy_of(searches["proxy"])
-    if proxy not in (None, searches["proxy"], *scores["proxies"]):
+    for proxy in asked.reads(searches["proxy"]):
+        if proxy not in (searches["proxy"], *scores["proxies"]):
+            raise ParameterError(
+                f"{name!r} reads scores of {proxy}: scores.proxies has "
+                f"{', '.join(scores['proxies'])}"
+            )
+    if not isinstance(asked, Spending):
+        return
+    if asked.guidance.fitness and searches["seconds_per_score"] == 0:
         raise ParameterError(
-            f"{name!r} reads scores of {proxy}: scores.proxies has {', '.join(scores['proxies'])}"
+            f"{name!r} spends its budget on scores: searches.seconds_per_score is 0, set it above"
         )
-    chooses = isinstance(asked, Spending) and asked.guidance.mutants > 1
+    chooses = asked.guidance.mutants > 1 and not asked.moves_among_scored
     if chooses and scores["architectures"] != "all":
         raise ParameterError(
             f"{name!r} chooses among mutants: that needs scores.architectures to be all, not "

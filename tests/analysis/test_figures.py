@@ -475,3 +475,15 @@ def test_importing_the_package_stays_cheap():
         "sys.exit(bool({'pandas', 'matplotlib', 'scipy', 'torch'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_legend_of_many_searches_fits_beside_the_times():
+    rows = [(f"REA (sample={n})", 10.0 * n, 93.0, 0.2, "ours") for n in range(1, 24)]
+    rows.append(("REA (sample=1)", 12.0, 93.0, 0.2, "published"))
+    drawn = accuracy_against_time(
+        pd.DataFrame(rows, columns=["method", "seconds", "mean", "std", "source"])
+    )
+    drawn.canvas.draw()
+    (legend,) = drawn.legends
+    box = legend.get_window_extent()
+    assert drawn.bbox.y0 <= box.y0 < box.y1 <= drawn.bbox.y1

@@ -83,6 +83,31 @@ def test_searches_that_train_are_held_against_rea_on_the_same_data_set_area_firs
     assert references_of([("rs", "cifar10")], trained) == {"RS": "REA"}, "it may be missing"
 
 
+def test_a_guided_search_is_held_against_the_same_without_guidance_in_its_pool():
+    names = (
+        *("rea", "rs", "rs+pool=lga@1", "rea+pool=lga@1", "rs+fitness=lga@1", "rea+fitness=lga@1"),
+        *("rea+sample=5+fitness=lga@1", "local+fitness=lga@1", "rs+fitness=naswot+pool=lga@1"),
+        *("area+pool=lga@1", "rs+fitness=naswot", "rea+pool=naswot"),
+    )
+    traces = [(name, "cifar10") for name in names]
+    assert references_of(traces, set(names)) == {
+        "AREA (pool=lga@1)": "REA (pool=lga@1)",
+        "RS": "REA",
+        "RS (pool=lga@1)": "REA (pool=lga@1)",
+        "REA (pool=lga@1)": "REA",
+        "RS (fitness=lga@1)": "RS (pool=lga@1)",
+        "REA (fitness=lga@1)": "REA (pool=lga@1)",
+        "REA (sample=5, fitness=lga@1)": "REA (pool=lga@1)",
+        "Local search (fitness=lga@1)": "REA (pool=lga@1)",
+        "RS (fitness=naswot, pool=lga@1)": "RS (pool=lga@1)",
+        "RS (fitness=naswot)": "REA (pool=naswot)",
+        "REA (pool=naswot)": "REA",
+    }
+    alone = [("rea+fitness=lga@1", "cifar10"), ("rea+pool=lga@1", "cifar100")]
+    assert references_of(alone[:1], {"rea+fitness=lga@1"}) == {"REA (fitness=lga@1)": "REA"}
+    assert references_of(alone, {"rea+fitness=lga@1"}) == {"REA (fitness=lga@1)": "REA"}
+
+
 def test_the_main_data_set_is_cifar10_where_it_was_searched_on():
     assert main_data_set([("rs", "cifar100"), ("rs", "cifar10")]) == "cifar10"
     assert main_data_set([("rs", "noise"), ("rs", "cifar100")]) == "noise"

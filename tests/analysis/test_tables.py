@@ -129,6 +129,17 @@ def test_seeds_are_laid_out_with_what_is_undefined_left_empty():
     ]
 
 
+def test_the_search_layout_says_what_a_run_spends():
+    table = search_table(results())
+    assert "time (s)" not in tables.search_layout(table)
+    spent = {method: 100.4 * place for place, method in enumerate(TRAINING_FREE)}
+    spent["Random"] = np.nan
+    table["seconds"] = table["method"].map(spent)
+    layout = tables.search_layout(table).set_index("method")["time (s)"]
+    expected = {one: "" if np.isnan(many) else f"{many:.0f}" for one, many in spent.items()}
+    assert layout.to_dict() == expected
+
+
 def test_the_search_layout_is_table_2a():
     table = search_table(results())
     layout = tables.search_layout(table)

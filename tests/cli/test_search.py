@@ -3,6 +3,10 @@
 import json
 import shlex
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -330,3 +334,239 @@ def test_mistakes_write_nothing(refused, tmp_path, arguments, said):
 
 def test_a_space_without_a_benchmark_is_not_searched(refused):
     refused(["search", "rs", "darts"], "darts has 1.08e+18 architectures and no benchmark")
+
+
+@pytest.fixture
+def guided(tmp_path):
+    """Scores of 60 cells after training, two seeds, some undefined, and what they took."""
+    rng = np.random.default_rng(0)
+    cells = np.sort(rng.choice(15_625, 60, replace=False))
+    rows = [(cell, seed, float(rng.standard_normal())) for seed in (0, 1) for cell in cells]
+    table = pd.DataFrame(rows, columns=["arch", "seed", "score"])
+    table = table.assign(proxy="lga@0.5", dataset="cifar10", status="ok")
+    table.loc[rng.random(len(table)) < 0.2, "score"] = np.nan
+    table["seconds"] = rng.uniform(5, 10, len(table))
+    lower = table.assign(proxy="ntk_condition_number", score=-table["score"])
+    both = pd.concat([table, lower[~lower["arch"].isin(cells[:9])]], ignore_index=True)
+    both.to_parquet(tmp_path / "guided.parquet")
+    return both
+
+
+def runs_of(scores, proxy):
+    own = scores[scores["proxy"] == proxy]
+    return own.pivot(index="seed", columns="arch", values="score")
+
+
+@pytest.mark.parametrize("algorithm", [*TRAINED, "rea+population=5", "rea+mutants=2+init=lga@0.5"])
+@pytest.mark.parametrize("proxy", ["lga@0.5", "ntk_condition_number"])
+def test_the_fitness_may_be_a_score(untrained, guided, algorithm, proxy):
+    shared = ("--scores", "guided.parquet", "--runs", 3, "--budget", "300evaluations")
+    shared = (*shared, "--proxy", "lga@0.5")
+    trace, _ = search(untrained, f"{algorithm}+fitness={proxy}", *shared)
+    sign = 1 if proxy == "lga@0.5" else -1
+    scores = sign * runs_of(guided, proxy)
+    assert set(trace["arch"]) <= set(scores.columns)
+    for row in trace.itertuples():
+        np.testing.assert_equal(row.fitness, scores.loc[row.run % 2, row.arch])
+    if algorithm == "rs":  # so many draws see most of the pool
+        reached = trace.query("is_final")["fitness"].to_numpy()
+        best = [scores.loc[run % 2].max() for run in range(3)]
+        assert (reached == best).all()
+
+
+def test_a_score_after_training_costs_epochs_of_the_benchmark(untrained, guided, benchmark_table):
+    shared = ("--scores", "guided.parquet", "--runs", 2, "--budget", "1evaluations")
+    trace, _ = search(untrained, "rs+fitness=lga@0.5", *shared, "--seconds-per-score", 0.25)
+    for row in trace.query("is_final").itertuples():
+        key = ("cifar10-valid", "x-valid", 12, "777")
+        epoch = benchmark_table.train_seconds(row.arch, *key) / 12
+        assert row.simulated_seconds == pytest.approx(0.5 * epoch + 0.25)
+    free, _ = search(untrained, "rs+fitness=ntk_condition_number", *shared)
+    assert (free.query("is_final")["simulated_seconds"] == 0.3).all()
+    measured, _ = search(
+        untrained, "rs+fitness=lga@0.5", *shared, "--seconds-per-score", "measured"
+    )
+    took = guided[guided["proxy"] == "lga@0.5"].groupby("arch")["seconds"].mean()
+    for row in measured.query("is_final").itertuples():
+        assert row.simulated_seconds == pytest.approx(took[row.arch])
+
+
+def test_a_start_by_scores_after_training_costs_their_epochs(untrained, guided, benchmark_table):
+    shared = ("--scores", "guided.parquet", "--runs", 1, "--budget", "1evaluations")
+    trace, _ = search(untrained, "rs+init=lga@0.5+scored=1+kept=1", *shared)
+    final = trace.query("is_final").iloc[0]
+    key = ("cifar10-valid", "x-valid", 12, "777")
+    training = benchmark_table.train_seconds(final["arch"], *key)
+    validation = benchmark_table.valid_seconds(final["arch"], *key)
+    expected = 0.3 + training / 24 + training + validation
+    assert final["simulated_seconds"] == pytest.approx(expected)
+
+
+def test_the_best_of_a_sample_may_cost_epochs(untrained, guided, benchmark_table):
+    trace, _ = search(
+        untrained, "naswot-1", "--scores", "guided.parquet", "--proxy", "lga@0.5", "--runs", 3
+    )
+    for row in trace.query("is_final").itertuples():
+        epoch = benchmark_table.train_seconds(row.arch, "cifar10-valid", "x-valid", 12, "777") / 12
+        assert row.simulated_seconds == pytest.approx(0.3 + epoch / 2)
+
+
+@pytest.mark.parametrize("algorithm", TRAINED)
+def test_accuracies_may_be_searched_in_a_pool(untrained, guided, benchmark_table, algorithm):
+    shared = ("--scores", "guided.parquet", "--runs", 3, "--budget", "40evaluations")
+    trace, _ = search(untrained, f"{algorithm}+pool=lga@0.5", *shared)
+    assert set(trace["arch"]) <= set(guided["arch"])
+    seen = benchmark_table.accuracies("cifar10-valid", "x-valid", 12, "777")
+    assert (trace["fitness"].to_numpy() == seen[trace["arch"]]).all()
+    narrow, _ = search(untrained, f"{algorithm}+fitness=lga@0.5+pool=ntk_condition_number", *shared)
+    condition = guided[guided["proxy"] == "ntk_condition_number"]
+    assert set(narrow["arch"]) <= set(condition["arch"])
+
+
+def test_where_all_is_scored_the_pool_is_the_space(untrained, all_scored):
+    shared = ("--scores", "all.parquet", "--runs", 2, "--budget", "30evaluations")
+    pool, _ = search(untrained, "rea+pool=naswot", *shared)
+    space, _ = search(untrained, "rea", *shared)
+    pd.testing.assert_frame_equal(pool, space)
+
+
+def test_what_a_run_spent_is_in_the_json(untrained, guided):
+    asked = ("search", "rea+fitness=lga@0.5", "nasbench201", "--scores", "guided.parquet")
+    _, out, _ = untrained(*asked, "--budget", "25evaluations", "--runs", 4, "--out", "t", "--json")
+    found = json.loads(out)
+    final = pd.read_parquet("t").query("is_final")
+    assert found["evaluations"] == 25
+    assert found["seconds"] == pytest.approx(final["simulated_seconds"].mean())
+
+
+LIVE = ("--live", "--batch-size", 8, "--budget", "12evaluations", "--engine", "plain")
+
+
+def live(untrained, algorithm, space, *options):
+    code, out, err = untrained("search", algorithm, space, *LIVE, "--json", *options)
+    assert code == 0, err
+    return json.loads(out), err
+
+
+def test_a_live_search_scores_what_it_proposes(untrained, benchmark_table, tmp_path):
+    found, err = live(untrained, "rea+fitness=naswot", "nasbench201", "--out", "trace", "--seed", 2)
+    trace = pd.read_parquet("trace")
+    assert list(trace.columns) == list(TRACE_COLUMNS)
+    assert (found["runs"], found["evaluations"], found["remembered"]) == (1, 12, 0)
+    assert "12/12 evaluations" in err
+    lines = [json.loads(line) for line in (tmp_path / "trace.scores").read_text().splitlines()]
+    assert lines[0]["scores"]["proxy"] == "naswot"
+    assert found["scored"] == len(lines) - 1 == len({line["architecture"] for line in lines[1:]})
+    assert found["seconds"] == pytest.approx(sum(line["seconds"] for line in lines[1:]))
+    best = max(lines[1:], key=lambda line: -np.inf if line["score"] is None else line["score"])
+    assert found["best"]["architecture"] == best["architecture"]
+    accuracy = benchmark_table.accuracy(best["architecture"], "cifar10", "ori-test")
+    assert found["accuracy"]["cifar10/ori-test"]["mean"] == pytest.approx(accuracy)
+    shown = ("--batch-size", 8, "--engine", "plain", "--seeds", 1, "--json")
+    _, out, _ = untrained("score", "nasbench201", best["architecture"], *shown)
+    assert json.loads(out)[0]["score"] == best["score"]
+
+
+@pytest.mark.usefixtures("few_steps")
+def test_a_live_search_trains(untrained):
+    found, _ = live(untrained, "rs+fitness=lga@1", "nasbench201", "--budget", "3evaluations")
+    assert found["scored"] == 3
+    assert -1 <= found["best"]["fitness"] <= 1
+    same = ("--out", "trace", "--budget", "2evaluations", "--runs", 2, "--score-seeds", 2)
+    found, _ = live(untrained, "rs+fitness=ntk_condition_number@0.5", "nasbench201", *same)
+    assert (pd.read_parquet("trace")["fitness"].dropna() < 0).all()
+
+
+def test_a_live_search_needs_no_benchmark(untrained):
+    found, _ = live(untrained, "local+fitness=naswot", "darts", "--budget", "2evaluations")
+    assert (found["accuracy"], found["scored"]) == ({}, 2)
+    assert found["best"]["spelling"].startswith("Genotype(")
+    asked = ("search", "rs+fitness=naswot", "darts", *LIVE, "--budget", "2evaluations")
+    code, out, _ = untrained(*asked, "--split", "sample", "--sampling", "balanced")
+    assert code == 0
+    said, best = out.splitlines()
+    assert said.startswith("rs+fitness=naswot: 2 architectures scored, 2 evaluations and ")
+    assert shlex.split(best)[:4] == ["best:", "untrained", "score", "darts"]
+
+
+def test_a_killed_live_search_goes_on_without_loss(untrained, tmp_path):
+    program = [sys.executable, "-c", "from untrained.cli import main; main()"]
+    asked = ["search", "rea+fitness=naswot", "nasbench201", *LIVE, "--out", "killed"]
+    running = subprocess.Popen(
+        [*program, *map(str, asked)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    finished = tmp_path / "killed.scores"
+    while running.poll() is None and (
+        not finished.is_file() or finished.read_bytes().count(b"\n") < 4
+    ):
+        time.sleep(0.005)
+    running.kill()
+    assert running.wait() == -signal.SIGKILL, "it was done before it was killed"
+    assert not (tmp_path / "killed").exists()
+    before = finished.read_bytes()
+    kept = before.count(b"\n") - 1
+    found, err = live(untrained, "rea+fitness=naswot", "nasbench201", "--out", "killed")
+    assert f"continuing with {kept} scores of killed.scores" in err
+    assert found["remembered"] == kept >= 3
+    assert finished.read_bytes().startswith(before[: before.rfind(b"\n")])
+    whole, _ = live(untrained, "rea+fitness=naswot", "nasbench201", "--out", "whole")
+    assert found["scored"] + kept == whole["scored"]
+    resumed, direct = (
+        pd.read_parquet(name).drop(columns="simulated_seconds") for name in ("killed", "whole")
+    )
+    pd.testing.assert_frame_equal(resumed, direct)
+
+
+def test_another_search_may_go_on_with_the_same_scores(untrained):
+    live(untrained, "rs+fitness=naswot", "nasbench201", "--remember", "known")
+    found, _ = live(
+        *(untrained, "rs+fitness=naswot", "nasbench201", "--remember", "known"),
+        *("--budget", "14evaluations"),
+    )
+    assert (found["remembered"], found["scored"]) == (12, 2)
+
+
+@pytest.mark.usefixtures("guided")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["rea", "nasbench201", "--live"], "name what to score, as in rs+fitness=lga@1"),
+        (["naswot-10", "nasbench201", "--live"], "name what to score"),
+        (["area+fitness=naswot", "nasbench201", "--live"], "drop pool, init and mutants"),
+        (["rs+fitness=naswot+pool=lga", "nasbench201", "--live"], "drop pool, init and mutants"),
+        (["reinforce+fitness=naswot", "darts", "--live"], "darts is no product of independent"),
+        (["rs+fitness=naswot", "darts"], "darts has 1.08e+18 architectures and no benchmark"),
+        (["rs+fitness=naswot", "nasbench201", "--live", "--split", "trian"], "mean 'train'"),
+        (["rs+fitness=naswot", "nasbench201", "--live", "--engine", "x"], "unknown engine 'x'"),
+        (["rs+fitness=naswot", "nasbench201", "--live", "--score-seeds", 0], "0 seeds of the sc"),
+        (["rs+fitness=naswot", "nasbench201", "--live", "--remember", "other"], "settings (proxy"),
+        (["rs", "nasbench201", "--remember", "x"], "--remember x: only --live makes scores"),
+        (["rs+fitness=lga@1", "nasbench201", "--scores", "guided.parquet"], "scores of lga@1 on"),
+        (["rs", "nasbench201", "--seconds-per-score", "some"], "'some': seconds, 0 or more, or m"),
+        (
+            *(["rs+fitness=naswot", "nasbench201", "--seconds-per-score", "measured"],),
+            *("all.parquet does not exist",),
+        ),
+        (
+            [
+                *("rs+fitness=ntk_condition_number", "nasbench201", "--scores", "guided.parquet"),
+                *("--seconds-per-score", 0),
+            ],
+            "a score as fitness takes 0 s in places",
+        ),
+        (
+            [
+                *("rs+fitness=lga@0.5", "nasbench201", "--scores", "guided.parquet"),
+                "--budget",
+                "1s",
+            ],
+            "one evaluation on nasbench201 takes up to",
+        ),
+    ],
+)
+def test_mistakes_of_guided_searches(refused, tmp_path, arguments, said):
+    other = {"scores": {"space": "nasbench201", "proxy": "lga@1"}}
+    (tmp_path / "other").write_text(json.dumps(other) + "\n")
+    if "measured" in arguments:
+        arguments = [*arguments, "--scores", "all.parquet"]
+    refused(["search", *arguments], said)

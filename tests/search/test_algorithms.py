@@ -149,6 +149,27 @@ def test_what_is_read_and_drawn(spelling, drawn, proxy):
 
 
 @pytest.mark.parametrize(
+    ("spelling", "reads", "guides", "among_scored"),
+    [
+        ("rs", [], None, False),
+        ("rs+fitness=lga@1", ["lga@1"], None, True),
+        ("rea+pool=lga@1", ["lga@1"], None, True),
+        ("bohb+fitness=naswot+pool=lga@1", ["naswot", "lga@1"], None, True),
+        ("area+fitness=lga@1", ["lga@1", "own"], "own", True),
+        ("area+pool=lga@1+init=naswot", ["lga@1", "naswot"], "naswot", True),
+        ("rea+fitness=naswot+init=naswot", ["naswot"], "naswot", True),
+        ("area", ["own"], "own", False),
+    ],
+)
+def test_what_fitness_and_pool_read(spelling, reads, guides, among_scored):
+    asked = parse_algorithm(spelling)
+    assert (asked.reads("own"), asked.proxy_of("own")) == (reads, guides)
+    assert asked.moves_among_scored == among_scored
+    assert parse_algorithm("naswot-3").reads("own") == ["own"]
+    assert parse_algorithm("random").reads("own") == []
+
+
+@pytest.mark.parametrize(
     ("spelling", "said"),
     [
         ("rea+sample=0", "sample=0: 1 to 100000"),
@@ -159,7 +180,10 @@ def test_what_is_read_and_drawn(spelling, drawn, proxy):
         ("reinforce+learning_rate=inf", "learning_rate=inf: above 0, to 1e6"),
         ("reinforce+initial_spread=inf", "initial_spread=inf: 0 to 1e6"),
         ("rea+", "setting '' of RegularisedEvolution: known: population=..., sample=..."),
-        ("rea+smple=3", "replacement=..., init=..., kept=..., mutants=..., scored=...$"),
+        (
+            "rea+smple=3",
+            "replacement=..., fitness=..., init=..., kept=..., mutants=..., pool=..., scored=...$",
+        ),
         ("rea+init=nawsot", "did you mean 'naswot'"),
         ("rea+init", "setting 'init' of Guidance"),
         ("rea+init=", "setting 'init=' of Guidance"),
@@ -167,6 +191,12 @@ def test_what_is_read_and_drawn(spelling, drawn, proxy):
         ("area+init=random+scored=30", "no proxy picks the start"),
         ("area+scored=4+kept=5", "kept=5 of scored=4: 1 to scored"),
         ("area+scored=0", "kept=10 of scored=0"),
+        ("rea+fitness=lgaa@1", "did you mean 'lga'"),
+        ("rea+fitness=lga@x", "'x' is no number of epochs"),
+        ("rea+fitness=", "setting 'fitness=' of Guidance"),
+        ("rea+pool=scored", "unknown proxy 'scored'"),
+        ("bohb+charge=proportional+fitness=lga@1", "charges less for shorter trainings, and a sc"),
+        ("naswot-4+fitness=lga@1", "naswot trains nothing, it takes no settings"),
         ("rea+mutants=0", "mutants=0: 1 or more"),
         ("rea+mutants=x", "mutants=x: an integer"),
         ("rs+mutants=2", r"'rs\+mutants=2': rs never mutates an architecture"),

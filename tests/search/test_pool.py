@@ -11,6 +11,7 @@ from untrained.search.pool import (
     best_of_sample_trace,
     draw,
     empty_trace,
+    measured_seconds,
     scores_of,
 )
 
@@ -48,6 +49,48 @@ def test_the_trace_is_that_of_the_slow_loop(samples, undefined, target):
     trace = best_of_sample_trace(pool, drawn, fitness, 0.3, target)
     expected = slow_trace(pool, drawn, fitness, 0.3, target)
     pd.testing.assert_frame_equal(trace, expected, check_dtype=False)
+
+
+def test_each_architecture_may_have_a_cost_of_its_own():
+    rng = np.random.default_rng(0)
+    costs = rng.uniform(1, 2, 50)
+    drawn, fitness = rng.integers(50, size=(6, 20)), rng.random((6, 20))
+    trace = best_of_sample_trace(pool_of(50), drawn, fitness, costs)
+    for row in trace.itertuples():
+        assert row.simulated_seconds == pytest.approx(sum(costs[drawn[row.run, : row.step]]))
+
+
+def test_scores_cost_what_they_do_together():
+    assert pool_of(5).cost(np.array([1, 1, 4])) == 3 * 0.3
+    pool = Pool(np.arange(3), np.zeros((1, 3)), {}, np.array([1.0, 2.0, 4.0]))
+    assert pool.cost(np.array([2, 0, 2])) == 9
+
+
+def test_a_part_of_a_pool_has_all_of_its_columns():
+    scores, costs = np.arange(8.0).reshape(2, 4), np.array([1.0, 2.0, 3.0, 4.0])
+    pool = Pool(np.array([2, 5, 7, 9]), scores, {"a": costs * 10}, costs)
+    part = pool.within(np.array([2, 9]))
+    assert part.architectures.tolist() == [2, 9]
+    assert part.scores.tolist() == [[0, 3], [4, 7]]
+    assert part.accuracies["a"].tolist() == [10, 40]
+    assert part.seconds_per_score.tolist() == [1, 4]
+    assert Pool(pool.architectures, scores, {}, 0.5).within(np.array([5])).seconds_per_score == 0.5
+
+
+def test_measured_seconds_are_means_over_the_seeds():
+    rows = [
+        (arch, "lga@1", "cifar10", seed, 10.0 * arch + seed) for arch in (3, 1) for seed in (0, 1)
+    ]
+    table = pd.DataFrame(rows, columns=["arch", "proxy", "dataset", "seed", "seconds"])
+    other = table.assign(proxy="naswot", seconds=np.nan)
+    both = pd.concat([table, other])
+    assert measured_seconds(both, "lga@1", "cifar10").tolist() == [10.5, 30.5]
+    with pytest.raises(
+        MissingDataError, match=r"^4 of 4 cached scores of naswot on cifar10 have no"
+    ):
+        measured_seconds(both, "naswot", "cifar10")
+    with pytest.raises(MissingDataError, match=r"^the cached scores have no column `seconds`: say"):
+        measured_seconds(table.drop(columns="seconds"), "lga@1", "cifar10")
 
 
 def test_an_undefined_value_loses_to_every_other_and_a_tie_to_the_first():

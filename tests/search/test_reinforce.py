@@ -38,7 +38,9 @@ def slow_reinforce(space, accuracy, rng, rate, decay, start, limit):
                 action.append(option)
         index = choices.index(np.array(action))
         asked.append(index)
-        rewards.append(accuracy[index])
+        if accuracy[index] == -np.inf and not rewards:
+            continue
+        rewards.append(min(rewards) if accuracy[index] == -np.inf else accuracy[index])
         ages = np.arange(len(rewards))[::-1]
         baseline = np.average(rewards, weights=decay**ages)
         log_probability = sum(torch.log(row[a]) for row, a in zip(chances, action, strict=True))
@@ -56,6 +58,20 @@ def test_it_learns_as_pytorch_does(toy, trainings, ask, seed, rate, decay, start
     rng = np.random.default_rng(seed)
     expected = slow_reinforce(toy, trainings.accuracy, rng, rate, decay, start, 80)
     assert ask(Reinforce(rate, decay), 80, seed, start).asked == expected
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("share", [0.2, 0.7, 1.0])
+@pytest.mark.parametrize("started", [0, 5])
+def test_an_undefined_fitness_is_worth_the_worst_so_far(toy, trainings, seed, share, started):
+    rng = np.random.default_rng(seed)
+    fitness = np.where(rng.random(81) < share, -np.inf, trainings.accuracy)
+    start = [toy[index] for index in range(started)]
+    trainer = Trainer(fitness, 80)
+    with pytest.raises(BudgetSpent):
+        Reinforce(0.3)(toy, trainer, np.random.default_rng(seed), start)
+    expected = slow_reinforce(toy, fitness, np.random.default_rng(seed), 0.3, 0.9, start, 80)
+    assert trainer.asked == expected
 
 
 def test_decisions_may_differ_in_their_number_of_options():

@@ -216,7 +216,8 @@ def accuracy_against_time(table: "pd.DataFrame", *, title: str = "") -> Figure:
         raise ParameterError("no search with a time and an accuracy: nothing to draw")
     methods = list(dict.fromkeys(table["method"]))
     with _style():
-        figure = Figure(figsize=(10, 5), layout="constrained")
+        # a line of the legend, of methods and of two sources, takes 0.3 inches
+        figure = Figure(figsize=(10, max(5, 0.3 * (len(methods) + 3))), layout="constrained")
         axes = figure.subplots()
         keys: list[Line2D] = []
         for place, method in enumerate(methods):

@@ -94,12 +94,13 @@ def page(
         *([] if preferences is None else _preferences(preferences)),
         "## Searches: Table 2(a) of the NASWOT paper",
         "Mean and standard deviation over runs; in brackets the published figures, and the "
-        "difference in joint standard errors (se). Searches score on CIFAR-10 and are read off on "
-        "all three data sets, unless a row says otherwise. `NASWOT` draws from the scored "
-        "architectures alone: where they are a sample of the space, its rows differ from the "
-        "paper's by what the sample happens to hold, which se leaves out. `Random` and `Optimal` "
-        "draw from all. Rows `published, not run` are those on weight sharing, from Dong and "
-        "Yang 2020 (three runs each).",
+        "difference in joint standard errors (se). `time`: what a run spends on the simulated "
+        "clock. Searches score on CIFAR-10 and are read off on all three data sets, unless a row "
+        "says otherwise. `NASWOT` draws from the scored architectures alone: where they are a "
+        "sample of the space, its rows differ from the paper's by what the sample happens to hold, "
+        "which se leaves out; so do rows with a `fitness` or a `pool`, which move in a sample. "
+        "`Random` and `Optimal` draw from all. Rows `published, not run` are those on weight "
+        "sharing, from Dong and Yang 2020 (three runs each).",
         to_markdown(search_layout(searches)),
         *(f"- {note}" for note in search_notes(searches)),
         *(_comparisons(comparisons) if len(comparisons) else []),
@@ -115,7 +116,9 @@ def _comparisons(comparisons: pd.DataFrame) -> list[str]:
     return [
         "## Searches against regularised evolution (REA)",
         "Every search that spends a budget against REA, in final accuracy; that AREA outperforms "
-        "it is the claim of the NASWOT paper. Runs of the same number draw from the same random "
+        "it is the claim of the NASWOT paper. A search whose fitness is a score is held against "
+        "the same on accuracies in the same pool, and others in a pool against REA in that pool, "
+        "where those were run (`against`). Runs of the same number draw from the same random "
         "stream, so they are pairs. `difference`: mean over the pairs in percent points. "
         "`P(better)`: probability that a run of the search beats one of REA, over all pairs of "
         "runs, ties counted half (Agarwal et al., NeurIPS 2021). Both with 95 % bootstrap "

@@ -1,6 +1,6 @@
 """From scores and traces to what the tables and figures are made of."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -101,6 +101,10 @@ def columns_read(images: str, main: str, datasets: Sequence[str]) -> list[str]:
 def references_of(traces: Iterable[tuple[str, str]], trained: Collection[str]) -> dict[str, str]:
     """What each search that spends a budget is held against: REA on the same data set.
 
+    Where both were run, it is a search that differs in one thing: for one whose fitness is a score
+    (`rea+fitness=lga@1`) the same on accuracies in the same pool (`rea+pool=lga@1`), and for one
+    in such a pool REA in that pool.
+
     AREA comes first, on the main data set before the others: that it outperforms REA is the claim
     of Mellor et al. 2021.
 
@@ -117,10 +121,32 @@ def references_of(traces: Iterable[tuple[str, str]], trained: Collection[str]) -
     main = main_data_set(pairs)
     held = [pair for pair in pairs if pair[0] in trained and pair[0] != _REFERENCE]
     held.sort(key=lambda pair: (pair[1] != main, pair[0].partition("+")[0] != "area"))
+    run = set(pairs)
+
+    def reference(algorithm: str, images: str) -> str:
+        nearest = (one for one in _references(algorithm) if (one, images) in run)
+        return next(nearest, _REFERENCE)
+
     return {
-        method_of(algorithm, images, main): method_of(_REFERENCE, images, main)
+        method_of(algorithm, images, main): method_of(reference(algorithm, images), images, main)
         for algorithm, images in held
     }
+
+
+def _references(algorithm: str) -> Iterator[str]:
+    """What a search is best held against, the nearest first, if it has a pool."""
+    name, *settings = algorithm.split("+")
+    values = {key: value for key, _, value in (one.partition("=") for one in settings)}
+    scored = values.pop("fitness", None)
+    pool = values.pop("pool", scored)
+    if pool is None:
+        return
+    if scored is not None:
+        others = [f"{key}={value}" for key, value in values.items()]
+        yield "+".join([name, *others, f"pool={pool}"])
+        yield "+".join([name, f"pool={pool}"])
+    if algorithm != f"{_REFERENCE}+pool={pool}":
+        yield f"{_REFERENCE}+pool={pool}"
 
 
 def with_first_area_runs(results: pd.DataFrame) -> pd.DataFrame:

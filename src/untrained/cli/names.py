@@ -19,7 +19,10 @@ def list_names(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
     pattern: Annotated[str, typer.Argument(help="Shell-style pattern, for example 'na*'.")] = "*",
 ) -> None:
-    """List spaces, proxies, data sets or search algorithms."""
+    """List spaces, proxies, data sets or search algorithms.
+
+    Any algorithm that spends a budget takes a proxy for its fitness: rea+fitness=lga@1.
+    """
     from fnmatch import fnmatchcase
 
     from untrained.images.sets import IMAGE_SETS

@@ -3,6 +3,7 @@
 import json
 import math
 import shlex
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,11 +14,19 @@ from untrained.errors import MissingDataError, ParameterError
 from untrained.files import SCORES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pandas as pd
 
     from untrained.benchmarks.benchmark import Values
+    from untrained.search import Sampling, Spending
+    from untrained.search.base import Searchable
+    from untrained.search.clock import AnswersRuns, Budget, Trainings
+    from untrained.search.guided import Guide
     from untrained.search.pool import Pool
     from untrained.spaces import SearchSpace
+
+_LIVE = "With --live"
 
 
 def search(
@@ -32,84 +41,381 @@ def search(
         str, typer.Option(help="Whose trainings and scores guide the search.")
     ] = "cifar10",
     budget: Annotated[
-        str, typer.Option(help="Of a run that trains: 12000s or 100evaluations.")
+        str, typer.Option(help="Of a run that spends one: 12000s or 100evaluations.")
     ] = "12000s",
-    proxy: Annotated[str, typer.Option(help="`name` or `name-variant`.")] = "naswot",
+    proxy: Annotated[str, typer.Option(help="`name`, `name-variant` or `name@epochs`.")] = "naswot",
     epochs: Annotated[int, typer.Option(help="Of the trainings that a search sees.")] = 12,
     training_seed: Annotated[str, typer.Option(help="Of those trainings.")] = "777",
-    runs: Annotated[int, typer.Option(help="Independent repetitions.")] = 500,
+    runs: Annotated[
+        int | None, typer.Option(help="Independent repetitions; default 500, or 1 with --live.")
+    ] = None,
     shard: Annotated[int, typer.Option(help="Which piece of the runs, from 0.")] = 0,
     shards: Annotated[int, typer.Option(help="Into how many pieces the runs are cut.")] = 1,
     seed: Annotated[int, typer.Option(help="Of the draws.")] = 0,
-    seconds_per_score: Annotated[float, typer.Option(help="Simulated cost of a score.")] = 0.3,
+    seconds_per_score: Annotated[
+        str,
+        typer.Option(
+            help="Simulated cost of a score, to which that of any training is added; or measured: "
+            "what the scores say they took."
+        ),
+    ] = "0.3",
     benchmark: Annotated[Path | None, typer.Option(help="Benchmark table.")] = None,
     scores: Annotated[Path | None, typer.Option(help="Merged scores.")] = None,
     out: Annotated[Path | None, typer.Option(help="Trace to write (parquet).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    live: Annotated[
+        bool,
+        typer.Option(
+            "--live", help="Score what is proposed, when it is proposed, and charge what it took."
+        ),
+    ] = False,
+    remember: Annotated[
+        Path | None,
+        typer.Option(
+            rich_help_panel=_LIVE,
+            help="File of finished scores, to go on from; default OUT.scores.",
+        ),
+    ] = None,
+    score_seeds: Annotated[
+        int, typer.Option(rich_help_panel=_LIVE, help="Run r scores with seed r modulo so many.")
+    ] = 1,
+    split: Annotated[str, typer.Option(rich_help_panel=_LIVE, help="Of the data set.")] = "sample",
+    batch_size: Annotated[
+        int, typer.Option(rich_help_panel=_LIVE, help="Images per minibatch.")
+    ] = 128,
+    augmentation: Annotated[
+        str, typer.Option(rich_help_panel=_LIVE, help="none or crop-flip.")
+    ] = "none",
+    sampling: Annotated[
+        str,
+        typer.Option(rich_help_panel=_LIVE, help="Of images: uniform, or balanced by class."),
+    ] = "uniform",
+    device: Annotated[
+        str, typer.Option(rich_help_panel=_LIVE, help="auto, cpu, cuda:0, ...")
+    ] = "auto",
+    engine: Annotated[
+        str, typer.Option(rich_help_panel=_LIVE, help="auto, plain or fast.")
+    ] = "auto",
+    precision: Annotated[
+        str, typer.Option(rich_help_panel=_LIVE, help="auto, float32 or bfloat16.")
+    ] = "auto",
 ) -> None:
     """Run a search on cached scores and benchmarked trainings, and write its trace.
 
-    Searches that train take settings of their own, and init=PROXY (or random), scored=20, kept=10:
-    start from the best kept of so many scored; mutants=4: draw four, train the best-scored.
+    Searches that spend a budget take settings of their own, and init=PROXY (or random), scored=20,
+    kept=10: start from the best kept of so many scored; mutants=4: draw four, train the
+    best-scored; fitness=PROXY (lga@1): the score is what they climb, among what is scored;
+    pool=PROXY: they move among what is scored. With --live nothing need be scored before.
 
     Where too few architectures are scored for what a run draws, the trace stays empty. The best
     architecture at the end is the one whose search saw the highest fitness.
     """
-    from untrained.benchmarks.benchmark import Benchmark
-    from untrained.cli.progress import track
-    from untrained.files import write_parquet
+    from untrained.files import check_target, write_parquet
     from untrained.images.sets import image_set
     from untrained.proxies import get_proxy
     from untrained.search import Spending, parse_algorithm
-    from untrained.search.clock import parse_budget, trainings_of
-    from untrained.search.pool import empty_trace
-    from untrained.search.runs import search_runs, shard_of_runs, trace_of
+    from untrained.search.clock import parse_budget
+    from untrained.search.runs import shard_of_runs
     from untrained.spaces import get_space
-    from untrained.spaces.base import LISTED
 
     asked = parse_algorithm(algorithm)
-    shown = image_set(dataset)
-    own_runs = shard_of_runs(runs, shard, shards)
-    if not 0 <= seconds_per_score < math.inf:
-        raise ParameterError(f"--seconds-per-score {seconds_per_score}: 0 or more")
+    known = image_set(dataset)
+    own_runs = shard_of_runs(runs if runs is not None else 1 if live else 500, shard, shards)
+    per_score = _seconds_per_score(seconds_per_score)
     allowed = parse_budget(budget)
     searched = get_space(space)
-    if len(searched) > LISTED:
-        raise ParameterError(
-            f"{space} has {len(searched):.2e} architectures and no benchmark: searches here look "
-            "trainings up"
-        )
     get_proxy(proxy)
-    table = Benchmark.load(space, path=benchmark)
-    accuracies = {"/".join(column): table.accuracies(*column) for column in table.finals}
-    if (read := asked.proxy_of(proxy)) is not None:
-        cache = scores or SCORES / f"{space}.parquet"
-        pool = _scored(cache, read, dataset, accuracies, seconds_per_score)
+    task = _Task(algorithm, searched, dataset, allowed, own_runs, seed)
+    counts: dict[str, int] = {}
+    if live:
+        if out is not None:
+            check_target(out)
+        shown = {
+            "split": known.split(split),
+            "batch_size": batch_size,
+            "augmentation": augmentation,
+            "sampling": sampling,
+        }
+        how = {"device": device, "engine": engine, "precision": precision}
+        trace, accuracies, counts = _live(
+            task, asked, shown, how, score_seeds, _remembered(remember, out), benchmark
+        )
     else:
-        pool = _everything(len(searched), accuracies, seconds_per_score)
-
-    if not _can_answer(pool, searched, asked.drawn):
-        trace = empty_trace()
-    elif isinstance(asked, Spending):
-        trainings = trainings_of(table, shown.measured_as, epochs, training_seed)
-        guide = asked.guide(pool)
-        found = search_runs(asked.search, searched, trainings, allowed, own_runs, seed, guide)
-        trace = trace_of(track(found, len(own_runs), f"{algorithm}/{space}/{dataset}", "runs"))
-    else:
-        trace = asked.search(pool, asked.drawn, own_runs.stop, seed)
-        trace = trace[trace["run"] >= own_runs.start].reset_index(drop=True)
+        if remember is not None:
+            raise ParameterError(f"--remember {remember}: only --live makes scores")
+        tables = _tables(searched, dataset, epochs, training_seed, benchmark, scores, per_score)
+        accuracies = tables.accuracies
+        trace = _cached(task, asked, tables, proxy)
     if out is not None:
         write_parquet(trace, out)
     answer = {"algorithm": algorithm, "space": space, "dataset": dataset, "seed": seed}
     if isinstance(asked, Spending):
         answer["budget"] = str(allowed)
     answer["runs"] = len(own_runs)
+    if isinstance(asked, Spending) and len(trace):
+        final = trace[trace["is_final"]]
+        answer["evaluations"] = float(final["step"].mean())
+        answer["seconds"] = float(final["simulated_seconds"].mean())
+    answer |= counts
     answer["accuracy"] = _reached(trace, accuracies)
     answer["best"] = _best(trace, searched)
     if as_json:
         typer.echo(json.dumps(answer))
     else:
         _say(answer)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What is asked of any search."""
+
+    algorithm: str
+    space: "SearchSpace"
+    dataset: str
+    budget: "Budget"
+    runs: range
+    seed: int
+
+    @property
+    def title(self) -> str:
+        return f"{self.algorithm}/{self.space.name}/{self.dataset}"
+
+
+@dataclass(frozen=True, eq=False)
+class _Tables:
+    """What is known of the space.
+
+    Attributes:
+        accuracies: column to percent by index.
+        trainings: makes what a training says and costs.
+        epoch: makes the seconds of one epoch by index.
+        scores: the file of the cached scores.
+        dataset: of them.
+        seconds_per_score: simulated; None for those that they took.
+    """
+
+    accuracies: "dict[str, Values]"
+    trainings: "Callable[[], Trainings]"
+    epoch: "Callable[[], Values]"
+    scores: Path
+    dataset: str
+    seconds_per_score: float | None
+
+    def scored(self, proxy: str) -> "Pool":
+        """What is scored, the better network higher."""
+        from untrained.files import read_parquet
+        from untrained.proxies import get_proxy, setting_of
+        from untrained.search.fitness import seconds_of_scores
+        from untrained.search.pool import Pool, measured_seconds, scores_of
+
+        by = get_proxy(proxy)
+        if not self.scores.is_file():
+            raise MissingDataError(
+                f"{self.scores} does not exist: `make run` or `snakemake scores` makes it"
+            )
+        table = read_parquet(self.scores, SCORE_COLUMNS)
+        architectures, matrix = scores_of(table, proxy, self.dataset)
+        known = {name: values[architectures] for name, values in self.accuracies.items()}
+        seconds: float | Values
+        if self.seconds_per_score is None:
+            seconds = measured_seconds(read_parquet(self.scores), proxy, self.dataset)
+        elif epochs := setting_of(by).epochs:
+            own = self.epoch()[architectures]
+            seconds = seconds_of_scores(epochs, own, self.seconds_per_score)
+        else:
+            seconds = self.seconds_per_score
+        return Pool(architectures, matrix if by.direction == "higher" else -matrix, known, seconds)
+
+
+def _tables(
+    space: "SearchSpace",
+    dataset: str,
+    epochs: int,
+    training_seed: str,
+    benchmark: Path | None,
+    scores: Path | None,
+    seconds_per_score: float | None,
+) -> _Tables:
+    """What is known of a space that has a benchmark."""
+    from untrained.benchmarks.benchmark import Benchmark
+    from untrained.images.sets import image_set
+    from untrained.search.clock import epoch_seconds, trainings_of
+    from untrained.spaces.base import LISTED
+
+    if len(space) > LISTED:
+        raise ParameterError(
+            f"{space.name} has {len(space):.2e} architectures and no benchmark: searches look "
+            "trainings up, unless they have a proxy for fitness and --live"
+        )
+    table = Benchmark.load(space.name, path=benchmark)
+    trained = (table, image_set(dataset).measured_as, epochs, training_seed)
+    return _Tables(
+        {"/".join(column): table.accuracies(*column) for column in table.finals},
+        lambda: trainings_of(*trained),
+        lambda: epoch_seconds(*trained),
+        scores or SCORES / f"{space.name}.parquet",
+        dataset,
+        seconds_per_score,
+    )
+
+
+def _cached(
+    task: _Task, asked: "Sampling | Spending", tables: _Tables, proxy: str
+) -> "pd.DataFrame":
+    """The trace of a search on cached scores and benchmarked trainings."""
+    from functools import reduce
+
+    import numpy as np
+
+    from untrained.search import Spending
+    from untrained.search.fitness import scores_as_fitness
+    from untrained.search.members import part_of
+    from untrained.search.pool import empty_trace
+
+    pools = {name: tables.scored(name) for name in asked.reads(proxy)}
+    space: Searchable = task.space
+    if isinstance(asked, Spending) and asked.moves_among_scored:
+        members = reduce(np.intersect1d, (pool.architectures for pool in pools.values()))
+        pools = {name: pool.within(members) for name, pool in pools.items()}
+        space = part_of(task.space, members)
+    read = asked.proxy_of(proxy)
+    size = len(task.space)
+    pool = pools[read] if read else _everything(size, tables)
+    if not _can_answer(pool, task.space, asked.drawn):
+        return empty_trace()
+    if not isinstance(asked, Spending):
+        trace = asked.search(pool, asked.drawn, task.runs.stop, task.seed)
+        return trace[trace["run"] >= task.runs.start].reset_index(drop=True)
+    if name := asked.guidance.fitness:
+        answers: AnswersRuns = scores_as_fitness(task.space.name, size, pools[name])
+    else:
+        answers = tables.trainings()
+    return _spend(task, asked, space, answers, asked.guide(pool))
+
+
+def _spend(
+    task: _Task,
+    asked: "Spending",
+    space: "Searchable",
+    answers: "AnswersRuns",
+    guide: "Guide",
+) -> "pd.DataFrame":
+    from untrained.cli.progress import track
+    from untrained.search.runs import search_runs, trace_of
+
+    found = search_runs(asked.search, space, answers, task.budget, task.runs, task.seed, guide)
+    return trace_of(track(found, len(task.runs), task.title, "runs"))
+
+
+def _live(
+    task: _Task,
+    asked: "Sampling | Spending",
+    shown: dict[str, Any],
+    how: dict[str, str],
+    seeds: int,
+    remembered: Path | None,
+    benchmark: Path | None,
+) -> "tuple[pd.DataFrame, dict[str, Values], dict[str, int]]":
+    """The trace of a search that scores what it proposes, accuracies and numbers of scores."""
+    from untrained.benchmarks.benchmark import Benchmark
+    from untrained.benchmarks.table import SIZES
+    from untrained.proxies import get_proxy, spelling_of
+    from untrained.search import Spending
+
+    if not isinstance(asked, Spending) or not asked.guidance.fitness:
+        raise ParameterError(
+            f"{task.algorithm!r} --live: name what to score, as in rs+fitness=lga@1"
+        )
+    if asked.guidance.pool or asked.starts_scored or asked.guidance.mutants > 1:
+        raise ParameterError(
+            f"{task.algorithm!r} --live: only the fitness is scored there, drop pool, init and "
+            "mutants"
+        )
+    by = get_proxy(asked.guidance.fitness)
+
+    from untrained.scoring.devices import leased_device
+    from untrained.scoring.engine import MinibatchSettings
+    from untrained.scoring.execution import Execution, prepare_worker
+    from untrained.search.live import LiveScores
+    from untrained.search.remembered import recall
+    from untrained.search.runs import search_runs, trace_of
+
+    prepare_worker()
+    with leased_device(how["device"]) as where:
+        execution = Execution(where, how["engine"], how["precision"])
+        settings = {
+            "space": task.space.name,
+            "proxy": spelling_of(by),
+            "dataset": task.dataset,
+            **shown,
+            "device": where.type,
+            "engine": execution.engine,
+            "precision": execution.precision,
+        }
+        known = recall(remembered, settings)
+        if known.scores:
+            typer.echo(f"continuing with {len(known.scores)} scores of {remembered}", err=True)
+        recalled = len(known.scores)
+        progress = _Progress(task.budget, len(task.runs), task.title)
+        scores = LiveScores(
+            task.space,
+            by,
+            MinibatchSettings(task.dataset, **shown),
+            execution,
+            known,
+            seeds,
+            progress.advance,
+        )
+        found = search_runs(asked.search, task.space, scores, task.budget, task.runs, task.seed)
+        trace = trace_of(found)
+    accuracies = {}
+    if task.space.name in SIZES:
+        table = Benchmark.load(task.space.name, path=benchmark)
+        accuracies = {"/".join(column): table.accuracies(*column) for column in table.finals}
+    return trace, accuracies, {"scored": scores.made, "remembered": recalled}
+
+
+class _Progress:
+    """Of a live search: evaluations, or seconds where those are what is spent."""
+
+    def __init__(self, budget: "Budget", runs: int, title: str) -> None:
+        from untrained.cli.progress import track
+
+        self.counts = budget.evaluations < math.inf
+        total = runs * int(budget.evaluations if self.counts else math.ceil(budget.seconds))
+        unit = "evaluations" if self.counts else "seconds"
+        self.steps = track(range(total), total, title, unit)
+        self.owed = 0.0
+        next(self.steps)
+
+    def advance(self, seconds: float) -> None:
+        """Report one more answer, which took so long."""
+        self.owed += 1 if self.counts else seconds
+        while self.owed >= 1:
+            self.owed -= 1
+            next(self.steps, None)
+
+
+def _remembered(remember: Path | None, out: Path | None) -> Path | None:
+    """The file of finished scores, if there is one."""
+    from untrained.search.remembered import remembered_beside
+
+    return remembered_beside(out) if remember is None and out is not None else remember
+
+
+def _seconds_per_score(text: str) -> float | None:
+    """The seconds that a score costs; None for those that it took."""
+    if text == "measured":
+        return None
+    try:
+        seconds = float(text)
+    except ValueError as error:
+        raise ParameterError(
+            f"--seconds-per-score {text!r}: seconds, 0 or more, or measured"
+        ) from error
+    if not 0 <= seconds < math.inf:
+        raise ParameterError(f"--seconds-per-score {seconds}: 0 or more, or measured")
+    return seconds
 
 
 def _say(answer: dict[str, Any]) -> None:
@@ -119,6 +425,11 @@ def _say(answer: dict[str, Any]) -> None:
         mean = "unknown in places" if value["mean"] is None else f"{value['mean']:.2f}"
         spread = " %" if value["std"] is None else f" ± {value['std']:.2f} % over {runs} runs"
         typer.echo(f"{answer['algorithm']}: {column} {mean}{spread}")
+    if "scored" in answer:
+        typer.echo(
+            f"{answer['algorithm']}: {answer['scored']} architectures scored, "
+            f"{answer['evaluations']:g} evaluations and {answer['seconds']:.1f} s in a run"
+        )
     if (best := answer["best"]) is not None:
         line = ["untrained", "score", answer["space"], best["spelling"]]
         typer.echo(f"best: {shlex.join([*line, '--dataset', answer['dataset']])}")
@@ -139,36 +450,13 @@ def _can_answer(pool: "Pool", space: "SearchSpace", samples: int) -> bool:
     return False
 
 
-def _everything(size: int, accuracies: dict[str, "Values"], seconds_per_score: float) -> "Pool":
+def _everything(size: int, tables: _Tables) -> "Pool":
     """The whole space, for searches that read no score."""
     import numpy as np
 
     from untrained.search.pool import Pool
 
-    return Pool(np.arange(size), np.zeros((1, size)), accuracies, seconds_per_score)
-
-
-def _scored(
-    scores: Path,
-    proxy: str,
-    dataset: str,
-    accuracies: dict[str, "Values"],
-    seconds_per_score: float,
-) -> "Pool":
-    """What is scored, the better network higher."""
-    from untrained.files import read_parquet
-    from untrained.proxies import get_proxy
-    from untrained.search.pool import Pool, scores_of
-
-    direction = get_proxy(proxy).direction
-    if not scores.is_file():
-        raise MissingDataError(
-            f"{scores} does not exist: `make run` or `snakemake scores` makes it"
-        )
-    architectures, matrix = scores_of(read_parquet(scores, SCORE_COLUMNS), proxy, dataset)
-    known = {name: values[architectures] for name, values in accuracies.items()}
-    upwards = matrix if direction == "higher" else -matrix
-    return Pool(architectures, upwards, known, seconds_per_score)
+    return Pool(np.arange(size), np.zeros((1, size)), tables.accuracies, 0.0)
 
 
 def _reached(

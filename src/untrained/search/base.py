@@ -51,7 +51,7 @@ class Evaluate(Protocol):
     def __call__(
         self, architecture: Architecture, share: float = 1.0, length: float = 1.0
     ) -> float:
-        """The fitness of `architecture`, higher is better.
+        """The fitness of `architecture`, higher is better; -inf where it is undefined.
 
         Args:
             architecture: one of the space.
@@ -77,6 +77,11 @@ class BudgetedSearch(ABC):
 
     mutates: ClassVar[bool] = False
     starts_scored: ClassVar[bool] = False
+
+    @property
+    def shortens(self) -> bool:
+        """Whether it charges less than a full training for a shorter one."""
+        return False
 
     @abstractmethod
     def __call__(

@@ -77,6 +77,11 @@ class Bohb(BudgetedSearch):
     good_fraction: float = 0.15
     min_bandwidth: float = 0.3
 
+    @property
+    def shortens(self) -> bool:
+        """See `BudgetedSearch`."""
+        return self.charge == "proportional"
+
     def __post_init__(self) -> None:
         require(self.charge in CHARGES, "charge", self.charge, " or ".join(CHARGES))
         require(self.model in MODELS, "model", self.model, " or ".join(MODELS))

@@ -35,6 +35,16 @@ class Ordered(Protocol):
         ...
 
 
+@runtime_checkable
+class Part(Protocol):
+    """A space that is a part of another, whose decisions it has."""
+
+    @property
+    def whole(self) -> Searchable:
+        """The space that it is a part of."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Choices:
     """Which option an architecture takes at each decision.
@@ -59,7 +69,8 @@ def choices_of(space: Searchable) -> Choices:
     Raises:
         ParameterError: its architectures are no product of independent choices.
     """
-    return _read(space)  # type: ignore[arg-type] # a protocol promises no hash, an object has one
+    whole = space.whole if isinstance(space, Part) else space
+    return _read(whole)  # type: ignore[arg-type] # a protocol promises no hash, an object has one
 
 
 @lru_cache(maxsize=8)

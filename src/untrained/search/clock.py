@@ -6,7 +6,7 @@ budget. A training that is asked for twice is charged twice.
 """
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,32 @@ def parse_budget(text: str) -> Budget:
     return Budget(seconds=seconds)
 
 
+class Answers(Protocol):
+    """What one run hears."""
+
+    def answer(self, architecture: Architecture) -> tuple[float, float]:
+        """The fitness of an architecture, higher is better, and the seconds that it takes.
+
+        Raises:
+            ArchitectureError: not an architecture of the space.
+            MissingDataError: nothing is known of it.
+        """
+        ...
+
+
+class AnswersRuns(Protocol):
+    """What the runs of a search hear."""
+
+    @property
+    def longest(self) -> float:
+        """The seconds that one answer may take; 0 where nobody knows."""
+        ...
+
+    def of_run(self, run: int) -> Answers:
+        """What the run of this number hears."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Trainings:
     """What training each architecture of a space says and costs.
@@ -81,6 +107,29 @@ class Trainings:
                 f"the trainings of {self.space} take no time in places: a budget would never end"
             )
 
+    @property
+    def longest(self) -> float:
+        """See `AnswersRuns`."""
+        return float(np.nanmax(self.seconds))
+
+    def of_run(self, run: int) -> "Trainings":  # noqa: ARG002 - all runs hear the same
+        """See `AnswersRuns`."""
+        return self
+
+    def answer(self, architecture: Architecture) -> tuple[float, float]:
+        """See `Answers`."""
+        index, size = architecture.index, len(self.accuracy)
+        if architecture.space != self.space or not 0 <= index < size:
+            raise ArchitectureError(
+                f"{architecture.space} {index} was proposed: {self.space} has 0 to {size - 1}"
+            )
+        fitness = float(self.accuracy[index])
+        if np.isnan(fitness):
+            raise MissingDataError(
+                f"the benchmark has no training of {self.space} {index}: fetch the full table"
+            )
+        return fitness, float(self.seconds[index])
+
 
 def trainings_of(
     benchmark: Benchmark, dataset: str, epochs: int = 12, seed: str = "777"
@@ -100,12 +149,34 @@ def trainings_of(
     Raises:
         MissingDataError: the table has no such trainings; the message says what it has.
     """
-    held_out = f"{dataset}-valid"
-    trained = held_out if any(key[0] == held_out for key in benchmark.measures) else dataset
+    trained = _searched_on(benchmark, dataset)
     accuracy = benchmark.accuracies(trained, "x-valid", epochs, seed)
     costs = benchmark.measures[trained, "x-valid", epochs, seed]
     seconds = costs["train_seconds"] + np.nan_to_num(costs["valid_seconds"])
     return Trainings(benchmark.space, accuracy, seconds)
+
+
+def epoch_seconds(
+    benchmark: Benchmark, dataset: str, epochs: int = 12, seed: str = "777"
+) -> Floats:
+    """What an epoch of each architecture took the benchmark (n,), without validation.
+
+    It is the part that an epoch has in the trainings of `trainings_of`, so that a little training
+    and a short one are paid for in seconds of one machine and epochs of one set of images.
+
+    Raises:
+        MissingDataError: see `trainings_of`.
+    """
+    trained = _searched_on(benchmark, dataset)
+    benchmark.accuracies(trained, "x-valid", epochs, seed)  # says what there is
+    seconds: Floats = benchmark.measures[trained, "x-valid", epochs, seed]["train_seconds"] / epochs
+    return seconds
+
+
+def _searched_on(benchmark: Benchmark, dataset: str) -> str:
+    """What the benchmark calls the half of the images that leaves the other half out."""
+    held_out = f"{dataset}-valid"
+    return held_out if any(key[0] == held_out for key in benchmark.measures) else dataset
 
 
 class Incumbent(NamedTuple):
@@ -114,7 +185,7 @@ class Incumbent(NamedTuple):
     Attributes:
         step: evaluations until then.
         arch: index in the space.
-        fitness: percent.
+        fitness: percent, or a score, the better higher.
         seconds: on the clock, once it was evaluated.
     """
 
@@ -129,7 +200,7 @@ class Clock:
     """One run's account.
 
     Attributes:
-        trainings: what is looked up.
+        answers: what is asked.
         budget: of the run.
         seconds: spent so far.
         evaluations: made so far.
@@ -137,7 +208,7 @@ class Clock:
         longest: training so far, as a share of the full one: of this length is the incumbent's.
     """
 
-    trainings: Trainings
+    answers: Answers
     budget: Budget
     seconds: float = 0.0
     evaluations: int = 0
@@ -162,33 +233,22 @@ class Clock:
         Raises:
             BudgetSpent: it would end after the budget; nothing is spent.
             ArchitectureError: not an architecture of this space.
-            MissingDataError: the table does not know it.
+            MissingDataError: nothing is known of it.
             ParameterError: `share` or `length` is outside (0, 1].
         """
-        index = architecture.index
-        size = len(self.trainings.accuracy)
-        if architecture.space != self.trainings.space or not 0 <= index < size:
-            raise ArchitectureError(
-                f"{architecture.space} {index} was proposed: {self.trainings.space} has 0 to "
-                f"{size - 1}"
-            )
         if not 0 < share <= 1:
             raise ParameterError(f"share {share} of a training: above 0, up to 1")
         if not 0 < length <= 1:
             raise ParameterError(f"length {length} of a training: above 0, up to 1")
-        fitness = float(self.trainings.accuracy[index])
-        if np.isnan(fitness):
-            raise MissingDataError(
-                f"the benchmark has no training of {self.trainings.space} {index}: fetch the full "
-                "table"
-            )
         if self.evaluations + 1 > self.budget.evaluations:
             raise BudgetSpent
-        self.charge(share * float(self.trainings.seconds[index]))
+        fitness, seconds = self.answers.answer(architecture)
+        self.charge(share * seconds)
         self.evaluations += 1
         if length > self.longest or (
             length == self.longest and fitness > self.incumbents[-1].fitness
         ):
             self.longest = length
-            self.incumbents.append(Incumbent(self.evaluations, index, fitness, self.seconds))
+            found = Incumbent(self.evaluations, architecture.index, fitness, self.seconds)
+            self.incumbents.append(found)
         return fitness

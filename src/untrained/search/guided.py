@@ -5,7 +5,7 @@ are the best-scored of a sample; nothing in that is about evolution, so every al
 a start.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from untrained.errors import MissingDataError, ParameterError
 from untrained.search.base import Searchable
+from untrained.search.members import members_of
 from untrained.search.pool import Pool
 from untrained.spaces.base import Architecture
 
@@ -52,8 +53,8 @@ class Guide:
         charge: Callable[[float], None],
     ) -> list[Architecture]:
         """The `kept` best of `scored` architectures; an undefined score loses to every other."""
-        charge(self.scored * self.pool.seconds_per_score)
         drawn = rng.choice(len(self.pool.architectures), self.scored, replace=False)
+        charge(self.pool.cost(drawn))
         scores = _rankable(self.pool.scores[run % len(self.pool.scores), drawn])
         best = drawn[np.argsort(-scores, kind="stable")[: self.kept]]
         return [space[int(index)] for index in self.pool.architectures[best]]
@@ -62,18 +63,20 @@ class Guide:
         """The space with the best-scored of `mutants` mutants for a mutant.
 
         Raises:
-            MissingDataError: only a part of the space is scored.
+            MissingDataError: only a part of what can be a mutant is scored.
         """
         if self.mutants == 1:
             return space
-        if not np.array_equal(self.pool.architectures, np.arange(len(space))):
+        members = members_of(space)
+        if not np.array_equal(self.pool.architectures, members):
             raise MissingDataError(
-                f"choosing among mutants needs the scores of all {len(space)} architectures, and "
+                f"choosing among mutants needs the scores of all {len(members)} architectures, and "
                 f"{len(self.pool.architectures)} have one: set scores.architectures of params.yaml "
                 "to all and run `snakemake scores`"
             )
         scores = _rankable(self.pool.scores[run % len(self.pool.scores)])
-        return _BestMutant(space, scores, self.mutants, self.pool.seconds_per_score, charge)
+        position = {int(index): place for place, index in enumerate(members)}
+        return _BestMutant(space, self.pool, scores, position, self.mutants, charge)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,16 +85,18 @@ class _BestMutant:
 
     Attributes:
         space: the space itself.
-        scores: (n,) by index, higher is better.
+        pool: what the scores of those that are drawn cost.
+        scores: (n,) by position in the pool, higher is better.
+        position: of an index.
         mutants: drawn for each.
-        seconds_per_score: charged for each that is drawn.
         charge: takes the seconds.
     """
 
     space: Searchable
+    pool: Pool
     scores: NDArray[np.float64]
+    position: Mapping[int, int]
     mutants: int
-    seconds_per_score: float
     charge: Callable[[float], None]
 
     @property
@@ -108,9 +113,10 @@ class _BestMutant:
         return self.space.sample(rng)
 
     def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
-        self.charge(self.mutants * self.seconds_per_score)
         drawn = [self.space.mutate(architecture, rng) for _ in range(self.mutants)]
-        return max(drawn, key=lambda mutant: float(self.scores[mutant.index]))
+        places = np.array([self.position[mutant.index] for mutant in drawn])
+        self.charge(self.pool.cost(places))
+        return drawn[int(np.argmax(self.scores[places]))]
 
 
 def _rankable(scores: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -30,13 +30,30 @@ class Pool:
         architectures: (n,) indices in the space.
         scores: (seeds, n), NaN where undefined; run r sees row r modulo the number of seeds.
         accuracies: column, for example "cifar10-valid/x-valid", to (n,) percent.
-        seconds_per_score: simulated cost of one score.
+        seconds_per_score: simulated cost of one score; or (n,), where it depends on whose.
     """
 
     architectures: NDArray[np.int64]
     scores: Floats
     accuracies: Mapping[str, Floats]
-    seconds_per_score: float
+    seconds_per_score: float | Floats
+
+    def cost(self, positions: NDArray[np.int64]) -> float:
+        """Simulated seconds that the scores at so many positions take, each that is named."""
+        if isinstance(self.seconds_per_score, np.ndarray):
+            return float(self.seconds_per_score[positions].sum())
+        return len(positions) * self.seconds_per_score
+
+    def within(self, members: NDArray[np.int64]) -> "Pool":
+        """The part of the pool that holds these architectures, which it has all."""
+        kept = np.flatnonzero(np.isin(self.architectures, members))
+        seconds = self.seconds_per_score
+        return Pool(
+            self.architectures[kept],
+            self.scores[:, kept],
+            {name: values[kept] for name, values in self.accuracies.items()},
+            seconds[kept] if isinstance(seconds, np.ndarray) else seconds,
+        )
 
 
 def can_answer(pool_size: int, space_size: int, samples: int) -> bool:
@@ -54,7 +71,11 @@ def draw(pool_size: int, samples: int, runs: int, rng: np.random.Generator) -> N
 
 
 def best_of_sample_trace(
-    pool: Pool, drawn: NDArray[np.int64], fitness: Floats, seconds: float, target: str = ""
+    pool: Pool,
+    drawn: NDArray[np.int64],
+    fitness: Floats,
+    seconds: float | Floats,
+    target: str = "",
 ) -> "pd.DataFrame":
     """The trace of keeping the best of each run's sample.
 
@@ -62,7 +83,7 @@ def best_of_sample_trace(
         pool: what `drawn` points into.
         drawn: (runs, samples) positions.
         fitness: (runs, samples), higher is better; NaN loses to everything.
-        seconds: simulated cost of one evaluation.
+        seconds: simulated cost of one evaluation; or (n,), that of each architecture.
         target: see the module.
     """
     import pandas as pd
@@ -86,7 +107,11 @@ def best_of_sample_trace(
     }
     trace = pd.DataFrame(rows)
     trace["target"] = target
-    trace["simulated_seconds"] = trace["step"] * seconds
+    if isinstance(seconds, np.ndarray):
+        spent = seconds[drawn].cumsum(axis=1)
+        trace["simulated_seconds"] = spent[trace["run"], trace["step"] - 1]
+    else:
+        trace["simulated_seconds"] = trace["step"] * seconds
     trace = trace.sort_values(["run", "step", "is_final"], kind="stable", ignore_index=True)
     return trace[list(TRACE_COLUMNS)]
 
@@ -99,6 +124,33 @@ def empty_trace() -> "pd.DataFrame":
         np.zeros((0, 1)),
         seconds=0.0,
     )
+
+
+def measured_seconds(table: "pd.DataFrame", proxy: str, dataset: str) -> Floats:
+    """What the scores of each architecture (n,) took where they were made, mean over the seeds.
+
+    Args:
+        table: as for `scores_of`, with the column `seconds`.
+        proxy: as spelled in the table.
+        dataset: whose images were shown.
+
+    Returns:
+        In the order of `scores_of`.
+
+    Raises:
+        MissingDataError: the table has no seconds, or not of all.
+    """
+    if "seconds" not in table:
+        raise MissingDataError(
+            "the cached scores have no column `seconds`: say what a score costs instead of measured"
+        )
+    own = table[(table["proxy"] == proxy) & (table["dataset"] == dataset)]
+    if unknown := int(own["seconds"].isna().sum()):
+        raise MissingDataError(
+            f"{unknown} of {len(own)} cached scores of {proxy} on {dataset} have no seconds: say "
+            "what a score costs instead of measured"
+        )
+    return own.groupby("arch")["seconds"].mean().to_numpy(dtype=np.float64)
 
 
 def scores_of(table: "pd.DataFrame", proxy: str, dataset: str) -> tuple[NDArray[np.int64], Floats]:

@@ -2,7 +2,8 @@
 
 Williams, Machine Learning 8, 1992, in the form of NAS-Bench-201's and NATS-Bench's scripts: an
 independent softmax for each decision, Adam, and a moving average of the rewards as baseline. A run
-answers with the best architecture that it trained, as theirs do.
+answers with the best architecture that it trained, as theirs do. An undefined fitness is worth the
+worst one so far; before there is one, it teaches nothing.
 
 **The learning rate** is theirs to choose on the command line; which one was published is not known.
 The default is NATS-Bench's, 0.01: on NAS-Bench-201 (12,000 s) it learns too little in 100 trainings
@@ -63,8 +64,8 @@ class Reinforce(BudgetedSearch):
         average, weight = 0.0, 0.0
         waiting = list(reversed(start))
         step = 0
+        worst = np.inf
         while True:
-            step += 1
             policy = softmax(logits)
             if waiting:
                 architecture = waiting.pop()
@@ -73,6 +74,13 @@ class Reinforce(BudgetedSearch):
                 options = _draw(policy, choices.sizes, rng)
                 architecture = space[choices.index(options)]
             reward = evaluate(architecture)
+            if reward > -np.inf:
+                worst = min(worst, reward)
+            elif worst == np.inf:
+                continue  # nothing to hold it against
+            else:
+                reward = worst
+            step += 1
             average = self.baseline_decay * average + (1 - self.baseline_decay) * reward
             weight = self.baseline_decay * weight + (1 - self.baseline_decay)
             advantage = reward - average / weight

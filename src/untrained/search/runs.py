@@ -12,7 +12,7 @@ import numpy as np
 
 from untrained.errors import ParameterError
 from untrained.search.base import BudgetedSearch, BudgetSpent, Searchable
-from untrained.search.clock import Budget, Clock, Trainings
+from untrained.search.clock import AnswersRuns, Budget, Clock
 from untrained.search.guided import Guide
 from untrained.search.pool import TRACE_COLUMNS
 from untrained.seeds import numpy_generator
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def search_runs(
     algorithm: BudgetedSearch,
     space: Searchable,
-    trainings: Trainings,
+    answers: AnswersRuns,
     budget: Budget,
     runs: Iterable[int],
     seed: int,
@@ -39,7 +39,7 @@ def search_runs(
     Args:
         algorithm: with its settings.
         space: what is searched.
-        trainings: what an evaluation answers and costs.
+        answers: what an evaluation answers and costs.
         budget: of each run.
         runs: their numbers, from 0.
         seed: of them all.
@@ -52,9 +52,10 @@ def search_runs(
         ParameterError: the budget might not cover one evaluation.
         MissingDataError: the guide lacks scores.
     """
-    _check(trainings, budget, guide)
+    _check(space, answers, budget, guide)
     return (
-        (run, _run(algorithm, space, Clock(trainings, budget), run, seed, guide)) for run in runs
+        (run, _run(algorithm, space, Clock(answers.of_run(run), budget), run, seed, guide))
+        for run in runs
     )
 
 
@@ -107,18 +108,24 @@ def trace_of(runs: Iterable[tuple[int, Clock]]) -> "pd.DataFrame":
             (run, "", step, arch, fitness, seconds, False)
             for step, arch, fitness, seconds in clock.incumbents
         ]
+        if not clock.incumbents:
+            raise ParameterError(
+                f"budget {clock.budget}: run {run} found nothing that fits into it, give more"
+            )
         last = clock.incumbents[-1]
         rows.append((run, "", clock.evaluations, last.arch, last.fitness, clock.seconds, True))
     types = {"run": "int64", "step": "int64", "arch": "int64", "is_final": "bool"}
-    return pd.DataFrame(rows, columns=list(TRACE_COLUMNS)).astype(types)
+    trace = pd.DataFrame(rows, columns=list(TRACE_COLUMNS)).astype(types)
+    # undefined scores have no value in any trace
+    return trace.assign(fitness=trace["fitness"].astype("float64").replace(-np.inf, np.nan))
 
 
-def _check(trainings: Trainings, budget: Budget, guide: Guide | None) -> None:
-    longest = float(np.nanmax(trainings.seconds))
-    scoring = guide.scored * guide.pool.seconds_per_score if guide else 0.0
+def _check(space: Searchable, answers: AnswersRuns, budget: Budget, guide: Guide | None) -> None:
+    longest = answers.longest
+    scoring = guide.scored * float(np.max(guide.pool.seconds_per_score)) if guide else 0.0
     if budget.seconds < scoring + longest:
         first = f"the scores at the start take {scoring:g} s and " if scoring else ""
         raise ParameterError(
-            f"budget {budget}: {first}one evaluation on {trainings.space} takes up to "
-            f"{longest:.0f} s"
+            f"budget {budget}: {first}one evaluation on {space.name} takes up to "
+            f"{longest:{'.0f' if longest >= 1 else '.2g'}} s"
         )

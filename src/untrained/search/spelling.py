@@ -2,7 +2,8 @@
 
 `random`, `naswot-1000` and `optimal-100` pick from a sample of so many. The others spend a budget
 of simulated training and take settings, of their own and those of `Guidance`:
-`rea+population=20+sample=5`, `bohb+init=naswot`, `rea+mutants=4`.
+`rea+population=20+sample=5`, `bohb+init=naswot`, `rea+mutants=4`. `rea+fitness=lga@1` climbs the
+score in place of the accuracy, and `rea+pool=lga@1` the accuracy where that one climbs.
 """
 
 from collections.abc import Callable
@@ -45,7 +46,7 @@ RANDOM = "random"
 
 @dataclass(frozen=True)
 class Guidance:
-    """What a proxy decides in a search that trains.
+    """What a proxy decides in a search that spends a budget.
 
     Attributes:
         init: the proxy that picks where the search starts, or `random` for none; empty: the
@@ -53,16 +54,22 @@ class Guidance:
         scored: architectures that the proxy picks from.
         kept: how many of them the search starts from.
         mutants: drawn for each that is trained; the best-scored one is.
+        fitness: the proxy whose score is the fitness; empty: the accuracy after a short training.
+        pool: the proxy that says where the search moves, among what it has scored; empty: in the
+            whole space. A search whose fitness is a score moves among what has it, too.
     """
 
     init: str = ""
     scored: int = 20
     kept: int = 10
     mutants: int = 1
+    fitness: str = ""
+    pool: str = ""
 
     def __post_init__(self) -> None:
-        if self.init not in ("", RANDOM):
-            get_proxy(self.init)
+        for name in (self.fitness, self.pool, self.init if self.init != RANDOM else ""):
+            if name:
+                get_proxy(name)
         if not 1 <= self.kept <= self.scored:
             raise ParameterError(f"kept={self.kept} of scored={self.scored}: 1 to scored")
         if self.mutants < 1:
@@ -86,6 +93,10 @@ class Sampling:
     def proxy_of(self, proxy: str) -> str | None:
         """The proxy whose scores it reads, which is the search's own; None for none."""
         return proxy if self.reads_scores else None
+
+    def reads(self, proxy: str) -> list[str]:
+        """All proxies whose scores it reads; see `proxy_of`."""
+        return [proxy] if self.reads_scores else []
 
 
 @dataclass(frozen=True)
@@ -112,10 +123,20 @@ class Spending:
         return self.guidance.scored if self.starts_scored else 0
 
     def proxy_of(self, proxy: str) -> str | None:
-        """The proxy whose scores it reads, `proxy` unless its spelling names one; None for none."""
+        """The proxy that guides it, `proxy` unless its spelling names one; None for none."""
         if self.starts_scored:
             return self.guidance.init or proxy
         return proxy if self.guidance.mutants > 1 else None
+
+    def reads(self, proxy: str) -> list[str]:
+        """All proxies whose scores it reads: of its fitness, of its pool, and the guiding one."""
+        named = (self.guidance.fitness, self.guidance.pool, self.proxy_of(proxy))
+        return list(dict.fromkeys(name for name in named if name))
+
+    @property
+    def moves_among_scored(self) -> bool:
+        """Whether it moves among what has scores by all that it reads, not in the whole space."""
+        return bool(self.guidance.fitness or self.guidance.pool)
 
     def guide(self, pool: "Pool") -> "Guide":
         """The part of the proxy whose scores `pool` holds."""
@@ -153,6 +174,11 @@ def parse_algorithm(spelling: str) -> Sampling | Spending:
     search: BudgetedSearch = configured(algorithm, own, besides=sorted(shared))
     if guidance.mutants > 1 and not search.mutates:
         raise ParameterError(f"{spelling!r}: {name} never mutates an architecture")
+    if guidance.fitness and search.shortens:
+        raise ParameterError(
+            f"{spelling!r}: charges less for shorter trainings, and a score has none: drop the "
+            "setting that says so"
+        )
     asked = Spending(search, guidance)
     idle = [setting for setting in guiding if setting.partition("=")[0] in ("scored", "kept")]
     if idle and not asked.starts_scored:
