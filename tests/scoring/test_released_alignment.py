@@ -89,9 +89,9 @@ def test_the_images_of_each_setting(fetched):
     before = settings.draw_for(setting_of(get_proxy("lga-released")), 0, CPU)
     drawn = minibatch("cifar10", "train", 0, 8, "crop-flip", root=root)
     assert torch.equal(before.images, drawn.images)
-    held_out = settings.training_images(setting_of(get_proxy("lga@1")), 0)
+    held_out = settings.training_images(0)
     assert len(held_out.images) == 24 - 6
-    everything = settings.training_images(setting_of(proxy), 0)
+    everything = settings.training_images(0, whole=True)
     assert np.array_equal(everything.images, made["train"][0])
     assert np.array_equal(everything.labels, made["train"][1])
 
