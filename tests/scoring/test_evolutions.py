@@ -20,7 +20,7 @@ EXACT = Execution(precision="float32")
 IMAGES = MinibatchSettings("cifar10", batch_size=8)
 CELL = 45
 EPOCHS = (0.0, 0.5, 2.0)
-NAMES = ("naswot", "lga", "ntk_mean-weights_train", "ntk_trace-weights_without_classifier_train")
+NAMES = ("naswot", "lga", "ntk_mean-weights_eval", "ntk_trace-weights_without_classifier_train")
 
 
 def train_on_few(monkeypatch):
