@@ -37,7 +37,8 @@ def curve_table(readings: pd.DataFrame, accuracy: Accuracy) -> pd.DataFrame:
     Returns:
         One row per data set, cell, number of epochs and quantity, with `CURVE_COLUMNS`: `accuracy`
         is that of the test images; `median` that of the seeds for which the quantity is defined,
-        NaN where it is for none; `undefined` counts the others. Quantities keep their order.
+        NaN where it is for none; `undefined` counts the others. Of the quantities `MEASURED` come
+        first.
 
     Raises:
         ParameterError: a reading that is there twice.
@@ -50,7 +51,9 @@ def curve_table(readings: pd.DataFrame, accuracy: Accuracy) -> pd.DataFrame:
             f"cell {one['arch']} on {one['dataset']} has two readings of {one['quantity']} after "
             f"{one['epochs']:g} epochs with seed {one['seed']}: give each file once"
         )
-    order = {name: place for place, name in enumerate(dict.fromkeys(readings["quantity"]))}
+    # there is no loss before training, where the order would come from
+    names = dict.fromkeys([*MEASURED, *readings["quantity"]])
+    order = {name: place for place, name in enumerate(names)}
     defined = readings["status"] == "ok"
     known = readings.assign(undefined=~defined, median=readings["value"].where(defined))
     groups = known.groupby(key, sort=False)
@@ -103,7 +106,8 @@ def evolution_table(
         middle = (values.median(), values.min(), values.max())
         rows.append((dataset, epochs, quantity, *numbers, *middle, *taus))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
-    order = {name: place for place, name in enumerate(dict.fromkeys(curves["quantity"]))}
+    names = dict.fromkeys([*MEASURED, *curves["quantity"]])
+    order = {name: place for place, name in enumerate(names)}
     table = table.sort_values(
         ["dataset", "quantity", "epochs"],
         key=lambda column: column.map(order) if column.name == "quantity" else column,

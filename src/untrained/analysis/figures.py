@@ -691,6 +691,9 @@ def _evolution(curves: "pd.DataFrame", titles: dict[str, str]) -> Figure:
             for _, line in own.groupby("arch"):
                 colour = scale.to_rgba(line["accuracy"].iloc[0])
                 axes.plot(line["epochs"], line["median"], color=colour, marker="o", markersize=5)
+            # the best and the worst condition numbers, say, are decades apart
+            if own["median"].min() > 0 and own["median"].max() > 30 * own["median"].min():
+                axes.set_yscale("log")
             title = titles[name]
             axes.set_title(f"{dataset}: {title}" if len(datasets) > 1 else title, fontsize=12)
             axes.set_xlabel("epochs of training")

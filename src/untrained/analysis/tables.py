@@ -286,7 +286,7 @@ def evolution_layout(table: pd.DataFrame) -> pd.DataFrame:
         row["seeds"] = str(own["seeds"].max())
         row["cells"] = _range(own["cells"])
         found = {stop: _few_digits(values) for stop, values in _by_stop(own, "median", "low")}
-        rows.append(row | {f"{stop:g} epochs": found.get(stop, "") for stop in stops})
+        rows.append(row | {f"epoch {stop:g}": found.get(stop, "") for stop in stops})
         taus = own.dropna(subset=["tau"])
         if len(taus):
             known = dict(_by_stop(taus, "tau", "tau_low"))
@@ -294,11 +294,11 @@ def evolution_layout(table: pd.DataFrame) -> pd.DataFrame:
             rows.append(
                 row
                 | {
-                    f"{stop:g} epochs": with_interval(*known[stop]) if stop in known else ""
+                    f"epoch {stop:g}": with_interval(*known[stop]) if stop in known else ""
                     for stop in stops
                 }
             )
-    columns = ["images", "quantity", "seeds", "cells", *(f"{stop:g} epochs" for stop in stops)]
+    columns = ["images", "quantity", "seeds", "cells", *(f"epoch {stop:g}" for stop in stops)]
     return pd.DataFrame(rows, columns=columns)
 
 

@@ -13,6 +13,7 @@ import typer
 if TYPE_CHECKING:
     import pandas as pd
 
+    from untrained.benchmarks.benchmark import Benchmark
     from untrained.scoring.evolutions import Reading
     from untrained.spaces import Architecture
 
@@ -69,6 +70,7 @@ def evolve(
 
     All is read on the minibatch; what is learned is the rest of the split (as `lga@1` does).
     """
+    from untrained.benchmarks.benchmark import Benchmark
     from untrained.errors import ParameterError
     from untrained.files import check_target, write_parquet
     from untrained.images.sets import image_set
@@ -91,9 +93,10 @@ def evolve(
     split = image_set(dataset).split(split)
     image_set(dataset).check_split(split)
     check_training_split(dataset, split)
-    for target in (out, figure):
-        if target is not None:
-            check_target(target)
+    drawn = [] if figure is None else [figure.with_suffix(suffix) for suffix in (".svg", ".png")]
+    for target in [*drawn, *([] if out is None else [out])]:
+        check_target(target)
+    truth = Benchmark.load(space, path=benchmark) if drawn else None
     settings = MinibatchSettings(dataset, split, batch_size, augmentation, sampling)
     prepare_worker()
     found: list[tuple[Architecture, int, list[Reading]]] = []
@@ -105,10 +108,10 @@ def evolve(
                 (readings,) = run(searched, [one.index], asked, settings, number, execution, watch)
                 found.append((one, number, readings))
     table = _table(dataset, found)
-    if figure is not None:
-        _draw(space, table, benchmark, figure)
     if out is not None:
         write_parquet(table, out)
+    if truth is not None:
+        _draw(table, truth, drawn)
     if as_json:
         typer.echo(json.dumps(_objects(dataset, found), indent=1))
     elif out is None:
@@ -172,15 +175,13 @@ def _objects(
     ]
 
 
-def _draw(space: str, table: "pd.DataFrame", benchmark: Path | None, target: Path) -> None:
+def _draw(table: "pd.DataFrame", truth: "Benchmark", targets: list[Path]) -> None:
     from untrained.analysis import figures
     from untrained.analysis.evolutions import curve_table
-    from untrained.benchmarks.benchmark import Benchmark
 
-    curves = curve_table(table, Benchmark.load(space, path=benchmark).accuracies)
-    drawn = figures.kernel_evolution(curves)
-    for suffix in (".svg", ".png"):
-        figures.save(drawn, target.with_suffix(suffix))
+    drawn = figures.kernel_evolution(curve_table(table, truth.accuracies))
+    for target in targets:
+        figures.save(drawn, target)
 
 
 def _say(seed: int, readings: "list[Reading]") -> None:
