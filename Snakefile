@@ -19,6 +19,7 @@ include: "workflow/rules/scores.smk"
 include: "workflow/rules/searches.smk"
 include: "workflow/rules/ablations.smk"
 include: "workflow/rules/prunings.smk"
+include: "workflow/rules/evolutions.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -31,6 +32,7 @@ rule all:
         rules.searches.input,
         rules.ablations.input,
         rules.prunings.input,
+        rules.evolutions.input,
         rules.report.input,
 
 

@@ -138,6 +138,22 @@ def changed(path, value):
         ("prunings.repeats", 0, "params: prunings.repeats: 0 is less than the minimum of 1"),
         ("prunings.batch_size", 1, "params: prunings.batch_size: 1 is less than the minimum of 2"),
         ("prunings.batchsize", 4, "params: prunings: .*'batchsize' was unexpected"),
+        ("evolutions.epochs", [1, 2],
+         "params: evolutions.epochs: epochs are 1, 2: start with 0, which the kernel is held"),
+        ("evolutions.epochs", [0, -1], r"params: evolutions.epochs\[1\]: -1 is less than"),
+        ("evolutions.kernel", "tenas",
+         "params: evolutions.kernel: 'tenas' is no kernel to follow: take weights_train, "),
+        ("evolutions.proxies", ["lga@1"], "params: evolutions.proxies: 'lga@1' has its own epochs"),
+        ("evolutions.proxies", ["lag"],
+         "params: evolutions.proxies: unknown proxy 'lag': did you mean 'lga'"),
+        ("evolutions.proxies", ["lga", "lga-weights_without_classifier_train"],
+         "params: evolutions.proxies: 'lga' is named twice"),
+        ("evolutions.cells", 20_000, "params: evolutions.cells: 20000 architectures asked of nas"),
+        ("evolutions.dataset", "noise",
+         "params: evolutions.dataset: 'noise' is not fetched: datasets has cifar10, cifar100"),
+        ("evolutions.seeds", [1.0], "params: evolutions.seeds: 1.0 has a decimal point: write 1"),
+        ("evolutions.batch_size", 1, "params: evolutions.batch_size: 1 is less than the minimum"),
+        ("scores.split", "test", "params: scores.split: cifar10 test is not for training: take "),
         ("fetch.mirror", 3, "params: fetch.mirror: 3 is not of type 'string', 'null'"),
     ],
 )  # fmt: skip
@@ -153,6 +169,7 @@ def test_a_proxy_that_is_read_on_test_images_needs_some():
     parameters["prunings"]["datasets"] = ["cifar100"]
     parameters["searches"]["algorithms"] = ["random"]
     parameters["ablations"]["dataset"] = "cifar100"
+    parameters["evolutions"]["dataset"] = "cifar100"
     check_parameters(parameters, SCHEMA)
     parameters["scores"]["proxies"].append("lga-released@1")
     said = r"^params: scores.proxies: TinyImageNet16-120 has no test images: its splits are train$"

@@ -137,6 +137,7 @@ OTHER = {
     "datasets": ["cifar100"],  # the ablations and the prunings need it
     "spaces": None,  # there is one space so far, and no job without it
     "fetch.mirror": "https://example.org/mirror",
+    "fetch.allow_missing": True,
     "scores.split": "train",
     "scores.augmentation": "crop-flip",
     "scores.sampling": "balanced",
@@ -149,6 +150,8 @@ OTHER = {
     "prunings.criteria": ["regions"],
     "prunings.datasets": ["cifar10"],
     "prunings.batch_size": 16,
+    "evolutions.dataset": "cifar100",
+    "evolutions.kernel": "weights_eval",
     "report.best": 0.2,
 }
 
@@ -163,14 +166,17 @@ def changed(leaf, value):
 
 @pytest.mark.parametrize("leaf", [leaf for leaf in leaves(PARAMS) if leaf != "spaces"])
 def test_params_are_what_the_jobs_use(leaf, stages, workdir):
-    config = copy.deepcopy(PARAMS)
+    base = copy.deepcopy(PARAMS)
+    if leaf == "datasets":
+        base["evolutions"]["dataset"] = "cifar100"  # the one that stays
+    config = copy.deepcopy(base)
     *path, last = leaf.split(".")
     section = config
     for key in path:
         section = section[key]
     section[last] = changed(leaf, section[last])
 
-    before = jobs_by_stage(workdir, stages)
+    before = jobs_by_stage(workdir, stages, base)
     after = jobs_by_stage(workdir, stages, config)
     stale = {name for name in before if before[name] != after.get(name)}
     declared = {
@@ -242,6 +248,30 @@ def test_a_new_seed_leaves_the_prunings_of_the_others_alone(stages, workdir):
     assert [job[0] for job in new] == [
         ["results/prunings/tenas/both/nasbench201/cifar100/seed99.parquet"]
     ]
+
+
+def test_without_seeds_nothing_is_followed_over_a_training(stages, workdir):
+    config = copy.deepcopy(PARAMS)
+    config["evolutions"]["seeds"] = []
+    before, after = jobs_by_stage(workdir, stages), jobs_by_stage(workdir, stages, config)
+    assert set(before) - set(after) == {"evolutions"}
+    made = [path for jobs in after.values() for job in jobs for path in job[0] + job[1]]
+    assert not any("evolution" in PurePath(path).stem for path in made if "results/" in path)
+
+
+@pytest.mark.parametrize("key", ["seeds", "cells"])
+def test_a_new_cell_or_seed_leaves_the_evolutions_of_the_others_alone(key, stages, workdir):
+    config = copy.deepcopy(PARAMS)
+    config["evolutions"] |= {"seeds": [0, 99]} if key == "seeds" else {"cells": 5}
+    before = jobs_by_stage(workdir, stages)["evolutions"]
+    after = jobs_by_stage(workdir, stages, config)["evolutions"]
+    new = [job[0][0] for job in after if job not in before]
+    if key == "seeds":
+        assert all(job in after for job in before)
+        assert [PurePath(path).stem for path in new] == ["seed99"] * len(before)
+    else:  # a draw of five is another draw
+        assert len(after) == 5
+        assert all(f"/cell{path.split('/cell')[1]}" in path for path in new)
 
 
 def test_the_workflow_knows_every_space_that_is_pruned(workdir):

@@ -35,12 +35,16 @@ SMALL = {
     "ablations.cells": 4,
     "prunings.datasets": ["cifar10"],
     "prunings.criteria": ["regions"],
+    "evolutions.cells": 1,
+    "evolutions.epochs": [0],
+    "evolutions.batch_size": 4,
     "report.resamples": 100,
     "report.kernels": 1,
 }
 SHARDS = "results/scores/nasbench201/cifar10/naswot"
 MERGED = "results/scores/nasbench201.parquet"
 PRUNING = "results/prunings/tenas/regions/nasbench201/cifar10/seed0.parquet"
+EVOLVED = "results/evolutions/nasbench201/cifar10/cell9718/seed0.parquet"
 EVERYTHING = {
     "data/benchmarks/nasbench201.parquet",
     "data/images/cifar10.json",
@@ -50,22 +54,24 @@ EVERYTHING = {
     "results/searches/naswot-2/nasbench201/cifar10/0of1.parquet",
     "results/searches/random/nasbench201/cifar10/0of1.parquet",
     PRUNING,
+    EVOLVED,
     "results/metrics/nasbench201.json",
     "results/report/nasbench201.md",
     *(
         f"results/tables/nasbench201/{name}.{suffix}"
         for name in (
             *("ablations", "comparisons", "correlations", "seeds", "searches"),
-            *("preferences", "prunings", "trajectory"),
+            *("evolutions", "preferences", "prunings", "trajectory"),
         )
         for suffix in ("parquet", "csv", "md", "tex")
     ),
+    "results/tables/nasbench201/evolution_curves.parquet",
     "results/tables/nasbench201/regret.parquet",
     *(
         f"results/figures/nasbench201/{name}.{suffix}"
         for name in (
             *("ablations", "scores", "kernels", "time", "regret", "seeds"),
-            *("preferences", "trajectory"),
+            *("kernel_evolution", "preferences", "score_evolution", "trajectory"),
         )
         for suffix in ("svg", "png")
     ),
@@ -76,6 +82,7 @@ EVERYTHING = {
 }
 AFTER_SCORES = {"merge": 1, "search": 2, "tables": 1, "figure": 6, "page": 1, "all": 1}
 PRUNINGS = {"prune": 1, "pruning_table": 1, "trajectory_figure": 1}
+EVOLUTIONS = {"evolve": 1, "evolution_table": 1, "evolution_figure": 2}
 ABLATIONS = {"ablate": 5, "ablation_table": 1, "ablation_figure": 1}
 
 
@@ -211,8 +218,21 @@ def test_a_second_run_does_nothing(project):
         ({"prunings.seeds": [0, 1]}, PRUNINGS | {"page": 1, "all": 1}),
         ({"prunings.repeats": 2}, PRUNINGS | {"page": 1, "all": 1}),
         ({"prunings.seeds": []}, {"page": 1, "all": 1}),
+        ({"evolutions.seeds": [0, 1]}, EVOLUTIONS | {"page": 1, "all": 1}),
+        ({"evolutions.seeds": []}, {"page": 1, "all": 1}),
     ],
-    ids=["seed", "batch", "runs", "kernels", "repeats", "pruning", "draws", "no pruning"],
+    ids=[
+        "seed",
+        "batch",
+        "runs",
+        "kernels",
+        "repeats",
+        "pruning",
+        "draws",
+        "no pruning",
+        "evolution",
+        "no evolution",
+    ],
 )
 def test_a_change_runs_what_follows_from_it(project, changes, expected):
     set_parameters(project, **changes)

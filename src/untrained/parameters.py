@@ -50,7 +50,11 @@ def check_parameters(parameters: Mapping[str, Any], schema: Mapping[str, Any]) -
         raise ParameterError(f"params: {_key(error.absolute_path)}{error.message}")
     scores, searches, ablations = (parameters[key] for key in ("scores", "searches", "ablations"))
     prunings = parameters["prunings"]
-    for key, seeds in (("seeds", parameters["seeds"]), ("prunings.seeds", prunings["seeds"])):
+    for key, seeds in (
+        ("seeds", parameters["seeds"]),
+        ("prunings.seeds", prunings["seeds"]),
+        ("evolutions.seeds", parameters["evolutions"]["seeds"]),
+    ):
         for seed in seeds:
             if isinstance(seed, float):  # JSON Schema takes 1.0 for an integer, a file name not
                 raise ParameterError(f"params: {key}: {seed} has a decimal point: write {seed:.0f}")
@@ -95,6 +99,28 @@ def check_parameters(parameters: Mapping[str, Any], schema: Mapping[str, Any]) -
                 f"params: prunings.datasets: {name!r} is not fetched: "
                 f"datasets has {', '.join(parameters['datasets'])}"
             )
+    _check_evolutions(parameters)
+
+
+def _check_evolutions(parameters: Mapping[str, Any]) -> None:
+    from untrained.scoring.evolutions import Evolution
+
+    evolutions = parameters["evolutions"]
+    proxies = evolutions["proxies"]
+    _named("evolutions.proxies", lambda: Evolution((0,), tuple(map(get_proxy, proxies))))
+    _named("evolutions.kernel", lambda: Evolution((0,), (), evolutions["kernel"]))
+    _named("evolutions.epochs", lambda: Evolution(tuple(evolutions["epochs"]), ()))
+    for name in parameters["spaces"]:
+        _named("evolutions.cells", lambda name=name: _check_size(name, evolutions["cells"]))
+    if not evolutions["seeds"]:  # nothing is trained
+        return
+    if (dataset := evolutions["dataset"]) not in parameters["datasets"]:
+        raise ParameterError(
+            f"params: evolutions.dataset: {dataset!r} is not fetched: "
+            f"datasets has {', '.join(parameters['datasets'])}"
+        )
+    split = image_set(dataset).split(parameters["scores"]["split"])
+    _named("scores.split", lambda: check_training_split(dataset, split))
 
 
 def _check_scored(name: str, searches: Mapping[str, Any], scores: Mapping[str, Any]) -> None:

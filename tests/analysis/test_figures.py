@@ -9,15 +9,18 @@ import pytest
 from PIL import Image
 
 from untrained.analysis.correlations import Correlation
+from untrained.analysis.evolutions import CURVE_COLUMNS as CURVES
 from untrained.analysis.figures import (
     ScorePanel,
     ablations,
     accuracy_against_time,
+    kernel_evolution,
     kernel_matrices,
     preferences,
     regret_against_time,
     save,
     score_against_accuracy,
+    score_evolution,
     tau_against_seeds,
     trajectory,
 )
@@ -396,6 +399,58 @@ def test_an_ablation_without_scores_is_named(experiment):
         ablations(scores[scores["experiment"] != experiment], table)
 
 
+def curves(datasets=("cifar10",)):
+    rows = [
+        (dataset, arch, accuracy, epochs, quantity, 1, 0, arch + 10 * epochs + len(quantity))
+        for dataset in datasets
+        for arch, accuracy in ((3, 60.0), (8, 90.0))
+        for epochs in (0.0, 0.5, 2.0)
+        for quantity in ("change", "correlation", "naswot", "ntk_mean-all_eval")
+    ]
+    return pd.DataFrame(rows, columns=list(CURVES))
+
+
+def test_an_evolution_is_a_line_per_cell_coloured_by_accuracy():
+    table = curves()
+    lost = (table["arch"] == 8) & (table["epochs"] == 2) & (table["quantity"] == "change")
+    table.loc[lost, "median"] = np.nan
+    figure = kernel_evolution(table)
+    change, correlation, bar = figure.axes
+    assert change.get_title() == "relative change of the kernel"
+    assert correlation.get_title() == "correlation with the initial kernel"
+    assert bar.get_ylabel() == "test accuracy (%)"
+    low, high = change.lines
+    assert low.get_xydata().tolist() == [[0, 9], [0.5, 14], [2, 29]]
+    assert np.isnan(high.get_ydata()[2])
+    assert correlation.lines[1].get_xydata().tolist() == [[0, 19], [0.5, 24], [2, 39]]
+    viridis = mpl.colormaps["viridis"]
+    assert (low.get_color(), high.get_color()) == (viridis(0.0), viridis(1.0))
+
+
+def test_scores_have_a_panel_per_proxy_and_a_row_per_data_set():
+    figure = score_evolution(curves(), ["naswot", "ntk_mean-all_eval"])
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles == ["naswot", "ntk_mean\nall_eval", ""]
+    figure = score_evolution(curves(("cifar10", "cifar100")), ["naswot"])
+    assert [axes.get_title() for axes in figure.axes[:2]] == ["cifar10: naswot", "cifar100: naswot"]
+    assert all(len(axes.lines) == 2 for axes in figure.axes[:2])
+
+
+def test_values_of_several_decades_have_a_logarithmic_axis():
+    wide = curves()
+    wide.loc[wide["quantity"] == "naswot", "median"] **= 3
+    wide.loc[wide["quantity"] == "change", "median"] -= 20  # as many, but not all above 0
+    names = ["naswot", "correlation", "change"]
+    scales = [axes.get_yscale() for axes in score_evolution(wide, names).axes[:3]]
+    assert scales == ["log", "linear", "linear"]
+
+
+def test_without_an_evolution_the_figure_says_so(tmp_path):
+    (text,) = kernel_evolution(curves().assign(median=np.nan)).axes[0].texts
+    assert text.get_text() == "nothing was followed over a training"
+    save(kernel_evolution(curves().assign(accuracy=np.nan)), tmp_path / "a.svg")
+
+
 def every_figure():
     scores = ablated()
     return [
@@ -407,6 +462,8 @@ def every_figure():
         trajectory(rounds()),
         preferences(preferred()),
         ablations(scores, variance_table(scores, resamples=20)),
+        kernel_evolution(curves()),
+        score_evolution(curves(), ["naswot"]),
     ]
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from untrained.analysis.comparisons import COLUMNS as COMPARISON_COLUMNS
 from untrained.analysis.correlations import COLUMNS
+from untrained.analysis.evolutions import COLUMNS as EVOLUTION_COLUMNS
 from untrained.analysis.page import page
 from untrained.analysis.prunings import PruningRun, pruning_table, trajectory_table
 from untrained.analysis.published import NASBENCH201_SPLITS
@@ -97,6 +98,26 @@ def test_ablations_have_their_table_where_there_are_any(correlations, seeds, sea
     assert "\n![ablations](../figures/ablations.svg)\n\n" in text
     without = page("nasbench201", correlations, seeds, searches, comparisons, FIGURES)
     assert "Ablations" not in without
+
+
+def test_evolutions_have_their_table_where_there_are_any(
+    correlations, seeds, searches, comparisons
+):
+    rows = [
+        ("cifar10", epochs, "change", 2, 4, 0, 0.5 * epochs, 0.0, 0.9, *(np.nan,) * 3)
+        for epochs in (0.0, 1.0)
+    ]
+    found = pd.DataFrame(rows, columns=list(EVOLUTION_COLUMNS))
+    figures = FIGURES | {
+        name: f"../figures/{name}.svg" for name in ("kernel_evolution", "score_evolution")
+    }
+    given = (correlations, seeds, searches, comparisons)
+    text = page("nasbench201", *given, figures, evolutions=found)
+    assert "\n| cifar10 | change | 2 | 4 | 0 [0, 0.9] | 0.5 [0, 0.9] |\n" in text
+    headings = re.findall(r"^## .*$", text, re.MULTILINE)
+    assert headings[-2:] == ["## How the kernel moves", "## Figures"]
+    assert "\n![score_evolution](../figures/score_evolution.svg)\n\nScores of the same" in text
+    assert "kernel moves" not in page("nasbench201", *given, FIGURES)
 
 
 def test_prunings_have_their_tables_where_there_are_any(correlations, seeds, searches, comparisons):

@@ -88,8 +88,8 @@ def few_steps(monkeypatch):
 
     original = MinibatchSettings.training_images
 
-    def few(self, *given):
-        whole = original(self, *given)
+    def few(self, *given, **named):
+        whole = original(self, *given, **named)
         return replace(whole, images=whole.images[:32], labels=whole.labels[:32])
 
     monkeypatch.setattr(MinibatchSettings, "training_images", few)

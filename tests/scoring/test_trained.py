@@ -10,8 +10,9 @@ from torch import nn
 
 from untrained.errors import ParameterError
 from untrained.images import IMAGE_SETS
-from untrained.images.minibatches import minibatch, prepare_images, rest_of
-from untrained.proxies import get_proxy, setting_of
+from untrained.images.minibatches import held_out_count, minibatch, prepare_images, rest_of
+from untrained.networks.nasbench201 import NasBench201Network
+from untrained.proxies import Setting, get_proxy, setting_of
 from untrained.scoring.api import score
 from untrained.scoring.engine import MinibatchSettings, score_by_all, score_network, score_work
 from untrained.scoring.execution import Execution, has_bfloat16_products
@@ -154,13 +155,77 @@ def test_an_architecture_is_trained_once_on_what_its_minibatch_has_not(space, mo
     assert thin[3] < large[3]
     assert large[2] == 4
     assert other[0] is large[0]
-    for training, size in ((large[0], 12), (thin[0], 32)):
-        images, labels = rest_of("cifar10", "sample", 4, size, "balanced")
+    for training in (large[0], thin[0]):
+        images, labels = rest_of("cifar10", "sample", 4, 2048 // 8, "balanced")
         assert np.array_equal(training.images, images)
         assert np.array_equal(training.labels, labels)
-        shown = minibatch("cifar10", "sample", 4, size, sampling="balanced").images
         pixels = {image.tobytes() for image in prepare_images(images, training.known, None)}
-        assert not pixels & {image.numpy().tobytes() for image in shown}
+        for size in (12, 32, 256):
+            shown = minibatch("cifar10", "sample", 4, size, sampling="balanced").images
+            assert not pixels & {image.numpy().tobytes() for image in shown}
+
+
+@pytest.mark.parametrize(("size", "held_out"), [(12, 256), (256, 256), (300, 300)])
+def test_what_is_held_out_depends_on_the_minibatch_alone(size, held_out):
+    assert held_out_count("cifar10", "sample", size) == held_out
+    settings = MinibatchSettings("cifar10", batch_size=size)
+    assert len(settings.training_images(0).images) == 2048 - held_out
+    shown = settings.draw_for(Setting(held_out=True, epochs=1), 0, CPU)
+    assert len(shown.images) == held_out
+    assert len(settings.draw_for(Setting(images=40, epochs=1), 0, CPU).images) == 40
+    with pytest.raises(ParameterError, match=f"^{held_out + 1} images per minibatch: a training "):
+        settings.draw_for(Setting(images=held_out + 1, epochs=1), 0, CPU)
+
+
+def on_few(monkeypatch):
+    """Networks are trained on 8 images; returns those that were."""
+    original, trained = TrainingImages.train, []
+
+    def train(self, network, stops, seed, execution):
+        trained.append(network)
+        few = replace(self, images=self.images[:8], labels=self.labels[:8])
+        return original(few, network, stops, seed, execution)
+
+    monkeypatch.setattr(TrainingImages, "train", train)
+    return trained
+
+
+def test_a_score_of_fewer_images_is_what_it_is_alone(space, monkeypatch):
+    trained = on_few(monkeypatch)
+    names = ["lga@1", "lga:5@1", "validation_loss@1", "validation_accuracy-train@1", "lga:5"]
+    settings = MinibatchSettings("cifar10", batch_size=9)
+    (together,) = score_work(space, [(46, list(map(get_proxy, names)))], settings, 4, EXACT)
+    assert len(trained) == 1
+    for name, found in zip(names, together, strict=True):
+        ((alone,),) = score_work(space, [(46, [get_proxy(name)])], settings, 4, EXACT)
+        assert found.score == alone.score
+    small = replace(settings, batch_size=5)
+    ((alone,),) = score_work(space, [(46, [get_proxy("lga")])], small, 4, EXACT)
+    assert together[4].score == alone.score
+    assert len({one.score for one in together}) == 5
+
+
+@pytest.mark.parametrize("engine", ["plain", "auto"])
+def test_a_cell_is_trained_by_sums_unless_it_is_to_be_plain(space, engine, monkeypatch):
+    used, original = [], NasBench201Network.fused_logits
+
+    def fused_logits(self, images):
+        used.append(images.dtype)
+        return original(self, images)
+
+    monkeypatch.setattr(NasBench201Network, "fused_logits", fused_logits)
+    recipe = ShortRecipe(batch_size=8)
+    few = replace(MinibatchSettings("cifar10").training_images(0), recipe=recipe)
+    few = replace(few, images=few.images[:16], labels=few.labels[:16])
+    states = []
+    for which in ("plain", engine):
+        with torch_seeded(0, "weights", CELL):
+            network = space.network(space[CELL], 10).to(memory_format=torch.channels_last)
+        list(few.train(network.train(), [1], 0, Execution(engine=which, precision="float32")))
+        states.append(network.state_dict())
+    assert used == ([torch.float32] * 2 if engine == "auto" else [])
+    for name, right in states[0].items():
+        assert torch.allclose(states[1][name], right, atol=2e-3), name
 
 
 def test_the_precision_of_the_training_is_that_of_the_execution(monkeypatch):
@@ -232,8 +297,8 @@ def test_test_images_are_never_trained_on(space, dataset, split, said):
 def test_a_network_of_ones_own_is_left_as_it_was(monkeypatch):
     original = MinibatchSettings.training_images
 
-    def few(self, setting, seed, **options):
-        whole = original(self, setting, seed, **options)
+    def few(self, seed, **options):
+        whole = original(self, seed, **options)
         return replace(whole, images=whole.images[:40], labels=whole.labels[:40])
 
     monkeypatch.setattr(MinibatchSettings, "training_images", few)

@@ -12,6 +12,8 @@ from untrained.parameters import check_parameters
 from untrained.proxies import PROXIES as PROXY_REGISTRY
 from untrained.proxies import get_proxy, name_of
 from untrained.scoring.devices import gpus_here
+from untrained.spaces import get_space
+from untrained.spaces.base import draw_without_replacement
 
 SCHEMA = Path(workflow.basedir) / "workflow/schemas/params.schema.yaml"
 
@@ -34,6 +36,9 @@ ABLATED = [space for space in SPACES if space in ABLATED_SPACES]
 PRUNED_SPACES = ["nasbench201"]
 # without seeds nothing is pruned
 PRUNED = [space for space in SPACES if space in PRUNED_SPACES and config["prunings"]["seeds"]]
+
+# without seeds nothing is followed over a training
+EVOLVED_SPACES = SPACES if config["evolutions"]["seeds"] else []
 
 
 def module_of(proxy):
@@ -93,6 +98,11 @@ CODE = {
     "prunings": [
         *["cli/prune.py", "compiled.py", "images", "networks", "search/pruning.py"],
         *["search/rounds.py", "seeds.py", "spaces"],
+    ],
+    "evolutions": [
+        *["cli/evolve.py", "compiled.py", "images", "networks", "scoring"],
+        *["scoring/evolutions.py", "seeds.py", "spaces"],
+        *["training/loop.py", "training/recipe.py", "training/short.py"],
     ],
     "report": ["analysis"],
 }
@@ -156,6 +166,25 @@ def pruning_traces(**wildcards):
     return expand(PRUNING, **(every | wildcards))
 
 
+EVOLVED = "results/evolutions/{space}/{dataset}/cell{cell}/seed{seed}.parquet"
+
+
+def evolutions(**wildcards):
+    """What was read of all cells over their trainings, for some values of the wildcards."""
+    settings = config["evolutions"]
+    every = {"space": EVOLVED_SPACES, "dataset": settings["dataset"], "seed": settings["seeds"]}
+    chosen = every | wildcards
+    return [
+        path
+        for space in ([chosen["space"]] if isinstance(chosen["space"], str) else chosen["space"])
+        for path in expand(
+            EVOLVED,
+            **(chosen | {"space": space}),
+            cell=draw_without_replacement(get_space(space), settings["cells"], settings["seed"]),
+        )
+    ]
+
+
 def bundled_images(wildcards):
     """The bundled images of a data set, where they are what is shown."""
     sheet = f"data/bundled/{wildcards.dataset}.webp"
@@ -170,6 +199,13 @@ def if_ablated(path):
 def if_pruned(path):
     """An input of the spaces that were pruned; the others do without."""
     return lambda wildcards: [path.format(space=wildcards.space)] * (wildcards.space in PRUNED)
+
+
+def if_evolved(path):
+    """An input of the spaces with cells that were followed; the others do without."""
+    return lambda wildcards: [path.format(space=wildcards.space)] * (
+        wildcards.space in EVOLVED_SPACES
+    )
 
 
 def option(name, value):

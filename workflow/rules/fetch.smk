@@ -37,6 +37,7 @@ rule fetch_images:
     params:
         split=config["scores"]["split"],
         mirror=option("--mirror", config["fetch"]["mirror"]),
+        missing="--allow-missing" if config["fetch"]["allow_missing"] else "",
     shell:
-        "untrained fetch {wildcards.dataset} --split {params.split} {params.mirror}"
+        "untrained fetch {wildcards.dataset} --split {params.split} {params.mirror} {params.missing}"
         " --note {output} 2> {log}"

@@ -1,5 +1,6 @@
 FORMATS = ["parquet", "csv", "md", "tex"]
 FIGURES = ["scores", "kernels", "time", "regret", "seeds", "preferences"]
+EVOLUTION_FIGURES = ["kernel_evolution", "score_evolution"]
 TABLES = ["correlations", "seeds", "preferences", "searches", "comparisons"]
 
 
@@ -28,6 +29,13 @@ rule report:
             format=FORMATS,
         ),
         expand("results/figures/{space}/trajectory.{format}", space=PRUNED, format=["svg", "png"]),
+        expand("results/tables/{space}/evolutions.{format}", space=EVOLVED_SPACES, format=FORMATS),
+        expand(
+            "results/figures/{space}/{figure}.{format}",
+            space=EVOLVED_SPACES,
+            figure=EVOLUTION_FIGURES,
+            format=["svg", "png"],
+        ),
 
 
 rule tables:
@@ -228,6 +236,57 @@ rule trajectory_figure:
         " --out {output.png} 2> {log}"
 
 
+rule evolution_table:
+    input:
+        benchmark="data/benchmarks/{space}.parquet",
+        readings=lambda wildcards: evolutions(space=wildcards.space),
+        code=code("report"),
+    output:
+        report(
+            expand("results/tables/{{space}}/evolutions.{format}", format=FORMATS[1:]),
+            caption="../report/evolutions.rst",
+            category="{space}",
+            labels={"table": "How the kernel moves"},
+        ),
+        table="results/tables/{space}/evolutions.parquet",
+        curves="results/tables/{space}/evolution_curves.parquet",
+    log:
+        "logs/report/{space}/evolution_table.log",
+    localrule: True
+    conda:
+        "../envs/untrained.yaml"
+    params:
+        settings={key: config["report"][key] for key in ("resamples", "seed")},
+    shell:
+        "untrained report evolutions {wildcards.space} --benchmark {input.benchmark}"
+        " --resamples {params.settings[resamples]} --seed {params.settings[seed]}"
+        " --tables $(dirname {output.table}) {input.readings} 2> {log}"
+
+
+rule evolution_figure:
+    input:
+        curves="results/tables/{space}/evolution_curves.parquet",
+        code=code("report"),
+    output:
+        report(
+            "results/figures/{space}/{figure}.svg",
+            caption="../report/evolutions.rst",
+            category="{space}",
+            labels={"figure": "{figure}"},
+        ),
+        png="results/figures/{space}/{figure}.png",
+    log:
+        "logs/report/{space}/{figure}.log",
+    wildcard_constraints:
+        figure="|".join(EVOLUTION_FIGURES),
+    localrule: True
+    conda:
+        "../envs/untrained.yaml"
+    shell:
+        "untrained report figure {wildcards.figure} {wildcards.space}"
+        " --tables $(dirname {input.curves}) --out {output.png} 2> {log}"
+
+
 rule page:
     input:
         correlations="results/tables/{space}/correlations.parquet",
@@ -241,6 +300,9 @@ rule page:
         prunings=if_pruned("results/tables/{space}/prunings.parquet"),
         trajectory=if_pruned("results/tables/{space}/trajectory.parquet"),
         trajectory_figure=if_pruned("results/figures/{space}/trajectory.png"),
+        evolutions=if_evolved("results/tables/{space}/evolutions.parquet"),
+        kernel_evolution=if_evolved("results/figures/{space}/kernel_evolution.png"),
+        score_evolution=if_evolved("results/figures/{space}/score_evolution.png"),
         code=code("report"),
     output:
         "results/report/{space}.md",
@@ -251,4 +313,5 @@ rule page:
         "../envs/untrained.yaml"
     shell:
         "untrained report page {wildcards.space} --tables $(dirname {input.searches})"
-        " --out {output} {input.figures} {input.trajectory_figure} {input.ablation_figure} 2> {log}"
+        " --out {output} {input.figures} {input.trajectory_figure} {input.ablation_figure}"
+        " {input.kernel_evolution} {input.score_evolution} 2> {log}"

@@ -638,6 +638,71 @@ def _trajectories(axes: "Axes", own: "pd.DataFrame", seeds: Sequence[int]) -> No
     axes.grid(visible=True, alpha=0.25, linewidth=0.8)
 
 
+#: What is drawn of a kernel to the title of its panel.
+_KERNEL_EVOLUTION = {
+    "change": "relative change of the kernel",
+    "correlation": "correlation with the initial kernel",
+}
+
+
+def kernel_evolution(curves: "pd.DataFrame") -> Figure:
+    """Draw how far the tangent kernel moves over a training (after Mok et al. 2022).
+
+    Left its relative change, right its correlation with the kernel before training; a line per
+    cell, coloured by test accuracy. What is undefined interrupts a line.
+
+    Args:
+        curves: as `evolutions.curve_table` returns it.
+    """
+    return _evolution(curves, _KERNEL_EVOLUTION)
+
+
+def score_evolution(curves: "pd.DataFrame", proxies: Sequence[str]) -> Figure:
+    """Draw scores over a training, a panel per proxy (Mellor et al. 2021, Fig. 6).
+
+    Args:
+        curves: as `evolutions.curve_table` returns it.
+        proxies: in the order of the panels.
+    """
+    # a spelling with its variant is too wide for a title
+    return _evolution(curves, {name: "\n".join(name.split("-", 1)) for name in proxies})
+
+
+def _evolution(curves: "pd.DataFrame", titles: dict[str, str]) -> Figure:
+    """A panel per quantity of `titles`, on two data sets or more one figure row for each."""
+    shown = curves[curves["quantity"].isin(titles) & curves["median"].notna()]
+    if shown.empty:
+        return _nothing("nothing was followed over a training")
+    datasets = list(dict.fromkeys(shown["dataset"]))
+    columns = min(len(titles), 3)
+    rows = -(-len(titles) // columns)
+    known = shown["accuracy"].dropna()
+    low, high = (known.min(), known.max()) if len(known) else (0.0, 1.0)
+    scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(low, max(high, low + 1e-6)), "viridis")
+    with _style():
+        size = (4.8 * columns + 1, 4.4 * rows * len(datasets))
+        figure = Figure(figsize=size, layout="constrained")
+        grid = figure.subplots(rows * len(datasets), columns, squeeze=False)
+        places = [(dataset, name) for dataset in datasets for name in titles]
+        panels = grid.reshape(len(datasets), -1)
+        for axes in panels[:, len(titles) :].flat:
+            axes.set_axis_off()
+        for axes, (dataset, name) in zip(panels[:, : len(titles)].flat, places, strict=True):
+            own = curves[(curves["dataset"] == dataset) & (curves["quantity"] == name)]
+            for _, line in own.groupby("arch"):
+                colour = scale.to_rgba(line["accuracy"].iloc[0])
+                axes.plot(line["epochs"], line["median"], color=colour, marker="o", markersize=5)
+            # the best and the worst condition numbers, say, are decades apart
+            if own["median"].min() > 0 and own["median"].max() > 30 * own["median"].min():
+                axes.set_yscale("log")
+            title = titles[name]
+            axes.set_title(f"{dataset}: {title}" if len(datasets) > 1 else title, fontsize=12)
+            axes.set_xlabel("epochs of training")
+            axes.grid(visible=True, alpha=0.25, linewidth=0.8)
+        figure.colorbar(scale, ax=grid, label="test accuracy (%)", shrink=0.9)
+    return figure
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write a figure; the same figure gives the same bytes.
 

@@ -8,6 +8,7 @@ from untrained.analysis.published import with_published
 from untrained.analysis.tables import (
     comparison_layout,
     correlation_layout,
+    evolution_layout,
     preference_layout,
     score_notes,
     search_layout,
@@ -40,6 +41,11 @@ _CAPTIONS = {
     "much a round changes them, mean over the seeds.",
     "ablations": "Repeated scores of ten cells of different accuracy with one thing varied, and "
     "what the variance of a single score of random cells is made of (Fig. 5 and beyond).",
+    "kernel_evolution": "How far the tangent kernel of random cells moves over a short training: "
+    "its relative change and its correlation with the kernel before training. A line per cell, "
+    "the median over the seeds, coloured by test accuracy.",
+    "score_evolution": "Scores of the same cells over the same training (the NASWOT paper's "
+    "Fig. 6, of which the cells have more than 90 % and the training 100 epochs).",
 }
 
 
@@ -53,6 +59,7 @@ def page(
     variances: pd.DataFrame | None = None,
     prunings: tuple[pd.DataFrame, pd.DataFrame] | None = None,
     preferences: pd.DataFrame | None = None,
+    evolutions: pd.DataFrame | None = None,
 ) -> str:
     """The Markdown page of one space.
 
@@ -67,6 +74,7 @@ def page(
         prunings: of `prunings.pruning_table` and `prunings.trajectory_table`; None for a space
             that was not pruned.
         preferences: of `preferences.preference_table`; None leaves them out.
+        evolutions: of `evolutions.evolution_table`; None where nothing was followed.
     """
     published = with_published(correlations, space=space)
     parts = [
@@ -106,6 +114,7 @@ def page(
         *(_comparisons(comparisons) if len(comparisons) else []),
         *([] if prunings is None else _prunings(*prunings)),
         *([] if variances is None else _ablations(variances)),
+        *([] if evolutions is None else _evolutions(evolutions)),
         "## Figures",
         *(f"![{name}]({address})\n\n{_CAPTIONS[name]}" for name, address in figures.items()),
     ]
@@ -179,4 +188,18 @@ def _ablations(variances: pd.DataFrame) -> list[str]:
         "initialisation its effect is part of the architecture's, and the residual part of the "
         "interaction. Architectures with an undefined score are dropped.",
         to_markdown(variance_layout(variances)),
+    ]
+
+
+def _evolutions(found: pd.DataFrame) -> list[str]:
+    return [
+        "## How the kernel moves",
+        "What random cells have after some epochs of training, each the median over the seeds: "
+        "median and range over the cells. `change` and `correlation` hold the tangent kernel of "
+        "the minibatch against that before training: ‖Θ − Θ₀‖ / ‖Θ₀‖ (Frobenius norms) and the "
+        "correlation of all entries. `accuracy` is the percentage of the minibatch that gets its "
+        "label, `loss` the cross-entropy of the last batch. The minibatch is not learned. "
+        "Kendall's tau with the test accuracy, positive where the better cell has the better "
+        "score, stands there with its 95 % bootstrap interval where there are ten cells or more.",
+        to_markdown(evolution_layout(found)),
     ]

@@ -293,6 +293,55 @@ def trajectory_layout(table: pd.DataFrame) -> pd.DataFrame:
     return layout
 
 
+def evolution_layout(table: pd.DataFrame) -> pd.DataFrame:
+    """Lay out how quantities move: median and range over the cells, a column per stop.
+
+    Args:
+        table: as `evolutions.evolution_table` returns it. Kendall's tau stands below a proxy where
+            it has any.
+    """
+    rows: list[dict[str, str]] = []
+    stops = sorted(table["epochs"].unique())
+    for (dataset, quantity), own in table.groupby(["dataset", "quantity"], sort=False):
+        row = {"images": str(dataset), "quantity": str(quantity)}
+        row["seeds"] = str(own["seeds"].max())
+        row["cells"] = _range(own["cells"])
+        found = {stop: _few_digits(values) for stop, values in _by_stop(own, "median", "low")}
+        rows.append(row | {f"epoch {stop:g}": found.get(stop, "") for stop in stops})
+        taus = own.dropna(subset=["tau"])
+        if len(taus):
+            known = dict(_by_stop(taus, "tau", "tau_low"))
+            row = row | {"quantity": f"Kendall's τ of {quantity}"}
+            rows.append(
+                row
+                | {
+                    f"epoch {stop:g}": with_interval(*known[stop]) if stop in known else ""
+                    for stop in stops
+                }
+            )
+    columns = ["images", "quantity", "seeds", "cells", *(f"epoch {stop:g}" for stop in stops)]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _by_stop(
+    own: pd.DataFrame, middle: str, low: str
+) -> list[tuple[float, tuple[float, float, float]]]:
+    high = low.replace("low", "high")
+    columns = (own[name].astype(float) for name in ("epochs", middle, low, high))
+    return [(stop, (value, start, end)) for stop, value, start, end in zip(*columns, strict=True)]
+
+
+def _range(values: "pd.Series[int]") -> str:
+    low, high = values.min(), values.max()
+    return str(high) if low == high else f"{low} to {high}"
+
+
+def _few_digits(values: tuple[float, float, float]) -> str:
+    """`0.1234 [0.1, 0.2]` with four digits of each, whatever their size; empty where undefined."""
+    middle, low, high = values
+    return "" if pd.isna(middle) else f"{middle:.4g} [{low:.4g}, {high:.4g}]"
+
+
 def preference_layout(table: pd.DataFrame) -> pd.DataFrame:
     """Lay out the shares of operations in percent, a row per proxy and a column per operation.
 

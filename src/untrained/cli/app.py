@@ -5,7 +5,18 @@ from typing import Annotated
 import typer
 
 from untrained import __version__
-from untrained.cli import ablations, fetch, names, prune, report, score, search, shards, train
+from untrained.cli import (
+    ablations,
+    evolve,
+    fetch,
+    names,
+    prune,
+    report,
+    score,
+    search,
+    shards,
+    train,
+)
 
 app = typer.Typer(
     name="untrained",
@@ -23,6 +34,7 @@ app.command("shard")(shards.shard)
 app.command("merge")(shards.merge)
 app.command("search")(search.search)
 app.command("ablate")(ablations.ablate)
+app.command("evolve")(evolve.evolve)
 app.command("prune")(prune.prune)
 app.command("train")(train.train)
 app.add_typer(report.app, name="report")

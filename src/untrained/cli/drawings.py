@@ -4,7 +4,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from untrained.analysis import figures
 from untrained.analysis.correlations import ALL_SAMPLED, Correlation
+from untrained.analysis.evolutions import MEASURED
 from untrained.analysis.figures import ScorePanel, score_against_accuracy, tau_against_seeds
 from untrained.analysis.published import NASBENCH201_SPLITS
 from untrained.analysis.summaries import extreme_cells, target_of
@@ -64,6 +66,12 @@ def seeds(table: "pd.DataFrame") -> "Figure":
     columns = table[["images", "dataset", "split"]].itertuples(index=False, name=None)
     test = [column == target_of(column[0], "test") for column in columns]
     return tau_against_seeds(table[test])
+
+
+def score_evolution(curves: "pd.DataFrame") -> "Figure":
+    """The scores of every proxy over a training, NASWOT's first."""
+    proxies = [str(name) for name in curves["quantity"].unique() if name not in MEASURED]
+    return figures.score_evolution(curves, sorted(proxies, key=lambda name: name != "naswot"))
 
 
 def kernels(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from untrained.cli.ablations import ABLATION_COLUMNS
+from untrained.cli.evolve import EVOLUTION_COLUMNS
 from untrained.cli.shards import SCORE_COLUMNS
 from untrained.errors import MissingDataError, ParameterError
 from untrained.files import SCORES
@@ -326,6 +327,38 @@ def _read_prunings(space: str, traces: list[Path]) -> "dict[PruningRun, pd.DataF
     return found
 
 
+@app.command()
+def evolutions(
+    space: Space,
+    readings: Annotated[list[Path], typer.Argument(help="Files that `untrained evolve` wrote.")],
+    benchmark: BenchmarkFile = None,
+    resamples: Annotated[int, typer.Option(help="Of every bootstrap.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of the resampling.")] = 0,
+    tables: Tables = None,
+) -> None:
+    """Sum up how kernels and scores move over a training, as parquet and for reading."""
+    import pandas as pd
+
+    from untrained.analysis.evolutions import MEASURED, curve_table, evolution_table
+    from untrained.analysis.tables import evolution_layout
+    from untrained.benchmarks.benchmark import Benchmark
+    from untrained.files import read_parquet, write_parquet
+    from untrained.proxies import get_proxy
+    from untrained.spaces import get_space
+
+    get_space(space)
+    truth = Benchmark.load(space, path=benchmark)
+    read = [read_parquet(path, EVOLUTION_COLUMNS) for path in readings]
+    curves = curve_table(pd.concat(read, ignore_index=True), truth.accuracies)
+    proxies = [str(name) for name in curves["quantity"].unique() if name not in MEASURED]
+    lower = [name for name in proxies if get_proxy(name).direction == "lower"]
+    found = evolution_table(curves, lower=lower, resamples=resamples, seed=seed)
+    folder = _tables_folder(space, tables)
+    write_parquet(curves, folder / "evolution_curves.parquet")
+    layout = evolution_layout(found)
+    _write_views(found, layout, folder / "evolutions", "Kernels and scores over a short training")
+
+
 def _metrics(correlations: "pd.DataFrame", searches: "pd.DataFrame") -> dict[str, float]:
     """The figures that `dvc metrics diff` compares."""
     from untrained.analysis.correlations import ALL_SAMPLED
@@ -362,6 +395,8 @@ class FigureName(StrEnum):
     PREFERENCES = "preferences"
     TRAJECTORY = "trajectory"
     ABLATIONS = "ablations"
+    KERNEL_EVOLUTION = "kernel_evolution"
+    SCORE_EVOLUTION = "score_evolution"
 
 
 @app.command()
@@ -425,6 +460,10 @@ def figure(
             if not ablations:
                 raise ParameterError("no scores to draw: name their files by --ablations")
             drawn = figures.ablations(_read_ablations(ablations), variances)
+        case FigureName.KERNEL_EVOLUTION:
+            drawn = figures.kernel_evolution(_read_table(space, tables, "evolution_curves"))
+        case FigureName.SCORE_EVOLUTION:
+            drawn = drawings.score_evolution(_read_table(space, tables, "evolution_curves"))
     for suffix in (".svg", ".png"):
         figures.save(drawn, out.with_suffix(suffix))
 
@@ -438,7 +477,7 @@ def page(
 ) -> None:
     """Write the report as one Markdown page.
 
-    The tables of the ablations and of the pruning searches are part of it where their figures are.
+    The tables of ablations, pruning searches and evolutions are part of it where their figures are.
     """
     from untrained.analysis.page import page as render
     from untrained.files import atomic
@@ -456,6 +495,7 @@ def page(
         if "trajectory" in addresses
         else None,
         _read_table(space, tables, "preferences"),
+        _read_table(space, tables, "evolutions") if "kernel_evolution" in addresses else None,
     )
     with atomic(out) as part:
         part.write_text(text)

@@ -194,7 +194,12 @@ def held_out_count(dataset: str, split: str, size: int, *, root: Path = IMAGES) 
 
     1,000, or an eighth of a smaller split, or the minibatch where that has more. They are the
     beginning of the same draw that the minibatch is the beginning of.
+
+    Raises:
+        UntrainedError: see `rest_of`.
     """
+    image_set(dataset).check_split(split)
+    check_training_split(dataset, split)
     _, labels = training_set(dataset, split, root)
     return max(size, min(HELD_OUT, len(labels) // HELD_OUT_SHARE))
 

@@ -26,7 +26,7 @@ def entry_correlation(kernel: Matrix, labels: NDArray[np.int64]) -> float:
     Raises:
         UndefinedScore: `constant_labels` or `constant_kernel`.
     """
-    return _correlation(kernel, labels, _centred)
+    return _correlation(kernel, labels, centred)
 
 
 def centred_alignment(kernel: Matrix, labels: NDArray[np.int64]) -> float:
@@ -41,7 +41,8 @@ def centred_alignment(kernel: Matrix, labels: NDArray[np.int64]) -> float:
     return _correlation(kernel, labels, _double_centred)
 
 
-def _centred(matrix: Matrix) -> Matrix:
+def centred(matrix: Matrix) -> Matrix:
+    """A matrix less the mean of its entries."""
     found: Matrix = matrix - matrix.mean()
     return found
 
@@ -52,6 +53,25 @@ def _double_centred(matrix: Matrix) -> Matrix:
     return found
 
 
+def of_unit_norm(kernel: Matrix, centre: Callable[[Matrix], Matrix]) -> Matrix:
+    """A kernel (n, n), centred, over its Frobenius norm.
+
+    Raises:
+        UndefinedScore: `constant_kernel`.
+    """
+    largest = np.abs(kernel).max()
+    # squares of the entries of a large or a tiny kernel would overflow or vanish
+    left = centre(kernel / largest) if largest > 0 else kernel
+    spread = np.linalg.norm(left)
+    # what is left of a constant is the rounding of its mean
+    if spread <= len(kernel) * np.finfo(np.float64).eps:
+        raise UndefinedScore(
+            "constant_kernel", f"the kernel's {kernel.size} entries don't differ once centred"
+        )
+    found: Matrix = left / spread
+    return found
+
+
 def _correlation(
     kernel: Matrix, labels: NDArray[np.int64], centre: Callable[[Matrix], Matrix]
 ) -> float:
@@ -59,14 +79,5 @@ def _correlation(
         raise UndefinedScore(
             "constant_labels", f"all {len(labels)} images of the minibatch have label {labels[0]}"
         )
-    largest = np.abs(kernel).max()
-    # squares of the entries of a large or a tiny kernel would overflow or vanish
-    left = centre(kernel / largest) if largest > 0 else kernel
     right = centre(label_matrix(labels))
-    spread = np.linalg.norm(left)
-    # what is left of a constant is the rounding of its mean
-    if spread <= len(kernel) * np.finfo(np.float64).eps:
-        raise UndefinedScore(
-            "constant_kernel", f"the kernel's {kernel.size} entries don't differ once centred"
-        )
-    return float(np.vdot(left, right) / (spread * np.linalg.norm(right)))
+    return float(np.vdot(of_unit_norm(kernel, centre), right) / np.linalg.norm(right))

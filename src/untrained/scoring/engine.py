@@ -437,9 +437,9 @@ def score_work(
             groups.setdefault((one if trained else setting, trained), []).append(number)
         for (setting, trained), mine in groups.items():
             chosen = [proxies[number] for number in mine]
+            training = learned(setting.test_after_training) if trained else None
             # before any training, which would be lost if one of them can't be drawn
             batches = [shown(setting_of(proxy)) for proxy in chosen]
-            training = learned(setting.test_after_training) if trained else None
             scores = score_architecture(space, index, chosen, batches[0], execution, seed, training)
             found |= dict(zip(mine, scores, strict=True))
         yield [found[number] for number in range(len(proxies))]

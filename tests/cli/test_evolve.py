@@ -1,0 +1,159 @@
+"""`untrained evolve`, and what the report makes of it."""
+
+import json
+import shutil
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from untrained import score
+from untrained.cli.evolve import EVOLUTION_COLUMNS, parse_epochs_list
+
+from .conftest import command
+
+SPACE = "nasbench201"
+CELLS = (45, 12365)
+FEW = ["--batch-size", 8, "--epochs", "0,1,2", "--proxy", "naswot", "--proxy", "lga"]
+
+
+def asked(*changes, cells=CELLS, out="made.parquet"):
+    return ["evolve", SPACE, *cells, *FEW, *changes, "--out", out]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """What one command wrote, and its tables and figures; nothing may change in it."""
+    folder = tmp_path_factory.mktemp("evolutions")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(folder)
+        few_images(patched)
+        for arguments in (
+            asked("--figure", "own.png", "--seeds", 2),
+            ["report", "evolutions", SPACE, "made.parquet", "--tables", "."],
+            *(
+                ["report", "figure", name, SPACE, "--tables", ".", "--out", f"{name}.png"]
+                for name in ("kernel_evolution", "score_evolution")
+            ),
+        ):
+            code, out, err = command(*arguments)
+            assert (code, out) == (0, ""), err
+    return folder
+
+
+def few_images(patched):
+    from dataclasses import replace
+
+    from untrained.scoring.engine import MinibatchSettings
+
+    original = MinibatchSettings.training_images
+
+    def few(self, *given):
+        whole = original(self, *given)
+        return replace(whole, images=whole.images[:32], labels=whole.labels[:32])
+
+    patched.setattr(MinibatchSettings, "training_images", few)
+
+
+def test_the_contract(finished):
+    table = pd.read_parquet(finished / "made.parquet")
+    types = {field.name: str(field.type) for field in pq.read_schema(finished / "made.parquet")}
+    text = "large_string"
+    expected = [text, "int64", "int64", "double", text, "double", text, text]
+    assert list(types.items()) == list(zip(EVOLUTION_COLUMNS, expected, strict=True))
+    assert len(table) == 2 * 2 * (4 + 6 + 6)
+    assert table["arch"].drop_duplicates().tolist() == [45, 12365]
+    assert set(table["status"]) == {"ok"}
+    assert (table[table["quantity"] == "change"].groupby("epochs")["value"].max() > 0).tolist() == [
+        *(False, True, True),
+    ]
+
+
+def test_scores_are_those_of_the_notebook(finished, few_steps):
+    table = pd.read_parquet(finished / "made.parquet").set_index(
+        ["arch", "seed", "epochs", "quantity"]
+    )
+    for name in ("naswot", "lga"):
+        alone = score(SPACE, 45, proxy=f"{name}@1", dataset="cifar10", seed=1, batch_size=8)
+        assert table.loc[(45, 1, 1.0, name), "value"] == alone.score
+    fresh = score(SPACE, 45, proxy="lga", dataset="cifar10", seed=0, batch_size=8)
+    assert table.loc[(45, 0, 0.0, "lga"), "value"] == pytest.approx(fresh.score, rel=1e-6)
+
+
+def test_one_cell_and_seed_is_what_all_together_are(finished, untrained, few_steps):
+    code, out, err = untrained(*asked("--seed", 1, cells=[12365]), "--json")
+    assert code == 0
+    assert "training 12365, seed 1: 4/4 steps" in err
+    whole = pd.read_parquet(finished / "made.parquet")
+    own = whole[(whole["arch"] == 12365) & (whole["seed"] == 1)].reset_index(drop=True)
+    pd.testing.assert_frame_equal(pd.read_parquet("made.parquet"), own)
+    (found,) = json.loads(out)
+    assert (found["architecture"], found["seed"], found["dataset"]) == (12365, 1, "cifar10")
+    assert [one["value"] for one in found["readings"]] == own["value"].tolist()
+
+
+def test_what_people_read(untrained, few_steps):
+    code, out, _ = untrained("evolve", SPACE, 45, *FEW)
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0].startswith("45  |")
+    assert lines[1].split() == ["epochs", "(seed", "0)", "0", "1", "2"]
+    assert lines[2].split()[:2] == ["change", "0"]
+    assert {"accuracy", "loss", "naswot"} <= {line.split()[0] for line in lines[2:]}
+    assert {len(line) for line in lines[1:]} == {len(lines[1])}
+
+
+def test_a_status_stands_in_the_place_of_what_has_no_value(untrained, few_steps):
+    none = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
+    code, out, _ = untrained("evolve", SPACE, none, *FEW[:2], "--epochs", 0, "--proxy", "lga")
+    assert code == 0
+    (line,) = [line for line in out.splitlines() if "lga" in line]
+    assert line.split()[1] == "constant_kernel"
+    assert "entries don't differ" in out.splitlines()[-1]
+
+
+def test_tables_and_figures(finished):
+    table = pd.read_parquet(finished / "evolutions.parquet")
+    assert set(table["seeds"]) == {2}
+    assert table["tau"].isna().all()
+    assert "| cifar10 | change | 2 | 2 | 0 [0, 0] |" in (finished / "evolutions.md").read_text()
+    for name in ("own", "kernel_evolution", "score_evolution"):
+        for suffix in ("svg", "png"):
+            assert (finished / f"{name}.{suffix}").stat().st_size > 5000
+    assert (finished / "own.svg").read_bytes() == (finished / "kernel_evolution.svg").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (["--epochs", "0;1"], "--epochs '0;1': numbers between commas, as in 0,0.5,2"),
+        (["--epochs", "1,2"], "epochs are 1, 2: start with 0"),
+        (["--epochs", "0,-1"], "-1.0 epochs of training: 0 or more"),
+        (["--proxy", "lga@1"], "'lga@1' has its own epochs"),
+        (["--proxy", "nawsot"], "did you mean 'naswot'"),
+        (["--kernel", "tenas"], "'tenas' is no kernel to follow"),
+        (["--dataset", "cifar1000"], "did you mean 'cifar100'"),
+        (["--split", "test"], "cifar10 test is not for training: take sample"),
+        (["--dataset", "noise"], "'noise' is drawn for each minibatch"),
+        (["--batch-size", 1], "minibatch size 1"),
+        (["--seeds", 0], "--seeds 0: 1 or more"),
+        (["--seed", -1], "seed -1 is negative"),
+        (["--device", "tpu"], "'tpu' is not here"),
+        (["--precision", "float23"], "did you mean 'float32'"),
+        (["--figure", "x", "--benchmark", "no.parquet"], "no.parquet does not exist"),
+    ],
+)
+def test_mistakes_write_nothing(refused, changes, said):
+    refused(asked(*changes), said)
+
+
+def test_mistakes_of_the_report(finished, refused, tmp_path):
+    refused(["report", "evolutions", SPACE, "no.parquet"], "no.parquet does not exist")
+    refused(["report", "figure", "kernel_evolution", SPACE, "--out", "x"], "evolution_curves.parq")
+    shutil.copy(finished / "made.parquet", tmp_path)
+    twice = ["report", "evolutions", SPACE, "made.parquet", "made.parquet"]
+    refused(twice, "cell 45 on cifar10 has two readings of change after 0 epochs with seed 0")
+
+
+def test_epochs_are_numbers():
+    assert parse_epochs_list("0, 0.5,2") == (0, 0.5, 2)
