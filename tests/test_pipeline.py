@@ -24,6 +24,8 @@ from snakemake.settings.types import (
 
 from untrained.analysis.prunings import PRUNED_SPACES
 from untrained.scoring.ablations import ABLATED_SPACES, EXPERIMENTS
+from untrained.scoring.shards import draw_without_replacement
+from untrained.spaces import get_space
 
 ROOT = Path(__file__).parent.parent
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -137,7 +139,6 @@ OTHER = {
     "datasets": ["cifar100"],  # the ablations and the prunings need it
     "spaces": None,  # there is one space so far, and no job without it
     "fetch.mirror": "https://example.org/mirror",
-    "fetch.allow_missing": True,
     "scores.split": "train",
     "scores.augmentation": "crop-flip",
     "scores.sampling": "balanced",
@@ -259,19 +260,23 @@ def test_without_seeds_nothing_is_followed_over_a_training(stages, workdir):
     assert not any("evolution" in PurePath(path).stem for path in made if "results/" in path)
 
 
-@pytest.mark.parametrize("key", ["seeds", "cells"])
-def test_a_new_cell_or_seed_leaves_the_evolutions_of_the_others_alone(key, stages, workdir):
+def test_a_new_seed_leaves_the_evolutions_of_the_others_alone(stages, workdir):
     config = copy.deepcopy(PARAMS)
-    config["evolutions"] |= {"seeds": [0, 99]} if key == "seeds" else {"cells": 5}
+    config["evolutions"] |= {"seeds": [0, 99]}
     before = jobs_by_stage(workdir, stages)["evolutions"]
     after = jobs_by_stage(workdir, stages, config)["evolutions"]
     new = [job[0][0] for job in after if job not in before]
-    if key == "seeds":
-        assert all(job in after for job in before)
-        assert [PurePath(path).stem for path in new] == ["seed99"] * len(before)
-    else:  # a draw of five is another draw
-        assert len(after) == 5
-        assert all(f"/cell{path.split('/cell')[1]}" in path for path in new)
+    assert all(job in after for job in before)
+    assert [PurePath(path).parent.name for path in new] == ["seed99"] * len(before)
+
+
+def test_the_shards_follow_the_cells_that_are_drawn(workdir):
+    with workflow(workdir) as built:
+        commands = [job.shellcmd for job in built.dag.jobs if job.rule.name == "evolve"]
+    followed = [command.split(" --epochs")[0].split()[3:] for command in commands]
+    assert len(followed) == PARAMS["evolutions"]["shards"]
+    drawn = draw_without_replacement(get_space("nasbench201"), PARAMS["evolutions"]["cells"], 0)
+    assert sorted(int(cell) for cells in followed for cell in cells) == drawn
 
 
 def test_the_workflow_knows_every_space_that_is_pruned(workdir):

@@ -36,6 +36,7 @@ SMALL = {
     "prunings.datasets": ["cifar10"],
     "prunings.criteria": ["regions"],
     "evolutions.cells": 1,
+    "evolutions.shards": 1,
     "evolutions.epochs": [0],
     "evolutions.batch_size": 4,
     "report.resamples": 100,
@@ -44,7 +45,7 @@ SMALL = {
 SHARDS = "results/scores/nasbench201/cifar10/naswot"
 MERGED = "results/scores/nasbench201.parquet"
 PRUNING = "results/prunings/tenas/regions/nasbench201/cifar10/seed0.parquet"
-EVOLVED = "results/evolutions/nasbench201/cifar10/cell9718/seed0.parquet"
+EVOLVED = "results/evolutions/nasbench201/cifar10/seed0/0of1.parquet"
 EVERYTHING = {
     "data/benchmarks/nasbench201.parquet",
     "data/images/cifar10.json",

@@ -166,23 +166,22 @@ def pruning_traces(**wildcards):
     return expand(PRUNING, **(every | wildcards))
 
 
-EVOLVED = "results/evolutions/{space}/{dataset}/cell{cell}/seed{seed}.parquet"
+EVOLVED = "results/evolutions/{space}/{dataset}/seed{seed}/{shard}of{shards}.parquet"
 
 
 def evolutions(**wildcards):
-    """What was read of all cells over their trainings, for some values of the wildcards."""
+    """What was read over the trainings of all cells, for some values of the wildcards."""
     settings = config["evolutions"]
+    numbers = {"shard": range(settings["shards"]), "shards": settings["shards"]}
     every = {"space": EVOLVED_SPACES, "dataset": settings["dataset"], "seed": settings["seeds"]}
-    chosen = every | wildcards
-    return [
-        path
-        for space in ([chosen["space"]] if isinstance(chosen["space"], str) else chosen["space"])
-        for path in expand(
-            EVOLVED,
-            **(chosen | {"space": space}),
-            cell=draw_without_replacement(get_space(space), settings["cells"], settings["seed"]),
-        )
-    ]
+    return expand(EVOLVED, **(every | wildcards | numbers))
+
+
+def evolved_cells(wildcards):
+    """The cells of a shard, of those that are followed."""
+    settings, space = config["evolutions"], get_space(wildcards.space)
+    drawn = draw_without_replacement(space, settings["cells"], settings["seed"])
+    return [str(cell) for cell in drawn[int(wildcards.shard) :: int(wildcards.shards)]]
 
 
 def bundled_images(wildcards):

@@ -6,28 +6,24 @@ rule evolutions:
 EVOLUTION = config["evolutions"]
 
 
-# Trains a cell a little and follows its kernel and its scores.
+# Trains cells a little and follows their kernels and scores.
 rule evolve:
     input:
         images=f"data/images/{EVOLUTION['dataset']}.json",
         code=code("evolutions"),
-        proxies=[
-            path
-            for family in sorted({"ntk", *map(family_of, EVOLUTION["proxies"])})
-            for path in modules_of(family)
-        ]
-        + [str(SOURCE / "proxies/kernel_change.py")],
+        proxies=modules_of(
+            *("kernel_change", "ntk", "validation"), *map(module_of, EVOLUTION["proxies"])
+        ),
     output:
         EVOLVED,
     log:
-        "logs/evolutions/{space}/{dataset}/cell{cell}/seed{seed}.log",
-    wildcard_constraints:
-        cell=r"\d+",
+        "logs/evolutions/{space}/{dataset}/seed{seed}/{shard}of{shards}.log",
     conda:
         "../envs/untrained.yaml"
     resources:
         gpu=GPUS_PER_SHARD,
     params:
+        cells=evolved_cells,
         epochs=",".join(map(str, EVOLUTION["epochs"])),
         proxies=" ".join(f"--proxy {proxy}" for proxy in EVOLUTION["proxies"]),
         settings={key: EVOLUTION[key] for key in ("kernel", "batch_size")},
@@ -36,7 +32,7 @@ rule evolve:
             for key in ("split", "augmentation", "sampling", "precision")
         },
     shell:
-        "untrained evolve {wildcards.space} {wildcards.cell} --epochs {params.epochs}"
+        "untrained evolve {wildcards.space} {params.cells} --epochs {params.epochs}"
         " {params.proxies} --kernel {params.settings[kernel]} --dataset {wildcards.dataset}"
         " --split {params.scores[split]} --seed {wildcards.seed}"
         " --batch-size {params.settings[batch_size]}"

@@ -103,7 +103,7 @@ def correlation_table(
     subsets: Mapping[str, npt.ArrayLike],
     targets: Sequence[tuple[str, str, str]],
     *,
-    controls: Mapping[str, "pd.Series[float]"] | None = None,
+    controls: Mapping[str, "pd.Series[float] | Mapping[str, pd.Series[float]]"] | None = None,
     lower: Collection[str] = (),
     resamples: int = 1000,
     seed: int = 0,
@@ -123,8 +123,8 @@ def correlation_table(
             `FINITE_ONLY` undefined scores are dropped, in all others ranked last; of `TOP_TENTH`
             the most accurate tenth is taken, for each target its own.
         targets: (data set of the images, data set of the benchmark, split).
-        controls: name to a series by architecture index (`parameters`, `flops`), correlated as if
-            it were a proxy without seeds.
+        controls: name to a series by architecture index (`parameters`, `flops`), or to one for
+            each data set of images, correlated as if it were a proxy without seeds.
         lower: proxies of which the lower score is better; to rank last is to be highest there.
         resamples: bootstrap resamples per row.
         seed: seed of the resampling, the same for each row.
@@ -145,7 +145,9 @@ def correlation_table(
         if images not in images_scored:
             raise unknown_name("scored data set", images, images_scored)
         candidates = scores_by_seed(scores[scores["dataset"] == images])
-        candidates |= {name: series.to_frame() for name, series in (controls or {}).items()}
+        for name, control in (controls or {}).items():
+            series = control[images] if isinstance(control, Mapping) else control
+            candidates[name] = series.to_frame()
         answers = np.asarray(accuracy(dataset, split), dtype=np.float64)
         for subset, members in subsets.items():
             for proxy, by_seed in candidates.items():

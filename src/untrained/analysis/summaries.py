@@ -66,6 +66,28 @@ def targets_of(images: list[str]) -> list[tuple[str, str, str]]:
     return [target_of(name, split) for name in images for split in ("val", "test")]
 
 
+#: What searches see of a training: the control of scores that are read after training.
+TWELVE_EPOCHS = "accuracy after 12 epochs"
+
+
+def twelve_epochs(
+    images: list[str], accuracies: Callable[..., Floats], architectures: Indices
+) -> dict[str, "pd.Series[float]"]:
+    """Validation accuracies after 12 epochs (training seed 777), by data set of images.
+
+    Args:
+        images: data sets that were scored on.
+        accuracies: those of the benchmark: (data set, split, epochs, seed) to (n,) percent.
+        architectures: (m,) indices that are asked for.
+    """
+    found = {}
+    for name in images:
+        _, dataset, split = target_of(name, "val")
+        known = accuracies(dataset, split, epochs=12, seed="777")
+        found[name] = pd.Series(known[architectures], index=architectures)
+    return found
+
+
 def method_of(algorithm: str, scored_on: str, main: str) -> str:
     """The row of Table 2(a) of an algorithm: "naswot-10" is "NASWOT N=10".
 

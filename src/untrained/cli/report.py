@@ -132,7 +132,13 @@ def _score_tables(
     from untrained.analysis.preferences import preference_table
     from untrained.analysis.published import with_published
     from untrained.analysis.seed_tables import seed_table
-    from untrained.analysis.summaries import subsets_of, target_of, targets_of
+    from untrained.analysis.summaries import (
+        TWELVE_EPOCHS,
+        subsets_of,
+        target_of,
+        targets_of,
+        twelve_epochs,
+    )
     from untrained.analysis.summed_ranks import with_summed_ranks
     from untrained.analysis.tables import (
         correlation_layout,
@@ -158,7 +164,7 @@ def _score_tables(
         truth.accuracies,
         subsets_of(sampled, searched.representatives),
         targets,
-        controls=controls,
+        controls=controls | {TWELVE_EPOCHS: twelve_epochs(images, truth.accuracies, sampled)},
         lower=lower,
         **drawn,
     )
