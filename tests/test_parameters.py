@@ -181,6 +181,9 @@ def test_a_proxy_that_is_read_on_test_images_needs_some():
 
 def test_scores_may_cost_what_they_took_and_be_the_fitness():
     parameters = changed("searches.seconds_per_score", "measured")
+    with pytest.raises(ParameterError, match=r"is measured, and scores.seconds is false: make it"):
+        check_parameters(parameters, SCHEMA)
+    parameters["scores"]["seconds"] = True
     parameters["searches"]["algorithms"] = ["rs+fitness=naswot", "rea+mutants=2+pool=naswot"]
     check_parameters(parameters, SCHEMA)
     parameters["searches"]["seconds_per_score"] = 0

@@ -133,6 +133,11 @@ def _check_scored(name: str, searches: Mapping[str, Any], scores: Mapping[str, A
             )
     if not isinstance(asked, Spending):
         return
+    if searches["seconds_per_score"] == "measured" and not scores["seconds"]:
+        raise ParameterError(
+            f"{name!r}: searches.seconds_per_score is measured, and scores.seconds is false: make "
+            "it true"
+        )
     if asked.guidance.fitness and searches["seconds_per_score"] == 0:
         raise ParameterError(
             f"{name!r} spends its budget on scores: searches.seconds_per_score is 0, set it above"

@@ -249,6 +249,20 @@ def test_merging_sorts(untrained):
     assert keys == sorted(keys)
 
 
+def test_seconds_are_kept_where_they_are_asked_for(untrained):
+    timed = made(untrained, "--seconds", "--architectures", 2, out="timed.parquet")
+    plain = made(untrained, "--architectures", 2, seed=1, out="plain.parquet")
+    assert list(timed.columns) == [*SCORE_COLUMNS, "seconds"]
+    assert (timed["seconds"] > 0).all()
+    for names, known in ((["timed"], 2), (["timed", "plain"], 2)):
+        untrained("merge", *(f"{name}.parquet" for name in names), "--out", "merged.parquet")
+        merged = pd.read_parquet("merged.parquet")
+        assert list(merged.columns) == [*SCORE_COLUMNS, "seconds"]
+        assert merged["seconds"].notna().sum() == known
+    untrained("merge", "plain.parquet", "--out", "merged.parquet")
+    assert pd.read_parquet("merged.parquet").equals(plain)
+
+
 def test_a_shard_of_scores_after_training(untrained, few_steps):
     table = {}
     for names in (["lga@1", "lga", "naswot@0.5"], ["lga@1"], ["lga"]):

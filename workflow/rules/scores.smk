@@ -31,6 +31,7 @@ rule score:
         # one dict: Snakemake compares params as a set of values, blind to a swap of two
         settings=SHARD_SETTINGS,
         share="--share" if config["scores"]["share"] else "--no-share",
+        seconds="--seconds" if config["scores"]["seconds"] else "--no-seconds",
         # what an interrupted shard has scored: not in results/, of which Snakemake deletes what a
         # failed job made, and DVC everything before a stage
         journals=".snakemake/journals",
@@ -42,7 +43,7 @@ rule score:
         " --batch-size {params.settings[batch_size]}"
         " --augmentation {params.settings[augmentation]}"
         " --sampling {params.settings[sampling]}"
-        " --precision {params.settings[precision]} {params.share}"
+        " --precision {params.settings[precision]} {params.share} {params.seconds}"
         " --journal {params.journals} --out {output} 2> {log}"
 
 

@@ -22,6 +22,8 @@ SCORE_TYPES = {
     "status": "str",
 }
 SCORE_COLUMNS = list(SCORE_TYPES)
+#: Of what a score took, where that was asked for.
+SECONDS = "seconds"
 
 
 def shard(
@@ -52,6 +54,9 @@ def shard(
         Path | None,
         typer.Option(help="Folder for what an interrupted shard has scored."),
     ] = None,
+    seconds: Annotated[
+        bool, typer.Option(help="Also write what each score took, which no two runs share.")
+    ] = False,
 ) -> None:
     """Score one shard of a space and write it as parquet.
 
@@ -107,13 +112,14 @@ def shard(
             if kept is not None:
                 kept.add(index, found[index])
         scored = [
-            (index, spelling_of(by), dataset, seed, one.score, one.status)
+            (index, spelling_of(by), dataset, seed, one.score, one.status, one.seconds)
             for by in chosen
             for owners in [scored_for(searched, by, share=share)]
             for index in indices
             for one in [found[int(owners[index])][spelling_of(by)]]
         ]
-        write_parquet(pd.DataFrame(scored, columns=SCORE_COLUMNS).astype(SCORE_TYPES), out)
+        table = pd.DataFrame(scored, columns=[*SCORE_COLUMNS, SECONDS]).astype(SCORE_TYPES)
+        write_parquet(table if seconds else table[SCORE_COLUMNS], out)
         if kept is not None:
             kept.remove()
 
@@ -150,7 +156,8 @@ def merge(
     if (twice := table.duplicated(key)).any():
         first = table.loc[twice, key].iloc[0].to_dict()
         raise DamagedFileError(f"the shards score {first} twice: remove stale shards")
-    write_parquet(table.sort_values(key, ignore_index=True)[SCORE_COLUMNS], out)
+    columns = [*SCORE_COLUMNS, *(SECONDS for name in table if name == SECONDS)]
+    write_parquet(table.sort_values(key, ignore_index=True)[columns], out)
 
 
 def _read_shard(path: Path) -> "pd.DataFrame":
