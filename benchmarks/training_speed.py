@@ -34,7 +34,7 @@ def measured(engine: str, last: bool, precision: str, index: int, seed: int) -> 
     with torch_seeded(seed, "weights", index):
         network = SPACE.network(SPACE[index], 10).to(memory_format=layout)  # type: ignore[call-overload]
     start = time.process_time()
-    (stop,) = lesson.train(network.train(), [1], seed, Execution(CPU, engine, precision))
+    list(lesson.train(network.train(), [1], seed, Execution(CPU, engine, precision)))
     seconds = time.process_time() - start
     held_out = SETTINGS.draw_for(Setting(held_out=True, epochs=1), seed, CPU)
     loss = get_proxy("validation_loss-train@1")(network, held_out, torch.Generator())
@@ -99,8 +99,8 @@ def main() -> None:
         f"{lesson.recipe.batch_size_for(len(lesson.images))}, cells "
         f"{', '.join(map(str, cells))} of NAS-Bench-201 (drawn at random, connected), "
         f"{arguments.seeds} seeds each, one thread, {machine()}. Processor time, ratios pair by "
-        "pair, in turns. The last columns: the largest difference of a cell's mean loss of held-out "
-        "images from that of the plain loop, and the largest such difference in standard "
+        "pair, in turns. The last columns: the largest difference of a cell's mean loss of "
+        "held-out images from that of the plain loop, and the largest such difference in standard "
         f"deviations of the plain loop over seeds (those are {spread.min():.3f} to "
         f"{spread.max():.3f}).",
         "",

@@ -156,7 +156,7 @@ def merge(
     if (twice := table.duplicated(key)).any():
         first = table.loc[twice, key].iloc[0].to_dict()
         raise DamagedFileError(f"the shards score {first} twice: remove stale shards")
-    columns = [*SCORE_COLUMNS, *(SECONDS for name in table if name == SECONDS)]
+    columns = [*SCORE_COLUMNS, *([SECONDS] if SECONDS in table else [])]
     write_parquet(table.sort_values(key, ignore_index=True)[columns], out)
 
 
@@ -165,7 +165,8 @@ def _read_shard(path: Path) -> "pd.DataFrame":
     from untrained.files import read_parquet
 
     try:
-        return read_parquet(path, SCORE_COLUMNS)
+        read_parquet(path, SCORE_COLUMNS)  # has them all, and may have more
+        return read_parquet(path)
     except DamagedFileError as error:
         if not path.is_symlink():
             raise
