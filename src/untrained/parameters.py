@@ -8,6 +8,7 @@ from untrained.errors import ParameterError, UntrainedError
 from untrained.images.sets import image_set
 from untrained.images.splits import check_training_split
 from untrained.proxies import get_proxy, shows_test
+from untrained.proxies.trained import check_readable
 from untrained.search import Spending, parse_algorithm
 from untrained.search.clock import parse_budget
 from untrained.search.pruning import Pruning
@@ -61,7 +62,7 @@ def check_parameters(parameters: Mapping[str, Any], schema: Mapping[str, Any]) -
     for name in parameters["spaces"]:
         _named("spaces", lambda name=name: _check_size(name, scores["architectures"]))
     for name in scores["proxies"]:
-        _named("scores.proxies", lambda name=name: get_proxy(name))
+        _named("scores.proxies", lambda name=name: check_readable(get_proxy(name)))
     trains = any("training" in get_proxy(name).needs for name in scores["proxies"])
     for name in parameters["datasets"]:
         _named("datasets", lambda name=name: image_set(name))

@@ -8,8 +8,8 @@ from torch import nn
 
 from untrained.errors import ParameterError
 from untrained.images.minibatches import Minibatch
-from untrained.proxies import get_proxy
 from untrained.proxies.validation import ValidationAccuracy, ValidationLoss
+from untrained.scoring.api import score
 
 
 class Net(nn.Module):
@@ -60,11 +60,13 @@ def test_an_output_that_is_no_logits():
 @pytest.mark.parametrize(
     ("spelling", "message"),
     [
-        ("validation_accuracy", "validation_accuracy is read after training"),
-        ("validation_loss@0", "validation_loss is read after training: validation_loss@1"),
-        ("validation_loss:64@1", "read off all held-out images: drop :64"),
+        ("validation_accuracy", "is read after training: write validation_accuracy@1$"),
+        ("validation_loss@0", "is read after training: write validation_loss@1$"),
+        ("validation_loss:64@1", "read off all held-out images: drop :64$"),
     ],
 )
 def test_when_they_are_read(spelling, message):
     with pytest.raises(ParameterError, match=message):
-        get_proxy(spelling)
+        score("nasbench201", 46, proxy=spelling, batch_size=8)
+    with pytest.raises(ParameterError, match=message):
+        score(Net(), proxy=spelling, batch_size=8)

@@ -80,13 +80,11 @@ def with_setting(proxy: Proxy, images: int | None, epochs: float) -> Proxy:
 
     Raises:
         ParameterError: it is read off crops, by a network that takes nothing else, or off all that
-            a training leaves out.
+            a training leaves out, whatever their number.
     """
     setting = setting_of(proxy)
     if setting.held_out and images is not None:
         raise ParameterError(f"{proxy.name} is read off all held-out images: drop :{images}")
-    if setting.held_out and not epochs:
-        raise ParameterError(f"{proxy.name} is read after training: {proxy.name}@1")
     if images is None and not epochs:
         return proxy
     if epochs and (crop := setting.crop) is not None:
@@ -98,6 +96,17 @@ def with_setting(proxy: Proxy, images: int | None, epochs: float) -> Proxy:
     changed = replace(setting, images=images or setting.images, epochs=epochs)
     # what a proxy has as variables of its class are properties here
     return cast("Proxy", Reset(proxy, changed))
+
+
+def check_readable(proxy: Proxy) -> None:
+    """Check that there is something to read a proxy off.
+
+    Raises:
+        ParameterError: it is read off what a training leaves out, and nothing is trained.
+    """
+    setting = setting_of(proxy)
+    if setting.held_out and not setting.epochs:
+        raise ParameterError(f"{proxy.name} is read after training: write {proxy.name}@1")
 
 
 def registered(proxy: Proxy) -> Proxy:

@@ -31,7 +31,7 @@ from untrained.proxies.base import (
     UndefinedScore,
     setting_of,
 )
-from untrained.proxies.trained import registered
+from untrained.proxies.trained import check_readable, registered
 from untrained.scoring.execution import Execution, ReadsRectifiers
 from untrained.scoring.training import TrainingImages
 from untrained.seeds import seed_sequence, torch_seeded
@@ -282,6 +282,8 @@ def score_by_all(
     Raises:
         ParameterError: a proxy is read after training, and there is nothing to train on.
     """
+    for proxy in proxies:
+        check_readable(proxy)
     if any(setting_of(proxy).epochs for proxy in proxies):
         if training is None:
             names = ", ".join(proxy.name for proxy in proxies if setting_of(proxy).epochs)
