@@ -179,6 +179,15 @@ def test_a_proxy_that_is_read_on_test_images_needs_some():
     check_parameters(parameters, SCHEMA)
 
 
+def test_a_proxy_under_two_names_is_one():
+    said = r"^params: scores.proxies: 'lga@1' is lga@1, which is there twice: keep one$"
+    with pytest.raises(ParameterError, match=said):
+        check_parameters(changed("scores.proxies", ["lga@1", "lga@1.0"]), SCHEMA)
+    said = r"validation_loss is read after training: write validation_loss@1$"
+    with pytest.raises(ParameterError, match=said):
+        check_parameters(changed("scores.proxies", ["validation_loss"]), SCHEMA)
+
+
 def test_scores_may_cost_what_they_took_and_be_the_fitness():
     parameters = changed("searches.seconds_per_score", "measured")
     with pytest.raises(ParameterError, match=r"is measured, and scores.seconds is false: make it"):

@@ -7,7 +7,7 @@ from typing import Any
 from untrained.errors import ParameterError, UntrainedError
 from untrained.images.sets import image_set
 from untrained.images.splits import check_training_split
-from untrained.proxies import get_proxy, shows_test
+from untrained.proxies import get_proxy, shows_test, spelling_of
 from untrained.proxies.trained import check_readable
 from untrained.search import Spending, parse_algorithm
 from untrained.search.clock import parse_budget
@@ -63,6 +63,12 @@ def check_parameters(parameters: Mapping[str, Any], schema: Mapping[str, Any]) -
         _named("spaces", lambda name=name: _check_size(name, scores["architectures"]))
     for name in scores["proxies"]:
         _named("scores.proxies", lambda name=name: check_readable(get_proxy(name)))
+    spelled = [spelling_of(get_proxy(name)) for name in scores["proxies"]]
+    for name, canonical in zip(scores["proxies"], spelled, strict=True):
+        if spelled.count(canonical) > 1:
+            raise ParameterError(
+                f"params: scores.proxies: {name!r} is {canonical}, which is there twice: keep one"
+            )
     trains = any("training" in get_proxy(name).needs for name in scores["proxies"])
     for name in parameters["datasets"]:
         _named("datasets", lambda name=name: image_set(name))

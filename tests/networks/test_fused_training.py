@@ -144,6 +144,29 @@ def test_other_types_and_sizes_are_left_to_the_module():
     assert net.fused_logits(images) is not None
 
 
+def test_a_stage_that_does_not_fit_is_left_to_the_module():
+    images = torch.randn(4, 3, 8, 8).to(memory_format=torch.channels_last)
+    # 64 channels of 2 x 2 pixels are less than eight rows of the loops, 32 of 4 x 4 are not
+    assert network("333333").fused_logits(images) is None
+
+
+def test_edges_that_lead_nowhere_are_left_out():
+    net, (images, labels) = network("3nnsnn"), batch()  # nothing leaves node 1
+    _, gradients, _ = learned(net, net.fused_logits(images), labels)
+    dead = net.blocks[0].operations[0]
+    assert not any(name.startswith("blocks.0.operations.0") for name in gradients)
+    assert int(dead[2].num_batches_tracked) == 0
+
+
+def test_a_sum_of_values_that_are_not_finite_is_no_number():
+    torch.manual_seed(0)
+    values = torch.randn(4, 16, 8, 8).to(memory_format=torch.channels_last)
+    values[1, 2, 3, 4] = torch.inf
+    read = read_sum([Term(values, nn.BatchNorm2d(16))], value=True, rectified=True)
+    assert read.value.isnan().all()
+    assert read.rectified.isnan().all()
+
+
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
 def test_what_is_not_finite_comes_through(bad):
     net = network("s3n1np")

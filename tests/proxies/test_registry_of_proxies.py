@@ -82,13 +82,41 @@ def test_no_epochs_are_no_training(spelling):
 
 @pytest.mark.parametrize(
     "epochs",
-    ["", "-1", "nan", "inf", "one", "1e3", "1_0", " 1", "1@2", "1-weights_train", "9" * 400],
+    [
+        "",
+        "-1",
+        "nan",
+        "inf",
+        "one",
+        "1e3",
+        "1_0",
+        " 1",
+        "1@2",
+        "1-weights_train",
+        "1001",
+        "9" * 400,
+    ],
 )
 def test_epochs_that_are_none(epochs):
-    said = r"is no number of epochs, 0 or more, as in lga@1 or lga@0\.5$"
+    said = r"is no number of epochs, 0 to 1000, as in lga@1 or lga@0\.5$"
     with pytest.raises(ParameterError, match=said) as caught:
         get_proxy(f"lga@{epochs}")
     assert repr(epochs) in str(caught.value)
+
+
+@pytest.mark.parametrize("images", ["", "0", "1", "-2", "2.0", "two", "9" * 10])
+def test_images_that_are_none(images):
+    said = r"is no number of images, 2 or more, as in lga:64 or lga:64@1$"
+    with pytest.raises(ParameterError, match=said):
+        get_proxy(f"lga:{images}@1")
+
+
+def test_images_and_epochs_are_part_of_the_spelling():
+    for spelling in ("lga:2", "lga-weights_eval:64@0.5", "naswot:32@1"):
+        proxy = get_proxy(spelling)
+        assert spelling_of(proxy) == spelling
+        assert setting_of(proxy).images == int(spelling.partition(":")[2].partition("@")[0])
+    assert spelling_of(get_proxy("ntk_mean-tenas:32")) == "ntk_mean"
 
 
 def test_crops_are_not_trained_on():

@@ -8,6 +8,7 @@ from torch import nn
 
 from untrained.errors import ParameterError
 from untrained.images.minibatches import Minibatch
+from untrained.proxies.base import UndefinedScore
 from untrained.proxies.validation import ValidationAccuracy, ValidationLoss
 from untrained.scoring.api import score
 
@@ -48,6 +49,17 @@ def test_accuracy_and_loss(variant):
     assert loss == pytest.approx(sum(losses) / 50, rel=1e-6)
     assert net.training
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("kind", [ValidationAccuracy, ValidationLoss])
+def test_logits_that_are_not_finite_are_no_predictions(kind, bad):
+    net = Net()
+    with torch.no_grad():
+        net.classifier.bias[1] = bad
+    with pytest.raises(UndefinedScore) as caught:
+        kind()(net, shown(), torch.Generator())
+    assert caught.value.status == "non_finite"
 
 
 def test_an_output_that_is_no_logits():

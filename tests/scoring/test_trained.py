@@ -13,6 +13,7 @@ from untrained.images import IMAGE_SETS
 from untrained.images.minibatches import held_out_count, minibatch, prepare_images, rest_of
 from untrained.networks.nasbench201 import NasBench201Network
 from untrained.proxies import Setting, get_proxy, setting_of
+from untrained.proxies.ntk import NtkMean
 from untrained.scoring.api import score
 from untrained.scoring.engine import MinibatchSettings, score_by_all, score_network, score_work
 from untrained.scoring.execution import Execution, has_bfloat16_products
@@ -268,6 +269,54 @@ def test_no_memory_is_a_status(monkeypatch):
 
     monkeypatch.setattr("untrained.scoring.training.train_shortly", fails)
     assert scored(["naswot@1"])[0].status == "out_of_memory"
+
+
+def test_a_reading_without_memory_is_lost_alone(monkeypatch):
+    original = NtkMean.measure
+
+    def measure(self, network, *given):
+        if type(network).__name__ == "Heavy":
+            raise MemoryError
+        return original(self, network, *given)
+
+    monkeypatch.setattr(NtkMean, "measure", measure)
+
+    class Heavy(Small):
+        pass
+
+    names = ["ntk_mean-weights_eval@0.4", "validation_loss@0.4", "naswot@1"]
+    found = scored(names, build=lambda _: Heavy())
+    assert [one.status for one in found] == ["out_of_memory", "ok", "ok"]
+    right = scored(names, build=lambda _: Small())
+    assert [one.score for one in found[1:]] == [one.score for one in right[1:]]
+
+
+def test_what_is_drawn_in_a_reading_follows_the_seed():
+    class Draws(Small):
+        def forward(self, x):
+            noise = 0 if torch.is_grad_enabled() else 1e-3 * torch.randn(())
+            return super().forward(x) + noise
+
+    (first,) = scored(["validation_loss@1"], build=lambda _: Draws())
+    torch.manual_seed(7)
+    (again,) = scored(["validation_loss@1"], build=lambda _: Draws())
+    assert first.status == "ok"
+    assert again.score == first.score
+
+
+def test_the_fast_engine_does_not_read_after_training(monkeypatch):
+    def never(_classes):
+        raise AssertionError("nothing is built")
+
+    with pytest.raises(ParameterError, match=r"^no fast engine for naswot after training"):
+        scored(["naswot@1"], Execution(engine="fast"), build=never)
+
+
+def test_a_minibatch_that_leaves_nothing_to_learn():
+    with pytest.raises(
+        ParameterError, match=r"^minibatch size 2047 leaves 1 images of cifar10 sam"
+    ):
+        MinibatchSettings("cifar10", batch_size=2047).training_images(0)
 
 
 def test_other_failures_are_not_swallowed():

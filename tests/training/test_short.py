@@ -245,11 +245,45 @@ def test_networks_without_logits(net, said):
         states([1], net)
 
 
-def test_labels_that_the_network_has_not():
+@pytest.mark.parametrize("missing", [1, 5])
+def test_labels_that_the_network_has_not(missing):
     few = examples()
-    more = Examples(few.images, few.labels + 5, prepare)
-    with pytest.raises(ParameterError, match=r"^Net has 3 logits: the labels need 8$"):
+    more = Examples(few.images, few.labels + missing, prepare)
+    said = rf"^Net has 3 logits: the labels need {3 + missing}$"
+    with pytest.raises(ParameterError, match=said):
         states([1], shown=more)
+
+
+@pytest.mark.parametrize(("late", "epoch"), [(-1, 1), (0, 2), (1, 2)])
+def test_the_epoch_of_a_divergence(late, epoch):
+    ((first, _),) = states([1])
+
+    class Fails(Net):
+        left = first.steps + late
+
+        def forward(self, x):
+            self.left -= 1
+            return super().forward(x) * (1 if self.left >= 0 else math.inf)
+
+    with pytest.raises(Diverged, match=rf"^the loss became nan in epoch {epoch}$"):
+        states([3], Fails())
+
+
+def test_the_epoch_of_a_weight_that_is_lost_at_the_end_of_one():
+    ((first, _),) = states([1])
+
+    class Fails(Net):
+        left = first.steps
+
+        def forward(self, x):
+            self.left -= 1
+            logits = super().forward(x)
+            if not self.left and logits.requires_grad:
+                logits.register_hook(lambda gradient: gradient * math.inf)
+            return logits
+
+    with pytest.raises(Diverged, match=r"^a weight is not finite after epoch 1$"):
+        states([1], Fails())
 
 
 def test_wrong_stops_and_sets():

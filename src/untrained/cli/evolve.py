@@ -85,6 +85,8 @@ def evolve(
 
     searched = get_space(space)
     parsed = [searched.parse(text) for text in architectures]
+    if len({one.index for one in parsed}) < len(parsed):
+        raise ParameterError(f"{' '.join(architectures)}: an architecture is named twice")
     asked = Evolution(
         parse_epochs_list(epochs), tuple(map(get_proxy, proxy or _PROXIES)), kernel=kernel
     )

@@ -40,6 +40,7 @@ class Result:
         seconds: per score, mean.
         percentile: percent of the cached scores below the mean; None where there is no cache.
         accuracy: data set and split to percent after 200 epochs, where the benchmark knows it.
+        undefined: seeds other than the first without a score, and why.
     """
 
     architecture: int | None
@@ -54,6 +55,7 @@ class Result:
     seconds: float
     percentile: float | None
     accuracy: dict[str, float]
+    undefined: dict[int, str]
 
 
 def score(
@@ -127,7 +129,7 @@ def score(
                     f"{target} failed on images of {shape}: {type(error).__name__}: {said} "
                     "(--debug shows where)"
                 ) from error
-            results = [_result(None, target, chosen, found, None, {})]
+            results = [_result(None, target, chosen, numbers, found, None, {})]
         else:
             results = _score_cells(searched, parsed, chosen, settings, numbers, execution)
     if as_json:
@@ -157,6 +159,7 @@ def _score_cells(
             architecture.index,
             architecture.spelling,
             proxy,
+            seeds,
             [scores[position] for scores in by_seed],
             cached,
             _accuracies(space.name, architecture.index),
@@ -247,6 +250,7 @@ def _result(
     index: int | None,
     spelling: str,
     proxy: "Proxy",
+    seeds: range,
     scores: "list[Score]",
     cached: Any,  # noqa: ANN401 - a NumPy array or None
     accuracy: dict[str, float],
@@ -273,6 +277,11 @@ def _result(
         seconds=float(np.mean([s.seconds for s in scores])),
         percentile=percentile,
         accuracy=accuracy,
+        undefined={
+            number: f"{one.status} ({one.reason})"
+            for number, one in zip(seeds, scores, strict=True)
+            if one.score is None and number != seeds[0]
+        },
     )
 
 
@@ -325,6 +334,8 @@ def _print(results: list[Result], seed: int, seeds: int) -> None:
             if result.mean is not None and result.std is not None:
                 spread = f"; {_number(result.mean)} ± {_number(result.std)} over {seeds} seeds"
             typer.echo(f"  score       {_number(result.score)} (seed {seed}{spread})")
+        for number, said in result.undefined.items():
+            typer.echo(f"              undefined with seed {number}: {said}")
         if result.percentile is not None:
             typer.echo(f"  percentile  {result.percentile:.1f} of the cached scores")
         for column, value in result.accuracy.items():

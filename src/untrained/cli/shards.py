@@ -67,7 +67,9 @@ def shard(
     from untrained.scoring.shards import ShardSettings, scored_for, shard_indices, work_of
     from untrained.spaces import get_space
 
-    searched, chosen = get_space(space), [get_proxy(spelling) for spelling in dict.fromkeys(proxy)]
+    searched = get_space(space)
+    # naswot and naswot@0 are one
+    chosen = list({spelling_of(by): by for by in map(get_proxy, proxy)}.values())
     settings = ShardSettings(architectures, sample_seed, shard, shards, share)
     indices = shard_indices(searched, settings)
     work = work_of(searched, indices, chosen, share=share)

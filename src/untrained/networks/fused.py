@@ -61,7 +61,8 @@ class Normalisation:
         """Mean and variance (C,) over the pieces added so far, float64; for the compiled loops."""
         sums = self._state.reshape(3, -1, self._channels)
         first, second = sums[:2].sum(1) / self._count
-        return first + sums[2, 0], np.maximum(second - first**2, 0)
+        with np.errstate(invalid="ignore"):  # of what is not finite
+            return first + sums[2, 0], np.maximum(second - first**2, 0)
 
     def affine(self) -> tuple[Tensor, Tensor]:
         """Factor and summand (C,) that normalise, scale and shift the pieces added so far."""

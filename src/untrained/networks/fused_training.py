@@ -45,7 +45,7 @@ class ReadSum(NamedTuple):
 def read_sum(terms: Sequence[Term], *, value: bool = False, rectified: bool = False) -> ReadSum:
     """Add up to three terms; running statistics are updated as `nn.BatchNorm2d` does it.
 
-    A value that is not finite makes the whole sum NaN.
+    A value of a normalised term that is not finite makes the whole sum NaN.
 
     Args:
         terms: of one shape.

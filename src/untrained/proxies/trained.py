@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from untrained.images.minibatches import Minibatch
 
 
+#: Of a training before a score; what takes longer is no short one.
+MOST_EPOCHS = 1000
+
+
 @dataclass(frozen=True)
 class Reset:
     """A proxy with another setting; otherwise as the proxy.
@@ -132,12 +136,13 @@ def parse_epochs(text: str, spelling: str) -> float:
     """The number of epochs behind the @ of a spelling.
 
     Raises:
-        ParameterError: not a number, negative or infinite.
+        ParameterError: not a number, negative or above `MOST_EPOCHS`.
     """
     epochs = float(text) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) else math.nan
-    if not math.isfinite(epochs):
+    if not epochs <= MOST_EPOCHS:
         raise ParameterError(
-            f"{spelling!r}: {text!r} is no number of epochs, 0 or more, as in lga@1 or lga@0.5"
+            f"{spelling!r}: {text!r} is no number of epochs, 0 to {MOST_EPOCHS}, as in lga@1 or "
+            "lga@0.5"
         )
     return epochs
 

@@ -15,7 +15,7 @@ from torch.nn import functional
 from untrained.errors import ParameterError
 from untrained.images.minibatches import Minibatch
 from untrained.networks.modes import buffers_restored, modes_restored
-from untrained.proxies.base import Direction, Setting
+from untrained.proxies.base import Direction, Setting, UndefinedScore
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +61,7 @@ class _Validation(ABC):
         """See `Proxy.__call__`; nothing is drawn.
 
         Raises:
+            UndefinedScore: `non_finite`: some logits are not.
             ParameterError: an output that is no tensor of logits.
         """
         return self.read(self.measure(network, minibatch, generator))
@@ -78,6 +79,8 @@ class _Validation(ABC):
                 f"{type(network).__name__} maps {len(minibatch.labels)} images to {found}: "
                 f"validation needs logits ({len(minibatch.labels)}, classes)"
             )
+        if not logits.isfinite().all():
+            raise UndefinedScore("non_finite", "some logits of the held-out images are not finite")
         return Predictions(logits, minibatch.labels)
 
     @abstractmethod

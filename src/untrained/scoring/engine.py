@@ -120,6 +120,11 @@ class MinibatchSettings:
         """
         size = 0 if whole else self._held_out()
         rest = rest_of(self.dataset, self.split, seed, size, self.sampling, root=self.root)
+        if len(rest[1]) < 2:
+            raise ParameterError(
+                f"minibatch size {self.batch_size} leaves {len(rest[1])} images of {self.dataset} "
+                f"{self.split} to train on: 2 or more"
+            )
         return TrainingImages(*rest, image_set(self.dataset), watch=watch)
 
     def sized_for(self, proxy: Proxy) -> "MinibatchSettings":
@@ -317,8 +322,10 @@ def _score_while_training(
 ) -> list[Score]:
     """The scores by proxies of one network, each at its number of epochs."""
     # a plan takes normalisations of zeros to be zero, which holds for fresh weights only
-    plain = execution.engine == "auto"
-    reading_execution = replace(execution, engine="plain") if plain else execution
+    if execution.engine == "fast":
+        names = " and ".join(proxy.name for proxy in proxies)
+        raise ParameterError(f"no fast engine for {names} after training: take --engine auto")
+    reading_execution = replace(execution, engine="plain")
     start, proxy_seed = time.perf_counter(), _proxy_seed(seed, keys)
     epochs = [setting_of(proxy).epochs for proxy in proxies]
     scores: dict[int, Score] = {}
@@ -337,8 +344,14 @@ def _score_while_training(
                 chosen = [registered(proxies[number]) for number in mine]
                 images = batch if training.shown is None else training.shown(setting)
                 begun = time.perf_counter()
-                with torch_seeded(seed, "reading after training", *keys):
-                    found = run_proxies(network, chosen, images, reading_execution, proxy_seed)
+                found: list[float | UndefinedScore]
+                try:
+                    with torch_seeded(seed, "reading after training", *keys):
+                        found = run_proxies(network, chosen, images, reading_execution, proxy_seed)
+                except (RuntimeError, MemoryError) as error:
+                    if not _is_out_of_memory(error):
+                        raise
+                    found = [_without_memory(error)] * len(mine)  # the training goes on
                 seconds = building + stop.seconds + (time.perf_counter() - begun) / len(mine)
                 scores |= {n: _score(value, seconds) for n, value in zip(mine, found, strict=True)}
     except Diverged as error:
