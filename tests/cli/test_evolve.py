@@ -133,6 +133,7 @@ def test_tables_and_figures(finished):
         (["--proxy", "nawsot"], "did you mean 'naswot'"),
         (["--kernel", "tenas"], "'tenas' is no kernel to follow"),
         (["--dataset", "cifar1000"], "did you mean 'cifar100'"),
+        (["45"], "an architecture is named twice"),
         (["--split", "test"], "cifar10 test is not for training: take sample"),
         (["--dataset", "noise"], "'noise' is drawn for each minibatch"),
         (["--batch-size", 1], "minibatch size 1"),

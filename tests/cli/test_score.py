@@ -115,6 +115,18 @@ class Wrong(Small):
         super().__init__()
         self.stem = nn.Conv2d(5, 8, 3)
 
+class Fails(Small):
+    def forward(self, x):
+        return {}["logits"]
+
+class Sometimes(Small):
+    made = 0
+    def __init__(self):
+        super().__init__()
+        Sometimes.made += 1
+        if Sometimes.made > 1:
+            self.out.weight.data.fill_(float("nan"))
+
 def text():
     return "a network"
 
@@ -128,6 +140,7 @@ number = 3
 @pytest.fixture
 def own(tmp_path, monkeypatch):
     (tmp_path / "my_networks.py").write_text(NETWORK)
+    (tmp_path / "broken_module.py").write_text("class Net(:")
     monkeypatch.delitem(sys.modules, "my_networks", raising=False)
     monkeypatch.syspath_prepend(tmp_path)
 
@@ -146,6 +159,18 @@ def test_a_network_of_ones_own(untrained):
 
 
 @pytest.mark.usefixtures("own")
+def test_seeds_without_a_score_are_named(untrained):
+    asked = ("score", "my_networks:Sometimes", "--proxy", "ntk_mean-weights_eval", "--seeds", 3)
+    code, out, _ = untrained(*asked, "--batch-size", 8, "--seed", 5)
+    assert code == 0
+    first, *others = [line.strip() for line in out.splitlines() if "seed" in line]
+    assert first.endswith("(seed 5)")
+    assert [line.partition(" (")[0] for line in others] == [
+        f"undefined with seed {seed}: non_finite" for seed in (6, 7)
+    ]
+
+
+@pytest.mark.usefixtures("own")
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -156,6 +181,8 @@ def test_a_network_of_ones_own(untrained):
             ["my_networks:broken"],
             "broken failed on images of 3x32x32: ValueError: no weights here ",
         ),
+        (["my_networks:Fails"], "Fails failed on images of 3x32x32: KeyError: 'logits' (--debug"),
+        (["broken_module:Net"], "broken_module can't be imported: SyntaxError: "),
         (["my_networks:number"], "no function or class 'number'"),
         (["my_networks:Nothing"], "no function or class 'Nothing'"),
         (["no_such_module:Net"], "no module named 'no_such_module'"),

@@ -57,6 +57,12 @@ def test_scores_are_those_of_the_notebook(untrained):
         assert alone.score is None or row.score == alone.score
 
 
+def test_two_spellings_of_a_proxy_are_one(untrained):
+    table = made(untrained, "--proxy", "naswot@0")
+    assert len(table) == 6
+    assert set(table["proxy"]) == {"naswot"}
+
+
 def test_several_proxies_share_a_shard(untrained):
     both = made(untrained, "--proxy", "naswot-released")
     assert list(both["proxy"].unique()) == ["naswot", "naswot-released"]

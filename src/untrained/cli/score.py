@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from untrained.cli.shards import warn_of_test_labels
-from untrained.errors import MissingDataError, ParameterError, UnknownNameError
+from untrained.errors import MissingDataError, ParameterError, UnknownNameError, UntrainedError
 from untrained.files import SCORES
 
 if TYPE_CHECKING:
@@ -122,7 +122,9 @@ def score(
         if own:
             try:
                 found = _score_own(factory, size, chosen, settings, numbers, execution)
-            except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+            except UntrainedError:
+                raise
+            except Exception as error:
                 said = (str(error).splitlines() or [""])[0]
                 shape = "x".join(map(str, size))
                 raise ParameterError(
@@ -192,6 +194,7 @@ def load_factory(address: str) -> "Callable[[], nn.Module]":
 
     Raises:
         UnknownNameError: no such module or attribute, or it can't be called.
+        ParameterError: the module can't be imported.
     """
     module_name, _, name = address.partition(":")
     if (here := str(Path.cwd())) not in sys.path:
@@ -200,6 +203,12 @@ def load_factory(address: str) -> "Callable[[], nn.Module]":
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise UnknownNameError(f"{address}: no module named {error.name!r}") from error
+    except Exception as error:
+        said = (str(error).splitlines() or [""])[0]
+        raise ParameterError(
+            f"{address}: {module_name} can't be imported: {type(error).__name__}: {said} "
+            "(--debug shows where)"
+        ) from error
     factory = getattr(module, name, None)
     if not callable(factory):
         raise UnknownNameError(f"{address}: {module_name} has no function or class {name!r}")
