@@ -3,6 +3,7 @@
 import json
 import math
 import shlex
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -336,43 +337,36 @@ def _live(
     from untrained.scoring.devices import leased_device
     from untrained.scoring.engine import MinibatchSettings
     from untrained.scoring.execution import Execution, prepare_worker
+    from untrained.scoring.journal import journal_settings
     from untrained.search.live import LiveScores
-    from untrained.search.remembered import recall
+    from untrained.search.remembered import recalled
     from untrained.search.runs import search_runs, trace_of
 
     prepare_worker()
-    with leased_device(how["device"]) as where:
+    minibatches = MinibatchSettings(task.dataset, **shown)
+    with leased_device(how["device"]) as where, ExitStack() as stack:
         execution = Execution(where, how["engine"], how["precision"])
-        settings = {
+        run = {
             "space": task.space.name,
-            "proxy": spelling_of(by),
-            "dataset": task.dataset,
-            **shown,
-            "device": where.type,
             "engine": execution.engine,
             "precision": execution.precision,
+            "device": where.type,
+            "type": str(execution.dtype(planned=True)),
         }
-        known = recall(remembered, settings)
+        settings = journal_settings([spelling_of(by)], minibatches, run)
+        known = stack.enter_context(recalled(remembered, settings))
         if known.scores:
             typer.echo(f"continuing with {len(known.scores)} scores of {remembered}", err=True)
-        recalled = len(known.scores)
+        at_first = len(known.scores)
         progress = _Progress(task.budget, len(task.runs), task.title)
-        scores = LiveScores(
-            task.space,
-            by,
-            MinibatchSettings(task.dataset, **shown),
-            execution,
-            known,
-            seeds,
-            progress.advance,
-        )
+        scores = LiveScores(task.space, by, minibatches, execution, known, seeds, progress.advance)
         found = search_runs(asked.search, task.space, scores, task.budget, task.runs, task.seed)
         trace = trace_of(found)
     accuracies = {}
     if task.space.name in SIZES:
         table = Benchmark.load(task.space.name, path=benchmark)
         accuracies = {"/".join(column): table.accuracies(*column) for column in table.finals}
-    return trace, accuracies, {"scored": scores.made, "remembered": recalled}
+    return trace, accuracies, {"scored": scores.made, "remembered": at_first}
 
 
 class _Progress:
