@@ -552,6 +552,71 @@ def test_scores_are_remembered_with_all_that_they_depend_on(refused, monkeypatch
     refused(asked, said[changed])
 
 
+LEAK = "warning: lga-released@0.5 reads the labels of test images"
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "proxy", "warned"),
+    [
+        ("rs+fitness=lga-released@0.5", "naswot", True),
+        ("rs+init=lga-released@0.5", "naswot", True),
+        ("rea+mutants=2+pool=lga-released@0.5", "lga-released@0.5", True),
+        ("naswot-2", "lga-released@0.5", True),
+        ("rs+pool=lga-released@0.5", "naswot", False),
+        ("rs", "lga-released@0.5", False),
+    ],
+)
+def test_searches_by_test_labels_are_warned_of(
+    untrained, guided, tmp_path, algorithm, proxy, warned
+):
+    own = guided[guided["proxy"] == "lga@0.5"].assign(proxy="lga-released@0.5")
+    own.to_parquet(tmp_path / "released.parquet")
+    shared = ("--scores", "released.parquet", "--proxy", proxy, "--runs", 1)
+    _, said = search(untrained, algorithm, *shared, "--budget", "3evaluations")
+    assert said.splitlines().count(LEAK) == said.count("warning") == warned
+
+
+@pytest.mark.usefixtures("few_steps", "test_images")
+def test_a_live_search_by_test_labels_is_warned_of(untrained):
+    asked = ("rs+fitness=lga-released@0.5", "nasbench201", "--budget", "1evaluations")
+    _, err = live(untrained, *asked, "--remember", "known")
+    assert err.splitlines().count(LEAK) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda table: table.assign(arch=table["arch"].replace(table["arch"].max(), 15_625)),
+            "bad.parquet: the cached scores of lga@0.5 on cifar10 have architecture 15625, and the "
+            "space has 0 to 15624: delete them and",
+        ),
+        (lambda table: pd.concat([table, table.iloc[:1]]), ", seed 0 twice: delete them and run "),
+        (
+            lambda table: table.assign(score=np.nan),
+            "nothing has a fitness: all scores of lga@0.5 on cifar10 are undefined for the 60 ",
+        ),
+        (lambda table: table.assign(score=np.inf), "nothing has a fitness: all scores of lga@0.5"),
+    ],
+)
+def test_cached_scores_that_are_no_fitness_are_one_line(refused, guided, tmp_path, change, said):
+    change(guided[guided["proxy"] == "lga@0.5"]).to_parquet(tmp_path / "bad.parquet")
+    shared = ["--scores", "bad.parquet", "--budget", "5evaluations"]
+    refused(["search", "rs+fitness=lga@0.5", "nasbench201", *shared], said)
+
+
+def test_an_infinite_score_is_no_answer(untrained, guided, tmp_path):
+    """Neither the highest nor the lowest."""
+    own = guided[guided["proxy"] == "lga@0.5"].reset_index(drop=True)
+    own.loc[own["arch"].isin(own["arch"].iloc[:20]), "score"] = np.inf
+    own.to_parquet(tmp_path / "infinite.parquet")
+    shared = ("--scores", "infinite.parquet", "--runs", 4, "--budget", "200evaluations")
+    trace, _ = search(untrained, "rs+fitness=lga@0.5", *shared)
+    final = trace[trace["is_final"]]
+    assert np.isfinite(final["fitness"]).all()
+    assert not set(final["arch"]) & set(own["arch"].iloc[:20])
+
+
 @pytest.mark.usefixtures("guided")
 @pytest.mark.parametrize(
     ("arguments", "said"),
