@@ -455,7 +455,8 @@ def test_a_live_search_scores_what_it_proposes(untrained, benchmark_table, tmp_p
     assert (found["runs"], found["evaluations"], found["remembered"]) == (1, 12, 0)
     assert "12/12 evaluations" in err
     lines = [json.loads(line) for line in (tmp_path / "trace.scores").read_text().splitlines()]
-    assert lines[0]["scores"]["proxy"] == "naswot"
+    assert lines[0]["proxies"] == ["naswot"]
+    assert lines[0]["type"] in ("torch.float32", "torch.bfloat16")
     assert found["scored"] == len(lines) - 1 == len({line["architecture"] for line in lines[1:]})
     assert found["seconds"] == pytest.approx(sum(line["seconds"] for line in lines[1:]))
     best = max(lines[1:], key=lambda line: -np.inf if line["score"] is None else line["score"])
@@ -526,6 +527,96 @@ def test_another_search_may_go_on_with_the_same_scores(untrained):
     assert (found["remembered"], found["scored"]) == (12, 2)
 
 
+@pytest.mark.parametrize("changed", ["code", "library", "image", "precision"])
+def test_scores_are_remembered_with_all_that_they_depend_on(refused, monkeypatch, changed):
+    from untrained.scoring import execution, journal
+
+    asked = ["search", "rs+fitness=naswot", "nasbench201", *LIVE, "--remember", "known"]
+    asked += ["--budget", "2evaluations"]
+    assert command(*asked)[0] == 0
+    if changed == "code":
+        monkeypatch.setattr(journal, "code_digest", lambda: "another")
+    elif changed == "library":
+        monkeypatch.setattr(journal, "version", lambda name: f"{name} 0")
+    elif changed == "image":
+        monkeypatch.setattr(journal, "_digest_of_images", lambda shown: "another")
+    else:
+        had = execution.has_bfloat16_products
+        monkeypatch.setattr(execution, "has_bfloat16_products", lambda device: not had(device))
+    said = {
+        "code": "known is of other scores (code has changed)",
+        "library": "known is of other scores (version of ",
+        "image": "known is of other scores (images have changed)",
+        "precision": "known is of other scores (type torch.",
+    }
+    refused(asked, said[changed])
+
+
+LEAK = "warning: lga-released@0.5 reads the labels of test images"
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "proxy", "warned"),
+    [
+        ("rs+fitness=lga-released@0.5", "naswot", True),
+        ("rs+init=lga-released@0.5", "naswot", True),
+        ("rea+mutants=2+pool=lga-released@0.5", "lga-released@0.5", True),
+        ("naswot-2", "lga-released@0.5", True),
+        ("rs+pool=lga-released@0.5", "naswot", False),
+        ("rs", "lga-released@0.5", False),
+    ],
+)
+def test_searches_by_test_labels_are_warned_of(
+    untrained, guided, tmp_path, algorithm, proxy, warned
+):
+    own = guided[guided["proxy"] == "lga@0.5"].assign(proxy="lga-released@0.5")
+    own.to_parquet(tmp_path / "released.parquet")
+    shared = ("--scores", "released.parquet", "--proxy", proxy, "--runs", 1)
+    _, said = search(untrained, algorithm, *shared, "--budget", "3evaluations")
+    assert said.splitlines().count(LEAK) == said.count("warning") == warned
+
+
+@pytest.mark.usefixtures("few_steps", "test_images")
+def test_a_live_search_by_test_labels_is_warned_of(untrained):
+    asked = ("rs+fitness=lga-released@0.5", "nasbench201", "--budget", "1evaluations")
+    _, err = live(untrained, *asked, "--remember", "known")
+    assert err.splitlines().count(LEAK) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda table: table.assign(arch=table["arch"].replace(table["arch"].max(), 15_625)),
+            "bad.parquet: the cached scores of lga@0.5 on cifar10 have architecture 15625, and the "
+            "space has 0 to 15624: delete them and",
+        ),
+        (lambda table: pd.concat([table, table.iloc[:1]]), ", seed 0 twice: delete them and run "),
+        (
+            lambda table: table.assign(score=np.nan),
+            "nothing has a fitness: all scores of lga@0.5 on cifar10 are undefined for the 60 ",
+        ),
+        (lambda table: table.assign(score=np.inf), "nothing has a fitness: all scores of lga@0.5"),
+    ],
+)
+def test_cached_scores_that_are_no_fitness_are_one_line(refused, guided, tmp_path, change, said):
+    change(guided[guided["proxy"] == "lga@0.5"]).to_parquet(tmp_path / "bad.parquet")
+    shared = ["--scores", "bad.parquet", "--budget", "5evaluations"]
+    refused(["search", "rs+fitness=lga@0.5", "nasbench201", *shared], said)
+
+
+def test_an_infinite_score_is_no_answer(untrained, guided, tmp_path):
+    """Neither the highest nor the lowest."""
+    own = guided[guided["proxy"] == "lga@0.5"].reset_index(drop=True)
+    own.loc[own["arch"].isin(own["arch"].iloc[:20]), "score"] = np.inf
+    own.to_parquet(tmp_path / "infinite.parquet")
+    shared = ("--scores", "infinite.parquet", "--runs", 4, "--budget", "200evaluations")
+    trace, _ = search(untrained, "rs+fitness=lga@0.5", *shared)
+    final = trace[trace["is_final"]]
+    assert np.isfinite(final["fitness"]).all()
+    assert not set(final["arch"]) & set(own["arch"].iloc[:20])
+
+
 @pytest.mark.usefixtures("guided")
 @pytest.mark.parametrize(
     ("arguments", "said"),
@@ -539,7 +630,11 @@ def test_another_search_may_go_on_with_the_same_scores(untrained):
         (["rs+fitness=naswot", "nasbench201", "--live", "--split", "trian"], "mean 'train'"),
         (["rs+fitness=naswot", "nasbench201", "--live", "--engine", "x"], "unknown engine 'x'"),
         (["rs+fitness=naswot", "nasbench201", "--live", "--score-seeds", 0], "0 seeds of the sc"),
-        (["rs+fitness=naswot", "nasbench201", "--live", "--remember", "other"], "settings (proxy"),
+        (
+            ["rs+fitness=naswot", "nasbench201", "--live", "--remember", "other"],
+            "other scores (aug",
+        ),
+        (["rs+fitness=naswot", "nasbench201", "--live", "--remember", "note"], "note is no file"),
         (["rs", "nasbench201", "--remember", "x"], "--remember x: only --live makes scores"),
         (["rs+fitness=lga@1", "nasbench201", "--scores", "guided.parquet"], "scores of lga@1 on"),
         (["rs", "nasbench201", "--seconds-per-score", "some"], "'some': seconds, 0 or more, or m"),
@@ -565,7 +660,8 @@ def test_another_search_may_go_on_with_the_same_scores(untrained):
     ],
 )
 def test_mistakes_of_guided_searches(refused, tmp_path, arguments, said):
-    other = {"scores": {"space": "nasbench201", "proxy": "lga@1"}}
+    other = {"format": "untrained live scores 1", "space": "darts"}
+    (tmp_path / "note").write_text("a note")
     (tmp_path / "other").write_text(json.dumps(other) + "\n")
     if "measured" in arguments:
         arguments = [*arguments, "--scores", "all.parquet"]

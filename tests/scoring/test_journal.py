@@ -147,8 +147,8 @@ def add_to(file, folder):
     """Two architectures to a journal whose file becomes another one in between."""
     with opened_journal(folder, SETTINGS) as kept:
         kept.add(0, scores(1.0))
-        kept._file.close()
-        kept._file = file
+        kept._lines._file.close()
+        kept._lines._file = file
         kept.add(1, scores(1.0))
 
 

@@ -14,7 +14,7 @@ from untrained.search import ALGORITHMS, live
 from untrained.search.base import BudgetedSearch
 from untrained.search.clock import Budget
 from untrained.search.live import PATIENCE, LiveScores
-from untrained.search.remembered import recall
+from untrained.search.remembered import Remembered, recalled
 from untrained.search.runs import search_runs, trace_of
 
 NAMES = [name for name in ALGORITHMS.names() if isinstance(ALGORITHMS.load(name), type)]
@@ -50,12 +50,13 @@ def search(toy, scorer):
     """The trace of a search, and what it heard scores from."""
 
     def run(name, budget, *, path=None, runs=range(3), seeds=2, proxy="naswot", seed=0):
-        scores = LiveScores(
-            toy, get_proxy(proxy), MinibatchSettings(), Execution(), recall(path, {}), seeds
-        )
         algorithm = ALGORITHMS.load(name)() if isinstance(name, str) else name
-        found = search_runs(algorithm, toy, scores, budget, runs, seed)
-        return trace_of(found), scores
+        with recalled(path, {}) as known:
+            scores = LiveScores(
+                toy, get_proxy(proxy), MinibatchSettings(), Execution(), known, seeds
+            )
+            found = search_runs(algorithm, toy, scores, budget, runs, seed)
+            return trace_of(found), scores
 
     return run
 
@@ -166,7 +167,7 @@ def test_every_answer_is_reported(toy, scorer):
         get_proxy("naswot"),
         MinibatchSettings(),
         Execution(),
-        recall(None, {}),
+        Remembered(),
         1,
         heard.append,
     )
@@ -177,4 +178,4 @@ def test_every_answer_is_reported(toy, scorer):
 
 def test_there_is_a_seed(toy):
     with pytest.raises(ParameterError, match=r"^0 seeds of the scores: 1 or more$"):
-        LiveScores(toy, get_proxy("naswot"), MinibatchSettings(), Execution(), recall(None, {}), 0)
+        LiveScores(toy, get_proxy("naswot"), MinibatchSettings(), Execution(), Remembered(), 0)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from untrained.errors import MissingDataError
+from untrained.errors import DamagedFileError, MissingDataError
 from untrained.search.pool import (
     TRACE_COLUMNS,
     Pool,
@@ -158,6 +158,31 @@ def test_scores_are_laid_out_by_seed_and_architecture():
 def test_scores_that_were_not_made_are_missing(proxy, dataset):
     with pytest.raises(MissingDataError, match=f"^no cached scores of {proxy} on {dataset}: add"):
         scores_of(SCORES, proxy, dataset)
+
+
+def test_an_infinite_score_is_undefined():
+    for infinite in (np.inf, -np.inf):
+        table = SCORES.assign(score=SCORES["score"].replace(3.0, infinite))
+        _, scores = scores_of(table, "naswot", "cifar10")
+        np.testing.assert_array_equal(scores, [[1, np.nan], [np.nan, 4]])
+
+
+def test_a_score_that_is_there_twice_is_said():
+    table = pd.concat([SCORES, SCORES.iloc[[3, 4]]])
+    with pytest.raises(
+        DamagedFileError,
+        match=r"^the cached scores of naswot on cifar10 have architecture 9, seed 1 twice: delete ",
+    ):
+        scores_of(table, "naswot", "cifar10")
+    assert scores_of(table, "naswot", "noise")[1] == [[6]]
+
+
+def test_an_architecture_outside_the_space_is_said():
+    assert scores_of(SCORES, "naswot", "cifar10", 10)[0].tolist() == [4, 9]
+    with pytest.raises(DamagedFileError, match=r"architecture 9, and the space has 0 to 8: delete"):
+        scores_of(SCORES, "naswot", "cifar10", 9)
+    with pytest.raises(DamagedFileError, match=r"architecture -1, and the space has 0 to 9: "):
+        scores_of(SCORES.replace({"arch": {4: -1}}), "naswot", "cifar10", 10)
 
 
 def test_a_sample_answers_what_it_holds_three_times():

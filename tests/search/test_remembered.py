@@ -1,12 +1,15 @@
 """Finished scores in a file."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from untrained.errors import DamagedFileError, ParameterError, UntrainedError
 from untrained.scoring.engine import Score
-from untrained.search.remembered import Remembered, recall, remembered_beside
+from untrained.search.remembered import recalled, remembered_beside
 
-SETTINGS = {"space": "toy", "proxy": "lga@1", "batch_size": 8}
+SETTINGS = {"space": "toy", "proxies": ["lga@1"], "batch_size": 8, "code": "0f3a"}
 SCORES = {
     (3, 0): Score(0.1 + 0.2, "ok", "", 1 / 3),
     (868295024754243053, 1): Score(None, "diverged", "loss nan in epoch 1", 2.5),
@@ -14,87 +17,169 @@ SCORES = {
 }
 
 
+def add(path, scores=SCORES, settings=SETTINGS):
+    with recalled(path, settings) as remembered:
+        for (architecture, seed), score in scores.items():
+            remembered.add(architecture, seed, score)
+    return remembered.scores
+
+
+def known(path, settings=SETTINGS):
+    return add(path, {}, settings)
+
+
 @pytest.fixture
 def written(tmp_path):
     """A file of three scores."""
     path = tmp_path / "folder" / "trace.scores"
-    remembered = recall(path, SETTINGS)
-    assert remembered.scores == {}
-    for (architecture, seed), score in SCORES.items():
-        remembered.add(architecture, seed, score)
+    assert add(path) == SCORES
     return path
 
 
 def test_scores_come_back_as_they_were(written):
-    assert recall(written, SETTINGS).scores == SCORES
+    assert known(written) == SCORES
     assert len(written.read_text().splitlines()) == 1 + len(SCORES)
 
 
 def test_a_score_is_in_the_file_when_it_is_added(tmp_path):
     path = tmp_path / "scores"
-    remembered = recall(path, SETTINGS)
-    for count, ((architecture, seed), score) in enumerate(SCORES.items(), start=1):
-        remembered.add(architecture, seed, score)
-        assert len(recall(path, SETTINGS).scores) == count
+    with recalled(path, SETTINGS) as remembered:
+        for count, ((architecture, seed), score) in enumerate(SCORES.items(), start=1):
+            remembered.add(architecture, seed, score)
+            assert len(path.read_text().splitlines()) == 1 + count
 
 
-@pytest.mark.parametrize("cut", range(1, 60, 7))
-def test_an_unfinished_line_is_as_if_it_had_not_been_begun(written, cut):
+def test_every_beginning_of_a_file_goes_on(written):
+    """A process may die after any byte; a machine may leave zeros besides."""
     whole = written.read_bytes()
-    written.write_bytes(whole[:-cut])
-    remembered = recall(written, SETTINGS)
-    assert list(remembered.scores) == list(SCORES)[:2]
-    remembered.add(3, 1, SCORES[3, 1])
-    assert written.read_bytes() == whole
+    ends = [place + 1 for place, byte in enumerate(whole) if byte == ord("\n")]
+    for cut in [*range(0, len(whole), 5), *ends, *(end - 1 for end in ends)]:
+        for tail in (b"", b"\0" * 9):
+            written.write_bytes(whole[:cut] + tail)
+            kept = max(0, sum(end <= cut for end in ends) - 1)
+            left = dict(list(SCORES.items())[kept:])
+            with recalled(written, SETTINGS) as remembered:
+                assert list(remembered.scores) == list(SCORES)[:kept]
+                for (architecture, seed), score in left.items():
+                    remembered.add(architecture, seed, score)
+            assert written.read_bytes() == whole
 
 
-def test_an_unfinished_first_line_is_an_empty_file(written):
-    whole = written.read_bytes()
-    written.write_bytes(whole[:10])
-    remembered = recall(written, SETTINGS)
-    assert remembered.scores == {}
-    for (architecture, seed), score in SCORES.items():
-        remembered.add(architecture, seed, score)
-    assert written.read_bytes() == whole
-
-
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("name", ["space", "proxies", "batch_size"])
 def test_scores_of_other_settings_are_refused(written, name):
     before = written.read_bytes()
-    said = (
-        rf"has scores of other settings \({name} {SETTINGS[name]}, not other\): delete it or name"
+    with pytest.raises(ParameterError) as refused:
+        known(written, SETTINGS | {name: "other", "code": "also another"})
+    assert str(refused.value) == (
+        f"{written} is of other scores ({name} {SETTINGS[name]}, not other): delete it or name "
+        "another with --remember"
     )
-    with pytest.raises(ParameterError, match=said):
-        recall(written, SETTINGS | {name: "other"})
     assert written.read_bytes() == before
 
 
+def test_a_digest_is_not_spelled_out(written):
+    with pytest.raises(ParameterError, match=r"is of other scores \(code has changed\): delete it"):
+        known(written, SETTINGS | {"code": "77cc"})
+
+
 @pytest.mark.parametrize(
-    "damage",
+    "content",
     [
-        lambda text: text.replace('"seed"', '"sede"'),
-        lambda text: text.replace("{", "[", 2),
-        lambda text: text.replace('"reason"', '"raison"'),
-        lambda text: "[1]\n" + text,
-        lambda text: text.replace("toy", "t\ny"),
+        b"a note",
+        b"a note\n",
+        b"\0\1\2 a picture",
+        b"\0\0\n\0\0",
+        b'{"form',
+        b'{"format": "untrained scores 1"',
+        b"[1]\n",
+        b'{"space": "toy"}\n',
     ],
 )
-def test_a_damaged_file_is_named(written, damage):
-    written.write_text(damage(written.read_text()))
-    with pytest.raises(DamagedFileError, match=r"is damaged: delete it and its scores are made ag"):
-        recall(written, SETTINGS)
+def test_a_file_of_somebody_else_is_left_alone(tmp_path, content):
+    path = tmp_path / "theirs"
+    path.write_bytes(content)
+    if content == b'{"form':  # nobody can tell it from an interruption
+        assert add(path) == SCORES
+        return
+    said = r"theirs is no file of a live search's scores: delete it or name another with --rememb"
+    with pytest.raises(DamagedFileError, match=said):
+        add(path)
+    assert path.read_bytes() == content
 
 
-def test_without_a_file_nothing_is_written(tmp_path):
-    remembered = Remembered(None, SETTINGS)
-    remembered.add(3, 0, SCORES[3, 0])
-    assert recall(None, SETTINGS).scores == {}
-    assert remembered.scores == {(3, 0): SCORES[3, 0]}
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"score": "big"},
+        {"score": None},
+        {"score": True},
+        {"score": float("nan")},
+        {"score": float("inf")},
+        {"score": 10**400},
+        {"seconds": None},
+        {"seconds": -0.5},
+        {"seconds": float("inf")},
+        {"seconds": "1"},
+        {"status": "okk"},
+        {"status": "lost", "score": None},
+        {"status": "diverged"},
+        {"status": ["ok"]},
+        {"reason": None},
+        {"architecture": "3"},
+        {"architecture": -1},
+        {"architecture": 3.0},
+        {"seed": None},
+        {"seed": True},
+        {"more": 1},
+    ],
+)
+def test_a_line_of_something_else_is_damage(written, change):
+    lines = written.read_text().splitlines()
+    lines[1] = json.dumps(json.loads(lines[1]) | change)
+    damaged = "\n".join(lines) + "\n{"
+    written.write_text(damaged)
+    with pytest.raises(DamagedFileError, match=r"is damaged in line 2: delete it or name another"):
+        known(written)
+    assert written.read_text() == damaged
+
+
+@pytest.mark.parametrize(
+    ("damage", "line"),
+    [
+        (lambda text: text.replace('"seed"', '"sede"', 1), 2),
+        (lambda text: text.replace('"reason": ""', '"reason": "', 1), 2),
+        (lambda text: text.replace("loss", "l\nss"), 3),
+        (lambda text: text.replace("toy", "t\ny"), 1),
+        (lambda text: text + "[]\n", 5),
+    ],
+)
+def test_a_damaged_line_is_named_and_nothing_is_dropped(written, damage, line):
+    damaged = damage(written.read_text())
+    written.write_text(damaged)
+    with pytest.raises(DamagedFileError, match=rf"is damaged in line {line}: delete it"):
+        known(written)
+    assert written.read_text() == damaged
+
+
+def test_two_processes_do_not_write_one_file(written):
+    with recalled(written, SETTINGS) as remembered:
+        said = r"is being written: another process adds its scores there, wait for it or end it$"
+        with pytest.raises(UntrainedError, match=said):
+            known(written)
+        remembered.add(5, 0, SCORES[3, 0])
+    assert len(known(written)) == 1 + len(SCORES)
+
+
+def test_without_a_file_or_scores_nothing_is_written(tmp_path):
+    assert add(None) == SCORES
+    assert known(None) == {}
+    assert known(tmp_path / "new") == {}
+    assert list(tmp_path.iterdir()) == []
     assert remembered_beside(tmp_path / "a.parquet") == tmp_path / "a.parquet.scores"
 
 
-def test_a_file_that_cannot_be_written_is_said():
-    from pathlib import Path
-
-    with pytest.raises(UntrainedError, match=r"^cannot write /proc/nowhere/x: "):
-        Remembered(Path("/proc/nowhere/x"), SETTINGS).add(3, 0, SCORES[3, 0])
+@pytest.mark.parametrize("path", ["/proc/nowhere/x", "/proc", "/dev/full"])
+def test_a_file_that_cannot_be_written_is_said(path):
+    with pytest.raises(UntrainedError, match=rf"^cannot write {path}: "):
+        add(Path(path))
+    assert path != "/dev/full" or Path(path).exists()

@@ -3,14 +3,15 @@
 import json
 import math
 import shlex
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from untrained.cli.shards import SCORE_COLUMNS
-from untrained.errors import MissingDataError, ParameterError
+from untrained.cli.shards import SCORE_COLUMNS, warn_of_test_labels
+from untrained.errors import DamagedFileError, MissingDataError, ParameterError
 from untrained.files import SCORES
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ def search(
     allowed = parse_budget(budget)
     searched = get_space(space)
     get_proxy(proxy)
+    warn_of_test_labels(_decisive(asked, proxy))
     task = _Task(algorithm, searched, dataset, allowed, own_runs, seed)
     counts: dict[str, int] = {}
     if live:
@@ -186,6 +188,7 @@ class _Tables:
     """What is known of the space.
 
     Attributes:
+        size: architectures of the space.
         accuracies: column to percent by index.
         trainings: makes what a training says and costs.
         epoch: makes the seconds of one epoch by index.
@@ -194,6 +197,7 @@ class _Tables:
         seconds_per_score: simulated; None for those that they took.
     """
 
+    size: int
     accuracies: "dict[str, Values]"
     trainings: "Callable[[], Trainings]"
     epoch: "Callable[[], Values]"
@@ -214,7 +218,10 @@ class _Tables:
                 f"{self.scores} does not exist: `make run` or `snakemake scores` makes it"
             )
         table = read_parquet(self.scores, SCORE_COLUMNS)
-        architectures, matrix = scores_of(table, proxy, self.dataset)
+        try:
+            architectures, matrix = scores_of(table, proxy, self.dataset, self.size)
+        except DamagedFileError as error:
+            raise DamagedFileError(f"{self.scores}: {error}") from error
         known = {name: values[architectures] for name, values in self.accuracies.items()}
         seconds: float | Values
         if self.seconds_per_score is None:
@@ -250,6 +257,7 @@ def _tables(
     table = Benchmark.load(space.name, path=benchmark)
     trained = (table, image_set(dataset).measured_as, epochs, training_seed)
     return _Tables(
+        len(space),
         {"/".join(column): table.accuracies(*column) for column in table.finals},
         lambda: trainings_of(*trained),
         lambda: epoch_seconds(*trained),
@@ -287,6 +295,12 @@ def _cached(
         trace = asked.search(pool, asked.drawn, task.runs.stop, task.seed)
         return trace[trace["run"] >= task.runs.start].reset_index(drop=True)
     if name := asked.guidance.fitness:
+        if not np.isfinite(pools[name].scores).any():
+            raise MissingDataError(
+                f"nothing has a fitness: all scores of {name} on {task.dataset} are undefined for "
+                f"the {len(pools[name].architectures)} architectures that are searched, name "
+                "another proxy"
+            )
         answers: AnswersRuns = scores_as_fitness(task.space.name, size, pools[name])
     else:
         answers = tables.trainings()
@@ -336,43 +350,44 @@ def _live(
     from untrained.scoring.devices import leased_device
     from untrained.scoring.engine import MinibatchSettings
     from untrained.scoring.execution import Execution, prepare_worker
+    from untrained.scoring.journal import journal_settings
     from untrained.search.live import LiveScores
-    from untrained.search.remembered import recall
+    from untrained.search.remembered import recalled
     from untrained.search.runs import search_runs, trace_of
 
     prepare_worker()
-    with leased_device(how["device"]) as where:
+    minibatches = MinibatchSettings(task.dataset, **shown)
+    with leased_device(how["device"]) as where, ExitStack() as stack:
         execution = Execution(where, how["engine"], how["precision"])
-        settings = {
+        run = {
             "space": task.space.name,
-            "proxy": spelling_of(by),
-            "dataset": task.dataset,
-            **shown,
-            "device": where.type,
             "engine": execution.engine,
             "precision": execution.precision,
+            "device": where.type,
+            "type": str(execution.dtype(planned=True)),
         }
-        known = recall(remembered, settings)
+        settings = journal_settings([spelling_of(by)], minibatches, run)
+        known = stack.enter_context(recalled(remembered, settings))
         if known.scores:
             typer.echo(f"continuing with {len(known.scores)} scores of {remembered}", err=True)
-        recalled = len(known.scores)
+        at_first = len(known.scores)
         progress = _Progress(task.budget, len(task.runs), task.title)
-        scores = LiveScores(
-            task.space,
-            by,
-            MinibatchSettings(task.dataset, **shown),
-            execution,
-            known,
-            seeds,
-            progress.advance,
-        )
+        scores = LiveScores(task.space, by, minibatches, execution, known, seeds, progress.advance)
         found = search_runs(asked.search, task.space, scores, task.budget, task.runs, task.seed)
         trace = trace_of(found)
     accuracies = {}
     if task.space.name in SIZES:
         table = Benchmark.load(task.space.name, path=benchmark)
         accuracies = {"/".join(column): table.accuracies(*column) for column in table.finals}
-    return trace, accuracies, {"scored": scores.made, "remembered": recalled}
+    return trace, accuracies, {"scored": scores.made, "remembered": at_first}
+
+
+def _decisive(asked: "Sampling | Spending", proxy: str) -> list[str]:
+    """The proxies whose scores decide something; of a pool it counts only that they are there."""
+    from untrained.search import Spending
+
+    fitness = asked.guidance.fitness if isinstance(asked, Spending) else ""
+    return list(dict.fromkeys(name for name in (fitness, asked.proxy_of(proxy)) if name))
 
 
 class _Progress:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from untrained.errors import MissingDataError
+from untrained.errors import DamagedFileError, MissingDataError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -153,16 +153,22 @@ def measured_seconds(table: "pd.DataFrame", proxy: str, dataset: str) -> Floats:
     return own.groupby("arch")["seconds"].mean().to_numpy(dtype=np.float64)
 
 
-def scores_of(table: "pd.DataFrame", proxy: str, dataset: str) -> tuple[NDArray[np.int64], Floats]:
-    """The architectures and the (seeds, n) scores of one proxy and data set.
+def scores_of(
+    table: "pd.DataFrame", proxy: str, dataset: str, size: int | None = None
+) -> tuple[NDArray[np.int64], Floats]:
+    """The architectures and the (seeds, n) scores of one proxy and data set, NaN where undefined.
+
+    An infinite score is undefined.
 
     Args:
         table: merged scores, with the columns `arch`, `proxy`, `dataset`, `seed`, `score`.
         proxy: as spelled in the table.
         dataset: whose images were shown.
+        size: architectures of the space, where the caller looks them up by index.
 
     Raises:
         MissingDataError: none are there; the message names the command that makes them.
+        DamagedFileError: an architecture is scored twice with one seed, or is none of the space.
     """
     own = table[(table["proxy"] == proxy) & (table["dataset"] == dataset)]
     if own.empty:
@@ -170,5 +176,18 @@ def scores_of(table: "pd.DataFrame", proxy: str, dataset: str) -> tuple[NDArray[
             f"no cached scores of {proxy} on {dataset}: add them to scores.proxies and datasets of "
             "params.yaml and run `snakemake scores`"
         )
+    remedy = "delete them and run `snakemake scores`"
+    if (twice := own.duplicated(["arch", "seed"])).any():
+        first = own[twice].iloc[0]
+        raise DamagedFileError(
+            f"the cached scores of {proxy} on {dataset} have architecture {first['arch']}, seed "
+            f"{first['seed']} twice: {remedy}"
+        )
+    if size is not None and not (inside := own["arch"].between(0, size - 1)).all():
+        raise DamagedFileError(
+            f"the cached scores of {proxy} on {dataset} have architecture "
+            f"{own.loc[~inside, 'arch'].iloc[0]}, and the space has 0 to {size - 1}: {remedy}"
+        )
     wide = own.pivot(index="seed", columns="arch", values="score")
-    return wide.columns.to_numpy(dtype=np.int64), wide.to_numpy(dtype=np.float64)
+    scores = wide.to_numpy(dtype=np.float64)
+    return wide.columns.to_numpy(dtype=np.int64), np.where(np.isfinite(scores), scores, np.nan)

@@ -1,18 +1,24 @@
-"""Scores that searches made themselves, in a file to which each is added when it is finished.
+"""Scores that searches made themselves, in a file to which each is added when it is finished."""
 
-The file has one JSON object per line: first what all the scores depend on, then the scores. A line
-that was not finished is as if it had not been begun.
-"""
-
-import json
-import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from untrained.errors import DamagedFileError, ParameterError, UntrainedError
 from untrained.scoring.engine import Score
+from untrained.scoring.json_lines import JsonLines, Kind, is_count, opened_lines, score_in
+
+_FORMAT = "untrained live scores 1"
+_KIND = Kind(
+    "file of a live search's scores",
+    "adds its scores there",
+    "delete it or name another with --remember",
+    named_by_people=True,
+)
+
+#: Architecture and seed, and their score.
+_Line = tuple[tuple[int, int], Score]
 
 
 @dataclass(eq=False)
@@ -20,34 +26,21 @@ class Remembered:
     """Finished scores.
 
     Attributes:
-        path: where they are added; None for nowhere.
-        settings: what they depend on.
         scores: (index of the architecture, seed) to its score.
     """
 
-    path: Path | None
-    settings: Mapping[str, Any]
     scores: dict[tuple[int, int], Score] = field(default_factory=dict)
+    _lines: JsonLines[_Line] | None = None
 
     def add(self, architecture: int, seed: int, score: Score) -> None:
-        """Remember a score; when this returns it is on the disk.
+        """Remember a score; when this returns, a process that dies does not lose it.
 
         Raises:
-            UntrainedError: the disk is full or the file can't be written.
+            UntrainedError: the disk is full.
         """
+        if self._lines is not None:
+            self._lines.add({"architecture": architecture, "seed": seed, **asdict(score)})
         self.scores[architecture, seed] = score
-        if self.path is None:
-            return
-        line = json.dumps({"architecture": architecture, "seed": seed, **asdict(score)}) + "\n"
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab") as file:
-                first = file.tell() == 0
-                file.write(((_head(self.settings) if first else "") + line).encode())
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise UntrainedError(f"cannot write {self.path}: {error.strerror or error}") from error
 
 
 def remembered_beside(trace: Path) -> Path:
@@ -55,39 +48,33 @@ def remembered_beside(trace: Path) -> Path:
     return trace.with_name(f"{trace.name}.scores")
 
 
-def recall(path: Path | None, settings: Mapping[str, Any]) -> Remembered:
-    """The scores in a file, which are of these settings; none where there is no file.
+@contextmanager
+def recalled(path: Path | None, settings: Mapping[str, Any]) -> Iterator[Remembered]:
+    """The scores in a file, to which scores of the same settings are added.
 
-    An unfinished last line is cut off.
+    Args:
+        path: of the file, which is begun where there is none; None for no file.
+        settings: what the scores depend on; see `untrained.scoring.journal.journal_settings`.
 
     Raises:
-        ParameterError: they are of other settings.
-        DamagedFileError: it is no such file, or a line of it is damaged.
+        UntrainedError: it can't be written, or another process writes it.
+        DamagedFileError: it is something else, or a line of it is damaged.
+        ParameterError: its scores are of other settings.
     """
-    if path is None or not path.is_file():
-        return Remembered(path, settings)
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    damaged = DamagedFileError(f"{path} is damaged: delete it and its scores are made again")
-    try:
-        head, *lines = [json.loads(line) for line in whole.splitlines()] or [None]
-        theirs = settings if head is None else dict(head["scores"])
-        scores = {
-            (line.pop("architecture"), line.pop("seed")): Score(**line) for line in map(dict, lines)
-        }
-    except (ValueError, KeyError, TypeError) as error:
-        raise damaged from error
-    for name, ours in settings.items():
-        if theirs.get(name) != ours:
-            raise ParameterError(
-                f"{path} has scores of other settings ({name} {theirs.get(name)}, not {ours}): "
-                "delete it or name another with --remember"
-            )
-    if len(whole) < len(content):
-        with path.open("r+b") as file:
-            file.truncate(len(whole))
-    return Remembered(path, settings, scores)
+    if path is None:
+        yield Remembered()
+        return
+    with opened_lines(path, {"format": _FORMAT, **settings}, _score, _KIND) as lines:
+        yield Remembered(dict(lines.found), lines)
 
 
-def _head(settings: Mapping[str, Any]) -> str:
-    return json.dumps({"scores": dict(settings)}) + "\n"
+def _score(line: Any) -> _Line | None:  # noqa: ANN401 - what JSON holds
+    """What a line says; None where it holds something else."""
+    if not isinstance(line, dict):
+        return None
+    key = ("architecture", "seed")
+    architecture, seed = (line.get(name) for name in key)
+    score = score_in({name: value for name, value in line.items() if name not in key})
+    if score is None or not (is_count(architecture) and is_count(seed)):
+        return None
+    return (architecture, seed), score
