@@ -145,13 +145,15 @@ def test_other_types_and_sizes_are_left_to_the_module():
 
 
 def test_a_stage_that_does_not_fit_is_left_to_the_module():
-    images = torch.randn(4, 3, 8, 8).to(memory_format=torch.channels_last)
-    # 64 channels of 2 x 2 pixels are less than eight rows of the loops, 32 of 4 x 4 are not
+    images = torch.randn(4, 3, 8, 16).to(memory_format=torch.channels_last)
+    # 64 channels of 2 x 4 pixels are less than eight rows of the loops, 32 of 4 x 8 are not
     assert network("333333").fused_logits(images) is None
+    wider = torch.randn(4, 3, 16, 16).to(memory_format=torch.channels_last)
+    assert network("333333").fused_logits(wider) is not None
 
 
 def test_edges_that_lead_nowhere_are_left_out():
-    net, (images, labels) = network("3nnsnn"), batch()  # nothing leaves node 1
+    net, (images, labels) = network("3n3snn"), batch()  # node 1 leads to node 2 alone, that nowhere
     _, gradients, _ = learned(net, net.fused_logits(images), labels)
     dead = net.blocks[0].operations[0]
     assert not any(name.startswith("blocks.0.operations.0") for name in gradients)
