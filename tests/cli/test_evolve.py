@@ -158,3 +158,75 @@ def test_mistakes_of_the_report(finished, refused, tmp_path):
 
 def test_epochs_are_numbers():
     assert parse_epochs_list("0, 0.5,2") == (0, 0.5, 2)
+
+
+# --- interrupted evolutions
+
+
+KEPT = ["--journal", "journals", "--epochs", "0,1", "--seeds", 2]
+
+
+@pytest.fixture
+def interrupted(few_steps, tmp_path, monkeypatch):
+    """Stop an evolution after three of its four trainings; the journal that it leaves."""
+    from untrained.scoring.evolution_journal import EvolutionJournal
+
+    monkeypatch.chdir(tmp_path)
+    add = EvolutionJournal.add
+
+    def stopped(self, *given):
+        add(self, *given)
+        if len(self.done) == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(EvolutionJournal, "add", stopped)
+        code, _, _ = command(*asked(*KEPT))
+    assert code != 0
+    assert not (tmp_path / "made.parquet").exists()
+    (left,) = (tmp_path / "journals").iterdir()
+    return left
+
+
+def test_an_interrupted_evolution_goes_on_without_loss(interrupted, monkeypatch):
+    whole = asked(*KEPT[2:], out="whole.parquet")
+    assert command(*whole)[0] == 0
+    trained = []
+    monkeypatch.setattr(
+        "untrained.cli.evolve._watch", lambda what, steps, count: trained.append(what) or steps
+    )
+    code, _, err = command(*asked(*KEPT))
+    assert (code, trained) == (0, ["training 12365, seed 1"]), err
+    assert "3 of 4 trainings were followed before" in err
+    assert pd.read_parquet("made.parquet").equals(pd.read_parquet("whole.parquet"))
+    assert not interrupted.exists()
+
+
+@pytest.mark.parametrize("change", [["--kernel", "weights_train"], ["--seeds", 1]])
+def test_another_evolution_has_another_journal(interrupted, change):
+    content = interrupted.read_bytes()
+    code, _, err = command(*asked(*KEPT, *change))
+    assert code == 0
+    assert "followed before" not in err
+    assert interrupted.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"quantity": 3},
+        {"status": "fine"},
+        {"value": None},
+        {"value": 1.0, "status": "diverged"},
+        {"epochs": "1"},
+        {"more": 1},
+    ],
+)
+def test_a_damaged_journal_is_said(interrupted, damage):
+    head, first, *others = interrupted.read_text().splitlines()
+    line = json.loads(first)
+    line["readings"][0] |= damage
+    interrupted.write_text("\n".join([head, json.dumps(line), *others]) + "\n")
+    code, _, err = command(*asked(*KEPT))
+    assert code == 2
+    assert f"{interrupted.name} is damaged in line 2: delete it" in err

@@ -101,7 +101,7 @@ CODE = {
     ],
     "evolutions": [
         *["cli/evolve.py", "compiled.py", "images", "networks", "scoring"],
-        *["scoring/evolutions.py", "seeds.py", "spaces"],
+        *["scoring/evolution_journal.py", "scoring/evolutions.py", "seeds.py", "spaces"],
         *["training/loop.py", "training/recipe.py", "training/short.py"],
     ],
     "report": ["analysis"],

@@ -31,10 +31,13 @@ rule evolve:
             key: config["scores"][key]
             for key in ("split", "augmentation", "sampling", "precision")
         },
+        # see rule score
+        journals=".snakemake/journals",
     shell:
         "untrained evolve {wildcards.space} {params.cells} --epochs {params.epochs}"
         " {params.proxies} --kernel {params.settings[kernel]} --dataset {wildcards.dataset}"
         " --split {params.scores[split]} --seed {wildcards.seed}"
         " --batch-size {params.settings[batch_size]}"
         " --augmentation {params.scores[augmentation]} --sampling {params.scores[sampling]}"
-        " --precision {params.scores[precision]} --out {output} 2> {log}"
+        " --precision {params.scores[precision]} --journal {params.journals}"
+        " --out {output} 2> {log}"

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -60,6 +61,10 @@ def evolve(
     benchmark: Annotated[Path | None, typer.Option(help="Benchmark table, for --figure.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda:0, ...")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
+    journal: Annotated[
+        Path | None,
+        typer.Option(help="Folder for what an interrupted evolution has read."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Parquet file to write.")] = None,
     figure: Annotated[
         Path | None, typer.Option(help="Figure of the kernels to write, as SVG and PNG.")
@@ -68,19 +73,22 @@ def evolve(
 ) -> None:
     """Train architectures a little and follow their tangent kernel and scores.
 
-    All is read on the minibatch; what is learned is the rest of the split (as `lga@1` does).
+    All is read on the minibatch; what is learned is the rest of the split (as `lga@1` does). With
+    --journal an evolution that was interrupted goes on with the training that it was at.
     """
     from untrained.benchmarks.benchmark import Benchmark
     from untrained.errors import ParameterError
     from untrained.files import check_target, write_parquet
     from untrained.images.sets import image_set
     from untrained.images.splits import check_training_split
-    from untrained.proxies import get_proxy
+    from untrained.proxies import get_proxy, spelling_of
     from untrained.scoring.devices import leased_device
     from untrained.scoring.engine import MinibatchSettings
+    from untrained.scoring.evolution_journal import opened_evolution
     from untrained.scoring.evolutions import Evolution
     from untrained.scoring.evolutions import evolve as run
     from untrained.scoring.execution import Execution, prepare_worker
+    from untrained.scoring.journal import journal_settings
     from untrained.spaces import get_space
 
     searched = get_space(space)
@@ -101,17 +109,35 @@ def evolve(
     truth = Benchmark.load(space, path=benchmark) if drawn else None
     settings = MinibatchSettings(dataset, split, batch_size, augmentation, sampling)
     prepare_worker()
-    found: list[tuple[Architecture, int, list[Reading]]] = []
-    with leased_device(device) as where:
+    with leased_device(device) as where, ExitStack() as stack:
         execution = Execution(where, precision=precision)
-        for number in range(seed, seed + seeds):
-            for one in parsed:
+        names = list(map(spelling_of, asked.proxies))
+        own = {
+            "space": space,
+            # two jobs at once write two journals
+            "architectures": [one.index for one in parsed],
+            "seeds": [seed, seeds],
+            "kernel": kernel,
+            "epochs": list(asked.epochs),
+            "precision": precision,
+            "device": where.type,
+            "type": str(execution.dtype(planned=True)),
+        }
+        everything = {} if journal is None else journal_settings(names, settings, own)
+        kept = stack.enter_context(opened_evolution(journal, everything))
+        trainings = [(one, number) for number in range(seed, seed + seeds) for one in parsed]
+        if before := sum((one.index, number) in kept.done for one, number in trainings):
+            typer.echo(f"{before} of {len(trainings)} trainings were followed before", err=True)
+        for one, number in trainings:
+            if (one.index, number) not in kept.done:
                 watch = partial(_watch, f"training {one.index}, seed {number}")
                 (readings,) = run(searched, [one.index], asked, settings, number, execution, watch)
-                found.append((one, number, readings))
-    table = _table(dataset, found)
-    if out is not None:
-        write_parquet(table, out)
+                kept.add(one.index, number, readings)
+        found = [(one, number, kept.done[one.index, number]) for one, number in trainings]
+        table = _table(dataset, found)
+        if out is not None:
+            write_parquet(table, out)
+            kept.remove()
     if truth is not None:
         _draw(table, truth, drawn)
     if as_json:

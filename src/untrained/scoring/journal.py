@@ -88,7 +88,7 @@ def opened_journal(folder: Path, settings: Mapping[str, Any]) -> Iterator[Journa
         ParameterError: it is of other settings.
     """
     whole = {"format": _FORMAT, **settings}
-    path = folder / f"{_name(whole)}.jsonl"
+    path = journal_path(folder, whole)
     with opened_lines(path, whole, _scores, _KIND) as lines:
         others = _others(folder, whole) if lines.begun else {}
         yield Journal(path, dict(lines.found), others, lines)
@@ -129,8 +129,10 @@ def _digest_of_images(shown: MinibatchSettings) -> str:
     return hashlib.sha256("\n".join(here).encode()).hexdigest()
 
 
-def _name(settings: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:32]
+def journal_path(folder: Path, head: Mapping[str, Any]) -> Path:
+    """The file of the journal that begins with a line, which its name is a digest of."""
+    name = hashlib.sha256(json.dumps(head, sort_keys=True).encode()).hexdigest()[:32]
+    return folder / f"{name}.jsonl"
 
 
 def _scores(line: Any) -> tuple[int, dict[str, Score]] | None:  # noqa: ANN401 - what JSON holds
