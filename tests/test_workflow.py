@@ -81,7 +81,8 @@ EVERYTHING = {
         for name in ("minibatch", "noise", "initialisation", "batch-size", "variance")
     ),
 }
-AFTER_SCORES = {"merge": 1, "search": 2, "tables": 1, "figure": 6, "page": 1, "all": 1}
+AFTER_SCORES = {"merge": 1, "search": 2, "tables": 1, "figure": 5, "page": 1, "all": 1}
+PREFERENCES = {"preference_table": 1, "preference_figure": 1}
 PRUNINGS = {"prune": 1, "pruning_table": 1, "trajectory_figure": 1}
 EVOLUTIONS = {"evolve": 1, "evolution_table": 1, "evolution_figure": 2}
 ABLATIONS = {"ablate": 5, "ablation_table": 1, "ablation_figure": 1}
@@ -211,10 +212,10 @@ def test_a_second_run_does_nothing(project):
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"seeds": [0, 1, 2]}, {"score": 1} | AFTER_SCORES),
-        ({"scores.batch_size": 9}, {"score": 2} | AFTER_SCORES | ABLATIONS),
+        ({"seeds": [0, 1, 2]}, {"score": 1} | AFTER_SCORES | PREFERENCES),
+        ({"scores.batch_size": 9}, {"score": 2} | AFTER_SCORES | PREFERENCES | ABLATIONS),
         ({"searches.runs": 6}, AFTER_SCORES | {"merge": 0}),
-        ({"report.kernels": 2}, {"figure": 6, "page": 1, "all": 1}),
+        ({"report.kernels": 2}, {"figure": 5, "page": 1, "all": 1}),
         ({"ablations.repeats": 3}, ABLATIONS | {"page": 1, "all": 1}),
         ({"prunings.seeds": [0, 1]}, PRUNINGS | {"page": 1, "all": 1}),
         ({"prunings.repeats": 2}, PRUNINGS | {"page": 1, "all": 1}),

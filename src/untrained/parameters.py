@@ -79,6 +79,8 @@ def check_parameters(parameters: Mapping[str, Any], schema: Mapping[str, Any]) -
             _named("scores.proxies", lambda known=known: known.test_split)
         if trains:
             _named("scores.split", lambda name=name, split=split: check_training_split(name, split))
+    for name in parameters["spaces"]:
+        _named("datasets", lambda name=name: _check_datasets(parameters, name))
     for name in searches["algorithms"]:
         _named("searches.algorithms", lambda name=name: _check_scored(name, searches, scores))
     _named("searches.shards", lambda: shard_of_runs(searches["runs"], 0, searches["shards"]))
@@ -107,6 +109,24 @@ def check_parameters(parameters: Mapping[str, Any], schema: Mapping[str, Any]) -
                 f"datasets has {', '.join(parameters['datasets'])}"
             )
     _check_evolutions(parameters)
+
+
+def datasets_of(parameters: Mapping[str, Any], space: str) -> list[str]:
+    """The data sets of the parameters whose images a space is scored on.
+
+    Raises:
+        UntrainedError: an unknown name.
+    """
+    trained_on = get_space(space).datasets
+    return [name for name in parameters["datasets"] if image_set(name).measured_as in trained_on]
+
+
+def _check_datasets(parameters: Mapping[str, Any], space: str) -> None:
+    if not datasets_of(parameters, space):
+        raise ParameterError(
+            f"{space} is trained on {', '.join(get_space(space).datasets)}: datasets has "
+            f"{', '.join(parameters['datasets'])}, add one"
+        )
 
 
 def _check_evolutions(parameters: Mapping[str, Any]) -> None:

@@ -50,6 +50,7 @@ def make_searches(datasets, algorithms=ALGORITHMS, proxy="naswot"):
 def make_tables(traces):
     metrics = f"results/metrics/{SPACE}.json"
     run("report", "tables", SPACE, *traces, "--resamples", 100, "--metrics", metrics)
+    run("report", "preferences", SPACE, "--resamples", 100)
 
 
 def make_figures(names=FIGURES):

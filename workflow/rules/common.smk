@@ -8,10 +8,11 @@ import yaml
 from snakemake.exceptions import WorkflowError
 
 from untrained.errors import UntrainedError
-from untrained.parameters import check_parameters
+from untrained.parameters import check_parameters, datasets_of
 from untrained.proxies import PROXIES as PROXY_REGISTRY
 from untrained.proxies import get_proxy, name_of
 from untrained.scoring.devices import gpus_here
+from untrained.search.choices import Ordered
 from untrained.spaces import get_space
 from untrained.spaces.base import draw_without_replacement
 
@@ -37,8 +38,14 @@ PRUNED_SPACES = ["nasbench201"]
 # without seeds nothing is pruned
 PRUNED = [space for space in SPACES if space in PRUNED_SPACES and config["prunings"]["seeds"]]
 
+# those whose table may know some of the architectures only
+SAMPLED_SPACES = ["nasbench101"]
 # without seeds nothing is followed over a training
-EVOLVED_SPACES = SPACES if config["evolutions"]["seeds"] else []
+EVOLVED_SPACES = [
+    space for space in SPACES if space not in SAMPLED_SPACES and config["evolutions"]["seeds"]
+]
+# those with operations that scores may prefer
+ORDERED_SPACES = [space for space in SPACES if isinstance(get_space(space), Ordered)]
 
 
 def module_of(proxy):
@@ -146,8 +153,13 @@ TRACE = "results/searches/{algorithm}/{space}/{dataset}/{shard}of{shards}.parque
 def traces(**wildcards):
     """The traces of all shards of the runs, for some values of the wildcards."""
     numbers = {"shard": range(SEARCH_SHARDS), "shards": SEARCH_SHARDS}
-    every = {"algorithm": ALGORITHMS, "space": SPACES, "dataset": DATASETS}
-    return expand(TRACE, **(every | wildcards | numbers))
+    spaces = [wildcards["space"]] if "space" in wildcards else SPACES
+    return [
+        path
+        for space in spaces
+        for every in [{"algorithm": ALGORITHMS, "dataset": datasets_of(config, space)}]
+        for path in expand(TRACE, **(every | wildcards | {"space": space} | numbers))
+    ]
 
 
 PRUNING = "results/prunings/{variant}/{criterion}/{space}/{dataset}/seed{seed}.parquet"
@@ -184,10 +196,23 @@ def evolved_cells(wildcards):
     return [str(cell) for cell in drawn[int(wildcards.shard) :: int(wildcards.shards)]]
 
 
+def bundled_table(wildcards):
+    """The bundled table of a space, where there is one; a mirror has that of the others."""
+    path = f"data/bundled/{wildcards.space}.parquet"
+    return [path] if Path(path).exists() else []
+
+
 def bundled_images(wildcards):
     """The bundled images of a data set, where they are what is shown."""
     sheet = f"data/bundled/{wildcards.dataset}.webp"
     return [sheet] if config["scores"]["split"] == "sample" and Path(sheet).exists() else []
+
+
+def if_ordered(path):
+    """An input of the spaces whose architectures are made of the same choices."""
+    return lambda wildcards: [path.format(space=wildcards.space)] * (
+        wildcards.space in ORDERED_SPACES
+    )
 
 
 def if_ablated(path):
@@ -204,6 +229,13 @@ def if_evolved(path):
     """An input of the spaces with cells that were followed; the others do without."""
     return lambda wildcards: [path.format(space=wildcards.space)] * (
         wildcards.space in EVOLVED_SPACES
+    )
+
+
+def if_sampled(path):
+    """An input of the spaces whose table may know some architectures only."""
+    return lambda wildcards: [path.format(space=wildcards.space)] * (
+        wildcards.space in SAMPLED_SPACES
     )
 
 

@@ -8,7 +8,7 @@ rule fetch:
 rule fetch_benchmark:
     input:
         code=code("fetch"),
-        bundled="data/bundled/{space}.parquet",
+        bundled=bundled_table,
     output:
         "data/benchmarks/{space}.parquet",
     log:
@@ -16,8 +16,14 @@ rule fetch_benchmark:
     localrule: True
     conda:
         "../envs/untrained.yaml"
+    params:
+        source=lambda wildcards, input: (
+            f"--from {input.bundled}"
+            if input.bundled
+            else option("--mirror", config["fetch"]["mirror"])
+        ),
     shell:
-        "untrained fetch {wildcards.space} --from {input.bundled} --out {output} 2> {log}"
+        "untrained fetch {wildcards.space} {params.source} --out {output} 2> {log}"
 
 
 # A note of which image file the networks are shown, with its checksum; the file itself, where it

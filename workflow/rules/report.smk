@@ -1,7 +1,7 @@
 FORMATS = ["parquet", "csv", "md", "tex"]
-FIGURES = ["scores", "kernels", "time", "regret", "seeds", "preferences"]
+FIGURES = ["scores", "kernels", "time", "regret", "seeds"]
 EVOLUTION_FIGURES = ["kernel_evolution", "score_evolution"]
-TABLES = ["correlations", "seeds", "preferences", "searches", "comparisons"]
+TABLES = ["correlations", "seeds", "searches", "comparisons"]
 
 
 rule report:
@@ -18,6 +18,12 @@ rule report:
             "results/figures/{space}/{figure}.{format}",
             space=SPACES,
             figure=FIGURES,
+            format=["svg", "png"],
+        ),
+        expand("results/tables/{space}/preferences.{format}", space=ORDERED_SPACES, format=FORMATS),
+        expand(
+            "results/figures/{space}/preferences.{format}",
+            space=ORDERED_SPACES,
             format=["svg", "png"],
         ),
         expand("results/tables/{space}/ablations.{format}", space=ABLATED, format=FORMATS),
@@ -58,12 +64,6 @@ rule tables:
             labels={"table": "What seeds buy"},
         ),
         report(
-            expand("results/tables/{{space}}/preferences.{format}", format=FORMATS[1:]),
-            caption="../report/preferences.rst",
-            category="{space}",
-            labels={"table": "Operations that scores prefer"},
-        ),
-        report(
             expand("results/tables/{{space}}/searches.{format}", format=FORMATS[1:]),
             caption="../report/searches.rst",
             category="{space}",
@@ -79,7 +79,6 @@ rule tables:
         seeds="results/tables/{space}/seeds.parquet",
         searches="results/tables/{space}/searches.parquet",
         comparisons="results/tables/{space}/comparisons.parquet",
-        preferences="results/tables/{space}/preferences.parquet",
         regret="results/tables/{space}/regret.parquet",
         metrics="results/metrics/{space}.json",
     log:
@@ -88,13 +87,12 @@ rule tables:
     conda:
         "../envs/untrained.yaml"
     params:
-        settings={key: config["report"][key] for key in ("resamples", "seed", "best")},
+        settings={key: config["report"][key] for key in ("resamples", "seed")},
         algorithms=ALGORITHMS,
     shell:
         "untrained report tables {wildcards.space} --benchmark {input.benchmark}"
         " --scores {input.scores} --resamples {params.settings[resamples]}"
-        " --seed {params.settings[seed]} --best {params.settings[best]}"
-        " --tables $(dirname {output.searches})"
+        " --seed {params.settings[seed]} --tables $(dirname {output.searches})"
         " --metrics {output.metrics} {input.searches} 2> {log}"
 
 
@@ -106,7 +104,6 @@ rule figure:
         seeds="results/tables/{space}/seeds.parquet",
         searches="results/tables/{space}/searches.parquet",
         regret="results/tables/{space}/regret.parquet",
-        preferences="results/tables/{space}/preferences.parquet",
         code=code("report"),
     output:
         report(
@@ -132,6 +129,56 @@ rule figure:
         " --tables $(dirname {input.searches}) --kernels {params.kernels}"
         " --split {params.scores[split]} --batch-size {params.scores[batch_size]}"
         " --augmentation {params.scores[augmentation]} --sampling {params.scores[sampling]}"
+        " --out {output.png} 2> {log}"
+
+
+# What the best of each score are made of.
+rule preference_table:
+    input:
+        benchmark="data/benchmarks/{space}.parquet",
+        scores="results/scores/{space}.parquet",
+        code=code("report"),
+    output:
+        report(
+            expand("results/tables/{{space}}/preferences.{format}", format=FORMATS[1:]),
+            caption="../report/preferences.rst",
+            category="{space}",
+            labels={"table": "Operations that scores prefer"},
+        ),
+        table="results/tables/{space}/preferences.parquet",
+    log:
+        "logs/report/{space}/preference_table.log",
+    localrule: True
+    conda:
+        "../envs/untrained.yaml"
+    params:
+        settings={key: config["report"][key] for key in ("resamples", "seed", "best")},
+    shell:
+        "untrained report preferences {wildcards.space} --benchmark {input.benchmark}"
+        " --scores {input.scores} --resamples {params.settings[resamples]}"
+        " --seed {params.settings[seed]} --best {params.settings[best]}"
+        " --tables $(dirname {output.table}) 2> {log}"
+
+
+rule preference_figure:
+    input:
+        table="results/tables/{space}/preferences.parquet",
+        code=code("report"),
+    output:
+        report(
+            "results/figures/{space}/preferences.svg",
+            caption="../report/figure.rst",
+            category="{space}",
+            labels={"figure": "preferences"},
+        ),
+        png="results/figures/{space}/preferences.png",
+    log:
+        "logs/report/{space}/preferences.log",
+    localrule: True
+    conda:
+        "../envs/untrained.yaml"
+    shell:
+        "untrained report figure preferences {wildcards.space} --tables $(dirname {input.table})"
         " --out {output.png} 2> {log}"
 
 
@@ -293,7 +340,8 @@ rule page:
         seeds="results/tables/{space}/seeds.parquet",
         searches="results/tables/{space}/searches.parquet",
         comparisons="results/tables/{space}/comparisons.parquet",
-        preferences="results/tables/{space}/preferences.parquet",
+        preferences=if_ordered("results/tables/{space}/preferences.parquet"),
+        preference_figure=if_ordered("results/figures/{space}/preferences.png"),
         ablations=if_ablated("results/tables/{space}/ablations.parquet"),
         figures=expand("results/figures/{{space}}/{figure}.png", figure=FIGURES),
         ablation_figure=if_ablated("results/figures/{space}/ablations.png"),
@@ -313,5 +361,5 @@ rule page:
         "../envs/untrained.yaml"
     shell:
         "untrained report page {wildcards.space} --tables $(dirname {input.searches})"
-        " --out {output} {input.figures} {input.trajectory_figure} {input.ablation_figure}"
+        " --out {output} {input.figures} {input.preference_figure} {input.trajectory_figure} {input.ablation_figure}"
         " {input.kernel_evolution} {input.score_evolution} 2> {log}"

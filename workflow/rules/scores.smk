@@ -10,6 +10,7 @@ SHARD_SETTINGS = {key: value for key, value in config["scores"].items() if key !
 rule score:
     input:
         images="data/images/{dataset}.json",
+        among=if_sampled("data/benchmarks/{space}.parquet"),
         code=code("scores"),
         proxy=proxy_code,
     output:
@@ -30,6 +31,7 @@ rule score:
         ),
         # one dict: Snakemake compares params as a set of values, blind to a swap of two
         settings=SHARD_SETTINGS,
+        among=lambda wildcards, input: f"--among {input.among}" if input.among else "",
         share="--share" if config["scores"]["share"] else "--no-share",
         seconds="--seconds" if config["scores"]["seconds"] else "--no-seconds",
         # what an interrupted shard has scored: not in results/, of which Snakemake deletes what a
@@ -43,15 +45,16 @@ rule score:
         " --batch-size {params.settings[batch_size]}"
         " --augmentation {params.settings[augmentation]}"
         " --sampling {params.settings[sampling]}"
-        " --precision {params.settings[precision]} {params.share} {params.seconds}"
+        " --precision {params.settings[precision]} {params.share} {params.seconds} {params.among}"
         " --journal {params.journals} --out {output} 2> {log}"
 
 
 rule merge:
     input:
-        expand(
-            "results/scores/{{space}}/{dataset}/{family}/seed{seed}/{shard}of{shards}.parquet",
-            dataset=DATASETS,
+        lambda wildcards: expand(
+            "results/scores/{space}/{dataset}/{family}/seed{seed}/{shard}of{shards}.parquet",
+            space=wildcards.space,
+            dataset=datasets_of(config, wildcards.space),
             family=FAMILIES,
             seed=SEEDS,
             shard=range(SHARDS),

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from untrained.analysis.published import NASBENCH201_SPLITS
+from untrained.analysis.published import NASBENCH201_SPLITS, Splits
 from untrained.analysis.resampling import interval, mean_draws, resample_counts
 from untrained.errors import ParameterError
 
@@ -141,6 +141,7 @@ def comparison_table(
     results: pd.DataFrame,
     references: Mapping[str, str],
     *,
+    splits: Splits = NASBENCH201_SPLITS,
     resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -154,6 +155,7 @@ def comparison_table(
         results: columns `method`, `run`, `dataset`, `split`, `accuracy` (percent; NaN where the
             benchmark has no answer), as `summaries.search_results` returns them.
         references: method to the method that it is held against, in the order of the rows.
+        splits: of the benchmark.
         resamples: bootstrap resamples of every interval.
         seed: of the resampling.
 
@@ -177,8 +179,8 @@ def comparison_table(
     }
     rows: list[tuple[object, ...]] = []
     for method, reference in references.items():
-        known = [pair for pair in NASBENCH201_SPLITS if (method, *pair) in cells]
-        for pair in known or NASBENCH201_SPLITS:
+        known = [pair for pair in splits if (method, *pair) in cells]
+        for pair in known or splits:
             ours, theirs = cells.get((method, *pair)), cells.get((reference, *pair))
             paired, note = _paired(method, ours, reference, theirs)
             figures = (np.nan,) * 7

@@ -1,5 +1,6 @@
 """The figures that were published, as data to hold ours against."""
 
+from collections.abc import Collection, Mapping
 from typing import Final
 
 import numpy as np
@@ -29,6 +30,20 @@ NASBENCH201_SPLITS: Final = {
     ("ImageNet16-120", "val"): ("ImageNet16-120", "x-valid"),
     ("ImageNet16-120", "test"): ("ImageNet16-120", "x-test"),
 }
+Splits = Mapping[tuple[str, str], tuple[str, str]]
+
+
+def splits_of(finals: Collection[tuple[str, str]]) -> Splits:
+    """The same for a benchmark that has these (data set, split): what of it reports read.
+
+    Where CIFAR-10 was trained on one part of its training set only, that is its validation too.
+    """
+    found = dict(NASBENCH201_SPLITS)
+    if found["cifar10", "val"] not in finals:
+        found["cifar10", "val"] = ("cifar10", "x-valid")
+    return {pair: column for pair, column in found.items() if column in finals}
+
+
 #: The data sets of NAS-Bench-201 in the order of every table.
 DATASETS: Final = ("cifar10", "cifar100", "ImageNet16-120")
 

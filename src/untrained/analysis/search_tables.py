@@ -12,6 +12,7 @@ from untrained.analysis.published import (
     NASBENCH201_SPLITS,
     PAPER,
     TRAINING_FREE,
+    Splits,
     searches,
     standard_error,
 )
@@ -42,6 +43,7 @@ def search_table(
     quoted: Sequence[str] = (),
     reasons: Mapping[str, str] | None = None,
     published: Mapping[_Key, tuple[float, float, int]] | None = None,
+    splits: Splits = NASBENCH201_SPLITS,
 ) -> pd.DataFrame:
     """Summarise the runs of each search and hold them against the published ones.
 
@@ -54,6 +56,7 @@ def search_table(
         reasons: method to why we have no result of it, for the notes.
         published: (method, data set, split) to mean, standard deviation and runs; by default
             Table 2(a) of Mellor et al. 2021.
+        splits: of the benchmark.
 
     Returns:
         One row per method, data set and split with `COLUMNS`. `std` has ddof 1; `difference` is
@@ -65,24 +68,25 @@ def search_table(
         UnknownNameError: a data set or a split that the table does not have.
         ParameterError: two results for one method, run, data set and split.
     """
-    _check(results)
+    _check(results, splits)
     ours: _Ours = {key: cell["accuracy"] for key, cell in results.groupby(_KEYS, sort=False)}  # type: ignore[misc]
-    theirs = _published() if published is None else published
+    theirs = published_searches() if published is None else published
     own = [str(name) for name in results["method"].unique() if name not in methods]
     last = [name for name in quoted if name not in (*methods, *own)]
     why = dict(reasons or {}) | dict.fromkeys(last, QUOTED)
     rows = [
         _row((method, dataset, split), ours, theirs, why)
         for method in [*methods, *own, *last]
-        for dataset, split in NASBENCH201_SPLITS
+        for dataset, split in splits
     ]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return table.astype({"runs": "Int64", "published_runs": "Int64"})
 
 
-def _published() -> _Theirs:
+def published_searches(space: str = "nasbench201") -> _Theirs:
+    """(method, data set, split) to mean, standard deviation and runs of the NASWOT paper."""
     known = searches()
-    known = known[(known["space"] == "nasbench201") & known["source"].isin([PAPER, DONG_YANG])]
+    known = known[(known["space"] == space) & known["source"].isin([PAPER, DONG_YANG])]
     rows: list[dict[str, Any]] = known.to_dict("records")  # type: ignore[assignment]
     return {
         (row["method"], row["dataset"], row["split"]): (row["mean"], row["std"], row["runs"])
@@ -90,10 +94,10 @@ def _published() -> _Theirs:
     }
 
 
-def _check(results: pd.DataFrame) -> None:
+def _check(results: pd.DataFrame, splits: Splits) -> None:
     for dataset, split in results[["dataset", "split"]].drop_duplicates().itertuples(index=False):
-        if (dataset, split) not in NASBENCH201_SPLITS:
-            cells = [" ".join(pair) for pair in NASBENCH201_SPLITS]
+        if (dataset, split) not in splits:
+            cells = [" ".join(pair) for pair in splits]
             raise unknown_name("data set and split", f"{dataset} {split}", cells)
     twice = results.duplicated([*_KEYS, "run"])
     if twice.any():

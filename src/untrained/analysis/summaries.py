@@ -12,8 +12,10 @@ from untrained.analysis.published import (
     FIRST_AREA,
     NASBENCH201_SPLITS,
     PAPER,
+    Splits,
     searches,
 )
+from untrained.errors import MissingDataError
 from untrained.images.sets import image_set
 
 Floats = npt.NDArray[np.float64]
@@ -53,17 +55,31 @@ def subsets_of(sampled: Indices, representatives: Indices) -> dict[str, Indices]
     return {ALL_SAMPLED: sampled, CANONICAL: canonical, FINITE_ONLY: sampled, TOP_TENTH: sampled}
 
 
-def target_of(images: str, split: str) -> tuple[str, str, str]:
+def target_of(images: str, split: str, splits: Splits = NASBENCH201_SPLITS) -> tuple[str, str, str]:
     """(images scored on, benchmark data set, its split) for the split `val` or `test`.
 
     Scores on images that the benchmark does not know are held against what they stand for.
+
+    Raises:
+        MissingDataError: the benchmark has no such accuracies.
     """
-    return images, *NASBENCH201_SPLITS[image_set(images).measured_as, split]
+    pair = image_set(images).measured_as, split
+    if pair not in splits:
+        raise MissingDataError(
+            f"the benchmark has no {split} accuracies of {pair[0]}: "
+            f"there is {', '.join(map(' '.join, splits)) or 'none at all'}"
+        )
+    return images, *splits[pair]
 
 
-def targets_of(images: list[str]) -> list[tuple[str, str, str]]:
-    """Validation and test of each data set, as `target_of` says."""
-    return [target_of(name, split) for name in images for split in ("val", "test")]
+def targets_of(images: list[str], splits: Splits) -> list[tuple[str, str, str]]:
+    """Validation and test of each data set, where the benchmark has them; see `target_of`."""
+    return [
+        target_of(name, split, splits)
+        for name in images
+        for split in ("val", "test")
+        if (image_set(name).measured_as, split) in splits
+    ]
 
 
 #: What searches see of a training: the control of scores that are read after training.
@@ -71,7 +87,10 @@ TWELVE_EPOCHS = "accuracy after 12 epochs"
 
 
 def twelve_epochs(
-    images: list[str], accuracies: Callable[..., Floats], architectures: Indices
+    images: list[str],
+    accuracies: Callable[..., Floats],
+    architectures: Indices,
+    splits: Splits = NASBENCH201_SPLITS,
 ) -> dict[str, "pd.Series[float]"]:
     """Validation accuracies after 12 epochs (training seed 777), by data set of images.
 
@@ -79,10 +98,11 @@ def twelve_epochs(
         images: data sets that were scored on.
         accuracies: those of the benchmark: (data set, split, epochs, seed) to (n,) percent.
         architectures: (m,) indices that are asked for.
+        splits: of the benchmark.
     """
     found = {}
     for name in images:
-        _, dataset, split = target_of(name, "val")
+        _, dataset, split = target_of(name, "val", splits)
         known = accuracies(dataset, split, epochs=12, seed="777")
         found[name] = pd.Series(known[architectures], index=architectures)
     return found
@@ -191,7 +211,9 @@ def with_first_area_runs(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def search_results(
-    traces: Mapping[tuple[str, str], pd.DataFrame], accuracy: Accuracy
+    traces: Mapping[tuple[str, str], pd.DataFrame],
+    accuracy: Accuracy,
+    splits: Splits = NASBENCH201_SPLITS,
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """The accuracies that the runs of each search reached.
 
@@ -199,6 +221,7 @@ def search_results(
         traces: (algorithm, data set scored on) to its trace. Table 2(a) is about scores on
             CIFAR-10; scores on another data set are rows of their own, for that data set alone.
         accuracy: (benchmark data set, split) to percent by architecture index.
+        splits: of the benchmark.
 
     Returns:
         `method`, `run`, `dataset`, `split`, `accuracy`, `seconds`, one row per run and column;
@@ -210,11 +233,11 @@ def search_results(
         if images != main and algorithm.startswith(_BLIND):
             continue  # it would only repeat itself
         method = method_of(algorithm, images, main)
-        read = columns_read(images, main, [dataset for dataset, _ in NASBENCH201_SPLITS])
+        read = columns_read(images, main, [dataset for dataset, _ in splits])
         final = trace[trace["is_final"]]
         if final.empty:
             reasons[method] = "fewer than 3 N architectures are scored"
-        for (dataset, split), (trained, part) in NASBENCH201_SPLITS.items():
+        for (dataset, split), (trained, part) in splits.items():
             if dataset not in read:
                 continue
             own = final[final["target"].isin(["", f"{trained}/{part}"])]

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from untrained.analysis.published import DATASETS, NASBENCH201_SPLITS
 from untrained.analysis.search_tables import QUOTED
 
 if TYPE_CHECKING:
@@ -136,7 +135,8 @@ def search_layout(table: pd.DataFrame) -> pd.DataFrame:
     cells = _by_cell(table)
     methods = list(dict.fromkeys(table["method"]))
     layout = pd.DataFrame({"method": methods})
-    for dataset, split in NASBENCH201_SPLITS:
+    pairs = table[["dataset", "split"]].drop_duplicates().itertuples(index=False, name=None)
+    for dataset, split in pairs:
         layout[f"{DATASET_TITLES.get(dataset, dataset)} {split}"] = [
             _search_cell(cells[method, dataset, split]) for method in methods
         ]
@@ -167,6 +167,12 @@ def _search_cell(row: dict[str, Any]) -> str:
     return f"{ours} ({', '.join(beside)})"
 
 
+#: In the place of a split that the benchmark does not have.
+_UNKNOWN = dict.fromkeys(
+    ("mean", "std", "published_mean", "published_std", "difference_in_se"), float("nan")
+)
+
+
 def narrow_search_layout(table: pd.DataFrame) -> pd.DataFrame:
     """Lay out Table 2(a) for 100 columns of a terminal: one row per method and data set.
 
@@ -179,11 +185,12 @@ def narrow_search_layout(table: pd.DataFrame) -> pd.DataFrame:
     """
     cells = _by_cell(table)
     rows = []
+    datasets = list(dict.fromkeys(table["dataset"]))
     for method in dict.fromkeys(table["method"]):
-        for dataset, named in zip(DATASETS, _named_once(method, len(DATASETS)), strict=True):
+        for dataset, named in zip(datasets, _named_once(method, len(datasets)), strict=True):
             line = {"method": named, "data set": DATASET_TITLES.get(dataset, dataset)}
             for split in ("val", "test"):
-                row = cells[method, dataset, split]
+                row = cells.get((method, dataset, split), _UNKNOWN)
                 ours = with_spread(row["mean"], row["std"])
                 published = with_spread(row["published_mean"], row["published_std"])
                 # Six columns of numbers fit only without the spaces.

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 #: Data set, split, epochs, seed.
 Group = tuple[str, str, int, str]
 Values = NDArray[np.float64]
+#: Epochs and seed of the trainings that the published searches see.
+SHORT = (12, "777")
 
 _MEASURES = {
     "accuracy": "accuracy",
@@ -146,6 +148,17 @@ class Benchmark:
             for dataset, split, epochs, seed in sorted(self.measures)
             if (epochs, seed) == (self.full_epochs, "mean")
         ]
+
+    @property
+    def known(self) -> NDArray[np.int64]:
+        """The sorted indices of the architectures with all accuracies of `finals`."""
+        finals = np.stack([self.accuracies(*column) for column in self.finals])
+        return np.flatnonzero(~np.isnan(finals).any(axis=0))
+
+    @property
+    def short_runs(self) -> bool:
+        """Whether there are the trainings of 12 epochs (seed 777) that searches of papers see."""
+        return any((epochs, seed) == SHORT for _, _, epochs, seed in self.measures)
 
     @property
     def full_epochs(self) -> int:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from untrained.analysis.prunings import PruningRun
+    from untrained.analysis.summaries import Indices
     from untrained.benchmarks.benchmark import Benchmark
 
 app = typer.Typer(no_args_is_help=True, help="Tables, figures and the report.")
@@ -100,7 +101,6 @@ def tables(
     seed: Annotated[int, typer.Option(help="Of the resampling.")] = 0,
     tables: Tables = None,
     metrics: Annotated[Path | None, typer.Option(help="Main figures (JSON).")] = None,
-    best: Annotated[float, typer.Option(help="Fraction whose operations are counted.")] = 0.1,
 ) -> None:
     """Correlate scores with accuracies and summarise searches, as parquet and for reading."""
     from rich.console import Console
@@ -111,7 +111,7 @@ def tables(
     folder = _tables_folder(space, tables)
     drawn = {"resamples": resamples, "seed": seed}
     with Console(stderr=True).status("resampling"):
-        correlations = _score_tables(space, truth, table, best, drawn, folder)
+        correlations = _score_tables(space, truth, table, drawn, folder)
         summary = _search_tables(truth, traces, trained, drawn, folder)
     if metrics is not None:
         _write_json(_metrics(correlations, summary), metrics)
@@ -121,7 +121,6 @@ def _score_tables(
     space: str,
     truth: "Benchmark",
     scores: "pd.DataFrame",
-    best: float,
     drawn: dict[str, int],
     folder: Path,
 ) -> "pd.DataFrame":
@@ -129,65 +128,56 @@ def _score_tables(
     import numpy as np
 
     from untrained.analysis.correlations import correlation_table
-    from untrained.analysis.preferences import preference_table
-    from untrained.analysis.published import with_published
+    from untrained.analysis.published import splits_of, with_published
     from untrained.analysis.seed_tables import seed_table
     from untrained.analysis.summaries import (
         TWELVE_EPOCHS,
         subsets_of,
-        target_of,
         targets_of,
         twelve_epochs,
     )
     from untrained.analysis.summed_ranks import with_summed_ranks
     from untrained.analysis.tables import (
         correlation_layout,
-        preference_layout,
         score_notes,
         seed_layout,
     )
-    from untrained.search.choices import Ordered, choices_of
     from untrained.spaces import get_space
 
     searched = get_space(space)
-    if not isinstance(searched, Ordered):
-        raise ParameterError(f"{space} does not number its operations: give it an option_order")
+    splits = splits_of(truth.finals)
     lower = _lower_is_better(scores)
     table = with_summed_ranks(scores)
     sampled = np.unique(table["arch"].to_numpy(dtype=np.int64))
-    costs = truth.costs("cifar10").loc[sampled]
-    controls = {name: costs[name].astype(float) for name in ("parameters", "flops")}
     images = [str(name) for name in table["dataset"].unique()]
-    targets = targets_of(images)
+    targets = targets_of(images, splits)
+    controls = _controls(truth, sampled)
+    known = dict[str, "pd.Series[float] | dict[str, pd.Series[float]]"](controls)
+    if truth.short_runs:
+        known[TWELVE_EPOCHS] = twelve_epochs(images, truth.accuracies, sampled, splits)
     correlations = correlation_table(
         table,
         truth.accuracies,
         subsets_of(sampled, searched.representatives),
         targets,
-        controls=controls | {TWELVE_EPOCHS: twelve_epochs(images, truth.accuracies, sampled)},
+        controls=known,
         lower=lower,
         **drawn,
     )
     seeds = seed_table(table, truth.accuracies, targets, correlations, lower=lower)
-    preferences = preference_table(
-        table,
-        truth.accuracies,
-        [target_of(name, "test") for name in images],
-        choices_of(searched).codes,
-        searched.option_order,
-        controls={"parameters": controls["parameters"]},
-        lower=lower,
-        fraction=best,
-        resamples=drawn["resamples"],
-        seed=drawn["seed"],
-    )
     layout = correlation_layout(with_published(correlations, space=space))
     notes = score_notes(correlations)
     _write_views(correlations, layout, folder / "correlations", "Rank correlations", notes)
     _write_views(seeds, seed_layout(seeds), folder / "seeds", "What seeds buy")
-    layout = preference_layout(preferences)
-    _write_views(preferences, layout, folder / "preferences", "Operations that scores prefer")
     return correlations
+
+
+def _controls(truth: "Benchmark", sampled: "Indices") -> "dict[str, pd.Series[float]]":
+    """Parameters and FLOPs of the sampled architectures, where the benchmark has them."""
+    datasets = sorted(truth.networks, key=lambda name: name != "cifar10")
+    costs = truth.costs(datasets[0]).loc[sampled]
+    found = {name: costs[name].astype(float) for name in ("parameters", "flops")}
+    return {name: values for name, values in found.items() if not values.isna().any()}
 
 
 def _search_tables(
@@ -199,18 +189,32 @@ def _search_tables(
 ) -> "pd.DataFrame":
     """Write what searches found; returns their summary."""
     from untrained.analysis.comparisons import comparison_table
-    from untrained.analysis.published import WEIGHT_SHARING
+    from untrained.analysis.published import WEIGHT_SHARING, splits_of
     from untrained.analysis.regret import regret_table
-    from untrained.analysis.search_tables import search_table
+    from untrained.analysis.search_tables import published_searches, search_table
     from untrained.analysis.summaries import references_of, search_results, with_first_area_runs
     from untrained.analysis.tables import comparison_layout, search_layout
     from untrained.files import write_parquet
 
-    results, reasons = search_results(traces, truth.accuracies)
-    comparisons = comparison_table(results, references_of(traces, trained), **drawn)
-    regret = regret_table(traces, truth.accuracies, trained, **drawn)
+    splits = splits_of(truth.finals)
+    resamples, seed = drawn["resamples"], drawn["seed"]
+    results, reasons = search_results(traces, truth.accuracies, splits)
+    comparisons = comparison_table(
+        results, references_of(traces, trained), splits=splits, resamples=resamples, seed=seed
+    )
+    regret = regret_table(
+        traces, truth.accuracies, trained, splits=splits, resamples=resamples, seed=seed
+    )
     results = with_first_area_runs(results)
-    summary = search_table(results.drop(columns="seconds"), quoted=WEIGHT_SHARING, reasons=reasons)
+    published = published_searches(truth.space)
+    shared = [name for name in WEIGHT_SHARING if any(key[0] == name for key in published)]
+    summary = search_table(
+        results.drop(columns="seconds"),
+        quoted=shared,
+        reasons=reasons,
+        published=published,
+        splits=splits,
+    )
     key = ["method", "dataset", "split"]
     seconds = results.groupby(key, as_index=False, sort=False)["seconds"].mean()
     summary = summary.merge(seconds, on=key, how="left")
@@ -248,6 +252,52 @@ def _write_views(
     for suffix, text in views.items():
         with atomic(stem.with_suffix(suffix)) as part:
             part.write_text(text)
+
+
+@app.command()
+def preferences(
+    space: Space,
+    benchmark: BenchmarkFile = None,
+    scores: ScoresFile = None,
+    resamples: Annotated[int, typer.Option(help="Of every bootstrap.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of the resampling.")] = 0,
+    tables: Tables = None,
+    best: Annotated[float, typer.Option(help="Fraction whose operations are counted.")] = 0.1,
+) -> None:
+    """Count what the architectures with the best scores are made of, as parquet and for reading."""
+    import numpy as np
+
+    from untrained.analysis.preferences import preference_table
+    from untrained.analysis.published import splits_of
+    from untrained.analysis.summaries import target_of
+    from untrained.analysis.summed_ranks import with_summed_ranks
+    from untrained.analysis.tables import preference_layout
+    from untrained.search.choices import Ordered, choices_of
+    from untrained.spaces import get_space
+
+    searched = get_space(space)
+    if not isinstance(searched, Ordered):
+        raise ParameterError(
+            f"{space} is not made of the same choices everywhere: there is nothing to count"
+        )
+    truth, merged = _read(space, benchmark, scores)
+    splits = splits_of(truth.finals)
+    table = with_summed_ranks(merged)
+    sampled = np.unique(table["arch"].to_numpy(dtype=np.int64))
+    found = preference_table(
+        table,
+        truth.accuracies,
+        [target_of(str(name), "test", splits) for name in table["dataset"].unique()],
+        choices_of(searched).codes,
+        searched.option_order,
+        controls={"parameters": _controls(truth, sampled)["parameters"]},
+        lower=_lower_is_better(merged),
+        fraction=best,
+        resamples=resamples,
+        seed=seed,
+    )
+    stem = _tables_folder(space, tables) / "preferences"
+    _write_views(found, preference_layout(found), stem, "Operations that scores prefer")
 
 
 @app.command()
@@ -483,7 +533,8 @@ def page(
 ) -> None:
     """Write the report as one Markdown page.
 
-    The tables of ablations, pruning searches and evolutions are part of it where their figures are.
+    The tables of preferences, ablations, pruning searches and evolutions are part of it where their
+    figures are.
     """
     from untrained.analysis.page import page as render
     from untrained.files import atomic
@@ -500,7 +551,7 @@ def page(
         (_read_table(space, tables, "prunings"), _read_table(space, tables, "trajectory"))
         if "trajectory" in addresses
         else None,
-        _read_table(space, tables, "preferences"),
+        _read_table(space, tables, "preferences") if "preferences" in addresses else None,
         _read_table(space, tables, "evolutions") if "kernel_evolution" in addresses else None,
     )
     with atomic(out) as part:

@@ -40,7 +40,7 @@ class Result:
         reason: of an undefined score.
         seconds: per score, mean.
         percentile: percent of the cached scores below the mean; None where there is no cache.
-        accuracy: data set and split to percent after 200 epochs, where the benchmark knows it.
+        accuracy: data set and split to percent after the full training, where the benchmark knows it.
         undefined: seeds other than the first without a score, and why.
     """
 
@@ -138,7 +138,7 @@ def score(
     if as_json:
         typer.echo(json.dumps([asdict(result) for result in results], indent=1))
     else:
-        _print(results, seed, seeds)
+        _print(target, results, seed, seeds)
 
 
 def _score_cells(
@@ -332,7 +332,10 @@ def _accuracies(space: str, index: int) -> dict[str, float]:
     return {column: round(float(one), 4) for column, one in found.items() if not math.isnan(one)}
 
 
-def _print(results: list[Result], seed: int, seeds: int) -> None:
+def _print(target: str, results: list[Result], seed: int, seeds: int) -> None:
+    from untrained.benchmarks.table import FULL_EPOCHS
+
+    trained = f"{FULL_EPOCHS[target]} epochs" if target in FULL_EPOCHS else "full training"
     for result in results:
         name = f"{result.architecture}  " if result.architecture is not None else ""
         typer.echo(f"{name}{result.spelling}")
@@ -348,7 +351,7 @@ def _print(results: list[Result], seed: int, seeds: int) -> None:
         if result.percentile is not None:
             typer.echo(f"  percentile  {result.percentile:.1f} of the cached scores")
         for column, value in result.accuracy.items():
-            typer.echo(f"  accuracy    {value:.2f} %  {column}, 200 epochs")
+            typer.echo(f"  accuracy    {value:.2f} %  {column}, {trained}")
         typer.echo(f"  time        {result.seconds:.3f} s per score")
 
 

@@ -45,8 +45,13 @@ def search(
         str, typer.Option(help="Of a run that spends one: 12000s or 100evaluations.")
     ] = "12000s",
     proxy: Annotated[str, typer.Option(help="`name`, `name-variant` or `name@epochs`.")] = "naswot",
-    epochs: Annotated[int, typer.Option(help="Of the trainings that a search sees.")] = 12,
-    training_seed: Annotated[str, typer.Option(help="Of those trainings.")] = "777",
+    epochs: Annotated[
+        int | None,
+        typer.Option(help="Of the trainings that a search sees; default 12, or what there is."),
+    ] = None,
+    training_seed: Annotated[
+        str | None, typer.Option(help="Of those trainings; default 777, or what there is.")
+    ] = None,
     runs: Annotated[
         int | None, typer.Option(help="Independent repetitions; default 500, or 1 with --live.")
     ] = None,
@@ -237,8 +242,8 @@ class _Tables:
 def _tables(
     space: "SearchSpace",
     dataset: str,
-    epochs: int,
-    training_seed: str,
+    epochs: int | None,
+    training_seed: str | None,
     benchmark: Path | None,
     scores: Path | None,
     seconds_per_score: float | None,
@@ -288,7 +293,7 @@ def _cached(
         space = part_of(task.space, members)
     read = asked.proxy_of(proxy)
     size = len(task.space)
-    pool = pools[read] if read else _everything(size, tables)
+    pool = pools[read] if read else _everything(tables)
     if not _can_answer(pool, task.space, asked.drawn):
         return empty_trace()
     if not isinstance(asked, Spending):
@@ -303,7 +308,12 @@ def _cached(
             )
         answers: AnswersRuns = scores_as_fitness(task.space.name, size, pools[name])
     else:
-        answers = tables.trainings()
+        answers = trainings = tables.trainings()
+        if not trainings.timed and task.budget.seconds < np.inf:
+            raise ParameterError(
+                f"budget {task.budget}: the benchmark of {task.space.name} has no training times, "
+                "give one in evaluations, as in 100evaluations"
+            )
     return _spend(task, asked, space, answers, asked.guide(pool))
 
 
@@ -464,13 +474,16 @@ def _can_answer(pool: "Pool", space: "SearchSpace", samples: int) -> bool:
     return False
 
 
-def _everything(size: int, tables: _Tables) -> "Pool":
-    """The whole space, for searches that read no score."""
+def _everything(tables: _Tables) -> "Pool":
+    """All that the benchmark knows, for searches that read no score."""
     import numpy as np
 
     from untrained.search.pool import Pool
 
-    return Pool(np.arange(size), np.zeros((1, size)), tables.accuracies, 0.0)
+    unknown = np.isnan(np.stack(list(tables.accuracies.values()))).any(axis=0)
+    found = np.flatnonzero(~unknown)
+    known = {name: values[found] for name, values in tables.accuracies.items()}
+    return Pool(found, np.zeros((1, len(found))), known, 0.0)
 
 
 def _reached(

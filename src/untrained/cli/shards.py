@@ -38,6 +38,10 @@ def shard(
     shards: Annotated[int, typer.Option(help="Into how many pieces the work is cut.")] = 1,
     architectures: Annotated[str, typer.Option(help="A number drawn at random, or `all`.")] = "all",
     sample_seed: Annotated[int, typer.Option(help="Of the draw of architectures.")] = 0,
+    among: Annotated[
+        Path | None,
+        typer.Option(help="Benchmark table: draw from the architectures that it knows."),
+    ] = None,
     share: Annotated[
         bool, typer.Option(help="Score one of each class that computes the same function.")
     ] = False,
@@ -63,6 +67,7 @@ def shard(
     With --journal a shard that was interrupted goes on with the architecture that it was at when it
     is asked for again.
     """
+    from untrained.benchmarks.benchmark import Benchmark
     from untrained.proxies import get_proxy, spelling_of
     from untrained.scoring.shards import ShardSettings, scored_for, shard_indices, work_of
     from untrained.spaces import get_space
@@ -71,13 +76,14 @@ def shard(
     # naswot and naswot@0 are one
     chosen = list({spelling_of(by): by for by in map(get_proxy, proxy)}.values())
     settings = ShardSettings(architectures, sample_seed, shard, shards, share)
-    indices = shard_indices(searched, settings)
+    known = None if among is None else Benchmark.read(among, space).known
+    indices = shard_indices(searched, settings, known)
     work = work_of(searched, indices, chosen, share=share)
 
     import pandas as pd
 
     from untrained.cli.progress import track
-    from untrained.files import write_parquet
+    from untrained.files import digest, write_parquet
     from untrained.images.sets import image_set
     from untrained.scoring.devices import leased_device
     from untrained.scoring.engine import MinibatchSettings, score_work
@@ -98,6 +104,7 @@ def shard(
             run = asdict(settings) | {
                 "space": space,
                 "seed": seed,
+                "among": None if among is None else digest(among, "sha256"),
                 "engine": engine,
                 "precision": precision,
                 "device": where.type,

@@ -32,8 +32,20 @@ class ShardSettings:
     share: bool = False
 
 
-def sample_of(space: SearchSpace, architectures: str | int, sample_seed: int) -> list[int]:
+def sample_of(
+    space: SearchSpace,
+    architectures: str | int,
+    sample_seed: int,
+    among: NDArray[np.int64] | None = None,
+) -> list[int]:
     """The sorted indices that are scored: all, or a number drawn with `sample_seed`.
+
+    Args:
+        space: of the architectures.
+        architectures: a number or "all".
+        sample_seed: of the draw.
+        among: (m,) sorted indices that are drawn from; None for the whole space, whose draw is
+            that among all of its indices.
 
     Raises:
         ParameterError: neither "all" nor a number within the space, or the space is too large for
@@ -46,16 +58,23 @@ def sample_of(space: SearchSpace, architectures: str | int, sample_seed: int) ->
         )
     text = str(architectures)
     if text == "all":
-        return list(range(len(space)))
+        return list(range(len(space))) if among is None else among.tolist()
     if not text.isdecimal():
         raise ParameterError(f"architectures is {text!r}: a number, or 'all'")
-    return draw_without_replacement(space, int(text), sample_seed)
+    return draw_without_replacement(space, int(text), sample_seed, among)
 
 
-def shard_indices(space: SearchSpace, settings: ShardSettings) -> list[int]:
+def shard_indices(
+    space: SearchSpace, settings: ShardSettings, among: NDArray[np.int64] | None = None
+) -> list[int]:
     """The sorted architectures of one shard; a stride, so that shards take equally long.
 
     Where scores are shared, a class is in one shard.
+
+    Args:
+        space: of the architectures.
+        settings: of sample and shard.
+        among: see `sample_of`.
 
     Raises:
         ParameterError: no such shard, or nothing to draw.
@@ -67,7 +86,7 @@ def shard_indices(space: SearchSpace, settings: ShardSettings) -> list[int]:
             f"shard {settings.shard} of {settings.shards}: shards are numbered from 0 to "
             f"{settings.shards - 1}"
         )
-    sample = np.array(sample_of(space, settings.architectures, settings.sample_seed))
+    sample = np.array(sample_of(space, settings.architectures, settings.sample_seed, among))
     classes = space.representatives[sample] if settings.share else sample
     _, position = np.unique(classes, return_inverse=True)
     mine: list[int] = sample[position % settings.shards == settings.shard].tolist()

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from untrained.benchmarks.benchmark import Benchmark
+from untrained.benchmarks.benchmark import SHORT, Benchmark, Group
 from untrained.errors import ArchitectureError, MissingDataError, ParameterError
 from untrained.search.base import BudgetSpent
 from untrained.spaces.base import Architecture
@@ -94,11 +94,13 @@ class Trainings:
         space: its name.
         accuracy: (n,) percent by index, NaN where unknown.
         seconds: (n,) of training and validation; positive where the accuracy is known.
+        timed: whether the benchmark knows them; they are ones otherwise.
     """
 
     space: str
     accuracy: Floats
     seconds: Floats
+    timed: bool = True
 
     def __post_init__(self) -> None:
         known = ~np.isnan(self.accuracy)
@@ -131,33 +133,57 @@ class Trainings:
         return fitness, float(self.seconds[index])
 
 
+def seen_in_searches(benchmark: Benchmark, dataset: str) -> Group:
+    """(data set, split, epochs, seed) of what searches see of a training, of what a table has.
+
+    The published searches see accuracies on validation images after 12 epochs. A table without
+    them has longer trainings, and one without validation images only test accuracies: a search
+    sees what it is judged by then.
+
+    Raises:
+        MissingDataError: the table has nothing of that data set.
+    """
+    trained = _searched_on(benchmark, dataset)
+    full = benchmark.full_epochs
+    choices = (
+        (trained, "x-valid", *SHORT),
+        (trained, "x-valid", full, "mean"),
+        (dataset, "ori-test", full, "mean"),
+        (dataset, "x-test", full, "mean"),
+    )
+    found = next((group for group in choices if group in benchmark.measures), choices[0])
+    benchmark.accuracies(*found)  # says what there is
+    return found
+
+
 def trainings_of(
-    benchmark: Benchmark, dataset: str, epochs: int = 12, seed: str = "777"
+    benchmark: Benchmark, dataset: str, epochs: int | None = None, seed: str | None = None
 ) -> Trainings:
-    """What the benchmark's short trainings say on the validation images of a data set.
+    """What the benchmark's trainings say on the validation images of a data set.
 
     CIFAR-10 is searched on the half of its training images that leaves the other half for
     validation (`cifar10-valid`), as the benchmark's own scripts do. Where the table has no
-    validation time, training alone is charged.
+    validation time, training alone is charged; where it has no times at all, a second each.
 
     Args:
         benchmark: the table.
         dataset: `cifar10`, `cifar100`, `ImageNet16-120`.
-        epochs: of the trainings.
-        seed: of the trainings.
+        epochs: of the trainings; None for those of `seen_in_searches`.
+        seed: of the trainings; likewise.
 
     Raises:
         MissingDataError: the table has no such trainings; the message says what it has.
     """
-    trained = _searched_on(benchmark, dataset)
-    accuracy = benchmark.accuracies(trained, "x-valid", epochs, seed)
-    costs = benchmark.measures[trained, "x-valid", epochs, seed]
+    group = _asked(benchmark, dataset, epochs, seed)
+    accuracy, costs = benchmark.accuracies(*group), benchmark.measures[group]
     seconds = costs["train_seconds"] + np.nan_to_num(costs["valid_seconds"])
+    if np.isnan(seconds).all():
+        return Trainings(benchmark.space, accuracy, np.ones_like(accuracy), timed=False)
     return Trainings(benchmark.space, accuracy, seconds)
 
 
 def epoch_seconds(
-    benchmark: Benchmark, dataset: str, epochs: int = 12, seed: str = "777"
+    benchmark: Benchmark, dataset: str, epochs: int | None = None, seed: str | None = None
 ) -> Floats:
     """What an epoch of each architecture took the benchmark (n,), without validation.
 
@@ -167,10 +193,23 @@ def epoch_seconds(
     Raises:
         MissingDataError: see `trainings_of`.
     """
-    trained = _searched_on(benchmark, dataset)
-    benchmark.accuracies(trained, "x-valid", epochs, seed)  # says what there is
-    seconds: Floats = benchmark.measures[trained, "x-valid", epochs, seed]["train_seconds"] / epochs
+    group = _asked(benchmark, dataset, epochs, seed)
+    seconds: Floats = benchmark.measures[group]["train_seconds"] / group[2]
+    if np.isnan(seconds).all():
+        raise MissingDataError(
+            f"the benchmark of {benchmark.space} has no training times: a score after training "
+            "can't be charged, take one before it"
+        )
     return seconds
+
+
+def _asked(benchmark: Benchmark, dataset: str, epochs: int | None, seed: str | None) -> Group:
+    """What `seen_in_searches` says, unless epochs or seed are given."""
+    if epochs is None and seed is None:
+        return seen_in_searches(benchmark, dataset)
+    group = (_searched_on(benchmark, dataset), "x-valid", epochs or SHORT[0], seed or SHORT[1])
+    benchmark.accuracies(*group)  # says what there is
+    return group
 
 
 def _searched_on(benchmark: Benchmark, dataset: str) -> str:

@@ -137,18 +137,28 @@ class SearchSpace(Protocol):
         ...
 
 
-def draw_without_replacement(space: SearchSpace, count: int, seed: int) -> list[int]:
+def draw_without_replacement(
+    space: SearchSpace, count: int, seed: int, among: NDArray[np.int64] | None = None
+) -> list[int]:
     """Sorted indices of `count` distinct architectures, the same for the same seed.
 
+    Args:
+        space: of the architectures.
+        count: how many.
+        seed: of the draw.
+        among: (m,) indices that are drawn from; None for all.
+
     Raises:
-        ParameterError: `count` is not in 1..len(space).
+        ParameterError: `count` is not in 1..m.
     """
     from untrained.errors import ParameterError
     from untrained.seeds import numpy_generator
 
-    if not 1 <= count <= len(space):
+    size = len(space) if among is None else len(among)
+    if not 1 <= count <= size:
+        known = "" if among is None else " with a known accuracy"
         raise ParameterError(
-            f"{count} architectures asked of {space.name}: it has 1 to {len(space)} of them"
+            f"{count} architectures asked of {space.name}: it has 1 to {size} of them{known}"
         )
-    drawn = numpy_generator(seed, "sample of the space").choice(len(space), count, replace=False)
-    return sorted(int(index) for index in drawn)
+    drawn = numpy_generator(seed, "sample of the space").choice(size, count, replace=False)
+    return sorted(int(index) for index in (drawn if among is None else among[drawn]))
