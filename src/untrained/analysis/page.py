@@ -26,8 +26,8 @@ _CAPTIONS = {
     "time": "Accuracy against search time (Fig. 7). Our times are simulated with "
     "`searches.seconds_per_score`; the paper's were measured on a 1080 Ti.",
     "regret": "Regret over simulated time (Fig. 7 and beyond): the best final test "
-    "accuracy that the benchmark knows, less that of the incumbent, which holds until the next one; "
-    "not what the search saw. Mean over the runs with the 95 % bootstrap interval of the mean. "
+    "accuracy that the benchmark knows, less that of the incumbent, which holds until the next "
+    "one; not what the search saw. Mean over the runs with the 95 % bootstrap interval of the mean. "
     "Before its first incumbent a run has no regret, so a line starts where all of its runs have "
     "one. Markers: searches that train nothing, at their end; those without a cost at the left "
     "edge. `Optimal` knows the test accuracies of its sample.",
@@ -80,8 +80,8 @@ def page(
     parts = [
         f"# {space}: training-free scores against trained accuracies",
         "## Rank correlations",
-        "Kendall's tau-b and Spearman's rho between score and accuracy after the full training, with "
-        "95 % bootstrap intervals over architectures. A score is the mean over the seeds. `naswot` "
+        "Kendall's tau-b and Spearman's rho between score and accuracy after the full training, "
+        "with 95 % bootstrap intervals over architectures. A score is the mean over the seeds. `naswot` "
         "counts rectifiers between input and output once; `naswot-released` counts as the "
         "authors' code does. Undefined scores rank last, except in the subset of finite ones. "
         "`canonical`: one architecture of each class that computes the same function. `top 10 %`: "

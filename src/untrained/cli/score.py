@@ -40,7 +40,7 @@ class Result:
         reason: of an undefined score.
         seconds: per score, mean.
         percentile: percent of the cached scores below the mean; None where there is no cache.
-        accuracy: data set and split to percent after the full training, where the benchmark knows it.
+        accuracy: data set and split to percent after the full training, where it is known.
         undefined: seeds other than the first without a score, and why.
     """
 
