@@ -25,12 +25,13 @@ _CAPTIONS = {
     "nearer to the identity, the better a network tells its images apart.",
     "time": "Accuracy against search time (Fig. 7). Our times are simulated with "
     "`searches.seconds_per_score`; the paper's were measured on a 1080 Ti.",
-    "regret": "Regret over simulated time (Fig. 7 and beyond): the best final test "
-    "accuracy that the benchmark knows, less that of the incumbent, which holds until the next "
-    "one; not what the search saw. Mean over the runs with the 95 % bootstrap interval of the mean. "
-    "Before its first incumbent a run has no regret, so a line starts where all of its runs have "
-    "one. Markers: searches that train nothing, at their end; those without a cost at the left "
-    "edge. `Optimal` knows the test accuracies of its sample.",
+    "regret": "Regret over simulated time (Fig. 7 and beyond): the best final test accuracy that "
+    "the benchmark knows, less that of the incumbent, which holds until the next one; not what the "
+    "search saw. Mean over the runs with the 95 % bootstrap interval of the mean. Before its first "
+    "incumbent a run has no regret, so a line starts where all of its runs have one. Markers: "
+    "searches that train nothing, at their end; those without a cost at the left edge. `Optimal` "
+    "knows the test accuracies of its sample. Where a benchmark has no times, an evaluation counts "
+    "as a second.",
     "seeds": "Kendall's tau on the test accuracy against the number of seeds: the mean over the "
     "sets of so many seeds. Bands: the smallest and the largest. Bars: 95 % bootstrap intervals "
     "of all seeds.",
@@ -81,7 +82,8 @@ def page(
         f"# {space}: training-free scores against trained accuracies",
         "## Rank correlations",
         "Kendall's tau-b and Spearman's rho between score and accuracy after the full training, "
-        "with 95 % bootstrap intervals over architectures. A score is the mean over the seeds. `naswot` "
+        "with 95 % bootstrap intervals over architectures. A score is the mean over the seeds. "
+        "`naswot` "
         "counts rectifiers between input and output once; `naswot-released` counts as the "
         "authors' code does. Undefined scores rank last, except in the subset of finite ones. "
         "`canonical`: one architecture of each class that computes the same function. `top 10 %`: "
