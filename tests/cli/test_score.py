@@ -36,6 +36,21 @@ def test_the_command_agrees_with_the_notebook(untrained):
     assert printed["std"] == pytest.approx(abs(values[0] - values[1]) / 2**0.5)
 
 
+def test_each_proxy_that_is_named_scores(untrained):
+    few = ["--batch-size", 8, "--seeds", 1]
+    alone = [
+        json.loads(untrained("score", "nasbench201", 1462, 5, "--proxy", name, *few, "--json")[1])
+        for name in ("naswot", "lga")
+    ]
+    both = ["score", "nasbench201", 1462, 5, "--proxy", "naswot", "--proxy", "lga", *few]
+    together = json.loads(untrained(*both, "--json")[1])
+    assert [one["proxy"] for one in together] == ["naswot", "naswot", "lga", "lga"]
+    assert [one["score"] for one in together] == [one["score"] for part in alone for one in part]
+    said = untrained(*both)[1]
+    assert said.count("  proxy       naswot\n") == said.count("  proxy       lga\n") == 2
+    assert "proxy" not in untrained("score", "nasbench201", 5, *few)[1]
+
+
 def test_a_disconnected_cell_is_said_to_be_so(untrained):
     none = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
     code, out, _ = untrained("score", "nasbench201", none, "--batch-size", 8)

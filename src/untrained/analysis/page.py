@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from untrained.analysis.published import with_published
+from untrained.analysis.published import SEARCH_TABLES, with_published
 from untrained.analysis.tables import (
     comparison_layout,
     correlation_layout,
@@ -102,10 +102,10 @@ def page(
         "rank.",
         to_markdown(seed_layout(seeds)),
         *([] if preferences is None else _preferences(preferences)),
-        "## Searches: Table 2(a) of the NASWOT paper",
+        f"## Searches{_as_in_the_paper(space)}",
         "Mean and standard deviation over runs; in brackets the published figures, and the "
         "difference in joint standard errors (se). `time`: what a run spends on the simulated "
-        "clock. Searches score on CIFAR-10 and are read off on all three data sets, unless a row "
+        "clock. Searches score on CIFAR-10 and are read off on all data sets, unless a row "
         "says otherwise. `NASWOT` draws from the scored architectures alone: where they are a "
         "sample of the space, its rows differ from the paper's by what the sample happens to hold, "
         "which se leaves out; so do rows with a `fitness` or a `pool`, which move in a sample. "
@@ -121,6 +121,10 @@ def page(
         *(f"![{name}]({address})\n\n{_CAPTIONS[name]}" for name, address in figures.items()),
     ]
     return "\n\n".join(parts).replace("\n\n- ", "\n- ") + "\n"
+
+
+def _as_in_the_paper(space: str) -> str:
+    return f": {SEARCH_TABLES[space]} of the NASWOT paper" if space in SEARCH_TABLES else ""
 
 
 def _comparisons(comparisons: pd.DataFrame) -> list[str]:

@@ -57,6 +57,13 @@ TRAINING_FREE: Final = (
 #: all cells at once, which no table can answer.
 WEIGHT_SHARING: Final = ("RSPS", "DARTS-V1", "DARTS-V2", "GDAS", "SETN", "ENAS")
 
+#: Space to the table of the NASWOT paper that has searches of it.
+SEARCH_TABLES: Final = {
+    "nasbench101": "Table 1",
+    "nasbench201": "Table 2(a)",
+    "natsbench_size": "Table 2(b)",
+}
+
 #: Runs of AREA in the paper.
 AREA_RUNS: Final = 50
 #: The row of as many of ours.

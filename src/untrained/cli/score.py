@@ -67,9 +67,13 @@ def score(
         list[str] | None, typer.Argument(metavar="ARCH...", help="Indices or spellings.")
     ] = None,
     proxy: Annotated[
-        str, typer.Option(help="`name`, `name-variant` or `name@epochs` of training.")
-    ] = "naswot",
-    variant: Annotated[str | None, typer.Option(help="Of the proxy.")] = None,
+        list[str] | None,
+        typer.Option(
+            help="`name`, `name-variant` or `name@epochs` of training; may be repeated. Default: "
+            "naswot."
+        ),
+    ] = None,
+    variant: Annotated[str | None, typer.Option(help="Of the proxies.")] = None,
     dataset: Annotated[str, typer.Option(help="Whose images are shown.")] = "cifar10",
     split: Annotated[str, typer.Option(help="Of the data set.")] = "sample",
     seed: Annotated[int, typer.Option(help="Of minibatch and weights.")] = 0,
@@ -94,7 +98,7 @@ def score(
     own = ":" in target and target not in SPACES.names()
     if seeds < 1:
         raise ParameterError(f"--seeds {seeds}: 1 or more")
-    chosen = get_proxy(proxy, variant)
+    chosen = [get_proxy(one, variant) for one in proxy or ["naswot"]]
     parsed = []
     if own:
         if architectures:
@@ -115,14 +119,16 @@ def score(
     split = image_set(dataset).split(split)
     settings = MinibatchSettings(dataset, split, batch_size, augmentation, sampling)
     numbers = range(seed, seed + seeds)
-    warn_of_test_labels([spelling_of(chosen)])
+    warn_of_test_labels(list(map(spelling_of, chosen)))
     if not own:
         prepare_worker()
     with leased_device(device) as where:
         execution = Execution(where, engine, precision)
         if own:
             try:
-                found = _score_own(factory, size, chosen, settings, numbers, execution)
+                found = [
+                    _score_own(factory, size, by, settings, numbers, execution) for by in chosen
+                ]
             except UntrainedError:
                 raise
             except Exception as error:
@@ -132,9 +138,16 @@ def score(
                     f"{target} failed on images of {shape}: {type(error).__name__}: {said} "
                     "(--debug shows where)"
                 ) from error
-            results = [_result(None, target, chosen, numbers, found, None, {})]
+            results = [
+                _result(None, target, by, numbers, scores, None, {})
+                for by, scores in zip(chosen, found, strict=True)
+            ]
         else:
-            results = _score_cells(searched, parsed, chosen, settings, numbers, execution)
+            results = [
+                result
+                for by in chosen
+                for result in _score_cells(searched, parsed, by, settings, numbers, execution)
+            ]
     if as_json:
         typer.echo(json.dumps([asdict(result) for result in results], indent=1))
     else:
@@ -339,6 +352,8 @@ def _print(target: str, results: list[Result], seed: int, seeds: int) -> None:
     for result in results:
         name = f"{result.architecture}  " if result.architecture is not None else ""
         typer.echo(f"{name}{result.spelling}")
+        if len({one.proxy for one in results}) > 1:
+            typer.echo(f"  proxy       {result.proxy}")
         if result.score is None:
             typer.echo(f"  score       undefined: {result.status} ({result.reason})")
         else:
