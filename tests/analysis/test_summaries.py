@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from untrained.analysis.correlations import ALL_SAMPLED, CANONICAL, FINITE_ONLY, TOP_TENTH
-from untrained.analysis.published import FIRST_AREA, WEIGHT_SHARING
+from untrained.analysis.published import FIRST_AREA, WEIGHT_SHARING, splits_of
 from untrained.analysis.search_tables import search_table
 from untrained.analysis.summaries import (
     extreme_cells,
@@ -17,6 +17,7 @@ from untrained.analysis.summaries import (
     times_table,
     with_first_area_runs,
 )
+from untrained.errors import MissingDataError
 from untrained.search.pool import Pool, best_of_sample_trace, empty_trace
 
 
@@ -44,6 +45,24 @@ def test_scores_are_held_against_validation_and_test_of_their_data_set():
         ("noise", "cifar10-valid", "x-valid"),
         ("noise", "cifar10", "ori-test"),
     ]
+
+
+def test_what_a_benchmark_lacks_is_not_read():
+    """NAS-Bench-101 has one training set; a published table of the size space, test only."""
+    one = {("cifar10", "x-valid"), ("cifar10", "ori-test")}
+    assert dict(splits_of(one)) == {
+        ("cifar10", "val"): ("cifar10", "x-valid"),
+        ("cifar10", "test"): ("cifar10", "ori-test"),
+    }
+    both = one | {("cifar10-valid", "x-valid")}
+    assert splits_of(both)["cifar10", "val"] == ("cifar10-valid", "x-valid")
+    tests = splits_of([("cifar100", "x-test"), ("cifar10", "ori-test")])
+    assert targets_of(["cifar10", "cifar100", "ImageNet16-120"], tests) == [
+        ("cifar10", "cifar10", "ori-test"),
+        ("cifar100", "cifar100", "x-test"),
+    ]
+    with pytest.raises(MissingDataError, match="no val accuracies of cifar100: there is cifar10"):
+        target_of("cifar100", "val", tests)
 
 
 def test_images_that_the_benchmark_lacks_are_held_against_what_they_stand_for():

@@ -473,7 +473,7 @@ def test_the_operations_of_the_truly_best_are_counted(project, all_operations, b
 
 
 def test_bad_fraction(project, refused):
-    asked = ["tables", SPACE, *traces_of(project), "--tables", "other"]
+    asked = ["preferences", SPACE, "--tables", "other"]
     refused(["report", *asked, "--best", 0], "fraction 0.0 of the best: give more than 0")
 
 

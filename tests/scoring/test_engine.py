@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from untrained.errors import ParameterError
 from untrained.images.minibatches import Minibatch
 from untrained.proxies import UndefinedScore, get_proxy
 from untrained.proxies.naswot import activation_kernel
@@ -290,6 +291,21 @@ def test_more_shards_than_architectures_leave_some_empty(space):
 
 def test_the_sample_depends_on_its_seed_alone(space):
     assert sample_of(space, 50, 1) == sample_of(space, "50", 1) != sample_of(space, 50, 2)
+
+
+def test_a_sample_among_some_is_of_them(space):
+    """All of a space are drawn from as if nothing was said; of a partial table what it knows."""
+    assert sample_of(space, 50, 1, np.arange(len(space))) == sample_of(space, 50, 1)
+    some = np.array([3, 14, 15, 92, 65, 35])
+    some.sort()
+    assert sample_of(space, "all", 0, some) == some.tolist()
+    drawn = sample_of(space, 4, 0, some)
+    assert len(set(drawn)) == 4
+    assert set(drawn) < set(some.tolist())
+    pieces = [shard_indices(space, ShardSettings("4", 0, n, 2), some) for n in range(2)]
+    assert sorted(pieces[0] + pieces[1]) == drawn
+    with pytest.raises(ParameterError, match="1 to 6 of them with a known accuracy"):
+        sample_of(space, 7, 0, some)
 
 
 @pytest.mark.parametrize(

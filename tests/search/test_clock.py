@@ -3,9 +3,19 @@
 import numpy as np
 import pytest
 
+from untrained.benchmarks.benchmark import Benchmark
 from untrained.errors import ArchitectureError, MissingDataError, ParameterError
 from untrained.search.base import BudgetSpent
-from untrained.search.clock import Budget, Clock, Incumbent, Trainings, parse_budget, trainings_of
+from untrained.search.clock import (
+    Budget,
+    Clock,
+    Incumbent,
+    Trainings,
+    epoch_seconds,
+    parse_budget,
+    seen_in_searches,
+    trainings_of,
+)
 from untrained.spaces.base import Architecture
 
 
@@ -15,6 +25,50 @@ def known(accuracy, seconds):
 
 def one(index, space="toy"):
     return Architecture(space, index, str(index))
+
+
+def table(*rows):
+    """A benchmark of ten architectures; rows of (data set, split, epochs, seed, seconds)."""
+    measures = {}
+    for number, (*group, seconds) in enumerate(rows):
+        values = {"accuracy": 50.0 + number + np.arange(10), "valid_seconds": np.full(10, np.nan)}
+        measures[tuple(group)] = values | {"train_seconds": np.full(10, seconds)}
+    return Benchmark("nasbench101", measures, {})
+
+
+SHORT = ("cifar10", "x-valid", 12, "777", 60.0)
+LONG = ("cifar10", "x-valid", 108, "mean", 540.0)
+TEST = ("cifar10", "ori-test", 108, "mean", np.nan)
+
+
+@pytest.mark.parametrize(
+    ("rows", "seen"),
+    [
+        ((TEST, LONG, SHORT), SHORT),
+        ((TEST, LONG), LONG),
+        ((TEST,), TEST),
+        ((LONG, ("cifar10-valid", *SHORT[1:])), ("cifar10-valid", *SHORT[1:])),
+    ],
+)
+def test_searches_see_the_shortest_trainings_that_are_validated(rows, seen):
+    benchmark = table(*rows)
+    assert seen_in_searches(benchmark, "cifar10") == seen[:-1]
+    trainings = trainings_of(benchmark, "cifar10")
+    assert trainings.accuracy[3] == 53 + rows.index(seen)
+    assert trainings.timed == (seen is not TEST)
+    assert trainings.seconds[3] == (seen[-1] if trainings.timed else 1)
+    if trainings.timed:
+        assert epoch_seconds(benchmark, "cifar10")[3] == 5
+    else:
+        with pytest.raises(MissingDataError, match="nasbench101 has no training times"):
+            epoch_seconds(benchmark, "cifar10")
+
+
+def test_trainings_that_are_asked_for_are_not_replaced():
+    with pytest.raises(MissingDataError, match="no accuracy for epochs 12 of cifar10/x-valid"):
+        trainings_of(table(TEST, LONG), "cifar10", 12)
+    with pytest.raises(MissingDataError, match="no accuracy for dataset 'cifar100'"):
+        trainings_of(table(TEST, LONG), "cifar100")
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,9 @@ def target_of(images: str, split: str, splits: Splits = NASBENCH201_SPLITS) -> t
     return images, *splits[pair]
 
 
-def targets_of(images: list[str], splits: Splits) -> list[tuple[str, str, str]]:
+def targets_of(
+    images: list[str], splits: Splits = NASBENCH201_SPLITS
+) -> list[tuple[str, str, str]]:
     """Validation and test of each data set, where the benchmark has them; see `target_of`."""
     return [
         target_of(name, split, splits)
