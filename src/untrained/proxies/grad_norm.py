@@ -74,8 +74,8 @@ class GradNorm:
         chosen = {name: p for name, p in network.named_parameters() if p.requires_grad}
         if not chosen:
             raise UndefinedScore("no_parameters", f"{type(network).__name__} has nothing to train")
-        labels = minibatch.labels
         with differentiable(network, minibatch) as images:
+            labels = minibatch.labels.clone()  # they may be of inference mode
             logits = checked_logits(network, network(images), len(images))
             if labels.max() >= logits.shape[1]:
                 raise ParameterError(

@@ -13,7 +13,7 @@ from untrained.networks.modes import buffers_restored
 
 @contextmanager
 def differentiable(network: nn.Module, minibatch: Minibatch) -> Iterator[Tensor]:
-    """Yield the images (N, C, H, W), to be shown to the network under autograd.
+    """Yield a copy of the images (N, C, H, W), to be shown to the network under autograd.
 
     Buffers and random state are afterwards what they were, however the block ends.
     """
@@ -25,7 +25,7 @@ def differentiable(network: nn.Module, minibatch: Minibatch) -> Iterator[Tensor]
         torch.random.fork_rng(devices=devices),
         buffers_restored(network),
     ):
-        yield images.clone() if images.is_inference() else images.detach()
+        yield images.detach().clone()  # a network may rectify its input in place
 
 
 def checked_logits(network: nn.Module, logits: object, images: int) -> Tensor:
