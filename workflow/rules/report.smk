@@ -1,7 +1,9 @@
 FORMATS = ["parquet", "csv", "md", "tex"]
-FIGURES = ["scores", "kernels", "time", "regret", "seeds", "preferences"]
+FIGURES = ["scores", "kernels", "time", "regret", "seeds", "preferences", "proxies"]
 EVOLUTION_FIGURES = ["kernel_evolution", "score_evolution"]
-TABLES = ["correlations", "seeds", "preferences", "searches", "comparisons"]
+TABLES = ["correlations", "seeds", "preferences", "proxies", "searches", "comparisons"]
+# of several spaces: their scores side by side
+COMPARED = ["proxies"] if len(SPACES) > 1 else []
 
 
 rule report:
@@ -20,6 +22,7 @@ rule report:
             figure=FIGURES,
             format=["svg", "png"],
         ),
+        expand("results/figures/{figure}.{format}", figure=COMPARED, format=["svg", "png"]),
         expand("results/tables/{space}/ablations.{format}", space=ABLATED, format=FORMATS),
         expand("results/figures/{space}/ablations.{format}", space=ABLATED, format=["svg", "png"]),
         expand(
@@ -64,6 +67,12 @@ rule tables:
             labels={"table": "Operations that scores prefer"},
         ),
         report(
+            expand("results/tables/{{space}}/proxies.{format}", format=FORMATS[1:]),
+            caption="../report/proxies.rst",
+            category="{space}",
+            labels={"table": "Scores and their controls"},
+        ),
+        report(
             expand("results/tables/{{space}}/searches.{format}", format=FORMATS[1:]),
             caption="../report/searches.rst",
             category="{space}",
@@ -80,6 +89,7 @@ rule tables:
         searches="results/tables/{space}/searches.parquet",
         comparisons="results/tables/{space}/comparisons.parquet",
         preferences="results/tables/{space}/preferences.parquet",
+        proxies="results/tables/{space}/proxies.parquet",
         regret="results/tables/{space}/regret.parquet",
         metrics="results/metrics/{space}.json",
     log:
@@ -107,6 +117,7 @@ rule figure:
         searches="results/tables/{space}/searches.parquet",
         regret="results/tables/{space}/regret.parquet",
         preferences="results/tables/{space}/preferences.parquet",
+        proxies="results/tables/{space}/proxies.parquet",
         code=code("report"),
     output:
         report(
@@ -133,6 +144,28 @@ rule figure:
         " --split {params.scores[split]} --batch-size {params.scores[batch_size]}"
         " --augmentation {params.scores[augmentation]} --sampling {params.scores[sampling]}"
         " --out {output.png} 2> {log}"
+
+
+# The scores of all spaces in one figure.
+rule spaces_figure:
+    input:
+        tables=expand("results/tables/{space}/proxies.parquet", space=SPACES),
+        code=code("report"),
+    output:
+        report(
+            "results/figures/proxies.svg",
+            caption="../report/proxies.rst",
+            category="All spaces",
+            labels={"figure": "proxies"},
+        ),
+        png="results/figures/proxies.png",
+    log:
+        "logs/report/proxies.log",
+    localrule: True
+    conda:
+        "../envs/untrained.yaml"
+    shell:
+        "untrained report spaces {input.tables} --out {output.png} 2> {log}"
 
 
 rule ablation_table:

@@ -122,6 +122,25 @@ def seed_layout(table: pd.DataFrame, *, digits: int = 3) -> pd.DataFrame:
     return layout
 
 
+def proxy_layout(table: pd.DataFrame, *, digits: int = 2) -> pd.DataFrame:
+    """Lay out the scores of a space beside each other.
+
+    Args:
+        table: as `proxy_comparisons.proxy_table` returns it.
+        digits: decimals of each coefficient.
+    """
+    layout = pd.DataFrame({"space": table["space"], "scored on": table["images"]})
+    layout["accuracy"] = table["dataset"] + " " + table["split"]
+    layout["score"] = table["proxy"]
+    layout["n"] = table["n"].astype(str)
+    layout["undefined"] = table["undefined"].astype(str)
+    cells = table[["tau", "low", "high"]].itertuples(index=False, name=None)
+    layout["τ"] = [with_interval(*cell, digits) for cell in cells]
+    layout["published τ"] = [_text(value, digits + 1) for value in table["published_tau"]]
+    layout["source"] = table["source"]
+    return layout
+
+
 def search_layout(table: pd.DataFrame) -> pd.DataFrame:
     """Lay out Table 2(a) as the paper does: methods by data set and split.
 
