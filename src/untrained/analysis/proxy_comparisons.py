@@ -40,9 +40,8 @@ def proxy_table(table: pd.DataFrame, *, space: str) -> pd.DataFrame:
     Raises:
         ParameterError: two rows for one proxy, data set and split.
     """
-    names = table["proxy"].map(_compared)
     chosen = (table["subset"] == ALL_SAMPLED) & table["split"].str.endswith("test")
-    own = table[chosen & (names != "")]
+    own = table[chosen & (table["proxy"].map(_compared) != "")]
     keys = ["images", "dataset", "split", "proxy"]
     if (twice := own.duplicated(keys)).any():
         row = own[twice].iloc[0]
@@ -51,7 +50,9 @@ def proxy_table(table: pd.DataFrame, *, space: str) -> pd.DataFrame:
         )
     # in the order of `COMPARED`, a default before its variants, data sets as they come
     places = list(dict.fromkeys(own["images"]))
-    own = own.assign(place=own["images"].map(places.index), rank=names.map(_RANKS))
+    own = own.assign(
+        place=own["images"].map(places.index), rank=own["proxy"].map(name_of).map(_RANKS)
+    )
     own = own.sort_values(["place", "rank", "proxy"], kind="stable")
     renamed = {"tau_low": "low", "tau_high": "high", "excluded": "undefined"}
     found = own.rename(columns=renamed).assign(space=space).reset_index(drop=True)
