@@ -87,7 +87,7 @@ def test_every_layer_of_a_chain_carries_all_of_the_output():
     torch.manual_seed(0)
     layers = [nn.Linear(12, 7, bias=False), nn.ReLU(), nn.Linear(7, 4, bias=False)]
     network = nn.Sequential(nn.Flatten(), *layers)
-    first, last = (layer.weight.double().abs() for layer in (layers[0], layers[2]))
+    first, last = (layer.weight.detach().double().abs() for layer in (layers[0], layers[2]))
     carried = float((last @ first @ torch.ones(12, dtype=torch.float64)).sum())
     assert value("synflow", network, batch(size=2)) == pytest.approx(
         math.log(2 * carried), rel=1e-12

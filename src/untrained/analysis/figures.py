@@ -585,8 +585,11 @@ def proxies(table: "pd.DataFrame") -> Figure:
     columns = min(len(groups), 6)
     rows = -(-len(groups) // columns)
     with _style():
-        size = (max(7, 1.4 + columns * (0.6 + 0.3 * len(names))), 4.4 * rows + 0.9)
-        figure = Figure(figsize=size, layout="constrained")
+        # the longest names take 3.2 inches of the legend, and each of its lines 0.3
+        width = max(7.5, 1.4 + columns * (0.6 + 0.3 * len(names)))
+        across = min(len(names) + 1, int(width // 3.2))
+        height = 4.4 * rows + 0.3 * (1 + len(names) // across)
+        figure = Figure(figsize=(width, height), layout="constrained")
         panels = figure.subplots(rows, 1, squeeze=False, sharey=True)[:, 0]
         for number, axes in enumerate(panels):
             shown = groups[number * columns : (number + 1) * columns]
@@ -605,7 +608,7 @@ def proxies(table: "pd.DataFrame") -> Figure:
         ]
         if table["published_tau"].notna().any():
             keys.append(Patch(label="published", facecolor="none", edgecolor="0.4", linewidth=1.6))
-        figure.legend(handles=keys, loc="outside lower center", ncols=min(len(keys), 4))
+        figure.legend(handles=keys, loc="outside lower center", ncols=across)
     return figure
 
 
@@ -630,7 +633,7 @@ def _proxy_bars(axes: "Axes", place: int, own: "pd.DataFrame", names: Sequence[s
             align="edge",
             color=colour,
             yerr=np.nan_to_num(reach),
-            error_kw={"capsize": 2.5, "elinewidth": 1.3},
+            error_kw={"capsize": 2.5, "elinewidth": 1.3, "ecolor": "0.5"},
             **_hatched(number),
         )
         axes.bar(
