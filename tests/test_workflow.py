@@ -62,7 +62,7 @@ EVERYTHING = {
         f"results/tables/nasbench201/{name}.{suffix}"
         for name in (
             *("ablations", "comparisons", "correlations", "seeds", "searches"),
-            *("evolutions", "preferences", "prunings", "trajectory"),
+            *("evolutions", "preferences", "proxies", "prunings", "trajectory"),
         )
         for suffix in ("parquet", "csv", "md", "tex")
     ),
@@ -72,7 +72,7 @@ EVERYTHING = {
         f"results/figures/nasbench201/{name}.{suffix}"
         for name in (
             *("ablations", "scores", "kernels", "time", "regret", "seeds"),
-            *("kernel_evolution", "preferences", "score_evolution", "trajectory"),
+            *("kernel_evolution", "preferences", "proxies", "score_evolution", "trajectory"),
         )
         for suffix in ("svg", "png")
     ),
@@ -81,7 +81,7 @@ EVERYTHING = {
         for name in ("minibatch", "noise", "initialisation", "batch-size", "variance")
     ),
 }
-AFTER_SCORES = {"merge": 1, "search": 2, "tables": 1, "figure": 5, "page": 1, "all": 1}
+AFTER_SCORES = {"merge": 1, "search": 2, "tables": 1, "figure": 6, "page": 1, "all": 1}
 PREFERENCES = {"preference_table": 1, "preference_figure": 1}
 PRUNINGS = {"prune": 1, "pruning_table": 1, "trajectory_figure": 1}
 EVOLUTIONS = {"evolve": 1, "evolution_table": 1, "evolution_figure": 2}
@@ -215,7 +215,7 @@ def test_a_second_run_does_nothing(project):
         ({"seeds": [0, 1, 2]}, {"score": 1} | AFTER_SCORES | PREFERENCES),
         ({"scores.batch_size": 9}, {"score": 2} | AFTER_SCORES | PREFERENCES | ABLATIONS),
         ({"searches.runs": 6}, AFTER_SCORES | {"merge": 0}),
-        ({"report.kernels": 2}, {"figure": 5, "page": 1, "all": 1}),
+        ({"report.kernels": 2}, {"figure": 6, "page": 1, "all": 1}),
         ({"ablations.repeats": 3}, ABLATIONS | {"page": 1, "all": 1}),
         ({"prunings.seeds": [0, 1]}, PRUNINGS | {"page": 1, "all": 1}),
         ({"prunings.repeats": 2}, PRUNINGS | {"page": 1, "all": 1}),

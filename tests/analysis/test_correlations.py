@@ -153,6 +153,15 @@ def subsets(n=30):
     return {ALL_SAMPLED: np.arange(n), CANONICAL: np.arange(0, n, 2), FINITE_ONLY: np.arange(n)}
 
 
+def test_a_control_that_is_scored_is_the_score():
+    scores = pd.concat([score_rows("naswot"), score_rows("flops")])
+    control = {"flops": pd.Series(np.arange(40.0)[::-1])}
+    both = correlation_table(scores, accuracies, subsets(), TARGETS, controls=control, resamples=5)
+    alone = correlation_table(scores, accuracies, subsets(), TARGETS, resamples=5)
+    pd.testing.assert_frame_equal(both, alone)
+    assert (both["seeds"] > 0).all()
+
+
 def test_the_table_has_a_row_per_target_subset_and_proxy():
     scores = pd.concat([score_rows("naswot"), score_rows("naswot-released")])
     flops = pd.Series(np.arange(40.0)[::-1])

@@ -17,6 +17,7 @@ from untrained.analysis.figures import (
     kernel_evolution,
     kernel_matrices,
     preferences,
+    proxies,
     regret_against_time,
     save,
     score_against_accuracy,
@@ -25,6 +26,7 @@ from untrained.analysis.figures import (
     trajectory,
 )
 from untrained.analysis.preferences import COLUMNS as PREFERENCES
+from untrained.analysis.proxy_comparisons import COLUMNS as PROXIES
 from untrained.analysis.prunings import TRAJECTORY
 from untrained.analysis.regret import COLUMNS as REGRET
 from untrained.analysis.variances import variance_table
@@ -338,6 +340,53 @@ def test_a_preference_that_is_undefined_can_be_drawn(tmp_path):
     save(preferences(lost), tmp_path / "lost.svg")
 
 
+def compared(spaces=("nasbench201",), names=("synflow", "naswot", "flops")):
+    rows = [
+        (space, images, images, "test", name, 0.1 * place - 0.1, 0.1 * place - 0.15, 0.1 * place,
+         300, 5, 0.4 if name == "naswot" else np.nan, "someone" if name == "naswot" else "")
+        for space in spaces
+        for images in ("cifar10", "cifar100")
+        for place, name in enumerate(names)
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=list(PROXIES))
+
+
+def test_proxies_are_groups_of_bars_with_hollow_published_ones():
+    figure = proxies(compared())
+    (axes,) = figure.axes
+    groups = [label.get_text() for label in axes.get_xticklabels()]
+    assert groups == ["nasbench201\nCIFAR-10", "nasbench201\nCIFAR-100"]
+    bars = [patch for patch in axes.patches if patch.get_facecolor()[3]]
+    assert [bar.get_height() for bar in bars] == pytest.approx([-0.1, 0.0, 0.1] * 2)
+    lefts = [bar.get_x() for bar in bars]
+    assert lefts == sorted(lefts)
+    assert [round(left) for left in lefts] == [0, 0, 0, 1, 1, 1]
+    assert bars[0].get_facecolor() == bars[3].get_facecolor() != bars[1].get_facecolor()
+    hollow = [patch for patch in axes.patches if not patch.get_facecolor()[3]]
+    assert [bar.get_height() for bar in hollow if np.isfinite(bar.get_height())] == [0.4, 0.4]
+    known = next(bar for bar in hollow if np.isfinite(bar.get_height()))
+    assert bars[1].get_x() < known.get_x() < bars[2].get_x()
+    segments = [line.get_segments()[0][:, 1] for line in axes.collections]
+    assert segments[0].tolist() == pytest.approx([-0.15, 0.0])
+    (legend,) = figure.legends
+    names = [text.get_text() for text in legend.get_texts()]
+    assert names == ["synflow", "naswot", "flops", "published"]
+
+
+def test_many_spaces_take_several_rows(tmp_path):
+    many = compared([f"space{number}" for number in range(4)], [*"abcdefgh", "naswot"])
+    figure = proxies(many)
+    assert [len(axes.get_xticks()) for axes in figure.axes] == [6, 2]
+    assert len({axes.get_xlim() for axes in figure.axes}) == 1
+    lost = many.assign(published_tau=np.nan)
+    lost.loc[lost["proxy"] == "a", ["tau", "low", "high"]] = np.nan
+    figure = proxies(lost)
+    assert "published" not in [text.get_text() for text in figure.legends[0].get_texts()]
+    save(figure, tmp_path / "many.svg")
+    (text,) = proxies(compared().assign(tau=np.nan)).axes[0].texts
+    assert text.get_text() == "no score has a correlation"
+
+
 def test_a_trajectory_is_a_line_per_seed_from_a_hollow_start_in_the_panel_of_its_method():
     methods = [f"TE-NAS ({name}, cifar10)" for name in ("both", "kappa", "regions")]
     methods.append("TE-NAS released (both, cifar10)")
@@ -461,6 +510,7 @@ def every_figure():
         tau_against_seeds(seeds()),
         trajectory(rounds()),
         preferences(preferred()),
+        proxies(compared()),
         ablations(scores, variance_table(scores, resamples=20)),
         kernel_evolution(curves()),
         score_evolution(curves(), ["naswot"]),

@@ -53,6 +53,11 @@ def made(**settings):
     return preference_table(scores(), accuracies, TARGETS, EDGES, OPERATIONS, **settings)
 
 
+def test_a_control_that_is_scored_is_the_score():
+    control = {"linear_regions": pd.Series(np.arange(float(N)))}
+    pd.testing.assert_frame_equal(made(controls=control), made())
+
+
 @pytest.mark.parametrize("fraction", [0.1, 0.25, 0.3, 1.0])
 def test_shares_are_counted_over_the_edges_of_the_best(fraction):
     parameters = pd.Series(np.random.default_rng(2).integers(1, 6, N) + 0.0)

@@ -82,10 +82,14 @@ def test_weight_sharing_is_of_three_runs(method, dataset, split, mean, std, seco
 def test_other_published_searches_are_kept_apart():
     assert cell("AREA", "cifar100", "unstated")["runs"] == 50
     assert cell("NASWOT N=1000", "cifar10", "test", source=published.RECOMPUTED)["std"] == 0.35
-    assert cell("NASWOT N=1000", "cifar10", "test", space="natsbench-size")["mean"] == 93.10
+    assert cell("NASWOT N=1000", "cifar10", "test", space="natsbench_size")["mean"] == 93.10
+    row = cell("NASWOT N=100", "cifar10", "test", space="nasbench101")
+    assert row[["mean", "std", "runs", "seconds"]].tolist() == [91.77, 0.05, 500, 23]
+    area = cell("AREA", "cifar10", "test", space="nasbench101")
+    assert area[["mean", "std", "runs"]].tolist() == [93.91, 0.29, 50]
     keys = ["space", "method", "dataset", "split", "source"]
     assert not published.searches().duplicated(keys).any()
-    assert len(published.searches()) == (10 + 6) * 6 + 3 + 9 + 18
+    assert len(published.searches()) == (10 + 6) * 6 + 3 + 9 + 18 + 4
 
 
 def test_no_published_mean_beats_the_best_cell_of_the_space():
@@ -158,3 +162,35 @@ def test_published_correlations_stand_beside_the_matching_rows_only():
     assert table["recomputed_tau"].fillna(0).tolist() == recomputed
     assert list(ours.columns) == ["proxy", "images", "dataset", "split", "subset"]
     assert published.with_published(ours, space="darts")["paper_tau"].isna().all()
+
+
+def test_baselines_and_controls_of_other_spaces():
+    known = published.correlations().set_index(["space", "proxy", "dataset", "source"])
+    taus, rhos = known["tau"], known["rho"]
+    assert taus["nds_darts", "flops", "cifar10", published.EZNAS] == 0.51
+    assert taus["nds_amoeba", "grad_norm", "cifar10", published.EZNAS] == -0.10
+    assert taus["nds_pnas", "parameters", "cifar10", published.EZNAS] == 0.32
+    assert taus["nds_nasnet", "synflow", "cifar10", published.EZNAS] == -0.03
+    size = ("natsbench_size", "naswot", "cifar100", published.RECOMPUTED_SIZE)
+    assert (taus[size], rhos[size]) == (0.183, 0.270)
+    counted = published.RECOMPUTED_TABLES
+    assert taus["natsbench_size", "parameters", "ImageNet16-120", counted] == 0.676
+    assert taus["nasbench101", "parameters", "cifar10", counted] == 0.307
+    assert rhos["nasbench201", "jacobian_covariance", "cifar100", published.ZERO_COST] == 0.704
+    assert rhos["nasbench101", "synflow", "cifar10", published.ZERO_COST] == 0.372
+    assert taus["nasbench201", "synflow-logsynflow", "cifar10", published.RECOMPUTED] == 0.630
+    found = published.correlations()
+    names = set(found["source"])
+    assert names - {published.ZERO_COST} == {*published.PRINTED, *published.COMPUTED_AGAIN}
+    assert found.loc[found["source"] == published.ZERO_COST, "tau"].isna().all()
+
+
+def test_published_rows_of_other_spaces_stand_beside_ours():
+    keys = {"images": "cifar10", "dataset": "cifar10", "split": "ori-test"}
+    ours = pd.DataFrame(
+        [keys | {"proxy": "flops", "subset": FINITE_ONLY}, keys | {"proxy": "naswot-released",
+         "subset": FINITE_ONLY}]
+    )  # fmt: skip
+    found = published.with_published(ours, space="nds_enas")
+    assert found["paper_tau"].tolist() == [0.47, 0.365]
+    assert found["recomputed_tau"].isna().all()

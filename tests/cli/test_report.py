@@ -13,8 +13,8 @@ from .conftest import command, contents
 
 SPACE = "nasbench201"
 FORMATS = "csv", "md", "parquet", "tex"
-TABLES = "correlations", "seeds", "searches", "comparisons", "preferences"
-FIGURES = "scores", "kernels", "time", "regret", "seeds", "preferences"
+TABLES = "correlations", "seeds", "searches", "comparisons", "preferences", "proxies"
+FIGURES = "scores", "kernels", "time", "regret", "seeds", "preferences", "proxies"
 
 ALGORITHMS = "naswot-4", "optimal-10", "random", "rea", "rs"
 
@@ -470,6 +470,41 @@ def test_the_operations_of_the_truly_best_are_counted(project, all_operations, b
     assert set(every["best"]) == {12}
     page = (project / f"results/report/{SPACE}.md").read_text()
     assert (project / f"results/tables/{SPACE}/preferences.md").read_text() in page
+
+
+def test_scores_stand_beside_their_controls(finished):
+    tables = finished / "results/tables" / SPACE
+    found = pd.read_parquet(tables / "proxies.parquet")
+    assert set(found["space"]) == {SPACE}
+    names = ["naswot", "naswot-released", "parameters", "flops"]
+    assert found["proxy"].tolist() == names * 2
+    assert found["split"].tolist() == ["ori-test"] * 4 + ["x-test"] * 4
+    correlations = pd.read_parquet(tables / "correlations.parquet").query(
+        "subset == 'all sampled' and split != 'x-valid'"
+    )
+    keys = ["images", "proxy"]
+    ours = found.set_index(keys)["tau"].sort_index()
+    assert ours.tolist() == (
+        correlations[correlations["proxy"].isin(names)].set_index(keys)["tau"].sort_index().tolist()
+    )
+    (published,) = found.query("proxy == 'naswot' and images == 'cifar100'")["published_tau"]
+    assert published == 0.611
+
+
+def test_several_spaces_are_one_figure(project):
+    path = Path(f"results/tables/{SPACE}/proxies.parquet")
+    table = pd.read_parquet(path)
+    table.assign(space="nasbench101").query("images == 'cifar10'").to_parquet("other.parquet")
+    run("report", "spaces", path, "other.parquet", "--out", "results/figures/proxies.png")
+    for suffix, head in ((".png", b"\x89PNG"), (".svg", b"<?xml")):
+        written = Path("results/figures/proxies").with_suffix(suffix).read_bytes()
+        assert written.startswith(head)
+
+
+def test_tables_of_spaces_that_are_none(project, refused):
+    refused(["report", "spaces", "none.parquet", "--out", "a.png"], "none.parquet")
+    other = f"results/tables/{SPACE}/seeds.parquet"
+    refused(["report", "spaces", other, "--out", "a.png"], other)
 
 
 def test_bad_fraction(project, refused):

@@ -58,6 +58,14 @@ def test_a_disconnected_cell_is_said_to_be_so(untrained):
     assert "undefined: disconnected" in out
 
 
+def test_proxies_that_take_gradients(untrained):
+    found = scored(untrained, "nasbench201", 1462, "--proxy", "synflow")[0]
+    assert (found["proxy"], found["status"]) == ("synflow", "ok")
+    assert found["setting"].startswith("log of |W dR/dW|, an image of ones whatever the minibatch")
+    size = scored(untrained, "nasbench201", 1462, "--proxy", "parameters", "--seeds", 2)[0]
+    assert (size["score"], size["std"]) == (1531546, 0)
+
+
 def test_percentile_among_cached_scores(untrained, tmp_path):
     import pandas as pd
 

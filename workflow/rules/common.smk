@@ -127,12 +127,15 @@ def code(phase):
 
 # The modules of src/untrained/proxies that families read besides their own.
 READ_BY = {
+    "grad_norm": ("gradients",),
+    "jacobian_covariance": ("gradients",),
     "linear_regions": ("rectifiers",),
     "naswot": ("agreements", "rectifiers"),
     "ntk": (
         *("batched_backward", "gradient_loops", "interleaved_backward", "interleaved_loops"),
         *("label_alignment", "tangent_kernels"),
     ),
+    "synflow": ("gradients",),
 }
 
 

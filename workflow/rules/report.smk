@@ -1,7 +1,9 @@
 FORMATS = ["parquet", "csv", "md", "tex"]
-FIGURES = ["scores", "kernels", "time", "regret", "seeds"]
+FIGURES = ["scores", "kernels", "time", "regret", "seeds", "proxies"]
 EVOLUTION_FIGURES = ["kernel_evolution", "score_evolution"]
-TABLES = ["correlations", "seeds", "searches", "comparisons"]
+TABLES = ["correlations", "seeds", "proxies", "searches", "comparisons"]
+# of several spaces: their scores side by side
+COMPARED = ["proxies"] if len(SPACES) > 1 else []
 
 
 rule report:
@@ -26,6 +28,7 @@ rule report:
             space=ORDERED_SPACES,
             format=["svg", "png"],
         ),
+        expand("results/figures/{figure}.{format}", figure=COMPARED, format=["svg", "png"]),
         expand("results/tables/{space}/ablations.{format}", space=ABLATED, format=FORMATS),
         expand("results/figures/{space}/ablations.{format}", space=ABLATED, format=["svg", "png"]),
         expand(
@@ -64,6 +67,12 @@ rule tables:
             labels={"table": "What seeds buy"},
         ),
         report(
+            expand("results/tables/{{space}}/proxies.{format}", format=FORMATS[1:]),
+            caption="../report/proxies.rst",
+            category="{space}",
+            labels={"table": "Scores and their controls"},
+        ),
+        report(
             expand("results/tables/{{space}}/searches.{format}", format=FORMATS[1:]),
             caption="../report/searches.rst",
             category="{space}",
@@ -79,6 +88,7 @@ rule tables:
         seeds="results/tables/{space}/seeds.parquet",
         searches="results/tables/{space}/searches.parquet",
         comparisons="results/tables/{space}/comparisons.parquet",
+        proxies="results/tables/{space}/proxies.parquet",
         regret="results/tables/{space}/regret.parquet",
         metrics="results/metrics/{space}.json",
     log:
@@ -104,6 +114,7 @@ rule figure:
         seeds="results/tables/{space}/seeds.parquet",
         searches="results/tables/{space}/searches.parquet",
         regret="results/tables/{space}/regret.parquet",
+        proxies="results/tables/{space}/proxies.parquet",
         code=code("report"),
     output:
         report(
@@ -180,6 +191,28 @@ rule preference_figure:
     shell:
         "untrained report figure preferences {wildcards.space} --tables $(dirname {input.table})"
         " --out {output.png} 2> {log}"
+
+
+# The scores of all spaces in one figure.
+rule spaces_figure:
+    input:
+        tables=expand("results/tables/{space}/proxies.parquet", space=SPACES),
+        code=code("report"),
+    output:
+        report(
+            "results/figures/proxies.svg",
+            caption="../report/proxies.rst",
+            category="All spaces",
+            labels={"figure": "proxies"},
+        ),
+        png="results/figures/proxies.png",
+    log:
+        "logs/report/proxies.log",
+    localrule: True
+    conda:
+        "../envs/untrained.yaml"
+    shell:
+        "untrained report spaces {input.tables} --out {output.png} 2> {log}"
 
 
 rule ablation_table:

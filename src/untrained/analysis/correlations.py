@@ -124,7 +124,8 @@ def correlation_table(
             the most accurate tenth is taken, for each target its own.
         targets: (data set of the images, data set of the benchmark, split).
         controls: name to a series by architecture index (`parameters`, `flops`), or to one for
-            each data set of images, correlated as if it were a proxy without seeds.
+            each data set of images, correlated as if it were a proxy without seeds; where a proxy
+            of that name is scored, it is that.
         lower: proxies of which the lower score is better; to rank last is to be highest there.
         resamples: bootstrap resamples per row.
         seed: seed of the resampling, the same for each row.
@@ -145,7 +146,8 @@ def correlation_table(
         if images not in images_scored:
             raise unknown_name("scored data set", images, images_scored)
         candidates = scores_by_seed(scores[scores["dataset"] == images])
-        for name, control in (controls or {}).items():
+        beside = {name: one for name, one in (controls or {}).items() if name not in candidates}
+        for name, control in beside.items():
             series = control[images] if isinstance(control, Mapping) else control
             candidates[name] = series.to_frame()
         answers = np.asarray(accuracy(dataset, split), dtype=np.float64)
@@ -153,7 +155,7 @@ def correlation_table(
             for proxy, by_seed in candidates.items():
                 chosen = by_seed[by_seed.index.isin(np.asarray(members))]
                 figures = _figures(chosen, answers, subset, resamples, seed, lower=proxy in lower)
-                seeds = 0 if proxy in (controls or {}) else by_seed.shape[1]
+                seeds = 0 if proxy in beside else by_seed.shape[1]
                 names = (proxy, images, dataset, split, subset, seeds)
                 rows.append(dict(zip(COLUMNS[:6], names, strict=True)) | figures)
     return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from untrained.analysis.correlations import Correlation
@@ -566,6 +567,84 @@ def _preferred(axes: "Axes", at: Floats, own: "pd.DataFrame", place: int) -> Non
     axes.errorbar(at, percent[:, 0], yerr=np.nan_to_num(reach), linestyle="none", capsize=3, **look)
     published = 100 * own["paper_share"].to_numpy(dtype=np.float64)
     axes.plot(at, published, linestyle="none", fillstyle="none", markeredgewidth=1.6, **look)
+
+
+def proxies(table: "pd.DataFrame") -> Figure:
+    """Draw the tau of scores and of their controls side by side (Mellor et al. 2021, Fig. 4).
+
+    A group of bars per space and data set of the images, with 95 % intervals; hollow the published
+    figure, of whichever architectures it is. Groups are broken into rows of six.
+
+    Args:
+        table: as `proxy_comparisons.proxy_table` returns it, of one space or several.
+    """
+    if table["tau"].isna().all():
+        return _nothing("no score has a correlation")
+    names = list(dict.fromkeys(table["proxy"]))
+    groups = list(dict.fromkeys(zip(table["space"], table["images"], strict=True)))
+    columns = min(len(groups), 6)
+    rows = -(-len(groups) // columns)
+    with _style():
+        # the longest names take 3.2 inches of the legend, and each of its lines 0.3
+        width = max(7.5, 1.4 + columns * (0.6 + 0.3 * len(names)))
+        across = min(len(names) + 1, int(width // 3.2))
+        height = 4.4 * rows + 0.3 * (1 + len(names) // across)
+        figure = Figure(figsize=(width, height), layout="constrained")
+        panels = figure.subplots(rows, 1, squeeze=False, sharey=True)[:, 0]
+        for number, axes in enumerate(panels):
+            shown = groups[number * columns : (number + 1) * columns]
+            for place, group in enumerate(shown):
+                own = table[(table["space"] == group[0]) & (table["images"] == group[1])]
+                _proxy_bars(axes, place, own, names)
+            titles = [f"{space}\n{DATASET_TITLES.get(images, images)}" for space, images in shown]
+            axes.set_xticks(range(len(shown)), titles)
+            axes.set(ylabel="Kendall's τ", xlim=(-0.5, columns - 0.5))
+            axes.axhline(0, color="0.4", linewidth=0.8)
+            axes.grid(visible=True, axis="y", alpha=0.25, linewidth=0.8)
+            axes.set_axisbelow(True)
+        keys = [
+            Patch(label=name, facecolor=_COLOURS[place % len(_COLOURS)], **_hatched(place))
+            for place, name in enumerate(names)
+        ]
+        if table["published_tau"].notna().any():
+            keys.append(Patch(label="published", facecolor="none", edgecolor="0.4", linewidth=1.6))
+        figure.legend(handles=keys, loc="outside lower center", ncols=across)
+    return figure
+
+
+def _hatched(place: int) -> dict[str, Any]:
+    """Bars beyond the number of colours."""
+    return {"hatch": "//", "edgecolor": "white"} if place >= len(_COLOURS) else {}
+
+
+def _proxy_bars(axes: "Axes", place: int, own: "pd.DataFrame", names: Sequence[str]) -> None:
+    """The bars of one space and data set: ours filled, the published ones hollow at their right."""
+    slot = 0.86 / len(names)
+    for row in own.to_dict("records"):
+        number = names.index(row["proxy"])
+        left = place - 0.43 + number * slot
+        colour = _COLOURS[number % len(_COLOURS)]
+        # the estimate may lie outside its percentile interval
+        reach = np.maximum([[row["tau"] - row["low"]], [row["high"] - row["tau"]]], 0)
+        axes.bar(
+            left,
+            row["tau"],
+            0.6 * slot,
+            align="edge",
+            color=colour,
+            yerr=np.nan_to_num(reach),
+            error_kw={"capsize": 2.5, "elinewidth": 1.3, "ecolor": "0.5"},
+            **_hatched(number),
+        )
+        axes.bar(
+            left + 0.63 * slot,
+            row["published_tau"],
+            0.28 * slot,
+            align="edge",
+            facecolor="none",
+            edgecolor=colour,
+            linewidth=1.6,
+        )
 
 
 #: Number of a trajectory to its title.

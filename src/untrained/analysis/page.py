@@ -37,6 +37,10 @@ _CAPTIONS = {
     "of all seeds.",
     "preferences": "Which operations the best architectures of each score are made of (TE-NAS's "
     "Fig. 2 D), with 95 % bootstrap intervals. Hollow: published.",
+    "proxies": "Kendall's tau-b of scores and of their controls with test accuracy (the NASWOT "
+    "paper's Fig. 4), with 95 % bootstrap intervals; all are about the same architectures, of "
+    "which those with an undefined score are ranked last. Hollow: published, of other samples or "
+    "of the whole space; the table `proxies` says by whom.",
     "trajectory": "The pruning search by its two numbers (TE-NAS's Fig. 3 B), a line per seed, "
     "from the unpruned supernet (hollow) over the rounds to what is left. Below each title: by how "
     "much a round changes them, mean over the seeds.",

@@ -82,7 +82,8 @@ def preference_table(
         edges: (n, edges) number of the operation on each edge by architecture index.
         operations: their names.
         space: that the published shares are looked up for.
-        controls: name to a series by architecture index, higher is better, as if it were a proxy.
+        controls: name to a series by architecture index, higher is better, as if it were a proxy;
+            where a proxy of that name is scored, it is that.
         lower: proxies of which the lower score is better.
         fraction: of the architectures that count as the best, above 0 and at most 1.
         resamples: of every interval.
@@ -118,7 +119,8 @@ def preference_table(
             for name, table in scores_by_seed(own).items()
         }
         for name, series in (controls or {}).items():
-            candidates[name] = _upwards(series.reindex(sampled))
+            if name not in candidates:
+                candidates[name] = _upwards(series.reindex(sampled))
         answers: Floats = np.asarray(accuracy(*column), dtype=np.float64)
         candidates[ACCURACY] = _upwards(pd.Series(answers).reindex(sampled))
         candidates[ALL_SAMPLED] = np.zeros(len(sampled))

@@ -72,7 +72,7 @@ def correlation_layout(
     coefficients = {"tau": "Kendall's τ"} | ({} if narrow else {"rho": "Spearman's ρ"})
     for name, title in coefficients.items():
         cells = zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)
-        layout[title] = [with_interval(*cell, digits) for cell in cells]
+        layout[title] = [with_interval(*cell, digits=digits) for cell in cells]
     wide = {"tau_seed_std": "std of τ over seeds", "recomputed_tau": "recomputed"}
     for name, title in ({"paper_tau": "paper"} | ({} if narrow else wide)).items():
         if name in table:
@@ -118,6 +118,25 @@ def seed_layout(table: pd.DataFrame, *, digits: int = 3) -> pd.DataFrame:
     }
     for name, title in titles.items():
         layout[title] = [_text(value, digits) for value in table[name]]
+    return layout
+
+
+def proxy_layout(table: pd.DataFrame, *, digits: int = 2) -> pd.DataFrame:
+    """Lay out the scores of a space beside each other.
+
+    Args:
+        table: as `proxy_comparisons.proxy_table` returns it.
+        digits: decimals of each coefficient.
+    """
+    layout = pd.DataFrame({"space": table["space"], "scored on": table["images"]})
+    layout["accuracy"] = table["dataset"] + " " + table["split"]
+    layout["score"] = table["proxy"]
+    layout["n"] = table["n"].astype(str)
+    layout["undefined"] = table["undefined"].astype(str)
+    cells = zip(table["tau"], table["low"], table["high"], strict=True)
+    layout["τ"] = [with_interval(*cell, digits=digits) for cell in cells]
+    layout["published τ"] = [_text(value, digits + 1) for value in table["published_tau"]]
+    layout["source"] = table["source"]
     return layout
 
 

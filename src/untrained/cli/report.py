@@ -128,6 +128,7 @@ def _score_tables(
     import numpy as np
 
     from untrained.analysis.correlations import correlation_table
+    from untrained.analysis.proxy_comparisons import proxy_table
     from untrained.analysis.published import splits_of, with_published
     from untrained.analysis.seed_tables import seed_table
     from untrained.analysis.summaries import (
@@ -139,6 +140,7 @@ def _score_tables(
     from untrained.analysis.summed_ranks import with_summed_ranks
     from untrained.analysis.tables import (
         correlation_layout,
+        proxy_layout,
         score_notes,
         seed_layout,
     )
@@ -168,6 +170,9 @@ def _score_tables(
     layout = correlation_layout(with_published(correlations, space=space))
     notes = score_notes(correlations)
     _write_views(correlations, layout, folder / "correlations", "Rank correlations", notes)
+    compared = proxy_table(correlations, space=space)
+    layout = proxy_layout(compared)
+    _write_views(compared, layout, folder / "proxies", "Scores and their controls")
     _write_views(seeds, seed_layout(seeds), folder / "seeds", "What seeds buy")
     return correlations
 
@@ -475,6 +480,7 @@ class FigureName(StrEnum):
     REGRET = "regret"
     SEEDS = "seeds"
     PREFERENCES = "preferences"
+    PROXIES = "proxies"
     TRAJECTORY = "trajectory"
     ABLATIONS = "ablations"
     KERNEL_EVOLUTION = "kernel_evolution"
@@ -535,6 +541,8 @@ def figure(
             drawn = drawings.seeds(_read_table(space, tables, "seeds"))
         case FigureName.PREFERENCES:
             drawn = figures.preferences(_read_table(space, tables, "preferences"))
+        case FigureName.PROXIES:
+            drawn = figures.proxies(_read_table(space, tables, "proxies"))
         case FigureName.TRAJECTORY:
             drawn = figures.trajectory(_read_table(space, tables, "trajectory"))
         case FigureName.ABLATIONS:
@@ -546,6 +554,24 @@ def figure(
             drawn = figures.kernel_evolution(_read_table(space, tables, "evolution_curves"))
         case FigureName.SCORE_EVOLUTION:
             drawn = drawings.score_evolution(_read_table(space, tables, "evolution_curves"))
+    for suffix in (".svg", ".png"):
+        figures.save(drawn, out.with_suffix(suffix))
+
+
+@app.command()
+def spaces(
+    tables: Annotated[list[Path], typer.Argument(help="The table `proxies` of each space.")],
+    out: Annotated[Path, typer.Option(help="Figure to write, without regard to its suffix.")],
+) -> None:
+    """Draw the scores of several spaces beside each other, as SVG and PNG."""
+    import pandas as pd
+
+    from untrained.analysis import figures
+    from untrained.analysis.proxy_comparisons import COLUMNS
+    from untrained.files import read_parquet
+
+    read = [read_parquet(path, list(COLUMNS)) for path in tables]
+    drawn = figures.proxies(pd.concat(read, ignore_index=True))
     for suffix in (".svg", ".png"):
         figures.save(drawn, out.with_suffix(suffix))
 

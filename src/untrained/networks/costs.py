@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from untrained.networks.modes import modes_restored
+from untrained.networks.modes import buffers_restored, modes_restored
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -15,7 +15,7 @@ def count_flops(network: nn.Module, shape: tuple[int, int, int]) -> int:
     """Multiply-accumulate operations of one forward pass of one image of `shape` (C, H, W).
 
     Counted as in the NAS-Bench-201 tables: convolutions without their bias, linear layers with
-    it, nothing else. The network is left as it was, batch statistics included.
+    it, nothing else. The network is left as it was, buffers included.
     """
     total = 0
 
@@ -27,11 +27,14 @@ def count_flops(network: nn.Module, shape: tuple[int, int, int]) -> int:
         elif isinstance(module, nn.Linear):
             total += module.weight.numel() + module.out_features * (module.bias is not None)
 
+    image = torch.zeros(1, *shape)
+    first = next((p for p in network.parameters() if p.is_floating_point()), None)
+    image = image if first is None else image.to(first)
     handles = [module.register_forward_hook(count) for module in network.modules()]
     try:
-        with modes_restored(network), torch.no_grad():
+        with modes_restored(network), buffers_restored(network), torch.no_grad():
             network.eval()
-            network(torch.zeros(1, *shape, device=next(network.parameters()).device))
+            network(image)
     finally:
         for handle in handles:
             handle.remove()

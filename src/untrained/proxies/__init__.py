@@ -19,6 +19,9 @@ from untrained.registry import Registry
 PROXIES: Registry[type[Proxy]] = Registry(
     "proxy",
     {
+        "flops": "untrained.proxies.costs:Flops",
+        "grad_norm": "untrained.proxies.grad_norm:GradNorm",
+        "jacobian_covariance": "untrained.proxies.jacobian_covariance:JacobianCovariance",
         "kernel_target_alignment": "untrained.proxies.ntk:KernelTargetAlignment",
         "lga": "untrained.proxies.ntk:LabelGradientAlignment",
         "linear_regions": "untrained.proxies.linear_regions:LinearRegions",
@@ -28,6 +31,8 @@ PROXIES: Registry[type[Proxy]] = Registry(
         "ntk_mean": "untrained.proxies.ntk:NtkMean",
         "ntk_min_eigenvalue": "untrained.proxies.ntk:NtkMinEigenvalue",
         "ntk_trace": "untrained.proxies.ntk:NtkTrace",
+        "parameters": "untrained.proxies.costs:Parameters",
+        "synflow": "untrained.proxies.synflow:Synflow",
         "validation_accuracy": "untrained.proxies.validation:ValidationAccuracy",
         "validation_loss": "untrained.proxies.validation:ValidationLoss",
     },

@@ -1,0 +1,60 @@
+"""Size as a score: what every other score has to beat.
+
+Both numbers are of the network that is scored, with as many classes as the data set has. They need
+no weights, so the seed changes nothing.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from untrained.images.minibatches import Minibatch
+from untrained.networks.costs import count_flops, count_parameters
+from untrained.proxies.base import Direction
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The number of trainable parameters; 0 is a score."""
+
+    name: ClassVar[str] = "parameters"
+    variants: ClassVar[tuple[str, ...]] = ("trainable",)
+    direction: ClassVar[Direction] = "higher"
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    variant: str = "trainable"
+
+    def __call__(
+        self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
+    ) -> float:
+        """See `Proxy.__call__`; the network is not run."""
+        del minibatch, generator
+        return float(count_parameters(network))
+
+
+@dataclass(frozen=True)
+class Flops:
+    """Multiply-accumulate operations of one image of the minibatch's shape.
+
+    Those of convolutions and linear layers that are executed, also on branches that lead nowhere;
+    see `count_flops`.
+    """
+
+    name: ClassVar[str] = "flops"
+    variants: ClassVar[tuple[str, ...]] = ("multiply_accumulate",)
+    direction: ClassVar[Direction] = "higher"
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    variant: str = "multiply_accumulate"
+
+    def __call__(
+        self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
+    ) -> float:
+        """See `Proxy.__call__`; one forward pass with one image, nothing drawn."""
+        del generator
+        channels, height, width = minibatch.images.shape[1:]
+        devices = [minibatch.images.device] if minibatch.images.is_cuda else []
+        with torch.random.fork_rng(devices=devices):
+            return float(count_flops(network, (channels, height, width)))

@@ -1,0 +1,126 @@
+"""The norm of the gradient of the loss.
+
+Abdelfattah, Mehrotra, Dudziak, Lane: Zero-Cost Proxies for Lightweight NAS, ICLR 2021
+(arXiv 2101.08134), section 3.2; Mellor et al., ICML 2021 (arXiv 2006.04647), figure 4.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from untrained.errors import ParameterError
+from untrained.images.minibatches import Minibatch
+from untrained.proxies.base import Direction, UndefinedScore
+from untrained.proxies.gradients import checked_logits, differentiable, layer_weights
+
+
+@dataclass(frozen=True)
+class GradNorm:
+    """The sum over weights of the Euclidean norm of the gradient of the mean cross-entropy.
+
+    A weight is one tensor. One that the logits do not depend on, as in a cell that is cut off from
+    its input, adds 0, and so does a frozen one. The papers show 64 and 128 images; here they are
+    those of the run's minibatch, and `grad_norm:64` says another number.
+
+    Attributes:
+        variant: `zero_cost` sums over the weights of convolutions and linear layers. `naswot` sums
+            over every parameter, "for every weight" in the words of Mellor et al.: scales and
+            shifts of normalisations and biases too.
+    """
+
+    name: ClassVar[str] = "grad_norm"
+    variants: ClassVar[tuple[str, ...]] = ("zero_cost", "naswot")
+    direction: ClassVar[Direction] = "higher"
+    needs: ClassVar[frozenset[str]] = frozenset({"gradients", "labels"})
+
+    variant: str = "zero_cost"
+
+    @property
+    def details(self) -> str:
+        """Of the sum."""
+        layers = "convolutions and linear layers"
+        return {"zero_cost": f"weights of {layers}", "naswot": "all parameters"}[self.variant]
+
+    @property
+    def measurement(self) -> str:
+        """Both variants add up norms of the same backward pass."""
+        return "norms of the gradient of the cross-entropy"
+
+    def __call__(
+        self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
+    ) -> float:
+        """See `Proxy.__call__`; one backward pass in the network's current mode, nothing drawn.
+
+        Raises:
+            UndefinedScore: see `measure` and `read`.
+            ParameterError: an output that is no tensor of logits, or has too few classes.
+        """
+        return self.read(self.measure(network, minibatch, generator))
+
+    def measure(
+        self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
+    ) -> "GradientNorms":
+        """The norms for a minibatch; see `__call__`.
+
+        Raises:
+            UndefinedScore: `no_parameters`.
+        """
+        del generator
+        chosen = {name: p for name, p in network.named_parameters() if p.requires_grad}
+        if not chosen:
+            raise UndefinedScore("no_parameters", f"{type(network).__name__} has nothing to train")
+        with differentiable(network, minibatch) as images:
+            labels = minibatch.labels.clone()  # they may be of inference mode
+            logits = checked_logits(network, network(images), len(images))
+            if labels.max() >= logits.shape[1]:
+                raise ParameterError(
+                    f"{type(network).__name__} has {logits.shape[1]} classes and the minibatch "
+                    f"label {int(labels.max())}: give the network {minibatch.num_classes}"
+                )
+            loss = functional.cross_entropy(logits.double(), labels)
+            found: tuple[Tensor | None, ...] = (None,) * len(chosen)
+            if loss.requires_grad:  # else no parameter plays a part in it
+                found = torch.autograd.grad(loss, list(chosen.values()), allow_unused=True)
+        # in float64, in which the squares of a large or a tiny gradient don't overflow or vanish
+        norms = [0.0 if gradient is None else float(gradient.double().norm()) for gradient in found]
+        own = tuple(layer_weights(network))
+        return GradientNorms(float(loss.detach()), dict(zip(chosen, norms, strict=True)), own)
+
+    def read(self, measured: "GradientNorms") -> float:
+        """The sum of the norms.
+
+        Raises:
+            UndefinedScore: `no_parameters`: no convolution or linear layer is trainable;
+                `non_finite`: the loss or a norm is not.
+        """
+        norms = measured.norms
+        if self.variant == "zero_cost":
+            norms = {name: norms[name] for name in measured.layers}
+        if not norms:
+            raise UndefinedScore("no_parameters", "no convolution or linear layer is trainable")
+        total = sum(norms.values())
+        if not (math.isfinite(measured.loss) and math.isfinite(total)):
+            raise UndefinedScore(
+                "non_finite", f"cross-entropy {measured.loss:g} with gradients of norm {total:g}"
+            )
+        return total
+
+
+@dataclass(frozen=True)
+class GradientNorms:
+    """What a backward pass of the mean cross-entropy says.
+
+    Attributes:
+        loss: in nats.
+        norms: name of each trainable parameter to the norm of the gradient by it.
+        layers: names of those that are weights of convolutions and linear layers.
+    """
+
+    loss: float
+    norms: Mapping[str, float]
+    layers: Sequence[str]
