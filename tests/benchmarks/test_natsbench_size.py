@@ -224,7 +224,7 @@ def last_run(content):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c.pop("12"), "12"),
+        (lambda c: c.pop("12"), "no runs of 12 epochs"),
         (lambda c: c.update({"90": "a file"}), "a str as runs of 90"),
         (lambda c: c["01"].update(arch_index=4), "runs of architecture 4, '8:8:8:8:48', instead"),
         (lambda c: c["90"].update(arch_str="8:8:8:8:56"), "5, '8:8:8:8:56', instead of 5, '8:8:"),
@@ -233,7 +233,7 @@ def last_run(content):
         (lambda c: last_run(c)["eval_acc1es"].update({"x-test@89": 100.5}), "100.5 is not in 0"),
         (lambda c: last_run(c)["eval_acc1es"].update({"x-test@89": float("nan")}), "nan is not"),
         (lambda c: last_run(c)["eval_acc1es"].update({"x-test@89": "high"}), "not supported"),
-        (lambda c: c["90"]["all_results"].update({("cifar10", 777): "text"}), "ValueError|not"),
+        (lambda c: c["90"]["all_results"].update({("cifar10", 777): "text"}), "dictionary update"),
     ],
 )
 def test_wrong_contents_are_refused(folder, refused, change, message):

@@ -208,6 +208,8 @@ def _add_architecture(rows: Rows, name: str, index: int, spelling: str, content:
         if not isinstance(content, dict):
             raise TypeError(f"a {type(content).__name__} instead of a dict")
         for key, epochs in _RUNS.items():
+            if key not in content:
+                raise ValueError(f"no runs of {epochs} epochs")
             state = content[key]
             if not isinstance(state, dict):  # the package takes text for the name of a file
                 raise TypeError(f"a {type(state).__name__} as runs of {key}")
