@@ -41,6 +41,7 @@ lint: install ## ruff, mypy, import rules, snakefmt, snakemake --lint
 
 bench: install ## speed, rounding, memory and start-up, into docs/performance.md; keep the machine idle
 	$(BIN)/python -m benchmarks.score_speed
+	$(BIN)/python -m benchmarks.score_speed --space natsbench_size
 	$(BIN)/python -m benchmarks.time_by_operation
 	$(BIN)/python -m benchmarks.fidelity
 	$(BIN)/python -m benchmarks.ntk_speed

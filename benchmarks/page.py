@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from untrained.spaces import get_space
+from untrained.spaces import SearchSpace, get_space
 
 PERFORMANCE = Path(__file__).parents[1] / "docs" / "performance.md"
 SPACE = get_space("nasbench201")
 
 
-def random_cells(count: int, seed: int = 0) -> list[int]:
-    """Indices of cells of NAS-Bench-201 drawn without replacement."""
-    drawn: list[int] = np.random.default_rng(seed).choice(len(SPACE), count, replace=False).tolist()
+def random_cells(count: int, seed: int = 0, space: SearchSpace = SPACE) -> list[int]:
+    """Indices of architectures drawn without replacement."""
+    drawn: list[int] = np.random.default_rng(seed).choice(len(space), count, replace=False).tolist()
     return drawn
 
 

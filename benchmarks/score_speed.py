@@ -1,6 +1,6 @@
 """Times the engine against `plain`, in turns, and writes docs/performance.md.
 
-Usage: python -m benchmarks.score_speed [--architectures 100] [--batch-size 128]
+Usage: python -m benchmarks.score_speed [--space NAME] [--architectures 100] [--batch-size 128]
 All run on one thread, in turns, in one worker, on the same architectures, weights and images.
 `plain` runs once more in a process as PyTorch starts it, without the worker's memory settings.
 """
@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from benchmarks.page import SPACE, machine, random_cells, write_section
+from benchmarks.page import machine, random_cells, write_section
 from benchmarks.plain import plain_score
 from untrained.cli.progress import track
 from untrained.networks.modes import modes_restored
@@ -21,28 +21,38 @@ from untrained.proxies import get_proxy
 from untrained.scoring.engine import MinibatchSettings, score_architectures
 from untrained.scoring.execution import Execution, prepare_worker
 from untrained.seeds import torch_seeded
+from untrained.spaces import get_space
+
+#: What each space's architectures are called.
+SPACES = {
+    "nasbench201": "cells of NAS-Bench-201",
+    "natsbench_size": "architectures of the size space of NATS-Bench",
+}
 
 
-def seconds_plain(index: int, settings: MinibatchSettings) -> float:
+def seconds_plain(name: str, index: int, settings: MinibatchSettings) -> float:
     """Building and scoring one network plainly; the minibatch is drawn beforehand."""
+    space = get_space(name)
     batch = settings.draw(0, torch.device("cpu"))
     start = time.perf_counter()
     with torch_seeded(0, "weights", index):
-        network = SPACE.network(SPACE[index], 1)
+        network = space.network(space[index], 1)
     with modes_restored(network):
         plain_score(network.train(), batch.images)
     return time.perf_counter() - start
 
 
-def seconds_engine(engine: str, precision: str, index: int, settings: MinibatchSettings) -> float:
+def seconds_engine(
+    engine: str, precision: str, name: str, index: int, settings: MinibatchSettings
+) -> float:
     """The same through the engine."""
     execution = Execution(engine=engine, precision=precision)
     proxy = get_proxy("naswot")
-    (found,) = score_architectures(SPACE, [index], proxy, settings, 0, execution)
+    (found,) = score_architectures(get_space(name), [index], proxy, settings, 0, execution)
     return found.seconds
 
 
-def measure(indices: list[int], settings: MinibatchSettings) -> dict[str, np.ndarray]:
+def measure(name: str, indices: list[int], settings: MinibatchSettings) -> dict[str, np.ndarray]:
     """Seconds per architecture of each form, taken in turns."""
     with (
         ProcessPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as bare,
@@ -58,31 +68,31 @@ def measure(indices: list[int], settings: MinibatchSettings) -> dict[str, np.nda
             "engine, bfloat16": partial(worker.submit, seconds_engine, "fast", "bfloat16"),
         }
         for submit in forms.values():  # the first of each compiles, loads and takes memory
-            submit(indices[0], settings).result()
+            submit(name, indices[0], settings).result()
         found = {
-            index: [submit(index, settings).result() for submit in forms.values()]
+            index: [submit(name, index, settings).result() for submit in forms.values()]
             for index in track(indices, len(indices), "timing")
         }
     return dict(zip(forms, np.array(list(found.values())).T, strict=True))
 
 
-def report(found: dict[str, np.ndarray], settings: MinibatchSettings) -> str:
+def report(name: str, found: dict[str, np.ndarray], settings: MinibatchSettings) -> str:
     """The table as Markdown."""
     lines = [
-        f"NASWOT on {len(found['plain'])} cells of NAS-Bench-201 drawn at random, batch "
+        f"NASWOT on {len(found['plain'])} {SPACES[name]} drawn at random, batch "
         f"{settings.batch_size}, CIFAR-10 sample, one thread, {machine()}. The ratio is taken "
-        "cell by cell, in turns. All run in one worker with the memory settings of the engine, and "
+        "one by one, in turns. All run in one worker with the memory settings of the engine, and "
         "`plain` once more in a process as PyTorch starts it.",
         "",
-        "| form | median seconds | plain / form: median | quartiles | over all cells |",
+        "| form | median seconds | plain / form: median | quartiles | over all |",
         "|---|---:|---:|---:|---:|",
     ]
-    for name, seconds in found.items():
+    for form, seconds in found.items():
         ratio = found["plain"] / seconds
         low, middle, high = np.quantile(ratio, [0.25, 0.5, 0.75])
         total = found["plain"].sum() / seconds.sum()
         lines.append(
-            f"| {name} | {np.median(seconds):.3f} | {middle:.1f} | {low:.1f} to {high:.1f} "
+            f"| {form} | {np.median(seconds):.3f} | {middle:.1f} | {low:.1f} to {high:.1f} "
             f"| {total:.1f} |"
         )
     return "\n".join(lines) + "\n"
@@ -91,12 +101,15 @@ def report(found: dict[str, np.ndarray], settings: MinibatchSettings) -> str:
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--space", choices=SPACES, default="nasbench201")
     parser.add_argument("--architectures", type=int, default=100)
     parser.add_argument("--batch-size", type=int, default=128)
     arguments = parser.parse_args()
     settings = MinibatchSettings(batch_size=arguments.batch_size)
-    found = measure(random_cells(arguments.architectures), settings)
-    write_section("score_speed", report(found, settings))
+    name = arguments.space
+    indices = random_cells(arguments.architectures, space=get_space(name))
+    section = "score_speed" if name == "nasbench201" else f"score_speed_{name}"
+    write_section(section, report(name, measure(name, indices, settings), settings))
 
 
 if __name__ == "__main__":

@@ -135,6 +135,8 @@ _ALLOWED: dict[str, object] = {
     # How Python 3 spells b"" in the protocols of Python 2.
     "__builtin__.bytes": _StandIn(_empty),
     "numpy.dtype": _StandIn(_Type),
+    # One that keeps its order, as every dict does.
+    "collections.OrderedDict": _StandIn(dict),
     # Only ever an argument of `_reconstruct`, which does not look at it.
     "numpy.ndarray": "numpy.ndarray",
     "_codecs.encode": _StandIn(_encode),

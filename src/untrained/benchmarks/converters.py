@@ -39,5 +39,6 @@ CONVERTERS: Registry[Converter] = Registry(
     "benchmark",
     {
         "nasbench201": "untrained.benchmarks.official:convert_nasbench201",
+        "natsbench_size": "untrained.benchmarks.natsbench_size:convert",
     },
 )

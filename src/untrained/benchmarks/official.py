@@ -72,7 +72,7 @@ def convert_nasbench201(
     """
     _check_identity(source)
     size = source.stat().st_size
-    rows = _Rows()
+    rows = Rows()
     content = stream(
         source,
         partial(_add_architecture, rows, source.name),
@@ -85,7 +85,7 @@ def convert_nasbench201(
 
 
 @dataclass(frozen=True)
-class _Rows:
+class Rows:
     """The table so far, as columns: some 800,000 rows, which as tuples would take 0.3 GB."""
 
     texts: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in _TEXTS})
@@ -107,6 +107,7 @@ class _Rows:
             numbers.append(math.nan if value is None else value)
 
     def columns(self) -> dict[str, Any]:
+        """As `write_table` takes them."""
         numbers = {name: np.array(values) for name, values in self.numbers.items()}
         integers = {name: np.array(values) for name, values in self.integers.items()}
         return {**self.texts, **integers, **numbers}
@@ -140,7 +141,7 @@ def _check_identity(source: Path) -> None:
     )
 
 
-def _add_architecture(rows: _Rows, name: str, pair: dict[str, Any]) -> int:
+def _add_architecture(rows: Rows, name: str, pair: dict[str, Any]) -> int:
     """Add the rows of one architecture.
 
     Args:
@@ -169,7 +170,7 @@ def _add_architecture(rows: _Rows, name: str, pair: dict[str, Any]) -> int:
                 row
                 for dataset in DATASETS
                 if dataset in results[key].dataset_seed
-                for row in _rows_of(results[key], dataset, epochs)
+                for row in rows_of(results[key], dataset, epochs)
             ]
             if not found:
                 raise ValueError(f"no runs of {epochs} epochs")
@@ -185,7 +186,7 @@ def _add_architecture(rows: _Rows, name: str, pair: dict[str, Any]) -> int:
     return index
 
 
-def _rows_of(results: "ArchResults", dataset: str, epochs: int) -> Iterator[dict[str, Any]]:
+def rows_of(results: "ArchResults", dataset: str, epochs: int) -> Iterator[dict[str, Any]]:
     """The rows of one architecture on one data set: every run, then their mean."""
     runs: dict[Any, ResultsCount] = results.query(dataset)
     for seed, run in runs.items():
@@ -232,7 +233,7 @@ def _costs(runs: "list[ResultsCount]") -> dict[str, float | None]:
 
 
 def _check_structure(
-    content: object, rows: _Rows, name: str, spellings: Sequence[str] | None
+    content: object, rows: Rows, name: str, spellings: Sequence[str] | None
 ) -> None:
     """Compare what is left of the file with the rows that were taken from it."""
     keys = ("meta_archs", "arch2infos", "evaluated_indexes")

@@ -23,16 +23,30 @@ class ReLUConvBN(nn.Sequential):
         )
 
 
-def operation_module(operation: str, channels: int) -> nn.Module:
-    """The module of one operation other than `none`, at stride 1."""
+class Projection(nn.Sequential):
+    """A convolution of single pixels without bias, and batch normalisation; nothing rectifies."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
+
+
+def operation_module(operation: str, inputs: int, outputs: int | None = None) -> nn.Module:
+    """The module of one operation other than `none`, at stride 1.
+
+    Args:
+        operation: its name.
+        inputs: channels that it reads.
+        outputs: channels that it makes, as many by default; pooling makes no other number.
+    """
+    outputs = inputs if outputs is None else outputs
     match operation:
         case "skip_connect":
-            return nn.Identity()
+            return nn.Identity() if inputs == outputs else Projection(inputs, outputs)
         case "nor_conv_1x1":
-            return ReLUConvBN(channels, channels, 1)
+            return ReLUConvBN(inputs, outputs, 1)
         case "nor_conv_3x3":
-            return ReLUConvBN(channels, channels, 3)
-        case "avg_pool_3x3":
+            return ReLUConvBN(inputs, outputs, 3)
+        case "avg_pool_3x3" if inputs == outputs:
             return nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
     raise ValueError(operation)
 
@@ -45,28 +59,41 @@ class Cell(nn.Module):
 
     Args:
         operations: one per edge, in the order of `EDGES`.
-        channels: of input and output, (N, channels, H, W).
+        inputs: channels that it reads.
+        outputs: channels of all other nodes, as many by default; else the edges that read the
+            input change them.
     """
 
-    def __init__(self, operations: tuple[str, ...], channels: int) -> None:
+    def __init__(
+        self, operations: tuple[str, ...], inputs: int, outputs: int | None = None
+    ) -> None:
         super().__init__()
+        self.outputs = inputs if outputs is None else outputs
         self.edges = [
             edge for edge, operation in zip(EDGES, operations, strict=True) if operation != "none"
         ]
         self.operations = nn.ModuleList(
-            operation_module(operation, channels) for operation in operations if operation != "none"
+            operation_module(operation, self.outputs if source else inputs, self.outputs)
+            for (source, _), operation in zip(EDGES, operations, strict=True)
+            if operation != "none"
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, channels, H, W) to the same shape."""
+        """Map (N, inputs, H, W) to (N, outputs, H, W)."""
         nodes: list[Tensor | None] = [x, None, None, None]
         for (source, target), operation in zip(self.edges, self.operations, strict=True):
             value = nodes[source]
-            term = operation(torch.zeros_like(x) if value is None else value)
+            term = operation(self._zeros_for(x) if value is None else value)
             total = nodes[target]
             nodes[target] = term if total is None else total + term
         output = nodes[3]
-        return torch.zeros_like(x) if output is None else output
+        return self._zeros_for(x) if output is None else output
+
+    def _zeros_for(self, x: Tensor) -> Tensor:
+        """What a node without incoming edges is."""
+        if x.shape[1] == self.outputs:
+            return torch.zeros_like(x)
+        return x.new_zeros(len(x), self.outputs, *x.shape[2:])
 
 
 class Reduction(nn.Module):

@@ -1,4 +1,4 @@
-"""Runs a NAS-Bench-201 network for its rectifiers alone, in as few memory passes as it takes.
+"""Runs a network of NAS-Bench-201 cells for its rectifiers, in as few memory passes as it takes.
 
 The cell is compiled once to a plan: edges that lead nowhere are dropped, a node that only copies
 another is that other, a node is rectified, coded and pooled once however many edges read it, and
@@ -24,6 +24,7 @@ from untrained.spaces.cell_classes import EDGES, live_edges
 
 if TYPE_CHECKING:
     from untrained.networks.nasbench201 import NasBench201Network
+    from untrained.networks.natsbench_size import NatsBenchSizeNetwork
 
 
 _KERNELS = {"nor_conv_1x1": 1, "nor_conv_3x3": 3}
@@ -84,6 +85,7 @@ def compile_cell(operations: tuple[str, ...], *, dead_branches: bool = False) ->
             for position, (source, target, operation) in enumerate(edges)
             if target == node and (dead_branches or (source, target) in live)
         ]
+        # where the width changes this would be no copy; the one cell that does it has no such node
         if len(incoming) == 1 and incoming[0][0].operation == "skip_connect":
             same[node] = incoming[0][0].source
             continue
@@ -128,7 +130,7 @@ CellLayers = list[Layer | None]
 
 @dataclass(frozen=True)
 class PlannedNetwork:
-    """A NAS-Bench-201 network as its plan needs it: operations and weights.
+    """A network of NAS-Bench-201 cells as its plan needs it: operations and weights.
 
     Attributes:
         operations: of the cell, in the order of the spelling.
@@ -206,35 +208,48 @@ def draw_network(operations: tuple[str, ...], channels: int = 16, cells: int = 5
         channels: of the first stage.
         cells: per stage.
     """
-    executed = [operation for operation in operations if operation != "none"]
-    stem = _drawn(3, channels, 3)
+    stem = drawn_layer(3, channels, 3)
     blocks: list[CellLayers | ReductionLayers] = []
     for stage in range(3):
         if stage:
-            first = _drawn(channels, 2 * channels, 3, stride=2)
+            blocks.append(drawn_reduction(channels, 2 * channels))
             channels *= 2
-            second = _drawn(channels, channels, 3)
-            blocks.append(ReductionLayers(first, second, _drawn(channels // 2, channels, 1)))
-        blocks += [
-            [
-                _drawn(channels, channels, _KERNELS[name]) if name in _KERNELS else None
-                for name in executed
-            ]
-            for _ in range(cells)
-        ]
+        blocks += [drawn_cell(operations, channels, channels) for _ in range(cells)]
     return PlannedNetwork(operations, stem, blocks, Layer(torch.empty(0, 0, 0, 0)))
 
 
-def _drawn(inputs: int, outputs: int, kernel: int, stride: int = 1) -> Layer:
-    # PyTorch draws convolutions from U(-b, b) with b = 1 / sqrt(fan in)
+def drawn_cell(operations: tuple[str, ...], inputs: int, outputs: int) -> CellLayers:
+    """The layers of a `Cell`, in the order in which its constructor draws them."""
+    layers: CellLayers = []
+    for (source, _), name in zip(EDGES, operations, strict=True):
+        width = outputs if source else inputs
+        if name in _KERNELS:
+            layers.append(drawn_layer(width, outputs, _KERNELS[name]))
+        elif name == "skip_connect" and width != outputs:
+            layers.append(drawn_layer(width, outputs, 1))
+        elif name != "none":
+            layers.append(None)
+    return layers
+
+
+def drawn_reduction(inputs: int, outputs: int) -> ReductionLayers:
+    """The same of a `Reduction`."""
+    first = drawn_layer(inputs, outputs, 3, stride=2)
+    second = drawn_layer(outputs, outputs, 3)
+    return ReductionLayers(first, second, drawn_layer(inputs, outputs, 1))
+
+
+def drawn_layer(inputs: int, outputs: int, kernel: int, stride: int = 1) -> Layer:
+    """A convolution with weights as PyTorch's constructor draws them."""
+    # from U(-b, b) with b = 1 / sqrt(fan in)
     bound = (inputs * kernel * kernel) ** -0.5
     weight = torch.empty(outputs, inputs, kernel, kernel).uniform_(-bound, bound)
     return Layer(weight, stride)
 
 
-def planned(network: "NasBench201Network") -> PlannedNetwork:
+def planned(network: "NasBench201Network | NatsBenchSizeNetwork") -> PlannedNetwork:
     """The plan of a module, on its own weights."""
-    from untrained.networks.nasbench201 import Cell, Reduction, ReLUConvBN
+    from untrained.networks.nasbench201 import Cell, Projection, Reduction, ReLUConvBN
 
     def layer(convolution: nn.Module, norm: nn.Module | None) -> Layer:
         weight, stride = cast("Tensor", convolution.weight), cast("nn.Conv2d", convolution).stride
@@ -242,15 +257,15 @@ def planned(network: "NasBench201Network") -> PlannedNetwork:
             return Layer(weight, stride[0])
         return Layer(weight, stride[0], cast("Tensor", norm.weight), cast("Tensor", norm.bias))
 
+    def layer_of(module: nn.Module) -> Layer | None:
+        if isinstance(module, ReLUConvBN):
+            return layer(module[1], module[2])
+        return layer(module[0], module[1]) if isinstance(module, Projection) else None
+
     blocks: list[CellLayers | ReductionLayers] = []
     for block in network.blocks:
         if isinstance(block, Cell):
-            blocks.append(
-                [
-                    layer(module[1], module[2]) if isinstance(module, ReLUConvBN) else None
-                    for module in block.operations
-                ]
-            )
+            blocks.append([layer_of(module) for module in block.operations])
         elif isinstance(block, Reduction):
             first, second = (layer(part[1], part[2]) for part in (block.first, block.second))
             blocks.append(ReductionLayers(first, second, layer(block.shortcut[1], None)))
@@ -293,8 +308,8 @@ def _cell(nodes: list[Node], source: int, layers: CellLayers, plan: CellPlan, ou
 
 
 def _edge(edge: PlannedEdge, layer: Layer | None, target: int) -> Edge:
-    if layer is not None:
-        return _convolution(layer, target)
+    if layer is not None:  # a skip connection has one where it changes the width
+        return _convolution(layer, target, rectified=edge.operation != "skip_connect")
     return Edge(target, _as_it_is if edge.operation == "skip_connect" else average_pool)
 
 

@@ -10,6 +10,7 @@ SPACES: Registry[type[SearchSpace]] = Registry(
     {
         "darts": "untrained.spaces.darts:Darts",
         "nasbench201": "untrained.spaces.nasbench201:NasBench201",
+        "natsbench_size": "untrained.spaces.natsbench_size:NatsBenchSize",
     },
 )
 

@@ -1,0 +1,139 @@
+"""The size space of NATS-Bench (Dong, Liu, Musial and Gabrys, TPAMI 2021).
+
+The cell is fixed; an architecture is the widths (numbers of channels) of five layers, each one of
+eight, which makes 8^5 = 32,768. An index is the widths read as a number to base 8.
+"""
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from untrained.errors import ArchitectureError, ParameterError
+from untrained.spaces.base import Architecture, Skeleton
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from untrained.networks.nasbench201_plan import PlannedNetwork
+
+#: Channels that a layer may have.
+WIDTHS = tuple(range(8, 65, 8))
+LAYERS = 5
+
+
+def widths_of(spelling: str) -> tuple[int, ...]:
+    """The widths of the five layers, first to last.
+
+    Raises:
+        ArchitectureError: not a spelling of this space; the message names the wrong layer.
+    """
+    words = spelling.split(":")
+    if len(words) != LAYERS:
+        raise ArchitectureError(
+            f"{spelling!r} has {len(words)} widths: an architecture spells {LAYERS}, joined by "
+            "':', as in '8:16:32:48:64'"
+        )
+    known = {str(width): width for width in WIDTHS}
+    for layer, word in enumerate(words, start=1):
+        if word not in known:
+            raise ArchitectureError(
+                f"layer {layer} has the width {word!r}: it has one of {', '.join(known)}"
+            )
+    return tuple(known[word] for word in words)
+
+
+def spelling_of(widths: tuple[int, ...]) -> str:
+    """The benchmark's notation of five widths."""
+    return ":".join(map(str, widths))
+
+
+class NatsBenchSize:
+    """All 32,768 architectures in the benchmark's own order, and their networks."""
+
+    name = "natsbench_size"
+    #: That the benchmark trains on.
+    datasets = ("cifar10", "cifar100", "ImageNet16-120")
+    #: See `untrained.search.choices.Ordered`: narrow to wide, as the authors' searches number them.
+    option_order = tuple(map(str, WIDTHS))
+
+    def __len__(self) -> int:
+        return int(len(WIDTHS) ** LAYERS)
+
+    def __getitem__(self, index: int) -> Architecture:
+        if not 0 <= index < len(self):
+            raise ArchitectureError(
+                f"index {index} is not in {self.name}: it has 0 to {len(self) - 1}"
+            )
+        places = np.unravel_index(index, (len(WIDTHS),) * LAYERS)
+        spelling = spelling_of(tuple(WIDTHS[int(place)] for place in places))
+        return Architecture(self.name, int(index), spelling)
+
+    def parse(self, text: str | int) -> Architecture:
+        """See `SearchSpace.parse`."""
+        stripped = str(text).strip()
+        if stripped.removeprefix("-").isdecimal():
+            return self[int(stripped)]
+        return self._with(widths_of(stripped))
+
+    def sample(self, rng: np.random.Generator) -> Architecture:
+        """See `SearchSpace.sample`."""
+        return self[int(rng.integers(len(self)))]
+
+    def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
+        """Change the width of one layer.
+
+        The benchmark's own evolution may draw the width that the layer had; this one never does.
+        """
+        widths = list(widths_of(architecture.spelling))
+        layer = int(rng.integers(LAYERS))
+        others = [width for width in WIDTHS if width != widths[layer]]
+        widths[layer] = others[int(rng.integers(len(others)))]
+        return self._with(tuple(widths))
+
+    def canonical(self, architecture: Architecture) -> Architecture:
+        """The architecture itself: no two compute the same function."""
+        return architecture
+
+    @cached_property
+    def representatives(self) -> NDArray[np.int64]:
+        """(32768,): each index itself."""
+        return np.arange(len(self))
+
+    @property
+    def executed_representatives(self) -> NDArray[np.int64]:
+        """See `representatives`."""
+        return self.representatives
+
+    def network(
+        self, architecture: Architecture, num_classes: int, skeleton: Skeleton | None = None
+    ) -> "nn.Module":
+        """The benchmark's network of these widths.
+
+        See `SearchSpace.network` and `untrained.networks.natsbench_size`.
+
+        Raises:
+            ParameterError: a skeleton is asked for, which would take the place of the widths.
+        """
+        if skeleton is not None:
+            raise ParameterError(
+                f"{self.name} is made of widths, and has no network of {skeleton}: take a variant "
+                "that reads the benchmark's network, such as ntk_condition_number-weights_eval"
+            )
+        from untrained.networks.natsbench_size import NatsBenchSizeNetwork
+
+        return NatsBenchSizeNetwork(widths_of(architecture.spelling), num_classes)
+
+    @staticmethod
+    def planned(architecture: Architecture) -> "PlannedNetwork":
+        """See `SearchSpace.planned` and `untrained.networks.natsbench_size`."""
+        from untrained.networks.natsbench_size import draw_network
+
+        return draw_network(widths_of(architecture.spelling))
+
+    def _with(self, widths: tuple[int, ...]) -> Architecture:
+        index = 0
+        for width in widths:
+            index = index * len(WIDTHS) + WIDTHS.index(width)
+        return self[index]
