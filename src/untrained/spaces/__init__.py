@@ -2,6 +2,7 @@
 
 from functools import cache
 
+from untrained.benchmarks.nds import FILES
 from untrained.registry import Registry
 from untrained.spaces.base import Architecture, SearchSpace
 
@@ -10,6 +11,7 @@ SPACES: Registry[type[SearchSpace]] = Registry(
     {
         "darts": "untrained.spaces.darts:Darts",
         "nasbench201": "untrained.spaces.nasbench201:NasBench201",
+        **{name: f"untrained.spaces.nds:{name}" for name in FILES},
     },
 )
 

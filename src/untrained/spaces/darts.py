@@ -95,6 +95,16 @@ class Genotype:
         _check_cell("normal", self.normal)
         _check_cell("reduce", self.reduce)
 
+    @property
+    def normal_concat(self) -> tuple[int, ...]:
+        """The output has all inner nodes side by side."""
+        return NODES
+
+    @property
+    def reduce_concat(self) -> tuple[int, ...]:
+        """Likewise."""
+        return NODES
+
     def __str__(self) -> str:
         concat = f"range({NODES[0]}, {NODES[-1] + 1})"
         return (
