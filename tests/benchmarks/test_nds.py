@@ -9,13 +9,13 @@ import pytest
 from untrained.benchmarks import nds
 from untrained.benchmarks.benchmark import Benchmark
 from untrained.benchmarks.nds import (
-    FILES,
     convert_nds,
     entry_of,
     network_of,
     read_architectures,
     read_entries,
 )
+from untrained.benchmarks.nds_networks import FILES
 from untrained.errors import DamagedFileError, MissingDataError, UnknownNameError
 
 from .nds_files import BOTTLENECK, cell_entry, changed, some_entries, staged_entry, write

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from untrained.benchmarks.nds_networks import FILES
 from untrained.benchmarks.official import Progress
 from untrained.registry import Registry
 
@@ -39,5 +40,6 @@ CONVERTERS: Registry[Converter] = Registry(
     "benchmark",
     {
         "nasbench201": "untrained.benchmarks.official:convert_nasbench201",
+        **{name: f"untrained.benchmarks.nds:{name}" for name in FILES},
     },
 )

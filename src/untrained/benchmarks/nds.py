@@ -1,7 +1,7 @@
 """Convert the official files of NDS (Radosavovic et al., ICCV 2019) to benchmark tables.
 
 The files are one JSON each, published with the code of the paper (github.com/facebookresearch/nds).
-Their names and their layout are written down here from memory, no official file was at hand:
+Their layout is written down here from memory, no official file was at hand:
 
 - a list of entries, or {"top": [...], "mid": [...]}, which are read one after the other;
 - `net` of an entry is {"genotype": {"normal", "normal_concat", "reduce", "reduce_concat"}, "width",
@@ -15,9 +15,10 @@ An architecture's index is its position in the file.
 import json
 import math
 import re
+import shutil
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -25,47 +26,36 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, TypeVar, cast
 
 from untrained.benchmarks.nds_networks import (
+    FILES,
     CellNetwork,
     Edges,
     Network,
     StagedNetwork,
+    dataset_of,
     inner_width,
+    plain,
 )
-from untrained.benchmarks.table import write_table
-from untrained.errors import ArchitectureError, DamagedFileError, MissingDataError, unknown_name
+from untrained.benchmarks.official import Progress
+from untrained.benchmarks.table import is_table, read_table, write_table
+from untrained.errors import (
+    ArchitectureError,
+    DamagedFileError,
+    DownloadError,
+    MissingDataError,
+    unknown_name,
+)
 from untrained.files import atomic
 
 T = TypeVar("T")
-#: Bytes done, bytes in all.
-Progress = Callable[[int, int], None]
-
-_NAMES = (
-    *("Amoeba", "Amoeba_in"),
-    *("DARTS", "DARTS_fix-w-d", "DARTS_in", "DARTS_lr-wd", "DARTS_lr-wd_in"),
-    *("ENAS", "ENAS_fix-w-d", "ENAS_in"),
-    *("NASNet", "NASNet_in"),
-    *("PNAS", "PNAS_fix-w-d", "PNAS_in"),
-    *("ResNet", "ResNet-B", "ResNet_lr-wd", "ResNet_lr-wd_in"),
-    *("ResNet_rng1", "ResNet_rng2", "ResNet_rng3"),
-    *("ResNeXt-A", "ResNeXt-A_in", "ResNeXt-B", "ResNeXt-B_in"),
-    *("Vanilla", "Vanilla_lr-wd", "Vanilla_lr-wd_in"),
-    *("Vanilla_rng1", "Vanilla_rng2", "Vanilla_rng3"),
-)
-
-
-def _plain(name: str) -> str:
-    """A name as file systems and authors agree on it: DARTS_fix-w-d and darts_fix_w_d are one."""
-    return name.lower().replace("-", "_")
-
-
-#: Space to the official file that it is read from.
-FILES: Mapping[str, str] = {f"nds_{_plain(name)}": f"{name}.json" for name in _NAMES}
 #: Where the official archive is looked for, in this order. Both are from memory, and its checksum
 #: is not known: what arrives is held to the layout above and to nothing else.
 ADDRESSES = (
     "https://dl.fbaipublicfiles.com/nds/data.zip",
     "https://dl.fbaipublicfiles.com/nds/nds_data.zip",
 )
+
+#: What it is called beside the tables.
+ARCHIVE = "nds_data.zip"
 
 _CHUNK = 1 << 20
 #: An entry has four lists of a few hundred numbers at most.
@@ -97,11 +87,6 @@ class Entry:
     epochs: int
     parameters: int | None
     flops: float | None
-
-
-def dataset_of(space: str) -> str:
-    """The data set that the networks of an NDS space were trained on."""
-    return "ImageNet" if space.endswith("_in") else "cifar10"
 
 
 def architectures_beside(table: Path) -> Path:
@@ -164,6 +149,74 @@ def convert_nds(
 
 
 _MEASURED = ("accuracy", "parameters", "flops")
+
+
+def fetch_nds(
+    space: str,
+    target: Path,
+    source: Path | None = None,
+    mirror: str | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Write the benchmark table of a space of NDS, and the list of its architectures beside it.
+
+    They come from the first of these that is given: `source`, `mirror`, the official archive. That
+    is kept beside the target, where the next space finds it.
+
+    Args:
+        space: name of the space.
+        target: the parquet file to write.
+        source: see `convert_nds`; or a table that has its list beside it.
+        mirror: a folder that has the table or the official file, or a base URL that has the file.
+        progress: see `convert_nds`.
+
+    Raises:
+        MissingDataError: there is no such file.
+        DownloadError: mirror or official address don't have it, or can't be reached.
+        DamagedFileError: what was found is not a valid file; `target` stays as it was.
+    """
+    from untrained.download import download, join, local_path
+
+    if source is None and mirror is not None and (folder := local_path(mirror)) is not None:
+        table = folder / f"{space}.parquet"
+        source = table if table.is_file() else folder
+    if source is not None and source.is_file() and is_table(source):
+        spellings = read_architectures(space, architectures_beside(source))
+        read_table(source, space)
+        write_architectures(space, spellings, architectures_beside(target))
+        with atomic(target) as part:
+            shutil.copyfile(source, part)
+    elif source is not None:
+        convert_nds(space, source, target, progress)
+    elif mirror is not None:
+        arrived = target.with_name(FILES[space])
+        try:
+            download(join(mirror, arrived.name), arrived, progress=False)
+            convert_nds(space, arrived, target, progress)
+        finally:
+            arrived.unlink(missing_ok=True)
+    else:
+        archive = target.with_name(ARCHIVE)
+        if not archive.is_file():
+            _download_archive(archive)
+        convert_nds(space, archive, target, progress)
+
+
+def _download_archive(target: Path) -> None:
+    from untrained.download import download
+
+    refusals = []
+    for address in ADDRESSES:
+        try:
+            download(address, target)
+        except DownloadError as error:
+            refusals.append(str(error))
+        else:
+            return
+    raise DownloadError(
+        f"{refusals[-1]}; get the data as github.com/facebookresearch/nds says, and name the "
+        "archive or its folder with --from"
+    )
 
 
 def write_architectures(space: str, spellings: Sequence[str], target: Path) -> None:
@@ -537,7 +590,7 @@ def _member(space: str, path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo
 
 
 def _is_wanted(space: str, name: str) -> bool:
-    return _plain(name) == _plain(FILES[space])
+    return plain(name) == plain(FILES[space])
 
 
 def _only(space: str, source: Path, found: Sequence[T]) -> T:

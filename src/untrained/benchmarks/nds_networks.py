@@ -1,4 +1,4 @@
-"""What an entry of the NDS files trains, as values and as text.
+"""Which files NDS has, and what an entry of them trains, as values and as text.
 
 Radosavovic, Johnson, Xie, Lo, Dollar: On Network Design Spaces for Visual Recognition, ICCV 2019.
 Half of its spaces put two cells into the network of DARTS, at a width and a depth of their own; the
@@ -11,10 +11,39 @@ form key=value, in this order:
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from untrained.errors import ArchitectureError, unknown_name
+
+_NAMES = (
+    *("Amoeba", "Amoeba_in"),
+    *("DARTS", "DARTS_fix-w-d", "DARTS_in", "DARTS_lr-wd", "DARTS_lr-wd_in"),
+    *("ENAS", "ENAS_fix-w-d", "ENAS_in"),
+    *("NASNet", "NASNet_in"),
+    *("PNAS", "PNAS_fix-w-d", "PNAS_in"),
+    *("ResNet", "ResNet-B", "ResNet_lr-wd", "ResNet_lr-wd_in"),
+    *("ResNet_rng1", "ResNet_rng2", "ResNet_rng3"),
+    *("ResNeXt-A", "ResNeXt-A_in", "ResNeXt-B", "ResNeXt-B_in"),
+    *("Vanilla", "Vanilla_lr-wd", "Vanilla_lr-wd_in"),
+    *("Vanilla_rng1", "Vanilla_rng2", "Vanilla_rng3"),
+)
+
+
+def plain(name: str) -> str:
+    """A name as file systems and authors agree on it: DARTS_fix-w-d and darts_fix_w_d are one."""
+    return name.lower().replace("-", "_")
+
+
+#: Space to the official file that it is read from; the names are from memory.
+FILES: Mapping[str, str] = {f"nds_{plain(name)}": f"{name}.json" for name in _NAMES}
+
+
+def dataset_of(space: str) -> str:
+    """The data set that the networks of an NDS space were trained on."""
+    return "ImageNet" if space.endswith("_in") else "cifar10"
+
 
 #: What an edge carries: the union of the five search spaces, in the files' own names. Which names
 #: the files use is from memory.

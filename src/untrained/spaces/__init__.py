@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from untrained.benchmarks.nds import FILES
+from untrained.benchmarks.nds_networks import FILES
 from untrained.registry import Registry
 from untrained.spaces.base import Architecture, SearchSpace
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from untrained.benchmarks.nds import FILES, architectures_beside, dataset_of, read_architectures
-from untrained.benchmarks.nds_networks import parse_network
+from untrained.benchmarks.nds_networks import FILES, dataset_of, parse_network
 from untrained.errors import ArchitectureError, ParameterError, unknown_name
 from untrained.files import BENCHMARKS
 from untrained.spaces.base import Architecture, Skeleton
@@ -38,7 +37,7 @@ class Nds:
         if name not in FILES:
             raise unknown_name("space of NDS", name, FILES)
         self.name = name
-        self._path = architectures_beside(folder / f"{name}.parquet")
+        self._folder = folder
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -57,7 +56,10 @@ class Nds:
             MissingDataError: the file was not fetched; the message says how to.
             DamagedFileError: the list is damaged.
         """
-        return read_architectures(self.name, self._path)
+        from untrained.benchmarks.nds import architectures_beside, read_architectures
+
+        table = self._folder / f"{self.name}.parquet"
+        return read_architectures(self.name, architectures_beside(table))
 
     @cached_property
     def _firsts(self) -> dict[str, int]:
