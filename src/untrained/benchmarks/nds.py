@@ -323,9 +323,10 @@ def network_of(raw: object) -> Network:
             _integer("depth", net["depth"]),
             bool(_integer("aux", net["aux"])),
             _edges("normal", genotype["normal"]),
-            _integers("normal_concat", genotype["normal_concat"]),
+            # the order is a matter of naming channels
+            tuple(sorted(_integers("normal_concat", genotype["normal_concat"]))),
             _edges("reduce", genotype["reduce"]),
-            _integers("reduce_concat", genotype["reduce_concat"]),
+            tuple(sorted(_integers("reduce_concat", genotype["reduce_concat"]))),
         )
     block = net["block_type"]
     if not isinstance(block, str):

@@ -96,7 +96,7 @@ class CellNetwork:
         depth: cells, of both kinds.
         auxiliary: whether the network was trained with an auxiliary head.
         normal: two edges for each inner node.
-        normal_concat: the nodes that are the output.
+        normal_concat: the nodes that are the output, ascending.
         reduce: likewise. Edges from nodes 0 and 1 halve the resolution.
         reduce_concat: likewise.
 
@@ -275,7 +275,8 @@ def _check_cell(name: str, edges: Edges, concat: tuple[int, ...]) -> None:
                 f"{where}: there is no node {source} yet, inputs are 0 to {node - 1}"
             )
     last = 1 + len(edges) // 2
-    if not concat or len(set(concat)) < len(concat) or not all(2 <= one <= last for one in concat):
+    ascending = list(concat) == sorted(set(concat))
+    if not concat or not ascending or not all(2 <= one <= last for one in concat):
         raise ArchitectureError(
             f"{name}_concat is {list(concat)}: one or more different nodes out of 2 to {last}"
         )
@@ -302,7 +303,10 @@ def _parsed_cell(name: str, text: str) -> tuple[Edges, tuple[int, ...]]:
                 "|sep_conv_3x3~0|skip_connect~1|"
             )
         edges += [(found[1], int(found[2])), (found[3], int(found[4]))]
-    return tuple(edges), tuple(_integer(f"{name}_concat", part) for part in concat.split(","))
+    # their order is a matter of naming channels
+    return tuple(edges), tuple(
+        sorted(_integer(f"{name}_concat", part) for part in concat.split(","))
+    )
 
 
 def _integers(fields: dict[str, str], name: str) -> tuple[int, ...]:

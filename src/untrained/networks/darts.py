@@ -5,6 +5,7 @@ channels. Separable convolutions are applied twice (as in NASNet, Zoph et al., C
 must halve the resolution without a choice does so by a factorised reduction.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from untrained.errors import ParameterError
+from untrained.networks import darts_plan
+from untrained.networks.plans import Reading
 from untrained.spaces.darts import NODES, Edges
 
 
@@ -341,6 +344,12 @@ class DartsNetwork(nn.Module):
         last, _ = self._run(x)
         logits: Tensor = self.classifier(self.pool(last))
         return logits
+
+    def rectifier_inputs(
+        self, images: Tensor, *, dead_branches: bool, pieces: int = 1
+    ) -> Iterator[Reading]:
+        """What the rectifiers of a forward pass read; see `darts_plan`."""
+        return darts_plan.rectifier_inputs(self, images, dead_branches=dead_branches, pieces=pieces)
 
     def logits_of_both(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """The logits (N, num_classes) of the classifier and of the auxiliary head, if it has one.
