@@ -7,7 +7,7 @@ from the list that `untrained fetch` writes beside the benchmark table.
 from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,8 +125,14 @@ class Nds:
 
     @property
     def planned(self) -> "Callable[[Architecture], Planned] | None":
-        """See `SearchSpace.planned`."""
-        return None
+        """See `SearchSpace.planned`; there is none for stages of blocks.
+
+        A file has networks of one kind, cells or blocks.
+        """
+        return self._planned if "normal=" in self.spellings[0] else None
+
+    def _planned(self, architecture: Architecture) -> "Planned":
+        return cast("Planned", self.network(architecture, 1))
 
     def network(
         self, architecture: Architecture, num_classes: int, skeleton: Skeleton | None = None
