@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from untrained.benchmarks.nds_networks import FILES
 from untrained.benchmarks.official import Progress
 from untrained.registry import Registry
 
@@ -40,5 +41,6 @@ CONVERTERS: Registry[Converter] = Registry(
     {
         "nasbench201": "untrained.benchmarks.official:convert_nasbench201",
         "natsbench_size": "untrained.benchmarks.natsbench_size:convert",
+        **{name: f"untrained.benchmarks.nds:{name}" for name in FILES},
     },
 )

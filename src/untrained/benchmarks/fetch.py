@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from untrained.benchmarks.converters import CONVERTERS, Converter
+from untrained.benchmarks.nds import fetch_nds
+from untrained.benchmarks.nds_networks import FILES
 from untrained.benchmarks.official import Progress
 from untrained.benchmarks.table import is_table, read_table
 from untrained.errors import MissingDataError
@@ -21,7 +23,8 @@ def fetch_benchmark(
 ) -> None:
     """Write the benchmark table of a space to `target`.
 
-    It comes from the first of these that is given: `source`, `mirror`, the bundled table.
+    It comes from the first of these that is given: `source`, `mirror`, the bundled table. For NDS
+    see `fetch_nds`.
 
     Args:
         space: name of the space.
@@ -39,6 +42,9 @@ def fetch_benchmark(
         DamagedFileError: what was found is not a valid file; `target` stays as it was.
     """
     convert = CONVERTERS.load(space)
+    if space in FILES:  # which come as one archive, and are two files each
+        fetch_nds(space, target, source, mirror, progress)
+        return
     bundled = BUNDLED / f"{space}.parquet"
     if source is not None and source.is_file() and is_table(source):
         _copy(source, target, space)

@@ -54,10 +54,14 @@ def _fetch_benchmark(name: str, source: Path | None, mirror: str | None, target:
     from rich.progress import Progress
 
     from untrained.benchmarks.fetch import fetch_benchmark
+    from untrained.benchmarks.nds_networks import FILES
     from untrained.spaces import get_space
 
     spellings = None
-    if source is not None and (source.suffix == ".pth" or source.is_dir()):  # those with a list
+    own_list = name in FILES  # such a file says itself which architectures there are
+    if (
+        not own_list and source is not None and (source.suffix == ".pth" or source.is_dir())
+    ):  # those with a list
         space = get_space(name)
         spellings = [space[index].spelling for index in range(len(space))]
     console = Console(stderr=True)
@@ -73,6 +77,30 @@ def _fetch_benchmark(name: str, source: Path | None, mirror: str | None, target:
             spellings,
         )
     typer.echo(f"{target}", err=True)
+    if own_list:
+        _check_costs(name, target)
+
+
+def _check_costs(name: str, target: Path, count: int = 16) -> None:
+    """Say whether the networks of a few architectures have the costs that their table says."""
+    import numpy as np
+
+    from untrained.benchmarks.benchmark import Benchmark
+    from untrained.benchmarks.nds import architectures_beside, read_architectures
+    from untrained.benchmarks.nds_networks import dataset_of
+    from untrained.networks.nds import mismatches
+
+    dataset = dataset_of(name)
+    costs = Benchmark.read(target, name).costs(dataset)
+    known = np.flatnonzero(costs["parameters"].notna())
+    chosen = known[np.linspace(0, len(known) - 1, min(count, len(known))).astype(int)]
+    spellings = read_architectures(name, architectures_beside(target))
+    imagenet = dataset == "ImageNet"
+    first = next(mismatches(spellings, costs, chosen.tolist(), imagenet=imagenet), None)
+    if first is not None:
+        typer.echo(f"{name}: {first}", err=True)
+    elif len(chosen):
+        typer.echo(f"{name}: the costs of {len(chosen)} networks are those of the file", err=True)
 
 
 def _fetch_images(

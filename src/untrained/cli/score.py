@@ -340,6 +340,8 @@ def _accuracies(space: str, index: int) -> dict[str, float]:
     if path is None:
         return {}
     table = Benchmark.read(path, space)
+    if index >= len(table):
+        return {}
     found = {f"{one}/{split}": table.accuracies(one, split)[index] for one, split in table.finals}
     # a bundled table may be of some architectures
     return {column: round(float(one), 4) for column, one in found.items() if not math.isnan(one)}

@@ -5,15 +5,42 @@ channels. Separable convolutions are applied twice (as in NASNet, Zoph et al., C
 must halve the resolution without a choice does so by a factorised reduction.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from untrained.errors import ParameterError
-from untrained.spaces.darts import NODES, Genotype
+from untrained.networks import darts_plan
+from untrained.networks.plans import Reading
+from untrained.spaces.darts import NODES, Edges
+
+
+class TwoCells(Protocol):
+    """A genotype of any number of inner nodes: that of DARTS, or an entry of NDS."""
+
+    @property
+    def normal(self) -> Edges:
+        """Two edges for each inner node."""
+        ...
+
+    @property
+    def normal_concat(self) -> tuple[int, ...]:
+        """The nodes that are the output, side by side."""
+        ...
+
+    @property
+    def reduce(self) -> Edges:
+        """Likewise; edges from nodes 0 and 1 halve the resolution."""
+        ...
+
+    @property
+    def reduce_concat(self) -> tuple[int, ...]:
+        """Likewise."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -22,7 +49,7 @@ class Skeleton:
 
     Attributes:
         cells: of both kinds, 3 or more.
-        channels: of each edge of the first cell, even; its output has four times as many.
+        channels: of each edge of the first cell, even; its output has four times as many in DARTS.
         stem: `cifar` keeps the resolution, `imagenet` divides it by eight.
     """
 
@@ -110,35 +137,82 @@ class Zero(nn.Module):
         return torch.zeros_like(x[:, :, :: self.stride, :: self.stride])
 
 
+class EvenPool(nn.Module):
+    """Pooling over 2x2 positions that keeps the resolution at stride 1.
+
+    A window has the position itself and those below and to the right that are there.
+    """
+
+    def __init__(self, kind: str, stride: int) -> None:
+        super().__init__()
+        self.kind, self.stride = kind, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to (N, C, H/stride, W/stride), rounded up."""
+        if self.kind == "max":
+            lowest = functional.pad(x, (0, 1, 0, 1), value=-torch.inf)
+            return functional.max_pool2d(lowest, 2, self.stride)
+        total = functional.avg_pool2d(functional.pad(x, (0, 1, 0, 1)), 2, self.stride)
+        there = functional.pad(torch.ones_like(x[:1, :1]), (0, 1, 0, 1))
+        return total / functional.avg_pool2d(there, 2, self.stride)
+
+
+def separable_pair(channels: int, size: int, stride: int) -> nn.Sequential:
+    """Rectifier, a row of `size` weights, a column of as many, batch normalisation."""
+    reach = size // 2
+    return nn.Sequential(
+        nn.ReLU(),
+        nn.Conv2d(channels, channels, (1, size), (1, stride), (0, reach), bias=False),
+        nn.Conv2d(channels, channels, (size, 1), (stride, 1), (reach, 0), bias=False),
+        nn.BatchNorm2d(channels),
+    )
+
+
 def operation_module(operation: str, channels: int, stride: int) -> nn.Module:
-    """The module of one of the eight operations, `none` of supernets included.
+    """The module of an operation of DARTS or of another space of NDS, `none` included.
+
+    `dil_sep_conv_3x3` is a separable convolution whose two halves are dilated; a pair such as
+    `conv_3x1_1x3` is not rectified in between (as remembered of the released code).
 
     Args:
         operation: its name in a genotype, or `none`.
         channels: of input and output.
         stride: 2 from the inputs of a reduction cell, else 1.
     """
+    size = int(operation[-1]) if operation[-1].isdecimal() else 0
     match operation:
         case "none":
             return Zero(stride)
-        case "max_pool_3x3":
-            return nn.MaxPool2d(3, stride, padding=1)
-        case "avg_pool_3x3":
-            return nn.AvgPool2d(3, stride, padding=1, count_include_pad=False)
+        case "max_pool_2x2" | "avg_pool_2x2":
+            return EvenPool(operation[:3], stride)
+        case "max_pool_3x3" | "max_pool_5x5" | "max_pool_7x7":
+            return nn.MaxPool2d(size, stride, padding=size // 2)
+        case "avg_pool_3x3" | "avg_pool_5x5":
+            return nn.AvgPool2d(size, stride, padding=size // 2, count_include_pad=False)
         case "skip_connect":
             return nn.Identity() if stride == 1 else FactorisedReduction(channels, channels)
-        case "sep_conv_3x3" | "sep_conv_5x5":
-            kernel = int(operation[-1])
-            return nn.Sequential(
-                *depthwise(channels, kernel, stride), *depthwise(channels, kernel, 1)
-            )
+        case "sep_conv_3x3" | "sep_conv_5x5" | "sep_conv_7x7":
+            return nn.Sequential(*depthwise(channels, size, stride), *depthwise(channels, size, 1))
         case "dil_conv_3x3" | "dil_conv_5x5":
-            return nn.Sequential(*depthwise(channels, int(operation[-1]), stride, dilation=2))
+            return nn.Sequential(*depthwise(channels, size, stride, dilation=2))
+        case "dil_sep_conv_3x3":
+            return nn.Sequential(
+                *depthwise(channels, size, stride, dilation=2),
+                *depthwise(channels, size, 1, dilation=2),
+            )
+        case "conv_1x1" | "conv_3x3":
+            return nn.Sequential(
+                nn.ReLU(),
+                nn.Conv2d(channels, channels, size, stride, size // 2, bias=False),
+                nn.BatchNorm2d(channels),
+            )
+        case "conv_3x1_1x3" | "conv_7x1_1x7":
+            return separable_pair(channels, size, stride)
     raise ValueError(operation)
 
 
 class Cell(nn.Module):
-    """Four inner nodes, each the sum of two edges; the output has all of them side by side.
+    """Inner nodes, each the sum of two edges; the output has some or all of them side by side.
 
     Args:
         genotype: of which it is the normal or the reduction cell.
@@ -150,7 +224,7 @@ class Cell(nn.Module):
 
     def __init__(
         self,
-        genotype: Genotype,
+        genotype: TwoCells,
         inputs: tuple[int, int],
         channels: int,
         *,
@@ -162,19 +236,20 @@ class Cell(nn.Module):
         first = FactorisedReduction if after_reduction else ReLUConvBN
         self.preprocess = nn.ModuleList([first(earlier, channels), ReLUConvBN(last, channels)])
         self.edges = genotype.reduce if reduces else genotype.normal
+        self.concat = genotype.reduce_concat if reduces else genotype.normal_concat
         self.operations = nn.ModuleList(
             operation_module(operation, channels, 2 if reduces and source < NODES[0] else 1)
             for operation, source in self.edges
         )
-        self.outputs = len(NODES) * channels
+        self.outputs = len(self.concat) * channels
 
     def forward(self, earlier: Tensor, last: Tensor, kept: Tensor | None = None) -> Tensor:
-        """Map the outputs of the two cells before to (N, 4 * channels, H, W).
+        """Map the outputs of the two cells before to (N, outputs, H, W).
 
         Args:
             earlier: of the cell before the last one.
             last: of the last one.
-            kept: (8, N, 1, 1, 1), what to multiply each edge of each image by; identities are
+            kept: (edges, N, 1, 1, 1), what to multiply each edge of each image by; identities are
                 never dropped. None drops nothing.
         """
         nodes = [
@@ -190,7 +265,7 @@ class Cell(nn.Module):
             terms.append(term)
             if position % 2:  # both edges of a node are there
                 nodes.append(terms[-2] + terms[-1])
-        return torch.cat(nodes[NODES[0] :], dim=1)
+        return torch.cat([nodes[node] for node in self.concat], dim=1)
 
 
 def auxiliary_head(channels: int, num_classes: int, skeleton: Skeleton) -> nn.Sequential:
@@ -231,7 +306,7 @@ class DartsNetwork(nn.Module):
 
     def __init__(
         self,
-        genotype: Genotype,
+        genotype: TwoCells,
         num_classes: int,
         skeleton: Skeleton = CIFAR10,
         *,
@@ -270,6 +345,12 @@ class DartsNetwork(nn.Module):
         logits: Tensor = self.classifier(self.pool(last))
         return logits
 
+    def rectifier_inputs(
+        self, images: Tensor, *, dead_branches: bool, pieces: int = 1
+    ) -> Iterator[Reading]:
+        """What the rectifiers of a forward pass read; see `darts_plan`."""
+        return darts_plan.rectifier_inputs(self, images, dead_branches=dead_branches, pieces=pieces)
+
     def logits_of_both(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """The logits (N, num_classes) of the classifier and of the auxiliary head, if it has one.
 
@@ -303,14 +384,14 @@ class DartsNetwork(nn.Module):
         return last, middle
 
     def _kept(self, x: Tensor) -> Tensor | None:
-        """(cells, 8, N, 1, 1, 1): 0 where an edge is dropped, else 1 / probability of keeping it.
+        """(cells, edges, N, 1, 1, 1): 0 where an edge is dropped, else 1 / that of keeping it.
 
         Drawn on the CPU, so that every device drops the same edges.
         """
         if not self.training or self.drop_path == 0:
             return None
         keeping = 1 - self.drop_path
-        edges = 2 * len(NODES)
+        edges = max(len(cell.edges) for cell in self.cells)  # type: ignore[arg-type]
         drawn = torch.rand(len(self.cells), edges, len(x), 1, 1, 1) < keeping
         return drawn.to(x.device, x.dtype) / keeping
 

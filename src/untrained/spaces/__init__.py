@@ -2,6 +2,7 @@
 
 from functools import cache
 
+from untrained.benchmarks.nds_networks import FILES
 from untrained.registry import Registry
 from untrained.spaces.base import Architecture, SearchSpace
 
@@ -11,6 +12,7 @@ SPACES: Registry[type[SearchSpace]] = Registry(
         "darts": "untrained.spaces.darts:Darts",
         "nasbench201": "untrained.spaces.nasbench201:NasBench201",
         "natsbench_size": "untrained.spaces.natsbench_size:NatsBenchSize",
+        **{name: f"untrained.spaces.nds:{name}" for name in FILES},
     },
 )
 

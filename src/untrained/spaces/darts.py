@@ -23,6 +23,8 @@ from untrained.spaces.base import Architecture, Skeleton
 if TYPE_CHECKING:
     from torch import nn
 
+    from untrained.networks.plans import Planned
+
 #: What an edge of a genotype carries, in the order of the number of an architecture. Supernets have
 #: `none` besides: the papers leave it out when they read a genotype off one.
 OPERATIONS = (
@@ -94,6 +96,16 @@ class Genotype:
     def __post_init__(self) -> None:
         _check_cell("normal", self.normal)
         _check_cell("reduce", self.reduce)
+
+    @property
+    def normal_concat(self) -> tuple[int, ...]:
+        """The output has all inner nodes side by side."""
+        return NODES
+
+    @property
+    def reduce_concat(self) -> tuple[int, ...]:
+        """Likewise."""
+        return NODES
 
     def __str__(self) -> str:
         concat = f"range({NODES[0]}, {NODES[-1] + 1})"
@@ -316,7 +328,6 @@ class Darts:
 
     name = "darts"
     datasets = ("cifar10", "imagenette")
-    planned = None
 
     def __len__(self) -> int:
         return _PER_CELL**2
@@ -403,6 +414,15 @@ class Darts:
         from untrained.networks.darts import CIFAR10, DartsNetwork
 
         return DartsNetwork(parse_genotype(architecture.spelling), num_classes, CIFAR10)
+
+    def planned(self, architecture: Architecture) -> "Planned":
+        """See `SearchSpace.planned` and `untrained.networks.darts_plan`.
+
+        It is the module itself: its weights are what takes the time of making it.
+        """
+        from untrained.networks.darts import CIFAR10, DartsNetwork
+
+        return DartsNetwork(parse_genotype(architecture.spelling), 1, CIFAR10)
 
     def _of(self, genotype: Genotype) -> Architecture:
         return self[_code(genotype.normal) * _PER_CELL + _code(genotype.reduce)]

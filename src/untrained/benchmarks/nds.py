@@ -1,0 +1,609 @@
+"""Convert the official files of NDS (Radosavovic et al., ICCV 2019) to benchmark tables.
+
+The files are one JSON each, published with the code of the paper (github.com/facebookresearch/nds).
+Their layout is written down here from memory, no official file was at hand:
+
+- a list of entries, or {"top": [...], "mid": [...]}, which are read one after the other;
+- `net` of an entry is {"genotype": {"normal", "normal_concat", "reduce", "reduce_concat"}, "width",
+  "depth", "aux"}, or {"block_type", "ds", "ws", "ss", "bot_muls" or "bms", "num_gs" or "gws"};
+- `test_ep_top1` is the test error in percent after each epoch; `params` and `flops` are those of
+  the network.
+
+An architecture's index is its position in the file.
+"""
+
+import json
+import math
+import re
+import shutil
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, TypeVar, cast
+
+from untrained.benchmarks.nds_networks import (
+    FILES,
+    CellNetwork,
+    Edges,
+    Network,
+    StagedNetwork,
+    dataset_of,
+    inner_width,
+    plain,
+)
+from untrained.benchmarks.official import Progress
+from untrained.benchmarks.table import is_table, read_table, write_table
+from untrained.errors import (
+    ArchitectureError,
+    DamagedFileError,
+    DownloadError,
+    MissingDataError,
+    unknown_name,
+)
+from untrained.files import atomic
+
+T = TypeVar("T")
+#: Where the official archive is looked for, in this order. Both are from memory, and its checksum
+#: is not known: what arrives is held to the layout above and to nothing else.
+ADDRESSES = (
+    "https://dl.fbaipublicfiles.com/nds/data.zip",
+    "https://dl.fbaipublicfiles.com/nds/nds_data.zip",
+)
+
+#: What it is called beside the tables.
+ARCHIVE = "nds_data.zip"
+
+_CHUNK = 1 << 20
+#: An entry has four lists of a few hundred numbers at most.
+_LONGEST_ENTRY = 16 << 20
+_MOST_BYTES = 8 << 30
+_MOST_MEMBERS = 1000
+#: No network of the paper has so few parameters: below, they are counted in millions.
+_FEWEST = 1000
+_PERFECT = 100.0  # percent
+_BLOCKS = {"double_plain_block": "vanilla_block"}  # older and newer name
+_SPACE = re.compile(r"\s*")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One training run of an official file.
+
+    Attributes:
+        network: what was trained.
+        accuracy: on the test images after the last epoch, in percent; None where the run has no
+            finite error.
+        epochs: how many there are errors of.
+        parameters: of the network, as stored; None where unknown.
+        flops: likewise; None too where parameters are in millions, since then its unit is unknown.
+    """
+
+    network: Network
+    accuracy: float | None
+    epochs: int
+    parameters: int | None
+    flops: float | None
+
+
+def architectures_beside(table: Path) -> Path:
+    """Where the architectures of a benchmark table of NDS lie."""
+    return table.with_suffix(".json")
+
+
+def convert_nds(
+    space: str,
+    source: Path,
+    target: Path,
+    progress: Progress | None = None,
+    spellings: Sequence[str] | None = None,
+) -> None:
+    """Convert an official JSON file to a benchmark table and a list of architectures beside it.
+
+    The table has a row for each architecture, its only run: the seed is `mean`, the split
+    `ori-test`, the accuracy 100 minus the last test error. A run without a finite error has none,
+    and its architecture stays in the list. The file is read entry by entry.
+
+    Args:
+        space: which file is wanted of a folder or an archive.
+        source: the JSON file, a folder that has it, or the official archive (.zip).
+        target: the parquet file to write; the list lies beside it as .json.
+        progress: called with the bytes read and the bytes in all.
+        spellings: of no use here, since the file says which architectures there are.
+
+    Raises:
+        MissingDataError: there is no such file, or folder or archive lack it.
+        DamagedFileError: no JSON, another layout, or impossible values; nothing is written.
+    """
+    del spellings
+    if space not in FILES:
+        raise unknown_name("space of NDS", space, FILES)
+    rows: dict[str, list[Any]] = {name: [] for name in ("arch", "epochs", *_MEASURED)}
+    networks: list[str] = []
+    with _opened(space, source) as (file, name, size):
+        for position, entry in enumerate(read_entries(file, name, size, progress)):
+            networks.append(str(entry.network))
+            if entry.accuracy is None:
+                continue
+            rows["arch"].append(position)
+            for column in ("epochs", *_MEASURED):
+                rows[column].append(getattr(entry, column))
+    count = len(rows["arch"])
+    if not count:
+        raise DamagedFileError(f"{name} has no entry with a finite test error: get it again")
+    nothing = [None] * count
+    write_architectures(space, networks, architectures_beside(target))
+    write_table(
+        {
+            **rows,
+            "dataset": [dataset_of(space)] * count,
+            "split": ["ori-test"] * count,
+            "seed": ["mean"] * count,
+            **dict.fromkeys(("train_seconds", "valid_seconds", "latency_seconds"), nothing),
+        },
+        target,
+    )
+
+
+_MEASURED = ("accuracy", "parameters", "flops")
+
+
+def fetch_nds(
+    space: str,
+    target: Path,
+    source: Path | None = None,
+    mirror: str | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Write the benchmark table of a space of NDS, and the list of its architectures beside it.
+
+    They come from the first of these that is given: `source`, `mirror`, the official archive. That
+    is kept beside the target, where the next space finds it.
+
+    Args:
+        space: name of the space.
+        target: the parquet file to write.
+        source: see `convert_nds`; or a table that has its list beside it.
+        mirror: a folder that has the table or the official file, or a base URL that has the file.
+        progress: see `convert_nds`.
+
+    Raises:
+        MissingDataError: there is no such file.
+        DownloadError: mirror or official address don't have it, or can't be reached.
+        DamagedFileError: what was found is not a valid file; `target` stays as it was.
+    """
+    from untrained.download import download, join, local_path
+
+    if source is None and mirror is not None and (folder := local_path(mirror)) is not None:
+        table = folder / f"{space}.parquet"
+        source = table if table.is_file() else folder
+    if source is not None and source.is_file() and is_table(source):
+        spellings = read_architectures(space, architectures_beside(source))
+        read_table(source, space)
+        write_architectures(space, spellings, architectures_beside(target))
+        with atomic(target) as part:
+            shutil.copyfile(source, part)
+    elif source is not None:
+        convert_nds(space, source, target, progress)
+    elif mirror is not None:
+        arrived = target.with_name(FILES[space])
+        try:
+            download(join(mirror, arrived.name), arrived, progress=False)
+            convert_nds(space, arrived, target, progress)
+        finally:
+            arrived.unlink(missing_ok=True)
+    else:
+        archive = target.with_name(ARCHIVE)
+        if not archive.is_file():
+            _download_archive(archive)
+        convert_nds(space, archive, target, progress)
+
+
+def _download_archive(target: Path) -> None:
+    from untrained.download import download
+
+    refusals = []
+    for address in ADDRESSES:
+        try:
+            download(address, target)
+        except DownloadError as error:
+            refusals.append(str(error))
+        else:
+            return
+    raise DownloadError(
+        f"{refusals[-1]}; get the data as github.com/facebookresearch/nds says, and name the "
+        "archive or its folder with --from"
+    )
+
+
+def write_architectures(space: str, spellings: Sequence[str], target: Path) -> None:
+    """Write the architectures of a space, in the order of their indices."""
+    with atomic(target) as part:
+        content = {"space": space, "architectures": list(spellings)}
+        part.write_text(json.dumps(content, indent=0) + "\n")
+
+
+def read_architectures(space: str, path: Path) -> list[str]:
+    """The spellings of the architectures of a space, by index.
+
+    Raises:
+        MissingDataError: there is no such file; the message says how to make it.
+        DamagedFileError: it is not such a file, or that of another space.
+    """
+    if not path.is_file():
+        raise MissingDataError(
+            f"{path} does not exist: run `untrained fetch {space}`, or with --from "
+            f"{FILES.get(space, 'FILE')}"
+        )
+    try:
+        content = json.loads(path.read_text())
+        found, spellings = content["space"], _texts(content["architectures"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DamagedFileError(
+            f"{path} is damaged ({_said(error)}): fetch {space} again"
+        ) from error
+    if found != space:
+        raise DamagedFileError(f"{path} has the architectures of {found!r}: fetch {space} again")
+    return spellings
+
+
+def _texts(value: object) -> list[str]:
+    found = [one for one in _list("architectures", value) if isinstance(one, str)]
+    if not found or found != value:
+        raise ValueError("its architectures are no list of texts")
+    return found
+
+
+def read_entries(
+    file: IO[bytes], name: str, size: int = 0, progress: Progress | None = None
+) -> Iterator[Entry]:
+    """Yield the entries of an official file, one in memory at a time.
+
+    Args:
+        file: open for reading.
+        name: for errors.
+        size: bytes in all, for `progress`.
+        progress: see `convert_nds`.
+
+    Raises:
+        DamagedFileError: no JSON, another layout, or impossible values; the message names the
+            entry, counted from 0.
+    """
+    count = 0
+    for raw in _raw_entries(_Text(file, name, size, progress)):
+        try:
+            entry = entry_of(raw)
+        except (ArchitectureError, KeyError, TypeError, ValueError, OverflowError) as error:
+            said = f"it lacks {error}" if isinstance(error, KeyError) else _said(error)
+            raise DamagedFileError(f"{name}, entry {count}: {said}") from error
+        yield entry
+        count += 1
+    if not count:
+        raise DamagedFileError(f"{name} has no entries: it is no file of NDS")
+
+
+def entry_of(raw: object) -> Entry:
+    """The entry that an object of the JSON says.
+
+    Raises:
+        KeyError: it lacks a key.
+        ArchitectureError: there is no such network.
+        ValueError: impossible values.
+        TypeError: no object.
+    """
+    fields = _object("an entry", raw)
+    errors = fields["test_ep_top1"]
+    if not isinstance(errors, list) or not errors:
+        raise ValueError("test_ep_top1 is no list of an error for each epoch")
+    error = float(_real("test_ep_top1", errors[-1]))
+    if math.isfinite(error) and not 0 <= error <= _PERFECT:
+        raise ValueError(f"the test error {error:g} is not in 0..100 percent")
+    parameters, flops = (_cost(name, fields.get(name)) for name in ("params", "flops"))
+    if parameters is not None and parameters < _FEWEST:
+        parameters, flops = parameters * 1e6, None
+    return Entry(
+        network_of(fields["net"]),
+        _PERFECT - error if math.isfinite(error) else None,
+        len(errors),
+        None if parameters is None else round(parameters),
+        flops,
+    )
+
+
+def network_of(raw: object) -> Network:
+    """The network that the `net` of an entry says; raises as `entry_of`."""
+    net = _object("net", raw)
+    if "genotype" in net:
+        genotype = _object("genotype", net["genotype"])
+        return CellNetwork(
+            _integer("width", net["width"]),
+            _integer("depth", net["depth"]),
+            bool(_integer("aux", net["aux"])),
+            _edges("normal", genotype["normal"]),
+            # the order is a matter of naming channels
+            tuple(sorted(_integers("normal_concat", genotype["normal_concat"]))),
+            _edges("reduce", genotype["reduce"]),
+            tuple(sorted(_integers("reduce_concat", genotype["reduce_concat"]))),
+        )
+    block = net["block_type"]
+    if not isinstance(block, str):
+        raise TypeError(f"block_type is {block!r}: a text")
+    block = _BLOCKS.get(block, block)
+    depths, widths, strides = (_integers(name, net[name]) for name in ("ds", "ws", "ss"))
+    if block != "res_bottleneck_block":
+        # other blocks have nothing inside; the files may say so with a list of nulls
+        return StagedNetwork(block, depths, widths, strides)
+    given = net["bms"] if net.get("bms") is not None else net["bot_muls"]
+    ratios = tuple(_real("bms", value) for value in _list("bms", given))
+    return StagedNetwork(block, depths, widths, strides, ratios, _groups(net, widths, ratios))
+
+
+def _groups(
+    net: Mapping[str, Any], widths: tuple[int, ...], ratios: tuple[float, ...]
+) -> tuple[int, ...]:
+    """Groups of each stage, which the files give as such or as channels of a group; 1 without."""
+    if net.get("gws") is None:
+        groups = net.get("num_gs")
+        return (1,) * len(widths) if groups is None else _integers("num_gs", groups)
+    group_widths = _integers("gws", net["gws"])
+    if not len(group_widths) == len(widths) == len(ratios) or not all(group_widths):
+        raise ArchitectureError(f"gws is {list(group_widths)}: a number from 1 up for each stage")
+    pairs = zip(widths, ratios, group_widths, strict=True)
+    return tuple(max(inner_width(width, ratio) // each, 1) for width, ratio, each in pairs)
+
+
+def _object(name: str, value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"{name} is {_short(value)}: an object with keys")
+    return cast("dict[str, Any]", value)
+
+
+def _list(name: str, value: object) -> list[object]:
+    if not isinstance(value, list):
+        raise TypeError(f"{name} is {_short(value)}: a list")
+    return cast("list[object]", value)
+
+
+def _real(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} has {_short(value)}: a number")
+    return value
+
+
+def _integer(name: str, value: object) -> int:
+    number = int(value) if isinstance(value, bool) else _real(name, value)
+    if number != int(number):
+        raise ValueError(f"{name} has {number:g}: a whole number")
+    return int(number)
+
+
+def _integers(name: str, value: object) -> tuple[int, ...]:
+    return tuple(_integer(name, one) for one in _list(name, value))
+
+
+def _edges(name: str, value: object) -> Edges:
+    edges = []
+    for number, pair in enumerate(_list(name, value)):
+        if not (isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str)):
+            raise TypeError(
+                f"{name}, pair {number + 1} is {_short(pair)}: an operation and its input"
+            )
+        edges.append((pair[0], _integer(name, pair[1])))
+    return tuple(edges)
+
+
+def _cost(name: str, value: object) -> float | None:
+    if value is None:
+        return None
+    cost = _real(name, value)
+    if not (math.isfinite(cost) and cost >= 0):
+        raise ValueError(f"{name} is {cost:g}: a finite number from 0 up")
+    return cost
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _said(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+class _Text:
+    """The text of a file, of which no more is in memory than is looked at.
+
+    Args:
+        file: open for reading, UTF-8.
+        name: for errors.
+        size: bytes in all.
+        progress: called as bytes are read.
+    """
+
+    def __init__(self, file: IO[bytes], name: str, size: int, progress: Progress | None) -> None:
+        import codecs
+
+        self._file, self.name = file, name
+        self._size, self._progress = size, progress
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._json = json.JSONDecoder()
+        self._buffer, self._at, self._done, self._ended = "", 0, 0, False
+
+    def _more(self, wanted: int = 0) -> bool:
+        """Read a chunk, or as many bytes as are wanted if that is more; False at the end."""
+        if self._ended:
+            return False
+        content = self._file.read(max(_CHUNK, wanted))
+        self._done += len(content)
+        self._ended = not content
+        if self._progress:
+            self._progress(self._done, max(self._size, self._done))
+        try:
+            added = self._decoder.decode(content, final=self._ended)
+        except UnicodeDecodeError as error:
+            raise self.damaged("not UTF-8") from error
+        self._buffer, self._at = self._buffer[self._at :] + added, 0
+        return not self._ended
+
+    def peek(self) -> str:
+        """The next character that is not white space; empty at the end."""
+        while True:
+            self._at = cast("re.Match[str]", _SPACE.match(self._buffer, self._at)).end()
+            if self._at < len(self._buffer):
+                return self._buffer[self._at]
+            if not self._more():
+                return ""
+
+    def take(self, wanted: str) -> str:
+        """The next character, one of `wanted`."""
+        found = self.peek()
+        if not found or found not in wanted:
+            there = repr(found) if found else "the end"
+            raise self.damaged(f"{there} instead of {' or '.join(wanted)}")
+        self._at += 1
+        return found
+
+    def value(self) -> object:
+        """The next JSON value, an object, a list or a text."""
+        self.peek()
+        while True:
+            try:
+                value, end = self._json.raw_decode(self._buffer, self._at)
+            except json.JSONDecodeError as error:
+                there = len(self._buffer) - self._at
+                if there > _LONGEST_ENTRY:
+                    raise self.damaged(f"an entry of over {_LONGEST_ENTRY} bytes") from error
+                # as much again as there is, so that a long entry is not tried too often
+                if not self._more(there):
+                    raise self.damaged(error.msg) from error
+            except (RecursionError, ValueError) as error:
+                raise self.damaged(_said(error)) from error
+            else:
+                self._at = end
+                return value
+
+    def damaged(self, reason: str) -> DamagedFileError:
+        """The error for something else than JSON of NDS."""
+        return DamagedFileError(
+            f"{self.name} is no complete JSON file of NDS ({reason}): get it again"
+        )
+
+
+def _raw_entries(text: _Text) -> Iterator[object]:
+    """The entries of the list, or of the lists of an object."""
+    if text.peek() == "[":
+        yield from _items(text)
+    else:
+        text.take("{[")
+        seen: set[object] = set()
+        while text.peek() == '"':
+            key = text.value()
+            if key not in ("top", "mid") or key in seen:
+                raise text.damaged(f"the key {_short(key)} instead of 'top' and 'mid'")
+            seen.add(key)
+            text.take(":")
+            if text.peek() != "[":
+                raise text.damaged(f"{key} is no list")
+            yield from _items(text)
+            if text.peek() != ",":
+                break
+            text.take(",")
+        text.take("}")
+        if seen != {"top", "mid"}:
+            raise text.damaged("it lacks 'top' or 'mid'")
+    if left := text.peek():
+        raise text.damaged(f"{left!r} after its end")
+
+
+def _items(text: _Text) -> Iterator[object]:
+    text.take("[")
+    if text.peek() == "]":
+        text.take("]")
+        return
+    while True:
+        yield text.value()
+        if text.take(",]") == "]":
+            return
+
+
+@contextmanager
+def _opened(space: str, source: Path) -> Iterator[tuple[IO[bytes], str, int]]:
+    """The official file of a space, its name, and how many bytes it has."""
+    if source.is_dir():
+        found = [path for path in sorted(source.rglob("*.json")) if _is_wanted(space, path.name)]
+        path = _only(space, source, found)
+    elif source.is_file():
+        path = source
+    else:
+        raise MissingDataError(
+            f"{source} does not exist: name {FILES[space]}, a folder that has it, or the archive"
+        )
+    if path.suffix.lower() != ".zip":
+        with path.open("rb") as file:
+            yield file, path.name, path.stat().st_size
+        return
+    with _unpacking(path), zipfile.ZipFile(path) as archive:
+        member = _member(space, path, archive)
+        with archive.open(member) as content:
+            yield content, member.filename, member.file_size
+
+
+@contextmanager
+def _unpacking(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise DamagedFileError(
+            f"{path} is not a complete ZIP archive ({_said(error)}): get it again"
+        ) from error
+
+
+def _member(space: str, path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
+    """The file of a space in an archive; nothing is extracted, it is read as it lies there."""
+    members = archive.infolist()
+    if len(members) > _MOST_MEMBERS:
+        raise DamagedFileError(f"{path} has {len(members)} entries: no official archive does")
+    for one in members:
+        parts = PurePosixPath(one.filename.replace("\\", "/"))
+        if parts.is_absolute() or ".." in parts.parts:
+            raise DamagedFileError(
+                f"{path} has the entry {one.filename!r}, which leaves its folder"
+            )
+    found = _only(
+        space,
+        path,
+        # what macOS packs beside each file is none of them
+        [
+            one
+            for one in members
+            if _is_wanted(space, PurePosixPath(one.filename).name)
+            and not one.filename.startswith("__MACOSX/")
+        ],
+    )
+    if found.file_size > _MOST_BYTES:
+        raise DamagedFileError(
+            f"{path}: {found.filename} has {found.file_size} bytes, no official file does"
+        )
+    return found
+
+
+def _is_wanted(space: str, name: str) -> bool:
+    return plain(name) == plain(FILES[space])
+
+
+def _only(space: str, source: Path, found: Sequence[T]) -> T:
+    if not found:
+        raise MissingDataError(f"{source} has no {FILES[space]}: name that file, or another folder")
+    if len(found) > 1:
+        raise DamagedFileError(f"{source} has {len(found)} files called {FILES[space]}: name one")
+    return found[0]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - converters, and nothing else
+    """The converter of a space under the space's own name, for the registry."""
+    if name not in FILES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return partial(convert_nds, name)

@@ -1,0 +1,342 @@
+"""Which files NDS has, and what an entry of them trains, as values and as text.
+
+Radosavovic, Johnson, Xie, Lo, Dollar: On Network Design Spaces for Visual Recognition, ICCV 2019.
+Half of its spaces put two cells into the network of DARTS, at a width and a depth of their own; the
+other half stack stages of plain or residual blocks. The text of an architecture is words of the
+form key=value, in this order:
+
+    width=32 depth=20 auxiliary=0 normal=|sep_conv_3x3~0|skip_connect~1|+...@2,3 reduce=...@2,3
+    block=res_bottleneck_block depths=2,3 widths=16,32 strides=1,2 ratios=1,0.5 groups=1,4
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from untrained.errors import ArchitectureError, unknown_name
+
+_NAMES = (
+    *("Amoeba", "Amoeba_in"),
+    *("DARTS", "DARTS_fix-w-d", "DARTS_in", "DARTS_lr-wd", "DARTS_lr-wd_in"),
+    *("ENAS", "ENAS_fix-w-d", "ENAS_in"),
+    *("NASNet", "NASNet_in"),
+    *("PNAS", "PNAS_fix-w-d", "PNAS_in"),
+    *("ResNet", "ResNet-B", "ResNet_lr-wd", "ResNet_lr-wd_in"),
+    *("ResNet_rng1", "ResNet_rng2", "ResNet_rng3"),
+    *("ResNeXt-A", "ResNeXt-A_in", "ResNeXt-B", "ResNeXt-B_in"),
+    *("Vanilla", "Vanilla_lr-wd", "Vanilla_lr-wd_in"),
+    *("Vanilla_rng1", "Vanilla_rng2", "Vanilla_rng3"),
+)
+
+
+def plain(name: str) -> str:
+    """A name as file systems and authors agree on it: DARTS_fix-w-d and darts_fix_w_d are one."""
+    return name.lower().replace("-", "_")
+
+
+#: Space to the official file that it is read from; the names are from memory.
+FILES: Mapping[str, str] = {f"nds_{plain(name)}": f"{name}.json" for name in _NAMES}
+
+
+def dataset_of(space: str) -> str:
+    """The data set that the networks of an NDS space were trained on."""
+    return "ImageNet" if space.endswith("_in") else "cifar10"
+
+
+#: What an edge carries: the union of the five search spaces, in the files' own names. Which names
+#: the files use is from memory.
+OPERATIONS = (
+    "none",
+    "skip_connect",
+    "avg_pool_2x2",
+    "avg_pool_3x3",
+    "avg_pool_5x5",
+    "max_pool_2x2",
+    "max_pool_3x3",
+    "max_pool_5x5",
+    "max_pool_7x7",
+    "conv_1x1",
+    "conv_3x3",
+    "conv_3x1_1x3",
+    "conv_7x1_1x7",
+    "sep_conv_3x3",
+    "sep_conv_5x5",
+    "sep_conv_7x7",
+    "dil_conv_3x3",
+    "dil_conv_5x5",
+    "dil_sep_conv_3x3",
+)
+BLOCKS = ("vanilla_block", "res_basic_block", "res_bottleneck_block")
+
+#: (operation, source) of each edge, two for each inner node in turn.
+Edges = tuple[tuple[str, int], ...]
+
+#: Far beyond what the paper trains, and small enough to be built.
+_MOST_NODES, _MOST_CELLS, _MOST_CHANNELS = 20, 200, 8192
+_LONGEST_TEXT = 8000
+_EXAMPLES = {
+    "cells": "width=32 depth=20 auxiliary=0 normal=|sep_conv_3x3~0|skip_connect~1|+...@2,3 "
+    "reduce=...@2,3",
+    "stages": "block=res_basic_block depths=1,2,3 widths=16,32,64 strides=1,2,2",
+}
+
+
+@dataclass(frozen=True)
+class CellNetwork:
+    """Two cells of any number of nodes, and how many of how many channels are stacked.
+
+    Nodes 0 and 1 are the outputs of the two cells before; an inner node is the sum of two edges,
+    which may come from the same node; a cell's output has the nodes of its concatenation side by
+    side.
+
+    Attributes:
+        width: channels of a node of the first cell.
+        depth: cells, of both kinds.
+        auxiliary: whether the network was trained with an auxiliary head.
+        normal: two edges for each inner node.
+        normal_concat: the nodes that are the output, ascending.
+        reduce: likewise. Edges from nodes 0 and 1 halve the resolution.
+        reduce_concat: likewise.
+
+    Raises:
+        ArchitectureError: no such network; the message names what is wrong.
+    """
+
+    width: int
+    depth: int
+    auxiliary: bool
+    normal: Edges
+    normal_concat: tuple[int, ...]
+    reduce: Edges
+    reduce_concat: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.width <= _MOST_CHANNELS or self.width % 2:
+            raise ArchitectureError(
+                f"width is {self.width}: an even number of channels, 2 to {_MOST_CHANNELS}"
+            )
+        if not 3 <= self.depth <= _MOST_CELLS:
+            raise ArchitectureError(f"depth is {self.depth}: 3 to {_MOST_CELLS} cells")
+        _check_cell("normal", self.normal, self.normal_concat)
+        _check_cell("reduce", self.reduce, self.reduce_concat)
+
+    def __str__(self) -> str:
+        return (
+            f"width={self.width} depth={self.depth} auxiliary={int(self.auxiliary)} "
+            f"normal={_spelled(self.normal, self.normal_concat)} "
+            f"reduce={_spelled(self.reduce, self.reduce_concat)}"
+        )
+
+
+@dataclass(frozen=True)
+class StagedNetwork:
+    """Stages of equal blocks, the first of which has the stage's stride.
+
+    Attributes:
+        block: one of `BLOCKS`.
+        depths: blocks of each stage.
+        widths: channels of each stage.
+        strides: of each stage.
+        ratios: channels inside a bottleneck divided by those of its stage; empty for other blocks.
+        groups: of the 3x3 convolution of a bottleneck; likewise.
+
+    Raises:
+        ArchitectureError: no such network; the message names what is wrong.
+    """
+
+    block: str
+    depths: tuple[int, ...]
+    widths: tuple[int, ...]
+    strides: tuple[int, ...]
+    ratios: tuple[float, ...] = ()
+    groups: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.block not in BLOCKS:
+            raise ArchitectureError(str(unknown_name("block", self.block, BLOCKS)))
+        if not 1 <= len(self.depths) <= 10:
+            raise ArchitectureError(f"{len(self.depths)} stages: a network has 1 to 10")
+        bottleneck = self.block == "res_bottleneck_block"
+        for name, values, most in (
+            ("depths", self.depths, _MOST_CELLS),
+            ("widths", self.widths, _MOST_CHANNELS),
+            ("strides", self.strides, 2),
+            ("ratios", self.ratios, 8),
+            ("groups", self.groups, _MOST_CHANNELS),
+        ):
+            inside = name in ("ratios", "groups")
+            wanted = 0 if inside and not bottleneck else len(self.depths)
+            if len(values) != wanted:
+                raise ArchitectureError(
+                    f"{name} has {len(values)} numbers: {self.block} of {len(self.depths)} stages "
+                    f"takes {wanted}"
+                )
+            for value in values:
+                least = 0.0 if name == "ratios" else 1
+                if not least <= value <= most or not value:
+                    raise ArchitectureError(f"{name} has {value:g}: at most {most}, above 0")
+        for stage, (width, ratio, groups) in enumerate(
+            zip(self.widths, self.ratios, self.groups, strict=True) if bottleneck else ()
+        ):
+            if (inner := inner_width(width, ratio)) < 1 or inner % groups:
+                raise ArchitectureError(
+                    f"stage {stage + 1} has {inner} channels inside its bottleneck: {groups} "
+                    "groups don't divide them"
+                )
+
+    def __str__(self) -> str:
+        lists = {
+            "depths": self.depths,
+            "widths": self.widths,
+            "strides": self.strides,
+            "ratios": self.ratios,
+            "groups": self.groups,
+        }
+        words = (
+            f"{name}={','.join(map(_number, values))}" for name, values in lists.items() if values
+        )
+        return " ".join((f"block={self.block}", *words))
+
+
+Network = CellNetwork | StagedNetwork
+
+
+def inner_width(width: int, ratio: float) -> int:
+    """Channels inside a bottleneck of a stage of `width` channels."""
+    return round(width * ratio)
+
+
+def parse_network(text: str) -> Network:
+    """The network that `text` spells; nothing in it is executed.
+
+    Raises:
+        ArchitectureError: it spells none; the message names what is wrong.
+    """
+    if len(text) > _LONGEST_TEXT:
+        raise ArchitectureError(
+            f"{len(text)} characters are no network of NDS: at most {_LONGEST_TEXT}"
+        )
+    fields: dict[str, str] = {}
+    for word in text.split():
+        name, equals, value = word.partition("=")
+        if not equals or name in fields:
+            wrong = f"{name!r} comes twice" if equals else f"{_short(word)!r} is no key=value"
+            raise ArchitectureError(f"{wrong}: spell it as {_EXAMPLES['cells']}")
+        fields[name] = value
+    kind = "stages" if "block" in fields else "cells"
+    names = (
+        ("block", "depths", "widths", "strides")
+        if kind == "stages"
+        else ("width", "depth", "auxiliary", "normal", "reduce")
+    )
+    may = (*names, "ratios", "groups") if kind == "stages" else names
+    missing = [name for name in names if name not in fields]
+    extra = [name for name in fields if name not in may]
+    if missing or extra:
+        wrong = f"lacks {', '.join(missing)}" if missing else f"has the unknown {extra[0]!r}"
+        raise ArchitectureError(f"{_short(text)!r} {wrong}: spell it as {_EXAMPLES[kind]}")
+    if kind == "cells":
+        if fields["auxiliary"] not in ("0", "1"):
+            raise ArchitectureError(f"auxiliary is {_short(fields['auxiliary'])!r}: 0 or 1")
+        cells = [_parsed_cell(name, fields[name]) for name in ("normal", "reduce")]
+        return CellNetwork(
+            _integer("width", fields["width"]),
+            _integer("depth", fields["depth"]),
+            fields["auxiliary"] == "1",
+            *cells[0],
+            *cells[1],
+        )
+    integers = partial(_integers, fields)
+    return StagedNetwork(
+        fields["block"],
+        integers("depths"),
+        integers("widths"),
+        integers("strides"),
+        tuple(_real("ratios", part) for part in _parts(fields.get("ratios"))),
+        integers("groups"),
+    )
+
+
+def _check_cell(name: str, edges: Edges, concat: tuple[int, ...]) -> None:
+    if not edges or len(edges) % 2 or len(edges) > 2 * _MOST_NODES:
+        raise ArchitectureError(
+            f"{name} has {len(edges)} pairs of operation and input: two for each of 1 to "
+            f"{_MOST_NODES} nodes"
+        )
+    for position, (operation, source) in enumerate(edges):
+        node = 2 + position // 2
+        where = f"{name}, node {node}: ({operation!r}, {source!r})"
+        if operation not in OPERATIONS:
+            raise ArchitectureError(f"{where}: {unknown_name('operation', operation, OPERATIONS)}")
+        if not 0 <= source < node:
+            raise ArchitectureError(
+                f"{where}: there is no node {source} yet, inputs are 0 to {node - 1}"
+            )
+    last = 1 + len(edges) // 2
+    ascending = list(concat) == sorted(set(concat))
+    if not concat or not ascending or not all(2 <= one <= last for one in concat):
+        raise ArchitectureError(
+            f"{name}_concat is {list(concat)}: one or more different nodes out of 2 to {last}"
+        )
+
+
+def _spelled(edges: Edges, concat: tuple[int, ...]) -> str:
+    words = [f"{operation}~{source}" for operation, source in edges]
+    pairs = zip(words[::2], words[1::2], strict=True)
+    nodes = "+".join(f"|{first}|{second}|" for first, second in pairs)
+    return f"{nodes}@{','.join(map(str, concat))}"
+
+
+_NODE = re.compile(r"\|(\w+)~(\d{1,3})\|(\w+)~(\d{1,3})\|", re.ASCII)
+
+
+def _parsed_cell(name: str, text: str) -> tuple[Edges, tuple[int, ...]]:
+    nodes, _, concat = text.partition("@")
+    edges: list[tuple[str, int]] = []
+    for number, node in enumerate(nodes.split("+")):
+        found = _NODE.fullmatch(node)
+        if found is None:
+            raise ArchitectureError(
+                f"{name}, node {2 + number} is {_short(node)!r}: two edges, as in "
+                "|sep_conv_3x3~0|skip_connect~1|"
+            )
+        edges += [(found[1], int(found[2])), (found[3], int(found[4]))]
+    # their order is a matter of naming channels
+    return tuple(edges), tuple(
+        sorted(_integer(f"{name}_concat", part) for part in concat.split(","))
+    )
+
+
+def _integers(fields: dict[str, str], name: str) -> tuple[int, ...]:
+    return tuple(_integer(name, part) for part in _parts(fields.get(name)))
+
+
+def _parts(text: str | None) -> list[str]:
+    return [] if text is None else text.split(",")
+
+
+def _integer(name: str, text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
+        raise ArchitectureError(f"{name} has {_short(text)!r}: whole numbers from 0 up")
+    return int(text)
+
+
+def _real(name: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ArchitectureError(f"{name} has {_short(text)!r}: a number, as in 0.5")
+    return value
+
+
+def _number(value: float) -> str:
+    """As short as it can be read back: 1 for 1.0."""
+    return str(int(value)) if value == int(value) else repr(value)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "..."

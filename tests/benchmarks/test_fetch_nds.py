@@ -1,0 +1,104 @@
+"""Where the tables of NDS come from, and that lists come with them."""
+
+import zipfile
+
+import pytest
+
+from untrained.benchmarks import fetch_benchmark, nds
+from untrained.benchmarks.benchmark import Benchmark
+from untrained.benchmarks.nds import convert_nds, read_architectures
+from untrained.errors import DamagedFileError, DownloadError, MissingDataError
+
+from .nds_files import cell_entry, write
+
+
+@pytest.fixture
+def target(tmp_path):
+    return tmp_path / "benchmarks" / "nds_darts.parquet"
+
+
+@pytest.fixture
+def official(tmp_path):
+    """The official archive with two spaces, at an address of its own."""
+    archive = tmp_path / "official" / "data.zip"
+    archive.parent.mkdir()
+    with zipfile.ZipFile(archive, "w") as packed:
+        for name, width in (("DARTS.json", 8), ("ENAS.json", 12)):
+            path = write(tmp_path / "official" / name, [cell_entry(width=width)])
+            packed.write(path, f"nds_data/{name}")
+    return archive
+
+
+def arrived(target, width=8):
+    (spelling,) = read_architectures(target.stem, target.with_suffix(".json"))
+    assert spelling.startswith(f"width={width} ")
+    assert Benchmark.read(target, target.stem).accuracy(0, "cifar10", "ori-test") == 93.5
+
+
+def test_one_download_serves_all_spaces(target, official, monkeypatch):
+    addresses = ((official.parent / "gone.zip").as_uri(), official.as_uri())
+    monkeypatch.setattr(nds, "ADDRESSES", addresses)
+    fetch_benchmark("nds_darts", target)
+    arrived(target)
+    monkeypatch.setattr(nds, "ADDRESSES", ())
+    fetch_benchmark("nds_enas", target.with_stem("nds_enas"))
+    arrived(target.with_stem("nds_enas"), 12)
+    assert {path.name for path in target.parent.iterdir()} == {
+        *("nds_darts.json", "nds_darts.parquet", "nds_enas.json", "nds_enas.parquet"),
+        "nds_data.zip",
+    }
+
+
+def test_addresses_that_do_not_answer_are_said(target, tmp_path, monkeypatch):
+    monkeypatch.setattr(nds, "ADDRESSES", (str(tmp_path / "a.zip"), str(tmp_path / "b.zip")))
+    said = r"b\.zip does not exist.*; get the data as github.com/facebookresearch/nds says, and"
+    with pytest.raises(DownloadError, match=said):
+        fetch_benchmark("nds_darts", target)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("as_url", [False, True])
+def test_a_mirror_has_the_official_file_or_a_table(tmp_path, target, official, as_url):
+    folder = official.parent
+    mirror = folder.as_uri() if as_url else str(folder)
+    with pytest.raises(MissingDataError, match=r"has no PNAS\.json"):
+        fetch_benchmark("nds_pnas", target.with_stem("nds_pnas"), mirror=mirror)
+    fetch_benchmark("nds_darts", target, mirror=mirror)
+    arrived(target)
+    first = target.read_bytes()
+    convert_nds("nds_darts", folder / "ENAS.json", folder / "nds_darts.parquet")
+    fetch_benchmark("nds_darts", target, mirror=mirror)
+    arrived(target, 12)
+    assert first == (folder / "nds_darts.parquet").read_bytes()  # the accuracies are the same
+
+
+def test_a_mirror_on_the_network_has_the_official_file(target, official, monkeypatch):
+    asked = []
+
+    def download(url, to, progress):
+        asked.append(url)
+        to.parent.mkdir(parents=True, exist_ok=True)
+        to.write_bytes((official.parent / "DARTS.json").read_bytes())
+
+    monkeypatch.setattr("untrained.download.download", download)
+    fetch_benchmark("nds_darts", target, mirror="https://mirror.example/nds")
+    assert asked == ["https://mirror.example/nds/DARTS.json"]
+    arrived(target)
+    assert len(list(target.parent.iterdir())) == 2
+
+
+def test_a_table_comes_with_its_list_or_not_at_all(tmp_path, target, official):
+    table = tmp_path / "mine" / "nds_darts.parquet"
+    convert_nds("nds_darts", official, table)
+    fetch_benchmark("nds_darts", target, source=table)
+    arrived(target)
+    other = target.with_name("other.parquet")
+    table.with_suffix(".json").unlink()
+    with pytest.raises(MissingDataError, match=r"nds_darts\.json does not exist"):
+        fetch_benchmark("nds_darts", other, source=table)
+    convert_nds("nds_darts", official, table)
+    table.write_bytes(table.read_bytes()[:500])
+    with pytest.raises(DamagedFileError, match="damaged"):
+        fetch_benchmark("nds_darts", other, source=table)
+    assert not other.exists()
+    assert not other.with_suffix(".json").exists()

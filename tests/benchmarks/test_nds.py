@@ -1,0 +1,307 @@
+"""Official NDS files become tables, and damaged ones a line that says what is wrong."""
+
+import io
+import json
+import zipfile
+
+import pytest
+
+from untrained.benchmarks import nds
+from untrained.benchmarks.benchmark import Benchmark
+from untrained.benchmarks.nds import (
+    convert_nds,
+    entry_of,
+    network_of,
+    read_architectures,
+    read_entries,
+)
+from untrained.benchmarks.nds_networks import FILES
+from untrained.errors import DamagedFileError, MissingDataError, UnknownNameError
+
+from .nds_files import BOTTLENECK, cell_entry, changed, some_entries, staged_entry, write
+
+
+@pytest.fixture
+def target(tmp_path):
+    return tmp_path / "benchmarks" / "nds_darts.parquet"
+
+
+def converted(tmp_path, target, content, space="nds_darts"):
+    convert_nds(space, write(tmp_path / "given.json", content), target)
+    return Benchmark.read(target, space)
+
+
+def test_there_is_a_space_for_each_official_file():
+    assert len(FILES) == 32
+    assert FILES["nds_darts"] == "DARTS.json"
+    assert FILES["nds_resnext_a_in"] == "ResNeXt-A_in.json"
+    assert FILES["nds_pnas_fix_w_d"] == "PNAS_fix-w-d.json"
+
+
+def test_an_accuracy_is_what_the_last_error_leaves(tmp_path, target):
+    entries = some_entries()
+    table = converted(tmp_path, target, entries)
+    found = table.accuracies("cifar10", "ori-test", 3)
+    expected = [
+        100 - e["test_ep_top1"][-1] if len(e["test_ep_top1"]) == 3 else None for e in entries
+    ]
+    assert [None if x != x else x for x in found.tolist()] == expected[: len(found)]
+    assert table.accuracy(6, "cifar10", "ori-test", 2) == 90.5
+    costs = table.costs("cifar10")
+    assert costs["parameters"].tolist() == [123456] * len(entries)
+    assert costs["flops"].tolist() == [7890123] * len(entries)
+
+
+def test_the_list_beside_the_table_has_the_architectures_in_order(tmp_path, target):
+    entries = some_entries()
+    converted(tmp_path, target, entries)
+    found = read_architectures("nds_darts", target.with_suffix(".json"))
+    assert found == [str(network_of(entry["net"])) for entry in entries]
+
+
+def test_top_and_mid_are_read_one_after_the_other(tmp_path, target):
+    top, mid = [cell_entry(width=8), cell_entry(width=10)], [cell_entry(width=12)]
+    converted(tmp_path, target, {"top": top, "mid": mid})
+    found = read_architectures("nds_darts", target.with_suffix(".json"))
+    assert [text.split()[0] for text in found] == ["width=8", "width=10", "width=12"]
+
+
+def test_imagenet_is_another_data_set(tmp_path, target):
+    table = converted(tmp_path, target, some_entries(), "nds_darts_in")
+    assert {key[0] for key in table.measures} == {"ImageNet"}
+
+
+@pytest.mark.parametrize("error", [float("nan"), float("inf")])
+def test_a_run_without_an_error_has_no_accuracy_and_keeps_its_index(tmp_path, target, error):
+    entries = [cell_entry(), cell_entry(errors=(50.0, error)), cell_entry(width=10)]
+    table = converted(tmp_path, target, entries)
+    found = table.accuracies("cifar10", "ori-test", 3)
+    assert found[0] == found[2] == 93.5
+    assert found[1] != found[1]
+    assert len(read_architectures("nds_darts", target.with_suffix(".json"))) == 3
+
+
+@pytest.mark.parametrize(
+    ("params", "flops", "expected"),
+    [
+        (3_349_342, 5e8, (3_349_342, 5e8)),
+        (3.349342, 528.0, (3_349_342, None)),
+        (None, 5e8, (None, 5e8)),
+        (1000, None, (1000, None)),
+    ],
+)
+def test_costs_are_counts_or_millions(params, flops, expected):
+    entry = entry_of(cell_entry(params=params, flops=flops))
+    assert (entry.parameters, entry.flops) == expected
+    assert entry_of(changed(cell_entry(), ["params"], ...)).parameters is None
+
+
+def test_groups_are_given_as_such_or_as_channels_of_one():
+    """A bottleneck of ratio r in a stage of w channels has r * w of them."""
+    numbers = network_of(staged_entry("res_bottleneck_block", **BOTTLENECK)["net"])
+    widths = network_of(
+        staged_entry("res_bottleneck_block", bms=[0.5, 1, 0.25], gws=[2, 4, 2])["net"]
+    )
+    # 8 / 2 = 4 in groups of 2, 16 in groups of 4, 24 / 4 = 6 in groups of 2
+    assert widths.groups == (2, 4, 3) == numbers.groups
+    assert widths == numbers
+    none = network_of(staged_entry("res_bottleneck_block", bms=[0.5, 1, 0.25])["net"])
+    assert none.groups == (1, 1, 1)
+
+
+def test_the_older_name_of_plain_blocks_is_known():
+    assert network_of(staged_entry("double_plain_block")["net"]).block == "vanilla_block"
+
+
+class Slow(io.BytesIO):
+    """Gives a few bytes at a time."""
+
+    def read(self, count=-1):
+        return super().read(min(count, 7) if count > 0 else 7)
+
+
+def test_a_file_is_read_in_whatever_pieces_it_comes(monkeypatch):
+    monkeypatch.setattr(nds, "_CHUNK", 5)
+    entries = some_entries()
+    for content in (entries, {"top": entries[:4], "mid": entries[4:]}, {"mid": [], "top": entries}):
+        for indent in (None, 2):
+            file = Slow(json.dumps(content, indent=indent).encode())
+            assert list(read_entries(file, "x.json")) == [entry_of(one) for one in entries]
+
+
+def test_one_entry_at_a_time_is_in_memory(monkeypatch):
+    """What is read ahead is bounded by a chunk and an entry, not by the file."""
+    monkeypatch.setattr(nds, "_CHUNK", 4000)
+    content = json.dumps([cell_entry()] * 200).encode()
+    file, ahead = io.BytesIO(content), []
+    each = len(content) / 200
+    for number, _ in enumerate(read_entries(file, "x.json"), 1):
+        ahead.append(file.tell() - number * each)
+    assert len(ahead) == 200
+    assert max(ahead) < 3 * 4000
+
+
+def test_progress_ends_at_the_size(tmp_path, target):
+    calls = []
+    source = write(tmp_path / "given.json", some_entries())
+    convert_nds("nds_darts", source, target, lambda *numbers: calls.append(numbers))
+    size = source.stat().st_size
+    assert calls[-1] == (size, size)
+    assert [done for done, _ in calls] == sorted(done for done, _ in calls)
+
+
+WHOLE = json.dumps(some_entries())
+STAGED = staged_entry("res_bottleneck_block", **BOTTLENECK)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "^given.json is no complete JSON file of NDS .'the end|the end instead of"),
+        (WHOLE[:-1], r"the end instead of , or \]"),
+        (WHOLE[: len(WHOLE) // 2], "is no complete JSON file of NDS"),
+        (WHOLE + "x", r"\('x' after its end\): get it again"),
+        (WHOLE.replace(",", ";", 1), "is no complete JSON file"),
+        ("7", r"'7' instead of \{ or \["),
+        ("[]", "^given.json has no entries"),
+        ('{"top": [], "mid": []}', "^given.json has no entries"),
+        ('{"top": []}', "it lacks 'top' or 'mid'"),
+        ('{"top": [], "bottom": []}', "the key 'bottom' instead of 'top' and 'mid'"),
+        ('{"top": [], "top": []}', "the key 'top' instead of"),
+        ('{"top": {}, "mid": []}', "top is no list"),
+        ("[" * 100_000, "is no complete JSON file|entry 0"),
+        ("[7]", "^given.json, entry 0: an entry is 7: an object with keys"),
+        ([cell_entry(), changed(cell_entry(), ["net"], ...)], "entry 1: it lacks 'net'$"),
+        ([changed(cell_entry(), ["test_ep_top1"], ...)], "entry 0: it lacks 'test_ep_top1'$"),
+        ([changed(cell_entry(), ["test_ep_top1"], [])], "test_ep_top1 is no list of an error"),
+        ([changed(cell_entry(), ["test_ep_top1"], ["a"])], "test_ep_top1 has 'a': a number"),
+        ([cell_entry(errors=(101.0,))], r"the test error 101 is not in 0\.\.100 percent"),
+        ([cell_entry(errors=(-1.0,))], "the test error -1 is not"),
+        ([cell_entry(errors=(float("nan"),))], "has no entry with a finite test error"),
+        ([cell_entry(params=-1)], "params is -1: a finite number from 0 up"),
+        ([cell_entry(params="1")], "params has '1': a number"),
+        ([cell_entry(params=float("inf"))], "params is inf"),
+        ([changed(cell_entry(), ["net", "genotype", "reduce"], ...)], "it lacks 'reduce'$"),
+        ([changed(cell_entry(), ["net", "genotype", "normal", 3], ["none"])],
+         r"normal, pair 4 is \['none'\]: an operation and its input"),
+        ([changed(cell_entry(), ["net", "genotype", "normal", 3, 1], 9)], "no node 9 yet, inputs"),
+        ([changed(cell_entry(), ["net", "genotype", "normal", 7], ...)], "normal has 7 pairs"),
+        ([changed(cell_entry(), ["net", "genotype", "normal", 3, 0], "conv")],
+         "unknown operation 'conv'"),
+        ([changed(cell_entry(), ["net", "genotype", "normal_concat"], [7])], r"is \[7\]: one or"),
+        ([changed(cell_entry(), ["net", "genotype"], [])], r"genotype is \[\]: an object"),
+        ([changed(cell_entry(), ["net", "width"], 8.5)], "width has 8.5: a whole number"),
+        ([changed(cell_entry(), ["net", "aux"], ...)], "it lacks 'aux'"),
+        ([changed(STAGED, ["net", "block_type"], "res")], "unknown block 'res'"),
+        ([changed(STAGED, ["net", "block_type"], 7)], "block_type is 7: a text"),
+        ([changed(STAGED, ["net", "ws"], [8, 16])], "widths has 2 numbers: .* takes 3"),
+        ([changed(STAGED, ["net", "ws"], 8)], "ws is 8: a list"),
+        ([changed(STAGED, ["net", "bot_muls"], ...)], "it lacks 'bot_muls'"),
+        ([changed(STAGED, ["net", "gws"], [2, 0, 2])], r"gws is \[2, 0, 2\]"),
+        ([changed(STAGED, ["net", "num_gs"], [5, 1, 1])], "stage 1 has 4 channels .* 5 groups"),
+    ],
+)  # fmt: skip
+def test_what_is_no_file_of_nds_is_refused_in_one_line(tmp_path, target, content, message):
+    with pytest.raises(DamagedFileError, match=message) as caught:
+        converted(tmp_path, target, content)
+    assert "\n" not in str(caught.value)
+    assert not target.parent.exists()
+
+
+def test_text_in_another_encoding_is_refused(tmp_path, target):
+    source = tmp_path / "x.json"
+    source.write_bytes(b'[{"net": "\xff\xfe"}]')
+    with pytest.raises(DamagedFileError, match="not UTF-8"):
+        convert_nds("nds_darts", source, target)
+
+
+def test_an_entry_without_end_is_not_read_to_the_end_of_the_file(monkeypatch):
+    monkeypatch.setattr(nds, "_CHUNK", 100)
+    monkeypatch.setattr(nds, "_LONGEST_ENTRY", 1000)
+    file = io.BytesIO(b'[{"net": "' + b"x" * 100_000)
+    with pytest.raises(DamagedFileError, match="an entry of over 1000 bytes"):
+        list(read_entries(file, "x.json"))
+    assert file.tell() < 5000
+
+
+# --- where the file is
+
+
+def test_a_folder_or_an_archive_has_the_file_of_the_space(tmp_path, target):
+    folder = tmp_path / "nds" / "nds_data"
+    write(folder / "DARTS_in.json", [cell_entry(width=10)])
+    write(folder / "DARTS_fix_w_d.json", [cell_entry(width=12)])  # the dashes are from memory
+    archive = tmp_path / "nds_data.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        for path in folder.iterdir():
+            packed.write(path, f"nds_data/{path.name}")
+        packed.writestr("__MACOSX/nds_data/DARTS_in.json", b"\0")
+    for source in (tmp_path / "nds", archive):
+        for space, width in (("nds_darts_in", 10), ("nds_darts_fix_w_d", 12)):
+            convert_nds(space, source, target)
+            (found,) = read_architectures(space, target.with_suffix(".json"))
+            assert found.startswith(f"width={width} ")
+        with pytest.raises(MissingDataError, match=r"has no ENAS\.json: name that file"):
+            convert_nds("nds_enas", source, target)
+
+
+def test_what_is_not_there_is_said(tmp_path, target):
+    with pytest.raises(MissingDataError, match=r"does not exist: name DARTS\.json, a folder"):
+        convert_nds("nds_darts", tmp_path / "nowhere", target)
+    with pytest.raises(UnknownNameError, match="unknown space of NDS 'nds_dart': did you mean"):
+        convert_nds("nds_dart", tmp_path, target)
+    with pytest.raises(MissingDataError, match="run `untrained fetch nds_darts`, or with --from"):
+        read_architectures("nds_darts", target.with_suffix(".json"))
+
+
+@pytest.mark.parametrize("name", ["/DARTS.json", "../DARTS.json", "a\\..\\..\\DARTS.json"])
+def test_an_archive_that_leaves_its_folder_is_refused(tmp_path, target, name):
+    archive = tmp_path / "x.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr("other.json", WHOLE)
+        packed.writestr(name, WHOLE)
+    with pytest.raises(DamagedFileError, match="which leaves its folder"):
+        convert_nds("nds_darts", archive, target)
+
+
+def test_an_archive_that_is_damaged_or_absurd_is_refused(tmp_path, target, monkeypatch):
+    archive = tmp_path / "x.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("a/DARTS.json", WHOLE)
+        packed.writestr("b/DARTS.json", WHOLE)
+    with pytest.raises(DamagedFileError, match=r"has 2 files called DARTS\.json"):
+        convert_nds("nds_darts", archive, target)
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("a/DARTS.json", WHOLE)
+    content = archive.read_bytes()
+    for damaged in (content[:200], content[:60] + b"\0\0\0\0\0" + content[65:]):
+        archive.write_bytes(damaged)
+        with pytest.raises(DamagedFileError, match="is not a complete ZIP archive"):
+            convert_nds("nds_darts", archive, target)
+    archive.write_bytes(content)
+    monkeypatch.setattr(nds, "_MOST_BYTES", 100)
+    with pytest.raises(DamagedFileError, match="bytes, no official file does"):
+        convert_nds("nds_darts", archive, target)
+    monkeypatch.setattr(nds, "_MOST_MEMBERS", 0)
+    with pytest.raises(DamagedFileError, match="has 1 entries: no official archive does"):
+        convert_nds("nds_darts", archive, target)
+    assert not target.parent.exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{}", '{"space": "nds_darts", "architectures": []}',
+     '{"space": "nds_darts", "architectures": [7]}',
+     '{"space": "nds_enas", "architectures": ["x"]}'],
+)  # fmt: skip
+def test_a_damaged_list_of_architectures_is_refused(tmp_path, content):
+    path = write(tmp_path / "nds_darts.json", content)
+    with pytest.raises(DamagedFileError, match=r"fetch nds_darts again$"):
+        read_architectures("nds_darts", path)
+
+
+def test_a_converter_has_the_name_of_its_space(tmp_path, target):
+    nds.nds_enas(write(tmp_path / "x.json", [cell_entry()]), target)
+    assert len(read_architectures("nds_enas", target.with_suffix(".json"))) == 1
+    with pytest.raises(AttributeError):
+        nds.nds_nothing  # noqa: B018

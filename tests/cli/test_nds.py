@@ -1,0 +1,82 @@
+"""NDS on the command line: fetched, compared, scored."""
+
+import json
+
+import pytest
+from tests.benchmarks.nds_files import cell_entry, some_entries, staged_entry, write
+
+from untrained.benchmarks.nds import network_of
+from untrained.networks.nds import costs_of
+from untrained.spaces import get_space
+
+
+@pytest.fixture(autouse=True)
+def fresh_spaces():
+    """A space remembers what it has read, and these are read in several folders."""
+    get_space.cache_clear()
+    yield
+    get_space.cache_clear()
+
+
+@pytest.fixture
+def entries():
+    """One of each kind, with the costs of their networks."""
+    made = some_entries()
+    for entry in made:
+        costs = costs_of(network_of(entry["net"]), imagenet=False)
+        entry |= {"params": costs.parameters, "flops": costs.flops}
+    return made
+
+
+def test_costs_are_compared_when_a_file_is_fetched(untrained, tmp_path, entries):
+    write(tmp_path / "nds_data/DARTS.json", entries)
+    code, out, err = untrained("fetch", "nds_darts", "--from", "nds_data")
+    assert (code, out) == (0, "")
+    assert err.splitlines() == [
+        "data/benchmarks/nds_darts.parquet",
+        "nds_darts: the costs of 10 networks are those of the file",
+    ]
+    entries[3]["flops"] += 1
+    entries[4]["params"] += 1
+    write(tmp_path / "nds_data/DARTS.json", entries)
+    code, _, err = untrained("fetch", "nds_darts", "--from", "nds_data/DARTS.json")
+    assert code == 0
+    (said,) = err.splitlines()[1:]
+    counted = costs_of(network_of(entries[3]["net"]), imagenet=False).flops
+    assert said == (
+        f"nds_darts: architecture 3 has {counted + 1:,} flops in the official file, its network "
+        f"has {counted:,}"
+    )
+
+
+def test_costs_that_are_not_stored_are_not_compared(untrained, tmp_path):
+    write(tmp_path / "DARTS.json", [cell_entry(params=None, flops=None)])
+    code, _, err = untrained("fetch", "nds_darts", "--from", "DARTS.json")
+    assert (code, err) == (0, "data/benchmarks/nds_darts.parquet\n")
+
+
+@pytest.mark.parametrize("proxy", ["naswot", "naswot-released"])
+def test_networks_are_scored(untrained, tmp_path, proxy):
+    entries = [
+        cell_entry("Amoeba", width=4, aux=True),
+        staged_entry(ws=[4, 4, 4], errors=(50.0, 10.0, 8.0)),
+        cell_entry(width=4, errors=(1.0, 2.0, float("nan"))),
+    ]
+    write(tmp_path / "Amoeba.json", entries)
+    assert untrained("fetch", "nds_amoeba", "--from", "Amoeba.json")[0] == 0
+    options = ("--proxy", proxy, "--batch-size", 8, "--seeds", 1, "--json")
+    code, out, err = untrained("score", "nds_amoeba", 0, 1, 2, *options)
+    assert code == 0, err
+    results = json.loads(out)
+    assert [result["status"] for result in results] == ["ok"] * 3
+    assert [result["accuracy"] for result in results] == [
+        {"cifar10/ori-test": 93.5},
+        {"cifar10/ori-test": 92.0},
+        {},
+    ]
+    assert results[0]["spelling"] == str(network_of(entries[0]["net"]))
+
+
+def test_what_was_not_fetched_is_said(refused):
+    refused(["score", "nds_enas", 0], "run `untrained fetch nds_enas`, or with --from ENAS.json")
+    refused(["fetch", "nds_enas", "--from", "nowhere"], "nowhere does not exist: name ENAS.json")

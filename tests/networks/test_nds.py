@@ -1,0 +1,332 @@
+"""The networks of NDS: costs by hand, operations against loops over windows, cells against sums."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from tests.benchmarks.nds_files import cell_entry, some_entries, staged_entry
+from tests.networks.test_darts import factorised, normalised
+from torch import nn
+
+from untrained.benchmarks.nds import network_of
+from untrained.benchmarks.nds_networks import OPERATIONS, CellNetwork, parse_network
+from untrained.images.minibatches import Minibatch
+from untrained.networks.costs import count_flops, count_parameters
+from untrained.networks.darts import DartsNetwork, Skeleton, operation_module
+from untrained.networks.nds import costs_of, mismatches, scored_network, trained_network
+from untrained.proxies.naswot import Naswot
+from untrained.seeds import torch_seeded
+
+CELLS = [network_of(entry["net"]) for entry in some_entries() if "genotype" in entry["net"]]
+
+
+# --- operations
+
+
+def windows(x, rows, columns, stride, dilation=1):
+    """For each output position the (row, column) pixels of its window that are there."""
+    height, width = x.shape[2:]
+    above, left = dilation * ((rows - 1) // 2), dilation * ((columns - 1) // 2)
+    for row in range(0, height, stride):
+        for column in range(0, width, stride):
+            yield [
+                (i, j, row + dilation * i - above, column + dilation * j - left)
+                for i in range(rows)
+                for j in range(columns)
+                if 0 <= row + dilation * i - above < height
+                and 0 <= column + dilation * j - left < width
+            ]
+
+
+def arranged(columns, x, stride):
+    height, width = (-(-side // stride) for side in x.shape[2:])
+    return torch.stack(columns, -1).reshape(len(x), -1, height, width)
+
+
+def slow_pool(x, kind, size, stride):
+    found = []
+    for window in windows(x, size, size, stride):
+        seen = torch.stack([x[:, :, row, column] for _, _, row, column in window])
+        found.append(seen.amax(0) if kind == "max" else seen.mean(0))
+    return arranged(found, x, stride)
+
+
+def slow_convolution(x, layer):
+    rows, columns = layer.kernel_size
+    # a stride in one direction only: the other direction has a kernel of that size
+    stride = max(layer.stride)
+    found = []
+    for window in windows(x, rows, columns, 1, layer.dilation[0]):
+        total = 0
+        for i, j, row, column in window:
+            pixel, weight = x[:, :, row, column], layer.weight[:, :, i, j]
+            total = total + (pixel * weight[:, 0] if layer.groups > 1 else pixel @ weight.T)
+        found.append(total)
+    whole = arranged(found, x, 1)
+    return whole[:, :, :: layer.stride[0], :: layer.stride[1]] if stride > 1 else whole
+
+
+def slow_operation(x, operation, module, stride):
+    if operation == "none":
+        return torch.zeros_like(x[:, :, ::stride, ::stride])
+    if "pool" in operation:
+        return slow_pool(x, operation[:3], int(operation[-1]), stride)
+    if operation == "skip_connect":
+        return x if stride == 1 else factorised(x, module)
+    for layer in module:
+        match layer:
+            case nn.ReLU():
+                x = x.clamp(min=0)
+            case nn.Conv2d():
+                x = slow_convolution(x, layer)
+            case nn.BatchNorm2d():
+                x = normalised(x, layer)
+    return x
+
+
+#: Kernels of the convolutions of each operation, depthwise ones marked; a norm ends each line.
+LAYERS = {
+    "conv_1x1": [[(1, 1)]],
+    "conv_3x3": [[(3, 3)]],
+    "conv_3x1_1x3": [[(1, 3), (3, 1)]],
+    "conv_7x1_1x7": [[(1, 7), (7, 1)]],
+    "sep_conv_3x3": [["depthwise 3", (1, 1)]] * 2,
+    "sep_conv_5x5": [["depthwise 5", (1, 1)]] * 2,
+    "sep_conv_7x7": [["depthwise 7", (1, 1)]] * 2,
+    "dil_conv_3x3": [["depthwise 3", (1, 1)]],
+    "dil_conv_5x5": [["depthwise 5", (1, 1)]],
+    "dil_sep_conv_3x3": [["depthwise 3", (1, 1)]] * 2,
+}
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_an_operation_follows_its_definition(operation, stride):
+    torch.manual_seed(0)
+    module = operation_module(operation, 4, stride).double()
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            nn.init.normal_(part.weight, 1, 0.3)
+            nn.init.normal_(part.bias, 0, 0.3)
+    x = torch.randn(3, 4, 8, 6, dtype=torch.float64)
+    with torch.no_grad():
+        expected = slow_operation(x, operation, module, stride)
+        assert torch.allclose(module(x), expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("operation", LAYERS)
+def test_the_layers_of_an_operation_are_those_of_its_name(operation):
+    kernels, line = [], []
+    layers = list(operation_module(operation, 4, 2))
+    for layer in layers:
+        if isinstance(layer, nn.Conv2d):
+            depthwise = layer.groups == 4
+            line.append(f"depthwise {layer.kernel_size[0]}" if depthwise else layer.kernel_size)
+            dilated = operation.startswith("dil") and depthwise
+            assert layer.dilation == ((2, 2) if dilated else (1, 1))
+        elif isinstance(layer, nn.BatchNorm2d):
+            kernels.append(line)
+            line = []
+    assert kernels == LAYERS[operation]
+    # one rectifier for each line, before it
+    assert sum(isinstance(layer, nn.ReLU) for layer in layers) == len(kernels)
+    assert isinstance(layers[0], nn.ReLU)
+
+
+@pytest.mark.parametrize("side", [7, 8])
+def test_pools_of_two_by_two_keep_odd_sides(side):
+    x = torch.randn(2, 3, side, side)
+    for kind in ("max", "avg"):
+        for stride in (1, 2):
+            found = operation_module(f"{kind}_pool_2x2", 3, stride)(x)
+            assert torch.allclose(found, slow_pool(x, kind, 2, stride), atol=1e-6)
+
+
+# --- cells
+
+
+def slow_output(network, module, x):
+    """What the last cell returns, by sums over the edges of each node."""
+    earlier = last = module.stem[0](x)
+    if len(module.stem) == 2:
+        last = module.stem[1](earlier)
+    for position, cell in enumerate(module.cells):
+        reduces = position in (network.depth // 3, 2 * network.depth // 3)
+        edges = network.reduce if reduces else network.normal
+        concat = network.reduce_concat if reduces else network.normal_concat
+        nodes = [cell.preprocess[0](earlier), cell.preprocess[1](last)]
+        for node in range(len(edges) // 2):
+            total = 0
+            for at in (2 * node, 2 * node + 1):
+                operation, source = edges[at]
+                stride = 2 if reduces and source < 2 else 1
+                part = slow_operation(nodes[source], operation, cell.operations[at], stride)
+                total = total + part
+            nodes.append(total)
+        earlier, last = last, torch.cat([nodes[node] for node in concat], 1)
+    return last
+
+
+@pytest.mark.parametrize("imagenet", [False, True])
+@pytest.mark.parametrize("number", range(len(CELLS) - 1))
+def test_a_forward_pass_follows_the_definition(number, imagenet):
+    network = CELLS[number]
+    torch.manual_seed(number)
+    module = scored_network(network, 3, imagenet=imagenet).double()
+    side = 64 if imagenet else 8
+    x = torch.randn(2, 3, side, side, dtype=torch.float64)
+    with torch.no_grad():
+        features = slow_output(network, module, x).mean((2, 3))
+        expected = features @ module.classifier.weight.T + module.classifier.bias
+        assert torch.allclose(module(x), expected, rtol=1e-8, atol=1e-8)
+
+
+def slow_costs(network, classes, side):
+    """From the description, layer by layer: parameters without a head, and multiply-adds."""
+    wide, at = 3 * network.width, side * side
+    parameters, flops = 27 * wide + 2 * wide, 27 * wide * at
+    inputs, channels = [wide, wide], network.width
+    for position in range(network.depth):
+        reduces = position in (network.depth // 3, 2 * network.depth // 3)
+        before = at
+        if reduces:
+            channels, at = 2 * channels, at // 4
+        for one in inputs:
+            parameters += one * channels + 2 * channels
+            flops += one * channels * before
+        for operation, source in network.reduce if reduces else network.normal:
+            halves = reduces and source < 2
+            lines = LAYERS.get(operation, [])
+            if operation == "skip_connect" and halves:
+                lines = [[(1, 1)]]
+            for number, line in enumerate(lines):
+                parameters += 2 * channels
+                # a pair (1, k), (k, 1) halves one direction each
+                pair = len(line) == 2 and not isinstance(line[0], str)
+                for place, kernel in enumerate(line):
+                    if isinstance(kernel, str):
+                        weights = int(kernel[-1]) ** 2 * channels
+                    else:
+                        weights = kernel[0] * kernel[1] * channels**2
+                    first = halves and pair and place == 0 and number == 0
+                    parameters += weights
+                    flops += weights * at * (2 if first else 1)
+        concat = network.reduce_concat if reduces else network.normal_concat
+        inputs = [inputs[1], len(concat) * channels]
+    last = inputs[1] * classes
+    return parameters + last + classes, flops + last
+
+
+@pytest.mark.parametrize("number", range(len(CELLS)))
+def test_costs_are_those_of_the_closed_form(number):
+    network = CELLS[number]
+    parameters, flops = slow_costs(network, 10, 32)
+    found = costs_of(network, imagenet=False)
+    assert (found.without_head, found.flops) == (parameters, flops)
+
+
+def test_the_head_counts_as_the_parameters_of_its_layers():
+    network = CELLS[-1]
+    assert network.auxiliary
+    found = costs_of(network, imagenet=False)
+    wide = len(network.reduce_concat) * 4 * network.width
+    head = wide * 128 + 2 * 128 + 128 * 768 * 4 + 2 * 768 + 768 * 10 + 10
+    assert found.parameters - found.without_head == head
+
+
+def test_on_imagenet_there_are_a_thousand_classes_at_224():
+    darts = CELLS[0]
+    module = DartsNetwork(darts, 1000, Skeleton(darts.depth, darts.width, "imagenet"))
+    found = costs_of(darts, imagenet=True)
+    assert found.parameters == count_parameters(module)
+    assert found.flops == count_flops(module, (3, 224, 224)) - 1000
+
+
+# --- scores
+
+
+def batch(side=32, count=8):
+    torch.manual_seed(1)
+    return Minibatch(torch.randn(count, 3, side, side), torch.zeros(count, dtype=torch.long), 10)
+
+
+@pytest.mark.parametrize("variant", ["corrected", "released"])
+def test_a_head_does_not_break_a_score(variant):
+    """The released code has no score for it; here it is that of the network without the head."""
+    scores = []
+    for auxiliary in (False, True):
+        network = network_of(cell_entry("DARTS", aux=auxiliary)["net"])
+        with torch_seeded(0, "weights"):
+            module = scored_network(network, 1, imagenet=False)
+        assert module(batch().images).shape == (8, 1)
+        module.eval()
+        assert module(batch().images).shape == (8, 1)
+        module.train()
+        scores.append(Naswot(variant)(module, batch(), torch.Generator()))
+    assert scores[0] == scores[1]
+    assert np.isfinite(scores).all()
+
+
+@pytest.mark.parametrize("number", range(len(some_entries())))
+@pytest.mark.parametrize("imagenet", [False, True])
+def test_every_kind_of_network_has_a_score(number, imagenet):
+    network = network_of(some_entries()[number]["net"])
+    module = scored_network(network, 1, imagenet=imagenet)
+    shown = batch(64 if imagenet else 32)
+    corrected, released = (
+        Naswot(variant)(module, shown, torch.Generator()) for variant in Naswot.variants
+    )
+    # wrappers count twice in the released form
+    assert released > corrected if isinstance(network, CellNetwork) else released == corrected
+
+
+def test_naswot_scores_stems_that_the_benchmark_does_not_train():
+    residual, plain = (
+        network_of(staged_entry(block)["net"]) for block in ("res_basic_block", "vanilla_block")
+    )
+    images = torch.zeros(1, 3, 32, 32)
+    shapes = {}
+    for name, network in (("residual", residual), ("plain", plain)):
+        for made in (scored_network, trained_network):
+            for imagenet in (False, True):
+                module = made(network, 10, imagenet=imagenet).eval()
+                shapes[name, made.__name__, imagenet] = tuple(module.stem(images).shape[1:])
+    assert shapes["residual", "scored_network", False] == (12, 8, 8)
+    assert shapes["residual", "scored_network", True] == (12, 8, 8)
+    assert shapes["plain", "scored_network", False] == (12, 16, 16)
+    assert shapes["residual", "trained_network", False] == (16, 32, 32)
+    assert shapes["plain", "trained_network", False] == (16, 32, 32)
+    assert shapes["residual", "trained_network", True] == (64, 8, 8)
+
+
+# --- stored costs
+
+
+def test_the_first_cost_that_differs_is_named():
+    spellings = [str(network) for network in CELLS]
+    counted = [costs_of(parse_network(text), imagenet=False) for text in spellings]
+    stored = pd.DataFrame(
+        {
+            "parameters": [float(one.parameters) for one in counted],
+            "flops": [float(one.flops) for one in counted],
+        }
+    )
+    everything = list(range(len(CELLS)))
+
+    def found(table):
+        return [str(one) for one in mismatches(spellings, table, everything, imagenet=False)]
+
+    assert found(stored) == []
+    # heads and the bias of the classifier may be counted or not
+    other = stored.assign(
+        parameters=[float(one.without_head) for one in counted], flops=stored["flops"] + 10
+    )
+    assert found(other) == []
+    other.loc[1, "flops"] += 1
+    other.loc[3, "parameters"] = np.nan
+    (message,) = found(other)
+    assert message.startswith("architecture 1 has ")
+    assert message.endswith(f"its network has {counted[1].flops + 10:,}")
+    other.loc[2, "parameters"] -= 1
+    assert len(found(other)) == 2
+    assert list(mismatches(spellings, other, [0, 3], imagenet=False)) == []
