@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from untrained.benchmarks.table import COSTS, KEYS, SIZES, read_table
+from untrained.benchmarks.converters import CONVERTERS
+from untrained.benchmarks.table import COSTS, FULL_EPOCHS, KEYS, SIZES, read_table
 from untrained.errors import ArchitectureError, MissingDataError, unknown_name
 from untrained.files import BENCHMARKS, BUNDLED
 
@@ -56,18 +57,26 @@ class Benchmark:
             path: a file to read instead of either.
 
         Raises:
-            MissingDataError: `path` does not exist.
-            UnknownNameError: neither has a table of that space, and there is no such benchmark.
+            MissingDataError: `path` does not exist, or the table was never fetched and is not
+                bundled.
+            UnknownNameError: there is no such benchmark.
             DamagedFileError: the file is not a valid benchmark table.
         """
-        if path is not None:
-            return cls.read(path, space)
-        fetched = folder / f"{space}.parquet"
-        if fetched.is_file():
-            return cls.read(fetched, space)
-        if space not in SIZES:
-            raise unknown_name("benchmark", space, SIZES)
-        return cls.read(BUNDLED / f"{space}.parquet", space)
+        found = path or cls.find(space, folder)
+        if found is not None:
+            return cls.read(found, space)
+        if space not in CONVERTERS.addresses:
+            raise unknown_name("benchmark", space, CONVERTERS.addresses)
+        raise MissingDataError(
+            f"{folder / f'{space}.parquet'} does not exist: `untrained fetch {space} --from FILE` "
+            "makes it of the benchmark's official files, or --mirror of a folder that has it"
+        )
+
+    @staticmethod
+    def find(space: str, folder: Path = BENCHMARKS) -> Path | None:
+        """The table of a space: the fetched one if `folder` has it, else the bundled one."""
+        places = (place / f"{space}.parquet" for place in (folder, BUNDLED))
+        return next((path for path in places if path.is_file()), None)
 
     @classmethod
     def read(cls, path: Path, space: str = "nasbench201") -> "Benchmark":
@@ -100,7 +109,7 @@ class Benchmark:
         return next(iter(self.measures.values()))["accuracy"].size
 
     def accuracy(
-        self, arch: int, dataset: str, split: str, epochs: int = 200, seed: str = "mean"
+        self, arch: int, dataset: str, split: str, epochs: int | None = None, seed: str = "mean"
     ) -> float:
         """The accuracy of one architecture after training, in percent.
 
@@ -108,16 +117,18 @@ class Benchmark:
             arch: its index in the space.
             dataset: `cifar10-valid`, `cifar10`, `cifar100` or `ImageNet16-120`.
             split: `x-valid`, `ori-test` or `x-test`.
-            epochs: the length of the training run, 12 or 200.
+            epochs: the length of the training run; None for the full one.
             seed: one run, or `mean` for the mean over the runs.
 
         Raises:
             MissingDataError: the table does not have it; the message says what it has.
             ArchitectureError: no architecture has that index.
         """
-        return self._one("accuracy", arch, (dataset, split, epochs, seed))
+        return self._one("accuracy", arch, (dataset, split, epochs or self.full_epochs, seed))
 
-    def accuracies(self, dataset: str, split: str, epochs: int = 200, seed: str = "mean") -> Values:
+    def accuracies(
+        self, dataset: str, split: str, epochs: int | None = None, seed: str = "mean"
+    ) -> Values:
         """The accuracies of all architectures, `[n]` in percent by index, NaN where unknown.
 
         The array is the benchmark's own and read-only; the arguments are those of `accuracy`.
@@ -125,7 +136,7 @@ class Benchmark:
         Raises:
             MissingDataError: the table has no such data set, split, epochs or seed.
         """
-        return self._all("accuracy", (dataset, split, epochs, seed))
+        return self._all("accuracy", (dataset, split, epochs or self.full_epochs, seed))
 
     @property
     def finals(self) -> list[tuple[str, str]]:
@@ -133,11 +144,16 @@ class Benchmark:
         return [
             (dataset, split)
             for dataset, split, epochs, seed in sorted(self.measures)
-            if (epochs, seed) == (200, "mean")
+            if (epochs, seed) == (self.full_epochs, "mean")
         ]
 
+    @property
+    def full_epochs(self) -> int:
+        """The epochs of the full training."""
+        return FULL_EPOCHS.get(self.space) or max(epochs for _, _, epochs, _ in self.measures)
+
     def train_seconds(
-        self, arch: int, dataset: str, split: str, epochs: int = 200, seed: str = "mean"
+        self, arch: int, dataset: str, split: str, epochs: int | None = None, seed: str = "mean"
     ) -> float:
         """Seconds of the whole training run, without validation; arguments as in `accuracy`.
 
@@ -145,10 +161,10 @@ class Benchmark:
             MissingDataError: the table does not have it; the message says what it has.
             ArchitectureError: no architecture has that index.
         """
-        return self._one("train_seconds", arch, (dataset, split, epochs, seed))
+        return self._one("train_seconds", arch, (dataset, split, epochs or self.full_epochs, seed))
 
     def valid_seconds(
-        self, arch: int, dataset: str, split: str, epochs: int = 200, seed: str = "mean"
+        self, arch: int, dataset: str, split: str, epochs: int | None = None, seed: str = "mean"
     ) -> float:
         """Seconds of one pass over the validation images; arguments as in `accuracy`.
 
@@ -156,7 +172,7 @@ class Benchmark:
             MissingDataError: the table does not have it; the message says what it has.
             ArchitectureError: no architecture has that index.
         """
-        return self._one("valid_seconds", arch, (dataset, split, epochs, seed))
+        return self._one("valid_seconds", arch, (dataset, split, epochs or self.full_epochs, seed))
 
     def costs(self, dataset: str) -> "pd.DataFrame":
         """What the networks of a data set cost, one row per architecture index.

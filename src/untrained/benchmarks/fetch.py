@@ -4,9 +4,10 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from untrained.benchmarks.official import Progress, convert_nasbench201
-from untrained.benchmarks.table import SIZES, read_table
-from untrained.errors import ParameterError, unknown_name
+from untrained.benchmarks.converters import CONVERTERS, Converter
+from untrained.benchmarks.official import Progress
+from untrained.benchmarks.table import is_table, read_table
+from untrained.errors import MissingDataError
 from untrained.files import BUNDLED, atomic
 
 
@@ -25,30 +26,33 @@ def fetch_benchmark(
     Args:
         space: name of the space.
         target: the parquet file to write.
-        source: an official file (`.pth`), which is converted, or a table (`.parquet`).
+        source: official files, which are converted, or a benchmark table.
         mirror: base URL or folder that has {space}.parquet.
         progress: called with the bytes done and the bytes in all while a file is converted.
         spellings: those of the space, by index; the list in an official file must agree.
 
     Raises:
         UnknownNameError: no benchmark of that space.
-        ParameterError: `source` is neither `.pth` nor `.parquet`.
-        MissingDataError: there is no such file.
+        ParameterError: `source` is neither.
+        MissingDataError: there is no such file, or nothing is given and nothing bundled.
         DownloadError: the mirror does not have it, or can't be reached.
         DamagedFileError: what was found is not a valid file; `target` stays as it was.
     """
-    if space not in SIZES:
-        raise unknown_name("benchmark", space, SIZES)
-    if source is not None and source.suffix == ".pth":
-        convert_nasbench201(source, target, progress, spellings)
-    elif source is not None and source.suffix == ".parquet":
+    convert = CONVERTERS.load(space)
+    bundled = BUNDLED / f"{space}.parquet"
+    if source is not None and source.is_file() and is_table(source):
         _copy(source, target, space)
     elif source is not None:
-        raise ParameterError(f"{source} is neither an official .pth file nor a .parquet table")
+        convert(source, target, progress, spellings)
     elif mirror is not None:
-        _from_mirror(space, target, mirror)
+        _from_mirror(space, target, mirror, convert)
+    elif bundled.is_file():
+        _copy(bundled, target, space)
     else:
-        _copy(BUNDLED / f"{space}.parquet", target, space)
+        raise MissingDataError(
+            f"the table of {space} is not bundled: convert the official files with --from, or name "
+            f"a --mirror that has {space}.parquet"
+        )
 
 
 def _copy(source: Path, target: Path, space: str) -> None:
@@ -58,13 +62,16 @@ def _copy(source: Path, target: Path, space: str) -> None:
         shutil.copyfile(source, part)
 
 
-def _from_mirror(space: str, target: Path, mirror: str) -> None:
+def _from_mirror(space: str, target: Path, mirror: str, convert: Converter) -> None:
     from untrained.download import download, join
 
     # Beside the target: what has arrived of a broken download is there for the next try.
-    arrived = target.with_name(f".{target.name}.fetched")
+    arrived = target.parent / f".{space}.fetched" / f"{space}.parquet"
     try:
-        download(join(mirror, f"{space}.parquet"), arrived, progress=False)
-        _copy(arrived, target, space)
+        download(join(mirror, arrived.name), arrived, progress=False)
+        if is_table(arrived):
+            _copy(arrived, target, space)
+        else:
+            convert(arrived, target)
     finally:
-        arrived.unlink(missing_ok=True)
+        shutil.rmtree(arrived.parent, ignore_errors=True)

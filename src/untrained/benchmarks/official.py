@@ -14,7 +14,7 @@ import numpy as np
 
 from untrained.benchmarks.streaming import MALFORMED, stream
 from untrained.benchmarks.table import COLUMNS, DATASETS, SIZES, SPLITS, write_table
-from untrained.errors import DamagedFileError, MissingDataError
+from untrained.errors import DamagedFileError, MissingDataError, ParameterError
 from untrained.files import digest
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def convert_nasbench201(
             file's own list must agree.
 
     Raises:
+        ParameterError: it is no `.pth` file.
         MissingDataError: there is no such file.
         DamagedFileError: renamed, truncated, or not such a file at all.
         UntrainedError: the target can't be written.
@@ -113,6 +114,8 @@ class _Rows:
 
 def _check_identity(source: Path) -> None:
     """Compare name, size and content, before any byte is interpreted."""
+    if source.suffix not in (".pth", ".parquet"):
+        raise ParameterError(f"{source} is neither an official .pth file nor a .parquet table")
     if not source.is_file():
         raise MissingDataError(f"{source} does not exist: name the official NAS-Bench-201 file")
     match = _NAME.fullmatch(source.name)

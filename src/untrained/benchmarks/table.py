@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 #: How many architectures a space has; tables of other spaces end at their largest index.
-SIZES = {"nasbench201": 15_625}
+SIZES = {"nasbench201": 15_625, "natsbench_size": 32_768, "nasbench101": 423_624}
+#: Epochs of the full training of a space, of which reports are about; elsewhere the longest that a
+#: table has.
+FULL_EPOCHS = {"nasbench201": 200, "natsbench_size": 90, "nasbench101": 108}
 
 #: `cifar10-valid` trains on 25,000 images, `cifar10` on all 50,000.
 DATASETS = ("cifar10-valid", "cifar10", "cifar100", "ImageNet16-120")
@@ -83,6 +86,22 @@ def write_table(columns: "Mapping[str, Sequence[Any]] | pd.DataFrame", target: P
             use_dictionary=[name for name in COLUMNS if name not in encodings],
             column_encoding=encodings,
         )
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file is meant for a benchmark table: a parquet file with the first of its columns.
+
+    Other tables may be a benchmark's official or published form, which its converter knows.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if path.suffix != ".parquet":
+        return False
+    try:
+        return "arch" in pq.read_schema(path).names
+    except (pa.ArrowInvalid, OSError):
+        return True  # damaged: `read_table` says how
 
 
 def read_table(path: Path, space: str) -> "pd.DataFrame":

@@ -57,7 +57,7 @@ def _fetch_benchmark(name: str, source: Path | None, mirror: str | None, target:
     from untrained.spaces import get_space
 
     spellings = None
-    if source is not None and source.suffix == ".pth":
+    if source is not None and (source.suffix == ".pth" or source.is_dir()):  # those with a list
         space = get_space(name)
         spellings = [space[index].spelling for index in range(len(space))]
     console = Console(stderr=True)

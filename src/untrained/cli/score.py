@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import math
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -321,15 +322,14 @@ def _cached_scores(space: str, proxy: "Proxy", settings: "MinibatchSettings") ->
 
 def _accuracies(space: str, index: int) -> dict[str, float]:
     from untrained.benchmarks.benchmark import Benchmark
-    from untrained.benchmarks.table import SIZES
 
-    if space not in SIZES:
+    path = Benchmark.find(space)
+    if path is None:
         return {}
-    table = Benchmark.load(space)
-    return {
-        f"{dataset}/{split}": round(table.accuracy(index, dataset, split), 4)
-        for dataset, split in table.finals
-    }
+    table = Benchmark.read(path, space)
+    found = {f"{one}/{split}": table.accuracies(one, split)[index] for one, split in table.finals}
+    # a bundled table may be of some architectures
+    return {column: round(float(one), 4) for column, one in found.items() if not math.isnan(one)}
 
 
 def _print(results: list[Result], seed: int, seeds: int) -> None:

@@ -332,7 +332,6 @@ def _live(
 ) -> "tuple[pd.DataFrame, dict[str, Values], dict[str, int]]":
     """The trace of a search that scores what it proposes, accuracies and numbers of scores."""
     from untrained.benchmarks.benchmark import Benchmark
-    from untrained.benchmarks.table import SIZES
     from untrained.proxies import get_proxy, spelling_of
     from untrained.search import Spending
 
@@ -376,7 +375,7 @@ def _live(
         found = search_runs(asked.search, task.space, scores, task.budget, task.runs, task.seed)
         trace = trace_of(found)
     accuracies = {}
-    if task.space.name in SIZES:
+    if benchmark is not None or Benchmark.find(task.space.name):
         table = Benchmark.load(task.space.name, path=benchmark)
         accuracies = {"/".join(column): table.accuracies(*column) for column in table.finals}
     return trace, accuracies, {"scored": scores.made, "remembered": at_first}

@@ -315,6 +315,7 @@ class Darts:
     """
 
     name = "darts"
+    datasets = ("cifar10", "imagenette")
     planned = None
 
     def __len__(self) -> int:

@@ -81,6 +81,7 @@ class NasBench201:
     """All 15,625 cells in the benchmark's own order, and their networks."""
 
     name = "nasbench201"
+    datasets = ("cifar10", "cifar100", "ImageNet16-120")
     #: See `untrained.search.choices.Ordered`.
     option_order = OPERATIONS
 

@@ -1,0 +1,43 @@
+"""What makes a benchmark table of a space's official files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from untrained.benchmarks.official import Progress
+from untrained.registry import Registry
+
+
+class Converter(Protocol):
+    """Writes the table of one benchmark."""
+
+    def __call__(
+        self,
+        source: Path,
+        target: Path,
+        progress: Progress | None = None,
+        spellings: Sequence[str] | None = None,
+    ) -> None:
+        """Convert official files.
+
+        Args:
+            source: file or folder, under its official name.
+            target: the parquet file to write; nothing is written unless all is well.
+            progress: called with the bytes done and the bytes in all.
+            spellings: those of the space, by index; a list in the files must agree.
+
+        Raises:
+            ParameterError: `source` is none of what is converted; the message says what is.
+            MissingDataError: there is no such file.
+            DamagedFileError: renamed, truncated, or not such a file at all.
+        """
+        ...
+
+
+#: Benchmark to its converter.
+CONVERTERS: Registry[Converter] = Registry(
+    "benchmark",
+    {
+        "nasbench201": "untrained.benchmarks.official:convert_nasbench201",
+    },
+)
