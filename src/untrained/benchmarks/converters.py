@@ -38,6 +38,7 @@ class Converter(Protocol):
 CONVERTERS: Registry[Converter] = Registry(
     "benchmark",
     {
+        "nasbench101": "untrained.benchmarks.nasbench101:convert_nasbench101",
         "nasbench201": "untrained.benchmarks.official:convert_nasbench201",
     },
 )

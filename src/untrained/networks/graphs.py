@@ -44,11 +44,14 @@ class Node:
         edges: that read it.
         rectifiers: how many rectifiers on a path from the input to the output read it.
         modules: how many modules named after ReLU do.
+        concatenated: whether it is no sum: its terms, none of them normalised, stand side by side
+            as channels, in the order of the nodes that they come from.
     """
 
     edges: list[Edge] = field(default_factory=list)
     rectifiers: int = 0
     modules: int = 0
+    concatenated: bool = False
 
 
 class _Term:
@@ -104,6 +107,8 @@ def readings(nodes: Sequence[Node], images: Tensor, pieces: int = 1) -> Iterator
 
 def _run(node: Node, incoming: list[_Term], terms: list[list[_Term]]) -> tuple[list[Tensor], bool]:
     """Make the terms of a node's edges; returns its codes piece by piece, and if it is finite."""
+    if node.concatenated:
+        incoming = [_side_by_side(incoming)]
     first = incoming[0].pieces
     total = Sum([term.normalisation for term in incoming], first[0])
     outgoing = [_Term() for _ in node.edges]
@@ -129,6 +134,15 @@ def _run(node: Node, incoming: list[_Term], terms: list[list[_Term]]) -> tuple[l
     for edge, term in zip(node.edges, outgoing, strict=True):
         terms[edge.target].append(term)
     return codes, total.finite
+
+
+def _side_by_side(incoming: list[_Term]) -> _Term:
+    whole = _Term()
+    for piece in range(len(incoming[0].pieces)):
+        whole.pieces.append(torch.cat([term.pieces[piece] for term in incoming], 1))
+        for term in incoming:
+            term.pieces[piece] = _TAKEN
+    return whole
 
 
 #: Stands for a piece whose memory is wanted for what comes next.

@@ -9,6 +9,7 @@ SPACES: Registry[type[SearchSpace]] = Registry(
     "space",
     {
         "darts": "untrained.spaces.darts:Darts",
+        "nasbench101": "untrained.spaces.nasbench101:NasBench101",
         "nasbench201": "untrained.spaces.nasbench201:NasBench201",
     },
 )

@@ -1,4 +1,4 @@
-"""The search space of NAS-Bench-101 (Ying, Klein, Christiansen, Real, Murphy and Hutter, ICML 2019).
+"""The search space of NAS-Bench-101 (Ying et al., ICML 2019).
 
 A cell is a directed acyclic graph of 2 to 7 vertices and at most 9 edges: an input, inner vertices
 that carry one of three operations each, and an output. Vertices that are on no path from input to
@@ -6,7 +6,7 @@ output are pruned. Cells are one if their module hashes are: that makes 423,624 
 here in the order of their hashes.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from hashlib import md5
@@ -151,7 +151,9 @@ def parse_cell(spelling: str) -> Cell:
         )
     for vertex, name in enumerate(names[1:-1], start=1):
         if name not in OPERATIONS:
-            raise ArchitectureError(f"vertex {vertex}: {unknown_name('operation', name, OPERATIONS)}")
+            raise ArchitectureError(
+                f"vertex {vertex}: {unknown_name('operation', name, OPERATIONS)}"
+            )
     return Cell(tuple(tuple(map(int, row)) for row in rows), tuple(names[1:-1]))
 
 
@@ -228,15 +230,17 @@ class NasBench101:
     name = "nasbench101"
     datasets = ("cifar10",)
 
+    def __init__(self) -> None:
+        # a hash takes a tenth of a millisecond, and searches come back to the same cells
+        remember = lru_cache(maxsize=1 << 16)
+        self._index_of: Callable[[Cell], int] = remember(self._search)
+        self._hash_at: Callable[[int], str] = remember(lambda index: self.cell(index).module_hash)
+
     @cached_property
     def _codes(self) -> NDArray[np.uint32]:
         """(423624,) uint32: `Cell.code` of the cell at each index."""
         codes: NDArray[np.uint32] = np.load(BUNDLED / "nasbench101_order.npy", allow_pickle=False)
         return codes
-
-    def __init__(self) -> None:
-        self._index_of = lru_cache(maxsize=1 << 16)(self._search)
-        self._hash_at = lru_cache(maxsize=1 << 16)(lambda index: self.cell(index).module_hash)
 
     def __len__(self) -> int:
         return 423_624
@@ -352,10 +356,11 @@ class NasBench101:
     ) -> "nn.Module":
         """The network that NASWOT scores: a stem of 16 channels, 3 stacks of 3 cells.
 
-        The benchmark trained `untrained.networks.nasbench101.BENCHMARK`, with a stem of 128. See
+        The benchmark trained the skeleton `nasbench101_channels.BENCHMARK`, with a stem of 128. See
         `SearchSpace.network` and `untrained.networks.nasbench101`.
         """
-        from untrained.networks.nasbench101 import SCORED, NasBench101Network
+        from untrained.networks.nasbench101 import NasBench101Network
+        from untrained.networks.nasbench101_channels import SCORED
 
         cell = self.cell(architecture.index)
         return NasBench101Network(cell, num_classes, skeleton or SCORED)
