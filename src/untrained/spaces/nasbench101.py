@@ -389,7 +389,7 @@ class NasBench101:
         """
         wanted = int(module_hash, 16)
         low, high = 0, len(self) - 1
-        bottom, top = 0, 16**_HASH_DIGITS
+        bottom, top = 0, 1 << 4 * _HASH_DIGITS
         while low <= high and bottom <= wanted <= top:
             guess = low + (high - low) * (wanted - bottom) // max(top - bottom, 1)
             found = int(self._hash_at(guess), 16)
