@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from untrained.networks.fused import Normalisation, Sum, average_pool, has_loops
+from untrained.compiled import LANES
+from untrained.networks.fused import (
+    Normalisation,
+    Sum,
+    average_pool,
+    fits,
+    has_loops,
+    lanes_of,
+)
 
 TYPES = {torch.float32: 1e-5, torch.bfloat16: 1e-2}
 
@@ -50,11 +58,41 @@ SHAPES = [
     ((4, 64, 4, 4), True),
     ((4, 1, 32, 32), True),
     ((4, 128, 4, 2), True),
-    ((4, 3, 8, 8), False),
-    ((4, 24, 8, 8), False),
+    ((4, 3, 8, 8), True),
+    ((4, 24, 8, 8), True),
+    ((3, 40, 16, 16), True),
+    ((3, 48, 4, 4), True),
+    ((3, 56, 8, 8), True),
+    ((2, 256, 4, 4), True),
     ((4, 16, 5, 5), False),
-    ((2, 256, 4, 4), False),
+    ((4, 24, 6, 6), False),
 ]
+
+
+@pytest.mark.parametrize(
+    ("shape", "lanes"),
+    [
+        ((16, 32, 32), LANES),
+        ((64, 4, 4), LANES),
+        ((32, 4, 4), 64),  # an image has eight times as many, no more
+        ((8, 4, 4), 16),
+        ((24, 32, 32), 192),
+        ((40, 32, 32), 160),
+        ((48, 32, 32), 192),
+        ((56, 8, 8), 224),
+        ((56, 4, 4), 112),
+        ((5, 8, 8), 40),
+        ((300, 8, 8), 300),
+        ((16, 6, 6), 0),
+        ((24, 2, 2), 0),
+    ],
+)
+def test_lanes_are_whole_pixels_and_an_image_has_eight_rows_of_them_or_more(shape, lanes):
+    assert lanes_of(shape) == lanes
+    if lanes:
+        assert lanes % shape[0] == 0
+        assert np.prod(shape) % (8 * lanes) == 0
+    assert fits(torch.bfloat16, shape) == (lanes == LANES)
 
 
 @pytest.mark.parametrize(("shape", "loops"), SHAPES)

@@ -11,6 +11,7 @@ from untrained.proxies import get_proxy
 from untrained.scoring.engine import MinibatchSettings, score_architectures
 from untrained.scoring.execution import Execution
 from untrained.seeds import torch_seeded
+from untrained.spaces import get_space
 
 SETTINGS = MinibatchSettings(batch_size=16)
 
@@ -23,10 +24,19 @@ def load_plain():
     return module
 
 
+#: Cells, and widths of every kind: equal, different, divisors of 128 and none.
+CASES = [
+    *(("nasbench201", spelled) for spelled in (1462, 45, 7777, 12_345)),
+    *(("natsbench_size", spelled) for spelled in ("8:8:8:8:8", "24:40:48:56:24", "56:16:64:8:40")),
+]
+
+
 @pytest.mark.parametrize("engine", ["fast", "plain"])
-@pytest.mark.parametrize("index", [1462, 45, 7777, 12_345])
+@pytest.mark.parametrize(("name", "spelled"), CASES)
 @pytest.mark.filterwarnings("ignore:Full backward hook is firing")
-def test_the_engine_scores_as_the_published_procedure(space, index, engine):
+def test_the_engine_scores_as_the_published_procedure(name, spelled, engine):
+    space = get_space(name)
+    index = space.parse(spelled).index
     batch = SETTINGS.draw(0, torch.device("cpu"))
     with torch_seeded(0, "weights", index):
         network = space.network(space[index], batch.num_classes)
@@ -36,3 +46,20 @@ def test_the_engine_scores_as_the_published_procedure(space, index, engine):
     proxy = get_proxy("naswot-released")
     (found,) = score_architectures(space, [index], proxy, SETTINGS, 0, how)
     assert found.score == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("variant", ["naswot", "naswot-released"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_plan_of_widths_scores_as_the_module_under_hooks(variant, precision):
+    space, proxy = get_space("natsbench_size"), get_proxy(variant)
+    indices = [space.parse(text).index for text in ("48:24:40:56:8", "32:56:56:56:56")]
+    found, expected = (
+        score_architectures(
+            space, indices, proxy, SETTINGS, 0, Execution(engine=engine, precision=kind)
+        )
+        for engine, kind in (("fast", precision), ("plain", "float32"))
+    )
+    tolerance = {"float32": 1e-5, "bfloat16": 2e-3}[precision]
+    for one, other in zip(found, expected, strict=True):
+        assert one.status == other.status == "ok"
+        assert one.score == pytest.approx(other.score, rel=tolerance)

@@ -22,6 +22,8 @@ from untrained.compiled import EPSILON, LANES, Array
 _NONE = np.empty(0, np.float32)
 #: That `compiled.combine` adds at most.
 TERMS = 3
+#: Lanes are few enough for one row of several terms to stay in the first cache.
+_WIDEST = 256
 
 
 class Normalisation:
@@ -51,7 +53,7 @@ class Normalisation:
         self._fused = has_loops(first)
         self._channels = first.shape[1]
         if self._fused:
-            self._state = np.zeros((3, LANES))
+            self._state = np.zeros((3, lanes_of(tuple(first.shape[1:]))))
             compiled.start(rows_of(first[:1]), self._channels, self._state)
         else:
             self._origin = _wide(first[0, :, 0, 0])
@@ -67,7 +69,7 @@ class Normalisation:
     def affine(self) -> tuple[Tensor, Tensor]:
         """Factor and summand (C,) that normalise, scale and shift the pieces added so far."""
         if self._fused:
-            lanes = np.zeros((2, LANES), np.float32)
+            lanes = np.zeros((2, self._state.shape[1]), np.float32)
             self.write_affine(lanes[0], lanes[1])
             factor, summand = torch.from_numpy(lanes[:, : self._channels])
             return factor, summand
@@ -79,7 +81,7 @@ class Normalisation:
         return factor, summand if self._shift is None else summand + self._shift
 
     def write_affine(self, factor: Array, summand: Array) -> None:
-        """The same for the compiled loops: sets factor, adds to summand, both (LANES,) float32."""
+        """The same for the compiled loops: sets factor, adds to summand, both (lanes,) float32."""
         compiled.write_affine(
             *(self._state, self._count, self._channels),
             *(_floats(part) for part in (self._scale, self._shift)),
@@ -116,8 +118,9 @@ class Sum:
         if not self._fused:
             self._affines = [None if one is None else one.affine() for one in normalisations]
             return
-        self._scales = np.ones((TERMS, LANES), np.float32)
-        self._shift = np.zeros(LANES, np.float32)
+        lanes = lanes_of(tuple(example.shape[1:]))
+        self._scales = np.ones((TERMS, lanes), np.float32)
+        self._shift = np.zeros(lanes, np.float32)
         for position, normalisation in enumerate(normalisations):
             if normalisation is not None:
                 normalisation.write_affine(self._scales[position], self._shift)
@@ -163,7 +166,7 @@ class Sum:
         compiled.combine(
             rows[0], rows[min(1, len(rows) - 1)], rows[-1], len(rows), self._scales, self._shift,
             *(rows[0] if output is None else rows_of(output) for output in made), packed.numpy(),
-            value, rectified, codes,
+            value, rectified, codes, *(() if self._shift.size == LANES else (self._shift.size,)),
         )  # fmt: skip
         return Activation(made[0], made[1], packed if codes else None)
 
@@ -204,17 +207,37 @@ def has_loops(x: Tensor) -> bool:
     """Whether the compiled loops take (n, C, H, W) of this type, shape and memory."""
     return (
         x.is_cpu
-        and fits(x.dtype, tuple(x.shape[1:]))
+        and x.dtype in (torch.float32, torch.bfloat16)
+        and lanes_of(tuple(x.shape[1:])) > 0
         and x.is_contiguous(memory_format=torch.channels_last)
     )
 
 
 @cache
-def fits(dtype: torch.dtype, shape: tuple[int, ...]) -> bool:
-    """Whether the compiled loops are made for images (C, H, W) of this type and shape."""
+def lanes_of(shape: tuple[int, ...]) -> int:
+    """How many numbers of an image (C, H, W) the compiled loops take together; 0 without loops.
+
+    They are those of one or more whole pixels, so that a lane has one channel, and an image has a
+    multiple of eight times as many. `LANES` where that will do, since the loops know it beforehand.
+    """
     channels, height, width = shape
-    whole = LANES % channels == 0 and channels * height * width % (8 * LANES) == 0
-    return whole and dtype in (torch.float32, torch.bfloat16)
+    if LANES % channels == 0 and channels * height * width % (8 * LANES) == 0:
+        return LANES
+    pixels = 1
+    if height * width % 8:
+        return 0
+    while 2 * pixels * channels <= _WIDEST and height * width % (16 * pixels) == 0:
+        pixels *= 2
+    return pixels * channels
+
+
+@cache
+def fits(dtype: torch.dtype, shape: tuple[int, ...]) -> bool:
+    """Whether the compiled loops that train are made for images (C, H, W) of this type and shape.
+
+    They take `LANES` numbers together, no others.
+    """
+    return lanes_of(shape) == LANES and dtype in (torch.float32, torch.bfloat16)
 
 
 def _wide(x: Tensor) -> Tensor:
@@ -227,7 +250,7 @@ def _floats(x: Tensor | None) -> Array:
 
 
 def rows_of(x: Tensor) -> Array:
-    """The memory of (n, C, H, W), channels last, as (n, -1, LANES); bfloat16 as its bits."""
-    flat = x.permute(0, 2, 3, 1).view(x.shape[0], -1, LANES)
+    """The memory of (n, C, H, W), channels last, as (n, -1, lanes); bfloat16 as its bits."""
+    flat = x.permute(0, 2, 3, 1).view(x.shape[0], -1, lanes_of(tuple(x.shape[1:])))
     found: Array = (flat.view(torch.int16) if x.dtype == torch.bfloat16 else flat).numpy()
     return found
