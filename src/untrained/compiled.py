@@ -188,6 +188,45 @@ def average(source: Array, channels: int, target: Array) -> None:
 
 
 @jit
+def largest(source: Array, channels: int, target: Array) -> None:
+    """Maximum over the 3x3 neighbours that exist, of (images, height, width * channels)."""
+    images, height, width = source.shape
+    padded = np.full(width + 2 * channels, -np.float32(np.inf))
+    left, middle, right = padded[:width], padded[channels:-channels], padded[2 * channels :]
+    for image in range(images):
+        for row in range(height):
+            above = source[image, max(row - 1, 0)]  # what is there twice changes no maximum
+            here = source[image, row]
+            below = source[image, min(row + 1, height - 1)]
+            for lane in range(0, width, 16):
+                _soon(source, image, row + 3, lane)
+            for lane in range(width):
+                middle[lane] = max(
+                    max(_widened(above[lane]), _widened(here[lane])), _widened(below[lane])
+                )
+            out = target[image, row]
+            for lane in range(width):
+                found = max(max(left[lane], middle[lane]), right[lane])
+                out[lane] = _narrowed(found, out[lane])
+
+
+@jit
+def halve(source: Array, channels: int, target: Array) -> None:
+    """Maximum over squares of 2x2, of (images, height, width * channels), both even."""
+    images, height, _ = target.shape
+    for image in range(images):
+        for row in range(height):
+            upper, lower = source[image, 2 * row], source[image, 2 * row + 1]
+            out = target[image, row]
+            for start in range(0, out.size, channels):
+                one, two = upper[2 * start :], lower[2 * start :]
+                for lane in range(channels):
+                    first = max(_widened(one[lane]), _widened(one[lane + channels]))
+                    second = max(_widened(two[lane]), _widened(two[lane + channels]))
+                    out[start + lane] = _narrowed(max(first, second), out[start + lane])
+
+
+@jit
 def combine(
     first: Array,
     second: Array,

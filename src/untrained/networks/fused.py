@@ -203,6 +203,26 @@ def average_pool(x: Tensor) -> Tensor:
     return pooled
 
 
+def max_pool(x: Tensor) -> Tensor:
+    """3x3 max-pooling at stride 1 that leaves padding out, (n, C, H, W)."""
+    if not has_loops(x):
+        return functional.max_pool2d(x, 3, stride=1, padding=1)
+    pooled = torch.empty_like(x)
+    compiled.largest(_lines_of(x), x.shape[1], _lines_of(pooled))
+    return pooled
+
+
+def halve(x: Tensor) -> Tensor:
+    """2x2 max-pooling at stride 2, (n, C, H, W) to (n, C, H / 2, W / 2)."""
+    images, channels, height, width = x.shape
+    if not has_loops(x) or height % 2 or width % 2:
+        return functional.max_pool2d(x, 2, stride=2)
+    shape = (images, channels, height // 2, width // 2)
+    pooled = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+    compiled.halve(_lines_of(x), channels, _lines_of(pooled))
+    return pooled
+
+
 def has_loops(x: Tensor) -> bool:
     """Whether the compiled loops take (n, C, H, W) of this type, shape and memory."""
     return (
@@ -252,5 +272,12 @@ def _floats(x: Tensor | None) -> Array:
 def rows_of(x: Tensor) -> Array:
     """The memory of (n, C, H, W), channels last, as (n, -1, lanes); bfloat16 as its bits."""
     flat = x.permute(0, 2, 3, 1).view(x.shape[0], -1, lanes_of(tuple(x.shape[1:])))
+    found: Array = (flat.view(torch.int16) if x.dtype == torch.bfloat16 else flat).numpy()
+    return found
+
+
+def _lines_of(x: Tensor) -> Array:
+    """The memory of (n, C, H, W), channels last, as (n, H, W * C); bfloat16 as its bits."""
+    flat = x.permute(0, 2, 3, 1).flatten(2)
     found: Array = (flat.view(torch.int16) if x.dtype == torch.bfloat16 else flat).numpy()
     return found

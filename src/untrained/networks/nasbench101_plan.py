@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from untrained.networks.fused import halve, max_pool
 from untrained.networks.graphs import Edge, Node, readings
 from untrained.networks.nasbench101_channels import KERNELS, SCORED, vertex_channels, widths
 from untrained.networks.nasbench201_plan import Layer
@@ -88,7 +89,7 @@ class PlannedNetwork:
             last = _convolved(nodes, last, self.stem)
         for number, layers in enumerate(self.blocks):
             if number and number % self.per_stack == 0:
-                last = _applied(nodes, last, _halved)
+                last = _applied(nodes, last, halve)
             last = _cell(nodes, last, self.cell, layers)
         return _read_by_rectifiers(nodes)
 
@@ -178,7 +179,7 @@ def _cell(nodes: list[Node], source: Read, cell: Cell, layers: CellLayers) -> Re
         made[vertex] = (
             _convolved(nodes, total, layers.operations[vertex])
             if vertex in layers.operations
-            else _applied(nodes, total, _pooled)
+            else _applied(nodes, total, max_pool)
         )
     outputs = [made[vertex] for vertex in range(1, last) if matrix[vertex][last]]
     whole = [_side_by_side(nodes, outputs)] if outputs else []
@@ -258,11 +259,3 @@ def _first(channels: int) -> Callable[[Tensor], Tensor]:
 
 def _as_it_is(x: Tensor) -> Tensor:
     return x
-
-
-def _pooled(x: Tensor) -> Tensor:
-    return functional.max_pool2d(x, 3, stride=1, padding=1)
-
-
-def _halved(x: Tensor) -> Tensor:
-    return functional.max_pool2d(x, 2, stride=2)
