@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from untrained.networks.fused import halve, max_pool
+from untrained.networks.fused import TERMS, halve, max_pool
 from untrained.networks.graphs import Edge, Node, readings
 from untrained.networks.nasbench101_channels import KERNELS, SCORED, vertex_channels, widths
 from untrained.networks.nasbench201_plan import Layer
@@ -217,6 +217,9 @@ def _added(nodes: list[Node], read: list[Read], channels: int) -> Read:
     """The sum of the first `channels` channels of each; a new node unless it is one as it is."""
     if len(read) == 1 and read[0].channels == channels:
         return read[0]
+    if len(read) > TERMS:  # by parts: the compiled loops add so many at once
+        read = [_added(nodes, read[:TERMS], channels), *read[TERMS:]]
+        return _added(nodes, read, channels)
     target = _grown(nodes, Node())
     for one in read:
         cut = _as_it_is if one.channels == channels else _first(channels)
