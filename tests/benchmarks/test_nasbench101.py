@@ -12,6 +12,7 @@ import pytest
 from untrained.benchmarks import Benchmark, fetch_benchmark, table
 from untrained.benchmarks.nasbench101 import convert_nasbench101
 from untrained.errors import DamagedFileError, MissingDataError, ParameterError
+from untrained.files import BUNDLED
 
 CELLS = 5
 #: In no order, as in the official file.
@@ -313,3 +314,18 @@ def test_groups_are_written_as_the_whole_table_is(tmp_path):
         for name in ("groups", "whole")
     )
     pd.testing.assert_frame_equal(found, expected)
+
+
+def test_the_bundled_cells_are_those_of_the_published_table(real_benchmarks, monkeypatch):
+    monkeypatch.setitem(table.SIZES, "nasbench101", 423_624)
+    published = pd.read_parquet(real_benchmarks / "nasbench101.parquet")
+    bundled = table.read_table(BUNDLED / "nasbench101.parquet", "nasbench101")
+    assert len(bundled) == 10_000
+    rows = published.iloc[bundled["arch"]]
+    assert np.allclose(bundled["accuracy"], 100 * rows["test_acc108_mean"], rtol=1e-12, atol=0)
+    assert np.array_equal(bundled["parameters"], rows["params"])
+    assert set(bundled["seed"]) == {"mean"}
+    # a fair sample: its mean lies where that of 10,000 does
+    error = 100 * published["test_acc108_mean"].std() / 100
+    away = bundled["accuracy"].mean() - 100 * published["test_acc108_mean"].mean()
+    assert abs(away) < 4 * error
