@@ -60,7 +60,7 @@ def test_version(untrained):
 @pytest.mark.parametrize(
     ("arguments", "listed"),
     [
-        (["spaces"], ["darts", "nasbench201", "natsbench_size"]),
+        (["spaces"], ["darts", "nasbench101", "nasbench201", "natsbench_size"]),
         (["datasets"], ["ImageNet16-120", "cifar10", "cifar100", "noise"]),
         (["datasets", "cifar*"], ["cifar10", "cifar100"]),
         (["proxies"], ["naswot", "naswot-released"]),

@@ -10,8 +10,10 @@ from untrained.networks.fused import (
     Sum,
     average_pool,
     fits,
+    halve,
     has_loops,
     lanes_of,
+    max_pool,
 )
 
 TYPES = {torch.float32: 1e-5, torch.bfloat16: 1e-2}
@@ -225,3 +227,24 @@ def test_pooling_leaves_the_padding_out(shape, loops, dtype):
             near = x[:, :, max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2].double()
             expected[:, :, row, column] = near.mean((2, 3))
     assert (average_pool(x).double() - expected).abs().max() < TYPES[dtype] * 10
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("shape", [(4, 16, 32, 32), (3, 5, 8, 8), (2, 22, 8, 4), (4, 16, 5, 6)])
+def test_maxima_are_those_of_the_neighbours_that_exist(shape, dtype):
+    x = draw(shape, dtype, mean=-3.0)  # mostly negative: padding must not win
+    expected = torch.empty(shape, dtype=dtype)
+    for row in range(shape[2]):
+        for column in range(shape[3]):
+            near = x[:, :, max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
+            expected[:, :, row, column] = near.amax((2, 3))
+    assert torch.equal(max_pool(x), expected)
+    if shape[2] % 2 == 0:
+        squares = [x[:, :, row::2, column::2] for row in (0, 1) for column in (0, 1)]
+        assert torch.equal(halve(x), torch.stack(squares).amax(0))
+
+
+def test_an_odd_side_is_halved_as_pytorch_does():
+    x = draw((2, 16, 8, 5))
+    assert has_loops(x)
+    assert torch.equal(halve(x), torch.nn.functional.max_pool2d(x, 2, stride=2))

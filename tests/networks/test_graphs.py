@@ -8,7 +8,7 @@ from torch import nn
 from untrained.networks.fused import has_loops
 from untrained.networks.graphs import Edge, Node, readings
 from untrained.networks.nasbench201 import NasBench201Network
-from untrained.proxies.agreements import agreements_of
+from untrained.proxies.agreements import agreements_of, bits_of
 from untrained.spaces.cell_classes import live_edges
 
 
@@ -46,3 +46,16 @@ def test_loops_read_what_double_precision_reads(all_operations, dead_branches):
             assert (one.codes.dtype, other.codes.dtype) == (torch.uint8, torch.int8)
             apart = agreements_of(one.codes) - agreements_of(other.codes)
             assert int(apart.abs().max()) <= 0.005 * other.codes.shape[1], index
+
+
+@pytest.mark.parametrize("pieces", [1, 2])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_node_may_hold_its_terms_side_by_side(pieces, dtype):
+    x = torch.randn((4, 16, 8, 8), generator=torch.Generator().manual_seed(0)).to(dtype)
+    x = x.contiguous(memory_format=torch.channels_last)
+    images, both = Node(), Node(rectifiers=1, modules=1, concatenated=True)
+    images.edges = [Edge(1, as_it_is, rectified=True), Edge(1, lambda x: -x[:, :8])]
+    (found,) = readings([images, both], x, pieces)
+    expected = torch.cat([x.clamp(min=0), -x[:, :8]], 1) > 0
+    assert torch.equal(agreements_of(found.codes), agreements_of(bits_of(expected.double())))
+    assert int(agreements_of(found.codes)[0, 0]) == 24 * 64

@@ -27,6 +27,7 @@ def load_plain():
 #: Cells, and widths of every kind: equal, different, divisors of 128 and none.
 CASES = [
     *(("nasbench201", spelled) for spelled in (1462, 45, 7777, 12_345)),
+    *(("nasbench101", spelled) for spelled in (0, 132_099, 319_907)),
     *(("natsbench_size", spelled) for spelled in ("8:8:8:8:8", "24:40:48:56:24", "56:16:64:8:40")),
 ]
 
@@ -53,6 +54,23 @@ def test_the_engine_scores_as_the_published_procedure(name, spelled, engine):
 def test_the_plan_of_widths_scores_as_the_module_under_hooks(variant, precision):
     space, proxy = get_space("natsbench_size"), get_proxy(variant)
     indices = [space.parse(text).index for text in ("48:24:40:56:8", "32:56:56:56:56")]
+    found, expected = (
+        score_architectures(
+            space, indices, proxy, SETTINGS, 0, Execution(engine=engine, precision=kind)
+        )
+        for engine, kind in (("fast", precision), ("plain", "float32"))
+    )
+    tolerance = {"float32": 1e-5, "bfloat16": 2e-3}[precision]
+    for one, other in zip(found, expected, strict=True):
+        assert one.status == other.status == "ok"
+        assert one.score == pytest.approx(other.score, rel=tolerance)
+
+
+@pytest.mark.parametrize("variant", ["naswot", "naswot-released"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_plan_of_nasbench101_scores_as_the_module_under_hooks(variant, precision):
+    space, proxy = get_space("nasbench101"), get_proxy(variant)
+    indices = [132_099, 319_907, space.parse("01|00:input,output").index]
     found, expected = (
         score_architectures(
             space, indices, proxy, SETTINGS, 0, Execution(engine=engine, precision=kind)

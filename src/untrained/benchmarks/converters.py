@@ -39,6 +39,7 @@ class Converter(Protocol):
 CONVERTERS: Registry[Converter] = Registry(
     "benchmark",
     {
+        "nasbench101": "untrained.benchmarks.nasbench101:convert_nasbench101",
         "nasbench201": "untrained.benchmarks.official:convert_nasbench201",
         "natsbench_size": "untrained.benchmarks.natsbench_size:convert",
         **{name: f"untrained.benchmarks.nds:{name}" for name in FILES},

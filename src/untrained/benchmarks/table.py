@@ -5,7 +5,7 @@ not depend on the run are repeated in some rows of a data set only; a reader tak
 that is there.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ from untrained.files import atomic, read_parquet
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
 #: How many architectures a space has; tables of other spaces end at their largest index.
 SIZES = {"nasbench201": 15_625, "natsbench_size": 32_768, "nasbench101": 423_624}
@@ -61,8 +63,32 @@ def write_table(columns: "Mapping[str, Sequence[Any]] | pd.DataFrame", target: P
     Raises:
         UntrainedError: the file can't be written.
     """
+    table = _arrow(columns).sort_by([(name, "ascending") for name in (*KEYS, "arch")])
+    with atomic(target) as part, _writer(part) as writer:
+        writer.write_table(table.combine_chunks())
+
+
+def write_groups(groups: "Iterable[Mapping[str, Any]]", target: Path) -> None:
+    """Write a benchmark table that is too large to be in memory twice, group by group.
+
+    Args:
+        groups: in the order of `KEYS`, of one data set, split, epochs and seed each: those as
+            single values, the other columns sorted by architecture. What is left out is null.
+        target: the file to write.
+
+    Raises:
+        UntrainedError: the file can't be written.
+    """
+    with atomic(target) as part, _writer(part) as writer:
+        for group in groups:
+            length = len(group["arch"])
+            columns = {name: [group.get(name)] * length for name in COLUMNS}
+            columns |= {name: group[name] for name in group if name not in KEYS}
+            writer.write_table(_arrow(columns))
+
+
+def _arrow(columns: "Mapping[str, Sequence[Any]] | pd.DataFrame") -> "pa.Table":
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     types = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64()}
     types |= {"int32": pa.int32(), "int16": pa.int16()}
@@ -70,22 +96,26 @@ def write_table(columns: "Mapping[str, Sequence[Any]] | pd.DataFrame", target: P
         name: pa.array(columns[name], type=types[kind], from_pandas=True)
         for name, kind in COLUMNS.items()
     }
-    table = pa.table(arrays).sort_by([(name, "ascending") for name in (*KEYS, "arch")])
+    return pa.table(arrays)
+
+
+def _writer(target: Path) -> "pq.ParquetWriter":
+    import pyarrow.parquet as pq
+
     encodings = {
         "arch": "DELTA_BINARY_PACKED",
         "accuracy": "PLAIN",
         "valid_seconds": "BYTE_STREAM_SPLIT",
         "latency_seconds": "PLAIN",
     }
-    with atomic(target) as part:
-        pq.write_table(
-            table.combine_chunks(),
-            part,
-            compression="zstd",
-            compression_level=19,
-            use_dictionary=[name for name in COLUMNS if name not in encodings],
-            column_encoding=encodings,
-        )
+    return pq.ParquetWriter(
+        target,
+        _arrow({name: [] for name in COLUMNS}).schema,
+        compression="zstd",
+        compression_level=19,
+        use_dictionary=[name for name in COLUMNS if name not in encodings],
+        column_encoding=encodings,
+    )
 
 
 def is_table(path: Path) -> bool:

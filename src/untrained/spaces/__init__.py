@@ -10,6 +10,7 @@ SPACES: Registry[type[SearchSpace]] = Registry(
     "space",
     {
         "darts": "untrained.spaces.darts:Darts",
+        "nasbench101": "untrained.spaces.nasbench101:NasBench101",
         "nasbench201": "untrained.spaces.nasbench201:NasBench201",
         "natsbench_size": "untrained.spaces.natsbench_size:NatsBenchSize",
         **{name: f"untrained.spaces.nds:{name}" for name in FILES},

@@ -1,0 +1,264 @@
+"""Runs a NAS-Bench-101 network for its rectifiers alone, as a graph of sums.
+
+A convolution's output is a node of one normalised term, which is read rectified; what a vertex
+reads is a sum of such nodes where it reads several, and the output of a cell is a node whose terms
+stand side by side. Cells are pruned, so every rectifier is on a path from input to output.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from untrained.networks.fused import TERMS, halve, max_pool
+from untrained.networks.graphs import Edge, Node, readings
+from untrained.networks.nasbench101_channels import KERNELS, SCORED, vertex_channels, widths
+from untrained.networks.nasbench201_plan import Layer
+from untrained.networks.plans import Reading
+from untrained.spaces.base import Skeleton
+from untrained.spaces.nasbench101 import Cell
+
+if TYPE_CHECKING:
+    from untrained.networks.nasbench101 import ConvBnRelu, NasBench101Network
+
+
+class CellLayers(NamedTuple):
+    """The convolutions of a cell, by vertex.
+
+    Attributes:
+        channels: of each vertex.
+        projections: of the cell's input, for the vertices that read it.
+        operations: of the inner vertices that have convolutions.
+    """
+
+    channels: tuple[int, ...]
+    projections: Mapping[int, Layer]
+    operations: Mapping[int, Layer]
+
+
+class Read(NamedTuple):
+    """What can be read of a graph: a node's sum, or the same rectified, with so many channels."""
+
+    node: int
+    rectified: bool
+    channels: int
+
+
+@dataclass(frozen=True)
+class PlannedNetwork:
+    """A NAS-Bench-101 network as its plan needs it: graph and weights.
+
+    Attributes:
+        cell: pruned.
+        stem: the first layer; None where the first cell reads the images.
+        blocks: the cells of all stacks, in order.
+        per_stack: how many cells a stack has.
+    """
+
+    cell: Cell
+    stem: Layer | None
+    blocks: list[CellLayers]
+    per_stack: int
+
+    def rectifier_inputs(
+        self, images: Tensor, *, dead_branches: bool, pieces: int = 1
+    ) -> Iterator[Reading]:
+        """Yield what the rectifiers of a forward pass in training mode read.
+
+        Args:
+            images: (N, 3, H, W), channels last for speed; the weights follow their device and
+                type.
+            dead_branches: changes nothing, since there are none.
+            pieces: see `graphs.readings`.
+        """
+        del dead_branches
+        finite = True
+        for reading in readings(self.to(images.device, images.dtype).graph(), images, pieces):
+            finite &= reading.finite  # not every rectifier is on the way to the last one
+            yield reading._replace(finite=finite)
+
+    def graph(self) -> list[Node]:
+        """The network as a graph of sums."""
+        nodes = [Node()]
+        last = Read(0, rectified=False, channels=self.blocks[0].channels[0])
+        if self.stem is not None:
+            last = _convolved(nodes, last, self.stem)
+        for number, layers in enumerate(self.blocks):
+            if number and number % self.per_stack == 0:
+                last = _applied(nodes, last, halve)
+            last = _cell(nodes, last, self.cell, layers)
+        return _read_by_rectifiers(nodes)
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> "PlannedNetwork":
+        """A copy elsewhere: weights of another type, channels last; normalisations as they are."""
+
+        def moved(layer: Layer) -> Layer:
+            weight = layer.weight.to(device, dtype, memory_format=torch.channels_last)
+            scale, shift = (
+                None if value is None else value.to(device) for value in (layer.scale, layer.shift)
+            )
+            return Layer(weight, layer.stride, scale, shift)
+
+        blocks = [
+            CellLayers(
+                block.channels,
+                {vertex: moved(layer) for vertex, layer in block.projections.items()},
+                {vertex: moved(layer) for vertex, layer in block.operations.items()},
+            )
+            for block in self.blocks
+        ]
+        stem = None if self.stem is None else moved(self.stem)
+        return PlannedNetwork(self.cell, stem, blocks, self.per_stack)
+
+
+def deviation(outputs: int, kernel: int) -> float:
+    """Standard deviation of the weights of a fresh convolution (He et al., 2015, fan out)."""
+    return float((2 / (kernel * kernel * outputs)) ** 0.5)
+
+
+def draw_network(cell: Cell, skeleton: Skeleton = SCORED) -> PlannedNetwork:
+    """Draw weights as the module's constructor does: the same numbers from the same generator."""
+    stem = _drawn(3, skeleton.channels, 3) if skeleton.stem else None
+    blocks = []
+    for inputs, outputs in widths(skeleton):
+        channels = vertex_channels(cell.matrix, inputs, outputs)
+        projections, operations = {}, {}
+        for vertex, width in enumerate(channels[1:], start=1):
+            if cell.matrix[0][vertex]:
+                projections[vertex] = _drawn(inputs, width, 1)
+            if vertex <= len(cell.operations) and cell.operations[vertex - 1] in KERNELS:
+                operations[vertex] = _drawn(width, width, KERNELS[cell.operations[vertex - 1]])
+        blocks.append(CellLayers(channels, projections, operations))
+    return PlannedNetwork(cell, stem, blocks, skeleton.cells)
+
+
+def _drawn(inputs: int, outputs: int, kernel: int) -> Layer:
+    weight = torch.empty(outputs, inputs, kernel, kernel)
+    return Layer(weight.normal_(0, deviation(outputs, kernel)))
+
+
+def planned(network: "NasBench101Network") -> PlannedNetwork:
+    """The plan of a module, on its own weights."""
+    from untrained.networks.nasbench101 import CellModule
+
+    def layer(module: nn.Module) -> Layer:
+        convolution, norm, _ = cast("ConvBnRelu", module)
+        scale, shift = cast("Tensor", norm.weight), cast("Tensor", norm.bias)
+        return Layer(cast("Tensor", convolution.weight), 1, scale, shift)
+
+    cells = [block for block in network.blocks if isinstance(block, CellModule)]
+    blocks = [
+        CellLayers(
+            cell.channels,
+            {int(vertex): layer(module) for vertex, module in cell.projections.items()},
+            {
+                int(vertex): layer(module)
+                for vertex, module in cell.operations.items()
+                if not isinstance(module, nn.MaxPool2d)
+            },
+        )
+        for cell in cells
+    ]
+    stem = layer(network.stem[0]) if len(network.stem) else None
+    return PlannedNetwork(network.cell, stem, blocks, network.skeleton.cells)
+
+
+def _cell(nodes: list[Node], source: Read, cell: Cell, layers: CellLayers) -> Read:
+    """Append a cell that reads `source`; returns what reads its output."""
+    matrix, last = cell.matrix, len(cell.matrix) - 1
+    made = {0: source}
+    for vertex in range(1, last):
+        read = [made[other] for other in range(1, vertex) if matrix[other][vertex]]
+        if matrix[0][vertex]:
+            read.append(_convolved(nodes, source, layers.projections[vertex]))
+        total = _added(nodes, read, layers.channels[vertex])
+        made[vertex] = (
+            _convolved(nodes, total, layers.operations[vertex])
+            if vertex in layers.operations
+            else _applied(nodes, total, max_pool)
+        )
+    outputs = [made[vertex] for vertex in range(1, last) if matrix[vertex][last]]
+    whole = [_side_by_side(nodes, outputs)] if outputs else []
+    if matrix[0][last]:
+        whole.append(_convolved(nodes, source, layers.projections[last]))
+    return _added(nodes, whole, layers.channels[last])
+
+
+def _grown(nodes: list[Node], node: Node) -> int:
+    nodes.append(node)
+    return len(nodes) - 1
+
+
+def _convolved(nodes: list[Node], source: Read, layer: Layer) -> Read:
+    """A node for the output of a convolution, which a rectifier reads."""
+    target = _grown(nodes, Node(rectifiers=1, modules=1))
+    weight = layer.weight
+
+    def apply(x: Tensor) -> Tensor:
+        return functional.conv2d(x, weight, padding=weight.shape[-1] // 2)
+
+    edge = Edge(target, apply, source.rectified, True, layer.scale, layer.shift)
+    nodes[source.node].edges.append(edge)
+    return Read(target, True, len(weight))
+
+
+def _applied(nodes: list[Node], source: Read, apply: Callable[[Tensor], Tensor]) -> Read:
+    """A node for what a function without weights makes of another."""
+    target = _grown(nodes, Node())
+    nodes[source.node].edges.append(Edge(target, apply, source.rectified))
+    return Read(target, False, source.channels)
+
+
+def _added(nodes: list[Node], read: list[Read], channels: int) -> Read:
+    """The sum of the first `channels` channels of each; a new node unless it is one as it is."""
+    if len(read) == 1 and read[0].channels == channels:
+        return read[0]
+    if len(read) > TERMS:  # by parts: the compiled loops add so many at once
+        read = [_added(nodes, read[:TERMS], channels), *read[TERMS:]]
+        return _added(nodes, read, channels)
+    target = _grown(nodes, Node())
+    for one in read:
+        cut = _as_it_is if one.channels == channels else _first(channels)
+        nodes[one.node].edges.append(Edge(target, cut, one.rectified))
+    return Read(target, False, channels)
+
+
+def _side_by_side(nodes: list[Node], read: list[Read]) -> Read:
+    if len(read) == 1:
+        return read[0]
+    target = _grown(nodes, Node(concatenated=True))
+    for one in read:
+        nodes[one.node].edges.append(Edge(target, _as_it_is, one.rectified))
+    return Read(target, False, sum(one.channels for one in read))
+
+
+def _read_by_rectifiers(nodes: list[Node]) -> list[Node]:
+    """A graph without the nodes that no rectifier depends on: here, the last cell's output."""
+    kept: dict[int, Node] = {}
+    for number in reversed(range(len(nodes))):  # edges go to later nodes
+        node = nodes[number]
+        node.edges = [edge for edge in node.edges if edge.target in kept]
+        if node.edges or node.rectifiers:
+            kept[number] = node
+    places = {number: place for place, number in enumerate(sorted(kept))}
+    for node in kept.values():
+        node.edges = [edge._replace(target=places[edge.target]) for edge in node.edges]
+    return [kept[number] for number in sorted(kept)]
+
+
+@cache
+def _first(channels: int) -> Callable[[Tensor], Tensor]:
+    """What cuts (n, C, H, W) to its first channels; one function for each number of them."""
+
+    def cut(x: Tensor) -> Tensor:
+        return x[:, :channels].contiguous(memory_format=torch.channels_last)
+
+    return cut
+
+
+def _as_it_is(x: Tensor) -> Tensor:
+    return x

@@ -1,0 +1,331 @@
+"""Official files of NAS-Bench-101, written here by their documented layout, and read."""
+
+import base64
+import hashlib
+import json
+import struct
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from untrained.benchmarks import Benchmark, fetch_benchmark, table
+from untrained.benchmarks.nasbench101 import convert_nasbench101
+from untrained.errors import DamagedFileError, MissingDataError, ParameterError
+from untrained.files import BUNDLED
+
+CELLS = 5
+#: In no order, as in the official file.
+HASHES = [hashlib.md5(str(number).encode()).hexdigest() for number in range(CELLS)]
+
+
+@pytest.fixture(autouse=True)
+def few_cells(monkeypatch):
+    monkeypatch.setitem(table.SIZES, "nasbench101", CELLS)
+
+
+def slow_crc32c(data):
+    """Bit by bit, by the polynomial of Castagnoli."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def masked(data):
+    crc = slow_crc32c(data)
+    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
+
+
+def framed(data):
+    length = struct.pack("<Q", len(data))
+    return length + masked(length) + data + masked(data)
+
+
+def varint(number):
+    out = b""
+    while number > 0x7F:
+        out += bytes([number & 0x7F | 0x80])
+        number >>= 7
+    return out + bytes([number])
+
+
+def text(field, content):
+    return varint(field << 3 | 2) + varint(len(content)) + content
+
+
+def double(field, value):
+    return varint(field << 3 | 1) + struct.pack("<d", value)
+
+
+def metrics(epochs, seconds, valid, test, parameters, points=3, field=1):
+    message = b""
+    for point in range(points):
+        share = point / 2
+        values = (epochs * share, seconds * share, 0.9 * share, valid * share, test * share)
+        evaluation = b"".join(double(number, one) for number, one in enumerate(values, start=1))
+        message += text(field, evaluation + text(6, b"checkpoint"))
+    return message + varint(2 << 3) + varint(parameters) + double(3, seconds + 1)
+
+
+def values_of(cell, epochs, trial):
+    """Seconds, accuracy on validation and test images, parameters."""
+    share = (1 + cell + trial / 8) / 10
+    return epochs * 10 + trial, share, share / 2, 1_000_000 + cell
+
+
+def record(cell, epochs, trial, **changes):
+    message = metrics(epochs, *values_of(cell, epochs, trial), **changes)
+    row = [HASHES[cell], epochs, "0100", "input,output", base64.b64encode(message).decode()]
+    return json.dumps(row).encode()
+
+
+def every(lengths=(108,)):
+    return [
+        record(cell, epochs, trial)
+        for epochs in lengths
+        for trial in range(3)
+        for cell in range(CELLS)
+    ]
+
+
+def save(records, tmp_path, name="nasbench_only108.tfrecord"):
+    path = tmp_path / name
+    path.write_bytes(b"".join(map(framed, records)))
+    return path
+
+
+def test_the_slow_checksum_is_the_published_one():
+    assert slow_crc32c(b"123456789") == 0xE3069283
+
+
+@pytest.mark.parametrize("lengths", [(108,), (4, 12, 36, 108)])
+def test_every_training_arrives(tmp_path, lengths):
+    source, target = save(every(lengths), tmp_path), tmp_path / "made.parquet"
+    calls = []
+    fetch_benchmark("nasbench101", target, source, progress=lambda *both: calls.append(both))
+    assert calls[-1] == (source.stat().st_size,) * 2
+    found = Benchmark.read(target, "nasbench101")
+    assert len(found.measures) == 2 * 4 * len(lengths)
+    ranks = {module_hash: rank for rank, module_hash in enumerate(sorted(HASHES))}
+    for epochs in lengths:
+        for cell, module_hash in enumerate(HASHES):
+            index = ranks[module_hash]
+            trials = [values_of(cell, epochs, trial) for trial in range(3)]
+            for split, place in (("x-valid", 1), ("ori-test", 2)):
+                for trial, values in enumerate(trials):
+                    where = (index, "cifar10", split, epochs, f"trial{trial}")
+                    assert found.accuracy(*where) == pytest.approx(100 * values[place])
+                    assert found.train_seconds(*where) == values[0]
+                where = (index, "cifar10", split, epochs)
+                mean = np.mean([values[place] for values in trials])
+                assert found.accuracy(*where) == pytest.approx(100 * mean)
+                assert found.train_seconds(*where) == np.mean([values[0] for values in trials])
+            assert found.costs("cifar10")["parameters"][index] == 1_000_000 + cell
+    assert found.finals == [("cifar10", "ori-test"), ("cifar10", "x-valid")]
+
+
+def damaged(change, tmp_path):
+    """What the converter says of a file that `change` has made of the bytes of a good one."""
+    source, target = save(every(), tmp_path), tmp_path / "made.parquet"
+    target.write_bytes(b"before")
+    source.write_bytes(change(source.read_bytes()))
+    with pytest.raises(DamagedFileError) as caught:
+        convert_nasbench101(source, target)
+    assert target.read_bytes() == b"before"
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def flipped(data, place):
+    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda data: data[:-1], "ends within record 14"),
+        (lambda data: data[: len(data) // 2], "ends within record 7"),
+        (lambda data: data + b"\0" * 5, "record 15 of .* has no valid length"),
+        (lambda data: flipped(data, 0), "record 0 of .* has no valid length"),
+        (lambda data: flipped(data, 9), "record 0 of .* has no valid length"),
+        (lambda data: flipped(data, 40), "record 0 of .* has the wrong checksum"),
+        (lambda data: flipped(data, len(data) - 2), "record 14 of .* has the wrong checksum"),
+        (lambda data: b"", "has 0 cells, not 5"),
+        (lambda data: b"PK\3\4" + data, "record 0 of .* has no valid length"),
+    ],
+)  # fmt: skip
+def test_damage_is_noticed(tmp_path, change, message):
+    import re
+
+    assert re.search(message, damaged(change, tmp_path))
+
+
+def test_a_record_of_a_gigabyte_is_not_read(tmp_path):
+    length = struct.pack("<Q", 1 << 30)
+    assert "1073741824 bytes" in damaged(lambda _: length + masked(length), tmp_path)
+
+
+def changed(**fields):
+    """A record whose JSON has other entries."""
+    row = json.loads(record(0, 108, 0))
+    for place, value in fields.items():
+        row[int(place[1:])] = value
+    return json.dumps(row).encode()
+
+
+def encoded(message):
+    return changed(_4=base64.b64encode(message).decode())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (b"\xff", "record 0 of"),
+        (b"[" * 100_000, "record 0 of"),
+        (b"{}", "not enough values"),
+        (changed(_0="0" * 31), "is no module hash"),
+        (changed(_0=HASHES[0].upper()), "is no module hash"),
+        (changed(_0=7), "7 is no module hash"),
+        (changed(_1=50), "50 epochs instead of one of 4, 12, 36, 108"),
+        (changed(_1=108.0), "108.0 epochs instead"),
+        (changed(_1=36), "the last evaluation is after 108 epochs instead of 36"),
+        (changed(_4="?"), "record 0 of"),
+        (changed(_4=3), "record 0 of"),
+        (encoded(metrics(108, 9, 0.5, 0.5, 1000)[:-3]), "record 0 of"),
+        (encoded(b"\x0f"), "unknown type 7"),
+        (encoded(b"\xff" * 30), "more than ten bytes"),
+        (encoded(b"\x0a\x7f"), "ends too early"),
+        (encoded(metrics(108, 9, 0.5, 0.5, 1000, points=2)), "2 evaluations instead of 3"),
+        (encoded(metrics(108, 9, 0.5, 0.5, 1000, field=4)), "0 evaluations instead of 3"),
+        (encoded(metrics(54, 9, 0.5, 0.5, 1000)), "after 54 epochs instead of 108"),
+        (encoded(metrics(108, 9, 1.5, 0.5, 1000)), "accuracies 1.5 and 0.5 are not in 0..1"),
+        (encoded(metrics(108, 9, 0.5, float("nan"), 1000)), "are not in 0..1"),
+        (encoded(metrics(108, -9, 0.5, 0.5, 1000)), "-9 seconds of training"),
+        (encoded(metrics(108, 9, 0.5, 0.5, 0)), "0 parameters"),
+        (encoded(metrics(108, 9, 0.5, 0.5, 1 << 64)), "record 0 of"),
+        (encoded(b"\x0a\x03\x08\x01" * 3), "record 0 of"),
+        (encoded(b"\x08\x01" * 3), "record 0 of"),
+    ],
+)
+def test_what_is_no_training_is_refused(tmp_path, wrong, message):
+    said = damaged(lambda _: b"".join(map(framed, [wrong, *every()])), tmp_path)
+    assert message in said
+
+
+@pytest.mark.parametrize(
+    ("records", "message"),
+    [
+        (every()[:-1], "fewer than 3 trainings of 1 cell"),
+        ([*every(), record(2, 108, 0)], "more than 3 trainings"),
+        ([one for one in every() if HASHES[1].encode() not in one], "has 4 cells, not 5"),
+        ([*every(), changed(_0="a" * 32)], "more than 5 cells"),
+        (every((4, 12)), "has no trainings of 108 epochs"),
+        ([*every((4,))[:-1], *every()], "for 4 epochs"),
+    ],
+)
+def test_a_wrong_number_of_cells_or_trainings_is_noticed(tmp_path, records, message):
+    assert message in damaged(lambda _: b"".join(map(framed, records)), tmp_path)
+
+
+def test_one_cell_has_one_number_of_parameters(tmp_path):
+    message = metrics(108, *values_of(0, 108, 0)[:3], parameters=999)
+    wrong = [encoded(message), *every()[1:]]
+    said = damaged(lambda _: b"".join(map(framed, wrong)), tmp_path)
+    assert "has 999 parameters and 1000000" in said
+
+
+def test_other_files_are_named(tmp_path):
+    with pytest.raises(ParameterError, match=r"made\.txt is neither nasbench_only108\.tfrecord"):
+        convert_nasbench101(tmp_path / "made.txt", tmp_path / "made.parquet")
+    with pytest.raises(MissingDataError, match="does not exist"):
+        convert_nasbench101(tmp_path / "nasbench_full.tfrecord", tmp_path / "made.parquet")
+
+
+def tables(tmp_path, **changes):
+    cells = pd.DataFrame(
+        {
+            "index": range(CELLS),
+            "module_hash": sorted(HASHES),
+            "params": range(100, 100 + CELLS),
+            "test_acc108_mean": np.linspace(0.1, 0.9, CELLS),
+        }
+    ).assign(**changes)
+    cells.to_parquet(tmp_path / "nasbench101.parquet")
+    return tmp_path / "nasbench101.parquet"
+
+
+def test_tables_are_converted(tmp_path):
+    source, target = tables(tmp_path), tmp_path / "made.parquet"
+    convert_nasbench101(source, target)
+    found = Benchmark.read(target, "nasbench101")
+    assert found.accuracy(4, "cifar10", "ori-test") == pytest.approx(90)
+    assert found.costs("cifar10")["parameters"][1] == 101
+    trainings = [(3, epochs, trial) for epochs in (4, 108) for trial in range(3)]
+    others = pd.DataFrame(trainings, columns=["index", "epochs", "trial"])
+    others["val_acc"], others["test_acc"] = others["trial"] / 4, others["epochs"] / 200
+    others.to_parquet(tmp_path / "nasbench101_epochs.parquet")
+    convert_nasbench101(source, target)
+    found = Benchmark.read(target, "nasbench101")
+    assert found.accuracy(3, "cifar10", "x-valid", 4, "trial2") == pytest.approx(50)
+    assert found.accuracy(3, "cifar10", "x-valid", 108) == pytest.approx(25)
+    assert found.accuracy(3, "cifar10", "ori-test", 4) == pytest.approx(2)
+    # of all cells the published mean, not the mean of a few
+    assert found.accuracy(3, "cifar10", "ori-test") == pytest.approx(70)
+    twice = pd.concat([others, others[:1]])
+    for wrong, message in [
+        (twice, "a training twice"),
+        (others[:-1], "has not 3 trainings"),
+        (others.assign(epochs=5), "epochs or indices"),
+        (others.assign(index=CELLS), "epochs or indices"),
+        (others.assign(val_acc=2.0), "val_acc that are not in 0..1"),
+    ]:
+        wrong.to_parquet(tmp_path / "nasbench101_epochs.parquet")
+        with pytest.raises(DamagedFileError, match=message):
+            convert_nasbench101(source, target)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"index": range(1, CELLS + 1)}, "other indices than 0 to 4"),
+        ({"module_hash": sorted(HASHES)[::-1]}, "not in the order of the module hashes"),
+        ({"test_acc108_mean": 90.0}, "test_acc108_mean that are not in 0..1"),
+    ],
+)
+def test_odd_tables_are_refused(tmp_path, changes, message):
+    with pytest.raises(DamagedFileError, match=message):
+        convert_nasbench101(tables(tmp_path, **changes), tmp_path / "made.parquet")
+
+
+def test_groups_are_written_as_the_whole_table_is(tmp_path):
+    where = {"dataset": "cifar10", "split": "ori-test", "epochs": 108}
+    groups = [
+        {**where, "seed": seed, "arch": np.arange(3), "accuracy": np.arange(3.0) + place}
+        for place, seed in enumerate(("mean", "trial0"))
+    ]
+    table.write_groups(groups, tmp_path / "groups.parquet")
+    rows = pd.concat([pd.DataFrame(group) for group in groups]).reindex(columns=[*table.COLUMNS])
+    table.write_table(rows[::-1], tmp_path / "whole.parquet")
+    found, expected = (
+        table.read_table(tmp_path / f"{name}.parquet", "nasbench101")
+        for name in ("groups", "whole")
+    )
+    pd.testing.assert_frame_equal(found, expected)
+
+
+def test_the_bundled_cells_are_those_of_the_published_table(real_benchmarks, monkeypatch):
+    monkeypatch.setitem(table.SIZES, "nasbench101", 423_624)
+    published = pd.read_parquet(real_benchmarks / "nasbench101.parquet")
+    bundled = table.read_table(BUNDLED / "nasbench101.parquet", "nasbench101")
+    assert len(bundled) == 10_000
+    rows = published.iloc[bundled["arch"]]
+    assert np.allclose(bundled["accuracy"], 100 * rows["test_acc108_mean"], rtol=1e-12, atol=0)
+    assert np.array_equal(bundled["parameters"], rows["params"])
+    assert set(bundled["seed"]) == {"mean"}
+    # a fair sample: its mean lies where that of 10,000 does
+    error = 100 * published["test_acc108_mean"].std() / 100
+    away = bundled["accuracy"].mean() - 100 * published["test_acc108_mean"].mean()
+    assert abs(away) < 4 * error
