@@ -42,6 +42,8 @@ lint: install ## ruff, mypy, import rules, snakefmt, snakemake --lint
 bench: install ## speed, rounding, memory and start-up, into docs/performance.md; keep the machine idle
 	$(BIN)/python -m benchmarks.score_speed
 	$(BIN)/python -m benchmarks.score_speed --space natsbench_size
+	$(BIN)/python -m benchmarks.score_speed --space nasbench101
+	$(BIN)/python -m benchmarks.score_speed --space darts --architectures 10 --batch-size 32
 	$(BIN)/python -m benchmarks.time_by_operation
 	$(BIN)/python -m benchmarks.fidelity
 	$(BIN)/python -m benchmarks.ntk_speed

@@ -8,13 +8,17 @@ import numpy as np
 import torch
 
 from untrained.spaces import SearchSpace, get_space
+from untrained.spaces.base import LISTED
 
 PERFORMANCE = Path(__file__).parents[1] / "docs" / "performance.md"
 SPACE = get_space("nasbench201")
 
 
 def random_cells(count: int, seed: int = 0, space: SearchSpace = SPACE) -> list[int]:
-    """Indices of architectures drawn without replacement."""
+    """Indices of architectures drawn without replacement, of a space too large to list with."""
+    if len(space) > LISTED:
+        rng = np.random.default_rng(seed)
+        return [space.sample(rng).index for _ in range(count)]
     drawn: list[int] = np.random.default_rng(seed).choice(len(space), count, replace=False).tolist()
     return drawn
 

@@ -27,6 +27,8 @@ from untrained.spaces import get_space
 SPACES = {
     "nasbench201": "cells of NAS-Bench-201",
     "natsbench_size": "architectures of the size space of NATS-Bench",
+    "nasbench101": "cells of NAS-Bench-101 (stem of 16 channels)",
+    "darts": "genotypes of DARTS (20 cells, 36 channels)",
 }
 
 
