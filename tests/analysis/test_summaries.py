@@ -255,6 +255,8 @@ def test_times_are_ours_and_the_published_that_cost_something():
     assert not set(WEIGHT_SHARING) & set(published.index)
     more = pd.DataFrame(rows).replace({"method": {"NASWOT N=10": FIRST_AREA}})
     assert times_table(more).query("source == 'ours'").empty
+    elsewhere = times_table(pd.DataFrame(rows), space="natsbench_size")
+    assert "REA" not in elsewhere.query("source == 'published'")["method"].to_list()
     validation = times_table(pd.DataFrame(rows), split="val")
     assert validation.set_index(["source", "method"]).loc[("ours", "NASWOT N=10"), "mean"] == 89
 

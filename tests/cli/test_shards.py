@@ -313,6 +313,22 @@ def test_test_images_are_not_learned(refused, test_images):
     refused(asked(proxy="lga-released@1", split="test"), said, after=1)
 
 
+def test_a_shard_is_drawn_among_what_a_table_knows(untrained, tmp_path, refused):
+    from untrained.benchmarks.table import read_table, write_table
+    from untrained.files import BUNDLED
+
+    table = read_table(BUNDLED / "nasbench201.parquet", "nasbench201")
+    some = tmp_path / "some.parquet"
+    write_table(table[table["arch"].isin([7, 1462, 9000])], some)
+    asked = ["shard", "nasbench201", "--proxy", "parameters", "--dataset", "cifar10"]
+    asked += ["--seed", 0, "--among", some]
+    assert untrained(*asked, "--architectures", "all", "--out", "all.parquet")[0] == 0
+    assert pd.read_parquet("all.parquet")["arch"].tolist() == [7, 1462, 9000]
+    assert untrained(*asked, "--architectures", 2, "--out", "two.parquet")[0] == 0
+    assert set(pd.read_parquet("two.parquet")["arch"]) < {7, 1462, 9000}
+    refused([*asked, "--architectures", 4, "--out", "o.parquet"], "1 to 3 of them with a known")
+
+
 # --- interrupted shards
 
 KEPT = ["--journal", "journals", "--proxy", "lga", "--device", "cpu"]

@@ -64,6 +64,27 @@ def test_searches_see_the_shortest_trainings_that_are_validated(rows, seen):
             epoch_seconds(benchmark, "cifar10")
 
 
+def test_what_is_known_of_few_is_passed_over():
+    benchmark = table(TEST, LONG)
+    values = benchmark.measures[LONG[:-1]]["accuracy"]
+    values[4:] = np.nan
+    assert seen_in_searches(benchmark, "cifar10") == TEST[:-1]
+    assert benchmark.known.tolist() == list(range(10))
+    benchmark.measures[TEST[:-1]]["accuracy"][6:] = np.nan
+    assert benchmark.known.tolist() == list(range(6))
+    benchmark.measures[TEST[:-1]]["accuracy"][[0, 4, 5]] = np.nan, np.nan, np.nan
+    assert benchmark.known.tolist() == [0, 1, 2, 3]
+    with pytest.raises(MissingDataError, match="no accuracies after the 108 epochs of nasbench101"):
+        _ = table(SHORT).known
+
+
+def test_a_seed_that_is_not_named_is_what_there_is():
+    benchmark = table(("cifar10", "x-valid", 12, "trial0", 60.0), LONG)
+    assert seen_in_searches(benchmark, "cifar10")[2:] == (12, "trial0")
+    assert trainings_of(benchmark, "cifar10", 108).accuracy[0] == 51
+    assert trainings_of(benchmark, "cifar10", 12).accuracy[0] == 50
+
+
 def test_trainings_that_are_asked_for_are_not_replaced():
     with pytest.raises(MissingDataError, match="no accuracy for epochs 12 of cifar10/x-valid"):
         trainings_of(table(TEST, LONG), "cifar10", 12)
@@ -195,4 +216,4 @@ def test_epochs_that_the_table_lacks_are_named(benchmark_table):
     with pytest.raises(MissingDataError, match=r"no accuracy for epochs 50 .* there is 12, 200$"):
         trainings_of(benchmark_table, "cifar10", epochs=50)
     with pytest.raises(MissingDataError, match=r"for seed '777' .* there is mean, trial0"):
-        trainings_of(benchmark_table, "cifar10", epochs=200)
+        trainings_of(benchmark_table, "cifar10", epochs=200, seed="777")

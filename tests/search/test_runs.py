@@ -204,7 +204,8 @@ def test_searches_reach_the_published_accuracies(space, benchmark_table, spellin
     runs = search_runs(search, space, trainings, Budget(seconds=12_000), range(500), 0)
     chosen = trace_of(runs).query("is_final")["arch"].to_numpy()
     known = searches()
-    known = known[(known["method"] == method) & (known["source"] == PAPER)]
+    known = known[(known["space"] == space.name) & (known["source"] == PAPER)]
+    known = known[known["method"] == method]
     known = known.set_index(["dataset", "split"])
     for cell, column in NASBENCH201_SPLITS.items():
         reached = benchmark_table.accuracies(*column)[chosen]

@@ -200,9 +200,10 @@ def evolved_cells(wildcards):
 
 
 def bundled_table(wildcards):
-    """The bundled table of a space, where there is one; a mirror has that of the others."""
+    """The bundled table of a space; a mirror has those of the others, and whole ones."""
     path = f"data/bundled/{wildcards.space}.parquet"
-    return [path] if Path(path).exists() else []
+    partial = wildcards.space in SAMPLED_SPACES and config["fetch"]["mirror"] is not None
+    return [path] if Path(path).exists() and not partial else []
 
 
 def bundled_images(wildcards):

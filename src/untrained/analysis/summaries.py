@@ -251,7 +251,10 @@ def search_results(
 
 
 def times_table(
-    summary: pd.DataFrame, dataset: str = "cifar10", split: str = "test"
+    summary: pd.DataFrame,
+    dataset: str = "cifar10",
+    split: str = "test",
+    space: str = "nasbench201",
 ) -> pd.DataFrame:
     """Accuracy against search time, ours and published, for `figures.accuracy_against_time`.
 
@@ -262,9 +265,10 @@ def times_table(
         summary: of `search_tables.search_table`, with the simulated `seconds` of each method.
         dataset: of the accuracies.
         split: `val` or `test`.
+        space: of the searches.
     """
     known = searches()
-    known = known[(known["space"] == "nasbench201") & (known["source"] == PAPER)]
+    known = known[(known["space"] == space) & (known["source"] == PAPER)]
     ours, theirs = (
         table[(table["dataset"] == dataset) & (table["split"] == split) & (table["seconds"] > 0)]
         for table in (summary[summary["method"] != FIRST_AREA], known)

@@ -151,9 +151,21 @@ class Benchmark:
 
     @property
     def known(self) -> NDArray[np.int64]:
-        """The sorted indices of the architectures with all accuracies of `finals`."""
-        finals = np.stack([self.accuracies(*column) for column in self.finals])
-        return np.flatnonzero(~np.isnan(finals).any(axis=0))
+        """The sorted indices of the architectures with all accuracies of `finals`.
+
+        A column that is known of fewer architectures than another is passed over.
+
+        Raises:
+            MissingDataError: the table has no accuracies after the full training.
+        """
+        if not self.finals:
+            raise MissingDataError(
+                f"the table has no accuracies after the {self.full_epochs} epochs of {self.space}: "
+                "name a table of that space"
+            )
+        known = ~np.isnan(np.stack([self.accuracies(*column) for column in self.finals]))
+        counts = known.sum(axis=1)
+        return np.flatnonzero(known[counts == counts.max()].all(axis=0))
 
     @property
     def short_runs(self) -> bool:

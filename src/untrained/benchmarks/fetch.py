@@ -51,7 +51,7 @@ def fetch_benchmark(
     elif source is not None:
         convert(source, target, progress, spellings)
     elif mirror is not None:
-        _from_mirror(space, target, mirror, convert)
+        _from_mirror(space, target, mirror, convert, spellings)
     elif bundled.is_file():
         _copy(bundled, target, space)
     else:
@@ -68,7 +68,9 @@ def _copy(source: Path, target: Path, space: str) -> None:
         shutil.copyfile(source, part)
 
 
-def _from_mirror(space: str, target: Path, mirror: str, convert: Converter) -> None:
+def _from_mirror(
+    space: str, target: Path, mirror: str, convert: Converter, spellings: Sequence[str] | None
+) -> None:
     from untrained.download import download, join
 
     # Beside the target: what has arrived of a broken download is there for the next try.
@@ -78,6 +80,6 @@ def _from_mirror(space: str, target: Path, mirror: str, convert: Converter) -> N
         if is_table(arrived):
             _copy(arrived, target, space)
         else:
-            convert(arrived, target)
+            convert(arrived, target, spellings=spellings)
     finally:
         shutil.rmtree(arrived.parent, ignore_errors=True)

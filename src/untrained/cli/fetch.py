@@ -58,10 +58,8 @@ def _fetch_benchmark(name: str, source: Path | None, mirror: str | None, target:
     from untrained.spaces import get_space
 
     spellings = None
-    own_list = name in FILES  # such a file says itself which architectures there are
-    if (
-        not own_list and source is not None and (source.suffix == ".pth" or source.is_dir())
-    ):  # those with a list
+    # the files of the others say which architectures there are, or by their hashes
+    if name in ("nasbench201", "natsbench_size") and (source is not None or mirror is not None):
         space = get_space(name)
         spellings = [space[index].spelling for index in range(len(space))]
     console = Console(stderr=True)
@@ -77,7 +75,7 @@ def _fetch_benchmark(name: str, source: Path | None, mirror: str | None, target:
             spellings,
         )
     typer.echo(f"{target}", err=True)
-    if own_list:
+    if name in FILES:
         _check_costs(name, target)
 
 

@@ -534,7 +534,9 @@ def figure(
             )
         case FigureName.TIME:
             summary = _read_table(space, tables, "searches")
-            drawn = figures.accuracy_against_time(times_table(summary), title="CIFAR-10 test")
+            drawn = figures.accuracy_against_time(
+                times_table(summary, space=space), title="CIFAR-10 test"
+            )
         case FigureName.REGRET:
             drawn = figures.regret_against_time(_read_table(space, tables, "regret"))
         case FigureName.SEEDS:

@@ -17,7 +17,9 @@ from untrained.files import SCORES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from untrained.benchmarks.benchmark import Values
     from untrained.search import Sampling, Spending
@@ -195,6 +197,7 @@ class _Tables:
     Attributes:
         size: architectures of the space.
         accuracies: column to percent by index.
+        known: the architectures that have them.
         trainings: makes what a training says and costs.
         epoch: makes the seconds of one epoch by index.
         scores: the file of the cached scores.
@@ -204,6 +207,7 @@ class _Tables:
 
     size: int
     accuracies: "dict[str, Values]"
+    known: "NDArray[np.int64]"
     trainings: "Callable[[], Trainings]"
     epoch: "Callable[[], Values]"
     scores: Path
@@ -264,6 +268,7 @@ def _tables(
     return _Tables(
         len(space),
         {"/".join(column): table.accuracies(*column) for column in table.finals},
+        table.known,
         lambda: trainings_of(*trained),
         lambda: epoch_seconds(*trained),
         scores or SCORES / f"{space.name}.parquet",
@@ -313,6 +318,12 @@ def _cached(
             raise ParameterError(
                 f"budget {task.budget}: the benchmark of {task.space.name} has no training times, "
                 "give one in evaluations, as in 100evaluations"
+            )
+        if space is task.space and (lacking := int(np.isnan(trainings.accuracy).sum())):
+            raise MissingDataError(
+                f"the table of {task.space.name} lacks {lacking} of {size} trainings, and "
+                f"{task.algorithm!r} moves in the whole space: fetch the whole table, or search "
+                "by naswot-100"
             )
     return _spend(task, asked, space, answers, asked.guide(pool))
 
@@ -480,8 +491,7 @@ def _everything(tables: _Tables) -> "Pool":
 
     from untrained.search.pool import Pool
 
-    unknown = np.isnan(np.stack(list(tables.accuracies.values()))).any(axis=0)
-    found = np.flatnonzero(~unknown)
+    found = tables.known
     known = {name: values[found] for name, values in tables.accuracies.items()}
     return Pool(found, np.zeros((1, len(found))), known, 0.0)
 

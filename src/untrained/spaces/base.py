@@ -137,6 +137,19 @@ class SearchSpace(Protocol):
         ...
 
 
+def index_of(digits: str) -> int:
+    """The number in decimal digits.
+
+    Raises:
+        ArchitectureError: it has more digits than any index.
+    """
+    from untrained.errors import ArchitectureError
+
+    if len(digits) > 20:
+        raise ArchitectureError(f"a number of {len(digits)} digits is no index: give one in range")
+    return int(digits)
+
+
 def draw_without_replacement(
     space: SearchSpace, count: int, seed: int, among: NDArray[np.int64] | None = None
 ) -> list[int]:

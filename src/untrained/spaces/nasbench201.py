@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from untrained.errors import ArchitectureError
 from untrained.files import BUNDLED
-from untrained.spaces.base import Architecture, Skeleton
+from untrained.spaces.base import Architecture, Skeleton, index_of
 from untrained.spaces.cell_classes import EDGES as EDGES
 from untrained.spaces.cell_classes import computed_function, executed_function
 
@@ -113,7 +113,7 @@ class NasBench201:
         """See `SearchSpace.parse`."""
         stripped = str(text).strip()
         if stripped.removeprefix("-").isdecimal():
-            return self[int(stripped)]
+            return self[index_of(stripped)]
         return self._with(operations_of(stripped))
 
     def sample(self, rng: np.random.Generator) -> Architecture:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from untrained.errors import ArchitectureError, ParameterError
-from untrained.spaces.base import Architecture, Skeleton
+from untrained.spaces.base import Architecture, Skeleton, index_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -74,7 +74,7 @@ class NatsBenchSize:
         """See `SearchSpace.parse`."""
         stripped = str(text).strip()
         if stripped.removeprefix("-").isdecimal():
-            return self[int(stripped)]
+            return self[index_of(stripped)]
         return self._with(widths_of(stripped))
 
     def sample(self, rng: np.random.Generator) -> Architecture:
