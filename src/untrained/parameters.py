@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from untrained.errors import ParameterError, UntrainedError
-from untrained.images.sets import image_set
+from untrained.images.sets import IMAGE_SETS, image_set
 from untrained.images.splits import check_training_split
 from untrained.proxies import get_proxy, shows_test, spelling_of
 from untrained.proxies.trained import check_readable
@@ -123,9 +123,11 @@ def datasets_of(parameters: Mapping[str, Any], space: str) -> list[str]:
 
 def _check_datasets(parameters: Mapping[str, Any], space: str) -> None:
     if not datasets_of(parameters, space):
+        trained_on = get_space(space).datasets
+        serving = [name for name, known in IMAGE_SETS.items() if known.measured_as in trained_on]
         raise ParameterError(
-            f"{space} is trained on {', '.join(get_space(space).datasets)}: datasets has "
-            f"{', '.join(parameters['datasets'])}, add one"
+            f"{space} is trained on {', '.join(trained_on)}: datasets has "
+            f"{', '.join(parameters['datasets'])}, add one of {', '.join(serving)}"
         )
 
 

@@ -18,6 +18,7 @@ from untrained.images.sets import stored_image_set
         ("cifar100", 100, 32, 4),
         ("ImageNet16-120", 120, 16, 2),
         ("TinyImageNet16-120", 120, 16, 2),
+        ("imagenette", 10, 224, 28),
         ("noise", 10, 32, 4),
     ],
 )
@@ -28,8 +29,8 @@ def test_the_sets(name, classes, side, padding):
 
 
 def test_no_other_sets():
-    known = ["ImageNet16-120", "TinyImageNet16-120", "cifar10", "cifar100", "noise"]
-    assert sorted(IMAGE_SETS) == known
+    known = {"ImageNet16-120", "TinyImageNet16-120", "cifar10", "cifar100", "imagenette", "noise"}
+    assert set(IMAGE_SETS) == known
 
 
 def test_a_set_with_one_split_has_it_whatever_is_asked():

@@ -9,6 +9,7 @@ from untrained.download import download, join, local_path
 from untrained.errors import DamagedFileError, MissingDataError
 from untrained.files import atomic
 from untrained.images.official import LAYOUTS, Progress, archive_md5, convert
+from untrained.images.photographs import ARCHIVE, URL, convert_photographs
 from untrained.images.sets import ImageSet, stored_image_set
 from untrained.images.splits import fetch_command
 
@@ -51,6 +52,8 @@ def fetch_images(
     known = stored_image_set(dataset)
     if source is None and mirror is not None:
         source = local_path(mirror)
+    if dataset == "imagenette":
+        return _fetch_photographs(target, source, mirror, allow_missing, bar, progress)
     if dataset not in LAYOUTS:
         return _convert_arrays(known, source, target)
     layout = LAYOUTS[dataset]
@@ -66,6 +69,26 @@ def fetch_images(
         )
     archive = download(url, target.with_name(layout.archive), archive_md5(dataset), progress=bar)
     written = convert(dataset, archive, target, progress, allow_missing=allow_missing)
+    archive.unlink()
+    return written
+
+
+def _fetch_photographs(
+    target: Path,
+    source: Path | None,
+    mirror: str | None,
+    allow_missing: bool,
+    bar: bool,
+    progress: Progress | None,
+) -> dict[str, int]:
+    md5 = archive_md5("imagenette")
+    if source is not None:
+        archive = source / ARCHIVE
+        chosen = archive if archive.is_file() else source
+        return convert_photographs(chosen, target, progress, allow_missing=allow_missing, md5=md5)
+    url = URL if mirror is None else join(mirror, ARCHIVE)
+    archive = download(url, target.with_name(ARCHIVE), md5, progress=bar)
+    written = convert_photographs(archive, target, progress)
     archive.unlink()
     return written
 

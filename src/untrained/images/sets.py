@@ -17,16 +17,18 @@ IN_ORDER = "in order"
 
 @dataclass(frozen=True)
 class ImageSet:
-    """A data set of small colour images.
+    """A data set of colour images.
 
     Attributes:
         name: as NAS-Bench-201 spells it, where it knows the set.
         num_classes: labels run from 0 to one less.
         shape: channels, height, width.
         mean: per channel, in units of the stored pixels (0 to 255).
-        std: likewise. Both are those of NAS-Bench-201's loaders, which NASWOT uses too.
+        std: likewise. Both are those of NAS-Bench-201's loaders, which NASWOT uses too; those of
+            photographs are what networks for ImageNet are usually shown.
         splits: what can be drawn from.
         stands_for: the benchmark's data set in whose place it is taken; empty where it is itself.
+        public: whether anyone may fetch it from its official address.
     """
 
     name: str
@@ -36,6 +38,7 @@ class ImageSet:
     std: tuple[float, float, float]
     splits: tuple[str, ...]
     stands_for: str = ""
+    public: bool = True
 
     @property
     def measured_as(self) -> str:
@@ -103,6 +106,7 @@ IMAGE_SETS: dict[str, ImageSet] = {
             mean=_IMAGENET16_MEAN,
             std=_IMAGENET16_STD,
             splits=("train", "valid"),
+            public=False,
         ),
         # The first 120 classes of Tiny-ImageNet at 16x16: other images and classes than
         # ImageNet16-120, for those who can't get that.
@@ -114,6 +118,17 @@ IMAGE_SETS: dict[str, ImageSet] = {
             std=_IMAGENET16_STD,
             splits=("train",),
             stands_for="ImageNet16-120",
+            public=False,
+        ),
+        # Photographs of ten classes of ImageNet, for networks that were trained on that.
+        ImageSet(
+            name="imagenette",
+            num_classes=10,
+            shape=(3, 224, 224),
+            mean=(123.675, 116.28, 103.53),
+            std=(58.395, 57.12, 57.375),
+            splits=("train", "valid"),
+            stands_for="ImageNet",
         ),
         ImageSet(
             name="noise",

@@ -101,8 +101,8 @@ def check_training_split(dataset: str, split: str) -> None:
 
 def fetch_command(dataset: str) -> str:
     """Return the command line that makes the file of a data set."""
-    bundled = "sample" in stored_image_set(dataset).splits
-    return f"untrained fetch {dataset}" + ("" if bundled else " --from FOLDER")
+    public = stored_image_set(dataset).public
+    return f"untrained fetch {dataset}" + ("" if public else " --from FOLDER")
 
 
 def _damaged_file(known: ImageSet, root: Path) -> DamagedFileError:

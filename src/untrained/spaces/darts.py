@@ -327,7 +327,7 @@ class Darts:
     """
 
     name = "darts"
-    datasets = ("cifar10", "imagenette")
+    datasets = ("cifar10", "ImageNet")
 
     def __len__(self) -> int:
         return _PER_CELL**2

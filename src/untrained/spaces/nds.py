@@ -41,8 +41,8 @@ class Nds:
 
     @property
     def datasets(self) -> tuple[str, ...]:
-        """Whose images its networks are shown; Imagenette's stand for ImageNet's, as in NASWOT."""
-        return ("imagenette",) if self._imagenet else ("cifar10",)
+        """What its networks were trained on; Imagenette stands for ImageNet, as in NASWOT."""
+        return (dataset_of(self.name),)
 
     @property
     def _imagenet(self) -> bool:

@@ -1,0 +1,137 @@
+"""Turn Imagenette's photographs into the project's one file.
+
+Ten classes of ImageNet (J. Howard, github.com/fastai/imagenette, second version: other images for
+training and validation than ImageNet's own). They stand in where networks for ImageNet are shown
+images, as in the NASWOT paper.
+"""
+
+import io
+import re
+import zipfile
+from collections.abc import Callable, Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from untrained.errors import DamagedFileError, MissingDataError
+from untrained.files import atomic, digest
+from untrained.images.archives import read_matching
+from untrained.images.splits import Pixels
+
+#: Called with the name of each folder of photographs that has been converted.
+Progress = Callable[[str], object]
+
+ARCHIVE = "imagenette2-320.tgz"
+URL = f"https://s3.amazonaws.com/fast-ai-imageclas/{ARCHIVE}"
+
+#: The classes by label, as ImageNet names their folders: tench, springer spaniel, cassette player,
+#: chain saw, church, French horn, garbage truck, gas pump, golf ball, parachute.
+CLASSES = (
+    *("n01440764", "n02102040", "n02979186", "n03000684", "n03028079"),
+    *("n03394916", "n03417042", "n03425413", "n03445777", "n03888257"),
+)
+
+#: Split to its folder, and to its number of photographs.
+FOLDERS: Mapping[str, str] = {"train": "train", "valid": "val"}
+COUNTS: Mapping[str, int] = {"train": 9_469, "valid": 3_925}
+
+#: The shorter side of a photograph is scaled to the first, and a square of the second cut out.
+SCALED, SIDE = 256, 224
+#: Of the longer side, once scaled: far beyond what any photograph of Imagenette has.
+LONGEST = 20 * SCALED
+
+_PHOTOGRAPH = re.compile(rf"(?:^|(?<=/))(?:train|val)/(?:{'|'.join(CLASSES)})/[^/]+\.JPEG$")
+
+
+def convert_photographs(
+    source: Path,
+    target: Path,
+    progress: Progress | None = None,
+    *,
+    allow_missing: bool = False,
+    md5: str | None = None,
+    counts: Mapping[str, int] = COUNTS,
+) -> dict[str, int]:
+    """Write `target` (.npz): uint8 images (NHWC) of 224x224 pixels and labels per split.
+
+    A photograph is scaled to 256 pixels on its shorter side (bilinear, with antialiasing) and cut
+    to its middle; they are in the order of their classes and names.
+
+    Args:
+        source: the archive, or a folder with what was in it. The larger original (`imagenette2`)
+            unpacked will do too, but then pixels differ a little.
+        target: the file to write, in one piece or not at all.
+        progress: called with the name of each folder of a class that has been converted.
+        allow_missing: convert what there is of both splits, if that is at least one of each.
+        md5: the checksum of the archive, where it is known.
+        counts: split to number of photographs.
+
+    Returns:
+        Split to the number of images written.
+
+    Raises:
+        MissingDataError: photographs are missing.
+        DamagedFileError: the archive is not the official one, or a file is no photograph.
+    """
+    if source.is_file() and md5 is not None and (found := digest(source, "md5")) != md5:
+        raise DamagedFileError(
+            f"{source} has the MD5 {found}, the official {ARCHIVE} has {md5}: get it again"
+        )
+    # compressed they take a seventh of the memory
+    photographs = dict(sorted(read_matching(source, _PHOTOGRAPH)))
+    names = {
+        split: [name for name in photographs if name.startswith(f"{folder}/")]
+        for split, folder in FOLDERS.items()
+    }
+    for split, mine in names.items():
+        missing = len(mine) < counts[split]
+        if len(mine) > counts[split] or (missing and not (mine and allow_missing)):
+            error = MissingDataError if missing else DamagedFileError
+            raise error(
+                f"{source} has {len(mine)} photographs in {FOLDERS[split]}/, Imagenette has "
+                f"{counts[split]}: name the complete {ARCHIVE}, or the folder that was in it"
+            )
+    with atomic(target) as part, zipfile.ZipFile(part, "w") as archive:
+        for split, mine in names.items():
+            labels = np.array([CLASSES.index(name.split("/")[1]) for name in mine], np.int64)
+            with archive.open(f"{split}_y.npy", "w") as file:
+                np.save(file, labels)
+            with archive.open(f"{split}_x.npy", "w", force_zip64=True) as file:
+                _write_images(file, source, {name: photographs[name] for name in mine}, progress)
+    return {split: len(mine) for split, mine in names.items()}
+
+
+def _write_images(
+    file: IO[bytes], source: Path, photographs: Mapping[str, bytes], progress: Progress | None
+) -> None:
+    """Write an array file (photographs, 224, 224, 3), one photograph at a time."""
+    shape = (len(photographs), SIDE, SIDE, 3)
+    np.lib.format.write_array_header_1_0(
+        file, {"descr": "|u1", "fortran_order": False, "shape": shape}
+    )
+    for folder, names in groupby(photographs, key=lambda name: name.rpartition("/")[0]):
+        for name in names:
+            file.write(_decode(f"{source}: {name}", photographs[name]).tobytes())
+        if progress is not None:
+            progress(folder)
+
+
+def _decode(name: str, content: bytes) -> Pixels:
+    """The middle (224, 224, 3) of a photograph."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(content), formats=["JPEG", "PNG"]) as photograph:
+            width, height = photograph.size
+            scale = SCALED / min(width, height)
+            size = max(SCALED, round(width * scale)), max(SCALED, round(height * scale))
+            if max(size) > LONGEST:
+                raise DamagedFileError(f"{name} has {width}x{height} pixels: that is no photograph")
+            scaled = photograph.convert("RGB").resize(size, Image.Resampling.BILINEAR)
+    except (OSError, Image.DecompressionBombError) as error:
+        reason = str(error).partition(": <")[0]
+        raise DamagedFileError(f"{name} is no photograph ({reason}): get it again") from error
+    left, top = ((side - SIDE) // 2 for side in size)
+    return np.asarray(scaled.crop((left, top, left + SIDE, top + SIDE)))
