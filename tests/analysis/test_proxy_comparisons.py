@@ -113,6 +113,13 @@ def test_published_figures_stand_beside_ours(correlations):
     }
 
 
+def test_of_some_spaces_nothing_is_published(correlations):
+    table = proxy_table(correlations, space="nds_resnet")
+    assert len(table) > 0
+    assert table["published_tau"].isna().all()
+    assert (table["source"] == "").all()
+
+
 def test_nothing_of_the_comparison_is_no_row(correlations):
     others = correlations[correlations["proxy"] == "lga"]
     found = proxy_table(others, space="nasbench201")

@@ -78,9 +78,12 @@ def _published(space: str) -> dict[tuple[str, ...], tuple[float, str]]:
     known = correlations().dropna(subset=["tau"])
     known = known[(known["space"] == space) & known["subset"].isin([FINITE_ONLY, ALL_SAMPLED])]
     sources = [*PRINTED, *COMPUTED_AGAIN]
-    rank = known["source"].map(sources.index) * 2 + (known["subset"] == ALL_SAMPLED)
+    rows = sorted(
+        known.to_dict("records"),
+        key=lambda row: (sources.index(row["source"]), row["subset"] == ALL_SAMPLED),
+    )
     found: dict[tuple[str, ...], tuple[float, str]] = {}
-    for row in known.assign(rank=rank).sort_values("rank", kind="stable").to_dict("records"):
+    for row in rows:
         key = (row["images"], row["dataset"], row["split"], row["proxy"])
         found.setdefault(key, (row["tau"], row["source"]))
         if row["proxy"] == "naswot":  # the figures of both forms of it
