@@ -208,6 +208,33 @@ def test_noise_needs_no_split_of_its_own():
     check_parameters(parameters, SCHEMA)
 
 
+def test_phases_that_a_space_goes_without_need_nothing():
+    parameters = changed("spaces", ["natsbench_size"])
+    parameters["datasets"] = ["cifar10"]
+    parameters["ablations"] |= {"dataset": "noise", "cells": 40_000}
+    parameters["prunings"]["datasets"] = ["cifar100"]
+    parameters["evolutions"] |= {"seeds": [], "cells": 40_000, "dataset": "cifar100"}
+    check_parameters(parameters, SCHEMA)
+    with pytest.raises(ParameterError, match=r"params: ablations\.cells: 40000 .* nasbench201"):
+        check_parameters(parameters | {"spaces": ["nasbench201"]}, SCHEMA)
+    parameters["ablations"]["cells"] = 4
+    with pytest.raises(ParameterError, match=r"params: ablations\.dataset: 'noise'"):
+        check_parameters(parameters | {"spaces": ["nasbench201"]}, SCHEMA)
+    parameters["ablations"]["dataset"] = "cifar10"
+    with pytest.raises(ParameterError, match=r"params: prunings\.datasets: 'cifar100'"):
+        check_parameters(parameters | {"spaces": ["nasbench201"]}, SCHEMA)
+    parameters["prunings"]["datasets"] = ["cifar10"]
+    check_parameters(parameters | {"spaces": ["nasbench201"]}, SCHEMA)
+
+
+def test_the_data_sets_that_serve_a_space_are_named():
+    parameters = changed("spaces", ["nasbench101"])
+    parameters["datasets"] = ["cifar100"]
+    message = "nasbench101 is trained on cifar10: datasets has cifar100, add one of cifar10, noise"
+    with pytest.raises(ParameterError, match=message):
+        check_parameters(parameters, SCHEMA)
+
+
 def test_without_seeds_no_data_set_is_pruned_on():
     parameters = changed("prunings.seeds", [])
     parameters["prunings"]["datasets"] = ["ImageNet16-120"]

@@ -49,7 +49,7 @@ def check_parameters(parameters: Mapping[str, Any], schema: Mapping[str, Any]) -
     error = best_match(Draft202012Validator(schema).iter_errors(parameters))
     if error is not None:
         raise ParameterError(f"params: {_key(error.absolute_path)}{error.message}")
-    scores, searches, ablations = (parameters[key] for key in ("scores", "searches", "ablations"))
+    scores, searches = parameters["scores"], parameters["searches"]
     prunings = parameters["prunings"]
     for key, seeds in (
         ("seeds", parameters["seeds"]),
@@ -90,24 +90,12 @@ def check_parameters(parameters: Mapping[str, Any], schema: Mapping[str, Any]) -
             f"params: searches.proxy: {searches['proxy']!r} is not scored: "
             f"scores.proxies has {', '.join(scores['proxies'])}"
         )
-    _named("ablations.proxy", lambda: _check_ablated(ablations["proxy"]))
-    for name in parameters["spaces"]:
-        _named("ablations.cells", lambda name=name: _check_size(name, ablations["cells"]))
-    if ablations["dataset"] not in parameters["datasets"]:
-        raise ParameterError(
-            f"params: ablations.dataset: {ablations['dataset']!r} is not fetched: "
-            f"datasets has {', '.join(parameters['datasets'])}"
-        )
+    _check_ablations(parameters)
     for name in prunings["variants"]:
         _named("prunings.variants", lambda name=name: Pruning(variant=name))
     for name in prunings["criteria"]:
         _named("prunings.criteria", lambda name=name: Pruning(criterion=name))
-    for name in prunings["datasets"]:
-        if prunings["seeds"] and name not in parameters["datasets"]:
-            raise ParameterError(
-                f"params: prunings.datasets: {name!r} is not fetched: "
-                f"datasets has {', '.join(parameters['datasets'])}"
-            )
+    _check_pruned_datasets(parameters)
     _check_evolutions(parameters)
 
 
@@ -131,6 +119,36 @@ def _check_datasets(parameters: Mapping[str, Any], space: str) -> None:
         )
 
 
+def _check_pruned_datasets(parameters: Mapping[str, Any]) -> None:
+    from untrained.analysis.prunings import PRUNED_SPACES
+
+    prunings = parameters["prunings"]
+    if not prunings["seeds"] or set(PRUNED_SPACES).isdisjoint(parameters["spaces"]):
+        return
+    for name in prunings["datasets"]:
+        if name not in parameters["datasets"]:
+            raise ParameterError(
+                f"params: prunings.datasets: {name!r} is not fetched: "
+                f"datasets has {', '.join(parameters['datasets'])}"
+            )
+
+
+def _check_ablations(parameters: Mapping[str, Any]) -> None:
+    from untrained.scoring.ablations import ABLATED_SPACES
+
+    ablations = parameters["ablations"]
+    _named("ablations.proxy", lambda: _check_ablated(ablations["proxy"]))
+    for name in parameters["spaces"]:
+        if name not in ABLATED_SPACES:
+            continue
+        _named("ablations.cells", lambda name=name: _check_size(name, ablations["cells"]))
+        if ablations["dataset"] not in parameters["datasets"]:
+            raise ParameterError(
+                f"params: ablations.dataset: {ablations['dataset']!r} is not fetched: "
+                f"datasets has {', '.join(parameters['datasets'])}"
+            )
+
+
 def _check_evolutions(parameters: Mapping[str, Any]) -> None:
     from untrained.scoring.evolutions import Evolution
 
@@ -139,10 +157,10 @@ def _check_evolutions(parameters: Mapping[str, Any]) -> None:
     _named("evolutions.proxies", lambda: Evolution((0,), tuple(map(get_proxy, proxies))))
     _named("evolutions.kernel", lambda: Evolution((0,), (), evolutions["kernel"]))
     _named("evolutions.epochs", lambda: Evolution(tuple(evolutions["epochs"]), ()))
-    for name in parameters["spaces"]:
-        _named("evolutions.cells", lambda name=name: _check_size(name, evolutions["cells"]))
     if not evolutions["seeds"]:  # nothing is trained
         return
+    for name in parameters["spaces"]:
+        _named("evolutions.cells", lambda name=name: _check_size(name, evolutions["cells"]))
     if (dataset := evolutions["dataset"]) not in parameters["datasets"]:
         raise ParameterError(
             f"params: evolutions.dataset: {dataset!r} is not fetched: "
