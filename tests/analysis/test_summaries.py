@@ -66,6 +66,8 @@ def test_what_a_benchmark_lacks_is_not_read():
 
 
 def test_images_that_the_benchmark_lacks_are_held_against_what_they_stand_for():
+    of_nds = splits_of([("ImageNet", "ori-test")])
+    assert targets_of(["imagenette"], of_nds) == [("imagenette", "ImageNet", "ori-test")]
     imagenet = ("ImageNet16-120", "x-test")
     assert target_of("TinyImageNet16-120", "test") == ("TinyImageNet16-120", *imagenet)
 

@@ -53,7 +53,7 @@ def splits_of(finals: Collection[tuple[str, str]]) -> Splits:
 
     Where CIFAR-10 was trained on one part of its training set only, that is its validation too.
     """
-    found = dict(NASBENCH201_SPLITS)
+    found = {**NASBENCH201_SPLITS, ("ImageNet", "test"): ("ImageNet", "ori-test")}
     if found["cifar10", "val"] not in finals:
         found["cifar10", "val"] = ("cifar10", "x-valid")
     return {pair: column for pair, column in found.items() if column in finals}

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from untrained.analysis.published import DATASETS, NASBENCH201_SPLITS, Splits
+from untrained.analysis.published import NASBENCH201_SPLITS, Splits
 from untrained.analysis.resampling import interval, mean_draws, resample_counts
 from untrained.analysis.summaries import Accuracy, columns_read, main_data_set, method_of
 from untrained.errors import ParameterError
@@ -103,7 +103,7 @@ def regret_table(
             # an evaluation can be all that the budget covers
             times = np.unique(np.geomspace(float(first), max(ends), TIMES))
             reached = incumbents_at(trace, times)
-        known = [dataset for dataset in DATASETS if (dataset, "test") in splits]
+        known = [dataset for dataset, split in splits if split == "test"]
         for dataset in columns_read(images, main, known):
             trained_on, part = splits[dataset, "test"]
             if not trains:
