@@ -47,6 +47,13 @@ def test_every_method_has_a_row_per_cell_and_what_is_missing_says_why():
     assert row(table, "NASWOT N=10")["note"] == "not run"
 
 
+def test_what_was_neither_run_nor_published_has_no_row():
+    splits = {("ImageNet", "test"): ("ImageNet", "ori-test")}
+    ours = runs("Random", [80.0, 81.0], "ImageNet", "test")
+    table = search_table(ours, published={}, splits=splits, reasons={"Optimal N=10": "few"})
+    assert table["method"].tolist() == ["Random", "Optimal N=10"]
+
+
 def test_a_method_of_ours_alone_follows_without_a_published_number():
     table = search_table(runs("Optimal N=1000", [93.0, 94.0]))
     assert table["method"].iloc[-1] == "Optimal N=1000"

@@ -51,7 +51,8 @@ def search_table(
         results: columns `method` ("NASWOT N=10", "Random", ...), `run`, `dataset` (`cifar10`,
             `cifar100`, `ImageNet16-120`), `split` (`val`, `test`), `accuracy` (percent; NaN where
             the benchmark or the sample of the space has no answer); one row per run and cell.
-        methods: the rows of the table; methods that only `results` has follow them.
+        methods: the rows of the table, without those that were neither run nor published; methods
+            that only `results` has follow them.
         quoted: published methods that we never run; they end the table, held against nothing.
         reasons: method to why we have no result of it, for the notes.
         published: (method, data set, split) to mean, standard deviation and runs; by default
@@ -74,9 +75,11 @@ def search_table(
     own = [str(name) for name in results["method"].unique() if name not in methods]
     last = [name for name in quoted if name not in (*methods, *own)]
     why = dict(reasons or {}) | dict.fromkeys(last, QUOTED)
+    told = {method for method, _, _ in (*ours, *theirs)} | why.keys()
+    first = [name for name in methods if name in told]
     rows = [
         _row((method, dataset, split), ours, theirs, why)
-        for method in [*methods, *own, *last]
+        for method in [*first, *own, *last]
         for dataset, split in splits
     ]
     table = pd.DataFrame(rows, columns=list(COLUMNS))

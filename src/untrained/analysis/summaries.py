@@ -129,8 +129,12 @@ def main_data_set(traces: Iterable[tuple[str, str]]) -> str:
     Args:
         traces: (algorithm, data set searched on), one or more.
     """
-    searched = list(dict.fromkeys(dataset for _, dataset in traces))
-    return "cifar10" if "cifar10" in searched else searched[0]
+    return main_of(dataset for _, dataset in traces)
+
+
+def main_of(datasets: Iterable[str]) -> str:
+    """CIFAR-10 where it is among them, else the first of one or more."""
+    return min(datasets, key=lambda name: name != "cifar10")
 
 
 def columns_read(images: str, main: str, datasets: Sequence[str]) -> list[str]:

@@ -8,8 +8,8 @@ from untrained.analysis import figures
 from untrained.analysis.correlations import ALL_SAMPLED, Correlation
 from untrained.analysis.evolutions import MEASURED
 from untrained.analysis.figures import ScorePanel, score_against_accuracy, tau_against_seeds
-from untrained.analysis.published import NASBENCH201_SPLITS
-from untrained.analysis.summaries import extreme_cells, target_of
+from untrained.analysis.published import splits_of
+from untrained.analysis.summaries import extreme_cells, main_of, target_of
 from untrained.benchmarks.benchmark import Benchmark
 from untrained.errors import MissingDataError
 from untrained.scoring.engine import MinibatchSettings
@@ -32,8 +32,7 @@ def proxy_drawn(table: "pd.DataFrame", proxy: str | None) -> str:
 
 def images_drawn(table: "pd.DataFrame") -> str:
     """The data set whose kernels are drawn: CIFAR-10 where it is scored, else the first."""
-    scored = [str(name) for name in table["dataset"].unique()]
-    return "cifar10" if "cifar10" in scored else scored[0]
+    return main_of(str(name) for name in table["dataset"].unique())
 
 
 def scores(
@@ -41,8 +40,9 @@ def scores(
 ) -> "Figure":
     """Score, mean over the seeds, against test accuracy; a panel per data set."""
     panels = []
+    splits = splits_of(truth.finals)
     for images in (str(name) for name in table["dataset"].unique()):
-        _, trained, split = target_of(images, "test")
+        _, trained, split = target_of(images, "test", splits)
         sampled, values = scores_of(table, proxy, images)
         rows = correlations[
             (correlations["proxy"] == proxy)
@@ -63,9 +63,7 @@ def scores(
 
 def seeds(table: "pd.DataFrame") -> "Figure":
     """Tau on the test accuracy against the number of seeds; a panel per data set."""
-    columns = table[["images", "dataset", "split"]].itertuples(index=False, name=None)
-    test = [column == target_of(column[0], "test") for column in columns]
-    return tau_against_seeds(table[test])
+    return tau_against_seeds(table[table["split"].str.endswith("test")])
 
 
 def score_evolution(curves: "pd.DataFrame") -> "Figure":
@@ -88,7 +86,8 @@ def kernels(
     """
     sampled, values = scores_of(table, proxy, settings.dataset)
     mean = dict(zip(sampled.tolist(), values.mean(axis=0), strict=True))
-    accuracy = truth.accuracies(*NASBENCH201_SPLITS["cifar10", "test"])
+    _, trained, split = target_of(settings.dataset, "test", splits_of(truth.finals))
+    accuracy = truth.accuracies(trained, split)
     searched = get_space(space)
     found = []
     for indices in extreme_cells(sampled, values.mean(axis=0), accuracy, count):

@@ -179,8 +179,9 @@ def _score_tables(
 
 def _controls(truth: "Benchmark", sampled: "Indices") -> "dict[str, pd.Series[float]]":
     """Parameters and FLOPs of the sampled architectures, where the benchmark has them."""
-    datasets = sorted(truth.networks, key=lambda name: name != "cifar10")
-    costs = truth.costs(datasets[0]).loc[sampled]
+    from untrained.analysis.summaries import main_of
+
+    costs = truth.costs(main_of(truth.networks)).loc[sampled]
     found = {name: costs[name].astype(float) for name in ("parameters", "flops")}
     return {name: values for name, values in found.items() if not values.isna().any()}
 
@@ -511,7 +512,8 @@ def figure(
 ) -> None:
     """Draw one figure as SVG and PNG."""
     from untrained.analysis import figures
-    from untrained.analysis.summaries import times_table
+    from untrained.analysis.summaries import main_of, times_table
+    from untrained.analysis.tables import DATASET_TITLES
     from untrained.cli import drawings
     from untrained.images.sets import image_set
     from untrained.scoring.engine import MinibatchSettings
@@ -534,8 +536,10 @@ def figure(
             )
         case FigureName.TIME:
             summary = _read_table(space, tables, "searches")
+            dataset = main_of(summary["dataset"])
             drawn = figures.accuracy_against_time(
-                times_table(summary, space=space), title="CIFAR-10 test"
+                times_table(summary, dataset, space=space),
+                title=f"{DATASET_TITLES.get(dataset, dataset)} test",
             )
         case FigureName.REGRET:
             drawn = figures.regret_against_time(_read_table(space, tables, "regret"))

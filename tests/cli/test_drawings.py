@@ -1,0 +1,57 @@
+"""Figures of a space that was trained on another data set than NAS-Bench-201's."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.benchmarks.nds_files import cell_entry, write
+
+from untrained.analysis.correlations import ALL_SAMPLED, correlation_table
+from untrained.analysis.published import splits_of
+from untrained.analysis.summaries import targets_of
+from untrained.benchmarks.benchmark import Benchmark
+from untrained.benchmarks.nds import convert_nds
+from untrained.cli import drawings
+from untrained.scoring.engine import MinibatchSettings
+
+SPACE, N = "nds_darts_in", 8
+
+
+@pytest.fixture
+def truth(tmp_path):
+    entries = [cell_entry(errors=(50.0, 40.0 - number)) for number in range(N)]
+    convert_nds(SPACE, write(tmp_path / "DARTS_in.json", entries), tmp_path / f"{SPACE}.parquet")
+    return Benchmark.read(tmp_path / f"{SPACE}.parquet", SPACE)
+
+
+@pytest.fixture
+def table():
+    return pd.DataFrame(
+        {"arch": range(N), "proxy": "naswot", "dataset": "imagenette", "seed": 0,
+         "score": np.arange(N) ** 2.0, "status": "ok"}
+    )  # fmt: skip
+
+
+def test_scores_are_held_against_what_the_networks_were_trained_on(truth, table):
+    targets = targets_of(["imagenette"], splits_of(truth.finals))
+    found = correlation_table(
+        table, truth.accuracies, {ALL_SAMPLED: np.arange(N)}, targets, resamples=20
+    )
+    assert found["tau"].tolist() == pytest.approx([1.0])
+    panel = drawings.scores(table, truth, found, "naswot").axes[0]
+    drawn = np.sort(panel.collections[0].get_offsets().data, axis=0)
+    accuracies = [60.0 + number for number in range(N)]
+    assert any(np.allclose(drawn[:, axis], accuracies) for axis in (0, 1))
+
+
+def test_kernels_are_of_the_extremes_of_that_accuracy(truth, table, monkeypatch):
+    def kernels_of(space, indices, settings, seed):
+        return [np.full((2, 2), index) for index in indices]
+
+    monkeypatch.setattr(drawings, "kernels_of", kernels_of)
+    monkeypatch.setattr(drawings, "get_space", lambda space: space)
+    settings = MinibatchSettings(dataset="imagenette", split="train", batch_size=2)
+    best, worst = drawings.kernels(SPACE, table, truth, settings, "naswot", 1)
+    assert [(title, matrix[0, 0]) for title, matrix in (*best, *worst)] == [
+        ("67.0 %, score 49", N - 1),
+        ("60.0 %, score 0", 0),
+    ]
