@@ -100,6 +100,7 @@ def convert_nds(
     target: Path,
     progress: Progress | None = None,
     spellings: Sequence[str] | None = None,
+    parameters: Sequence[int] | None = None,
 ) -> None:
     """Convert an official JSON file to a benchmark table and a list of architectures beside it.
 
@@ -113,12 +114,13 @@ def convert_nds(
         target: the parquet file to write; the list lies beside it as .json.
         progress: called with the bytes read and the bytes in all.
         spellings: of no use here, since the file says which architectures there are.
+        parameters: likewise.
 
     Raises:
         MissingDataError: there is no such file, or folder or archive lack it.
         DamagedFileError: no JSON, another layout, or impossible values; nothing is written.
     """
-    del spellings
+    del spellings, parameters
     if space not in FILES:
         raise unknown_name("space of NDS", space, FILES)
     rows: dict[str, list[Any]] = {name: [] for name in ("arch", "epochs", *_MEASURED)}
