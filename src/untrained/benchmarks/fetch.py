@@ -9,7 +9,7 @@ from untrained.benchmarks.converters import CONVERTERS
 from untrained.benchmarks.nds import fetch_nds
 from untrained.benchmarks.nds_networks import FILES
 from untrained.benchmarks.official import Progress
-from untrained.benchmarks.table import is_table, read_table
+from untrained.benchmarks.table import check_table, is_table
 from untrained.errors import MissingDataError
 from untrained.files import BUNDLED, atomic
 
@@ -67,7 +67,7 @@ def fetch_benchmark(
 
 def _copy(source: Path, target: Path, space: str) -> None:
     """Copy a table byte by byte if it is valid."""
-    read_table(source, space)
+    check_table(source, space)
     with atomic(target) as part:
         shutil.copyfile(source, part)
 

@@ -36,7 +36,7 @@ from untrained.benchmarks.nds_networks import (
     plain,
 )
 from untrained.benchmarks.official import Progress
-from untrained.benchmarks.table import is_table, read_table, write_table
+from untrained.benchmarks.table import check_table, is_table, write_table
 from untrained.errors import (
     ArchitectureError,
     DamagedFileError,
@@ -184,7 +184,7 @@ def fetch_nds(
         source = table if table.is_file() else folder
     if source is not None and source.is_file() and is_table(source):
         spellings = read_architectures(space, architectures_beside(source))
-        read_table(source, space)
+        check_table(source, space)
         write_architectures(space, spellings, architectures_beside(target))
         with atomic(target) as part:
             shutil.copyfile(source, part)
