@@ -87,7 +87,10 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> "pd.DataFrame"
         if columns is not None:
             there = pq.read_schema(path).names
             if lacking := [name for name in columns if name not in there]:
-                raise ValueError(f"it lacks {', '.join(lacking)}, it has {_listed(there)}")
+                raise DamagedFileError(
+                    f"{path} is damaged (it lacks {', '.join(lacking)}, it has {_listed(there)}): "
+                    "make it again, or name another file"
+                )
         return pd.read_parquet(path, columns=columns)
 
 
