@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from untrained.errors import DamagedFileError, MissingDataError, UntrainedError
-from untrained.files import BUNDLED, atomic, digest, read_parquet, write_parquet
+from untrained.files import BUNDLED, atomic, digest, read_parquet, read_parquet_parts, write_parquet
 
 TABLE = pd.DataFrame({"arch": [0, 1, 2], "score": [1.5, None, -2.0], "status": ["ok", "x", "ok"]})
 
@@ -161,8 +161,35 @@ def test_a_damaged_table_is_one_line_with_the_remedy(tmp_path, damage):
         read_parquet(path, columns=["y"] if damage == "column" else None)
     message = str(caught.value)
     assert message.startswith(f"{path} is damaged (")
-    assert message.endswith("): delete it and make it again")
+    remedies = ("): delete it and make it again", "): make it again, or name another file")
+    assert message.endswith(remedies[damage == "column"])
     assert "\n" not in message
+    if damage != "column":
+        with pytest.raises(DamagedFileError) as caught:
+            list(read_parquet_parts(path, 100, ["text"]))
+        assert str(caught.value).startswith(f"{path} is damaged (")
+
+
+def test_a_column_that_is_not_there_is_named(tmp_path):
+    path = tmp_path / "table.parquet"
+    write_parquet(TABLE, path)
+    with pytest.raises(DamagedFileError, match=r"\(it lacks y, z, it has arch, score, status\)"):
+        read_parquet(path, ["arch", "y", "z"])
+    write_parquet(pd.DataFrame({f"column{number}": [0] for number in range(1000)}), path)
+    with pytest.raises(DamagedFileError, match=r"column11, \.\.\.\)"):
+        read_parquet(path, ["arch"])
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 1000])
+def test_parts_are_the_table(tmp_path, rows):
+    write_parquet(TABLE, tmp_path / "table.parquet")
+    parts = list(read_parquet_parts(tmp_path / "table.parquet", rows, ["status", "absent"]))
+    assert [len(part) for part in parts] == {1: [1, 1, 1], 2: [2, 1]}.get(rows, [3])
+    assert all(isinstance(part["status"].dtype, pd.CategoricalDtype) for part in parts)
+    whole = pd.concat([part.astype({"status": str}) for part in parts], ignore_index=True)
+    pd.testing.assert_frame_equal(whole, TABLE)
+    with pytest.raises(MissingDataError, match=r"absent\.parquet does not exist"):
+        list(read_parquet_parts(tmp_path / "absent.parquet", rows, []))
 
 
 def test_a_digest_is_that_of_the_content(tmp_path):

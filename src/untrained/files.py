@@ -81,17 +81,59 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> "pd.DataFrame"
         DamagedFileError: it is not parquet, or lacks one of `columns`.
     """
     import pandas as pd
+    import pyarrow.parquet as pq
+
+    with _reading(path):
+        if columns is not None:
+            there = pq.read_schema(path).names
+            if lacking := [name for name in columns if name not in there]:
+                raise DamagedFileError(
+                    f"{path} is damaged (it lacks {', '.join(lacking)}, it has {_listed(there)}): "
+                    "make it again, or name another file"
+                )
+        return pd.read_parquet(path, columns=columns)
+
+
+def read_parquet_parts(path: Path, rows: int, categories: list[str]) -> "Iterator[pd.DataFrame]":
+    """Read a parquet file that is too large to be in memory as a whole.
+
+    Args:
+        path: the file.
+        rows: of a part, at most.
+        categories: columns of text with few different ones, which are read as categoricals.
+
+    Raises:
+        MissingDataError: there is no such file.
+        DamagedFileError: it is not parquet.
+    """
+    import pyarrow.parquet as pq
+
+    with _reading(path):
+        there = [name for name in categories if name in pq.read_schema(path).names]
+    with _reading(path), pq.ParquetFile(path, read_dictionary=there) as file:
+        for batch in file.iter_batches(batch_size=rows):
+            yield batch.to_pandas()
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Say of what goes wrong that the file is damaged."""
     import pyarrow as pa
 
     if not path.is_file():
         raise MissingDataError(f"{path} does not exist")
     try:
-        return pd.read_parquet(path, columns=columns)
+        yield
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise DamagedFileError(f"{path} is damaged ({reason}): delete it and make it again") from (
             error
         )
+
+
+def _listed(names: list[str]) -> str:
+    """Some names, of files that may have thousands."""
+    return ", ".join([*names[:12], *(["..."] if len(names) > 12 else [])]) or "no columns"
 
 
 def digest(path: Path, algorithm: str) -> str:

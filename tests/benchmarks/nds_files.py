@@ -72,16 +72,24 @@ def run_of(net, errors, **more):
     } | more
 
 
-def some_entries():
-    """One of each kind."""
+def some_cells():
+    """Networks of cells, one of each kind."""
+    return [*(cell_entry(kind) for kind in GENOTYPES), cell_entry("ENAS", 16, 7, aux=True)]
+
+
+def some_stages():
+    """Networks of stages, one of each kind."""
     return [
-        *(cell_entry(kind) for kind in GENOTYPES),
-        cell_entry("ENAS", 16, 7, aux=True),
         staged_entry(),
         staged_entry("double_plain_block", bot_muls=[None] * 3),
         staged_entry("res_bottleneck_block", **BOTTLENECK),
         staged_entry("res_bottleneck_block", bms=[0.5, 1.0, 0.25], gws=[2, 4, 2]),
     ]
+
+
+def some_entries():
+    """One of each kind; no space has both cells and stages."""
+    return [*some_cells(), *some_stages()]
 
 
 def write(path, content):

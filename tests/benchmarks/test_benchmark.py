@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from untrained.benchmarks import Benchmark
-from untrained.benchmarks.table import write_table
+from untrained.benchmarks import table as module
+from untrained.benchmarks.table import COSTS, write_table
 from untrained.errors import (
     ArchitectureError,
     DamagedFileError,
@@ -53,6 +54,33 @@ def benchmark(tmp_path: Path) -> Benchmark:
 @pytest.fixture(scope="module")
 def bundled() -> Benchmark:
     return Benchmark.load("nasbench201", Path("no/such/folder"))
+
+
+@pytest.mark.parametrize("part", [1, 5, 1000])
+def test_a_table_is_read_in_parts_of_any_size(tmp_path, monkeypatch, part):
+    """Row by row: the first value of a cost is that of the longest mean run that has one."""
+    monkeypatch.setattr(module, "_PART", part)
+    table = rows(archs=(7, 3, 0)).sample(frac=1, random_state=1)
+    table.loc[(table["arch"] == 3) & (table["epochs"] == 200), "flops"] = None
+    write_table(table, tmp_path / "toy.parquet")
+    found = Benchmark.load("toy", tmp_path)
+    assert len(found) == 8
+    for dataset in ("cifar100", "cifar10-valid"):
+        for index in range(8):
+            own = table[(table["dataset"] == dataset) & (table["arch"] == index)]
+            for epochs in (12, 200):
+                for seed in ("mean", "trial0"):
+                    row = own[(own["epochs"] == epochs) & (own["seed"] == seed)]
+                    measures = found.measures[dataset, "x-valid", epochs, seed]
+                    for name, values in measures.items():
+                        expected = float(row[name].iloc[0]) if len(row) else np.nan
+                        np.testing.assert_equal(values[index], expected)
+                        assert not values.flags.writeable
+            order = own.sort_values(["seed", "epochs"], ascending=[True, False])
+            for name in COSTS:
+                known = order[name].dropna()
+                expected = float(known.iloc[0]) if len(known) else np.nan
+                np.testing.assert_equal(found.networks[dataset][name][index], expected)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,15 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from untrained.benchmarks.table import COLUMNS, read_table, write_table
+from untrained.benchmarks import table as module
+from untrained.benchmarks.table import (
+    COLUMNS,
+    KEYS,
+    check_table,
+    read_groups,
+    read_table,
+    write_table,
+)
 from untrained.errors import DamagedFileError
 from untrained.files import BUNDLED, write_parquet
 
@@ -58,6 +66,38 @@ def test_bundled_table_is_sorted():
         **{name: keys[name].astype(object) for name in ("dataset", "split", "seed")}
     )
     assert plain.sort_values(list(plain.columns)).index.equals(plain.index)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 10_000])
+def test_a_table_is_read_part_by_part(tmp_path, monkeypatch, rows):
+    whole = pd.read_parquet(BUNDLED / "nasbench201.parquet").sample(50, random_state=0)
+    write_table(whole, tmp_path / "some.parquet")
+    monkeypatch.setattr(module, "_PART", rows)
+    expected = pd.read_parquet(tmp_path / "some.parquet")
+    read = read_table(tmp_path / "some.parquet", "nasbench201")
+    pd.testing.assert_frame_equal(read, expected, check_dtype=False)
+    found = [
+        dict(zip(KEYS, group, strict=True)) | {name: values[place] for name, values in part.items()}
+        for group, part in read_groups(tmp_path / "some.parquet", "nasbench201")
+        for place in range(len(part["arch"]))
+    ]
+    again = pd.DataFrame(found).sort_values([*KEYS, "arch"], ignore_index=True)[list(COLUMNS)]
+    plain = expected.sort_values([*KEYS, "arch"], ignore_index=True)
+    pd.testing.assert_frame_equal(again, plain, check_dtype=False)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_a_row_that_is_there_twice_is_noticed_in_another_part(tmp_path, monkeypatch, rows):
+    monkeypatch.setattr(module, "_PART", rows)
+    path = tmp_path / "nasbench201.parquet"
+    seeds = ["mean", "0", "1", "2", "mean"]
+    five = pd.concat([table()[:1]] * 5).assign(seed=seeds, arch=[4, 5, 4, 4, 4])
+    write_parquet(five, path)
+    for read in (read_table, check_table):
+        with pytest.raises(DamagedFileError, match="architecture 4 has cifar10/ori-test/200/mean"):
+            read(path, "nasbench201")
+    write_parquet(five.assign(arch=[4, 5, 4, 4, 3]), path)
+    check_table(path, "nasbench201")
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from untrained.benchmarks import Benchmark, fetch_benchmark, table
-from untrained.benchmarks.nasbench101 import convert_nasbench101
+from untrained.benchmarks import Benchmark, fetch_benchmark, nasbench101, table
+from untrained.benchmarks.nasbench101 import convert_nasbench101, training_of
 from untrained.errors import DamagedFileError, MissingDataError, ParameterError
 from untrained.files import BUNDLED
 
@@ -19,9 +19,20 @@ CELLS = 5
 HASHES = [hashlib.md5(str(number).encode()).hexdigest() for number in range(CELLS)]
 
 
+#: Of the cells, in the order of their hashes.
+RANKED = sorted(range(CELLS), key=HASHES.__getitem__)
+PARAMETERS = [1_000_000 + cell for cell in RANKED]
+KNOWN = {"spellings": sorted(HASHES), "parameters": PARAMETERS}
+
+
 @pytest.fixture(autouse=True)
 def few_cells(monkeypatch):
     monkeypatch.setitem(table.SIZES, "nasbench101", CELLS)
+    counts = b"".join(struct.pack("<q", count) for count in PARAMETERS)
+    hashes = bytes.fromhex("".join(sorted(HASHES)))
+    for name, content in (("hashes", hashes), ("parameters", counts)):
+        digest = hashlib.sha256(content).hexdigest()
+        monkeypatch.setitem(nasbench101.CHECKSUMS, name, digest)
 
 
 def slow_crc32c(data):
@@ -60,13 +71,13 @@ def double(field, value):
     return varint(field << 3 | 1) + struct.pack("<d", value)
 
 
-def metrics(epochs, seconds, valid, test, parameters, points=3, field=1):
+def metrics(epochs, seconds, valid, test, parameters, points=3, field=1, path=b"checkpoint"):
     message = b""
     for point in range(points):
         share = point / 2
         values = (epochs * share, seconds * share, 0.9 * share, valid * share, test * share)
         evaluation = b"".join(double(number, one) for number, one in enumerate(values, start=1))
-        message += text(field, evaluation + text(6, b"checkpoint"))
+        message += text(field, evaluation + (text(6, path) if path else b""))
     return message + varint(2 << 3) + varint(parameters) + double(3, seconds + 1)
 
 
@@ -99,6 +110,22 @@ def save(records, tmp_path, name="nasbench_only108.tfrecord"):
 
 def test_the_slow_checksum_is_the_published_one():
     assert slow_crc32c(b"123456789") == 0xE3069283
+
+
+def test_evaluations_may_be_written_in_any_way():
+    """As a rule they have no path and their fields are in order, which is read at once."""
+    expected = training_of(record(1, 108, 2))
+    assert expected == (HASHES[1], 108, *values_of(1, 108, 2)[1:3], *values_of(1, 108, 2)[::3])
+    assert training_of(record(1, 108, 2, path=b"")) == expected
+    fields = [
+        double(number, value) for number, value in enumerate((108, 1082, 0.9, 0.225, 0.1125), 1)
+    ]
+    for order in ([0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [1, 0, 2, 4, 3]):
+        last = text(1, b"".join(fields[place] for place in order))
+        assert len(last) == 2 + 45
+        message = text(1, b"") * 2 + last + varint(2 << 3) + varint(9)
+        found = training_of(encoded(message))
+        assert found == (HASHES[0], 108, 0.225, 0.1125, 1082, 9)
 
 
 @pytest.mark.parametrize("lengths", [(108,), (4, 12, 36, 108)])
@@ -237,6 +264,81 @@ def test_one_cell_has_one_number_of_parameters(tmp_path):
     assert "has 999 parameters and 1000000" in said
 
 
+def foreign(place):
+    """Records in which another hash stands in the place of that of a cell."""
+    return [one.replace(HASHES[place].encode(), b"0" * 32) for one in every()]
+
+
+def said_of(source, tmp_path, **known):
+    """What the converter says of other cells than the space's."""
+    target = tmp_path / "made.parquet"
+    with pytest.raises(DamagedFileError) as caught:
+        fetch_benchmark("nasbench101", target, source, **known)
+    assert not target.exists()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_cells_of_another_space_are_noticed(tmp_path):
+    source = save(foreign(2), tmp_path)
+    said = said_of(source, tmp_path, **KNOWN)
+    assert said == (
+        f"nasbench_only108.tfrecord has the module hash {'0' * 32}, which no cell of nasbench101 "
+        f"has, and lacks {HASHES[2]} (1 of 5 are foreign): get it again"
+    )
+    assert "has other module hashes than NAS-Bench-101" in said_of(source, tmp_path)
+    published = tables(tmp_path, module_hash=["0" * 32, *sorted(HASHES)[1:]])
+    assert f"{published.name} has the module hash {'0' * 32}" in said_of(
+        published, tmp_path, **KNOWN
+    )
+
+
+def test_parameters_of_other_networks_are_noticed(tmp_path):
+    counts = [*PARAMETERS[:3], 7, 8]
+    source = tables(tmp_path, params=counts)
+    assert said_of(source, tmp_path, **KNOWN) == (
+        f"nasbench101.parquet has 7 parameters for the module hash {sorted(HASHES)[3]}, whose cell "
+        f"has {PARAMETERS[3]}: get it again"
+    )
+    assert "has other numbers of parameters" in said_of(source, tmp_path)
+    records = []
+    for trial in range(3):
+        message = metrics(108, *values_of(0, 108, trial)[:3], parameters=999)
+        records.append(encoded(message))
+    records += [one for one in every() if HASHES[0].encode() not in one]
+    said = said_of(save(records, tmp_path), tmp_path, **KNOWN)
+    assert f"has 999 parameters for the module hash {HASHES[0]}, whose cell has 1000000" in said
+
+
+def test_right_files_are_not_compared_cell_by_cell(tmp_path):
+    def never():
+        raise AssertionError
+        yield
+
+    convert_nasbench101(save(every(), tmp_path), tmp_path / "made.parquet", None, never(), never())
+
+
+def test_a_wrong_checksum_alone_refuses_nothing(tmp_path, monkeypatch):
+    """The space decides, its checksums are the short way."""
+    for name in nasbench101.CHECKSUMS:
+        monkeypatch.setitem(nasbench101.CHECKSUMS, name, "")
+    convert_nasbench101(tables(tmp_path), tmp_path / "made.parquet", **KNOWN)
+    assert (tmp_path / "made.parquet").is_file()
+
+
+def test_checksums_are_those_of_the_published_cells(real_benchmarks, monkeypatch):
+    monkeypatch.undo()
+    published = pd.read_parquet(real_benchmarks / "nasbench101.parquet").sort_values("module_hash")
+    hashes, counts = hashlib.sha256(), hashlib.sha256()
+    for module_hash, count in zip(published["module_hash"], published["params"], strict=True):
+        hashes.update(bytes.fromhex(module_hash))
+        counts.update(struct.pack("<q", count))
+    assert {
+        "hashes": hashes.hexdigest(),
+        "parameters": counts.hexdigest(),
+    } == nasbench101.CHECKSUMS
+
+
 def test_other_files_are_named(tmp_path):
     with pytest.raises(ParameterError, match=r"made\.txt is neither nasbench_only108\.tfrecord"):
         convert_nasbench101(tmp_path / "made.txt", tmp_path / "made.parquet")
@@ -249,7 +351,7 @@ def tables(tmp_path, **changes):
         {
             "index": range(CELLS),
             "module_hash": sorted(HASHES),
-            "params": range(100, 100 + CELLS),
+            "params": PARAMETERS,
             "test_acc108_mean": np.linspace(0.1, 0.9, CELLS),
         }
     ).assign(**changes)
@@ -262,29 +364,19 @@ def test_tables_are_converted(tmp_path):
     convert_nasbench101(source, target)
     found = Benchmark.read(target, "nasbench101")
     assert found.accuracy(4, "cifar10", "ori-test") == pytest.approx(90)
-    assert found.costs("cifar10")["parameters"][1] == 101
-    trainings = [(3, epochs, trial) for epochs in (4, 108) for trial in range(3)]
-    others = pd.DataFrame(trainings, columns=["index", "epochs", "trial"])
-    others["val_acc"], others["test_acc"] = others["trial"] / 4, others["epochs"] / 200
-    others.to_parquet(tmp_path / "nasbench101_epochs.parquet")
-    convert_nasbench101(source, target)
-    found = Benchmark.read(target, "nasbench101")
-    assert found.accuracy(3, "cifar10", "x-valid", 4, "trial2") == pytest.approx(50)
-    assert found.accuracy(3, "cifar10", "x-valid", 108) == pytest.approx(25)
-    assert found.accuracy(3, "cifar10", "ori-test", 4) == pytest.approx(2)
-    # of all cells the published mean, not the mean of a few
-    assert found.accuracy(3, "cifar10", "ori-test") == pytest.approx(70)
-    twice = pd.concat([others, others[:1]])
-    for wrong, message in [
-        (twice, "a training twice"),
-        (others[:-1], "has not 3 trainings"),
-        (others.assign(epochs=5), "epochs or indices"),
-        (others.assign(index=CELLS), "epochs or indices"),
-        (others.assign(val_acc=2.0), "val_acc that are not in 0..1"),
-    ]:
-        wrong.to_parquet(tmp_path / "nasbench101_epochs.parquet")
-        with pytest.raises(DamagedFileError, match=message):
-            convert_nasbench101(source, target)
+    assert found.costs("cifar10")["parameters"].tolist() == PARAMETERS
+    assert set(found.measures) == {("cifar10", "ori-test", 108, "mean")}
+
+
+def test_a_mirror_gives_what_the_file_gives(tmp_path):
+    source = tables(tmp_path)
+    # trainings of some cells, which are published beside the table, are not read either way
+    pd.DataFrame({"index": [0], "epochs": [4]}).to_parquet(tmp_path / "nasbench101_epochs.parquet")
+    made = [tmp_path / name / "nasbench101.parquet" for name in ("file", "folder", "address")]
+    fetch_benchmark("nasbench101", made[0], source, **KNOWN)
+    fetch_benchmark("nasbench101", made[1], mirror=str(tmp_path), **KNOWN)
+    fetch_benchmark("nasbench101", made[2], mirror=tmp_path.as_uri(), **KNOWN)
+    assert len({path.read_bytes() for path in made}) == 1
 
 
 @pytest.mark.parametrize(
@@ -293,6 +385,9 @@ def test_tables_are_converted(tmp_path):
         ({"index": range(1, CELLS + 1)}, "other indices than 0 to 4"),
         ({"module_hash": sorted(HASHES)[::-1]}, "not in the order of the module hashes"),
         ({"test_acc108_mean": 90.0}, "test_acc108_mean that are not in 0..1"),
+        ({"module_hash": ["g" * 32, *sorted(HASHES)[1:]]}, "module hash 'gggg.*': 32 digits"),
+        ({"module_hash": [HASHES[0]] * CELLS}, "not in the order of the module hashes, each once"),
+        ({"params": ["1"] * CELLS}, "params that are .*: whole numbers"),
     ],
 )
 def test_odd_tables_are_refused(tmp_path, changes, message):

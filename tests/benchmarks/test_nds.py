@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -15,10 +16,19 @@ from untrained.benchmarks.nds import (
     read_architectures,
     read_entries,
 )
-from untrained.benchmarks.nds_networks import FILES
+from untrained.benchmarks.nds_networks import FILES, has_stages
 from untrained.errors import DamagedFileError, MissingDataError, UnknownNameError
 
-from .nds_files import BOTTLENECK, cell_entry, changed, some_entries, staged_entry, write
+from .nds_files import (
+    BOTTLENECK,
+    cell_entry,
+    changed,
+    some_cells,
+    some_entries,
+    some_stages,
+    staged_entry,
+    write,
+)
 
 
 @pytest.fixture
@@ -39,7 +49,7 @@ def test_there_is_a_space_for_each_official_file():
 
 
 def test_an_accuracy_is_what_the_last_error_leaves(tmp_path, target):
-    entries = some_entries()
+    entries = [*some_cells(), cell_entry(errors=(30.0, 9.5))]
     table = converted(tmp_path, target, entries)
     found = table.accuracies("cifar10", "ori-test", 3)
     expected = [
@@ -53,10 +63,10 @@ def test_an_accuracy_is_what_the_last_error_leaves(tmp_path, target):
 
 
 def test_the_list_beside_the_table_has_the_architectures_in_order(tmp_path, target):
-    entries = some_entries()
-    converted(tmp_path, target, entries)
-    found = read_architectures("nds_darts", target.with_suffix(".json"))
-    assert found == [str(network_of(entry["net"])) for entry in entries]
+    for space, entries in (("nds_darts", some_cells()), ("nds_vanilla", some_stages())):
+        converted(tmp_path, target, entries, space)
+        found = read_architectures(space, target.with_suffix(".json"))
+        assert found == [str(network_of(entry["net"])) for entry in entries]
 
 
 def test_top_and_mid_are_read_one_after_the_other(tmp_path, target):
@@ -67,7 +77,7 @@ def test_top_and_mid_are_read_one_after_the_other(tmp_path, target):
 
 
 def test_imagenet_is_another_data_set(tmp_path, target):
-    table = converted(tmp_path, target, some_entries(), "nds_darts_in")
+    table = converted(tmp_path, target, some_cells(), "nds_darts_in")
     assert {key[0] for key in table.measures} == {"ImageNet"}
 
 
@@ -143,14 +153,14 @@ def test_one_entry_at_a_time_is_in_memory(monkeypatch):
 
 def test_progress_ends_at_the_size(tmp_path, target):
     calls = []
-    source = write(tmp_path / "given.json", some_entries())
+    source = write(tmp_path / "given.json", some_cells())
     convert_nds("nds_darts", source, target, lambda *numbers: calls.append(numbers))
     size = source.stat().st_size
     assert calls[-1] == (size, size)
     assert [done for done, _ in calls] == sorted(done for done, _ in calls)
 
 
-WHOLE = json.dumps(some_entries())
+WHOLE = json.dumps(some_cells())
 STAGED = staged_entry("res_bottleneck_block", **BOTTLENECK)
 
 
@@ -171,8 +181,10 @@ STAGED = staged_entry("res_bottleneck_block", **BOTTLENECK)
         ('{"top": {}, "mid": []}', "top is no list"),
         ("[" * 100_000, "is no complete JSON file|entry 0"),
         ("[7]", "^given.json, entry 0: an entry is 7: an object with keys"),
-        ([cell_entry(), changed(cell_entry(), ["net"], ...)], "entry 1: it lacks 'net'$"),
-        ([changed(cell_entry(), ["test_ep_top1"], ...)], "entry 0: it lacks 'test_ep_top1'$"),
+        ([cell_entry(), changed(cell_entry(), ["net"], ...)],
+         "entry 1: it lacks 'net': entries have"),
+        ([changed(cell_entry(), ["test_ep_top1"], ...)],
+         "it lacks 'test_ep_top1': .* and mostly params and flops$"),
         ([changed(cell_entry(), ["test_ep_top1"], [])], "test_ep_top1 is no list of an error"),
         ([changed(cell_entry(), ["test_ep_top1"], ["a"])], "test_ep_top1 has 'a': a number"),
         ([cell_entry(errors=(101.0,))], r"the test error 101 is not in 0\.\.100 percent"),
@@ -181,7 +193,8 @@ STAGED = staged_entry("res_bottleneck_block", **BOTTLENECK)
         ([cell_entry(params=-1)], "params is -1: a finite number from 0 up"),
         ([cell_entry(params="1")], "params has '1': a number"),
         ([cell_entry(params=float("inf"))], "params is inf"),
-        ([changed(cell_entry(), ["net", "genotype", "reduce"], ...)], "it lacks 'reduce'$"),
+        ([changed(cell_entry(), ["net", "genotype", "reduce"], ...)],
+         "it lacks 'reduce': entries have"),
         ([changed(cell_entry(), ["net", "genotype", "normal", 3], ["none"])],
          r"normal, pair 4 is \['none'\]: an operation and its input"),
         ([changed(cell_entry(), ["net", "genotype", "normal", 3, 1], 9)], "no node 9 yet, inputs"),
@@ -222,6 +235,91 @@ def test_an_entry_without_end_is_not_read_to_the_end_of_the_file(monkeypatch):
     with pytest.raises(DamagedFileError, match="an entry of over 1000 bytes"):
         list(read_entries(file, "x.json"))
     assert file.tell() < 5000
+
+
+@pytest.mark.parametrize(
+    ("space", "right", "wrong", "message"),
+    [
+        ("nds_resnet", staged_entry(), cell_entry(),
+         "a network of two cells, those of nds_resnet are of stages of blocks: name its file "
+         "ResNet.json, or fetch the space that this is of"),
+        ("nds_resnext_a_in", staged_entry(), cell_entry(), "name its file ResNeXt-A_in.json"),
+        ("nds_vanilla_rng2", staged_entry(), cell_entry(), "name its file Vanilla_rng2.json"),
+        ("nds_darts", cell_entry(), staged_entry(),
+         "a network of stages of blocks, those of nds_darts are of two cells: name its file "
+         "DARTS.json"),
+        ("nds_nasnet_in", cell_entry(), staged_entry(), "name its file NASNet_in.json"),
+    ],
+)  # fmt: skip
+def test_the_file_of_another_kind_of_space_is_refused(
+    tmp_path, target, space, right, wrong, message
+):
+    converted(tmp_path, target, [right, right], space)
+    before = target.read_bytes()
+    with pytest.raises(DamagedFileError) as caught:
+        converted(tmp_path, target, [right, wrong], space)
+    assert str(caught.value).startswith("given.json, entry 1: ")
+    assert message in str(caught.value)
+    assert target.read_bytes() == before
+
+
+def test_every_space_has_one_kind_of_network():
+    stages = {name for name in FILES if has_stages(name)}
+    families = ("Vanilla", "ResNet", "ResNeXt")
+    assert stages == {name for name, file in FILES.items() if file.startswith(families)}
+
+
+def test_a_table_never_has_the_list_of_another(tmp_path, target, monkeypatch):
+    """Interrupted before any file changes its place, or after the last one has."""
+    sources = [
+        write(tmp_path / f"{width}.json", [cell_entry(width=width, errors=(width,))])
+        for width in (8, 12)
+    ]
+    beside = target.with_suffix(".json")
+
+    def pair():
+        return target.read_bytes(), beside.read_bytes()
+
+    pairs = []
+    for source in sources:
+        convert_nds("nds_darts", source, target)
+        pairs.append(pair())
+    moves = []
+
+    class Interrupted(BaseException):
+        pass
+
+    def interrupting(move, last):
+        def moved(self, *given, **named):
+            if len(moves) == last:
+                raise Interrupted
+            moves.append(self.name)
+            return move(self, *given, **named)
+
+        return moved
+
+    own = target.with_name("mine.parquet")
+    convert_nds("nds_darts", sources[1], own)
+    for again in (
+        lambda: convert_nds("nds_darts", sources[1], target),
+        lambda: nds.fetch_nds("nds_darts", target, own),
+    ):
+        seen = set()
+        for last in range(100):
+            convert_nds("nds_darts", sources[0], target)
+            moves.clear()
+            with monkeypatch.context() as patched:
+                for name in ("replace", "unlink"):
+                    patched.setattr(Path, name, interrupting(getattr(Path, name), last))
+                try:
+                    again()
+                except Interrupted:
+                    pass
+                else:
+                    break
+            seen.add(pairs.index(pair()) if target.is_file() else None)
+        assert pair() == pairs[1]
+        assert seen >= {0, None}
 
 
 # --- where the file is

@@ -3,11 +3,13 @@
 import hashlib
 import json
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from benchmarks.official_files import official_content, save
 from images.conftest import Official
-from untrained.benchmarks import Benchmark
+from untrained.benchmarks import Benchmark, table
 from untrained.files import BUNDLED
 
 BUNDLED_TABLE = BUNDLED / "nasbench201.parquet"
@@ -40,8 +42,8 @@ def test_an_official_file(untrained, tmp_path, space, monkeypatch):
 
     monkeypatch.setattr("untrained.spaces.get_space", lambda name: Small())
     assert untrained("fetch", "nasbench201", "--from", official)[0] == 0
-    table = Benchmark.load(folder=tmp_path / "data/benchmarks")
-    assert table.accuracy(2, "cifar10", "ori-test") > 0
+    found = Benchmark.load(folder=tmp_path / "data/benchmarks")
+    assert found.accuracy(2, "cifar10", "ori-test") > 0
 
 
 def test_an_official_file_with_the_cells_of_another_space(refused, tmp_path):
@@ -104,8 +106,6 @@ def module_layouts():
 
 
 def test_official_images(untrained, tmp_path, small):
-    import numpy as np
-
     source = small.write_folder(tmp_path / "mirror" / "cifar-100-python")
     code, _, err = untrained("fetch", "cifar100", "--from", source, "--note", "note.json")
     assert code == 0
@@ -175,3 +175,35 @@ def test_the_bar_is_for_terminals(untrained, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes any stream for a terminal then
     untrained("fetch", "nasbench201")
     assert shown == [True, False]
+
+
+def test_cells_of_nasbench101_are_known_by_index():
+    """By hash and by the benchmark's number of parameters, of which the bundled table has some."""
+    from untrained.cli.fetch import known_of
+    from untrained.spaces import get_space
+
+    bundled = Benchmark.read(BUNDLED / "nasbench101.parquet", "nasbench101")
+    counts = bundled.costs("cifar10")["parameters"]
+    known, space = known_of("nasbench101"), get_space("nasbench101")
+    assert len(known["spellings"]) == len(known["parameters"]) == len(space)
+    for index in np.flatnonzero(counts.notna())[::199].tolist():
+        assert known["parameters"][index] == counts[index]
+        assert space.parse(known["spellings"][index]).index == index
+    first = known["spellings"][:2]
+    assert first == [known["spellings"][0], known["spellings"][1]]
+    assert known["spellings"][-1] == known["spellings"][len(space) - 1]
+    with pytest.raises(IndexError):
+        known["spellings"][len(space)]
+
+
+def test_cells_of_nasbench101_are_compared(refused, tmp_path, monkeypatch):
+    """A file of two cells, one of which the space does not have."""
+    monkeypatch.setitem(table.SIZES, "nasbench101", 2)
+    own = {"spellings": ["1" * 32, "2" * 32], "parameters": [10, 20]}
+    monkeypatch.setattr("untrained.cli.fetch.known_of", lambda name: own)
+    columns = {"index": [0, 1], "module_hash": ["1" * 32, "3" * 32], "params": [10, 20]}
+    cells = pd.DataFrame({**columns, "test_acc108_mean": [0.5, 0.6]})
+    cells.to_parquet(tmp_path / "nasbench101.parquet")
+    said = f"nasbench101.parquet has the module hash {'3' * 32}, which no cell of nasbench101 has"
+    refused(["fetch", "nasbench101", "--from", "nasbench101.parquet"], said)
+    refused(["fetch", "nasbench101", "--mirror", "."], said)

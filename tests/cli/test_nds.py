@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tests.benchmarks.nds_files import cell_entry, some_entries, staged_entry, write
+from tests.benchmarks.nds_files import cell_entry, some_cells, some_stages, write
 
 from untrained.benchmarks.nds import network_of
 from untrained.networks.nds import costs_of
@@ -21,32 +21,40 @@ def fresh_spaces():
 @pytest.fixture
 def entries():
     """One of each kind, with the costs of their networks."""
-    made = some_entries()
-    for entry in made:
+    made = {"nds_darts": some_cells(), "nds_resnet": some_stages()}
+    for entry in [*made["nds_darts"], *made["nds_resnet"]]:
         costs = costs_of(network_of(entry["net"]), imagenet=False)
         entry |= {"params": costs.parameters, "flops": costs.flops}
     return made
 
 
-def test_costs_are_compared_when_a_file_is_fetched(untrained, tmp_path, entries):
-    write(tmp_path / "nds_data/DARTS.json", entries)
-    code, out, err = untrained("fetch", "nds_darts", "--from", "nds_data")
+@pytest.mark.parametrize(("space", "file"), [("nds_darts", "DARTS"), ("nds_resnet", "ResNet")])
+def test_costs_are_compared_when_a_file_is_fetched(untrained, tmp_path, entries, space, file):
+    entries = entries[space]
+    write(tmp_path / f"nds_data/{file}.json", entries)
+    code, out, err = untrained("fetch", space, "--from", "nds_data")
     assert (code, out) == (0, "")
     assert err.splitlines() == [
-        "data/benchmarks/nds_darts.parquet",
-        "nds_darts: the costs of 10 networks are those of the file",
+        f"data/benchmarks/{space}.parquet",
+        f"{space}: the costs of {len(entries)} networks are those of the file",
     ]
-    entries[3]["flops"] += 1
-    entries[4]["params"] += 1
-    write(tmp_path / "nds_data/DARTS.json", entries)
-    code, _, err = untrained("fetch", "nds_darts", "--from", "nds_data/DARTS.json")
+    entries[2]["flops"] += 1
+    entries[3]["params"] += 1
+    write(tmp_path / f"nds_data/{file}.json", entries)
+    code, _, err = untrained("fetch", space, "--from", f"nds_data/{file}.json")
     assert code == 0
     (said,) = err.splitlines()[1:]
-    counted = costs_of(network_of(entries[3]["net"]), imagenet=False).flops
+    counted = costs_of(network_of(entries[2]["net"]), imagenet=False).flops
     assert said == (
-        f"nds_darts: architecture 3 has {counted + 1:,} flops in the official file, its network "
+        f"{space}: architecture 2 has {counted + 1:,} flops in the official file, its network "
         f"has {counted:,}"
     )
+
+
+def test_the_file_of_another_kind_of_space(refused, tmp_path, entries):
+    write(tmp_path / "DARTS.json", entries["nds_darts"])
+    said = "DARTS.json, entry 0: a network of two cells, those of nds_resnet are of stages"
+    refused(["fetch", "nds_resnet", "--from", "DARTS.json"], said)
 
 
 def test_costs_that_are_not_stored_are_not_compared(untrained, tmp_path):
@@ -59,7 +67,7 @@ def test_costs_that_are_not_stored_are_not_compared(untrained, tmp_path):
 def test_networks_are_scored(untrained, tmp_path, proxy):
     entries = [
         cell_entry("Amoeba", width=4, aux=True),
-        staged_entry(ws=[4, 4, 4], errors=(50.0, 10.0, 8.0)),
+        cell_entry("ENAS", width=4, errors=(50.0, 10.0, 8.0)),
         cell_entry(width=4, errors=(1.0, 2.0, float("nan"))),
     ]
     write(tmp_path / "Amoeba.json", entries)

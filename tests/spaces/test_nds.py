@@ -5,9 +5,9 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from tests.benchmarks.nds_files import cell_entry, some_entries, write
+from tests.benchmarks.nds_files import cell_entry, some_entries
 
-from untrained.benchmarks.nds import convert_nds, network_of
+from untrained.benchmarks.nds import network_of, write_architectures
 from untrained.benchmarks.nds_networks import FILES
 from untrained.errors import ArchitectureError, MissingDataError, ParameterError, UnknownNameError
 from untrained.networks.costs import count_parameters
@@ -16,14 +16,16 @@ from untrained.spaces import SPACES, get_space
 from untrained.spaces.base import Skeleton
 from untrained.spaces.nds import Nds
 
-ENTRIES = [*some_entries(), cell_entry()]  # the last is the first once more
+#: Of both kinds, although no file has both; the last is the first once more.
+ENTRIES = [*some_entries(), cell_entry()]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fetched")
     for space in ("nds_darts", "nds_darts_in"):
-        convert_nds(space, write(folder / "given.json", ENTRIES), folder / f"{space}.parquet")
+        spellings = [str(network_of(entry["net"])) for entry in ENTRIES]
+        write_architectures(space, spellings, folder / f"{space}.json")
     return folder
 
 

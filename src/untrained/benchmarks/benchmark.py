@@ -3,21 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from untrained.benchmarks.converters import CONVERTERS
-from untrained.benchmarks.table import COSTS, FULL_EPOCHS, KEYS, SIZES, read_table
+from untrained.benchmarks.table import COSTS, FULL_EPOCHS, KEYS, SIZES, Group, read_groups
 from untrained.errors import ArchitectureError, MissingDataError, unknown_name
 from untrained.files import BENCHMARKS, BUNDLED
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Data set, split, epochs, seed.
-Group = tuple[str, str, int, str]
 Values = NDArray[np.float64]
 #: Epochs and seed of the trainings that the published searches see.
 SHORT = (12, "777")
@@ -82,28 +80,37 @@ class Benchmark:
 
     @classmethod
     def read(cls, path: Path, space: str = "nasbench201") -> "Benchmark":
-        """Read the table of a space from a file.
+        """Read the table of a space from a file, of which some rows are in memory at a time.
 
         Raises:
             MissingDataError: there is no such file.
             DamagedFileError: it is not a valid benchmark table.
         """
-        table = read_table(path, space)
-        size = SIZES.get(space, int(table["arch"].max()) + 1)
+        size = SIZES.get(space) or 1 + max(
+            int(values["arch"].max()) for _, values in read_groups(path, space)
+        )
+        found: dict[Group, dict[str, Values]] = {}
+        for group, values in read_groups(path, space):
+            columns = found.setdefault(group, {})
+            for name in (*_MEASURES, *COSTS):
+                if not np.isnan(values[name]).all():
+                    into = columns.setdefault(name, np.full(size, np.nan))
+                    into[values["arch"]] = values[name]
+        # what is known of no architecture is known of none in many groups, and takes memory once
+        unknown = np.full(size, np.nan)
+        unknown.setflags(write=False)
         measures: dict[Group, Mapping[str, Values]] = {}
         networks: dict[str, dict[str, Values]] = {}
-        arch = table["arch"].to_numpy()
-        columns = {name: table[name].to_numpy(dtype=np.float64) for name in (*_MEASURES, *COSTS)}
-        for key, rows in _groups(table).items():
-            measures[key] = {
-                name: _spread(columns[name][rows], arch[rows], size) for name in _MEASURES
-            }
-            known = networks.setdefault(
-                key[0], {name: _spread(np.array([]), arch[:0], size) for name in COSTS}
-            )
+        # in the order that prefers costs of long mean runs
+        for group in sorted(found, key=lambda key: (key[3] != "mean", -key[2], key)):
+            columns = found.pop(group)
+            for column in columns.values():
+                column.setflags(write=False)
+            measures[group] = {name: columns.get(name, unknown) for name in _MEASURES}
+            costs = networks.setdefault(group[0], dict.fromkeys(COSTS, unknown))
             for name in COSTS:
-                values = _spread(columns[name][rows], arch[rows], size)
-                known[name] = np.where(np.isnan(known[name]), values, known[name])
+                if name in columns:
+                    costs[name] = np.where(np.isnan(costs[name]), columns[name], costs[name])
         return cls(space, measures, networks)
 
     def __len__(self) -> int:
@@ -259,21 +266,3 @@ class Benchmark:
             f"no {_MEASURES[measure]} of architecture {arch} for {'/'.join(map(str, group))} in "
             f"{self.space}: there is {', '.join(sorted(covering)) or 'none at all'}"
         )
-
-
-def _groups(table: "pd.DataFrame") -> dict[Group, NDArray[np.intp]]:
-    """Group to its row numbers, groups in the order that prefers costs of long mean runs."""
-    indices = cast("dict[Group, NDArray[np.intp]]", table.groupby(list(KEYS)).indices)
-    found = {
-        (str(dataset), str(split), int(epochs), str(seed)): rows
-        for (dataset, split, epochs, seed), rows in indices.items()
-    }
-    order = sorted(found, key=lambda key: (key[3] != "mean", -key[2], key))
-    return {key: found[key] for key in order}
-
-
-def _spread(values: Values, arch: NDArray[np.int32], size: int) -> Values:
-    spread = np.full(size, np.nan)
-    spread[arch] = values
-    spread.setflags(write=False)
-    return spread

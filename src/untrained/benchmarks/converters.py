@@ -18,6 +18,7 @@ class Converter(Protocol):
         target: Path,
         progress: Progress | None = None,
         spellings: Sequence[str] | None = None,
+        parameters: Sequence[int] | None = None,
     ) -> None:
         """Convert official files.
 
@@ -25,7 +26,10 @@ class Converter(Protocol):
             source: file or folder, under its official name.
             target: the parquet file to write; nothing is written unless all is well.
             progress: called with the bytes done and the bytes in all.
-            spellings: those of the space, by index; a list in the files must agree.
+            spellings: what the files call the architectures of the space, by index; what is in
+                the files must agree.
+            parameters: of those, by index; likewise, in files that have no other list of what
+                they trained.
 
         Raises:
             ParameterError: `source` is none of what is converted; the message says what is.

@@ -1,14 +1,15 @@
 """Bring a benchmark table to where the other commands look for it."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
-from untrained.benchmarks.converters import CONVERTERS, Converter
+from untrained.benchmarks.converters import CONVERTERS
 from untrained.benchmarks.nds import fetch_nds
 from untrained.benchmarks.nds_networks import FILES
 from untrained.benchmarks.official import Progress
-from untrained.benchmarks.table import is_table, read_table
+from untrained.benchmarks.table import check_table, is_table
 from untrained.errors import MissingDataError
 from untrained.files import BUNDLED, atomic
 
@@ -20,6 +21,7 @@ def fetch_benchmark(
     mirror: str | None = None,
     progress: Progress | None = None,
     spellings: Sequence[str] | None = None,
+    parameters: Sequence[int] | None = None,
 ) -> None:
     """Write the benchmark table of a space to `target`.
 
@@ -32,7 +34,9 @@ def fetch_benchmark(
         source: official files, which are converted, or a benchmark table.
         mirror: base URL or folder that has {space}.parquet.
         progress: called with the bytes done and the bytes in all while a file is converted.
-        spellings: those of the space, by index; the list in an official file must agree.
+        spellings: what official files call the architectures of the space, by index; what is in
+            them must agree.
+        parameters: of those, by index; likewise.
 
     Raises:
         UnknownNameError: no benchmark of that space.
@@ -41,7 +45,7 @@ def fetch_benchmark(
         DownloadError: the mirror does not have it, or can't be reached.
         DamagedFileError: what was found is not a valid file; `target` stays as it was.
     """
-    convert = CONVERTERS.load(space)
+    convert = partial(CONVERTERS.load(space), spellings=spellings, parameters=parameters)
     if space in FILES:  # which come as one archive, and are two files each
         fetch_nds(space, target, source, mirror, progress)
         return
@@ -49,9 +53,9 @@ def fetch_benchmark(
     if source is not None and source.is_file() and is_table(source):
         _copy(source, target, space)
     elif source is not None:
-        convert(source, target, progress, spellings)
+        convert(source, target, progress)
     elif mirror is not None:
-        _from_mirror(space, target, mirror, convert, spellings)
+        _from_mirror(space, target, mirror, convert)
     elif bundled.is_file():
         _copy(bundled, target, space)
     else:
@@ -63,13 +67,13 @@ def fetch_benchmark(
 
 def _copy(source: Path, target: Path, space: str) -> None:
     """Copy a table byte by byte if it is valid."""
-    read_table(source, space)
+    check_table(source, space)
     with atomic(target) as part:
         shutil.copyfile(source, part)
 
 
 def _from_mirror(
-    space: str, target: Path, mirror: str, convert: Converter, spellings: Sequence[str] | None
+    space: str, target: Path, mirror: str, convert: Callable[[Path, Path], None]
 ) -> None:
     from untrained.download import download, join
 
@@ -80,6 +84,6 @@ def _from_mirror(
         if is_table(arrived):
             _copy(arrived, target, space)
         else:
-            convert(arrived, target, spellings=spellings)
+            convert(arrived, target)
     finally:
         shutil.rmtree(arrived.parent, ignore_errors=True)

@@ -4,12 +4,13 @@ They are TFRecord files of one training each; neither TensorFlow nor the package
 needed to read them.
 """
 
-import base64
 import binascii
+import hashlib
 import json
 import re
 import struct
-from collections.abc import Iterator, Mapping
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
@@ -22,8 +23,6 @@ from untrained.errors import DamagedFileError, MissingDataError, ParameterError
 from untrained.files import read_parquet
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import pandas as pd
 
 SPACE = "nasbench101"
@@ -33,9 +32,20 @@ TRIALS = 3
 #: Split of a table to the field of `Training`.
 _SPLITS = {"ori-test": "test", "x-valid": "valid"}
 
+#: SHA-256 of what the benchmark has of its cells, in the order of their hashes: the module hashes,
+#: 16 bytes each, and the parameters, 8 bytes each (little endian). A file that has the same is
+#: right; what is wrong with another one is found cell by cell, which takes half a minute.
+CHECKSUMS = {
+    "hashes": "13bb1f0fa98c75fcbc269a7f011cf12245f8c9e0e6fc3eb94add6dcbdfba09db",
+    "parameters": "62dd4ac915be2f00b30b15a64498a24d4d8925d48bfee2d7e638f5c9daf0ac94",
+}
+
 _HASH = re.compile(r"[0-9a-f]{32}")
 _LONGEST_RECORD = 1 << 20  # bytes; real ones have a few hundred
 _EVALUATIONS = 3  # before training, after half of it, at its end
+# An evaluation as it is written as a rule: five doubles, each after its field and type, no path.
+_EVALUATION = struct.Struct("<BdBdBdBdBd")
+_KEYS = tuple(field << 3 | 1 for field in range(1, 6))
 _PERCENT = 100
 # What odd records make their readers raise.
 _MALFORMED = (
@@ -75,31 +85,35 @@ def convert_nasbench101(
     source: Path,
     target: Path,
     progress: Progress | None = None,
-    spellings: "Sequence[str] | None" = None,
+    spellings: Sequence[str] | None = None,
+    parameters: Sequence[int] | None = None,
 ) -> None:
     """Convert `nasbench_only108.tfrecord` or `nasbench_full.tfrecord` to a benchmark table.
 
     The table has a row for each training (`trial0` to `trial2`, in the order of the file) and one
     for their mean, on `x-valid` and `ori-test` of `cifar10`. Parameters stand in rows of means on
     `ori-test` after 108 epochs. The file is read as a stream: what is kept of a training are three
-    numbers. Also converted: the tables `nasbench101.parquet` (index, module_hash, params,
-    test_acc108_mean) and, where it lies beside it, `nasbench101_epochs.parquet` (index, epochs,
-    trial, val_acc, test_acc). The official files could not be had when this was written: it was
-    tried on files made by their documented layout.
+    numbers. Also converted: the published table `nasbench101.parquet` (index, module_hash, params,
+    test_acc108_mean). The official files could not be had when this was written: it was tried on
+    files made by their documented layout.
+
+    An index is the rank of a module hash, so one foreign hash would give many cells another's
+    accuracies: all hashes, and all numbers of parameters, must be those of the space.
 
     Args:
         source: the file, under its own name or another one.
         target: the parquet file to write; nothing is written unless all is well.
         progress: called with the bytes done and the bytes in all, now and then.
-        spellings: not needed, since indices follow the order of the hashes.
+        spellings: the module hashes of the space, by index; looked at only to say which one of
+            the file is wrong.
+        parameters: of the cells, by index, as the benchmark counts them; likewise.
 
     Raises:
         ParameterError: neither a `.tfrecord` nor a `.parquet` file.
         MissingDataError: there is no such file.
-        DamagedFileError: truncated, altered, or not such a file at all.
+        DamagedFileError: truncated, altered, of other cells, or not such a file at all.
         UntrainedError: the target can't be written.
     """
-    del spellings
     if source.suffix not in (".tfrecord", ".parquet"):
         raise ParameterError(
             f"{source} is neither nasbench_only108.tfrecord, nasbench_full.tfrecord nor a table "
@@ -108,19 +122,79 @@ def convert_nasbench101(
     if not source.is_file():
         raise MissingDataError(f"{source} does not exist: name an official NAS-Bench-101 file")
     if source.suffix == ".parquet":
-        write_groups(_groups_of_tables(source), target)
-        return
-    write_groups(_read_official(source, progress).groups(), target)
+        cells = _read_published(source)
+        found = b"".join(map(bytes.fromhex, cells["module_hash"])), cells["params"].to_numpy()
+        groups: Iterator[dict[str, Any]] = iter([_published_group(cells, source)])
+    else:
+        trainings = _read_official(source, progress)
+        found = trainings.ranked()
+        groups = trainings.groups()
+    _check_cells(source.name, *found, spellings, parameters)
+    write_groups(groups, target)
+
+
+def _check_cells(
+    name: str,
+    hashes: bytes,
+    counts: NDArray[np.int64],
+    spellings: Sequence[str] | None,
+    parameters: Sequence[int] | None,
+) -> None:
+    """Refuse a file of other cells than those of the space.
+
+    Args:
+        name: of the file.
+        hashes: ascending, 16 bytes each.
+        counts: (cells,): parameters, in the order of the hashes.
+        spellings: see `convert_nasbench101`.
+        parameters: likewise.
+
+    Raises:
+        DamagedFileError: hashes or parameters differ; the message names the first cell that does.
+    """
+    found = {"hashes": hashes, "parameters": counts.astype("<i8").tobytes()}
+    differ = {key for key, content in found.items() if _sha256(content) != CHECKSUMS[key]}
+    if "hashes" in differ:
+        if spellings is None:
+            raise DamagedFileError(
+                f"{name} has other module hashes than NAS-Bench-101: get it again"
+            )
+        there = {hashes[start : start + 16].hex() for start in range(0, len(hashes), 16)}
+        known = set(spellings)
+        if foreign := sorted(there - known):
+            lacking = ", ".join(sorted(known - there)[:1])
+            raise DamagedFileError(
+                f"{name} has the module hash {foreign[0]}, which no cell of {SPACE} has, and lacks "
+                f"{lacking} ({len(foreign)} of {len(there)} are foreign): get it again"
+            )
+    if "parameters" in differ:
+        if parameters is None:
+            raise DamagedFileError(
+                f"{name} has other numbers of parameters than NAS-Bench-101: get it again"
+            )
+        for index, (count, right) in enumerate(zip(counts.tolist(), parameters, strict=True)):
+            if count != right:
+                raise DamagedFileError(
+                    f"{name} has {count} parameters for the module hash "
+                    f"{hashes[16 * index : 16 * (index + 1)].hex()}, whose cell has {right}: get "
+                    "it again"
+                )
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 class _Trainings:
     """What is kept of the records: three numbers a training, by the order of appearance.
 
+    They are in arrays of Python's own, into which single numbers go faster than into NumPy's.
+
     Attributes:
         cells: module hash (16 bytes) to the cell's place in the arrays.
-        measures: epochs to (3 measures, trials, cells) float64, those of `Training`.
-        counts: epochs to (cells,): trainings so far.
-        parameters: (cells,).
+        measures: epochs to one array for each of `MEASURES`, number `trial * size + place`.
+        counts: epochs to an array with how many trainings of each cell there were so far.
+        parameters: of each cell.
     """
 
     MEASURES = ("valid", "test", "seconds")
@@ -128,9 +202,9 @@ class _Trainings:
     def __init__(self, name: str, size: int) -> None:
         self.name, self.size = name, size
         self.cells: dict[bytes, int] = {}
-        self.measures: dict[int, Values] = {}
-        self.counts: dict[int, NDArray[np.int8]] = {}
-        self.parameters = np.zeros(size, np.int64)
+        self.measures: dict[int, tuple[array[float], ...]] = {}
+        self.counts: dict[int, bytearray] = {}
+        self.parameters = array("q", bytes(8 * size))
 
     def add(self, training: Training) -> None:
         """Keep a training.
@@ -138,28 +212,25 @@ class _Trainings:
         Raises:
             ValueError: there are too many of its cell or too many cells.
         """
-        digest = bytes.fromhex(training.module_hash)
-        place = self.cells.setdefault(digest, len(self.cells))
+        module_hash, epochs, valid, test, seconds, parameters = training
+        place = self.cells.setdefault(bytes.fromhex(module_hash), len(self.cells))
         if place >= self.size:
             raise ValueError(f"more than {self.size} cells")
-        if training.epochs not in self.measures:
-            self.measures[training.epochs] = np.full((3, TRIALS, self.size), np.nan)
-            self.counts[training.epochs] = np.zeros(self.size, np.int8)
-        trial = int(self.counts[training.epochs][place])
+        if epochs not in self.measures:
+            nothing = bytes(8 * TRIALS * self.size)
+            self.measures[epochs] = tuple(array("d", nothing) for _ in self.MEASURES)
+            self.counts[epochs] = bytearray(self.size)
+        trial = self.counts[epochs][place]
         if trial == TRIALS:
-            raise ValueError(
-                f"more than {TRIALS} trainings of {training.module_hash} for {training.epochs} "
-                "epochs"
-            )
-        self.counts[training.epochs][place] += 1
-        values = [getattr(training, name) for name in self.MEASURES]
-        self.measures[training.epochs][:, trial, place] = values
-        known = int(self.parameters[place])
-        if known not in (0, training.parameters):
-            raise ValueError(
-                f"{training.module_hash} has {known} parameters and {training.parameters}"
-            )
-        self.parameters[place] = training.parameters
+            raise ValueError(f"more than {TRIALS} trainings of {module_hash} for {epochs} epochs")
+        self.counts[epochs][place] += 1
+        known = self.parameters[place]
+        if known not in (0, parameters):
+            raise ValueError(f"{module_hash} has {known} parameters and {parameters}")
+        self.parameters[place] = parameters
+        number = trial * self.size + place
+        valids, tests, times = self.measures[epochs]
+        valids[number], tests[number], times[number] = valid, test, seconds
 
     def check(self) -> None:
         """Refuse a file that ends too early.
@@ -172,7 +243,7 @@ class _Trainings:
                 f"{self.name} has {len(self.cells)} cells, not {self.size}: get it again"
             )
         for epochs, counts in self.counts.items():
-            if lacking := int((counts < TRIALS).sum()):
+            if lacking := self.size - counts.count(TRIALS):
                 raise DamagedFileError(
                     f"{self.name} has fewer than {TRIALS} trainings of {lacking} cell(s) for "
                     f"{epochs} epochs: get it again"
@@ -182,24 +253,34 @@ class _Trainings:
                 f"{self.name} has no trainings of {max(EPOCHS)} epochs: get it again"
             )
 
+    def _order(self) -> NDArray[np.intp]:
+        """(cells,): places in the order of the hashes."""
+        halves = np.frombuffer(b"".join(self.cells), ">u8").reshape(-1, 2)
+        return np.lexsort((halves[:, 1], halves[:, 0]))
+
+    def ranked(self) -> tuple[bytes, NDArray[np.int64]]:
+        """The hashes in their order, 16 bytes each, and the parameters in that order."""
+        return b"".join(sorted(self.cells)), np.frombuffer(self.parameters, np.int64)[self._order()]
+
     def groups(self) -> Iterator[dict[str, Any]]:
         """The rows of the table; an index is the rank of a hash."""
-        halves = np.frombuffer(b"".join(self.cells), ">u8").reshape(-1, 2)
-        order = np.lexsort((halves[:, 1], halves[:, 0]))
-        arch = np.arange(self.size)
+        order, arch = self._order(), np.arange(self.size)
         for split, measure in _SPLITS.items():
             row = self.MEASURES.index(measure)
             for epochs in sorted(self.measures):
-                values = self.measures[epochs]
+                accuracies, seconds = (
+                    np.frombuffer(self.measures[epochs][one]).reshape(TRIALS, -1)[:, order]
+                    for one in (row, self.MEASURES.index("seconds"))
+                )
+                accuracies *= _PERCENT
                 where = {"dataset": "cifar10", "split": split, "epochs": epochs, "arch": arch}
-                accuracies, seconds = _PERCENT * values[row][:, order], values[2][:, order]
                 final = epochs == max(EPOCHS) and split == "ori-test"
                 yield {
                     **where,
                     "seed": "mean",
                     "accuracy": accuracies.mean(0),
                     "train_seconds": seconds.mean(0),
-                    **({"parameters": self.parameters[order]} if final else {}),
+                    **({"parameters": self.ranked()[1]} if final else {}),
                 }
                 for trial in range(TRIALS):
                     yield {
@@ -240,34 +321,33 @@ def records(file: BinaryIO, name: str) -> Iterator[bytes]:
     Raises:
         DamagedFileError: truncated, or a checksum is wrong.
     """
+    import google_crc32c
+
+    def checksum(data: bytes) -> int:
+        plain: int = google_crc32c.value(data)
+        return ((plain >> 15 | plain << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
     number = 0
     while header := file.read(12):
-        where = f"record {number} of {name}"
-        if len(header) < 12 or _checksum(header[:8]) != _uint32(header[8:]):
-            raise DamagedFileError(f"{where} has no valid length: get the file again")
+        if len(header) < 12 or checksum(header[:8]) != int.from_bytes(header[8:], "little"):
+            raise DamagedFileError(
+                f"record {number} of {name} has no valid length: get the file again"
+            )
         length = int.from_bytes(header[:8], "little")
         if length > _LONGEST_RECORD:
             raise DamagedFileError(
-                f"{where} has {length} bytes, more than any training: it is no NAS-Bench-101 file"
+                f"record {number} of {name} has {length} bytes, more than any training: it is no "
+                "NAS-Bench-101 file"
             )
-        data, checksum = file.read(length), file.read(4)
-        if len(data) < length or len(checksum) < 4:
+        data, stored = file.read(length), file.read(4)
+        if len(data) < length or len(stored) < 4:
             raise DamagedFileError(f"{name} ends within record {number}: get it again")
-        if _checksum(data) != _uint32(checksum):
-            raise DamagedFileError(f"{where} has the wrong checksum: get the file again")
+        if checksum(data) != int.from_bytes(stored, "little"):
+            raise DamagedFileError(
+                f"record {number} of {name} has the wrong checksum: get the file again"
+            )
         yield data
         number += 1
-
-
-def _uint32(data: bytes) -> int:
-    return int.from_bytes(data, "little")
-
-
-def _checksum(data: bytes) -> int:
-    import google_crc32c
-
-    plain: int = google_crc32c.value(data)
-    return ((plain >> 15 | plain << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def training_of(record: bytes) -> Training:
@@ -286,13 +366,13 @@ def training_of(record: bytes) -> Training:
         raise ValueError(f"{module_hash!r} is no module hash")
     if type(epochs) is not int or epochs not in EPOCHS:
         raise ValueError(f"{epochs!r} epochs instead of one of {', '.join(map(str, EPOCHS))}")
-    metrics = _message(base64.b64decode(encoded, validate=True))
-    evaluations = [_message(data) for data in metrics.get(1, [])]
+    metrics = _message(binascii.a2b_base64(encoded, strict_mode=True))
+    evaluations = metrics.get(1, [])
     if len(evaluations) != _EVALUATIONS:
         raise ValueError(f"{len(evaluations)} evaluations instead of {_EVALUATIONS}")
     # The one after half of the epochs is dropped: the learning rate is not annealed there, so it
     # is no training of that length.
-    epoch, seconds, _train, valid, test = (_double(evaluations[-1], field) for field in range(1, 6))
+    epoch, seconds, _train, valid, test = _evaluation(evaluations[-1])
     if not abs(epoch - epochs) < 0.5:  # batches do not divide epochs evenly
         raise ValueError(f"the last evaluation is after {epoch:g} epochs instead of {epochs}")
     if not (0 <= valid <= 1 and 0 <= test <= 1):
@@ -303,6 +383,16 @@ def training_of(record: bytes) -> Training:
     if type(parameters) is not int or parameters < 1:
         raise ValueError(f"{parameters!r} parameters")
     return Training(module_hash, epochs, valid, test, seconds, parameters)
+
+
+def _evaluation(data: bytes) -> tuple[float, ...]:
+    """The fields 1 to 5 of an evaluation."""
+    if len(data) == _EVALUATION.size:
+        read = _EVALUATION.unpack(data)
+        if read[::2] == _KEYS:
+            return read[1::2]
+    message = _message(data)
+    return tuple(_double(message, field) for field in range(1, 6))
 
 
 def _double(message: Mapping[int, list[Any]], field: int) -> float:
@@ -347,56 +437,47 @@ def _varint(data: bytes, place: int) -> tuple[int, int]:
     raise ValueError("an integer of more than ten bytes")
 
 
-def _groups_of_tables(source: Path) -> Iterator[dict[str, Any]]:
-    """The rows of the table at `source`, and of the one with other lengths beside it."""
+def _read_published(source: Path) -> "pd.DataFrame":
+    """The published table of all cells, in the order of the hashes."""
     cells = read_parquet(source, ["index", "module_hash", "params", "test_acc108_mean"])
     size, hashes = SIZES[SPACE], cells["module_hash"].astype(str)
     if len(cells) != size or not np.array_equal(cells["index"], np.arange(size)):
-        raise DamagedFileError(f"{source} has other indices than 0 to {size - 1} in order")
+        raise DamagedFileError(
+            f"{source} has other indices than 0 to {size - 1} in order: get the whole table"
+        )
+    if not hashes.str.fullmatch(_HASH).all():
+        wrong = hashes[~hashes.str.fullmatch(_HASH)].iloc[0]
+        raise DamagedFileError(
+            f"{source} has the module hash {wrong!r}: 32 digits of 0-9 and a-f, get it again"
+        )
     if not (hashes.is_monotonic_increasing and hashes.is_unique):
-        raise DamagedFileError(f"{source} is not in the order of the module hashes")
-    finals: dict[str, Any] = {
+        raise DamagedFileError(
+            f"{source} is not in the order of the module hashes, each once: get it again"
+        )
+    if cells["params"].dtype.kind not in "iu":
+        raise DamagedFileError(
+            f"{source} has params that are {cells['params'].dtype}: whole numbers, get it again"
+        )
+    return cells.assign(module_hash=hashes)
+
+
+def _published_group(cells: "pd.DataFrame", source: Path) -> dict[str, Any]:
+    """The rows of the published table."""
+    return {
+        "dataset": "cifar10",
+        "split": "ori-test",
+        "epochs": max(EPOCHS),
+        "seed": "mean",
         "arch": cells["index"].to_numpy(),
         "accuracy": _percent(cells["test_acc108_mean"], source),
         "parameters": cells["params"].to_numpy(),
     }
-    where = {"dataset": "cifar10", "split": "ori-test", "epochs": max(EPOCHS), "seed": "mean"}
-    beside = source.with_name(f"{source.stem}_epochs.parquet")
-    others = _groups_of_epochs(beside) if beside.is_file() else []
-    key = ("dataset", "split", "epochs", "seed")
-    final_group = {**where, **finals}
-    # means over all cells take the place of those over some of them
-    kept = [one for one in others if any(one[name] != where[name] for name in key)]
-    yield from sorted([*kept, final_group], key=lambda one: tuple(one[name] for name in key))
-
-
-def _groups_of_epochs(path: Path) -> Iterator[dict[str, Any]]:
-    """Trainings of some cells: their rows, and those of their means."""
-    table = read_parquet(path, ["index", "epochs", "trial", "val_acc", "test_acc"])
-    if (
-        not table["epochs"].isin(EPOCHS).all()
-        or not table["index"].between(0, SIZES[SPACE] - 1).all()
-    ):
-        raise DamagedFileError(f"{path} has epochs or indices that NAS-Bench-101 has not")
-    if table.duplicated(["index", "epochs", "trial"]).any():
-        raise DamagedFileError(f"{path} has a training twice")
-    for split, column in {"ori-test": "test_acc", "x-valid": "val_acc"}.items():
-        table[column] = _percent(table[column], path)
-        for epochs, rows in table.groupby("epochs"):
-            trials = rows.pivot(index="index", columns="trial", values=column)
-            if [*trials.columns] != [*range(TRIALS)] or trials.isna().to_numpy().any():
-                raise DamagedFileError(
-                    f"{path} has not {TRIALS} trainings of every cell for {epochs} epochs"
-                )
-            where = {"dataset": "cifar10", "split": split, "epochs": int(str(epochs))}
-            arch = trials.index.to_numpy()
-            yield {**where, "seed": "mean", "arch": arch, "accuracy": trials.mean(axis=1)}
-            for trial in range(TRIALS):
-                yield {**where, "seed": f"trial{trial}", "arch": arch, "accuracy": trials[trial]}
 
 
 def _percent(values: "pd.Series[float]", path: Path) -> Values:
     found = values.to_numpy(dtype=np.float64)
     if not ((found >= 0) & (found <= 1)).all():
-        raise DamagedFileError(f"{path} has accuracies in {values.name} that are not in 0..1")
+        raise DamagedFileError(
+            f"{path} has accuracies in {values.name} that are not in 0..1: get it again"
+        )
     return np.asarray(_PERCENT * found, np.float64)

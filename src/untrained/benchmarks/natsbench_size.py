@@ -40,6 +40,7 @@ def convert(
     target: Path,
     progress: Progress | None = None,
     spellings: Sequence[str] | None = None,
+    parameters: Sequence[int] | None = None,
 ) -> None:
     """Convert the folder `NATS-sss-v1_0-50262-simple`, or a table of means, to a benchmark table.
 
@@ -62,6 +63,7 @@ def convert(
         progress: called with the bytes done and the bytes in all, as architectures are done.
         spellings: what the space calls its architectures, in the order of their indices; those of
             the source must agree.
+        parameters: not needed, since the source has those spellings.
 
     Raises:
         MissingDataError: there is no such folder or file.
@@ -70,6 +72,7 @@ def convert(
             should be.
         UntrainedError: the target can't be written.
     """
+    del parameters
     if source.is_dir():
         write_table(_read_folder(source, progress, spellings).columns(), target)
     elif _is_parquet(source):

@@ -32,11 +32,12 @@ from untrained.benchmarks.nds_networks import (
     Network,
     StagedNetwork,
     dataset_of,
+    has_stages,
     inner_width,
     plain,
 )
 from untrained.benchmarks.official import Progress
-from untrained.benchmarks.table import is_table, read_table, write_table
+from untrained.benchmarks.table import check_table, is_table, write_table
 from untrained.errors import (
     ArchitectureError,
     DamagedFileError,
@@ -44,7 +45,7 @@ from untrained.errors import (
     MissingDataError,
     unknown_name,
 )
-from untrained.files import atomic
+from untrained.files import atomic, check_target
 
 T = TypeVar("T")
 #: Where the official archive is looked for, in this order. Both are from memory, and its checksum
@@ -67,6 +68,8 @@ _FEWEST = 1000
 _PERFECT = 100.0  # percent
 _BLOCKS = {"double_plain_block": "vanilla_block"}  # older and newer name
 _SPACE = re.compile(r"\s*")
+_KEYS = "entries have net (genotype, width, depth and aux, or block_type, ds, ws and ss; "
+_KEYS += "bottlenecks bot_muls or bms), test_ep_top1 and mostly params and flops"
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,7 @@ def convert_nds(
     target: Path,
     progress: Progress | None = None,
     spellings: Sequence[str] | None = None,
+    parameters: Sequence[int] | None = None,
 ) -> None:
     """Convert an official JSON file to a benchmark table and a list of architectures beside it.
 
@@ -113,18 +117,21 @@ def convert_nds(
         target: the parquet file to write; the list lies beside it as .json.
         progress: called with the bytes read and the bytes in all.
         spellings: of no use here, since the file says which architectures there are.
+        parameters: likewise.
 
     Raises:
         MissingDataError: there is no such file, or folder or archive lack it.
-        DamagedFileError: no JSON, another layout, or impossible values; nothing is written.
+        DamagedFileError: no JSON, another layout, impossible values, or networks of another kind
+            of space; nothing is written.
     """
-    del spellings
+    del spellings, parameters
     if space not in FILES:
         raise unknown_name("space of NDS", space, FILES)
     rows: dict[str, list[Any]] = {name: [] for name in ("arch", "epochs", *_MEASURED)}
     networks: list[str] = []
     with _opened(space, source) as (file, name, size):
         for position, entry in enumerate(read_entries(file, name, size, progress)):
+            _check_kind(space, name, position, entry.network)
             networks.append(str(entry.network))
             if entry.accuracy is None:
                 continue
@@ -135,17 +142,46 @@ def convert_nds(
     if not count:
         raise DamagedFileError(f"{name} has no entry with a finite test error: get it again")
     nothing = [None] * count
-    write_architectures(space, networks, architectures_beside(target))
-    write_table(
-        {
-            **rows,
-            "dataset": [dataset_of(space)] * count,
-            "split": ["ori-test"] * count,
-            "seed": ["mean"] * count,
-            **dict.fromkeys(("train_seconds", "valid_seconds", "latency_seconds"), nothing),
-        },
-        target,
-    )
+    columns = {
+        **rows,
+        "dataset": [dataset_of(space)] * count,
+        "split": ["ori-test"] * count,
+        "seed": ["mean"] * count,
+        **dict.fromkeys(("train_seconds", "valid_seconds", "latency_seconds"), nothing),
+    }
+    with _table_and_list(target) as (table, listed):
+        write_architectures(space, networks, listed)
+        write_table(columns, table)
+
+
+def _check_kind(space: str, name: str, position: int, network: Network) -> None:
+    """Refuse the file of another space, as far as its networks tell."""
+    kinds = {False: "two cells", True: "stages of blocks"}
+    found, right = isinstance(network, StagedNetwork), has_stages(space)
+    if found != right:
+        raise DamagedFileError(
+            f"{name}, entry {position}: a network of {kinds[found]}, those of {space} are of "
+            f"{kinds[right]}: name its file {FILES[space]}, or fetch the space that this is of"
+        )
+
+
+@contextmanager
+def _table_and_list(target: Path) -> Iterator[tuple[Path, Path]]:
+    """Yield paths for a table and the list of its architectures, which replace the old ones.
+
+    They belong together: whenever this is interrupted, a table that is there has its own list. Both
+    are written before either is seen; then the old table goes, the new list comes, and the new
+    table, without which nothing is fetched, comes last.
+
+    Raises:
+        UntrainedError: they can't be written.
+    """
+    beside = architectures_beside(target)
+    check_target(target)
+    check_target(beside)
+    with atomic(target) as table, atomic(beside) as listed:
+        yield table, listed
+        target.unlink(missing_ok=True)
 
 
 _MEASURED = ("accuracy", "parameters", "flops")
@@ -182,10 +218,10 @@ def fetch_nds(
         source = table if table.is_file() else folder
     if source is not None and source.is_file() and is_table(source):
         spellings = read_architectures(space, architectures_beside(source))
-        read_table(source, space)
-        write_architectures(space, spellings, architectures_beside(target))
-        with atomic(target) as part:
-            shutil.copyfile(source, part)
+        check_table(source, space)
+        with _table_and_list(target) as (table, listed):
+            write_architectures(space, spellings, listed)
+            shutil.copyfile(source, table)
     elif source is not None:
         convert_nds(space, source, target, progress)
     elif mirror is not None:
@@ -277,7 +313,7 @@ def read_entries(
         try:
             entry = entry_of(raw)
         except (ArchitectureError, KeyError, TypeError, ValueError, OverflowError) as error:
-            said = f"it lacks {error}" if isinstance(error, KeyError) else _said(error)
+            said = f"it lacks {error}: {_KEYS}" if isinstance(error, KeyError) else _said(error)
             raise DamagedFileError(f"{name}, entry {count}: {said}") from error
         yield entry
         count += 1

@@ -45,6 +45,11 @@ def dataset_of(space: str) -> str:
     return "ImageNet" if space.endswith("_in") else "cifar10"
 
 
+def has_stages(space: str) -> bool:
+    """Whether the networks of an NDS space are stages of blocks; those of others have cells."""
+    return any(family in space for family in ("resnet", "resnext", "vanilla"))
+
+
 #: What an edge carries: the union of the five search spaces, in the files' own names. Which names
 #: the files use is from memory.
 OPERATIONS = (

@@ -42,6 +42,7 @@ def convert_nasbench201(
     target: Path,
     progress: Progress | None = None,
     spellings: Sequence[str] | None = None,
+    parameters: Sequence[int] | None = None,
 ) -> None:
     """Convert `NAS-Bench-201-v1_1-096897.pth`, or the older `v1_0-e61699`, to a benchmark table.
 
@@ -63,6 +64,7 @@ def convert_nasbench201(
         progress: called with the bytes done and the bytes in all, as architectures are done.
         spellings: what the space calls its architectures, in the order of their indices; the
             file's own list must agree.
+        parameters: not needed, since the file has that list.
 
     Raises:
         ParameterError: it is no `.pth` file.
@@ -70,6 +72,7 @@ def convert_nasbench201(
         DamagedFileError: renamed, truncated, or not such a file at all.
         UntrainedError: the target can't be written.
     """
+    del parameters
     _check_identity(source)
     size = source.stat().st_size
     rows = Rows()

@@ -5,14 +5,15 @@ not depend on the run are repeated in some rows of a data set only; a reader tak
 that is there.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from untrained.errors import DamagedFileError
-from untrained.files import atomic, read_parquet
+from untrained.files import atomic, read_parquet_parts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +31,8 @@ DATASETS = ("cifar10-valid", "cifar10", "cifar100", "ImageNet16-120")
 #: Of `cifar100` and `ImageNet16-120`, `ori-test` is `x-valid` and `x-test` together.
 SPLITS = ("x-valid", "ori-test", "x-test")
 
+#: Data set, split, epochs, seed.
+Group = tuple[str, str, int, str]
 KEYS = ("dataset", "split", "epochs", "seed")
 COSTS = ("parameters", "flops", "latency_seconds")
 #: Column to Arrow type, in the order of the file.
@@ -46,6 +49,8 @@ COLUMNS: Mapping[str, str] = {
     "flops": "float64",
     "latency_seconds": "float64",
 }
+#: Rows that are in memory at a time; all of NAS-Bench-101 are 13.6 million.
+_PART = 1 << 18
 _NOT_NULL = ("arch", *KEYS, "accuracy")
 _NOT_NEGATIVE = ("arch", "train_seconds", "valid_seconds", *COSTS)
 
@@ -148,19 +153,85 @@ def read_table(path: Path, space: str) -> "pd.DataFrame":
         MissingDataError: there is no such file.
         DamagedFileError: it is not a benchmark table, or holds impossible values.
     """
-    table = read_parquet(path)
-    problem = _problem(table, SIZES.get(space))
-    if problem:
-        raise DamagedFileError(f"{path} is not a benchmark table of {space}: {problem}")
-    return table
+    import pandas as pd
+
+    texts = [name for name, kind in COLUMNS.items() if kind == "string"]
+    parts = [part.astype(dict.fromkeys(texts, str)) for part, _ in _parts(path, space)]
+    return pd.concat(parts, ignore_index=True)
+
+
+def read_groups(path: Path, space: str) -> "Iterator[tuple[Group, Mapping[str, NDArray[Any]]]]":
+    """Read a benchmark table as `read_table` does, some rows at a time.
+
+    Yields:
+        A group, and of some of its rows the columns that are not `KEYS`; a group may come again
+        with other architectures.
+    """
+    for part, groups in _parts(path, space):
+        columns = {name: part[name].to_numpy() for name in COLUMNS if name not in KEYS}
+        for group, rows in groups.items():
+            yield group, {name: values[rows] for name, values in columns.items()}
+
+
+def check_table(path: Path, space: str) -> None:
+    """Raise what `read_table` raises."""
+    for _ in _parts(path, space):
+        pass
+
+
+def _parts(path: Path, space: str) -> "Iterator[tuple[pd.DataFrame, dict[Group, NDArray[Any]]]]":
+    """The rows of a table, checked, and the places of each group among them.
+
+    Raises:
+        DamagedFileError: see `read_table`.
+    """
+    seen: dict[Group, NDArray[np.bool_]] = {}
+    texts = [name for name, kind in COLUMNS.items() if kind == "string"]
+    count = 0
+    for part in read_parquet_parts(path, _PART, texts):
+        count += len(part)
+        problem = _problem(part, SIZES.get(space))
+        groups = {} if problem else _groups(part)
+        problem = problem or _repeated(part["arch"].to_numpy(), groups, seen)
+        if problem:
+            raise DamagedFileError(f"{path} is not a benchmark table of {space}: {problem}")
+        yield part, groups
+    if not count:
+        raise DamagedFileError(f"{path} is not a benchmark table of {space}: it has no rows")
+
+
+def _groups(part: "pd.DataFrame") -> dict[Group, NDArray[Any]]:
+    indices = part.groupby(list(KEYS), observed=True).indices
+    return {
+        (str(dataset), str(split), int(epochs), str(seed)): rows
+        for (dataset, split, epochs, seed), rows in cast("dict[Group, Any]", indices).items()
+    }
+
+
+def _repeated(
+    arch: NDArray[Any], groups: dict[Group, NDArray[Any]], seen: dict[Group, NDArray[np.bool_]]
+) -> str | None:
+    """The first row that there is twice, in words, or None; `seen` keeps which there are."""
+    for group, rows in groups.items():
+        own = arch[rows]
+        flags = seen.get(group, np.zeros(0, bool))
+        flags = np.pad(flags, (0, max(0, int(own.max()) + 1 - flags.size)))
+        again = own[flags[own]]
+        known = np.count_nonzero(flags)
+        flags[own] = True
+        if again.size == 0 and np.count_nonzero(flags) < known + own.size:
+            values, counts = np.unique(own, return_counts=True)
+            again = values[counts > 1]
+        if again.size:
+            return f"architecture {again[0]} has {'/'.join(map(str, group))} twice"
+        seen[group] = flags
+    return None
 
 
 def _problem(table: "pd.DataFrame", size: int | None) -> str | None:
     """The first thing wrong with a table, in words, or None."""
     if list(table.columns) != list(COLUMNS):
         return f"its columns are {', '.join(map(str, table.columns))}, not {', '.join(COLUMNS)}"
-    if table.empty:
-        return "it has no rows"
     for name, kind in COLUMNS.items():
         is_text = table[name].dtype.kind not in "iuf"
         if is_text != (kind == "string"):
@@ -183,9 +254,4 @@ def _impossible_value(table: "pd.DataFrame", size: int | None) -> str | None:
             return f"{name} {values[wrong][0]:g} is not a finite number from 0 up"
     if size is not None and table["arch"].max() >= size:
         return f"architecture {table['arch'].max()} is beyond the last, {size - 1}"
-    twice = table[table.duplicated([*KEYS, "arch"])]
-    if not twice.empty:
-        first = twice.iloc[0]
-        entry = "/".join(str(first[name]) for name in KEYS)
-        return f"architecture {first['arch']} has {entry} twice"
     return None

@@ -1,12 +1,49 @@
 """`untrained fetch`: benchmark tables and images, from official files or what is bundled."""
 
 import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypedDict, TypeVar, overload
 
 import typer
 
 from untrained.files import BENCHMARKS, BUNDLED, IMAGES
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Computed(Sequence[T]):
+    """A list whose entries are computed when they are looked at.
+
+    Attributes:
+        size: how many there are.
+        entry: the one at an index.
+    """
+
+    size: int
+    entry: Callable[[int], T]
+
+    def __len__(self) -> int:
+        return self.size
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[T]: ...
+
+    def __getitem__(self, index: int | slice) -> T | Sequence[T]:
+        places = range(self.size)[index]  # which raises what a list raises
+        return self.entry(places) if isinstance(places, int) else [*map(self.entry, places)]
+
+
+class Known(TypedDict, total=False):
+    """What a space knows of its architectures, by index, that official files must agree with."""
+
+    spellings: Sequence[str]
+    parameters: Sequence[int]
 
 
 def fetch(
@@ -55,13 +92,8 @@ def _fetch_benchmark(name: str, source: Path | None, mirror: str | None, target:
 
     from untrained.benchmarks.fetch import fetch_benchmark
     from untrained.benchmarks.nds_networks import FILES
-    from untrained.spaces import get_space
 
-    spellings = None
-    # the files of the others say which architectures there are, or by their hashes
-    if name in ("nasbench201", "natsbench_size") and (source is not None or mirror is not None):
-        space = get_space(name)
-        spellings = [space[index].spelling for index in range(len(space))]
+    known = known_of(name) if source is not None or mirror is not None else Known()
     console = Console(stderr=True)
     # in a log a bar would be an empty line
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -72,11 +104,31 @@ def _fetch_benchmark(name: str, source: Path | None, mirror: str | None, target:
             source,
             mirror,
             lambda done, total: progress.update(task, completed=done, total=total),
-            spellings,
+            **known,
         )
     typer.echo(f"{target}", err=True)
     if name in FILES:
         _check_costs(name, target)
+
+
+def known_of(name: str) -> Known:
+    """What official files of a space are compared with; files of NDS say themselves what it has."""
+    from untrained.spaces import get_space
+
+    if name in ("nasbench201", "natsbench_size"):
+        space = get_space(name)
+        return {"spellings": [space[index].spelling for index in range(len(space))]}
+    if name == "nasbench101":
+        from untrained.networks.nasbench101_channels import count_parameters
+        from untrained.spaces.nasbench101 import NasBench101
+
+        cells = NasBench101()
+        # a hash takes a tenth of a millisecond, and a right file needs none
+        return {
+            "spellings": Computed(len(cells), lambda index: cells.cell(index).module_hash),
+            "parameters": Computed(len(cells), lambda index: count_parameters(cells.cell(index))),
+        }
+    return {}
 
 
 def _check_costs(name: str, target: Path, count: int = 16) -> None:

@@ -11,7 +11,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from untrained.benchmarks.benchmark import SHORT, Benchmark, Group
+from untrained.benchmarks.benchmark import SHORT, Benchmark
+from untrained.benchmarks.table import Group
 from untrained.errors import ArchitectureError, MissingDataError, ParameterError
 from untrained.search.base import BudgetSpent
 from untrained.spaces.base import Architecture

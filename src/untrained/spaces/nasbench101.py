@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from untrained.errors import ArchitectureError, ParameterError, unknown_name
 from untrained.files import BUNDLED
-from untrained.spaces.base import Architecture, Skeleton
+from untrained.spaces.base import Architecture, Skeleton, index_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -99,7 +99,10 @@ class Cell:
         backward = _reached(last, lambda one, other: self.matrix[other][one], last)
         kept = sorted(forward & backward)
         if last not in kept:
-            raise ArchitectureError(f"{self} has no path from the input to the output")
+            raise ArchitectureError(
+                f"{self} has no path from the input to the output: edges lead from vertex 0 to "
+                f"vertex {last}, over others or at once, as in {_EXAMPLE}"
+            )
         return Cell(
             tuple(tuple(self.matrix[source][target] for target in kept) for source in kept),
             tuple(self.operations[vertex - 1] for vertex in kept[1:-1]),
@@ -123,19 +126,20 @@ def parse_cell(spelling: str) -> Cell:
     left, colon, right = spelling.strip().partition(":")
     if not colon:
         raise ArchitectureError(
-            f"{spelling!r} is no cell: it takes the rows of an adjacency matrix, a colon and the "
-            f"operations, as in {_EXAMPLE}; or an index, or a module hash"
+            f"{_short(spelling)!r} is no cell: it takes the rows of an adjacency matrix, a colon "
+            f"and the operations, as in {_EXAMPLE}; or an index, or a module hash"
         )
     rows, names = left.split("|"), right.split(",")
     count = len(rows)
     if not 2 <= count <= VERTICES:
         raise ArchitectureError(
-            f"{left!r} has {count} rows: a cell has 2 to {VERTICES} vertices, as in {_EXAMPLE}"
+            f"{_short(left)!r} has {count} rows: a cell has 2 to {VERTICES} vertices, as in "
+            f"{_EXAMPLE}"
         )
     for number, row in enumerate(rows):
         if len(row) != count or set(row) - set("01"):
             raise ArchitectureError(
-                f"row {number} is {row!r}: it takes {count} digits 0 or 1, as in {_EXAMPLE}"
+                f"row {number} is {_short(row)!r}: it takes {count} digits 0 or 1, as in {_EXAMPLE}"
             )
         for target in range(number + 1):
             if row[target] == "1":
@@ -146,15 +150,19 @@ def parse_cell(spelling: str) -> Cell:
                 )
     if len(names) != count or names[0] != INPUT or names[-1] != OUTPUT:
         raise ArchitectureError(
-            f"the operations are {right!r}: {count} vertices take {INPUT!r}, {count - 2} "
+            f"the operations are {_short(right)!r}: {count} vertices take {INPUT!r}, {count - 2} "
             f"operation(s) and {OUTPUT!r}"
         )
     for vertex, name in enumerate(names[1:-1], start=1):
         if name not in OPERATIONS:
             raise ArchitectureError(
-                f"vertex {vertex}: {unknown_name('operation', name, OPERATIONS)}"
+                f"vertex {vertex}: {unknown_name('operation', _short(name), OPERATIONS)}"
             )
     return Cell(tuple(tuple(map(int, row)) for row in rows), tuple(names[1:-1]))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def hash_of(
@@ -268,8 +276,8 @@ class NasBench101:
         stripped = str(text).strip()
         if len(stripped) == _HASH_DIGITS and not set(stripped.lower()) - set("0123456789abcdef"):
             return self[self._position(stripped.lower())]
-        if (digits := stripped.removeprefix("-")).isdecimal() and len(digits) < _HASH_DIGITS:
-            return self[int(stripped)]
+        if stripped.removeprefix("-").isdecimal():
+            return self[index_of(stripped)]
         return self[self.index_of(parse_cell(stripped))]
 
     def index_of(self, cell: Cell) -> int:
@@ -399,7 +407,10 @@ class NasBench101:
                 low, bottom = guess + 1, found
             else:
                 high, top = guess - 1, found
-        raise ArchitectureError(f"no cell of {self.name} has the module hash {module_hash}")
+        raise ArchitectureError(
+            f"no cell of {self.name} has the module hash {module_hash}: give an index from 0 to "
+            f"{len(self) - 1}, or spell the cell, as in {_EXAMPLE}"
+        )
 
 
 def _filled_up(cell: Cell, rng: np.random.Generator) -> tuple[list[list[int]], list[str]]:
