@@ -10,25 +10,27 @@ from PIL import Image
 
 from untrained.analysis.correlations import Correlation
 from untrained.analysis.evolutions import CURVE_COLUMNS as CURVES
-from untrained.analysis.figures import (
-    ScorePanel,
-    ablations,
-    accuracy_against_time,
-    kernel_evolution,
-    kernel_matrices,
-    preferences,
-    proxies,
-    regret_against_time,
-    save,
-    score_against_accuracy,
-    score_evolution,
-    tau_against_seeds,
-    trajectory,
-)
+from untrained.analysis.plotting import save
 from untrained.analysis.preferences import COLUMNS as PREFERENCES
 from untrained.analysis.proxy_comparisons import COLUMNS as PROXIES
 from untrained.analysis.prunings import TRAJECTORY
 from untrained.analysis.regret import COLUMNS as REGRET
+from untrained.analysis.score_figures import (
+    ScorePanel,
+    ablations,
+    kernel_evolution,
+    kernel_matrices,
+    preferences,
+    proxies,
+    score_against_accuracy,
+    score_evolution,
+    tau_against_seeds,
+)
+from untrained.analysis.search_figures import (
+    accuracy_against_time,
+    regret_against_time,
+    trajectory,
+)
 from untrained.analysis.variances import variance_table
 from untrained.errors import ParameterError, UntrainedError
 

@@ -510,7 +510,8 @@ def figure(
     ),
 ) -> None:
     """Draw one figure as SVG and PNG."""
-    from untrained.analysis import figures
+    from untrained.analysis import score_figures, search_figures
+    from untrained.analysis.plotting import save
     from untrained.analysis.summaries import times_table
     from untrained.cli import drawings
     from untrained.images.sets import image_set
@@ -529,35 +530,35 @@ def figure(
                 images, known.split(split), batch_size, augmentation, sampling
             )
             shown = drawings.proxy_drawn(table, proxy)
-            drawn = figures.kernel_matrices(
+            drawn = score_figures.kernel_matrices(
                 *drawings.kernels(space, table, truth, settings, shown, kernels)
             )
         case FigureName.TIME:
             summary = _read_table(space, tables, "searches")
-            drawn = figures.accuracy_against_time(
+            drawn = search_figures.accuracy_against_time(
                 times_table(summary, space=space), title="CIFAR-10 test"
             )
         case FigureName.REGRET:
-            drawn = figures.regret_against_time(_read_table(space, tables, "regret"))
+            drawn = search_figures.regret_against_time(_read_table(space, tables, "regret"))
         case FigureName.SEEDS:
             drawn = drawings.seeds(_read_table(space, tables, "seeds"))
         case FigureName.PREFERENCES:
-            drawn = figures.preferences(_read_table(space, tables, "preferences"))
+            drawn = score_figures.preferences(_read_table(space, tables, "preferences"))
         case FigureName.PROXIES:
-            drawn = figures.proxies(_read_table(space, tables, "proxies"))
+            drawn = score_figures.proxies(_read_table(space, tables, "proxies"))
         case FigureName.TRAJECTORY:
-            drawn = figures.trajectory(_read_table(space, tables, "trajectory"))
+            drawn = search_figures.trajectory(_read_table(space, tables, "trajectory"))
         case FigureName.ABLATIONS:
             variances = _read_table(space, tables, "ablations")
             if not ablations:
                 raise ParameterError("no scores to draw: name their files by --ablations")
-            drawn = figures.ablations(_read_ablations(ablations), variances)
+            drawn = score_figures.ablations(_read_ablations(ablations), variances)
         case FigureName.KERNEL_EVOLUTION:
-            drawn = figures.kernel_evolution(_read_table(space, tables, "evolution_curves"))
+            drawn = score_figures.kernel_evolution(_read_table(space, tables, "evolution_curves"))
         case FigureName.SCORE_EVOLUTION:
             drawn = drawings.score_evolution(_read_table(space, tables, "evolution_curves"))
     for suffix in (".svg", ".png"):
-        figures.save(drawn, out.with_suffix(suffix))
+        save(drawn, out.with_suffix(suffix))
 
 
 @app.command()
@@ -568,14 +569,15 @@ def spaces(
     """Draw the scores of several spaces beside each other, as SVG and PNG."""
     import pandas as pd
 
-    from untrained.analysis import figures
+    from untrained.analysis.plotting import save
     from untrained.analysis.proxy_comparisons import COLUMNS
+    from untrained.analysis.score_figures import proxies
     from untrained.files import read_parquet
 
     read = [read_parquet(path, list(COLUMNS)) for path in tables]
-    drawn = figures.proxies(pd.concat(read, ignore_index=True))
+    drawn = proxies(pd.concat(read, ignore_index=True))
     for suffix in (".svg", ".png"):
-        figures.save(drawn, out.with_suffix(suffix))
+        save(drawn, out.with_suffix(suffix))
 
 
 @app.command()
