@@ -596,3 +596,40 @@ def test_a_legend_of_many_searches_fits_beside_the_times():
     (legend,) = drawn.legends
     box = legend.get_window_extent()
     assert drawn.bbox.y0 <= box.y0 < box.y1 <= drawn.bbox.y1
+
+
+LONG = ("REA (fitness=validation_accuracy-train@1)", "REINFORCE (learning_rate=0.04)")
+
+
+def of_one_panel():
+    """Figures of one data set each with more names than fit side by side."""
+    methods = [*LONG, "AREA", "RS", "REA", "BOHB", "Local search", "TPE"]
+    regret = regrets().query("method == 'REA' and dataset == 'cifar10'")
+    proxies_of = [f"ntk_condition_number-weights_without_classifier_{k}" for k in range(4)]
+    chosen = preferred(["cifar10"]).query("proxy == 'accuracy'")
+    return {
+        "regret": regret_against_time(pd.concat([regret.assign(method=name) for name in methods])),
+        "short": regret_against_time(
+            pd.concat([regret.assign(method=name) for name in ("RS", "REA", "AREA")])
+        ),
+        "seeds": tau_against_seeds(seeds(proxies=proxies_of)),
+        "preferences": preferences(pd.concat([chosen.assign(proxy=name) for name in proxies_of])),
+        "proxies": proxies(compared(names=proxies_of).query("images == 'cifar10'")),
+        "trajectory": trajectory(rounds(seeds=range(6))),
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["regret", "short", "seeds", "preferences", "proxies", "trajectory"]
+)
+def test_a_legend_below_a_single_panel_is_not_cut_off(tmp_path, name):
+    figure = of_one_panel()[name]
+    save(figure, tmp_path / "a.png")
+    (legend,) = figure.legends
+    box = legend.get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.width
+    assert 0 <= box.y0 < box.y1 <= figure.bbox.height
+    # the panel has not paid for it
+    assert figure.axes[0].get_window_extent().height > 2.5 * figure.dpi
+    if name == "short":
+        assert legend._ncols == 3

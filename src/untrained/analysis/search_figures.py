@@ -112,7 +112,9 @@ def regret_against_time(table: "pd.DataFrame") -> Figure:
     curves = distinct(table.loc[table["trains"], "method"])
     points = distinct(table.loc[~table["trains"], "method"])
     with style():
-        figure = Figure(figsize=(4.6 * len(datasets) + 0.8, 5.6), layout="constrained")
+        # a single panel alone would be narrower than a legend of two columns
+        width = max(7.5, 4.6 * len(datasets) + 0.8)
+        figure = Figure(figsize=(width, 5.6), layout="constrained")
         (panels,) = figure.subplots(1, len(datasets), squeeze=False)
         for axes, dataset in zip(panels, datasets, strict=True):
             own = table[table["dataset"] == dataset]
