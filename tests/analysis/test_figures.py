@@ -56,8 +56,8 @@ def times():
             ("REA", 12000.0, 93.92, np.nan, "published"),
             ("RS", 12000.0, 93.70, 0.36, "published"),
         ],
-        columns=["method", "seconds", "mean", "std", "source"],
-    )
+        columns=["method", "spent", "mean", "std", "source"],
+    ).assign(unit="seconds")
 
 
 def seeds(images=("cifar10",), proxies=("naswot",), most=3):
@@ -74,18 +74,20 @@ def seeds(images=("cifar10",), proxies=("naswot",), most=3):
 def regrets(elsewhere=False):
     """Two curves of three points on two data sets, and two points."""
     rows = [
-        (method, "cifar10", dataset, seconds, 9, *(base / seconds * np.array([1, 0.9, 1.2])), True)
+        (method, "cifar10", dataset, seconds, "seconds", 9,
+         *(base / seconds * np.array([1, 0.9, 1.2])), True)
         for dataset in ("cifar10", "cifar100")
         for method, base in (("AREA", 100.0), ("REA", 300.0))
         for seconds in (50.0, 100.0, 400.0)
-    ]
+    ]  # fmt: skip
     rows += [
-        (method, "cifar10", dataset, seconds, 9, 5.0, 4.0, 5.5, False)
+        (method, "cifar10", dataset, seconds, "seconds", 9, 5.0, 4.0, 5.5, False)
         for dataset in ("cifar10", "cifar100")
         for method, seconds in (("NASWOT N=10", 3.0), ("Random", 0.0))
     ]
     if elsewhere:
-        rows += [("REA", "cifar100", "cifar100", time, 9, 2.0, 1, 3, True) for time in (60.0, 90.0)]
+        head = ("REA", "cifar100", "cifar100")
+        rows += [(*head, time, "seconds", 9, 2.0, 1, 3, True) for time in (60.0, 90.0)]
     return pd.DataFrame(rows, columns=list(REGRET))
 
 
@@ -154,6 +156,45 @@ def test_times_are_logarithmic_and_published_points_hollow():
     assert labels == ["NASWOT N=10", "REA", "RS", "ours", "published"]
 
 
+def test_what_spends_no_evaluation_stands_at_the_left_edge(tmp_path):
+    rows = [("NASWOT N=10", 0.0, 92.4, 1.1, "ours"), ("NASWOT N=10", 0.0, 92.5, 1.1, "published")]
+    rows += [(name, 57.0, 93.0, 0.2, "ours") for name in ("REA", "RS")]
+    table = pd.DataFrame(rows, columns=["method", "spent", "mean", "std", "source"])
+    table["unit"] = "evaluations"
+    with warnings.catch_warnings(action="error"):
+        figure = accuracy_against_time(table)
+        save(figure, tmp_path / "a.png")
+        save(accuracy_against_time(table[:2]), tmp_path / "free.png")
+    (axes,) = figure.axes
+    assert (axes.get_xlabel(), axes.get_xscale()) == ("evaluations", "log")
+    assert axes.get_xlim() == (0.3, 114)
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert {"1", "2", "50"} < set(labels)
+    assert "0.5" not in labels
+    points = [bar.lines[0] for bar in axes.containers]
+    places = [axes.transAxes.inverted().transform(
+        point.get_transform().transform(point.get_xydata()[0])) for point in points]  # fmt: skip
+    assert 0 < places[0][0] < places[1][0] < 0.1
+    rea, rs = (point.get_xdata()[0] for point in points[2:])
+    assert rea * rs == pytest.approx(57**2)
+    assert accuracy_against_time(times()).axes[0].get_xlabel() == "search time (s)"
+
+
+def test_without_any_search_the_figure_says_so(tmp_path):
+    for table in (times().iloc[:0], times().assign(spent=np.nan), times().assign(mean=np.nan)):
+        figure = accuracy_against_time(table)
+        assert figure.axes[0].texts[0].get_text() == "no search has a cost and an accuracy"
+
+
+def test_a_panel_names_its_own_unit():
+    table = regrets()
+    table["unit"] = table["unit"].where(table["dataset"] == "cifar10", "evaluations")
+    left, right = regret_against_time(table).axes
+    assert left.get_xlabel() == "simulated search time (s)"
+    assert right.get_xlabel() == "evaluations"
+    assert "200" in [label.get_text() for label in right.get_xticklabels()]
+
+
 def test_the_legend_names_only_sources_that_are_there():
     table = times().query("source == 'published'")
     legend = accuracy_against_time(table).legends[0]
@@ -219,7 +260,7 @@ def test_a_regret_of_nothing_can_be_drawn(tmp_path):
         flat = regret_against_time(zero)
         assert flat.axes[0].get_yscale() == "linear"
         save(flat, tmp_path / "regret.png")
-        partly = zero.assign(regret=zero["regret"].where(zero["seconds"] > 90, 1.0))
+        partly = zero.assign(regret=zero["regret"].where(zero["spent"] > 90, 1.0))
         figure = regret_against_time(partly)
         assert figure.axes[0].get_yscale() == "log"
         save(figure, tmp_path / "regret.png")
@@ -561,7 +602,6 @@ def test_files_hold_neither_date_nor_version(tmp_path):
         (lambda: tau_against_seeds(pd.concat([seeds()] * 2)), "two accuracies for cifar10"),
         (lambda: preferences(preferred().iloc[:0]), "0 rows: nothing to draw"),
         (lambda: accuracy_against_time(times().assign(source="x")), "source 'x'"),
-        (lambda: accuracy_against_time(times().assign(seconds=0)), "nothing to draw"),
     ],
 )
 def test_what_cannot_be_drawn_is_named(draw, message):
@@ -589,9 +629,8 @@ def test_importing_the_package_stays_cheap():
 def test_a_legend_of_many_searches_fits_beside_the_times():
     rows = [(f"REA (sample={n})", 10.0 * n, 93.0, 0.2, "ours") for n in range(1, 24)]
     rows.append(("REA (sample=1)", 12.0, 93.0, 0.2, "published"))
-    drawn = accuracy_against_time(
-        pd.DataFrame(rows, columns=["method", "seconds", "mean", "std", "source"])
-    )
+    columns = ["method", "spent", "mean", "std", "source"]
+    drawn = accuracy_against_time(pd.DataFrame(rows, columns=columns).assign(unit="seconds"))
     drawn.canvas.draw()
     (legend,) = drawn.legends
     box = legend.get_window_extent()

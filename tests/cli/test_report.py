@@ -515,3 +515,33 @@ def test_bad_fraction(project, refused):
 def test_bad_resamples(project, refused):
     asked = ["tables", SPACE, *traces_of(project), "--tables", "other"]
     refused(["report", *asked, "--resamples", 0], "resamples = 0")
+
+
+def test_where_trainings_have_no_times_evaluations_are_what_is_spent(untrained):
+    """The bundled table of NAS-Bench-101 has accuracies alone."""
+    space, scores = "nasbench101", "results/scores/nasbench101.parquet"
+    settings = ["--architectures", 8, "--batch-size", 4, "--proxy", "naswot", "--seed", 0]
+    run("shard", space, *settings, "--dataset", "cifar10", "--out", "shard.parquet")
+    run("merge", "shard.parquet", "--out", scores)
+    traces = []
+    for algorithm in ("naswot-2", "rs+pool=naswot", "rs+fitness=naswot"):
+        traces.append(f"results/searches/{algorithm}/{space}/cifar10/0of1.parquet")
+        options = ["--runs", 6, "--budget", "3evaluations", "--out", traces[-1]]
+        run("search", algorithm, space, *options)
+    run("report", "tables", space, *traces, "--resamples", 10)
+    folder = Path(f"results/tables/{space}")
+    table = pd.read_parquet(folder / "searches.parquet").set_index("method")
+    spent = table[["seconds", "evaluations"]]
+    assert spent.loc["RS (pool=naswot)", "evaluations"] == 3
+    assert math.isnan(spent.loc["RS (pool=naswot)", "seconds"])
+    assert spent.loc["RS (fitness=naswot)"].tolist() == pytest.approx([0.9, 3])
+    assert spent.loc["NASWOT N=2"].tolist() == pytest.approx([0.6, 0])
+    notes = table["note"].str.contains("sees test accuracies")
+    assert notes[notes].index.tolist() == ["RS (pool=naswot)"]
+    head = (folder / "searches.md").read_text().splitlines()[0]
+    assert head.endswith("| evaluations | time (s) |")
+    regret = pd.read_parquet(folder / "regret.parquet")
+    assert set(regret["unit"]) == {"evaluations"}
+    assert set(regret.loc[regret["trains"], "spent"]) == {1, 2, 3}
+    for name in ("regret", "time"):
+        run("report", "figure", name, space, "--out", f"results/figures/{space}/{name}.png")

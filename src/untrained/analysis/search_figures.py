@@ -29,25 +29,31 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def accuracy_against_time(table: "pd.DataFrame", *, title: str = "") -> Figure:
-    """Draw accuracy against the time of a search (Mellor et al. 2021, Fig. 7).
+#: Where on the axis of what is spent, in parts of it, that stands which spends nothing.
+_FREE = 0.02
 
-    Methods whose times are equal are set side by side, at most a third of a decade off.
+
+def accuracy_against_time(table: "pd.DataFrame", *, title: str = "") -> Figure:
+    """Draw accuracy against what a search spends (Mellor et al. 2021, Fig. 7).
+
+    Methods that spend the same are set side by side, at most a third of a decade off; what spends
+    nothing stands at the left edge. Without any search the figure says so.
 
     Args:
-        table: columns `method`, `seconds` (rows without a positive time are left out), `mean` and
-            `std` of the accuracy in percent, `source` (`ours` or `published`).
+        table: columns `method`, `spent`, `unit` (`seconds` or `evaluations`, the same throughout),
+            `mean` and `std` of the accuracy in percent, `source` (`ours` or `published`); rows
+            without cost or accuracy are left out.
         title: the data set and split.
 
     Raises:
-        ParameterError: another `source`, or no row with a time and an accuracy.
+        ParameterError: another `source`.
     """
     unknown = sorted(set(table["source"]) - {"ours", "published"})
     if unknown:
         raise ParameterError(f"source {unknown[0]!r}: give 'ours' or 'published'")
-    table = table[(table["seconds"] > 0) & table["mean"].notna()]
+    table = table[table["spent"].notna() & table["mean"].notna()]
     if table.empty:
-        raise ParameterError("no search with a time and an accuracy: nothing to draw")
+        return nothing_drawn("no search has a cost and an accuracy")
     methods = distinct(table["method"])
     with style():
         # a line of the legend for every method and the two sources
@@ -62,21 +68,37 @@ def accuracy_against_time(table: "pd.DataFrame", *, title: str = "") -> Figure:
         for source, fill in (("ours", "full"), ("published", "none")):
             if (table["source"] == source).any():
                 keys.append(source_key(source, fill))
-        axes.set(xscale="log", xlabel="search time (s)", ylabel="accuracy (%)", title=title)
+        axes.set(ylabel="accuracy (%)", title=title)
+        unit = str(table["unit"].iloc[0])
+        _spent_axis(axes, unit, "search time")
+        if unit == "evaluations":
+            # equal budgets alone would fill the whole axis, though they only stand side by side;
+            # below one evaluation is the place of none
+            axes.set_xlim(0.3, 2 * max(table["spent"].max(), 5))
         faint_grid(axes)
         figure.legend(handles=keys, loc="outside right upper", handletextpad=0.1)
     return figure
 
 
+def _spent_axis(axes: "Axes", unit: str, time: str) -> None:
+    """Name what is spent: evaluations, or seconds of `time`."""
+    axes.set(xscale="log", xlabel=f"{time} (s)" if unit == "seconds" else unit)
+    if unit == "evaluations":
+        plain_steps(axes.xaxis)
+        axes.xaxis.set_major_formatter(lambda count, _: f"{count:g}" if count >= 1 else "")
+
+
 def _timed_point(
     axes: "Axes", table: "pd.DataFrame", row: dict[Any, Any], own_look: dict[str, Any]
 ) -> None:
-    equal = table[np.isclose(table["seconds"], row["seconds"], rtol=0.02)]
+    equal = table[np.isclose(table["spent"], row["spent"], rtol=0.02)]
     equal = equal.sort_values(["method", "source"])
     order = list(zip(equal["method"], equal["source"], strict=True))
-    place = order.index((row["method"], row["source"])) - (len(order) - 1) / 2
+    place = order.index((row["method"], row["source"]))
+    step = (place - (len(order) - 1) / 2) * 0.66 / max(len(order), 6)
+    free = not row["spent"] > 0
     axes.errorbar(
-        row["seconds"] * 10 ** (place * 0.66 / max(len(order), 6)),
+        _FREE * (1 + 1.5 * place) if free else row["spent"] * 10**step,
         row["mean"],
         yerr=None if np.isnan(row["std"]) else row["std"],
         capsize=3,
@@ -84,6 +106,7 @@ def _timed_point(
         markeredgewidth=1.6,
         linestyle="none",
         fillstyle="full" if row["source"] == "ours" else "none",
+        transform=axes.get_yaxis_transform() if free else axes.transData,
         **own_look,
     )
 
@@ -94,13 +117,13 @@ _ELSEWHERE: Any = "--"
 
 
 def regret_against_time(table: "pd.DataFrame") -> Figure:
-    """Draw the regret of searches over simulated time (after Mellor et al. 2021, Fig. 7).
+    """Draw the regret of searches over what they spend (after Mellor et al. 2021, Fig. 7).
 
-    A panel per data set. Curves are step functions with a band, their 95 % interval; dashed ones
-    are of searches on the data set of the panel where the others searched on another. Searches
-    that train nothing are grey markers at their end, those without a cost at the left edge. A
-    regret of 0 lies below the logarithmic axis, unless all are 0. Without any regret the figure
-    says so: a sample of the space can be too small for every search.
+    A panel per data set, with its own unit. Curves are step functions with a band, their 95 %
+    interval; dashed ones are of searches on the data set of the panel where the others searched on
+    another. Searches that train nothing are grey markers at their end, those without a cost at the
+    left edge. A regret of 0 lies below the logarithmic axis, unless all are 0. Without any regret
+    the figure says so: a sample of the space can be too small for every search.
 
     Args:
         table: as `regret.regret_table` returns it.
@@ -122,7 +145,7 @@ def regret_against_time(table: "pd.DataFrame") -> Figure:
                 _regret_curves(axes, own[own["method"] == method], table, place)
             for place, method in enumerate(points):
                 _regret_points(axes, own[own["method"] == method], place)
-            axes.set(xscale="log", xlabel="simulated search time (s)")
+            _spent_axis(axes, own["unit"].iloc[0], "simulated search time")
             axes.set_title(DATASET_TITLES.get(dataset, dataset))
             if (own["regret"] > 0).any():
                 axes.set_yscale("log")
@@ -153,19 +176,19 @@ def _regret_curves(axes: "Axes", own: "pd.DataFrame", table: "pd.DataFrame", pla
         if images != table["searched_on"].iloc[0]:
             line["linestyle"] = _ELSEWHERE
         low, high = curve["regret_low"], curve["regret_high"]
-        axes.plot(curve["seconds"], curve["regret"], drawstyle="steps-post", **line)
+        axes.plot(curve["spent"], curve["regret"], drawstyle="steps-post", **line)
         axes.fill_between(
-            curve["seconds"], low, high, step="post", color=line["color"], alpha=0.2, linewidth=0
+            curve["spent"], low, high, step="post", color=line["color"], alpha=0.2, linewidth=0
         )
 
 
 def _regret_points(axes: "Axes", own: "pd.DataFrame", place: int) -> None:
-    columns = ("seconds", "regret", "regret_low", "regret_high")
+    columns = ("spent", "regret", "regret_low", "regret_high")
     for spent, *interval in own[list(columns)].to_numpy(dtype=np.float64):
         free = not spent > 0
         value, low, high = (np.array([end]) for end in interval)
         axes.errorbar(
-            0.02 if free else spent,
+            _FREE if free else spent,
             value,
             yerr=error_bars(value, low, high),
             capsize=3,
