@@ -12,6 +12,7 @@ from untrained.analysis.correlations import Correlation
 from untrained.analysis.evolutions import CURVE_COLUMNS as CURVES
 from untrained.analysis.plotting import save
 from untrained.analysis.preferences import COLUMNS as PREFERENCES
+from untrained.analysis.preferences import words_of
 from untrained.analysis.proxy_comparisons import COLUMNS as PROXIES
 from untrained.analysis.prunings import TRAJECTORY
 from untrained.analysis.regret import COLUMNS as REGRET
@@ -34,6 +35,7 @@ from untrained.analysis.search_figures import (
 from untrained.analysis.variances import variance_table
 from untrained.errors import ParameterError, UntrainedError
 
+CELLS = words_of("nasbench201")
 TAU = Correlation(0.574, 0.551, 0.603, 0.76, 0.74, 0.78, n=50)
 
 
@@ -358,7 +360,7 @@ def preferred(images=("cifar10", "cifar100")):
 
 
 def test_preferences_are_points_with_bars_and_hollow_published_ones():
-    figure = preferences(preferred())
+    figure = preferences(preferred(), CELLS)
     assert [axes.get_title() for axes in figure.axes] == ["cifar10", "cifar100"]
     axes = figure.axes[0]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["none", "skip_connect"]
@@ -378,9 +380,20 @@ def test_preferences_are_points_with_bars_and_hollow_published_ones():
     assert names == ["linear_regions", "accuracy", "published"]
 
 
+def test_preferences_have_the_words_of_their_space():
+    operations = preferences(preferred(), CELLS).axes[0]
+    assert (operations.get_ylabel(), operations.get_xlabel()) == ("share of edges (%)", "")
+    table = preferred().replace({"option": {"none": "8", "skip_connect": "16"}})
+    widths = preferences(table, words_of("natsbench_size")).axes[0]
+    assert (widths.get_ylabel(), widths.get_xlabel()) == ("share of layers (%)", "widths")
+    assert preferences(table, words_of("another")).axes[0].get_ylabel() == "share of decisions (%)"
+    kernels = kernel_matrices([("a", kernel())], [], members=words_of("natsbench_size").members)
+    assert kernels.axes[0].get_ylabel() == "good networks"
+
+
 def test_a_preference_that_is_undefined_can_be_drawn(tmp_path):
     lost = preferred().assign(share=np.nan, share_low=np.nan, share_high=np.nan)
-    save(preferences(lost), tmp_path / "lost.svg")
+    save(preferences(lost, CELLS), tmp_path / "lost.svg")
 
 
 def compared(spaces=("nasbench201",), names=("synflow", "naswot", "flops")):
@@ -552,7 +565,7 @@ def every_figure():
         regret_against_time(regrets(elsewhere=True)),
         tau_against_seeds(seeds()),
         trajectory(rounds()),
-        preferences(preferred()),
+        preferences(preferred(), CELLS),
         proxies(compared()),
         ablations(scores, variance_table(scores, resamples=20)),
         kernel_evolution(curves()),
@@ -600,7 +613,7 @@ def test_files_hold_neither_date_nor_version(tmp_path):
         (lambda: kernel_matrices([("k", np.zeros((2, 2)))], []), "k: 0.0 on the diagonal"),
         (lambda: tau_against_seeds(seeds().iloc[:0]), "0 rows: nothing to draw"),
         (lambda: tau_against_seeds(pd.concat([seeds()] * 2)), "two accuracies for cifar10"),
-        (lambda: preferences(preferred().iloc[:0]), "0 rows: nothing to draw"),
+        (lambda: preferences(preferred().iloc[:0], CELLS), "0 rows: nothing to draw"),
         (lambda: accuracy_against_time(times().assign(source="x")), "source 'x'"),
     ],
 )
@@ -652,7 +665,9 @@ def of_one_panel():
             pd.concat([regret.assign(method=name) for name in ("RS", "REA", "AREA")])
         ),
         "seeds": tau_against_seeds(seeds(proxies=proxies_of)),
-        "preferences": preferences(pd.concat([chosen.assign(proxy=name) for name in proxies_of])),
+        "preferences": preferences(
+            pd.concat([chosen.assign(proxy=name) for name in proxies_of]), CELLS
+        ),
         "proxies": proxies(compared(names=proxies_of).query("images == 'cifar10'")),
         "trajectory": trajectory(rounds(seeds=range(6))),
     }

@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 from scipy.stats import kendalltau
 
+from untrained.files import BUNDLED
+
 from .conftest import command, contents
 
 SPACE = "nasbench201"
@@ -464,7 +466,7 @@ def test_the_operations_of_the_truly_best_are_counted(project, all_operations, b
     accuracy = benchmark_table.accuracies("cifar100", "x-test")
     best = sorted(scored, key=lambda arch: -accuracy[arch])[:2]  # a tenth of 12, and what is left
     used = [operation for arch in best for operation in all_operations[arch]]
-    shares = dict(zip(own["operation"], own["share"], strict=True))
+    shares = dict(zip(own["option"], own["share"], strict=True))
     assert shares == pytest.approx({name: used.count(name) / len(used) for name in shares})
     every = table[table["proxy"] == "all sampled"]
     assert set(every["best"]) == {12}
@@ -521,6 +523,7 @@ def test_where_trainings_have_no_times_evaluations_are_what_is_spent(untrained):
     """The bundled table of NAS-Bench-101 has accuracies alone."""
     space, scores = "nasbench101", "results/scores/nasbench101.parquet"
     settings = ["--architectures", 8, "--batch-size", 4, "--proxy", "naswot", "--seed", 0]
+    settings += ["--among", BUNDLED / f"{space}.parquet"]
     run("shard", space, *settings, "--dataset", "cifar10", "--out", "shard.parquet")
     run("merge", "shard.parquet", "--out", scores)
     traces = []

@@ -26,6 +26,7 @@ from untrained.analysis.plotting import (
     source_key,
     style,
 )
+from untrained.analysis.preferences import Words
 from untrained.analysis.tables import DATASET_TITLES, with_interval
 from untrained.errors import ParameterError
 
@@ -126,19 +127,23 @@ def _score_panel(axes: "Axes", panel: ScorePanel) -> None:
 
 
 def kernel_matrices(
-    good: Sequence[tuple[str, Floats]], bad: Sequence[tuple[str, Floats]]
+    good: Sequence[tuple[str, Floats]],
+    bad: Sequence[tuple[str, Floats]],
+    *,
+    members: str = "cells",
 ) -> Figure:
-    """Draw the kernels of good cells above those of bad ones (Mellor et al. 2021, Fig. 1).
+    """Draw the kernels of good architectures above those of bad ones (Mellor et al. 2021, Fig. 1).
 
     Each kernel is divided by sqrt(K_ii K_jj), so that its diagonal is 1 and all share one colour
     bar: the nearer to the identity, the better the network tells its images apart.
 
     Args:
-        good: (title, kernel of shape (N, N)) of each cell with a high accuracy.
+        good: (title, kernel of shape (N, N)) of each architecture with a high accuracy.
         bad: the same for a low accuracy.
+        members: what architectures are called.
 
     Raises:
-        ParameterError: no cells, or a matrix that is not square or has no positive diagonal.
+        ParameterError: no kernels, or a matrix that is not square or has no positive diagonal.
     """
     if not good and not bad:
         raise ParameterError("0 kernels: give at least one")
@@ -163,7 +168,7 @@ def kernel_matrices(
                 axes.set(xticks=[], yticks=[])
                 axes.set_title(title, fontsize=13)
                 axes.spines[:].set_visible(False)
-            line[0].set_ylabel(f"{name} cells")
+            line[0].set_ylabel(f"{name} {members}")
         figure.colorbar(image, ax=grid, shrink=0.8, label="normalised kernel $K_H$")
     return figure
 
@@ -318,14 +323,15 @@ def _shares(axes: "Axes", variances: "pd.DataFrame") -> None:
     axes.set_title(f"(e) {left} random architectures")
 
 
-def preferences(table: "pd.DataFrame") -> Figure:
+def preferences(table: "pd.DataFrame", words: Words) -> Figure:
     """Draw what the best architectures are made of (Chen et al. 2021, Fig. 2 D).
 
-    A panel per data set of the images; for each operation the share of every proxy side by side
+    A panel per data set of the images; for each option the share of every proxy side by side
     with its 95 % interval, and hollow the published one.
 
     Args:
         table: as `preferences.preference_table` returns it.
+        words: for what is counted.
 
     Raises:
         ParameterError: no rows.
@@ -334,7 +340,7 @@ def preferences(table: "pd.DataFrame") -> Figure:
         raise ParameterError("0 rows: nothing to draw")
     images = distinct(table["images"])
     proxies = distinct(table["proxy"])
-    operations = distinct(table["operation"])
+    options = distinct(table["option"])
     with style():
         figure = Figure(figsize=(11, 4.2 * len(images) + 0.8), layout="constrained")
         rows = figure.subplots(len(images), 1, squeeze=False)[:, 0]
@@ -342,11 +348,14 @@ def preferences(table: "pd.DataFrame") -> Figure:
             for place, proxy in enumerate(proxies):
                 own = table[(table["images"] == name) & (table["proxy"] == proxy)]
                 shift = 0.8 * ((place + 0.5) / len(proxies) - 0.5)
-                at = np.array([operations.index(one) for one in own["operation"]]) + shift
+                at = np.array([options.index(one) for one in own["option"]]) + shift
                 _preferred(axes, at, own, place)
-            axes.set(title=name, ylabel="share of edges (%)", xlim=(-0.5, len(operations) - 0.5))
+            axes.set(title=name, ylabel=f"share of {words.places} (%)")
+            axes.set_xlim(-0.5, len(options) - 0.5)
             axes.set_ylim(bottom=0)
-            axes.set_xticks(range(len(operations)), operations)
+            axes.set_xticks(range(len(options)), options)
+            if all(option.isdecimal() for option in options):
+                axes.set_xlabel(words.options)  # bare numbers don't say what they are
             faint_grid(axes, axis="y")
         keys = [
             Line2D([], [], linestyle="none", label=proxy, **look(place, 8))

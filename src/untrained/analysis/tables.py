@@ -373,7 +373,7 @@ def _few_digits(values: tuple[float, float, float]) -> str:
 
 
 def preference_layout(table: pd.DataFrame) -> pd.DataFrame:
-    """Lay out the shares of operations in percent, a row per proxy and a column per operation.
+    """Lay out the shares of options in percent, a row per proxy and a column per option.
 
     Args:
         table: as `preferences.preference_table` returns it.
@@ -385,9 +385,9 @@ def preference_layout(table: pd.DataFrame) -> pd.DataFrame:
         row["best"] = f"{first['best']} of {first['architectures']}"
         columns = ("share", "share_low", "share_high", "paper_share")
         percent = zip(*(100 * own[name] for name in columns), strict=True)
-        for operation, (share, low, high, paper) in zip(own["operation"], percent, strict=True):
+        for option, (share, low, high, paper) in zip(own["option"], percent, strict=True):
             beside = "" if pd.isna(paper) else f" (published {paper:.1f})"
-            row[operation] = with_interval(share, low, high, 1) + beside
+            row[option] = with_interval(share, low, high, 1) + beside
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -7,7 +7,7 @@ import numpy as np
 from untrained.analysis import score_figures
 from untrained.analysis.correlations import ALL_SAMPLED, Correlation
 from untrained.analysis.evolutions import MEASURED
-from untrained.analysis.published import NASBENCH201_SPLITS
+from untrained.analysis.published import splits_of
 from untrained.analysis.score_figures import ScorePanel, score_against_accuracy, tau_against_seeds
 from untrained.analysis.summaries import extreme_cells, target_of
 from untrained.benchmarks.benchmark import Benchmark
@@ -42,7 +42,7 @@ def scores(
     """Score, mean over the seeds, against test accuracy; a panel per data set."""
     panels = []
     for images in (str(name) for name in table["dataset"].unique()):
-        _, trained, split = target_of(images, "test")
+        _, trained, split = target_of(images, "test", splits_of(truth.finals))
         sampled, values = scores_of(table, proxy, images)
         rows = correlations[
             (correlations["proxy"] == proxy)
@@ -82,13 +82,14 @@ def kernels(
     proxy: str,
     count: int,
 ) -> "tuple[Titled, Titled]":
-    """The kernels of the most and the least accurate cells, titled with accuracy and score.
+    """The kernels of the most and the least accurate, titled with accuracy and score.
 
     The networks see the images of `settings`, on which `table` must have scores.
     """
     sampled, values = scores_of(table, proxy, settings.dataset)
     mean = dict(zip(sampled.tolist(), values.mean(axis=0), strict=True))
-    accuracy = truth.accuracies(*NASBENCH201_SPLITS["cifar10", "test"])
+    _, trained, split = target_of(settings.dataset, "test", splits_of(truth.finals))
+    accuracy = truth.accuracies(trained, split)
     searched = get_space(space)
     found = []
     for indices in extreme_cells(sampled, values.mean(axis=0), accuracy, count):

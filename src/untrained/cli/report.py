@@ -318,12 +318,12 @@ def preferences(
     resamples: Annotated[int, typer.Option(help="Of every bootstrap.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of the resampling.")] = 0,
     tables: Tables = None,
-    best: Annotated[float, typer.Option(help="Fraction whose operations are counted.")] = 0.1,
+    best: Annotated[float, typer.Option(help="Fraction that counts as the best.")] = 0.1,
 ) -> None:
     """Count what the architectures with the best scores are made of, as parquet and for reading."""
     import numpy as np
 
-    from untrained.analysis.preferences import preference_table
+    from untrained.analysis.preferences import preference_table, words_of
     from untrained.analysis.published import splits_of
     from untrained.analysis.summaries import target_of
     from untrained.analysis.summed_ranks import with_summed_ranks
@@ -346,6 +346,7 @@ def preferences(
         [target_of(str(name), "test", splits) for name in table["dataset"].unique()],
         choices_of(searched).codes,
         searched.option_order,
+        space=space,
         controls={"parameters": _controls(truth, sampled)["parameters"]},
         lower=_lower_is_better(merged),
         fraction=best,
@@ -353,7 +354,8 @@ def preferences(
         seed=seed,
     )
     stem = _tables_folder(space, tables) / "preferences"
-    _write_views(found, preference_layout(found), stem, "Operations that scores prefer")
+    caption = f"{words_of(space).options.capitalize()} that scores prefer"
+    _write_views(found, preference_layout(found), stem, caption)
 
 
 @app.command()
@@ -526,7 +528,7 @@ def figure(
     proxy: Annotated[
         str | None, typer.Option(help="Whose scores are drawn; default: naswot, or what is scored.")
     ] = None,
-    kernels: Annotated[int, typer.Option(help="Good and bad cells, of each.")] = 4,
+    kernels: Annotated[int, typer.Option(help="Good and bad architectures, of each.")] = 4,
     split: Annotated[str, typer.Option(help="Of the images.")] = "sample",
     batch_size: Annotated[int, typer.Option(help="Images per minibatch.")] = 128,
     augmentation: Annotated[str, typer.Option(help="none or crop-flip.")] = "none",
@@ -537,6 +539,7 @@ def figure(
     """Draw one figure as SVG and PNG."""
     from untrained.analysis import score_figures, search_figures
     from untrained.analysis.plotting import save
+    from untrained.analysis.preferences import words_of
     from untrained.analysis.summaries import times_table
     from untrained.cli import drawings
     from untrained.images.sets import image_set
@@ -556,7 +559,8 @@ def figure(
             )
             shown = drawings.proxy_drawn(table, proxy)
             drawn = score_figures.kernel_matrices(
-                *drawings.kernels(space, table, truth, settings, shown, kernels)
+                *drawings.kernels(space, table, truth, settings, shown, kernels),
+                members=words_of(space).members,
             )
         case FigureName.TIME:
             summary = _read_table(space, tables, "searches")
@@ -568,7 +572,9 @@ def figure(
         case FigureName.SEEDS:
             drawn = drawings.seeds(_read_table(space, tables, "seeds"))
         case FigureName.PREFERENCES:
-            drawn = score_figures.preferences(_read_table(space, tables, "preferences"))
+            drawn = score_figures.preferences(
+                _read_table(space, tables, "preferences"), words_of(space)
+            )
         case FigureName.PROXIES:
             drawn = score_figures.proxies(_read_table(space, tables, "proxies"))
         case FigureName.TRAJECTORY:
