@@ -10,28 +10,32 @@ from PIL import Image
 
 from untrained.analysis.correlations import Correlation
 from untrained.analysis.evolutions import CURVE_COLUMNS as CURVES
-from untrained.analysis.figures import (
+from untrained.analysis.plotting import save
+from untrained.analysis.preferences import COLUMNS as PREFERENCES
+from untrained.analysis.preferences import words_of
+from untrained.analysis.proxy_comparisons import COLUMNS as PROXIES
+from untrained.analysis.prunings import TRAJECTORY
+from untrained.analysis.regret import COLUMNS as REGRET
+from untrained.analysis.score_figures import (
     ScorePanel,
     ablations,
-    accuracy_against_time,
     kernel_evolution,
     kernel_matrices,
     preferences,
     proxies,
-    regret_against_time,
-    save,
     score_against_accuracy,
     score_evolution,
     tau_against_seeds,
+)
+from untrained.analysis.search_figures import (
+    accuracy_against_time,
+    regret_against_time,
     trajectory,
 )
-from untrained.analysis.preferences import COLUMNS as PREFERENCES
-from untrained.analysis.proxy_comparisons import COLUMNS as PROXIES
-from untrained.analysis.prunings import TRAJECTORY
-from untrained.analysis.regret import COLUMNS as REGRET
 from untrained.analysis.variances import variance_table
 from untrained.errors import ParameterError, UntrainedError
 
+CELLS = words_of("nasbench201")
 TAU = Correlation(0.574, 0.551, 0.603, 0.76, 0.74, 0.78, n=50)
 
 
@@ -54,8 +58,8 @@ def times():
             ("REA", 12000.0, 93.92, np.nan, "published"),
             ("RS", 12000.0, 93.70, 0.36, "published"),
         ],
-        columns=["method", "seconds", "mean", "std", "source"],
-    )
+        columns=["method", "spent", "mean", "std", "source"],
+    ).assign(unit="seconds")
 
 
 def seeds(images=("cifar10",), proxies=("naswot",), most=3):
@@ -72,18 +76,20 @@ def seeds(images=("cifar10",), proxies=("naswot",), most=3):
 def regrets(elsewhere=False):
     """Two curves of three points on two data sets, and two points."""
     rows = [
-        (method, "cifar10", dataset, seconds, 9, *(base / seconds * np.array([1, 0.9, 1.2])), True)
+        (method, "cifar10", dataset, seconds, "seconds", 9,
+         *(base / seconds * np.array([1, 0.9, 1.2])), True)
         for dataset in ("cifar10", "cifar100")
         for method, base in (("AREA", 100.0), ("REA", 300.0))
         for seconds in (50.0, 100.0, 400.0)
-    ]
+    ]  # fmt: skip
     rows += [
-        (method, "cifar10", dataset, seconds, 9, 5.0, 4.0, 5.5, False)
+        (method, "cifar10", dataset, seconds, "seconds", 9, 5.0, 4.0, 5.5, False)
         for dataset in ("cifar10", "cifar100")
         for method, seconds in (("NASWOT N=10", 3.0), ("Random", 0.0))
     ]
     if elsewhere:
-        rows += [("REA", "cifar100", "cifar100", time, 9, 2.0, 1, 3, True) for time in (60.0, 90.0)]
+        head = ("REA", "cifar100", "cifar100")
+        rows += [(*head, time, "seconds", 9, 2.0, 1, 3, True) for time in (60.0, 90.0)]
     return pd.DataFrame(rows, columns=list(REGRET))
 
 
@@ -152,6 +158,45 @@ def test_times_are_logarithmic_and_published_points_hollow():
     assert labels == ["NASWOT N=10", "REA", "RS", "ours", "published"]
 
 
+def test_what_spends_no_evaluation_stands_at_the_left_edge(tmp_path):
+    rows = [("NASWOT N=10", 0.0, 92.4, 1.1, "ours"), ("NASWOT N=10", 0.0, 92.5, 1.1, "published")]
+    rows += [(name, 57.0, 93.0, 0.2, "ours") for name in ("REA", "RS")]
+    table = pd.DataFrame(rows, columns=["method", "spent", "mean", "std", "source"])
+    table["unit"] = "evaluations"
+    with warnings.catch_warnings(action="error"):
+        figure = accuracy_against_time(table)
+        save(figure, tmp_path / "a.png")
+        save(accuracy_against_time(table[:2]), tmp_path / "free.png")
+    (axes,) = figure.axes
+    assert (axes.get_xlabel(), axes.get_xscale()) == ("evaluations", "log")
+    assert axes.get_xlim() == (0.3, 114)
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert {"1", "2", "50"} < set(labels)
+    assert "0.5" not in labels
+    points = [bar.lines[0] for bar in axes.containers]
+    places = [axes.transAxes.inverted().transform(
+        point.get_transform().transform(point.get_xydata()[0])) for point in points]  # fmt: skip
+    assert 0 < places[0][0] < places[1][0] < 0.1
+    rea, rs = (point.get_xdata()[0] for point in points[2:])
+    assert rea * rs == pytest.approx(57**2)
+    assert accuracy_against_time(times()).axes[0].get_xlabel() == "search time (s)"
+
+
+def test_without_any_search_the_figure_says_so(tmp_path):
+    for table in (times().iloc[:0], times().assign(spent=np.nan), times().assign(mean=np.nan)):
+        figure = accuracy_against_time(table)
+        assert figure.axes[0].texts[0].get_text() == "no search has a cost and an accuracy"
+
+
+def test_a_panel_names_its_own_unit():
+    table = regrets()
+    table["unit"] = table["unit"].where(table["dataset"] == "cifar10", "evaluations")
+    left, right = regret_against_time(table).axes
+    assert left.get_xlabel() == "simulated search time (s)"
+    assert right.get_xlabel() == "evaluations"
+    assert "200" in [label.get_text() for label in right.get_xticklabels()]
+
+
 def test_the_legend_names_only_sources_that_are_there():
     table = times().query("source == 'published'")
     legend = accuracy_against_time(table).legends[0]
@@ -217,7 +262,7 @@ def test_a_regret_of_nothing_can_be_drawn(tmp_path):
         flat = regret_against_time(zero)
         assert flat.axes[0].get_yscale() == "linear"
         save(flat, tmp_path / "regret.png")
-        partly = zero.assign(regret=zero["regret"].where(zero["seconds"] > 90, 1.0))
+        partly = zero.assign(regret=zero["regret"].where(zero["spent"] > 90, 1.0))
         figure = regret_against_time(partly)
         assert figure.axes[0].get_yscale() == "log"
         save(figure, tmp_path / "regret.png")
@@ -315,7 +360,7 @@ def preferred(images=("cifar10", "cifar100")):
 
 
 def test_preferences_are_points_with_bars_and_hollow_published_ones():
-    figure = preferences(preferred())
+    figure = preferences(preferred(), CELLS)
     assert [axes.get_title() for axes in figure.axes] == ["cifar10", "cifar100"]
     axes = figure.axes[0]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["none", "skip_connect"]
@@ -335,9 +380,20 @@ def test_preferences_are_points_with_bars_and_hollow_published_ones():
     assert names == ["linear_regions", "accuracy", "published"]
 
 
+def test_preferences_have_the_words_of_their_space():
+    operations = preferences(preferred(), CELLS).axes[0]
+    assert (operations.get_ylabel(), operations.get_xlabel()) == ("share of edges (%)", "")
+    table = preferred().replace({"option": {"none": "8", "skip_connect": "16"}})
+    widths = preferences(table, words_of("natsbench_size")).axes[0]
+    assert (widths.get_ylabel(), widths.get_xlabel()) == ("share of layers (%)", "widths")
+    assert preferences(table, words_of("another")).axes[0].get_ylabel() == "share of decisions (%)"
+    kernels = kernel_matrices([("a", kernel())], [], members=words_of("natsbench_size").members)
+    assert kernels.axes[0].get_ylabel() == "good networks"
+
+
 def test_a_preference_that_is_undefined_can_be_drawn(tmp_path):
     lost = preferred().assign(share=np.nan, share_low=np.nan, share_high=np.nan)
-    save(preferences(lost), tmp_path / "lost.svg")
+    save(preferences(lost, CELLS), tmp_path / "lost.svg")
 
 
 def compared(spaces=("nasbench201",), names=("synflow", "naswot", "flops")):
@@ -509,7 +565,7 @@ def every_figure():
         regret_against_time(regrets(elsewhere=True)),
         tau_against_seeds(seeds()),
         trajectory(rounds()),
-        preferences(preferred()),
+        preferences(preferred(), CELLS),
         proxies(compared()),
         ablations(scores, variance_table(scores, resamples=20)),
         kernel_evolution(curves()),
@@ -557,9 +613,8 @@ def test_files_hold_neither_date_nor_version(tmp_path):
         (lambda: kernel_matrices([("k", np.zeros((2, 2)))], []), "k: 0.0 on the diagonal"),
         (lambda: tau_against_seeds(seeds().iloc[:0]), "0 rows: nothing to draw"),
         (lambda: tau_against_seeds(pd.concat([seeds()] * 2)), "two accuracies for cifar10"),
-        (lambda: preferences(preferred().iloc[:0]), "0 rows: nothing to draw"),
+        (lambda: preferences(preferred().iloc[:0], CELLS), "0 rows: nothing to draw"),
         (lambda: accuracy_against_time(times().assign(source="x")), "source 'x'"),
-        (lambda: accuracy_against_time(times().assign(seconds=0)), "nothing to draw"),
     ],
 )
 def test_what_cannot_be_drawn_is_named(draw, message):
@@ -587,10 +642,48 @@ def test_importing_the_package_stays_cheap():
 def test_a_legend_of_many_searches_fits_beside_the_times():
     rows = [(f"REA (sample={n})", 10.0 * n, 93.0, 0.2, "ours") for n in range(1, 24)]
     rows.append(("REA (sample=1)", 12.0, 93.0, 0.2, "published"))
-    drawn = accuracy_against_time(
-        pd.DataFrame(rows, columns=["method", "seconds", "mean", "std", "source"])
-    )
+    columns = ["method", "spent", "mean", "std", "source"]
+    drawn = accuracy_against_time(pd.DataFrame(rows, columns=columns).assign(unit="seconds"))
     drawn.canvas.draw()
     (legend,) = drawn.legends
     box = legend.get_window_extent()
     assert drawn.bbox.y0 <= box.y0 < box.y1 <= drawn.bbox.y1
+
+
+LONG = ("REA (fitness=validation_accuracy-train@1)", "REINFORCE (learning_rate=0.04)")
+
+
+def of_one_panel():
+    """Figures of one data set each with more names than fit side by side."""
+    methods = [*LONG, "AREA", "RS", "REA", "BOHB", "Local search", "TPE"]
+    regret = regrets().query("method == 'REA' and dataset == 'cifar10'")
+    proxies_of = [f"ntk_condition_number-weights_without_classifier_{k}" for k in range(4)]
+    chosen = preferred(["cifar10"]).query("proxy == 'accuracy'")
+    return {
+        "regret": regret_against_time(pd.concat([regret.assign(method=name) for name in methods])),
+        "short": regret_against_time(
+            pd.concat([regret.assign(method=name) for name in ("RS", "REA", "AREA")])
+        ),
+        "seeds": tau_against_seeds(seeds(proxies=proxies_of)),
+        "preferences": preferences(
+            pd.concat([chosen.assign(proxy=name) for name in proxies_of]), CELLS
+        ),
+        "proxies": proxies(compared(names=proxies_of).query("images == 'cifar10'")),
+        "trajectory": trajectory(rounds(seeds=range(6))),
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["regret", "short", "seeds", "preferences", "proxies", "trajectory"]
+)
+def test_a_legend_below_a_single_panel_is_not_cut_off(tmp_path, name):
+    figure = of_one_panel()[name]
+    save(figure, tmp_path / "a.png")
+    (legend,) = figure.legends
+    box = legend.get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.width
+    assert 0 <= box.y0 < box.y1 <= figure.bbox.height
+    # the panel has not paid for it
+    assert figure.axes[0].get_window_extent().height > 2.5 * figure.dpi
+    if name == "short":
+        assert legend._ncols == 3

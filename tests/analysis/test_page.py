@@ -8,6 +8,7 @@ from untrained.analysis.comparisons import COLUMNS as COMPARISON_COLUMNS
 from untrained.analysis.correlations import COLUMNS
 from untrained.analysis.evolutions import COLUMNS as EVOLUTION_COLUMNS
 from untrained.analysis.page import page
+from untrained.analysis.preferences import COLUMNS as PREFERENCE_COLUMNS
 from untrained.analysis.prunings import PruningRun, pruning_table, trajectory_table
 from untrained.analysis.published import NASBENCH201_SPLITS
 from untrained.analysis.search_tables import search_table
@@ -141,6 +142,70 @@ def test_prunings_have_their_tables_where_there_are_any(correlations, seeds, sea
     assert headings[-2:] == ["## The pruning search of TE-NAS", "## Figures"]
     without = page("nasbench201", correlations, seeds, searches, comparisons, FIGURES)
     assert "pruning" not in without
+
+
+def preferred(options):
+    rows = [("naswot", "cifar10", 0.1, 40, 4, option, 0.5, 0.4, 0.6, np.nan) for option in options]
+    return pd.DataFrame(rows, columns=list(PREFERENCE_COLUMNS))
+
+
+@pytest.mark.parametrize(
+    ("space", "options", "title", "said"),
+    [
+        (
+            "nasbench201",
+            ("none", "skip_connect"),
+            "Operations",
+            ("Which operations the edges of the cells with the best 10 %", "TE-NAS's Fig. 2 (D),"),
+        ),
+        (
+            "natsbench_size",
+            ("8", "16"),
+            "Widths",
+            ("Which widths the layers of the networks with the best 10 %",),
+        ),
+    ],
+)
+def test_the_prose_fits_the_space(
+    correlations, seeds, searches, comparisons, space, options, title, said
+):
+    figures = {name: f"{name}.png" for name in ("preferences", "kernels", "score_evolution")}
+    given = (correlations, seeds, searches, comparisons, figures)
+    text = page(space, *given, preferences=preferred(options))
+    assert f"\n## {title} that scores prefer\n" in text
+    assert all(part in text for part in said)
+    assert f"\n\nWhich {title.lower()} the best " in text
+    assert not re.search(r"\{\w+\}", text)
+    other = {"nasbench201": ("widths", "layers"), "natsbench_size": ("operation", "edge", "Chen")}
+    assert not [word for word in other[space] if word in text]
+    if space == "natsbench_size":
+        assert "accurate networks above inaccurate ones" in text
+        assert "does not say of how many" not in text
+
+
+def test_where_trainings_have_no_times_the_page_says_what_is_counted(
+    correlations, seeds, searches, comparisons
+):
+    figures = {"time": "time.png", "regret": "regret.png"}
+    known = searches.assign(seconds=3.0, evaluations=57.0)
+    timed = page("nasbench101", correlations, seeds, known, comparisons, figures)
+    assert "`time`: what a run spends on the simulated clock. " in timed
+    assert "Regret over simulated time (" in timed
+    assert "a 1080 Ti" in timed
+    lost = known.assign(seconds=np.nan)
+    text = page("nasbench101", correlations, seeds, lost, comparisons, figures)
+    assert "`evaluations`: trainings that a run makes, as nobody knows" in text
+    assert "Regret over evaluations (" in text
+    assert "Accuracy against evaluations, as the benchmark has no training times" in text
+    assert "1080 Ti" not in text
+
+
+def test_weight_sharing_is_explained_where_it_is_quoted(correlations, seeds, searches, comparisons):
+    said = "Rows `published, not run` are those on weight sharing"
+    assert said not in page("nasbench201", correlations, seeds, searches, comparisons, {})
+    quoted = searches.copy()
+    quoted.loc[0, "note"] = "published, not run"
+    assert said in page("nasbench201", correlations, seeds, quoted, comparisons, {})
 
 
 def test_without_a_search_that_trains_there_is_nothing_to_compare(

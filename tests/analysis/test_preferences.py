@@ -76,7 +76,7 @@ def test_shares_are_counted_over_the_edges_of_the_best(fraction):
     for proxy, values in expected.items():
         chosen = sampled[slow_best(values, fraction)]
         own = table[table["proxy"] == proxy]
-        assert own["operation"].tolist() == list(OPERATIONS)
+        assert own["option"].tolist() == list(OPERATIONS)
         assert own["share"].tolist() == pytest.approx(slow_shares(chosen))
         assert set(own["best"]) == {len(chosen)}
         assert set(own["architectures"]) == {len(sampled)}
@@ -121,7 +121,7 @@ def test_intervals_are_the_quantiles_of_the_resamples():
 
 
 def test_the_published_shares_are_beside_the_proxies_on_the_papers_images():
-    table = made().set_index(["proxy", "operation"])["paper_share"]
+    table = made().set_index(["proxy", "option"])["paper_share"]
     assert table["ntk_condition_number", "nor_conv_3x3"] == pytest.approx(0.306)
     assert table["linear_regions", "none"] == pytest.approx(0.091)
     assert table["accuracy"].isna().all()

@@ -60,7 +60,9 @@ def test_an_incumbent_holds_until_the_next_one(seed):
 
 def test_before_its_first_incumbent_a_run_has_none():
     trace = trace_of(([(10.0, 1)], 50.0), ([(20.0, 2)], 50.0))
-    with pytest.raises(ParameterError, match="run 1 has no incumbent at 15 s: its first is at 20"):
+    with pytest.raises(
+        ParameterError, match=r"run 1 has no incumbent after 15 seconds: its .* after 20"
+    ):
         incumbents_at(trace, np.array([15.0, 30.0]))
 
 
@@ -74,9 +76,9 @@ def test_curves_start_where_all_runs_have_an_incumbent_and_end_together():
     for (method, _), own in table.groupby(["method", "dataset"]):
         trace = traces[method.lower(), "cifar10"]
         first = trace.groupby("run")["simulated_seconds"].min().max()
-        assert own["seconds"].iloc[0] == first
-        assert own["seconds"].iloc[-1] == end
-        np.testing.assert_allclose(np.diff(np.log(own["seconds"]), 2), 0, atol=1e-9)
+        assert own["spent"].iloc[0] == first
+        assert own["spent"].iloc[-1] == end
+        np.testing.assert_allclose(np.diff(np.log(own["spent"]), 2), 0, atol=1e-9)
         assert (own["runs"] == 9).all()
 
 
@@ -87,8 +89,9 @@ def test_regret_is_of_the_test_accuracy_and_has_the_bootstrap_of_its_mean():
     for dataset, split in columns.items():
         answers = accuracy(dataset, split)
         own = table[table["dataset"] == dataset]
+        assert set(own["unit"]) == {"seconds"}
         for row in own.iloc[:: TIMES // 10].itertuples():
-            held = [slow_incumbent(trace, run, row.seconds) for run in range(9)]
+            held = [slow_incumbent(trace, run, row.spent) for run in range(9)]
             regret = np.array([max(answers) - answers[arch] for arch in held])
             assert row.regret == pytest.approx(regret.mean())
             draws = [
@@ -104,9 +107,28 @@ def test_searches_that_train_nothing_are_points_at_their_end():
     table = regret_table({("naswot-10", "cifar10"): picked}, accuracy, set(), resamples=5)
     assert table["method"].tolist() == ["NASWOT N=10"] * 3
     assert not table["trains"].any()
-    assert table["seconds"].tolist() == [3.0] * 3
+    assert table["spent"].tolist() == [3.0] * 3
     # 7 - 3 and 0, times the base of the column
     np.testing.assert_allclose(table["regret"], [2 * 2.0, 3 * 2.0, 4 * 2.0])
+
+
+def test_evaluations_are_read_off_one_by_one_and_what_trains_nothing_makes_none():
+    trace = some_trace(3)
+    trace["step"] += trace.groupby("run")["step"].transform(lambda own: 2 * (own > 2))
+    picked = trace_of(([(1.0, 0), (2.0, 3)], 3.0), ([(1.0, 5)], 3.0))
+    traces = {("rea", "cifar10"): trace, ("naswot-10", "cifar10"): picked}
+    table = regret_table(traces, accuracy, {"rea"}, unit="evaluations", resamples=5)
+    assert set(table["unit"]) == {"evaluations"}
+    own = table[(table["method"] == "REA") & (table["dataset"] == "cifar10")]
+    assert own["spent"].tolist() == list(range(1, trace["step"].max() + 1))
+    best = max(accuracy("cifar10", "ori-test"))
+    for row in own.itertuples():
+        held = trace[trace["step"] <= row.spent].groupby("run")["arch"].last()
+        reached = accuracy("cifar10", "ori-test")[held]
+        assert row.regret == pytest.approx(best - reached.mean())
+    points = table[~table["trains"]]
+    assert points["spent"].tolist() == [0] * 3
+    np.testing.assert_allclose(points["regret"], [2 * 2.0, 3 * 2.0, 4 * 2.0])
 
 
 def test_an_answer_for_one_column_is_read_off_there_alone():
@@ -117,7 +139,7 @@ def test_an_answer_for_one_column_is_read_off_there_alone():
     parts.append(trace_of(([(0.0, 0)], 0.0), target="cifar10-valid/x-valid"))
     table = regret_table({("optimal-10", "cifar10"): pd.concat(parts)}, accuracy, set())
     np.testing.assert_allclose(table["regret"], [0, 3, 28])
-    assert table["seconds"].tolist() == [0, 0, 0]
+    assert table["spent"].tolist() == [0, 0, 0]
 
 
 def test_a_search_on_another_data_set_has_a_curve_there_and_no_point():
@@ -142,7 +164,7 @@ def test_an_accuracy_that_the_benchmark_lacks_empties_what_it_is_part_of():
 
     trace = trace_of(([(10.0, 1), (20.0, 5)], 90.0), ([(10.0, 2)], 90.0))
     table = regret_table({("rea", "cifar10"): trace}, partly, {"rea"}, resamples=5)
-    early = table["seconds"] < 20
+    early = table["spent"] < 20
     assert table.loc[early, "regret"].isna().all()
     assert table.loc[~early, "regret"].notna().all()
 
@@ -150,7 +172,7 @@ def test_an_accuracy_that_the_benchmark_lacks_empties_what_it_is_part_of():
 def test_one_evaluation_is_all_that_a_budget_covers():
     trace = trace_of(([(10.0, 1)], 10.0))
     table = regret_table({("rs", "cifar10"): trace}, accuracy, {"rs"}, resamples=5)
-    assert table["seconds"].tolist() == [10.0] * 3
+    assert table["spent"].tolist() == [10.0] * 3
 
 
 def test_searches_without_runs_have_no_rows():

@@ -7,6 +7,7 @@ from untrained.analysis.published import FIRST_AREA, WEIGHT_SHARING, splits_of
 from untrained.analysis.search_tables import search_table
 from untrained.analysis.summaries import (
     extreme_cells,
+    is_untimed,
     main_data_set,
     method_of,
     references_of,
@@ -191,6 +192,25 @@ def test_runs_are_read_off_in_every_column_of_the_table():
     }
     assert results["run"].tolist() == [0, 1] * 6
     assert (results["seconds"] == 2).all()
+    assert (results["evaluations"] == 0).all()
+
+
+def test_what_a_run_spends_is_seconds_where_they_are_known_and_evaluations_where_it_trains():
+    traces = {
+        (name, images): trace_of([3, 1]).assign(step=57)
+        for name in ("rea", "naswot-10")
+        for images in ("cifar10", "cifar100")
+    }
+    results, _ = search_results(traces, accuracy, trained={"rea"}, untimed={("rea", "cifar100")})
+    spent = results.groupby("method")[["seconds", "evaluations"]].agg(
+        lambda own: own.drop_duplicates().tolist()
+    )
+    assert spent.loc["REA"].tolist() == [[2], [57]]
+    lost, evaluations = spent.loc["REA (searched on cifar100)"]
+    assert (np.isnan(lost).all(), evaluations) == (True, [57])
+    for name in ("NASWOT N=10", "NASWOT N=10 (scored on cifar100)"):
+        assert spent.loc[name].tolist() == [[2], [0]]
+    assert is_untimed(results).tolist() == (results["method"].str.contains("REA .s")).tolist()
 
 
 def test_an_answer_for_one_column_is_read_off_there_alone():
@@ -218,7 +238,7 @@ def test_scores_on_another_data_set_are_rows_of_their_own_for_it_alone():
     assert found["NASWOT N=10 (scored on noise)", "cifar10", "test"] == [25.03]
     assert len(found) == 6 + 6 + 2 + 2
     # no two results for one cell
-    assert len(search_table(results.drop(columns="seconds"))) > 0
+    assert len(search_table(results.drop(columns=["seconds", "evaluations"]))) > 0
 
 
 def test_without_cifar10_the_first_data_set_is_the_main_one():
@@ -245,13 +265,17 @@ def test_times_are_ours_and_the_published_that_cost_something():
         "mean": [92.0, 89.0, 86.0],
         "std": 1.0,
         "seconds": [3.0, 3.0, 0.0],
+        "evaluations": 0,
     }
     table = times_table(pd.DataFrame(rows))
     ours = table[table["source"] == "ours"]
-    assert ours.drop(columns="source").to_numpy().tolist() == [["NASWOT N=10", 3.0, 92.0, 1.0]]
+    assert ours.drop(columns="source").to_numpy().tolist() == [
+        ["NASWOT N=10", 3.0, "seconds", 92.0, 1.0]
+    ]
     published = table[table["source"] == "published"].set_index("method")
-    assert published.loc["NASWOT N=10", ["seconds", "mean", "std"]].tolist() == [3.05, 92.44, 1.13]
-    assert published.loc["REA", "seconds"] == 12_000
+    assert set(published["unit"]) == {"seconds"}
+    assert published.loc["NASWOT N=10", ["spent", "mean", "std"]].tolist() == [3.05, 92.44, 1.13]
+    assert published.loc["REA", "spent"] == 12_000
     assert "Random" not in published.index
     assert published.index.is_unique
     assert not set(WEIGHT_SHARING) & set(published.index)
@@ -261,6 +285,30 @@ def test_times_are_ours_and_the_published_that_cost_something():
     assert "REA" not in elsewhere.query("source == 'published'")["method"].to_list()
     validation = times_table(pd.DataFrame(rows), split="val")
     assert validation.set_index(["source", "method"]).loc[("ours", "NASWOT N=10"), "mean"] == 89
+
+
+def test_where_trainings_have_no_times_evaluations_are_what_is_spent():
+    rows = {
+        "method": ["NASWOT N=100", "Random", "REA", "RS", "AREA", "Optimal N=10"],
+        "dataset": "cifar10",
+        "split": "test",
+        "mean": 92.0,
+        "std": 1.0,
+        "seconds": [30.0, 0.0, np.nan, 17.0, np.nan, np.nan],
+        "evaluations": [0, 0, 57, 57, np.nan, np.nan],  # the last two were not run
+    }
+    table = times_table(pd.DataFrame(rows), space="nasbench101")
+    assert set(table["unit"]) == {"evaluations"}
+    found = table[["source", "method", "spent"]].to_numpy().tolist()
+    assert found == [
+        ["ours", "NASWOT N=100", 0],
+        ["ours", "REA", 57],
+        ["ours", "RS", 57],
+        ["published", "NASWOT N=100", 0],  # has a time, and trains nothing
+    ]
+    # of nasbench201 the published searches that train have times, and no known number
+    known = times_table(pd.DataFrame(rows)).query("source == 'published'")["method"]
+    assert known.tolist() == ["NASWOT N=10", "NASWOT N=100", "NASWOT N=1000"]
 
 
 def test_extreme_cells_are_the_most_and_the_least_accurate_with_a_score():

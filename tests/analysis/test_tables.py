@@ -135,9 +135,16 @@ def test_the_search_layout_says_what_a_run_spends():
     spent = {method: 100.4 * place for place, method in enumerate(TRAINING_FREE)}
     spent["Random"] = np.nan
     table["seconds"] = table["method"].map(spent)
-    layout = tables.search_layout(table).set_index("method")["time (s)"]
+    table["evaluations"] = 0
+    layout = tables.search_layout(table).set_index("method")
     expected = {one: "" if np.isnan(many) else f"{many:.0f}" for one, many in spent.items()}
-    assert layout.to_dict() == expected
+    assert layout["time (s)"].to_dict() == expected
+    assert "evaluations" not in layout
+    table["evaluations"] = table["method"].map(dict.fromkeys(TRAINING_FREE, 0) | {"Random": 57.0})
+    layout = tables.search_layout(table).set_index("method")
+    assert layout.columns[-2:].tolist() == ["evaluations", "time (s)"]
+    assert layout["time (s)"].to_dict() == expected
+    assert layout["evaluations"].to_dict() == dict.fromkeys(TRAINING_FREE, "0") | {"Random": "57"}
 
 
 def test_the_search_layout_is_table_2a():

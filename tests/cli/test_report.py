@@ -5,9 +5,12 @@ import math
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import kendalltau
+
+from untrained.files import BUNDLED
 
 from .conftest import command, contents
 
@@ -464,7 +467,7 @@ def test_the_operations_of_the_truly_best_are_counted(project, all_operations, b
     accuracy = benchmark_table.accuracies("cifar100", "x-test")
     best = sorted(scored, key=lambda arch: -accuracy[arch])[:2]  # a tenth of 12, and what is left
     used = [operation for arch in best for operation in all_operations[arch]]
-    shares = dict(zip(own["operation"], own["share"], strict=True))
+    shares = dict(zip(own["option"], own["share"], strict=True))
     assert shares == pytest.approx({name: used.count(name) / len(used) for name in shares})
     every = table[table["proxy"] == "all sampled"]
     assert set(every["best"]) == {12}
@@ -515,3 +518,47 @@ def test_bad_fraction(project, refused):
 def test_bad_resamples(project, refused):
     asked = ["tables", SPACE, *traces_of(project), "--tables", "other"]
     refused(["report", *asked, "--resamples", 0], "resamples = 0")
+
+
+def test_where_trainings_have_no_times_evaluations_are_what_is_spent(untrained):
+    """The bundled table of NAS-Bench-101 has accuracies alone."""
+    space, scores = "nasbench101", "results/scores/nasbench101.parquet"
+    settings = ["--architectures", 8, "--batch-size", 4, "--proxy", "naswot", "--seed", 0]
+    settings += ["--among", BUNDLED / f"{space}.parquet"]
+    run("shard", space, *settings, "--dataset", "cifar10", "--out", "shard.parquet")
+    run("merge", "shard.parquet", "--out", scores)
+    traces = []
+    for algorithm in ("naswot-2", "rs+pool=naswot", "rs+fitness=naswot"):
+        traces.append(f"results/searches/{algorithm}/{space}/cifar10/0of1.parquet")
+        options = ["--runs", 6, "--budget", "3evaluations", "--out", traces[-1]]
+        run("search", algorithm, space, *options)
+    run("report", "tables", space, *traces, "--resamples", 10)
+    folder = Path(f"results/tables/{space}")
+    table = pd.read_parquet(folder / "searches.parquet").set_index("method")
+    spent = table[["seconds", "evaluations"]]
+    assert spent.loc["RS (pool=naswot)", "evaluations"] == 3
+    assert math.isnan(spent.loc["RS (pool=naswot)", "seconds"])
+    assert spent.loc["RS (fitness=naswot)"].tolist() == pytest.approx([0.9, 3])
+    assert spent.loc["NASWOT N=2"].tolist() == pytest.approx([0.6, 0])
+    notes = table["note"].str.contains("sees test accuracies")
+    assert notes[notes].index.tolist() == ["RS (pool=naswot)"]
+    head = (folder / "searches.md").read_text().splitlines()[0]
+    assert head.endswith("| evaluations | time (s) |")
+    regret = pd.read_parquet(folder / "regret.parquet")
+    assert set(regret["unit"]) == {"evaluations"}
+    assert set(regret.loc[regret["trains"], "spent"]) == {1, 2, 3}
+    for name in ("regret", "time"):
+        run("report", "figure", name, space, "--out", f"results/figures/{space}/{name}.png")
+
+
+def test_the_first_runs_of_area_see_what_all_of_them_see():
+    from untrained.analysis.published import FIRST_AREA
+    from untrained.benchmarks.benchmark import Benchmark
+    from untrained.cli.report import _with_leaks
+
+    group = ("cifar10", "ori-test", 108, "mean")
+    truth = Benchmark("nasbench101", {group: {"accuracy": np.array([90.0, 91.0])}}, {})
+    summary = pd.DataFrame({"method": ["AREA", FIRST_AREA, "NASWOT N=10"], "note": ["", "x", ""]})
+    traces = {(name, "cifar10"): pd.DataFrame() for name in ("area", "naswot-10")}
+    said = "sees test accuracies: the table has no others"
+    assert _with_leaks(truth, traces, {"area"}, summary) == [said, f"x; {said}", ""]

@@ -154,7 +154,7 @@ rule preference_table:
             expand("results/tables/{{space}}/preferences.{format}", format=FORMATS[1:]),
             caption="../report/preferences.rst",
             category="{space}",
-            labels={"table": "Operations that scores prefer"},
+            labels={"table": "What scores prefer"},
         ),
         table="results/tables/{space}/preferences.parquet",
     log:

@@ -4,7 +4,10 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from untrained.analysis.published import SEARCH_TABLES, with_published
+from untrained.analysis.preferences import Words, words_of
+from untrained.analysis.published import SEARCH_TABLES, operation_shares, with_published
+from untrained.analysis.search_tables import QUOTED
+from untrained.analysis.summaries import is_untimed
 from untrained.analysis.tables import (
     comparison_layout,
     correlation_layout,
@@ -21,22 +24,21 @@ from untrained.analysis.tables import (
 
 _CAPTIONS = {
     "scores": "Score against final test accuracy (the NASWOT paper's Fig. 3).",
-    "kernels": "Kernels of activation codes, accurate cells above inaccurate ones (Fig. 1): the "
-    "nearer to the identity, the better a network tells its images apart.",
+    "kernels": "Kernels of activation codes, accurate {members} above inaccurate ones (Fig. 1): "
+    "the nearer to the identity, the better a network tells its images apart.",
     "time": "Accuracy against search time (Fig. 7). Our times are simulated with "
     "`searches.seconds_per_score`; the paper's were measured on a 1080 Ti.",
-    "regret": "Regret over simulated time (Fig. 7 and beyond): the best final test accuracy that "
+    "regret": "Regret over {spent} (Fig. 7 and beyond): the best final test accuracy that "
     "the benchmark knows, less that of the incumbent, which holds until the next one; not what the "
     "search saw. Mean over the runs with the 95 % bootstrap interval of the mean. Before its first "
     "incumbent a run has no regret, so a line starts where all of its runs have one. Markers: "
     "searches that train nothing, at their end; those without a cost at the left edge. `Optimal` "
-    "knows the test accuracies of its sample. Where a benchmark has no times, an evaluation counts "
-    "as a second.",
+    "knows the test accuracies of its sample.",
     "seeds": "Kendall's tau on the test accuracy against the number of seeds: the mean over the "
     "sets of so many seeds. Bands: the smallest and the largest. Bars: 95 % bootstrap intervals "
     "of all seeds.",
-    "preferences": "Which operations the best architectures of each score are made of (TE-NAS's "
-    "Fig. 2 D), with 95 % bootstrap intervals. Hollow: published.",
+    "preferences": "Which {options} the best {members} of each score are made of (TE-NAS's "
+    "Fig. 2 D), with 95 % bootstrap intervals. Hollow, where there are any: published.",
     "proxies": "Kendall's tau-b of scores and of their controls with test accuracy (the NASWOT "
     "paper's Fig. 4), with 95 % bootstrap intervals; all are about the same architectures, of "
     "which those with an undefined score are ranked last. Hollow: published, of other samples or "
@@ -46,11 +48,19 @@ _CAPTIONS = {
     "much a round changes them, mean over the seeds.",
     "ablations": "Repeated scores of ten cells of different accuracy with one thing varied, and "
     "what the variance of a single score of random cells is made of (Fig. 5 and beyond).",
-    "kernel_evolution": "How far the tangent kernel of random cells moves over a short training: "
-    "its relative change and its correlation with the kernel before training. A line per cell, "
-    "the median over the seeds, coloured by test accuracy.",
-    "score_evolution": "Scores of the same cells over the same training (the NASWOT paper's "
-    "Fig. 6, of which the cells have more than 90 % and the training 100 epochs).",
+    "kernel_evolution": "How far the tangent kernel of random {members} moves over a short "
+    "training: its relative change and its correlation with the kernel before training. A line for "
+    "each, the median over the seeds, coloured by test accuracy.",
+    "score_evolution": "Scores of the same {members} over the same training (the NASWOT paper's "
+    "Fig. 6, whose cells have more than 90 % and the training 100 epochs).",
+}
+
+
+#: The same of a space whose trainings took nobody knows how long.
+_UNTIMED = {
+    "time": "Accuracy against evaluations, as the benchmark has no training times (Fig. 7 has "
+    "seconds). Searches that train nothing stand at the left edge; of the published ones only "
+    "these are here, as nobody knows how many trainings the others made.",
 }
 
 
@@ -82,6 +92,10 @@ def page(
         evolutions: of `evolutions.evolution_table`; None where nothing was followed.
     """
     published = with_published(correlations, space=space)
+    words = words_of(space)
+    untimed = "seconds" in searches and bool(is_untimed(searches).any())
+    captions = _CAPTIONS | (_UNTIMED if untimed else {})
+    said = vars(words) | {"spent": "evaluations" if untimed else "simulated time"}
     parts = [
         f"# {space}: training-free scores against trained accuracies",
         "## Rank correlations",
@@ -105,26 +119,41 @@ def page(
         "scores of two sets without a common seed, averaged over all such pairs: how alike they "
         "rank.",
         to_markdown(seed_layout(seeds)),
-        *([] if preferences is None else _preferences(preferences)),
+        *([] if preferences is None else _preferences(space, preferences)),
         f"## Searches{_as_in_the_paper(space)}",
         "Mean and standard deviation over runs; in brackets the published figures, and the "
-        "difference in joint standard errors (se). `time`: what a run spends on the simulated "
-        "clock. Searches score on CIFAR-10 and are read off on all data sets, unless a row "
-        "says otherwise. `NASWOT` draws from the scored architectures alone: where they are a "
+        "difference in joint standard errors (se). "
+        f"{_UNKNOWN_TIMES if untimed else _KNOWN_TIMES} "
+        "Searches score on CIFAR-10 and are read off on all data sets, unless a row says "
+        "otherwise. `NASWOT` draws from the scored architectures alone: where they are a "
         "sample of the space, its rows differ from the paper's by what the sample happens to hold, "
         "which se leaves out; so do rows with a `fitness` or a `pool`, which move in a sample. "
-        "`Random` and `Optimal` draw from all. Rows `published, not run` are those on weight "
-        "sharing, from Dong and Yang 2020 (three runs each).",
+        "`Random` and `Optimal` draw from all."
+        + (_QUOTED if (searches["note"] == QUOTED).any() else ""),
         to_markdown(search_layout(searches)),
         *(f"- {note}" for note in search_notes(searches)),
         *(_comparisons(comparisons) if len(comparisons) else []),
         *([] if prunings is None else _prunings(*prunings)),
         *([] if variances is None else _ablations(variances)),
-        *([] if evolutions is None else _evolutions(evolutions)),
+        *([] if evolutions is None else _evolutions(words, evolutions)),
         "## Figures",
-        *(f"![{name}]({address})\n\n{_CAPTIONS[name]}" for name, address in figures.items()),
+        *(
+            f"![{name}]({address})\n\n{captions[name].format_map(said)}"
+            for name, address in figures.items()
+        ),
     ]
     return "\n\n".join(parts).replace("\n\n- ", "\n- ") + "\n"
+
+
+_KNOWN_TIMES = "`time`: what a run spends on the simulated clock."
+_UNKNOWN_TIMES = (
+    "`evaluations`: trainings that a run makes, as nobody knows how long they take; `time`: what a "
+    "run spends on the simulated clock where it trains nothing."
+)
+_QUOTED = (
+    " Rows `published, not run` are those on weight sharing, from Dong and Yang 2020 (three runs "
+    "each)."
+)
 
 
 def _as_in_the_paper(space: str) -> str:
@@ -149,15 +178,19 @@ def _comparisons(comparisons: pd.DataFrame) -> list[str]:
     ]
 
 
-def _preferences(preferences: pd.DataFrame) -> list[str]:
-    fraction = float(preferences["fraction"].iloc[0])
+def _preferences(space: str, preferences: pd.DataFrame) -> list[str]:
+    fraction, words = float(preferences["fraction"].iloc[0]), words_of(space)
+    published = (
+        " Published: TE-NAS's Fig. 2 (D), which does not say of how many architectures; its shares "
+        "do not sum to 100 %."
+    )
     return [
-        "## Operations that scores prefer",
-        f"What the architectures with the best {100 * fraction:g} % of the scores have on their "
-        "edges, in percent, with 95 % bootstrap intervals over the scored architectures; more are "
-        "in where several are equal. `accuracy` takes the truly best by test accuracy, "
-        "`all sampled` every one that was scored. Published: TE-NAS's Fig. 2 (D), which does not "
-        "say of how many architectures; its shares do not sum to 100 %.",
+        f"## {words.options.capitalize()} that scores prefer",
+        f"Which {words.options} the {words.places} of the {words.members} with the best "
+        f"{100 * fraction:g} % of the scores have, in percent of these {words.places}, with 95 % "
+        "bootstrap intervals over what was scored; more are in where several are equal. `accuracy` "
+        "takes the truly best by test accuracy, `all sampled` every one that was scored."
+        + (published if space in set(operation_shares()["space"]) else ""),
         to_markdown(preference_layout(preferences)),
     ]
 
@@ -201,15 +234,17 @@ def _ablations(variances: pd.DataFrame) -> list[str]:
     ]
 
 
-def _evolutions(found: pd.DataFrame) -> list[str]:
+def _evolutions(words: Words, found: pd.DataFrame) -> list[str]:
     return [
         "## How the kernel moves",
-        "What random cells have after some epochs of training, each the median over the seeds: "
-        "median and range over the cells. `change` and `correlation` hold the tangent kernel of "
-        "the minibatch against that before training: ‖Θ − Θ₀‖ / ‖Θ₀‖ (Frobenius norms) and the "
-        "correlation of all entries. `accuracy` is the percentage of the minibatch that gets its "
-        "label, `loss` the cross-entropy of the last batch. The minibatch is not learned. "
-        "Kendall's tau with the test accuracy, positive where the better cell has the better "
-        "score, stands there with its 95 % bootstrap interval where there are ten cells or more.",
+        f"What random {words.members} have after some epochs of training, each the median over the "
+        f"seeds: median and range over the {words.members}. "
+        "`change` and `correlation` hold the tangent kernel of the minibatch against that before "
+        "training: ‖Θ − Θ₀‖ / ‖Θ₀‖ (Frobenius norms) and the correlation of all entries. "
+        "`accuracy` is the percentage of the minibatch that gets its label, `loss` the "
+        "cross-entropy of the last batch. The minibatch is not learned. "
+        "Kendall's tau with the test accuracy, positive where the more accurate one has the "
+        "better score, stands there with its 95 % bootstrap interval where there are ten "
+        f"{words.members} or more.",
         to_markdown(evolution_layout(found)),
     ]

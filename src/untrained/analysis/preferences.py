@@ -1,6 +1,7 @@
-"""Which operations the best architectures of a score are made of (TE-NAS's Fig. 2 D)."""
+"""What the best architectures of a score are made of (TE-NAS's Fig. 2 D)."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -14,17 +15,44 @@ from untrained.errors import ParameterError, unknown_name
 
 #: The columns of `preference_table`, in order.
 COLUMNS = (
-    *("proxy", "images", "fraction", "architectures", "best", "operation"),
+    *("proxy", "images", "fraction", "architectures", "best", "option"),
     *("share", "share_low", "share_high", "paper_share"),
 )
 #: The row of what the truly best use.
 ACCURACY: Final = "accuracy"
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a report calls the parts of the architectures of a space, in the plural.
+
+    Attributes:
+        members: the architectures.
+        options: what is counted.
+        places: what takes one option each.
+    """
+
+    members: str = "architectures"
+    options: str = "options"
+    places: str = "decisions"
+
+
+_WORDS = {
+    "nasbench101": Words(members="cells"),
+    "nasbench201": Words("cells", "operations", "edges"),
+    "natsbench_size": Words("networks", "widths", "layers"),
+}
 
 #: Resamples that are counted together: more need much memory on a whole space.
 _AT_ONCE = 64
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+
+
+def words_of(space: str) -> Words:
+    """What a report calls the parts of a space; general words where it has none of its own."""
+    return _WORDS.get(space, Words())
 
 
 def kept_among_best(values: Floats, counts: Integers, fraction: float) -> Integers:
@@ -57,8 +85,8 @@ def preference_table(
     scores: pd.DataFrame,
     accuracy: Callable[[str, str], Floats],
     targets: Sequence[tuple[str, str, str]],
-    edges: Integers,
-    operations: Sequence[str],
+    decisions: Integers,
+    options: Sequence[str],
     *,
     space: str = "nasbench201",
     controls: Mapping[str, "pd.Series[float]"] | None = None,
@@ -67,7 +95,9 @@ def preference_table(
     resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """The share of each operation over the edges of the architectures that a score prefers.
+    """The share of each option over the decisions of the architectures that a score prefers.
+
+    On NAS-Bench-201 that is of operations over edges, in the size space of widths over layers.
 
     The score of an architecture is the mean over its seeds; where that of any is undefined, it is
     not among the best, but it is one of those that a fraction is taken of. Intervals are 95 %
@@ -79,8 +109,8 @@ def preference_table(
         accuracy: likewise.
         targets: (data set of the images, data set of the benchmark, split), one for each data set
             of the images: what the truly best are taken by, in the rows `accuracy`.
-        edges: (n, edges) number of the operation on each edge by architecture index.
-        operations: their names.
+        decisions: (n, decisions) number of the option that each takes by architecture index.
+        options: their names.
         space: that the published shares are looked up for.
         controls: name to a series by architecture index, higher is better, as if it were a proxy;
             where a proxy of that name is scored, it is that.
@@ -90,10 +120,10 @@ def preference_table(
         seed: of the resampling.
 
     Returns:
-        One row per target, proxy and operation with `COLUMNS`: of so many `architectures`, the
-        `best` ones (more than the fraction, where several are equal) have the operation on this
-        `share` of their edges; `paper_share` is the published one. The last proxy of each target
-        is `correlations.ALL_SAMPLED`, of which all are the best.
+        One row per target, proxy and option with `COLUMNS`: of so many `architectures`, the
+        `best` ones (more than the fraction, where several are equal) have the option at this
+        `share` of their decisions; `paper_share` is the published one. The last proxy of each
+        target is `correlations.ALL_SAMPLED`, of which all are the best.
 
     Raises:
         UnknownNameError: no scores on the image data set of a target.
@@ -107,7 +137,7 @@ def preference_table(
     known = known[known["space"] == space]
     published = known.set_index(["proxy", "images", "operation"])["share"]
     images_scored = [str(name) for name in scores["dataset"].unique()]
-    used = np.stack([(edges == number).mean(axis=1) for number in range(len(operations))], axis=1)
+    used = np.stack([(decisions == number).mean(axis=1) for number in range(len(options))], axis=1)
     rows = []
     for images, *column in targets:
         if images not in images_scored:
@@ -134,10 +164,10 @@ def preference_table(
             ]
             low, high = interval(np.concatenate(draws))
             head = (proxy, images, fraction, len(sampled), int(kept.sum()))
-            for place, operation in enumerate(operations):
-                paper = published.get((proxy, images, operation), np.nan)
+            for place, option in enumerate(options):
+                paper = published.get((proxy, images, option), np.nan)
                 figures = (shares[place], low[place], high[place], paper)
-                rows.append((*head, operation, *figures))
+                rows.append((*head, option, *figures))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -148,7 +178,7 @@ def _upwards(scores: "pd.Series[float]", *, lower: bool = False) -> Floats:
 
 
 def _shares(kept: Integers, used: Floats) -> Floats:
-    """Mean share of each operation (resamples, operations) of those kept (resamples, n)."""
+    """Mean share of each option (resamples, options) of those kept (resamples, n)."""
     with np.errstate(invalid="ignore"):  # 0 / 0: nothing is defined
         shares: Floats = (kept @ used) / kept.sum(axis=1, keepdims=True)
     return shares

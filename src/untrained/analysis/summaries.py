@@ -12,6 +12,7 @@ from untrained.analysis.published import (
     FIRST_AREA,
     NASBENCH201_SPLITS,
     PAPER,
+    TRAINING_FREE,
     Splits,
     searches,
 )
@@ -35,6 +36,8 @@ _METHODS = {
 }
 #: They read nothing of the data set that they are asked to search on.
 _BLIND = ("random", "optimal")
+#: What a search spends to the column of its trace that counts it. Evaluations are trainings.
+UNITS = {"seconds": "simulated_seconds", "evaluations": "step"}
 #: What every search that spends a budget is held against: regularised evolution.
 _REFERENCE = "rea"
 
@@ -220,18 +223,23 @@ def search_results(
     traces: Mapping[tuple[str, str], pd.DataFrame],
     accuracy: Accuracy,
     splits: Splits = NASBENCH201_SPLITS,
+    *,
+    trained: Collection[str] = (),
+    untimed: Collection[tuple[str, str]] = (),
 ) -> tuple[pd.DataFrame, dict[str, str]]:
-    """The accuracies that the runs of each search reached.
+    """The accuracies that the runs of each search reached, and what they spent.
 
     Args:
         traces: (algorithm, data set scored on) to its trace. Table 2(a) is about scores on
             CIFAR-10; scores on another data set are rows of their own, for that data set alone.
         accuracy: (benchmark data set, split) to percent by architecture index.
         splits: of the benchmark.
+        trained: the algorithms that spend a budget; the others make no evaluations.
+        untimed: the searches, as `traces` names them, whose trainings took nobody knows how long.
 
     Returns:
-        `method`, `run`, `dataset`, `split`, `accuracy`, `seconds`, one row per run and column;
-        and why a method has no result.
+        `method`, `run`, `dataset`, `split`, `accuracy`, `seconds` (simulated; NaN where untimed),
+        `evaluations`, one row per run and column; and why a method has no result.
     """
     main = main_data_set(traces)
     tables, reasons = [], {}
@@ -243,14 +251,19 @@ def search_results(
         final = trace[trace["is_final"]]
         if final.empty:
             reasons[method] = "fewer than 3 N architectures are scored"
-        for (dataset, split), (trained, part) in splits.items():
+        for (dataset, split), (trained_on, part) in splits.items():
             if dataset not in read:
                 continue
-            own = final[final["target"].isin(["", f"{trained}/{part}"])]
-            reached = accuracy(trained, part)[own["arch"].to_numpy(dtype=np.int64)]
+            own = final[final["target"].isin(["", f"{trained_on}/{part}"])]
+            reached = accuracy(trained_on, part)[own["arch"].to_numpy(dtype=np.int64)]
             rows = {"method": method, "run": own["run"], "dataset": dataset, "split": split}
-            rows |= {"accuracy": reached, "seconds": own["simulated_seconds"]}
-            tables.append(pd.DataFrame(rows))
+            rows |= {"accuracy": reached, "seconds": own["simulated_seconds"].astype(float)}
+            found = pd.DataFrame(rows | {"evaluations": own["step"]})
+            if (algorithm, images) in untimed:
+                found["seconds"] = np.nan
+            if algorithm not in trained:
+                found["evaluations"] = 0
+            tables.append(found)
     return pd.concat(tables, ignore_index=True), reasons
 
 
@@ -260,28 +273,48 @@ def times_table(
     split: str = "test",
     space: str = "nasbench201",
 ) -> pd.DataFrame:
-    """Accuracy against search time, ours and published, for `figures.accuracy_against_time`.
+    """Accuracy against what searches spend, for `search_figures.accuracy_against_time`.
 
     Weight sharing is left out: three of its six methods fail so badly that the others could not be
-    told apart. So are AREA's first runs, which are no search of their own.
+    told apart. So are AREA's first runs, which are no search of their own, and what costs nothing.
 
     Args:
-        summary: of `search_tables.search_table`, with the simulated `seconds` of each method.
+        summary: of `search_tables.search_table`, with the mean simulated `seconds` and
+            `evaluations` of each method.
         dataset: of the accuracies.
         split: `val` or `test`.
         space: of the searches.
+
+    Returns:
+        `method`, `spent`, `unit`, `mean`, `std`, `source` (`ours` or `published`). The unit is
+        one of `UNITS`: evaluations where the seconds of some search are not known, of which
+        scores are none. Published searches that train have no known number of them, and are left
+        out there.
     """
     known = searches()
     known = known[(known["space"] == space) & (known["source"] == PAPER)]
     ours, theirs = (
-        table[(table["dataset"] == dataset) & (table["split"] == split) & (table["seconds"] > 0)]
+        table[(table["dataset"] == dataset) & (table["split"] == split)]
         for table in (summary[summary["method"] != FIRST_AREA], known)
     )
-    columns = ["method", "seconds", "mean", "std", "source"]
-    return pd.concat(
-        [ours.assign(source="ours")[columns], theirs.assign(source="published")[columns]],
-        ignore_index=True,
-    )
+    unit = "evaluations" if is_untimed(ours).any() else "seconds"
+    trains = ~theirs["method"].isin(TRAINING_FREE)
+    theirs = theirs.assign(evaluations=np.where(trains, np.nan, 0.0))
+    ours = ours[(ours["seconds"] > 0) | is_untimed(ours)]
+    theirs = theirs[(theirs["seconds"] > 0) & theirs[unit].notna()]
+    columns = ["method", "spent", "unit", "mean", "std", "source"]
+    both = [ours.assign(source="ours"), theirs.assign(source="published")]
+    found = [table.assign(spent=table[unit].astype(float), unit=unit)[columns] for table in both]
+    return pd.concat(found, ignore_index=True)
+
+
+def is_untimed(summary: pd.DataFrame) -> "pd.Series[bool]":
+    """Which rows are of searches that train for nobody knows how many seconds.
+
+    Args:
+        summary: columns `seconds` and `evaluations`, NaN where nothing was run.
+    """
+    return summary["seconds"].isna() & (summary["evaluations"] > 0)
 
 
 def extreme_cells(

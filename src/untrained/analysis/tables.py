@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from untrained.analysis.search_tables import QUOTED
+from untrained.analysis.summaries import is_untimed
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -144,12 +145,13 @@ def search_layout(table: pd.DataFrame) -> pd.DataFrame:
     """Lay out Table 2(a) as the paper does: methods by data set and split.
 
     Args:
-        table: as `search_tables.search_table` returns it; with simulated `seconds` or without.
+        table: as `search_tables.search_table` returns it; with simulated `seconds` and
+            `evaluations` or without.
 
     Returns:
-        One row per method, with the mean simulated time of a run where that is known; each cell
-        of the others reads `mean ± std (published mean ± std, +0.4 se)`, or gives
-        the reason in place of what is missing.
+        One row per method; each cell reads `mean ± std (published mean ± std, +0.4 se)`, or gives
+        the reason in place of what is missing. Where it is known what runs spend, its mean is in
+        the last columns: seconds, and evaluations where some took nobody knows how long.
     """
     cells = _by_cell(table)
     methods = list(dict.fromkeys(table["method"]))
@@ -161,8 +163,10 @@ def search_layout(table: pd.DataFrame) -> pd.DataFrame:
         ]
     if "seconds" in table:
         # the same on every data set and split, but for those without an answer
-        spent = table.groupby("method", sort=False)["seconds"].max()
-        layout["time (s)"] = ["" if pd.isna(one) else f"{one:.0f}" for one in spent[methods]]
+        spent = table.groupby("method", sort=False)[["evaluations", "seconds"]].max().loc[methods]
+        titles = {"evaluations": "evaluations"} if is_untimed(spent).any() else {}
+        for name, title in (titles | {"seconds": "time (s)"}).items():
+            layout[title] = ["" if pd.isna(one) else f"{one:.0f}" for one in spent[name]]
     return layout
 
 
@@ -369,7 +373,7 @@ def _few_digits(values: tuple[float, float, float]) -> str:
 
 
 def preference_layout(table: pd.DataFrame) -> pd.DataFrame:
-    """Lay out the shares of operations in percent, a row per proxy and a column per operation.
+    """Lay out the shares of options in percent, a row per proxy and a column per option.
 
     Args:
         table: as `preferences.preference_table` returns it.
@@ -381,9 +385,9 @@ def preference_layout(table: pd.DataFrame) -> pd.DataFrame:
         row["best"] = f"{first['best']} of {first['architectures']}"
         columns = ("share", "share_low", "share_high", "paper_share")
         percent = zip(*(100 * own[name] for name in columns), strict=True)
-        for operation, (share, low, high, paper) in zip(own["operation"], percent, strict=True):
+        for option, (share, low, high, paper) in zip(own["option"], percent, strict=True):
             beside = "" if pd.isna(paper) else f" (published {paper:.1f})"
-            row[operation] = with_interval(share, low, high, 1) + beside
+            row[option] = with_interval(share, low, high, 1) + beside
         rows.append(row)
     return pd.DataFrame(rows)
 

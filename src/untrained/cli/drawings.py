@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from untrained.analysis import figures
+from untrained.analysis import score_figures
 from untrained.analysis.correlations import ALL_SAMPLED, Correlation
 from untrained.analysis.evolutions import MEASURED
-from untrained.analysis.figures import ScorePanel, score_against_accuracy, tau_against_seeds
 from untrained.analysis.published import splits_of
+from untrained.analysis.score_figures import ScorePanel, score_against_accuracy, tau_against_seeds
 from untrained.analysis.summaries import extreme_cells, main_of, target_of
 from untrained.benchmarks.benchmark import Benchmark
 from untrained.errors import MissingDataError
@@ -69,7 +69,7 @@ def seeds(table: "pd.DataFrame") -> "Figure":
 def score_evolution(curves: "pd.DataFrame") -> "Figure":
     """The scores of every proxy over a training, NASWOT's first."""
     proxies = [str(name) for name in curves["quantity"].unique() if name not in MEASURED]
-    return figures.score_evolution(curves, sorted(proxies, key=lambda name: name != "naswot"))
+    return score_figures.score_evolution(curves, sorted(proxies, key=lambda name: name != "naswot"))
 
 
 def kernels(
@@ -80,7 +80,7 @@ def kernels(
     proxy: str,
     count: int,
 ) -> "tuple[Titled, Titled]":
-    """The kernels of the most and the least accurate cells, titled with accuracy and score.
+    """The kernels of the most and the least accurate, titled with accuracy and score.
 
     The networks see the images of `settings`, on which `table` must have scores.
     """

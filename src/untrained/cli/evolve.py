@@ -204,12 +204,13 @@ def _objects(
 
 
 def _draw(table: "pd.DataFrame", truth: "Benchmark", targets: list[Path]) -> None:
-    from untrained.analysis import figures
     from untrained.analysis.evolutions import curve_table
+    from untrained.analysis.plotting import save
+    from untrained.analysis.score_figures import kernel_evolution
 
-    drawn = figures.kernel_evolution(curve_table(table, truth.accuracies))
+    drawn = kernel_evolution(curve_table(table, truth.accuracies))
     for target in targets:
-        figures.save(drawn, target)
+        save(drawn, target)
 
 
 def _say(seed: int, readings: "list[Reading]") -> None:

@@ -91,6 +91,22 @@ def _spends_budget(algorithm: str) -> bool:
     return isinstance(ALGORITHMS.load(algorithm.partition("+")[0].partition("-")[0]), type)
 
 
+def _sees_trainings(algorithm: str) -> bool:
+    """Whether a search that spends a budget spends it on trainings, and not on scores."""
+    return not any(one.startswith("fitness=") for one in algorithm.split("+"))
+
+
+def _timed(truth: "Benchmark", images: str) -> bool:
+    """Whether it is known how long the trainings took that a search on some images sees."""
+    import numpy as np
+
+    from untrained.images.sets import image_set
+    from untrained.search.clock import seen_in_searches
+
+    seen = seen_in_searches(truth, image_set(images).measured_as)
+    return not np.isnan(truth.measures[seen]["train_seconds"]).all()
+
+
 @app.command()
 def tables(
     space: Space,
@@ -193,7 +209,7 @@ def _search_tables(
     drawn: dict[str, int],
     folder: Path,
 ) -> "pd.DataFrame":
-    """Write what searches found; returns their summary."""
+    """Write what searches found and spent; returns their summary."""
     from untrained.analysis.comparisons import comparison_table
     from untrained.analysis.published import WEIGHT_SHARING, splits_of
     from untrained.analysis.regret import regret_table
@@ -203,19 +219,24 @@ def _search_tables(
     from untrained.files import write_parquet
 
     splits = splits_of(truth.finals)
-    resamples, seed = drawn["resamples"], drawn["seed"]
-    results, reasons = search_results(traces, truth.accuracies, splits)
-    comparisons = comparison_table(
-        results, references_of(traces, trained), splits=splits, resamples=resamples, seed=seed
+    untimed = {
+        (algorithm, images)
+        for algorithm, images in traces
+        if algorithm in trained and _sees_trainings(algorithm) and not _timed(truth, images)
+    }
+    results, reasons = search_results(
+        traces, truth.accuracies, splits, trained=trained, untimed=untimed
     )
-    regret = regret_table(
-        traces, truth.accuracies, trained, splits=splits, resamples=resamples, seed=seed
-    )
+    comparisons = comparison_table(results, references_of(traces, trained), splits=splits, **drawn)
+    # a panel has one axis for all of its searches
+    unit = "evaluations" if untimed else "seconds"
+    regret = regret_table(traces, truth.accuracies, trained, splits=splits, unit=unit, **drawn)
     results = with_first_area_runs(results)
     published = published_searches(truth.space)
+    spent = ["seconds", "evaluations"]
     shared = [name for name in WEIGHT_SHARING if any(key[0] == name for key in published)]
     summary = search_table(
-        results.drop(columns="seconds"),
+        results.drop(columns=spent),
         quoted=shared,
         reasons=reasons,
         published=published,
@@ -223,8 +244,8 @@ def _search_tables(
     )
     summary["note"] = _with_leaks(truth, traces, trained, summary)
     key = ["method", "dataset", "split"]
-    seconds = results.groupby(key, as_index=False, sort=False)["seconds"].mean()
-    summary = summary.merge(seconds, on=key, how="left")
+    means = results.groupby(key, as_index=False, sort=False)[spent].mean()
+    summary = summary.merge(means, on=key, how="left")
     _write_views(summary, search_layout(summary), folder / "searches", "Searches")
     layout = comparison_layout(comparisons)
     _write_views(comparisons, layout, folder / "comparisons", "Searches against REA")
@@ -239,6 +260,7 @@ def _with_leaks(
     summary: "pd.DataFrame",
 ) -> list[str]:
     """The notes of a summary, with those of searches that see what they are judged by."""
+    from untrained.analysis.published import FIRST_AREA
     from untrained.analysis.summaries import main_data_set, method_of
     from untrained.images.sets import image_set
     from untrained.search.clock import seen_in_searches
@@ -248,8 +270,11 @@ def _with_leaks(
         method_of(algorithm, images, main)
         for algorithm, images in traces
         if algorithm in trained
+        and _sees_trainings(algorithm)
         and seen_in_searches(truth, image_set(images).measured_as)[1] != "x-valid"
     }
+    if "AREA" in leaking:
+        leaking.add(FIRST_AREA)
     said = "sees test accuracies: the table has no others"
     return [
         "; ".join(filter(None, [note, said if method in leaking else ""]))
@@ -294,12 +319,12 @@ def preferences(
     resamples: Annotated[int, typer.Option(help="Of every bootstrap.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of the resampling.")] = 0,
     tables: Tables = None,
-    best: Annotated[float, typer.Option(help="Fraction whose operations are counted.")] = 0.1,
+    best: Annotated[float, typer.Option(help="Fraction that counts as the best.")] = 0.1,
 ) -> None:
     """Count what the architectures with the best scores are made of, as parquet and for reading."""
     import numpy as np
 
-    from untrained.analysis.preferences import preference_table
+    from untrained.analysis.preferences import preference_table, words_of
     from untrained.analysis.published import splits_of
     from untrained.analysis.summaries import target_of
     from untrained.analysis.summed_ranks import with_summed_ranks
@@ -322,6 +347,7 @@ def preferences(
         [target_of(str(name), "test", splits) for name in table["dataset"].unique()],
         choices_of(searched).codes,
         searched.option_order,
+        space=space,
         controls={"parameters": _controls(truth, sampled)["parameters"]},
         lower=_lower_is_better(merged),
         fraction=best,
@@ -329,7 +355,8 @@ def preferences(
         seed=seed,
     )
     stem = _tables_folder(space, tables) / "preferences"
-    _write_views(found, preference_layout(found), stem, "Operations that scores prefer")
+    caption = f"{words_of(space).options.capitalize()} that scores prefer"
+    _write_views(found, preference_layout(found), stem, caption)
 
 
 @app.command()
@@ -502,7 +529,7 @@ def figure(
     proxy: Annotated[
         str | None, typer.Option(help="Whose scores are drawn; default: naswot, or what is scored.")
     ] = None,
-    kernels: Annotated[int, typer.Option(help="Good and bad cells, of each.")] = 4,
+    kernels: Annotated[int, typer.Option(help="Good and bad architectures, of each.")] = 4,
     split: Annotated[str, typer.Option(help="Of the images.")] = "sample",
     batch_size: Annotated[int, typer.Option(help="Images per minibatch.")] = 128,
     augmentation: Annotated[str, typer.Option(help="none or crop-flip.")] = "none",
@@ -511,7 +538,9 @@ def figure(
     ),
 ) -> None:
     """Draw one figure as SVG and PNG."""
-    from untrained.analysis import figures
+    from untrained.analysis import score_figures, search_figures
+    from untrained.analysis.plotting import save
+    from untrained.analysis.preferences import words_of
     from untrained.analysis.summaries import main_of, times_table
     from untrained.analysis.tables import DATASET_TITLES
     from untrained.cli import drawings
@@ -531,37 +560,40 @@ def figure(
                 images, known.split(split), batch_size, augmentation, sampling
             )
             shown = drawings.proxy_drawn(table, proxy)
-            drawn = figures.kernel_matrices(
-                *drawings.kernels(space, table, truth, settings, shown, kernels)
+            drawn = score_figures.kernel_matrices(
+                *drawings.kernels(space, table, truth, settings, shown, kernels),
+                members=words_of(space).members,
             )
         case FigureName.TIME:
             summary = _read_table(space, tables, "searches")
             dataset = main_of(summary["dataset"])
-            drawn = figures.accuracy_against_time(
+            drawn = search_figures.accuracy_against_time(
                 times_table(summary, dataset, space=space),
                 title=f"{DATASET_TITLES.get(dataset, dataset)} test",
             )
         case FigureName.REGRET:
-            drawn = figures.regret_against_time(_read_table(space, tables, "regret"))
+            drawn = search_figures.regret_against_time(_read_table(space, tables, "regret"))
         case FigureName.SEEDS:
             drawn = drawings.seeds(_read_table(space, tables, "seeds"))
         case FigureName.PREFERENCES:
-            drawn = figures.preferences(_read_table(space, tables, "preferences"))
+            drawn = score_figures.preferences(
+                _read_table(space, tables, "preferences"), words_of(space)
+            )
         case FigureName.PROXIES:
-            drawn = figures.proxies(_read_table(space, tables, "proxies"))
+            drawn = score_figures.proxies(_read_table(space, tables, "proxies"))
         case FigureName.TRAJECTORY:
-            drawn = figures.trajectory(_read_table(space, tables, "trajectory"))
+            drawn = search_figures.trajectory(_read_table(space, tables, "trajectory"))
         case FigureName.ABLATIONS:
             variances = _read_table(space, tables, "ablations")
             if not ablations:
                 raise ParameterError("no scores to draw: name their files by --ablations")
-            drawn = figures.ablations(_read_ablations(ablations), variances)
+            drawn = score_figures.ablations(_read_ablations(ablations), variances)
         case FigureName.KERNEL_EVOLUTION:
-            drawn = figures.kernel_evolution(_read_table(space, tables, "evolution_curves"))
+            drawn = score_figures.kernel_evolution(_read_table(space, tables, "evolution_curves"))
         case FigureName.SCORE_EVOLUTION:
             drawn = drawings.score_evolution(_read_table(space, tables, "evolution_curves"))
     for suffix in (".svg", ".png"):
-        figures.save(drawn, out.with_suffix(suffix))
+        save(drawn, out.with_suffix(suffix))
 
 
 @app.command()
@@ -572,14 +604,15 @@ def spaces(
     """Draw the scores of several spaces beside each other, as SVG and PNG."""
     import pandas as pd
 
-    from untrained.analysis import figures
+    from untrained.analysis.plotting import save
     from untrained.analysis.proxy_comparisons import COLUMNS
+    from untrained.analysis.score_figures import proxies
     from untrained.files import read_parquet
 
     read = [read_parquet(path, list(COLUMNS)) for path in tables]
-    drawn = figures.proxies(pd.concat(read, ignore_index=True))
+    drawn = proxies(pd.concat(read, ignore_index=True))
     for suffix in (".svg", ".png"):
-        figures.save(drawn, out.with_suffix(suffix))
+        save(drawn, out.with_suffix(suffix))
 
 
 @app.command()
