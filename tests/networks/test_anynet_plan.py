@@ -68,7 +68,7 @@ def test_what_is_not_finite_stays_so(dtype):
     images = images_of(side=32).to(dtype).contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
         assert all(one.finite for one in network.rectifier_inputs(images, dead_branches=False))
-        # one channel, which the compiled loops rectify to zeros
+        # one channel; what is no number must still be none when it has been rectified
         network.blocks[0][0].weight[0] = torch.nan
         first, *later = network.rectifier_inputs(images, dead_branches=False)
     assert first.finite

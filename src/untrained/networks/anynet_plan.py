@@ -28,17 +28,14 @@ class _Read(NamedTuple):
 
 
 def rectifier_inputs(network: "AnyNet", images: Tensor, *, pieces: int) -> Iterator[Reading]:
-    """Yield what the rectifiers of a forward pass in training mode read; see `Planned`.
+    """What the rectifiers of a forward pass in training mode read; see `Planned`.
 
     Args:
         network: whose weights follow the device and type of the images.
         images: (N, 3, H, W), channels last for speed.
         pieces: see `graphs.readings`.
     """
-    finite = True
-    for reading in readings(graph(network, images.device, images.dtype), images, pieces):
-        finite = finite and reading.finite  # a rectifier may make a number of what is none
-        yield reading._replace(finite=finite)
+    return readings(graph(network, images.device, images.dtype), images, pieces)
 
 
 def graph(network: "AnyNet", device: torch.device, dtype: torch.dtype) -> list[Node]:
