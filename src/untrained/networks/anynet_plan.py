@@ -7,24 +7,17 @@ the blocks behind the pooling of a stem, which read what is pooled.
 
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 
-from untrained.networks.graphs import Edge, Node, readings
-from untrained.networks.layers import Layer, layer_of
+from untrained.networks.graphs import Edge, Node, as_it_is, readings
+from untrained.networks.layers import Layer, Read, applied, convolved, layer_of
 from untrained.networks.plans import Reading
 
 if TYPE_CHECKING:
     from untrained.networks.anynet import AnyNet, ResidualBlock
-
-
-class _Read(NamedTuple):
-    """What can be read of a graph: a node, or the same rectified."""
-
-    node: int
-    rectified: bool = True
 
 
 def rectifier_inputs(network: "AnyNet", images: Tensor, *, pieces: int) -> Iterator[Reading]:
@@ -41,46 +34,37 @@ def rectifier_inputs(network: "AnyNet", images: Tensor, *, pieces: int) -> Itera
 def graph(network: "AnyNet", device: torch.device, dtype: torch.dtype) -> list[Node]:
     """The network as a graph of sums."""
     nodes = [Node()]
-    last = _Read(0, rectified=False)
+    last = Read(0, rectified=False, channels=3)
     for layer in _layers(network.stem, device, dtype):
-        last = _convolved(nodes, last, layer)
+        last = convolved(nodes, last, layer)
     if isinstance(pool := network.stem[-1], nn.MaxPool2d):
-        nodes[last.node].edges.append(Edge(len(nodes), pool, rectified=True))
-        last = _Read(len(nodes), rectified=False)
-        nodes.append(Node())
+        last = applied(nodes, last, pool)
     for block in network.blocks:
         last = _block(nodes, last, block, device, dtype)
     return nodes
 
 
 def _block(
-    nodes: list[Node], source: _Read, block: nn.Module, device: torch.device, dtype: torch.dtype
-) -> _Read:
+    nodes: list[Node], source: Read, block: nn.Module, device: torch.device, dtype: torch.dtype
+) -> Read:
     """Append a block that reads `source`; returns what reads its output."""
     from untrained.networks.anynet import PlainBlock
 
     if isinstance(block, PlainBlock):
         for layer in _layers(block, device, dtype):
-            source = _convolved(nodes, source, layer)
+            source = convolved(nodes, source, layer)
         return source
     residual = cast("ResidualBlock", block)
     *before, last = _layers(residual.branch, device, dtype)
     made = source
     for layer in before:
-        made = _convolved(nodes, made, layer)
-    output = _convolved(nodes, made, last)
+        made = convolved(nodes, made, layer)
+    output = convolved(nodes, made, last)
     shortcut = _layers(residual.shortcut, device, dtype)
     nodes[source.node].edges += [
         layer.edge(output.node, rectified=source.rectified) for layer in shortcut
-    ] or [Edge(output.node, _as_it_is, source.rectified)]
+    ] or [Edge(output.node, as_it_is, source.rectified)]
     return output
-
-
-def _convolved(nodes: list[Node], source: _Read, layer: Layer) -> _Read:
-    """A node for the output of a convolution, which a rectifier reads."""
-    nodes[source.node].edges.append(layer.edge(len(nodes), rectified=source.rectified))
-    nodes.append(Node(rectifiers=1, modules=1))
-    return _Read(len(nodes) - 1)
 
 
 def _layers(modules: nn.Module, device: torch.device, dtype: torch.dtype) -> list[Layer]:
@@ -90,7 +74,3 @@ def _layers(modules: nn.Module, device: torch.device, dtype: torch.dtype) -> lis
         for one, other in pairwise(cast("Iterable[nn.Module]", modules))
         if isinstance(one, nn.Conv2d)
     ]
-
-
-def _as_it_is(x: Tensor) -> Tensor:
-    return x

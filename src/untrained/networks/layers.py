@@ -1,12 +1,13 @@
-"""Convolutions with their normalisations, as edges of graphs of sums."""
+"""Convolutions with their normalisations, and what graphs of sums are built of with them."""
 
+from collections.abc import Callable
 from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from untrained.networks.graphs import Edge
+from untrained.networks.graphs import Edge, Node, appended
 
 
 class Layer(NamedTuple):
@@ -47,9 +48,30 @@ class Layer(NamedTuple):
 
 def layer_of(convolution: nn.Module, norm: nn.Module | None = None) -> Layer:
     """The layer of two modules, on their own weights."""
-    weight = cast("Tensor", convolution.weight)
-    made = Layer(weight, cast("nn.Conv2d", convolution).stride[0])
-    made = made._replace(groups=cast("nn.Conv2d", convolution).groups)
+    known = cast("nn.Conv2d", convolution)
+    made = Layer(known.weight, known.stride[0], groups=known.groups)
     if norm is None:
         return made
     return made._replace(scale=cast("Tensor", norm.weight), shift=cast("Tensor", norm.bias))
+
+
+class Read(NamedTuple):
+    """What can be read of a graph: a node's sum, or the same rectified, with so many channels."""
+
+    node: int
+    rectified: bool
+    channels: int
+
+
+def convolved(nodes: list[Node], source: Read, layer: Layer) -> Read:
+    """A new node for the output of a convolution, which a rectifier on the path reads."""
+    target = appended(nodes, Node(rectifiers=1, modules=1))
+    nodes[source.node].edges.append(layer.edge(target, rectified=source.rectified))
+    return Read(target, True, len(layer.weight))
+
+
+def applied(nodes: list[Node], source: Read, apply: Callable[[Tensor], Tensor]) -> Read:
+    """A new node for what a function without weights makes of another, channel by channel."""
+    target = appended(nodes)
+    nodes[source.node].edges.append(Edge(target, apply, source.rectified))
+    return Read(target, False, source.channels)
