@@ -45,3 +45,13 @@ def fingerprints(codes):
     """Numbers that tell one code from another, in order of size."""
     weights = torch.arange(1, 1 + max((x.numel() for x in codes), default=0)).double().sin()
     return sorted(float((x.flatten() * weights[: x.numel()]).sum()) for x in codes)
+
+
+def module_reads(network, images, dead_branches):
+    """Fingerprints of what the rectifiers of the module read, as often as they do."""
+    return fingerprints(codes_of_module(network, images, dead_branches))
+
+
+def plan_reads(network, images, dead_branches, **settings):
+    """The same by its plan."""
+    return fingerprints(codes_of_plan(network, images, dead_branches, **settings))
