@@ -9,7 +9,6 @@ Networks of NDS are drawn as its paper says (from memory), since its files may n
 import argparse
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from functools import cache, cached_property, partial
 
 import numpy as np
@@ -33,10 +32,10 @@ SPACES = {
     "natsbench_size": "architectures of the size space of NATS-Bench",
     "nasbench101": "cells of NAS-Bench-101 (stem of 16 channels)",
     "darts": "genotypes of DARTS (20 cells, 36 channels)",
-    "nds_vanilla": "networks of plain blocks (drawn as the Vanilla space of NDS)",
-    "nds_resnet": "networks of residual blocks (drawn as the ResNet space of NDS)",
-    "nds_resnext_a": "networks of bottleneck blocks (drawn as the ResNeXt-A space of NDS)",
-    "nds_resnext_b": "networks of bottleneck blocks (drawn as the ResNeXt-B space of NDS)",
+    "nds_vanilla": "networks of plain blocks (as the Vanilla space of NDS)",
+    "nds_resnet": "networks of residual blocks (as the ResNet space of NDS)",
+    "nds_resnext_a": "networks of bottleneck blocks (as the ResNeXt-A space of NDS)",
+    "nds_resnext_b": "networks of bottleneck blocks (as the ResNeXt-B space of NDS)",
 }
 #: Block, (most blocks of a stage, steps), (least and most channels, steps), and most groups of a
 #: bottleneck, which has all, half or a quarter of the channels. Values are equal steps apart on a
@@ -70,18 +69,14 @@ def drawn_network(
 ) -> StagedNetwork:
     """Three stages, two of which halve the resolution; arguments as in `STAGED`."""
     deepest, steps = depths
-    depth = rng.choice(np.geomspace(1, deepest, steps).round(), 3)
-    width = 8 * rng.choice(np.geomspace(*widths) / 8, 3).round()  # in eights
-    network = StagedNetwork("res_basic_block", *_integers(depth, width), (1, 2, 2))
-    if block != "res_bottleneck_block":
-        return replace(network, block=block)
-    ratio = 1 / rng.choice([1.0, 2.0, 4.0], 3)
-    group = np.gcd(2 ** rng.integers(groups.bit_length(), size=3), (width * ratio).astype(int))
-    return replace(network, block=block, ratios=tuple(ratio.tolist()), groups=tuple(group.tolist()))
-
-
-def _integers(*numbers: np.ndarray) -> list[tuple[int, ...]]:
-    return [tuple(map(int, one)) for one in numbers]
+    depth = rng.choice(np.geomspace(1, deepest, steps).round(), 3).astype(int)
+    width = 8 * rng.choice(np.geomspace(*widths) / 8, 3).round().astype(int)  # in eights
+    inside: tuple[tuple[float, ...], ...] = ()
+    if block == "res_bottleneck_block":
+        ratio = 1 / rng.choice([1.0, 2.0, 4.0], 3)
+        group = np.gcd(2 ** rng.integers(groups.bit_length(), size=3), (width * ratio).astype(int))
+        inside = (tuple(ratio.tolist()), tuple(group.tolist()))
+    return StagedNetwork(block, tuple(depth.tolist()), tuple(width.tolist()), (1, 2, 2), *inside)
 
 
 @cache
