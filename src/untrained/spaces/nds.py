@@ -123,7 +123,7 @@ class Nds:
         return self.representatives
 
     def planned(self, architecture: Architecture) -> "Planned":
-        """See `SearchSpace.planned`, `untrained.networks.darts_plan` and `...anynet_plan`.
+        """See `SearchSpace.planned`, and `darts_plan` and `anynet_plan` of `untrained.networks`.
 
         It is the module itself: its weights are what takes the time of making it.
         """
