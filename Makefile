@@ -44,6 +44,8 @@ bench: install ## speed, rounding, memory and start-up, into docs/performance.md
 	$(BIN)/python -m benchmarks.score_speed --space natsbench_size
 	$(BIN)/python -m benchmarks.score_speed --space nasbench101
 	$(BIN)/python -m benchmarks.score_speed --space darts --architectures 10 --batch-size 32
+	for space in vanilla resnet resnext_a resnext_b; do \
+	  $(BIN)/python -m benchmarks.score_speed --space nds_$$space --architectures 20 || exit 1; done
 	$(BIN)/python -m benchmarks.time_by_operation
 	$(BIN)/python -m benchmarks.fidelity
 	$(BIN)/python -m benchmarks.ntk_speed

@@ -2,26 +2,29 @@
 
 Usage: python -m benchmarks.score_speed [--space NAME] [--architectures 100] [--batch-size 128]
 All run on one thread, in turns, in one worker, on the same architectures, weights and images.
+Networks of NDS are drawn as its paper says (from memory), since its files may not be there.
 `plain` runs once more in a process as PyTorch starts it, without the worker's memory settings.
 """
 
 import argparse
 import time
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from functools import cache, cached_property, partial
 
 import numpy as np
 import torch
 
 from benchmarks.page import machine, random_cells, write_section
 from benchmarks.plain import plain_score
+from untrained.benchmarks.nds_networks import StagedNetwork
 from untrained.cli.progress import track
 from untrained.networks.modes import modes_restored
 from untrained.proxies import get_proxy
 from untrained.scoring.engine import MinibatchSettings, score_architectures
 from untrained.scoring.execution import Execution, prepare_worker
 from untrained.seeds import torch_seeded
-from untrained.spaces import get_space
+from untrained.spaces import SearchSpace, get_space
+from untrained.spaces.nds import Nds
 
 #: What each space's architectures are called.
 SPACES = {
@@ -29,12 +32,62 @@ SPACES = {
     "natsbench_size": "architectures of the size space of NATS-Bench",
     "nasbench101": "cells of NAS-Bench-101 (stem of 16 channels)",
     "darts": "genotypes of DARTS (20 cells, 36 channels)",
+    "nds_vanilla": "networks of plain blocks (as the Vanilla space of NDS)",
+    "nds_resnet": "networks of residual blocks (as the ResNet space of NDS)",
+    "nds_resnext_a": "networks of bottleneck blocks (as the ResNeXt-A space of NDS)",
+    "nds_resnext_b": "networks of bottleneck blocks (as the ResNeXt-B space of NDS)",
 }
+#: Block, (most blocks of a stage, steps), (least and most channels, steps), and most groups of a
+#: bottleneck, which has all, half or a quarter of the channels. Values are equal steps apart on a
+#: logarithmic scale, and equally probable.
+STAGED = {
+    "nds_vanilla": ("vanilla_block", (24, 9), (16, 256, 12), 1),
+    "nds_resnet": ("res_basic_block", (24, 9), (16, 256, 12), 1),
+    "nds_resnext_a": ("res_bottleneck_block", (16, 5), (16, 256, 5), 4),
+    "nds_resnext_b": ("res_bottleneck_block", (16, 5), (64, 1024, 5), 16),
+}
+#: Networks of each of them.
+DRAWN = 1000
+
+
+class DrawnNds(Nds):
+    """Networks drawn at random from a design space instead of those of the official file."""
+
+    @cached_property
+    def spellings(self) -> list[str]:
+        """Of the networks, by index."""
+        rng = np.random.default_rng(0)
+        return [str(drawn_network(rng, *STAGED[self.name])) for _ in range(DRAWN)]
+
+
+def drawn_network(
+    rng: np.random.Generator,
+    block: str,
+    depths: tuple[int, int],
+    widths: tuple[int, int, int],
+    groups: int,
+) -> StagedNetwork:
+    """Three stages, two of which halve the resolution; arguments as in `STAGED`."""
+    deepest, steps = depths
+    depth = rng.choice(np.geomspace(1, deepest, steps).round(), 3).astype(int)
+    width = 8 * rng.choice(np.geomspace(*widths) / 8, 3).round().astype(int)  # in eights
+    inside: tuple[tuple[float, ...], ...] = ()
+    if block == "res_bottleneck_block":
+        ratio = 1 / rng.choice([1.0, 2.0, 4.0], 3)
+        group = np.gcd(2 ** rng.integers(groups.bit_length(), size=3), (width * ratio).astype(int))
+        inside = (tuple(ratio.tolist()), tuple(group.tolist()))
+    return StagedNetwork(block, tuple(depth.tolist()), tuple(width.tolist()), (1, 2, 2), *inside)
+
+
+@cache
+def space_of(name: str) -> SearchSpace:
+    """The space to time, which needs no official file."""
+    return DrawnNds(name) if name in STAGED else get_space(name)
 
 
 def seconds_plain(name: str, index: int, settings: MinibatchSettings) -> float:
     """Building and scoring one network plainly; the minibatch is drawn beforehand."""
-    space = get_space(name)
+    space = space_of(name)
     batch = settings.draw(0, torch.device("cpu"))
     start = time.perf_counter()
     with torch_seeded(0, "weights", index):
@@ -50,7 +103,7 @@ def seconds_engine(
     """The same through the engine."""
     execution = Execution(engine=engine, precision=precision)
     proxy = get_proxy("naswot")
-    (found,) = score_architectures(get_space(name), [index], proxy, settings, 0, execution)
+    (found,) = score_architectures(space_of(name), [index], proxy, settings, 0, execution)
     return found.seconds
 
 
@@ -109,7 +162,7 @@ def main() -> None:
     arguments = parser.parse_args()
     settings = MinibatchSettings(batch_size=arguments.batch_size)
     name = arguments.space
-    indices = random_cells(arguments.architectures, space=get_space(name))
+    indices = random_cells(arguments.architectures, space=space_of(name))
     section = "score_speed" if name == "nasbench201" else f"score_speed_{name}"
     write_section(section, report(name, measure(name, indices, settings), settings))
 

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 from tests.benchmarks.nds_files import some_entries
+from tests.networks.rectifier_codes import codes_of_module, codes_of_plan, shaken
 from torch import nn
 
 from untrained.benchmarks.nds import network_of
 from untrained.benchmarks.nds_networks import OPERATIONS, CellNetwork, parse_network
 from untrained.networks.darts import DartsNetwork, Skeleton
 from untrained.networks.nds import scored_network
-from untrained.proxies.agreements import agreements_of, bits_of
-from untrained.proxies.rectifiers import RectifierMode, rectifier_modules, rectifiers_on_path
+from untrained.proxies.agreements import agreements_of
 from untrained.spaces import get_space
 from untrained.spaces.darts import parse_genotype
 
@@ -37,51 +37,26 @@ def random_network(rng):
     )
 
 
-def shaken(network, seed, *, shifts=True):
-    """In double precision, with normalisations that are not neutral."""
-    torch.manual_seed(seed)
-    network = network.double()
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.weight, 1, 0.3)
-            if shifts:
-                nn.init.normal_(module.bias, 0, 0.3)
-    return network
-
-
 def images_for(imagenet, count=3):
     side = 32 if imagenet else 8
     torch.manual_seed(5)
     return torch.randn(count, 3, side, side, dtype=torch.float64)
 
 
-def slow_kernel(network, images, dead_branches):
-    """On how many units each two images agree, over every rectifier that counts."""
-    seen = []
-    with torch.no_grad():
-        if dead_branches:
-            with rectifier_modules(network, lambda x: seen.append(bits_of(x.clone()))):
-                network(images)
-        else:
-            wanted = rectifiers_on_path(network, images)
-            with RectifierMode(lambda x: seen.append(bits_of(x.clone()))):
-                network(images)
-            seen = [x for x, counts in zip(seen, wanted, strict=True) if counts]
+def kernel_of(codes, images):
+    """On how many units each two images agree, over all codes."""
     total = torch.zeros(len(images), len(images), dtype=torch.int64)
-    for bits in seen:
-        flat = bits.flatten(1)
+    for flat in codes:
         total += (flat[:, None] == flat[None]).sum(2)
     return total
 
 
+def slow_kernel(network, images, dead_branches):
+    return kernel_of(codes_of_module(network, images, dead_branches), images)
+
+
 def planned_kernel(network, images, dead_branches, count=None, **settings):
-    total = torch.zeros(len(images), len(images), dtype=torch.int64)
-    with torch.no_grad():
-        for one in network.rectifier_inputs(images, dead_branches=dead_branches, **settings):
-            times = getattr(one, count or ("modules" if dead_branches else "rectifiers"))
-            flat = one.codes
-            total += times * (flat[:, None] == flat[None]).sum(2)
-    return total
+    return kernel_of(codes_of_plan(network, images, dead_branches, count, **settings), images)
 
 
 @pytest.mark.parametrize("dead_branches", [False, True])

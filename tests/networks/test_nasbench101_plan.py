@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from tests.networks.rectifier_codes import module_reads, plan_reads, shaken
 
 from untrained.networks.nasbench101 import NasBench101Network
-from untrained.proxies.agreements import agreements_of, bits_of
-from untrained.proxies.rectifiers import RectifierMode, rectifier_modules, rectifiers_on_path
+from untrained.proxies.agreements import agreements_of
 from untrained.seeds import torch_seeded
 from untrained.spaces import get_space
 from untrained.spaces.base import Skeleton
@@ -26,41 +25,7 @@ SMALL = ["01|00:input,output", "011|001|000:input,maxpool3x3,output"]
 def small(cell, seed):
     """A network of one cell per stack in double precision, its normalisations not neutral."""
     torch.manual_seed(seed)
-    network = NasBench101Network(cell, 2, Skeleton(7, 1)).double()
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.weight, 1, 0.3)
-            nn.init.normal_(module.bias, 0, 0.3)
-    return network
-
-
-def module_reads(network, dead_branches):
-    """What the rectifiers of the module read, as numbers that tell one code from another."""
-    seen = []
-    with torch.no_grad():
-        if dead_branches:
-            with rectifier_modules(network, lambda x: seen.append(x.clone())):
-                network(IMAGES)
-        else:
-            wanted = rectifiers_on_path(network, IMAGES[:2])
-            with RectifierMode(lambda x: seen.append(x.clone())):
-                network(IMAGES)
-            seen = [x for x, counts in zip(seen, wanted, strict=True) if counts]
-    return fingerprints([bits_of(x) for x in seen])
-
-
-def fingerprints(codes):
-    weights = torch.arange(1, 1 + max(x.numel() for x in codes)).double().sin()
-    return sorted(float((x.flatten() * weights[: x.numel()]).sum()) for x in codes)
-
-
-def plan_reads(network, dead_branches, pieces=1):
-    seen = []
-    with torch.no_grad():
-        for reading in network.rectifier_inputs(IMAGES, dead_branches=dead_branches, pieces=pieces):
-            count = reading.modules if dead_branches else reading.rectifiers
-            seen += [reading.codes] * count
-    return fingerprints(seen)
+    return shaken(NasBench101Network(cell, 2, Skeleton(7, 1)), seed)
 
 
 def drawn_cells(count, seed=0):
@@ -73,8 +38,8 @@ def drawn_cells(count, seed=0):
 def test_the_plan_reads_what_the_module_reads(dead_branches):
     for seed, cell in enumerate(drawn_cells(30)):
         network = small(cell, seed)
-        expected = module_reads(network, dead_branches)
-        found = plan_reads(network, dead_branches)
+        expected = module_reads(network, IMAGES, dead_branches)
+        found = plan_reads(network, IMAGES, dead_branches)
         assert len(found) == len(expected), cell
         assert found == pytest.approx(expected, rel=1e-7, abs=1e-7), cell
 
@@ -83,14 +48,14 @@ def test_the_plan_reads_what_the_module_reads(dead_branches):
 def test_a_batch_in_pieces_reads_the_same(pieces):
     for seed, cell in enumerate(drawn_cells(12, seed=1)):
         network = small(cell, seed)
-        found = plan_reads(network, True, pieces)
-        assert found == pytest.approx(plan_reads(network, True), rel=1e-7, abs=1e-7), cell
+        found = plan_reads(network, IMAGES, True, pieces=pieces)
+        assert found == pytest.approx(plan_reads(network, IMAGES, True), rel=1e-7, abs=1e-7), cell
 
 
 def test_weights_and_statistics_are_only_read():
     network = small(parse_cell(BUSY), 0)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    plan_reads(network, dead_branches=True)
+    plan_reads(network, IMAGES, dead_branches=True)
     after = network.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
 
@@ -125,7 +90,8 @@ def test_nothing_is_executed_for_the_logits_alone():
 def test_a_network_without_a_stem_has_a_plan():
     torch.manual_seed(0)
     network = NasBench101Network(parse_cell(BUSY), 2, Skeleton(3, 2, 2, stem=False)).double()
-    assert plan_reads(network, True) == pytest.approx(module_reads(network, True), rel=1e-7)
+    expected = module_reads(network, IMAGES, True)
+    assert plan_reads(network, IMAGES, True) == pytest.approx(expected, rel=1e-7)
 
 
 def test_what_is_not_finite_is_noticed_in_every_later_reading():

@@ -3,13 +3,19 @@
 import numpy as np
 import pytest
 import torch
+from tests.networks.rectifier_codes import (
+    codes_of_plan,
+    fingerprints,
+    module_reads,
+    plan_reads,
+    shaken,
+)
 from torch import nn
 
 from untrained.networks.fused import average_pool
 from untrained.networks.nasbench201 import NasBench201Network
 from untrained.networks.nasbench201_plan import compile_cell
-from untrained.proxies.agreements import agreements_of, bits_of
-from untrained.proxies.rectifiers import RectifierMode, rectifier_modules, rectifiers_on_path
+from untrained.proxies.agreements import agreements_of
 from untrained.seeds import torch_seeded
 from untrained.spaces.cell_classes import live_edges
 
@@ -20,43 +26,11 @@ def small(operations, seed):
     Their biases are zero, as they are before training: the plan relies on it.
     """
     torch.manual_seed(seed)
-    network = NasBench201Network(operations, 2, channels=3, cells=1).double()
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.weight, 1, 0.3)
-    return network
+    network = NasBench201Network(operations, 2, channels=3, cells=1)
+    return shaken(network, seed, shifts=False)
 
 
 IMAGES = torch.from_numpy(np.random.default_rng(0).standard_normal((4, 3, 8, 8)))
-
-
-def module_reads(network, dead_branches):
-    """What the rectifiers of the module read, as numbers that tell one code from another."""
-    seen = []
-    with torch.no_grad():
-        if dead_branches:
-            with rectifier_modules(network, lambda x: seen.append(x.clone())):
-                network(IMAGES)
-        else:
-            wanted = rectifiers_on_path(network, IMAGES[:2])
-            with RectifierMode(lambda x: seen.append(x.clone())):
-                network(IMAGES)
-            seen = [x for x, counts in zip(seen, wanted, strict=True) if counts]
-    return fingerprints([bits_of(x) for x in seen])
-
-
-def fingerprints(codes):
-    weights = torch.arange(1, 1 + max((x.numel() for x in codes), default=0)).double().sin()
-    return sorted(float((x.flatten() * weights[: x.numel()]).sum()) for x in codes)
-
-
-def plan_reads(network, dead_branches):
-    seen = []
-    with torch.no_grad():
-        for reading in network.rectifier_inputs(IMAGES, dead_branches=dead_branches):
-            count = reading.modules if dead_branches else reading.rectifiers
-            seen += [reading.codes] * count
-    return fingerprints(seen)
 
 
 @pytest.mark.parametrize("dead_branches", [False, True])
@@ -66,8 +40,8 @@ def test_the_plan_reads_what_the_module_reads(all_operations, dead_branches):
     chosen = [*rng.choice(len(all_operations), 120, replace=False), *rng.choice(disconnected, 20)]
     for index in chosen:
         network = small(all_operations[index], int(index))
-        expected = module_reads(network, dead_branches)
-        found = plan_reads(network, dead_branches)
+        expected = module_reads(network, IMAGES, dead_branches)
+        found = plan_reads(network, IMAGES, dead_branches)
         assert len(found) == len(expected), index
         assert found == pytest.approx(expected, rel=1e-7, abs=1e-7), index
 
@@ -76,16 +50,15 @@ def test_a_pass_with_dead_branches_tells_the_live_ones_too(all_operations):
     rng = np.random.default_rng(2)
     for index in rng.choice(len(all_operations), 80, replace=False):
         network = small(all_operations[index], int(index))
-        with torch.no_grad():
-            both = list(network.rectifier_inputs(IMAGES, dead_branches=True))
-        live = fingerprints([read.codes for read in both for _ in range(read.rectifiers)])
-        assert live == pytest.approx(plan_reads(network, dead_branches=False), abs=1e-9), index
+        live = fingerprints(codes_of_plan(network, IMAGES, True, "rectifiers"))
+        expected = plan_reads(network, IMAGES, dead_branches=False)
+        assert live == pytest.approx(expected, abs=1e-9), index
 
 
 def test_weights_and_statistics_are_only_read(all_operations):
     network = small(all_operations[1462], 0)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    plan_reads(network, dead_branches=True)
+    plan_reads(network, IMAGES, dead_branches=True)
     after = network.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())
 

@@ -4,14 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tests.networks.rectifier_codes import module_reads, plan_reads, shaken
 from torch import nn
 from torch.nn import functional
 
 from untrained.networks.costs import count_parameters
 from untrained.networks.nasbench201 import Cell, Projection, operation_module
 from untrained.networks.natsbench_size import NatsBenchSizeNetwork
-from untrained.proxies.agreements import bits_of
-from untrained.proxies.rectifiers import RectifierMode, rectifier_modules, rectifiers_on_path
 from untrained.seeds import torch_seeded
 from untrained.spaces import get_space
 from untrained.spaces.natsbench_size import widths_of
@@ -87,19 +86,10 @@ def slow_forward(network, x):
     return x @ network.classifier.weight.T + network.classifier.bias
 
 
-def not_neutral(network, *, biases=True):
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.weight, 1, 0.3)
-            if biases:
-                nn.init.normal_(module.bias, 0, 0.3)
-    return network
-
-
 @pytest.mark.parametrize("text", WIDTHS)
 def test_a_forward_pass_follows_the_definition(text):
     torch.manual_seed(0)
-    network = not_neutral(SPACE.network(SPACE.parse(text), 10).double())
+    network = shaken(SPACE.network(SPACE.parse(text), 10), 0)
     x = torch.randn(3, 3, 8, 8, dtype=torch.float64)
     with torch.no_grad():
         assert torch.allclose(network(x), slow_forward(network, x), rtol=1e-8, atol=1e-8)
@@ -137,46 +127,17 @@ def test_only_skips_that_change_the_width_project():
 IMAGES = torch.from_numpy(np.random.default_rng(0).standard_normal((4, 3, 8, 8)))
 
 
-def fingerprints(codes):
-    weights = torch.arange(1, 1 + max(x.numel() for x in codes)).double().sin()
-    return sorted(float((x.flatten() * weights[: x.numel()]).sum()) for x in codes)
-
-
-def module_reads(network, dead_branches):
-    """Codes of what the rectifiers of the module read, as often as they do."""
-    seen = []
-    with torch.no_grad():
-        if dead_branches:
-            with rectifier_modules(network, lambda x: seen.append(x.clone())):
-                network(IMAGES)
-        else:
-            wanted = rectifiers_on_path(network, IMAGES[:2])
-            with RectifierMode(lambda x: seen.append(x.clone())):
-                network(IMAGES)
-            seen = [x for x, counts in zip(seen, wanted, strict=True) if counts]
-    return fingerprints([bits_of(x) for x in seen])
-
-
-def plan_reads(network, dead_branches):
-    seen = []
-    with torch.no_grad():
-        for reading in network.rectifier_inputs(IMAGES, dead_branches=dead_branches):
-            count = reading.modules if dead_branches else reading.rectifiers
-            seen += [reading.codes] * count
-    return fingerprints(seen)
-
-
 @pytest.mark.parametrize("dead_branches", [False, True])
 @pytest.mark.parametrize(
     "widths", [(3, 3, 3, 3, 3), (2, 4, 3, 5, 4), (4, 4, 4, 3, 2), (2, 3, 5, 5, 5)]
 )
 def test_the_plan_reads_what_the_module_reads(widths, dead_branches):
     torch.manual_seed(sum(widths))
-    network = not_neutral(NatsBenchSizeNetwork(widths, 2).double(), biases=False)
-    expected = module_reads(network, dead_branches)
+    network = shaken(NatsBenchSizeNetwork(widths, 2), sum(widths), shifts=False)
+    expected = module_reads(network, IMAGES, dead_branches)
     # 5 of each cell, 2 of each reduction, 1 of the head; wrappers count once more
     assert len(expected) == (2 * 19 + 1 if dead_branches else 19 + 1)
-    found = plan_reads(network, dead_branches)
+    found = plan_reads(network, IMAGES, dead_branches)
     assert found == pytest.approx(expected, rel=1e-7, abs=1e-7)
 
 

@@ -5,11 +5,14 @@ in a bottleneck the 3x3 convolution in the middle has the stride. Convolutions h
 normalisation behind them.
 """
 
+from collections.abc import Iterator
 from typing import Literal
 
 from torch import Tensor, nn
 
 from untrained.benchmarks.nds_networks import StagedNetwork, inner_width
+from untrained.networks import anynet_plan
+from untrained.networks.plans import Reading
 
 #: `cifar` keeps the resolution, `half` halves it, `quarter` halves it twice, as ImageNet's ResNets.
 Stem = Literal["cifar", "half", "quarter"]
@@ -144,6 +147,13 @@ class AnyNet(nn.Module):
         self.blocks = nn.Sequential(*blocks)
         self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.classifier = nn.Linear(inputs, num_classes)
+
+    def rectifier_inputs(
+        self, images: Tensor, *, dead_branches: bool, pieces: int = 1
+    ) -> Iterator[Reading]:
+        """What the rectifiers of a forward pass read; see `anynet_plan`."""
+        del dead_branches  # there are none
+        return anynet_plan.rectifier_inputs(self, images, pieces=pieces)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images (N, 3, H, W) to logits (N, num_classes)."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from untrained.networks.fused import average_pool, max_pool
-from untrained.networks.graphs import Edge, Node, readings
+from untrained.networks.graphs import Edge, Node, as_it_is, readings
 from untrained.networks.plans import Reading
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ def _cell(graph: _Graph, cell: "Cell", earlier: _Output, last: _Output) -> _Outp
     whole = graph.grown()
     graph.wide.add(whole)
     for part in parts:
-        graph.steps.append(_Step(part, Edge(whole, _as_it_is, rectified=True)))
+        graph.steps.append(_Step(part, Edge(whole, as_it_is, rectified=True)))
     return _Output(whole, parts)
 
 
@@ -237,7 +237,7 @@ def _operation(graph: _Graph, operation: nn.Module, source: int) -> Callable[[in
 
     match operation:
         case nn.Identity():
-            return lambda target: graph.add(source, target, _as_it_is)
+            return lambda target: graph.add(source, target, as_it_is)
         case Zero():
             return lambda target: graph.add(source, target, operation, constant=True)
         case FactorisedReduction():
@@ -283,7 +283,3 @@ def _pool(operation: nn.Module) -> Apply:
         case nn.MaxPool2d(kernel_size=3, stride=1):
             return max_pool
     return cast("Apply", operation)
-
-
-def _as_it_is(x: Tensor) -> Tensor:
-    return x

@@ -54,6 +54,17 @@ class Node:
     concatenated: bool = False
 
 
+def appended(nodes: list[Node], node: Node | None = None) -> int:
+    """Append a node, a new one by default; returns its index."""
+    nodes.append(Node() if node is None else node)
+    return len(nodes) - 1
+
+
+def as_it_is(x: Tensor) -> Tensor:
+    """What an edge applies that adds its source."""
+    return x
+
+
 class _Term:
     """What an edge made of all images, piece by piece.
 

@@ -6,18 +6,17 @@ stand side by side. Cells are pruned, so every rectifier is on a path from input
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from untrained.networks.fused import TERMS, halve, max_pool
-from untrained.networks.graphs import Edge, Node, readings
+from untrained.networks.graphs import Edge, Node, appended, as_it_is, readings
+from untrained.networks.layers import Layer, Read, applied, convolved, layer_of
 from untrained.networks.nasbench101_channels import KERNELS, SCORED, vertex_channels, widths
-from untrained.networks.nasbench201_plan import Layer
 from untrained.networks.plans import Reading
 from untrained.spaces.base import Skeleton
 from untrained.spaces.nasbench101 import Cell
@@ -38,14 +37,6 @@ class CellLayers(NamedTuple):
     channels: tuple[int, ...]
     projections: Mapping[int, Layer]
     operations: Mapping[int, Layer]
-
-
-class Read(NamedTuple):
-    """What can be read of a graph: a node's sum, or the same rectified, with so many channels."""
-
-    node: int
-    rectified: bool
-    channels: int
 
 
 @dataclass(frozen=True)
@@ -86,33 +77,25 @@ class PlannedNetwork:
         nodes = [Node()]
         last = Read(0, rectified=False, channels=self.blocks[0].channels[0])
         if self.stem is not None:
-            last = _convolved(nodes, last, self.stem)
+            last = convolved(nodes, last, self.stem)
         for number, layers in enumerate(self.blocks):
             if number and number % self.per_stack == 0:
-                last = _applied(nodes, last, halve)
+                last = applied(nodes, last, halve)
             last = _cell(nodes, last, self.cell, layers)
         return _read_by_rectifiers(nodes)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "PlannedNetwork":
-        """A copy elsewhere: weights of another type, channels last; normalisations as they are."""
+        """A copy elsewhere; see `Layer.to`."""
 
-        def moved(layer: Layer) -> Layer:
-            weight = layer.weight.to(device, dtype, memory_format=torch.channels_last)
-            scale, shift = (
-                None if value is None else value.to(device) for value in (layer.scale, layer.shift)
-            )
-            return Layer(weight, layer.stride, scale, shift)
+        def moved(layers: Mapping[int, Layer]) -> Mapping[int, Layer]:
+            return {vertex: layer.to(device, dtype) for vertex, layer in layers.items()}
 
         blocks = [
-            CellLayers(
-                block.channels,
-                {vertex: moved(layer) for vertex, layer in block.projections.items()},
-                {vertex: moved(layer) for vertex, layer in block.operations.items()},
-            )
+            CellLayers(block.channels, moved(block.projections), moved(block.operations))
             for block in self.blocks
         ]
-        stem = None if self.stem is None else moved(self.stem)
-        return PlannedNetwork(self.cell, stem, blocks, self.per_stack)
+        stem = None if self.stem is None else self.stem.to(device, dtype)
+        return replace(self, stem=stem, blocks=blocks)
 
 
 def deviation(outputs: int, kernel: int) -> float:
@@ -147,8 +130,7 @@ def planned(network: "NasBench101Network") -> PlannedNetwork:
 
     def layer(module: nn.Module) -> Layer:
         convolution, norm, _ = cast("ConvBnRelu", module)
-        scale, shift = cast("Tensor", norm.weight), cast("Tensor", norm.bias)
-        return Layer(cast("Tensor", convolution.weight), 1, scale, shift)
+        return layer_of(convolution, norm)
 
     cells = [block for block in network.blocks if isinstance(block, CellModule)]
     blocks = [
@@ -174,43 +156,18 @@ def _cell(nodes: list[Node], source: Read, cell: Cell, layers: CellLayers) -> Re
     for vertex in range(1, last):
         read = [made[other] for other in range(1, vertex) if matrix[other][vertex]]
         if matrix[0][vertex]:
-            read.append(_convolved(nodes, source, layers.projections[vertex]))
+            read.append(convolved(nodes, source, layers.projections[vertex]))
         total = _added(nodes, read, layers.channels[vertex])
         made[vertex] = (
-            _convolved(nodes, total, layers.operations[vertex])
+            convolved(nodes, total, layers.operations[vertex])
             if vertex in layers.operations
-            else _applied(nodes, total, max_pool)
+            else applied(nodes, total, max_pool)
         )
     outputs = [made[vertex] for vertex in range(1, last) if matrix[vertex][last]]
     whole = [_side_by_side(nodes, outputs)] if outputs else []
     if matrix[0][last]:
-        whole.append(_convolved(nodes, source, layers.projections[last]))
+        whole.append(convolved(nodes, source, layers.projections[last]))
     return _added(nodes, whole, layers.channels[last])
-
-
-def _grown(nodes: list[Node], node: Node) -> int:
-    nodes.append(node)
-    return len(nodes) - 1
-
-
-def _convolved(nodes: list[Node], source: Read, layer: Layer) -> Read:
-    """A node for the output of a convolution, which a rectifier reads."""
-    target = _grown(nodes, Node(rectifiers=1, modules=1))
-    weight = layer.weight
-
-    def apply(x: Tensor) -> Tensor:
-        return functional.conv2d(x, weight, padding=weight.shape[-1] // 2)
-
-    edge = Edge(target, apply, source.rectified, True, layer.scale, layer.shift)
-    nodes[source.node].edges.append(edge)
-    return Read(target, True, len(weight))
-
-
-def _applied(nodes: list[Node], source: Read, apply: Callable[[Tensor], Tensor]) -> Read:
-    """A node for what a function without weights makes of another."""
-    target = _grown(nodes, Node())
-    nodes[source.node].edges.append(Edge(target, apply, source.rectified))
-    return Read(target, False, source.channels)
 
 
 def _added(nodes: list[Node], read: list[Read], channels: int) -> Read:
@@ -220,9 +177,9 @@ def _added(nodes: list[Node], read: list[Read], channels: int) -> Read:
     if len(read) > TERMS:  # by parts: the compiled loops add so many at once
         read = [_added(nodes, read[:TERMS], channels), *read[TERMS:]]
         return _added(nodes, read, channels)
-    target = _grown(nodes, Node())
+    target = appended(nodes)
     for one in read:
-        cut = _as_it_is if one.channels == channels else _first(channels)
+        cut = as_it_is if one.channels == channels else _first(channels)
         nodes[one.node].edges.append(Edge(target, cut, one.rectified))
     return Read(target, False, channels)
 
@@ -230,9 +187,9 @@ def _added(nodes: list[Node], read: list[Read], channels: int) -> Read:
 def _side_by_side(nodes: list[Node], read: list[Read]) -> Read:
     if len(read) == 1:
         return read[0]
-    target = _grown(nodes, Node(concatenated=True))
+    target = appended(nodes, Node(concatenated=True))
     for one in read:
-        nodes[one.node].edges.append(Edge(target, _as_it_is, one.rectified))
+        nodes[one.node].edges.append(Edge(target, as_it_is, one.rectified))
     return Read(target, False, sum(one.channels for one in read))
 
 
@@ -258,7 +215,3 @@ def _first(channels: int) -> Callable[[Tensor], Tensor]:
         return x[:, :channels].contiguous(memory_format=torch.channels_last)
 
     return cut
-
-
-def _as_it_is(x: Tensor) -> Tensor:
-    return x

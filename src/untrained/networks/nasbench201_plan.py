@@ -9,7 +9,7 @@ edges that read only zeros count as dead, so normalisations must not have learne
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
@@ -18,7 +18,8 @@ from torch.nn import functional
 
 from untrained.errors import ParameterError
 from untrained.networks.fused import average_pool
-from untrained.networks.graphs import Edge, Node, readings
+from untrained.networks.graphs import Edge, Node, appended, as_it_is, readings
+from untrained.networks.layers import Layer, layer_of
 from untrained.networks.plans import Reading
 from untrained.spaces.cell_classes import EDGES, live_edges
 
@@ -100,22 +101,6 @@ def compile_cell(operations: tuple[str, ...], *, dead_branches: bool = False) ->
     return CellPlan(tuple(nodes), output, readers, live_readers)
 
 
-class Layer(NamedTuple):
-    """A convolution without bias and the normalisation after it.
-
-    Attributes:
-        weight: (outputs, inputs, k, k).
-        stride: of the convolution.
-        scale: (outputs,) of the normalisation; None for ones.
-        shift: likewise; None for zeros.
-    """
-
-    weight: Tensor
-    stride: int = 1
-    scale: Tensor | None = None
-    shift: Tensor | None = None
-
-
 class ReductionLayers(NamedTuple):
     """The convolutions of a residual block between two stages."""
 
@@ -166,36 +151,29 @@ class PlannedNetwork:
             return []
         live = int(bool(live_edges(self.operations)))
         nodes = [Node()]
-        last = _grown(nodes)
-        nodes[0].edges.append(_convolution(self.stem, last, rectified=False))
+        last = appended(nodes)
+        nodes[0].edges.append(self.stem.edge(last, rectified=False))
         for block in self.blocks:
             if isinstance(block, ReductionLayers):
                 last = _reduction(nodes, last, block, live)
             else:
                 last = _cell(nodes, last, block, plan, plan.output)
-        head = _grown(nodes)
+        head = appended(nodes)
         scale, shift = self.head.scale, self.head.shift
-        nodes[last].edges.append(Edge(head, _as_it_is, False, True, scale, shift))
+        nodes[last].edges.append(Edge(head, as_it_is, False, True, scale, shift))
         _read(nodes[head], live, 1)
         return nodes
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "PlannedNetwork":
-        """A copy elsewhere: weights of another type, channels last; normalisations as they are."""
+        """A copy elsewhere; see `Layer.to`."""
 
-        def moved(layer: Layer) -> Layer:
-            weight = layer.weight.to(device, dtype, memory_format=torch.channels_last)
-            scale, shift = (
-                None if value is None else value.to(device) for value in (layer.scale, layer.shift)
-            )
-            return Layer(weight, layer.stride, scale, shift)
+        def moved(block: CellLayers | ReductionLayers) -> CellLayers | ReductionLayers:
+            if isinstance(block, ReductionLayers):
+                return ReductionLayers(*(layer.to(device, dtype) for layer in block))
+            return [None if layer is None else layer.to(device, dtype) for layer in block]
 
-        blocks: list[CellLayers | ReductionLayers] = [
-            ReductionLayers(*map(moved, block))
-            if isinstance(block, ReductionLayers)
-            else [None if layer is None else moved(layer) for layer in block]
-            for block in self.blocks
-        ]
-        return PlannedNetwork(self.operations, moved(self.stem), blocks, moved(self.head))
+        stem, head = (layer.to(device, dtype) for layer in (self.stem, self.head))
+        return replace(self, stem=stem, blocks=list(map(moved, self.blocks)), head=head)
 
 
 def draw_network(operations: tuple[str, ...], channels: int = 16, cells: int = 5) -> PlannedNetwork:
@@ -251,24 +229,18 @@ def planned(network: "NasBench201Network | NatsBenchSizeNetwork") -> PlannedNetw
     """The plan of a module, on its own weights."""
     from untrained.networks.nasbench201 import Cell, Projection, Reduction, ReLUConvBN
 
-    def layer(convolution: nn.Module, norm: nn.Module | None) -> Layer:
-        weight, stride = cast("Tensor", convolution.weight), cast("nn.Conv2d", convolution).stride
-        if norm is None:
-            return Layer(weight, stride[0])
-        return Layer(weight, stride[0], cast("Tensor", norm.weight), cast("Tensor", norm.bias))
-
-    def layer_of(module: nn.Module) -> Layer | None:
+    def own(module: nn.Module) -> Layer | None:
         if isinstance(module, ReLUConvBN):
-            return layer(module[1], module[2])
-        return layer(module[0], module[1]) if isinstance(module, Projection) else None
+            return layer_of(module[1], module[2])
+        return layer_of(module[0], module[1]) if isinstance(module, Projection) else None
 
     blocks: list[CellLayers | ReductionLayers] = []
     for block in network.blocks:
         if isinstance(block, Cell):
-            blocks.append([layer_of(module) for module in block.operations])
+            blocks.append([own(module) for module in block.operations])
         elif isinstance(block, Reduction):
-            first, second = (layer(part[1], part[2]) for part in (block.first, block.second))
-            blocks.append(ReductionLayers(first, second, layer(block.shortcut[1], None)))
+            first, second = (layer_of(part[1], part[2]) for part in (block.first, block.second))
+            blocks.append(ReductionLayers(first, second, layer_of(block.shortcut[1])))
     norm = cast("nn.BatchNorm2d", network.head[0])
     learned = [module.bias for module in network.blocks.modules() if isinstance(module, type(norm))]
     if any(bool((shift != 0).any()) for shift in learned):
@@ -280,12 +252,8 @@ def planned(network: "NasBench201Network | NatsBenchSizeNetwork") -> PlannedNetw
     head = Layer(torch.empty(0, 0, 0, 0), 1, norm.weight, norm.bias)
     if not len(network.stem):
         raise ParameterError("a network without a stem has no plan: take --engine plain")
-    return PlannedNetwork(network.operations, layer(network.stem[0], network.stem[1]), blocks, head)
-
-
-def _grown(nodes: list[Node]) -> int:
-    nodes.append(Node())
-    return len(nodes) - 1
+    stem = layer_of(network.stem[0], network.stem[1])
+    return PlannedNetwork(network.operations, stem, blocks, head)
 
 
 def _read(node: Node, rectifiers: int, modules: int) -> None:
@@ -297,7 +265,7 @@ def _cell(nodes: list[Node], source: int, layers: CellLayers, plan: CellPlan, ou
     """Append a cell that reads node `source`; returns the node of its output."""
     places = {0: source}
     for node, incoming in plan.nodes:
-        places[node] = place = _grown(nodes)
+        places[node] = place = appended(nodes)
         for edge in incoming:
             nodes[places[edge.source]].edges.append(_edge(edge, layers[edge.position], place))
         if not incoming:
@@ -309,31 +277,18 @@ def _cell(nodes: list[Node], source: int, layers: CellLayers, plan: CellPlan, ou
 
 def _edge(edge: PlannedEdge, layer: Layer | None, target: int) -> Edge:
     if layer is not None:  # a skip connection has one where it changes the width
-        return _convolution(layer, target, rectified=edge.operation != "skip_connect")
-    return Edge(target, _as_it_is if edge.operation == "skip_connect" else average_pool)
+        return layer.edge(target, rectified=edge.operation != "skip_connect")
+    return Edge(target, as_it_is if edge.operation == "skip_connect" else average_pool)
 
 
 def _reduction(nodes: list[Node], source: int, layers: ReductionLayers, live: int) -> int:
-    inner, output = _grown(nodes), _grown(nodes)
+    inner, output = appended(nodes), appended(nodes)
     weight = layers.projection.weight
     nodes[source].edges += [
-        _convolution(layers.first, inner),
+        layers.first.edge(inner),
         Edge(output, lambda x: functional.conv2d(functional.avg_pool2d(x, 2, stride=2), weight)),
     ]
-    nodes[inner].edges.append(_convolution(layers.second, output))
+    nodes[inner].edges.append(layers.second.edge(output))
     _read(nodes[source], live, 2)
     _read(nodes[inner], live, 2)
     return output
-
-
-def _convolution(layer: Layer, target: int, *, rectified: bool = True) -> Edge:
-    weight, stride, padding = layer.weight, layer.stride, layer.weight.shape[-1] // 2
-
-    def apply(x: Tensor) -> Tensor:
-        return functional.conv2d(x, weight, stride=stride, padding=padding)
-
-    return Edge(target, apply, rectified, True, layer.scale, layer.shift)
-
-
-def _as_it_is(x: Tensor) -> Tensor:
-    return x

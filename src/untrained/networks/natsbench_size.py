@@ -13,10 +13,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from untrained.networks.layers import Layer
 from untrained.networks.nasbench201 import Cell, Reduction, head_of, stem_of
 from untrained.networks.nasbench201_plan import (
     CellLayers,
-    Layer,
     PlannedNetwork,
     ReductionLayers,
     drawn_cell,

@@ -1,6 +1,8 @@
-"""The two types that every search space shares."""
+"""What search spaces share."""
 
+from collections.abc import Sized
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -60,6 +62,24 @@ class Skeleton:
             f"{self.channels} channel(s), {self.cells} cell(s) in each of {self.stages} stage(s)"
             + stem
         )
+
+
+class AllDistinct(Sized):
+    """Of spaces in which no two architectures compute the same function, or execute the same."""
+
+    def canonical(self, architecture: Architecture) -> Architecture:
+        """The architecture itself."""
+        return architecture
+
+    @cached_property
+    def representatives(self) -> NDArray[np.int64]:
+        """(len,): each index itself."""
+        return np.arange(len(self))
+
+    @property
+    def executed_representatives(self) -> NDArray[np.int64]:
+        """See `representatives`."""
+        return self.representatives
 
 
 class SearchSpace(Protocol):

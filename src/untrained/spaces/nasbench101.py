@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from untrained.errors import ArchitectureError, ParameterError, unknown_name
 from untrained.files import BUNDLED
-from untrained.spaces.base import Architecture, Skeleton, index_of
+from untrained.spaces.base import AllDistinct, Architecture, Skeleton, index_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -228,11 +228,12 @@ def _reached(start: int, leads: Callable[[int, int], int], last: int) -> set[int
     return found
 
 
-class NasBench101:
+class NasBench101(AllDistinct):
     """All 423,624 cells in the order of their module hashes, and their networks.
 
     A cell is spelled as its adjacency matrix and its operations, `011|001|000:input,maxpool3x3,
-    output`, with its inner vertices numbered as in the benchmark.
+    output`, with its inner vertices numbered as in the benchmark. Cells are pruned, and there
+    is one for each module hash, so that all are distinct.
     """
 
     name = "nasbench101"
@@ -344,20 +345,6 @@ class NasBench101:
                 f"{architecture} has no neighbour by one edge: take the other mutation"
             )
         return self[found[int(rng.integers(len(found)))]]
-
-    def canonical(self, architecture: Architecture) -> Architecture:
-        """The architecture itself: cells are pruned, and one for each module hash."""
-        return architecture
-
-    @cached_property
-    def representatives(self) -> NDArray[np.int64]:
-        """(423624,): each index itself."""
-        return np.arange(len(self))
-
-    @property
-    def executed_representatives(self) -> NDArray[np.int64]:
-        """See `SearchSpace.executed_representatives`; there are no dead branches."""
-        return self.representatives
 
     def network(
         self, architecture: Architecture, num_classes: int, skeleton: Skeleton | None = None

@@ -4,14 +4,12 @@ The cell is fixed; an architecture is the widths (numbers of channels) of five l
 eight, which makes 8^5 = 32,768. An index is the widths read as a number to base 8.
 """
 
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from untrained.errors import ArchitectureError, ParameterError
-from untrained.spaces.base import Architecture, Skeleton, index_of
+from untrained.spaces.base import AllDistinct, Architecture, Skeleton, index_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -49,7 +47,7 @@ def spelling_of(widths: tuple[int, ...]) -> str:
     return ":".join(map(str, widths))
 
 
-class NatsBenchSize:
+class NatsBenchSize(AllDistinct):
     """All 32,768 architectures in the benchmark's own order, and their networks."""
 
     name = "natsbench_size"
@@ -91,20 +89,6 @@ class NatsBenchSize:
         others = [width for width in WIDTHS if width != widths[layer]]
         widths[layer] = others[int(rng.integers(len(others)))]
         return self._with(tuple(widths))
-
-    def canonical(self, architecture: Architecture) -> Architecture:
-        """The architecture itself: no two compute the same function."""
-        return architecture
-
-    @cached_property
-    def representatives(self) -> NDArray[np.int64]:
-        """(32768,): each index itself."""
-        return np.arange(len(self))
-
-    @property
-    def executed_representatives(self) -> NDArray[np.int64]:
-        """See `representatives`."""
-        return self.representatives
 
     def network(
         self, architecture: Architecture, num_classes: int, skeleton: Skeleton | None = None

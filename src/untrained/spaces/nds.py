@@ -4,7 +4,6 @@ The paper trained samples of its design spaces, once each; a space here is such 
 from the list that `untrained fetch` writes beside the benchmark table.
 """
 
-from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -123,15 +122,11 @@ class Nds:
         """See `SearchSpace.executed_representatives`."""
         return self.representatives
 
-    @property
-    def planned(self) -> "Callable[[Architecture], Planned] | None":
-        """See `SearchSpace.planned`; there is none for stages of blocks.
+    def planned(self, architecture: Architecture) -> "Planned":
+        """See `SearchSpace.planned`, and `darts_plan` and `anynet_plan` of `untrained.networks`.
 
-        A file has networks of one kind, cells or blocks.
+        It is the module itself: its weights are what takes the time of making it.
         """
-        return self._planned if "normal=" in self.spellings[0] else None
-
-    def _planned(self, architecture: Architecture) -> "Planned":
         return cast("Planned", self.network(architecture, 1))
 
     def network(
