@@ -57,6 +57,19 @@ def test_the_file_of_another_kind_of_space(refused, tmp_path, entries):
     refused(["fetch", "nds_resnet", "--from", "DARTS.json"], said)
 
 
+def test_what_a_search_spends_is_no_time_where_there_is_none(untrained, tmp_path):
+    entries = [cell_entry(errors=(50.0, 9.0 + number)) for number in range(4)]
+    write(tmp_path / "DARTS.json", entries)
+    untrained("fetch", "nds_darts", "--from", "DARTS.json")
+    asked = ("--budget", "3evaluations", "--runs", 2, "--json")
+    code, out, err = untrained("search", "rs", "nds_darts", *asked)
+    found = json.loads(out)
+    assert (code, found["evaluations"], found["seconds"]) == (0, 3, None), err
+    code, _, err = untrained("search", "rs", "nds_darts", "--budget", "100s")
+    assert code == 2
+    assert "has no training times, give one in evaluations" in err
+
+
 def test_costs_that_are_not_stored_are_not_compared(untrained, tmp_path):
     write(tmp_path / "DARTS.json", [cell_entry(params=None, flops=None)])
     code, _, err = untrained("fetch", "nds_darts", "--from", "DARTS.json")

@@ -136,6 +136,7 @@ def search(
     warn_of_test_labels(_decisive(asked, proxy))
     task = _Task(algorithm, searched, dataset, allowed, own_runs, seed)
     counts: dict[str, int] = {}
+    timed = True
     if live:
         if out is not None:
             check_target(out)
@@ -155,6 +156,8 @@ def search(
         tables = _tables(searched, dataset, epochs, training_seed, benchmark, scores, per_score)
         accuracies = tables.accuracies
         trace = _cached(task, asked, tables, proxy)
+        spends = isinstance(asked, Spending) and not asked.guidance.fitness
+        timed = not spends or tables.trainings().timed
     if out is not None:
         write_parquet(trace, out)
     answer = {"algorithm": algorithm, "space": space, "dataset": dataset, "seed": seed}
@@ -164,7 +167,8 @@ def search(
     if isinstance(asked, Spending) and len(trace):
         final = trace[trace["is_final"]]
         answer["evaluations"] = float(final["step"].mean())
-        answer["seconds"] = float(final["simulated_seconds"].mean())
+        # a training of unknown length counts as one
+        answer["seconds"] = float(final["simulated_seconds"].mean()) if timed else None
     answer |= counts
     answer["accuracy"] = _reached(trace, accuracies)
     answer["best"] = _best(trace, searched)
