@@ -200,6 +200,15 @@ def test_where_trainings_have_no_times_the_page_says_what_is_counted(
     assert "1080 Ti" not in text
 
 
+@pytest.mark.parametrize(("dataset", "title"), [("cifar10", "CIFAR-10"), ("ImageNet", "ImageNet")])
+def test_the_main_data_set_of_searches_is_named(
+    correlations, seeds, searches, comparisons, dataset, title
+):
+    own = searches[searches["dataset"] == "cifar10"].assign(dataset=dataset)
+    text = page("nds_darts_in", correlations, seeds, own, comparisons, {})
+    assert f"Searches score on {title} and are read off" in text
+
+
 def test_weight_sharing_is_explained_where_it_is_quoted(correlations, seeds, searches, comparisons):
     said = "Rows `published, not run` are those on weight sharing"
     assert said not in page("nasbench201", correlations, seeds, searches, comparisons, {})

@@ -7,8 +7,9 @@ import pandas as pd
 from untrained.analysis.preferences import Words, words_of
 from untrained.analysis.published import SEARCH_TABLES, operation_shares, with_published
 from untrained.analysis.search_tables import QUOTED
-from untrained.analysis.summaries import is_untimed
+from untrained.analysis.summaries import is_untimed, main_of
 from untrained.analysis.tables import (
+    DATASET_TITLES,
     comparison_layout,
     correlation_layout,
     evolution_layout,
@@ -93,6 +94,7 @@ def page(
     """
     published = with_published(correlations, space=space)
     words = words_of(space)
+    main = main_of(searches["dataset"])
     untimed = "seconds" in searches and bool(is_untimed(searches).any())
     captions = _CAPTIONS | (_UNTIMED if untimed else {})
     said = vars(words) | {"spent": "evaluations" if untimed else "simulated time"}
@@ -124,9 +126,9 @@ def page(
         "Mean and standard deviation over runs; in brackets the published figures, and the "
         "difference in joint standard errors (se). "
         f"{_UNKNOWN_TIMES if untimed else _KNOWN_TIMES} "
-        "Searches score on CIFAR-10 and are read off on all data sets, unless a row says "
-        "otherwise. `NASWOT` draws from the scored architectures alone: where they are a "
-        "sample of the space, its rows differ from the paper's by what the sample happens to hold, "
+        f"Searches score on {DATASET_TITLES.get(main, main)} and are read off on all data sets, "
+        "unless a row says otherwise. `NASWOT` draws from the scored architectures alone: where "
+        "they are a sample of the space, its rows differ from the paper's by what the sample happens to hold, "
         "which se leaves out; so do rows with a `fitness` or a `pool`, which move in a sample. "
         "`Random` and `Optimal` draw from all."
         + (_QUOTED if (searches["note"] == QUOTED).any() else ""),
