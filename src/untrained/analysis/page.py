@@ -128,9 +128,9 @@ def page(
         f"{_UNKNOWN_TIMES if untimed else _KNOWN_TIMES} "
         f"Searches score on {DATASET_TITLES.get(main, main)} and are read off on all data sets, "
         "unless a row says otherwise. `NASWOT` draws from the scored architectures alone: where "
-        "they are a sample of the space, its rows differ from the paper's by what the sample happens to hold, "
-        "which se leaves out; so do rows with a `fitness` or a `pool`, which move in a sample. "
-        "`Random` and `Optimal` draw from all."
+        "they are a sample of the space, its rows differ from the paper's by what the sample "
+        "happens to hold, which se leaves out; so do rows with a `fitness` or a `pool`, which "
+        "move in a sample. `Random` and `Optimal` draw from all."
         + (_QUOTED if (searches["note"] == QUOTED).any() else ""),
         to_markdown(search_layout(searches)),
         *(f"- {note}" for note in search_notes(searches)),
