@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+import zipfile
 from functools import partial
 
 import numpy as np
@@ -141,8 +142,18 @@ def test_missing_and_superfluous_photographs(photographs, tmp_path):
     target.unlink()
     without = {name: content for name, content in few.items() if name.startswith("train")}
     source = write_folder(tmp_path / "without", without)
-    with pytest.raises(MissingDataError, match="0 photographs in val/"):
-        convert_photographs(source, target, counts=COUNTS, allow_missing=True)
+    with pytest.raises(MissingDataError, match="18 photographs in train/"):
+        convert_photographs(source, target, counts=COUNTS)
+    # of which `untrained fetch` makes the same; official counts are larger
+    assert fetch_images("imagenette", target, source, allow_missing=True) == {"train": 18}
+    with pytest.raises(
+        MissingDataError, match=r"no valid images: run `untrained fetch imagenette`"
+    ):
+        training_set("imagenette", "valid", tmp_path)
+    target.unlink()
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(MissingDataError, match="0 photographs in train/"):
+        convert_photographs(tmp_path / "nothing", target, counts=COUNTS, allow_missing=True)
     source = write_folder(tmp_path / "all", photographs)
     for counts in (COUNTS | {"train": 19}, COUNTS | {"valid": 9}):
         with pytest.raises(DamagedFileError, match=r"has [12]0 photographs"):
@@ -153,6 +164,22 @@ def test_missing_and_superfluous_photographs(photographs, tmp_path):
     with pytest.raises(DamagedFileError, match="twice"):
         convert_photographs(nested.parent, target, counts=COUNTS)
     assert not target.exists()
+
+
+def test_real_photographs(real_images, tmp_path):
+    """Of the training half, 256 that were scaled to 224x224 pixels before."""
+    with zipfile.ZipFile(real_images / "imagenette224_train256.zip") as archive:
+        archive.extractall(tmp_path / "in")
+    with pytest.raises(MissingDataError, match="256 photographs in train/, Imagenette has 9469"):
+        fetch_images("imagenette", tmp_path / "imagenette.npz", tmp_path / "in")
+    target = tmp_path / "imagenette.npz"
+    found = fetch_images("imagenette", target, tmp_path / "in", allow_missing=True)
+    assert found == {"train": 256}
+    drawn = minibatch("imagenette", "train", 0, 128, root=tmp_path)
+    # those of ImageNet are 0 and 1
+    assert torch.allclose(drawn.images.mean((0, 2, 3)), torch.zeros(3), atol=0.25)
+    assert torch.allclose(drawn.images.std((0, 2, 3)), torch.ones(3), atol=0.25)
+    assert set(drawn.labels.tolist()) == set(range(10))
 
 
 def test_archives_are_held_against_their_checksum(photographs, tmp_path):

@@ -64,7 +64,7 @@ def convert_photographs(
             unpacked will do too, but then pixels differ a little.
         target: the file to write, in one piece or not at all.
         progress: called with the name of each folder of a class that has been converted.
-        allow_missing: convert what there is of both splits, if that is at least one of each.
+        allow_missing: convert what there is, if that is at least one photograph.
         md5: the checksum of the archive, where it is known.
         counts: split to number of photographs.
 
@@ -77,7 +77,8 @@ def convert_photographs(
     """
     if source.is_file() and md5 is not None and (found := digest(source, "md5")) != md5:
         raise DamagedFileError(
-            f"{source} has the MD5 {found}, the official {ARCHIVE} has {md5}: get it again"
+            f"{source} has the MD5 {found}, the official {ARCHIVE} has {md5}: get it again, or name "
+            "a folder that has train/ and val/"
         )
     # compressed they take a seventh of the memory
     photographs = dict(sorted(read_matching(source, _PHOTOGRAPH)))
@@ -87,20 +88,21 @@ def convert_photographs(
     }
     for split, mine in names.items():
         missing = len(mine) < counts[split]
-        if len(mine) > counts[split] or (missing and not (mine and allow_missing)):
+        if len(mine) > counts[split] or (missing and not (photographs and allow_missing)):
             error = MissingDataError if missing else DamagedFileError
             raise error(
                 f"{source} has {len(mine)} photographs in {FOLDERS[split]}/, Imagenette has "
                 f"{counts[split]}: name the complete {ARCHIVE}, or the folder that was in it"
             )
+    there = {split: mine for split, mine in names.items() if mine}
     with atomic(target) as part, zipfile.ZipFile(part, "w") as archive:
-        for split, mine in names.items():
+        for split, mine in there.items():
             labels = np.array([CLASSES.index(name.split("/")[1]) for name in mine], np.int64)
             with archive.open(f"{split}_y.npy", "w") as file:
                 np.save(file, labels)
             with archive.open(f"{split}_x.npy", "w", force_zip64=True) as file:
                 _write_images(file, source, {name: photographs[name] for name in mine}, progress)
-    return {split: len(mine) for split, mine in names.items()}
+    return {split: len(mine) for split, mine in there.items()}
 
 
 def _write_images(
