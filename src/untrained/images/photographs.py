@@ -77,8 +77,8 @@ def convert_photographs(
     """
     if source.is_file() and md5 is not None and (found := digest(source, "md5")) != md5:
         raise DamagedFileError(
-            f"{source} has the MD5 {found}, the official {ARCHIVE} has {md5}: get it again, or name "
-            "a folder that has train/ and val/"
+            f"{source} has the MD5 {found}, the official {ARCHIVE} has {md5}: get it again, or "
+            "name a folder that has train/ and val/"
         )
     # compressed they take a seventh of the memory
     photographs = dict(sorted(read_matching(source, _PHOTOGRAPH)))

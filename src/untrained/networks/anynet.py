@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from untrained.benchmarks.nds_networks import StagedNetwork, inner_width
 from untrained.networks import anynet_plan
 from untrained.networks.plans import Reading
+from untrained.networks.pointwise import StridedPointwise
 
 #: `cifar` keeps the resolution, `half` halves it, `quarter` halves it twice, as ImageNet's ResNets.
 Stem = Literal["cifar", "half", "quarter"]
@@ -22,8 +23,11 @@ def normalised(
     inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1
 ) -> list[nn.Module]:
     """A convolution without bias and its normalisation."""
+    skips = kernel == 1 and stride > 1
     return [
-        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+        StridedPointwise(inputs, outputs, stride)
+        if skips
+        else nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(outputs),
     ]
 

@@ -16,6 +16,7 @@ from torch.nn import functional
 from untrained.errors import ParameterError
 from untrained.networks import darts_plan
 from untrained.networks.plans import Reading
+from untrained.networks.pointwise import StridedPointwise
 from untrained.spaces.darts import NODES, Edges
 
 
@@ -105,8 +106,8 @@ class FactorisedReduction(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.even = nn.Conv2d(inputs, outputs // 2, 1, stride=2, bias=False)
-        self.odd = nn.Conv2d(inputs, outputs // 2, 1, stride=2, bias=False)
+        self.even = StridedPointwise(inputs, outputs // 2, stride=2)
+        self.odd = StridedPointwise(inputs, outputs // 2, stride=2)
         self.norm = nn.BatchNorm2d(outputs)
         self.rectifier = nn.ReLU()
 
@@ -199,6 +200,10 @@ def operation_module(operation: str, channels: int, stride: int) -> nn.Module:
             return nn.Sequential(
                 *depthwise(channels, size, stride, dilation=2),
                 *depthwise(channels, size, 1, dilation=2),
+            )
+        case "conv_1x1" if stride > 1:
+            return nn.Sequential(
+                nn.ReLU(), StridedPointwise(channels, channels, stride), nn.BatchNorm2d(channels)
             )
         case "conv_1x1" | "conv_3x3":
             return nn.Sequential(

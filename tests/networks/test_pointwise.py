@@ -1,0 +1,62 @@
+"""1x1 convolutions that skip pixels, their numbers and the gradients of the networks with them."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from tests.benchmarks.nds_files import cell_entry, staged_entry
+from torch import nn
+
+from untrained.networks.pointwise import StridedPointwise
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (7, 10), (1, 5)])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_it_is_a_strided_convolution(height, width, stride):
+    torch.manual_seed(0)
+    made = StridedPointwise(5, 3, stride).double()
+    torch.manual_seed(0)
+    known = nn.Conv2d(5, 3, 1, stride, bias=False).double()
+    assert torch.equal(made.weight, known.weight)
+    x = torch.randn(2, 5, height, width, dtype=torch.double, requires_grad=True)
+    y = x.detach().clone().requires_grad_()
+    torch.testing.assert_close(made(x), known(y))
+    weights = torch.randn_like(made(x))
+    (made(x) * weights).sum().backward()
+    (known(y) * weights).sum().backward()
+    torch.testing.assert_close(x.grad, y.grad)
+    torch.testing.assert_close(made.weight.grad, known.weight.grad)
+
+
+_CELLS = cell_entry("Amoeba", width=8, depth=4)["net"]
+_CELLS["genotype"] = _CELLS["genotype"] | {
+    "reduce": [["conv_1x1", 0], ["conv_1x1", 1], ["skip_connect", 0], ["max_pool_2x2", 2]]
+}
+_STAGES = staged_entry(ds=[1, 1], ws=[16, 16], ss=[2, 2])["net"]
+
+_PROGRAM = """
+import torch
+from untrained.benchmarks.nds import network_of
+from untrained.networks.nds import scored_network
+network = scored_network(network_of({net!r}), 10, imagenet=True)
+network = network.to(memory_format=torch.channels_last).train()
+images = torch.randn(2, 3, 224, 224).to(memory_format=torch.channels_last)
+logits = network(images)
+(logits[0] if isinstance(logits, tuple) else logits).sum().backward()
+print(all(bool(p.grad.isfinite().all()) for p in network.parameters() if p.grad is not None))
+"""
+
+
+@pytest.mark.parametrize("net", [_CELLS, _STAGES], ids=["cells", "stages"])
+def test_gradients_of_narrow_networks_stay_within_their_memory(net):
+    """What was written beyond it ends the process, where the allocator looks."""
+    run = subprocess.run(
+        [sys.executable, "-c", _PROGRAM.format(net=net)],
+        env=os.environ | {"MALLOC_CHECK_": "3", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, run.stdout) == (0, "True\n"), run.stderr
