@@ -1,9 +1,11 @@
 """Reads params.yaml and says in one line what is wrong with it."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from untrained.benchmarks.nds_networks import FILES as NDS_FILES
 from untrained.errors import ParameterError, UntrainedError
 from untrained.images.sets import IMAGE_SETS, image_set
 from untrained.images.splits import check_training_split
@@ -84,7 +86,8 @@ def check_parameters(parameters: Mapping[str, Any], schema: Mapping[str, Any]) -
     for name in searches["algorithms"]:
         _named("searches.algorithms", lambda name=name: _check_scored(name, searches, scores))
     _named("searches.shards", lambda: shard_of_runs(searches["runs"], 0, searches["shards"]))
-    _named("searches.budget", lambda: parse_budget(searches["budget"]))
+    for name in parameters["spaces"]:
+        _named("searches.budget", lambda name=name: _check_budget(name, searches))
     if searches["proxy"] not in scores["proxies"]:
         raise ParameterError(
             f"params: searches.proxy: {searches['proxy']!r} is not scored: "
@@ -194,6 +197,19 @@ def _check_scored(name: str, searches: Mapping[str, Any], scores: Mapping[str, A
         raise ParameterError(
             f"{name!r} chooses among mutants: that needs scores.architectures to be all, not "
             f"{scores['architectures']}"
+        )
+
+
+def _check_budget(space: str, searches: Mapping[str, Any]) -> None:
+    budget = parse_budget(searches["budget"])
+    trains = any(
+        isinstance(asked, Spending) and not asked.guidance.fitness
+        for asked in map(parse_algorithm, searches["algorithms"])
+    )
+    if space in NDS_FILES and trains and budget.seconds < math.inf:
+        raise ParameterError(
+            f"{budget}: {space} has no training times, give a budget in evaluations, as in "
+            "100evaluations"
         )
 
 

@@ -1,12 +1,16 @@
 """NDS on the command line: fetched, compared, scored."""
 
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 from tests.benchmarks.nds_files import cell_entry, some_cells, some_stages, write
 
 from untrained.benchmarks.nds import network_of
+from untrained.errors import ParameterError
 from untrained.networks.nds import costs_of
+from untrained.parameters import check_parameters, read_parameters
 from untrained.spaces import get_space
 
 
@@ -68,6 +72,24 @@ def test_what_a_search_spends_is_no_time_where_there_is_none(untrained, tmp_path
     code, _, err = untrained("search", "rs", "nds_darts", "--budget", "100s")
     assert code == 2
     assert "has no training times, give one in evaluations" in err
+
+
+def test_a_budget_of_seconds_is_refused_before_anything_runs(untrained, tmp_path):
+    write(tmp_path / "DARTS.json", [cell_entry() for _ in range(40)])
+    untrained("fetch", "nds_darts", "--from", "DARTS.json")
+    root = Path(__file__).parents[2]
+    schema = yaml.safe_load((root / "workflow/schemas/params.schema.yaml").read_text())
+    parameters = read_parameters(root / "params.yaml")
+    parameters |= {"spaces": ["nds_darts"]}
+    parameters["scores"]["architectures"] = 40
+    parameters["evolutions"]["seeds"] = []
+    with pytest.raises(
+        ParameterError, match=r"searches\.budget: 12000s: nds_darts has no"
+    ):
+        check_parameters(parameters, schema)
+    for changed in ({"budget": "57evaluations"}, {"algorithms": ["naswot-10", "random"]}):
+        searches = parameters["searches"] | changed
+        check_parameters(parameters | {"searches": searches}, schema)
 
 
 def test_costs_that_are_not_stored_are_not_compared(untrained, tmp_path):
