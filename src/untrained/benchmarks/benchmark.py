@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from untrained.benchmarks.converters import CONVERTERS
 from untrained.benchmarks.table import COSTS, FULL_EPOCHS, KEYS, SIZES, Group, read_groups
-from untrained.errors import ArchitectureError, MissingDataError, unknown_name
+from untrained.errors import ArchitectureError, DamagedFileError, MissingDataError, unknown_name
 from untrained.files import BENCHMARKS, BUNDLED
 
 if TYPE_CHECKING:
@@ -116,6 +116,22 @@ class Benchmark:
     def __len__(self) -> int:
         """The number of architecture indices, with or without values."""
         return next(iter(self.measures.values()))["accuracy"].size
+
+    def check_within(self, size: int) -> None:
+        """Hold the table against its space: that of NDS is a list, which lies in another file.
+
+        Args:
+            size: architectures of the space.
+
+        Raises:
+            DamagedFileError: the table is of more.
+        """
+        if len(self) > size:
+            raise DamagedFileError(
+                f"the table has architecture {len(self) - 1}, {self.space} has 0 to {size - 1}: "
+                f"`untrained fetch {self.space}` writes table and architectures that belong "
+                "together"
+            )
 
     def accuracy(
         self, arch: int, dataset: str, split: str, epochs: int | None = None, seed: str = "mean"

@@ -34,10 +34,11 @@ from untrained.benchmarks.nds_networks import (
     dataset_of,
     has_stages,
     inner_width,
+    parse_network,
     plain,
 )
 from untrained.benchmarks.official import Progress
-from untrained.benchmarks.table import check_table, is_table, write_table
+from untrained.benchmarks.table import is_table, read_groups, write_table
 from untrained.errors import (
     ArchitectureError,
     DamagedFileError,
@@ -202,7 +203,8 @@ def fetch_nds(
     Args:
         space: name of the space.
         target: the parquet file to write.
-        source: see `convert_nds`; or a table that has its list beside it.
+        source: see `convert_nds`; or a table that has its list beside it, and no architecture
+            beyond that.
         mirror: a folder that has the table or the official file, or a base URL that has the file.
         progress: see `convert_nds`.
 
@@ -217,8 +219,7 @@ def fetch_nds(
         table = folder / f"{space}.parquet"
         source = table if table.is_file() else folder
     if source is not None and source.is_file() and is_table(source):
-        spellings = read_architectures(space, architectures_beside(source))
-        check_table(source, space)
+        spellings = _checked_architectures(space, source)
         with _table_and_list(target) as (table, listed):
             write_architectures(space, spellings, listed)
             shutil.copyfile(source, table)
@@ -236,6 +237,27 @@ def fetch_nds(
         if not archive.is_file():
             _download_archive(archive)
         convert_nds(space, archive, target, progress)
+
+
+def _checked_architectures(space: str, table: Path) -> list[str]:
+    """The spellings of the list beside a table; raises where they don't belong together."""
+    beside = architectures_beside(table)
+    spellings = read_architectures(space, beside)
+    for position, spelling in enumerate(spellings):
+        try:
+            network = parse_network(spelling)
+        except ArchitectureError as error:
+            raise DamagedFileError(
+                f"{beside}, entry {position}: {_said(error)}: fetch {space} again"
+            ) from error
+        _check_kind(space, str(beside), position, network)
+    last = max(int(values["arch"].max()) for _, values in read_groups(table, space))
+    if last >= len(spellings):
+        raise DamagedFileError(
+            f"{table} has architecture {last}, the list beside it has 0 to {len(spellings) - 1} "
+            f"({beside}): get both from one place"
+        )
+    return spellings
 
 
 def _download_archive(target: Path) -> None:
