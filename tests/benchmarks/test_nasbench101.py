@@ -385,14 +385,27 @@ def test_a_mirror_gives_what_the_file_gives(tmp_path):
         ({"index": range(1, CELLS + 1)}, "other indices than 0 to 4"),
         ({"module_hash": sorted(HASHES)[::-1]}, "not in the order of the module hashes"),
         ({"test_acc108_mean": 90.0}, "test_acc108_mean that are not in 0..1"),
-        ({"module_hash": ["g" * 32, *sorted(HASHES)[1:]]}, "module hash 'gggg.*': 32 digits"),
+        ({"module_hash": ["g" * 32, *sorted(HASHES)[1:]]}, "module hash 'g{32}': a text of 32"),
         ({"module_hash": [HASHES[0]] * CELLS}, "not in the order of the module hashes, each once"),
+        ({"module_hash": [*map(bytes.fromhex, sorted(HASHES))]}, r"hash b'.*: a text of 32 digits"),
+        ({"module_hash": [None, *sorted(HASHES)[1:]]}, "the module hash (None|nan): a text of 32"),
+        ({"module_hash": range(CELLS)}, "the module hash 0: a text of 32"),
+        ({"module_hash": ["0" * 10_000, *sorted(HASHES)[1:]]}, "module hash '0{79}: a text"),
         ({"params": ["1"] * CELLS}, "params that are .*: whole numbers"),
+        ({"params": pd.array([*PARAMETERS[1:], None], dtype="Int64")},
+         "params that are missing in places: whole numbers"),
+        ({"test_acc108_mean": ["0.5"] * CELLS}, r"mean that are (str|object): numbers in 0\.\.1"),
+        ({"test_acc108_mean": [True] * CELLS}, r"mean that are bool: numbers in 0\.\.1"),
+        ({"test_acc108_mean": [0.5, float("nan"), 0.5, 0.5, 0.5]}, "are missing in places"),
+        ({"test_acc108_mean": pd.array([0.5, None, 0.5, 0.5, 0.5], dtype="Float64")},
+         "are missing in places"),
     ],
-)
+)  # fmt: skip
 def test_odd_tables_are_refused(tmp_path, changes, message):
-    with pytest.raises(DamagedFileError, match=message):
+    with pytest.raises(DamagedFileError, match=message) as caught:
         convert_nasbench101(tables(tmp_path, **changes), tmp_path / "made.parquet")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "made.parquet").exists()
 
 
 def test_groups_are_written_as_the_whole_table_is(tmp_path):
