@@ -67,6 +67,8 @@ _MOST_MEMBERS = 1000
 #: No network of the paper has so few parameters: below, they are counted in millions.
 _FEWEST = 1000
 _PERFECT = 100.0  # percent
+#: Far above every count of a network, and what a table can hold.
+_LARGEST = 10**18
 _BLOCKS = {"double_plain_block": "vanilla_block"}  # older and newer name
 _SPACE = re.compile(r"\s*")
 _KEYS = "entries have net (genotype, width, depth and aux, or block_type, ds, ws and ss; "
@@ -379,7 +381,7 @@ def network_of(raw: object) -> Network:
         return CellNetwork(
             _integer("width", net["width"]),
             _integer("depth", net["depth"]),
-            bool(_integer("aux", net["aux"])),
+            _flag("aux", net["aux"]),
             _edges("normal", genotype["normal"]),
             # the order is a matter of naming channels
             tuple(sorted(_integers("normal_concat", genotype["normal_concat"]))),
@@ -395,7 +397,7 @@ def network_of(raw: object) -> Network:
         # other blocks have nothing inside; the files may say so with a list of nulls
         return StagedNetwork(block, depths, widths, strides)
     given = net["bms"] if net.get("bms") is not None else net["bot_muls"]
-    ratios = tuple(_real("bms", value) for value in _list("bms", given))
+    ratios = tuple(_finite("bms", value) for value in _list("bms", given))
     return StagedNetwork(block, depths, widths, strides, ratios, _groups(net, widths, ratios))
 
 
@@ -426,16 +428,33 @@ def _list(name: str, value: object) -> list[object]:
 
 
 def _real(name: str, value: object) -> float:
+    """A number, which may be none (NaN) or infinite: what is not even that is no number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} has {_short(value)}: a number")
+    # JSON has whole numbers of any length, which no float can hold
+    if isinstance(value, int) and not -_LARGEST < value < _LARGEST:
+        raise ValueError(f"{name} has {_short(value)}: a number below {_LARGEST:g}")
     return value
 
 
+def _finite(name: str, value: object) -> float:
+    number = _real(name, value)
+    if not abs(number) < _LARGEST:
+        raise ValueError(f"{name} has {number:g}: a finite number below {_LARGEST:g}")
+    return number
+
+
 def _integer(name: str, value: object) -> int:
-    number = int(value) if isinstance(value, bool) else _real(name, value)
+    number = _finite(name, value)
     if number != int(number):
         raise ValueError(f"{name} has {number:g}: a whole number")
     return int(number)
+
+
+def _flag(name: str, value: object) -> bool:
+    if isinstance(value, bool | int) and value in (0, 1):
+        return bool(value)
+    raise TypeError(f"{name} is {_short(value)}: true or false")
 
 
 def _integers(name: str, value: object) -> tuple[int, ...]:
@@ -457,8 +476,8 @@ def _cost(name: str, value: object) -> float | None:
     if value is None:
         return None
     cost = _real(name, value)
-    if not (math.isfinite(cost) and cost >= 0):
-        raise ValueError(f"{name} is {cost:g}: a finite number from 0 up")
+    if not 0 <= cost < _LARGEST:
+        raise ValueError(f"{name} is {cost:g}: a finite number from 0 up, below {_LARGEST:g}")
     return cost
 
 
