@@ -301,6 +301,9 @@ def test_parameters_of_other_networks_are_noticed(tmp_path):
         f"has {PARAMETERS[3]}: get it again"
     )
     assert "has other numbers of parameters" in said_of(source, tmp_path)
+    more = tables(tmp_path, params=[*PARAMETERS[:4], PARAMETERS[4] + 1])
+    said = said_of(more, tmp_path, **KNOWN)
+    assert f"{PARAMETERS[4] + 1} parameters for the module hash {sorted(HASHES)[4]}, whose" in said
     records = []
     for trial in range(3):
         message = metrics(108, *values_of(0, 108, trial)[:3], parameters=999)
@@ -318,12 +321,14 @@ def test_right_files_are_not_compared_cell_by_cell(tmp_path):
     convert_nasbench101(save(every(), tmp_path), tmp_path / "made.parquet", None, never(), never())
 
 
-def test_a_wrong_checksum_alone_refuses_nothing(tmp_path, monkeypatch):
-    """The space decides, its checksums are the short way."""
-    for name in nasbench101.CHECKSUMS:
-        monkeypatch.setitem(nasbench101.CHECKSUMS, name, "")
-    convert_nasbench101(tables(tmp_path), tmp_path / "made.parquet", **KNOWN)
-    assert (tmp_path / "made.parquet").is_file()
+@pytest.mark.parametrize("column", ["hashes", "parameters"])
+def test_a_wrong_checksum_is_refused_where_no_cell_is_wrong(tmp_path, monkeypatch, column):
+    right = nasbench101.CHECKSUMS[column]
+    monkeypatch.setitem(nasbench101.CHECKSUMS, column, "0" * 64)
+    assert said_of(tables(tmp_path), tmp_path, **KNOWN) == (
+        f"nasbench101.parquet has {column} of the SHA-256 {right} instead of {'0' * 64}, although "
+        "no cell was found wrong: get it again"
+    )
 
 
 def test_checksums_are_those_of_the_published_cells(real_benchmarks, monkeypatch):

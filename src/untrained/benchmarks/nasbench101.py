@@ -150,7 +150,8 @@ def _check_cells(
         parameters: likewise.
 
     Raises:
-        DamagedFileError: hashes or parameters differ; the message names the first cell that does.
+        DamagedFileError: hashes or parameters differ; the message names the first cell that does,
+            if one is found.
     """
     found = {"hashes": hashes, "parameters": counts.astype("<i8").tobytes()}
     differ = {key for key, content in found.items() if _sha256(content) != CHECKSUMS[key]}
@@ -179,6 +180,12 @@ def _check_cells(
                     f"{hashes[16 * index : 16 * (index + 1)].hex()}, whose cell has {right}: get "
                     "it again"
                 )
+    if differ:
+        one = min(differ)
+        raise DamagedFileError(
+            f"{name} has {one} of the SHA-256 {_sha256(found[one])} instead of {CHECKSUMS[one]}, "
+            "although no cell was found wrong: get it again"
+        )
 
 
 def _sha256(content: bytes) -> str:
