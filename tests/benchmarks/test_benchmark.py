@@ -250,3 +250,59 @@ def test_damaged_file(tmp_path):
     path.write_bytes(TABLE.read_bytes()[:-100])
     with pytest.raises(DamagedFileError, match="damaged"):
         Benchmark.load(folder=tmp_path)
+
+
+COLUMNS = [("cifar10", "ori-test"), ("cifar10-valid", "x-valid"), ("cifar100", "x-test")]
+
+
+def with_known(*known):
+    """A table of 12 architectures; of each column those that are known."""
+    measures = {}
+    for column, indices in zip(COLUMNS, known, strict=False):
+        values = np.full(12, np.nan)
+        values[list(indices)] = 50.0
+        measures[*column, 200, "mean"] = {"accuracy": values}
+        measures[*column, 12, "777"] = {"accuracy": np.full(12, 40.0)}  # is no full training
+    return Benchmark("nasbench201", measures, {})
+
+
+def slowly_known(known):
+    """Architecture by architecture, column by column."""
+    most = max(len(indices) for indices in known)
+    return [
+        arch
+        for arch in range(12)
+        if all(arch in indices for indices in known if len(indices) >= most / 2)
+    ]
+
+
+def test_known_are_those_with_every_accuracy_that_is_not_of_few():
+    rng = np.random.default_rng(0)
+    passed_over = alone = 0
+    for _ in range(300):
+        known = [
+            set(rng.choice(12, size, replace=False).tolist())
+            for size in rng.integers(1, 13, rng.integers(1, 4))
+        ]
+        expected = slowly_known(known)
+        if not expected:
+            with pytest.raises(MissingDataError, match="no architecture of nasbench201 has all"):
+                _ = with_known(*known).known
+            continue
+        assert with_known(*known).known.tolist() == expected
+        passed_over += min(map(len, known)) < max(map(len, known)) / 2
+        alone += len(expected) < min(map(len, known))
+    assert min(passed_over, alone) > 20  # both rules decide something
+
+
+def test_one_missing_value_is_not_known_and_drops_no_column():
+    whole = range(12)
+    assert with_known(whole, [*range(5), *range(6, 12)]).known.tolist() == [
+        *range(5),
+        *range(6, 12),
+    ]
+    assert with_known(whole, range(6)).known.tolist() == list(range(6))
+    assert with_known(whole, range(5)).known.tolist() == list(whole)
+    short = Benchmark("nasbench201", {("cifar10", "ori-test", 12, "777"): {}}, {})
+    with pytest.raises(MissingDataError, match="no accuracies after the 200 epochs of nasbench201"):
+        _ = short.known

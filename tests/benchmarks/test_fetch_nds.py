@@ -6,10 +6,15 @@ import pytest
 
 from untrained.benchmarks import fetch_benchmark, nds
 from untrained.benchmarks.benchmark import Benchmark
-from untrained.benchmarks.nds import convert_nds, read_architectures
+from untrained.benchmarks.nds import (
+    convert_nds,
+    network_of,
+    read_architectures,
+    write_architectures,
+)
 from untrained.errors import DamagedFileError, DownloadError, MissingDataError
 
-from .nds_files import cell_entry, write
+from .nds_files import cell_entry, staged_entry, write
 
 
 @pytest.fixture
@@ -102,3 +107,34 @@ def test_a_table_comes_with_its_list_or_not_at_all(tmp_path, target, official):
         fetch_benchmark("nds_darts", other, source=table)
     assert not other.exists()
     assert not other.with_suffix(".json").exists()
+
+
+def spelled(*entries):
+    return [str(network_of(entry["net"])) for entry in entries]
+
+
+THREE = spelled(cell_entry(width=8), cell_entry(width=10), cell_entry(width=12))
+
+
+@pytest.mark.parametrize(
+    ("spellings", "message"),
+    [
+        (THREE[:1], r"nds_darts\.parquet has architecture 1, the list beside it has 0 to 0 \("),
+        ([*THREE, *spelled(staged_entry())],
+         r"nds_darts\.json, entry 3: a network of stages of blocks, those of nds_darts are of two"),
+        ([*THREE, "width=8"], r"nds_darts\.json, entry 3: 'width=8' lacks depth, .*: fetch"),
+    ],
+)  # fmt: skip
+def test_a_table_and_its_list_belong_together(tmp_path, target, spellings, message):
+    entries = [cell_entry(width=8), cell_entry(width=10)]
+    table = tmp_path / "mine" / "nds_darts.parquet"
+    convert_nds("nds_darts", write(tmp_path / "DARTS.json", entries), table)
+    write_architectures("nds_darts", spellings, table.with_suffix(".json"))
+    with pytest.raises(DamagedFileError, match=message) as caught:
+        fetch_benchmark("nds_darts", target, source=table)
+    assert "\n" not in str(caught.value)
+    assert not target.parent.exists()
+    # the last runs of a list may have no accuracy
+    write_architectures("nds_darts", THREE, table.with_suffix(".json"))
+    fetch_benchmark("nds_darts", target, source=table)
+    assert read_architectures("nds_darts", target.with_suffix(".json")) == THREE

@@ -301,6 +301,9 @@ def test_parameters_of_other_networks_are_noticed(tmp_path):
         f"has {PARAMETERS[3]}: get it again"
     )
     assert "has other numbers of parameters" in said_of(source, tmp_path)
+    more = tables(tmp_path, params=[*PARAMETERS[:4], PARAMETERS[4] + 1])
+    said = said_of(more, tmp_path, **KNOWN)
+    assert f"{PARAMETERS[4] + 1} parameters for the module hash {sorted(HASHES)[4]}, whose" in said
     records = []
     for trial in range(3):
         message = metrics(108, *values_of(0, 108, trial)[:3], parameters=999)
@@ -318,12 +321,14 @@ def test_right_files_are_not_compared_cell_by_cell(tmp_path):
     convert_nasbench101(save(every(), tmp_path), tmp_path / "made.parquet", None, never(), never())
 
 
-def test_a_wrong_checksum_alone_refuses_nothing(tmp_path, monkeypatch):
-    """The space decides, its checksums are the short way."""
-    for name in nasbench101.CHECKSUMS:
-        monkeypatch.setitem(nasbench101.CHECKSUMS, name, "")
-    convert_nasbench101(tables(tmp_path), tmp_path / "made.parquet", **KNOWN)
-    assert (tmp_path / "made.parquet").is_file()
+@pytest.mark.parametrize("column", ["hashes", "parameters"])
+def test_a_wrong_checksum_is_refused_where_no_cell_is_wrong(tmp_path, monkeypatch, column):
+    right = nasbench101.CHECKSUMS[column]
+    monkeypatch.setitem(nasbench101.CHECKSUMS, column, "0" * 64)
+    assert said_of(tables(tmp_path), tmp_path, **KNOWN) == (
+        f"nasbench101.parquet has {column} of the SHA-256 {right} instead of {'0' * 64}, although "
+        "no cell was found wrong: get it again"
+    )
 
 
 def test_checksums_are_those_of_the_published_cells(real_benchmarks, monkeypatch):
@@ -385,14 +390,27 @@ def test_a_mirror_gives_what_the_file_gives(tmp_path):
         ({"index": range(1, CELLS + 1)}, "other indices than 0 to 4"),
         ({"module_hash": sorted(HASHES)[::-1]}, "not in the order of the module hashes"),
         ({"test_acc108_mean": 90.0}, "test_acc108_mean that are not in 0..1"),
-        ({"module_hash": ["g" * 32, *sorted(HASHES)[1:]]}, "module hash 'gggg.*': 32 digits"),
+        ({"module_hash": ["g" * 32, *sorted(HASHES)[1:]]}, "module hash 'g{32}': a text of 32"),
         ({"module_hash": [HASHES[0]] * CELLS}, "not in the order of the module hashes, each once"),
+        ({"module_hash": [*map(bytes.fromhex, sorted(HASHES))]}, r"hash b'.*: a text of 32 digits"),
+        ({"module_hash": [None, *sorted(HASHES)[1:]]}, "the module hash (None|nan): a text of 32"),
+        ({"module_hash": range(CELLS)}, "the module hash 0: a text of 32"),
+        ({"module_hash": ["0" * 10_000, *sorted(HASHES)[1:]]}, "module hash '0{79}: a text"),
         ({"params": ["1"] * CELLS}, "params that are .*: whole numbers"),
+        ({"params": pd.array([*PARAMETERS[1:], None], dtype="Int64")},
+         "params that are missing in places: whole numbers"),
+        ({"test_acc108_mean": ["0.5"] * CELLS}, r"mean that are (str|object): numbers in 0\.\.1"),
+        ({"test_acc108_mean": [True] * CELLS}, r"mean that are bool: numbers in 0\.\.1"),
+        ({"test_acc108_mean": [0.5, float("nan"), 0.5, 0.5, 0.5]}, "are missing in places"),
+        ({"test_acc108_mean": pd.array([0.5, None, 0.5, 0.5, 0.5], dtype="Float64")},
+         "are missing in places"),
     ],
-)
+)  # fmt: skip
 def test_odd_tables_are_refused(tmp_path, changes, message):
-    with pytest.raises(DamagedFileError, match=message):
+    with pytest.raises(DamagedFileError, match=message) as caught:
         convert_nasbench101(tables(tmp_path, **changes), tmp_path / "made.parquet")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "made.parquet").exists()
 
 
 def test_groups_are_written_as_the_whole_table_is(tmp_path):

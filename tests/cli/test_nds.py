@@ -50,8 +50,9 @@ def test_costs_are_compared_when_a_file_is_fetched(untrained, tmp_path, entries,
     (said,) = err.splitlines()[1:]
     counted = costs_of(network_of(entries[2]["net"]), imagenet=False).flops
     assert said == (
-        f"{space}: architecture 2 has {counted + 1:,} flops in the official file, its network "
-        f"has {counted:,}"
+        f"warning: {space}: architecture 2 has {counted + 1:,} flops in the official file, its "
+        f"network has {counted:,}; its scores may be of another network than the one that was "
+        "trained"
     )
 
 
@@ -123,3 +124,22 @@ def test_networks_are_scored(untrained, tmp_path, proxy):
 def test_what_was_not_fetched_is_said(refused):
     refused(["score", "nds_enas", 0], "run `untrained fetch nds_enas`, or with --from ENAS.json")
     refused(["fetch", "nds_enas", "--from", "nowhere"], "nowhere does not exist: name ENAS.json")
+
+
+def test_a_table_of_other_architectures_than_the_list_is_refused(untrained, refused, tmp_path):
+    entries = [cell_entry(errors=(50.0, 9.0 + number)) for number in range(4)]
+    write(tmp_path / "DARTS.json", entries)
+    assert untrained("fetch", "nds_darts", "--from", "DARTS.json")[0] == 0
+    table = tmp_path / "data/benchmarks/nds_darts.parquet"
+    copied = table.rename(tmp_path / "copied.parquet")
+    write(tmp_path / "DARTS.json", entries[:3])
+    assert untrained("fetch", "nds_darts", "--from", "DARTS.json")[0] == 0
+    said = "the table has architecture 3, nds_darts has 0 to 2: `untrained fetch nds_darts` writes"
+    shard = ["shard", "nds_darts", "--proxy", "parameters", "--dataset", "cifar10", "--seed", 0]
+    refused([*shard, "--among", copied, "--out", "s.parquet"], said)
+    searched = ["search", "rs", "nds_darts", "--budget", "2evaluations", "--runs", 1]
+    refused([*searched, "--benchmark", copied], said)
+    searched[1] = "rs+fitness=parameters"
+    refused([*searched, "--benchmark", copied, "--live"], said)
+    code, _, err = untrained(*shard, "--among", table, "--out", "s.parquet")
+    assert code == 0, err

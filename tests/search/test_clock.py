@@ -5,6 +5,7 @@ import pytest
 
 from untrained.benchmarks.benchmark import Benchmark
 from untrained.errors import ArchitectureError, MissingDataError, ParameterError
+from untrained.files import BUNDLED
 from untrained.search.base import BudgetSpent
 from untrained.search.clock import (
     Budget,
@@ -64,18 +65,41 @@ def test_searches_see_the_shortest_trainings_that_are_validated(rows, seen):
             epoch_seconds(benchmark, "cifar10")
 
 
-def test_what_is_known_of_few_is_passed_over():
-    benchmark = table(TEST, LONG)
-    values = benchmark.measures[LONG[:-1]]["accuracy"]
-    values[4:] = np.nan
-    assert seen_in_searches(benchmark, "cifar10") == TEST[:-1]
-    assert benchmark.known.tolist() == list(range(10))
-    benchmark.measures[TEST[:-1]]["accuracy"][6:] = np.nan
-    assert benchmark.known.tolist() == list(range(6))
-    benchmark.measures[TEST[:-1]]["accuracy"][[0, 4, 5]] = np.nan, np.nan, np.nan
-    assert benchmark.known.tolist() == [0, 1, 2, 3]
-    with pytest.raises(MissingDataError, match="no accuracies after the 108 epochs of nasbench101"):
-        _ = table(SHORT).known
+@pytest.mark.parametrize(
+    ("lacking", "seen"),
+    [
+        ({}, SHORT),
+        ({SHORT: [3]}, SHORT),
+        ({SHORT: [0, 1, 2, 3, 9]}, SHORT),
+        ({SHORT: [0, 1, 2, 3, 4, 9]}, LONG),
+        ({SHORT: range(1, 10), LONG: [4]}, LONG),
+        ({SHORT: range(1, 10), LONG: range(2, 10)}, TEST),
+        ({SHORT: range(1, 10), LONG: range(2, 10), TEST: range(3, 10)}, LONG),
+        ({SHORT: range(4, 10), LONG: range(4, 10), TEST: range(1, 10)}, SHORT),
+    ],
+)
+def test_what_is_known_of_few_is_passed_over(lacking, seen):
+    """Fewer than half as many as the best known has: a value that is missing decides nothing."""
+    benchmark = table(TEST, LONG, SHORT)
+    for (*group, _), places in lacking.items():
+        benchmark.measures[tuple(group)]["accuracy"][list(places)] = np.nan
+    assert seen_in_searches(benchmark, "cifar10") == seen[:-1]
+
+
+def test_real_tables_are_searched_on_what_they_have_of_all(benchmark_table):
+    assert seen_in_searches(benchmark_table, "cifar10")[1:] == ("x-valid", 12, "777")
+    cells = Benchmark.read(BUNDLED / "nasbench101.parquet", "nasbench101")
+    assert seen_in_searches(cells, "cifar10") == TEST[:-1]
+    assert len(cells.known) == 10_000
+    # as the trainings that are published of one cell in eighteen
+    of_few = np.where(np.arange(len(cells)) % 18, np.nan, cells.accuracies(*TEST[:2]))
+    unknown = np.full(len(cells), np.nan)
+    measures = dict(cells.measures)
+    for group in (("cifar10", "x-valid", 12, "trial0"), LONG[:-1]):
+        measures[group] = {"accuracy": of_few, "train_seconds": unknown, "valid_seconds": unknown}
+    mixed = Benchmark("nasbench101", measures, {})
+    assert seen_in_searches(mixed, "cifar10") == TEST[:-1]
+    assert np.array_equal(mixed.known, cells.known)
 
 
 def test_a_seed_that_is_not_named_is_what_there_is():

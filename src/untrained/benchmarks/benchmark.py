@@ -1,6 +1,6 @@
 """What training would have said: a benchmark table, ready for queries."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from untrained.benchmarks.converters import CONVERTERS
 from untrained.benchmarks.table import COSTS, FULL_EPOCHS, KEYS, SIZES, Group, read_groups
-from untrained.errors import ArchitectureError, MissingDataError, unknown_name
+from untrained.errors import ArchitectureError, DamagedFileError, MissingDataError, unknown_name
 from untrained.files import BENCHMARKS, BUNDLED
 
 if TYPE_CHECKING:
@@ -25,6 +25,21 @@ _MEASURES = {
     "train_seconds": "training time",
     "valid_seconds": "validation time",
 }
+
+
+def well_known(counts: Sequence[int] | NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of some columns of a table are not known of few architectures only.
+
+    Those are known of at least half as many as the best known one: a value that is missing here or
+    there, of a training that failed, does not make another column preferred.
+
+    Args:
+        counts: (m,): architectures that each column is known of.
+
+    Returns:
+        (m,).
+    """
+    return 2 * np.asarray(counts) >= np.max(counts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +132,22 @@ class Benchmark:
         """The number of architecture indices, with or without values."""
         return next(iter(self.measures.values()))["accuracy"].size
 
+    def check_within(self, size: int) -> None:
+        """Hold the table against its space: that of NDS is a list, which lies in another file.
+
+        Args:
+            size: architectures of the space.
+
+        Raises:
+            DamagedFileError: the table is of more.
+        """
+        if len(self) > size:
+            raise DamagedFileError(
+                f"the table has architecture {len(self) - 1}, {self.space} has 0 to {size - 1}: "
+                f"`untrained fetch {self.space}` writes table and architectures that belong "
+                "together"
+            )
+
     def accuracy(
         self, arch: int, dataset: str, split: str, epochs: int | None = None, seed: str = "mean"
     ) -> float:
@@ -160,10 +191,11 @@ class Benchmark:
     def known(self) -> NDArray[np.int64]:
         """The sorted indices of the architectures with all accuracies of `finals`.
 
-        A column that is known of fewer architectures than another is passed over.
+        A column that is known of few architectures is passed over; see `well_known`.
 
         Raises:
-            MissingDataError: the table has no accuracies after the full training.
+            MissingDataError: the table has no accuracies after the full training, or no
+                architecture has them all.
         """
         if not self.finals:
             raise MissingDataError(
@@ -171,8 +203,13 @@ class Benchmark:
                 "name a table of that space"
             )
         known = ~np.isnan(np.stack([self.accuracies(*column) for column in self.finals]))
-        counts = known.sum(axis=1)
-        return np.flatnonzero(known[counts == counts.max()].all(axis=0))
+        found = np.flatnonzero(known[well_known(known.sum(axis=1))].all(axis=0))
+        if not found.size:
+            raise MissingDataError(
+                f"no architecture of {self.space} has all accuracies after {self.full_epochs} "
+                "epochs that the table has: name a table that is not of parts"
+            )
+        return found
 
     @property
     def short_runs(self) -> bool:

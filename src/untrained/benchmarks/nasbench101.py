@@ -150,7 +150,8 @@ def _check_cells(
         parameters: likewise.
 
     Raises:
-        DamagedFileError: hashes or parameters differ; the message names the first cell that does.
+        DamagedFileError: hashes or parameters differ; the message names the first cell that does,
+            if one is found.
     """
     found = {"hashes": hashes, "parameters": counts.astype("<i8").tobytes()}
     differ = {key for key, content in found.items() if _sha256(content) != CHECKSUMS[key]}
@@ -179,6 +180,12 @@ def _check_cells(
                     f"{hashes[16 * index : 16 * (index + 1)].hex()}, whose cell has {right}: get "
                     "it again"
                 )
+    if differ:
+        one = min(differ)
+        raise DamagedFileError(
+            f"{name} has {one} of the SHA-256 {_sha256(found[one])} instead of {CHECKSUMS[one]}, "
+            "although no cell was found wrong: get it again"
+        )
 
 
 def _sha256(content: bytes) -> str:
@@ -440,25 +447,31 @@ def _varint(data: bytes, place: int) -> tuple[int, int]:
 def _read_published(source: Path) -> "pd.DataFrame":
     """The published table of all cells, in the order of the hashes."""
     cells = read_parquet(source, ["index", "module_hash", "params", "test_acc108_mean"])
-    size, hashes = SIZES[SPACE], cells["module_hash"].astype(str)
+    size, hashes = SIZES[SPACE], cells["module_hash"]
     if len(cells) != size or not np.array_equal(cells["index"], np.arange(size)):
         raise DamagedFileError(
             f"{source} has other indices than 0 to {size - 1} in order: get the whole table"
         )
-    if not hashes.str.fullmatch(_HASH).all():
-        wrong = hashes[~hashes.str.fullmatch(_HASH)].iloc[0]
-        raise DamagedFileError(
-            f"{source} has the module hash {wrong!r}: 32 digits of 0-9 and a-f, get it again"
-        )
+    for one in hashes:
+        # a column may hold anything, bytes that are no text too
+        if not (isinstance(one, str) and _HASH.fullmatch(one)):
+            raise DamagedFileError(
+                f"{source} has the module hash {repr(one)[:80]}: a text of 32 digits of 0-9 and "
+                "a-f, get it again"
+            )
     if not (hashes.is_monotonic_increasing and hashes.is_unique):
         raise DamagedFileError(
             f"{source} is not in the order of the module hashes, each once: get it again"
         )
-    if cells["params"].dtype.kind not in "iu":
-        raise DamagedFileError(
-            f"{source} has params that are {cells['params'].dtype}: whole numbers, get it again"
-        )
-    return cells.assign(module_hash=hashes)
+    for name, kinds, right in (
+        ("params", "iu", "whole numbers"),
+        ("test_acc108_mean", "f", "numbers in 0..1"),
+    ):
+        if cells[name].dtype.kind not in kinds or cells[name].isna().any():
+            # pandas has types of whole numbers with gaps
+            found = cells[name].dtype if cells[name].notna().all() else "missing in places"
+            raise DamagedFileError(f"{source} has {name} that are {found}: {right}, get it again")
+    return cells
 
 
 def _published_group(cells: "pd.DataFrame", source: Path) -> dict[str, Any]:

@@ -34,10 +34,11 @@ from untrained.benchmarks.nds_networks import (
     dataset_of,
     has_stages,
     inner_width,
+    parse_network,
     plain,
 )
 from untrained.benchmarks.official import Progress
-from untrained.benchmarks.table import check_table, is_table, write_table
+from untrained.benchmarks.table import is_table, read_groups, write_table
 from untrained.errors import (
     ArchitectureError,
     DamagedFileError,
@@ -66,6 +67,8 @@ _MOST_MEMBERS = 1000
 #: No network of the paper has so few parameters: below, they are counted in millions.
 _FEWEST = 1000
 _PERFECT = 100.0  # percent
+#: Far above every count of a network, and what a table can hold.
+_LARGEST = 10**18
 _BLOCKS = {"double_plain_block": "vanilla_block"}  # older and newer name
 _SPACE = re.compile(r"\s*")
 _KEYS = "entries have net (genotype, width, depth and aux, or block_type, ds, ws and ss; "
@@ -202,7 +205,8 @@ def fetch_nds(
     Args:
         space: name of the space.
         target: the parquet file to write.
-        source: see `convert_nds`; or a table that has its list beside it.
+        source: see `convert_nds`; or a table that has its list beside it, and no architecture
+            beyond that.
         mirror: a folder that has the table or the official file, or a base URL that has the file.
         progress: see `convert_nds`.
 
@@ -217,8 +221,7 @@ def fetch_nds(
         table = folder / f"{space}.parquet"
         source = table if table.is_file() else folder
     if source is not None and source.is_file() and is_table(source):
-        spellings = read_architectures(space, architectures_beside(source))
-        check_table(source, space)
+        spellings = _checked_architectures(space, source)
         with _table_and_list(target) as (table, listed):
             write_architectures(space, spellings, listed)
             shutil.copyfile(source, table)
@@ -236,6 +239,27 @@ def fetch_nds(
         if not archive.is_file():
             _download_archive(archive)
         convert_nds(space, archive, target, progress)
+
+
+def _checked_architectures(space: str, table: Path) -> list[str]:
+    """The spellings of the list beside a table; raises where they don't belong together."""
+    beside = architectures_beside(table)
+    spellings = read_architectures(space, beside)
+    for position, spelling in enumerate(spellings):
+        try:
+            network = parse_network(spelling)
+        except ArchitectureError as error:
+            raise DamagedFileError(
+                f"{beside}, entry {position}: {_said(error)}: fetch {space} again"
+            ) from error
+        _check_kind(space, str(beside), position, network)
+    last = max(int(values["arch"].max()) for _, values in read_groups(table, space))
+    if last >= len(spellings):
+        raise DamagedFileError(
+            f"{table} has architecture {last}, the list beside it has 0 to {len(spellings) - 1} "
+            f"({beside}): get both from one place"
+        )
+    return spellings
 
 
 def _download_archive(target: Path) -> None:
@@ -357,7 +381,7 @@ def network_of(raw: object) -> Network:
         return CellNetwork(
             _integer("width", net["width"]),
             _integer("depth", net["depth"]),
-            bool(_integer("aux", net["aux"])),
+            _flag("aux", net["aux"]),
             _edges("normal", genotype["normal"]),
             # the order is a matter of naming channels
             tuple(sorted(_integers("normal_concat", genotype["normal_concat"]))),
@@ -373,7 +397,7 @@ def network_of(raw: object) -> Network:
         # other blocks have nothing inside; the files may say so with a list of nulls
         return StagedNetwork(block, depths, widths, strides)
     given = net["bms"] if net.get("bms") is not None else net["bot_muls"]
-    ratios = tuple(_real("bms", value) for value in _list("bms", given))
+    ratios = tuple(_finite("bms", value) for value in _list("bms", given))
     return StagedNetwork(block, depths, widths, strides, ratios, _groups(net, widths, ratios))
 
 
@@ -404,16 +428,33 @@ def _list(name: str, value: object) -> list[object]:
 
 
 def _real(name: str, value: object) -> float:
+    """A number, which may be none (NaN) or infinite: what is not even that is no number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} has {_short(value)}: a number")
+    # JSON has whole numbers of any length, which no float can hold
+    if isinstance(value, int) and not -_LARGEST < value < _LARGEST:
+        raise ValueError(f"{name} has {_short(value)}: a number below {_LARGEST:g}")
     return value
 
 
+def _finite(name: str, value: object) -> float:
+    number = _real(name, value)
+    if not abs(number) < _LARGEST:
+        raise ValueError(f"{name} has {number:g}: a finite number below {_LARGEST:g}")
+    return number
+
+
 def _integer(name: str, value: object) -> int:
-    number = int(value) if isinstance(value, bool) else _real(name, value)
+    number = _finite(name, value)
     if number != int(number):
         raise ValueError(f"{name} has {number:g}: a whole number")
     return int(number)
+
+
+def _flag(name: str, value: object) -> bool:
+    if isinstance(value, bool | int) and value in (0, 1):
+        return bool(value)
+    raise TypeError(f"{name} is {_short(value)}: true or false")
 
 
 def _integers(name: str, value: object) -> tuple[int, ...]:
@@ -435,8 +476,8 @@ def _cost(name: str, value: object) -> float | None:
     if value is None:
         return None
     cost = _real(name, value)
-    if not (math.isfinite(cost) and cost >= 0):
-        raise ValueError(f"{name} is {cost:g}: a finite number from 0 up")
+    if not 0 <= cost < _LARGEST:
+        raise ValueError(f"{name} is {cost:g}: a finite number from 0 up, below {_LARGEST:g}")
     return cost
 
 

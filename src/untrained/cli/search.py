@@ -268,6 +268,7 @@ def _tables(
             "trainings up, unless they have a proxy for fitness and --live"
         )
     table = Benchmark.load(space.name, path=benchmark)
+    table.check_within(len(space))
     trained = (table, image_set(dataset).measured_as, epochs, training_seed)
     return _Tables(
         len(space),
@@ -379,6 +380,11 @@ def _live(
     from untrained.search.remembered import recalled
     from untrained.search.runs import search_runs, trace_of
 
+    accuracies = {}
+    if benchmark is not None or Benchmark.find(task.space.name):
+        table = Benchmark.load(task.space.name, path=benchmark)
+        table.check_within(len(task.space))
+        accuracies = {"/".join(column): table.accuracies(*column) for column in table.finals}
     prepare_worker()
     minibatches = MinibatchSettings(task.dataset, **shown)
     with leased_device(how["device"]) as where, ExitStack() as stack:
@@ -399,10 +405,6 @@ def _live(
         scores = LiveScores(task.space, by, minibatches, execution, known, seeds, progress.advance)
         found = search_runs(asked.search, task.space, scores, task.budget, task.runs, task.seed)
         trace = trace_of(found)
-    accuracies = {}
-    if benchmark is not None or Benchmark.find(task.space.name):
-        table = Benchmark.load(task.space.name, path=benchmark)
-        accuracies = {"/".join(column): table.accuracies(*column) for column in table.finals}
     return trace, accuracies, {"scored": scores.made, "remembered": at_first}
 
 

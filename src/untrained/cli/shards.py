@@ -76,7 +76,11 @@ def shard(
     # naswot and naswot@0 are one
     chosen = list({spelling_of(by): by for by in map(get_proxy, proxy)}.values())
     settings = ShardSettings(architectures, sample_seed, shard, shards, share)
-    known = None if among is None else Benchmark.read(among, space).known
+    known = None
+    if among is not None:
+        truth = Benchmark.read(among, space)
+        truth.check_within(len(searched))
+        known = truth.known
     indices = shard_indices(searched, settings, known)
     work = work_of(searched, indices, chosen, share=share)
 

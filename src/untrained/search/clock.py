@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from untrained.benchmarks.benchmark import SHORT, Benchmark
+from untrained.benchmarks.benchmark import SHORT, Benchmark, well_known
 from untrained.benchmarks.table import Group
 from untrained.errors import ArchitectureError, MissingDataError, ParameterError
 from untrained.search.base import BudgetSpent
@@ -139,7 +139,8 @@ def seen_in_searches(benchmark: Benchmark, dataset: str) -> Group:
 
     The published searches see accuracies on validation images after 12 epochs. A table without
     them has longer trainings, and one without validation images only test accuracies: a search
-    sees what it is judged by then. What is known of few architectures is passed over.
+    sees what it is judged by then. What is known of few architectures is passed over; see
+    `well_known`.
 
     Raises:
         MissingDataError: the table has nothing of that data set.
@@ -154,14 +155,14 @@ def seen_in_searches(benchmark: Benchmark, dataset: str) -> Group:
         (dataset, "x-test", full, "mean"),
     )
     known = {
-        group: np.count_nonzero(~np.isnan(benchmark.accuracies(*group)))
+        group: int(np.count_nonzero(~np.isnan(benchmark.accuracies(*group))))
         for group in choices
         if group in benchmark.measures
     }
     if not known:
         benchmark.accuracies(*choices[0])  # says what there is
-    most = max(known.values())
-    return next(group for group, count in known.items() if count == most)
+    taken = well_known(list(known.values()))
+    return next(group for group, enough in zip(known, taken, strict=True) if enough)
 
 
 def trainings_of(
