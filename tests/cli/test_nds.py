@@ -75,6 +75,24 @@ def test_what_a_search_spends_is_no_time_where_there_is_none(untrained, tmp_path
     assert "has no training times, give one in evaluations" in err
 
 
+def test_failed_trainings_are_neither_searched_nor_missed(untrained, tmp_path):
+    failed = cell_entry(width=16, errors=(50.0, float("inf")))
+    trained = [cell_entry(errors=(50.0, 9.0 + number)) for number in range(3)]
+    entries = [failed, *trained, failed]
+    write(tmp_path / "DARTS.json", entries)
+    untrained("fetch", "nds_darts", "--from", "DARTS.json")
+    shared = ("--budget", "40evaluations", "--runs", 2, "--json")
+    code, out, err = untrained("search", "rs", "nds_darts", *shared)
+    found = json.loads(out)
+    assert (code, found["evaluations"], found["best"]["architecture"]) == (0, 40, 1), err
+    live = ("rs+fitness=parameters", "nds_darts", "--live", "--batch-size", 2, *shared)
+    code, out, err = untrained("search", *live)
+    found = json.loads(out)
+    # the widest, of whose accuracy nothing is known
+    assert (code, found["best"]["architecture"] in (0, 4)) == (0, True), err
+    assert found["accuracy"]["cifar10/ori-test"]["mean"] is None
+
+
 def test_a_budget_of_seconds_is_refused_before_anything_runs(untrained, tmp_path):
     write(tmp_path / "DARTS.json", [cell_entry() for _ in range(40)])
     untrained("fetch", "nds_darts", "--from", "DARTS.json")
@@ -84,9 +102,7 @@ def test_a_budget_of_seconds_is_refused_before_anything_runs(untrained, tmp_path
     parameters |= {"spaces": ["nds_darts"]}
     parameters["scores"]["architectures"] = 40
     parameters["evolutions"]["seeds"] = []
-    with pytest.raises(
-        ParameterError, match=r"searches\.budget: 12000s: nds_darts has no"
-    ):
+    with pytest.raises(ParameterError, match=r"searches\.budget: 12000s: nds_darts has no"):
         check_parameters(parameters, schema)
     for changed in ({"budget": "57evaluations"}, {"algorithms": ["naswot-10", "random"]}):
         searches = parameters["searches"] | changed

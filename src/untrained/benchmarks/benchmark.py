@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from untrained.benchmarks.converters import CONVERTERS
+from untrained.benchmarks.nds import architectures_beside, read_architectures
+from untrained.benchmarks.nds_networks import FILES
 from untrained.benchmarks.table import COSTS, FULL_EPOCHS, KEYS, SIZES, Group, read_groups
 from untrained.errors import ArchitectureError, DamagedFileError, MissingDataError, unknown_name
 from untrained.files import BENCHMARKS, BUNDLED
@@ -101,8 +103,9 @@ class Benchmark:
             MissingDataError: there is no such file.
             DamagedFileError: it is not a valid benchmark table.
         """
-        size = SIZES.get(space) or 1 + max(
-            int(values["arch"].max()) for _, values in read_groups(path, space)
+        size = SIZES.get(space) or max(
+            _listed(path, space),
+            *(1 + int(values["arch"].max()) for _, values in read_groups(path, space)),
         )
         found: dict[Group, dict[str, Values]] = {}
         for group, values in read_groups(path, space):
@@ -303,3 +306,13 @@ class Benchmark:
             f"no {_MEASURES[measure]} of architecture {arch} for {'/'.join(map(str, group))} in "
             f"{self.space}: there is {', '.join(sorted(covering)) or 'none at all'}"
         )
+
+
+def _listed(path: Path, space: str) -> int:
+    """How many architectures the list beside a table of NDS has; 0 where there is none.
+
+    The table has no rows of those whose training failed.
+    """
+    beside = architectures_beside(path)
+    known = space in FILES and beside.is_file()
+    return len(read_architectures(space, beside)) if known else 0

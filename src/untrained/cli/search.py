@@ -290,6 +290,7 @@ def _cached(
 
     import numpy as np
 
+    from untrained.benchmarks.nds_networks import FILES
     from untrained.search import Spending
     from untrained.search.fitness import scores_as_fitness
     from untrained.search.members import part_of
@@ -324,7 +325,10 @@ def _cached(
                 f"budget {task.budget}: the benchmark of {task.space.name} has no training times, "
                 "give one in evaluations, as in 100evaluations"
             )
-        if space is task.space and (lacking := int(np.isnan(trainings.accuracy).sum())):
+        lacking = int(np.isnan(trainings.accuracy).sum())
+        if lacking and task.space.name in FILES:  # trainings that failed, which no table has
+            space = part_of(task.space, np.flatnonzero(~np.isnan(trainings.accuracy)))
+        elif lacking and space is task.space:
             raise MissingDataError(
                 f"the table of {task.space.name} lacks {lacking} of {size} trainings, and "
                 f"{task.algorithm!r} moves in the whole space: fetch the whole table, or search "
