@@ -372,7 +372,7 @@ def test_what_is_not_there_is_said(tmp_path, target):
         convert_nds("nds_darts", tmp_path / "nowhere", target)
     with pytest.raises(UnknownNameError, match="unknown space of NDS 'nds_dart': did you mean"):
         convert_nds("nds_dart", tmp_path, target)
-    with pytest.raises(MissingDataError, match="run `untrained fetch nds_darts`, or with --from"):
+    with pytest.raises(MissingDataError, match="run `untrained fetch nds_darts`, with --mirror"):
         read_architectures("nds_darts", target.with_suffix(".json"))
 
 

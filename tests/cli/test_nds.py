@@ -138,7 +138,10 @@ def test_networks_are_scored(untrained, tmp_path, proxy):
 
 
 def test_what_was_not_fetched_is_said(refused):
-    refused(["score", "nds_enas", 0], "run `untrained fetch nds_enas`, or with --from ENAS.json")
+    refused(
+        ["score", "nds_enas", 0],
+        "run `untrained fetch nds_enas`, with --mirror FOLDER or --from ENAS.json",
+    )
     refused(["fetch", "nds_enas", "--from", "nowhere"], "nowhere does not exist: name ENAS.json")
 
 

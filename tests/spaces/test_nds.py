@@ -82,9 +82,7 @@ def test_what_it_does_not_have_is_refused_in_one_line(space, text, message):
 def test_what_was_not_fetched_is_said(tmp_path):
     missing = Nds("nds_pnas", tmp_path)
     for wrong in (lambda: len(missing), lambda: missing[0], lambda: missing.parse(0)):
-        with pytest.raises(
-            MissingDataError, match="run `untrained fetch nds_pnas`, or with --from"
-        ):
+        with pytest.raises(MissingDataError, match="run `untrained fetch nds_pnas`, with --mirror"):
             wrong()
     # once it is there it is read
     path = tmp_path / "nds_pnas.json"

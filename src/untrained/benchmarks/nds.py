@@ -295,8 +295,8 @@ def read_architectures(space: str, path: Path) -> list[str]:
     """
     if not path.is_file():
         raise MissingDataError(
-            f"{path} does not exist: run `untrained fetch {space}`, or with --from "
-            f"{FILES.get(space, 'FILE')}"
+            f"{path} does not exist: run `untrained fetch {space}`, with --mirror FOLDER or --from "
+            f"{FILES.get(space, 'FILE')} if you have the file"
         )
     try:
         content = json.loads(path.read_text())
