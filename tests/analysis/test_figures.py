@@ -143,6 +143,11 @@ def test_a_kernel_of_identical_codes_can_be_drawn():
     assert low < high == 1
 
 
+def test_without_any_kernel_the_figure_says_so():
+    figure = kernel_matrices([], [], members="networks")
+    assert figure.axes[0].texts[0].get_text() == "none of the scored networks has a kernel"
+
+
 def test_times_are_logarithmic_and_published_points_hollow():
     figure = accuracy_against_time(times(), title="CIFAR-10 test")
     (axes,) = figure.axes
@@ -608,7 +613,6 @@ def test_files_hold_neither_date_nor_version(tmp_path):
             ),
             "C: 3 scores and 2 accuracies",
         ),
-        (lambda: kernel_matrices([], []), "0 kernels"),
         (lambda: kernel_matrices([("k", np.zeros((2, 3)))], []), r"k: kernel of shape \(2, 3\)"),
         (lambda: kernel_matrices([("k", np.zeros((2, 2)))], []), "k: 0.0 on the diagonal"),
         (lambda: tau_against_seeds(seeds().iloc[:0]), "0 rows: nothing to draw"),

@@ -6,7 +6,7 @@ from untrained.analysis.correlations import ALL_SAMPLED, CANONICAL, FINITE_ONLY,
 from untrained.analysis.published import FIRST_AREA, WEIGHT_SHARING, splits_of
 from untrained.analysis.search_tables import search_table
 from untrained.analysis.summaries import (
-    extreme_cells,
+    by_accuracy,
     is_untimed,
     main_data_set,
     method_of,
@@ -311,10 +311,8 @@ def test_where_trainings_have_no_times_evaluations_are_what_is_spent():
     assert known.tolist() == ["NASWOT N=10", "NASWOT N=100", "NASWOT N=1000"]
 
 
-def test_extreme_cells_are_the_most_and_the_least_accurate_with_a_score():
+def test_architectures_with_a_score_are_ordered_by_their_accuracy():
     sampled = np.array([1, 2, 4, 5, 7])
     scores = np.array([3.0, np.nan, 1.0, 2.0, 5.0])
     percent = np.array([0, 50, 99, 0, 10, 70, 0, 60.0])
-    good, bad = extreme_cells(sampled, scores, percent, 2)
-    assert good.tolist() == [5, 7]
-    assert bad.tolist() == [4, 1]
+    assert by_accuracy(sampled, scores, percent).tolist() == [4, 1, 7, 5]

@@ -142,11 +142,14 @@ def kernel_matrices(
         bad: the same for a low accuracy.
         members: what architectures are called.
 
+    Returns:
+        The figure; without any kernel it says so.
+
     Raises:
-        ParameterError: no kernels, or a matrix that is not square or has no positive diagonal.
+        ParameterError: a matrix that is not square or has no positive diagonal.
     """
     if not good and not bad:
-        raise ParameterError("0 kernels: give at least one")
+        return nothing_drawn(f"none of the scored {members} has a kernel")
     rows = [
         (name, [(title, _unit_diagonal(title, kernel)) for title, kernel in cells])
         for name, cells in (("good", good), ("bad", bad))

@@ -317,17 +317,13 @@ def is_untimed(summary: pd.DataFrame) -> "pd.Series[bool]":
     return summary["seconds"].isna() & (summary["evaluations"] > 0)
 
 
-def extreme_cells(
-    sampled: Indices, scores: Floats, accuracy: Floats, count: int
-) -> tuple[Indices, Indices]:
-    """The `count` most and the `count` least accurate architectures with a finite score.
+def by_accuracy(sampled: Indices, scores: Floats, accuracy: Floats) -> Indices:
+    """The architectures with a finite score, the least accurate first.
 
     Args:
         sampled: (m,) indices in the space.
         scores: (m,) their scores, NaN where undefined.
         accuracy: (n,) percent by index in the space.
-        count: of each.
     """
     defined = sampled[np.isfinite(scores)]
-    order = defined[np.argsort(accuracy[defined], kind="stable")]
-    return order[::-1][:count], order[:count]
+    return defined[np.argsort(accuracy[defined], kind="stable")]
