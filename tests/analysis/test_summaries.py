@@ -251,10 +251,22 @@ def test_a_search_that_could_not_be_run_says_why():
     traces = {
         ("naswot-10", "cifar10"): trace_of([1]),
         ("naswot-1000", "cifar10"): empty_trace(),
+        ("area", "cifar10"): empty_trace(),
+        ("rea+init=naswot", "cifar10"): empty_trace(),
     }
     results, reasons = search_results(traces, accuracy)
     assert set(results["method"]) == {"NASWOT N=10"}
-    assert reasons == {"NASWOT N=1000": "fewer than 3 N architectures are scored"}
+    said = "fewer architectures are scored than three times those that a run draws"
+    assert reasons == {
+        "NASWOT N=1000": "fewer than 3 N architectures are scored",
+        "AREA": said,
+        "REA (init=naswot)": said,
+    }
+    table = search_table(results.drop(columns=["seconds", "evaluations"]), reasons=reasons)
+    for method, why in reasons.items():
+        own = table[table["method"] == method]
+        assert len(own) == 6
+        assert own["note"].str.startswith(why).all()
 
 
 def test_times_are_ours_and_the_published_that_cost_something():

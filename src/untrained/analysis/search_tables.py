@@ -52,7 +52,7 @@ def search_table(
             `cifar100`, `ImageNet16-120`), `split` (`val`, `test`), `accuracy` (percent; NaN where
             the benchmark or the sample of the space has no answer); one row per run and cell.
         methods: the rows of the table, without those that were neither run nor published; methods
-            that only `results` has follow them.
+            that only `results` or `reasons` have follow them.
         quoted: published methods that we never run; they end the table, held against nothing.
         reasons: method to why we have no result of it, for the notes.
         published: (method, data set, split) to mean, standard deviation and runs; by default
@@ -72,7 +72,8 @@ def search_table(
     _check(results, splits)
     ours: _Ours = {key: cell["accuracy"] for key, cell in results.groupby(_KEYS, sort=False)}  # type: ignore[misc]
     theirs = published_searches() if published is None else published
-    own = [str(name) for name in results["method"].unique() if name not in methods]
+    run = dict.fromkeys([*map(str, results["method"].unique()), *(reasons or {})])
+    own = [name for name in run if name not in methods]
     last = [name for name in quoted if name not in (*methods, *own)]
     why = dict(reasons or {}) | dict.fromkeys(last, QUOTED)
     told = {method for method, _, _ in (*ours, *theirs)} | why.keys()

@@ -250,7 +250,7 @@ def search_results(
         read = columns_read(images, main, [dataset for dataset, _ in splits])
         final = trace[trace["is_final"]]
         if final.empty:
-            reasons[method] = "fewer than 3 N architectures are scored"
+            reasons[method] = _too_few(method)
         for (dataset, split), (trained_on, part) in splits.items():
             if dataset not in read:
                 continue
@@ -265,6 +265,16 @@ def search_results(
                 found["evaluations"] = 0
             tables.append(found)
     return pd.concat(tables, ignore_index=True), reasons
+
+
+def _too_few(method: str) -> str:
+    """Why it has an empty trace: what is scored does not stand for the whole space.
+
+    See `untrained.search.pool.can_answer`.
+    """
+    if "N=" in method:
+        return "fewer than 3 N architectures are scored"
+    return "fewer architectures are scored than three times those that a run draws"
 
 
 def times_table(
