@@ -295,7 +295,18 @@ def test_one_seed_is_a_point_with_its_bar(tmp_path):
     (axes,) = figure.axes
     assert axes.lines[0].get_xydata().tolist() == [[1, 0.52]]
     save(figure, tmp_path / "seeds.png")
-    assert 1 in axes.get_xticks()
+    assert [tick for tick in axes.get_xticks() if 0.5 < tick < 1.5] == [1]
+
+
+def test_proxies_stand_close_to_their_number_of_seeds():
+    proxies = [f"naswot-{k}" for k in range(8)]
+    for most in (1, 2, 5):
+        (axes,) = tau_against_seeds(seeds(proxies=proxies, most=most)).axes
+        shifts = [line.get_xdata()[0] - 1 for line in axes.lines]
+        assert max(shifts) == pytest.approx(-min(shifts))
+        assert max(shifts) < (0.1 if most == 1 else 0.2)
+        assert len({round(shift, 6) for shift in shifts}) == 8
+        assert all(tick == round(tick) for tick in axes.get_xticks())
 
 
 SEEDS = {  # of minibatches and of initialisations
