@@ -277,10 +277,8 @@ def _with_leaks(
         leaking.add(FIRST_AREA)
     said = "sees test accuracies: the table has no others"
     return [
-        "; ".join(filter(None, [note, said if method in leaking and (note or known) else ""]))
-        for method, note, known in zip(
-            summary["method"], summary["note"], summary["mean"].notna(), strict=True
-        )
+        "; ".join(filter(None, [note, said if method in leaking else ""]))
+        for method, note in zip(summary["method"], summary["note"], strict=True)
     ]
 
 
