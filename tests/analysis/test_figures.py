@@ -143,6 +143,34 @@ def test_a_kernel_of_identical_codes_can_be_drawn():
     assert low < high == 1
 
 
+def test_without_any_kernel_the_figure_says_so():
+    figure = kernel_matrices([], [], members="networks")
+    assert figure.axes[0].texts[0].get_text() == "none of the scored networks has a kernel"
+
+
+def places_of(axes):
+    """(inches from the left, from below) of the points of every error bar."""
+    points = [bar.lines[0] for bar in axes.containers]
+    dots = [point.get_transform().transform(point.get_xydata()[0]) for point in points]
+    return np.array(dots) / axes.figure.dpi
+
+
+def test_searches_of_equal_time_are_inside_the_axes_and_apart():
+    rows = [(f"REA (sample={k})", 12000 + 10.0 * k, 93.0, 0.2, "ours") for k in range(10)]
+    rows.append(("NASWOT", 3.0, 93.0, 0.2, "ours"))
+    columns = ["method", "spent", "mean", "std", "source"]
+    figure = accuracy_against_time(pd.DataFrame(rows, columns=columns).assign(unit="seconds"))
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    at = np.sort(places_of(axes)[:10, 0])
+    assert np.diff(at).min() > 5 / 72
+    assert at[-1] - at[0] < 57 / 72
+    inside = axes.get_window_extent()
+    assert at[-1] + 4 / 72 < inside.x1 / figure.dpi
+    (line,) = (line for line in axes.lines if line.get_linestyle() == ":")
+    assert line.get_xdata()[0] == pytest.approx(12045)
+
+
 def test_times_are_logarithmic_and_published_points_hollow():
     figure = accuracy_against_time(times(), title="CIFAR-10 test")
     (axes,) = figure.axes
@@ -150,9 +178,16 @@ def test_times_are_logarithmic_and_published_points_hollow():
     points = [bar.lines[0] for bar in axes.containers]
     assert [point.get_fillstyle() for point in points] == ["full", "none", "none", "none"]
     assert [float(point.get_xdata()[0]) for point in points[:2]] == pytest.approx([1.5, 3.05])
-    rea, rs = (float(point.get_xdata()[0]) for point in points[2:])
-    assert rea < 12000 < rs, "equal times are set side by side"
-    assert rea * rs == pytest.approx(12000**2)
+    rea, rs = (places_of(axes)[number][0] for number in (2, 3))
+    assert rs - rea == pytest.approx(8 / 72), "equal times are set side by side"
+    assert [point.get_xdata()[0] for point in points[2:]] == [12000, 12000]
+    (line,) = (line for line in axes.lines if line.get_linestyle() == ":")
+    assert line.get_xdata() == [12000, 12000]
+    there = axes.transData.transform([12000, 93])[0] / figure.dpi
+    assert (rea + rs) / 2 == pytest.approx(there), "around a line at the time itself"
+    low, high = axes.get_ylim()
+    assert low < 92.4 - 1.13
+    assert high > 93.92
     assert axes.containers[2].has_yerr is False
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == ["NASWOT N=10", "REA", "RS", "ours", "published"]
@@ -177,8 +212,7 @@ def test_what_spends_no_evaluation_stands_at_the_left_edge(tmp_path):
     places = [axes.transAxes.inverted().transform(
         point.get_transform().transform(point.get_xydata()[0])) for point in points]  # fmt: skip
     assert 0 < places[0][0] < places[1][0] < 0.1
-    rea, rs = (point.get_xdata()[0] for point in points[2:])
-    assert rea * rs == pytest.approx(57**2)
+    assert [point.get_xdata()[0] for point in points[2:]] == [57, 57]
     assert accuracy_against_time(times()).axes[0].get_xlabel() == "search time (s)"
 
 
@@ -228,6 +262,17 @@ def test_searches_that_train_nothing_are_markers_at_the_left_edge_if_they_are_fr
     assert left == pytest.approx(0.02)
     (segment,) = axes.containers[0].lines[2][0].get_segments()
     assert segment[:, 1].tolist() == [4, 5.5]
+
+
+def test_free_searches_stand_side_by_side_left_of_all_others():
+    free = regrets().query("method == 'Random'")
+    names = ("Optimal N=10", "Optimal N=100", "NASWOT N=100")
+    table = pd.concat([regrets(), *(free.assign(method=name) for name in names)])
+    for axes in regret_against_time(table).axes:
+        priced, *others = (place[0] for place in places_of(axes))
+        assert len(others) == 4
+        assert np.diff(others) == pytest.approx(np.full(3, 0.03 * axes.bbox.width / 100))
+        assert max(others) + 0.05 < priced
 
 
 def test_searches_on_the_panels_own_data_set_are_dashed():
@@ -290,7 +335,18 @@ def test_one_seed_is_a_point_with_its_bar(tmp_path):
     (axes,) = figure.axes
     assert axes.lines[0].get_xydata().tolist() == [[1, 0.52]]
     save(figure, tmp_path / "seeds.png")
-    assert 1 in axes.get_xticks()
+    assert [tick for tick in axes.get_xticks() if 0.5 < tick < 1.5] == [1]
+
+
+def test_proxies_stand_close_to_their_number_of_seeds():
+    proxies = [f"naswot-{k}" for k in range(8)]
+    for most in (1, 2, 5):
+        (axes,) = tau_against_seeds(seeds(proxies=proxies, most=most)).axes
+        shifts = [line.get_xdata()[0] - 1 for line in axes.lines]
+        assert max(shifts) == pytest.approx(-min(shifts))
+        assert max(shifts) < (0.1 if most == 1 else 0.2)
+        assert len({round(shift, 6) for shift in shifts}) == 8
+        assert all(tick == round(tick) for tick in axes.get_xticks())
 
 
 SEEDS = {  # of minibatches and of initialisations
@@ -608,7 +664,6 @@ def test_files_hold_neither_date_nor_version(tmp_path):
             ),
             "C: 3 scores and 2 accuracies",
         ),
-        (lambda: kernel_matrices([], []), "0 kernels"),
         (lambda: kernel_matrices([("k", np.zeros((2, 3)))], []), r"k: kernel of shape \(2, 3\)"),
         (lambda: kernel_matrices([("k", np.zeros((2, 2)))], []), "k: 0.0 on the diagonal"),
         (lambda: tau_against_seeds(seeds().iloc[:0]), "0 rows: nothing to draw"),

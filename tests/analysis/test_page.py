@@ -69,7 +69,9 @@ def test_the_page_holds_the_tables_and_the_figures(correlations, seeds, searches
     assert "| 300 | 2 | 1 | 0.611 | 0.611 | 0.611 | 0.580 | 0.643 |  |" in text
     assert "81.00 ± 1.00" in text
     assert "| 9 | 0.30 [0.10, 0.40] | 0.60 [0.52, 0.70] | 0.012 | 0.024 |  |" in text
-    assert text.endswith("a 1080 Ti.\n")
+    assert text.endswith(
+        "a 1080 Ti. Searches of equal cost stand side by side around a dotted line there.\n"
+    )
 
 
 def test_the_published_figures_stand_beside_ours(correlations, seeds, searches, comparisons):
@@ -198,6 +200,38 @@ def test_where_trainings_have_no_times_the_page_says_what_is_counted(
     assert "Regret over evaluations (" in text
     assert "Accuracy against evaluations, as the benchmark has no training times" in text
     assert "1080 Ti" not in text
+
+
+def test_the_caption_of_times_speaks_of_nothing_that_is_not_drawn(
+    correlations, seeds, searches, comparisons
+):
+    figures = {"time": "time.png"}
+
+    def caption(space, **spent):
+        known = searches.assign(**spent)
+        return page(space, correlations, seeds, known, comparisons, figures).split("time.png)")[1]
+
+    edge, left_out = "stand at the left edge", "Published searches that train are left out"
+    untimed = {"seconds": np.nan, "evaluations": 57.0}
+    text = caption("nasbench101", **untimed)
+    assert edge in text, "NASWOT N=100 is published with its time"
+    assert left_out in text
+    for space in ("nds_darts", "natsbench_size"):
+        text = caption(space, **untimed)
+        assert edge not in text
+        assert left_out not in text
+    timed = {"seconds": 3.0, "evaluations": 0.0}
+    assert "1080 Ti" in caption("nasbench201", **timed)
+    text = caption("natsbench_size", **timed)
+    assert "1080 Ti" not in text
+    assert "`searches.seconds_per_score`. Searches of equal cost" in text
+
+
+def test_summed_ranks_are_explained_where_they_are(correlations, seeds, searches, comparisons):
+    said = "`tenas` is the sum of the ranks by"
+    assert said not in page("nasbench101", correlations, seeds, searches, comparisons, {})
+    summed = correlations.assign(proxy="tenas")
+    assert said in page("nasbench101", summed, seeds, searches, comparisons, {})
 
 
 @pytest.mark.parametrize(("dataset", "title"), [("cifar10", "CIFAR-10"), ("ImageNet", "ImageNet")])

@@ -4,6 +4,7 @@ import pytest
 
 from untrained.analysis.published import FIRST_AREA, NASBENCH201_SPLITS, WEIGHT_SHARING
 from untrained.analysis.search_tables import COLUMNS, search_table
+from untrained.analysis.tables import search_layout, search_notes
 from untrained.errors import ParameterError, UnknownNameError
 
 
@@ -61,6 +62,23 @@ def test_a_method_of_ours_alone_follows_without_a_published_number():
     assert cell["mean"] == 93.5
     assert cell["note"] == "not published"
     assert cell[["published_mean", "published_runs", "difference_in_se"]].isna().all()
+
+
+def test_columns_that_a_search_is_not_read_off_on_are_empty():
+    method = "RS (searched on cifar100)"
+    table = search_table(runs(method, [70.0, 71.0], "cifar100"), reasons={"AREA": "few"})
+    for dataset, split in NASBENCH201_SPLITS:
+        cell = row(table, method, dataset, split)
+        read = (dataset, split) == ("cifar100", "val")
+        assert cell["note"] == ("not published" if read else "")
+        assert np.isnan(cell["mean"]) == (not read)
+    assert row(table, "AREA", "cifar10", "test")["note"] == "few; not published"
+    assert row(table, "NASWOT N=10")["note"] == "not run"
+    assert str(table["runs"].dtype) == "Int64"
+    layout = search_layout(table).set_index("method")
+    assert layout.loc[method, "CIFAR-100 val"] == "70.50 ± 0.71 (not published)"
+    assert set(layout.loc[method].drop("CIFAR-100 val")) == {""}
+    assert [note for note in search_notes(table) if method in note] == [f"{method}: not published"]
 
 
 def test_a_published_number_of_an_unnamed_split_is_not_compared():

@@ -6,7 +6,7 @@ from untrained.analysis.correlations import ALL_SAMPLED, CANONICAL, FINITE_ONLY,
 from untrained.analysis.published import FIRST_AREA, WEIGHT_SHARING, splits_of
 from untrained.analysis.search_tables import search_table
 from untrained.analysis.summaries import (
-    extreme_cells,
+    by_accuracy,
     is_untimed,
     main_data_set,
     method_of,
@@ -251,10 +251,22 @@ def test_a_search_that_could_not_be_run_says_why():
     traces = {
         ("naswot-10", "cifar10"): trace_of([1]),
         ("naswot-1000", "cifar10"): empty_trace(),
+        ("area", "cifar10"): empty_trace(),
+        ("rea+init=naswot", "cifar10"): empty_trace(),
     }
     results, reasons = search_results(traces, accuracy)
     assert set(results["method"]) == {"NASWOT N=10"}
-    assert reasons == {"NASWOT N=1000": "fewer than 3 N architectures are scored"}
+    said = "fewer architectures are scored than three times those that a run draws"
+    assert reasons == {
+        "NASWOT N=1000": "fewer than 3 N architectures are scored",
+        "AREA": said,
+        "REA (init=naswot)": said,
+    }
+    table = search_table(results.drop(columns=["seconds", "evaluations"]), reasons=reasons)
+    for method, why in reasons.items():
+        own = table[table["method"] == method]
+        assert len(own) == 6
+        assert own["note"].str.startswith(why).all()
 
 
 def test_times_are_ours_and_the_published_that_cost_something():
@@ -311,10 +323,8 @@ def test_where_trainings_have_no_times_evaluations_are_what_is_spent():
     assert known.tolist() == ["NASWOT N=10", "NASWOT N=100", "NASWOT N=1000"]
 
 
-def test_extreme_cells_are_the_most_and_the_least_accurate_with_a_score():
+def test_architectures_with_a_score_are_ordered_by_their_accuracy():
     sampled = np.array([1, 2, 4, 5, 7])
     scores = np.array([3.0, np.nan, 1.0, 2.0, 5.0])
     percent = np.array([0, 50, 99, 0, 10, 70, 0, 60.0])
-    good, bad = extreme_cells(sampled, scores, percent, 2)
-    assert good.tolist() == [5, 7]
-    assert bad.tolist() == [4, 1]
+    assert by_accuracy(sampled, scores, percent).tolist() == [4, 1, 7, 5]

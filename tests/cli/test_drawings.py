@@ -11,6 +11,7 @@ from untrained.analysis.summaries import targets_of
 from untrained.benchmarks.benchmark import Benchmark
 from untrained.benchmarks.nds import convert_nds
 from untrained.cli import drawings
+from untrained.errors import ParameterError
 from untrained.scoring.engine import MinibatchSettings
 
 SPACE, N = "nds_darts_in", 8
@@ -45,13 +46,18 @@ def test_scores_are_held_against_what_the_networks_were_trained_on(truth, table)
 
 def test_kernels_are_of_the_extremes_of_that_accuracy(truth, table, monkeypatch):
     def kernels_of(space, indices, settings, seed):
-        return [np.full((2, 2), index) for index in indices]
+        # of the odd ones nothing connects input and output
+        return ((index, np.full((2, 2), index)) for index in indices if index % 2 == 0)
 
     monkeypatch.setattr(drawings, "kernels_of", kernels_of)
     monkeypatch.setattr(drawings, "get_space", lambda space: space)
     settings = MinibatchSettings(dataset="imagenette", split="train", batch_size=2)
-    best, worst = drawings.kernels(SPACE, table, truth, settings, "naswot", 1)
+    best, worst = drawings.kernels(SPACE, table, truth, settings, "naswot", 2)
     assert [(title, matrix[0, 0]) for title, matrix in (*best, *worst)] == [
-        ("67.0 %, score 49", N - 1),
+        ("66.0 %, score 36", 6),
+        ("64.0 %, score 16", 4),
         ("60.0 %, score 0", 0),
+        ("62.0 %, score 4", 2),
     ]
+    with pytest.raises(ParameterError, match="0 kernels: give at least 1"):
+        drawings.kernels(SPACE, table, truth, settings, "naswot", 0)

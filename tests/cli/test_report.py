@@ -382,6 +382,31 @@ def test_kernels_are_of_the_images_that_were_scored(monkeypatch, project):
     assert seen[2:] == ["cifar100", "cifar100"]
 
 
+def test_kernels_pass_over_cells_that_have_none(project, monkeypatch, space):
+    """A disconnected cell has parameters as every other, and is the least accurate."""
+    from untrained.cli import drawings
+
+    read = []
+    known = drawings.kernels_of
+
+    def recorded(*arguments, **settings):
+        for index, kernel in known(*arguments, **settings):
+            read.append(index)
+            yield index, kernel
+
+    monkeypatch.setattr(drawings, "kernels_of", recorded)
+    none = space.parse("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|").index
+    path = project / f"results/scores/{SPACE}.parquet"
+    table = pd.read_parquet(path)
+    own = table[(table["proxy"] == "naswot") & (table["seed"] == 0)]
+    cells = [none, *own["arch"].unique()[:3].tolist()]
+    rows = own.iloc[[0] * 4].assign(arch=cells, proxy="parameters", score=1.0, status="ok")
+    rows.to_parquet(path)
+    make_figures(["kernels"])
+    assert none not in read
+    assert len(read) == 4
+
+
 @pytest.mark.parametrize(
     ("remove", "arguments", "said"),
     [

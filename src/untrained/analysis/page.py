@@ -5,9 +5,16 @@ from collections.abc import Mapping
 import pandas as pd
 
 from untrained.analysis.preferences import Words, words_of
-from untrained.analysis.published import SEARCH_TABLES, operation_shares, with_published
-from untrained.analysis.search_tables import QUOTED
-from untrained.analysis.summaries import is_untimed, main_of
+from untrained.analysis.published import (
+    SEARCH_TABLES,
+    TRAINING_FREE,
+    WEIGHT_SHARING,
+    operation_shares,
+    with_published,
+)
+from untrained.analysis.search_tables import QUOTED, published_searches
+from untrained.analysis.summaries import is_untimed, main_of, times_table
+from untrained.analysis.summed_ranks import SUMMED_RANKS
 from untrained.analysis.tables import (
     DATASET_TITLES,
     comparison_layout,
@@ -27,8 +34,6 @@ _CAPTIONS = {
     "scores": "Score against final test accuracy (the NASWOT paper's Fig. 3).",
     "kernels": "Kernels of activation codes, accurate {members} above inaccurate ones (Fig. 1): "
     "the nearer to the identity, the better a network tells its images apart.",
-    "time": "Accuracy against search time (Fig. 7). Our times are simulated with "
-    "`searches.seconds_per_score`; the paper's were measured on a 1080 Ti.",
     "regret": "Regret over {spent} (Fig. 7 and beyond): the best final test accuracy that "
     "the benchmark knows, less that of the incumbent, which holds until the next one; not what the "
     "search saw. Mean over the runs with the 95 % bootstrap interval of the mean. Before its first "
@@ -57,12 +62,10 @@ _CAPTIONS = {
 }
 
 
-#: The same of a space whose trainings took nobody knows how long.
-_UNTIMED = {
-    "time": "Accuracy against evaluations, as the benchmark has no training times (Fig. 7 has "
-    "seconds). Searches that train nothing stand at the left edge; of the published ones only "
-    "these are here, as nobody knows how many trainings the others made.",
-}
+_SUMMED = (
+    f" `{SUMMED_RANKS}` is the sum of the ranks by `ntk_condition_number` and `linear_regions` "
+    "under each seed, higher for better, over the architectures for which both are defined."
+)
 
 
 def page(
@@ -96,7 +99,7 @@ def page(
     words = words_of(space)
     main = main_of(searches["dataset"])
     untimed = "seconds" in searches and bool(is_untimed(searches).any())
-    captions = _CAPTIONS | (_UNTIMED if untimed else {})
+    captions = _CAPTIONS | {"time": _time_caption(space, searches, main, untimed=untimed)}
     said = vars(words) | {"spent": "evaluations" if untimed else "simulated time"}
     parts = [
         f"# {space}: training-free scores against trained accuracies",
@@ -109,9 +112,7 @@ def page(
         "`canonical`: one architecture of each class that computes the same function. `top 10 %`: "
         "the most accurate tenth of those scored, for each accuracy its own. `recomputed` figures "
         "are those of the whole space. Tau is that of the score as it is: negative where lower "
-        "is better. `tenas` is the sum of the ranks by `ntk_condition_number` and "
-        "`linear_regions` under each seed, higher for better, over the architectures for which "
-        "both are defined.",
+        "is better." + (_SUMMED if SUMMED_RANKS in set(published["proxy"]) else ""),
         to_markdown(correlation_layout(published)),
         *(f"- {note}" for note in score_notes(published)),
         "## What seeds buy",
@@ -127,10 +128,10 @@ def page(
         "difference in joint standard errors (se). "
         f"{_UNKNOWN_TIMES if untimed else _KNOWN_TIMES} "
         f"Searches score on {DATASET_TITLES.get(main, main)} and are read off on all data sets, "
-        "unless a row says otherwise. `NASWOT` draws from the scored architectures alone: where "
-        "they are a sample of the space, its rows differ from the paper's by what the sample "
-        "happens to hold, which se leaves out; so do rows with a `fitness` or a `pool`, which "
-        "move in a sample. `Random` and `Optimal` draw from all."
+        "unless a row says otherwise, whose other columns are empty. `NASWOT` draws from the "
+        "scored architectures alone: where they are a sample of the space, its rows differ from "
+        "the paper's by what the sample happens to hold, which se leaves out; so do rows with a "
+        "`fitness` or a `pool`, which move in a sample. `Random` and `Optimal` draw from all."
         + (_QUOTED if (searches["note"] == QUOTED).any() else ""),
         to_markdown(search_layout(searches)),
         *(f"- {note}" for note in search_notes(searches)),
@@ -156,6 +157,25 @@ _QUOTED = (
     " Rows `published, not run` are those on weight sharing, from Dong and Yang 2020 (three runs "
     "each)."
 )
+
+
+def _time_caption(space: str, searches: pd.DataFrame, main: str, *, untimed: bool) -> str:
+    """What the figure of accuracy against cost shows, and nothing that it doesn't."""
+    drawn = times_table(searches, main, space=space) if "seconds" in searches else None
+    published = drawn is None or (drawn["source"] == "published").any()
+    if not untimed:
+        said = "Accuracy against search time (Fig. 7). Our times are simulated with "
+        said += "`searches.seconds_per_score`"
+        said += "; the paper's were measured on a 1080 Ti." if published else "."
+    else:
+        said = "Accuracy against evaluations, as the benchmark has no training times (Fig. 7 has "
+        said += "seconds)."
+        if drawn is not None and ((drawn["spent"] == 0) & drawn["mean"].notna()).any():
+            said += " Searches that train nothing stand at the left edge."
+        if {method for method, *_ in published_searches(space)} - {*TRAINING_FREE, *WEIGHT_SHARING}:
+            said += " Published searches that train are left out, as nobody knows how many "
+            said += "trainings they made."
+    return f"{said} Searches of equal cost stand side by side around a dotted line there."
 
 
 def _as_in_the_paper(space: str) -> str:

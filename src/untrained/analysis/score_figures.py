@@ -142,11 +142,14 @@ def kernel_matrices(
         bad: the same for a low accuracy.
         members: what architectures are called.
 
+    Returns:
+        The figure; without any kernel it says so.
+
     Raises:
-        ParameterError: no kernels, or a matrix that is not square or has no positive diagonal.
+        ParameterError: a matrix that is not square or has no positive diagonal.
     """
     if not good and not bad:
-        raise ParameterError("0 kernels: give at least one")
+        return nothing_drawn(f"none of the scored {members} has a kernel")
     rows = [
         (name, [(title, _unit_diagonal(title, kernel)) for title, kernel in cells])
         for name, cells in (("good", good), ("bad", bad))
@@ -207,14 +210,16 @@ def tau_against_seeds(table: "pd.DataFrame") -> Figure:
     with style():
         figure = Figure(figsize=(3.9 * len(images) + 0.8, 4.6), layout="constrained")
         (row,) = figure.subplots(1, len(images), squeeze=False, sharey=True)
+        most = int(table["seeds"].max())
+        # proxies that rank alike stand side by side, about a marker apart
+        step = min(0.025 * most, 0.4 / len(proxies))
         for axes, name in zip(row, images, strict=True):
             for place, proxy in enumerate(proxies):
                 own = table[(table["images"] == name) & (table["proxy"] == proxy)]
-                # Proxies that rank alike stand side by side.
-                _seed_line(axes, own, place, 0.08 * (place - (len(proxies) - 1) / 2))
+                _seed_line(axes, own, place, step * (place - (len(proxies) - 1) / 2))
             axes.set(title=name, xlabel="seeds")
-            axes.set_xlim(0.5, table["seeds"].max() + 0.5)
-            axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+            axes.set_xlim(0.5, most + 0.5)
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
         row[0].set_ylabel("Kendall's τ")
         keys = [Line2D([], [], label=name, **look(k, _POINT)) for k, name in enumerate(proxies)]
         legend_below(figure, keys, 3)

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.transforms import ScaledTranslation
 
 from untrained.analysis.plotting import (
     COLOURS,
@@ -29,15 +31,21 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-#: Where on the axis of what is spent, in parts of it, that stands which spends nothing.
-_FREE = 0.02
+Floats = npt.NDArray[np.float64]
+
+#: Where on the axis of what is spent, in parts of it, the first of those stands that spend nothing,
+#: and how far from each other they stand.
+_FREE, _FREE_STEP = 0.02, 0.03
+#: Points of the page between those that spend the same, and between the first and the last.
+_STEP, _WIDEST = 8.0, 56.0
 
 
 def accuracy_against_time(table: "pd.DataFrame", *, title: str = "") -> Figure:
     """Draw accuracy against what a search spends (Mellor et al. 2021, Fig. 7).
 
-    Methods that spend the same are set side by side, at most a third of a decade off; what spends
-    nothing stands at the left edge. Without any search the figure says so.
+    Methods that spend the same, up to 2 %, are set side by side around a dotted line at what they
+    spend: their error bars could not be told apart otherwise. What spends nothing stands at the
+    left edge. Without any search the figure says so.
 
     Args:
         table: columns `method`, `spent`, `unit` (`seconds` or `evaluations`, the same throughout),
@@ -64,11 +72,14 @@ def accuracy_against_time(table: "pd.DataFrame", *, title: str = "") -> Figure:
         for place, method in enumerate(methods):
             keys.append(Line2D([], [], linestyle="none", label=method, **look(place, 8)))
             for row in table[table["method"] == method].to_dict("records"):
-                _timed_point(axes, table, row, look(place, 8))
+                _timed_point(figure, axes, table, row, look(place, 8))
+        for spent in _shared(table["spent"].to_numpy(dtype=np.float64)):
+            axes.axvline(spent, color="0.6", linestyle=":", linewidth=1, zorder=0)
         for source, fill in (("ours", "full"), ("published", "none")):
             if (table["source"] == source).any():
                 keys.append(source_key(source, fill))
         axes.set(ylabel="accuracy (%)", title=title)
+        axes.set_xmargin(0.12)  # room for those beside the last
         unit = str(table["unit"].iloc[0])
         _spent_axis(axes, unit, "search time")
         if unit == "evaluations":
@@ -89,16 +100,21 @@ def _spent_axis(axes: "Axes", unit: str, time: str) -> None:
 
 
 def _timed_point(
-    axes: "Axes", table: "pd.DataFrame", row: dict[Any, Any], own_look: dict[str, Any]
+    figure: Figure,
+    axes: "Axes",
+    table: "pd.DataFrame",
+    row: dict[Any, Any],
+    own_look: dict[str, Any],
 ) -> None:
-    equal = table[np.isclose(table["spent"], row["spent"], rtol=0.02)]
+    equal = table[_equal(table["spent"].to_numpy(dtype=np.float64), row["spent"])]
     equal = equal.sort_values(["method", "source"])
     order = list(zip(equal["method"], equal["source"], strict=True))
     place = order.index((row["method"], row["source"]))
-    step = (place - (len(order) - 1) / 2) * 0.66 / max(len(order), 6)
     free = not row["spent"] > 0
+    step = min(_STEP, _WIDEST / max(len(order) - 1, 1)) * (place - (len(order) - 1) / 2)
+    beside = ScaledTranslation(step / 72, 0, figure.dpi_scale_trans)
     axes.errorbar(
-        _FREE * (1 + 1.5 * place) if free else row["spent"] * 10**step,
+        _FREE + _FREE_STEP * place if free else row["spent"],
         row["mean"],
         yerr=None if np.isnan(row["std"]) else row["std"],
         capsize=3,
@@ -106,9 +122,29 @@ def _timed_point(
         markeredgewidth=1.6,
         linestyle="none",
         fillstyle="full" if row["source"] == "ours" else "none",
-        transform=axes.get_yaxis_transform() if free else axes.transData,
+        transform=axes.get_yaxis_transform() if free else axes.transData + beside,
         **own_look,
     )
+    if not free:  # the axes do not see through the shift
+        spread = np.nan_to_num(row["std"])
+        ends = row["mean"] - spread, row["mean"] + spread
+        axes.update_datalim([(row["spent"], end) for end in ends])
+        axes.autoscale_view()
+
+
+def _equal(spent: Floats, one: float) -> npt.NDArray[np.bool_]:
+    """Which of them are the same as `one`, up to 2 %."""
+    return np.isclose(spent, one, rtol=0.02)
+
+
+def _shared(spent: Floats) -> list[float]:
+    """What two or more spend, each once; nothing is none of it."""
+    found: list[float] = []
+    for one in np.unique(spent[spent > 0]):
+        own = spent[_equal(spent, one)]
+        if len(own) > 1 and not _equal(np.array(found), one).any():
+            found.append(float(own.mean()))
+    return found
 
 
 #: Of curves beyond the number of colours, and of searches on a panel's own data set.
@@ -143,9 +179,14 @@ def regret_against_time(table: "pd.DataFrame") -> Figure:
             own = table[table["dataset"] == dataset]
             for place, method in enumerate(curves):
                 _regret_curves(axes, own[own["method"] == method], table, place)
+            ends = own[~own["trains"]]
+            free = distinct(ends.loc[~(ends["spent"] > 0), "method"])
             for place, method in enumerate(points):
-                _regret_points(axes, own[own["method"] == method], place)
+                at = _FREE + _FREE_STEP * free.index(method) if method in free else 0
+                _regret_points(axes, own[own["method"] == method], place, at)
             _spent_axis(axes, own["unit"].iloc[0], "simulated search time")
+            if free:
+                _leave_room(axes, _FREE_STEP * len(free))
             axes.set_title(DATASET_TITLES.get(dataset, dataset))
             if (own["regret"] > 0).any():
                 axes.set_yscale("log")
@@ -182,13 +223,20 @@ def _regret_curves(axes: "Axes", own: "pd.DataFrame", table: "pd.DataFrame", pla
         )
 
 
-def _regret_points(axes: "Axes", own: "pd.DataFrame", place: int) -> None:
+def _leave_room(axes: "Axes", part: float) -> None:
+    """Widen a logarithmic axis at its left so that this part of it is empty."""
+    left, right = axes.get_xlim()
+    axes.set_xlim(left * (left / right) ** (part / (1 - part)), right)
+
+
+def _regret_points(axes: "Axes", own: "pd.DataFrame", place: int, at: float) -> None:
+    """Draw the ends of a search; one that spends nothing at this part of the axis."""
     columns = ("spent", "regret", "regret_low", "regret_high")
     for spent, *interval in own[list(columns)].to_numpy(dtype=np.float64):
         free = not spent > 0
         value, low, high = (np.array([end]) for end in interval)
         axes.errorbar(
-            _FREE if free else spent,
+            at if free else spent,
             value,
             yerr=error_bars(value, low, high),
             capsize=3,

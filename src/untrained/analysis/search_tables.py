@@ -52,7 +52,7 @@ def search_table(
             `cifar100`, `ImageNet16-120`), `split` (`val`, `test`), `accuracy` (percent; NaN where
             the benchmark or the sample of the space has no answer); one row per run and cell.
         methods: the rows of the table, without those that were neither run nor published; methods
-            that only `results` has follow them.
+            that only `results` or `reasons` have follow them.
         quoted: published methods that we never run; they end the table, held against nothing.
         reasons: method to why we have no result of it, for the notes.
         published: (method, data set, split) to mean, standard deviation and runs; by default
@@ -63,7 +63,8 @@ def search_table(
         One row per method, data set and split with `COLUMNS`. `std` has ddof 1; `difference` is
         ours less published in percent points, and `difference_in_se` that in units of the joint
         standard error sqrt(se_ours^2 + se_published^2) of the two means. What is not known stays
-        missing, and `note` says why.
+        missing, and `note` says why; a search that is read off on other columns alone, of which
+        nothing is published here, has neither a figure nor a note.
 
     Raises:
         UnknownNameError: a data set or a split that the table does not have.
@@ -72,7 +73,8 @@ def search_table(
     _check(results, splits)
     ours: _Ours = {key: cell["accuracy"] for key, cell in results.groupby(_KEYS, sort=False)}  # type: ignore[misc]
     theirs = published_searches() if published is None else published
-    own = [str(name) for name in results["method"].unique() if name not in methods]
+    run = dict.fromkeys([*map(str, results["method"].unique()), *(reasons or {})])
+    own = [name for name in run if name not in methods]
     last = [name for name in quoted if name not in (*methods, *own)]
     why = dict(reasons or {}) | dict.fromkeys(last, QUOTED)
     told = {method for method, _, _ in (*ours, *theirs)} | why.keys()
@@ -119,7 +121,11 @@ def _row(
 ) -> dict[str, object]:
     notes = []
     mean, std, runs = np.nan, np.nan, 0
-    accuracy = ours.get(key)
+    accuracy, published = ours.get(key), theirs.get(key)
+    if accuracy is None and published is None and key[0] in {method for method, _, _ in ours}:
+        # searched on another data set, so it is not read off here: `summaries.columns_read`
+        empty: dict[str, object] = dict.fromkeys(COLUMNS, np.nan)
+        return empty | dict(zip(_KEYS, key, strict=True)) | {"note": ""}
     if accuracy is None:
         notes.append(reasons.get(key[0], "not run"))
     elif accuracy.isna().any():
@@ -130,7 +136,6 @@ def _row(
         mean, std = float(accuracy.mean()), float(accuracy.std(ddof=1))
         if runs == 1:
             notes.append("one run: no standard error")
-    published = theirs.get(key)
     published_mean, published_std, published_runs = published or (np.nan, np.nan, 0)
     if published is None:
         notes.append(_why_unpublished(key, theirs))

@@ -250,7 +250,7 @@ def search_results(
         read = columns_read(images, main, [dataset for dataset, _ in splits])
         final = trace[trace["is_final"]]
         if final.empty:
-            reasons[method] = "fewer than 3 N architectures are scored"
+            reasons[method] = _too_few(method)
         for (dataset, split), (trained_on, part) in splits.items():
             if dataset not in read:
                 continue
@@ -265,6 +265,16 @@ def search_results(
                 found["evaluations"] = 0
             tables.append(found)
     return pd.concat(tables, ignore_index=True), reasons
+
+
+def _too_few(method: str) -> str:
+    """Why it has an empty trace: what is scored does not stand for the whole space.
+
+    See `untrained.search.pool.can_answer`.
+    """
+    if "N=" in method:
+        return "fewer than 3 N architectures are scored"
+    return "fewer architectures are scored than three times those that a run draws"
 
 
 def times_table(
@@ -317,17 +327,13 @@ def is_untimed(summary: pd.DataFrame) -> "pd.Series[bool]":
     return summary["seconds"].isna() & (summary["evaluations"] > 0)
 
 
-def extreme_cells(
-    sampled: Indices, scores: Floats, accuracy: Floats, count: int
-) -> tuple[Indices, Indices]:
-    """The `count` most and the `count` least accurate architectures with a finite score.
+def by_accuracy(sampled: Indices, scores: Floats, accuracy: Floats) -> Indices:
+    """The architectures with a finite score, the least accurate first.
 
     Args:
         sampled: (m,) indices in the space.
         scores: (m,) their scores, NaN where undefined.
         accuracy: (n,) percent by index in the space.
-        count: of each.
     """
     defined = sampled[np.isfinite(scores)]
-    order = defined[np.argsort(accuracy[defined], kind="stable")]
-    return order[::-1][:count], order[:count]
+    return defined[np.argsort(accuracy[defined], kind="stable")]

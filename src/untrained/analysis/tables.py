@@ -150,8 +150,9 @@ def search_layout(table: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         One row per method; each cell reads `mean ± std (published mean ± std, +0.4 se)`, or gives
-        the reason in place of what is missing. Where it is known what runs spend, its mean is in
-        the last columns: seconds, and evaluations where some took nobody knows how long.
+        the reason in place of what is missing; it is empty where the search is not read off. Where
+        it is known what runs spend, its mean is in the last columns: seconds, and evaluations where
+        some took nobody knows how long.
     """
     cells = _by_cell(table)
     methods = list(dict.fromkeys(table["method"]))
@@ -178,7 +179,7 @@ def _by_cell(table: pd.DataFrame) -> dict[tuple[str, str, str], dict[str, Any]]:
 def _search_cell(row: dict[str, Any]) -> str:
     if row["note"] == QUOTED:
         return f"{with_spread(row['published_mean'], row['published_std'])} ({QUOTED})"
-    ours = with_spread(row["mean"], row["std"]) or "none"
+    ours = with_spread(row["mean"], row["std"])
     beside = []
     if pd.notna(row["published_mean"]):
         published = with_spread(row["published_mean"], row["published_std"])
@@ -187,7 +188,7 @@ def _search_cell(row: dict[str, Any]) -> str:
         beside.append(f"{row['difference_in_se']:+.1f} se")
     if row["note"]:
         beside.append(str(row["note"]))
-    return f"{ours} ({', '.join(beside)})"
+    return f"{ours or 'none'} ({', '.join(beside)})" if beside else ours
 
 
 #: In the place of a split that the benchmark does not have.

@@ -1,5 +1,6 @@
 """Gathers what the figures of the report are drawn from."""
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,9 +10,9 @@ from untrained.analysis.correlations import ALL_SAMPLED, Correlation
 from untrained.analysis.evolutions import MEASURED
 from untrained.analysis.published import splits_of
 from untrained.analysis.score_figures import ScorePanel, score_against_accuracy, tau_against_seeds
-from untrained.analysis.summaries import extreme_cells, main_of, target_of
+from untrained.analysis.summaries import by_accuracy, main_of, target_of
 from untrained.benchmarks.benchmark import Benchmark
-from untrained.errors import MissingDataError
+from untrained.errors import MissingDataError, ParameterError
 from untrained.scoring.engine import MinibatchSettings
 from untrained.scoring.kernels import kernels_of
 from untrained.search.pool import scores_of
@@ -82,16 +83,28 @@ def kernels(
 ) -> "tuple[Titled, Titled]":
     """The kernels of the most and the least accurate, titled with accuracy and score.
 
-    The networks see the images of `settings`, on which `table` must have scores.
+    The networks see the images of `settings`, on which `table` must have scores. Architectures
+    without a kernel are passed over, as costs and some other scores exist without one; there may
+    be fewer than `count`, or none.
+
+    Raises:
+        ParameterError: a `count` below 1.
     """
+    if count < 1:
+        raise ParameterError(f"{count} kernels: give at least 1")
     sampled, values = scores_of(table, proxy, settings.dataset)
     mean = dict(zip(sampled.tolist(), values.mean(axis=0), strict=True))
     _, trained, split = target_of(settings.dataset, "test", splits_of(truth.finals))
     accuracy = truth.accuracies(trained, split)
     searched = get_space(space)
     found = []
-    for indices in extreme_cells(sampled, values.mean(axis=0), accuracy, count):
-        matrices = kernels_of(searched, indices.tolist(), settings, seed=0)
-        titles = [f"{accuracy[index]:.1f} %, score {mean[index]:.0f}" for index in indices.tolist()]
-        found.append(list(zip(titles, matrices, strict=True)))
+    worst_first = by_accuracy(sampled, values.mean(axis=0), accuracy).tolist()
+    for indices in (worst_first[::-1], worst_first):
+        drawn = islice(kernels_of(searched, indices, settings, seed=0), count)
+        found.append(
+            [
+                (f"{accuracy[index]:.1f} %, score {mean[index]:.0f}", kernel)
+                for index, kernel in drawn
+            ]
+        )
     return found[0], found[1]

@@ -1,10 +1,11 @@
 """Kernels of activation codes, to look at."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
 
+from untrained.proxies.base import UndefinedScore
 from untrained.proxies.naswot import activation_kernel
 from untrained.scoring.engine import MinibatchSettings
 from untrained.seeds import torch_seeded
@@ -12,16 +13,21 @@ from untrained.spaces import SearchSpace
 
 
 def kernels_of(
-    space: SearchSpace, indices: Sequence[int], settings: MinibatchSettings, seed: int
-) -> list[np.ndarray]:
+    space: SearchSpace, indices: Iterable[int], settings: MinibatchSettings, seed: int
+) -> Iterator[tuple[int, np.ndarray]]:
     """K_H (N, N) of each architecture: the matrices whose log-determinants are its NASWOT scores.
 
     Weights and minibatch are those that `score_architectures` uses for the same seed.
+
+    Yields:
+        (index, kernel), one at a time; architectures whose kernel is undefined are left out.
     """
     batch = settings.draw(seed, torch.device("cpu"))
-    kernels = []
     for index in indices:
         with torch_seeded(seed, "weights", index):
             network = space.network(space[index], batch.num_classes).train()
-        kernels.append(activation_kernel(network, batch.images))
-    return kernels
+        try:
+            kernel = activation_kernel(network, batch.images)
+        except UndefinedScore:
+            continue  # disconnected, say: another proxy may have a score of it
+        yield index, kernel
