@@ -328,3 +328,5 @@ def test_architectures_with_a_score_are_ordered_by_their_accuracy():
     scores = np.array([3.0, np.nan, 1.0, 2.0, 5.0])
     percent = np.array([0, 50, 99, 0, 10, 70, 0, 60.0])
     assert by_accuracy(sampled, scores, percent).tolist() == [4, 1, 7, 5]
+    percent[1] = np.nan  # its training failed
+    assert by_accuracy(sampled, scores, percent).tolist() == [4, 7, 5]

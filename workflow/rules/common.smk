@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 from snakemake.exceptions import WorkflowError
 
+from untrained.benchmarks.nds_networks import FILES as NDS_FILES
 from untrained.errors import UntrainedError
 from untrained.parameters import check_parameters, datasets_of
 from untrained.proxies import PROXIES as PROXY_REGISTRY
@@ -38,11 +39,12 @@ PRUNED_SPACES = ["nasbench201"]
 # without seeds nothing is pruned
 PRUNED = [space for space in SPACES if space in PRUNED_SPACES and config["prunings"]["seeds"]]
 
-# those whose table may know some of the architectures only
-SAMPLED_SPACES = ["nasbench101"]
-# without seeds nothing is followed over a training
+# those whose table may know some of the architectures only: a few of NDS failed to train
+SAMPLED_SPACES = ["nasbench101", *NDS_FILES]
+# without seeds nothing is followed over a training; the bundled table of nasbench101 would know
+# hardly any of the cells that are drawn
 EVOLVED_SPACES = [
-    space for space in SPACES if space not in SAMPLED_SPACES and config["evolutions"]["seeds"]
+    space for space in SPACES if space != "nasbench101" and config["evolutions"]["seeds"]
 ]
 # those with operations that scores may prefer
 ORDERED_SPACES = [space for space in SPACES if isinstance(get_space(space), Ordered)]

@@ -328,12 +328,12 @@ def is_untimed(summary: pd.DataFrame) -> "pd.Series[bool]":
 
 
 def by_accuracy(sampled: Indices, scores: Floats, accuracy: Floats) -> Indices:
-    """The architectures with a finite score, the least accurate first.
+    """The architectures with a finite score and an accuracy, the least accurate first.
 
     Args:
         sampled: (m,) indices in the space.
         scores: (m,) their scores, NaN where undefined.
-        accuracy: (n,) percent by index in the space.
+        accuracy: (n,) percent by index in the space, NaN where unknown.
     """
-    defined = sampled[np.isfinite(scores)]
+    defined = sampled[np.isfinite(scores) & np.isfinite(accuracy[sampled])]
     return defined[np.argsort(accuracy[defined], kind="stable")]
