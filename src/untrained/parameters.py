@@ -122,6 +122,14 @@ def _check_datasets(parameters: Mapping[str, Any], space: str) -> None:
         )
 
 
+def _check_fetched(key: str, dataset: str, parameters: Mapping[str, Any]) -> None:
+    if dataset not in parameters["datasets"]:
+        raise ParameterError(
+            f"params: {key}: {dataset!r} is not fetched: "
+            f"datasets has {', '.join(parameters['datasets'])}"
+        )
+
+
 def _check_pruned_datasets(parameters: Mapping[str, Any]) -> None:
     from untrained.analysis.prunings import PRUNED_SPACES
 
@@ -129,11 +137,7 @@ def _check_pruned_datasets(parameters: Mapping[str, Any]) -> None:
     if not prunings["seeds"] or set(PRUNED_SPACES).isdisjoint(parameters["spaces"]):
         return
     for name in prunings["datasets"]:
-        if name not in parameters["datasets"]:
-            raise ParameterError(
-                f"params: prunings.datasets: {name!r} is not fetched: "
-                f"datasets has {', '.join(parameters['datasets'])}"
-            )
+        _check_fetched("prunings.datasets", name, parameters)
 
 
 def _check_ablations(parameters: Mapping[str, Any]) -> None:
@@ -145,11 +149,7 @@ def _check_ablations(parameters: Mapping[str, Any]) -> None:
         if name not in ABLATED_SPACES:
             continue
         _named("ablations.cells", lambda name=name: _check_size(name, ablations["cells"]))
-        if ablations["dataset"] not in parameters["datasets"]:
-            raise ParameterError(
-                f"params: ablations.dataset: {ablations['dataset']!r} is not fetched: "
-                f"datasets has {', '.join(parameters['datasets'])}"
-            )
+        _check_fetched("ablations.dataset", ablations["dataset"], parameters)
 
 
 def _check_evolutions(parameters: Mapping[str, Any]) -> None:
@@ -164,11 +164,8 @@ def _check_evolutions(parameters: Mapping[str, Any]) -> None:
         return
     for name in parameters["spaces"]:
         _named("evolutions.cells", lambda name=name: _check_size(name, evolutions["cells"]))
-    if (dataset := evolutions["dataset"]) not in parameters["datasets"]:
-        raise ParameterError(
-            f"params: evolutions.dataset: {dataset!r} is not fetched: "
-            f"datasets has {', '.join(parameters['datasets'])}"
-        )
+    dataset = evolutions["dataset"]
+    _check_fetched("evolutions.dataset", dataset, parameters)
     split = image_set(dataset).split(parameters["scores"]["split"])
     _named("scores.split", lambda: check_training_split(dataset, split))
 

@@ -217,6 +217,7 @@ def test_a_download_is_converted_and_removed(photographs, tmp_path, monkeypatch)
     monkeypatch.setattr(fetch, "download", bring)
     small = partial(convert_photographs, counts=COUNTS)
     monkeypatch.setattr(fetch, "convert_photographs", small)
+    monkeypatch.setattr(fetch, "archive_md5", lambda dataset: None)
     target = tmp_path / "imagenette.npz"
     assert fetch_images("imagenette", target) == COUNTS
     assert list(tmp_path.iterdir()) == [target]

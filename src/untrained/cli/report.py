@@ -84,16 +84,19 @@ def _spends_budget(algorithm: str) -> bool:
     """Whether an algorithm, as its folder of traces spells it, spends a budget of trainings.
 
     Raises:
-        UnknownNameError: no such algorithm.
+        UnknownNameError, ParameterError: no such algorithm, or no such settings.
     """
-    from untrained.search import ALGORITHMS
+    from untrained.search import Spending, parse_algorithm
 
-    return isinstance(ALGORITHMS.load(algorithm.partition("+")[0].partition("-")[0]), type)
+    return isinstance(parse_algorithm(algorithm), Spending)
 
 
 def _sees_trainings(algorithm: str) -> bool:
-    """Whether a search that spends a budget spends it on trainings, and not on scores."""
-    return not any(one.startswith("fitness=") for one in algorithm.split("+"))
+    """Whether an algorithm spends a budget, and on trainings instead of scores."""
+    from untrained.search import Spending, parse_algorithm
+
+    asked = parse_algorithm(algorithm)
+    return isinstance(asked, Spending) and not asked.guidance.fitness
 
 
 def _timed(truth: "Benchmark", images: str) -> bool:
@@ -222,7 +225,7 @@ def _search_tables(
     untimed = {
         (algorithm, images)
         for algorithm, images in traces
-        if algorithm in trained and _sees_trainings(algorithm) and not _timed(truth, images)
+        if _sees_trainings(algorithm) and not _timed(truth, images)
     }
     results, reasons = search_results(
         traces, truth.accuracies, splits, trained=trained, untimed=untimed
@@ -242,7 +245,7 @@ def _search_tables(
         published=published,
         splits=splits,
     )
-    summary["note"] = _with_leaks(truth, traces, trained, summary)
+    summary["note"] = _with_leaks(truth, traces, summary)
     key = ["method", "dataset", "split"]
     means = results.groupby(key, as_index=False, sort=False)[spent].mean()
     summary = summary.merge(means, on=key, how="left")
@@ -256,7 +259,6 @@ def _search_tables(
 def _with_leaks(
     truth: "Benchmark",
     traces: "dict[tuple[str, str], pd.DataFrame]",
-    trained: set[str],
     summary: "pd.DataFrame",
 ) -> list[str]:
     """The notes of a summary, with those of searches that see what they are judged by."""
@@ -269,8 +271,7 @@ def _with_leaks(
     leaking = {
         method_of(algorithm, images, main)
         for algorithm, images in traces
-        if algorithm in trained
-        and _sees_trainings(algorithm)
+        if _sees_trainings(algorithm)
         and seen_in_searches(truth, image_set(images).measured_as)[1] != "x-valid"
     }
     if "AREA" in leaking:

@@ -1,5 +1,7 @@
 """Get a data set: from its official address, a mirror, or files that are here already."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -52,43 +54,26 @@ def fetch_images(
     known = stored_image_set(dataset)
     if source is None and mirror is not None:
         source = local_path(mirror)
-    if dataset == "imagenette":
-        return _fetch_photographs(target, source, mirror, allow_missing, bar, progress)
-    if dataset not in LAYOUTS:
+    if dataset in LAYOUTS:
+        name, address = LAYOUTS[dataset].archive, LAYOUTS[dataset].url
+        turn: Callable[..., dict[str, int]] = partial(convert, dataset)
+    elif dataset == "imagenette":
+        name, address = ARCHIVE, URL
+        turn = partial(convert_photographs, md5=archive_md5(dataset))
+    else:
         return _convert_arrays(known, source, target)
-    layout = LAYOUTS[dataset]
+    turn = partial(turn, target=target, progress=progress, allow_missing=allow_missing)
     if source is not None:
-        archive = source / layout.archive
-        chosen = archive if archive.is_file() else source
-        return convert(dataset, chosen, target, progress, allow_missing=allow_missing)
-    url = layout.url if mirror is None else join(mirror, layout.archive)
+        archive = source / name
+        return turn(source=archive if archive.is_file() else source)
+    url = address if mirror is None else join(mirror, name)
     if url is None:
         raise MissingDataError(
             f"{dataset} has no public address: get the 16x16 images (train_data_batch_1 to 10 and "
             f"val_data) from image-net.org and run `{fetch_command(dataset)}`"
         )
-    archive = download(url, target.with_name(layout.archive), archive_md5(dataset), progress=bar)
-    written = convert(dataset, archive, target, progress, allow_missing=allow_missing)
-    archive.unlink()
-    return written
-
-
-def _fetch_photographs(
-    target: Path,
-    source: Path | None,
-    mirror: str | None,
-    allow_missing: bool,
-    bar: bool,
-    progress: Progress | None,
-) -> dict[str, int]:
-    md5 = archive_md5("imagenette")
-    if source is not None:
-        archive = source / ARCHIVE
-        chosen = archive if archive.is_file() else source
-        return convert_photographs(chosen, target, progress, allow_missing=allow_missing, md5=md5)
-    url = URL if mirror is None else join(mirror, ARCHIVE)
-    archive = download(url, target.with_name(ARCHIVE), md5, progress=bar)
-    written = convert_photographs(archive, target, progress)
+    archive = download(url, target.with_name(name), archive_md5(dataset), progress=bar)
+    written = turn(source=archive)
     archive.unlink()
     return written
 
