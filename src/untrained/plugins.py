@@ -149,9 +149,12 @@ class Registry(Generic[T]):
 def _entry_points(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
     """The installed entry points of a group, read once for each import path."""
     del path
-    return tuple(
-        sorted(entry_points(group=group), key=lambda point: point.dist.name if point.dist else "")
-    )
+    return tuple(sorted(entry_points(group=group), key=_package))
+
+
+def _package(point: EntryPoint) -> str:
+    """The name of the package that has an entry point."""
+    return point.dist.name if point.dist is not None else point.module
 
 
 def imported(kind: str, address: str) -> Any:  # noqa: ANN401 - whatever is there
