@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from untrained.benchmarks.nds_networks import FILES as NDS_FILES
 from untrained.errors import ParameterError, UntrainedError
 from untrained.images.sets import IMAGE_SETS, image_set
 from untrained.images.splits import check_training_split
@@ -16,6 +15,7 @@ from untrained.search.clock import parse_budget
 from untrained.search.pruning import Pruning
 from untrained.search.runs import shard_of_runs
 from untrained.spaces import get_space
+from untrained.spaces.nds_networks import FILES as NDS_FILES
 
 PARAMS = Path("params.yaml")
 

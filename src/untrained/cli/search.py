@@ -290,11 +290,11 @@ def _cached(
 
     import numpy as np
 
-    from untrained.benchmarks.nds_networks import FILES
     from untrained.search import Spending
     from untrained.search.fitness import scores_as_fitness
     from untrained.search.members import part_of
     from untrained.search.pool import empty_trace
+    from untrained.spaces.nds_networks import FILES
 
     pools = {name: tables.scored(name) for name in asked.reads(proxy)}
     space: Searchable = task.space
