@@ -17,6 +17,10 @@ class UnknownNameError(UntrainedError):
     """A space, proxy, data set, split or algorithm that does not exist."""
 
 
+class PluginError(UntrainedError):
+    """A proxy, space, algorithm or image set of another package that can't be used."""
+
+
 class ArchitectureError(UntrainedError):
     """An index or a spelling that no architecture of the space has."""
 

@@ -52,7 +52,7 @@ ORDERED_SPACES = [space for space in SPACES if isinstance(get_space(space), Orde
 
 def module_of(proxy):
     """The Python module of a proxy, without its package."""
-    address = PROXY_REGISTRY.addresses[name_of(proxy)]
+    address = PROXY_REGISTRY.address(name_of(proxy))
     return address.partition(":")[0].rpartition(".")[2]
 
 

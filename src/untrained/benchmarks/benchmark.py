@@ -82,8 +82,8 @@ class Benchmark:
         found = path or cls.find(space, folder)
         if found is not None:
             return cls.read(found, space)
-        if space not in CONVERTERS.addresses:
-            raise unknown_name("benchmark", space, CONVERTERS.addresses)
+        if space not in CONVERTERS.names():
+            raise unknown_name("benchmark", space, CONVERTERS.names())
         raise MissingDataError(
             f"{folder / f'{space}.parquet'} does not exist: `untrained fetch {space} --from FILE` "
             "makes it of the benchmark's official files, or --mirror of a folder that has it"

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from untrained.benchmarks.nds_networks import FILES
 from untrained.benchmarks.official import Progress
-from untrained.registry import Registry
+from untrained.plugins import Registry
 
 
 class Converter(Protocol):
@@ -42,6 +42,7 @@ class Converter(Protocol):
 #: Benchmark to its converter.
 CONVERTERS: Registry[Converter] = Registry(
     "benchmark",
+    "untrained.benchmarks",
     {
         "nasbench101": "untrained.benchmarks.nasbench101:convert_nasbench101",
         "nasbench201": "untrained.benchmarks.official:convert_nasbench201",

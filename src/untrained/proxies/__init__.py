@@ -6,6 +6,7 @@ A proxy is spelled by its name, or as `name-variant` where it has variants: `nas
 """
 
 from untrained.errors import unknown_name
+from untrained.plugins import Registry
 from untrained.proxies.base import Proxy, Setting, UndefinedScore, described, setting_of
 from untrained.proxies.trained import (
     parse_epochs,
@@ -14,10 +15,10 @@ from untrained.proxies.trained import (
     spell_epochs,
     with_setting,
 )
-from untrained.registry import Registry
 
 PROXIES: Registry[type[Proxy]] = Registry(
     "proxy",
+    "untrained.proxies",
     {
         "flops": "untrained.proxies.costs:Flops",
         "grad_norm": "untrained.proxies.grad_norm:GradNorm",
@@ -36,6 +37,10 @@ PROXIES: Registry[type[Proxy]] = Registry(
         "validation_accuracy": "untrained.proxies.validation:ValidationAccuracy",
         "validation_loss": "untrained.proxies.validation:ValidationLoss",
     },
+    (
+        *("name", "variants", "direction", "needs", "summary", "label", "unit", "cost"),
+        *("applies_to", "published"),
+    ),
 )
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from untrained.images.minibatches import Minibatch
 
 Direction = Literal["higher", "lower"]
+Cost = Literal["arithmetic", "forward", "backward", "per-image gradients"]
 Status = Literal[
     "ok",
     "singular",
@@ -80,18 +81,32 @@ class UndefinedScore(Exception):  # noqa: N818 - an outcome, not an error
 class Proxy(Protocol):
     """A score of an untrained network; implementations are frozen dataclasses of their settings.
 
+    `BaseProxy` has defaults of most attributes.
+
     Attributes:
-        name: the registered name.
+        name: the registered name: letters, digits and underscores.
         variants: what `variant` may be; the first is the default.
         direction: whether the better network scores higher or lower.
         needs: what the proxy asks for beyond a forward pass, of "labels", "gradients",
             "training".
+        summary: what it measures, in one line without a full stop.
+        label: what tables and figures call it.
+        unit: of its values, such as "nats" or "%"; empty for pure numbers.
+        cost: the dearest thing that it does with the minibatch.
+        applies_to: the networks that it can score, in words.
+        published: what the files of `data/published` call it.
     """
 
     name: ClassVar[str]
     variants: ClassVar[tuple[str, ...]]
     direction: ClassVar[Direction]
     needs: ClassVar[frozenset[str]]
+    summary: ClassVar[str]
+    label: ClassVar[str]
+    unit: ClassVar[str]
+    cost: ClassVar[Cost]
+    applies_to: ClassVar[str]
+    published: ClassVar[str]
 
     @property
     def variant(self) -> str:
@@ -114,6 +129,35 @@ class Proxy(Protocol):
             UndefinedScore: the score does not exist for this network.
         """
         ...
+
+
+@dataclass(frozen=True)
+class BaseProxy:
+    """Defaults of what a proxy says of itself: one names itself, its direction and its summary.
+
+    A class that names itself is labelled so, and looked up so among published figures, unless it
+    says otherwise.
+    """
+
+    variants: ClassVar[tuple[str, ...]] = ("default",)
+    needs: ClassVar[frozenset[str]] = frozenset()
+    label: ClassVar[str]
+    unit: ClassVar[str] = ""
+    cost: ClassVar[Cost] = "forward"
+    applies_to: ClassVar[str] = "any network"
+    published: ClassVar[str]
+
+    variant: str = ""
+
+    def __init_subclass__(cls) -> None:
+        own = vars(cls)
+        if "name" in own:
+            cls.label = own.get("label", own["name"])
+            cls.published = own.get("published", own["name"])
+
+    def __post_init__(self) -> None:
+        if not self.variant:
+            object.__setattr__(self, "variant", self.variants[0])
 
 
 def setting_of(proxy: Proxy) -> Setting:

@@ -12,19 +12,18 @@ from torch import nn
 
 from untrained.images.minibatches import Minibatch
 from untrained.networks.costs import count_flops, count_parameters
-from untrained.proxies.base import Direction
+from untrained.proxies.base import BaseProxy, Cost, Direction
 
 
 @dataclass(frozen=True)
-class Parameters:
+class Parameters(BaseProxy):
     """The number of trainable parameters; 0 is a score."""
 
     name: ClassVar[str] = "parameters"
     variants: ClassVar[tuple[str, ...]] = ("trainable",)
     direction: ClassVar[Direction] = "higher"
-    needs: ClassVar[frozenset[str]] = frozenset()
-
-    variant: str = "trainable"
+    summary: ClassVar[str] = "number of trainable parameters"
+    cost: ClassVar[Cost] = "arithmetic"
 
     def __call__(
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
@@ -35,7 +34,7 @@ class Parameters:
 
 
 @dataclass(frozen=True)
-class Flops:
+class Flops(BaseProxy):
     """Multiply-accumulate operations of one image of the minibatch's shape.
 
     Those of convolutions and linear layers that are executed, also on branches that lead nowhere;
@@ -45,9 +44,8 @@ class Flops:
     name: ClassVar[str] = "flops"
     variants: ClassVar[tuple[str, ...]] = ("multiply_accumulate",)
     direction: ClassVar[Direction] = "higher"
-    needs: ClassVar[frozenset[str]] = frozenset()
-
-    variant: str = "multiply_accumulate"
+    summary: ClassVar[str] = "multiply-accumulate operations of one image"
+    cost: ClassVar[Cost] = "arithmetic"
 
     def __call__(
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator

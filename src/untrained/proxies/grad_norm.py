@@ -15,12 +15,12 @@ from torch.nn import functional
 
 from untrained.errors import ParameterError
 from untrained.images.minibatches import Minibatch
-from untrained.proxies.base import Direction, UndefinedScore
+from untrained.proxies.base import BaseProxy, Cost, Direction, UndefinedScore
 from untrained.proxies.gradients import checked_logits, differentiable, layer_weights
 
 
 @dataclass(frozen=True)
-class GradNorm:
+class GradNorm(BaseProxy):
     """The sum over weights of the Euclidean norm of the gradient of the mean cross-entropy.
 
     A weight is one tensor. One that the logits do not depend on, as in a cell that is cut off from
@@ -37,8 +37,8 @@ class GradNorm:
     variants: ClassVar[tuple[str, ...]] = ("zero_cost", "naswot")
     direction: ClassVar[Direction] = "higher"
     needs: ClassVar[frozenset[str]] = frozenset({"gradients", "labels"})
-
-    variant: str = "zero_cost"
+    summary: ClassVar[str] = "norm of the gradient of the loss (Abdelfattah et al.)"
+    cost: ClassVar[Cost] = "backward"
 
     @property
     def details(self) -> str:

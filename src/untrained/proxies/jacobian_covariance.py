@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from untrained.images.minibatches import Minibatch
-from untrained.proxies.base import Direction, UndefinedScore
+from untrained.proxies.base import BaseProxy, Cost, Direction, UndefinedScore
 from untrained.proxies.gradients import checked_logits, differentiable
 
 #: Keeps the terms of an eigenvalue of zero finite.
@@ -21,7 +21,7 @@ _OFFSET = 1e-5
 
 
 @dataclass(frozen=True)
-class JacobianCovariance:
+class JacobianCovariance(BaseProxy):
     """s = -sum_i [log(v_i + k) + 1 / (v_i + k)] over the eigenvalues v of a correlation, k = 1e-5.
 
     The correlation is that of the rows J_i, the gradient of the sum of all logits of the minibatch
@@ -34,8 +34,8 @@ class JacobianCovariance:
     variants: ClassVar[tuple[str, ...]] = ("version1",)
     direction: ClassVar[Direction] = "higher"
     needs: ClassVar[frozenset[str]] = frozenset({"gradients"})
-
-    variant: str = "version1"
+    summary: ClassVar[str] = "spectrum of the correlation of input gradients (Mellor et al., 2020)"
+    cost: ClassVar[Cost] = "backward"
 
     def __call__(
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from untrained.errors import ParameterError
 from untrained.images.minibatches import Minibatch
 from untrained.networks.modes import buffers_restored
-from untrained.proxies.base import Direction, Setting, UndefinedScore
+from untrained.proxies.base import BaseProxy, Direction, Setting, UndefinedScore
 from untrained.proxies.rectifiers import RectifierMode
 from untrained.spaces.base import Skeleton
 
@@ -27,7 +27,7 @@ PASS = 1000
 
 
 @dataclass(frozen=True)
-class LinearRegions:
+class LinearRegions(BaseProxy):
     """The number of distinct activation patterns over random inputs of few dimensions.
 
     A pattern has one bit per rectified unit: 1 iff its pre-activation is positive. It is at most
@@ -41,9 +41,8 @@ class LinearRegions:
     name: ClassVar[str] = "linear_regions"
     variants: ClassVar[tuple[str, ...]] = ("tenas", "paper")
     direction: ClassVar[Direction] = "higher"
-    needs: ClassVar[frozenset[str]] = frozenset()
-
-    variant: str = "tenas"
+    summary: ClassVar[str] = "number of distinct activation patterns of small crops (TE-NAS)"
+    applies_to: ClassVar[str] = "networks with rectifiers (ReLU and its relatives)"
 
     @property
     def setting(self) -> Setting:

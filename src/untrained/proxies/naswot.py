@@ -19,12 +19,12 @@ from untrained.images.minibatches import Minibatch
 from untrained.networks.modes import buffers_restored
 from untrained.networks.plans import Reading
 from untrained.proxies.agreements import add_agreements, agreements_of, bits_of
-from untrained.proxies.base import Direction, UndefinedScore
+from untrained.proxies.base import BaseProxy, Direction, UndefinedScore
 from untrained.proxies.rectifiers import RectifierMode, rectifier_modules, rectifiers_on_path
 
 
 @dataclass(frozen=True)
-class Naswot:
+class Naswot(BaseProxy):
     """s = log |K_H|, where K_H[i, j] = N_A - Hamming distance of the codes of images i and j.
 
     Each of the N_A rectified units gives one bit per image: 1 iff its pre-activation is positive.
@@ -39,9 +39,8 @@ class Naswot:
     name: ClassVar[str] = "naswot"
     variants: ClassVar[tuple[str, ...]] = ("corrected", "released")
     direction: ClassVar[Direction] = "higher"
-    needs: ClassVar[frozenset[str]] = frozenset()
-
-    variant: str = "corrected"
+    summary: ClassVar[str] = "log-determinant of the kernel of activation codes (Mellor et al.)"
+    applies_to: ClassVar[str] = "networks with rectifiers (ReLU and its relatives)"
 
     def __call__(
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator

@@ -17,7 +17,7 @@ from torch import nn
 
 from untrained.images.minibatches import Minibatch
 from untrained.networks.modes import modes_restored
-from untrained.proxies.base import Direction, Setting, UndefinedScore
+from untrained.proxies.base import BaseProxy, Cost, Direction, Setting, UndefinedScore
 from untrained.proxies.label_alignment import centred_alignment, entry_correlation
 from untrained.proxies.tangent_kernels import SELECTIONS, ParameterSelection, tangent_kernel
 from untrained.spaces.base import Skeleton
@@ -82,7 +82,7 @@ class LabelledKernel:
 
 
 @dataclass(frozen=True)
-class _KernelProxy(ABC):
+class _KernelProxy(BaseProxy, ABC):
     """A number read off the kernel; those of one variant share the kernel.
 
     Attributes:
@@ -92,8 +92,7 @@ class _KernelProxy(ABC):
     kernels: ClassVar[Mapping[str, KernelSettings]] = VARIANTS
     variants: ClassVar[tuple[str, ...]] = tuple(VARIANTS)
     needs: ClassVar[frozenset[str]] = frozenset({"gradients"})
-
-    variant: str = "tenas"
+    cost: ClassVar[Cost] = "per-image gradients"
 
     @property
     def setting(self) -> Setting:
@@ -155,8 +154,6 @@ class _LabelProxy(_KernelProxy):
     direction: ClassVar[Direction] = "higher"
     needs: ClassVar[frozenset[str]] = frozenset({"gradients", "labels"})
 
-    variant: str = _WITHOUT_CLASSIFIER
-
 
 @dataclass(frozen=True)
 class LabelGradientAlignment(_LabelProxy):
@@ -175,6 +172,9 @@ class LabelGradientAlignment(_LabelProxy):
     """
 
     name: ClassVar[str] = "lga"
+    summary: ClassVar[str] = (
+        "correlation of the tangent kernel with equality of labels (Mok et al.)"
+    )
     kernels: ClassVar[Mapping[str, KernelSettings]] = VARIANTS | _RELEASED_ALIGNMENT
     variants: ClassVar[tuple[str, ...]] = tuple(
         dict.fromkeys((*_LabelProxy.variants, *_RELEASED_ALIGNMENT))
@@ -198,6 +198,7 @@ class KernelTargetAlignment(_LabelProxy):
     """The same with the means of rows and columns taken off both matrices."""
 
     name: ClassVar[str] = "kernel_target_alignment"
+    summary: ClassVar[str] = "centred alignment of the tangent kernel with equality of labels"
 
     def _of(self, measured: LabelledKernel) -> float:
         return centred_alignment(measured.kernel, measured.labels)
@@ -208,6 +209,7 @@ class NtkConditionNumber(_KernelProxy):
     """kappa: the largest eigenvalue over the smallest; a well-conditioned kernel trains fast."""
 
     name: ClassVar[str] = "ntk_condition_number"
+    summary: ClassVar[str] = "largest over smallest eigenvalue of the tangent kernel (TE-NAS)"
     direction: ClassVar[Direction] = "lower"
 
     def _of(self, measured: LabelledKernel) -> float:
@@ -219,6 +221,7 @@ class NtkMinEigenvalue(_KernelProxy):
     """The smallest eigenvalue, which bounds how fast the slowest mode is learnt."""
 
     name: ClassVar[str] = "ntk_min_eigenvalue"
+    summary: ClassVar[str] = "smallest eigenvalue of the tangent kernel"
     direction: ClassVar[Direction] = "higher"
 
     def _of(self, measured: LabelledKernel) -> float:
@@ -230,6 +233,7 @@ class NtkFrobeniusNorm(_KernelProxy):
     """The root of the sum of squared entries."""
 
     name: ClassVar[str] = "ntk_frobenius_norm"
+    summary: ClassVar[str] = "Frobenius norm of the tangent kernel (Mok et al.)"
     direction: ClassVar[Direction] = "higher"
 
     def _of(self, measured: LabelledKernel) -> float:
@@ -241,6 +245,7 @@ class NtkMean(_KernelProxy):
     """The mean entry, the metric of KNAS."""
 
     name: ClassVar[str] = "ntk_mean"
+    summary: ClassVar[str] = "mean entry of the tangent kernel (KNAS)"
     direction: ClassVar[Direction] = "higher"
 
     def _of(self, measured: LabelledKernel) -> float:
@@ -252,6 +257,7 @@ class NtkTrace(_KernelProxy):
     """The sum of the eigenvalues: of the squared norms of the images' gradients."""
 
     name: ClassVar[str] = "ntk_trace"
+    summary: ClassVar[str] = "trace of the tangent kernel"
     direction: ClassVar[Direction] = "higher"
 
     def _of(self, measured: LabelledKernel) -> float:

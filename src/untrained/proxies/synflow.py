@@ -19,14 +19,14 @@ from torch.overrides import TorchFunctionMode
 
 from untrained.images.minibatches import Minibatch
 from untrained.networks.modes import modes_restored
-from untrained.proxies.base import Direction, UndefinedScore
+from untrained.proxies.base import BaseProxy, Cost, Direction, UndefinedScore
 from untrained.proxies.gradients import checked_logits, differentiable, layer_weights
 
 _BATCH_NORMS = {functional.batch_norm, torch.batch_norm}
 
 
 @dataclass(frozen=True)
-class Synflow:
+class Synflow(BaseProxy):
     """The sum of |W dR/dW| over the weights W of convolutions and linear layers.
 
     R is the sum of the logits of one image of ones, in float64, where every parameter is replaced
@@ -44,8 +44,8 @@ class Synflow:
     variants: ClassVar[tuple[str, ...]] = ("synflow", "logsynflow")
     direction: ClassVar[Direction] = "higher"
     needs: ClassVar[frozenset[str]] = frozenset({"gradients"})
-
-    variant: str = "synflow"
+    summary: ClassVar[str] = "synaptic flow through the network of absolute weights (Tanaka et al.)"
+    cost: ClassVar[Cost] = "backward"
 
     @property
     def details(self) -> str:

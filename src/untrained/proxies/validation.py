@@ -15,7 +15,7 @@ from torch.nn import functional
 from untrained.errors import ParameterError
 from untrained.images.minibatches import Minibatch
 from untrained.networks.modes import buffers_restored, modes_restored
-from untrained.proxies.base import Direction, Setting, UndefinedScore
+from untrained.proxies.base import BaseProxy, Direction, Setting, UndefinedScore
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,7 @@ class Predictions:
 
 
 @dataclass(frozen=True)
-class _Validation(ABC):
+class _Validation(BaseProxy, ABC):
     """Read off the logits of all held-out images; those of one variant share them.
 
     Attributes:
@@ -37,8 +37,6 @@ class _Validation(ABC):
 
     variants: ClassVar[tuple[str, ...]] = ("eval", "train")
     needs: ClassVar[frozenset[str]] = frozenset({"labels", "training"})
-
-    variant: str = "eval"
 
     @property
     def setting(self) -> Setting:
@@ -93,6 +91,8 @@ class ValidationAccuracy(_Validation):
     """How many of the held-out images a network classifies as labelled, in percent."""
 
     name: ClassVar[str] = "validation_accuracy"
+    summary: ClassVar[str] = "accuracy on held-out images after a short training"
+    unit: ClassVar[str] = "%"
     direction: ClassVar[Direction] = "higher"
 
     def read(self, measured: Predictions) -> float:
@@ -106,6 +106,8 @@ class ValidationLoss(_Validation):
     """The mean cross-entropy of the held-out images, in nats."""
 
     name: ClassVar[str] = "validation_loss"
+    summary: ClassVar[str] = "cross-entropy of held-out images after a short training"
+    unit: ClassVar[str] = "nats"
     direction: ClassVar[Direction] = "lower"
 
     def read(self, measured: Predictions) -> float:

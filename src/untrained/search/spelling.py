@@ -11,8 +11,8 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from untrained.errors import ParameterError
+from untrained.plugins import Registry
 from untrained.proxies import get_proxy
-from untrained.registry import Registry
 from untrained.search.base import BudgetedSearch, configured
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ Algorithm = SampleSearch | type[BudgetedSearch]
 
 ALGORITHMS: Registry[Algorithm] = Registry(
     "search algorithm",
+    "untrained.algorithms",
     {
         "area": "untrained.search.area:Area",
         "bohb": "untrained.search.bohb:Bohb",

@@ -3,11 +3,12 @@
 from functools import cache
 
 from untrained.benchmarks.nds_networks import FILES
-from untrained.registry import Registry
+from untrained.plugins import Registry
 from untrained.spaces.base import Architecture, SearchSpace
 
 SPACES: Registry[type[SearchSpace]] = Registry(
     "space",
+    "untrained.spaces",
     {
         "darts": "untrained.spaces.darts:Darts",
         "nasbench101": "untrained.spaces.nasbench101:NasBench101",

@@ -1,0 +1,206 @@
+"""The ledger of finished pieces of long work, from which interrupted work resumes.
+
+A ledger is one SQLite file that any number of processes share. Each piece of work has a key (the
+request and the digest of the code that it uses) and finished items, each with a JSON value. What
+has another key is never seen, so changed settings or code begin anew. Nothing that is finished
+depends on a ledger: it may be deleted whenever no work is running.
+"""
+
+import hashlib
+import json
+import os
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from untrained.errors import DamagedFileError, UntrainedError
+
+#: How any SQLite file begins.
+_MAGIC = b"SQLite format 3\0"
+
+#: Marks a SQLite file as a ledger ("untr"), and the version of its table.
+_APPLICATION, _FORMAT = 0x756E7472, 1
+
+#: Seconds to wait for another process that writes.
+_PATIENCE = 60.0
+
+#: Items that nobody came back for in so many seconds are deleted.
+_KEPT = 60 * 86400.0
+
+#: File systems on which the shared memory of SQLite's write-ahead log or its locks may fail.
+_NETWORK = (
+    *("9p", "afs", "beegfs", "ceph", "cifs", "fuse.ceph", "fuse.glusterfs", "fuse.sshfs", "gfs2"),
+    *("glusterfs", "gpfs", "lustre", "nfs", "nfs4", "ocfs2", "panfs", "smb3", "smbfs", "virtiofs"),
+)
+
+
+@dataclass(eq=False)
+class Ledger:
+    """The finished items of one piece of work.
+
+    Attributes:
+        done: item to its JSON value.
+        path: of the file; None where items are kept in memory only.
+    """
+
+    done: dict[str, Any] = field(default_factory=dict)
+    path: Path | None = None
+    _key: str = ""
+    _connection: sqlite3.Connection | None = None
+
+    def add(self, item: str, value: Any) -> None:  # noqa: ANN401 - whatever JSON holds
+        """Keep a finished item; a process that is killed after this has not lost it.
+
+        Raises:
+            UntrainedError: the disk is full, or the file can't be written.
+            DamagedFileError: the file has been damaged.
+        """
+        text = json.dumps(value, allow_nan=False)  # floats come back bit for bit
+        self._execute(
+            "INSERT OR REPLACE INTO done VALUES (?, ?, ?, ?)", self._key, item, text, time.time()
+        )
+        self.done[item] = value
+
+    def finish(self) -> None:
+        """Delete the items: the result of the work stands elsewhere."""
+        self._execute("DELETE FROM done WHERE key = ? OR added < ?", self._key, time.time() - _KEPT)
+
+    def _execute(self, statement: str, *values: object) -> None:
+        if self._connection is not None and self.path is not None:
+            with _explained(self.path):
+                self._connection.execute(statement, values)
+
+
+@contextmanager
+def opened(path: Path | None, key: Mapping[str, Any]) -> Iterator[Ledger]:
+    """Open the items of a piece of work in a ledger, which is begun where there is none.
+
+    A file on a network file system is replaced by one in a local temporary folder, since SQLite
+    needs locks and shared memory that such file systems may not have; `Ledger.path` says where.
+
+    Args:
+        path: of the file; None to keep nothing.
+        key: all that the values of the items depend on, as JSON.
+
+    Raises:
+        UntrainedError: it can't be written, or is no ledger, or of another version.
+        DamagedFileError: it is damaged.
+    """
+    if path is None:
+        yield Ledger()
+        return
+    path = local(path)
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+    with closing(_connect(path)) as connection:
+        with _explained(path):
+            rows = connection.execute("SELECT item, value FROM done WHERE key = ?", (digest,))
+            try:
+                done = {str(item): json.loads(value) for item, value in rows}
+            except (TypeError, ValueError) as error:
+                raise damaged(path) from error
+        yield Ledger(done, path, digest, connection)
+
+
+def damaged(path: Path | None) -> DamagedFileError:
+    """Return (not raise) the error for a ledger that holds what nobody wrote there."""
+    return DamagedFileError(f"ledger {path} is damaged: delete it, interrupted work begins anew")
+
+
+def local(path: Path, mounts: Path = Path("/proc/mounts")) -> Path:
+    """The path itself, or one in a local temporary folder where it is on a network file system.
+
+    Args:
+        path: of a ledger.
+        mounts: table of the mounted file systems, as in Linux; without one nothing is known.
+    """
+    whole, kind, longest = path.absolute().parent.resolve() / path.name, "", -1
+    for line in mounts.read_text().splitlines() if mounts.is_file() else ():
+        _, point, found, *_ = line.split()
+        point = point.replace("\\040", " ")  # how a space is written there
+        # of two on one point the later one hides the earlier
+        if whole.is_relative_to(point) and len(point) >= longest:
+            kind, longest = found, len(point)
+    if kind not in _NETWORK:
+        return path
+    name = hashlib.sha256(str(whole).encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"untrained-ledgers-{os.getuid()}" / f"{name}.sqlite"
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    if path.exists() and not path.is_file():
+        raise UntrainedError(f"cannot write ledger {path}: it is no plain file, name one")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+b") as file:
+            file.seek(0)
+            begins = file.read(len(_MAGIC))
+    except OSError as error:
+        raise UntrainedError(f"cannot write ledger {path}: {error.strerror}") from error
+    if begins and begins != _MAGIC:  # SQLite would overwrite short files of others
+        raise DamagedFileError(f"{path} is no ledger: name another file")
+    with _explained(path):
+        connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)
+        try:
+            _prepare(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    """Check that the file is a ledger, or make it one where it is empty."""
+
+    def number(pragma: str) -> int:
+        return int(connection.execute(f"PRAGMA {pragma}").fetchone()[0])
+
+    if not number("schema_version"):  # no table yet
+        # one process makes the table; others wait for it and find it
+        connection.execute("BEGIN IMMEDIATE")
+        if not number("schema_version"):
+            connection.execute(
+                "CREATE TABLE done (key TEXT, item TEXT, value TEXT, added REAL, "
+                "PRIMARY KEY (key, item)) WITHOUT ROWID"
+            )
+            connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+            connection.execute(f"PRAGMA user_version = {_FORMAT}")
+        connection.execute("COMMIT")
+    if number("application_id") != _APPLICATION:
+        raise UntrainedError(f"{path} is no ledger: name another file")
+    if (version := number("user_version")) != _FORMAT:
+        raise UntrainedError(
+            f"ledger {path} has format {version}, not {_FORMAT}: delete it or name another file"
+        )
+    deadline = time.monotonic() + _PATIENCE
+    while True:  # SQLite does not wait by itself for the lock that this needs
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            break
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+    # a killed process loses nothing; a machine without power may lose its last items
+    connection.execute("PRAGMA synchronous = NORMAL")
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn errors of SQLite into those of the user."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+            said = f"another process has locked it for {_PATIENCE:.0f} s"
+        else:
+            said = str(error)
+        raise UntrainedError(
+            f"cannot write ledger {path}: {said}; make room or name another file"
+        ) from error
+    except sqlite3.DatabaseError as error:
+        raise damaged(path) from error
