@@ -79,7 +79,8 @@ def _read(name: str) -> pd.DataFrame:
         differing = sorted(set(table.columns) ^ {*texts, *numbers})
         raise DamagedFileError(f"{path}: missing or unknown columns {', '.join(differing)}")
     if (twice := table.duplicated(list(key))).any():
-        raise DamagedFileError(f"{path}: line {int(twice.idxmax()) + 2} repeats an earlier one")
+        line = twice.to_numpy().argmax() + 2
+        raise DamagedFileError(f"{path}: line {line} repeats an earlier one")
     known = dict(_VALUES)
     if name != "sources":
         known["source"] = tuple(_read("sources")["source"])
@@ -102,6 +103,11 @@ def methods(kind: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(table.loc[table["kind"] == kind, "method"]))
 
 
+def _area_runs() -> int:
+    table = _read("searches")
+    return int(table.loc[table["method"] == "AREA", "runs"].iloc[0])
+
+
 def search_title(space: str) -> str:
     """Return the table of the NASWOT paper that has searches of a space; empty without one."""
     table = _read("searches")
@@ -114,7 +120,7 @@ def search_title(space: str) -> str:
 TRAINING_FREE: Final = methods("training-free")
 WEIGHT_SHARING: Final = methods("weight sharing")
 #: Runs of AREA in the paper, and the row of as many of ours.
-AREA_RUNS: Final[int] = _read("searches").query("method == 'AREA'")["runs"].max()
+AREA_RUNS: Final = _area_runs()
 FIRST_AREA: Final = f"AREA (first {AREA_RUNS} runs)"
 
 
