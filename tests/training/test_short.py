@@ -109,8 +109,10 @@ def test_epochs_that_are_none(epochs):
 
 @pytest.mark.parametrize(
     ("images", "per_step"),
-    [(20_000, 1024), (16_384, 1024), (16_383, 1023), (1792, 112), (1024, 64), (1000, 64)]
-    + [(128, 64), (100, 50), (5, 2), (3, 2), (2, 2)],
+    [
+        *[(20_000, 1024), (16_384, 1024), (16_383, 1023), (1792, 112), (1024, 64)],
+        *[(1000, 64), (128, 64), (100, 50), (5, 2), (3, 2), (2, 2)],
+    ],
 )
 def test_an_epoch_of_a_small_set_has_several_steps(images, per_step):
     assert ShortRecipe().batch_size_for(images) == per_step
