@@ -92,7 +92,7 @@ class NasBench201(BaseSpace):
         converter="untrained.benchmarks.official:convert_nasbench201",
         ablated_by=("cifar100", "x-test"),
     )
-    supernet = "untrained.search.pruning:nasbench201_supernet"
+    supernet = "untrained.search.pruning:_nasbench201"
     ablations = ("minibatch", "noise", "initialisation", "batch-size", "variance")
     ordered = True
     #: See `untrained.search.choices.Ordered`.
