@@ -3,7 +3,7 @@ import re
 import numpy as np
 import pytest
 
-from untrained.analysis.published import NASBENCH201_SPLITS, PAPER, searches
+from untrained.analysis.published import NASBENCH201_SPLITS, PAPER, published
 from untrained.errors import ParameterError, PluginError, UnknownNameError, UntrainedError
 from untrained.search import ALGORITHMS, Search, parse_algorithm
 from untrained.search.pool import Pool, draw
@@ -83,29 +83,29 @@ def test_optimal_reaches_the_published_accuracies(benchmark_table, samples):
     }
     pool = Pool(np.arange(SIZE), np.zeros((1, SIZE)), accuracies, 0.0)
     trace = final(ALGORITHMS.load("optimal")()(pool, samples, 500, 0))
-    known = searches()
+    known = published("searches")
     known = known[(known["method"] == f"Optimal N={samples}") & (known["source"] == PAPER)]
     known = known[known["space"] == "nasbench201"].set_index(["dataset", "split"])
     assert len(known) == 6
     for cell, column in NASBENCH201_SPLITS.items():
         own = trace[trace["target"] == "/".join(column)]
         reached = accuracies["/".join(column)][own["arch"]]
-        published = known.loc[cell]
-        error = np.sqrt((reached.var(ddof=1) + published["std"] ** 2) / 500)
-        assert abs(reached.mean() - published["mean"]) < 3 * error, (cell, reached.mean())
+        printed = known.loc[cell]
+        error = np.sqrt((reached.var(ddof=1) + printed["std"] ** 2) / 500)
+        assert abs(reached.mean() - printed["mean"]) < 3 * error, (cell, reached.mean())
 
 
 def test_random_architectures_are_as_accurate_as_published(benchmark_table):
     pool = Pool(np.arange(SIZE), np.zeros((1, SIZE)), {}, 0.0)
     chosen = final(ALGORITHMS.load("random")()(pool, 1, 500, 0))["arch"]
-    known = searches()
+    known = published("searches")
     known = known[(known["method"] == "Random") & (known["source"] == PAPER)]
     known = known[known["space"] == "nasbench201"].set_index(["dataset", "split"])
     for cell, column in NASBENCH201_SPLITS.items():
         reached = benchmark_table.accuracies(*column)[chosen]
-        published = known.loc[cell]
-        error = np.sqrt((reached.var(ddof=1) + published["std"] ** 2) / 500)
-        assert abs(reached.mean() - published["mean"]) < 3 * error, cell
+        printed = known.loc[cell]
+        error = np.sqrt((reached.var(ddof=1) + printed["std"] ** 2) / 500)
+        assert abs(reached.mean() - printed["mean"]) < 3 * error, cell
 
 
 @pytest.mark.parametrize(

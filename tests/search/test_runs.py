@@ -5,7 +5,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from untrained.analysis.published import NASBENCH201_SPLITS, PAPER, searches
+from untrained.analysis.published import NASBENCH201_SPLITS, PAPER, published
 from untrained.errors import ArchitectureError, ParameterError
 from untrained.files import write_parquet
 from untrained.search import ALGORITHMS, parse_algorithm
@@ -203,15 +203,15 @@ def test_searches_reach_the_published_accuracies(space, benchmark_table, spellin
     search = parse_algorithm(spelling).algorithm
     runs = search_runs(search, space, trainings, Budget(seconds=12_000), range(500), 0)
     chosen = trace_of(runs).query("is_final")["arch"].to_numpy()
-    known = searches()
+    known = published("searches")
     known = known[(known["space"] == space.name) & (known["source"] == PAPER)]
     known = known[known["method"] == method]
     known = known.set_index(["dataset", "split"])
     for cell, column in NASBENCH201_SPLITS.items():
         reached = benchmark_table.accuracies(*column)[chosen]
-        published = known.loc[cell]
-        error = np.sqrt((reached.var(ddof=1) + published["std"] ** 2) / 500)
-        assert abs(reached.mean() - published["mean"]) < 3 * error, cell
+        printed = known.loc[cell]
+        error = np.sqrt((reached.var(ddof=1) + printed["std"] ** 2) / 500)
+        assert abs(reached.mean() - printed["mean"]) < 3 * error, cell
 
 
 def test_a_clock_is_each_runs_own(toy, trainings):

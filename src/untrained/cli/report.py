@@ -241,7 +241,7 @@ def _search_tables(
         results.drop(columns=spent),
         quoted=shared,
         reasons=reasons,
-        published=published,
+        beside=published,
         splits=splits,
     )
     summary["note"] = _with_leaks(truth, traces, summary)
@@ -655,7 +655,7 @@ def show(space: Space, tables: Tables = None) -> None:
     from rich.console import Console
 
     from untrained.analysis.correlations import FINITE_ONLY
-    from untrained.analysis.published import SEARCH_TABLES, with_published
+    from untrained.analysis.published import search_title, with_published
     from untrained.analysis.tables import (
         comparison_layout,
         correlation_layout,
@@ -686,7 +686,7 @@ def show(space: Space, tables: Tables = None) -> None:
     console.print(
         terminal_table(
             narrow_search_layout(searches),
-            title=f"{SEARCH_TABLES.get(space, 'Searches')}: accuracy in %, ours and the paper's",
+            title=f"{search_title(space) or 'Searches'}: accuracy in %, ours and the paper's",
         )
     )
     console.print(
