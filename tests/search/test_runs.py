@@ -17,7 +17,7 @@ from untrained.search.runs import search_runs, trace_of
 from untrained.seeds import numpy_generator
 from untrained.spaces.base import Architecture
 
-NAMES = [name for name in ALGORITHMS.names() if isinstance(ALGORITHMS.load(name), type)]
+NAMES = [name for name in ALGORITHMS.names() if ALGORITHMS.load(name).spends_budget]
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ def test_wrong_settings_are_refused(name, setting, said):
 )
 def test_searches_reach_the_published_accuracies(space, benchmark_table, spelling, method):
     trainings = trainings_of(benchmark_table, "cifar10")
-    search = parse_algorithm(spelling).search
+    search = parse_algorithm(spelling).algorithm
     runs = search_runs(search, space, trainings, Budget(seconds=12_000), range(500), 0)
     chosen = trace_of(runs).query("is_final")["arch"].to_numpy()
     known = published("searches")

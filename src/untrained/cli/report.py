@@ -86,17 +86,16 @@ def _spends_budget(algorithm: str) -> bool:
     Raises:
         UnknownNameError, ParameterError: no such algorithm, or no such settings.
     """
-    from untrained.search import Spending, parse_algorithm
+    from untrained.search import parse_algorithm
 
-    return isinstance(parse_algorithm(algorithm), Spending)
+    return parse_algorithm(algorithm).spends_budget
 
 
 def _sees_trainings(algorithm: str) -> bool:
     """Whether an algorithm spends a budget, and on trainings instead of scores."""
-    from untrained.search import Spending, parse_algorithm
+    from untrained.search import parse_algorithm
 
-    asked = parse_algorithm(algorithm)
-    return isinstance(asked, Spending) and not asked.guidance.fitness
+    return parse_algorithm(algorithm).sees_trainings
 
 
 def _timed(truth: "Benchmark", images: str) -> bool:
