@@ -5,17 +5,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from untrained.benchmarks.nds_networks import FILES as NDS_FILES
 from untrained.errors import ParameterError, UntrainedError
 from untrained.images.sets import IMAGE_SETS, image_set
 from untrained.images.splits import check_training_split
 from untrained.proxies import get_proxy, shows_test, spelling_of
 from untrained.proxies.trained import check_readable
-from untrained.search import Spending, parse_algorithm
+from untrained.search import parse_algorithm
 from untrained.search.clock import parse_budget
 from untrained.search.pruning import Pruning
 from untrained.search.runs import shard_of_runs
 from untrained.spaces import get_space
+from untrained.spaces.nds_networks import FILES as NDS_FILES
 
 PARAMS = Path("params.yaml")
 
@@ -178,7 +178,7 @@ def _check_scored(name: str, searches: Mapping[str, Any], scores: Mapping[str, A
                 f"{name!r} reads scores of {proxy}: scores.proxies has "
                 f"{', '.join(scores['proxies'])}"
             )
-    if not isinstance(asked, Spending):
+    if not asked.spends_budget:
         return
     if searches["seconds_per_score"] == "measured" and not scores["seconds"]:
         raise ParameterError(
@@ -199,10 +199,7 @@ def _check_scored(name: str, searches: Mapping[str, Any], scores: Mapping[str, A
 
 def _check_budget(space: str, searches: Mapping[str, Any]) -> None:
     budget = parse_budget(searches["budget"])
-    trains = any(
-        isinstance(asked, Spending) and not asked.guidance.fitness
-        for asked in map(parse_algorithm, searches["algorithms"])
-    )
+    trains = any(parse_algorithm(name).sees_trainings for name in searches["algorithms"])
     if space in NDS_FILES and trains and budget.seconds < math.inf:
         raise ParameterError(
             f"{budget}: {space} has no training times, give a budget in evaluations, as in "

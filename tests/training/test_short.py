@@ -107,9 +107,15 @@ def test_epochs_that_are_none(epochs):
         steps_of(epochs, 20)
 
 
-def test_batches_are_at_most_half_of_the_images():
-    sizes = [ShortRecipe().batch_size_for(count) for count in (20_000, 2048, 1920, 1921, 5, 3, 2)]
-    assert sizes == [1024, 1024, 960, 960, 2, 2, 2]
+@pytest.mark.parametrize(
+    ("images", "per_step"),
+    [
+        *[(20_000, 1024), (16_384, 1024), (16_383, 1023), (1792, 112), (1024, 64)],
+        *[(1000, 64), (128, 64), (100, 50), (5, 2), (3, 2), (2, 2)],
+    ],
+)
+def test_an_epoch_of_a_small_set_has_several_steps(images, per_step):
+    assert ShortRecipe().batch_size_for(images) == per_step
 
 
 def test_other_stops_change_nothing():

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 from snakemake.exceptions import WorkflowError
 
-from untrained.benchmarks.nds_networks import FILES as NDS_FILES
+from untrained.spaces.nds_networks import FILES as NDS_FILES
 from untrained.errors import UntrainedError
 from untrained.parameters import check_parameters, datasets_of
 from untrained.proxies import PROXIES as PROXY_REGISTRY

@@ -93,11 +93,13 @@ class ShortRecipe:
         )
 
     def batch_size_for(self, images: int) -> int:
-        """Images per step of an epoch of so many: at most half of them.
+        """Images per step of an epoch over `images`: `batch_size`, or fewer where the set is small.
 
-        An epoch of a small set would be a single step otherwise, and half of it nothing.
+        An epoch of a set of some thousand images would be one or two steps otherwise, and hold
+        gigabytes of activations. It has 16 steps, unless these were smaller than 64 images or than
+        half of the set.
         """
-        return max(2, min(self.batch_size, images // 2))
+        return max(2, min(self.batch_size, max(images // 16, min(64, images // 2))))
 
 
 def _check_ranges(

@@ -1,0 +1,135 @@
+"""The dependency graph that is read off import statements."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from untrained import closure as graph
+from untrained.closure import closure, code_digest, code_digests, code_files
+from untrained.errors import MissingDataError
+
+ENGINE, SPACE = "untrained.scoring.engine", "untrained.spaces.nasbench201"
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A plug-in's package that is found on the path and imported by nobody."""
+    folder = tmp_path / "pluginpackage"
+    files = {
+        "pluginpackage/__init__.py": "from pluginpackage import unrelated\n",
+        "pluginpackage/proxy.py": "from . import helper\nfrom untrained.seeds import stream\n",
+        "pluginpackage/helper.py": "import torch\n\ndef f():\n    import neighbour.inside\n",
+        "pluginpackage/unrelated.py": "raise RuntimeError\n",
+        "neighbour/__init__.py": "",
+        "neighbour/inside.py": "import os\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    for cached in (graph._file, graph._folders, graph._origin, graph._is_local):
+        cached.cache_clear()
+    return folder
+
+
+def test_a_family_is_made_of_its_helpers_and_of_no_other_family():
+    naswot, ntk = (set(closure(ENGINE, f"untrained.proxies.{name}")) for name in ("naswot", "ntk"))
+    assert {"untrained.proxies.naswot", "untrained.proxies.agreements"} <= naswot - ntk
+    assert "untrained.proxies.tangent_kernels" in ntk - naswot
+    for one in (naswot, ntk):
+        assert not any(".cli" in name or ".search" in name for name in one)
+
+
+def test_a_space_brings_its_networks_and_no_others():
+    found = closure(SPACE)
+    assert "untrained.networks.nasbench201" in found  # imported inside a method
+    assert "untrained.networks.nasbench101" not in found
+
+
+def test_an_address_stands_for_its_module():
+    assert closure(f"{SPACE}:NasBench201") == closure(SPACE)
+
+
+def test_modules_of_a_plug_in_are_followed_and_nothing_is_imported(package):
+    found = closure("pluginpackage.proxy:MyProxy")
+    assert {"pluginpackage.proxy", "pluginpackage.helper", "neighbour.inside"} <= set(found)
+    assert "untrained.seeds" in found
+    # the package above it is imported for nothing; what is installed has a version instead
+    assert not {"pluginpackage", "pluginpackage.unrelated", "torch"} & set(found)
+    assert not {"pluginpackage", "pluginpackage.proxy"} & set(sys.modules)
+    assert package / "helper.py" in code_files("pluginpackage.proxy")
+
+
+def test_an_unknown_module_is_one_line():
+    with pytest.raises(MissingDataError, match=r"no Python module 'untrained.proxies.naswott'"):
+        closure("untrained.proxies.naswott:Naswot")
+
+
+CODE = '''"""A module."""
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from untrained.spaces import SearchSpace
+
+ALL: Registry[type] = Registry("kind", {"name": "module:Attribute"})
+
+
+def half(x):
+    """Half of a number."""
+    # the quotient
+    return x / 2
+'''
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "counts"),
+    [
+        ("A module.", "Another.", False),
+        ("Half of", "One half of", False),
+        ("the quotient", "a # quotient", False),
+        ("    # the quotient\n", "\n\n", False),
+        ("x / 2", "(\n        x / 2\n    )", False),
+        ("SearchSpace", "Space", False),
+        ('"module:Attribute"}', '"module:Attribute", "other": "module:Other"}', False),
+        ("x / 2", "x / 3", True),
+        ("x / 2", "x / 2.0", True),
+        ("import os", "import sys", True),
+        ("half(x)", "half(x, y=1)", True),
+        ("    return", "    1\n    return", True),
+    ],
+)
+def test_prose_layout_and_tables_of_registries_are_no_code(package, old, new, counts):
+    path = package / "proxy.py"
+    path.write_text(CODE)
+    before = code_digest("pluginpackage.proxy")
+    assert CODE.count(old) == 1
+    path.write_text(CODE.replace(old, new) + "\n# written to\n")
+    assert (code_digest("pluginpackage.proxy") != before) == counts
+
+
+def test_source_that_is_not_python_has_a_digest_too(package):
+    path = package / "proxy.py"
+    path.write_text("def")
+    before = code_digests("pluginpackage.proxy")
+    path.write_text("define")
+    assert list(before) == ["pluginpackage.proxy"]
+    assert code_digests("pluginpackage.proxy") != before
+
+
+def test_a_digest_does_not_depend_on_where_the_package_lies(tmp_path, monkeypatch):
+    expected = code_digest(ENGINE, SPACE)
+    copied = tmp_path / "untrained"
+    shutil.copytree(Path(graph.__file__).parent, copied)
+    monkeypatch.setattr(graph, "__file__", str(copied / "closure.py"))
+    for cached in (graph._file, graph._folders):
+        cached.cache_clear()
+    try:
+        assert code_files(ENGINE)[0].is_relative_to(copied)
+        assert code_digest(ENGINE, SPACE) == expected
+    finally:
+        monkeypatch.undo()
+        for cached in (graph._file, graph._folders):
+            cached.cache_clear()
