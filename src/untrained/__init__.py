@@ -3,8 +3,15 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from untrained.api import Score, Scores, ablate, score, score_seeds, score_space
-    from untrained.api import training_curves
+    from untrained.api import (
+        Score,
+        Scores,
+        ablate,
+        score,
+        score_seeds,
+        score_space,
+        training_curves,
+    )
 
 __all__ = ["Score", "Scores", "ablate", "score", "score_seeds", "score_space", "training_curves"]
 __version__ = "0.1.0"

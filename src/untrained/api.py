@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypedDict, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Protocol, TypedDict, TypeVar, Unpack
 
 import numpy as np
 from torch import nn
 
+from untrained.benchmarks.benchmark import Benchmark
 from untrained.errors import ParameterError
 from untrained.files import IMAGES
 from untrained.images.sets import image_set
@@ -329,8 +330,8 @@ def training_curves(
         named = " ".join(map(str, architectures))
         raise ParameterError(f"{named}: an architecture is named twice")
     followed = _curves.CurveSettings(tuple(epochs), tuple(map(parse_reading, proxies)), kernel)
-    given = cast("Settings", {"batch_size": 32} | settings)
-    with requested(searched, followed.proxies, seeds, given) as request:
+    settings.setdefault("batch_size", 32)
+    with requested(searched, followed.proxies, seeds, settings) as request:
         images = request.images
         image_set(images.dataset).check_split(images.split)
         check_training_split(images.dataset, images.split)
@@ -355,11 +356,11 @@ def training_curves(
 
 def ablate(
     space: str,
-    accuracy: "NDArray[np.float64]",
     *,
-    experiments: Sequence[str] = _ablations.EXPERIMENTS,
+    experiments: Sequence[str] | None = None,
     proxy: str = "naswot",
     sizes: _ablations.AblationSettings | None = None,
+    benchmark: Path | None = None,
     track: Track = untracked,
     **settings: Unpack[Settings],
 ) -> "pd.DataFrame":
@@ -367,27 +368,36 @@ def ablate(
 
     Args:
         space: its name.
-        accuracy: (len(space),) percent, after which ten architectures are chosen.
-        experiments: what is varied; see `untrained.scoring.ablations.trials_of`.
+        experiments: what is varied; see `untrained.scoring.ablations.trials_of`. None for all.
         proxy: how it is spelled.
         sizes: how large the experiments are.
+        benchmark: table with the accuracies after which architectures are chosen; by default the
+            fetched or bundled one.
         track: reports progress.
         settings: see `Settings`.
 
     Returns:
-        A row per score; see `untrained.scoring.ablations.ABLATION_COLUMNS`.
+        A row per score; see `untrained.scoring.columns.ABLATION_COLUMNS`.
 
     Raises:
         UntrainedError: a name, a number or a setting that does not exist.
     """
     searched, reading = get_space(space), parse_reading(proxy)
-    images, names = _images(settings), list(dict.fromkeys(experiments))
+    facts = searched.benchmark
+    column = None if facts is None else facts.ablated_by
+    if column is None:
+        able = [name for name in SPACES.names() if get_space(name).ablations]
+        raise ParameterError(
+            f"no ablations of {space}: its benchmark has no accuracies to choose architectures by; "
+            f"take {', '.join(able)}"
+        )
+    accuracy = Benchmark.load(space, path=benchmark).accuracies(*column)
+    images, names = _images(settings), list(dict.fromkeys(experiments or searched.ablations))
+    how = sizes or _ablations.AblationSettings()
     trials = [
         (name, trial)
         for name in names
-        for trial in _ablations.trials_of(
-            name, searched, accuracy, images, sizes or _ablations.AblationSettings()
-        )
+        for trial in _ablations.trials_of(name, searched, accuracy, images, how)
     ]
     with requested(searched, [reading], [0], settings) as request:
         scores = _ablations.score_trials(request, (trial for _, trial in trials))
@@ -416,9 +426,9 @@ def requested(
 
 def _space_of(target: str) -> SearchSpace | None:
     """The space of this name or at this address; None for the address of something else."""
-    if ":" in target and target not in SPACES.names():
-        if not hasattr(own.load_factory(target), "parse"):
-            return None
+    address = ":" in target and target not in SPACES.names()
+    if address and not hasattr(own.load_factory(target), "parse"):
+        return None
     return get_space(target)
 
 

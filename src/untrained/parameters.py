@@ -8,8 +8,7 @@ from typing import Any
 from untrained.errors import ParameterError, UntrainedError
 from untrained.images.sets import IMAGE_SETS, image_set
 from untrained.images.splits import check_training_split
-from untrained.proxies import get_proxy, shows_test, spelling_of
-from untrained.proxies.trained import check_readable
+from untrained.scoring.request import parse_reading, shows_test
 from untrained.search import parse_algorithm
 from untrained.search.clock import parse_budget
 from untrained.search.pruning import Pruning
@@ -64,14 +63,14 @@ def check_parameters(parameters: Mapping[str, Any], schema: Mapping[str, Any]) -
     for name in parameters["spaces"]:
         _named("spaces", lambda name=name: _check_size(name, scores["architectures"]))
     for name in scores["proxies"]:
-        _named("scores.proxies", lambda name=name: check_readable(get_proxy(name)))
-    spelled = [spelling_of(get_proxy(name)) for name in scores["proxies"]]
+        _named("scores.proxies", lambda name=name: parse_reading(name).check_readable())
+    spelled = [str(parse_reading(name)) for name in scores["proxies"]]
     for name, canonical in zip(scores["proxies"], spelled, strict=True):
         if spelled.count(canonical) > 1:
             raise ParameterError(
                 f"params: scores.proxies: {name!r} is {canonical}, which is there twice: keep one"
             )
-    trains = any("training" in get_proxy(name).needs for name in scores["proxies"])
+    trains = any("training" in parse_reading(name).needs for name in scores["proxies"])
     for name in parameters["datasets"]:
         _named("datasets", lambda name=name: image_set(name))
         known = image_set(name)
@@ -141,25 +140,23 @@ def _check_pruned_datasets(parameters: Mapping[str, Any]) -> None:
 
 
 def _check_ablations(parameters: Mapping[str, Any]) -> None:
-    from untrained.scoring.ablations import ABLATED_SPACES
-
     ablations = parameters["ablations"]
     _named("ablations.proxy", lambda: _check_ablated(ablations["proxy"]))
     for name in parameters["spaces"]:
-        if name not in ABLATED_SPACES:
+        if not get_space(name).ablations:
             continue
         _named("ablations.cells", lambda name=name: _check_size(name, ablations["cells"]))
         _check_fetched("ablations.dataset", ablations["dataset"], parameters)
 
 
 def _check_evolutions(parameters: Mapping[str, Any]) -> None:
-    from untrained.scoring.evolutions import Evolution
+    from untrained.scoring.training_curves import CurveSettings
 
     evolutions = parameters["evolutions"]
     proxies = evolutions["proxies"]
-    _named("evolutions.proxies", lambda: Evolution((0,), tuple(map(get_proxy, proxies))))
-    _named("evolutions.kernel", lambda: Evolution((0,), (), evolutions["kernel"]))
-    _named("evolutions.epochs", lambda: Evolution(tuple(evolutions["epochs"]), ()))
+    _named("evolutions.proxies", lambda: CurveSettings((0,), tuple(map(parse_reading, proxies))))
+    _named("evolutions.kernel", lambda: CurveSettings((0,), (), evolutions["kernel"]))
+    _named("evolutions.epochs", lambda: CurveSettings(tuple(evolutions["epochs"]), ()))
     if not evolutions["seeds"]:  # nothing is trained
         return
     for name in parameters["spaces"]:
@@ -208,7 +205,7 @@ def _check_budget(space: str, searches: Mapping[str, Any]) -> None:
 
 
 def _check_ablated(name: str) -> None:
-    if "training" in get_proxy(name).needs:
+    if "training" in parse_reading(name).needs:
         raise ParameterError(f"{name!r} is read after training, and ablations don't train")
 
 

@@ -4,6 +4,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from tests.asking import score_architectures
 
 from untrained.errors import ParameterError, UnknownNameError
 from untrained.proxies import get_proxy
@@ -17,8 +18,8 @@ from untrained.scoring.ablations import (
     score_trials,
     trials_of,
 )
-from untrained.scoring.engine import MinibatchSettings, score_architectures
 from untrained.scoring.execution import Execution
+from untrained.scoring.images import MinibatchSettings
 
 IMAGES = MinibatchSettings("cifar100", batch_size=6)
 SETTINGS = AblationSettings(

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from untrained.scoring.inputs import fitted
 
 import untrained
 from untrained.errors import ArchitectureError, ParameterError, UnknownNameError
 from untrained.images.minibatches import minibatch
 from untrained.proxies.naswot import Naswot, activation_kernel
 from untrained.scoring import api
-from untrained.scoring.engine import MinibatchSettings
-from untrained.scoring.inputs import fitted
+from untrained.scoring.images import MinibatchSettings
 
 
 def test_the_example_in_the_documentation_holds():

@@ -7,20 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.asking import score_architectures, score_by_all, score_network, score_work
 from torch import nn
 
 from untrained.errors import ParameterError
 from untrained.images.minibatches import Minibatch
 from untrained.proxies import UndefinedScore, get_proxy
 from untrained.proxies.naswot import activation_kernel
-from untrained.scoring.engine import (
-    MinibatchSettings,
-    score_architectures,
-    score_by_all,
-    score_network,
-    score_work,
-)
 from untrained.scoring.execution import Execution
+from untrained.scoring.images import MinibatchSettings
 from untrained.scoring.kernels import kernels_of
 from untrained.scoring.shards import (
     ShardSettings,

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from untrained.errors import ParameterError
-from untrained.proxies import get_proxy
-from untrained.scoring.engine import MinibatchSettings, Score
+from untrained.scoring.engine import Score
 from untrained.scoring.execution import Execution
+from untrained.scoring.images import MinibatchSettings
+from untrained.scoring.request import parse_reading
 from untrained.search import ALGORITHMS, live
 from untrained.search.base import BudgetedSearch
 from untrained.search.clock import Budget
@@ -33,13 +34,13 @@ def scorer(monkeypatch):
 
     found = SimpleNamespace(made=[], limit=math.inf, streams=0)
 
-    def score_architectures(space, indices, proxy, settings, seed, execution):
+    def score_architectures(request, indices):
         found.streams += 1
         for index in indices:
             if len(found.made) == found.limit:
                 raise KeyboardInterrupt
-            found.made.append((index, seed))
-            yield score_of(index, seed)
+            found.made.append((index, request.seeds[0]))
+            yield [score_of(index, request.seeds[0])]
 
     monkeypatch.setattr(live, "score_architectures", score_architectures)
     return found
@@ -53,7 +54,7 @@ def search(toy, scorer):
         algorithm = ALGORITHMS.load(name)() if isinstance(name, str) else name
         with recalled(path, {}) as known:
             scores = LiveScores(
-                toy, get_proxy(proxy), MinibatchSettings(), Execution(), known, seeds
+                toy, parse_reading(proxy), MinibatchSettings(), Execution(), known, seeds
             )
             found = search_runs(algorithm, toy, scores, budget, runs, seed)
             return trace_of(found), scores
@@ -164,7 +165,7 @@ def test_every_answer_is_reported(toy, scorer):
     heard = []
     scores = LiveScores(
         toy,
-        get_proxy("naswot"),
+        parse_reading("naswot"),
         MinibatchSettings(),
         Execution(),
         Remembered(),
@@ -178,4 +179,4 @@ def test_every_answer_is_reported(toy, scorer):
 
 def test_there_is_a_seed(toy):
     with pytest.raises(ParameterError, match=r"^0 seeds of the scores: 1 or more$"):
-        LiveScores(toy, get_proxy("naswot"), MinibatchSettings(), Execution(), Remembered(), 0)
+        LiveScores(toy, parse_reading("naswot"), MinibatchSettings(), Execution(), Remembered(), 0)

@@ -11,7 +11,7 @@ from untrained.spaces.nds_networks import FILES as NDS_FILES
 from untrained.errors import UntrainedError
 from untrained.parameters import check_parameters, datasets_of
 from untrained.proxies import PROXIES as PROXY_REGISTRY
-from untrained.proxies import get_proxy, name_of
+from untrained.scoring.request import name_of, parse_reading
 from untrained.scoring.devices import gpus_here
 from untrained.search.choices import Ordered
 from untrained.spaces import get_space
@@ -58,7 +58,7 @@ def module_of(proxy):
 
 def family_of(proxy):
     """What is scored together: the proxies of a module, and all that are read after training."""
-    return "trained" if "training" in get_proxy(proxy).needs else module_of(proxy)
+    return "trained" if "training" in parse_reading(proxy).needs else module_of(proxy)
 
 
 # family to its proxies
@@ -94,7 +94,8 @@ CODE = {
         "images",
         "networks",
         "scoring",
-        "scoring/journal.py",
+        "scoring/ledger.py",
+        "scoring/shards.py",
         "seeds.py",
         "spaces",
         *["training/loop.py", "training/recipe.py", "training/short.py"],
@@ -109,8 +110,8 @@ CODE = {
         *["search/rounds.py", "seeds.py", "spaces"],
     ],
     "evolutions": [
-        *["cli/evolve.py", "compiled.py", "images", "networks", "scoring"],
-        *["scoring/evolution_journal.py", "scoring/evolutions.py", "seeds.py", "spaces"],
+        *["cli/training_curves.py", "compiled.py", "images", "networks", "scoring"],
+        *["scoring/ledger.py", "scoring/training_curves.py", "seeds.py", "spaces"],
         *["training/loop.py", "training/recipe.py", "training/short.py"],
     ],
     "report": ["analysis"],

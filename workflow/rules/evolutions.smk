@@ -32,12 +32,12 @@ rule evolve:
             for key in ("split", "augmentation", "sampling", "precision")
         },
         # see rule score
-        journals=".snakemake/journals",
+        ledger=".snakemake/ledger.sqlite",
     shell:
-        "untrained evolve {wildcards.space} {params.cells} --epochs {params.epochs}"
+        "untrained training-curves {wildcards.space} {params.cells} --epochs {params.epochs}"
         " {params.proxies} --kernel {params.settings[kernel]} --dataset {wildcards.dataset}"
         " --split {params.scores[split]} --seed {wildcards.seed}"
         " --batch-size {params.settings[batch_size]}"
         " --augmentation {params.scores[augmentation]} --sampling {params.scores[sampling]}"
-        " --precision {params.scores[precision]} --journal {params.journals}"
+        " --precision {params.scores[precision]} --ledger {params.ledger}"
         " --out {output} 2> {log}"

@@ -36,7 +36,7 @@ rule score:
         seconds="--seconds" if config["scores"]["seconds"] else "--no-seconds",
         # what an interrupted shard has scored: not in results/, of which Snakemake deletes what a
         # failed job made, and DVC everything before a stage
-        journals=".snakemake/journals",
+        ledger=".snakemake/ledger.sqlite",
     shell:
         "untrained shard {wildcards.space} {params.proxies} --dataset {wildcards.dataset}"
         " --seed {wildcards.seed} --shard {wildcards.shard} --shards {wildcards.shards}"
@@ -46,7 +46,7 @@ rule score:
         " --augmentation {params.settings[augmentation]}"
         " --sampling {params.settings[sampling]}"
         " --precision {params.settings[precision]} {params.share} {params.seconds} {params.among}"
-        " --journal {params.journals} --out {output} 2> {log}"
+        " --ledger {params.ledger} --out {output} 2> {log}"
 
 
 rule merge:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from untrained.cli.shards import SCORE_COLUMNS, warn_of_test_labels
+from untrained.cli.options import warn_of_test_labels
 from untrained.errors import DamagedFileError, MissingDataError, ParameterError
 from untrained.files import SCORES
+from untrained.scoring.columns import SCORE_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,7 +121,7 @@ def search(
     """
     from untrained.files import check_target, write_parquet
     from untrained.images.sets import image_set
-    from untrained.proxies import get_proxy
+    from untrained.scoring.request import parse_reading
     from untrained.search import parse_algorithm
     from untrained.search.clock import parse_budget
     from untrained.search.runs import shard_of_runs
@@ -132,7 +133,7 @@ def search(
     per_score = _seconds_per_score(seconds_per_score)
     allowed = parse_budget(budget)
     searched = get_space(space)
-    get_proxy(proxy)
+    parse_reading(proxy)
     warn_of_test_labels(asked.decisive(proxy))
     task = _Task(algorithm, searched, dataset, allowed, own_runs, seed)
     counts: dict[str, int] = {}
@@ -220,11 +221,11 @@ class _Tables:
     def scored(self, proxy: str) -> "Pool":
         """What is scored, the better network higher."""
         from untrained.files import read_parquet
-        from untrained.proxies import get_proxy, setting_of
+        from untrained.scoring.request import parse_reading
         from untrained.search.fitness import seconds_of_scores
         from untrained.search.pool import Pool, measured_seconds, scores_of
 
-        by = get_proxy(proxy)
+        by = parse_reading(proxy)
         if not self.scores.is_file():
             raise MissingDataError(
                 f"{self.scores} does not exist: `make run` or `snakemake scores` makes it"
@@ -238,7 +239,7 @@ class _Tables:
         seconds: float | Values
         if self.seconds_per_score is None:
             seconds = measured_seconds(read_parquet(self.scores), proxy, self.dataset)
-        elif epochs := setting_of(by).epochs:
+        elif epochs := by.epochs:
             own = self.epoch()[architectures]
             seconds = seconds_of_scores(epochs, own, self.seconds_per_score)
         else:
@@ -359,7 +360,6 @@ def _live(
 ) -> "tuple[pd.DataFrame, dict[str, Values], dict[str, int]]":
     """The trace of a search that scores what it proposes, accuracies and numbers of scores."""
     from untrained.benchmarks.benchmark import Benchmark
-    from untrained.proxies import get_proxy, spelling_of
     from untrained.search.base import SampledSearch
 
     if isinstance(asked.algorithm, SampledSearch) or not asked.guidance.fitness:
@@ -371,16 +371,15 @@ def _live(
             f"{task.algorithm!r} --live: only the fitness is scored there, drop pool, init and "
             "mutants"
         )
-    by = get_proxy(asked.guidance.fitness)
-
     from untrained.scoring.devices import leased_device
-    from untrained.scoring.engine import MinibatchSettings
     from untrained.scoring.execution import Execution, prepare_worker
-    from untrained.scoring.journal import journal_settings
+    from untrained.scoring.images import MinibatchSettings
+    from untrained.scoring.request import ScoreRequest, parse_reading
     from untrained.search.live import LiveScores
     from untrained.search.remembered import recalled
     from untrained.search.runs import search_runs, trace_of
 
+    by = parse_reading(asked.guidance.fitness)
     accuracies = {}
     if benchmark is not None or Benchmark.find(task.space.name):
         table = Benchmark.load(task.space.name, path=benchmark)
@@ -390,14 +389,7 @@ def _live(
     minibatches = MinibatchSettings(task.dataset, **shown)
     with leased_device(how["device"]) as where, ExitStack() as stack:
         execution = Execution(where, how["engine"], how["precision"])
-        run = {
-            "space": task.space.name,
-            "engine": execution.engine,
-            "precision": execution.precision,
-            "device": where.type,
-            "type": str(execution.dtype(planned=True)),
-        }
-        settings = journal_settings([spelling_of(by)], minibatches, run)
+        settings = ScoreRequest(task.space, (by,), minibatches, (), execution).key()
         known = stack.enter_context(recalled(remembered, settings))
         if known.scores:
             typer.echo(f"continuing with {len(known.scores)} scores of {remembered}", err=True)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from untrained.errors import ParameterError, unknown_name
 from untrained.images.sets import image_set
+from untrained.scoring.columns import ABLATION_COLUMNS
 from untrained.scoring.engine import Score, score_architecture
 from untrained.scoring.images import MinibatchSettings
 from untrained.scoring.request import ScoreRequest
@@ -25,17 +26,8 @@ from untrained.spaces.base import draw_without_replacement
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Of the table of scores.
-ABLATION_COLUMNS = [
-    *("experiment", "dataset", "batch_size", "arch", "bin_low", "bin_high"),
-    *("minibatch_seed", "weight_seed", "score", "status"),
-]
-
 #: What each experiment varies; see `trials_of`.
 EXPERIMENTS = ("minibatch", "noise", "initialisation", "batch-size", "variance")
-
-#: Spaces with accuracies on CIFAR-100, after which the cells are chosen.
-ABLATED_SPACES = ("nasbench201",)
 
 #: The paper's ten bins start at this accuracy, in percent.
 LOWEST_ACCURACY = 50.0

@@ -17,3 +17,9 @@ SECONDS = "seconds"
 CURVE_COLUMNS = [
     *("dataset", "arch", "seed", "epochs", "quantity", "value", "status", "reason"),
 ]
+
+#: Of a table of ablations.
+ABLATION_COLUMNS = [
+    *("experiment", "dataset", "batch_size", "arch", "bin_low", "bin_high"),
+    *("minibatch_seed", "weight_seed", "score", "status"),
+]

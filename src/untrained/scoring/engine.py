@@ -138,7 +138,7 @@ def _groups(readings: Sequence[Reading]) -> dict[Setting, list[int]]:
     for number, setting in enumerate(reading.setting for reading in readings):
         if setting.epochs:
             leaks = setting.test_after_training
-            setting = Setting(setting.skeleton, epochs=1, test_after_training=leaks)  # noqa: PLW2901
+            setting = Setting(setting.skeleton, epochs=1, test_after_training=leaks)
         groups.setdefault(setting, []).append(number)
     return groups
 
@@ -250,8 +250,7 @@ def _score_while_training(
     try:
         with torch_seeded(seed, "weights", *keys):
             network = cast("nn.Module", build(batch.num_classes)).to(execution.device).train()
-        if not any(parameter.requires_grad for parameter in network.parameters()):
-            raise UndefinedScore("no_parameters", f"{type(network).__name__} has nothing to train")
+        _check_trainable(network)
         building = time.perf_counter() - start
         read = partial(_read_at_stop, network, readings, batch, execution, seed, keys, training)
         epochs = sorted({reading.epochs for reading in readings})
@@ -261,6 +260,11 @@ def _score_while_training(
         missed = _score(_undefined(error), time.perf_counter() - start)
         scores = dict.fromkeys(range(len(readings)), missed) | scores
     return [scores[number] for number in range(len(readings))]
+
+
+def _check_trainable(network: nn.Module) -> None:
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise UndefinedScore("no_parameters", f"{type(network).__name__} has nothing to train")
 
 
 def _read_at_stop(
@@ -286,9 +290,7 @@ def _read_at_stop(
         images = batch if training.shown is None else training.shown(setting)
         begun = time.perf_counter()
         with torch_seeded(seed, "reading after training", *keys):
-            run = partial(
-                run_proxies, network, proxies, images, execution, _proxy_seed(seed, keys)
-            )
+            run = partial(run_proxies, network, proxies, images, execution, _proxy_seed(seed, keys))
             found = _or_no_memory(run, len(mine))  # the training goes on without
         seconds = building + stop.seconds + (time.perf_counter() - begun) / len(mine)
         scores |= {n: _score(value, seconds) for n, value in zip(mine, found, strict=True)}

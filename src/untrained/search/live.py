@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from untrained.errors import ParameterError
-from untrained.proxies import Proxy
-from untrained.scoring.engine import MinibatchSettings, Score, score_architectures
+from untrained.scoring.engine import Score, score_architectures
 from untrained.scoring.execution import Execution
+from untrained.scoring.images import MinibatchSettings
+from untrained.scoring.request import Reading, ScoreRequest
 from untrained.search.base import BudgetSpent
 from untrained.search.remembered import Remembered
 from untrained.spaces import SearchSpace
@@ -47,14 +48,14 @@ class LiveScores:
     """
 
     space: SearchSpace
-    proxy: Proxy
+    proxy: Reading
     settings: MinibatchSettings
     execution: Execution
     remembered: Remembered
     seeds: int = 1
     watch: Callable[[float], None] = unwatched
     made: int = 0
-    _streams: dict[int, tuple[deque[int], Iterator[Score]]] = field(default_factory=dict)
+    _streams: dict[int, tuple[deque[int], Iterator[list[Score]]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
@@ -83,13 +84,13 @@ class LiveScores:
         if seed not in self._streams:
             asked = deque[int]()
             indices = iter(asked.popleft, None)
-            scores = score_architectures(
-                self.space, indices, self.proxy, self.settings, seed, self.execution
+            request = ScoreRequest(
+                self.space, (self.proxy,), self.settings, (seed,), self.execution
             )
-            self._streams[seed] = asked, scores
+            self._streams[seed] = asked, score_architectures(request, indices)
         asked, scores = self._streams[seed]
         asked.append(index)
-        return next(scores)
+        return next(scores)[0]
 
 
 @dataclass(eq=False)
