@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from untrained.benchmarks.benchmark import SHORT, Benchmark, well_known
+from untrained.benchmarks.benchmark import SHORT_SEEDS, Benchmark, well_known
 from untrained.benchmarks.table import Group
 from untrained.errors import ArchitectureError, MissingDataError, ParameterError
 from untrained.search.base import BudgetSpent
@@ -145,8 +145,7 @@ def seen_in_searches(benchmark: Benchmark, dataset: str) -> Group:
     trained = _searched_on(benchmark, dataset)
     full = benchmark.full_epochs
     choices = (
-        (trained, "x-valid", *SHORT),
-        (trained, "x-valid", SHORT[0], "trial0"),
+        *((trained, "x-valid", benchmark.short_epochs, seed) for seed in SHORT_SEEDS),
         (trained, "x-valid", full, "mean"),
         (dataset, "ori-test", full, "mean"),
         (dataset, "x-test", full, "mean"),
@@ -213,8 +212,8 @@ def _asked(benchmark: Benchmark, dataset: str, epochs: int | None, seed: str | N
     """What `seen_in_searches` says, unless epochs or seed are given."""
     if epochs is None and seed is None:
         return seen_in_searches(benchmark, dataset)
-    trained, length = _searched_on(benchmark, dataset), epochs or SHORT[0]
-    seeds = [seed] if seed else [SHORT[1], "trial0", "mean"]
+    trained, length = _searched_on(benchmark, dataset), epochs or benchmark.short_epochs
+    seeds = [seed] if seed else SHORT_SEEDS
     groups = [(trained, "x-valid", length, one) for one in seeds]
     group = next((group for group in groups if group in benchmark.measures), groups[0])
     benchmark.accuracies(*group)  # says what there is
