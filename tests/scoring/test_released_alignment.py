@@ -12,7 +12,7 @@ from tests.scoring.test_trained import CELL, EXACT, Small
 
 from untrained import score
 from untrained.errors import MissingDataError, ParameterError
-from untrained.images import IMAGE_SETS
+from untrained.images import image_set
 from untrained.images.minibatches import Minibatch, minibatch, normalise, prepare_images
 from untrained.proxies.label_alignment import entry_correlation
 from untrained.proxies.ntk import LabelGradientAlignment
@@ -22,7 +22,7 @@ from untrained.scoring.request import parse_reading
 from untrained.training.loop import Examples
 from untrained.training.short import train_shortly
 
-KNOWN = IMAGE_SETS["cifar10"]
+KNOWN = image_set("cifar10")
 CPU = torch.device("cpu")
 
 
@@ -125,7 +125,7 @@ def test_both_kinds_in_one_shard(space, fetched, few):
 )
 def test_what_can_not_be_read_is_said(space, tmp_path, monkeypatch, dataset, split, error, said):
     if split == "train":
-        monkeypatch.setattr("untrained.scoring.engine.rest_of", lambda *_, **__: ([0, 1], [0, 1]))
+        monkeypatch.setattr("untrained.scoring.images.rest_of", lambda *_, **__: ([0, 1], [0, 1]))
     settings = MinibatchSettings(dataset, split, batch_size=8, root=tmp_path)
     with pytest.raises(error, match=said):
         list(score_work(space, [(CELL, ["lga-released@1"])], settings, 0, EXACT))
