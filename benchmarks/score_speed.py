@@ -16,7 +16,6 @@ import torch
 
 from benchmarks.page import machine, random_cells, write_section
 from benchmarks.plain import plain_score
-from untrained.benchmarks.nds_networks import StagedNetwork
 from untrained.cli.progress import track
 from untrained.networks.modes import modes_restored
 from untrained.proxies import get_proxy
@@ -25,6 +24,7 @@ from untrained.scoring.execution import Execution, prepare_worker
 from untrained.seeds import torch_seeded
 from untrained.spaces import SearchSpace, get_space
 from untrained.spaces.nds import Nds
+from untrained.spaces.nds_networks import StagedNetwork
 
 #: What each space's architectures are called.
 SPACES = {

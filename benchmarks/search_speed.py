@@ -58,7 +58,7 @@ def measure(runs: int, seconds: float) -> dict[str, tuple[float, float]]:
     found = {}
     for name in ALGORITHMS.names():
         algorithm = ALGORITHMS.load(name)
-        if not isinstance(algorithm, type):
+        if not issubclass(algorithm, BudgetedSearch):
             continue
         search = algorithm()
         seconds_of(search, Clock(trainings, budget), 0)

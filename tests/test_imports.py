@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 WRONG = {
     "spaces/base.py": "from untrained.scoring import shards",
     "images/sets.py": "import untrained.proxies.base",
-    "benchmarks/table.py": "from untrained.images import sets",
+    "benchmarks/table.py": "from untrained.proxies import base",
     "analysis/page.py": "from untrained.search import pool",
     "training/loop.py": "from untrained.images import sets",
     "networks/costs.py": "from untrained.proxies import base",

@@ -17,6 +17,8 @@ _PACKAGED = Path(__file__).parent / "bundled"
 
 #: What travels with the project: a wheel carries it inside the package, a checkout in `data/`.
 BUNDLED = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[2] / "data" / "bundled"
+#: The figures of papers, as CSV files.
+PUBLISHED = BUNDLED.with_name("published")
 
 #: Folders of a project, relative to the working directory.
 BENCHMARKS = Path("data/benchmarks")

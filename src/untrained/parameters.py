@@ -363,7 +363,7 @@ _NOUNS = {
     "integer": ("an integer", "integers"),
     "null": ("null", "null"),
     "number": ("a number", "numbers"),
-    "string": ("text", "texts"),
+    "string": ("text", "names"),
 }
 
 
@@ -474,14 +474,13 @@ def _checks_of_ablations(parameters: Parameters) -> Iterator[_Check]:
 
 def _checks_of_prunings(parameters: Parameters) -> Iterator[_Check]:
     from untrained.search.pruning import Pruning
-    from untrained.spaces import get_space
 
     prunings = parameters.prunings
     for name in prunings.variants:
         yield "prunings.variants", lambda name=name: Pruning(variant=name)
     for name in prunings.criteria:
         yield "prunings.criteria", lambda name=name: Pruning(criterion=name)
-    if prunings.seeds and any(get_space(name).supernet for name in parameters.spaces):
+    if prunings.seeds and any(_prunes(name) for name in parameters.spaces):
         for name in prunings.datasets:
             yield "prunings.datasets", partial(_check_fetched, name, parameters)
 
@@ -504,6 +503,13 @@ def _checks_of_training_curves(parameters: Parameters) -> Iterator[_Check]:
     yield "training_curves.dataset", partial(_check_fetched, curves.dataset, parameters)
     split = image_set(curves.dataset).split(parameters.scores.split)
     yield "scores.split", partial(check_training_split, curves.dataset, split)
+
+
+def _prunes(space: str) -> bool:
+    from untrained.spaces import get_space
+
+    found = get_space(space)
+    return found.supernet is not None and found.benchmark is not None
 
 
 def _check_size(space: str, architectures: str | int) -> None:
@@ -545,7 +551,7 @@ def _check_fetched(dataset: str, parameters: Parameters) -> None:
 
 
 def _check_algorithm(name: str, parameters: Parameters) -> None:
-    from untrained.search import Spending, parse_algorithm
+    from untrained.search import parse_algorithm
 
     asked = parse_algorithm(name)
     scores, searches = parameters.scores, parameters.searches
@@ -554,7 +560,7 @@ def _check_algorithm(name: str, parameters: Parameters) -> None:
             raise ParameterError(
                 f"{name!r} reads scores of {proxy}: scores.proxies has {', '.join(scores.proxies)}"
             )
-    if not isinstance(asked, Spending):
+    if not asked.spends_budget:
         return
     if searches.seconds_per_score == "measured" and not scores.seconds:
         raise ParameterError(
@@ -574,15 +580,13 @@ def _check_algorithm(name: str, parameters: Parameters) -> None:
 
 
 def _check_budget(space: str, parameters: Parameters) -> None:
-    from untrained.search import Spending, parse_algorithm
+    from untrained.search import parse_algorithm
     from untrained.search.clock import parse_budget
     from untrained.spaces import get_space
 
     budget = parse_budget(parameters.searches.budget)
-    trains = any(
-        isinstance(asked, Spending) and not asked.guidance.fitness
-        for asked in map(parse_algorithm, parameters.searches.algorithms)
-    )
+    algorithms = parameters.searches.algorithms
+    trains = any(parse_algorithm(name).sees_trainings for name in algorithms)
     facts = get_space(space).benchmark
     if facts is not None and not facts.has_times and trains and budget.seconds < math.inf:
         raise ParameterError(

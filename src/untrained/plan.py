@@ -8,15 +8,14 @@ from pathlib import Path
 
 from untrained.closure import code_digests
 from untrained.files import atomic
-from untrained.images.sets import IMAGE_SETS
 from untrained.parameters import Parameters
 from untrained.proxies import PROXIES, get_proxy, name_of
 from untrained.scoring.shards import sample_of
 from untrained.search import ALGORITHMS
 from untrained.spaces import SPACES, SearchSpace, get_space
 
-#: Where the code of the jobs is written down.
-CODE = Path("results/code")
+#: Where the digests of the code of jobs stand, and the bundled files, from the working directory.
+CODE, BUNDLED_HERE = Path("results/code"), Path("data/bundled")
 
 _OURS = "untrained.proxies."
 
@@ -56,9 +55,13 @@ class Plan:
 
     @cached_property
     def pruned(self) -> list[str]:
-        """The spaces with a supernet to prune; none where there are no seeds."""
+        """The spaces with a supernet to prune and a benchmark; none where there are no seeds."""
         seeds = self.parameters.prunings.seeds
-        return [name for name, space in self.spaces.items() if space.supernet and seeds]
+        return [
+            name
+            for name, space in self.spaces.items()
+            if space.supernet and space.benchmark and seeds
+        ]
 
     @cached_property
     def followed(self) -> list[str]:
@@ -91,11 +94,12 @@ class Plan:
         mirrored = self.parameters.fetch.mirror is not None
         if facts is None or facts.bundled is None or (facts.bundled_sample and mirrored):
             return []
-        return [_relative(facts.bundled)]
+        here = BUNDLED_HERE / facts.bundled.name
+        return [str(here if here.exists() else facts.bundled)]
 
     def bundled_images(self, dataset: str) -> list[str]:
         """The bundled images of a data set, where they are what networks are shown."""
-        sheet = Path("data/bundled") / f"{dataset}.webp"
+        sheet = BUNDLED_HERE / f"{dataset}.webp"
         shown = self.parameters.scores.split == "sample"
         return [str(sheet)] if shown and sheet.exists() else []
 
@@ -165,8 +169,3 @@ def module_of_proxy(spelling: str) -> str:
 def module_of_algorithm(spelling: str) -> str:
     """The module of a spelled search algorithm."""
     return ALGORITHMS.module_of(spelling.partition("+")[0].partition("-")[0])
-
-
-def _relative(path: Path) -> str:
-    """A path as the workflow spells it: from the working directory, where it lies below."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

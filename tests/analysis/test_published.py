@@ -1,13 +1,24 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from untrained.analysis import published
 from untrained.analysis.correlations import ALL_SAMPLED, FINITE_ONLY, TOP_TENTH
+from untrained.errors import DamagedFileError
+
+DONG_YANG = "Dong and Yang 2020 (arXiv 2001.00326)"
+TENAS = "Chen et al. 2021 (arXiv 2102.11535)"
+ZERO_COST = "Abdelfattah et al. 2021 (arXiv 2101.08134)"
+EZNAS = "Akhauri et al. 2022 (arXiv 2209.07413)"
+RECOMPUTED = "recomputed from FreeREA's published scores"
+RECOMPUTED_SIZE = "recomputed from nas_ntk's published scores"
+RECOMPUTED_TABLES = "recomputed from the benchmark's table"
 
 
 def cell(method, dataset, split, space="nasbench201", source=published.PAPER):
-    table = published.searches()
+    table = published.published("searches")
     keys = ["space", "method", "dataset", "split", "source"]
     return table.set_index(keys).loc[space, method, dataset, split, source]
 
@@ -73,52 +84,54 @@ def test_table_2a_is_the_papers(method, dataset, split, mean, std, seconds):
     ],
 )
 def test_weight_sharing_is_of_three_runs(method, dataset, split, mean, std, seconds):
-    row = cell(method, dataset, split, source=published.DONG_YANG)
+    row = cell(method, dataset, split, source=DONG_YANG)
     assert row[["mean", "std", "runs", "seconds"]].tolist() == [mean, std, 3, seconds]
-    known = published.searches().query("source == @published.DONG_YANG")
+    known = published.published("searches").query("source == @DONG_YANG")
     assert tuple(dict.fromkeys(known["method"])) == published.WEIGHT_SHARING
 
 
 def test_other_published_searches_are_kept_apart():
     assert cell("AREA", "cifar100", "unstated")["runs"] == 50
-    assert cell("NASWOT N=1000", "cifar10", "test", source=published.RECOMPUTED)["std"] == 0.35
+    assert cell("NASWOT N=1000", "cifar10", "test", source=RECOMPUTED)["std"] == 0.35
     assert cell("NASWOT N=1000", "cifar10", "test", space="natsbench_size")["mean"] == 93.10
     row = cell("NASWOT N=100", "cifar10", "test", space="nasbench101")
     assert row[["mean", "std", "runs", "seconds"]].tolist() == [91.77, 0.05, 500, 23]
     area = cell("AREA", "cifar10", "test", space="nasbench101")
     assert area[["mean", "std", "runs"]].tolist() == [93.91, 0.29, 50]
     keys = ["space", "method", "dataset", "split", "source"]
-    assert not published.searches().duplicated(keys).any()
-    assert len(published.searches()) == (10 + 6) * 6 + 3 + 9 + 18 + 4
+    assert not published.published("searches").duplicated(keys).any()
+    assert len(published.published("searches")) == (10 + 6) * 6 + 3 + 9 + 18 + 4
 
 
 def test_no_published_mean_beats_the_best_cell_of_the_space():
-    table = published.searches().query("space == 'nasbench201' and split == 'test'")
+    table = published.published("searches").query("space == 'nasbench201' and split == 'test'")
     best = {"cifar10": 94.373, "cifar100": 73.513, "ImageNet16-120": 47.311}
     assert (table["mean"] < table["dataset"].map(best)).all()
 
 
 def test_correlations_name_subset_and_source():
-    known = published.correlations()
+    known = published.published("correlations")
     keys = ["space", "dataset", "split", "subset", "source"]
     table = known[known["proxy"] == "naswot"].set_index(keys)
     paper = (FINITE_ONLY, published.PAPER)
     assert table.loc[("nasbench201", "cifar10-valid", "x-valid", *paper), "tau"] == 0.574
     assert table.loc[("nasbench201", "cifar100", "x-test", *paper), "tau"] == 0.611
     assert table.loc[("nasbench201", "ImageNet16-120", "x-test", *paper), "tau"] == 0.549
-    whole = table.loc["nasbench201", "cifar10", "ori-test", FINITE_ONLY, published.RECOMPUTED]
+    whole = table.loc["nasbench201", "cifar10", "ori-test", FINITE_ONLY, RECOMPUTED]
     assert (whole["tau"], whole["rho"], whole["n"]) == (0.598, 0.785, 15424)
     assert not known.duplicated([*keys, "proxy", "images"]).any()
 
 
 def test_tenas_is_on_cifar100():
-    own = published.correlations().query("source == @published.TENAS").set_index("proxy")["tau"]
+    own = published.published("correlations").query("source == @TENAS").set_index("proxy")["tau"]
     assert own.to_dict() == {
         "ntk_condition_number": -0.42,
         "linear_regions": 0.50,
         "tenas": 0.64,
     }
-    found = published.prunings().set_index(["criterion", "dataset"])[["mean", "std", "runs"]]
+    found = published.published("prunings").set_index(["criterion", "dataset"])[
+        ["mean", "std", "runs"]
+    ]
     assert found.loc[("both", "cifar10")].tolist() == [93.9, 0.47, 4]
     assert found.loc[("both", "ImageNet16-120")].tolist() == [42.38, 0.46, 4]
     ablation = {
@@ -129,10 +142,8 @@ def test_tenas_is_on_cifar100():
         "kappa": [69.25, 1.29, 4],
         "regions": [70.48, 0.29, 4],
     }
-    shares = published.operation_shares().groupby("proxy")["share"].sum()
-    assert shares.to_dict() == pytest.approx(
-        {"ntk_condition_number": 1.015, "linear_regions": 0.98}
-    )
+    shares = published.published("preferences").groupby("proxy")["percent"].sum()
+    assert shares.to_dict() == pytest.approx({"ntk_condition_number": 101.5, "linear_regions": 98})
 
 
 def test_the_standard_error_of_a_mean():
@@ -165,24 +176,24 @@ def test_published_correlations_stand_beside_the_matching_rows_only():
 
 
 def test_baselines_and_controls_of_other_spaces():
-    known = published.correlations().set_index(["space", "proxy", "dataset", "source"])
+    known = published.published("correlations").set_index(["space", "proxy", "dataset", "source"])
     taus, rhos = known["tau"], known["rho"]
-    assert taus["nds_darts", "flops", "cifar10", published.EZNAS] == 0.51
-    assert taus["nds_amoeba", "grad_norm", "cifar10", published.EZNAS] == -0.10
-    assert taus["nds_pnas", "parameters", "cifar10", published.EZNAS] == 0.32
-    assert taus["nds_nasnet", "synflow", "cifar10", published.EZNAS] == -0.03
-    size = ("natsbench_size", "naswot", "cifar100", published.RECOMPUTED_SIZE)
+    assert taus["nds_darts", "flops", "cifar10", EZNAS] == 0.51
+    assert taus["nds_amoeba", "grad_norm", "cifar10", EZNAS] == -0.10
+    assert taus["nds_pnas", "parameters", "cifar10", EZNAS] == 0.32
+    assert taus["nds_nasnet", "synflow", "cifar10", EZNAS] == -0.03
+    size = ("natsbench_size", "naswot", "cifar100", RECOMPUTED_SIZE)
     assert (taus[size], rhos[size]) == (0.183, 0.270)
-    counted = published.RECOMPUTED_TABLES
+    counted = RECOMPUTED_TABLES
     assert taus["natsbench_size", "parameters", "ImageNet16-120", counted] == 0.676
     assert taus["nasbench101", "parameters", "cifar10", counted] == 0.307
-    assert rhos["nasbench201", "jacobian_covariance", "cifar100", published.ZERO_COST] == 0.704
-    assert rhos["nasbench101", "synflow", "cifar10", published.ZERO_COST] == 0.372
-    assert taus["nasbench201", "synflow-logsynflow", "cifar10", published.RECOMPUTED] == 0.630
-    found = published.correlations()
+    assert rhos["nasbench201", "jacobian_covariance", "cifar100", ZERO_COST] == 0.704
+    assert rhos["nasbench101", "synflow", "cifar10", ZERO_COST] == 0.372
+    assert taus["nasbench201", "synflow-logsynflow", "cifar10", RECOMPUTED] == 0.630
+    found = published.published("correlations")
     names = set(found["source"])
-    assert names - {published.ZERO_COST} == {*published.PRINTED, *published.COMPUTED_AGAIN}
-    assert found.loc[found["source"] == published.ZERO_COST, "tau"].isna().all()
+    assert names < {*published.sources("printed"), *published.sources("recomputed")}
+    assert found.loc[found["source"] == ZERO_COST, "tau"].isna().all()
 
 
 def test_published_rows_of_other_spaces_stand_beside_ours():
@@ -194,3 +205,23 @@ def test_published_rows_of_other_spaces_stand_beside_ours():
     found = published.with_published(ours, space="nds_enas")
     assert found["paper_tau"].tolist() == [0.47, 0.365]
     assert found["recomputed_tau"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("space,", "spaces,", "missing or unknown columns space, spaces"),
+        ("both,cifar10,", "both,cifar100,", "line 3 repeats an earlier one"),
+        ("both,cifar10,", "boht,cifar10,", "unknown criterion 'boht'"),
+        ("Chen et al. 2021", "Chen 2021", "unknown source 'Chen 2021 (arXiv 2102.11535)'"),
+    ],
+)
+def test_a_damaged_file_is_refused(tmp_path, monkeypatch, before, after, said):
+    for name in ("prunings", "sources"):
+        text = (published.PUBLISHED / f"{name}.csv").read_text()
+        text = text.replace(before, after, 1) if name == "prunings" else text
+        (tmp_path / f"{name}.csv").write_text(text)
+    monkeypatch.setattr(published, "PUBLISHED", tmp_path)
+    monkeypatch.setattr(published, "_read", published._read.__wrapped__)
+    with pytest.raises(DamagedFileError, match=re.escape(said)):
+        published.published("prunings")

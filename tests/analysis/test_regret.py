@@ -2,11 +2,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from untrained.analysis.published import DATASETS
 from untrained.analysis.regret import COLUMNS, TIMES, incumbents_at, regret_table
 from untrained.analysis.resampling import resample_counts
 from untrained.errors import ParameterError
 from untrained.search.pool import TRACE_COLUMNS, empty_trace
+
+DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
 
 
 def trace_of(*runs, target=""):

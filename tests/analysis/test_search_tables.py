@@ -51,7 +51,7 @@ def test_every_method_has_a_row_per_cell_and_what_is_missing_says_why():
 def test_what_was_neither_run_nor_published_has_no_row():
     splits = {("ImageNet", "test"): ("ImageNet", "ori-test")}
     ours = runs("Random", [80.0, 81.0], "ImageNet", "test")
-    table = search_table(ours, published={}, splits=splits, reasons={"Optimal N=10": "few"})
+    table = search_table(ours, beside={}, splits=splits, reasons={"Optimal N=10": "few"})
     assert table["method"].tolist() == ["Random", "Optimal N=10"]
 
 

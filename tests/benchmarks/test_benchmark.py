@@ -17,6 +17,8 @@ from untrained.errors import (
     UnknownNameError,
 )
 from untrained.files import BUNDLED
+from untrained.spaces import SPACES
+from untrained.spaces.base import BaseSpace, BenchmarkFacts
 
 TABLE = BUNDLED / "nasbench201.parquet"
 
@@ -43,6 +45,31 @@ def rows(*, seeds=("mean", "trial0"), archs=(0, 1, 2)):
         if (arch, seed) != (2, "trial0")
     ]
     return pd.DataFrame(made)
+
+
+class Toy(BaseSpace):
+    """A space of three architectures that a table of this module is of."""
+
+    name = "toy"
+    summary = "nothing but a table"
+    benchmark = BenchmarkFacts()
+
+    def __len__(self):
+        return 3
+
+    def spelling(self, index):
+        return str(index)
+
+    def tabulated(self, table):
+        return None  # as many as the table says
+
+    def network(self, architecture, num_classes, skeleton=None):
+        raise NotImplementedError
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch):
+    monkeypatch.setitem(SPACES.builtin, "toy", f"{__name__}:Toy")
 
 
 @pytest.fixture

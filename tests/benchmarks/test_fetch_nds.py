@@ -9,10 +9,9 @@ from untrained.benchmarks.benchmark import Benchmark
 from untrained.benchmarks.nds import (
     convert_nds,
     network_of,
-    read_architectures,
-    write_architectures,
 )
 from untrained.errors import DamagedFileError, DownloadError, MissingDataError
+from untrained.spaces.nds import read_architectures, write_architectures
 
 from .nds_files import cell_entry, staged_entry, write
 
@@ -119,7 +118,7 @@ THREE = spelled(cell_entry(width=8), cell_entry(width=10), cell_entry(width=12))
 @pytest.mark.parametrize(
     ("spellings", "message"),
     [
-        (THREE[:1], r"nds_darts\.parquet has architecture 1, the list beside it has 0 to 0 \("),
+        (THREE[:1], r"nds_darts\.parquet is no.*: architecture 1 is beyond the last, 0$"),
         ([*THREE, *spelled(staged_entry())],
          r"nds_darts\.json, entry 3: a network of stages of blocks, those of nds_darts are of two"),
         ([*THREE, "width=8"], r"nds_darts\.json, entry 3: 'width=8' lacks depth, .*: fetch"),

@@ -13,6 +13,7 @@ from untrained.benchmarks import Benchmark, fetch_benchmark, nasbench101, table
 from untrained.benchmarks.nasbench101 import convert_nasbench101, training_of
 from untrained.errors import DamagedFileError, MissingDataError, ParameterError
 from untrained.files import BUNDLED
+from untrained.spaces.nasbench101 import NasBench101
 
 CELLS = 5
 #: In no order, as in the official file.
@@ -27,7 +28,7 @@ KNOWN = {"spellings": sorted(HASHES), "parameters": PARAMETERS}
 
 @pytest.fixture(autouse=True)
 def few_cells(monkeypatch):
-    monkeypatch.setitem(table.SIZES, "nasbench101", CELLS)
+    monkeypatch.setattr(NasBench101, "__len__", lambda self: CELLS)
     counts = b"".join(struct.pack("<q", count) for count in PARAMETERS)
     hashes = bytes.fromhex("".join(sorted(HASHES)))
     for name, content in (("hashes", hashes), ("parameters", counts)):
@@ -273,7 +274,7 @@ def said_of(source, tmp_path, **known):
     """What the converter says of other cells than the space's."""
     target = tmp_path / "made.parquet"
     with pytest.raises(DamagedFileError) as caught:
-        fetch_benchmark("nasbench101", target, source, **known)
+        convert_nasbench101(source, target, **known)
     assert not target.exists()
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -378,9 +379,9 @@ def test_a_mirror_gives_what_the_file_gives(tmp_path):
     # trainings of some cells, which are published beside the table, are not read either way
     pd.DataFrame({"index": [0], "epochs": [4]}).to_parquet(tmp_path / "nasbench101_epochs.parquet")
     made = [tmp_path / name / "nasbench101.parquet" for name in ("file", "folder", "address")]
-    fetch_benchmark("nasbench101", made[0], source, **KNOWN)
-    fetch_benchmark("nasbench101", made[1], mirror=str(tmp_path), **KNOWN)
-    fetch_benchmark("nasbench101", made[2], mirror=tmp_path.as_uri(), **KNOWN)
+    fetch_benchmark("nasbench101", made[0], source)
+    fetch_benchmark("nasbench101", made[1], mirror=str(tmp_path))
+    fetch_benchmark("nasbench101", made[2], mirror=tmp_path.as_uri())
     assert len({path.read_bytes() for path in made}) == 1
 
 
@@ -430,7 +431,7 @@ def test_groups_are_written_as_the_whole_table_is(tmp_path):
 
 
 def test_the_bundled_cells_are_those_of_the_published_table(real_benchmarks, monkeypatch):
-    monkeypatch.setitem(table.SIZES, "nasbench101", 423_624)
+    monkeypatch.setattr(NasBench101, "__len__", lambda self: 423_624)
     published = pd.read_parquet(real_benchmarks / "nasbench101.parquet")
     bundled = table.read_table(BUNDLED / "nasbench101.parquet", "nasbench101")
     assert len(bundled) == 10_000

@@ -149,7 +149,7 @@ def test_rows_are_what_the_package_answers(tmp_path, folder, contents, kind):
 
 def test_the_command_of_fetching_takes_the_folder(tmp_path, folder):
     target = tmp_path / "natsbench_size.parquet"
-    fetch_benchmark("natsbench_size", target, folder, spellings=SPELLINGS)
+    fetch_benchmark("natsbench_size", target, folder)
     benchmark = Benchmark.load("natsbench_size", tmp_path)
     assert 5 <= benchmark.accuracy(5, "cifar100", "x-test", 90) <= 95
     copied = tmp_path / "copy.parquet"
@@ -309,9 +309,9 @@ def test_a_table_of_means_is_converted(tmp_path, as_mirror):
     table.sample(frac=1, random_state=0).to_parquet(source)
     target = tmp_path / "made" / "natsbench_size.parquet"
     if as_mirror:
-        fetch_benchmark("natsbench_size", target, mirror=str(tmp_path), spellings=SPELLINGS)
+        fetch_benchmark("natsbench_size", target, mirror=str(tmp_path))
     else:
-        fetch_benchmark("natsbench_size", target, source, spellings=SPELLINGS)
+        fetch_benchmark("natsbench_size", target, source)
     assert list(target.parent.iterdir()) == [target]
     benchmark = Benchmark.load("natsbench_size", target.parent)
     splits = {"cifar10": "ori-test", "cifar100": "x-test", "ImageNet16-120": "x-test"}
@@ -373,7 +373,7 @@ def test_truncated_tables_are_refused(tmp_path):
 
 def test_the_real_means(tmp_path, real_benchmarks):
     target = tmp_path / "natsbench_size.parquet"
-    fetch_benchmark("natsbench_size", target, mirror=str(real_benchmarks), spellings=SPELLINGS)
+    fetch_benchmark("natsbench_size", target, mirror=str(real_benchmarks))
     benchmark = Benchmark.load("natsbench_size", tmp_path)
     best = {"cifar10": 93.65, "cifar100": 71.34, "ImageNet16-120": 47.40}
     for dataset, accuracy in best.items():

@@ -13,11 +13,11 @@ from untrained.benchmarks.nds import (
     convert_nds,
     entry_of,
     network_of,
-    read_architectures,
     read_entries,
 )
-from untrained.benchmarks.nds_networks import FILES, has_stages
 from untrained.errors import DamagedFileError, MissingDataError, UnknownNameError
+from untrained.spaces.nds import read_architectures
+from untrained.spaces.nds_networks import FILES, has_stages
 
 from .nds_files import (
     BOTTLENECK,
@@ -420,10 +420,3 @@ def test_a_damaged_list_of_architectures_is_refused(tmp_path, content):
     path = write(tmp_path / "nds_darts.json", content)
     with pytest.raises(DamagedFileError, match=r"fetch nds_darts again$"):
         read_architectures("nds_darts", path)
-
-
-def test_a_converter_has_the_name_of_its_space(tmp_path, target):
-    nds.nds_enas(write(tmp_path / "x.json", [cell_entry()]), target)
-    assert len(read_architectures("nds_enas", target.with_suffix(".json"))) == 1
-    with pytest.raises(AttributeError):
-        nds.nds_nothing  # noqa: B018

@@ -9,8 +9,11 @@ import pytest
 
 from benchmarks.official_files import official_content, save
 from images.conftest import Official
-from untrained.benchmarks import Benchmark, table
+from untrained.benchmarks import Benchmark
 from untrained.files import BUNDLED
+from untrained.spaces import get_space
+from untrained.spaces.nasbench101 import NasBench101
+from untrained.spaces.nasbench201 import NasBench201
 
 BUNDLED_TABLE = BUNDLED / "nasbench201.parquet"
 
@@ -28,19 +31,12 @@ def test_a_table_and_where_it_goes(untrained, tmp_path):
     assert not (tmp_path / "data").exists()
 
 
-def test_an_official_file(untrained, tmp_path, space, monkeypatch):
+def test_an_official_file(untrained, tmp_path, monkeypatch):
     content = official_content((1, 2))
     spellings = content["meta_archs"]
     official = save(content, tmp_path)
 
-    class Small:
-        def __len__(self):
-            return len(spellings)
-
-        def __getitem__(self, index):
-            return type(space[0])("nasbench201", index, spellings[index])
-
-    monkeypatch.setattr("untrained.spaces.get_space", lambda name: Small())
+    monkeypatch.setattr(NasBench201, "official_spellings", spellings)
     assert untrained("fetch", "nasbench201", "--from", official)[0] == 0
     found = Benchmark.load(folder=tmp_path / "data/benchmarks")
     assert found.accuracy(2, "cifar10", "ori-test") > 0
@@ -179,28 +175,25 @@ def test_the_bar_is_for_terminals(untrained, monkeypatch):
 
 def test_cells_of_nasbench101_are_known_by_index():
     """By hash and by the benchmark's number of parameters, of which the bundled table has some."""
-    from untrained.cli.fetch import known_of
-    from untrained.spaces import get_space
-
     bundled = Benchmark.read(BUNDLED / "nasbench101.parquet", "nasbench101")
     counts = bundled.costs("cifar10")["parameters"]
-    known, space = known_of("nasbench101"), get_space("nasbench101")
-    assert len(known["spellings"]) == len(known["parameters"]) == len(space)
+    space = get_space("nasbench101")
+    spellings, parameters = space.official_spellings, space.official_parameters
+    assert len(spellings) == len(parameters) == len(space)
     for index in np.flatnonzero(counts.notna())[::199].tolist():
-        assert known["parameters"][index] == counts[index]
-        assert space.parse(known["spellings"][index]).index == index
-    first = known["spellings"][:2]
-    assert first == [known["spellings"][0], known["spellings"][1]]
-    assert known["spellings"][-1] == known["spellings"][len(space) - 1]
+        assert parameters[index] == counts[index]
+        assert space.parse(spellings[index]).index == index
+    assert spellings[:2] == [spellings[0], spellings[1]]
+    assert spellings[-1] == spellings[len(space) - 1]
     with pytest.raises(IndexError):
-        known["spellings"][len(space)]
+        spellings[len(space)]
 
 
 def test_cells_of_nasbench101_are_compared(refused, tmp_path, monkeypatch):
     """A file of two cells, one of which the space does not have."""
-    monkeypatch.setitem(table.SIZES, "nasbench101", 2)
-    own = {"spellings": ["1" * 32, "2" * 32], "parameters": [10, 20]}
-    monkeypatch.setattr("untrained.cli.fetch.known_of", lambda name: own)
+    monkeypatch.setattr(NasBench101, "__len__", lambda self: 2)
+    monkeypatch.setattr(NasBench101, "official_spellings", ["1" * 32, "2" * 32])
+    monkeypatch.setattr(NasBench101, "official_parameters", [10, 20])
     columns = {"index": [0, 1], "module_hash": ["1" * 32, "3" * 32], "params": [10, 20]}
     cells = pd.DataFrame({**columns, "test_acc108_mean": [0.5, 0.6]})
     cells.to_parquet(tmp_path / "nasbench101.parquet")

@@ -272,6 +272,27 @@ def test_a_pool_too_small_leaves_an_empty_trace(untrained):
     assert trace.dtypes.to_dict() == full.dtypes.to_dict()
 
 
+HERE = "tests.search.third_party"
+
+
+@pytest.mark.usefixtures("scored")
+@pytest.mark.parametrize("algorithm", [f"{HERE}:WorstScored-4", f"{HERE}:FirstCells+first=2"])
+def test_an_algorithm_of_another_package_is_searched_with(untrained, algorithm):
+    trace, _ = search(untrained, algorithm, "--runs", 2, "--budget", "5evaluations")
+    assert trace["is_final"].sum() == 2
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "said"),
+    [
+        ("WorstScored-4", "results/scores/nasbench201.parquet does not exist: `make run` or"),
+        ("Secretive-4", "reads scores but declares `reads_scores = False`: declare it True"),
+    ],
+)
+def test_a_search_that_reads_scores_is_refused_without_them(refused, algorithm, said):
+    refused(["search", f"{HERE}:{algorithm}", "nasbench201", "--out", "trace"], said)
+
+
 @pytest.mark.usefixtures("scored")
 def test_nothing_is_written_where_nothing_is_asked(untrained, tmp_path):
     before = sorted(tmp_path.rglob("*"))

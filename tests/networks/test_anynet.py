@@ -6,10 +6,10 @@ from tests.networks.test_darts import normalised
 from torch import nn
 from torch.nn import functional
 
-from untrained.benchmarks.nds_networks import StagedNetwork
 from untrained.networks.anynet import AnyNet, block_module
 from untrained.networks.costs import count_flops, count_parameters
 from untrained.networks.nds import costs_of
+from untrained.spaces.nds_networks import StagedNetwork
 
 NETWORKS = [
     StagedNetwork("vanilla_block", (1, 2, 1), (8, 16, 24), (1, 2, 2)),

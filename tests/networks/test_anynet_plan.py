@@ -4,9 +4,9 @@ import pytest
 import torch
 from tests.networks.rectifier_codes import codes_of_module, codes_of_plan, shaken
 
-from untrained.benchmarks.nds_networks import StagedNetwork
 from untrained.networks.anynet import AnyNet
 from untrained.proxies.agreements import agreements_of
+from untrained.spaces.nds_networks import StagedNetwork
 
 BOTTLENECK = "res_bottleneck_block"
 #: Stages with and without a stride, of equal and of other widths, so that shortcuts are of each

@@ -8,12 +8,12 @@ from tests.networks.rectifier_codes import codes_of_module, codes_of_plan, shake
 from torch import nn
 
 from untrained.benchmarks.nds import network_of
-from untrained.benchmarks.nds_networks import OPERATIONS, CellNetwork, parse_network
 from untrained.networks.darts import DartsNetwork, Skeleton
 from untrained.networks.nds import scored_network
 from untrained.proxies.agreements import agreements_of
 from untrained.spaces import get_space
 from untrained.spaces.darts import parse_genotype
+from untrained.spaces.nds_networks import OPERATIONS, CellNetwork, parse_network
 
 CELLS = [network_of(entry["net"]) for entry in some_entries() if "genotype" in entry["net"]]
 

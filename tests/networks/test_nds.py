@@ -9,13 +9,13 @@ from tests.networks.test_darts import factorised, normalised
 from torch import nn
 
 from untrained.benchmarks.nds import network_of
-from untrained.benchmarks.nds_networks import OPERATIONS, CellNetwork, parse_network
 from untrained.images.minibatches import Minibatch
 from untrained.networks.costs import count_flops, count_parameters
 from untrained.networks.darts import DartsNetwork, Skeleton, operation_module
 from untrained.networks.nds import costs_of, mismatches, scored_network, trained_network
 from untrained.proxies.naswot import Naswot
 from untrained.seeds import torch_seeded
+from untrained.spaces.nds_networks import OPERATIONS, CellNetwork, parse_network
 
 CELLS = [network_of(entry["net"]) for entry in some_entries() if "genotype" in entry["net"]]
 

@@ -1,12 +1,16 @@
+import re
+
 import numpy as np
 import pytest
 
-from untrained.analysis.published import NASBENCH201_SPLITS, PAPER, searches
-from untrained.errors import ParameterError, UnknownNameError, UntrainedError
-from untrained.search import ALGORITHMS, Sampling, Spending, parse_algorithm
+from untrained.analysis.published import NASBENCH201_SPLITS, PAPER, published
+from untrained.errors import ParameterError, PluginError, UnknownNameError, UntrainedError
+from untrained.search import ALGORITHMS, Search, parse_algorithm
 from untrained.search.pool import Pool, draw
 from untrained.search.spelling import Guidance
 from untrained.seeds import numpy_generator
+
+from . import third_party
 
 SIZE = 15_625
 
@@ -26,7 +30,7 @@ def final(trace):
 
 @pytest.mark.parametrize("samples", [1, 10, 1000])
 def test_naswot_picks_the_best_scored_of_each_sample(pool, samples):
-    trace = final(ALGORITHMS.load("naswot")(pool, samples, 500, 7))
+    trace = final(ALGORITHMS.load("naswot")()(pool, samples, 500, 7))
     drawn = draw(SIZE, samples, 500, numpy_generator(7, "naswot search"))
     assert trace["run"].tolist() == list(range(500))
     for run, arch in trace[["run", "arch"]].itertuples(index=False):
@@ -41,12 +45,12 @@ def test_naswot_picks_the_best_scored_of_each_sample(pool, samples):
 def test_runs_take_the_seeds_in_turn(pool):
     # each seed scores in another magnitude, so the fitness tells which one a run saw
     scores = np.stack([seed * 100 + np.linspace(0, 1, SIZE) for seed in range(3)])
-    trace = final(ALGORITHMS.load("naswot")(Pool(pool.architectures, scores, {}, 0.0), 5, 7, 0))
+    trace = final(ALGORITHMS.load("naswot")()(Pool(pool.architectures, scores, {}, 0.0), 5, 7, 0))
     assert (trace["fitness"] // 100).tolist() == [0, 1, 2, 0, 1, 2, 0]
 
 
 def test_optimal_picks_the_most_accurate_per_column(pool):
-    trace = final(ALGORITHMS.load("optimal")(pool, 20, 100, 7))
+    trace = final(ALGORITHMS.load("optimal")()(pool, 20, 100, 7))
     drawn = draw(SIZE, 20, 100, numpy_generator(7, "optimal"))
     assert trace.groupby("target").size().to_dict() == {"a/test": 100, "b/test": 100}
     for run, target, arch in trace[["run", "target", "arch"]].itertuples(index=False):
@@ -56,7 +60,7 @@ def test_optimal_picks_the_most_accurate_per_column(pool):
 
 
 def test_random_keeps_the_first_and_pays_nothing(pool):
-    trace = final(ALGORITHMS.load("random")(pool, 10, 300, 7))
+    trace = final(ALGORITHMS.load("random")()(pool, 10, 300, 7))
     drawn = draw(SIZE, 10, 300, numpy_generator(7, "random choice"))
     assert trace["arch"].tolist() == pool.architectures[drawn[:, 0]].tolist()
     assert (trace["simulated_seconds"] == 0).all()
@@ -64,7 +68,7 @@ def test_random_keeps_the_first_and_pays_nothing(pool):
 
 @pytest.mark.parametrize("name", ["naswot", "optimal", "random"])
 def test_a_search_depends_on_its_seed_alone(pool, name):
-    search = ALGORITHMS.load(name)
+    search = ALGORITHMS.load(name)()
     first = search(pool, 10, 20, 0)
     np.random.seed(5)  # noqa: NPY002 - the global state must not matter
     assert search(pool, 10, 20, 0).equals(first)
@@ -78,53 +82,53 @@ def test_optimal_reaches_the_published_accuracies(benchmark_table, samples):
         for column in NASBENCH201_SPLITS.values()
     }
     pool = Pool(np.arange(SIZE), np.zeros((1, SIZE)), accuracies, 0.0)
-    trace = final(ALGORITHMS.load("optimal")(pool, samples, 500, 0))
-    known = searches()
+    trace = final(ALGORITHMS.load("optimal")()(pool, samples, 500, 0))
+    known = published("searches")
     known = known[(known["method"] == f"Optimal N={samples}") & (known["source"] == PAPER)]
     known = known[known["space"] == "nasbench201"].set_index(["dataset", "split"])
     assert len(known) == 6
     for cell, column in NASBENCH201_SPLITS.items():
         own = trace[trace["target"] == "/".join(column)]
         reached = accuracies["/".join(column)][own["arch"]]
-        published = known.loc[cell]
-        error = np.sqrt((reached.var(ddof=1) + published["std"] ** 2) / 500)
-        assert abs(reached.mean() - published["mean"]) < 3 * error, (cell, reached.mean())
+        printed = known.loc[cell]
+        error = np.sqrt((reached.var(ddof=1) + printed["std"] ** 2) / 500)
+        assert abs(reached.mean() - printed["mean"]) < 3 * error, (cell, reached.mean())
 
 
 def test_random_architectures_are_as_accurate_as_published(benchmark_table):
     pool = Pool(np.arange(SIZE), np.zeros((1, SIZE)), {}, 0.0)
-    chosen = final(ALGORITHMS.load("random")(pool, 1, 500, 0))["arch"]
-    known = searches()
+    chosen = final(ALGORITHMS.load("random")()(pool, 1, 500, 0))["arch"]
+    known = published("searches")
     known = known[(known["method"] == "Random") & (known["source"] == PAPER)]
     known = known[known["space"] == "nasbench201"].set_index(["dataset", "split"])
     for cell, column in NASBENCH201_SPLITS.items():
         reached = benchmark_table.accuracies(*column)[chosen]
-        published = known.loc[cell]
-        error = np.sqrt((reached.var(ddof=1) + published["std"] ** 2) / 500)
-        assert abs(reached.mean() - published["mean"]) < 3 * error, cell
+        printed = known.loc[cell]
+        error = np.sqrt((reached.var(ddof=1) + printed["std"] ** 2) / 500)
+        assert abs(reached.mean() - printed["mean"]) < 3 * error, cell
 
 
 @pytest.mark.parametrize(
     ("spelling", "expected"),
     [
-        ("random", ("random", 1, False)),
-        ("naswot-1000", ("naswot", 1000, True)),
-        ("optimal-1", ("optimal", 1, False)),
+        ("random", ("random", 1)),
+        ("naswot-1000", ("naswot", 1000)),
+        ("optimal-1", ("optimal", 1)),
     ],
 )
 def test_algorithms_are_spelled_with_their_samples(spelling, expected):
-    name, *rest = expected
-    assert parse_algorithm(spelling) == Sampling(ALGORITHMS.load(name), *rest)
+    name, samples = expected
+    assert parse_algorithm(spelling) == Search(ALGORITHMS.load(name)(), samples)
 
 
 def test_settings_follow_the_name():
     rea, area, rs = (ALGORITHMS.load(name) for name in ("rea", "area", "rs"))
-    assert parse_algorithm("rs") == Spending(rs(), Guidance())
+    assert parse_algorithm("rs") == Search(rs())
     assert parse_algorithm("rea+sample=5+init=naswot-released+replacement=false+kept=2") == (
-        Spending(rea(sample=5, replacement=False), Guidance("naswot-released", kept=2))
+        Search(rea(sample=5, replacement=False), guidance=Guidance("naswot-released", kept=2))
     )
-    assert parse_algorithm("area+scored=50+mutants=4") == Spending(
-        area(), Guidance(scored=50, mutants=4)
+    assert parse_algorithm("area+scored=50+mutants=4") == Search(
+        area(), guidance=Guidance(scored=50, mutants=4)
     )
 
 
@@ -196,13 +200,13 @@ def test_what_fitness_and_pool_read(spelling, reads, guides, among_scored):
         ("rea+fitness=", "setting 'fitness=' of Guidance"),
         ("rea+pool=scored", "unknown proxy 'scored'"),
         ("bohb+charge=proportional+fitness=lga@1", "charges less for shorter trainings, and a sc"),
-        ("naswot-4+fitness=lga@1", "naswot trains nothing, it takes no settings"),
+        ("naswot-4+fitness=lga@1", "setting 'fitness=lga@1' of Naswot: known: it has none"),
         ("rea+mutants=0", "mutants=0: 1 or more"),
         ("rea+mutants=x", "mutants=x: an integer"),
         ("rs+mutants=2", r"'rs\+mutants=2': rs never mutates an architecture"),
         ("reinforce+mutants=2", "reinforce never mutates an architecture"),
         ("bohb+mutants=2", "bohb never mutates an architecture"),
-        ("naswot-4+mutants=2", "naswot trains nothing, it takes no settings"),
+        ("naswot+mutants=2", "setting 'mutants=2' of Naswot: known: it has none"),
     ],
 )
 def test_settings_that_there_are_not(spelling, said):
@@ -228,3 +232,50 @@ def test_what_spends_a_budget_takes_no_samples():
 def test_an_unknown_algorithm_is_named(spelling):
     with pytest.raises(UnknownNameError, match=r"^unknown search algorithm "):
         parse_algorithm(spelling)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS.names())
+def test_an_algorithm_describes_itself(name):
+    kind = ALGORITHMS.load(name)
+    assert kind.name == name
+    assert kind.label[0].isupper()
+    assert 20 < len(kind.summary) < 80
+    # what reads scores by itself picks from a sample, what asks for mutants spends a budget
+    assert not (kind.reads_scores and kind.spends_budget)
+    assert not (kind.mutates and not kind.spends_budget)
+
+
+HERE = "tests.search.third_party"
+
+
+def test_an_address_is_spelled_like_a_name():
+    asked = parse_algorithm(f"{HERE}:WorstScored-100+offset=2")
+    assert (asked.drawn, asked.spends_budget, asked.algorithm.offset) == (100, False, 2)
+    assert asked.reads("own") == ["own"]
+    asked = parse_algorithm(f"{HERE}:FirstCells+first=7+init=naswot")
+    assert (asked.drawn, asked.spends_budget, asked.algorithm.first) == (20, True, 7)
+    assert asked.reads("own") == ["naswot"]
+
+
+@pytest.mark.parametrize(
+    ("spelling", "said"),
+    [
+        (f"{HERE}:WorstScored-0", "samples are a positive integer, as in tests.search.third_"),
+        (f"{HERE}:FirstCells-5", "spends a budget, it takes no samples"),
+        (f"{HERE}:FirstCells+mutants=2", "never mutates an architecture"),
+        (f"{HERE}:Nameless", "is no search algorithm: it lacks name, label, summary; add"),
+        (f"{HERE}:Foreign", "is no search algorithm: make it a class derived from SampledSearch"),
+        (f"{HERE}:WorstScore", "did you mean 'WorstScored'"),
+        ("tests.search.none:It", "there is no module tests.search.none"),
+    ],
+)
+def test_what_is_no_algorithm_of_a_package_is_named(spelling, said):
+    with pytest.raises(UntrainedError, match=re.escape(said)):
+        parse_algorithm(spelling)
+
+
+def test_a_pool_without_scores_gives_none(pool):
+    unscored = Pool(pool.architectures, None, pool.accuracies, 0.0)
+    with pytest.raises(PluginError, match="declares `reads_scores = False`: declare it True"):
+        third_party.Secretive()(unscored, 5, 5, 0)
+    assert unscored.within(pool.architectures[:9]).cached_scores is None

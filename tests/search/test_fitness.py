@@ -15,7 +15,7 @@ from untrained.search.pool import TRACE_COLUMNS, Pool
 from untrained.search.runs import search_runs, trace_of
 from untrained.seeds import numpy_generator
 
-NAMES = [name for name in ALGORITHMS.names() if isinstance(ALGORITHMS.load(name), type)]
+NAMES = [name for name in ALGORITHMS.names() if ALGORITHMS.load(name).spends_budget]
 
 
 def pool_of(undefined, count=30, seconds=None):

@@ -17,7 +17,7 @@ from untrained.search.live import PATIENCE, LiveScores
 from untrained.search.remembered import Remembered, recalled
 from untrained.search.runs import search_runs, trace_of
 
-NAMES = [name for name in ALGORITHMS.names() if isinstance(ALGORITHMS.load(name), type)]
+NAMES = [name for name in ALGORITHMS.names() if ALGORITHMS.load(name).spends_budget]
 
 
 def score_of(index, seed):

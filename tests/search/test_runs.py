@@ -5,7 +5,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from untrained.analysis.published import NASBENCH201_SPLITS, PAPER, searches
+from untrained.analysis.published import NASBENCH201_SPLITS, PAPER, published
 from untrained.errors import ArchitectureError, ParameterError
 from untrained.files import write_parquet
 from untrained.search import ALGORITHMS, parse_algorithm
@@ -17,7 +17,7 @@ from untrained.search.runs import search_runs, trace_of
 from untrained.seeds import numpy_generator
 from untrained.spaces.base import Architecture
 
-NAMES = [name for name in ALGORITHMS.names() if isinstance(ALGORITHMS.load(name), type)]
+NAMES = [name for name in ALGORITHMS.names() if ALGORITHMS.load(name).spends_budget]
 
 
 @pytest.fixture
@@ -200,18 +200,18 @@ def test_wrong_settings_are_refused(name, setting, said):
 )
 def test_searches_reach_the_published_accuracies(space, benchmark_table, spelling, method):
     trainings = trainings_of(benchmark_table, "cifar10")
-    search = parse_algorithm(spelling).search
+    search = parse_algorithm(spelling).algorithm
     runs = search_runs(search, space, trainings, Budget(seconds=12_000), range(500), 0)
     chosen = trace_of(runs).query("is_final")["arch"].to_numpy()
-    known = searches()
+    known = published("searches")
     known = known[(known["space"] == space.name) & (known["source"] == PAPER)]
     known = known[known["method"] == method]
     known = known.set_index(["dataset", "split"])
     for cell, column in NASBENCH201_SPLITS.items():
         reached = benchmark_table.accuracies(*column)[chosen]
-        published = known.loc[cell]
-        error = np.sqrt((reached.var(ddof=1) + published["std"] ** 2) / 500)
-        assert abs(reached.mean() - published["mean"]) < 3 * error, cell
+        printed = known.loc[cell]
+        error = np.sqrt((reached.var(ddof=1) + printed["std"] ** 2) / 500)
+        assert abs(reached.mean() - printed["mean"]) < 3 * error, cell
 
 
 def test_a_clock_is_each_runs_own(toy, trainings):

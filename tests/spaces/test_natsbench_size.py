@@ -126,5 +126,5 @@ def test_the_decisions_are_the_widths_from_narrow_to_wide(sizes):
 
 
 def test_there_is_no_network_of_another_skeleton(sizes):
-    with pytest.raises(ParameterError, match=r"^natsbench_size is made of widths, and has no "):
+    with pytest.raises(ParameterError, match=r"^natsbench_size has no network of "):
         sizes.network(sizes[0], 10, Skeleton(3, 1))

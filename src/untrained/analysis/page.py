@@ -6,10 +6,10 @@ import pandas as pd
 
 from untrained.analysis.preferences import Words, words_of
 from untrained.analysis.published import (
-    SEARCH_TABLES,
     TRAINING_FREE,
     WEIGHT_SHARING,
-    operation_shares,
+    published,
+    search_title,
     with_published,
 )
 from untrained.analysis.search_tables import QUOTED, published_searches
@@ -95,7 +95,7 @@ def page(
         preferences: of `preferences.preference_table`; None leaves them out.
         evolutions: of `evolutions.evolution_table`; None where nothing was followed.
     """
-    published = with_published(correlations, space=space)
+    beside = with_published(correlations, space=space)
     words = words_of(space)
     main = main_of(searches["dataset"])
     untimed = "seconds" in searches and bool(is_untimed(searches).any())
@@ -112,9 +112,9 @@ def page(
         "`canonical`: one architecture of each class that computes the same function. `top 10 %`: "
         "the most accurate tenth of those scored, for each accuracy its own. `recomputed` figures "
         "are those of the whole space. Tau is that of the score as it is: negative where lower "
-        "is better." + (_SUMMED if SUMMED_RANKS in set(published["proxy"]) else ""),
-        to_markdown(correlation_layout(published)),
-        *(f"- {note}" for note in score_notes(published)),
+        "is better." + (_SUMMED if SUMMED_RANKS in set(beside["proxy"]) else ""),
+        to_markdown(correlation_layout(beside)),
+        *(f"- {note}" for note in score_notes(beside)),
         "## What seeds buy",
         "Kendall's tau-b on all scored architectures when the score is the mean over some of the "
         "seeds: the mean, the smallest and the largest over all sets of so many, and the 95 % "
@@ -179,7 +179,7 @@ def _time_caption(space: str, searches: pd.DataFrame, main: str, *, untimed: boo
 
 
 def _as_in_the_paper(space: str) -> str:
-    return f": {SEARCH_TABLES[space]} of the NASWOT paper" if space in SEARCH_TABLES else ""
+    return f": {title} of the NASWOT paper" if (title := search_title(space)) else ""
 
 
 def _comparisons(comparisons: pd.DataFrame) -> list[str]:
@@ -202,7 +202,7 @@ def _comparisons(comparisons: pd.DataFrame) -> list[str]:
 
 def _preferences(space: str, preferences: pd.DataFrame) -> list[str]:
     fraction, words = float(preferences["fraction"].iloc[0]), words_of(space)
-    published = (
+    shares = (
         " Published: TE-NAS's Fig. 2 (D), which does not say of how many architectures; its shares "
         "do not sum to 100 %."
     )
@@ -212,7 +212,7 @@ def _preferences(space: str, preferences: pd.DataFrame) -> list[str]:
         f"{100 * fraction:g} % of the scores have, in percent of these {words.places}, with 95 % "
         "bootstrap intervals over what was scored; more are in where several are equal. `accuracy` "
         "takes the truly best by test accuracy, `all sampled` every one that was scored."
-        + (published if space in set(operation_shares()["space"]) else ""),
+        + (shares if space in set(published("preferences")["space"]) else ""),
         to_markdown(preference_layout(preferences)),
     ]
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from untrained.analysis.correlations import ALL_SAMPLED, scores_by_seed, undefined_last
-from untrained.analysis.published import operation_shares
+from untrained.analysis.published import published
 from untrained.analysis.resampling import interval, resample_counts
 from untrained.errors import ParameterError, unknown_name
 
@@ -133,9 +133,9 @@ def preference_table(
     """
     if not 0 < fraction <= 1:
         raise ParameterError(f"fraction {fraction} of the best: give more than 0 and at most 1")
-    known = operation_shares()
+    known = published("preferences")
     known = known[known["space"] == space]
-    published = known.set_index(["proxy", "images", "operation"])["share"]
+    shares_known = known.set_index(["proxy", "images", "option"])["percent"] / 100
     images_scored = [str(name) for name in scores["dataset"].unique()]
     used = np.stack([(decisions == number).mean(axis=1) for number in range(len(options))], axis=1)
     rows = []
@@ -165,7 +165,7 @@ def preference_table(
             low, high = interval(np.concatenate(draws))
             head = (proxy, images, fraction, len(sampled), int(kept.sum()))
             for place, option in enumerate(options):
-                paper = published.get((proxy, images, option), np.nan)
+                paper = shares_known.get((proxy, images, option), np.nan)
                 figures = (shares[place], low[place], high[place], paper)
                 rows.append((*head, option, *figures))
     return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from untrained.analysis.correlations import ALL_SAMPLED, FINITE_ONLY
-from untrained.analysis.published import COMPUTED_AGAIN, PRINTED, correlations
+from untrained.analysis.published import published, published_key, sources
 from untrained.errors import ParameterError
 from untrained.proxies import name_of
 
@@ -57,7 +57,8 @@ def proxy_table(table: pd.DataFrame, *, space: str) -> pd.DataFrame:
     renamed = {"tau_low": "low", "tau_high": "high", "excluded": "undefined"}
     found = own.rename(columns=renamed).assign(space=space).reset_index(drop=True)
     known = _published(space)
-    beside = [known.get(key, (np.nan, "")) for key in zip(*(own[key] for key in keys), strict=True)]
+    named = zip(*(own[key] for key in keys), strict=True)
+    beside = [known.get((*head, published_key(proxy)), (np.nan, "")) for *head, proxy in named]
     found["published_tau"] = [tau for tau, _ in beside]
     found["source"] = [source for _, source in beside]
     return found[list(COLUMNS)]
@@ -75,17 +76,15 @@ def _published(space: str) -> dict[tuple[str, ...], tuple[float, str]]:
     What was printed goes before what was computed from it, and what drops undefined scores, as the
     paper does, before what ranks them last.
     """
-    known = correlations().dropna(subset=["tau"])
+    known = published("correlations").dropna(subset=["tau"])
     known = known[(known["space"] == space) & known["subset"].isin([FINITE_ONLY, ALL_SAMPLED])]
-    sources = [*PRINTED, *COMPUTED_AGAIN]
+    order = [*sources("printed"), *sources("recomputed")]
     rows = sorted(
         known.to_dict("records"),
-        key=lambda row: (sources.index(row["source"]), row["subset"] == ALL_SAMPLED),
+        key=lambda row: (order.index(row["source"]), row["subset"] == ALL_SAMPLED),
     )
     found: dict[tuple[str, ...], tuple[float, str]] = {}
     for row in rows:
         key = (row["images"], row["dataset"], row["split"], row["proxy"])
         found.setdefault(key, (row["tau"], row["source"]))
-        if row["proxy"] == "naswot":  # the figures of both forms of it
-            found.setdefault((*key[:3], "naswot-released"), (row["tau"], row["source"]))
     return found

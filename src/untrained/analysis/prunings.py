@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from untrained.analysis import published
-from untrained.analysis.published import NASBENCH201_SPLITS
+from untrained.analysis.published import NASBENCH201_SPLITS, published
 from untrained.analysis.search_tables import COLUMNS as SEARCH_COLUMNS
 from untrained.analysis.search_tables import search_table
 from untrained.analysis.summaries import Accuracy
@@ -121,7 +120,7 @@ def pruning_table(
         ignore_index=True,
     )
     methods = {run.method: run for run, _ in ordered}
-    table = search_table(results, methods=(), published=_published(methods))
+    table = search_table(results, methods=(), beside=_published(methods))
     for name, note in (
         (RANDOM_CELL, "of one cell"),
         (MOST_PARAMETERS, f"cell {largest}"),
@@ -146,7 +145,7 @@ def _order(run: PruningRun) -> tuple[object, ...]:
 def _published(
     methods: Mapping[str, PruningRun],
 ) -> dict[tuple[str, str, str], tuple[float, float, int]]:
-    known = published.prunings()
+    known = published("prunings")
     known = known[known["space"] == "nasbench201"]
     rows: list[dict[str, Any]] = known.to_dict("records")  # type: ignore[assignment]
     return {

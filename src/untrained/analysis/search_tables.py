@@ -7,13 +7,12 @@ import numpy as np
 import pandas as pd
 
 from untrained.analysis.published import (
-    DONG_YANG,
     FIRST_AREA,
     NASBENCH201_SPLITS,
-    PAPER,
     TRAINING_FREE,
     Splits,
-    searches,
+    published,
+    sources,
     standard_error,
 )
 from untrained.errors import ParameterError, unknown_name
@@ -42,7 +41,7 @@ def search_table(
     methods: Sequence[str] = TRAINING_FREE,
     quoted: Sequence[str] = (),
     reasons: Mapping[str, str] | None = None,
-    published: Mapping[_Key, tuple[float, float, int]] | None = None,
+    beside: Mapping[_Key, tuple[float, float, int]] | None = None,
     splits: Splits = NASBENCH201_SPLITS,
 ) -> pd.DataFrame:
     """Summarise the runs of each search and hold them against the published ones.
@@ -55,7 +54,7 @@ def search_table(
             that only `results` or `reasons` have follow them.
         quoted: published methods that we never run; they end the table, held against nothing.
         reasons: method to why we have no result of it, for the notes.
-        published: (method, data set, split) to mean, standard deviation and runs; by default
+        beside: (method, data set, split) to mean, standard deviation and runs; by default
             Table 2(a) of Mellor et al. 2021.
         splits: of the benchmark.
 
@@ -72,7 +71,7 @@ def search_table(
     """
     _check(results, splits)
     ours: _Ours = {key: cell["accuracy"] for key, cell in results.groupby(_KEYS, sort=False)}  # type: ignore[misc]
-    theirs = published_searches() if published is None else published
+    theirs = published_searches() if beside is None else beside
     run = dict.fromkeys([*map(str, results["method"].unique()), *(reasons or {})])
     own = [name for name in run if name not in methods]
     last = [name for name in quoted if name not in (*methods, *own)]
@@ -90,8 +89,8 @@ def search_table(
 
 def published_searches(space: str = "nasbench201") -> _Theirs:
     """(method, data set, split) to mean, standard deviation and runs of the NASWOT paper."""
-    known = searches()
-    known = known[(known["space"] == space) & known["source"].isin([PAPER, DONG_YANG])]
+    known = published("searches")
+    known = known[(known["space"] == space) & known["source"].isin(sources("printed"))]
     rows: list[dict[str, Any]] = known.to_dict("records")  # type: ignore[assignment]
     return {
         (row["method"], row["dataset"], row["split"]): (row["mean"], row["std"], row["runs"])

@@ -14,7 +14,7 @@ from untrained.analysis.published import (
     PAPER,
     TRAINING_FREE,
     Splits,
-    searches,
+    published,
 )
 from untrained.errors import MissingDataError
 from untrained.images.sets import image_set
@@ -301,7 +301,7 @@ def times_table(
         scores are none. Published searches that train have no known number of them, and are left
         out there.
     """
-    known = searches()
+    known = published("searches")
     known = known[(known["space"] == space) & (known["source"] == PAPER)]
     ours, theirs = (
         table[(table["dataset"] == dataset) & (table["split"] == split)]

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from untrained.benchmarks.converters import CONVERTERS
-from untrained.benchmarks.nds import architectures_beside, read_architectures
-from untrained.benchmarks.nds_networks import FILES
-from untrained.benchmarks.table import COSTS, FULL_EPOCHS, KEYS, SIZES, Group, read_groups
-from untrained.errors import ArchitectureError, DamagedFileError, MissingDataError, unknown_name
-from untrained.files import BENCHMARKS, BUNDLED
+from untrained.benchmarks.table import COSTS, KEYS, Group, read_groups
+from untrained.errors import ArchitectureError, DamagedFileError, MissingDataError
+from untrained.files import BENCHMARKS
+from untrained.spaces import get_space
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,15 +73,18 @@ class Benchmark:
 
         Raises:
             MissingDataError: `path` does not exist, or the table was never fetched and is not
-                bundled.
-            UnknownNameError: there is no such benchmark.
+                bundled, or the space has no benchmark.
+            UnknownNameError: there is no such space.
             DamagedFileError: the file is not a valid benchmark table.
         """
         found = path or cls.find(space, folder)
         if found is not None:
             return cls.read(found, space)
-        if space not in CONVERTERS.names():
-            raise unknown_name("benchmark", space, CONVERTERS.names())
+        if get_space(space).benchmark is None:
+            raise MissingDataError(
+                f"{space} has no benchmark: what training would have said of its architectures is "
+                "not known"
+            )
         raise MissingDataError(
             f"{folder / f'{space}.parquet'} does not exist: `untrained fetch {space} --from FILE` "
             "makes it of the benchmark's official files, or --mirror of a folder that has it"
@@ -92,8 +93,10 @@ class Benchmark:
     @staticmethod
     def find(space: str, folder: Path = BENCHMARKS) -> Path | None:
         """The table of a space: the fetched one if `folder` has it, else the bundled one."""
-        places = (place / f"{space}.parquet" for place in (folder, BUNDLED))
-        return next((path for path in places if path.is_file()), None)
+        facts = get_space(space).benchmark
+        bundled = None if facts is None else facts.bundled
+        places = (folder / f"{space}.parquet", bundled)
+        return next((path for path in places if path is not None and path.is_file()), None)
 
     @classmethod
     def read(cls, path: Path, space: str = "nasbench201") -> "Benchmark":
@@ -103,9 +106,8 @@ class Benchmark:
             MissingDataError: there is no such file.
             DamagedFileError: it is not a valid benchmark table.
         """
-        size = SIZES.get(space) or max(
-            _listed(path, space),
-            *(1 + int(values["arch"].max()) for _, values in read_groups(path, space)),
+        size = get_space(space).tabulated(path) or max(
+            1 + int(values["arch"].max()) for _, values in read_groups(path, space)
         )
         found: dict[Group, dict[str, Values]] = {}
         for group, values in read_groups(path, space):
@@ -222,7 +224,9 @@ class Benchmark:
     @property
     def full_epochs(self) -> int:
         """The epochs of the full training."""
-        return FULL_EPOCHS.get(self.space) or max(epochs for _, _, epochs, _ in self.measures)
+        facts = get_space(self.space).benchmark
+        stated = None if facts is None else facts.full_epochs
+        return stated or max(epochs for _, _, epochs, _ in self.measures)
 
     def train_seconds(
         self, arch: int, dataset: str, split: str, epochs: int | None = None, seed: str = "mean"
@@ -306,13 +310,3 @@ class Benchmark:
             f"no {_MEASURES[measure]} of architecture {arch} for {'/'.join(map(str, group))} in "
             f"{self.space}: there is {', '.join(sorted(covering)) or 'none at all'}"
         )
-
-
-def _listed(path: Path, space: str) -> int:
-    """How many architectures the list beside a table of NDS has; 0 where there is none.
-
-    The table has no rows of those whose training failed.
-    """
-    beside = architectures_beside(path)
-    known = space in FILES and beside.is_file()
-    return len(read_architectures(space, beside)) if known else 0

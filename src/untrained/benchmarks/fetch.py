@@ -2,16 +2,45 @@
 
 import shutil
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
+from typing import Protocol
 
-from untrained.benchmarks.converters import CONVERTERS
-from untrained.benchmarks.nds import fetch_nds
-from untrained.benchmarks.nds_networks import FILES
 from untrained.benchmarks.official import Progress
 from untrained.benchmarks.table import check_table, is_table
-from untrained.errors import MissingDataError
-from untrained.files import BUNDLED, atomic
+from untrained.errors import MissingDataError, ParameterError
+from untrained.files import atomic
+from untrained.plugins import imported
+from untrained.spaces import get_space
+
+
+class Converter(Protocol):
+    """Writes the table of one benchmark."""
+
+    def __call__(
+        self,
+        source: Path,
+        target: Path,
+        progress: Progress | None = None,
+        spellings: Sequence[str] | None = None,
+        parameters: Sequence[int] | None = None,
+    ) -> None:
+        """Convert official files.
+
+        Args:
+            source: file or folder, under its official name.
+            target: the parquet file to write; nothing is written unless all is well.
+            progress: called with the bytes done and the bytes in all.
+            spellings: what the files call the architectures of the space, by index; what is in
+                the files must agree.
+            parameters: of those, by index; likewise, in files that have no other list of what
+                they trained.
+
+        Raises:
+            ParameterError: `source` is none of what is converted; the message says what is.
+            MissingDataError: there is no such file.
+            DamagedFileError: renamed, truncated, or not such a file at all.
+        """
+        ...
 
 
 def fetch_benchmark(
@@ -20,13 +49,8 @@ def fetch_benchmark(
     source: Path | None = None,
     mirror: str | None = None,
     progress: Progress | None = None,
-    spellings: Sequence[str] | None = None,
-    parameters: Sequence[int] | None = None,
-) -> None:
-    """Write the benchmark table of a space to `target`.
-
-    It comes from the first of these that is given: `source`, `mirror`, the bundled table. For NDS
-    see `fetch_nds`.
+) -> str:
+    """Write the benchmark table of a space to `target`, as the space says.
 
     Args:
         space: name of the space.
@@ -34,29 +58,57 @@ def fetch_benchmark(
         source: official files, which are converted, or a benchmark table.
         mirror: base URL or folder that has {space}.parquet.
         progress: called with the bytes done and the bytes in all while a file is converted.
-        spellings: what official files call the architectures of the space, by index; what is in
-            them must agree.
-        parameters: of those, by index; likewise.
+
+    Returns:
+        What the user should know of the table, in one line; often nothing.
 
     Raises:
-        UnknownNameError: no benchmark of that space.
+        UnknownNameError: no such space.
         ParameterError: `source` is neither.
-        MissingDataError: there is no such file, or nothing is given and nothing bundled.
+        MissingDataError: there is no such file, or nothing is given and nothing bundled, or the
+            space has no benchmark.
         DownloadError: the mirror does not have it, or can't be reached.
         DamagedFileError: what was found is not a valid file; `target` stays as it was.
     """
-    convert = partial(CONVERTERS.load(space), spellings=spellings, parameters=parameters)
-    if space in FILES:  # which come as one archive, and are two files each
-        fetch_nds(space, target, source, mirror, progress)
-        return
-    bundled = BUNDLED / f"{space}.parquet"
+    facts = get_space(space).benchmark
+    if facts is None:
+        raise MissingDataError(f"{space} has no benchmark: there is nothing to fetch")
+    fetch = imported(f"function that fetches the table of {space}", facts.fetch)
+    return fetch(space, target, source, mirror, progress) or ""
+
+
+def fetch_table(
+    space: str,
+    target: Path,
+    source: Path | None = None,
+    mirror: str | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Write a table that is given, converted or bundled; see `fetch_benchmark`.
+
+    It comes from the first of these that is given: `source`, `mirror`, the bundled table. What
+    official files call their architectures must agree with the space.
+    """
+    known = get_space(space)
+    facts = known.benchmark
+    assert facts is not None  # noqa: S101 - `fetch_benchmark` asks
+    bundled = facts.bundled
+
+    def convert(source: Path, target: Path) -> None:
+        if facts.converter is None:
+            raise ParameterError(
+                f"{source} is no benchmark table: {space} has no official files that are converted"
+            )
+        converter: Converter = imported(f"converter of {space}", facts.converter)
+        converter(source, target, progress, known.official_spellings, known.official_parameters)
+
     if source is not None and source.is_file() and is_table(source):
         _copy(source, target, space)
     elif source is not None:
-        convert(source, target, progress)
+        convert(source, target)
     elif mirror is not None:
         _from_mirror(space, target, mirror, convert)
-    elif bundled.is_file():
+    elif bundled is not None and bundled.is_file():
         _copy(bundled, target, space)
     else:
         raise MissingDataError(

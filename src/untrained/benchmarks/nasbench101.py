@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from untrained.benchmarks.official import Progress
-from untrained.benchmarks.table import SIZES, write_groups
+from untrained.benchmarks.table import write_groups
 from untrained.errors import DamagedFileError, MissingDataError, ParameterError
 from untrained.files import read_parquet
+from untrained.spaces import get_space
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -299,7 +300,7 @@ class _Trainings:
 
 
 def _read_official(source: Path, progress: Progress | None) -> _Trainings:
-    trainings = _Trainings(source.name, SIZES[SPACE])
+    trainings = _Trainings(source.name, len(get_space(SPACE)))
     size = source.stat().st_size
     with source.open("rb") as file:
         for number, record in enumerate(records(file, source.name)):
@@ -447,7 +448,7 @@ def _varint(data: bytes, place: int) -> tuple[int, int]:
 def _read_published(source: Path) -> "pd.DataFrame":
     """The published table of all cells, in the order of the hashes."""
     cells = read_parquet(source, ["index", "module_hash", "params", "test_acc108_mean"])
-    size, hashes = SIZES[SPACE], cells["module_hash"]
+    size, hashes = len(get_space(SPACE)), cells["module_hash"]
     if len(cells) != size or not np.array_equal(cells["index"], np.arange(size)):
         raise DamagedFileError(
             f"{source} has other indices than 0 to {size - 1} in order: get the whole table"

@@ -10,10 +10,11 @@ import numpy as np
 
 from untrained.benchmarks.official import Progress, Rows, rows_of
 from untrained.benchmarks.streaming import MALFORMED
-from untrained.benchmarks.table import DATASETS, SIZES, write_table
+from untrained.benchmarks.table import DATASETS, write_table
 from untrained.errors import DamagedFileError, MissingDataError, ParameterError
 from untrained.files import read_parquet
 from untrained.pickles import unpickle
+from untrained.spaces import get_space
 
 _FOLDER = "NATS-sss-v1_0-50262-simple"
 _SUFFIX = ".pickle.pbz2"
@@ -122,11 +123,11 @@ def _read_meta(path: Path) -> tuple[list[str], set[int]]:
     except TypeError as error:
         raise DamagedFileError(f"{path.name} has no list of indices: {error}") from error
     outside = [index for index in sorted(indices) if not 0 <= index < len(names)]
-    if outside or not indices or len(names) > SIZES["natsbench_size"]:
+    size = len(get_space("natsbench_size"))
+    if outside or not indices or len(names) > size:
         wrong = f"architecture {outside[0]}" if outside else f"{len(indices)} architectures"
         raise DamagedFileError(
-            f"{path.name} lists {wrong} of {len(names)}: the space has 0 to "
-            f"{SIZES['natsbench_size'] - 1}"
+            f"{path.name} lists {wrong} of {len(names)}: the space has 0 to {size - 1}"
         )
     return names, indices
 

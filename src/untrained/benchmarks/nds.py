@@ -21,11 +21,25 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, TypeVar, cast
 
-from untrained.benchmarks.nds_networks import (
+from untrained.benchmarks.official import Progress
+from untrained.benchmarks.table import check_table, is_table, write_table
+from untrained.errors import (
+    ArchitectureError,
+    DamagedFileError,
+    DownloadError,
+    MissingDataError,
+    unknown_name,
+)
+from untrained.files import atomic, check_target
+from untrained.spaces.nds import (
+    architectures_beside,
+    read_architectures,
+    write_architectures,
+)
+from untrained.spaces.nds_networks import (
     FILES,
     CellNetwork,
     Edges,
@@ -37,16 +51,6 @@ from untrained.benchmarks.nds_networks import (
     parse_network,
     plain,
 )
-from untrained.benchmarks.official import Progress
-from untrained.benchmarks.table import is_table, read_groups, write_table
-from untrained.errors import (
-    ArchitectureError,
-    DamagedFileError,
-    DownloadError,
-    MissingDataError,
-    unknown_name,
-)
-from untrained.files import atomic, check_target
 
 T = TypeVar("T")
 #: Where the official archive is looked for, in this order. Both are from memory, and its checksum
@@ -95,18 +99,11 @@ class Entry:
     flops: float | None
 
 
-def architectures_beside(table: Path) -> Path:
-    """Where the architectures of a benchmark table of NDS lie."""
-    return table.with_suffix(".json")
-
-
 def convert_nds(
     space: str,
     source: Path,
     target: Path,
     progress: Progress | None = None,
-    spellings: Sequence[str] | None = None,
-    parameters: Sequence[int] | None = None,
 ) -> None:
     """Convert an official JSON file to a benchmark table and a list of architectures beside it.
 
@@ -119,15 +116,12 @@ def convert_nds(
         source: the JSON file, a folder that has it, or the official archive (.zip).
         target: the parquet file to write; the list lies beside it as .json.
         progress: called with the bytes read and the bytes in all.
-        spellings: of no use here, since the file says which architectures there are.
-        parameters: likewise.
 
     Raises:
         MissingDataError: there is no such file, or folder or archive lack it.
         DamagedFileError: no JSON, another layout, impossible values, or networks of another kind
             of space; nothing is written.
     """
-    del spellings, parameters
     if space not in FILES:
         raise unknown_name("space of NDS", space, FILES)
     rows: dict[str, list[Any]] = {name: [] for name in ("arch", "epochs", *_MEASURED)}
@@ -196,7 +190,7 @@ def fetch_nds(
     source: Path | None = None,
     mirror: str | None = None,
     progress: Progress | None = None,
-) -> None:
+) -> str:
     """Write the benchmark table of a space of NDS, and the list of its architectures beside it.
 
     They come from the first of these that is given: `source`, `mirror`, the official archive. That
@@ -209,6 +203,9 @@ def fetch_nds(
             beyond that.
         mirror: a folder that has the table or the official file, or a base URL that has the file.
         progress: see `convert_nds`.
+
+    Returns:
+        Whether some networks of the space have the costs that the table says; see `compared`.
 
     Raises:
         MissingDataError: there is no such file.
@@ -239,6 +236,34 @@ def fetch_nds(
         if not archive.is_file():
             _download_archive(archive)
         convert_nds(space, archive, target, progress)
+    return compared(space, target)
+
+
+def compared(space: str, target: Path, count: int = 16) -> str:
+    """Say whether the networks of some architectures have the costs that their table says.
+
+    What differs is no error: no official file was at hand, the fault may be the networks'.
+    """
+    import numpy as np
+
+    from untrained.benchmarks.benchmark import Benchmark
+    from untrained.networks.nds import mismatches
+
+    dataset = dataset_of(space)
+    costs = Benchmark.read(target, space).costs(dataset)
+    known = np.flatnonzero(costs["parameters"].notna())
+    chosen = known[np.linspace(0, len(known) - 1, min(count, len(known))).astype(int)]
+    spellings = read_architectures(space, architectures_beside(target))
+    imagenet = dataset == "ImageNet"
+    first = next(mismatches(spellings, costs, chosen.tolist(), imagenet=imagenet), None)
+    if first is not None:
+        return (
+            f"warning: {space}: {first}; its scores may be of another network than the one that "
+            "was trained"
+        )
+    return (
+        f"{space}: the costs of {len(chosen)} networks are those of the file" if len(chosen) else ""
+    )
 
 
 def _checked_architectures(space: str, table: Path) -> list[str]:
@@ -253,12 +278,7 @@ def _checked_architectures(space: str, table: Path) -> list[str]:
                 f"{beside}, entry {position}: {_said(error)}: fetch {space} again"
             ) from error
         _check_kind(space, str(beside), position, network)
-    last = max(int(values["arch"].max()) for _, values in read_groups(table, space))
-    if last >= len(spellings):
-        raise DamagedFileError(
-            f"{table} has architecture {last}, the list beside it has 0 to {len(spellings) - 1} "
-            f"({beside}): get both from one place"
-        )
+    check_table(table, space)
     return spellings
 
 
@@ -277,44 +297,6 @@ def _download_archive(target: Path) -> None:
         f"{refusals[-1]}; get the data as github.com/facebookresearch/nds says, and name the "
         "archive or its folder with --from"
     )
-
-
-def write_architectures(space: str, spellings: Sequence[str], target: Path) -> None:
-    """Write the architectures of a space, in the order of their indices."""
-    with atomic(target) as part:
-        content = {"space": space, "architectures": list(spellings)}
-        part.write_text(json.dumps(content, indent=0) + "\n")
-
-
-def read_architectures(space: str, path: Path) -> list[str]:
-    """The spellings of the architectures of a space, by index.
-
-    Raises:
-        MissingDataError: there is no such file; the message says how to make it.
-        DamagedFileError: it is not such a file, or that of another space.
-    """
-    if not path.is_file():
-        raise MissingDataError(
-            f"{path} does not exist: run `untrained fetch {space}`, with --mirror FOLDER or --from "
-            f"{FILES.get(space, 'FILE')} if you have the file"
-        )
-    try:
-        content = json.loads(path.read_text())
-        found, spellings = content["space"], _texts(content["architectures"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DamagedFileError(
-            f"{path} is damaged ({_said(error)}): fetch {space} again"
-        ) from error
-    if found != space:
-        raise DamagedFileError(f"{path} has the architectures of {found!r}: fetch {space} again")
-    return spellings
-
-
-def _texts(value: object) -> list[str]:
-    found = [one for one in _list("architectures", value) if isinstance(one, str)]
-    if not found or found != value:
-        raise ValueError("its architectures are no list of texts")
-    return found
 
 
 def read_entries(
@@ -677,10 +659,3 @@ def _only(space: str, source: Path, found: Sequence[T]) -> T:
     if len(found) > 1:
         raise DamagedFileError(f"{source} has {len(found)} files called {FILES[space]}: name one")
     return found[0]
-
-
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - converters, and nothing else
-    """The converter of a space under the space's own name, for the registry."""
-    if name not in FILES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return partial(convert_nds, name)

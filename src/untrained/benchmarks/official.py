@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from untrained.benchmarks.streaming import MALFORMED, stream
-from untrained.benchmarks.table import COLUMNS, DATASETS, SIZES, SPLITS, write_table
+from untrained.benchmarks.table import COLUMNS, DATASETS, SPLITS, write_table
 from untrained.errors import DamagedFileError, MissingDataError, ParameterError
 from untrained.files import digest
+from untrained.spaces import get_space
 
 if TYPE_CHECKING:
     from nas_201_api import ArchResults, ResultsCount
@@ -164,7 +165,7 @@ def _add_architecture(rows: Rows, name: str, pair: dict[str, Any]) -> int:
     try:
         results = {key: ArchResults.create_from_state_dict(pair[key]) for key in _RUNS}
         index = results["full"].arch_index
-        if type(index) is not int or not 0 <= index < SIZES["nasbench201"]:
+        if type(index) is not int or not 0 <= index < len(get_space("nasbench201")):
             raise ValueError(f"there is no architecture {index}")
         if results["less"].arch_index != index:
             raise ValueError(f"runs of architecture {results['less'].arch_index} among them")

@@ -14,17 +14,12 @@ from numpy.typing import NDArray
 
 from untrained.errors import DamagedFileError
 from untrained.files import atomic, read_parquet_parts
+from untrained.spaces import get_space
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
-
-#: How many architectures a space has; tables of other spaces end at their largest index.
-SIZES = {"nasbench201": 15_625, "natsbench_size": 32_768, "nasbench101": 423_624}
-#: Epochs of the full training of a space, of which reports are about; elsewhere the longest that a
-#: table has.
-FULL_EPOCHS = {"nasbench201": 200, "natsbench_size": 90, "nasbench101": 108}
 
 #: `cifar10-valid` trains on 25,000 images, `cifar10` on all 50,000.
 DATASETS = ("cifar10-valid", "cifar10", "cifar100", "ImageNet16-120")
@@ -186,11 +181,12 @@ def _parts(path: Path, space: str) -> "Iterator[tuple[pd.DataFrame, dict[Group, 
         DamagedFileError: see `read_table`.
     """
     seen: dict[Group, NDArray[np.bool_]] = {}
+    size = get_space(space).tabulated(path)
     texts = [name for name, kind in COLUMNS.items() if kind == "string"]
     count = 0
     for part in read_parquet_parts(path, _PART, texts):
         count += len(part)
-        problem = _problem(part, SIZES.get(space))
+        problem = _problem(part, size)
         groups = {} if problem else _groups(part)
         problem = problem or _repeated(part["arch"].to_numpy(), groups, seen)
         if problem:

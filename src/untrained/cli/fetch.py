@@ -1,49 +1,12 @@
 """`untrained fetch`: benchmark tables and images, from official files or what is bundled."""
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypedDict, TypeVar, overload
+from typing import Annotated
 
 import typer
 
 from untrained.files import BENCHMARKS, BUNDLED, IMAGES
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Computed(Sequence[T]):
-    """A list whose entries are computed when they are looked at.
-
-    Attributes:
-        size: how many there are.
-        entry: the one at an index.
-    """
-
-    size: int
-    entry: Callable[[int], T]
-
-    def __len__(self) -> int:
-        return self.size
-
-    @overload
-    def __getitem__(self, index: int) -> T: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[T]: ...
-
-    def __getitem__(self, index: int | slice) -> T | Sequence[T]:
-        places = range(self.size)[index]  # which raises what a list raises
-        return self.entry(places) if isinstance(places, int) else [*map(self.entry, places)]
-
-
-class Known(TypedDict, total=False):
-    """What a space knows of its architectures, by index, that official files must agree with."""
-
-    spellings: Sequence[str]
-    parameters: Sequence[int]
 
 
 def fetch(
@@ -91,73 +54,21 @@ def _fetch_benchmark(name: str, source: Path | None, mirror: str | None, target:
     from rich.progress import Progress
 
     from untrained.benchmarks.fetch import fetch_benchmark
-    from untrained.benchmarks.nds_networks import FILES
 
-    known = known_of(name) if source is not None or mirror is not None else Known()
     console = Console(stderr=True)
     # in a log a bar would be an empty line
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(f"converting {source}", total=None, visible=source is not None)
-        fetch_benchmark(
+        remark = fetch_benchmark(
             name,
             target,
             source,
             mirror,
             lambda done, total: progress.update(task, completed=done, total=total),
-            **known,
         )
     typer.echo(f"{target}", err=True)
-    if name in FILES:
-        _check_costs(name, target)
-
-
-def known_of(name: str) -> Known:
-    """What official files of a space are compared with; files of NDS say themselves what it has."""
-    from untrained.spaces import get_space
-
-    if name in ("nasbench201", "natsbench_size"):
-        space = get_space(name)
-        return {"spellings": [space[index].spelling for index in range(len(space))]}
-    if name == "nasbench101":
-        from untrained.networks.nasbench101_channels import count_parameters
-        from untrained.spaces.nasbench101 import NasBench101
-
-        cells = NasBench101()
-        # a hash takes a tenth of a millisecond, and a right file needs none
-        return {
-            "spellings": Computed(len(cells), lambda index: cells.cell(index).module_hash),
-            "parameters": Computed(len(cells), lambda index: count_parameters(cells.cell(index))),
-        }
-    return {}
-
-
-def _check_costs(name: str, target: Path, count: int = 16) -> None:
-    """Say whether the networks of a few architectures have the costs that their table says.
-
-    What differs stops nothing: no official file was at hand, the fault may be the networks'.
-    """
-    import numpy as np
-
-    from untrained.benchmarks.benchmark import Benchmark
-    from untrained.benchmarks.nds import architectures_beside, read_architectures
-    from untrained.benchmarks.nds_networks import dataset_of
-    from untrained.networks.nds import mismatches
-
-    dataset = dataset_of(name)
-    costs = Benchmark.read(target, name).costs(dataset)
-    known = np.flatnonzero(costs["parameters"].notna())
-    chosen = known[np.linspace(0, len(known) - 1, min(count, len(known))).astype(int)]
-    spellings = read_architectures(name, architectures_beside(target))
-    imagenet = dataset == "ImageNet"
-    first = next(mismatches(spellings, costs, chosen.tolist(), imagenet=imagenet), None)
-    if first is not None:
-        typer.echo(
-            f"warning: {name}: {first}; its scores may be of another network than the one that was "
-            "trained",
-            err=True,
-        )
-    elif len(chosen):
-        typer.echo(f"{name}: the costs of {len(chosen)} networks are those of the file", err=True)
+    if remark:
+        typer.echo(remark, err=True)
 
 
 def _fetch_images(

@@ -86,17 +86,16 @@ def _spends_budget(algorithm: str) -> bool:
     Raises:
         UnknownNameError, ParameterError: no such algorithm, or no such settings.
     """
-    from untrained.search import Spending, parse_algorithm
+    from untrained.search import parse_algorithm
 
-    return isinstance(parse_algorithm(algorithm), Spending)
+    return parse_algorithm(algorithm).spends_budget
 
 
 def _sees_trainings(algorithm: str) -> bool:
     """Whether an algorithm spends a budget, and on trainings instead of scores."""
-    from untrained.search import Spending, parse_algorithm
+    from untrained.search import parse_algorithm
 
-    asked = parse_algorithm(algorithm)
-    return isinstance(asked, Spending) and not asked.guidance.fitness
+    return parse_algorithm(algorithm).sees_trainings
 
 
 def _timed(truth: "Benchmark", images: str) -> bool:
@@ -242,7 +241,7 @@ def _search_tables(
         results.drop(columns=spent),
         quoted=shared,
         reasons=reasons,
-        published=published,
+        beside=published,
         splits=splits,
     )
     summary["note"] = _with_leaks(truth, traces, summary)
@@ -656,7 +655,7 @@ def show(space: Space, tables: Tables = None) -> None:
     from rich.console import Console
 
     from untrained.analysis.correlations import FINITE_ONLY
-    from untrained.analysis.published import SEARCH_TABLES, with_published
+    from untrained.analysis.published import search_title, with_published
     from untrained.analysis.tables import (
         comparison_layout,
         correlation_layout,
@@ -687,7 +686,7 @@ def show(space: Space, tables: Tables = None) -> None:
     console.print(
         terminal_table(
             narrow_search_layout(searches),
-            title=f"{SEARCH_TABLES.get(space, 'Searches')}: accuracy in %, ours and the paper's",
+            title=f"{search_title(space) or 'Searches'}: accuracy in %, ours and the paper's",
         )
     )
     console.print(

@@ -348,9 +348,6 @@ def _accuracies(space: str, index: int) -> dict[str, float]:
 
 
 def _print(target: str, results: list[Result], seed: int, seeds: int) -> None:
-    from untrained.benchmarks.table import FULL_EPOCHS
-
-    trained = f"{FULL_EPOCHS[target]} epochs" if target in FULL_EPOCHS else "full training"
     for result in results:
         name = f"{result.architecture}  " if result.architecture is not None else ""
         typer.echo(f"{name}{result.spelling}")
@@ -368,8 +365,15 @@ def _print(target: str, results: list[Result], seed: int, seeds: int) -> None:
         if result.percentile is not None:
             typer.echo(f"  percentile  {result.percentile:.1f} of the cached scores")
         for column, value in result.accuracy.items():
-            typer.echo(f"  accuracy    {value:.2f} %  {column}, {trained}")
+            typer.echo(f"  accuracy    {value:.2f} %  {column}, {_training_of(target)}")
         typer.echo(f"  time        {result.seconds:.3f} s per score")
+
+
+def _training_of(space: str) -> str:
+    from untrained.spaces import get_space
+
+    facts = get_space(space).benchmark
+    return f"{facts.full_epochs} epochs" if facts and facts.full_epochs else "full training"
 
 
 def _number(value: float) -> str:

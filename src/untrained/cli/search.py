@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from untrained.benchmarks.benchmark import Values
-    from untrained.search import Sampling, Spending
-    from untrained.search.base import Searchable
+    from untrained.search import Search
+    from untrained.search.base import BudgetedSearch, Searchable
     from untrained.search.clock import AnswersRuns, Budget, Trainings
     from untrained.search.guided import Guide
     from untrained.search.pool import Pool
@@ -121,7 +121,7 @@ def search(
     from untrained.files import check_target, write_parquet
     from untrained.images.sets import image_set
     from untrained.proxies import get_proxy
-    from untrained.search import Spending, parse_algorithm
+    from untrained.search import parse_algorithm
     from untrained.search.clock import parse_budget
     from untrained.search.runs import shard_of_runs
     from untrained.spaces import get_space
@@ -133,7 +133,7 @@ def search(
     allowed = parse_budget(budget)
     searched = get_space(space)
     get_proxy(proxy)
-    warn_of_test_labels(_decisive(asked, proxy))
+    warn_of_test_labels(asked.decisive(proxy))
     task = _Task(algorithm, searched, dataset, allowed, own_runs, seed)
     counts: dict[str, int] = {}
     timed = True
@@ -156,15 +156,14 @@ def search(
         tables = _tables(searched, dataset, epochs, training_seed, benchmark, scores, per_score)
         accuracies = tables.accuracies
         trace = _cached(task, asked, tables, proxy)
-        spends = isinstance(asked, Spending) and not asked.guidance.fitness
-        timed = not spends or tables.trainings().timed
+        timed = not asked.sees_trainings or tables.trainings().timed
     if out is not None:
         write_parquet(trace, out)
     answer = {"algorithm": algorithm, "space": space, "dataset": dataset, "seed": seed}
-    if isinstance(asked, Spending):
+    if asked.spends_budget:
         answer["budget"] = str(allowed)
     answer["runs"] = len(own_runs)
-    if isinstance(asked, Spending) and len(trace):
+    if asked.spends_budget and len(trace):
         final = trace[trace["is_final"]]
         answer["evaluations"] = float(final["step"].mean())
         # a training of unknown length counts as one
@@ -282,23 +281,21 @@ def _tables(
     )
 
 
-def _cached(
-    task: _Task, asked: "Sampling | Spending", tables: _Tables, proxy: str
-) -> "pd.DataFrame":
+def _cached(task: _Task, asked: "Search", tables: _Tables, proxy: str) -> "pd.DataFrame":
     """The trace of a search on cached scores and benchmarked trainings."""
     from functools import reduce
 
     import numpy as np
 
-    from untrained.benchmarks.nds_networks import FILES
-    from untrained.search import Spending
+    from untrained.search.base import SampledSearch
     from untrained.search.fitness import scores_as_fitness
     from untrained.search.members import part_of
     from untrained.search.pool import empty_trace
+    from untrained.spaces.nds_networks import FILES
 
     pools = {name: tables.scored(name) for name in asked.reads(proxy)}
     space: Searchable = task.space
-    if isinstance(asked, Spending) and asked.moves_among_scored:
+    if asked.moves_among_scored:
         members = reduce(np.intersect1d, (pool.architectures for pool in pools.values()))
         pools = {name: pool.within(members) for name, pool in pools.items()}
         space = part_of(task.space, members)
@@ -307,8 +304,8 @@ def _cached(
     pool = pools[read] if read else _everything(tables)
     if not _can_answer(pool, task.space, asked.drawn):
         return empty_trace()
-    if not isinstance(asked, Spending):
-        trace = asked.search(pool, asked.drawn, task.runs.stop, task.seed)
+    if isinstance(asked.algorithm, SampledSearch):
+        trace = asked.algorithm(pool, asked.drawn, task.runs.stop, task.seed)
         return trace[trace["run"] >= task.runs.start].reset_index(drop=True)
     if name := asked.guidance.fitness:
         if not np.isfinite(pools[name].scores).any():
@@ -334,12 +331,12 @@ def _cached(
                 f"{task.algorithm!r} moves in the whole space: fetch the whole table, or search "
                 "by naswot-100"
             )
-    return _spend(task, asked, space, answers, asked.guide(pool))
+    return _spend(task, asked.algorithm, space, answers, asked.guide(pool))
 
 
 def _spend(
     task: _Task,
-    asked: "Spending",
+    algorithm: "BudgetedSearch",
     space: "Searchable",
     answers: "AnswersRuns",
     guide: "Guide",
@@ -347,13 +344,13 @@ def _spend(
     from untrained.cli.progress import track
     from untrained.search.runs import search_runs, trace_of
 
-    found = search_runs(asked.search, space, answers, task.budget, task.runs, task.seed, guide)
+    found = search_runs(algorithm, space, answers, task.budget, task.runs, task.seed, guide)
     return trace_of(track(found, len(task.runs), task.title, "runs"))
 
 
 def _live(
     task: _Task,
-    asked: "Sampling | Spending",
+    asked: "Search",
     shown: dict[str, Any],
     how: dict[str, str],
     seeds: int,
@@ -363,9 +360,9 @@ def _live(
     """The trace of a search that scores what it proposes, accuracies and numbers of scores."""
     from untrained.benchmarks.benchmark import Benchmark
     from untrained.proxies import get_proxy, spelling_of
-    from untrained.search import Spending
+    from untrained.search.base import SampledSearch
 
-    if not isinstance(asked, Spending) or not asked.guidance.fitness:
+    if isinstance(asked.algorithm, SampledSearch) or not asked.guidance.fitness:
         raise ParameterError(
             f"{task.algorithm!r} --live: name what to score, as in rs+fitness=lga@1"
         )
@@ -407,17 +404,9 @@ def _live(
         at_first = len(known.scores)
         progress = _Progress(task.budget, len(task.runs), task.title)
         scores = LiveScores(task.space, by, minibatches, execution, known, seeds, progress.advance)
-        found = search_runs(asked.search, task.space, scores, task.budget, task.runs, task.seed)
+        found = search_runs(asked.algorithm, task.space, scores, task.budget, task.runs, task.seed)
         trace = trace_of(found)
     return trace, accuracies, {"scored": scores.made, "remembered": at_first}
-
-
-def _decisive(asked: "Sampling | Spending", proxy: str) -> list[str]:
-    """The proxies whose scores decide something; of a pool it counts only that they are there."""
-    from untrained.search import Spending
-
-    fitness = asked.guidance.fitness if isinstance(asked, Spending) else ""
-    return list(dict.fromkeys(name for name in (fitness, asked.proxy_of(proxy)) if name))
 
 
 class _Progress:
@@ -497,13 +486,11 @@ def _can_answer(pool: "Pool", space: "SearchSpace", samples: int) -> bool:
 
 def _everything(tables: _Tables) -> "Pool":
     """All that the benchmark knows, for searches that read no score."""
-    import numpy as np
-
     from untrained.search.pool import Pool
 
     found = tables.known
     known = {name: values[found] for name, values in tables.accuracies.items()}
-    return Pool(found, np.zeros((1, len(found))), known, 0.0)
+    return Pool(found, None, known, 0.0)
 
 
 def _reached(

@@ -10,10 +10,10 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from untrained.benchmarks.nds_networks import StagedNetwork, inner_width
 from untrained.networks import anynet_plan
 from untrained.networks.plans import Reading
 from untrained.networks.pointwise import StridedPointwise
+from untrained.spaces.nds_networks import StagedNetwork, inner_width
 
 #: `cifar` keeps the resolution, `half` halves it, `quarter` halves it twice, as ImageNet's ResNets.
 Stem = Literal["cifar", "half", "quarter"]

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from untrained.benchmarks.nds_networks import CellNetwork, Network, parse_network
 from untrained.networks.anynet import AnyNet, Stem
 from untrained.networks.costs import count_flops, count_parameters
 from untrained.networks.darts import DartsNetwork, Skeleton
+from untrained.spaces.nds_networks import CellNetwork, Network, parse_network
 
 if TYPE_CHECKING:
     import pandas as pd

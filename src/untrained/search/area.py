@@ -13,8 +13,11 @@ from untrained.search.regularised_evolution import RegularisedEvolution
 
 @dataclass(frozen=True)
 class Area(RegularisedEvolution):
-    """See the module and `RegularisedEvolution`."""
+    """Regularised evolution from a scored start, parents drawn without replacement."""
 
+    name: ClassVar[str] = "area"
+    label: ClassVar[str] = "AREA"
+    summary: ClassVar[str] = "regularised evolution that starts from the best-scored of a sample"
     starts_scored: ClassVar[bool] = True
 
     replacement: bool = False

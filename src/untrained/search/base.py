@@ -1,7 +1,7 @@
-"""What a search that spends a budget is made of: a space to move in and a price on every answer.
+"""What a search algorithm is, of either kind: picking from a sample, or spending a budget.
 
-Such an algorithm is a frozen dataclass of its settings. Called, it proposes architectures to
-`evaluate` for as long as the budget lasts; what it found is kept by the clock that answers.
+An algorithm is a frozen dataclass whose fields are its settings. Its class says everything that
+the command line, the workflow and the report must know of it; nothing else lists algorithms.
 """
 
 from abc import ABC, abstractmethod
@@ -15,7 +15,10 @@ from untrained.errors import ParameterError
 from untrained.spaces.base import Architecture
 
 if TYPE_CHECKING:
+    import pandas as pd
     from _typeshed import DataclassInstance
+
+    from untrained.search.pool import Pool
 
 Configured = TypeVar("Configured", bound="DataclassInstance")
 
@@ -67,21 +70,68 @@ class Evaluate(Protocol):
 
 
 @dataclass(frozen=True)
-class BudgetedSearch(ABC):
-    """A search algorithm; its fields are its settings, each with a default.
+class Algorithm(ABC):
+    """A search algorithm of either kind; its fields are its settings, each with a default.
 
     Attributes:
+        name: that it is registered under and spelled by.
+        label: its name in tables and figures.
+        summary: what it does, in one line.
+        spends_budget: whether it trains architectures for as long as a budget lasts; otherwise it
+            picks one architecture of a sample.
+        reads_scores: whether it picks by the scores of a proxy. A search that spends a budget
+            reads those that its spelling names (`init`, `mutants`, `fitness`, `pool`).
         mutates: whether it asks the space for mutants, so that a proxy can choose among them.
         starts_scored: whether it starts from the best-scored of a sample unless told otherwise.
     """
 
+    name: ClassVar[str]
+    label: ClassVar[str]
+    summary: ClassVar[str]
+    spends_budget: ClassVar[bool]
+    reads_scores: ClassVar[bool]
     mutates: ClassVar[bool] = False
     starts_scored: ClassVar[bool] = False
 
     @property
     def shortens(self) -> bool:
-        """Whether it charges less than a full training for a shorter one."""
+        """Whether its settings charge less than a full training for a shorter one."""
         return False
+
+
+@dataclass(frozen=True)
+class SampledSearch(Algorithm):
+    """An algorithm that picks one architecture of a random sample and trains nothing.
+
+    It says itself whether it reads scores; a pool without scores refuses to give them.
+    """
+
+    spends_budget: ClassVar[bool] = False
+
+    @abstractmethod
+    def __call__(self, pool: "Pool", samples: int, runs: int, seed: int) -> "pd.DataFrame":
+        """Pick from `runs` samples of a pool, all at once.
+
+        Args:
+            pool: the architectures that samples are drawn from.
+            samples: how many architectures each run draws.
+            runs: independent repetitions.
+            seed: of the draws.
+
+        Returns:
+            The trace; see `untrained.search.pool`.
+        """
+
+
+@dataclass(frozen=True)
+class BudgetedSearch(Algorithm):
+    """An algorithm that proposes architectures to be trained for as long as a budget lasts.
+
+    What it found is kept by the clock that answers and charges, so it returns nothing.
+    """
+
+    spends_budget: ClassVar[bool] = True
+    reads_scores: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(

@@ -33,6 +33,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +67,10 @@ class Bohb(BudgetedSearch):
         good_fraction: of observations that count as good.
         min_bandwidth: of the densities.
     """
+
+    name: ClassVar[str] = "bohb"
+    label: ClassVar[str] = "BOHB"
+    summary: ClassVar[str] = "Hyperband's brackets, filled with what a density model proposes"
 
     charge: str = "full"
     model: str = "released"

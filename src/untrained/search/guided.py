@@ -53,6 +53,8 @@ class Guide:
         charge: Callable[[float], None],
     ) -> list[Architecture]:
         """The `kept` best of `scored` architectures; an undefined score loses to every other."""
+        if not self.scored:
+            return []
         drawn = rng.choice(len(self.pool.architectures), self.scored, replace=False)
         charge(self.pool.cost(drawn))
         scores = _rankable(self.pool.scores[run % len(self.pool.scores), drawn])

@@ -23,6 +23,9 @@ class LocalSearch(BudgetedSearch):
         patience: mutants in a row that were evaluated before, until a climb ends.
     """
 
+    name: ClassVar[str] = "local"
+    label: ClassVar[str] = "Local search"
+    summary: ClassVar[str] = "climbs to a better neighbour while there is one, then starts anew"
     mutates: ClassVar[bool] = True
 
     patience: int = 100

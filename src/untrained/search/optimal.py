@@ -4,27 +4,30 @@ Mellor et al. (ICML 2021), table 2, row "Optimal". It is chosen for each accurac
 by that very column: so the row's validation and test entries are of different architectures.
 """
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import pandas as pd
 
+from untrained.search.base import SampledSearch
 from untrained.search.pool import Pool, best_of_sample_trace, draw
 from untrained.seeds import numpy_generator
 
 
-def search(pool: Pool, samples: int, runs: int, seed: int) -> pd.DataFrame:
-    """Pick the most accurate of `samples` random architectures, per column and run.
+@dataclass(frozen=True)
+class Optimal(SampledSearch):
+    """Pick the most accurate of N random architectures for each column; columns share the draw."""
 
-    Args:
-        pool: accuracies by column.
-        samples: N, drawn with replacement.
-        runs: independent repetitions; the columns of a run share its draw.
-        seed: of the draws.
+    name: ClassVar[str] = "optimal"
+    label: ClassVar[str] = "Optimal"
+    summary: ClassVar[str] = "keeps the most accurate of N random architectures, a bound"
+    reads_scores: ClassVar[bool] = False
 
-    Returns:
-        The trace; see `untrained.search.pool`.
-    """
-    drawn = draw(len(pool.architectures), samples, runs, numpy_generator(seed, "optimal"))
-    traces = [
-        best_of_sample_trace(pool, drawn, accuracy[drawn], seconds=0.0, target=target)
-        for target, accuracy in sorted(pool.accuracies.items())
-    ]
-    return pd.concat(traces, ignore_index=True)
+    def __call__(self, pool: Pool, samples: int, runs: int, seed: int) -> pd.DataFrame:
+        """See `SampledSearch`."""
+        drawn = draw(len(pool.architectures), samples, runs, numpy_generator(seed, "optimal"))
+        traces = [
+            best_of_sample_trace(pool, drawn, accuracy[drawn], seconds=0.0, target=target)
+            for target, accuracy in sorted(pool.accuracies.items())
+        ]
+        return pd.concat(traces, ignore_index=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from untrained.errors import DamagedFileError, MissingDataError
+from untrained.errors import DamagedFileError, MissingDataError, PluginError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,15 +28,30 @@ class Pool:
 
     Attributes:
         architectures: (n,) indices in the space.
-        scores: (seeds, n), NaN where undefined; run r sees row r modulo the number of seeds.
+        cached_scores: (seeds, n), the better network higher, NaN where undefined; None where no
+            scores were read.
         accuracies: column, for example "cifar10-valid/x-valid", to (n,) percent.
         seconds_per_score: simulated cost of one score; or (n,), where it depends on whose.
     """
 
     architectures: NDArray[np.int64]
-    scores: Floats
+    cached_scores: Floats | None
     accuracies: Mapping[str, Floats]
     seconds_per_score: float | Floats
+
+    @property
+    def scores(self) -> Floats:
+        """(seeds, n) scores; run r sees row r modulo the number of seeds.
+
+        Raises:
+            PluginError: none were read, because the algorithm says that it reads none.
+        """
+        if self.cached_scores is None:
+            raise PluginError(
+                "the search algorithm reads scores but declares `reads_scores = False`: declare "
+                "it True, so that the scores of a proxy are read"
+            )
+        return self.cached_scores
 
     def cost(self, positions: NDArray[np.int64]) -> float:
         """Simulated seconds that the scores at so many positions take, each that is named."""
@@ -50,7 +65,7 @@ class Pool:
         seconds = self.seconds_per_score
         return Pool(
             self.architectures[kept],
-            self.scores[:, kept],
+            None if self.cached_scores is None else self.cached_scores[:, kept],
             {name: values[kept] for name, values in self.accuracies.items()},
             seconds[kept] if isinstance(seconds, np.ndarray) else seconds,
         )

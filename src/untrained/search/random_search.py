@@ -5,6 +5,7 @@ Dong and Yang, NAS-Bench-201, ICLR 2020, "RS": architectures are drawn with repl
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -14,7 +15,11 @@ from untrained.spaces.base import Architecture
 
 @dataclass(frozen=True)
 class RandomSearch(BudgetedSearch):
-    """See the module; it has no settings."""
+    """Evaluate the start, then architectures drawn with replacement; it has no settings."""
+
+    name: ClassVar[str] = "rs"
+    label: ClassVar[str] = "RS"
+    summary: ClassVar[str] = "random search: trains random architectures"
 
     def __call__(
         self,

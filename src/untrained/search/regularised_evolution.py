@@ -25,6 +25,9 @@ class RegularisedEvolution(BudgetedSearch):
         replacement: whether one may be drawn twice for the competition.
     """
 
+    name: ClassVar[str] = "rea"
+    label: ClassVar[str] = "REA"
+    summary: ClassVar[str] = "regularised evolution: mutates the best of a sample, the oldest dies"
     mutates: ClassVar[bool] = True
 
     population: int = 10

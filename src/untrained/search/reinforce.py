@@ -13,6 +13,7 @@ within 1.5 of all six published cells, 0.1 above; 0.5 gets stuck. docs/searches.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,10 @@ class Reinforce(BudgetedSearch):
         baseline_decay: how much of the old average a new reward leaves.
         initial_spread: standard deviation of the initial logits.
     """
+
+    name: ClassVar[str] = "reinforce"
+    label: ClassVar[str] = "REINFORCE"
+    summary: ClassVar[str] = "moves a policy over the decisions of the space towards its rewards"
 
     learning_rate: float = 0.01
     baseline_decay: float = 0.9

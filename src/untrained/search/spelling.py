@@ -3,45 +3,43 @@
 `random`, `naswot-1000` and `optimal-100` pick from a sample of so many. The others spend a budget
 of simulated training and take settings, of their own and those of `Guidance`:
 `rea+population=20+sample=5`, `bohb+init=naswot`, `rea+mutants=4`. `rea+fitness=lga@1` climbs the
-score in place of the accuracy, and `rea+pool=lga@1` the accuracy where that one climbs.
+score in place of the accuracy, and `rea+pool=lga@1` the accuracy where that one climbs. The name
+may be an address: `my.module:MySearch-100`, `my.module:MySearch+population=20`.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
-from untrained.errors import ParameterError
+from untrained.errors import ParameterError, PluginError
 from untrained.plugins import Registry
 from untrained.proxies import get_proxy
-from untrained.search.base import BudgetedSearch, configured
+from untrained.search.base import Algorithm, BudgetedSearch, SampledSearch, configured
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from untrained.search.guided import Guide
     from untrained.search.pool import Pool
 
-#: (pool, samples per run, runs, seed) to a trace; see `untrained.search.pool`.
-SampleSearch = Callable[["Pool", int, int, int], "pd.DataFrame"]
-Algorithm = SampleSearch | type[BudgetedSearch]
-
-ALGORITHMS: Registry[Algorithm] = Registry(
+ALGORITHMS: Registry[type[Algorithm]] = Registry(
     "search algorithm",
     "untrained.algorithms",
     {
         "area": "untrained.search.area:Area",
         "bohb": "untrained.search.bohb:Bohb",
         "local": "untrained.search.local_search:LocalSearch",
-        "naswot": "untrained.search.naswot:search",
-        "optimal": "untrained.search.optimal:search",
-        "random": "untrained.search.random_choice:search",
+        "naswot": "untrained.search.naswot:Naswot",
+        "optimal": "untrained.search.optimal:Optimal",
+        "random": "untrained.search.random_choice:RandomChoice",
         "rea": "untrained.search.regularised_evolution:RegularisedEvolution",
         "reinforce": "untrained.search.reinforce:Reinforce",
         "rs": "untrained.search.random_search:RandomSearch",
     },
+    attributes=(
+        *("name", "label", "summary", "spends_budget", "reads_scores"),
+        *("mutates", "starts_scored", "shortens"),
+    ),
 )
 
-#: What `init` says for a start that no proxy picks.
+#: The value of `init` for a start that no proxy picks.
 RANDOM = "random"
 
 
@@ -78,69 +76,64 @@ class Guidance:
 
 
 @dataclass(frozen=True)
-class Sampling:
-    """A search that picks the best of a sample.
+class Search:
+    """A search as it is spelled: the algorithm with its settings, and what a proxy decides in it.
 
     Attributes:
-        search: makes the trace of all runs.
-        drawn: architectures per run.
-        reads_scores: whether it needs any.
+        algorithm: with its settings.
+        samples: architectures that each run of an algorithm draws that picks from a sample; 0 for
+            an algorithm that spends a budget.
+        guidance: what a proxy decides; only an algorithm that spends a budget takes any.
     """
 
-    search: SampleSearch
-    drawn: int
-    reads_scores: bool
+    algorithm: SampledSearch | BudgetedSearch
+    samples: int = 0
+    guidance: Guidance = Guidance()
 
-    def proxy_of(self, proxy: str) -> str | None:
-        """The proxy whose scores it reads, which is the search's own; None for none."""
-        return proxy if self.reads_scores else None
+    @property
+    def spends_budget(self) -> bool:
+        """Whether it spends a budget, on trainings or on scores."""
+        return self.algorithm.spends_budget
 
-    def reads(self, proxy: str) -> list[str]:
-        """All proxies whose scores it reads; see `proxy_of`."""
-        return [proxy] if self.reads_scores else []
-
-
-@dataclass(frozen=True)
-class Spending:
-    """A search that spends a budget.
-
-    Attributes:
-        search: with its settings.
-        guidance: what a proxy decides.
-    """
-
-    search: BudgetedSearch
-    guidance: Guidance
+    @property
+    def sees_trainings(self) -> bool:
+        """Whether it spends a budget on trainings, whose accuracy is its fitness."""
+        return self.spends_budget and not self.guidance.fitness
 
     @property
     def starts_scored(self) -> bool:
         """Whether it starts from what a proxy picks."""
         init = self.guidance.init
-        return init != RANDOM if init else self.search.starts_scored
+        return init != RANDOM if init else self.algorithm.starts_scored
 
     @property
     def drawn(self) -> int:
-        """How many scored architectures a run draws."""
-        return self.guidance.scored if self.starts_scored else 0
-
-    def proxy_of(self, proxy: str) -> str | None:
-        """The proxy that guides it, `proxy` unless its spelling names one; None for none."""
-        if self.starts_scored:
-            return self.guidance.init or proxy
-        return proxy if self.guidance.mutants > 1 else None
-
-    def reads(self, proxy: str) -> list[str]:
-        """All proxies whose scores it reads: of its fitness, of its pool, and the guiding one."""
-        named = (self.guidance.fitness, self.guidance.pool, self.proxy_of(proxy))
-        return list(dict.fromkeys(name for name in named if name))
+        """How many architectures a run draws from the pool."""
+        return self.guidance.scored if self.starts_scored else self.samples
 
     @property
     def moves_among_scored(self) -> bool:
         """Whether it moves among what has scores by all that it reads, not in the whole space."""
         return bool(self.guidance.fitness or self.guidance.pool)
 
+    def proxy_of(self, proxy: str) -> str | None:
+        """The proxy that picks: `proxy` unless the spelling names another one; None for none."""
+        if self.starts_scored:
+            return self.guidance.init or proxy
+        return proxy if self.algorithm.reads_scores or self.guidance.mutants > 1 else None
+
+    def decisive(self, proxy: str) -> list[str]:
+        """The proxies whose scores decide something: of a pool only the members count."""
+        named = self.guidance.fitness, self.proxy_of(proxy)
+        return list(dict.fromkeys(name for name in named if name))
+
+    def reads(self, proxy: str) -> list[str]:
+        """All proxies whose scores it reads: of its fitness, of its pool, and the picking one."""
+        named = self.guidance.fitness, self.guidance.pool, self.proxy_of(proxy)
+        return list(dict.fromkeys(name for name in named if name))
+
     def guide(self, pool: "Pool") -> "Guide":
-        """The part of the proxy whose scores `pool` holds."""
+        """Make what the proxy decides, whose scores `pool` holds, in the runs of the search."""
         from untrained.search.guided import Guide
 
         scored, kept = self.guidance.scored, self.guidance.kept
@@ -149,39 +142,48 @@ class Spending:
         return Guide(pool, scored, kept, self.guidance.mutants)
 
 
-def parse_algorithm(spelling: str) -> Sampling | Spending:
-    """What a spelling asks for.
+def parse_algorithm(spelling: str) -> Search:
+    """The search that a spelling asks for.
 
     Raises:
         UnknownNameError: no such algorithm, or no such proxy.
+        PluginError: what is registered under the name, or lies at the address, is no algorithm.
         ParameterError: the number of samples is no positive integer, the algorithm has no such
             samples or settings, or a setting is out of its range.
     """
     head, *settings = spelling.split("+")
     name, dash, samples = head.partition("-")
-    algorithm = ALGORITHMS.load(name)
-    if not isinstance(algorithm, type):
-        if settings:
-            raise ParameterError(f"{spelling!r}: {name} trains nothing, it takes no settings")
+    kind = ALGORITHMS.load(name)
+    if not (isinstance(kind, type) and issubclass(kind, SampledSearch | BudgetedSearch)):
+        raise PluginError(
+            f"{ALGORITHMS.address(name)} is no search algorithm: make it a class derived from "
+            "SampledSearch or BudgetedSearch of untrained.search.base"
+        )
+    if issubclass(kind, SampledSearch):
         if dash and not (samples.isdecimal() and int(samples) > 0):
             raise ParameterError(f"{spelling!r}: samples are a positive integer, as in {name}-100")
-        return Sampling(algorithm, int(samples or 1), name == "naswot")
+        return Search(configured(kind, settings), int(samples or 1))
     if dash:
         raise ParameterError(f"{spelling!r}: {name} spends a budget, it takes no samples")
+    return _budgeted(spelling, name, kind, settings)
+
+
+def _budgeted(spelling: str, name: str, kind: type[BudgetedSearch], settings: list[str]) -> Search:
+    """The search of an algorithm that spends a budget, whose settings fit each other."""
     shared = {field.name for field in fields(Guidance)}
     guiding = [setting for setting in settings if setting.partition("=")[0] in shared]
     own = [setting for setting in settings if setting not in guiding]
     guidance = configured(Guidance, guiding)
-    search: BudgetedSearch = configured(algorithm, own, besides=sorted(shared))
-    if guidance.mutants > 1 and not search.mutates:
+    algorithm = configured(kind, own, besides=sorted(shared))
+    if guidance.mutants > 1 and not algorithm.mutates:
         raise ParameterError(f"{spelling!r}: {name} never mutates an architecture")
-    if guidance.fitness and search.shortens:
+    if guidance.fitness and algorithm.shortens:
         raise ParameterError(
             f"{spelling!r}: charges less for shorter trainings, and a score has none: drop the "
             "setting that says so"
         )
-    asked = Spending(search, guidance)
+    search = Search(algorithm, guidance=guidance)
     idle = [setting for setting in guiding if setting.partition("=")[0] in ("scored", "kept")]
-    if idle and not asked.starts_scored:
+    if idle and not search.starts_scored:
         raise ParameterError(f"{spelling!r}: no proxy picks the start, as in {name}+init=naswot")
-    return asked
+    return search

@@ -2,9 +2,9 @@
 
 from functools import cache
 
-from untrained.benchmarks.nds_networks import FILES
 from untrained.plugins import Registry
 from untrained.spaces.base import Architecture, SearchSpace
+from untrained.spaces.nds_networks import FILES
 
 SPACES: Registry[type[SearchSpace]] = Registry(
     "space",
@@ -16,6 +16,26 @@ SPACES: Registry[type[SearchSpace]] = Registry(
         "natsbench_size": "untrained.spaces.natsbench_size:NatsBenchSize",
         **{name: f"untrained.spaces.nds:{name}" for name in FILES},
     },
+    (
+        *("name", "summary", "label", "datasets", "words", "benchmark", "supernet", "ablations"),
+        *(
+            "ordered",
+            "planned",
+            "representatives",
+            "executed_representatives",
+            "official_spellings",
+        ),
+        *(
+            "official_parameters",
+            "__len__",
+            "__getitem__",
+            "parse",
+            "sample",
+            "mutate",
+            "canonical",
+        ),
+        *("tabulated", "network"),
+    ),
 )
 
 

@@ -1,24 +1,29 @@
 """What search spaces share."""
 
-from collections.abc import Sized
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from untrained.errors import ArchitectureError, ParameterError
 
+if TYPE_CHECKING:
     from torch import nn
 
     from untrained.networks.plans import Planned
 
+T = TypeVar("T")
 
 #: Up to this size a space is listed architecture by architecture where a table needs it. A larger
 #: one is sampled, mutated and parsed, and its indices are names.
 LISTED = 10_000_000
+#: Of an index; Python refuses to read numbers of thousands of digits.
+_MOST_DIGITS = 20
 
 
 @dataclass(frozen=True, order=True)
@@ -64,36 +69,253 @@ class Skeleton:
         )
 
 
-class AllDistinct(Sized):
-    """Of spaces in which no two architectures compute the same function, or execute the same."""
+@dataclass(frozen=True)
+class Words:
+    """What a report calls the parts of the architectures of a space, in the plural.
+
+    Attributes:
+        members: the architectures.
+        options: what is counted.
+        places: what takes one option each.
+    """
+
+    members: str = "architectures"
+    options: str = "options"
+    places: str = "decisions"
+
+
+@dataclass(frozen=True)
+class BenchmarkFacts:
+    """What is known of the benchmark table of a space before it is read.
+
+    Attributes:
+        full_epochs: of the full training, which reports are about; None for the longest training
+            that the table has.
+        short_epochs: of the short training that searches see; None if there is none.
+        has_times: whether the table has training times.
+        partial: whether a table may know some of the architectures only.
+        bundled: the table that comes with the package of the space; None without one.
+        bundled_sample: whether the bundled table knows a small sample of the space.
+        converter: address of a function that makes a table of official files, see
+            `untrained.benchmarks.fetch.Converter`; None if nothing is converted.
+        fetch: address of the function that brings the table to where commands look for it; it
+            takes (space, target, source, mirror, progress) as
+            `untrained.benchmarks.fetch.fetch_table` does, which takes a table, converts official
+            files or copies the bundled table.
+        ablated_by: (data set, split) of the accuracy after which ablations choose architectures.
+    """
+
+    full_epochs: int | None = None
+    short_epochs: int | None = None
+    has_times: bool = False
+    partial: bool = False
+    bundled: Path | None = None
+    bundled_sample: bool = False
+    converter: str | None = None
+    fetch: str = "untrained.benchmarks.fetch:fetch_table"
+    ablated_by: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Computed(Sequence[T]):
+    """A list whose entries are computed when they are looked at.
+
+    Attributes:
+        size: how many there are.
+        entry: the one at an index.
+    """
+
+    size: int
+    entry: Callable[[int], T]
+
+    def __len__(self) -> int:
+        return self.size
+
+    @overload
+    def __getitem__(self, index: int) -> T: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[T]: ...
+
+    def __getitem__(self, index: int | slice) -> T | Sequence[T]:
+        places = range(self.size)[index]  # which raises what a list raises
+        return self.entry(places) if isinstance(places, int) else [*map(self.entry, places)]
+
+
+class BaseSpace(ABC):
+    """What spaces share: one gives `name`, `summary`, `__len__`, `spelling` and `network`.
+
+    Without more it is a space of architectures that all differ, which is scored on CIFAR-10, has
+    no benchmark, and of which no architecture neighbours another.
+    """
+
+    name: str
+    summary: str
+    datasets: tuple[str, ...] = ("cifar10",)
+    words = Words()
+    benchmark: BenchmarkFacts | None = None
+    supernet: str | None = None
+    ablations: tuple[str, ...] = ()
+    ordered = False
+    planned: "Callable[[Architecture], Planned] | None" = None
+
+    @property
+    def label(self) -> str:
+        """The registered name, unless a space says otherwise."""
+        return self.name
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def spelling(self, index: int) -> str:
+        """The notation of an architecture; the index is in range."""
+
+    @abstractmethod
+    def network(
+        self, architecture: Architecture, num_classes: int, skeleton: Skeleton | None = None
+    ) -> "nn.Module":
+        """See `SearchSpace.network`."""
+
+    def __getitem__(self, index: int) -> Architecture:
+        if not 0 <= index < len(self):
+            raise ArchitectureError(
+                f"index {index} is not in {self.name}: it has 0 to {len(self) - 1}"
+            )
+        return Architecture(self.name, int(index), self.spelling(index))
+
+    def parse(self, text: str | int) -> Architecture:
+        """See `SearchSpace.parse`."""
+        stripped = str(text).strip()
+        digits = stripped.removeprefix("-")
+        if digits.isdecimal():
+            if len(digits) > _MOST_DIGITS:
+                raise ArchitectureError(
+                    f"a number of {len(digits)} digits is no index: give one in range"
+                )
+            return self[int(stripped)]
+        return self[self.index_at(stripped)]
+
+    def index_at(self, spelling: str) -> int:
+        """The index of the architecture that is spelled so.
+
+        Raises:
+            ArchitectureError: there is none.
+        """
+        if spelling not in self._indices:
+            raise ArchitectureError(
+                f"{self.name} has no {spelling}: spell one of its {len(self)} architectures, or "
+                f"give an index from 0 to {len(self) - 1}"
+            )
+        return self._indices[spelling]
+
+    @cached_property
+    def _indices(self) -> dict[str, int]:
+        """Spelling to its lowest index."""
+        indices: dict[str, int] = {}
+        for index in range(len(self)):
+            indices.setdefault(self.spelling(index), index)
+        return indices
+
+    def sample(self, rng: np.random.Generator) -> Architecture:
+        """See `SearchSpace.sample`."""
+        return self[int(rng.integers(len(self)))]
+
+    def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
+        """See `SearchSpace.mutate`.
+
+        Raises:
+            ParameterError: no architecture neighbours another.
+        """
+        del architecture, rng
+        raise ParameterError(
+            f"no architecture of {self.name} neighbours another: take an algorithm that doesn't "
+            "mutate, such as random, or another space"
+        )
 
     def canonical(self, architecture: Architecture) -> Architecture:
-        """The architecture itself."""
-        return architecture
+        """See `SearchSpace.canonical`."""
+        return self[int(self.representatives[architecture.index])]
 
     @cached_property
     def representatives(self) -> NDArray[np.int64]:
-        """(len,): each index itself."""
+        """See `SearchSpace.representatives`; each index itself where all architectures differ."""
         return np.arange(len(self))
 
     @property
     def executed_representatives(self) -> NDArray[np.int64]:
-        """See `representatives`."""
+        """See `SearchSpace.executed_representatives`."""
         return self.representatives
+
+    def tabulated(self, table: Path) -> int | None:
+        """See `SearchSpace.tabulated`."""
+        del table
+        return len(self) if len(self) <= LISTED else None
+
+    @property
+    def official_spellings(self) -> Sequence[str] | None:
+        """See `SearchSpace.official_spellings`; the space's own, unless it says otherwise."""
+        return Computed(len(self), self.spelling)
+
+    @property
+    def official_parameters(self) -> Sequence[int] | None:
+        """See `SearchSpace.official_parameters`."""
+        return None
+
+    def refuse_skeleton(self, skeleton: Skeleton | None) -> None:
+        """Raise `ParameterError` where a skeleton is asked for that the space has no network of."""
+        if skeleton is not None:
+            raise ParameterError(
+                f"{self.name} has no network of {skeleton}: take a variant that reads the "
+                "benchmark's network, such as ntk_condition_number-weights_eval"
+            )
 
 
 class SearchSpace(Protocol):
-    """What a search, a proxy and a report need to know of a space."""
+    """What a search, a proxy and a report need to know of a space.
+
+    `BaseSpace` has most of it.
+
+    Attributes:
+        name: the registered name.
+        label: what tables and figures call it.
+        summary: which architectures it has, in one line without a full stop.
+        datasets: the data sets whose trainings its benchmark has, which it may be scored on.
+        words: what reports call its parts.
+        benchmark: what is known of its benchmark; None without one.
+        supernet: address of a function that returns what a pruning search needs to know of the
+            space (`untrained.search.pruning.PrunedSpace`); None without a supernet.
+        ablations: the experiments of `untrained.scoring.ablations` that make sense on it.
+        ordered: whether all architectures make the same choices out of the same options, so that
+            one can ask which options the best ones prefer.
+    """
 
     @property
-    def name(self) -> str:
-        """The registered name."""
-        ...
+    def name(self) -> str: ...  # noqa: D102 - described above, like those that follow
 
     @property
-    def datasets(self) -> tuple[str, ...]:
-        """The image sets whose training its benchmark has, which it may be scored on."""
-        ...
+    def label(self) -> str: ...  # noqa: D102
+
+    @property
+    def summary(self) -> str: ...  # noqa: D102
+
+    @property
+    def datasets(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    @property
+    def words(self) -> Words: ...  # noqa: D102
+
+    @property
+    def benchmark(self) -> BenchmarkFacts | None: ...  # noqa: D102
+
+    @property
+    def supernet(self) -> str | None: ...  # noqa: D102
+
+    @property
+    def ablations(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    @property
+    def ordered(self) -> bool: ...  # noqa: D102
 
     def __len__(self) -> int: ...
 
@@ -136,6 +358,20 @@ class SearchSpace(Protocol):
         """
         ...
 
+    def tabulated(self, table: Path) -> int | None:
+        """How many architectures a benchmark table at this path may know; None if unknown."""
+        ...
+
+    @property
+    def official_spellings(self) -> Sequence[str] | None:
+        """What official files call the architectures, by index; None if only the files know."""
+        ...
+
+    @property
+    def official_parameters(self) -> Sequence[int] | None:
+        """The parameters of the benchmark's networks, by index, that official files must have."""
+        ...
+
     @property
     def planned(self) -> "Callable[[Architecture], Planned] | None":
         """Builds a faster equivalent of the network for its rectifiers; None without one.
@@ -157,19 +393,6 @@ class SearchSpace(Protocol):
         ...
 
 
-def index_of(digits: str) -> int:
-    """The number in decimal digits.
-
-    Raises:
-        ArchitectureError: it has more digits than any index.
-    """
-    from untrained.errors import ArchitectureError
-
-    if len(digits) > 20:
-        raise ArchitectureError(f"a number of {len(digits)} digits is no index: give one in range")
-    return int(digits)
-
-
 def draw_without_replacement(
     space: SearchSpace, count: int, seed: int, among: NDArray[np.int64] | None = None
 ) -> list[int]:
@@ -184,7 +407,6 @@ def draw_without_replacement(
     Raises:
         ParameterError: `count` is not in 1..m.
     """
-    from untrained.errors import ParameterError
     from untrained.seeds import numpy_generator
 
     size = len(space) if among is None else len(among)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from untrained.errors import ArchitectureError, ParameterError, unknown_name
-from untrained.spaces.base import Architecture, Skeleton
+from untrained.spaces.base import Architecture, BaseSpace, Skeleton
 
 if TYPE_CHECKING:
     from torch import nn
@@ -319,7 +319,7 @@ def _targets() -> list[int]:
     return [node for node in NODES for _ in range(2)]
 
 
-class Darts:
+class Darts(BaseSpace):
     """All pairs of a normal and a reduction cell, and the networks that the papers train.
 
     An architecture is spelled as its genotype, the edges of a node in the order of their inputs.
@@ -327,31 +327,21 @@ class Darts:
     """
 
     name = "darts"
+    summary = "a normal and a reduction cell (DARTS; 1.08e18 pairs)"
     datasets = ("cifar10", "ImageNet")
+    supernet = "untrained.search.pruning:_darts"
 
     def __len__(self) -> int:
         return _PER_CELL**2
 
-    def __getitem__(self, index: int) -> Architecture:
-        if not 0 <= index < len(self):
-            raise ArchitectureError(
-                f"index {index} is not in {self.name}: it has 0 to {len(self) - 1}"
-            )
+    def spelling(self, index: int) -> str:
+        """See `BaseSpace.spelling`."""
         normal, reduce = divmod(index, _PER_CELL)
-        spelling = str(Genotype(_cell_at(normal), _cell_at(reduce)))
-        return Architecture(self.name, index, spelling)
+        return str(Genotype(_cell_at(normal), _cell_at(reduce)))
 
-    def parse(self, text: str | int) -> Architecture:
-        """See `SearchSpace.parse`; the name of a published genotype will do too."""
-        stripped = str(text).strip()
-        # Python refuses to read numbers of thousands of digits
-        if (digits := stripped.removeprefix("-")).isdecimal() and len(digits) < _LONGEST_TEXT:
-            return self[int(stripped)]
-        return self._of(parse_genotype(stripped))
-
-    def sample(self, rng: np.random.Generator) -> Architecture:
-        """See `SearchSpace.sample`."""
-        return self[int(rng.integers(len(self)))]
+    def index_at(self, spelling: str) -> int:
+        """See `BaseSpace.index_at`; the name of a published genotype will do too."""
+        return self._index(parse_genotype(spelling))
 
     def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
         """Change the operation or the input of one edge, each of the 120 neighbours alike.
@@ -364,7 +354,7 @@ class Darts:
             *((mutant, genotype.reduce) for mutant in _mutants(genotype.normal)),
             *((genotype.normal, mutant) for mutant in _mutants(genotype.reduce)),
         ]
-        return self._of(Genotype(*neighbours[int(rng.integers(len(neighbours)))]))
+        return self[self._index(Genotype(*neighbours[int(rng.integers(len(neighbours)))]))]
 
     def canonical(self, architecture: Architecture) -> Architecture:
         """The lowest index among the orders of the inner nodes of both cells.
@@ -391,11 +381,6 @@ class Darts:
             "don't share scores"
         )
 
-    @property
-    def executed_representatives(self) -> NDArray[np.int64]:
-        """See `representatives`."""
-        return self.representatives
-
     def network(
         self, architecture: Architecture, num_classes: int, skeleton: Skeleton | None = None
     ) -> "nn.Module":
@@ -406,11 +391,7 @@ class Darts:
         Raises:
             ParameterError: a skeleton is asked for, which is made for a single kind of cell.
         """
-        if skeleton is not None:
-            raise ParameterError(
-                f"{self.name} has two cells, and no network of {skeleton}: take a variant that "
-                "reads the benchmark's network, such as ntk_condition_number-weights_eval"
-            )
+        self.refuse_skeleton(skeleton)
         from untrained.networks.darts import CIFAR10, DartsNetwork
 
         return DartsNetwork(parse_genotype(architecture.spelling), num_classes, CIFAR10)
@@ -424,8 +405,9 @@ class Darts:
 
         return DartsNetwork(parse_genotype(architecture.spelling), 1, CIFAR10)
 
-    def _of(self, genotype: Genotype) -> Architecture:
-        return self[_code(genotype.normal) * _PER_CELL + _code(genotype.reduce)]
+    @staticmethod
+    def _index(genotype: Genotype) -> int:
+        return _code(genotype.normal) * _PER_CELL + _code(genotype.reduce)
 
 
 def _mutants(cell: Edges) -> Iterator[Edges]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from untrained.errors import ArchitectureError, ParameterError, unknown_name
 from untrained.files import BUNDLED
-from untrained.spaces.base import AllDistinct, Architecture, Skeleton, index_of
+from untrained.spaces.base import Architecture, BaseSpace, BenchmarkFacts, Computed, Skeleton, Words
 
 if TYPE_CHECKING:
     from torch import nn
@@ -228,7 +228,7 @@ def _reached(start: int, leads: Callable[[int, int], int], last: int) -> set[int
     return found
 
 
-class NasBench101(AllDistinct):
+class NasBench101(BaseSpace):
     """All 423,624 cells in the order of their module hashes, and their networks.
 
     A cell is spelled as its adjacency matrix and its operations, `011|001|000:input,maxpool3x3,
@@ -237,7 +237,16 @@ class NasBench101(AllDistinct):
     """
 
     name = "nasbench101"
-    datasets = ("cifar10",)
+    summary = "cells of up to seven vertices and nine edges (NAS-Bench-101; 423,624 cells)"
+    words = Words(members="cells")
+    benchmark = BenchmarkFacts(
+        full_epochs=108,
+        has_times=True,
+        partial=True,
+        bundled=BUNDLED / "nasbench101.parquet",
+        bundled_sample=True,
+        converter="untrained.benchmarks.nasbench101:convert_nasbench101",
+    )
 
     def __init__(self) -> None:
         # a hash takes a tenth of a millisecond, and searches come back to the same cells
@@ -254,8 +263,9 @@ class NasBench101(AllDistinct):
     def __len__(self) -> int:
         return 423_624
 
-    def __getitem__(self, index: int) -> Architecture:
-        return Architecture(self.name, index, str(self.cell(index)))
+    def spelling(self, index: int) -> str:
+        """See `BaseSpace.spelling`."""
+        return str(self.cell(index))
 
     def cell(self, index: int) -> Cell:
         """The cell at an index.
@@ -277,9 +287,11 @@ class NasBench101(AllDistinct):
         stripped = str(text).strip()
         if len(stripped) == _HASH_DIGITS and not set(stripped.lower()) - set("0123456789abcdef"):
             return self[self._position(stripped.lower())]
-        if stripped.removeprefix("-").isdecimal():
-            return self[index_of(stripped)]
-        return self[self.index_of(parse_cell(stripped))]
+        return super().parse(stripped)
+
+    def index_at(self, spelling: str) -> int:
+        """See `BaseSpace.index_at`."""
+        return self.index_of(parse_cell(spelling))
 
     def index_of(self, cell: Cell) -> int:
         """The index of a cell, pruned or not, in any numbering of its inner vertices.
@@ -294,10 +306,6 @@ class NasBench101(AllDistinct):
                 f"has at most {EDGES}"
             )
         return self._index_of(pruned)
-
-    def sample(self, rng: np.random.Generator) -> Architecture:
-        """See `SearchSpace.sample`."""
-        return self[int(rng.integers(len(self)))]
 
     def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
         """The mutation of the benchmark's own evolution (Ying et al., appendix S3).
@@ -359,6 +367,18 @@ class NasBench101(AllDistinct):
 
         cell = self.cell(architecture.index)
         return NasBench101Network(cell, num_classes, skeleton or SCORED)
+
+    @property
+    def official_spellings(self) -> Sequence[str]:
+        """The module hash of each cell, computed when it is looked at."""
+        return Computed(len(self), lambda index: self.cell(index).module_hash)
+
+    @property
+    def official_parameters(self) -> Sequence[int]:
+        """Of the network that the benchmark trained, computed when it is looked at."""
+        from untrained.networks.nasbench101_channels import count_parameters
+
+        return Computed(len(self), lambda index: count_parameters(self.cell(index)))
 
     def planned(self, architecture: Architecture) -> "PlannedNetwork":
         """See `SearchSpace.planned` and `untrained.networks.nasbench101_plan`."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from untrained.errors import ArchitectureError
 from untrained.files import BUNDLED
-from untrained.spaces.base import Architecture, Skeleton, index_of
+from untrained.spaces.base import Architecture, BaseSpace, BenchmarkFacts, Skeleton, Words
 from untrained.spaces.cell_classes import EDGES as EDGES
 from untrained.spaces.cell_classes import computed_function, executed_function
 
@@ -77,11 +77,24 @@ def _code(operations: tuple[str, ...]) -> int:
     return code
 
 
-class NasBench201:
+class NasBench201(BaseSpace):
     """All 15,625 cells in the benchmark's own order, and their networks."""
 
     name = "nasbench201"
+    summary = "cells of six edges with one of five operations (NAS-Bench-201; 15,625 cells)"
     datasets = ("cifar10", "cifar100", "ImageNet16-120")
+    words = Words("cells", "operations", "edges")
+    benchmark = BenchmarkFacts(
+        full_epochs=200,
+        short_epochs=12,
+        has_times=True,
+        bundled=BUNDLED / "nasbench201.parquet",
+        converter="untrained.benchmarks.official:convert_nasbench201",
+        ablated_by=("cifar100", "x-test"),
+    )
+    supernet = "untrained.search.pruning:_nasbench201"
+    ablations = ("minibatch", "noise", "initialisation", "batch-size", "variance")
+    ordered = True
     #: See `untrained.search.choices.Ordered`.
     option_order = OPERATIONS
 
@@ -92,33 +105,21 @@ class NasBench201:
         return codes
 
     @cached_property
-    def _indices(self) -> NDArray[np.int64]:
+    def _positions(self) -> NDArray[np.int64]:
         """(15625,): index of the cell with each code."""
         return np.argsort(self._codes)
 
     def __len__(self) -> int:
         return int(len(OPERATIONS) ** len(EDGES))
 
-    def __getitem__(self, index: int) -> Architecture:
-        if not 0 <= index < len(self):
-            raise ArchitectureError(
-                f"index {index} is not in {self.name}: it has 0 to {len(self) - 1}"
-            )
-        code = int(self._codes[index])
-        digits = np.base_repr(code, base=5).zfill(len(EDGES))
-        spelling = spelling_of(tuple(OPERATIONS[int(digit)] for digit in digits))
-        return Architecture(self.name, index, spelling)
+    def spelling(self, index: int) -> str:
+        """See `BaseSpace.spelling`."""
+        digits = np.base_repr(int(self._codes[index]), base=5).zfill(len(EDGES))
+        return spelling_of(tuple(OPERATIONS[int(digit)] for digit in digits))
 
-    def parse(self, text: str | int) -> Architecture:
-        """See `SearchSpace.parse`."""
-        stripped = str(text).strip()
-        if stripped.removeprefix("-").isdecimal():
-            return self[index_of(stripped)]
-        return self._with(operations_of(stripped))
-
-    def sample(self, rng: np.random.Generator) -> Architecture:
-        """See `SearchSpace.sample`."""
-        return self[int(rng.integers(len(self)))]
+    def index_at(self, spelling: str) -> int:
+        """See `BaseSpace.index_at`."""
+        return self._index(operations_of(spelling))
 
     def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
         """Change the operation of one edge (the mutation of the benchmark's own evolution)."""
@@ -126,15 +127,14 @@ class NasBench201:
         edge = int(rng.integers(len(EDGES)))
         others = [operation for operation in OPERATIONS if operation != operations[edge]]
         operations[edge] = others[int(rng.integers(len(others)))]
-        return self._with(tuple(operations))
-
-    def canonical(self, architecture: Architecture) -> Architecture:
-        """See `SearchSpace.canonical`; the rule is `cell_classes.computed_function`."""
-        return self[int(self.representatives[architecture.index])]
+        return self[self._index(tuple(operations))]
 
     @cached_property
     def representatives(self) -> NDArray[np.int64]:
-        """(15625,): lowest index of a cell that computes the same function as the cell."""
+        """(15625,): lowest index of a cell that computes the same function as the cell.
+
+        The rule is `cell_classes.computed_function`.
+        """
         return self._first_with_equal(computed_function)
 
     @cached_property
@@ -179,5 +179,5 @@ class NasBench201:
 
         return draw_network(operations_of(architecture.spelling))
 
-    def _with(self, operations: tuple[str, ...]) -> Architecture:
-        return self[int(self._indices[_code(operations)])]
+    def _index(self, operations: tuple[str, ...]) -> int:
+        return int(self._positions[_code(operations)])

@@ -4,12 +4,13 @@ The cell is fixed; an architecture is the widths (numbers of channels) of five l
 eight, which makes 8^5 = 32,768. An index is the widths read as a number to base 8.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from untrained.errors import ArchitectureError, ParameterError
-from untrained.spaces.base import AllDistinct, Architecture, Skeleton, index_of
+from untrained.errors import ArchitectureError
+from untrained.spaces.base import Architecture, BaseSpace, BenchmarkFacts, Skeleton, Words
 
 if TYPE_CHECKING:
     from torch import nn
@@ -47,37 +48,34 @@ def spelling_of(widths: tuple[int, ...]) -> str:
     return ":".join(map(str, widths))
 
 
-class NatsBenchSize(AllDistinct):
+class NatsBenchSize(BaseSpace):
     """All 32,768 architectures in the benchmark's own order, and their networks."""
 
     name = "natsbench_size"
-    #: That the benchmark trains on.
+    summary = "widths of five layers around a fixed cell (NATS-Bench; 32,768 networks)"
     datasets = ("cifar10", "cifar100", "ImageNet16-120")
+    words = Words("networks", "widths", "layers")
+    benchmark = BenchmarkFacts(
+        full_epochs=90,
+        short_epochs=12,
+        has_times=True,
+        converter="untrained.benchmarks.natsbench_size:convert",
+    )
+    ordered = True
     #: See `untrained.search.choices.Ordered`: narrow to wide, as the authors' searches number them.
     option_order = tuple(map(str, WIDTHS))
 
     def __len__(self) -> int:
         return int(len(WIDTHS) ** LAYERS)
 
-    def __getitem__(self, index: int) -> Architecture:
-        if not 0 <= index < len(self):
-            raise ArchitectureError(
-                f"index {index} is not in {self.name}: it has 0 to {len(self) - 1}"
-            )
+    def spelling(self, index: int) -> str:
+        """See `BaseSpace.spelling`."""
         places = np.unravel_index(index, (len(WIDTHS),) * LAYERS)
-        spelling = spelling_of(tuple(WIDTHS[int(place)] for place in places))
-        return Architecture(self.name, int(index), spelling)
+        return spelling_of(tuple(WIDTHS[int(place)] for place in places))
 
-    def parse(self, text: str | int) -> Architecture:
-        """See `SearchSpace.parse`."""
-        stripped = str(text).strip()
-        if stripped.removeprefix("-").isdecimal():
-            return self[index_of(stripped)]
-        return self._with(widths_of(stripped))
-
-    def sample(self, rng: np.random.Generator) -> Architecture:
-        """See `SearchSpace.sample`."""
-        return self[int(rng.integers(len(self)))]
+    def index_at(self, spelling: str) -> int:
+        """See `BaseSpace.index_at`."""
+        return self._index(widths_of(spelling))
 
     def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
         """Change the width of one layer.
@@ -88,7 +86,7 @@ class NatsBenchSize(AllDistinct):
         layer = int(rng.integers(LAYERS))
         others = [width for width in WIDTHS if width != widths[layer]]
         widths[layer] = others[int(rng.integers(len(others)))]
-        return self._with(tuple(widths))
+        return self[self._index(widths)]
 
     def network(
         self, architecture: Architecture, num_classes: int, skeleton: Skeleton | None = None
@@ -100,11 +98,7 @@ class NatsBenchSize(AllDistinct):
         Raises:
             ParameterError: a skeleton is asked for, which would take the place of the widths.
         """
-        if skeleton is not None:
-            raise ParameterError(
-                f"{self.name} is made of widths, and has no network of {skeleton}: take a variant "
-                "that reads the benchmark's network, such as ntk_condition_number-weights_eval"
-            )
+        self.refuse_skeleton(skeleton)
         from untrained.networks.natsbench_size import NatsBenchSizeNetwork
 
         return NatsBenchSizeNetwork(widths_of(architecture.spelling), num_classes)
@@ -116,8 +110,9 @@ class NatsBenchSize(AllDistinct):
 
         return draw_network(widths_of(architecture.spelling))
 
-    def _with(self, widths: tuple[int, ...]) -> Architecture:
+    @staticmethod
+    def _index(widths: Sequence[int]) -> int:
         index = 0
         for width in widths:
             index = index * len(WIDTHS) + WIDTHS.index(width)
-        return self[index]
+        return index

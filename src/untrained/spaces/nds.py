@@ -4,17 +4,19 @@ The paper trained samples of its design spaces, once each; a space here is such 
 from the list that `untrained fetch` writes beside the benchmark table.
 """
 
-from functools import cached_property, partial
+import json
+from collections.abc import Sequence
+from functools import cached_property, partialmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from untrained.benchmarks.nds_networks import FILES, dataset_of, parse_network
-from untrained.errors import ArchitectureError, ParameterError, unknown_name
-from untrained.files import BENCHMARKS
-from untrained.spaces.base import Architecture, Skeleton
+from untrained.errors import DamagedFileError, MissingDataError, unknown_name
+from untrained.files import BENCHMARKS, atomic
+from untrained.spaces.base import Architecture, BaseSpace, BenchmarkFacts, Skeleton, Words
+from untrained.spaces.nds_networks import FILES, dataset_of, parse_network
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from untrained.networks.plans import Planned
 
 
-class Nds:
+class Nds(BaseSpace):
     """The networks of one file, by their position in it.
 
     Networks may be the same, as in the files that vary learning rate and weight decay.
@@ -32,20 +34,21 @@ class Nds:
         folder: where its list of architectures is looked for, when it is first needed.
     """
 
+    summary = "the networks of a file of Network Design Spaces"
+    words = Words("networks")
+    benchmark = BenchmarkFacts(partial=True, fetch="untrained.benchmarks.nds:fetch_nds")
+    official_spellings = None
+
     def __init__(self, name: str, folder: Path = BENCHMARKS) -> None:
         if name not in FILES:
             raise unknown_name("space of NDS", name, FILES)
         self.name = name
         self._folder = folder
 
-    @property
-    def datasets(self) -> tuple[str, ...]:
-        """What its networks were trained on; Imagenette stands for ImageNet, as in NASWOT."""
-        return (dataset_of(self.name),)
-
-    @property
-    def _imagenet(self) -> bool:
-        return dataset_of(self.name) == "ImageNet"
+        self.summary = f"the networks of {FILES[name]} (Network Design Spaces)"
+        # Imagenette stands for ImageNet, as in NASWOT
+        self.datasets = (dataset_of(name),)
+        self._imagenet = name.endswith("_in")
 
     @cached_property
     def spellings(self) -> list[str]:
@@ -55,72 +58,32 @@ class Nds:
             MissingDataError: the file was not fetched; the message says how to.
             DamagedFileError: the list is damaged.
         """
-        from untrained.benchmarks.nds import architectures_beside, read_architectures
-
         table = self._folder / f"{self.name}.parquet"
         return read_architectures(self.name, architectures_beside(table))
-
-    @cached_property
-    def _firsts(self) -> dict[str, int]:
-        """Spelling to its lowest index."""
-        firsts: dict[str, int] = {}
-        for index, spelling in enumerate(self.spellings):
-            firsts.setdefault(spelling, index)
-        return firsts
 
     def __len__(self) -> int:
         return len(self.spellings)
 
-    def __getitem__(self, index: int) -> Architecture:
-        if not 0 <= index < len(self):
-            raise ArchitectureError(
-                f"index {index} is not in {self.name}: it has 0 to {len(self) - 1}"
-            )
-        return Architecture(self.name, index, self.spellings[index])
+    def spelling(self, index: int) -> str:
+        """See `BaseSpace.spelling`."""
+        return self.spellings[index]
 
-    def parse(self, text: str | int) -> Architecture:
-        """See `SearchSpace.parse`; of equal networks the first one is meant."""
-        stripped = str(text).strip()
-        # Python refuses to read numbers of thousands of digits
-        if (digits := stripped.removeprefix("-")).isdecimal() and len(digits) < 4000:
-            return self[int(stripped)]
-        spelling = str(parse_network(stripped))
-        if spelling not in self._firsts:
-            raise ArchitectureError(
-                f"{self.name} has no {spelling}: it is a sample of {len(self)} networks, name one "
-                f"of them or an index from 0 to {len(self) - 1}"
-            )
-        return self[self._firsts[spelling]]
-
-    def sample(self, rng: np.random.Generator) -> Architecture:
-        """See `SearchSpace.sample`."""
-        return self[int(rng.integers(len(self)))]
-
-    def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
-        """A sample has no neighbours.
-
-        Raises:
-            ParameterError: always.
-        """
-        del architecture, rng
-        raise ParameterError(
-            f"{self.name} is a sample of networks, none of which neighbours another: take an "
-            "algorithm that doesn't mutate, such as random, or the space darts"
-        )
-
-    def canonical(self, architecture: Architecture) -> Architecture:
-        """The first of the networks that are spelled alike; no other equality is looked for."""
-        return self[self._firsts[architecture.spelling]]
+    def index_at(self, spelling: str) -> int:
+        """See `BaseSpace.index_at`; of equal networks the first one is meant."""
+        return super().index_at(str(parse_network(spelling)))
 
     @cached_property
     def representatives(self) -> NDArray[np.int64]:
-        """(len,): index of the canonical architecture of each architecture."""
-        return np.array([self._firsts[spelling] for spelling in self.spellings])
+        """(len,): the first of the networks that are spelled alike; nothing else is compared."""
+        return np.array([self._indices[spelling] for spelling in self.spellings])
 
-    @property
-    def executed_representatives(self) -> NDArray[np.int64]:
-        """See `SearchSpace.executed_representatives`."""
-        return self.representatives
+    def tabulated(self, table: Path) -> int | None:
+        """How many architectures the list beside a table has; None where there is no list.
+
+        The table has no rows of those whose training failed.
+        """
+        beside = architectures_beside(table)
+        return len(read_architectures(self.name, beside)) if beside.is_file() else None
 
     def planned(self, architecture: Architecture) -> "Planned":
         """See `SearchSpace.planned`, and `darts_plan` and `anynet_plan` of `untrained.networks`.
@@ -137,11 +100,7 @@ class Nds:
         Raises:
             ParameterError: a skeleton is asked for, which is made for a single kind of cell.
         """
-        if skeleton is not None:
-            raise ParameterError(
-                f"{self.name} has no network of {skeleton}: take a variant that reads the "
-                "benchmark's network, such as ntk_condition_number-weights_eval"
-            )
+        self.refuse_skeleton(skeleton)
         from untrained.networks.nds import scored_network
 
         network = parse_network(architecture.spelling)
@@ -155,8 +114,49 @@ class Nds:
         return trained_network(network, num_classes, imagenet=self._imagenet)
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - makers of spaces, and nothing else
-    """What makes a space, under the space's own name, for the registry."""
+def architectures_beside(table: Path) -> Path:
+    """Where the architectures of a benchmark table of NDS lie."""
+    return table.with_suffix(".json")
+
+
+def write_architectures(space: str, spellings: Sequence[str], target: Path) -> None:
+    """Write the architectures of a space, in the order of their indices."""
+    with atomic(target) as part:
+        content = {"space": space, "architectures": list(spellings)}
+        part.write_text(json.dumps(content, indent=0) + "\n")
+
+
+def read_architectures(space: str, path: Path) -> list[str]:
+    """The spellings of the architectures of a space, by index.
+
+    Raises:
+        MissingDataError: there is no such file; the message says how to make it.
+        DamagedFileError: it is not such a file, or that of another space.
+    """
+    if not path.is_file():
+        raise MissingDataError(
+            f"{path} does not exist: run `untrained fetch {space}`, with --mirror FOLDER or --from "
+            f"{FILES.get(space, 'FILE')} if you have the file"
+        )
+    try:
+        content = json.loads(path.read_text())
+        found, spellings = content["space"], _texts(content["architectures"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DamagedFileError(f"{path} is damaged ({said}): fetch {space} again") from error
+    if found != space:
+        raise DamagedFileError(f"{path} has the architectures of {found!r}: fetch {space} again")
+    return spellings
+
+
+def _texts(value: object) -> list[str]:
+    if not (isinstance(value, list) and value and all(isinstance(one, str) for one in value)):
+        raise ValueError("its architectures are no list of texts")
+    return value
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - spaces, and nothing else
+    """The class of a space under the space's own name, for the registry."""
     if name not in FILES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return partial(Nds, name)
+    return type(name, (Nds,), {"name": name, "__init__": partialmethod(Nds.__init__, name)})

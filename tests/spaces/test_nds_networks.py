@@ -2,11 +2,10 @@
 
 import pytest
 
+from benchmarks.nds_files import some_entries
 from untrained.benchmarks.nds import network_of
-from untrained.benchmarks.nds_networks import StagedNetwork, parse_network
 from untrained.errors import ArchitectureError
-
-from .nds_files import some_entries
+from untrained.spaces.nds_networks import StagedNetwork, parse_network
 
 CELLS = (
     "width=8 depth=4 auxiliary=0 normal=|sep_conv_3x3~0|skip_connect~1|+|conv_1x1~2|none~2|@2,3 "
