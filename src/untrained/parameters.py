@@ -39,7 +39,7 @@ Seeds = Annotated[tuple[Seed, ...], MinLen(1), *_Unique]
 SeedsOrNone = Annotated[tuple[Seed, ...], *_Unique]
 Batches = Annotated[tuple[Several, ...], MinLen(1), *_Unique]
 Epochs = Annotated[tuple[Number, ...], MinLen(1), *_Unique]
-Fraction = Annotated[float, Gt(0), Le(1)]
+Fraction = Annotated[float, Gt(0), Le(1), Field(allow_inf_nan=False)]
 
 
 def _key(description: str) -> Any:  # noqa: ANN401 - pydantic's fields have any type
@@ -347,8 +347,8 @@ def _in_words(schema: Mapping[str, Any], *, several: bool = False) -> str:
     if "const" in schema:
         return str(schema["const"])
     if schema["type"] == "array":
-        some = "a list of" if schema.get("minItems") else "a list, which may be empty, of"
-        return f"{some} different {_in_words(schema['items'], several=True)}"
+        some = "one or more" if schema.get("minItems") else "none or more"
+        return f"a list of {some} different {_in_words(schema['items'], several=True)}"
     noun = _NOUNS[schema["type"]][several]
     if "exclusiveMinimum" in schema:
         return f"{noun} above {schema['exclusiveMinimum']}, at most {schema['maximum']}"
@@ -369,32 +369,26 @@ _NOUNS = {
 
 def _complaint(error: ValidationError, parameters: Mapping[str, Any]) -> str:
     """The most telling of some errors: a misspelled key before the one that is then missing."""
+    order = ("extra_forbidden", "missing")
     found = error.errors(include_url=False)
-    found.sort(
-        key=lambda one: (
-            ("extra_forbidden", "missing").index(one["type"])
-            if one["type"] in ("extra_forbidden", "missing")
-            else 2
-        )
-    )
-    first = found[0]
+    first = min(found, key=lambda one: (*order, one["type"]).index(one["type"]))
     schema = json_schema()
     part: Mapping[str, Any] = schema
     path = ""
     value: Any = parameters
     for step in first["loc"]:
         within = part.get("properties", {})
-        if isinstance(step, int):
+        if isinstance(step, int) and "items" in part:
             path, part, value = f"{path}[{step}]", part["items"], value[step]
         elif step in within:
             path, part = f"{path}.{step}".lstrip("."), _resolved(within[step], schema)
             value = value.get(step) if isinstance(value, Mapping) else value
-        elif first["type"] == "extra_forbidden":
+        elif first["type"] in ("extra_forbidden", "invalid_key"):
             unknown = unknown_name("key", str(step), within)
             return f"{path}.{step}: {unknown}".lstrip(".")
         # else a branch of a union, which is described as a whole
     if first["type"] == "missing":
-        return f"{path}: is missing: add {_in_words_or_section(part)}"
+        return f"{path} is missing: add {_in_words_or_section(part)}"
     if first["type"] == "value_error":
         return f"{path}: {first['ctx']['error']}"
     return f"{path}: {value!r} is wrong: write {_in_words_or_section(part)}"
@@ -424,13 +418,12 @@ def _checks_of_scores(parameters: Parameters) -> Iterator[_Check]:
     from untrained.images.sets import image_set
     from untrained.images.splits import check_training_split
     from untrained.proxies import get_proxy, shows_test
-    from untrained.proxies.trained import check_readable
 
     scores = parameters.scores
     for name in parameters.spaces:
         yield "spaces", partial(_check_size, name, scores.architectures)
     for name in scores.proxies:
-        yield "scores.proxies", lambda name=name: check_readable(get_proxy(name))
+        yield "scores.proxies", partial(_check_proxy, name)
     yield "scores.proxies", partial(_check_different, scores.proxies)
     trains = any("training" in get_proxy(name).needs for name in scores.proxies)
     for name in parameters.datasets:
@@ -439,7 +432,7 @@ def _checks_of_scores(parameters: Parameters) -> Iterator[_Check]:
         split = known.split(scores.split)
         yield "scores.split", partial(known.check_split, split)
         if any(map(shows_test, scores.proxies)):
-            yield "scores.proxies", lambda known=known: known.test_split
+            yield "scores.proxies", partial(getattr, known, "test_split")
         if trains:
             yield "scores.split", partial(check_training_split, name, split)
     for name in parameters.spaces:
@@ -477,9 +470,9 @@ def _checks_of_prunings(parameters: Parameters) -> Iterator[_Check]:
 
     prunings = parameters.prunings
     for name in prunings.variants:
-        yield "prunings.variants", lambda name=name: Pruning(variant=name)
+        yield "prunings.variants", partial(Pruning, variant=name)
     for name in prunings.criteria:
-        yield "prunings.criteria", lambda name=name: Pruning(criterion=name)
+        yield "prunings.criteria", partial(Pruning, criterion=name)
     if prunings.seeds and any(_prunes(name) for name in parameters.spaces):
         for name in prunings.datasets:
             yield "prunings.datasets", partial(_check_fetched, name, parameters)
@@ -517,6 +510,13 @@ def _check_size(space: str, architectures: str | int) -> None:
     from untrained.spaces import get_space
 
     sample_of(get_space(space), architectures, 0)
+
+
+def _check_proxy(name: str) -> None:
+    from untrained.proxies import get_proxy
+    from untrained.proxies.trained import check_readable
+
+    check_readable(get_proxy(name))
 
 
 def _check_different(proxies: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""What a run of the workflow consists of, as its parameters say: policy that rules only spell out."""
+"""What a run of the workflow consists of, as its parameters say. Rules only spell it out."""
 
 import json
 from collections.abc import Iterator
@@ -122,7 +122,7 @@ class Plan:
         """
         parameters = self.parameters
         ablated = module_of_proxy(parameters.ablations.proxy)
-        curves = map(module_of_proxy, parameters.training_curves.proxies)
+        curves = [*map(module_of_proxy, parameters.training_curves.proxies)]
         for dataset in parameters.datasets:
             yield f"images/{dataset}", ("untrained.images.fetch", "untrained.images.splits")
         for name, space in self.spaces.items():
@@ -136,12 +136,11 @@ class Plan:
             for algorithm in parameters.searches.algorithms:
                 searched = module_of_algorithm(algorithm)
                 yield f"searches/{name}/{algorithm}", ("untrained.search.runs", own, searched)
-            if name in self.ablated:
+            if space.ablations:
                 yield f"ablations/{name}", ("untrained.scoring.ablations", own, ablated)
-            if name in self.pruned and space.supernet is not None:
+            if space.supernet is not None:
                 yield f"prunings/{name}", ("untrained.search.pruning", space.supernet, own)
-            if name in self.followed:
-                yield f"training_curves/{name}", ("untrained.scoring.evolutions", own, *curves)
+            yield f"training_curves/{name}", ("untrained.scoring.evolutions", own, *curves)
         yield "report", ("untrained.cli.report",)
 
     def write_code(self) -> list[str]:

@@ -1,5 +1,6 @@
 """`untrained params`: what the keys of params.yaml mean, and what may stand there."""
 
+import json
 from typing import Annotated
 
 import typer
@@ -9,10 +10,16 @@ def params(
     key: Annotated[
         str, typer.Argument(help="Explain this key, for example scores.batch_size.")
     ] = "",
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON schema, which editors read.")
+    ] = False,
 ) -> None:
     """Explain the keys of params.yaml: what may stand there, what stands there, what it means."""
-    from untrained.parameters import explain, keys, read_parameters
+    from untrained.parameters import explain, json_schema, keys, read_parameters
 
+    if schema:
+        typer.echo(json.dumps(json_schema(), indent=2))
+        return
     here = read_parameters()
     if not key:
         width = max(map(len, keys()))
