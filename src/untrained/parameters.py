@@ -534,7 +534,7 @@ def _check_datasets(parameters: Parameters, space: str) -> None:
 
     if not parameters.datasets_of(space):
         trained_on = get_space(space).datasets
-        serving = [name for name, known in IMAGE_SETS.items() if known.measured_as in trained_on]
+        serving = [name for name in IMAGE_SETS.names() if image_set(name).measured_as in trained_on]
         raise ParameterError(
             f"{space} is trained on {', '.join(trained_on)}: datasets has "
             f"{', '.join(parameters.datasets)}, add one of {', '.join(serving)}"

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from untrained.errors import ParameterError
-from untrained.images import IMAGE_SETS
+from untrained.images import image_set
 from untrained.images.minibatches import held_out_count, minibatch, prepare_images, rest_of
 from untrained.networks.nasbench201 import NasBench201Network
 from untrained.proxies import Setting, get_proxy, setting_of
@@ -52,7 +52,7 @@ def lesson(count=40, **changes):
     """A few images to train on."""
     images, labels = rest_of("cifar10", "sample", 0, 8)
     recipe = ShortRecipe(**({"batch_size": 8} | changes))
-    return TrainingImages(images[:count], labels[:count], IMAGE_SETS["cifar10"], recipe)
+    return TrainingImages(images[:count], labels[:count], image_set("cifar10"), recipe)
 
 
 BATCH = minibatch("cifar10", "sample", 0, 8)

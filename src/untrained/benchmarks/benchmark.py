@@ -93,9 +93,9 @@ class Benchmark:
     @staticmethod
     def find(space: str, folder: Path = BENCHMARKS) -> Path | None:
         """The table of a space: the fetched one if `folder` has it, else the bundled one."""
-        facts = get_space(space).benchmark
-        bundled = None if facts is None else facts.bundled
-        places = (folder / f"{space}.parquet", bundled)
+        known = get_space(space)
+        bundled = None if known.benchmark is None else known.benchmark.bundled
+        places = (folder / f"{known.name}.parquet", bundled)
         return next((path for path in places if path is not None and path.is_file()), None)
 
     @classmethod
