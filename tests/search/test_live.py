@@ -6,16 +6,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from untrained.errors import ParameterError
+from untrained.errors import DamagedFileError, ParameterError
 from untrained.proxies import get_proxy
 from untrained.scoring.engine import MinibatchSettings, Score
 from untrained.scoring.execution import Execution
+from untrained.scoring.ledger import Ledger, opened
 from untrained.search import ALGORITHMS, live
 from untrained.search.base import BudgetedSearch
 from untrained.search.clock import Budget
 from untrained.search.live import PATIENCE, LiveScores
-from untrained.search.remembered import Remembered, recalled
 from untrained.search.runs import search_runs, trace_of
+from untrained.search.task import Live
 
 NAMES = [name for name in ALGORITHMS.names() if ALGORITHMS.load(name).spends_budget]
 
@@ -51,7 +52,7 @@ def search(toy, scorer):
 
     def run(name, budget, *, path=None, runs=range(3), seeds=2, proxy="naswot", seed=0):
         algorithm = ALGORITHMS.load(name)() if isinstance(name, str) else name
-        with recalled(path, {}) as known:
+        with opened(path, {}) as known:
             scores = LiveScores(
                 toy, get_proxy(proxy), MinibatchSettings(), Execution(), known, seeds
             )
@@ -129,7 +130,7 @@ def test_an_interrupted_search_goes_on_without_loss(search, scorer, tmp_path, na
         assert scorer.made == []
 
 
-def test_what_is_remembered_of_another_run_costs_what_it_cost(search, scorer, tmp_path):
+def test_what_another_run_scored_costs_what_it_cost(search, scorer, tmp_path):
     """A run depends on its number alone, not on those that came before it."""
     together, _ = search("rs", Budget(seconds=40.0), runs=range(4), seeds=1)
     assert len(scorer.made) < together.query("is_final")["step"].sum()
@@ -167,7 +168,7 @@ def test_every_answer_is_reported(toy, scorer):
         get_proxy("naswot"),
         MinibatchSettings(),
         Execution(),
-        Remembered(),
+        Ledger(),
         1,
         heard.append,
     )
@@ -176,6 +177,16 @@ def test_every_answer_is_reported(toy, scorer):
     assert sum(one > 0 for one in heard) == len(scorer.made)
 
 
-def test_there_is_a_seed(toy):
+def test_there_is_a_seed():
     with pytest.raises(ParameterError, match=r"^0 seeds of the scores: 1 or more$"):
-        LiveScores(toy, get_proxy("naswot"), MinibatchSettings(), Execution(), Remembered(), 0)
+        Live(seeds=0)
+
+
+def test_a_ledger_of_something_else_is_damage(search, scorer, tmp_path):
+    path = tmp_path / "ledger"
+    search("rs", Budget(evaluations=2), path=path, runs=[0])
+    with opened(path, {}) as ledger:
+        for item in ledger.done:
+            ledger.add(item, {"score": 1})
+    with pytest.raises(DamagedFileError, match="ledger is damaged: delete it"):
+        search("rs", Budget(evaluations=2), path=path, runs=[0])

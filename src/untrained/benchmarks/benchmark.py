@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Values = NDArray[np.float64]
-#: Epochs and seed of the trainings that the published searches see.
-SHORT = (12, "777")
+#: Seeds of the short trainings that searches see, the one of the published searches first.
+SHORT_SEEDS = ("777", "trial0", "mean")
 
 _MEASURES = {
     "accuracy": "accuracy",
@@ -218,8 +218,15 @@ class Benchmark:
 
     @property
     def short_runs(self) -> bool:
-        """Whether there are the trainings of 12 epochs (seed 777) that searches of papers see."""
-        return any((epochs, seed) == SHORT for _, _, epochs, seed in self.measures)
+        """Whether there are the short trainings that searches of papers see."""
+        short = self.short_epochs, SHORT_SEEDS[0]
+        return any((epochs, seed) == short for _, _, epochs, seed in self.measures)
+
+    @property
+    def short_epochs(self) -> int:
+        """The epochs of the short training that searches see; of the full one without any."""
+        facts = get_space(self.space).benchmark
+        return (facts.short_epochs if facts is not None else None) or self.full_epochs
 
     @property
     def full_epochs(self) -> int:
