@@ -529,7 +529,7 @@ def _check_different(proxies: tuple[str, ...]) -> None:
 
 
 def _check_datasets(parameters: Parameters, space: str) -> None:
-    from untrained.images.sets import IMAGE_SETS
+    from untrained.images.sets import IMAGE_SETS, image_set
     from untrained.spaces import get_space
 
     if not parameters.datasets_of(space):

@@ -31,14 +31,18 @@ rule report:
         ),
         expand("results/figures/{figure}.{format}", figure=COMPARED, format=["svg", "png"]),
         expand("results/tables/{space}/ablations.{format}", space=PLAN.ablated, format=FORMATS),
-        expand("results/figures/{space}/ablations.{format}", space=PLAN.ablated, format=["svg", "png"]),
+        expand(
+            "results/figures/{space}/ablations.{format}", space=PLAN.ablated, format=["svg", "png"]
+        ),
         expand(
             "results/tables/{space}/{table}.{format}",
             space=PLAN.pruned,
             table=["prunings", "trajectory"],
             format=FORMATS,
         ),
-        expand("results/figures/{space}/trajectory.{format}", space=PLAN.pruned, format=["svg", "png"]),
+        expand(
+            "results/figures/{space}/trajectory.{format}", space=PLAN.pruned, format=["svg", "png"]
+        ),
         expand("results/tables/{space}/evolutions.{format}", space=PLAN.followed, format=FORMATS),
         expand(
             "results/figures/{space}/{figure}.{format}",

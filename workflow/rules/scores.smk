@@ -25,9 +25,7 @@ rule score:
     params:
         # Snakemake's output cache hashes params, not wildcards
         shard="{space}/{dataset}/{family}/seed{seed}/{shard}of{shards}",
-        proxies=lambda wildcards: [
-            f"--proxy {proxy}" for proxy in PLAN.families[wildcards.family]
-        ],
+        proxies=lambda wildcards: [f"--proxy {proxy}" for proxy in PLAN.families[wildcards.family]],
         settings=SHARD_SETTINGS,
         among=lambda wildcards, input: f"--among {input.among}" if input.among else "",
         share="--share" if config["scores"]["share"] else "--no-share",
