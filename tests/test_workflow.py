@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -35,17 +36,17 @@ SMALL = {
     "ablations.cells": 4,
     "prunings.datasets": ["cifar10"],
     "prunings.criteria": ["regions"],
-    "evolutions.cells": 1,
-    "evolutions.shards": 1,
-    "evolutions.epochs": [0],
-    "evolutions.batch_size": 4,
+    "training_curves.cells": 1,
+    "training_curves.shards": 1,
+    "training_curves.epochs": [0],
+    "training_curves.batch_size": 4,
     "report.resamples": 100,
     "report.kernels": 1,
 }
 SHARDS = "results/scores/nasbench201/cifar10/naswot"
 MERGED = "results/scores/nasbench201.parquet"
 PRUNING = "results/prunings/tenas/regions/nasbench201/cifar10/seed0.parquet"
-EVOLVED = "results/evolutions/nasbench201/cifar10/seed0/0of1.parquet"
+CURVES = "results/training_curves/nasbench201/cifar10/seed0/0of1.parquet"
 EVERYTHING = {
     "data/benchmarks/nasbench201.parquet",
     "data/images/cifar10.json",
@@ -55,7 +56,7 @@ EVERYTHING = {
     "results/searches/naswot-2/nasbench201/cifar10/0of1.parquet",
     "results/searches/random/nasbench201/cifar10/0of1.parquet",
     PRUNING,
-    EVOLVED,
+    CURVES,
     "results/metrics/nasbench201.json",
     "results/report/nasbench201.md",
     *(
@@ -84,7 +85,7 @@ EVERYTHING = {
 AFTER_SCORES = {"merge": 1, "search": 2, "tables": 1, "figure": 6, "page": 1, "all": 1}
 PREFERENCES = {"preference_table": 1, "preference_figure": 1}
 PRUNINGS = {"prune": 1, "pruning_table": 1, "trajectory_figure": 1}
-EVOLUTIONS = {"evolve": 1, "evolution_table": 1, "evolution_figure": 2}
+TRAINING_CURVES = {"training_curve": 1, "evolution_table": 1, "evolution_figure": 2}
 ABLATIONS = {"ablate": 5, "ablation_table": 1, "ablation_figure": 1}
 
 
@@ -160,7 +161,7 @@ def artifacts(folder):
         str(path.relative_to(folder)): path.read_bytes()
         for top in ("data/benchmarks", "data/images", "results")
         for path in sorted((folder / top).rglob("*"))
-        if path.is_file()
+        if path.is_file() and not path.is_relative_to(folder / "results/code")
     }
 
 
@@ -220,8 +221,8 @@ def test_a_second_run_does_nothing(project):
         ({"prunings.seeds": [0, 1]}, PRUNINGS | {"page": 1, "all": 1}),
         ({"prunings.repeats": 2}, PRUNINGS | {"page": 1, "all": 1}),
         ({"prunings.seeds": []}, {"page": 1, "all": 1}),
-        ({"evolutions.seeds": [0, 1]}, EVOLUTIONS | {"page": 1, "all": 1}),
-        ({"evolutions.seeds": []}, {"page": 1, "all": 1}),
+        ({"training_curves.seeds": [0, 1]}, TRAINING_CURVES | {"page": 1, "all": 1}),
+        ({"training_curves.seeds": []}, {"page": 1, "all": 1}),
     ],
     ids=[
         "seed",
@@ -341,6 +342,12 @@ def scoring(folder):
         running.wait()
 
 
+def in_ledger(folder):
+    """How many finished items interrupted work has left."""
+    with contextlib.closing(sqlite3.connect(folder / ".snakemake/ledger.sqlite")) as ledger:
+        return ledger.execute("SELECT count(*) FROM done").fetchone()[0]
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
 def test_killed_in_the_middle_and_two_at_once(checkout):
     set_parameters(checkout, **{"scores.architectures": 40, "scores.batch_size": 32})
@@ -352,8 +359,7 @@ def test_killed_in_the_middle_and_two_at_once(checkout):
             os.kill(pid, signal.SIGKILL)
         first.wait()
     assert not list((checkout / "results").rglob("*.parquet*"))
-    (left,) = (checkout / ".snakemake/journals").iterdir()
-    scored = len(left.read_text().splitlines()) - 1
+    scored = in_ledger(checkout)
     assert 0 < scored < 40
 
     said = snakemake(checkout, MERGED, succeeds=False)
@@ -371,17 +377,17 @@ def test_killed_in_the_middle_and_two_at_once(checkout):
     assert jobs(checkout, MERGED) == {"score": 1, "merge": 1}
     log = (checkout / "logs/scores/nasbench201/cifar10/naswot/seed0/0of1.log").read_text()
     assert f": {scored} of 40 architectures were scored before\n" in log
-    assert not list((checkout / ".snakemake/journals").iterdir())
+    assert in_ledger(checkout) == 0
     assert len(pd.read_parquet(checkout / SHARDS / "seed0/0of1.parquet")) == 40
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"sedes": [0]}, "params: Additional properties are not allowed ('sedes'"),
-        ({"seeds": [0, -1]}, "params: seeds[1]: -1 is less than the minimum of 0"),
-        ({"seeds": []}, "params: seeds: [] should be non-empty"),
-        ({"scores.batch_size": 1}, "params: scores.batch_size: 1 is less than the minimum of 2"),
+        ({"sedes": [0]}, "params: sedes: unknown key 'sedes': did you mean 'seeds'?"),
+        ({"seeds": [0, -1]}, "params: seeds[1]: -1 is wrong: write an integer"),
+        ({"seeds": []}, "params: seeds: [] is wrong: write a list"),
+        ({"scores.batch_size": 1}, "params: scores.batch_size: 1 is wrong: write an integer, 2"),
         ({"spaces": ["nasbench20"]}, "params: spaces: unknown space 'nasbench20'"),
         ({"scores.proxies": ["nawsot"]}, "params: scores.proxies: unknown proxy 'nawsot'"),
         ({"datasets": ["cifar"]}, "params: datasets: unknown data set 'cifar'"),
