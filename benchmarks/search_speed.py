@@ -61,10 +61,10 @@ def measure(runs: int, seconds: float) -> dict[str, tuple[float, float]]:
         if not issubclass(algorithm, BudgetedSearch):
             continue
         search = algorithm()
-        seconds_of(search, Clock(trainings, budget), 0)
+        seconds_of(search, Clock(trainings.of_run(0), budget), 0)
         pairs = [
             (
-                seconds_of(search, Clock(trainings, budget), run),
+                seconds_of(search, Clock(trainings.of_run(0), budget), run),
                 seconds_of(search, PlainClock(benchmark, seconds), run),
             )
             for run in range(runs)

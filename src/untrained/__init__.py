@@ -1,5 +1,6 @@
 """Training-free neural architecture search: rank architectures before training them."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,15 +13,39 @@ if TYPE_CHECKING:
         score_space,
         training_curves,
     )
+    from untrained.search.run import SearchResult, run_search
+    from untrained.search.task import Live
 
-__all__ = ["Score", "Scores", "ablate", "score", "score_seeds", "score_space", "training_curves"]
+_MODULES = {
+    "Live": "untrained.search.task",
+    "Score": "untrained.api",
+    "Scores": "untrained.api",
+    "SearchResult": "untrained.search.run",
+    "ablate": "untrained.api",
+    "run_search": "untrained.search.run",
+    "score": "untrained.api",
+    "score_seeds": "untrained.api",
+    "score_space": "untrained.api",
+    "training_curves": "untrained.api",
+}
+
+__all__ = [
+    "Live",
+    "Score",
+    "Scores",
+    "SearchResult",
+    "ablate",
+    "run_search",
+    "score",
+    "score_seeds",
+    "score_space",
+    "training_curves",
+]
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - what a module's attribute is
     # PyTorch takes seconds to import, so it waits until somebody scores
-    if name in __all__:
-        from untrained import api
-
-        return getattr(api, name)
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -114,7 +114,7 @@ def datasets_of(parameters: Mapping[str, Any], space: str) -> list[str]:
 def _check_datasets(parameters: Mapping[str, Any], space: str) -> None:
     if not datasets_of(parameters, space):
         trained_on = get_space(space).datasets
-        serving = [name for name, known in IMAGE_SETS.items() if known.measured_as in trained_on]
+        serving = [name for name in IMAGE_SETS.names() if image_set(name).measured_as in trained_on]
         raise ParameterError(
             f"{space} is trained on {', '.join(trained_on)}: datasets has "
             f"{', '.join(parameters['datasets'])}, add one of {', '.join(serving)}"

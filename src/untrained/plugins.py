@@ -21,7 +21,7 @@ from typing import Any, Generic, TypeVar
 
 from untrained.errors import PluginError, unknown_name
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 #: Where an entry of the package itself comes from.
 BUILT_IN = "built in"
@@ -35,7 +35,7 @@ def is_address(name: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Registry(Generic[T]):
+class Registry(Generic[T_co]):
     """The entries of one kind, by name.
 
     Attributes:
@@ -84,7 +84,7 @@ class Registry(Generic[T]):
         known = self._addresses()
         return known[name][1] if name in known else self.address(name)
 
-    def load(self, name: str) -> T:
+    def load(self, name: str) -> T_co:
         """Import and return the entry of this name, or at this address.
 
         An entry that was loaded by its address is known by its own `name` from then on, so that
@@ -96,7 +96,7 @@ class Registry(Generic[T]):
                 itself otherwise than it is registered, or takes a name that is taken.
         """
         address = self.address(name)
-        entry: T = imported(self.kind, address)
+        entry: T_co = imported(self.kind, address)
         missing = [attribute for attribute in self.attributes if not hasattr(entry, attribute)]
         if missing:
             raise PluginError(

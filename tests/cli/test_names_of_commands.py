@@ -1,5 +1,6 @@
 """`untrained list`, the help of every command, and how the program ends."""
 
+import re
 import subprocess
 import sys
 
@@ -74,7 +75,9 @@ def test_list(untrained, arguments, listed):
     code, out, err = untrained("list", *arguments)
     assert (code, err) == (0, "")
     # other spaces, proxies and algorithms may have come since
-    found = out.split()
+    lines = [re.split(" {2,}", line) for line in out.splitlines()]
+    found = [line[0] for line in lines]
+    assert all(said and origin == "built in" for _, said, origin in lines)
     assert found == sorted(found)
     assert set(listed) <= set(found)
     assert bool(listed) == bool(found)
@@ -93,8 +96,8 @@ def test_what_is_listed_is_taken(untrained):
         "algorithms": parse_algorithm,
     }
     for kind, take in takers.items():
-        for name in untrained("list", kind)[1].split():
-            take(name)
+        for line in untrained("list", kind)[1].splitlines():
+            take(line.split()[0])
 
 
 @pytest.mark.parametrize("arguments", [["list", "things"], ["score"], ["nothing"], ["list"]])

@@ -4,9 +4,11 @@ import json
 import shlex
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing, suppress
 
 import numpy as np
 import pandas as pd
@@ -469,23 +471,31 @@ def live(untrained, algorithm, space, *options):
     return json.loads(out), err
 
 
+def kept(ledger):
+    """Item to value of all that a ledger holds."""
+    with closing(sqlite3.connect(ledger)) as connection:
+        return {item: json.loads(value) for item, value in connection.execute(_ITEMS)}
+
+
+_ITEMS = "SELECT item, value FROM done"
+
+
 def test_a_live_search_scores_what_it_proposes(untrained, benchmark_table, tmp_path):
     found, err = live(untrained, "rea+fitness=naswot", "nasbench201", "--out", "trace", "--seed", 2)
     trace = pd.read_parquet("trace")
     assert list(trace.columns) == list(TRACE_COLUMNS)
-    assert (found["runs"], found["evaluations"], found["remembered"]) == (1, 12, 0)
+    assert (found["runs"], found["evaluations"], found["resumed"]) == (1, 12, 0)
     assert "12/12 evaluations" in err
-    lines = [json.loads(line) for line in (tmp_path / "trace.scores").read_text().splitlines()]
-    assert lines[0]["proxies"] == ["naswot"]
-    assert lines[0]["type"] in ("torch.float32", "torch.bfloat16")
-    assert found["scored"] == len(lines) - 1 == len({line["architecture"] for line in lines[1:]})
-    assert found["seconds"] == pytest.approx(sum(line["seconds"] for line in lines[1:]))
-    best = max(lines[1:], key=lambda line: -np.inf if line["score"] is None else line["score"])
-    assert found["best"]["architecture"] == best["architecture"]
-    accuracy = benchmark_table.accuracy(best["architecture"], "cifar10", "ori-test")
+    scores = kept(tmp_path / "trace.ledger")
+    assert found["scored"] == len(scores)
+    assert found["seconds"] == pytest.approx(sum(one["seconds"] for one in scores.values()))
+    item, best = max(scores.items(), key=lambda pair: pair[1]["score"] or -np.inf)
+    architecture = int(item.split()[0])
+    assert found["best"]["architecture"] == architecture
+    accuracy = benchmark_table.accuracy(architecture, "cifar10", "ori-test")
     assert found["accuracy"]["cifar10/ori-test"]["mean"] == pytest.approx(accuracy)
     shown = ("--batch-size", 8, "--engine", "plain", "--seeds", 1, "--json")
-    _, out, _ = untrained("score", "nasbench201", best["architecture"], *shown)
+    _, out, _ = untrained("score", "nasbench201", architecture, *shown)
     assert json.loads(out)[0]["score"] == best["score"]
 
 
@@ -511,28 +521,28 @@ def test_a_live_search_needs_no_benchmark(untrained):
     assert shlex.split(best)[:4] == ["best:", "untrained", "score", "darts"]
 
 
-def test_a_killed_live_search_goes_on_without_loss(untrained, tmp_path):
+def test_a_killed_live_search_resumes_without_loss(untrained, tmp_path):
     program = [sys.executable, "-c", "from untrained.cli import main; main()"]
     asked = ["search", "rea+fitness=naswot", "nasbench201", *LIVE, "--out", "killed"]
     running = subprocess.Popen(
         [*program, *map(str, asked)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    finished = tmp_path / "killed.scores"
-    while running.poll() is None and (
-        not finished.is_file() or finished.read_bytes().count(b"\n") < 4
-    ):
+    ledger, finished = tmp_path / "killed.ledger", {}
+    while running.poll() is None and len(finished) < 3:
         time.sleep(0.005)
+        if ledger.is_file():
+            with suppress(sqlite3.OperationalError):  # there is no table yet
+                finished = kept(ledger)
     running.kill()
     assert running.wait() == -signal.SIGKILL, "it was done before it was killed"
     assert not (tmp_path / "killed").exists()
-    before = finished.read_bytes()
-    kept = before.count(b"\n") - 1
+    finished = kept(ledger)
     found, err = live(untrained, "rea+fitness=naswot", "nasbench201", "--out", "killed")
-    assert f"continuing with {kept} scores of killed.scores" in err
-    assert found["remembered"] == kept >= 3
-    assert finished.read_bytes().startswith(before[: before.rfind(b"\n")])
+    assert f"continuing with {len(finished)} scores of killed.ledger" in err
+    assert found["resumed"] == len(finished) >= 3
+    assert kept(ledger).items() >= finished.items()
     whole, _ = live(untrained, "rea+fitness=naswot", "nasbench201", "--out", "whole")
-    assert found["scored"] + kept == whole["scored"]
+    assert found["scored"] + len(finished) == whole["scored"]
     resumed, direct = (
         pd.read_parquet(name).drop(columns="simulated_seconds") for name in ("killed", "whole")
     )
@@ -540,31 +550,34 @@ def test_a_killed_live_search_goes_on_without_loss(untrained, tmp_path):
 
 
 def test_another_search_may_go_on_with_the_same_scores(untrained):
-    live(untrained, "rs+fitness=naswot", "nasbench201", "--remember", "known")
+    live(untrained, "rs+fitness=naswot", "nasbench201", "--ledger", "known")
     found, _ = live(
-        *(untrained, "rs+fitness=naswot", "nasbench201", "--remember", "known"),
+        *(untrained, "rs+fitness=naswot", "nasbench201", "--ledger", "known"),
         *("--budget", "14evaluations"),
     )
-    assert (found["remembered"], found["scored"]) == (12, 2)
+    assert (found["resumed"], found["scored"]) == (12, 2)
 
 
-@pytest.mark.parametrize("changed", ["code", "library", "image", "precision"])
-def test_scores_are_remembered_with_all_that_they_depend_on(refused, monkeypatch, changed):
+@pytest.mark.parametrize("changed", ["code", "library", "image", "precision", "batch size"])
+def test_scores_of_something_else_are_not_resumed(untrained, monkeypatch, changed):
     from untrained.scoring import execution, images, request
 
-    asked = ["search", "rs+fitness=naswot", "nasbench201", *LIVE, "--remember", "known"]
-    asked += ["--budget", "2evaluations"]
-    assert command(*asked)[0] == 0
+    asked = (untrained, "rs+fitness=naswot", "nasbench201", "--ledger", "known")
+    asked = (*asked, "--budget", "1evaluations")
+    live(*asked)
     if changed == "code":
         monkeypatch.setattr(request, "code_digest", lambda *modules: "another")
     elif changed == "library":
         monkeypatch.setattr(request, "version", lambda name: f"{name} 0")
     elif changed == "image":
         monkeypatch.setattr(images.MinibatchSettings, "digest", lambda self: "another")
-    else:
+    elif changed == "precision":
         had = execution.has_bfloat16_products
         monkeypatch.setattr(execution, "has_bfloat16_products", lambda device: not had(device))
-    refused(asked, "known is of other scores")
+    else:
+        asked = (*asked, "--batch-size", 9)
+    assert live(*asked)[0]["resumed"] == 0
+    assert live(*asked)[0]["resumed"] == 1
 
 
 LEAK = "warning: lga-released@0.5 reads the labels of test images"
@@ -594,7 +607,7 @@ def test_searches_by_test_labels_are_warned_of(
 @pytest.mark.usefixtures("few_steps", "test_images")
 def test_a_live_search_by_test_labels_is_warned_of(untrained):
     asked = ("rs+fitness=lga-released@0.5", "nasbench201", "--budget", "1evaluations")
-    _, err = live(untrained, *asked, "--remember", "known")
+    _, err = live(untrained, *asked, "--ledger", "known")
     assert err.splitlines().count(LEAK) == 1
 
 
@@ -645,12 +658,8 @@ def test_an_infinite_score_is_no_answer(untrained, guided, tmp_path):
         (["rs+fitness=naswot", "nasbench201", "--live", "--split", "trian"], "mean 'train'"),
         (["rs+fitness=naswot", "nasbench201", "--live", "--engine", "x"], "unknown engine 'x'"),
         (["rs+fitness=naswot", "nasbench201", "--live", "--score-seeds", 0], "0 seeds of the sc"),
-        (
-            ["rs+fitness=naswot", "nasbench201", "--live", "--remember", "other"],
-            "other scores (aug",
-        ),
-        (["rs+fitness=naswot", "nasbench201", "--live", "--remember", "note"], "note is no file"),
-        (["rs", "nasbench201", "--remember", "x"], "--remember x: only --live makes scores"),
+        (["rs+fitness=naswot", "nasbench201", "--live", "--ledger", "note"], "note is no ledger"),
+        (["rs", "nasbench201", "--ledger", "x"], "--ledger x: only --live makes scores"),
         (["rs+fitness=lga@1", "nasbench201", "--scores", "guided.parquet"], "scores of lga@1 on"),
         (["rs", "nasbench201", "--seconds-per-score", "some"], "'some': seconds, 0 or more, or m"),
         (
@@ -675,9 +684,7 @@ def test_an_infinite_score_is_no_answer(untrained, guided, tmp_path):
     ],
 )
 def test_mistakes_of_guided_searches(refused, tmp_path, arguments, said):
-    other = {"format": "untrained live scores 1", "space": "darts"}
     (tmp_path / "note").write_text("a note")
-    (tmp_path / "other").write_text(json.dumps(other) + "\n")
     if "measured" in arguments:
         arguments = [*arguments, "--scores", "all.parquet"]
     refused(["search", *arguments], said)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from untrained.images.official import LAYOUTS
-from untrained.images.sets import IMAGE_SETS
+from untrained.images.sets import image_set
 
 
 class Official:
@@ -24,7 +24,7 @@ class Official:
 
     def __init__(self, dataset, per_file=20, classes=None):
         self.dataset, self.layout = dataset, LAYOUTS[dataset]
-        known = IMAGE_SETS[dataset]
+        known = image_set(dataset)
         rng = np.random.default_rng(7)
         self.files, self.images, self.labels = {}, {}, {}
         for split, names in self.layout.parts.items():

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from untrained.errors import ParameterError, UnknownNameError
-from untrained.images import IMAGE_SETS, minibatch, training_set
+from untrained.images import image_set, minibatch, training_set
 from untrained.images.minibatches import crop_flip, normalise, random_crops, rest_of
 
 
 def restore(images, dataset):
     """The stored pixels, NHWC, of normalised images."""
-    known = IMAGE_SETS[dataset]
+    known = image_set(dataset)
     pixels = images.numpy().transpose(0, 2, 3, 1) * np.array(known.std) + np.array(known.mean)
     assert np.abs(pixels - pixels.round()).max() < 1e-3
     return pixels.round().astype(np.uint8)
@@ -27,7 +27,7 @@ def test_a_minibatch_has_distinct_images_with_their_labels(dataset):
     assert batch.images.dtype == torch.float32
     assert batch.images.is_contiguous()
     assert batch.labels.dtype == torch.int64
-    assert batch.num_classes == IMAGE_SETS[dataset].num_classes
+    assert batch.num_classes == image_set(dataset).num_classes
     images, labels = training_set(dataset, "sample")
     places = {image.tobytes(): place for place, image in enumerate(images)}
     found = [places[image.tobytes()] for image in restore(batch.images, dataset)]
@@ -112,7 +112,7 @@ def test_noise_is_gaussian_with_uniform_labels():
 
 
 def test_normalise_equals_the_formula():
-    known = IMAGE_SETS["cifar100"]
+    known = image_set("cifar100")
     images = np.random.default_rng(0).integers(0, 256, (2, 4, 5, 3), np.uint8)
     found = normalise(images, known)
     assert found.shape == (2, 3, 4, 5)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from untrained.errors import DamagedFileError, MissingDataError, ParameterError, UnknownNameError
-from untrained.images import IMAGE_SETS, convert, minibatch, training_set
+from untrained.images import convert, image_set, minibatch, training_set
 from untrained.images.official import LAYOUTS, archive_md5, member_md5s
 
 DATASETS = sorted(LAYOUTS)
@@ -23,7 +23,7 @@ def test_conversion_keeps_every_image(official, tmp_path, dataset, packed):
         else made.write_folder(tmp_path / "official")
     )
     names = []
-    target = IMAGE_SETS[dataset].file(tmp_path)
+    target = image_set(dataset).file(tmp_path)
     written = convert(dataset, source, target, names.append, **made.settings)
     assert sorted(names) == sorted(made.files)
     assert written == made.settings["counts"]

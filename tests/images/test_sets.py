@@ -30,7 +30,7 @@ def test_the_sets(name, classes, side, padding):
 
 def test_no_other_sets():
     known = {"ImageNet16-120", "TinyImageNet16-120", "cifar10", "cifar100", "imagenette", "noise"}
-    assert set(IMAGE_SETS) == known
+    assert set(IMAGE_SETS.names()) == known
 
 
 def test_a_set_with_one_split_has_it_whatever_is_asked():

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from untrained.errors import (
     UnknownNameError,
 )
 from untrained.files import BUNDLED
-from untrained.images import splits
+from untrained.images import image_set, sets
 from untrained.images.splits import cifar10_halves, class_names, sample_positions, training_set
 from untrained.pickles import unpickle
 
@@ -78,9 +79,10 @@ def test_the_bundle_is_small():
 @pytest.fixture
 def bundle(tmp_path, monkeypatch):
     """A copy of the bundle that a test may damage."""
-    for name in ("cifar100.webp", "cifar100.json", "cifar10_halves.npy"):
+    for name in ("cifar100.webp", "cifar100.json"):
         shutil.copy(BUNDLED / name, tmp_path)
-    monkeypatch.setattr(splits, "BUNDLED", tmp_path)
+    copied = replace(image_set("cifar100"), bundled=tmp_path / "cifar100.webp")
+    monkeypatch.setattr(sets, "CIFAR100", copied)
     return tmp_path
 
 

@@ -12,7 +12,7 @@ from tests.scoring.test_trained import CELL, EXACT, Small
 
 from untrained import score
 from untrained.errors import MissingDataError, ParameterError
-from untrained.images import IMAGE_SETS
+from untrained.images import image_set
 from untrained.images.minibatches import Minibatch, minibatch, normalise, prepare_images
 from untrained.proxies.label_alignment import entry_correlation
 from untrained.proxies.ntk import LabelGradientAlignment
@@ -22,7 +22,7 @@ from untrained.scoring.request import parse_reading
 from untrained.training.loop import Examples
 from untrained.training.short import train_shortly
 
-KNOWN = IMAGE_SETS["cifar10"]
+KNOWN = image_set("cifar10")
 CPU = torch.device("cpu")
 
 

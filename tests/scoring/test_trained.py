@@ -11,7 +11,7 @@ from torch import nn
 
 from untrained import score
 from untrained.errors import ParameterError
-from untrained.images import IMAGE_SETS
+from untrained.images import image_set
 from untrained.images.minibatches import held_out_count, minibatch, prepare_images, rest_of
 from untrained.networks.nasbench201 import NasBench201Network
 from untrained.proxies import Setting, get_proxy
@@ -53,7 +53,7 @@ def lesson(count=40, **changes):
     """A few images to train on."""
     images, labels = rest_of("cifar10", "sample", 0, 8)
     recipe = ShortRecipe(**({"batch_size": 8} | changes))
-    return TrainingImages(images[:count], labels[:count], IMAGE_SETS["cifar10"], recipe)
+    return TrainingImages(images[:count], labels[:count], image_set("cifar10"), recipe)
 
 
 BATCH = minibatch("cifar10", "sample", 0, 8)
@@ -347,8 +347,8 @@ def test_test_images_are_never_trained_on(space, dataset, split, said):
 def test_a_network_of_ones_own_is_left_as_it_was(monkeypatch):
     original = MinibatchSettings.training_images
 
-    def few(self, seed, **options):
-        whole = original(self, seed, **options)
+    def few(self, *given, **options):
+        whole = original(self, *given, **options)
         return replace(whole, images=whole.images[:40], labels=whole.labels[:40])
 
     monkeypatch.setattr(MinibatchSettings, "training_images", few)

@@ -15,6 +15,7 @@ from untrained.scoring.images import MinibatchSettings
 from untrained.scoring.request import ScoreRequest, parse_reading
 from untrained.scoring.training_curves import QUANTITIES, CurveSettings, follow
 from untrained.seeds import torch_seeded
+from untrained.training.recipe import ShortRecipe
 
 EXACT = Execution(precision="float32")
 IMAGES = MinibatchSettings("cifar10", batch_size=8)
@@ -43,8 +44,8 @@ def asked(epochs=EPOCHS, names=NAMES, **changes):
     return CurveSettings(epochs, tuple(map(parse_reading, names)), **changes)
 
 
-def read(space, settings, cells=(CELL,), seed=0, images=IMAGES):
-    request = ScoreRequest(space, (), images, (seed,), EXACT)
+def read(space, settings, cells=(CELL,), seed=0, images=IMAGES, **more):
+    request = ScoreRequest(space, (), images, (seed,), EXACT, **more)
     return [list(curve.points) for curve in follow(request, cells, settings, seed)]
 
 
@@ -148,16 +149,9 @@ def test_one_training_and_one_kernel_per_stop(space, monkeypatch):
     assert counts == {"tangent_kernel": 3, "train_shortly": 1}
 
 
-def test_after_a_training_that_diverged_earlier_readings_stay(space, monkeypatch):
-    few = MinibatchSettings.training_images
-
-    def steep(self, *given, **options):
-        whole = few(self, *given, **options)
-        recipe = replace(whole.recipe, learning_rate=1e20, weight_decay=1e20)
-        return replace(whole, recipe=recipe)
-
-    monkeypatch.setattr(MinibatchSettings, "training_images", steep)
-    (found,) = read(space, asked((0.0, 1.0, 2.0), ("naswot", "lga")))
+def test_after_a_training_that_diverged_earlier_readings_stay(space):
+    steep = ShortRecipe(learning_rate=1e20, weight_decay=1e20)
+    (found,) = read(space, asked((0.0, 1.0, 2.0), ("naswot", "lga")), training=steep)
     assert {one.status for one in found if not one.epochs} == {"ok"}
     late = [one for one in found if one.epochs]
     assert len(late) == 2 * 6

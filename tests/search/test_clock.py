@@ -144,7 +144,7 @@ def test_any_other_budget_is_refused(text):
 
 
 def test_a_training_that_would_end_after_the_budget_does_not_count():
-    clock = Clock(known([50, 60, 70], [4, 4, 3]), Budget(seconds=10))
+    clock = Clock(known([50, 60, 70], [4, 4, 3]).of_run(0), Budget(seconds=10))
     assert [clock.evaluate(one(0)), clock.evaluate(one(1))] == [50, 60]
     with pytest.raises(BudgetSpent):
         clock.evaluate(one(2))
@@ -153,7 +153,7 @@ def test_a_training_that_would_end_after_the_budget_does_not_count():
 
 
 def test_a_longer_training_goes_before_a_shorter_one():
-    clock = Clock(known([50, 60, 55, 58, 90], [1] * 5), Budget())
+    clock = Clock(known([50, 60, 55, 58, 90], [1] * 5).of_run(0), Budget())
     for index, length in ((0, 1 / 3), (1, 1 / 3), (2, 1.0), (4, 1 / 3), (3, 1.0), (2, 1.0)):
         clock.evaluate(one(index), length=length)
     assert [found.arch for found in clock.incumbents] == [0, 1, 2, 3]
@@ -163,14 +163,14 @@ def test_a_longer_training_goes_before_a_shorter_one():
 
 
 def test_a_training_that_ends_with_the_budget_counts():
-    clock = Clock(known([50, 60], [4, 6]), Budget(seconds=10))
+    clock = Clock(known([50, 60], [4, 6]).of_run(0), Budget(seconds=10))
     clock.evaluate(one(0))
     assert clock.evaluate(one(1)) == 60
     assert clock.seconds == 10
 
 
 def test_evaluations_are_counted_and_scores_are_none():
-    clock = Clock(known([50], [4]), Budget(evaluations=2))
+    clock = Clock(known([50], [4]).of_run(0), Budget(evaluations=2))
     clock.charge(1e6)
     clock.evaluate(one(0))
     clock.evaluate(one(0))
@@ -180,14 +180,14 @@ def test_evaluations_are_counted_and_scores_are_none():
 
 
 def test_scores_that_exceed_the_budget_end_the_run():
-    clock = Clock(known([50], [4]), Budget(seconds=10))
+    clock = Clock(known([50], [4]).of_run(0), Budget(seconds=10))
     with pytest.raises(BudgetSpent):
         clock.charge(10.5)
     assert clock.seconds == 0
 
 
 def test_a_share_of_a_training_costs_a_share():
-    clock = Clock(known([50], [9]), Budget(seconds=10))
+    clock = Clock(known([50], [9]).of_run(0), Budget(seconds=10))
     assert clock.evaluate(one(0), 1 / 9) == 50
     assert clock.seconds == pytest.approx(1)
     for share in (0, -1, 1.1, np.nan):
@@ -196,7 +196,7 @@ def test_a_share_of_a_training_costs_a_share():
 
 
 def test_an_incumbent_gives_way_to_a_better_one_only():
-    clock = Clock(known([50, 50, 70, 60], [1, 2, 3, 4]), Budget(seconds=100))
+    clock = Clock(known([50, 50, 70, 60], [1, 2, 3, 4]).of_run(0), Budget(seconds=100))
     for index in (0, 1, 2, 3, 2):
         clock.evaluate(one(index))
     assert clock.incumbents == [Incumbent(1, 0, 50, 1), Incumbent(3, 2, 70, 6)]
@@ -204,14 +204,14 @@ def test_an_incumbent_gives_way_to_a_better_one_only():
 
 @pytest.mark.parametrize("architecture", [one(2), one(-1), one(0, "other")])
 def test_an_unknown_architecture_is_refused(architecture):
-    clock = Clock(known([50, 60], [4, 4]), Budget(seconds=10))
+    clock = Clock(known([50, 60], [4, 4]).of_run(0), Budget(seconds=10))
     with pytest.raises(ArchitectureError, match=r"was proposed: toy has 0 to 1$"):
         clock.evaluate(architecture)
     assert clock.evaluations == 0
 
 
 def test_an_architecture_without_a_training_is_missing():
-    clock = Clock(known([50, np.nan], [4, np.nan]), Budget(seconds=10))
+    clock = Clock(known([50, np.nan], [4, np.nan]).of_run(0), Budget(seconds=10))
     with pytest.raises(MissingDataError, match=r"^the benchmark has no training of toy 1: "):
         clock.evaluate(one(1))
 

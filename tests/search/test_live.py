@@ -6,19 +6,25 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from untrained.errors import ParameterError
+from untrained.errors import DamagedFileError, ParameterError
 from untrained.scoring.engine import Score
 from untrained.scoring.execution import Execution
 from untrained.scoring.images import MinibatchSettings
-from untrained.scoring.request import parse_reading
+from untrained.scoring.ledger import Ledger, opened
+from untrained.scoring.request import ScoreRequest, parse_reading
 from untrained.search import ALGORITHMS, live
 from untrained.search.base import BudgetedSearch
 from untrained.search.clock import Budget
 from untrained.search.live import PATIENCE, LiveScores
-from untrained.search.remembered import Remembered, recalled
 from untrained.search.runs import search_runs, trace_of
+from untrained.search.task import Live
 
 NAMES = [name for name in ALGORITHMS.names() if ALGORITHMS.load(name).spends_budget]
+
+
+def request_of(space, proxy, seeds):
+    readings = (parse_reading(proxy),)
+    return ScoreRequest(space, readings, MinibatchSettings(), tuple(range(seeds)), Execution())
 
 
 def score_of(index, seed):
@@ -34,15 +40,15 @@ def scorer(monkeypatch):
 
     found = SimpleNamespace(made=[], limit=math.inf, streams=0)
 
-    def score_architectures(request, indices):
+    def score_work(request, work, seed):
         found.streams += 1
-        for index in indices:
+        for index, _ in work:
             if len(found.made) == found.limit:
                 raise KeyboardInterrupt
-            found.made.append((index, request.seeds[0]))
-            yield [score_of(index, request.seeds[0])]
+            found.made.append((index, seed))
+            yield [score_of(index, seed)]
 
-    monkeypatch.setattr(live, "score_architectures", score_architectures)
+    monkeypatch.setattr(live, "score_work", score_work)
     return found
 
 
@@ -52,10 +58,8 @@ def search(toy, scorer):
 
     def run(name, budget, *, path=None, runs=range(3), seeds=2, proxy="naswot", seed=0):
         algorithm = ALGORITHMS.load(name)() if isinstance(name, str) else name
-        with recalled(path, {}) as known:
-            scores = LiveScores(
-                toy, parse_reading(proxy), MinibatchSettings(), Execution(), known, seeds
-            )
+        with opened(path, {}) as known:
+            scores = LiveScores(request_of(toy, proxy, seeds), known)
             found = search_runs(algorithm, toy, scores, budget, runs, seed)
             return trace_of(found), scores
 
@@ -130,7 +134,7 @@ def test_an_interrupted_search_goes_on_without_loss(search, scorer, tmp_path, na
         assert scorer.made == []
 
 
-def test_what_is_remembered_of_another_run_costs_what_it_cost(search, scorer, tmp_path):
+def test_what_another_run_scored_costs_what_it_cost(search, scorer, tmp_path):
     """A run depends on its number alone, not on those that came before it."""
     together, _ = search("rs", Budget(seconds=40.0), runs=range(4), seeds=1)
     assert len(scorer.made) < together.query("is_final")["step"].sum()
@@ -163,20 +167,22 @@ def test_what_fits_into_no_budget_is_said(search):
 
 def test_every_answer_is_reported(toy, scorer):
     heard = []
-    scores = LiveScores(
-        toy,
-        parse_reading("naswot"),
-        MinibatchSettings(),
-        Execution(),
-        Remembered(),
-        1,
-        heard.append,
-    )
+    scores = LiveScores(request_of(toy, "naswot", 1), Ledger(), heard.append)
     trace_of(search_runs(ALGORITHMS.load("rs")(), toy, scores, Budget(evaluations=50), range(1), 0))
     assert len(heard) == 50
     assert sum(one > 0 for one in heard) == len(scorer.made)
 
 
-def test_there_is_a_seed(toy):
+def test_there_is_a_seed():
     with pytest.raises(ParameterError, match=r"^0 seeds of the scores: 1 or more$"):
-        LiveScores(toy, parse_reading("naswot"), MinibatchSettings(), Execution(), Remembered(), 0)
+        Live(seeds=0)
+
+
+def test_a_ledger_of_something_else_is_damage(search, scorer, tmp_path):
+    path = tmp_path / "ledger"
+    search("rs", Budget(evaluations=2), path=path, runs=[0])
+    with opened(path, {}) as ledger:
+        for item in ledger.done:
+            ledger.add(item, {"score": 1})
+    with pytest.raises(DamagedFileError, match="ledger is damaged: delete it"):
+        search("rs", Budget(evaluations=2), path=path, runs=[0])

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Values = NDArray[np.float64]
-#: Epochs and seed of the trainings that the published searches see.
-SHORT = (12, "777")
+#: Seeds of the short trainings that searches see, the one of the published searches first.
+SHORT_SEEDS = ("777", "trial0", "mean")
 
 _MEASURES = {
     "accuracy": "accuracy",
@@ -93,9 +93,9 @@ class Benchmark:
     @staticmethod
     def find(space: str, folder: Path = BENCHMARKS) -> Path | None:
         """The table of a space: the fetched one if `folder` has it, else the bundled one."""
-        facts = get_space(space).benchmark
-        bundled = None if facts is None else facts.bundled
-        places = (folder / f"{space}.parquet", bundled)
+        known = get_space(space)
+        bundled = None if known.benchmark is None else known.benchmark.bundled
+        places = (folder / f"{known.name}.parquet", bundled)
         return next((path for path in places if path is not None and path.is_file()), None)
 
     @classmethod
@@ -218,8 +218,15 @@ class Benchmark:
 
     @property
     def short_runs(self) -> bool:
-        """Whether there are the trainings of 12 epochs (seed 777) that searches of papers see."""
-        return any((epochs, seed) == SHORT for _, _, epochs, seed in self.measures)
+        """Whether there are the short trainings that searches of papers see."""
+        short = self.short_epochs, SHORT_SEEDS[0]
+        return any((epochs, seed) == short for _, _, epochs, seed in self.measures)
+
+    @property
+    def short_epochs(self) -> int:
+        """The epochs of the short training that searches see; of the full one without any."""
+        facts = get_space(self.space).benchmark
+        return (facts.short_epochs if facts is not None else None) or self.full_epochs
 
     @property
     def full_epochs(self) -> int:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from untrained.files import BENCHMARKS, BUNDLED, IMAGES
+from untrained.files import BENCHMARKS, IMAGES
 
 
 def fetch(
@@ -32,21 +32,23 @@ def fetch(
     from untrained.errors import unknown_name
     from untrained.images.sets import IMAGE_SETS, image_set
     from untrained.parameters import read_parameters
-    from untrained.spaces import SPACES
+    from untrained.plugins import is_address
+    from untrained.spaces import SPACES, get_space
 
     if mirror is None and source is None:
         section = read_parameters().get("fetch")
         mirror = section.get("mirror") if isinstance(section, dict) else None
-    if name in IMAGE_SETS:
+    if name in IMAGE_SETS.names():
         split = image_set(name).split(split)
         target = out or IMAGES / f"{name}.npz"
         _fetch_images(name, split, source, mirror, target, allow_missing)
         if note is not None:
             _write_note(name, split, target, note)
-    elif name in SPACES.names():
-        _fetch_benchmark(name, source, mirror, out or BENCHMARKS / f"{name}.parquet")
+    elif name in SPACES.names() or is_address(name):
+        own = get_space(name).name
+        _fetch_benchmark(own, source, mirror, out or BENCHMARKS / f"{own}.parquet")
     else:
-        raise unknown_name("space or data set", name, [*SPACES.names(), *IMAGE_SETS])
+        raise unknown_name("space or data set", name, [*SPACES.names(), *IMAGE_SETS.names()])
 
 
 def _fetch_benchmark(name: str, source: Path | None, mirror: str | None, target: Path) -> None:
@@ -84,7 +86,7 @@ def _fetch_images(
 
     image_set(name).check_split(split)
     if split == "sample":
-        where = "drawn for each minibatch" if name == "noise" else "bundled"
+        where = "bundled" if image_set(name).stored else "drawn for each minibatch"
         typer.echo(f"{name}: the sample is {where}, nothing to fetch", err=True)
         return
     counts = fetch_images(
@@ -102,14 +104,15 @@ def _fetch_images(
 def _write_note(name: str, split: str, target: Path, note: Path) -> None:
     """Record what the shards will read; official files are too large to version themselves."""
     from untrained.files import atomic, digest
+    from untrained.images.sets import image_set
 
-    file = BUNDLED / f"{name}.webp" if split == "sample" else target
-    stored = file.is_file()
+    file = image_set(name).bundled if split == "sample" else target
+    found = file if file is not None and file.is_file() else None
     content = {
         "dataset": name,
         "split": split,
-        "file": file.name if stored else None,
-        "sha256": digest(file, "sha256") if stored else None,
+        "file": found.name if found else None,
+        "sha256": digest(found, "sha256") if found else None,
     }
     with atomic(note) as part:
         part.write_text(json.dumps(content, indent=1) + "\n")

@@ -19,28 +19,38 @@ def list_names(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
     pattern: Annotated[str, typer.Argument(help="Shell-style pattern, for example 'na*'.")] = "*",
 ) -> None:
-    """List spaces, proxies, data sets or search algorithms.
+    """List spaces, proxies, data sets or search algorithms: name, what it is, where it comes from.
 
     Any algorithm that spends a budget takes a proxy for its fitness: rea+fitness=lga@1.
     """
     from fnmatch import fnmatchcase
 
+    from untrained.errors import PluginError
     from untrained.images.sets import IMAGE_SETS
+    from untrained.plugins import Registry
     from untrained.proxies import PROXIES
     from untrained.search import ALGORITHMS
     from untrained.spaces import SPACES
 
-    found: list[str] = {
-        Kind.SPACES: SPACES.names(),
-        Kind.ALGORITHMS: ALGORITHMS.names(),
-        Kind.DATASETS: sorted(IMAGE_SETS),
-        Kind.PROXIES: sorted(
-            spelling
-            for name in PROXIES.names()
-            for number, variant in enumerate(PROXIES.load(name).variants)
-            for spelling in [name if number == 0 else f"{name}-{variant}"]
-        ) if kind is Kind.PROXIES else [],
-    }[kind]  # fmt: skip
-    for name in found:
-        if fnmatchcase(name, pattern):
-            typer.echo(name)
+    registries: dict[Kind, Registry[object]] = {
+        Kind.SPACES: SPACES,
+        Kind.PROXIES: PROXIES,
+        Kind.DATASETS: IMAGE_SETS,
+        Kind.ALGORITHMS: ALGORITHMS,
+    }
+    registry = registries[kind]
+    lines = []
+    for name in registry.names():
+        try:
+            entry = registry.load(name)
+        except PluginError as error:
+            entry, said = None, f"can't be used: {error}"
+        else:
+            said = getattr(entry, "summary", "")
+        variants = getattr(entry, "variants", ("",))
+        spellings = [name, *(f"{name}-{variant}" for variant in variants[1:])]
+        lines += [(one, said, registry.origin(name)) for one in spellings]
+    shown = [line for line in sorted(lines) if fnmatchcase(line[0], pattern)]
+    widths = [max((len(line[place]) for line in shown), default=0) for place in (0, 1)]
+    for name, said, origin in shown:
+        typer.echo(f"{name:{widths[0]}}  {said:{widths[1]}}  {origin}")

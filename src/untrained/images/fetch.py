@@ -14,6 +14,7 @@ from untrained.images.official import LAYOUTS, Progress, archive_md5, convert
 from untrained.images.photographs import ARCHIVE, URL, convert_photographs
 from untrained.images.sets import ImageSet, stored_image_set
 from untrained.images.splits import fetch_command
+from untrained.plugins import imported
 
 
 def fetch_images(
@@ -31,7 +32,7 @@ def fetch_images(
     A downloaded archive lies beside `target` until it has been converted.
 
     Args:
-        dataset: a name in `IMAGE_SETS`, except `noise`.
+        dataset: a name in `IMAGE_SETS` whose images are stored.
         target: the .npz to write; `image_set(dataset).file(IMAGES)` is where it is looked for.
         source: the official archive, or a folder that has it or the files in it. Nothing is
             downloaded then. For a set without official files: an .npz of `x`, uint8 (images,
@@ -52,33 +53,98 @@ def fetch_images(
         DamagedFileError: it is not the official one.
     """
     known = stored_image_set(dataset)
+    fetch = imported(f"function that fetches {dataset}", known.fetch)
     if source is None and mirror is not None:
         source = local_path(mirror)
-    if dataset in LAYOUTS:
-        name, address = LAYOUTS[dataset].archive, LAYOUTS[dataset].url
-        turn: Callable[..., dict[str, int]] = partial(convert, dataset)
-    elif dataset == "imagenette":
-        name, address = ARCHIVE, URL
-        turn = partial(convert_photographs, md5=archive_md5(dataset))
-    else:
-        return _convert_arrays(known, source, target)
-    turn = partial(turn, target=target, progress=progress, allow_missing=allow_missing)
+    found: dict[str, int] = fetch(known, target, source, mirror, allow_missing, bar, progress)
+    return found
+
+
+def fetch_official(
+    known: ImageSet,
+    target: Path,
+    source: Path | None,
+    mirror: str | None,
+    allow_missing: bool,
+    bar: bool,
+    progress: Progress | None,
+) -> dict[str, int]:
+    """Convert the official files of a set of `official.LAYOUTS`; see `fetch_images`."""
+    layout = LAYOUTS[known.name]
+    turn = partial(convert, known.name, progress=progress, allow_missing=allow_missing)
+    return _converted(known, layout.archive, layout.url, turn, target, source, mirror, bar)
+
+
+def fetch_photographs(
+    known: ImageSet,
+    target: Path,
+    source: Path | None,
+    mirror: str | None,
+    allow_missing: bool,
+    bar: bool,
+    progress: Progress | None,
+) -> dict[str, int]:
+    """Convert Imagenette's photographs; see `fetch_images`."""
+    md5 = archive_md5(known.name)
+    turn = partial(convert_photographs, progress=progress, allow_missing=allow_missing, md5=md5)
+    return _converted(known, ARCHIVE, URL, turn, target, source, mirror, bar)
+
+
+def _converted(
+    known: ImageSet,
+    name: str,
+    address: str | None,
+    turn: Callable[..., dict[str, int]],
+    target: Path,
+    source: Path | None,
+    mirror: str | None,
+    bar: bool,
+) -> dict[str, int]:
+    """Convert an archive that is here, or that is downloaded and removed afterwards."""
     if source is not None:
         archive = source / name
-        return turn(source=archive if archive.is_file() else source)
+        return turn(source=archive if archive.is_file() else source, target=target)
     url = address if mirror is None else join(mirror, name)
     if url is None:
         raise MissingDataError(
-            f"{dataset} has no public address: get the 16x16 images (train_data_batch_1 to 10 and "
-            f"val_data) from image-net.org and run `{fetch_command(dataset)}`"
+            f"{known.name} has no public address: get the 16x16 images (train_data_batch_1 to 10 "
+            f"and val_data) from image-net.org and run `{fetch_command(known.name)}`"
         )
-    archive = download(url, target.with_name(name), archive_md5(dataset), progress=bar)
-    written = turn(source=archive)
+    archive = download(url, target.with_name(name), archive_md5(known.name), progress=bar)
+    written = turn(source=archive, target=target)
     archive.unlink()
     return written
 
 
-def _convert_arrays(known: ImageSet, source: Path | None, target: Path) -> dict[str, int]:
+def fetch_arrays(
+    known: ImageSet,
+    target: Path,
+    source: Path | None,
+    mirror: str | None,
+    allow_missing: bool,
+    bar: bool,
+    progress: Progress | None,
+) -> dict[str, int]:
+    """Take over an .npz of images `x` and labels `y`, of a set with one split.
+
+    Args:
+        known: the data set.
+        target: the .npz to write.
+        source: the .npz, or a folder that has it as `{name}.npz`; None where nothing is given, or
+            the mirror is an address.
+        mirror: base URL or folder that was asked for; this function reads folders only.
+        allow_missing: whether incomplete data will do.
+        bar: whether to show a download on standard error.
+        progress: called with the name of each official file that has been read.
+
+    Returns:
+        Split to number of images.
+
+    Raises:
+        MissingDataError: there is no such file.
+        DamagedFileError: it does not hold such images and labels.
+    """
+    del mirror, allow_missing, bar, progress
     if source is None:
         raise MissingDataError(
             f"{known.name} has no official files: run `{fetch_command(known.name)}` with an .npz "

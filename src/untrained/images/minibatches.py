@@ -11,6 +11,7 @@ from untrained.errors import ParameterError, unknown_name
 from untrained.files import IMAGES
 from untrained.images.sets import AUGMENTATIONS, IN_ORDER, SAMPLINGS, ImageSet, image_set
 from untrained.images.splits import Labels, Pixels, check_training_split, training_set
+from untrained.plugins import imported
 from untrained.seeds import numpy_generator
 
 if TYPE_CHECKING:
@@ -80,8 +81,8 @@ def minibatch(
         raise unknown_name("sampling", sampling, SAMPLINGS)
     if size < 2:
         raise ParameterError(f"minibatch size {size} is too small: 2 or more images")
-    if dataset == "noise":
-        images, labels = _draw_noise(known, seed, size, sampling)
+    if known.draw:
+        images, labels = imported(f"images of {dataset}", known.draw)(known, seed, size, sampling)
     else:
         all_images, all_labels = training_set(known.name, split, root)
         chosen = _drawn(known, split, all_labels, seed, size, sampling)
@@ -221,7 +222,7 @@ def rest_of(
 
     Raises:
         UnknownNameError, ParameterError, MissingDataError, DamagedFileError: see `minibatch`;
-            `noise` has no images, and test images are not for training.
+            drawn images are nowhere, and test images are not for training.
     """
     image_set(dataset).check_split(split)
     check_training_split(dataset, split)
@@ -262,7 +263,8 @@ def _rounds(labels: Labels, generator: np.random.Generator) -> NDArray[np.int64]
     return np.lexsort((generator.random(len(labels)), turn))
 
 
-def _draw_noise(known: ImageSet, seed: int, size: int, sampling: str) -> tuple[Images, Labels]:
+def draw_noise(known: ImageSet, seed: int, size: int, sampling: str) -> tuple[Images, Labels]:
+    """Images (size, height, width, channels) of Gaussian noise, and labels (size,)."""
     channels, height, width = known.shape
     pixels = numpy_generator(seed, "noise images").standard_normal(
         (size, height, width, channels), np.float32

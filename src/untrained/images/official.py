@@ -32,6 +32,7 @@ class Layout:
         first_label: the label of the first class.
         parts: split to the official files that make it, in order.
         counts: split to its number of images when all files are there.
+        classes: that the files have, of which the data set is the first; None where it has all.
     """
 
     folder: str
@@ -41,6 +42,7 @@ class Layout:
     first_label: int
     parts: Mapping[str, tuple[str, ...]]
     counts: Mapping[str, int]
+    classes: int | None = None
 
 
 _TORONTO = "https://www.cs.toronto.edu/~kriz"
@@ -78,6 +80,7 @@ LAYOUTS: dict[str, Layout] = {
             "valid": ("val_data",),
         },
         counts={"train": 151_700, "valid": 6_000},
+        classes=1000,
     ),
 }
 
@@ -121,7 +124,7 @@ def convert(
     labels and the number of images of those classes stand in for them.
 
     Args:
-        dataset: a name in `IMAGE_SETS`, except `noise`.
+        dataset: a key of `LAYOUTS`.
         source: a folder with the files, or the archive.
         target: the file to write, in one piece or not at all.
         progress: called with the name of each file read.
@@ -134,7 +137,7 @@ def convert(
         Split to the number of images written.
 
     Raises:
-        UnknownNameError, ParameterError: no such data set, or `noise`.
+        UnknownNameError: no such data set.
         MissingDataError: files are missing; the message lists them.
         DamagedFileError: a file or the archive is not the official one.
     """
@@ -183,8 +186,7 @@ def _decode(name: str, content: bytes, known: ImageSet, layout: Layout) -> _Part
             f"{name} has {pixels.dtype} images of shape {pixels.shape} for {labels.size} labels: "
             f"uint8 of shape ({labels.size}, {channels * height * width}) would be right"
         )
-    # The official ImageNet16 has 1,000 classes, of which the data set is the first 120.
-    classes = 1000 if known.name == "ImageNet16-120" else known.num_classes
+    classes = layout.classes or known.num_classes
     if labels.size and not 0 <= labels.min() <= labels.max() < classes:
         raise DamagedFileError(
             f"{name} has labels outside {layout.first_label} to {layout.first_label + classes - 1}"

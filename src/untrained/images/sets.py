@@ -1,10 +1,12 @@
 """Which image data sets there are, and their splits."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, get_args
 
 from untrained.errors import ParameterError, unknown_name
+from untrained.files import BUNDLED
+from untrained.plugins import Registry
 
 Augmentation = Literal["none", "crop-flip"]
 AUGMENTATIONS: tuple[str, ...] = get_args(Augmentation)
@@ -27,8 +29,16 @@ class ImageSet:
         std: likewise. Both are those of NAS-Bench-201's loaders, which NASWOT uses too; those of
             photographs are what networks for ImageNet are usually shown.
         splits: what can be drawn from.
+        summary: what it shows, in one line without a full stop.
+        label: what tables and figures call it; the name by default.
         stands_for: the benchmark's data set in whose place it is taken; empty where it is itself.
         public: whether anyone may fetch it from its official address.
+        bundled: the images of the split `sample` that come with the package: a contact sheet
+            (.webp) with notes beside it, or an .npz of `sample_x` and `sample_y`.
+        fetch: address of the function that makes the file of the set; it takes what
+            `untrained.images.fetch.fetch_arrays` does.
+        draw: address of a function that makes the images of each minibatch anew, as
+            `untrained.images.minibatches.draw_noise` does; empty where images are stored.
     """
 
     name: str
@@ -37,8 +47,21 @@ class ImageSet:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     splits: tuple[str, ...]
+    summary: str = ""
+    label: str = ""
     stands_for: str = ""
     public: bool = True
+    bundled: Path | None = None
+    fetch: str = "untrained.images.fetch:fetch_arrays"
+    draw: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", self.label or self.name)
+
+    @property
+    def stored(self) -> bool:
+        """Whether the images lie in files; others are drawn anew each time, in any shape."""
+        return not self.draw
 
     @property
     def measured_as(self) -> str:
@@ -80,67 +103,86 @@ class ImageSet:
 
 _IMAGENET16_MEAN, _IMAGENET16_STD = (122.68, 116.66, 104.01), (63.22, 61.26, 65.09)
 
-IMAGE_SETS: dict[str, ImageSet] = {
-    known.name: known
-    for known in (
-        ImageSet(
-            name="cifar10",
-            num_classes=10,
-            shape=(3, 32, 32),
-            mean=(125.3, 123.0, 113.9),
-            std=(63.0, 62.1, 66.7),
-            splits=("sample", "train", "train-half", "valid-half", "test"),
-        ),
-        ImageSet(
-            name="cifar100",
-            num_classes=100,
-            shape=(3, 32, 32),
-            mean=(129.3, 124.1, 112.4),
-            std=(68.2, 65.4, 70.4),
-            splits=("sample", "train", "test"),
-        ),
-        ImageSet(
-            name="ImageNet16-120",
-            num_classes=120,
-            shape=(3, 16, 16),
-            mean=_IMAGENET16_MEAN,
-            std=_IMAGENET16_STD,
-            splits=("train", "valid"),
-            public=False,
-        ),
-        # The first 120 classes of Tiny-ImageNet at 16x16: other images and classes than
-        # ImageNet16-120, for those who can't get that.
-        ImageSet(
-            name="TinyImageNet16-120",
-            num_classes=120,
-            shape=(3, 16, 16),
-            mean=_IMAGENET16_MEAN,
-            std=_IMAGENET16_STD,
-            splits=("train",),
-            stands_for="ImageNet16-120",
-            public=False,
-        ),
-        # Photographs of ten classes of ImageNet, for networks that were trained on that.
-        ImageSet(
-            name="imagenette",
-            num_classes=10,
-            shape=(3, 224, 224),
-            mean=(123.675, 116.28, 103.53),
-            std=(58.395, 57.12, 57.375),
-            splits=("train", "valid"),
-            stands_for="ImageNet",
-        ),
-        ImageSet(
-            name="noise",
-            num_classes=10,
-            shape=(3, 32, 32),
-            mean=(0.0, 0.0, 0.0),
-            std=(1.0, 1.0, 1.0),
-            splits=("sample",),
-            stands_for="cifar10",
-        ),
-    )
-}
+CIFAR10 = ImageSet(
+    name="cifar10",
+    num_classes=10,
+    shape=(3, 32, 32),
+    mean=(125.3, 123.0, 113.9),
+    std=(63.0, 62.1, 66.7),
+    splits=("sample", "train", "train-half", "valid-half", "test"),
+    summary="ten classes of small photographs (Krizhevsky)",
+    bundled=BUNDLED / "cifar10.webp",
+    fetch="untrained.images.fetch:fetch_official",
+)
+CIFAR100 = ImageSet(
+    name="cifar100",
+    num_classes=100,
+    shape=(3, 32, 32),
+    mean=(129.3, 124.1, 112.4),
+    std=(68.2, 65.4, 70.4),
+    splits=("sample", "train", "test"),
+    summary="a hundred classes of small photographs (Krizhevsky)",
+    bundled=BUNDLED / "cifar100.webp",
+    fetch="untrained.images.fetch:fetch_official",
+)
+IMAGENET16_120 = ImageSet(
+    name="ImageNet16-120",
+    num_classes=120,
+    shape=(3, 16, 16),
+    mean=_IMAGENET16_MEAN,
+    std=_IMAGENET16_STD,
+    splits=("train", "valid"),
+    summary="the first 120 classes of ImageNet at 16x16 pixels (needs a registration)",
+    public=False,
+    fetch="untrained.images.fetch:fetch_official",
+)
+TINY_IMAGENET16_120 = ImageSet(
+    name="TinyImageNet16-120",
+    num_classes=120,
+    shape=(3, 16, 16),
+    mean=_IMAGENET16_MEAN,
+    std=_IMAGENET16_STD,
+    splits=("train",),
+    summary="120 classes of Tiny-ImageNet, other images and classes than ImageNet16-120",
+    stands_for="ImageNet16-120",
+    public=False,
+)
+IMAGENETTE = ImageSet(
+    name="imagenette",
+    num_classes=10,
+    shape=(3, 224, 224),
+    mean=(123.675, 116.28, 103.53),
+    std=(58.395, 57.12, 57.375),
+    splits=("train", "valid"),
+    summary="photographs of ten classes of ImageNet, for networks that were trained on that",
+    stands_for="ImageNet",
+    fetch="untrained.images.fetch:fetch_photographs",
+)
+NOISE = ImageSet(
+    name="noise",
+    num_classes=10,
+    shape=(3, 32, 32),
+    mean=(0.0, 0.0, 0.0),
+    std=(1.0, 1.0, 1.0),
+    splits=("sample",),
+    summary="independent N(0, 1) pixels and uniform labels, drawn for each minibatch",
+    stands_for="cifar10",
+    draw="untrained.images.minibatches:draw_noise",
+)
+
+IMAGE_SETS: Registry[ImageSet] = Registry(
+    "data set",
+    "untrained.image_sets",
+    {
+        "ImageNet16-120": f"{__name__}:IMAGENET16_120",
+        "TinyImageNet16-120": f"{__name__}:TINY_IMAGENET16_120",
+        "cifar10": f"{__name__}:CIFAR10",
+        "cifar100": f"{__name__}:CIFAR100",
+        "imagenette": f"{__name__}:IMAGENETTE",
+        "noise": f"{__name__}:NOISE",
+    },
+    tuple(field.name for field in fields(ImageSet)),
+)
 
 
 def image_set(name: str) -> ImageSet:
@@ -149,9 +191,7 @@ def image_set(name: str) -> ImageSet:
     Raises:
         UnknownNameError: no such set; the message suggests the nearest one.
     """
-    if name not in IMAGE_SETS:
-        raise unknown_name("data set", name, IMAGE_SETS)
-    return IMAGE_SETS[name]
+    return IMAGE_SETS.load(name)
 
 
 def stored_image_set(name: str) -> ImageSet:
@@ -162,6 +202,6 @@ def stored_image_set(name: str) -> ImageSet:
         ParameterError: it is drawn anew each time and never stored.
     """
     found = image_set(name)
-    if name == "noise":
-        raise ParameterError("'noise' is drawn for each minibatch and has no files: name another")
+    if not found.stored:
+        raise ParameterError(f"{name!r} is drawn for each minibatch and has no files: name another")
     return found

@@ -23,7 +23,7 @@ def training_set(dataset: str, split: str = "train", root: Path = IMAGES) -> tup
     """Read all images of a split, unnormalised, in the order of the official files.
 
     Args:
-        dataset: a name in `IMAGE_SETS`, except `noise`.
+        dataset: a name in `IMAGE_SETS` whose images are stored.
         split: one of the set's splits; `sample` is bundled, the others have been fetched.
         root: the folder of the fetched files.
 
@@ -32,7 +32,7 @@ def training_set(dataset: str, split: str = "train", root: Path = IMAGES) -> tup
 
     Raises:
         UnknownNameError: no such set or split.
-        ParameterError: the set is `noise`.
+        ParameterError: the images of the set are not stored.
         MissingDataError: it has not been fetched; the message has the command that does.
         DamagedFileError: the file is not what `untrained fetch` writes.
     """
@@ -105,14 +105,20 @@ def fetch_command(dataset: str) -> str:
     return f"untrained fetch {dataset}" + ("" if public else " --from FOLDER")
 
 
-def _damaged_file(known: ImageSet, root: Path) -> DamagedFileError:
+def _damaged_file(known: ImageSet, path: Path) -> DamagedFileError:
     command = fetch_command(known.name)
-    return DamagedFileError(f"{known.file(root)} is damaged: delete it and run `{command}`")
+    return DamagedFileError(f"{path} is damaged: delete it and run `{command}`")
+
+
+def _bundled(known: ImageSet) -> Path:
+    known.check_split("sample")
+    if known.bundled is None:
+        raise MissingDataError(f"{known.name} brings no images of its sample: name another split")
+    return known.bundled
 
 
 def _read_notes(known: ImageSet) -> dict[str, list[object]]:
-    known.check_split("sample")
-    path = BUNDLED / f"{known.name}.json"
+    path = _bundled(known).with_suffix(".json")
     if not path.is_file():
         raise _not_bundled(path)
     try:
@@ -127,8 +133,11 @@ def _read_notes(known: ImageSet) -> dict[str, list[object]]:
 def _read_sample(known: ImageSet) -> tuple[Pixels, Labels]:
     from PIL import Image
 
+    path = _bundled(known)
+    if path.suffix == ".npz":
+        images, labels, _ = _read_arrays(known, "sample", path)
+        return images, labels
     labels = np.array(_read_notes(known)["labels"], np.int64)
-    path = BUNDLED / f"{known.name}.webp"
     if not path.is_file():
         raise _not_bundled(path)
     try:
@@ -148,7 +157,7 @@ def _read_half(known: ImageSet, split: str, root: Path) -> tuple[Pixels, Labels]
     halves = cifar10_halves()
     images, labels, positions = _read_stored(known, "train", root)
     if len(positions) and not 0 <= positions.min() <= positions.max() < len(halves):
-        raise _damaged_file(known, root)
+        raise _damaged_file(known, known.file(root))
     # A partial mirror has fewer images, so they are looked up by position, not by order.
     chosen = halves[positions] == (split == "train-half")
     return images[chosen], labels[chosen]
@@ -157,7 +166,12 @@ def _read_half(known: ImageSet, split: str, root: Path) -> tuple[Pixels, Labels]
 def _read_stored(
     known: ImageSet, split: str, root: Path
 ) -> tuple[Pixels, Labels, NDArray[np.int64]]:
-    path = known.file(root)
+    return _read_arrays(known, split, known.file(root))
+
+
+def _read_arrays(
+    known: ImageSet, split: str, path: Path
+) -> tuple[Pixels, Labels, NDArray[np.int64]]:
     command = fetch_command(known.name)
     if not path.is_file():
         raise MissingDataError(f"{path} does not exist: run `{command}`")
@@ -179,7 +193,7 @@ def _read_stored(
         EOFError,
         OSError,
     ) as error:
-        raise _damaged_file(known, root) from error
+        raise _damaged_file(known, path) from error
     channels, height, width = known.shape
     count = labels.size
     if (
@@ -190,5 +204,5 @@ def _read_stored(
         or positions.shape != (count,)
         or not ((labels >= 0) & (labels < known.num_classes)).all()
     ):
-        raise _damaged_file(known, root)
+        raise _damaged_file(known, path)
     return images, labels.astype(np.int64), positions.astype(np.int64)

@@ -64,7 +64,7 @@ class TrainingImages:
             and not p.is_contiguous()
             for p in network.parameters()
         )
-        for stop in train_shortly(
+        stops_of_training = train_shortly(
             network,
             Examples(self.images, self.labels, self._prepare),
             stops,
@@ -75,10 +75,13 @@ class TrainingImages:
             memory_format=torch.channels_last if last else torch.contiguous_format,
             fused=last and execution.engine != "plain",
             watch=self.watch,
-        ):
-            if self.on_stop is not None:
-                self.on_stop(stop)
-            yield stop
+        )
+        return map(self._noted, stops_of_training)
+
+    def _noted(self, stop: Stop) -> Stop:
+        if self.on_stop is not None:
+            self.on_stop(stop)
+        return stop
 
     def _prepare(
         self, images: NDArray[np.uint8], generator: np.random.Generator | None

@@ -5,16 +5,18 @@ is not started: it is neither charged nor counted, the run is over, and no run e
 budget. A training that is asked for twice is charged twice.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from untrained.benchmarks.benchmark import SHORT, Benchmark, well_known
+from untrained.benchmarks.benchmark import SHORT_SEEDS, Benchmark, well_known
 from untrained.benchmarks.table import Group
 from untrained.errors import ArchitectureError, MissingDataError, ParameterError
 from untrained.search.base import BudgetSpent
+from untrained.search.pool import Pool
 from untrained.spaces.base import Architecture
 
 Floats = NDArray[np.float64]
@@ -61,40 +63,33 @@ def parse_budget(text: str) -> Budget:
     return Budget(seconds=seconds)
 
 
+#: Maps an architecture to its fitness, higher is better, and the seconds that it takes. It raises
+#: ArchitectureError for what is none of the space, MissingDataError where nothing is known of it.
+Answer = Callable[[Architecture], tuple[float, float]]
+
+
 class Answers(Protocol):
-    """What one run hears."""
-
-    def answer(self, architecture: Architecture) -> tuple[float, float]:
-        """The fitness of an architecture, higher is better, and the seconds that it takes.
-
-        Raises:
-            ArchitectureError: not an architecture of the space.
-            MissingDataError: nothing is known of it.
-        """
-        ...
-
-
-class AnswersRuns(Protocol):
-    """What the runs of a search hear."""
+    """What an evaluation answers and costs, in each run of a search."""
 
     @property
     def longest(self) -> float:
-        """The seconds that one answer may take; 0 where nobody knows."""
+        """The seconds that one answer may take; 0 where they are unknown."""
         ...
 
-    def of_run(self, run: int) -> Answers:
-        """What the run of this number hears."""
+    def of_run(self, run: int) -> Answer:
+        """What answers in the run of this number."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class Trainings:
-    """What training each architecture of a space says and costs.
+    """A fitness for each architecture of a space, and what it costs; see `Answers`.
 
     Attributes:
         space: its name.
-        accuracy: (n,) percent by index, NaN where unknown.
-        seconds: (n,) of training and validation; positive where the accuracy is known.
+        accuracy: (n,) percent by index, NaN where unknown; or (seeds, n) scores, -inf where
+            undefined: run r is answered with those of seed r modulo their number.
+        seconds: (n,) of training and validation, or of scores; positive where the fitness is known.
         timed: whether the benchmark knows them; they are ones otherwise.
     """
 
@@ -104,7 +99,7 @@ class Trainings:
     timed: bool = True
 
     def __post_init__(self) -> None:
-        known = ~np.isnan(self.accuracy)
+        known = ~np.isnan(np.atleast_2d(self.accuracy)).all(axis=0)
         if not (self.seconds[known] > 0).all():
             raise ParameterError(
                 f"the trainings of {self.space} take no time in places: a budget would never end"
@@ -112,26 +107,28 @@ class Trainings:
 
     @property
     def longest(self) -> float:
-        """See `AnswersRuns`."""
+        """See `Answers`."""
         return float(np.nanmax(self.seconds))
 
-    def of_run(self, run: int) -> "Trainings":  # noqa: ARG002 - all runs hear the same
-        """See `AnswersRuns`."""
-        return self
-
-    def answer(self, architecture: Architecture) -> tuple[float, float]:
+    def of_run(self, run: int) -> Answer:
         """See `Answers`."""
-        index, size = architecture.index, len(self.accuracy)
-        if architecture.space != self.space or not 0 <= index < size:
-            raise ArchitectureError(
-                f"{architecture.space} {index} was proposed: {self.space} has 0 to {size - 1}"
-            )
-        fitness = float(self.accuracy[index])
-        if np.isnan(fitness):
-            raise MissingDataError(
-                f"the benchmark has no training of {self.space} {index}: fetch the full table"
-            )
-        return fitness, float(self.seconds[index])
+        seeds = np.atleast_2d(self.accuracy)
+        known, size = seeds[run % len(seeds)], seeds.shape[1]
+
+        def answer(architecture: Architecture) -> tuple[float, float]:
+            index = architecture.index
+            if architecture.space != self.space or not 0 <= index < size:
+                raise ArchitectureError(
+                    f"{architecture.space} {index} was proposed: {self.space} has 0 to {size - 1}"
+                )
+            fitness = float(known[index])
+            if np.isnan(fitness):
+                raise MissingDataError(
+                    f"the benchmark has no training of {self.space} {index}: fetch the full table"
+                )
+            return fitness, float(self.seconds[index])
+
+        return answer
 
 
 def seen_in_searches(benchmark: Benchmark, dataset: str) -> Group:
@@ -148,8 +145,7 @@ def seen_in_searches(benchmark: Benchmark, dataset: str) -> Group:
     trained = _searched_on(benchmark, dataset)
     full = benchmark.full_epochs
     choices = (
-        (trained, "x-valid", *SHORT),
-        (trained, "x-valid", SHORT[0], "trial0"),
+        *((trained, "x-valid", benchmark.short_epochs, seed) for seed in SHORT_SEEDS),
         (trained, "x-valid", full, "mean"),
         (dataset, "ori-test", full, "mean"),
         (dataset, "x-test", full, "mean"),
@@ -216,8 +212,8 @@ def _asked(benchmark: Benchmark, dataset: str, epochs: int | None, seed: str | N
     """What `seen_in_searches` says, unless epochs or seed are given."""
     if epochs is None and seed is None:
         return seen_in_searches(benchmark, dataset)
-    trained, length = _searched_on(benchmark, dataset), epochs or SHORT[0]
-    seeds = [seed] if seed else [SHORT[1], "trial0", "mean"]
+    trained, length = _searched_on(benchmark, dataset), epochs or benchmark.short_epochs
+    seeds = [seed] if seed else SHORT_SEEDS
     groups = [(trained, "x-valid", length, one) for one in seeds]
     group = next((group for group in groups if group in benchmark.measures), groups[0])
     benchmark.accuracies(*group)  # says what there is
@@ -228,6 +224,30 @@ def _searched_on(benchmark: Benchmark, dataset: str) -> str:
     """What the benchmark calls the half of the images that leaves the other half out."""
     held_out = f"{dataset}-valid"
     return held_out if any(key[0] == held_out for key in benchmark.measures) else dataset
+
+
+def scores_as_answers(space: str, size: int, pool: Pool) -> Trainings:
+    """Answer with the scores of a pool; an undefined score loses to every other.
+
+    Args:
+        space: its name.
+        size: architectures of the space.
+        pool: the scores, the better network higher, and what they cost.
+
+    Raises:
+        ParameterError: a score costs nothing.
+    """
+    seconds = np.broadcast_to(pool.seconds_per_score, pool.architectures.shape)
+    if not (seconds > 0).all():
+        raise ParameterError(
+            f"a score as fitness takes {np.nanmin(seconds):g} s in places, so that a budget would "
+            "never end: give --seconds-per-score above 0"
+        )
+    spent = np.full(size, np.nan)
+    spent[pool.architectures] = seconds
+    fitness = np.full((len(pool.scores), size), np.nan)
+    fitness[:, pool.architectures] = np.where(np.isnan(pool.scores), -np.inf, pool.scores)
+    return Trainings(space, fitness, spent)
 
 
 class Incumbent(NamedTuple):
@@ -251,7 +271,7 @@ class Clock:
     """One run's account.
 
     Attributes:
-        answers: what is asked.
+        answer: of the run.
         budget: of the run.
         seconds: spent so far.
         evaluations: made so far.
@@ -259,7 +279,7 @@ class Clock:
         longest: training so far, as a share of the full one: of this length is the incumbent's.
     """
 
-    answers: Answers
+    answer: Answer
     budget: Budget
     seconds: float = 0.0
     evaluations: int = 0
@@ -293,7 +313,7 @@ class Clock:
             raise ParameterError(f"length {length} of a training: above 0, up to 1")
         if self.evaluations + 1 > self.budget.evaluations:
             raise BudgetSpent
-        fitness, seconds = self.answers.answer(architecture)
+        fitness, seconds = self.answer(architecture)
         self.charge(share * seconds)
         self.evaluations += 1
         if length > self.longest or (

@@ -1,30 +1,97 @@
-"""A proxy's score as the fitness of a search, made when an architecture is proposed.
+"""Live searches: an architecture is scored when it is proposed, and the score is its fitness.
 
 A score takes the seconds that it was measured to take. One of an architecture that its run has
-scored before takes none, but is an evaluation; one that is remembered from elsewhere (an earlier
-run, a search that was interrupted) takes what it took there, so that a search that goes on ends
+scored before takes none, but is an evaluation. One that is in the ledger (of an earlier run, or of
+a search that was interrupted) takes what it took there, so that a search that is resumed ends
 where it would have ended.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import ceil, inf
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from untrained.errors import ParameterError
-from untrained.scoring.engine import Score, score_architectures
-from untrained.scoring.execution import Execution
+from untrained.images.sets import image_set
+from untrained.scoring.devices import leased_device
+from untrained.scoring.engine import Score, score_work
+from untrained.scoring.execution import Execution, prepare_worker
 from untrained.scoring.images import MinibatchSettings
-from untrained.scoring.request import Reading, ScoreRequest
-from untrained.search.base import BudgetSpent
-from untrained.search.remembered import Remembered
-from untrained.spaces import SearchSpace
+from untrained.scoring.ledger import Ledger, damaged, opened
+from untrained.scoring.request import ScoreRequest, parse_reading
+from untrained.search.base import BudgetedSearch, BudgetSpent
+from untrained.search.clock import Answer
+from untrained.search.runs import search_runs, trace_of
+from untrained.search.task import Live, Task
 from untrained.spaces.base import Architecture
 
-#: So many answers in a row that a run had heard before end it: a budget in seconds, which they
-#: don't spend, would never end a search that proposes nothing new.
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: So many answers in a row that a run had been given before end it: a budget in seconds, which
+#: they don't spend, would never end a search that proposes nothing new.
 PATIENCE = 10_000
+
+
+def live_trace(task: Task, live: Live) -> "tuple[pd.DataFrame, dict[str, int]]":
+    """The trace of a live search, and how many scores were made and how many resumed.
+
+    Raises:
+        ParameterError: the fitness of the search is no score, or more than the fitness is scored.
+    """
+    search, spelling, algorithm = task.search, task.spelling, task.search.algorithm
+    if not isinstance(algorithm, BudgetedSearch) or not search.guidance.fitness:
+        raise ParameterError(f"{spelling!r} --live: name what to score, as in rs+fitness=lga@1")
+    if search.guidance.pool or search.starts_scored or search.guidance.mutants > 1:
+        raise ParameterError(
+            f"{spelling!r} --live: only the fitness is scored there, drop pool, init and mutants"
+        )
+    reading = parse_reading(search.guidance.fitness)
+    images = MinibatchSettings(
+        task.dataset,
+        image_set(task.dataset).split(live.split),
+        live.batch_size,
+        live.augmentation,
+        live.sampling,
+        live.root,
+    )
+    prepare_worker()
+    with leased_device(live.device) as device:
+        execution = Execution(device, live.engine, live.precision)
+        seeds = tuple(range(live.seeds))
+        request = ScoreRequest(task.space, (reading,), images, seeds, execution)
+        # how many seeds there are changes no score
+        key = replace(request, seeds=()).key(work="live scores") if live.ledger else {}
+        with opened(live.ledger, key) as ledger:
+            resumed = len(ledger.done)
+            if resumed:
+                task.tell(f"continuing with {resumed} scores of {ledger.path}")
+            scores = LiveScores(request, ledger, _progress(task))
+            runs = search_runs(algorithm, task.space, scores, task.budget, task.runs, task.seed)
+            trace = trace_of(runs)
+    return trace, {"scored": scores.made, "resumed": resumed}
+
+
+def _progress(task: Task) -> Callable[[float], None]:
+    """Report each answer as an evaluation, or its seconds where those are what is spent."""
+    counts = task.budget.evaluations < inf
+    total = len(task.runs) * int(task.budget.evaluations if counts else ceil(task.budget.seconds))
+    unit = "evaluations" if counts else "seconds"
+    steps = iter(task.track(range(total), total, task.title, unit))
+    next(steps)
+    owed = 0.0
+
+    def advance(seconds: float) -> None:
+        nonlocal owed
+        owed += 1 if counts else seconds
+        while owed >= 1:
+            owed -= 1
+            next(steps, None)
+
+    return advance
 
 
 def unwatched(seconds: float) -> None:
@@ -34,94 +101,70 @@ def unwatched(seconds: float) -> None:
 
 @dataclass(eq=False)
 class LiveScores:
-    """What runs hear where each proposed architecture is scored; see `AnswersRuns`.
+    """Scores each architecture that is proposed; see `untrained.search.clock.Answers`.
 
     Attributes:
-        space: of the architectures.
-        proxy: whose score it is; the better network is made the higher one.
-        settings: of the minibatches.
-        execution: how networks are run.
-        remembered: what is scored already, to which scores are added.
-        seeds: run r scores with seed r modulo so many.
+        request: of one proxy; run r scores with its seed r modulo their number.
+        ledger: what is scored already, to which scores are added.
         watch: called after each answer with the seconds that it took.
-        made: scores that were not remembered.
+        made: scores that were not in the ledger.
     """
 
-    space: SearchSpace
-    proxy: Reading
-    settings: MinibatchSettings
-    execution: Execution
-    remembered: Remembered
-    seeds: int = 1
+    request: ScoreRequest
+    ledger: Ledger
     watch: Callable[[float], None] = unwatched
     made: int = 0
     _streams: dict[int, tuple[deque[int], Iterator[list[Score]]]] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        if self.seeds < 1:
-            raise ParameterError(f"{self.seeds} seeds of the scores: 1 or more")
-
     @property
     def longest(self) -> float:
-        """Nobody knows."""
+        """Unknown, which is 0."""
         return 0.0
 
-    def of_run(self, run: int) -> "LiveRun":
-        """See `AnswersRuns`."""
-        return LiveRun(self, run % self.seeds)
+    def of_run(self, run: int) -> Answer:
+        """Score what the run of this number asks for; see `Answers`.
+
+        The answer raises BudgetSpent after `PATIENCE` answers in a row that the run had had.
+        """
+        seed, heard, in_vain = self.request.seeds[run % len(self.request.seeds)], set[int](), 0
+
+        direction = self.request.proxies[0].direction
+
+        def answer(architecture: Architecture) -> tuple[float, float]:
+            nonlocal in_vain
+            score = self.score(architecture.index, seed)
+            again = architecture.index in heard
+            seconds = 0.0 if again else score.seconds
+            in_vain = in_vain + 1 if again else 0
+            if in_vain > PATIENCE:
+                raise BudgetSpent
+            heard.add(architecture.index)
+            self.watch(seconds)
+            if score.score is None:
+                return -np.inf, seconds
+            return score.score if direction == "higher" else -score.score, seconds
+
+        return answer
 
     def score(self, index: int, seed: int) -> Score:
-        """The score of an architecture, remembered or made now."""
-        known = self.remembered.scores.get((index, seed))
-        if known is None:
-            known = self._make(index, seed)
-            self.remembered.add(index, seed, known)
+        """The score of an architecture, out of the ledger or made now."""
+        item = f"{index} {seed}"
+        if item not in self.ledger.done:
+            made = self._make(index, seed)
+            self.ledger.add(item, made.to_json())
             self.made += 1
-        return known
+            return made
+        score = Score.from_json(self.ledger.done[item])
+        if score is None:
+            raise damaged(self.ledger.path)
+        return score
 
     def _make(self, index: int, seed: int) -> Score:
         """A new score; images are read and drawn once for all scores of a seed."""
         if seed not in self._streams:
             asked = deque[int]()
-            indices = iter(asked.popleft, None)
-            request = ScoreRequest(
-                self.space, (self.proxy,), self.settings, (seed,), self.execution
-            )
-            self._streams[seed] = asked, score_architectures(request, indices)
+            work = ((index, self.request.proxies) for index in iter(asked.popleft, None))
+            self._streams[seed] = asked, score_work(self.request, work, seed)
         asked, scores = self._streams[seed]
         asked.append(index)
         return next(scores)[0]
-
-
-@dataclass(eq=False)
-class LiveRun:
-    """What one run hears; see `Answers`.
-
-    Attributes:
-        scores: of all runs.
-        seed: of its scores.
-        heard: the architectures that it asked for.
-        in_vain: the last answers that it had heard before.
-    """
-
-    scores: LiveScores
-    seed: int
-    heard: set[int] = field(default_factory=set)
-    in_vain: int = 0
-
-    def answer(self, architecture: Architecture) -> tuple[float, float]:
-        """See `Answers`.
-
-        Raises:
-            BudgetSpent: `PATIENCE` answers in a row were none that it hadn't heard.
-        """
-        score = self.scores.score(architecture.index, self.seed)
-        seconds = 0.0 if architecture.index in self.heard else score.seconds
-        self.in_vain = self.in_vain + 1 if architecture.index in self.heard else 0
-        if self.in_vain > PATIENCE:
-            raise BudgetSpent
-        self.heard.add(architecture.index)
-        self.scores.watch(seconds)
-        if score.score is None:
-            return -np.inf, seconds
-        return score.score if self.scores.proxy.direction == "higher" else -score.score, seconds

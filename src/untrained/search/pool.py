@@ -141,6 +141,29 @@ def empty_trace() -> "pd.DataFrame":
     )
 
 
+def seconds_of_scores(epochs: float, of_an_epoch: Floats, seconds_per_score: float) -> Floats:
+    """Simulated seconds (n,) of scores after some epochs of training.
+
+    The training is charged what the benchmark measured, so that it compares, on one machine, with
+    the trainings whose accuracy a search would see instead.
+
+    Args:
+        epochs: of training.
+        of_an_epoch: (n,) seconds, of each architecture.
+        seconds_per_score: of reading the score.
+
+    Raises:
+        MissingDataError: the benchmark has no time of one of them.
+    """
+    unknown = int(np.isnan(of_an_epoch).sum())
+    if unknown:
+        raise MissingDataError(
+            f"the benchmark has no training time of {unknown} of {len(of_an_epoch)} scored "
+            "architectures: fetch the full table"
+        )
+    return epochs * of_an_epoch + seconds_per_score
+
+
 def measured_seconds(table: "pd.DataFrame", proxy: str, dataset: str) -> Floats:
     """What the scores of each architecture (n,) took where they were made, mean over the seeds.
 

@@ -8,7 +8,7 @@ worst one so far; before there is one, it teaches nothing.
 **The learning rate** is theirs to choose on the command line; which one was published is not known.
 The default is NATS-Bench's, 0.01: on NAS-Bench-201 (12,000 s) it learns too little in 100 trainings
 and lies 2.6 to 5.4 joint standard errors below the NASWOT paper's Table 2(a) (500 runs). 0.04 lies
-within 1.5 of all six published cells, 0.1 above; 0.5 gets stuck. docs/searches.md has the figures.
+within 1.52 of all six published cells, 0.1 above; 0.5 gets stuck. docs/searches.md has the figures.
 """
 
 from collections.abc import Sequence

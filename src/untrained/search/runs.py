@@ -12,7 +12,7 @@ import numpy as np
 
 from untrained.errors import ParameterError
 from untrained.search.base import BudgetedSearch, BudgetSpent, Searchable
-from untrained.search.clock import AnswersRuns, Budget, Clock
+from untrained.search.clock import Answers, Budget, Clock
 from untrained.search.guided import Guide
 from untrained.search.pool import TRACE_COLUMNS
 from untrained.seeds import numpy_generator
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def search_runs(
     algorithm: BudgetedSearch,
     space: Searchable,
-    answers: AnswersRuns,
+    answers: Answers,
     budget: Budget,
     runs: Iterable[int],
     seed: int,
@@ -120,7 +120,7 @@ def trace_of(runs: Iterable[tuple[int, Clock]]) -> "pd.DataFrame":
     return trace.assign(fitness=trace["fitness"].astype("float64").replace(-np.inf, np.nan))
 
 
-def _check(space: Searchable, answers: AnswersRuns, budget: Budget, guide: Guide | None) -> None:
+def _check(space: Searchable, answers: Answers, budget: Budget, guide: Guide | None) -> None:
     longest = answers.longest
     scoring = guide.scored * float(np.max(guide.pool.seconds_per_score)) if guide else 0.0
     if budget.seconds < scoring + longest:

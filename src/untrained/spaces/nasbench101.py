@@ -241,6 +241,7 @@ class NasBench101(BaseSpace):
     words = Words(members="cells")
     benchmark = BenchmarkFacts(
         full_epochs=108,
+        short_epochs=12,
         has_times=True,
         partial=True,
         bundled=BUNDLED / "nasbench101.parquet",

@@ -34,7 +34,6 @@ class Nds(BaseSpace):
         folder: where its list of architectures is looked for, when it is first needed.
     """
 
-    summary = "the networks of a file of Network Design Spaces"
     words = Words("networks")
     benchmark = BenchmarkFacts(partial=True, fetch="untrained.benchmarks.nds:fetch_nds")
     official_spellings = None
@@ -45,7 +44,6 @@ class Nds(BaseSpace):
         self.name = name
         self._folder = folder
 
-        self.summary = f"the networks of {FILES[name]} (Network Design Spaces)"
         # Imagenette stands for ImageNet, as in NASWOT
         self.datasets = (dataset_of(name),)
         self._imagenet = name.endswith("_in")
@@ -159,4 +157,9 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - spaces, and nothing else
     """The class of a space under the space's own name, for the registry."""
     if name not in FILES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return type(name, (Nds,), {"name": name, "__init__": partialmethod(Nds.__init__, name)})
+    made = {
+        "name": name,
+        "summary": f"the networks of {FILES[name]} (Network Design Spaces)",
+        "__init__": partialmethod(Nds.__init__, name),
+    }
+    return type(name, (Nds,), made)

@@ -1,0 +1,230 @@
+"""Searches on cached scores and benchmarked trainings."""
+
+from dataclasses import dataclass
+from functools import cached_property, reduce
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from untrained.benchmarks.benchmark import Benchmark, Values
+from untrained.errors import DamagedFileError, MissingDataError, ParameterError
+from untrained.files import SCORES, read_parquet
+from untrained.images.sets import image_set
+from untrained.scoring.columns import SCORE_COLUMNS
+from untrained.scoring.request import parse_reading
+from untrained.search.base import SampledSearch, Searchable
+from untrained.search.clock import (
+    Answers,
+    Trainings,
+    epoch_seconds,
+    scores_as_answers,
+    trainings_of,
+)
+from untrained.search.members import part_of
+from untrained.search.pool import (
+    Pool,
+    can_answer,
+    empty_trace,
+    measured_seconds,
+    scores_of,
+    seconds_of_scores,
+)
+from untrained.search.runs import search_runs, trace_of
+from untrained.search.task import Task
+from untrained.spaces import SearchSpace
+from untrained.spaces.base import LISTED
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: The columns of merged scores that a search reads.
+
+
+@dataclass(frozen=True, eq=False)
+class Tables:
+    """What benchmark and cached scores know of a space.
+
+    Attributes:
+        space: of the architectures.
+        benchmark: the table of their trainings.
+        dataset: whose trainings and scores are read.
+        epochs: of the trainings that a search sees; None for those of `seen_in_searches`.
+        training_seed: of those trainings; likewise.
+        cached: the table of merged scores, or the file that it is in.
+        seconds_per_score: simulated cost of a score without its training; None for the seconds
+            that the table of scores says it took.
+    """
+
+    space: SearchSpace
+    benchmark: Benchmark
+    dataset: str
+    epochs: int | None
+    training_seed: str | None
+    cached: "Path | pd.DataFrame"
+    seconds_per_score: float | None
+
+    @cached_property
+    def accuracies(self) -> dict[str, Values]:
+        """Column to percent by index."""
+        return accuracies_of(self.benchmark)
+
+    @cached_property
+    def trainings(self) -> Trainings:
+        """What the trainings that a search sees say and cost."""
+        return trainings_of(self.benchmark, *self._trained)
+
+    def unscored(self) -> Pool:
+        """All architectures with known accuracies, for searches that read no score."""
+        return Pool(self.benchmark.known, None, self._known_of(self.benchmark.known), 0.0)
+
+    def scored(self, proxy: str) -> Pool:
+        """The architectures with scores of a proxy, the better network higher.
+
+        Raises:
+            MissingDataError: there are no such scores; the message says what makes them.
+            DamagedFileError: they are not those of this space.
+        """
+        by = parse_reading(proxy)
+        source = ""
+        table = self.cached
+        if isinstance(table, Path):
+            source = f"{table}: "
+            if not table.is_file():
+                raise MissingDataError(
+                    f"{table} does not exist: `make run` or `snakemake scores` makes it"
+                )
+            path, table = table, read_parquet(table, SCORE_COLUMNS)
+            if self.seconds_per_score is None:
+                table = read_parquet(path)
+        try:
+            architectures, matrix = scores_of(table, proxy, self.dataset, len(self.space))
+        except DamagedFileError as error:
+            raise DamagedFileError(f"{source}{error}") from error
+        seconds: float | Values
+        if self.seconds_per_score is None:
+            seconds = measured_seconds(table, proxy, self.dataset)
+        elif epochs := by.epochs:
+            own = epoch_seconds(self.benchmark, *self._trained)[architectures]
+            seconds = seconds_of_scores(epochs, own, self.seconds_per_score)
+        else:
+            seconds = self.seconds_per_score
+        scores = matrix if by.direction == "higher" else -matrix
+        return Pool(architectures, scores, self._known_of(architectures), seconds)
+
+    @property
+    def _trained(self) -> tuple[str, int | None, str | None]:
+        return image_set(self.dataset).measured_as, self.epochs, self.training_seed
+
+    def _known_of(self, architectures: NDArray[np.int64]) -> dict[str, Values]:
+        return {name: values[architectures] for name, values in self.accuracies.items()}
+
+
+def tables_of(
+    task: Task,
+    epochs: int | None,
+    training_seed: str | None,
+    benchmark: Path | None,
+    scores: "Path | pd.DataFrame | None",
+    seconds_per_score: float | None,
+) -> Tables:
+    """What is known of the space of a task; see `Tables`.
+
+    Raises:
+        ParameterError: the space is too large for any benchmark.
+        MissingDataError: its table is not there.
+    """
+    space = task.space
+    if len(space) > LISTED:
+        raise ParameterError(
+            f"{space.name} has {len(space):.2e} architectures and no benchmark: searches look "
+            "trainings up, unless they have a proxy for fitness and --live"
+        )
+    table = loaded(space, benchmark)
+    cached = SCORES / f"{space.name}.parquet" if scores is None else scores
+    return Tables(space, table, task.dataset, epochs, training_seed, cached, seconds_per_score)
+
+
+def loaded(space: SearchSpace, path: Path | None) -> Benchmark:
+    """The benchmark table of a space, which fits it; see `Benchmark.load`."""
+    table = Benchmark.load(space.name, path=path)
+    table.check_within(len(space))
+    return table
+
+
+def accuracies_of(benchmark: Benchmark) -> dict[str, Values]:
+    """Column, as in "cifar10/ori-test", to the accuracies (n,) after the full training."""
+    return {"/".join(column): benchmark.accuracies(*column) for column in benchmark.finals}
+
+
+def cached_trace(task: Task, tables: Tables, proxy: str) -> "pd.DataFrame":
+    """The trace of a search on cached scores and benchmarked trainings.
+
+    Args:
+        task: what is searched, and how.
+        tables: what is known of the space.
+        proxy: whose scores the search reads where its spelling names none.
+
+    Returns:
+        The trace; empty where fewer architectures are scored than what a run draws calls for.
+    """
+    search = task.search
+    pools = {name: tables.scored(name) for name in search.reads(proxy)}
+    space: Searchable = task.space
+    if search.moves_among_scored:
+        members = reduce(np.intersect1d, (pool.architectures for pool in pools.values()))
+        pools = {name: pool.within(members) for name, pool in pools.items()}
+        space = part_of(task.space, members)
+    read = search.proxy_of(proxy)
+    pool = pools[read] if read else tables.unscored()
+    known = len(pool.architectures)
+    if not can_answer(known, len(task.space), search.drawn):
+        task.tell(
+            f"{known} architectures have scores, a search over {search.drawn} needs "
+            f"{3 * search.drawn}: raise scores.architectures of params.yaml and run "
+            "`snakemake scores`"
+        )
+        return empty_trace()
+    algorithm = search.algorithm
+    if isinstance(algorithm, SampledSearch):
+        trace = algorithm(pool, search.drawn, task.runs.stop, task.seed)
+        return trace[trace["run"] >= task.runs.start].reset_index(drop=True)
+    if name := search.guidance.fitness:
+        answers: Answers = _scores(task, name, pools[name])
+    else:
+        answers, space = _trainings(task, tables.trainings, space)
+    guide = search.guide(pool)
+    found = search_runs(algorithm, space, answers, task.budget, task.runs, task.seed, guide)
+    return trace_of(task.track(found, len(task.runs), task.title, "runs"))
+
+
+def _scores(task: Task, proxy: str, pool: Pool) -> Answers:
+    """The scores of a proxy as fitness."""
+    if not np.isfinite(pool.scores).any():
+        raise MissingDataError(
+            f"nothing has a fitness: all scores of {proxy} on {task.dataset} are undefined for the "
+            f"{len(pool.architectures)} architectures that are searched, name another proxy"
+        )
+    return scores_as_answers(task.space.name, len(task.space), pool)
+
+
+def _trainings(task: Task, trainings: Trainings, space: Searchable) -> tuple[Answers, Searchable]:
+    """The accuracies of trainings as fitness, and where all that is proposed has one."""
+    if not trainings.timed and task.budget.seconds < np.inf:
+        raise ParameterError(
+            f"budget {task.budget}: the benchmark of {space.name} has no training times, give one "
+            "in evaluations, as in 100evaluations"
+        )
+    lacking = int(np.isnan(trainings.accuracy).sum())
+    facts = task.space.benchmark
+    if lacking and facts is not None and facts.partial and not facts.bundled_sample:
+        # trainings that failed, which no table has
+        return trainings, part_of(task.space, np.flatnonzero(~np.isnan(trainings.accuracy)))
+    if lacking and space is task.space:
+        raise MissingDataError(
+            f"the table of {space.name} lacks {lacking} of {len(trainings.accuracy)} trainings, "
+            f"and {task.spelling!r} moves in the whole space: fetch the whole table, or search by "
+            "naswot-100"
+        )
+    return trainings, space

@@ -1,0 +1,30 @@
+"""A proxy of one's own."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from untrained.images import Minibatch
+from untrained.proxies.base import BaseProxy, Direction, UndefinedScore
+from untrained_example.measures import spread
+
+
+@dataclass(frozen=True)
+class LogitSpread(BaseProxy):
+    """How much the logits of an untrained network differ from image to image."""
+
+    name: ClassVar[str] = "logit_spread"
+    direction: ClassVar[Direction] = "higher"
+    summary: ClassVar[str] = "spread of the logits over the images of a minibatch"
+
+    def __call__(
+        self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
+    ) -> float:
+        """One forward pass, nothing drawn."""
+        with torch.no_grad():
+            found = spread(network(minibatch.images))
+        if found == 0:
+            raise UndefinedScore("disconnected", "all images have the same logits")
+        return found

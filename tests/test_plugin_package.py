@@ -1,0 +1,166 @@
+"""A package of one's own adds an entry of each kind, and everything works with them.
+
+`tests/plugin_package` is such a package: it is installed here as a user would install it, and no
+file of the project knows its names.
+"""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from cli.conftest import command
+from untrained.benchmarks import Benchmark
+from untrained.images import minibatch
+from untrained.plugins import is_address
+from untrained.spaces import get_space
+
+PACKAGE = Path(__file__).with_name("plugin_package")
+#: kind of `untrained list` to the names that the package adds
+NAMES = {
+    "proxies": ["logit_spread"],
+    "algorithms": ["second", "sweep"],
+    "spaces": ["triples"],
+    "datasets": ["stripes"],
+}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """A folder into which the package is installed, that may be changed."""
+    source = shutil.copytree(PACKAGE, tmp_path_factory.mktemp("source") / "package")
+    target = tmp_path_factory.mktemp("site")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    alone = ["--no-deps", "--no-index", "--no-build-isolation", "--target", str(target)]
+    done = subprocess.run([*pip, *alone, str(source)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+@pytest.fixture(scope="module")
+def installed(site):
+    with pytest.MonkeyPatch.context() as patched:
+        patched.syspath_prepend(site)
+        yield site
+    # other tests know nothing of it
+    for name in [name for name in sys.modules if name.startswith("untrained_example")]:
+        del sys.modules[name]
+    get_space.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def folder(installed, tmp_path_factory):
+    """A working folder with the fetched table and all scores of a proxy."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(tmp_path_factory.mktemp("folder"))
+        assert command("fetch", "triples") == (
+            0,
+            "",
+            "data/benchmarks/triples.parquet\ntriples: the table is invented\n",
+        )
+        out = Path("results/scores/triples/part.parquet")
+        settings = ["--dataset", "cifar10", "--seed", "0", "--batch-size", "8", "--out", out]
+        code, _, err = command("shard", "triples", "--proxy", "logit_spread", *settings)
+        assert code == 0, err
+        code, _, err = command("merge", out, "--out", "results/scores/triples.parquet")
+        assert code == 0, err
+        yield Path.cwd()
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_it_is_listed(installed, kind):
+    lines = [line for line in command("list", kind)[1].splitlines() if "built in" not in line]
+    assert [line.split()[0] for line in lines] == NAMES[kind]
+    assert all(line.endswith("  untrained-example") for line in lines)
+    assert all(len(line.split()) > 3 for line in lines)
+
+
+def test_networks_are_scored(folder):
+    """By the command line and by the API, with each part from the package or from the project."""
+    from untrained import score
+
+    code, out, err = command(
+        *("score", "triples", "conv1:skip:conv3", "--proxy", "logit_spread"),
+        *("--dataset", "stripes", "--batch-size", "8"),
+    )
+    assert code == 0, err
+    assert out.startswith("7  conv1:skip:conv3\n")
+    assert "cifar10/ori-test, 20 epochs" in out
+    assert score("triples", 7, proxy="naswot", batch_size=8).status == "ok"
+    found = score("nasbench201", 1462, proxy="logit_spread", batch_size=8)
+    assert found.status == "ok"
+    assert found.score > 0
+
+
+def test_scores_are_read_of_the_whole_space(folder):
+    scores = pd.read_parquet("results/scores/triples.parquet")
+    assert sorted(scores["arch"]) == list(range(27))
+    assert set(scores["proxy"]) == {"logit_spread"}
+    assert scores["score"].notna().all()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("second-5", "--proxy", "logit_spread"),
+        ("sweep+stride=2", "--budget", "60s"),
+        ("sweep+init=logit_spread+scored=8+kept=2", "--budget", "5evaluations"),
+        ("rea+population=4+sample=2", "--budget", "60s"),
+        ("reinforce", "--budget", "20s"),
+        ("rea+mutants=2+population=4+sample=2", "--budget", "60s", "--proxy", "logit_spread"),
+        ("naswot-5", "--proxy", "logit_spread"),
+        ("random",),
+    ],
+    ids=lambda arguments: arguments[0],
+)  # fmt: skip
+def test_the_space_is_searched(folder, tmp_path, arguments):
+    out = tmp_path / "trace.parquet"
+    code, said, err = command(
+        "search", arguments[0], "triples", *arguments[1:], "--runs", "6", "--out", out
+    )
+    assert code == 0, err
+    trace = pd.read_parquet(out)
+    final = trace[trace["is_final"]]
+    assert final["run"].nunique() == 6
+    assert final["arch"].between(0, 26).all()
+    assert said
+
+
+def test_searches_see_the_short_training(folder):
+    from untrained.search.clock import seen_in_searches
+
+    assert seen_in_searches(Benchmark.load("triples"), "cifar10") == (
+        *("cifar10", "x-valid", 2, "mean"),
+    )
+
+
+def test_a_search_without_its_scores_is_refused(folder):
+    """It neither picks from zeros nor from the scores of another proxy."""
+    code, out, err = command("search", "second-5", "triples", "--proxy", "parameters")
+    assert (code, out) == (2, "")
+    assert err.startswith("untrained: no cached scores of parameters on cifar10: add them")
+    assert err.count("\n") == 1
+    missing = command("search", "second-5", "triples", "--scores", "none.parquet")
+    assert missing[0] == 2
+    assert missing[2].startswith("untrained: none.parquet does not exist")
+
+
+def test_its_images_are_drawn_as_others_are(installed):
+    first, second = (minibatch("stripes", "sample", 3, size) for size in (4, 4))
+    assert first.images.shape == (4, 3, 32, 32)
+    assert first.images.equal(second.images)
+    assert not first.images.equal(minibatch("stripes", "sample", 4, 4).images)
+    assert command("fetch", "stripes", "--split", "sample")[0] == 0
+
+
+def test_entries_are_found_by_address(installed):
+    """Where nothing is installed as a package, an address will do."""
+    from untrained.search import parse_algorithm
+
+    address = "untrained_example.space:Triples"
+    assert is_address(address)
+    assert get_space(address).name == "triples"
+    assert parse_algorithm("untrained_example.searches:SecondBest-7").samples == 7
