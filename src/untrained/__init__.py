@@ -13,15 +13,18 @@ if TYPE_CHECKING:
         score_space,
         training_curves,
     )
+    from untrained.search.pruning import Pruning, prune
     from untrained.search.run import SearchResult, run_search
     from untrained.search.task import Live
 
 _MODULES = {
     "Live": "untrained.search.task",
+    "Pruning": "untrained.search.pruning",
     "Score": "untrained.api",
     "Scores": "untrained.api",
     "SearchResult": "untrained.search.run",
     "ablate": "untrained.api",
+    "prune": "untrained.search.pruning",
     "run_search": "untrained.search.run",
     "score": "untrained.api",
     "score_seeds": "untrained.api",
@@ -31,10 +34,12 @@ _MODULES = {
 
 __all__ = [
     "Live",
+    "Pruning",
     "Score",
     "Scores",
     "SearchResult",
     "ablate",
+    "prune",
     "run_search",
     "score",
     "score_seeds",

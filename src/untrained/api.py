@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import numpy as np
 from torch import nn
@@ -31,6 +31,7 @@ from untrained.scoring.images import MinibatchSettings
 from untrained.scoring.ledger import Ledger, opened
 from untrained.scoring.request import Reading, ScoreRequest, parse_reading
 from untrained.scoring.shards import Shard, ShardSettings, shard_indices
+from untrained.search.task import Track, quiet, untracked
 from untrained.spaces import SPACES, Architecture, SearchSpace, get_space
 
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["Score", "Scores", "ablate", "score", "score_seeds", "score_space", "training_curves"]
-
-T = TypeVar("T")
 
 
 class Settings(TypedDict, total=False):
@@ -66,25 +65,6 @@ class Settings(TypedDict, total=False):
     device: str
     engine: str
     precision: str
-
-
-class Track(Protocol):
-    """Reports the progress of long work: wraps its items; see `untrained.cli.progress.track`."""
-
-    def __call__(self, items: Iterable[T], total: int, what: str, unit: str = ...) -> Iterable[T]:
-        """Yield the items."""
-        ...
-
-
-def untracked(items: Iterable[T], total: int, what: str, unit: str = "") -> Iterable[T]:
-    """Report nothing."""
-    del total, what, unit
-    return items
-
-
-def quiet(message: str) -> None:
-    """Tell nobody."""
-    del message
 
 
 def score(
