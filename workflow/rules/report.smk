@@ -1,3 +1,4 @@
+ORDERED = [name for name, space in PLAN.spaces.items() if space.ordered]
 FORMATS = ["parquet", "csv", "md", "tex"]
 FIGURES = ["scores", "kernels", "time", "regret", "seeds", "proxies"]
 EVOLUTION_FIGURES = ["kernel_evolution", "score_evolution"]
@@ -22,26 +23,30 @@ rule report:
             figure=FIGURES,
             format=["svg", "png"],
         ),
-        expand("results/tables/{space}/preferences.{format}", space=ORDERED_SPACES, format=FORMATS),
+        expand("results/tables/{space}/preferences.{format}", space=ORDERED, format=FORMATS),
         expand(
             "results/figures/{space}/preferences.{format}",
-            space=ORDERED_SPACES,
+            space=ORDERED,
             format=["svg", "png"],
         ),
         expand("results/figures/{figure}.{format}", figure=COMPARED, format=["svg", "png"]),
-        expand("results/tables/{space}/ablations.{format}", space=ABLATED, format=FORMATS),
-        expand("results/figures/{space}/ablations.{format}", space=ABLATED, format=["svg", "png"]),
+        expand("results/tables/{space}/ablations.{format}", space=PLAN.ablated, format=FORMATS),
+        expand(
+            "results/figures/{space}/ablations.{format}", space=PLAN.ablated, format=["svg", "png"]
+        ),
         expand(
             "results/tables/{space}/{table}.{format}",
-            space=PRUNED,
+            space=PLAN.pruned,
             table=["prunings", "trajectory"],
             format=FORMATS,
         ),
-        expand("results/figures/{space}/trajectory.{format}", space=PRUNED, format=["svg", "png"]),
-        expand("results/tables/{space}/evolutions.{format}", space=EVOLVED_SPACES, format=FORMATS),
+        expand(
+            "results/figures/{space}/trajectory.{format}", space=PLAN.pruned, format=["svg", "png"]
+        ),
+        expand("results/tables/{space}/evolutions.{format}", space=PLAN.followed, format=FORMATS),
         expand(
             "results/figures/{space}/{figure}.{format}",
-            space=EVOLVED_SPACES,
+            space=PLAN.followed,
             figure=EVOLUTION_FIGURES,
             format=["svg", "png"],
         ),
@@ -51,8 +56,8 @@ rule tables:
     input:
         benchmark="data/benchmarks/{space}.parquet",
         scores="results/scores/{space}.parquet",
-        searches=lambda wildcards: traces(space=wildcards.space),
-        code=code("report"),
+        searches=lambda wildcards: traces(wildcards.space),
+        code="results/code/report.json",
     output:
         report(
             expand("results/tables/{{space}}/correlations.{format}", format=FORMATS[1:]),
@@ -98,7 +103,7 @@ rule tables:
         "../envs/untrained.yaml"
     params:
         settings={key: config["report"][key] for key in ("resamples", "seed")},
-        algorithms=ALGORITHMS,
+        algorithms=config["searches"]["algorithms"],
     shell:
         "untrained report tables {wildcards.space} --benchmark {input.benchmark}"
         " --scores {input.scores} --resamples {params.settings[resamples]}"
@@ -115,7 +120,7 @@ rule figure:
         searches="results/tables/{space}/searches.parquet",
         regret="results/tables/{space}/regret.parquet",
         proxies="results/tables/{space}/proxies.parquet",
-        code=code("report"),
+        code="results/code/report.json",
     output:
         report(
             "results/figures/{space}/{figure}.svg",
@@ -148,7 +153,7 @@ rule preference_table:
     input:
         benchmark="data/benchmarks/{space}.parquet",
         scores="results/scores/{space}.parquet",
-        code=code("report"),
+        code="results/code/report.json",
     output:
         report(
             expand("results/tables/{{space}}/preferences.{format}", format=FORMATS[1:]),
@@ -174,7 +179,7 @@ rule preference_table:
 rule preference_figure:
     input:
         table="results/tables/{space}/preferences.parquet",
-        code=code("report"),
+        code="results/code/report.json",
     output:
         report(
             "results/figures/{space}/preferences.svg",
@@ -197,7 +202,7 @@ rule preference_figure:
 rule spaces_figure:
     input:
         tables=expand("results/tables/{space}/proxies.parquet", space=SPACES),
-        code=code("report"),
+        code="results/code/report.json",
     output:
         report(
             "results/figures/proxies.svg",
@@ -217,8 +222,8 @@ rule spaces_figure:
 
 rule ablation_table:
     input:
-        scores=expand("results/ablations/{{space}}/{experiment}.parquet", experiment=EXPERIMENTS),
-        code=code("report"),
+        scores=lambda wildcards: ablations(wildcards.space),
+        code="results/code/report.json",
     output:
         report(
             expand("results/tables/{{space}}/ablations.{format}", format=FORMATS[1:]),
@@ -241,9 +246,9 @@ rule ablation_table:
 
 rule ablation_figure:
     input:
-        scores=expand("results/ablations/{{space}}/{experiment}.parquet", experiment=EXPERIMENTS),
+        scores=lambda wildcards: ablations(wildcards.space),
         table="results/tables/{space}/ablations.parquet",
-        code=code("report"),
+        code="results/code/report.json",
     output:
         report(
             "results/figures/{space}/ablations.svg",
@@ -267,8 +272,8 @@ rule ablation_figure:
 rule pruning_table:
     input:
         benchmark="data/benchmarks/{space}.parquet",
-        traces=lambda wildcards: pruning_traces(space=wildcards.space),
-        code=code("report"),
+        traces=lambda wildcards: pruning_traces(wildcards.space),
+        code="results/code/report.json",
     output:
         report(
             expand("results/tables/{{space}}/prunings.{format}", format=FORMATS[1:]),
@@ -297,7 +302,7 @@ rule pruning_table:
 rule trajectory_figure:
     input:
         table="results/tables/{space}/trajectory.parquet",
-        code=code("report"),
+        code="results/code/report.json",
     output:
         report(
             "results/figures/{space}/trajectory.svg",
@@ -319,8 +324,8 @@ rule trajectory_figure:
 rule evolution_table:
     input:
         benchmark="data/benchmarks/{space}.parquet",
-        readings=lambda wildcards: evolutions(space=wildcards.space),
-        code=code("report"),
+        readings=lambda wildcards: training_curves(wildcards.space),
+        code="results/code/report.json",
     output:
         report(
             expand("results/tables/{{space}}/evolutions.{format}", format=FORMATS[1:]),
@@ -346,7 +351,7 @@ rule evolution_table:
 rule evolution_figure:
     input:
         curves="results/tables/{space}/evolution_curves.parquet",
-        code=code("report"),
+        code="results/code/report.json",
     output:
         report(
             "results/figures/{space}/{figure}.svg",
@@ -373,18 +378,18 @@ rule page:
         seeds="results/tables/{space}/seeds.parquet",
         searches="results/tables/{space}/searches.parquet",
         comparisons="results/tables/{space}/comparisons.parquet",
-        preferences=if_ordered("results/tables/{space}/preferences.parquet"),
-        preference_figure=if_ordered("results/figures/{space}/preferences.png"),
-        ablations=if_ablated("results/tables/{space}/ablations.parquet"),
+        preferences=only(ORDERED, "results/tables/{space}/preferences.parquet"),
+        preference_figure=only(ORDERED, "results/figures/{space}/preferences.png"),
+        ablations=only(PLAN.ablated, "results/tables/{space}/ablations.parquet"),
         figures=expand("results/figures/{{space}}/{figure}.png", figure=FIGURES),
-        ablation_figure=if_ablated("results/figures/{space}/ablations.png"),
-        prunings=if_pruned("results/tables/{space}/prunings.parquet"),
-        trajectory=if_pruned("results/tables/{space}/trajectory.parquet"),
-        trajectory_figure=if_pruned("results/figures/{space}/trajectory.png"),
-        evolutions=if_evolved("results/tables/{space}/evolutions.parquet"),
-        kernel_evolution=if_evolved("results/figures/{space}/kernel_evolution.png"),
-        score_evolution=if_evolved("results/figures/{space}/score_evolution.png"),
-        code=code("report"),
+        ablation_figure=only(PLAN.ablated, "results/figures/{space}/ablations.png"),
+        prunings=only(PLAN.pruned, "results/tables/{space}/prunings.parquet"),
+        trajectory=only(PLAN.pruned, "results/tables/{space}/trajectory.parquet"),
+        trajectory_figure=only(PLAN.pruned, "results/figures/{space}/trajectory.png"),
+        evolutions=only(PLAN.followed, "results/tables/{space}/evolutions.parquet"),
+        kernel_evolution=only(PLAN.followed, "results/figures/{space}/kernel_evolution.png"),
+        score_evolution=only(PLAN.followed, "results/figures/{space}/score_evolution.png"),
+        code="results/code/report.json",
     output:
         "results/report/{space}.md",
     log:
