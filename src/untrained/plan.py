@@ -9,7 +9,8 @@ from pathlib import Path
 from untrained.closure import code_digests
 from untrained.files import atomic
 from untrained.parameters import Parameters
-from untrained.proxies import PROXIES, get_proxy, name_of
+from untrained.proxies import PROXIES
+from untrained.scoring.request import name_of, parse_reading
 from untrained.scoring.shards import sample_of
 from untrained.search import ALGORITHMS
 from untrained.spaces import SPACES, SearchSpace, get_space
@@ -43,7 +44,7 @@ class Plan:
         """
         found: dict[str, list[str]] = {}
         for proxy in self.parameters.scores.proxies:
-            trained = "training" in get_proxy(proxy).needs
+            trained = "training" in parse_reading(proxy).needs
             family = "trained" if trained else module_of_proxy(proxy).removeprefix(_OURS)
             found.setdefault(family, []).append(proxy)
         return found
@@ -140,7 +141,7 @@ class Plan:
                 yield f"ablations/{name}", ("untrained.scoring.ablations", own, ablated)
             if space.supernet is not None:
                 yield f"prunings/{name}", ("untrained.search.pruning", space.supernet, own)
-            yield f"training_curves/{name}", ("untrained.scoring.evolutions", own, *curves)
+            yield f"training_curves/{name}", ("untrained.scoring.training_curves", own, *curves)
         yield "report", ("untrained.cli.report",)
 
     def write_code(self) -> list[str]:

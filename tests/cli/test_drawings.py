@@ -12,7 +12,7 @@ from untrained.benchmarks.benchmark import Benchmark
 from untrained.benchmarks.nds import convert_nds
 from untrained.cli import drawings
 from untrained.errors import ParameterError
-from untrained.scoring.engine import MinibatchSettings
+from untrained.scoring.images import MinibatchSettings
 
 SPACE, N = "nds_darts_in", 8
 

@@ -6,7 +6,7 @@ import pandas as pd
 from untrained.analysis.correlations import ALL_SAMPLED, FINITE_ONLY
 from untrained.analysis.published import published, published_key, sources
 from untrained.errors import ParameterError
-from untrained.proxies import name_of
+from untrained.scoring.request import name_of
 
 #: The proxies that are compared, in their order: those of the figure, then the controls.
 COMPARED = ("grad_norm", "synflow", "naswot", "jacobian_covariance", "parameters", "flops")

@@ -87,7 +87,7 @@ def score_notes(table: pd.DataFrame) -> list[str]:
     Args:
         table: with a column `proxy`.
     """
-    from untrained.proxies import shows_test
+    from untrained.scoring.request import shows_test
 
     return [
         f"{proxy}: read on test images with their labels, as the released code does; its figures "

@@ -13,7 +13,7 @@ from untrained.analysis.score_figures import ScorePanel, score_against_accuracy,
 from untrained.analysis.summaries import by_accuracy, main_of, target_of
 from untrained.benchmarks.benchmark import Benchmark
 from untrained.errors import MissingDataError, ParameterError
-from untrained.scoring.engine import MinibatchSettings
+from untrained.scoring.images import MinibatchSettings
 from untrained.scoring.kernels import kernels_of
 from untrained.search.pool import scores_of
 from untrained.spaces import get_space

@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from untrained.cli.ablations import ABLATION_COLUMNS
-from untrained.cli.evolve import EVOLUTION_COLUMNS
-from untrained.cli.shards import SCORE_COLUMNS
 from untrained.errors import MissingDataError, ParameterError
 from untrained.files import SCORES
+from untrained.scoring.columns import ABLATION_COLUMNS, CURVE_COLUMNS, SCORE_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -284,10 +282,10 @@ def _with_leaks(
 
 def _lower_is_better(scores: "pd.DataFrame") -> list[str]:
     """The proxies of a table of scores of which the lower score is better."""
-    from untrained.proxies import get_proxy
+    from untrained.scoring.request import parse_reading
 
     names = [str(name) for name in scores["proxy"].unique()]
-    return [name for name in names if get_proxy(name).direction == "lower"]
+    return [name for name in names if parse_reading(name).direction == "lower"]
 
 
 def _write_views(
@@ -458,15 +456,15 @@ def evolutions(
     from untrained.analysis.tables import evolution_layout
     from untrained.benchmarks.benchmark import Benchmark
     from untrained.files import read_parquet, write_parquet
-    from untrained.proxies import get_proxy
+    from untrained.scoring.request import parse_reading
     from untrained.spaces import get_space
 
     get_space(space)
     truth = Benchmark.load(space, path=benchmark)
-    read = [read_parquet(path, EVOLUTION_COLUMNS) for path in readings]
+    read = [read_parquet(path, CURVE_COLUMNS) for path in readings]
     curves = curve_table(pd.concat(read, ignore_index=True), truth.accuracies)
     proxies = [str(name) for name in curves["quantity"].unique() if name not in MEASURED]
-    lower = [name for name in proxies if get_proxy(name).direction == "lower"]
+    lower = [name for name in proxies if parse_reading(name).direction == "lower"]
     found = evolution_table(curves, lower=lower, resamples=resamples, seed=seed)
     folder = _tables_folder(space, tables)
     write_parquet(curves, folder / "evolution_curves.parquet")
@@ -545,7 +543,7 @@ def figure(
     from untrained.analysis.tables import DATASET_TITLES
     from untrained.cli import drawings
     from untrained.images.sets import image_set
-    from untrained.scoring.engine import MinibatchSettings
+    from untrained.scoring.images import MinibatchSettings
 
     match name:
         case FigureName.SCORES:
