@@ -131,10 +131,9 @@ def _check_fetched(key: str, dataset: str, parameters: Mapping[str, Any]) -> Non
 
 
 def _check_pruned_datasets(parameters: Mapping[str, Any]) -> None:
-    from untrained.analysis.prunings import PRUNED_SPACES
-
     prunings = parameters["prunings"]
-    if not prunings["seeds"] or set(PRUNED_SPACES).isdisjoint(parameters["spaces"]):
+    spaces = map(get_space, parameters["spaces"])
+    if not prunings["seeds"] or not any(one.supernet and one.benchmark for one in spaces):
         return
     for name in prunings["datasets"]:
         _check_fetched("prunings.datasets", name, parameters)

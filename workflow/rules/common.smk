@@ -113,7 +113,7 @@ CODE = {
         *["scoring/evolution_journal.py", "scoring/evolutions.py", "seeds.py", "spaces"],
         *["training/loop.py", "training/recipe.py", "training/short.py"],
     ],
-    "report": ["analysis"],
+    "report": ["report"],
 }
 SOURCE = Path("src/untrained")
 

@@ -40,7 +40,7 @@ def ablate(
 
     The ten cells differ in CIFAR-100 test accuracy; the variance split has random ones.
     """
-    from untrained.analysis.published import NASBENCH201_SPLITS
+    from untrained.report.published import NASBENCH201_SPLITS
     from untrained.benchmarks.benchmark import Benchmark
     from untrained.errors import ParameterError
     from untrained.files import write_parquet

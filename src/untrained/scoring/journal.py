@@ -33,7 +33,7 @@ _FORMAT = "untrained scores 1"
 _KIND = Kind("journal of scores", "scores this shard", "delete it", named_by_people=False)
 
 #: What stands above scoring in the package, so that scores can't depend on it.
-ABOVE = ("cli", "parameters.py", "analysis", "search")
+ABOVE = ("cli", "parameters.py", "report", "search")
 
 #: Packages whose arithmetic scores are made of.
 _LIBRARIES = ("numba", "numpy", "torch")

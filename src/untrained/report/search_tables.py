@@ -1,4 +1,4 @@
-"""Our searches beside the published ones: Table 2(a) of the NASWOT paper."""
+"""Our searches beside the published ones, as the NASWOT paper's Table 2(a) has them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from untrained.analysis.published import (
+from untrained.errors import ParameterError, unknown_name
+from untrained.report.published import (
     FIRST_AREA,
     NASBENCH201_SPLITS,
     TRAINING_FREE,
@@ -15,7 +16,9 @@ from untrained.analysis.published import (
     sources,
     standard_error,
 )
-from untrained.errors import ParameterError, unknown_name
+from untrained.report.search_results import is_untimed
+from untrained.report.tables import with_spread
+from untrained.report.targets import image_label
 
 #: The columns of `search_table`, in order.
 COLUMNS = (
@@ -152,3 +155,107 @@ def _why_unpublished(key: _Key, theirs: _Theirs) -> str:
     if unstated is None:
         return "not published"
     return f"{dataset} published without its split: {unstated[0]:.2f} ± {unstated[1]:.2f}"
+
+
+def search_layout(table: pd.DataFrame) -> pd.DataFrame:
+    """Lay out Table 2(a) as the paper does: methods by data set and split.
+
+    Args:
+        table: as `search_tables.search_table` returns it; with simulated `seconds` and
+            `evaluations` or without.
+
+    Returns:
+        One row per method; each cell reads `mean ± std (published mean ± std, +0.4 se)`, or gives
+        the reason in place of what is missing; it is empty where the search is not read off. Where
+        it is known what runs spend, its mean is in the last columns: seconds, and evaluations where
+        the times of some are unknown.
+    """
+    cells = _by_cell(table)
+    methods = list(dict.fromkeys(table["method"]))
+    layout = pd.DataFrame({"method": methods})
+    pairs = table[["dataset", "split"]].drop_duplicates().itertuples(index=False, name=None)
+    for dataset, split in pairs:
+        layout[f"{image_label(dataset)} {split}"] = [
+            _search_cell(cells[method, dataset, split]) for method in methods
+        ]
+    if "seconds" in table:
+        # the same on every data set and split, but for those without an answer
+        spent = table.groupby("method", sort=False)[["evaluations", "seconds"]].max().loc[methods]
+        titles = {"evaluations": "evaluations"} if is_untimed(spent).any() else {}
+        for name, title in (titles | {"seconds": "time (s)"}).items():
+            layout[title] = ["" if pd.isna(one) else f"{one:.0f}" for one in spent[name]]
+    return layout
+
+
+def _by_cell(table: pd.DataFrame) -> dict[tuple[str, str, str], dict[str, Any]]:
+    rows: list[dict[str, Any]] = table.to_dict("records")  # type: ignore[assignment]
+    return {(row["method"], row["dataset"], row["split"]): row for row in rows}
+
+
+def _search_cell(row: dict[str, Any]) -> str:
+    if row["note"] == QUOTED:
+        return f"{with_spread(row['published_mean'], row['published_std'])} ({QUOTED})"
+    ours = with_spread(row["mean"], row["std"])
+    beside = []
+    if pd.notna(row["published_mean"]):
+        published = with_spread(row["published_mean"], row["published_std"])
+        beside.append(f"published {published}")
+    if pd.notna(row["difference_in_se"]):
+        beside.append(f"{row['difference_in_se']:+.1f} se")
+    if row["note"]:
+        beside.append(str(row["note"]))
+    return f"{ours or 'none'} ({', '.join(beside)})" if beside else ours
+
+
+#: In the place of a split that the benchmark does not have.
+_UNKNOWN = dict.fromkeys(
+    ("mean", "std", "published_mean", "published_std", "difference_in_se"), float("nan")
+)
+
+
+def narrow_search_layout(table: pd.DataFrame) -> pd.DataFrame:
+    """Lay out Table 2(a) for 100 columns of a terminal: one row per method and data set.
+
+    Args:
+        table: as `search_tables.search_table` returns it.
+
+    Returns:
+        For validation (`val`) and test: ours, the published counterpart, and their difference in
+        joint standard errors (`Δ/se`). What is missing is empty; `search_notes` says why.
+    """
+    cells = _by_cell(table)
+    rows = []
+    datasets = list(dict.fromkeys(table["dataset"]))
+    for method in dict.fromkeys(table["method"]):
+        for dataset, named in zip(datasets, named_once(method, len(datasets)), strict=True):
+            line = {"method": named, "data set": image_label(dataset)}
+            for split in ("val", "test"):
+                row = cells.get((method, dataset, split), _UNKNOWN)
+                ours = with_spread(row["mean"], row["std"])
+                published = with_spread(row["published_mean"], row["published_std"])
+                # Six columns of numbers fit only without the spaces.
+                line[split] = ours.replace(" ", "")
+                line[f"{split} paper"] = published.replace(" ", "")
+                in_se = row["difference_in_se"]
+                line[f"{split} Δ/se"] = "" if pd.isna(in_se) else f"{in_se:+.1f}"
+            rows.append(line)
+    return pd.DataFrame(rows)
+
+
+def named_once(method: str, lines: int) -> list[str]:
+    """The first column of the lines of a method, which then read as one group.
+
+    What it has in brackets goes into the second line: the column has to be narrow.
+    """
+    name, bracket, rest = method.partition(" (")
+    return [name, *([f"({rest}"] if bracket else []), *[""] * lines][:lines]
+
+
+def search_notes(table: pd.DataFrame) -> list[str]:
+    """Gather the notes of a table of searches in their order, `method, method: note`, each once."""
+    methods: dict[str, list[str]] = {}
+    for method, note in zip(table["method"], table["note"], strict=True):
+        own = methods.setdefault(note, [])
+        if method not in own:
+            own.append(method)
+    return [f"{', '.join(own)}: {note}" for note, own in methods.items() if note]

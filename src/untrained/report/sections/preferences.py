@@ -1,47 +1,39 @@
 """What the best architectures of a score are made of (TE-NAS's Fig. 2 D)."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from untrained.analysis.correlations import ALL_SAMPLED, scores_by_seed, undefined_last
-from untrained.analysis.published import published
-from untrained.analysis.resampling import interval, resample_counts
 from untrained.errors import ParameterError, unknown_name
+from untrained.report import plotting
+from untrained.report.correlations import ALL_SAMPLED, scores_by_seed, undefined_last
+from untrained.report.inputs import Inputs
+from untrained.report.published import published
+from untrained.report.resampling import interval, resample_counts
+from untrained.report.section import Figure, Options, Section, Table
+from untrained.report.sections.correlations import controls, image_sets, lower_is_better
+from untrained.report.summed_ranks import with_summed_ranks
+from untrained.report.tables import with_interval
+from untrained.report.targets import target_of
+from untrained.spaces.base import Words
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Drawn
 
 #: The columns of `preference_table`, in order.
 COLUMNS = (
     *("proxy", "images", "fraction", "architectures", "best", "option"),
     *("share", "share_low", "share_high", "paper_share"),
 )
+
+
 #: The row of what the truly best use.
 ACCURACY: Final = "accuracy"
 
-
-@dataclass(frozen=True)
-class Words:
-    """What a report calls the parts of the architectures of a space, in the plural.
-
-    Attributes:
-        members: the architectures.
-        options: what is counted.
-        places: what takes one option each.
-    """
-
-    members: str = "architectures"
-    options: str = "options"
-    places: str = "decisions"
-
-
-_WORDS = {
-    "nasbench101": Words(members="cells"),
-    "nasbench201": Words("cells", "operations", "edges"),
-    "natsbench_size": Words("networks", "widths", "layers"),
-}
 
 #: Resamples that are counted together: more need much memory on a whole space.
 _AT_ONCE = 64
@@ -50,9 +42,30 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 
-def words_of(space: str) -> Words:
-    """What a report calls the parts of a space; general words where it has none of its own."""
-    return _WORDS.get(space, Words())
+def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
+    """Count the options of the best by every score."""
+    from untrained.search.choices import Ordered, choices_of
+
+    space = inputs.space
+    if not space.ordered or not isinstance(space, Ordered):
+        raise ParameterError(
+            f"{inputs.name} is not made of the same choices everywhere: there is nothing to count"
+        )
+    table = with_summed_ranks(inputs.scores)
+    sampled = np.unique(table["arch"].to_numpy(dtype=np.int64))
+    found = preference_table(
+        table,
+        inputs.benchmark.accuracies,
+        [target_of(name, "test", inputs.splits) for name in image_sets(table)],
+        choices_of(space).codes,
+        space.option_order,
+        space=inputs.name,
+        controls={"parameters": controls(inputs, sampled)["parameters"]},
+        lower=lower_is_better(inputs.scores),
+        fraction=options.get("best", 0.1),
+        **{name: value for name, value in options.items() if name != "best"},
+    )
+    return (found,)
 
 
 def kept_among_best(values: Floats, counts: Integers, fraction: float) -> Integers:
@@ -182,3 +195,116 @@ def _shares(kept: Integers, used: Floats) -> Floats:
     with np.errstate(invalid="ignore"):  # 0 / 0: nothing is defined
         shares: Floats = (kept @ used) / kept.sum(axis=1, keepdims=True)
     return shares
+
+
+def preference_layout(table: pd.DataFrame) -> pd.DataFrame:
+    """Lay out the shares of options in percent, a row per proxy and a column per option.
+
+    Args:
+        table: as `preferences.preference_table` returns it.
+    """
+    rows = []
+    for (proxy, images), own in table.groupby(["proxy", "images"], sort=False):
+        first = own.iloc[0]
+        row = {"proxy": proxy, "scored on": images}
+        row["best"] = f"{first['best']} of {first['architectures']}"
+        columns = ("share", "share_low", "share_high", "paper_share")
+        percent = zip(*(100 * own[name] for name in columns), strict=True)
+        for option, (share, low, high, paper) in zip(own["option"], percent, strict=True):
+            beside = "" if pd.isna(paper) else f" (published {paper:.1f})"
+            row[option] = with_interval(share, low, high, 1) + beside
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def preferences(table: "pd.DataFrame", words: Words) -> "Drawn":
+    """Draw what the best architectures are made of (Chen et al. 2021, Fig. 2 D).
+
+    A panel per data set of the images; for each option the share of every proxy side by side
+    with its 95 % interval, and hollow the published one.
+
+    Args:
+        table: as `preferences.preference_table` returns it.
+        words: for what is counted.
+
+    Raises:
+        ParameterError: no rows.
+    """
+    if table.empty:
+        raise ParameterError("0 rows: nothing to draw")
+    images = plotting.distinct(table["images"])
+    proxies = plotting.distinct(table["proxy"])
+    options = plotting.distinct(table["option"])
+    with plotting.style():
+        figure = plotting.Figure(figsize=(11, 4.2 * len(images) + 0.8), layout="constrained")
+        rows = figure.subplots(len(images), 1, squeeze=False)[:, 0]
+        for axes, name in zip(rows, images, strict=True):
+            for place, proxy in enumerate(proxies):
+                own = table[(table["images"] == name) & (table["proxy"] == proxy)]
+                shift = 0.8 * ((place + 0.5) / len(proxies) - 0.5)
+                at = np.array([options.index(one) for one in own["option"]]) + shift
+                _preferred(axes, at, own, place)
+            axes.set(title=name, ylabel=f"share of {words.places} (%)")
+            axes.set_xlim(-0.5, len(options) - 0.5)
+            axes.set_ylim(bottom=0)
+            axes.set_xticks(range(len(options)), options)
+            if all(option.isdecimal() for option in options):
+                axes.set_xlabel(words.options)  # bare numbers don't say what they are
+            plotting.faint_grid(axes, axis="y")
+        keys = [
+            plotting.Line2D([], [], linestyle="none", label=proxy, **plotting.look(place, 8))
+            for place, proxy in enumerate(proxies)
+        ]
+        if table["paper_share"].notna().any():
+            keys.append(plotting.source_key("published", "none"))
+        plotting.legend_below(figure, keys, 4)
+    return figure
+
+
+def _preferred(axes: "Axes", at: Floats, own: "pd.DataFrame", place: int) -> None:
+    percent = 100 * own[["share", "share_low", "share_high"]].to_numpy(dtype=np.float64)
+    settings: dict[str, Any] = plotting.look(place, 8) | {"linestyle": "none"}
+    axes.errorbar(at, percent[:, 0], yerr=plotting.error_bars(*percent.T), capsize=3, **settings)
+    published = 100 * own["paper_share"].to_numpy(dtype=np.float64)
+    axes.plot(at, published, fillstyle="none", markeredgewidth=1.6, **settings)
+
+
+def _more(inputs: Inputs) -> str:
+    found = inputs.table("preferences")
+    text = f"The best are {100 * float(found['fraction'].iloc[0]):g} % of the scored ones."
+    if found["paper_share"].notna().any():
+        text += (
+            " Published: TE-NAS's Fig. 2 (D), which does not say of how many architectures; its "
+            "shares do not sum to 100 %."
+        )
+    return text
+
+
+SECTION = Section(
+    name="preferences",
+    title="What scores prefer",
+    reads=("benchmark", "scores"),
+    options=("resamples", "seed", "best"),
+    applies=lambda space, _: space.ordered,
+    make=make,
+    tables=(
+        Table(
+            "preferences",
+            "{options} that scores prefer",
+            "The {options} at the {places} of the {members} with the best scores, in percent of "
+            "these {places}, with 95 % bootstrap intervals over what was scored. Ties are all "
+            "included. `accuracy` takes the truly best by test accuracy, `all sampled` every "
+            "scored one.",
+            lambda table, _: preference_layout(table),
+            more=_more,
+        ),
+    ),
+    figures=(
+        Figure(
+            "preferences",
+            lambda inputs, _: preferences(inputs.table("preferences"), inputs.space.words),
+            "The {options} of the best {members} by each score (TE-NAS's Fig. 2 D), with 95 % "
+            "bootstrap intervals. Hollow, where there are any: published.",
+        ),
+    ),
+)

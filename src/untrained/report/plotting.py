@@ -5,15 +5,12 @@ Figures are built without pyplot, so they work without a display and leave no st
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter
 
 from untrained.errors import ParameterError
 from untrained.files import atomic
@@ -23,6 +20,32 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
+    from matplotlib.cm import ScalarMappable as ScalarMappable
+    from matplotlib.colors import Normalize as Normalize
+    from matplotlib.figure import Figure as Figure
+    from matplotlib.lines import Line2D as Line2D
+    from matplotlib.patches import Patch as Patch
+    from matplotlib.ticker import MaxNLocator as MaxNLocator
+    from matplotlib.transforms import ScaledTranslation as ScaledTranslation
+
+#: Classes of matplotlib that figures are made of, and their modules.
+_CLASSES = {
+    "Figure": "figure",
+    "Line2D": "lines",
+    "MaxNLocator": "ticker",
+    "Normalize": "colors",
+    "Patch": "patches",
+    "ScalarMappable": "cm",
+    "ScaledTranslation": "transforms",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever matplotlib has
+    """Import a class of matplotlib when the first figure is drawn: tables do without it."""
+    if name not in _CLASSES:
+        raise AttributeError(name)
+    return getattr(import_module(f"matplotlib.{_CLASSES[name]}"), name)
+
 
 Floats = npt.NDArray[np.float64]
 
@@ -69,8 +92,10 @@ def look(place: int, size: float) -> dict[str, Any]:
     return {"color": colour(place), "marker": marker(place), "markersize": size}
 
 
-def source_key(label: str, fill: Any) -> Line2D:  # noqa: ANN401
+def source_key(label: str, fill: Any) -> "Line2D":  # noqa: ANN401
     """The entry of a legend that says what filled or hollow markers are."""
+    from matplotlib.lines import Line2D
+
     return Line2D(
         [], [], linestyle="none", marker="o", markersize=9, color="0.4", fillstyle=fill, label=label
     )
@@ -92,12 +117,14 @@ def faint_grid(axes: "Axes", **settings: Any) -> None:  # noqa: ANN401
 
 def plain_steps(axis: "Axis", steps: Sequence[float] = (1, 2, 5)) -> None:
     """Name steps within the decades of a logarithmic axis, as there are few, as plain numbers."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     axis.set_major_locator(LogLocator(subs=steps))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())
 
 
-def legend_below(figure: Figure, keys: Sequence["Artist"], columns: int) -> None:
+def legend_below(figure: "Figure", keys: Sequence["Artist"], columns: int) -> None:
     """Put a legend below all panels, in so many columns or as many as fit.
 
     Where fewer fit, the figure grows by the lines that this takes, and by its width where not even
@@ -115,8 +142,10 @@ def legend_below(figure: Figure, keys: Sequence["Artist"], columns: int) -> None
     figure.set_figwidth(max(width, figure.get_figwidth()))
 
 
-def nothing_drawn(why: str) -> Figure:
+def nothing_drawn(why: str) -> "Figure":
     """The figure that says why it is empty."""
+    from matplotlib.figure import Figure
+
     with style():
         figure = Figure(figsize=(5.4, 2), layout="constrained")
         axes = figure.subplots()
@@ -130,7 +159,7 @@ def distinct(values: "pd.Series[Any]") -> list[Any]:
     return list(dict.fromkeys(values))
 
 
-def save(figure: Figure, path: Path) -> None:
+def save(figure: "Figure", path: Path) -> None:
     """Write a figure; the same figure gives the same bytes.
 
     Args:
@@ -150,7 +179,22 @@ def save(figure: Figure, path: Path) -> None:
 @contextmanager
 def style() -> Iterator[None]:
     """Draw as figures of a report are drawn, whatever the user's own settings are."""
+    import matplotlib as mpl
+
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)
         yield
+
+
+#: Where on the axis of what is spent, in parts of it, the first of those stands that spend nothing,
+#: and how far from each other they stand.
+FREE, FREE_STEP = 0.02, 0.03
+
+
+def spent_axis(axes: "Axes", unit: str, time: str) -> None:
+    """Name what is spent: evaluations, or seconds of `time`."""
+    axes.set(xscale="log", xlabel=f"{time} (s)" if unit == "seconds" else unit)
+    if unit == "evaluations":
+        plain_steps(axes.xaxis)
+        axes.xaxis.set_major_formatter(lambda count, _: f"{count:g}" if count >= 1 else "")

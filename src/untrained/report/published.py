@@ -166,5 +166,21 @@ def with_published(table: pd.DataFrame, *, space: str = "nasbench201") -> pd.Dat
 
 
 def published_key(proxy: str) -> str:
-    """Return the name under which the figures of a proxy stand in `data/published`."""
-    return "naswot" if proxy == "naswot-released" else proxy
+    """Return the name under which the figures of a proxy stand in `data/published`.
+
+    The variant `released` is what the authors' code computes, so the figures of its paper are its
+    own.
+    """
+    from untrained.proxies import PROXIES
+
+    known = set(_read("correlations")["proxy"])
+    name = proxy.removesuffix("-released")
+    if proxy in known or name not in PROXIES.names() or name in known:
+        return proxy if proxy in known else name
+    return PROXIES.load(name).published
+
+
+def published_rank(proxy: str) -> float:
+    """Return the place of a proxy among those with published correlations; infinite without one."""
+    known = list(dict.fromkeys(_read("correlations")["proxy"]))
+    return known.index(proxy) if proxy in known else float("inf")

@@ -1,13 +1,13 @@
-"""From scores and traces to what the tables and figures are made of."""
+"""From the traces of searches to what the tables and figures of searches are made of."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from untrained.analysis.correlations import ALL_SAMPLED, CANONICAL, FINITE_ONLY, TOP_TENTH
-from untrained.analysis.published import (
+from untrained.benchmarks.benchmark import Benchmark
+from untrained.images.sets import image_set
+from untrained.report.published import (
     AREA_RUNS,
     FIRST_AREA,
     NASBENCH201_SPLITS,
@@ -16,101 +16,49 @@ from untrained.analysis.published import (
     Splits,
     published,
 )
-from untrained.errors import MissingDataError
-from untrained.images.sets import image_set
+from untrained.report.targets import Accuracy, main_of
+from untrained.search import ALGORITHMS, parse_algorithm
+from untrained.search.clock import seen_in_searches
 
-Floats = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.int64]
-Accuracy = Callable[[str, str], Floats]
-
-_METHODS = {
-    "naswot": "NASWOT",
-    "random": "Random",
-    "optimal": "Optimal",
-    "rs": "RS",
-    "rea": "REA",
-    "reinforce": "REINFORCE",
-    "bohb": "BOHB",
-    "area": "AREA",
-    "local": "Local search",
-}
-#: They read nothing of the data set that they are asked to search on.
-_BLIND = ("random", "optimal")
 #: What a search spends to the column of its trace that counts it. Evaluations are trainings.
 UNITS = {"seconds": "simulated_seconds", "evaluations": "step"}
+
+
 #: What every search that spends a budget is held against: regularised evolution.
 _REFERENCE = "rea"
 
 
-def subsets_of(sampled: Indices, representatives: Indices) -> dict[str, Indices]:
-    """The subsets that every correlation is given for.
-
-    Args:
-        sampled: (m,) sorted indices of the scored architectures.
-        representatives: (n,) index of each architecture's class in the whole space.
-
-    Returns:
-        All; one per class (the one with the lowest index that was scored); and all again twice,
-        of which `correlation_table` drops the undefined, and takes the most accurate tenth.
-    """
-    _, first = np.unique(representatives[sampled], return_index=True)
-    canonical = sampled[np.sort(first)]
-    return {ALL_SAMPLED: sampled, CANONICAL: canonical, FINITE_ONLY: sampled, TOP_TENTH: sampled}
+def sees_trainings(algorithm: str) -> bool:
+    """Whether a spelled search spends its budget on trainings."""
+    return parse_algorithm(algorithm).sees_trainings
 
 
-def target_of(images: str, split: str, splits: Splits = NASBENCH201_SPLITS) -> tuple[str, str, str]:
-    """(images scored on, benchmark data set, its split) for the split `val` or `test`.
-
-    Scores on images that the benchmark does not know are held against what they stand for.
+def spending(traces: Iterable[tuple[str, str]]) -> set[str]:
+    """The algorithms of some searches that spend a budget.
 
     Raises:
-        MissingDataError: the benchmark has no such accuracies.
+        UntrainedError: no such algorithm, or no such settings.
     """
-    pair = image_set(images).measured_as, split
-    if pair not in splits:
-        raise MissingDataError(
-            f"the benchmark has no {split} accuracies of {pair[0]}: "
-            f"there is {', '.join(map(' '.join, splits)) or 'none at all'}"
-        )
-    return images, *splits[pair]
+    return {name for name, _ in traces if parse_algorithm(name).spends_budget}
 
 
-def targets_of(
-    images: list[str], splits: Splits = NASBENCH201_SPLITS
-) -> list[tuple[str, str, str]]:
-    """Validation and test of each data set, where the benchmark has them; see `target_of`."""
-    return [
-        target_of(name, split, splits)
-        for name in images
-        for split in ("val", "test")
-        if (image_set(name).measured_as, split) in splits
-    ]
+def untimed(traces: Iterable[tuple[str, str]], truth: Benchmark) -> set[tuple[str, str]]:
+    """The searches whose trainings have no known times."""
+    return {
+        (algorithm, images)
+        for algorithm, images in traces
+        if sees_trainings(algorithm) and not _timed(truth, images)
+    }
 
 
-#: What searches see of a training: the control of scores that are read after training.
-TWELVE_EPOCHS = "accuracy after 12 epochs"
+def _timed(truth: Benchmark, images: str) -> bool:
+    seen = seen_in_searches(truth, image_set(images).measured_as)
+    return not np.isnan(truth.measures[seen]["train_seconds"]).all()
 
 
-def twelve_epochs(
-    images: list[str],
-    accuracies: Callable[..., Floats],
-    architectures: Indices,
-    splits: Splits = NASBENCH201_SPLITS,
-) -> dict[str, "pd.Series[float]"]:
-    """Validation accuracies after 12 epochs (training seed 777), by data set of images.
-
-    Args:
-        images: data sets that were scored on.
-        accuracies: those of the benchmark: (data set, split, epochs, seed) to (n,) percent.
-        architectures: (m,) indices that are asked for.
-        splits: of the benchmark.
-    """
-    found = {}
-    for name in images:
-        _, dataset, split = target_of(name, "val", splits)
-        known = accuracies(dataset, split, epochs=12, seed="777")
-        found[name] = pd.Series(known[architectures], index=architectures)
-    return found
+def _name_of(algorithm: str) -> str:
+    """The registered name of a spelled search."""
+    return algorithm.partition("+")[0].partition("-")[0]
 
 
 def method_of(algorithm: str, scored_on: str, main: str) -> str:
@@ -120,9 +68,10 @@ def method_of(algorithm: str, scored_on: str, main: str) -> str:
     """
     head, *settings = algorithm.split("+")
     name, _, samples = head.partition("-")
-    method = _METHODS.get(name, name) + (f" N={samples}" if samples else "")
+    kind = ALGORITHMS.load(name)
+    method = kind.label + (f" N={samples}" if samples else "")
     method += f" ({', '.join(settings)})" if settings else ""
-    verb = "scored" if name == "naswot" else "searched"
+    verb = "searched" if kind.spends_budget or not kind.reads_scores else "scored"
     return method if scored_on == main else f"{method} ({verb} on {scored_on})"
 
 
@@ -133,11 +82,6 @@ def main_data_set(traces: Iterable[tuple[str, str]]) -> str:
         traces: (algorithm, data set searched on), one or more.
     """
     return main_of(dataset for _, dataset in traces)
-
-
-def main_of(datasets: Iterable[str]) -> str:
-    """CIFAR-10 where it is among them, else the first of one or more."""
-    return min(datasets, key=lambda name: name != "cifar10")
 
 
 def columns_read(images: str, main: str, datasets: Sequence[str]) -> list[str]:
@@ -156,8 +100,8 @@ def references_of(traces: Iterable[tuple[str, str]], trained: Collection[str]) -
     (`rea+fitness=lga@1`) the same on accuracies in the same pool (`rea+pool=lga@1`), and for one
     in such a pool REA in that pool.
 
-    AREA comes first, on the main data set before the others: that it outperforms REA is the claim
-    of Mellor et al. 2021.
+    Those that start from the best-scored of a sample come first: that AREA outperforms REA is the
+    claim of Mellor et al. 2021.
 
     Args:
         traces: (algorithm, data set searched on).
@@ -171,7 +115,9 @@ def references_of(traces: Iterable[tuple[str, str]], trained: Collection[str]) -
         return {}
     main = main_data_set(pairs)
     held = [pair for pair in pairs if pair[0] in trained and pair[0] != _REFERENCE]
-    held.sort(key=lambda pair: (pair[1] != main, pair[0].partition("+")[0] != "area"))
+    held.sort(
+        key=lambda pair: (pair[1] != main, not ALGORITHMS.load(_name_of(pair[0])).starts_scored)
+    )
     run = set(pairs)
 
     def reference(algorithm: str, images: str) -> str:
@@ -235,7 +181,7 @@ def search_results(
         accuracy: (benchmark data set, split) to percent by architecture index.
         splits: of the benchmark.
         trained: the algorithms that spend a budget; the others make no evaluations.
-        untimed: the searches, as `traces` names them, whose trainings took nobody knows how long.
+        untimed: the searches, as `traces` names them, whose training times are unknown.
 
     Returns:
         `method`, `run`, `dataset`, `split`, `accuracy`, `seconds` (simulated; NaN where untimed),
@@ -244,8 +190,9 @@ def search_results(
     main = main_data_set(traces)
     tables, reasons = [], {}
     for (algorithm, images), trace in traces.items():
-        if images != main and algorithm.startswith(_BLIND):
-            continue  # it would only repeat itself
+        kind = ALGORITHMS.load(_name_of(algorithm))
+        if images != main and not (kind.spends_budget or kind.reads_scores):
+            continue  # it reads nothing of the data set, so it would only repeat itself
         method = method_of(algorithm, images, main)
         read = columns_read(images, main, [dataset for dataset, _ in splits])
         final = trace[trace["is_final"]]
@@ -319,21 +266,9 @@ def times_table(
 
 
 def is_untimed(summary: pd.DataFrame) -> "pd.Series[bool]":
-    """Which rows are of searches that train for nobody knows how many seconds.
+    """Which rows are of searches whose training times are unknown.
 
     Args:
         summary: columns `seconds` and `evaluations`, NaN where nothing was run.
     """
     return summary["seconds"].isna() & (summary["evaluations"] > 0)
-
-
-def by_accuracy(sampled: Indices, scores: Floats, accuracy: Floats) -> Indices:
-    """The architectures with a finite score and an accuracy, the least accurate first.
-
-    Args:
-        sampled: (m,) indices in the space.
-        scores: (m,) their scores, NaN where undefined.
-        accuracy: (n,) percent by index in the space, NaN where unknown.
-    """
-    defined = sampled[np.isfinite(scores) & np.isfinite(accuracy[sampled])]
-    return defined[np.argsort(accuracy[defined], kind="stable")]

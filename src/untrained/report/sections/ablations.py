@@ -1,12 +1,21 @@
 """What the variance of a score is made of: architecture, minibatch, initialisation."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from untrained.errors import ParameterError
+from untrained.report import plotting
+from untrained.report.inputs import Inputs
+from untrained.report.section import Figure, Options, Section, Table
+from untrained.report.tables import text_of, with_interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Drawn
 
 Floats = npt.NDArray[np.float64]
 
@@ -20,11 +29,17 @@ COMPONENTS = (
     "residual",
 )
 
+
 #: The columns of `variance_table`, in order.
 COLUMNS = (
     *("experiment", "dataset", "batch_size", "architectures", "undefined"),
     *("minibatches", "initialisations", "component", "std", "share", "share_low", "share_high"),
 )
+
+
+def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
+    """Split the variance of a score in every experiment."""
+    return (variance_table(inputs.joined("ablations"), **options),)
 
 
 @dataclass(frozen=True)
@@ -187,3 +202,154 @@ def _design(own: pd.DataFrame, what: str) -> Floats:
     ordered = own.sort_values(axes)
     values = ordered["score"].astype("float64").where(ordered["status"] == "ok")
     return np.asarray(values, dtype=np.float64).reshape(shape)
+
+
+def variance_layout(table: pd.DataFrame) -> pd.DataFrame:
+    """Lay out the components of variance with the intervals of their shares.
+
+    Args:
+        table: as `variances.variance_table` returns it.
+    """
+    shares = (100 * table[["share", "share_low", "share_high"]]).itertuples(index=False, name=None)
+    return pd.DataFrame(
+        {
+            "experiment": table["experiment"],
+            "images": table["dataset"],
+            "batch size": table["batch_size"].astype(str),
+            "architectures": table["architectures"].astype(str),
+            "undefined": table["undefined"].astype(str),
+            "minibatches": table["minibatches"].astype(str),
+            "initialisations": table["initialisations"].astype(str),
+            "component": table["component"],
+            "std": [text_of(value, 2) for value in table["std"]],
+            "share (%)": [with_interval(*share) for share in shares],
+        }
+    )
+
+
+#: Experiment to the title of its panel.
+_ABLATIONS = {
+    "minibatch": "(a) other minibatches",
+    "noise": "(b) other N(0, 1) images",
+    "initialisation": "(c) other initialisations",
+}
+
+
+def ablations(scores: "pd.DataFrame", variances: "pd.DataFrame") -> "Drawn":
+    """Draw what moves a score besides the architecture (Mellor et al. 2021, Fig. 5).
+
+    Four panels show every repeat of each cell, at the middle of its bin of accuracy; where the
+    batch size varies, each score is divided by the smallest one at that size, as in the paper. The
+    fifth shows the shares of the variance of a score with their intervals.
+
+    Args:
+        scores: columns `experiment`, `batch_size`, `bin_low`, `bin_high` (percent) and `score`,
+            NaN where undefined; all five experiments.
+        variances: of `variances.variance_table`.
+
+    Raises:
+        ParameterError: an experiment has no scores.
+    """
+    for experiment in (*_ABLATIONS, "batch-size", "variance"):
+        for table in (scores, variances):
+            if not (table["experiment"] == experiment).any():
+                raise ParameterError(f"no scores of the experiment {experiment!r}: make them first")
+    middle = (scores["bin_low"] + scores["bin_high"]) / 2
+    scores = scores.assign(accuracy=middle).dropna(subset=["accuracy", "score"])
+    with plotting.style():
+        figure = plotting.Figure(figsize=(13, 8), layout="constrained")
+        # apart, so that the long labels of the last panel push none of the first row's aside
+        top, bottom = figure.subfigures(2, 1, squeeze=False)[:, 0]
+        panels = dict(zip(_ABLATIONS, top.subplots(1, 3), strict=True))
+        panels["size"], shares = bottom.subplots(1, 2, width_ratios=[1, 1.4])
+        for place, (experiment, title) in enumerate(_ABLATIONS.items()):
+            own = scores[scores["experiment"] == experiment]
+            _repeats(panels[experiment], own["accuracy"], own["score"], place)
+            panels[experiment].set(title=title, ylabel="" if place else "score")
+        sizes = scores[scores["experiment"] == "batch-size"]
+        for place, (size, own) in enumerate(sizes.groupby("batch_size")):
+            relative = own["score"] / own["score"].min()
+            _repeats(panels["size"], own["accuracy"], relative, place, label=str(size))
+        panels["size"].set(title="(d) other batch sizes", ylabel="score / smallest at that size")
+        panels["size"].legend(
+            title="images", loc="lower right", handletextpad=0.1, fontsize=12, title_fontsize=12
+        )
+        for axes in panels.values():
+            axes.set_xlabel("CIFAR-100 accuracy (%)")
+        _draw_shares(shares, variances[variances["experiment"] == "variance"])
+    return figure
+
+
+def _repeats(
+    axes: "Axes",
+    accuracy: "pd.Series[float]",
+    scores: "pd.Series[float]",
+    place: int,
+    label: str | None = None,
+) -> None:
+    axes.plot(
+        accuracy,
+        scores,
+        linestyle="none",
+        alpha=0.5,
+        markeredgewidth=0,
+        label=label,
+        **plotting.look(place, 6),
+    )
+
+
+def _draw_shares(axes: "Axes", variances: "pd.DataFrame") -> None:
+    rows = variances.iloc[::-1]  # the first component on top
+    percent = 100 * rows[["share", "share_low", "share_high"]].to_numpy(dtype=np.float64)
+    axes.barh(rows["component"], percent[:, 0], color=plotting.COLOURS[0], height=0.6)
+    axes.errorbar(
+        percent[:, 0],
+        rows["component"],
+        xerr=plotting.error_bars(*percent.T),
+        linestyle="none",
+        color="black",
+        capsize=4,
+        elinewidth=1.3,
+    )
+    for name, (share, _, high) in zip(rows["component"], percent, strict=True):
+        if np.isfinite(share):
+            text = f"{share:.2f} %"
+            place = (max(share, high), name)
+            axes.annotate(text, place, (8, 0), textcoords="offset points", va="center")
+    left = int((variances["architectures"] - variances["undefined"]).iloc[0])
+    axes.set(xlabel="share of the variance of a score (%)", xlim=(0, 124), xticks=range(0, 101, 20))
+    axes.set_title(f"(e) {left} random architectures")
+
+
+SECTION = Section(
+    name="ablations",
+    title="Ablations: what moves a score",
+    reads=("ablations",),
+    options=("resamples", "seed"),
+    applies=lambda space, _: bool(space.ablations),
+    make=make,
+    tables=(
+        Table(
+            "ablations",
+            "Ablations: what moves a score",
+            "Components of the variance of a single score by the analysis of variance, as standard "
+            "deviations and as shares with 95 % bootstrap intervals over architectures. `variance` "
+            "has random architectures and crosses minibatches with initialisations. The other "
+            "experiments vary one thing on ten cells, one from each of ten equally wide bins of "
+            "CIFAR-100 test accuracy between 50 % and the best, so their shares are not those of "
+            "the space; with one initialisation its effect is part of the architecture's, and the "
+            "residual part of the interaction. Architectures with an undefined score are dropped.",
+            lambda table, _: variance_layout(table),
+        ),
+    ),
+    figures=(
+        Figure(
+            "ablations",
+            lambda inputs, _: ablations(inputs.joined("ablations"), inputs.table("ablations")),
+            "Repeated scores of ten cells of different accuracy with one thing varied, and what "
+            "the variance of a single score of random cells is made of (the NASWOT paper's Fig. 5 "
+            "and beyond).",
+        ),
+    ),
+    draws_files=True,
+)

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from untrained.analysis.ranks import coefficients, dense_ranks, resampled_coefficients
 from untrained.errors import MissingDataError, ParameterError, unknown_name
 
 #: Every scored architecture; undefined scores are ranked last, all equal.
@@ -74,6 +73,8 @@ def correlation(
     Raises:
         ParameterError: unequal shapes, NaN among the values, or no resamples.
     """
+    from untrained.report.ranks import coefficients, dense_ranks, resampled_coefficients
+
     x, y = _vector("scores", scores), _vector("accuracies", accuracy)
     if len(x) != len(y):
         raise ParameterError(f"{len(x)} scores and {len(y)} accuracies: give one for each other")
@@ -232,6 +233,8 @@ def _figures(
     lower: bool,
 ) -> dict[str, float]:
     """Compute the figures of one row, from `n` on."""
+    from untrained.report.ranks import coefficients, dense_ranks
+
     values, truth = with_accuracy(by_seed, answers)
     if subset == TOP_TENTH:
         kept = _most_accurate_tenth(truth)

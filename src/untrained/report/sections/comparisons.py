@@ -2,15 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
-from untrained.analysis.published import NASBENCH201_SPLITS, Splits
-from untrained.analysis.resampling import interval, mean_draws, resample_counts
 from untrained.errors import ParameterError
+from untrained.report.inputs import Inputs
+from untrained.report.published import NASBENCH201_SPLITS, Splits
+from untrained.report.resampling import interval, mean_draws, resample_counts
+from untrained.report.search_results import references_of, search_results, spending
+from untrained.report.search_tables import named_once, search_notes
+from untrained.report.section import Options, Section, Table
+from untrained.report.tables import terminal_table, with_interval
+from untrained.report.targets import image_label
 
 #: The columns of `comparison_table`, in order.
 COLUMNS = (
@@ -23,6 +29,15 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 _KEYS = ["method", "dataset", "split"]
+
+
+def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
+    """Compare every search that spends a budget with its reference."""
+    traces = inputs.traces
+    trained = spending(traces)
+    results, _ = search_results(traces, inputs.benchmark.accuracies, inputs.splits, trained=trained)
+    references = references_of(traces, trained)
+    return (comparison_table(results, references, splits=inputs.splits, **options),)
 
 
 @dataclass(frozen=True)
@@ -153,7 +168,7 @@ def comparison_table(
 
     Args:
         results: columns `method`, `run`, `dataset`, `split`, `accuracy` (percent; NaN where the
-            benchmark has no answer), as `summaries.search_results` returns them.
+            benchmark has no answer), as `search_results.search_results` returns them.
         references: method to the method that it is held against, in the order of the rows.
         splits: of the benchmark.
         resamples: bootstrap resamples of every interval.
@@ -223,9 +238,87 @@ def _paired(
 
 
 def _signed_rank_p(differences: Floats) -> float:
+    from scipy import stats
+
     # Accuracies are decimals: without rounding, equal differences would be told apart by the
     # rounding of the subtraction.
     rounded = np.round(differences, 9)
     if not rounded.any():
         return 1.0
     return float(stats.wilcoxon(rounded, zero_method="pratt").pvalue)
+
+
+def comparison_layout(table: pd.DataFrame, *, narrow: bool = False) -> pd.DataFrame:
+    """Lay out what searches are against their references.
+
+    Args:
+        table: as `comparisons.comparison_table` returns it.
+        narrow: name each method once and leave out what does not fit into 100 columns of a
+            terminal; `search_notes` has the notes.
+    """
+    methods = [str(name) for name in table["method"]]
+    if narrow:
+        counts = table.groupby("method", sort=False).size().to_dict()
+        methods = [
+            name for method, count in counts.items() for name in named_once(str(method), count)
+        ]
+    layout = pd.DataFrame({"method": methods})
+    if not narrow:
+        layout["against"] = table["reference"].to_list()
+    layout["accuracy"] = [
+        f"{image_label(dataset)} {split}"
+        for dataset, split in zip(table["dataset"], table["split"], strict=True)
+    ]
+    layout["runs"] = table["runs"].astype(str).to_list()
+    for name, title in (("difference", "difference (points)"), ("improvement", "P(better)")):
+        cells = zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)
+        layout[title] = [with_interval(*cell) for cell in cells]
+    tests = {"p_holm": "p (Holm)"} if narrow else {"p": "p", "p_holm": "p (Holm)"}
+    for name, title in tests.items():
+        layout[title] = ["" if pd.isna(value) else f"{value:.2g}" for value in table[name]]
+    if not narrow:
+        layout["note"] = table["note"].to_list()
+    return layout
+
+
+def _show(inputs: Inputs) -> list[Any]:
+    table = inputs.table("comparisons")
+    table = table[~table["method"].str.contains(" on ", regex=False)]
+    if table.empty:
+        return []
+    title = "Searches against REA, with 95 % intervals"
+    return [
+        "",
+        terminal_table(comparison_layout(table, narrow=True), title=title),
+        "Runs of equal number are pairs. P(better): that a run beats one of REA. p: Wilcoxon's "
+        "signed-rank test, adjusted for the number of searches.",
+        *(f"- {note}" for note in search_notes(table)),
+    ]
+
+
+SECTION = Section(
+    name="comparisons",
+    title="Searches against regularised evolution (REA)",
+    reads=("benchmark", "searches"),
+    options=("resamples", "seed"),
+    make=make,
+    tables=(
+        Table(
+            "comparisons",
+            "Searches against regularised evolution (REA)",
+            "Every search that spends a budget against REA, in final accuracy; that AREA "
+            "outperforms it is the claim of the NASWOT paper. A search whose fitness is a score is "
+            "compared with the same search on accuracies in the same pool, and others in a pool "
+            "with REA in that pool, where those were run (`against`). Runs of the same number draw "
+            "from the same random stream, so they are pairs. `difference`: mean over the pairs in "
+            "percent points. `P(better)`: probability that a run of the search beats one of REA, "
+            "over all pairs of runs, ties counted half (Agarwal et al., NeurIPS 2021). Both with "
+            "95 % bootstrap intervals from resampled pairs. `p`: Wilcoxon's signed-rank test, in "
+            "which differences of zero are ranked (Pratt's way); `p (Holm)` is adjusted for the "
+            "searches of one data set and split. Results of one search on several data sets and "
+            "splits are not independent of each other.",
+            lambda table, _: comparison_layout(table),
+        ),
+    ),
+    show=_show,
+)
