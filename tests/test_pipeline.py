@@ -1,10 +1,11 @@
-"""dvc.yaml and the Snakemake workflow describe the same pipeline."""
+"""dvc.yaml and the Snakemake workflow describe the same pipeline; edits rerun what they must."""
 
 import asyncio
 import contextlib
 import copy
 import io
-from collections import defaultdict
+import shutil
+from collections import Counter, defaultdict
 from itertools import pairwise
 from pathlib import Path, PurePath
 
@@ -22,27 +23,37 @@ from snakemake.settings.types import (
     ResourceSettings,
 )
 
-from untrained.analysis.prunings import PRUNED_SPACES
-from untrained.scoring.ablations import ABLATED_SPACES, EXPERIMENTS
+from untrained import closure
 from untrained.scoring.shards import draw_without_replacement
 from untrained.spaces import get_space
 
 ROOT = Path(__file__).parent.parent
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 
-
 #: Stage and dep that the spaces of params.yaml can do without.
 READ_OF_OTHER_SPACES = {("scores", "data/benchmarks")}
 
 
+def with_changes(changes, base=PARAMS):
+    """Parameters with other values; a key with dots is one of a section."""
+    config = copy.deepcopy(base)
+    for path, value in changes.items():
+        *parents, last = path.split(".")
+        section = config
+        for parent in parents:
+            section = section[parent]
+        section[last] = value
+    return config
+
+
 @contextlib.contextmanager
-def workflow(workdir, config=PARAMS):
+def workflow(workdir, config=PARAMS, snakefile=ROOT / "Snakefile"):
     """The workflow with its job graph, built but not run."""
     with SnakemakeApi(OutputSettings(dryrun=True, quiet={Quietness.ALL})) as api:
         built = api.workflow(
             resource_settings=ResourceSettings(cores=1),
             config_settings=ConfigSettings(config=config),
-            snakefile=ROOT / "Snakefile",
+            snakefile=snakefile,
             workdir=workdir,
         )
         dag = built.dag(dag_settings=DAGSettings(targets={"all"}))
@@ -51,8 +62,46 @@ def workflow(workdir, config=PARAMS):
         yield built._workflow
 
 
-def jobs_by_stage(workdir, stages, config=PARAMS):
-    """Jobs as (outputs, inputs, params), under the stage that versions their outputs."""
+@pytest.fixture(scope="module")
+def stages():
+    with Repo(ROOT) as repo:
+        return {
+            stage.name: {
+                "outs": [out.def_path for out in stage.outs],
+                "deps": [d.def_path for d in stage.deps if not isinstance(d, ParamsDependency)],
+                "params": [
+                    key for d in stage.deps if isinstance(d, ParamsDependency) for key in d.params
+                ],
+                "command": stage.cmd,
+            }
+            for stage in repo.index.stages
+        }
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    """A working directory that holds the source files only."""
+    folder = tmp_path_factory.mktemp("workflow")
+    (folder / "data").mkdir()
+    for name in ("params.yaml", "src", "data/bundled"):
+        (folder / name).symlink_to(ROOT / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def planned(workdir, stages):
+    """A function of parameters: jobs as (outputs, inputs, params) under their stage."""
+    known = {}
+
+    def plan(**changes):
+        if repr(changes) not in known:
+            known[repr(changes)] = jobs_by_stage(workdir, stages, with_changes(changes))
+        return known[repr(changes)]
+
+    return plan
+
+
+def jobs_by_stage(workdir, stages, config):
     found = defaultdict(list)
     with workflow(workdir, config) as built:
         for job in built.dag.jobs:
@@ -74,43 +123,16 @@ def owner(path, stages):
     return owners[0]
 
 
-@pytest.fixture(scope="module")
-def stages():
-    with Repo(ROOT) as repo:
-        return {
-            stage.name: {
-                "outs": [out.def_path for out in stage.outs],
-                "deps": [d.def_path for d in stage.deps if not isinstance(d, ParamsDependency)],
-                "params": [
-                    key for d in stage.deps if isinstance(d, ParamsDependency) for key in d.params
-                ],
-                "command": stage.cmd,
-            }
-            for stage in repo.index.stages
-        }
-
-
-@pytest.fixture
-def workdir(tmp_path):
-    """An empty working directory that holds the source files only."""
-    (tmp_path / "data").mkdir()
-    for name in ("params.yaml", "src", "data/bundled"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    return tmp_path
-
-
-def test_every_artifact_is_versioned_once(stages, workdir):
-    assert set(jobs_by_stage(workdir, stages)) == set(stages)
-
-
-def test_every_output_of_a_job_belongs_to_its_stage(stages, workdir):
-    for name, jobs in jobs_by_stage(workdir, stages).items():
+def test_every_artifact_is_versioned_once(stages, planned):
+    # what the code of jobs is is no job: it is written before there are any
+    assert set(planned()) | {"code"} == set(stages)
+    for name, jobs in planned().items():
         for outputs, _, _ in jobs:
             assert {owner(output, stages) for output in outputs} == {name}
 
 
-def test_deps_are_what_the_jobs_read(stages, workdir):
-    for name, jobs in jobs_by_stage(workdir, stages).items():
+def test_deps_are_what_the_jobs_read(stages, planned):
+    for name, jobs in planned().items():
         outs = stages[name]["outs"]
         read = {path for _, inputs, _ in jobs for path in inputs if not within(path, outs)}
         unknown = [path for path in read if not within(path, stages[name]["deps"])]
@@ -126,26 +148,23 @@ def test_deps_are_what_the_jobs_read(stages, workdir):
 
 
 def test_deps_that_other_spaces_read(workdir):
-    evolutions, prunings = (PARAMS[name] | {"seeds": []} for name in ("evolutions", "prunings"))
-    others = {"spaces": ["nasbench101"], "evolutions": evolutions, "prunings": prunings}
-    scores = PARAMS["scores"] | {"proxies": ["naswot"]}
-    searches = PARAMS["searches"] | {"algorithms": ["naswot-10"]}
-    with workflow(workdir, PARAMS | others | {"scores": scores, "searches": searches}) as built:
-        read = {
-            ("scores", path)
-            for job in built.dag.jobs
-            if any(within(output, ["results/scores"]) for output in job.output)
-            for path in job.input
-        }
-    for stage, dep in READ_OF_OTHER_SPACES:
-        assert any(stage == name and within(path, [dep]) for name, path in read), (stage, dep)
+    others = {
+        "spaces": ["nasbench101"],
+        "training_curves.seeds": [],
+        "prunings.seeds": [],
+        "scores.proxies": ["naswot"],
+        "searches.algorithms": ["naswot-10"],
+    }
+    with workflow(workdir, with_changes(others)) as built:
+        read = {(job.rule.name, path) for job in built.dag.jobs for path in job.input}
+    assert ("score", "data/benchmarks/nasbench101.parquet") in read
 
 
 def test_a_stage_depends_on_the_rules_that_it_runs(stages):
     for name, stage in stages.items():
         rules = [dep for dep in stage["deps"] if dep.startswith("workflow/rules/")]
-        assert len(rules) == 1, name
-        assert (ROOT / rules[0]).is_file()
+        assert len(rules) == (name != "code"), name
+        assert all((ROOT / path).is_file() for path in rules)
 
 
 def leaves(tree, prefix=""):
@@ -173,8 +192,8 @@ OTHER = {
     "prunings.criteria": ["regions"],
     "prunings.datasets": ["cifar10"],
     "prunings.batch_size": 16,
-    "evolutions.dataset": "cifar100",
-    "evolutions.kernel": "weights_eval",
+    "training_curves.dataset": "cifar100",
+    "training_curves.kernel": "weights_eval",
     "report.best": 0.2,
 }
 
@@ -188,19 +207,14 @@ def changed(leaf, value):
 
 
 @pytest.mark.parametrize("leaf", [leaf for leaf in leaves(PARAMS) if leaf != "spaces"])
-def test_params_are_what_the_jobs_use(leaf, stages, workdir):
-    base = copy.deepcopy(PARAMS)
+def test_params_are_what_the_jobs_use(leaf, stages, planned):
+    base = {}
     if leaf == "datasets":
-        base["evolutions"]["dataset"] = "cifar100"  # the one that stays
-    config = copy.deepcopy(base)
-    *path, last = leaf.split(".")
-    section = config
-    for key in path:
-        section = section[key]
-    section[last] = changed(leaf, section[last])
-
-    before = jobs_by_stage(workdir, stages, base)
-    after = jobs_by_stage(workdir, stages, config)
+        base["training_curves.dataset"] = "cifar100"  # the one that stays
+    value = PARAMS
+    for key in leaf.split("."):
+        value = value[key]
+    before, after = planned(**base), planned(**base, **{leaf: changed(leaf, value)})
     stale = {name for name in before if before[name] != after.get(name)}
     declared = {
         name
@@ -213,16 +227,35 @@ def test_params_are_what_the_jobs_use(leaf, stages, workdir):
     assert stale <= declared, f"dvc.yaml: {stale - declared} lack the parameter {leaf}"
 
 
-def test_a_new_seed_leaves_the_shards_of_the_others_alone(stages, workdir):
-    config = copy.deepcopy(PARAMS)
-    config["seeds"] = [*PARAMS["seeds"], 99]
-    before = jobs_by_stage(workdir, stages)["scores"]
-    after = jobs_by_stage(workdir, stages, config)["scores"]
-    shards = [job for job in before if "seed" in job[0][0]]
-    new = [job for job in after if "seed" in job[0][0] and job not in shards]
-    assert all(job in after for job in shards)
-    assert new
+@pytest.mark.parametrize(
+    ("stage", "key", "seeds", "count"),
+    [
+        ("scores", "seeds", [*PARAMS["seeds"], 99], 2),
+        ("prunings", "prunings.seeds", [*PARAMS["prunings"]["seeds"], 99], 1),
+        ("training_curves", "training_curves.seeds", [0, 99], PARAMS["training_curves"]["shards"]),
+    ],
+)
+def test_a_new_seed_leaves_the_jobs_of_the_others_alone(stage, key, seeds, count, planned):
+    before, after = planned()[stage], planned(**{key: seeds})[stage]
+    of_seeds = [job for job in before if "seed" in job[0][0]]  # and not of a merged table
+    new = [job for job in after if "seed" in job[0][0] and job not in before]
+    assert all(job in after for job in of_seeds)
+    assert len(new) == count
     assert all("seed99" in job[0][0] for job in new)
+
+
+@pytest.mark.parametrize(
+    ("phase", "left_out"),
+    [("prunings", {"prunings", "trajectory"}), ("training_curves", {"training_curves"})],
+)
+def test_without_seeds_a_phase_is_left_out(phase, left_out, planned):
+    before, after = planned(), planned(**{f"{phase}.seeds": []})
+    assert set(before) - set(after) == {phase}
+    pages = [job for job in after["report"] if job[0] == ["results/report/nasbench201.md"]]
+    assert pages
+    read = {PurePath(path).stem for path in pages[0][1] if path.startswith("results/")}
+    assert "ablations" in read
+    assert not left_out & read
 
 
 def test_cached_jobs_have_their_own_hash(workdir):
@@ -240,93 +273,98 @@ def test_cached_jobs_have_their_own_hash(workdir):
 def test_rules_call_the_command_line_and_nothing_else(workdir):
     with workflow(workdir) as built:
         commands = [job.rule.shellcmd for job in built.dag.jobs if job.rule.shellcmd]
+        asking = {job.rule.name for job in built.dag.jobs if "gpu" in job.rule.resources}
     assert commands
     assert all(command.startswith("untrained ") for command in commands)
-
-
-def test_without_seeds_nothing_is_pruned(stages, workdir):
-    config = copy.deepcopy(PARAMS)
-    config["prunings"]["seeds"] = []
-    before, after = jobs_by_stage(workdir, stages), jobs_by_stage(workdir, stages, config)
-    assert set(before) - set(after) == {"prunings"}
-    pages = [
-        job
-        for jobs in after.values()
-        for job in jobs
-        if job[0] == ["results/report/nasbench201.md"]
-    ]
-    assert pages
-    read = [PurePath(path).stem for path in pages[0][1] if path.startswith("results/")]
-    assert "ablations" in read
-    assert not {"trajectory", "prunings"} & set(read)
-
-
-def test_a_new_seed_leaves_the_prunings_of_the_others_alone(stages, workdir):
-    config = copy.deepcopy(PARAMS)
-    config["prunings"]["seeds"] = [*PARAMS["prunings"]["seeds"], 99]
-    before = jobs_by_stage(workdir, stages)["prunings"]
-    after = jobs_by_stage(workdir, stages, config)["prunings"]
-    assert all(job in after for job in before)
-    new = [job for job in after if job not in before]
-    assert [job[0] for job in new] == [
-        ["results/prunings/tenas/both/nasbench201/cifar100/seed99.parquet"]
-    ]
-
-
-def test_without_seeds_nothing_is_followed_over_a_training(stages, workdir):
-    config = copy.deepcopy(PARAMS)
-    config["evolutions"]["seeds"] = []
-    before, after = jobs_by_stage(workdir, stages), jobs_by_stage(workdir, stages, config)
-    assert set(before) - set(after) == {"evolutions"}
-    made = [path for jobs in after.values() for job in jobs for path in job[0] + job[1]]
-    assert not any("evolution" in PurePath(path).stem for path in made if "results/" in path)
-
-
-def test_a_new_seed_leaves_the_evolutions_of_the_others_alone(stages, workdir):
-    config = copy.deepcopy(PARAMS)
-    config["evolutions"] |= {"seeds": [0, 99]}
-    before = jobs_by_stage(workdir, stages)["evolutions"]
-    after = jobs_by_stage(workdir, stages, config)["evolutions"]
-    new = [job[0][0] for job in after if job not in before]
-    assert all(job in after for job in before)
-    assert [PurePath(path).parent.name for path in new] == ["seed99"] * len(before)
+    # the node that submits may have none: the profile says what the others have
+    slurm = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())["set-resources"]
+    assert {rule for rule, resources in slurm.items() if resources.get("gpu")} == asking
 
 
 def test_the_shards_follow_the_cells_that_are_drawn(workdir):
     with workflow(workdir) as built:
-        commands = [job.shellcmd for job in built.dag.jobs if job.rule.name == "evolve"]
+        commands = [job.shellcmd for job in built.dag.jobs if job.rule.name == "training_curve"]
     followed = [command.split(" --epochs")[0].split()[3:] for command in commands]
-    assert len(followed) == PARAMS["evolutions"]["shards"]
-    drawn = draw_without_replacement(get_space("nasbench201"), PARAMS["evolutions"]["cells"], 0)
+    assert len(followed) == PARAMS["training_curves"]["shards"]
+    cells = PARAMS["training_curves"]["cells"]
+    drawn = draw_without_replacement(get_space("nasbench201"), cells, 0)
     assert sorted(int(cell) for cells in followed for cell in cells) == drawn
 
 
-def test_the_workflow_knows_every_space_that_is_pruned(workdir):
-    with workflow(workdir) as built:
-        assert built.globals["PRUNED_SPACES"] == list(PRUNED_SPACES)
-
-
-def test_the_workflow_knows_every_ablation(workdir):
-    with workflow(workdir) as built:
-        assert built.globals["EXPERIMENTS"] == list(EXPERIMENTS)
-        assert built.globals["ABLATED_SPACES"] == list(ABLATED_SPACES)
-
-
-def test_one_shard_has_all_that_is_read_after_training(stages, workdir):
-    config = copy.deepcopy(PARAMS)
-    config["scores"]["proxies"] = ["lga", "naswot", "lga-weights_train@0.5", "lga@1", "naswot@1"]
-    with workflow(workdir, config) as built:
+def test_one_shard_has_all_that_is_read_after_training(workdir):
+    proxies = ["lga", "naswot", "lga-weights_train@0.5", "lga@1", "naswot@1"]
+    with workflow(workdir, with_changes({"scores.proxies": proxies})) as built:
         shards = {
             job.output[0].split("/")[4]: job.shellcmd
             for job in built.dag.jobs
             if job.rule.name == "score"
         }
-    assert set(shards) == {"ntk", "naswot", "trained"}
-    for family, proxies in (
-        ("ntk", ["lga"]),
-        ("naswot", ["naswot"]),
-        ("trained", ["lga-weights_train@0.5", "lga@1", "naswot@1"]),
-    ):
-        words = shards[family].split()
-        named = [after for word, after in pairwise(words) if word == "--proxy"]
-        assert named == proxies
+    named = {
+        family: [after for word, after in pairwise(command.split()) if word == "--proxy"]
+        for family, command in shards.items()
+    }
+    assert named == {
+        "ntk": ["lga"],
+        "naswot": ["naswot"],
+        "trained": ["lga-weights_train@0.5", "lga@1", "naswot@1"],
+    }
+
+
+#: Parameters of the run that edits are made in: two families of proxies, two spaces.
+EDITED = {
+    "spaces": ["nasbench201", "nasbench101"],
+    "datasets": ["cifar10", "cifar100"],
+    "seeds": [0],
+    "scores.proxies": ["naswot", "ntk_mean"],
+    "searches.algorithms": ["naswot-10", "rea", "area"],
+}
+
+
+@pytest.fixture(scope="module")
+def adopted(tmp_path_factory):
+    """A copy of the checkout in which every artifact is there and, as far as it knows, current."""
+    folder = tmp_path_factory.mktemp("edited")
+    for name in ("src", "workflow", "data/bundled"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    shutil.copy(ROOT / "Snakefile", folder)
+    (folder / "params.yaml").write_text(yaml.safe_dump(with_changes(EDITED)))
+    with of_copied_source(folder), workflow(folder, {}, folder / "Snakefile") as built:
+        persistence = built.persistence
+        for job in built.dag.toposorted():
+            for one in job:
+                for path in one.output:
+                    (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                    (folder / path).touch()
+        for job in built.dag.jobs:
+            asyncio.run(persistence.finished(job))
+    assert stale(folder) == {}
+    return folder
+
+
+@contextlib.contextmanager
+def of_copied_source(folder):
+    """The dependency graph of another copy of the package."""
+    cached = closure._file, closure._folders
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(closure, "__file__", str(folder / "src/untrained/closure.py"))
+        for function in cached:
+            function.cache_clear()
+        yield
+    for function in cached:
+        function.cache_clear()
+
+
+def stale(folder):
+    """What Snakemake would run: rule and wildcards that tell its jobs apart, to their number."""
+    with of_copied_source(folder), workflow(folder, {}, folder / "Snakefile") as built:
+        jobs = [job for job in built.dag.needrun_jobs() if job.output]
+        named = (
+            getattr(job.wildcards, "family", getattr(job.wildcards, "algorithm", ""))
+            for job in jobs
+        )
+        spaces = (getattr(job.wildcards, "space", "") for job in jobs)
+        return Counter(
+            " ".join(filter(None, (job.rule.name, space, name)))
+            for job, space, name in zip(jobs, spaces, named, strict=True)
+        )

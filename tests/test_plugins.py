@@ -104,6 +104,23 @@ def test_an_entry_that_lacks_attributes_is_refused_with_their_names():
         strict.load("posixpath:join")
 
 
+def test_a_class_that_lacks_methods_is_refused_with_their_names(monkeypatch):
+    from untrained.spaces import SPACES, SearchSpace, get_space
+
+    class Half(SearchSpace):
+        name = "half"
+        summary = "no networks"
+
+        def __len__(self):
+            return 1
+
+    monkeypatch.setitem(sys.modules, "things", SimpleNamespace(Half=Half, Other=dict))
+    with pytest.raises(PluginError, match=r"^things:Half is no space: it lacks network, spelling;"):
+        get_space("things:Half")
+    with pytest.raises(PluginError, match=r"^things:Other is no space: it lacks name, summary, "):
+        SPACES.load("things:Other")
+
+
 def test_names_that_are_taken_are_refused(install):
     install("more-joins", "unix = ntpath:join")
     said = "^more-joins adds the join 'unix', which is built in: give it another name"

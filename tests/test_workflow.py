@@ -35,17 +35,17 @@ SMALL = {
     "ablations.cells": 4,
     "prunings.datasets": ["cifar10"],
     "prunings.criteria": ["regions"],
-    "evolutions.cells": 1,
-    "evolutions.shards": 1,
-    "evolutions.epochs": [0],
-    "evolutions.batch_size": 4,
+    "training_curves.cells": 1,
+    "training_curves.shards": 1,
+    "training_curves.epochs": [0],
+    "training_curves.batch_size": 4,
     "report.resamples": 100,
     "report.kernels": 1,
 }
 SHARDS = "results/scores/nasbench201/cifar10/naswot"
 MERGED = "results/scores/nasbench201.parquet"
 PRUNING = "results/prunings/tenas/regions/nasbench201/cifar10/seed0.parquet"
-EVOLVED = "results/evolutions/nasbench201/cifar10/seed0/0of1.parquet"
+CURVES = "results/training_curves/nasbench201/cifar10/seed0/0of1.parquet"
 EVERYTHING = {
     "data/benchmarks/nasbench201.parquet",
     "data/images/cifar10.json",
@@ -55,7 +55,7 @@ EVERYTHING = {
     "results/searches/naswot-2/nasbench201/cifar10/0of1.parquet",
     "results/searches/random/nasbench201/cifar10/0of1.parquet",
     PRUNING,
-    EVOLVED,
+    CURVES,
     "results/metrics/nasbench201.json",
     "results/report/nasbench201.md",
     *(
@@ -84,7 +84,7 @@ EVERYTHING = {
 AFTER_SCORES = {"merge": 1, "search": 2, "tables": 1, "figure": 6, "page": 1, "all": 1}
 PREFERENCES = {"preference_table": 1, "preference_figure": 1}
 PRUNINGS = {"prune": 1, "pruning_table": 1, "trajectory_figure": 1}
-EVOLUTIONS = {"evolve": 1, "evolution_table": 1, "evolution_figure": 2}
+TRAINING_CURVES = {"training_curve": 1, "evolution_table": 1, "evolution_figure": 2}
 ABLATIONS = {"ablate": 5, "ablation_table": 1, "ablation_figure": 1}
 
 
@@ -160,7 +160,7 @@ def artifacts(folder):
         str(path.relative_to(folder)): path.read_bytes()
         for top in ("data/benchmarks", "data/images", "results")
         for path in sorted((folder / top).rglob("*"))
-        if path.is_file()
+        if path.is_file() and not path.is_relative_to(folder / "results/code")
     }
 
 
@@ -220,8 +220,8 @@ def test_a_second_run_does_nothing(project):
         ({"prunings.seeds": [0, 1]}, PRUNINGS | {"page": 1, "all": 1}),
         ({"prunings.repeats": 2}, PRUNINGS | {"page": 1, "all": 1}),
         ({"prunings.seeds": []}, {"page": 1, "all": 1}),
-        ({"evolutions.seeds": [0, 1]}, EVOLUTIONS | {"page": 1, "all": 1}),
-        ({"evolutions.seeds": []}, {"page": 1, "all": 1}),
+        ({"training_curves.seeds": [0, 1]}, TRAINING_CURVES | {"page": 1, "all": 1}),
+        ({"training_curves.seeds": []}, {"page": 1, "all": 1}),
     ],
     ids=[
         "seed",
@@ -378,10 +378,10 @@ def test_killed_in_the_middle_and_two_at_once(checkout):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"sedes": [0]}, "params: Additional properties are not allowed ('sedes'"),
-        ({"seeds": [0, -1]}, "params: seeds[1]: -1 is less than the minimum of 0"),
-        ({"seeds": []}, "params: seeds: [] should be non-empty"),
-        ({"scores.batch_size": 1}, "params: scores.batch_size: 1 is less than the minimum of 2"),
+        ({"sedes": [0]}, "params: sedes: unknown key 'sedes': did you mean 'seeds'?"),
+        ({"seeds": [0, -1]}, "params: seeds[1]: -1 is wrong: write an integer"),
+        ({"seeds": []}, "params: seeds: [] is wrong: write a list"),
+        ({"scores.batch_size": 1}, "params: scores.batch_size: 1 is wrong: write an integer, 2"),
         ({"spaces": ["nasbench20"]}, "params: spaces: unknown space 'nasbench20'"),
         ({"scores.proxies": ["nawsot"]}, "params: scores.proxies: unknown proxy 'nawsot'"),
         ({"datasets": ["cifar"]}, "params: datasets: unknown data set 'cifar'"),

@@ -98,6 +98,7 @@ class Registry(Generic[T_co]):
         address = self.address(name)
         entry: T_co = imported(self.kind, address)
         missing = [attribute for attribute in self.attributes if not hasattr(entry, attribute)]
+        missing += sorted(getattr(entry, "__abstractmethods__", ()))
         if missing:
             raise PluginError(
                 f"{address} is no {self.kind}: it lacks {', '.join(missing)}; add what is missing "

@@ -18,7 +18,7 @@ from untrained.errors import (
 )
 from untrained.files import BUNDLED
 from untrained.spaces import SPACES
-from untrained.spaces.base import BaseSpace, BenchmarkFacts
+from untrained.spaces.base import BenchmarkFacts, SearchSpace
 
 TABLE = BUNDLED / "nasbench201.parquet"
 
@@ -47,7 +47,7 @@ def rows(*, seeds=("mean", "trial0"), archs=(0, 1, 2)):
     return pd.DataFrame(made)
 
 
-class Toy(BaseSpace):
+class Toy(SearchSpace):
     """A space of three architectures that a table of this module is of."""
 
     name = "toy"

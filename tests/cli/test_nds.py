@@ -4,13 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-import yaml
 from tests.benchmarks.nds_files import cell_entry, some_cells, some_stages, write
 
 from untrained.benchmarks.nds import network_of
 from untrained.errors import ParameterError
 from untrained.networks.nds import costs_of
-from untrained.parameters import check_parameters, read_parameters
+from untrained.parameters import parse_parameters, read_parameters
 from untrained.spaces import get_space
 
 
@@ -97,16 +96,15 @@ def test_a_budget_of_seconds_is_refused_before_anything_runs(untrained, tmp_path
     write(tmp_path / "DARTS.json", [cell_entry() for _ in range(40)])
     untrained("fetch", "nds_darts", "--from", "DARTS.json")
     root = Path(__file__).parents[2]
-    schema = yaml.safe_load((root / "workflow/schemas/params.schema.yaml").read_text())
     parameters = read_parameters(root / "params.yaml")
     parameters |= {"spaces": ["nds_darts"]}
     parameters["scores"]["architectures"] = 40
-    parameters["evolutions"]["seeds"] = []
+    parameters["training_curves"]["seeds"] = []
     with pytest.raises(ParameterError, match=r"searches\.budget: 12000s: nds_darts has no"):
-        check_parameters(parameters, schema)
+        parse_parameters(parameters)
     for changed in ({"budget": "57evaluations"}, {"algorithms": ["naswot-10", "random"]}):
         searches = parameters["searches"] | changed
-        check_parameters(parameters | {"searches": searches}, schema)
+        parse_parameters(parameters | {"searches": searches})
 
 
 def test_costs_that_are_not_stored_are_not_compared(untrained, tmp_path):

@@ -1,13 +1,14 @@
-EXPERIMENTS = ["minibatch", "noise", "initialisation", "batch-size", "variance"]
+ABLATION = "results/ablations/{space}/{experiment}.parquet"
+
+
+def ablations(space):
+    """The scores of all experiments on a space."""
+    return expand(ABLATION, space=space, experiment=PLAN.spaces[space].ablations)
 
 
 rule ablations:
     input:
-        expand(
-            "results/ablations/{space}/{experiment}.parquet",
-            space=ABLATED,
-            experiment=EXPERIMENTS,
-        ),
+        [ablations(space) for space in SPACES],
 
 
 # Scores of a few cells again and again with one thing varied.
@@ -15,22 +16,19 @@ rule ablate:
     input:
         benchmark="data/benchmarks/{space}.parquet",
         images=f"data/images/{config['ablations']['dataset']}.json",
-        code=code("ablations"),
-        proxy=modules_of(module_of(config["ablations"]["proxy"])),
+        code="results/code/ablations/{space}.json",
     output:
-        "results/ablations/{space}/{experiment}.parquet",
+        ABLATION,
     log:
         "logs/ablations/{space}/{experiment}.log",
-    wildcard_constraints:
-        experiment="|".join(EXPERIMENTS),
     conda:
         "../envs/untrained.yaml"
     resources:
-        gpu=GPUS_PER_SHARD,
+        gpu=GPUS,
     params:
         settings=config["ablations"],
         batch_sizes=",".join(map(str, config["ablations"]["batch_sizes"])),
-        scores={key: config["scores"][key] for key in ("split", "batch_size", "precision")},
+        scores=settings("scores", "split", "batch_size", "precision"),
     shell:
         "untrained ablate {wildcards.space} --experiment {wildcards.experiment}"
         " --benchmark {input.benchmark} --proxy {params.settings[proxy]}"

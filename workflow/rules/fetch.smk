@@ -1,14 +1,20 @@
 rule fetch:
     input:
         expand("data/benchmarks/{space}.parquet", space=SPACES),
-        expand("data/images/{dataset}.json", dataset=DATASETS),
+        expand("data/images/{dataset}.json", dataset=config["datasets"]),
+
+
+# The digests of the code of every job, an input of that job, are written while rules are read.
+rule code:
+    input:
+        CODE,
 
 
 # What training would have said.
 rule fetch_benchmark:
     input:
-        code=code("fetch"),
-        bundled=bundled_table,
+        code="results/code/benchmarks/{space}.json",
+        bundled=lambda wildcards: PLAN.bundled_table(wildcards.space),
     output:
         "data/benchmarks/{space}.parquet",
     log:
@@ -30,8 +36,8 @@ rule fetch_benchmark:
 # is an official one, lies beside the note and is too large to version.
 rule fetch_images:
     input:
-        code=code("fetch"),
-        bundled=bundled_images,
+        code="results/code/images/{dataset}.json",
+        bundled=lambda wildcards: PLAN.bundled_images(wildcards.dataset),
     output:
         "data/images/{dataset}.json",
     log:

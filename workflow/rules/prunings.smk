@@ -1,14 +1,28 @@
+PRUNING = "results/prunings/{variant}/{criterion}/{space}/{dataset}/seed{seed}.parquet"
+
+
+def pruning_traces(space):
+    """The traces of all pruning searches on a space."""
+    return expand(
+        PRUNING,
+        variant=config["prunings"]["variants"],
+        criterion=config["prunings"]["criteria"],
+        space={space} & set(PLAN.pruned),
+        dataset=config["prunings"]["datasets"],
+        seed=config["prunings"]["seeds"],
+    )
+
+
 rule prunings:
     input:
-        pruning_traces(),
+        [pruning_traces(space) for space in SPACES],
 
 
 # Cuts a supernet down; the processes that measure change nothing of what it finds.
 rule prune:
     input:
         images="data/images/{dataset}.json",
-        code=code("prunings"),
-        proxies=modules_of("linear_regions", "ntk"),
+        code="results/code/prunings/{space}.json",
     output:
         PRUNING,
     log:

@@ -1,42 +1,36 @@
+SHARD = "results/scores/{space}/{dataset}/{family}/seed{seed}/{shard}of{shards}.parquet"
+# What a shard's scores depend on: not which other families of proxies are scored.
+SHARD_SETTINGS = settings("scores", but=["proxies"])
+
+
 rule scores:
     input:
         expand("results/scores/{space}.parquet", space=SPACES),
 
 
-# What a shard's scores depend on; which families of proxies are scored besides is none of it.
-SHARD_SETTINGS = {key: value for key, value in config["scores"].items() if key != "proxies"}
-
-
 rule score:
     input:
         images="data/images/{dataset}.json",
-        among=if_sampled("data/benchmarks/{space}.parquet"),
-        code=code("scores"),
-        proxy=proxy_code,
+        among=only(PLAN.partly_known, "data/benchmarks/{space}.parquet"),
+        code="results/code/scores/{space}/{family}.json",
     output:
-        "results/scores/{space}/{dataset}/{family}/seed{seed}/{shard}of{shards}.parquet",
+        SHARD,
     log:
         "logs/scores/{space}/{dataset}/{family}/seed{seed}/{shard}of{shards}.log",
     cache: True
     conda:
         "../envs/untrained.yaml"
     resources:
-        gpu=GPUS_PER_SHARD,
+        gpu=GPUS,
     params:
         # Snakemake's output cache hashes params, not wildcards
         shard="{space}/{dataset}/{family}/seed{seed}/{shard}of{shards}",
-        # one pass through a network serves all proxies of a family
-        proxies=lambda wildcards: " ".join(
-            f"--proxy {proxy}" for proxy in FAMILIES[wildcards.family]
-        ),
-        # one dict: Snakemake compares params as a set of values, blind to a swap of two
+        proxies=lambda wildcards: [f"--proxy {proxy}" for proxy in PLAN.families[wildcards.family]],
         settings=SHARD_SETTINGS,
         among=lambda wildcards, input: f"--among {input.among}" if input.among else "",
         share="--share" if config["scores"]["share"] else "--no-share",
         seconds="--seconds" if config["scores"]["seconds"] else "--no-seconds",
-        # what an interrupted shard has scored: not in results/, of which Snakemake deletes what a
-        # failed job made, and DVC everything before a stage
-        journals=".snakemake/journals",
+        journals=JOURNALS,
     shell:
         "untrained shard {wildcards.space} {params.proxies} --dataset {wildcards.dataset}"
         " --seed {wildcards.seed} --shard {wildcards.shard} --shards {wildcards.shards}"
@@ -52,13 +46,12 @@ rule score:
 rule merge:
     input:
         lambda wildcards: expand(
-            "results/scores/{space}/{dataset}/{family}/seed{seed}/{shard}of{shards}.parquet",
+            SHARD,
             space=wildcards.space,
-            dataset=datasets_of(config, wildcards.space),
-            family=FAMILIES,
-            seed=SEEDS,
-            shard=range(SHARDS),
-            shards=SHARDS,
+            dataset=PARAMETERS.datasets_of(wildcards.space),
+            family=PLAN.families,
+            seed=config["seeds"],
+            **numbered("scores"),
         ),
     output:
         "results/scores/{space}.parquet",

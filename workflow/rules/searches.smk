@@ -1,18 +1,27 @@
+TRACE = "results/searches/{algorithm}/{space}/{dataset}/{shard}of{shards}.parquet"
+
+
+def traces(space):
+    """The traces of all shards of the runs on a space."""
+    return expand(
+        TRACE,
+        algorithm=config["searches"]["algorithms"],
+        space=space,
+        dataset=PARAMETERS.datasets_of(space),
+        **numbered("searches"),
+    )
+
+
 rule searches:
     input:
-        traces(),
-
-
-SEARCH_SETTINGS = {
-    key: value for key, value in config["searches"].items() if key not in ("algorithms", "shards")
-}
+        [traces(space) for space in SPACES],
 
 
 rule search:
     input:
         benchmark="data/benchmarks/{space}.parquet",
         scores="results/scores/{space}.parquet",
-        code=code("searches"),
+        code="results/code/searches/{space}/{algorithm}.json",
     output:
         TRACE,
     log:
@@ -21,7 +30,7 @@ rule search:
     conda:
         "../envs/untrained.yaml"
     params:
-        settings=SEARCH_SETTINGS,
+        settings=settings("searches", but=["algorithms", "shards"]),
     shell:
         "untrained search {wildcards.algorithm:q} {wildcards.space} --dataset {wildcards.dataset}"
         " --benchmark {input.benchmark} --scores {input.scores}"

@@ -10,6 +10,7 @@ from untrained.cli import (
     evolve,
     fetch,
     names,
+    params,
     prune,
     report,
     score,
@@ -32,6 +33,7 @@ app.command("fetch")(fetch.fetch)
 app.command("list")(names.list_names)
 app.command("shard")(shards.shard)
 app.command("merge")(shards.merge)
+app.command("params")(params.params)
 app.command("search")(search.search)
 app.command("ablate")(ablations.ablate)
 app.command("evolve")(evolve.evolve)

@@ -16,26 +16,8 @@ SPACES: Registry[type[SearchSpace]] = Registry(
         "natsbench_size": "untrained.spaces.natsbench_size:NatsBenchSize",
         **{name: f"untrained.spaces.nds:{name}" for name in FILES},
     },
-    (
-        *("name", "summary", "label", "datasets", "words", "benchmark", "supernet", "ablations"),
-        *(
-            "ordered",
-            "planned",
-            "representatives",
-            "executed_representatives",
-            "official_spellings",
-        ),
-        *(
-            "official_parameters",
-            "__len__",
-            "__getitem__",
-            "parse",
-            "sample",
-            "mutate",
-            "canonical",
-        ),
-        *("tabulated", "network"),
-    ),
+    # what `SearchSpace` has, whether or not an entry derives from it
+    tuple(name for name in (*SearchSpace.__annotations__, *vars(SearchSpace)) if name[0] != "_"),
 )
 
 

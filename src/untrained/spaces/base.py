@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,11 +142,26 @@ class Computed(Sequence[T]):
         return self.entry(places) if isinstance(places, int) else [*map(self.entry, places)]
 
 
-class BaseSpace(ABC):
-    """What spaces share: one gives `name`, `summary`, `__len__`, `spelling` and `network`.
+class SearchSpace(ABC):
+    """What a search, a proxy and a report need to know of a space.
 
-    Without more it is a space of architectures that all differ, which is scored on CIFAR-10, has
-    no benchmark, and of which no architecture neighbours another.
+    One gives `name`, `summary`, `__len__`, `spelling` and `network`. Without more it is a space of
+    architectures that all differ, which is scored on CIFAR-10, has no benchmark, and of which no
+    architecture neighbours another.
+
+    Attributes:
+        name: the registered name.
+        summary: which architectures it has, in one line without a full stop.
+        datasets: the data sets whose trainings its benchmark has, which it may be scored on.
+        words: what reports call its parts.
+        benchmark: what is known of its benchmark; None without one.
+        supernet: address of a function that returns what a pruning search needs to know of the
+            space (`untrained.search.pruning.PrunedSpace`); None without a supernet.
+        ablations: the experiments of `untrained.scoring.ablations` that make sense on it.
+        ordered: whether all architectures make the same choices out of the same options, so that
+            one can ask which options the best ones prefer.
+        planned: builds a faster equivalent of the network for its rectifiers, which draws the same
+            weights as `network` from PyTorch's generator; None without one.
     """
 
     name: str
@@ -161,7 +176,7 @@ class BaseSpace(ABC):
 
     @property
     def label(self) -> str:
-        """The registered name, unless a space says otherwise."""
+        """What tables and figures call it: its name, unless a space says otherwise."""
         return self.name
 
     @abstractmethod
@@ -175,7 +190,13 @@ class BaseSpace(ABC):
     def network(
         self, architecture: Architecture, num_classes: int, skeleton: Skeleton | None = None
     ) -> "nn.Module":
-        """See `SearchSpace.network`."""
+        """The architecture as a module in training mode, initialised as PyTorch does by default.
+
+        Args:
+            architecture: of this space.
+            num_classes: outputs of the classifier.
+            skeleton: around the cell; the benchmark's by default.
+        """
 
     def __getitem__(self, index: int) -> Architecture:
         if not 0 <= index < len(self):
@@ -185,7 +206,11 @@ class BaseSpace(ABC):
         return Architecture(self.name, int(index), self.spelling(index))
 
     def parse(self, text: str | int) -> Architecture:
-        """See `SearchSpace.parse`."""
+        """The architecture with this index (as number or digits) or spelling.
+
+        Raises:
+            ArchitectureError: no such architecture; the message points at the wrong part.
+        """
         stripped = str(text).strip()
         digits = stripped.removeprefix("-")
         if digits.isdecimal():
@@ -197,7 +222,7 @@ class BaseSpace(ABC):
         return self[self.index_at(stripped)]
 
     def index_at(self, spelling: str) -> int:
-        """The index of the architecture that is spelled so.
+        """The index of the architecture that is spelled so, or is the same if spelled otherwise.
 
         Raises:
             ArchitectureError: there is none.
@@ -218,11 +243,11 @@ class BaseSpace(ABC):
         return indices
 
     def sample(self, rng: np.random.Generator) -> Architecture:
-        """See `SearchSpace.sample`."""
+        """An architecture drawn uniformly."""
         return self[int(rng.integers(len(self)))]
 
     def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
-        """See `SearchSpace.mutate`.
+        """A neighbour of `architecture`, drawn uniformly; never the architecture itself.
 
         Raises:
             ParameterError: no architecture neighbours another.
@@ -234,32 +259,39 @@ class BaseSpace(ABC):
         )
 
     def canonical(self, architecture: Architecture) -> Architecture:
-        """See `SearchSpace.canonical`."""
+        """The representative (lowest index) of the architectures that compute the same function."""
         return self[int(self.representatives[architecture.index])]
 
     @cached_property
     def representatives(self) -> NDArray[np.int64]:
-        """See `SearchSpace.representatives`; each index itself where all architectures differ."""
+        """(len,): index of the canonical architecture of each architecture.
+
+        Raises:
+            ParameterError: the space is larger than `LISTED`.
+        """
         return np.arange(len(self))
 
     @property
     def executed_representatives(self) -> NDArray[np.int64]:
-        """See `SearchSpace.executed_representatives`."""
+        """(len,): lowest index of an architecture that executes the same, dead branches included.
+
+        Finer than `representatives`, and raises where that does.
+        """
         return self.representatives
 
     def tabulated(self, table: Path) -> int | None:
-        """See `SearchSpace.tabulated`."""
+        """How many architectures a benchmark table at this path may know; None if unknown."""
         del table
         return len(self) if len(self) <= LISTED else None
 
     @property
     def official_spellings(self) -> Sequence[str] | None:
-        """See `SearchSpace.official_spellings`; the space's own, unless it says otherwise."""
+        """What official files call the architectures, by index; None if only the files know."""
         return Computed(len(self), self.spelling)
 
     @property
     def official_parameters(self) -> Sequence[int] | None:
-        """See `SearchSpace.official_parameters`."""
+        """The parameters of the benchmark's networks, by index, that official files must have."""
         return None
 
     def refuse_skeleton(self, skeleton: Skeleton | None) -> None:
@@ -269,128 +301,6 @@ class BaseSpace(ABC):
                 f"{self.name} has no network of {skeleton}: take a variant that reads the "
                 "benchmark's network, such as ntk_condition_number-weights_eval"
             )
-
-
-class SearchSpace(Protocol):
-    """What a search, a proxy and a report need to know of a space.
-
-    `BaseSpace` has most of it.
-
-    Attributes:
-        name: the registered name.
-        label: what tables and figures call it.
-        summary: which architectures it has, in one line without a full stop.
-        datasets: the data sets whose trainings its benchmark has, which it may be scored on.
-        words: what reports call its parts.
-        benchmark: what is known of its benchmark; None without one.
-        supernet: address of a function that returns what a pruning search needs to know of the
-            space (`untrained.search.pruning.PrunedSpace`); None without a supernet.
-        ablations: the experiments of `untrained.scoring.ablations` that make sense on it.
-        ordered: whether all architectures make the same choices out of the same options, so that
-            one can ask which options the best ones prefer.
-    """
-
-    @property
-    def name(self) -> str: ...  # noqa: D102 - described above, like those that follow
-
-    @property
-    def label(self) -> str: ...  # noqa: D102
-
-    @property
-    def summary(self) -> str: ...  # noqa: D102
-
-    @property
-    def datasets(self) -> tuple[str, ...]: ...  # noqa: D102
-
-    @property
-    def words(self) -> Words: ...  # noqa: D102
-
-    @property
-    def benchmark(self) -> BenchmarkFacts | None: ...  # noqa: D102
-
-    @property
-    def supernet(self) -> str | None: ...  # noqa: D102
-
-    @property
-    def ablations(self) -> tuple[str, ...]: ...  # noqa: D102
-
-    @property
-    def ordered(self) -> bool: ...  # noqa: D102
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> Architecture: ...
-
-    def parse(self, text: str | int) -> Architecture:
-        """The architecture with this index (as number or digits) or spelling.
-
-        Raises:
-            ArchitectureError: no such architecture; the message points at the wrong part.
-        """
-        ...
-
-    def sample(self, rng: np.random.Generator) -> Architecture:
-        """An architecture drawn uniformly."""
-        ...
-
-    def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
-        """A neighbour of `architecture`, drawn uniformly; never the architecture itself."""
-        ...
-
-    def canonical(self, architecture: Architecture) -> Architecture:
-        """The representative (lowest index) of the architectures that compute the same function."""
-        ...
-
-    @property
-    def representatives(self) -> NDArray[np.int64]:
-        """(len,): index of the canonical architecture of each architecture.
-
-        Raises:
-            ParameterError: the space is larger than `LISTED`.
-        """
-        ...
-
-    @property
-    def executed_representatives(self) -> NDArray[np.int64]:
-        """(len,): lowest index of an architecture that executes the same, dead branches included.
-
-        Finer than `representatives`, and raises where that does.
-        """
-        ...
-
-    def tabulated(self, table: Path) -> int | None:
-        """How many architectures a benchmark table at this path may know; None if unknown."""
-        ...
-
-    @property
-    def official_spellings(self) -> Sequence[str] | None:
-        """What official files call the architectures, by index; None if only the files know."""
-        ...
-
-    @property
-    def official_parameters(self) -> Sequence[int] | None:
-        """The parameters of the benchmark's networks, by index, that official files must have."""
-        ...
-
-    @property
-    def planned(self) -> "Callable[[Architecture], Planned] | None":
-        """Builds a faster equivalent of the network for its rectifiers; None without one.
-
-        It draws the same weights as `network` from PyTorch's generator.
-        """
-        ...
-
-    def network(
-        self, architecture: Architecture, num_classes: int, skeleton: Skeleton | None = None
-    ) -> "nn.Module":
-        """The architecture as a module in training mode, initialised as PyTorch does by default.
-
-        Args:
-            architecture: of this space.
-            num_classes: outputs of the classifier.
-            skeleton: around the cell; the benchmark's by default.
-        """
-        ...
 
 
 def draw_without_replacement(

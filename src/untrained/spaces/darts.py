@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from untrained.errors import ArchitectureError, ParameterError, unknown_name
-from untrained.spaces.base import Architecture, BaseSpace, Skeleton
+from untrained.spaces.base import Architecture, SearchSpace, Skeleton
 
 if TYPE_CHECKING:
     from torch import nn
@@ -319,7 +319,7 @@ def _targets() -> list[int]:
     return [node for node in NODES for _ in range(2)]
 
 
-class Darts(BaseSpace):
+class Darts(SearchSpace):
     """All pairs of a normal and a reduction cell, and the networks that the papers train.
 
     An architecture is spelled as its genotype, the edges of a node in the order of their inputs.
@@ -335,12 +335,12 @@ class Darts(BaseSpace):
         return _PER_CELL**2
 
     def spelling(self, index: int) -> str:
-        """See `BaseSpace.spelling`."""
+        """See `SearchSpace.spelling`."""
         normal, reduce = divmod(index, _PER_CELL)
         return str(Genotype(_cell_at(normal), _cell_at(reduce)))
 
     def index_at(self, spelling: str) -> int:
-        """See `BaseSpace.index_at`; the name of a published genotype will do too."""
+        """See `SearchSpace.index_at`; the name of a published genotype will do too."""
         return self._index(parse_genotype(spelling))
 
     def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:

@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 
 from untrained.errors import ArchitectureError, ParameterError, unknown_name
 from untrained.files import BUNDLED
-from untrained.spaces.base import Architecture, BaseSpace, BenchmarkFacts, Computed, Skeleton, Words
+from untrained.spaces.base import (
+    Architecture,
+    BenchmarkFacts,
+    Computed,
+    SearchSpace,
+    Skeleton,
+    Words,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -228,7 +235,7 @@ def _reached(start: int, leads: Callable[[int, int], int], last: int) -> set[int
     return found
 
 
-class NasBench101(BaseSpace):
+class NasBench101(SearchSpace):
     """All 423,624 cells in the order of their module hashes, and their networks.
 
     A cell is spelled as its adjacency matrix and its operations, `011|001|000:input,maxpool3x3,
@@ -265,7 +272,7 @@ class NasBench101(BaseSpace):
         return 423_624
 
     def spelling(self, index: int) -> str:
-        """See `BaseSpace.spelling`."""
+        """See `SearchSpace.spelling`."""
         return str(self.cell(index))
 
     def cell(self, index: int) -> Cell:
@@ -291,7 +298,7 @@ class NasBench101(BaseSpace):
         return super().parse(stripped)
 
     def index_at(self, spelling: str) -> int:
-        """See `BaseSpace.index_at`."""
+        """See `SearchSpace.index_at`."""
         return self.index_of(parse_cell(spelling))
 
     def index_of(self, cell: Cell) -> int:

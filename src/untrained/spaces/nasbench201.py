@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from untrained.errors import ArchitectureError
 from untrained.files import BUNDLED
-from untrained.spaces.base import Architecture, BaseSpace, BenchmarkFacts, Skeleton, Words
+from untrained.spaces.base import Architecture, BenchmarkFacts, SearchSpace, Skeleton, Words
 from untrained.spaces.cell_classes import EDGES as EDGES
 from untrained.spaces.cell_classes import computed_function, executed_function
 
@@ -77,7 +77,7 @@ def _code(operations: tuple[str, ...]) -> int:
     return code
 
 
-class NasBench201(BaseSpace):
+class NasBench201(SearchSpace):
     """All 15,625 cells in the benchmark's own order, and their networks."""
 
     name = "nasbench201"
@@ -113,12 +113,12 @@ class NasBench201(BaseSpace):
         return int(len(OPERATIONS) ** len(EDGES))
 
     def spelling(self, index: int) -> str:
-        """See `BaseSpace.spelling`."""
+        """See `SearchSpace.spelling`."""
         digits = np.base_repr(int(self._codes[index]), base=5).zfill(len(EDGES))
         return spelling_of(tuple(OPERATIONS[int(digit)] for digit in digits))
 
     def index_at(self, spelling: str) -> int:
-        """See `BaseSpace.index_at`."""
+        """See `SearchSpace.index_at`."""
         return self._index(operations_of(spelling))
 
     def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from untrained.errors import ArchitectureError
-from untrained.spaces.base import Architecture, BaseSpace, BenchmarkFacts, Skeleton, Words
+from untrained.spaces.base import Architecture, BenchmarkFacts, SearchSpace, Skeleton, Words
 
 if TYPE_CHECKING:
     from torch import nn
@@ -48,7 +48,7 @@ def spelling_of(widths: tuple[int, ...]) -> str:
     return ":".join(map(str, widths))
 
 
-class NatsBenchSize(BaseSpace):
+class NatsBenchSize(SearchSpace):
     """All 32,768 architectures in the benchmark's own order, and their networks."""
 
     name = "natsbench_size"
@@ -69,12 +69,12 @@ class NatsBenchSize(BaseSpace):
         return int(len(WIDTHS) ** LAYERS)
 
     def spelling(self, index: int) -> str:
-        """See `BaseSpace.spelling`."""
+        """See `SearchSpace.spelling`."""
         places = np.unravel_index(index, (len(WIDTHS),) * LAYERS)
         return spelling_of(tuple(WIDTHS[int(place)] for place in places))
 
     def index_at(self, spelling: str) -> int:
-        """See `BaseSpace.index_at`."""
+        """See `SearchSpace.index_at`."""
         return self._index(widths_of(spelling))
 
     def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from untrained.errors import DamagedFileError, MissingDataError, unknown_name
 from untrained.files import BENCHMARKS, atomic
-from untrained.spaces.base import Architecture, BaseSpace, BenchmarkFacts, Skeleton, Words
+from untrained.spaces.base import Architecture, BenchmarkFacts, SearchSpace, Skeleton, Words
 from untrained.spaces.nds_networks import FILES, dataset_of, parse_network
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from untrained.networks.plans import Planned
 
 
-class Nds(BaseSpace):
+class Nds(SearchSpace):
     """The networks of one file, by their position in it.
 
     Networks may be the same, as in the files that vary learning rate and weight decay.
@@ -63,11 +63,11 @@ class Nds(BaseSpace):
         return len(self.spellings)
 
     def spelling(self, index: int) -> str:
-        """See `BaseSpace.spelling`."""
+        """See `SearchSpace.spelling`."""
         return self.spellings[index]
 
     def index_at(self, spelling: str) -> int:
-        """See `BaseSpace.index_at`; of equal networks the first one is meant."""
+        """See `SearchSpace.index_at`; of equal networks the first one is meant."""
         return super().index_at(str(parse_network(spelling)))
 
     @cached_property

@@ -8,14 +8,14 @@ import numpy as np
 from torch import nn
 
 from untrained.benchmarks.table import COLUMNS, write_table
-from untrained.spaces.base import Architecture, BaseSpace, BenchmarkFacts, Skeleton, Words
+from untrained.spaces.base import Architecture, BenchmarkFacts, SearchSpace, Skeleton, Words
 
 OPTIONS = ("conv1", "conv3", "skip")
 LAYERS = 3
 CHANNELS = 4
 
 
-class Triples(BaseSpace):
+class Triples(SearchSpace):
     """Networks that stack three layers, each a convolution or nothing, as in `conv1:skip:conv3`."""
 
     name = "triples"

@@ -1,0 +1,43 @@
+"""`untrained params`: what the keys of params.yaml mean, and what may stand there."""
+
+import json
+from typing import Annotated
+
+import typer
+
+
+def params(
+    key: Annotated[
+        str, typer.Argument(help="Explain this key, for example scores.batch_size.")
+    ] = "",
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON schema, which editors read.")
+    ] = False,
+) -> None:
+    """Explain the keys of params.yaml: what may stand there, what stands there, what it means."""
+    from untrained.parameters import explain, json_schema, keys, read_parameters
+
+    if schema:
+        typer.echo(json.dumps(json_schema(), indent=2))
+        return
+    here = read_parameters()
+    if not key:
+        width = max(map(len, keys()))
+        for one in keys().values():
+            typer.echo(f"{one.path:<{width}}  {one.allowed}")
+        return
+    one = explain(key)
+    typer.echo(f"{one.path}: {one.allowed}")
+    value: object = here
+    for step in one.path.split("."):
+        value = value.get(step) if isinstance(value, dict) else None
+    if here:
+        typer.echo(f"params.yaml here: {_as_yaml(value)}")
+    typer.echo(one.description)
+
+
+def _as_yaml(value: object) -> str:
+    import yaml
+
+    text = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True)
+    return text.removesuffix("\n").removesuffix("...").rstrip()

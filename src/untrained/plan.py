@@ -1,0 +1,172 @@
+"""What a run of the workflow consists of, as its parameters say. Rules only spell it out."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from untrained.closure import code_digests
+from untrained.files import atomic
+from untrained.parameters import Parameters
+from untrained.report import NAMES as REPORT_SECTIONS
+from untrained.proxies import PROXIES, get_proxy, name_of
+from untrained.scoring.shards import sample_of
+from untrained.search import ALGORITHMS
+from untrained.spaces import SPACES, SearchSpace, get_space
+
+#: Where the digests of the code of jobs stand, and the bundled files, from the working directory.
+CODE, BUNDLED_HERE = Path("results/code"), Path("data/bundled")
+
+_OURS = "untrained.proxies."
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is computed with some parameters.
+
+    Attributes:
+        parameters: checked ones.
+    """
+
+    parameters: Parameters
+
+    @cached_property
+    def spaces(self) -> dict[str, SearchSpace]:
+        """The search spaces by name."""
+        return {name: get_space(name) for name in self.parameters.spaces}
+
+    @cached_property
+    def families(self) -> dict[str, list[str]]:
+        """Proxies that one job scores together: one pass through a network serves them all.
+
+        They are those of a module, and all that are read after training.
+        """
+        found: dict[str, list[str]] = {}
+        for proxy in self.parameters.scores.proxies:
+            trained = "training" in get_proxy(proxy).needs
+            family = "trained" if trained else module_of_proxy(proxy).removeprefix(_OURS)
+            found.setdefault(family, []).append(proxy)
+        return found
+
+    @cached_property
+    def ablated(self) -> list[str]:
+        """The spaces on which ablations make sense."""
+        return [name for name, space in self.spaces.items() if space.ablations]
+
+    @cached_property
+    def pruned(self) -> list[str]:
+        """The spaces with a supernet to prune and a benchmark; none where there are no seeds."""
+        seeds = self.parameters.prunings.seeds
+        return [
+            name
+            for name, space in self.spaces.items()
+            if space.supernet and space.benchmark and seeds
+        ]
+
+    @cached_property
+    def followed(self) -> list[str]:
+        """The spaces with training curves; none where there are no seeds.
+
+        A bundled sample of a benchmark would know hardly any of the cells that are drawn.
+        """
+        seeds = self.parameters.training_curves.seeds
+        return [
+            name
+            for name, space in self.spaces.items()
+            if seeds and not (space.benchmark and space.benchmark.bundled_sample)
+        ]
+
+    @cached_property
+    def partly_known(self) -> list[str]:
+        """The spaces whose benchmark table may know some of the architectures only."""
+        return [
+            name
+            for name, space in self.spaces.items()
+            if space.benchmark and space.benchmark.partial
+        ]
+
+    def bundled_table(self, space: str) -> list[str]:
+        """The bundled table of a space, where it is what a run is about.
+
+        A mirror has the tables of the other spaces, and whole ones instead of samples.
+        """
+        facts = self.spaces[space].benchmark
+        mirrored = self.parameters.fetch.mirror is not None
+        if facts is None or facts.bundled is None or (facts.bundled_sample and mirrored):
+            return []
+        here = BUNDLED_HERE / facts.bundled.name
+        return [str(here if here.exists() else facts.bundled)]
+
+    def bundled_images(self, dataset: str) -> list[str]:
+        """The bundled images of a data set, where they are what networks are shown."""
+        sheet = BUNDLED_HERE / f"{dataset}.webp"
+        shown = self.parameters.scores.split == "sample"
+        return [str(sheet)] if shown and sheet.exists() else []
+
+    @cached_property
+    def _followed_cells(self) -> dict[str, list[int]]:
+        curves = self.parameters.training_curves
+        return {
+            name: sample_of(self.spaces[name], curves.cells, curves.seed) for name in self.followed
+        }
+
+    def followed_cells(self, space: str, shard: int, shards: int) -> list[int]:
+        """The architectures of a space whose training curves one shard draws."""
+        return self._followed_cells[space][shard::shards]
+
+    def code(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """The code of all jobs: name of what is made, and the modules that make it.
+
+        What these import counts as well. A registry names its entries by address, so the modules
+        of spaces, proxies and algorithms stand here beside those that use them.
+        """
+        parameters = self.parameters
+        ablated = module_of_proxy(parameters.ablations.proxy)
+        curves = [*map(module_of_proxy, parameters.training_curves.proxies)]
+        for dataset in parameters.datasets:
+            yield f"images/{dataset}", ("untrained.images.fetch", "untrained.images.splits")
+        for name, space in self.spaces.items():
+            own = SPACES.module_of(name)
+            facts = space.benchmark
+            makers = [facts.fetch, facts.converter] if facts else []
+            yield f"benchmarks/{name}", ("untrained.benchmarks.fetch", *filter(None, makers))
+            for family, proxies in self.families.items():
+                read = map(module_of_proxy, proxies)
+                yield f"scores/{name}/{family}", ("untrained.scoring.shards", own, *read)
+            for algorithm in parameters.searches.algorithms:
+                searched = module_of_algorithm(algorithm)
+                yield f"searches/{name}/{algorithm}", ("untrained.search.runs", own, searched)
+            if space.ablations:
+                yield f"ablations/{name}", ("untrained.scoring.ablations", own, ablated)
+            if space.supernet is not None:
+                yield f"prunings/{name}", ("untrained.search.pruning", space.supernet, own)
+            yield f"training_curves/{name}", ("untrained.scoring.evolutions", own, *curves)
+        sections = [f"untrained.report.sections.{name}" for name in REPORT_SECTIONS]
+        yield "report", ("untrained.cli.report", *sections)
+
+    def write_code(self) -> list[str]:
+        """Write the digests of the code of all jobs; return the files.
+
+        A file is left alone where it holds what would be written, so that only a change of code,
+        not of prose, makes anything stale.
+        """
+        written = []
+        for name, modules in self.code():
+            path = CODE / f"{name}.json"
+            text = json.dumps(code_digests(*modules), indent=1) + "\n"
+            if not path.is_file() or path.read_text() != text:
+                with atomic(path) as part:
+                    part.write_text(text)
+            written.append(str(path))
+        return written
+
+
+def module_of_proxy(spelling: str) -> str:
+    """The module of a spelled proxy."""
+    return PROXIES.module_of(name_of(spelling))
+
+
+def module_of_algorithm(spelling: str) -> str:
+    """The module of a spelled search algorithm."""
+    return ALGORITHMS.module_of(spelling.partition("+")[0].partition("-")[0])
