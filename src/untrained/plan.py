@@ -9,8 +9,8 @@ from pathlib import Path
 from untrained.closure import code_digests
 from untrained.files import atomic
 from untrained.parameters import Parameters
-from untrained.report import NAMES as REPORT_SECTIONS
 from untrained.proxies import PROXIES, get_proxy, name_of
+from untrained.report import NAMES as REPORT_SECTIONS
 from untrained.scoring.shards import sample_of
 from untrained.search import ALGORITHMS
 from untrained.spaces import SPACES, SearchSpace, get_space

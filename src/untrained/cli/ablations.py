@@ -40,12 +40,12 @@ def ablate(
 
     The ten cells differ in CIFAR-100 test accuracy; the variance split has random ones.
     """
-    from untrained.report.published import NASBENCH201_SPLITS
     from untrained.benchmarks.benchmark import Benchmark
     from untrained.errors import ParameterError
     from untrained.files import write_parquet
     from untrained.images.sets import image_set
     from untrained.proxies import get_proxy
+    from untrained.report.published import NASBENCH201_SPLITS
     from untrained.scoring.ablations import (
         ABLATED_SPACES,
         EXPERIMENTS,

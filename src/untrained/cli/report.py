@@ -44,7 +44,7 @@ def _with_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., 
         ]
         for name in names:
             option = OPTIONS[name]
-            annotation: Any = Annotated[option.kind, typer.Option(help=option.help)]  # type: ignore[name-defined]
+            annotation: Any = Annotated[option.kind, typer.Option(help=option.help)]
             own.append(
                 inspect.Parameter(
                     name,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,11 +46,12 @@ Floats = npt.NDArray[np.float64]
 def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
     """Summarise what pruning searches found, and lay out their rounds."""
     del options
+    truth = inputs.benchmark
     runs = _runs(inputs)
     cells = {run: inputs.space.parse(cell_left(trace)).index for run, trace in runs.items()}
-    costs = inputs.benchmark.costs(main_of(inputs.benchmark.networks))
+    costs = truth.costs(main_of(truth.networks))
     parameters = costs["parameters"].to_numpy(dtype=np.float64)
-    return pruning_table(cells, inputs.benchmark.accuracies, parameters), trajectory_table(runs)
+    return pruning_table(cells, truth.accuracies, parameters), trajectory_table(runs)
 
 
 def _runs(inputs: Inputs) -> "dict[PruningRun, pd.DataFrame]":
@@ -58,8 +60,8 @@ def _runs(inputs: Inputs) -> "dict[PruningRun, pd.DataFrame]":
 
     if inputs.space.supernet is None:
         raise ParameterError(f"{inputs.name} has no supernet to prune")
-    found = {}
-    for path, trace in inputs.read("prunings"):
+    named: dict[PruningRun, Path] = {}
+    for path in (inputs.files or {}).get("prunings", ()):
         number = path.stem.removeprefix("seed")
         if len(path.parts) < 5 or path.parts[-3] != inputs.name or not number.isdecimal():
             raise ParameterError(
@@ -68,10 +70,11 @@ def _runs(inputs: Inputs) -> "dict[PruningRun, pd.DataFrame]":
         variant, criterion, _, images = path.parts[-5:-1]
         Pruning(variant, criterion, dataset=images)  # knows what there is
         run = PruningRun(variant, criterion, images, int(number))
-        if run in found:
+        if run in named:
             raise ParameterError(f"{path}: two traces of {run.method} and seed {number}: give one")
-        found[run] = trace
-    return found
+        named[run] = path
+    tables = dict(inputs.read("prunings"))
+    return {run: tables[path] for run, path in named.items()}
 
 
 @dataclass(frozen=True, order=True)

@@ -247,9 +247,9 @@ def _leave_room(axes: "Axes", part: float) -> None:
 def _regret_points(axes: "Axes", own: "pd.DataFrame", place: int, at: float) -> None:
     """Draw the ends of a search; one that spends nothing at this part of the axis."""
     columns = ("spent", "regret", "regret_low", "regret_high")
-    for spent, *interval in own[list(columns)].to_numpy(dtype=np.float64):
+    for spent, *ends in own[list(columns)].to_numpy(dtype=np.float64):
         free = not spent > 0
-        value, low, high = (np.array([end]) for end in interval)
+        value, low, high = (np.array([end]) for end in ends)
         axes.errorbar(
             at if free else spent,
             value,

@@ -243,8 +243,8 @@ SECTION = Section(
             "Kendall's tau-b on all scored architectures when the score is the mean over some of "
             "the seeds: the mean, the smallest and the largest over all sets of so many, and the "
             "95 % bootstrap interval of all seeds. The last column is Spearman's rho between the "
-            "mean scores of two sets without a common seed, averaged over all such pairs: how alike "
-            "they rank.",
+            "mean scores of two sets without a common seed, averaged over all such pairs: how "
+            "alike they rank.",
             lambda table, _: seed_layout(table),
         ),
     ),

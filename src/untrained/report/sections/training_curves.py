@@ -56,7 +56,7 @@ def curve_table(readings: pd.DataFrame, accuracy: Accuracy) -> pd.DataFrame:
 
     Args:
         readings: columns `dataset`, `arch`, `seed`, `epochs`, `quantity`, `value` (NaN where
-            undefined) and `status`, as `untrained training-curves` writes them; of any number of files.
+            undefined) and `status`, of any number of files.
         accuracy: (benchmark data set, split) to percent by index after 200 epochs.
 
     Returns:

@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from untrained.analysis.preferences import COLUMNS, kept_among_best, preference_table
 from untrained.errors import ParameterError, UnknownNameError
+from untrained.report.sections.preferences import COLUMNS, kept_among_best, preference_table
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 TARGETS = [("cifar100", "cifar100", "x-test")]

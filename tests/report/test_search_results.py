@@ -2,23 +2,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from untrained.analysis.correlations import ALL_SAMPLED, CANONICAL, FINITE_ONLY, TOP_TENTH
-from untrained.analysis.published import FIRST_AREA, WEIGHT_SHARING, splits_of
-from untrained.analysis.search_tables import search_table
-from untrained.analysis.summaries import (
-    by_accuracy,
+from untrained.errors import MissingDataError
+from untrained.report.correlations import ALL_SAMPLED, CANONICAL, FINITE_ONLY, TOP_TENTH
+from untrained.report.published import FIRST_AREA, WEIGHT_SHARING, splits_of
+from untrained.report.search_results import (
     is_untimed,
     main_data_set,
     method_of,
     references_of,
     search_results,
-    subsets_of,
-    target_of,
-    targets_of,
     times_table,
     with_first_area_runs,
 )
-from untrained.errors import MissingDataError
+from untrained.report.search_tables import search_table
+from untrained.report.targets import by_accuracy, subsets_of, target_of, targets_of
 from untrained.search.pool import Pool, best_of_sample_trace, empty_trace
 
 
@@ -80,7 +77,6 @@ def test_images_that_the_benchmark_lacks_are_held_against_what_they_stand_for():
         ("random", "cifar10", "Random"),
         ("optimal-100", "cifar10", "Optimal N=100"),
         ("naswot-10", "cifar100", "NASWOT N=10 (scored on cifar100)"),
-        ("future-3", "cifar10", "future N=3"),
         ("rea+init=naswot-released", "cifar10", "REA (init=naswot-released)"),
         ("rea+sample=5+kept=2", "cifar100", "REA (sample=5, kept=2) (searched on cifar100)"),
     ],

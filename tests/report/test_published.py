@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from untrained.analysis import published
-from untrained.analysis.correlations import ALL_SAMPLED, FINITE_ONLY, TOP_TENTH
 from untrained.errors import DamagedFileError
+from untrained.report import published
+from untrained.report.correlations import ALL_SAMPLED, FINITE_ONLY, TOP_TENTH
 
 DONG_YANG = "Dong and Yang 2020 (arXiv 2001.00326)"
 TENAS = "Chen et al. 2021 (arXiv 2102.11535)"

@@ -5,13 +5,16 @@ import pandas as pd
 import pytest
 from tests.benchmarks.nds_files import cell_entry, write
 
-from untrained.analysis.correlations import ALL_SAMPLED, correlation_table
-from untrained.analysis.published import splits_of
-from untrained.analysis.summaries import targets_of
 from untrained.benchmarks.benchmark import Benchmark
 from untrained.benchmarks.nds import convert_nds
-from untrained.cli import drawings
 from untrained.errors import ParameterError
+from untrained.files import write_parquet
+from untrained.report.correlations import ALL_SAMPLED, correlation_table
+from untrained.report.inputs import Inputs
+from untrained.report.published import splits_of
+from untrained.report.sections import correlations, kernels
+from untrained.report.targets import targets_of
+from untrained.scoring import kernels as computed
 from untrained.scoring.engine import MinibatchSettings
 
 SPACE, N = "nds_darts_in", 8
@@ -32,27 +35,33 @@ def table():
     )  # fmt: skip
 
 
-def test_scores_are_held_against_what_the_networks_were_trained_on(truth, table):
+def inputs(folder, table):
+    write_parquet(table, folder / "scores.parquet")
+    return Inputs(SPACE, folder / f"{SPACE}.parquet", folder / "scores.parquet", folder=folder)
+
+
+def test_scores_are_held_against_what_the_networks_were_trained_on(truth, table, tmp_path):
     targets = targets_of(["imagenette"], splits_of(truth.finals))
     found = correlation_table(
         table, truth.accuracies, {ALL_SAMPLED: np.arange(N)}, targets, resamples=20
     )
     assert found["tau"].tolist() == pytest.approx([1.0])
-    panel = drawings.scores(table, truth, found, "naswot").axes[0]
+    write_parquet(found, tmp_path / "correlations.parquet")
+    panel = correlations.draw(inputs(tmp_path, table), {"proxy": "naswot"}).axes[0]
     drawn = np.sort(panel.collections[0].get_offsets().data, axis=0)
     accuracies = [60.0 + number for number in range(N)]
     assert any(np.allclose(drawn[:, axis], accuracies) for axis in (0, 1))
 
 
-def test_kernels_are_of_the_extremes_of_that_accuracy(truth, table, monkeypatch):
+def test_kernels_are_of_the_extremes_of_that_accuracy(truth, table, monkeypatch, tmp_path):
     def kernels_of(space, indices, settings, seed):
         # of the odd ones nothing connects input and output
         return ((index, np.full((2, 2), index)) for index in indices if index % 2 == 0)
 
-    monkeypatch.setattr(drawings, "kernels_of", kernels_of)
-    monkeypatch.setattr(drawings, "get_space", lambda space: space)
+    monkeypatch.setattr(computed, "kernels_of", kernels_of)
+    given = inputs(tmp_path, table)
     settings = MinibatchSettings(dataset="imagenette", split="train", batch_size=2)
-    best, worst = drawings.kernels(SPACE, table, truth, settings, "naswot", 2)
+    best, worst = kernels.kernels(given, settings, "naswot", 2)
     assert [(title, matrix[0, 0]) for title, matrix in (*best, *worst)] == [
         ("66.0 %, score 36", 6),
         ("64.0 %, score 16", 4),
@@ -60,4 +69,4 @@ def test_kernels_are_of_the_extremes_of_that_accuracy(truth, table, monkeypatch)
         ("62.0 %, score 4", 2),
     ]
     with pytest.raises(ParameterError, match="0 kernels: give at least 1"):
-        drawings.kernels(SPACE, table, truth, settings, "naswot", 0)
+        kernels.kernels(given, settings, "naswot", 0)

@@ -8,34 +8,27 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from untrained.analysis.correlations import Correlation
-from untrained.analysis.evolutions import CURVE_COLUMNS as CURVES
-from untrained.analysis.plotting import save
-from untrained.analysis.preferences import COLUMNS as PREFERENCES
-from untrained.analysis.preferences import words_of
-from untrained.analysis.proxy_comparisons import COLUMNS as PROXIES
-from untrained.analysis.prunings import TRAJECTORY
-from untrained.analysis.regret import COLUMNS as REGRET
-from untrained.analysis.score_figures import (
-    ScorePanel,
-    ablations,
-    kernel_evolution,
-    kernel_matrices,
-    preferences,
-    proxies,
-    score_against_accuracy,
-    score_evolution,
-    tau_against_seeds,
-)
-from untrained.analysis.search_figures import (
-    accuracy_against_time,
-    regret_against_time,
-    trajectory,
-)
-from untrained.analysis.variances import variance_table
 from untrained.errors import ParameterError, UntrainedError
+from untrained.report.correlations import Correlation
+from untrained.report.plotting import save
+from untrained.report.sections.ablations import ablations, variance_table
+from untrained.report.sections.correlations import ScorePanel, score_against_accuracy
+from untrained.report.sections.kernels import kernel_matrices
+from untrained.report.sections.preferences import COLUMNS as PREFERENCES
+from untrained.report.sections.preferences import preferences
+from untrained.report.sections.proxies import COLUMNS as PROXIES
+from untrained.report.sections.proxies import proxies
+from untrained.report.sections.prunings import TRAJECTORY, trajectory
+from untrained.report.sections.regret import COLUMNS as REGRET
+from untrained.report.sections.regret import regret_against_time
+from untrained.report.sections.searches import accuracy_against_time
+from untrained.report.sections.seeds import tau_against_seeds
+from untrained.report.sections.training_curves import CURVE_COLUMNS as CURVES
+from untrained.report.sections.training_curves import kernel_curves, score_curves
+from untrained.spaces.base import Words
 
-CELLS = words_of("nasbench201")
+CELLS = Words("cells", "operations", "edges")
+WIDTHS = Words("networks", "widths", "layers")
 TAU = Correlation(0.574, 0.551, 0.603, 0.76, 0.74, 0.78, n=50)
 
 
@@ -440,10 +433,10 @@ def test_preferences_have_the_words_of_their_space():
     operations = preferences(preferred(), CELLS).axes[0]
     assert (operations.get_ylabel(), operations.get_xlabel()) == ("share of edges (%)", "")
     table = preferred().replace({"option": {"none": "8", "skip_connect": "16"}})
-    widths = preferences(table, words_of("natsbench_size")).axes[0]
+    widths = preferences(table, WIDTHS).axes[0]
     assert (widths.get_ylabel(), widths.get_xlabel()) == ("share of layers (%)", "widths")
-    assert preferences(table, words_of("another")).axes[0].get_ylabel() == "share of decisions (%)"
-    kernels = kernel_matrices([("a", kernel())], [], members=words_of("natsbench_size").members)
+    assert preferences(table, Words()).axes[0].get_ylabel() == "share of decisions (%)"
+    kernels = kernel_matrices([("a", kernel())], [], members=WIDTHS.members)
     assert kernels.axes[0].get_ylabel() == "good networks"
 
 
@@ -575,7 +568,7 @@ def test_an_evolution_is_a_line_per_cell_coloured_by_accuracy():
     table = curves()
     lost = (table["arch"] == 8) & (table["epochs"] == 2) & (table["quantity"] == "change")
     table.loc[lost, "median"] = np.nan
-    figure = kernel_evolution(table)
+    figure = kernel_curves(table)
     change, correlation, bar = figure.axes
     assert change.get_title() == "relative change of the kernel"
     assert correlation.get_title() == "correlation with the initial kernel"
@@ -589,10 +582,10 @@ def test_an_evolution_is_a_line_per_cell_coloured_by_accuracy():
 
 
 def test_scores_have_a_panel_per_proxy_and_a_row_per_data_set():
-    figure = score_evolution(curves(), ["naswot", "ntk_mean-all_eval"])
+    figure = score_curves(curves(), ["naswot", "ntk_mean-all_eval"])
     titles = [axes.get_title() for axes in figure.axes]
     assert titles == ["naswot", "ntk_mean\nall_eval", ""]
-    figure = score_evolution(curves(("cifar10", "cifar100")), ["naswot"])
+    figure = score_curves(curves(("cifar10", "cifar100")), ["naswot"])
     assert [axes.get_title() for axes in figure.axes[:2]] == ["cifar10: naswot", "cifar100: naswot"]
     assert all(len(axes.lines) == 2 for axes in figure.axes[:2])
 
@@ -602,14 +595,14 @@ def test_values_of_several_decades_have_a_logarithmic_axis():
     wide.loc[wide["quantity"] == "naswot", "median"] **= 3
     wide.loc[wide["quantity"] == "change", "median"] -= 20  # as many, but not all above 0
     names = ["naswot", "correlation", "change"]
-    scales = [axes.get_yscale() for axes in score_evolution(wide, names).axes[:3]]
+    scales = [axes.get_yscale() for axes in score_curves(wide, names).axes[:3]]
     assert scales == ["log", "linear", "linear"]
 
 
 def test_without_an_evolution_the_figure_says_so(tmp_path):
-    (text,) = kernel_evolution(curves().assign(median=np.nan)).axes[0].texts
-    assert text.get_text() == "nothing was followed over a training"
-    save(kernel_evolution(curves().assign(accuracy=np.nan)), tmp_path / "a.svg")
+    (text,) = kernel_curves(curves().assign(median=np.nan)).axes[0].texts
+    assert text.get_text() == "there are no training curves"
+    save(kernel_curves(curves().assign(accuracy=np.nan)), tmp_path / "a.svg")
 
 
 def every_figure():
@@ -624,8 +617,8 @@ def every_figure():
         preferences(preferred(), CELLS),
         proxies(compared()),
         ablations(scores, variance_table(scores, resamples=20)),
-        kernel_evolution(curves()),
-        score_evolution(curves(), ["naswot"]),
+        kernel_curves(curves()),
+        score_curves(curves(), ["naswot"]),
     ]
 
 
@@ -688,7 +681,7 @@ def test_only_svg_and_png_are_written_and_a_bad_folder_is_named(tmp_path):
 
 def test_importing_the_package_stays_cheap():
     code = (
-        "import sys, untrained.analysis; "
+        "import sys, untrained.report; "
         "sys.exit(bool({'pandas', 'matplotlib', 'scipy', 'torch'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

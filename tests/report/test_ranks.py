@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from untrained.analysis.ranks import LANES, coefficients, dense_ranks, resampled_coefficients
+from untrained.report.ranks import LANES, coefficients, dense_ranks, resampled_coefficients
 
 
 def ranks(seed, n, levels):

@@ -7,11 +7,20 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from untrained.analysis import tables
-from untrained.analysis.comparisons import COLUMNS as COMPARISONS
-from untrained.analysis.published import NASBENCH201_SPLITS, TRAINING_FREE, WEIGHT_SHARING
-from untrained.analysis.search_tables import search_table
-from untrained.analysis.variances import COLUMNS as VARIANCES
+from untrained.report import tables
+from untrained.report.published import NASBENCH201_SPLITS, TRAINING_FREE, WEIGHT_SHARING
+from untrained.report.search_tables import (
+    narrow_search_layout,
+    search_layout,
+    search_notes,
+    search_table,
+)
+from untrained.report.sections.ablations import COLUMNS as VARIANCES
+from untrained.report.sections.ablations import variance_layout
+from untrained.report.sections.comparisons import COLUMNS as COMPARISONS
+from untrained.report.sections.comparisons import comparison_layout
+from untrained.report.sections.correlations import correlation_layout
+from untrained.report.sections.seeds import seed_layout
 
 
 def results():
@@ -67,7 +76,7 @@ def variances():
 
 
 def test_components_of_variance_are_standard_deviations_and_percentages():
-    layout = tables.variance_layout(variances())
+    layout = variance_layout(variances())
     assert layout.columns[-3:].to_list() == ["component", "std", "share (%)"]
     assert layout.iloc[0, -3:].to_list() == ["architecture", "71.40", "99.66 [99.20, 99.80]"]
     assert layout.iloc[1, -3:].to_list() == ["architecture × minibatch", "", ""]
@@ -86,18 +95,18 @@ def test_numbers_carry_their_interval_or_spread():
 
 
 def test_the_correlation_layout_reads_well_and_narrows():
-    wide = tables.correlation_layout(correlations())
+    wide = correlation_layout(correlations())
     first, second = wide.to_dict("records")
     assert first["Kendall's τ"] == "0.611 [0.570, -0.655]"
     assert first["Spearman's ρ"] == "0.800 [0.790, 0.810]"
     assert first["accuracy"] == "ImageNet16-120 x-valid"
     assert (first["std of τ over seeds"], first["paper"]) == ("0.012", "0.549")
     assert (second["seeds"], second["Kendall's τ"], second["recomputed"]) == ("", "", "")
-    narrow = tables.correlation_layout(correlations(), narrow=True)
+    narrow = correlation_layout(correlations(), narrow=True)
     assert "Spearman's ρ" not in narrow
     assert "recomputed" not in narrow
     bare = correlations().drop(columns=["paper_tau", "recomputed_tau"])
-    assert "paper" not in tables.correlation_layout(bare)
+    assert "paper" not in correlation_layout(bare)
     lines = printed(tables.terminal_table(narrow)).splitlines()
     assert sum("naswot-released" in line and "0.611 [0.570, -0.655]" in line for line in lines) == 1
     assert max(map(len, lines)) <= 100
@@ -121,7 +130,7 @@ def test_seeds_are_laid_out_with_what_is_undefined_left_empty():
             "rho_disjoint": [0.9, np.nan],
         }
     )
-    layout = tables.seed_layout(table)
+    layout = seed_layout(table)
     names = ["naswot", "noise", "cifar10 ori-test", "300"]
     assert layout.to_numpy().tolist() == [
         [*names, "1", "2", "0.500", "0.450", "0.550", "", "", "0.900"],
@@ -131,17 +140,17 @@ def test_seeds_are_laid_out_with_what_is_undefined_left_empty():
 
 def test_the_search_layout_says_what_a_run_spends():
     table = search_table(results())
-    assert "time (s)" not in tables.search_layout(table)
+    assert "time (s)" not in search_layout(table)
     spent = {method: 100.4 * place for place, method in enumerate(TRAINING_FREE)}
     spent["Random"] = np.nan
     table["seconds"] = table["method"].map(spent)
     table["evaluations"] = 0
-    layout = tables.search_layout(table).set_index("method")
+    layout = search_layout(table).set_index("method")
     expected = {one: "" if np.isnan(many) else f"{many:.0f}" for one, many in spent.items()}
     assert layout["time (s)"].to_dict() == expected
     assert "evaluations" not in layout
     table["evaluations"] = table["method"].map(dict.fromkeys(TRAINING_FREE, 0) | {"Random": 57.0})
-    layout = tables.search_layout(table).set_index("method")
+    layout = search_layout(table).set_index("method")
     assert layout.columns[-2:].tolist() == ["evaluations", "time (s)"]
     assert layout["time (s)"].to_dict() == expected
     assert layout["evaluations"].to_dict() == dict.fromkeys(TRAINING_FREE, "0") | {"Random": "57"}
@@ -149,7 +158,7 @@ def test_the_search_layout_says_what_a_run_spends():
 
 def test_the_search_layout_is_table_2a():
     table = search_table(results())
-    layout = tables.search_layout(table)
+    layout = search_layout(table)
     assert list(layout["method"]) == list(TRAINING_FREE)
     assert list(layout.columns[1:3]) == ["CIFAR-10 val", "CIFAR-10 test"]
     row = table.iloc[0]
@@ -163,7 +172,7 @@ def test_the_search_layout_is_table_2a():
 
 def test_table_2a_fits_a_terminal_of_100_columns_unbroken():
     table = search_table(results())
-    layout = tables.narrow_search_layout(table)
+    layout = narrow_search_layout(table)
     lines = printed(tables.terminal_table(layout, title="Table 2(a)")).splitlines()
     assert max(map(len, lines)) <= 100
     body = [line for line in lines if "CIFAR" in line or "ImageNet" in line]
@@ -174,16 +183,16 @@ def test_table_2a_fits_a_terminal_of_100_columns_unbroken():
     assert f"{row['mean']:.2f}±{row['std']:.2f}" in random
     assert "86.61±13.46" in random
     assert f"{row['difference_in_se']:+.1f}" in random
-    assert tables.search_notes(table) == ["Random: not run"]
+    assert search_notes(table) == ["Random: not run"]
 
 
 def test_quoted_rows_show_what_was_published_and_that_it_was_not_run():
     table = search_table(results(), quoted=WEIGHT_SHARING)
-    layout = tables.search_layout(table).set_index("method")
+    layout = search_layout(table).set_index("method")
     assert layout.loc["GDAS", "CIFAR-10 test"] == "93.51 ± 0.13 (published, not run)"
-    notes = tables.search_notes(table)
+    notes = search_notes(table)
     assert notes[-1] == f"{', '.join(WEIGHT_SHARING)}: published, not run"
-    narrow = tables.narrow_search_layout(table)
+    narrow = narrow_search_layout(table)
     gdas = narrow.iloc[narrow["method"].to_list().index("GDAS")]
     assert gdas.tolist()[2:] == ["", "90.00±0.21", "", "", "93.51±0.13", ""]
 
@@ -192,7 +201,7 @@ def test_brackets_of_a_method_go_into_the_second_line_of_a_terminal():
     own = results()
     own.loc[own["method"] == "Random", "method"] = "AREA (first 50 runs)"
     table = search_table(own, methods=[])
-    narrow = tables.narrow_search_layout(table)
+    narrow = narrow_search_layout(table)
     assert narrow["method"].to_list()[9:13] == ["AREA", "(first 50 runs)", "", "Optimal N=10"]
     lines = printed(tables.terminal_table(narrow)).splitlines()
     assert max(map(len, lines)) <= 100
@@ -211,7 +220,7 @@ def comparisons():
 
 
 def test_comparisons_are_laid_out_with_their_intervals():
-    layout = tables.comparison_layout(comparisons())
+    layout = comparison_layout(comparisons())
     assert layout.iloc[0].to_list() == [
         *("REINFORCE (rate=0.1)", "REA", "CIFAR-10 test", "500"),
         *("0.07 [0.02, 0.11]", "0.55 [0.50, 0.60]", "0.012", "4.6e-12", ""),
@@ -222,20 +231,20 @@ def test_comparisons_are_laid_out_with_their_intervals():
 
 
 def test_comparisons_fit_a_terminal():
-    layout = tables.comparison_layout(comparisons(), narrow=True)
+    layout = comparison_layout(comparisons(), narrow=True)
     assert layout["method"].to_list() == ["REINFORCE", "(rate=0.1)", "RS"]
     lines = printed(tables.terminal_table(layout, title="Searches")).splitlines()
     assert max(map(len, lines)) <= 100
     assert sum("0.07 [0.02, 0.11] 0.55 [0.50, 0.60]" in line for line in lines) == 2
-    assert tables.search_notes(comparisons()) == ["RS: no runs of REA"]
+    assert search_notes(comparisons()) == ["RS: no runs of REA"]
     nothing = comparisons().iloc[:0]
-    assert tables.to_markdown(tables.comparison_layout(nothing)).count("\n") == 2
-    assert len(tables.comparison_layout(nothing, narrow=True)) == 0
+    assert tables.to_markdown(comparison_layout(nothing)).count("\n") == 2
+    assert len(comparison_layout(nothing, narrow=True)) == 0
 
 
 def test_a_cell_of_ours_without_a_published_one_shows_its_note():
     own = results().assign(method="Optimal N=1000").drop_duplicates(["run", "dataset", "split"])
-    layout = tables.search_layout(search_table(own, methods=[]))
+    layout = search_layout(search_table(own, methods=[]))
     assert layout["CIFAR-10 val"][0].endswith("(not published)")
 
 
@@ -276,7 +285,7 @@ def test_latex_is_escaped_and_uses_booktabs():
 def test_latex_compiles(tmp_path):
     body = tables.to_latex(latex_table(), caption="95 %", label="tab:x")
     body += tables.to_latex(
-        tables.correlation_layout(correlations()), caption="Kendall's τ", label="tab:y"
+        correlation_layout(correlations()), caption="Kendall's τ", label="tab:y"
     )
     start = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\n"
     (tmp_path / "t.tex").write_text(start + body + "\\end{document}\n")

@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from untrained.analysis.regret import COLUMNS, TIMES, incumbents_at, regret_table
-from untrained.analysis.resampling import resample_counts
 from untrained.errors import ParameterError
+from untrained.report.resampling import resample_counts
+from untrained.report.sections.regret import COLUMNS, TIMES, incumbents_at, regret_table
 from untrained.search.pool import TRACE_COLUMNS, empty_trace
 
 DATASETS = ("cifar10", "cifar100", "ImageNet16-120")

@@ -4,14 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from untrained.analysis.variances import (
+from untrained.errors import ParameterError
+from untrained.report.sections.ablations import (
     COLUMNS,
     COMPONENTS,
     split_variance,
     variance_components,
     variance_table,
 )
-from untrained.errors import ParameterError
 
 
 def simulated(variances, n, m, w, seed=0):

@@ -5,16 +5,16 @@ import pandas as pd
 import pytest
 from scipy.stats import norm, rankdata
 
-from untrained.analysis.comparisons import (
+from untrained.errors import ParameterError
+from untrained.report.published import NASBENCH201_SPLITS
+from untrained.report.resampling import resample_counts
+from untrained.report.sections.comparisons import (
     COLUMNS,
     compare,
     comparison_table,
     holm,
     improvement_draws,
 )
-from untrained.analysis.published import NASBENCH201_SPLITS
-from untrained.analysis.resampling import resample_counts
-from untrained.errors import ParameterError
 
 
 def some_runs(seed, n=40, steps=12):

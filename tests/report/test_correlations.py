@@ -5,7 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from untrained.analysis.correlations import (
+from untrained.errors import MissingDataError, ParameterError, UnknownNameError
+from untrained.report.correlations import (
     ALL_SAMPLED,
     CANONICAL,
     COLUMNS,
@@ -14,7 +15,6 @@ from untrained.analysis.correlations import (
     correlation,
     correlation_table,
 )
-from untrained.errors import MissingDataError, ParameterError, UnknownNameError
 
 
 def slow_tau_b(x, y):

@@ -7,9 +7,14 @@ import pandas as pd
 import pytest
 from scipy.stats import kendalltau
 
-from untrained.analysis.evolutions import COLUMNS, CURVE_COLUMNS, curve_table, evolution_table
-from untrained.analysis.tables import evolution_layout
 from untrained.errors import ParameterError
+from untrained.report.sections.training_curves import (
+    COLUMNS,
+    CURVE_COLUMNS,
+    curve_table,
+    curves_layout,
+    curves_table,
+)
 
 ACCURACY = np.random.default_rng(1).uniform(50, 95, 40)
 STOPS = (0.0, 0.5, 2.0)
@@ -63,7 +68,7 @@ def test_what_is_measured_comes_before_the_scores():
     late = table[(table["quantity"] == "naswot") & (table["epochs"] > 0)].assign(quantity="loss")
     curves = curve_table(pd.concat([table, late]), accuracy)
     assert list(dict.fromkeys(curves["quantity"])) == ["change", *NAMES[1:], "loss"]
-    found = evolution_table(curves)
+    found = curves_table(curves)
     assert list(dict.fromkeys(found["quantity"])) == ["change", "loss", *NAMES[1:]]
 
 
@@ -87,7 +92,7 @@ def test_a_reading_that_is_there_twice():
 
 def test_a_row_sums_up_the_cells():
     curves = curve_table(readings(), accuracy)
-    found = evolution_table(curves, lower=[NAMES[2]], resamples=200)
+    found = curves_table(curves, lower=[NAMES[2]], resamples=200)
     assert tuple(found) == COLUMNS
     assert len(found) == 9
     for row in found.itertuples():
@@ -110,14 +115,14 @@ def test_a_row_sums_up_the_cells():
 @pytest.mark.parametrize(("cells", "there"), [(9, False), (10, True)])
 def test_few_cells_have_no_tau(cells, there):
     table = readings(cells)
-    found = evolution_table(curve_table(table[table["status"] == "ok"], accuracy), resamples=20)
+    found = curves_table(curve_table(table[table["status"] == "ok"], accuracy), resamples=20)
     of_scores = found[(found["quantity"] != "change") & (found["epochs"] == 0)]
     assert of_scores["tau"].notna().all() == there
 
 
 def test_the_layout_has_a_column_per_stop():
     curves = curve_table(readings(), accuracy)
-    layout = evolution_layout(evolution_table(curves, resamples=50))
+    layout = curves_layout(curves_table(curves, resamples=50))
     assert list(layout) == [
         *("images", "quantity", "seeds", "cells", "epoch 0", "epoch 0.5", "epoch 2"),
     ]
@@ -127,7 +132,7 @@ def test_the_layout_has_a_column_per_stop():
         "Kendall's τ of ntk_condition_number-weights_train",
     ]
     assert set(layout["cells"]) == {"11 to 12"}
-    few = evolution_layout(evolution_table(curve_table(readings(4), accuracy)))
+    few = curves_layout(curves_table(curve_table(readings(4), accuracy)))
     assert few["quantity"].tolist() == list(NAMES)
     own = curves[(curves["quantity"] == "change") & (curves["epochs"] == 0.5)]["median"]
     said = f"{own.median():.4g} [{own.min():.4g}, {own.max():.4g}]"

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from untrained.analysis.prunings import (
+from untrained.errors import ParameterError
+from untrained.report.sections.prunings import (
     COLUMNS,
     TRAJECTORY,
     PruningRun,
@@ -12,7 +13,6 @@ from untrained.analysis.prunings import (
     pruning_table,
     trajectory_table,
 )
-from untrained.errors import ParameterError
 
 OPERATIONS = ("skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 EDGES = ("0->1", "0->2", "1->2", "0->3", "1->3", "2->3")

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from untrained.analysis.summed_ranks import with_summed_ranks
 from untrained.errors import ParameterError
+from untrained.report.summed_ranks import with_summed_ranks
 
 KAPPA, REGIONS = "ntk_condition_number", "linear_regions"
 

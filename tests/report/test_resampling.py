@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from untrained.analysis.resampling import interval, mean_draws, resample_counts
 from untrained.errors import ParameterError
+from untrained.report.resampling import interval, mean_draws, resample_counts
 
 
 def test_counts_are_those_of_draws_with_replacement():

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from untrained.analysis import seed_tables
-from untrained.analysis.correlations import ALL_SAMPLED, FINITE_ONLY, correlation_table
-from untrained.analysis.seed_tables import COLUMNS, seed_table
 from untrained.errors import MissingDataError, ParameterError, UnknownNameError
+from untrained.report.correlations import ALL_SAMPLED, FINITE_ONLY, correlation_table
+from untrained.report.sections import seeds as seed_tables
+from untrained.report.sections.seeds import COLUMNS, seed_table
 
 N = 40
 TARGETS = [("cifar10", "cifar10-valid", "x-valid"), ("cifar10", "cifar10", "ori-test")]

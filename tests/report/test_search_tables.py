@@ -2,10 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from untrained.analysis.published import FIRST_AREA, NASBENCH201_SPLITS, WEIGHT_SHARING
-from untrained.analysis.search_tables import COLUMNS, search_table
-from untrained.analysis.tables import search_layout, search_notes
 from untrained.errors import ParameterError, UnknownNameError
+from untrained.report.published import FIRST_AREA, NASBENCH201_SPLITS, WEIGHT_SHARING
+from untrained.report.search_tables import COLUMNS, search_layout, search_notes, search_table
 
 
 def runs(method, accuracies, dataset="cifar10", split="val"):
