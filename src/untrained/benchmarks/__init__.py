@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from untrained.benchmarks.benchmark import Benchmark
     from untrained.benchmarks.fetch import fetch_benchmark
-    from untrained.benchmarks.official import convert_nasbench201
+    from untrained.benchmarks.nasbench201 import convert_nasbench201
 
 _HOMES = {
     "Benchmark": "benchmark",
-    "convert_nasbench201": "official",
+    "convert_nasbench201": "nasbench201",
     "fetch_benchmark": "fetch",
 }
 

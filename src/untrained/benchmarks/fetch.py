@@ -5,8 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from untrained.benchmarks.official import Progress
-from untrained.benchmarks.table import check_table, is_table
+from untrained.benchmarks.table import Progress, check_table, is_table
 from untrained.errors import MissingDataError, ParameterError
 from untrained.files import atomic
 from untrained.plugins import imported

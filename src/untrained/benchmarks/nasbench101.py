@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from untrained.benchmarks.official import Progress
-from untrained.benchmarks.table import write_groups
+from untrained.benchmarks.table import Progress, write_groups
 from untrained.errors import DamagedFileError, MissingDataError, ParameterError
 from untrained.files import read_parquet
 from untrained.spaces import get_space

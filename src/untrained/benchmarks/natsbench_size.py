@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from untrained.benchmarks.official import Progress, Rows, rows_of
+from untrained.benchmarks.nasbench201 import Rows, check_spellings, rows_of
 from untrained.benchmarks.streaming import MALFORMED
-from untrained.benchmarks.table import DATASETS, write_table
+from untrained.benchmarks.table import DATASETS, Progress, write_table
 from untrained.errors import DamagedFileError, MissingDataError, ParameterError
 from untrained.files import read_parquet
 from untrained.pickles import unpickle
@@ -139,11 +139,7 @@ def _check_spellings(name: str, found: Sequence[str], spellings: Sequence[str] |
         raise DamagedFileError(
             f"{name} lists {len(found)} architectures: the space has {len(spellings)}"
         )
-    for index, (spelling, right) in enumerate(zip(found, spellings, strict=True)):
-        if spelling != right:
-            raise DamagedFileError(
-                f"{name} has {spelling!r} as architecture {index}, which is {right!r} in the space"
-            )
+    check_spellings(name, found, spellings)
 
 
 def _check_files(folder: Path, expected: Sequence[str]) -> None:

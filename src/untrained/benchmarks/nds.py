@@ -24,8 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, TypeVar, cast
 
-from untrained.benchmarks.official import Progress
-from untrained.benchmarks.table import check_table, is_table, write_table
+from untrained.benchmarks.table import Progress, check_table, is_table, write_table
 from untrained.errors import (
     ArchitectureError,
     DamagedFileError,

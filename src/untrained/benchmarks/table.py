@@ -5,7 +5,7 @@ not depend on the run are repeated in some rows of a data set only; a reader tak
 that is there.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -26,6 +26,8 @@ DATASETS = ("cifar10-valid", "cifar10", "cifar100", "ImageNet16-120")
 #: Of `cifar100` and `ImageNet16-120`, `ori-test` is `x-valid` and `x-test` together.
 SPLITS = ("x-valid", "ori-test", "x-test")
 
+#: Called with the bytes done and the bytes in all.
+Progress = Callable[[int, int], None]
 #: Data set, split, epochs, seed.
 Group = tuple[str, str, int, str]
 KEYS = ("dataset", "split", "epochs", "seed")

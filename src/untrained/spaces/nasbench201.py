@@ -89,7 +89,7 @@ class NasBench201(SearchSpace):
         short_epochs=12,
         has_times=True,
         bundled=BUNDLED / "nasbench201.parquet",
-        converter="untrained.benchmarks.official:convert_nasbench201",
+        converter="untrained.benchmarks.nasbench201:convert_nasbench201",
         ablated_by=("cifar100", "x-test"),
     )
     supernet = "untrained.search.pruning:_nasbench201"

@@ -4,7 +4,7 @@ import math
 import re
 import sys
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,16 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from untrained.benchmarks.streaming import MALFORMED, stream
-from untrained.benchmarks.table import COLUMNS, DATASETS, SPLITS, write_table
+from untrained.benchmarks.table import COLUMNS, DATASETS, SPLITS, Progress, write_table
 from untrained.errors import DamagedFileError, MissingDataError, ParameterError
 from untrained.files import digest
 from untrained.spaces import get_space
 
 if TYPE_CHECKING:
     from nas_201_api import ArchResults, ResultsCount
-
-#: Bytes done, bytes in all.
-Progress = Callable[[int, int], None]
 
 _NAME = re.compile(r"NAS-Bench-201-v\w+-([0-9a-f]{6})\.pth")
 _GIGABYTE = 10**9
@@ -255,7 +252,16 @@ def _check_structure(
         raise DamagedFileError(
             f"{name} lists {len(names)} architectures: the space has {len(spellings)}"
         )
-    for index, (spelling, right) in enumerate(zip(names, spellings or names, strict=False)):
+    check_spellings(name, names, spellings)
+
+
+def check_spellings(name: str, found: Sequence[str], spellings: Sequence[str] | None) -> None:
+    """Compare what a file calls its architectures with what the space does, as far as both go.
+
+    Raises:
+        DamagedFileError: an architecture is another one in the space.
+    """
+    for index, (spelling, right) in enumerate(zip(found, spellings or found, strict=False)):
         if spelling != right:
             raise DamagedFileError(
                 f"{name} has {spelling!r} as architecture {index}, which is {right!r} in the space"
