@@ -1,3 +1,5 @@
+from functools import partial
+
 from untrained.report import SECTIONS, sections_of
 from untrained.report.build import files_of, write_captions
 from untrained.report.options import spelled
@@ -38,6 +40,16 @@ def read_by(group, kinds):
     }
 
 
+def spelled_inputs(kinds, wildcards, input):
+    """The options and arguments that name what a section reads."""
+    words = []
+    for kind in kinds:
+        files = getattr(input, kind)
+        option = f"--{kind} " if kind in ("benchmark", "scores") else ""
+        words += [f"{option}{path}" for path in ([files] if isinstance(files, str) else files)]
+    return " ".join(words)
+
+
 def tables_of(group, space="{space}"):
     """The files of the tables of some sections."""
     names = [name for one in group for table in one.tables for name in files_of(table)]
@@ -71,14 +83,8 @@ rule report:
         expand("results/figures/{name}.{format}", name=JOINT * (len(SPACES) > 1), format=["svg", "png"]),
 
 
+# A shell command is spelled when its job runs, after these loops: what differs is in params.
 for name, group in GROUPS.items():
-    words = " ".join(
-        f"--{kind} {{input.{kind}}}" for kind in ("benchmark", "scores") if kind in group[0].reads
-    )
-    files = [kind for kind in group[0].reads if kind not in ("benchmark", "scores")]
-    spelled_files = " ".join(f"{{input.{kind}}}" for kind in files)
-    drawn = [one for one in group if one.figures]
-
     if any(one.tables for one in group):
 
         rule:
@@ -96,14 +102,18 @@ for name, group in GROUPS.items():
                 "../envs/untrained.yaml"
             params:
                 names=",".join(one.name for one in group if one.tables),
+                read=partial(spelled_inputs, group[0].reads),
                 options=spelled(dict.fromkeys(key for one in group for key in one.options), config),
             shell:
-                "untrained report table {params.names} {wildcards.space} "
-                + f"{words} {spelled_files}"
-                + " {params.options} --tables results/tables/{wildcards.space} 2> {log}"
+                "untrained report table {params.names} {wildcards.space} {params.read} {params.options}"
+                " --tables results/tables/{wildcards.space} 2> {log}"
 
+
+for name, group in GROUPS.items():
+    drawn = [one for one in group if one.figures]
+    reads = group[0].reads if any(one.draws_files for one in group) else ()
+    options = dict.fromkeys(key for one in group for it in one.figures for key in it.options)
     if drawn:
-        reads = [kind for one in group if one.draws_files for kind in one.reads]
 
         rule:
             name:
@@ -121,16 +131,11 @@ for name, group in GROUPS.items():
                 "../envs/untrained.yaml"
             params:
                 names=",".join(one.name for one in drawn),
-                options=spelled(
-                    dict.fromkeys(
-                        key for one in group for figure in one.figures for key in figure.options
-                    ),
-                    config,
-                ),
+                read=partial(spelled_inputs, reads),
+                options=spelled(options, config),
             shell:
-                "untrained report figure {params.names} {wildcards.space} "
-                + (f"{words} {spelled_files}" if reads else "")
-                + " {params.options} --tables results/tables/{wildcards.space}"
+                "untrained report figure {params.names} {wildcards.space} {params.read} {params.options}"
+                " --tables results/tables/{wildcards.space}"
                 " --figures results/figures/{wildcards.space} 2> {log}"
 
 
