@@ -15,8 +15,8 @@ from benchmarks.page import SPACE, machine, random_cells, write_section
 from untrained.cli.progress import track
 from untrained.proxies import UndefinedScore
 from untrained.proxies.naswot import Naswot
-from untrained.scoring.engine import MinibatchSettings
 from untrained.scoring.execution import prepare_worker
+from untrained.scoring.images import MinibatchSettings
 from untrained.seeds import torch_seeded
 
 TYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}

@@ -22,16 +22,9 @@ from untrained.networks import supernets
 from untrained.networks.supernets import Mask
 from untrained.proxies.linear_regions import activation_patterns
 from untrained.scoring.execution import prepare_worker
-from untrained.search.pruning import (
-    Candidate,
-    Draw,
-    Found,
-    Numbers,
-    Pruning,
-    candidates_of,
-    prune,
-    pruned_space,
-)
+from untrained.search.measurements import Draw, Numbers
+from untrained.search.pruning import Found, Pruning, prune
+from untrained.search.supernets import Candidate, candidates_of, pruned_space
 
 SPACE = pruned_space("nasbench201")
 
@@ -87,7 +80,7 @@ def seconds_of_search(
 def seconds_of_all(settings: Pruning) -> tuple[float, Found]:
     """Of the whole search in this process, and what it found."""
     start = time.process_time()
-    found = prune(SPACE, settings)
+    found = prune(SPACE.name, settings)
     return time.process_time() - start, found
 
 
@@ -149,7 +142,7 @@ def main() -> None:
         alone, found = own.submit(seconds_of_all, settings).result()
         (plain, ours), worst = compare(settings, found, arguments.every, bare, own)
     start = time.perf_counter()
-    prune(SPACE, settings, workers=arguments.workers)
+    prune(SPACE.name, settings, workers=arguments.workers)
     wall = time.perf_counter() - start
     lines = [
         f"The pruning search on NAS-Bench-201: {settings.repeats} repeats, batch "

@@ -18,9 +18,10 @@ from benchmarks.page import machine, random_cells, write_section
 from benchmarks.plain import plain_score
 from untrained.cli.progress import track
 from untrained.networks.modes import modes_restored
-from untrained.proxies import get_proxy
-from untrained.scoring.engine import MinibatchSettings, score_architectures
+from untrained.scoring.engine import score_architectures
 from untrained.scoring.execution import Execution, prepare_worker
+from untrained.scoring.images import MinibatchSettings
+from untrained.scoring.request import ScoreRequest, parse_reading
 from untrained.seeds import torch_seeded
 from untrained.spaces import SearchSpace, get_space
 from untrained.spaces.nds import Nds
@@ -102,8 +103,9 @@ def seconds_engine(
 ) -> float:
     """The same through the engine."""
     execution = Execution(engine=engine, precision=precision)
-    proxy = get_proxy("naswot")
-    (found,) = score_architectures(space_of(name), [index], proxy, settings, 0, execution)
+    proxy = parse_reading("naswot")
+    request = ScoreRequest(space_of(name), (proxy,), settings, (0,), execution)
+    ((found,),) = score_architectures(request, [index])
     return found.seconds
 
 

@@ -17,9 +17,11 @@ from benchmarks.page import SPACE, machine, random_cells, write_section
 from untrained import compiled
 from untrained.cli.progress import track
 from untrained.networks import nasbench201_plan
-from untrained.proxies import get_proxy, naswot
-from untrained.scoring.engine import MinibatchSettings, score_architectures
+from untrained.proxies import naswot
+from untrained.scoring.engine import score_architectures
 from untrained.scoring.execution import Execution, prepare_worker
+from untrained.scoring.images import MinibatchSettings
+from untrained.scoring.request import ScoreRequest, parse_reading
 
 #: (module, name) of what is timed, under the name of the row.
 TIMED: dict[str, list[tuple[Any, str]]] = {
@@ -66,8 +68,9 @@ def measure(indices: list[int], precision: str) -> tuple[Meter, float]:
     """The meter and the seconds of scoring all cells."""
     prepare_worker()
     execution = Execution(engine="fast", precision=precision)
-    proxy, settings = get_proxy("naswot"), MinibatchSettings()
-    list(score_architectures(SPACE, indices[:2], proxy, settings, 0, execution))
+    proxies = (parse_reading("naswot"),)
+    request = ScoreRequest(SPACE, proxies, MinibatchSettings(), (0,), execution)
+    list(score_architectures(request, indices[:2]))
     meter = Meter()
     originals = [
         (module, name, getattr(module, name)) for where in TIMED.values() for module, name in where
@@ -76,12 +79,12 @@ def measure(indices: list[int], precision: str) -> tuple[Meter, float]:
         for module, name in where:
             setattr(module, name, meter.timed(row, getattr(module, name)))
     try:
-        scores = score_architectures(SPACE, indices, proxy, settings, 0, execution)
+        scores = score_architectures(request, indices)
         found = list(track(scores, len(indices), f"scoring in {precision}"))
     finally:
         for module, name, original in originals:
             setattr(module, name, original)
-    return meter, sum(score.seconds for score in found)
+    return meter, sum(score.seconds for (score,) in found)
 
 
 def peak_operations(dtype: torch.dtype) -> float:

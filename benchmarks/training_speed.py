@@ -17,8 +17,8 @@ import torch
 from benchmarks.page import SPACE, machine, random_cells, write_section
 from untrained.cli.progress import track
 from untrained.proxies import Setting, get_proxy
-from untrained.scoring.engine import MinibatchSettings
 from untrained.scoring.execution import Execution, prepare_worker
+from untrained.scoring.images import MinibatchSettings
 from untrained.seeds import torch_seeded
 from untrained.spaces.cell_classes import live_edges
 from untrained.spaces.nasbench201 import operations_of
@@ -37,7 +37,7 @@ def measured(engine: str, last: bool, precision: str, index: int, seed: int) -> 
     list(lesson.train(network.train(), [1], seed, Execution(CPU, engine, precision)))
     seconds = time.process_time() - start
     held_out = SETTINGS.draw_for(Setting(held_out=True, epochs=1), seed, CPU)
-    loss = get_proxy("validation_loss-train@1")(network, held_out, torch.Generator())
+    loss = get_proxy("validation_loss-train")(network, held_out, torch.Generator())
     return len(lesson.images) / seconds, loss
 
 

@@ -4,20 +4,49 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from untrained.scoring.api import Score, score
+    from untrained.api import (
+        Score,
+        Scores,
+        ablate,
+        score,
+        score_seeds,
+        score_space,
+        training_curves,
+    )
+    from untrained.search.pruning import Pruning, prune
     from untrained.search.run import SearchResult, run_search
     from untrained.search.task import Live
 
-__all__ = ["Live", "Score", "SearchResult", "run_search", "score"]
-__version__ = "0.1.0"
-
 _MODULES = {
     "Live": "untrained.search.task",
-    "Score": "untrained.scoring.api",
+    "Pruning": "untrained.search.pruning",
+    "Score": "untrained.api",
+    "Scores": "untrained.api",
     "SearchResult": "untrained.search.run",
+    "ablate": "untrained.api",
+    "prune": "untrained.search.pruning",
     "run_search": "untrained.search.run",
-    "score": "untrained.scoring.api",
+    "score": "untrained.api",
+    "score_seeds": "untrained.api",
+    "score_space": "untrained.api",
+    "training_curves": "untrained.api",
 }
+
+__all__ = [
+    "Live",
+    "Pruning",
+    "Score",
+    "Scores",
+    "SearchResult",
+    "ablate",
+    "prune",
+    "run_search",
+    "score",
+    "score_seeds",
+    "score_space",
+    "training_curves",
+]
+__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - what a module's attribute is

@@ -417,7 +417,7 @@ def _checks(parameters: Parameters) -> Iterator[_Check]:
 def _checks_of_scores(parameters: Parameters) -> Iterator[_Check]:
     from untrained.images.sets import image_set
     from untrained.images.splits import check_training_split
-    from untrained.proxies import get_proxy, shows_test
+    from untrained.scoring.request import parse_reading, shows_test
 
     scores = parameters.scores
     for name in parameters.spaces:
@@ -425,7 +425,7 @@ def _checks_of_scores(parameters: Parameters) -> Iterator[_Check]:
     for name in scores.proxies:
         yield "scores.proxies", partial(_check_proxy, name)
     yield "scores.proxies", partial(_check_different, scores.proxies)
-    trains = any("training" in get_proxy(name).needs for name in scores.proxies)
+    trains = any("training" in parse_reading(name).needs for name in scores.proxies)
     for name in parameters.datasets:
         yield "datasets", partial(image_set, name)
         known = image_set(name)
@@ -481,14 +481,17 @@ def _checks_of_prunings(parameters: Parameters) -> Iterator[_Check]:
 def _checks_of_training_curves(parameters: Parameters) -> Iterator[_Check]:
     from untrained.images.sets import image_set
     from untrained.images.splits import check_training_split
-    from untrained.proxies import get_proxy
-    from untrained.scoring.evolutions import Evolution
+    from untrained.scoring.request import parse_reading
+    from untrained.scoring.training_curves import CurveSettings
 
     curves = parameters.training_curves
     followed = tuple(curves.proxies)
-    yield "training_curves.proxies", lambda: Evolution((0,), tuple(map(get_proxy, followed)))
-    yield "training_curves.kernel", lambda: Evolution((0,), (), curves.kernel)
-    yield "training_curves.epochs", lambda: Evolution(curves.epochs, ())
+    yield (
+        "training_curves.proxies",
+        lambda: CurveSettings((0,), tuple(map(parse_reading, followed))),
+    )
+    yield "training_curves.kernel", lambda: CurveSettings((0,), (), curves.kernel)
+    yield "training_curves.epochs", lambda: CurveSettings(curves.epochs, ())
     if not curves.seeds:  # nothing is trained
         return
     for name in parameters.spaces:
@@ -513,16 +516,15 @@ def _check_size(space: str, architectures: str | int) -> None:
 
 
 def _check_proxy(name: str) -> None:
-    from untrained.proxies import get_proxy
-    from untrained.proxies.trained import check_readable
+    from untrained.scoring.request import parse_reading
 
-    check_readable(get_proxy(name))
+    parse_reading(name).check_readable()
 
 
 def _check_different(proxies: tuple[str, ...]) -> None:
-    from untrained.proxies import get_proxy, spelling_of
+    from untrained.scoring.request import parse_reading
 
-    spelled = [spelling_of(get_proxy(name)) for name in proxies]
+    spelled = [str(parse_reading(name)) for name in proxies]
     for name, canonical in zip(proxies, spelled, strict=True):
         if spelled.count(canonical) > 1:
             raise ParameterError(f"{name!r} is {canonical}, which is there twice: keep one")
@@ -596,7 +598,7 @@ def _check_budget(space: str, parameters: Parameters) -> None:
 
 
 def _check_untrained(proxy: str) -> None:
-    from untrained.proxies import get_proxy
+    from untrained.scoring.request import parse_reading
 
-    if "training" in get_proxy(proxy).needs:
+    if "training" in parse_reading(proxy).needs:
         raise ParameterError(f"{proxy!r} is read after training, and ablations don't train")

@@ -9,8 +9,9 @@ from pathlib import Path
 from untrained.closure import code_digests
 from untrained.files import atomic
 from untrained.parameters import Parameters
-from untrained.proxies import PROXIES, get_proxy, name_of
+from untrained.proxies import PROXIES
 from untrained.report import NAMES as REPORT_SECTIONS
+from untrained.scoring.request import name_of, parse_reading
 from untrained.scoring.shards import sample_of
 from untrained.search import ALGORITHMS
 from untrained.spaces import SPACES, SearchSpace, get_space
@@ -44,7 +45,7 @@ class Plan:
         """
         found: dict[str, list[str]] = {}
         for proxy in self.parameters.scores.proxies:
-            trained = "training" in get_proxy(proxy).needs
+            trained = "training" in parse_reading(proxy).needs
             family = "trained" if trained else module_of_proxy(proxy).removeprefix(_OURS)
             found.setdefault(family, []).append(proxy)
         return found
@@ -141,7 +142,7 @@ class Plan:
                 yield f"ablations/{name}", ("untrained.scoring.ablations", own, ablated)
             if space.supernet is not None:
                 yield f"prunings/{name}", ("untrained.search.pruning", space.supernet, own)
-            yield f"training_curves/{name}", ("untrained.scoring.evolutions", own, *curves)
+            yield f"training_curves/{name}", ("untrained.scoring.training_curves", own, *curves)
         sections = [f"untrained.report.sections.{name}" for name in REPORT_SECTIONS]
         yield "report", ("untrained.cli.report", *sections)
 

@@ -84,7 +84,7 @@ def few_steps(monkeypatch):
     """Short trainings are on 32 images."""
     from dataclasses import replace
 
-    from untrained.scoring.engine import MinibatchSettings
+    from untrained.scoring.images import MinibatchSettings
 
     original = MinibatchSettings.training_images
 

@@ -1,8 +1,13 @@
 """`untrained prune` on noise, by the number that takes little time."""
 
-import hashlib
 import json
 import shlex
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pandas as pd
@@ -43,6 +48,7 @@ def test_what_people_read(untrained):
     [
         (["nasbench20"], "did you mean 'nasbench201'"),
         (["dart"], "did you mean 'darts'"),
+        (["nasbench101"], "nasbench101 has no supernet to prune: known: darts, nasbench201"),
         (["darts", "--split", "tset"], "did you mean 'test'"),
         (["nasbench201", "--criterion", "kapa"], "did you mean 'kappa'"),
         (["nasbench201", "--variant", "relased"], "did you mean 'released'"),
@@ -64,18 +70,18 @@ def test_mistakes_write_nothing(refused, arguments, said):
 
 @pytest.fixture
 def few_crops(monkeypatch):
-    from untrained.search import pruning
+    from untrained.search import measurements
 
-    monkeypatch.setattr(pruning, "CROPS", 20)
-    pruning._draw.cache_clear()
+    monkeypatch.setattr(measurements, "CROPS", 20)
+    measurements._draw.cache_clear()
     yield
-    pruning._draw.cache_clear()
+    measurements._draw.cache_clear()
 
 
 @pytest.fixture
 def quick_numbers(monkeypatch):
     """Numbers that follow from the mask alone."""
-    from untrained.search.pruning import Draw, Numbers
+    from untrained.search.measurements import Draw, Numbers
 
     monkeypatch.setattr(Draw, "numbers", lambda _self, mask, **_: Numbers(9.0, float(mask.sum())))
 
@@ -130,17 +136,17 @@ def test_what_people_read_of_a_genotype(untrained):
 @pytest.mark.parametrize(
     ("dataset", "options"),
     [
-        ("cifar10", ""),
+        ("cifar10", " --dataset cifar10"),
         ("noise", ""),  # nothing to train on
         ("cifar100", " --dataset cifar100"),
         ("ImageNet16-120", " --dataset ImageNet16-120 --auxiliary-weight 0"),
     ],
 )
 def test_the_training_is_on_the_images_of_the_search(dataset, options):
-    from untrained.cli.prune import _training
+    from untrained.search.supernets import pruned_space
     from untrained.spaces import get_space
 
-    command = _training(get_space("darts").parse("DARTS_V2"), dataset)
+    command = pruned_space("darts").training(get_space("darts").parse("DARTS_V2"), dataset)
     assert command.endswith(f"){chr(34)}{options} --drop-path 0.3")
 
 
@@ -149,12 +155,11 @@ def test_the_training_is_on_the_images_of_the_search(dataset, options):
 SEARCH = ["prune", "nasbench201", *FAST, "--out", "trace"]
 
 
-@pytest.fixture
-def interrupted(untrained, monkeypatch, quick_numbers):
-    """The file of a search that stopped in its third round."""
-    from untrained.search import pruning
+@pytest.mark.usefixtures("quick_numbers")
+def test_an_interrupted_search_resumes(untrained, monkeypatch):
+    from untrained.search import measurements
 
-    plain = pruning.Job.run
+    plain = measurements.Job.run
 
     def until(job, mask):
         if job.keys[0] == 2:
@@ -162,61 +167,50 @@ def interrupted(untrained, monkeypatch, quick_numbers):
         return plain(job, mask)
 
     with monkeypatch.context() as patched:
-        patched.setattr(pruning.Job, "run", until)
+        patched.setattr(measurements.Job, "run", until)
         assert untrained(*SEARCH)[0] != 0
     (path,) = Path().iterdir()
-    assert path.name == "trace.rounds"
-    return path
-
-
-def test_an_interrupted_search_goes_on(untrained, interrupted):
+    assert path.name == "trace.ledger"
     code, out, err = untrained(*SEARCH, "--json")
     assert code == 0, err
     assert err.splitlines()[0] == "continuing after round 2"
     assert "round 1" not in err
     assert "round 3" in err
-    assert not interrupted.exists()
+    assert not path.exists()
     trace = Path("trace").read_bytes()
     Path("trace").unlink()
-    code, again, err = untrained(*SEARCH, "--json")
+    code, again, err = untrained(*SEARCH, "--ledger", "shared", "--json")
     assert "continuing" not in err
     assert json.loads(again)["spelling"] == json.loads(out)["spelling"]
     assert Path("trace").read_bytes() == trace
+    assert Path("shared").exists()
 
 
-@pytest.mark.parametrize(
-    ("option", "said"),
-    [
-        (["--seed", 1], "has rounds of another search (seed 0, not 1): delete it"),
-        (["--batch-size", 9], "(batch_size 32, not 9)"),
-        (["--variant", "released"], "(variant tenas, not released)"),
-    ],
-)
-@pytest.mark.usefixtures("interrupted")
-def test_rounds_of_another_search_are_refused(refused, option, said):
-    refused([*SEARCH, *option], said)
+def test_a_killed_search_resumes(tmp_path, untrained):
+    asked = ["prune", "nasbench201", "--dataset", "noise", "--repeats", "1", "--workers", "1"]
+    asked += ["--batch-size", "4", "--out", "trace"]
+    ledger = tmp_path / "trace.ledger"
+    program = [sys.executable, "-c", "from untrained.cli import main; main()"]
+    running = subprocess.Popen([*program, *asked], stdout=subprocess.DEVNULL, stderr=-3)
+    while running.poll() is None and not rounds_in(ledger):
+        time.sleep(0.01)
+    running.kill()
+    assert running.wait() == -signal.SIGKILL, "it was done before it was killed"
+    kept = rounds_in(ledger)
+    code, _, err = untrained(*asked)
+    assert code == 0
+    assert err.splitlines()[0] == f"continuing after round {kept}"
+    resumed = Path("trace").read_bytes()
+    assert untrained(*asked)[0] == 0
+    assert Path("trace").read_bytes() == resumed
 
 
-def signed(content):
-    """Something else with a checksum that is right."""
-    digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
-    return json.dumps({"sha256": digest, **content})
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda text: text[:-20],
-        lambda text: text.replace('"pruned": true', '"pruned": false', 1),
-        lambda _: "[]",
-        lambda _: "{}",
-        lambda _: signed({"rows": [], "seconds": 1.0}),
-        lambda _: "\xff",
-    ],
-)
-def test_damaged_rounds_are_refused(refused, interrupted, damage):
-    interrupted.write_text(damage(interrupted.read_text("utf-8")), "latin-1")
-    refused(SEARCH, "trace.rounds is damaged: delete it")
+def rounds_in(ledger):
+    if not ledger.is_file():
+        return 0
+    with closing(sqlite3.connect(ledger)) as connection, suppress(sqlite3.OperationalError):
+        return connection.execute("SELECT COUNT(*) FROM done").fetchone()[0]
+    return 0
 
 
 def test_a_folder_is_no_trace(refused, tmp_path):

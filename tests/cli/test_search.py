@@ -560,17 +560,17 @@ def test_another_search_may_go_on_with_the_same_scores(untrained):
 
 @pytest.mark.parametrize("changed", ["code", "library", "image", "precision", "batch size"])
 def test_scores_of_something_else_are_not_resumed(untrained, monkeypatch, changed):
-    from untrained.scoring import execution, journal
+    from untrained.scoring import execution, images, request
 
     asked = (untrained, "rs+fitness=naswot", "nasbench201", "--ledger", "known")
     asked = (*asked, "--budget", "1evaluations")
     live(*asked)
     if changed == "code":
-        monkeypatch.setattr(journal, "code_digest", lambda: "another")
+        monkeypatch.setattr(request, "code_digest", lambda *modules: "another")
     elif changed == "library":
-        monkeypatch.setattr(journal, "version", lambda name: f"{name} 0")
+        monkeypatch.setattr(request, "version", lambda name: f"{name} 0")
     elif changed == "image":
-        monkeypatch.setattr(journal, "_digest_of_images", lambda shown: "another")
+        monkeypatch.setattr(images.MinibatchSettings, "digest", lambda self: "another")
     elif changed == "precision":
         had = execution.has_bfloat16_products
         monkeypatch.setattr(execution, "has_bfloat16_products", lambda device: not had(device))

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
+from tests.asking import score_module
 from torch import nn
 
 from untrained import score
 from untrained.images.minibatches import Minibatch
 from untrained.proxies import get_proxy
-from untrained.scoring.api import score_module
 from untrained.scoring.execution import Execution
 
 from .test_gradients import batch, value

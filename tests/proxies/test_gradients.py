@@ -2,17 +2,17 @@
 
 import pytest
 import torch
+from tests.asking import score_module, score_work
 from torch import nn
 from torch.nn import functional
 
 from untrained import score
 from untrained.errors import ParameterError
 from untrained.images.minibatches import Minibatch
-from untrained.proxies import UndefinedScore, get_proxy, spelling_of
+from untrained.proxies import UndefinedScore, get_proxy
 from untrained.proxies.gradients import layer_weights
-from untrained.scoring.api import score_module
-from untrained.scoring.engine import MinibatchSettings, score_work
 from untrained.scoring.execution import Execution
+from untrained.scoring.images import MinibatchSettings
 from untrained.spaces import get_space
 
 GRADIENTS = [
@@ -266,7 +266,7 @@ def test_both_variants_are_read_off_one_pass():
     ((*together,),) = score_work(space, [(6111, proxies)], settings, 0, Execution())
     for proxy, found in zip(proxies, together, strict=True):
         alone = score("nasbench201", 6111, proxy=proxy, batch_size=8)
-        assert (alone.score, alone.status) == (found.score, "ok"), spelling_of(proxy)
+        assert (alone.score, alone.status) == (found.score, "ok"), proxy
     assert get_proxy("grad_norm").measurement == get_proxy("grad_norm-naswot").measurement
     assert get_proxy("synflow").measurement == get_proxy("synflow-logsynflow").measurement
 

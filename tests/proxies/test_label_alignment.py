@@ -5,15 +5,17 @@ import math
 import numpy as np
 import pytest
 import torch
+from tests.asking import score_network
 from tests.proxies.test_ntk import Counts
 
 from untrained.images.minibatches import Minibatch
-from untrained.proxies import UndefinedScore, get_proxy, setting_of, shows_test, spelling_of
+from untrained.proxies import UndefinedScore, get_proxy
 from untrained.proxies.label_alignment import centred_alignment, entry_correlation, label_matrix
 from untrained.proxies.ntk import VARIANTS, LabelledKernel
 from untrained.proxies.tangent_kernels import ParameterSelection, tangent_kernel
-from untrained.scoring.engine import run_proxies, score_network
+from untrained.scoring.engine import run_proxies
 from untrained.scoring.execution import Execution
+from untrained.scoring.request import Reading, parse_reading, shows_test
 
 RNG = np.random.default_rng(0)
 FACTOR = RNG.standard_normal((12, 30))
@@ -123,7 +125,7 @@ BATCH = Minibatch(IMAGES, torch.tensor([0, 1, 1, 2, 0, 1]), 3)
 def test_the_default_is_the_papers(name):
     proxy = get_proxy(name)
     assert proxy.variant == "weights_without_classifier_train"
-    assert spelling_of(proxy) == name
+    assert str(Reading(proxy)) == name
     assert proxy.direction == "higher"
     assert proxy.needs == {"gradients", "labels"}
     assert sorted(proxy.variants) == sorted({*VARIANTS, *proxy.kernels})
@@ -174,7 +176,7 @@ def test_a_kernel_that_is_not_finite_has_no_alignment():
 def test_the_released_code_reads_test_images_after_training(variant, mode):
     settings = get_proxy("lga").kernels[variant]
     assert (settings.selection.name, settings.mode) == ("weights_without_classifier", mode)
-    before, after = (setting_of(get_proxy(f"lga-{variant}{at}")) for at in ("", "@1"))
+    before, after = (parse_reading(f"lga-{variant}{at}").setting for at in ("", "@1"))
     assert (before.images, before.skeleton, before.shows_test) == (256, None, False)
     assert (after.images, after.skeleton, after.shows_test) == (256, None, True)
     assert str(after).endswith("; 256 test images after 1 epoch")

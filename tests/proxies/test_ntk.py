@@ -3,14 +3,16 @@
 import numpy as np
 import pytest
 import torch
+from tests.asking import score_network, score_work
 from torch import nn
 
 from untrained.images.minibatches import Minibatch
 from untrained.proxies import PROXIES, UndefinedScore, get_proxy, setting_of
 from untrained.proxies.ntk import VARIANTS, LabelledKernel, positive_eigenvalues
 from untrained.proxies.tangent_kernels import ParameterSelection, tangent_kernel
-from untrained.scoring.engine import MinibatchSettings, run_proxies, score_network, score_work
+from untrained.scoring.engine import run_proxies
 from untrained.scoring.execution import Execution
+from untrained.scoring.images import MinibatchSettings
 from untrained.spaces.base import Skeleton
 
 NAMES = PROXIES.names("ntk_*")

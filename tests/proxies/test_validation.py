@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
+from untrained import score
 from untrained.errors import ParameterError
 from untrained.images.minibatches import Minibatch
 from untrained.proxies.base import UndefinedScore
 from untrained.proxies.validation import ValidationAccuracy, ValidationLoss
-from untrained.scoring.api import score
 
 
 class Net(nn.Module):

@@ -15,7 +15,7 @@ from untrained.report.published import splits_of
 from untrained.report.sections import correlations, kernels
 from untrained.report.targets import targets_of
 from untrained.scoring import kernels as computed
-from untrained.scoring.engine import MinibatchSettings
+from untrained.scoring.images import MinibatchSettings
 
 SPACE, N = "nds_darts_in", 8
 

@@ -4,6 +4,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from tests.asking import request, score_architectures
 
 from untrained.errors import ParameterError, UnknownNameError
 from untrained.proxies import get_proxy
@@ -17,8 +18,8 @@ from untrained.scoring.ablations import (
     score_trials,
     trials_of,
 )
-from untrained.scoring.engine import MinibatchSettings, score_architectures
 from untrained.scoring.execution import Execution
+from untrained.scoring.images import MinibatchSettings
 
 IMAGES = MinibatchSettings("cifar100", batch_size=6)
 SETTINGS = AblationSettings(
@@ -37,7 +38,7 @@ def trials(experiment, space, accuracy, images=IMAGES):
 
 def scores(space, chosen, proxy="naswot", engine="auto"):
     how = Execution(engine=engine, precision="float32")
-    return [score.score for score in score_trials(space, chosen, get_proxy(proxy), how)]
+    return [score.score for score in score_trials(request(space, [proxy], IMAGES, 0, how), chosen)]
 
 
 def test_one_cell_of_every_bin(accuracy):
@@ -153,9 +154,8 @@ def test_seeds_of_minibatch_and_weights_act_apart(space):
 
 def test_an_undefined_score_has_a_status(space):
     none = space.parse("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|").index
-    (score,) = score_trials(
-        space, [Trial(BinnedCell(none), IMAGES, 0, 0)], get_proxy("naswot"), Execution()
-    )
+    asked = request(space, ["naswot"], IMAGES, 0, Execution())
+    (score,) = score_trials(asked, [Trial(BinnedCell(none), IMAGES, 0, 0)])
     assert (score.score, score.status) == (None, "disconnected")
 
 

@@ -7,21 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.asking import score_architectures, score_by_all, score_network, score_work
 from torch import nn
 
 from untrained.errors import ParameterError
 from untrained.images.minibatches import Minibatch
 from untrained.proxies import UndefinedScore, get_proxy
 from untrained.proxies.naswot import activation_kernel
-from untrained.scoring.engine import (
-    MinibatchSettings,
-    score_architectures,
-    score_by_all,
-    score_network,
-    score_work,
-)
 from untrained.scoring.execution import Execution
+from untrained.scoring.images import MinibatchSettings
 from untrained.scoring.kernels import kernels_of
+from untrained.scoring.request import parse_reading
 from untrained.scoring.shards import (
     ShardSettings,
     sample_of,
@@ -87,10 +83,11 @@ def test_a_seed_changes_images_and_weights(space):
 def test_scores_are_the_same_in_another_process(space, expected):
     code = (
         "import json, torch; torch.set_num_threads(1)\n"
-        "from untrained.scoring.engine import *\n"
-        "from untrained.proxies import get_proxy\n"
+        "from tests.asking import score_architectures\n"
+        "from untrained.scoring.execution import Execution\n"
+        "from untrained.scoring.images import MinibatchSettings\n"
         "from untrained.spaces import get_space\n"
-        "found = score_architectures(get_space('nasbench201'), [45, 0], get_proxy('naswot'),"
+        "found = score_architectures(get_space('nasbench201'), [45, 0], 'naswot',"
         " MinibatchSettings(batch_size=6), 0, Execution())\n"
         "print(json.dumps([score.score for score in found]))"
     )
@@ -341,7 +338,7 @@ def test_classes_stay_together_in_shared_shards(space):
 
 
 def test_shared_work_is_one_architecture_of_each_class_that_a_proxy_tells_apart(space):
-    corrected, released = get_proxy("naswot"), get_proxy("naswot-released")
+    corrected, released = parse_reading("naswot"), parse_reading("naswot-released")
     everything = range(len(space))
     assert len(work_of(space, everything, [corrected], share=True)) == 5260
     assert len(work_of(space, everything, [released], share=True)) == 7189
@@ -349,7 +346,7 @@ def test_shared_work_is_one_architecture_of_each_class_that_a_proxy_tells_apart(
     assert len(both) == 7189  # the canonical ones are among them
     assert sum(corrected in proxies for proxies in both.values()) == 5260
     assert work_of(space, [5, 9], [corrected], share=False) == {5: [corrected], 9: [corrected]}
-    owners = scored_for(space, corrected, share=True)
+    owners = scored_for(space, corrected.proxy, share=True)
     assert (owners <= np.arange(len(space))).all()
     assert (owners == space.representatives).all()
     assert (scored_for(space, object(), share=True) == space.executed_representatives).all()

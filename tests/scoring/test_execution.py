@@ -2,14 +2,15 @@ import sys
 
 import pytest
 import torch
+from tests.asking import score_architectures
 from torch import nn
 
 import untrained
 from untrained.errors import ParameterError, UnknownNameError
 from untrained.proxies import get_proxy
 from untrained.scoring import execution
-from untrained.scoring.engine import MinibatchSettings, score_architectures
 from untrained.scoring.execution import Execution, has_bfloat16_products, prepare_worker
+from untrained.scoring.images import MinibatchSettings
 
 
 @pytest.mark.parametrize("proxy", ["naswot", "naswot-released"])

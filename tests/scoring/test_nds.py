@@ -2,14 +2,15 @@
 
 import pytest
 import torch
+from tests.asking import score_architectures
 from tests.benchmarks.nds_files import BOTTLENECK, cell_entry, staged_entry, write
 
 from untrained.benchmarks.nds import convert_nds
 from untrained.networks.anynet import AnyNet
 from untrained.networks.darts import DartsNetwork
 from untrained.proxies import get_proxy
-from untrained.scoring.engine import MinibatchSettings, score_architectures
 from untrained.scoring.execution import Execution
+from untrained.scoring.images import MinibatchSettings
 from untrained.seeds import torch_seeded
 from untrained.spaces import get_space
 from untrained.spaces.nds import Nds

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.asking import score_architectures
 
 from untrained.networks.modes import modes_restored
 from untrained.proxies import get_proxy
-from untrained.scoring.engine import MinibatchSettings, score_architectures
 from untrained.scoring.execution import Execution
+from untrained.scoring.images import MinibatchSettings
 from untrained.seeds import torch_seeded
 from untrained.spaces import get_space
 

@@ -7,18 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tests.asking import score_work
 from tests.scoring.test_trained import CELL, EXACT, Small
 
+from untrained import score
 from untrained.errors import MissingDataError, ParameterError
 from untrained.images import image_set
 from untrained.images.minibatches import Minibatch, minibatch, normalise, prepare_images
-from untrained.proxies import get_proxy, setting_of
 from untrained.proxies.label_alignment import entry_correlation
 from untrained.proxies.ntk import LabelGradientAlignment
 from untrained.proxies.tangent_kernels import ParameterSelection, tangent_kernel
-from untrained.scoring.api import score
-from untrained.scoring.engine import MinibatchSettings, score_work
-from untrained.scoring.inputs import fitted
+from untrained.scoring.images import MinibatchSettings
+from untrained.scoring.request import parse_reading
 from untrained.training.loop import Examples
 from untrained.training.short import train_shortly
 
@@ -76,17 +76,17 @@ def test_all_images_are_learned_and_the_first_test_images_are_read(fetched, mode
 def test_the_images_of_each_setting(fetched):
     root, made = fetched
     settings = MinibatchSettings(split="train", batch_size=6, augmentation="crop-flip", root=root)
-    proxy = get_proxy("lga-released@1")
+    setting = parse_reading("lga-released@1").setting
     for seed in (0, 1):
         for batch in (
-            settings.draw_for(setting_of(proxy), seed, CPU),
-            settings.sized_for(proxy).draw(seed, CPU),
-            fitted(settings.sized_for(proxy), (3, 32, 32), seed),
+            settings.draw_for(setting, seed, CPU),
+            settings.sized_for(setting).draw(seed, CPU),
+            settings.sized_for(setting).draw_shaped((3, 32, 32), seed, CPU),
         ):
             assert isinstance(batch, Minibatch)
             assert np.array_equal(batch.images.numpy(), normalise(made["test"][0][:8], KNOWN))
             assert np.array_equal(batch.labels.numpy(), made["test"][1][:8])
-    before = settings.draw_for(setting_of(get_proxy("lga-released")), 0, CPU)
+    before = settings.draw_for(parse_reading("lga-released").setting, 0, CPU)
     drawn = minibatch("cifar10", "train", 0, 8, "crop-flip", root=root)
     assert torch.equal(before.images, drawn.images)
     held_out = settings.training_images(0)
@@ -101,7 +101,7 @@ def test_both_kinds_in_one_shard(space, fetched, few):
     root, _ = fetched
     settings = MinibatchSettings(split="train", batch_size=6, root=root)
     names = ["lga-released", "lga-released@1", "lga@1", "lga"]
-    proxies = [get_proxy(name) for name in names]
+    proxies = names
     (together,) = score_work(space, [(CELL, proxies)], settings, 0, EXACT)
     for proxy, found in zip(proxies, together, strict=True):
         ((alone,),) = score_work(space, [(CELL, [proxy])], settings, 0, EXACT)
@@ -128,7 +128,7 @@ def test_what_can_not_be_read_is_said(space, tmp_path, monkeypatch, dataset, spl
         monkeypatch.setattr("untrained.scoring.engine.rest_of", lambda *_, **__: ([0, 1], [0, 1]))
     settings = MinibatchSettings(dataset, split, batch_size=8, root=tmp_path)
     with pytest.raises(error, match=said):
-        list(score_work(space, [(CELL, [get_proxy("lga-released@1")])], settings, 0, EXACT))
+        list(score_work(space, [(CELL, ["lga-released@1"])], settings, 0, EXACT))
 
 
 def test_a_notebook_is_warned(fetched, few):

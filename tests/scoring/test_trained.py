@@ -6,18 +6,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tests.asking import score_by_all, score_network, score_work
 from torch import nn
 
+from untrained import score
 from untrained.errors import ParameterError
 from untrained.images import image_set
 from untrained.images.minibatches import held_out_count, minibatch, prepare_images, rest_of
 from untrained.networks.nasbench201 import NasBench201Network
-from untrained.proxies import Setting, get_proxy, setting_of
+from untrained.proxies import Setting, get_proxy
 from untrained.proxies.ntk import NtkMean
-from untrained.scoring.api import score
-from untrained.scoring.engine import MinibatchSettings, score_by_all, score_network, score_work
 from untrained.scoring.execution import Execution, has_bfloat16_products
-from untrained.scoring.training import TrainingImages
+from untrained.scoring.images import MinibatchSettings, TrainingImages
+from untrained.scoring.request import parse_reading
 from untrained.seeds import torch_seeded
 from untrained.training.loop import Examples
 from untrained.training.recipe import ShortRecipe
@@ -59,7 +60,7 @@ BATCH = minibatch("cifar10", "sample", 0, 8)
 
 
 def scored(names, execution=EXACT, build=small, training=None, seed=0):
-    proxies = [get_proxy(name) for name in names]
+    proxies = names
     return score_by_all(build, proxies, BATCH, execution, seed, 3, training=training or lesson())
 
 
@@ -124,10 +125,10 @@ def test_the_seconds_have_the_training_in_them(monkeypatch):
 def test_what_is_read_before_training_is_what_it_was(space):
     settings = MinibatchSettings(batch_size=16)
     names = ["naswot", "lga", "ntk_condition_number", "linear_regions"]
-    alone = [get_proxy(f"{name}@0") if name != "linear_regions" else get_proxy(name)
+    alone = [f"{name}@0" if name != "linear_regions" else name
              for name in names]  # fmt: skip
     (before,) = score_work(space, [(CELL, alone)], settings, 0, Execution())
-    mixed = [*alone, get_proxy("naswot@0.1"), get_proxy("ntk_condition_number@0.1")]
+    mixed = [*alone, "naswot@0.1", "ntk_condition_number@0.1"]
     (after,) = score_work(space, [(CELL, mixed)], settings, 0, Execution())
     assert [one.score for one in after[:4]] == [one.score for one in before]
     assert [one.status for one in after] == ["ok"] * 6
@@ -146,7 +147,7 @@ def test_an_architecture_is_trained_once_on_what_its_minibatch_has_not(space, mo
 
     monkeypatch.setattr(TrainingImages, "train", train)
     names = ["lga@1", "naswot", "ntk_trace@1", "lga@0.5", "naswot@1"]
-    proxies = [get_proxy(name) for name in names]
+    proxies = names
     settings = MinibatchSettings("cifar10", batch_size=12, sampling="balanced")
     work = [(CELL, proxies), (46, proxies[:1])]
     results = list(score_work(space, work, settings, 4, EXACT))
@@ -195,13 +196,13 @@ def test_a_score_of_fewer_images_is_what_it_is_alone(space, monkeypatch):
     trained = on_few(monkeypatch)
     names = ["lga@1", "lga:5@1", "validation_loss@1", "validation_accuracy-train@1", "lga:5"]
     settings = MinibatchSettings("cifar10", batch_size=9)
-    (together,) = score_work(space, [(46, list(map(get_proxy, names)))], settings, 4, EXACT)
+    (together,) = score_work(space, [(46, names)], settings, 4, EXACT)
     assert len(trained) == 1
     for name, found in zip(names, together, strict=True):
-        ((alone,),) = score_work(space, [(46, [get_proxy(name)])], settings, 4, EXACT)
+        ((alone,),) = score_work(space, [(46, [name])], settings, 4, EXACT)
         assert found.score == alone.score
     small = replace(settings, batch_size=5)
-    ((alone,),) = score_work(space, [(46, [get_proxy("lga")])], small, 4, EXACT)
+    ((alone,),) = score_work(space, [(46, ["lga"])], small, 4, EXACT)
     assert together[4].score == alone.score
     assert len({one.score for one in together}) == 5
 
@@ -232,7 +233,7 @@ def test_a_cell_is_trained_by_sums_unless_it_is_to_be_plain(space, engine, monke
 def test_the_precision_of_the_training_is_that_of_the_execution(monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "untrained.scoring.training.train_shortly",
+        "untrained.scoring.images.train_shortly",
         lambda *given, dtype, **options: seen.append((dtype, options["memory_format"])) or iter(()),
     )
     automatic = torch.bfloat16 if has_bfloat16_products(CPU) else torch.float32
@@ -267,7 +268,7 @@ def test_no_memory_is_a_status(monkeypatch):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
         yield
 
-    monkeypatch.setattr("untrained.scoring.training.train_shortly", fails)
+    monkeypatch.setattr("untrained.scoring.images.train_shortly", fails)
     assert scored(["naswot@1"])[0].status == "out_of_memory"
 
 
@@ -326,7 +327,7 @@ def test_other_failures_are_not_swallowed():
 
 def test_without_images_to_train_on_nothing_is_trained():
     with pytest.raises(ParameterError, match=r"^lga after training: nothing is trained here"):
-        score_network(small, get_proxy("lga@1"), BATCH, EXACT, 0)
+        score_network(small, "lga@1", BATCH, EXACT, 0)
 
 
 @pytest.mark.parametrize(
@@ -340,14 +341,14 @@ def test_without_images_to_train_on_nothing_is_trained():
 def test_test_images_are_never_trained_on(space, dataset, split, said):
     settings = MinibatchSettings(dataset, split, batch_size=8)
     with pytest.raises(ParameterError, match=said):
-        list(score_work(space, [(CELL, [get_proxy("lga@1")])], settings, 0, EXACT))
+        list(score_work(space, [(CELL, ["lga@1"])], settings, 0, EXACT))
 
 
 def test_a_network_of_ones_own_is_left_as_it_was(monkeypatch):
     original = MinibatchSettings.training_images
 
-    def few(self, seed, **options):
-        whole = original(self, seed, **options)
+    def few(self, *given, **options):
+        whole = original(self, *given, **options)
         return replace(whole, images=whole.images[:40], labels=whole.labels[:40])
 
     monkeypatch.setattr(MinibatchSettings, "training_images", few)
@@ -367,7 +368,7 @@ def test_a_network_of_ones_own_is_left_as_it_was(monkeypatch):
 
 
 def test_a_setting_says_how_long():
-    assert str(setting_of(get_proxy("lga@0.5"))).endswith(
+    assert str(parse_reading("lga@0.5").setting).endswith(
         "; all images of the minibatch after 0.5 epochs on the others"
     )
-    assert "epochs" not in str(setting_of(get_proxy("lga")))
+    assert "epochs" not in str(parse_reading("lga").setting)

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from untrained.errors import DamagedFileError, ParameterError
-from untrained.proxies import get_proxy
-from untrained.scoring.engine import MinibatchSettings, Score
+from untrained.scoring.engine import Score
 from untrained.scoring.execution import Execution
+from untrained.scoring.images import MinibatchSettings
 from untrained.scoring.ledger import Ledger, opened
+from untrained.scoring.request import ScoreRequest, parse_reading
 from untrained.search import ALGORITHMS, live
 from untrained.search.base import BudgetedSearch
 from untrained.search.clock import Budget
@@ -19,6 +20,11 @@ from untrained.search.runs import search_runs, trace_of
 from untrained.search.task import Live
 
 NAMES = [name for name in ALGORITHMS.names() if ALGORITHMS.load(name).spends_budget]
+
+
+def request_of(space, proxy, seeds):
+    readings = (parse_reading(proxy),)
+    return ScoreRequest(space, readings, MinibatchSettings(), tuple(range(seeds)), Execution())
 
 
 def score_of(index, seed):
@@ -34,15 +40,15 @@ def scorer(monkeypatch):
 
     found = SimpleNamespace(made=[], limit=math.inf, streams=0)
 
-    def score_architectures(space, indices, proxy, settings, seed, execution):
+    def score_work(request, work, seed):
         found.streams += 1
-        for index in indices:
+        for index, _ in work:
             if len(found.made) == found.limit:
                 raise KeyboardInterrupt
             found.made.append((index, seed))
-            yield score_of(index, seed)
+            yield [score_of(index, seed)]
 
-    monkeypatch.setattr(live, "score_architectures", score_architectures)
+    monkeypatch.setattr(live, "score_work", score_work)
     return found
 
 
@@ -53,9 +59,7 @@ def search(toy, scorer):
     def run(name, budget, *, path=None, runs=range(3), seeds=2, proxy="naswot", seed=0):
         algorithm = ALGORITHMS.load(name)() if isinstance(name, str) else name
         with opened(path, {}) as known:
-            scores = LiveScores(
-                toy, get_proxy(proxy), MinibatchSettings(), Execution(), known, seeds
-            )
+            scores = LiveScores(request_of(toy, proxy, seeds), known)
             found = search_runs(algorithm, toy, scores, budget, runs, seed)
             return trace_of(found), scores
 
@@ -163,15 +167,7 @@ def test_what_fits_into_no_budget_is_said(search):
 
 def test_every_answer_is_reported(toy, scorer):
     heard = []
-    scores = LiveScores(
-        toy,
-        get_proxy("naswot"),
-        MinibatchSettings(),
-        Execution(),
-        Ledger(),
-        1,
-        heard.append,
-    )
+    scores = LiveScores(request_of(toy, "naswot", 1), Ledger(), heard.append)
     trace_of(search_runs(ALGORITHMS.load("rs")(), toy, scores, Budget(evaluations=50), range(1), 0))
     assert len(heard) == 50
     assert sum(one > 0 for one in heard) == len(scorer.made)

@@ -1,6 +1,8 @@
 """The pruning search of the space `darts`: its rounds against loops written out, its numbers."""
 
 import re
+import sqlite3
+from contextlib import closing
 
 import numpy as np
 import pandas as pd
@@ -9,20 +11,12 @@ import torch
 from tests.search.test_pruning import plain_kappa
 from torch.nn import functional
 
+from untrained.errors import DamagedFileError, ParameterError
 from untrained.networks.supernets import DARTS_EDGES, DARTS_OPERATIONS, DartsSupernet
-from untrained.search import pruning
-from untrained.search.pruning import (
-    CRITERIA,
-    Draw,
-    Numbers,
-    Pruning,
-    candidates_of,
-    crowded_nodes,
-    dense_ranks,
-    mask_after,
-    prune,
-    pruned_space,
-)
+from untrained.search import measurements
+from untrained.search.measurements import Draw, Numbers
+from untrained.search.pruning import CRITERIA, Pruning, dense_ranks, prune
+from untrained.search.supernets import candidates_of, crowded_nodes, mask_after, pruned_space
 from untrained.spaces import get_space
 from untrained.spaces.darts import parse_genotype
 
@@ -49,7 +43,7 @@ class MadeUp:
 
 @pytest.fixture
 def made_up(monkeypatch):
-    monkeypatch.setattr(pruning, "_draw", MadeUp)
+    monkeypatch.setattr(measurements, "_draw", MadeUp)
 
 
 def plain_rounds(settings, seed):
@@ -134,7 +128,7 @@ def by_candidate(rows):
 def test_released_rounds_are_those_written_out(criterion, seed):
     """In that variant the order of the list decides ties, so all is known."""
     settings = Pruning("released", criterion, repeats=2)
-    trace = prune(SPACE, settings, seed).trace
+    trace = prune(SPACE.name, settings, seed).trace
     for number, (sums, pruned) in enumerate(plain_rounds(settings, seed), start=1):
         rows = by_candidate(trace[trace["round"] == number])
         assert set(rows) == set(sums)
@@ -150,7 +144,7 @@ def test_released_rounds_are_those_written_out(criterion, seed):
 def test_corrected_rounds_prune_the_lowest_sums(criterion):
     """Ties are drawn, so what is pruned is known by its sums only."""
     settings = Pruning("tenas", criterion, repeats=2)
-    trace = prune(SPACE, settings, 5).trace
+    trace = prune(SPACE.name, settings, 5).trace
     sums, pruned = next(plain_rounds(settings, 5))
     rows = by_candidate(trace[trace["round"] == 1])
     for candidate, row in rows.items():
@@ -169,7 +163,7 @@ def test_corrected_rounds_prune_the_lowest_sums(criterion):
 
 @pytest.mark.usefixtures("made_up")
 def test_the_genotype_has_what_no_round_pruned():
-    found = prune(SPACE, Pruning(repeats=1), 2)
+    found = prune(SPACE.name, Pruning(repeats=1), 2)
     trace = found.trace
     assert trace.groupby("round").size().tolist() == [196, 112, 24, 1]
     assert trace.groupby("round")["pruned"].sum().tolist() == [84, 84, 12, 0]
@@ -222,7 +216,7 @@ def plain_patterns(network, crops):
 
 @pytest.mark.parametrize("variant", ["tenas", "released"])
 def test_numbers_are_those_of_the_supernet(variant, monkeypatch):
-    monkeypatch.setattr(pruning, "CROPS", 300)
+    monkeypatch.setattr(measurements, "CROPS", 300)
     draw = Draw(SPACE, Pruning(variant, batch_size=4, dataset="noise"), 0, (1, 1))
     rng = np.random.default_rng(0)
     mask = DartsSupernet.full_mask() & (rng.random((28, 8)) < 0.5)
@@ -254,33 +248,61 @@ def test_batches_are_the_paper_s_or_those_of_its_code(variant, images):
 # --- interrupted searches
 
 
-class StoppedError(Exception):
-    pass
-
-
-@pytest.mark.parametrize("rounds", [1, 2, 3])
+@pytest.mark.parametrize("rounds", [0, 1, 2, 3])
 @pytest.mark.usefixtures("made_up")
-def test_a_search_goes_on_where_it_was_interrupted(rounds):
-    settings, kept, asked = Pruning(repeats=2), [], []
-    whole = prune(SPACE, settings, 3)
+def test_a_search_resumes_where_it_was_interrupted(rounds, tmp_path):
+    settings, asked = Pruning(repeats=2), []
+    whole = prune(SPACE.name, settings, 3)
+    shared = {"ledger": tmp_path / "ledger"}
 
-    def stop(rows):
-        kept[:] = [dict(row) for row in rows]
-        if rows[-1]["round"] == rounds:
-            raise StoppedError
+    def stop(numbers, _total, what, _unit):
+        if what == f"round {rounds + 1}":
+            raise KeyboardInterrupt
+        return numbers
 
-    with pytest.raises(StoppedError):
-        prune(SPACE, settings, 3, finished=stop)
+    with pytest.raises(KeyboardInterrupt):
+        prune(SPACE.name, settings, 3, track=stop, **shared)
 
-    def watch(numbers, _total, what):
+    def track(numbers, _total, what, _unit):
         asked.append(what)
         return numbers
 
-    again = prune(SPACE, settings, 3, begun=kept, watch=watch)
+    told, saved = [], []
+    again = prune(
+        SPACE.name, settings, 3, track=track, tell=told.append, save=saved.append, **shared
+    )
     assert asked == [f"round {number}" for number in range(rounds + 1, 5)]
+    assert told == ([f"continuing after round {rounds}"] if rounds else [])
+    assert saved == [again]
     pd.testing.assert_frame_equal(again.trace, whole.trace)
     assert again.architecture == whole.architecture
-    assert all(type(value) in (int, float, bool, str) for row in kept for value in row.values())
+    # what is saved is forgotten
+    prune(SPACE.name, settings, 3, tell=told.append, **shared)
+    assert len(told) == bool(rounds)
+
+
+@pytest.mark.parametrize("other", [{"seed": 4}, {"settings": Pruning("released", repeats=2)}])
+@pytest.mark.usefixtures("made_up")
+def test_rounds_of_another_search_are_not_resumed(tmp_path, other):
+    told = []
+    shared = {"ledger": tmp_path / "ledger", "tell": told.append}
+    asked = {"settings": Pruning(repeats=2), "seed": 3}
+    prune(SPACE.name, **asked, **shared)
+    prune(SPACE.name, **(asked | other), **shared)
+    assert told == []
+    prune(SPACE.name, **asked, **shared)
+    assert told == ["continuing after round 3"]
+
+
+@pytest.mark.usefixtures("made_up")
+def test_rounds_of_something_else_are_damage(tmp_path):
+    path = tmp_path / "ledger"
+    prune(SPACE.name, Pruning(repeats=1), ledger=path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE done SET value = '{}'")
+        connection.commit()
+    with pytest.raises(DamagedFileError, match="ledger is damaged: delete it"):
+        prune(SPACE.name, Pruning(repeats=1), ledger=path)
 
 
 def test_the_mask_after_rounds_lacks_what_they_pruned():
@@ -296,6 +318,6 @@ def test_the_mask_after_rounds_lacks_what_they_pruned():
 def test_a_search_without_any_condition_number_says_which_round(monkeypatch, made_up):
     monkeypatch.setattr(MadeUp, "numbers", lambda *_args, **_kwargs: Numbers(np.nan, 1.0))
     said = "round 1: the tangent kernels of all 196 candidates are singular"
-    with pytest.raises(pruning.ParameterError, match=re.escape(said)) as caught:
-        prune(SPACE, Pruning(repeats=1))
+    with pytest.raises(ParameterError, match=re.escape(said)) as caught:
+        prune(SPACE.name, Pruning(repeats=1))
     assert "\n" not in str(caught.value)

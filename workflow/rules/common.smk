@@ -39,7 +39,7 @@ GPUS = int(gpus_here() > 0)
 
 # What interrupted jobs have finished: not in results/, of which Snakemake deletes what a failed
 # job made, and DVC everything before a stage.
-JOURNALS = ".snakemake/journals"
+LEDGER = ".snakemake/ledger.sqlite"
 
 # Finished score shards are kept by provenance, so that DVC may clear results/ before a stage.
 output_cache = os.environ.setdefault(

@@ -30,7 +30,7 @@ rule score:
         among=lambda wildcards, input: f"--among {input.among}" if input.among else "",
         share="--share" if config["scores"]["share"] else "--no-share",
         seconds="--seconds" if config["scores"]["seconds"] else "--no-seconds",
-        journals=JOURNALS,
+        ledger=LEDGER,
     shell:
         "untrained shard {wildcards.space} {params.proxies} --dataset {wildcards.dataset}"
         " --seed {wildcards.seed} --shard {wildcards.shard} --shards {wildcards.shards}"
@@ -40,7 +40,7 @@ rule score:
         " --augmentation {params.settings[augmentation]}"
         " --sampling {params.settings[sampling]}"
         " --precision {params.settings[precision]} {params.share} {params.seconds} {params.among}"
-        " --journal {params.journals} --out {output} 2> {log}"
+        " --ledger {params.ledger} --out {output} 2> {log}"
 
 
 rule merge:

@@ -38,12 +38,12 @@ rule training_curve:
         proxies=[f"--proxy {proxy}" for proxy in config["training_curves"]["proxies"]],
         settings=settings("training_curves", "kernel", "batch_size"),
         scores=settings("scores", "split", "augmentation", "sampling", "precision"),
-        journals=JOURNALS,
+        ledger=LEDGER,
     shell:
-        "untrained evolve {wildcards.space} {params.cells} --epochs {params.epochs}"
+        "untrained training-curves {wildcards.space} {params.cells} --epochs {params.epochs}"
         " {params.proxies} --kernel {params.settings[kernel]} --dataset {wildcards.dataset}"
         " --split {params.scores[split]} --seed {wildcards.seed}"
         " --batch-size {params.settings[batch_size]}"
         " --augmentation {params.scores[augmentation]} --sampling {params.scores[sampling]}"
-        " --precision {params.scores[precision]} --journal {params.journals}"
+        " --precision {params.scores[precision]} --ledger {params.ledger}"
         " --out {output} 2> {log}"

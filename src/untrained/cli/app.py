@@ -7,7 +7,6 @@ import typer
 from untrained import __version__
 from untrained.cli import (
     ablations,
-    evolve,
     fetch,
     names,
     params,
@@ -17,6 +16,7 @@ from untrained.cli import (
     search,
     shards,
     train,
+    training_curves,
 )
 
 app = typer.Typer(
@@ -36,7 +36,7 @@ app.command("merge")(shards.merge)
 app.command("params")(params.params)
 app.command("search")(search.search)
 app.command("ablate")(ablations.ablate)
-app.command("evolve")(evolve.evolve)
+app.command("training-curves")(training_curves.training_curves)
 app.command("prune")(prune.prune)
 app.command("train")(train.train)
 app.add_typer(report.app, name="report")

@@ -1,32 +1,27 @@
 """`untrained score`: one architecture, several, or a network of one's own."""
 
-import importlib
 import json
 import math
-import sys
-from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from untrained.cli.shards import warn_of_test_labels
-from untrained.errors import MissingDataError, ParameterError, UnknownNameError, UntrainedError
+from untrained.cli import options
+from untrained.cli.progress import track
+from untrained.errors import MissingDataError, ParameterError
 from untrained.files import SCORES
 
 if TYPE_CHECKING:
-    from torch import nn
+    import numpy as np
+    from numpy.typing import NDArray
 
-    from untrained.proxies import Proxy
-    from untrained.scoring.engine import MinibatchSettings, Score
-    from untrained.scoring.execution import Execution
-    from untrained.spaces import Architecture, SearchSpace
+    from untrained.api import Scores, Settings
 
 
 @dataclass(frozen=True)
 class Result:
-    """What is printed of one architecture.
+    """What is printed of one architecture and proxy.
 
     Attributes:
         architecture: index in the space; None for a network of one's own.
@@ -66,270 +61,101 @@ def score(
     architectures: Annotated[
         list[str] | None, typer.Argument(metavar="ARCH...", help="Indices or spellings.")
     ] = None,
-    proxy: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="`name`, `name-variant` or `name@epochs` of training; may be repeated. Default: "
-            "naswot."
-        ),
-    ] = None,
-    variant: Annotated[str | None, typer.Option(help="Of the proxies.")] = None,
-    dataset: Annotated[str, typer.Option(help="Whose images are shown.")] = "cifar10",
-    split: Annotated[str, typer.Option(help="Of the data set.")] = "sample",
-    seed: Annotated[int, typer.Option(help="Of minibatch and weights.")] = 0,
+    proxy: options.Proxies = None,
+    variant: Annotated[str | None, typer.Option(help="Variant of the proxies.")] = None,
+    dataset: options.Dataset = "cifar10",
+    split: options.Split = "sample",
+    seed: options.Seed = 0,
     seeds: Annotated[int, typer.Option(help="How many, from --seed on, give the spread.")] = 3,
-    batch_size: Annotated[int, typer.Option(help="Images per minibatch.")] = 128,
-    augmentation: Annotated[str, typer.Option(help="none or crop-flip.")] = "none",
-    sampling: Annotated[str, typer.Option(help="Of images: uniform, or balanced by class.")] = (
-        "uniform"
-    ),
+    batch_size: options.BatchSize = 128,
+    augmentation: options.Augmentation = "none",
+    sampling: options.Sampling = "uniform",
     shape: Annotated[
         str | None, typer.Option("--input", help="CxHxW that your own network takes.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda:0, ...")] = "auto",
-    engine: Annotated[str, typer.Option(help="auto, plain or fast.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16.")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON list.")] = False,
+    device: options.Device = "auto",
+    engine: options.Engine = "auto",
+    precision: options.Precision = "auto",
+    as_json: options.Json = False,
 ) -> None:
     """Score architectures of a space, or a network of your own."""
-    from untrained.proxies import get_proxy, spelling_of
-    from untrained.spaces import SPACES, get_space
+    from untrained.scoring.request import parse_reading
 
-    own = ":" in target and target not in SPACES.names()
     if seeds < 1:
         raise ParameterError(f"--seeds {seeds}: 1 or more")
-    chosen = [get_proxy(one, variant) for one in proxy or ["naswot"]]
-    parsed = []
-    if own:
-        if architectures:
-            raise ParameterError(f"{target} is one network: drop {architectures[0]!r}")
-        size = parse_shape(shape or "3x32x32")
-        factory = load_factory(target)
-    else:
-        searched = get_space(target)
-        if not architectures:
-            raise ParameterError(f"which architecture of {target}? give an index or a spelling")
-        parsed = [searched.parse(text) for text in architectures]
+    readings = [parse_reading(one, variant) for one in proxy or ["naswot"]]
+    spelled = list(map(str, readings))
+    options.warn_of_test_labels(spelled)
 
-    from untrained.images.sets import image_set
-    from untrained.scoring.devices import leased_device
-    from untrained.scoring.engine import MinibatchSettings
-    from untrained.scoring.execution import Execution, prepare_worker
+    from untrained.api import score_seeds
+    from untrained.scoring.execution import prepare_worker
 
-    split = image_set(dataset).split(split)
-    settings = MinibatchSettings(dataset, split, batch_size, augmentation, sampling)
-    numbers = range(seed, seed + seeds)
-    warn_of_test_labels(list(map(spelling_of, chosen)))
-    if not own:
+    settings = options.settings(
+        dataset, split, batch_size, augmentation, sampling, device, engine, precision
+    )
+    if architectures:  # a network of one's own may be too large for one thread
         prepare_worker()
-    with leased_device(device) as where:
-        execution = Execution(where, engine, precision)
-        if own:
-            try:
-                found = [
-                    _score_own(factory, size, by, settings, numbers, execution) for by in chosen
-                ]
-            except UntrainedError:
-                raise
-            except Exception as error:
-                said = (str(error).splitlines() or [""])[0]
-                shape = "x".join(map(str, size))
-                raise ParameterError(
-                    f"{target} failed on images of {shape}: {type(error).__name__}: {said} "
-                    "(--debug shows where)"
-                ) from error
-            results = [
-                _result(None, target, by, numbers, scores, None, {})
-                for by, scores in zip(chosen, found, strict=True)
-            ]
-        else:
-            results = [
-                result
-                for by in chosen
-                for result in _score_cells(searched, parsed, by, settings, numbers, execution)
-            ]
+    found = score_seeds(
+        target,
+        architectures or (),
+        proxies=spelled,
+        seeds=range(seed, seed + seeds),
+        shape=shape or "3x32x32",
+        track=track,
+        **settings,
+    )
+    results = [_result(target, one, settings) for one in found]
     if as_json:
         typer.echo(json.dumps([asdict(result) for result in results], indent=1))
     else:
         _print(target, results, seed, seeds)
 
 
-def _score_cells(
-    space: "SearchSpace",
-    architectures: "list[Architecture]",
-    proxy: "Proxy",
-    settings: "MinibatchSettings",
-    seeds: range,
-    execution: "Execution",
-) -> list[Result]:
-    from untrained.scoring.engine import score_architectures
-
-    indices = [architecture.index for architecture in architectures]
-    by_seed = [
-        list(score_architectures(space, indices, proxy, settings, seed, execution, _watch))
-        for seed in seeds
-    ]
-    cached = _cached_scores(space.name, proxy, settings)
-    return [
-        _result(
-            architecture.index,
-            architecture.spelling,
-            proxy,
-            seeds,
-            [scores[position] for scores in by_seed],
-            cached,
-            _accuracies(space.name, architecture.index),
-        )
-        for position, architecture in enumerate(architectures)
-    ]
-
-
-def _watch(steps: "Iterable[int]", count: int) -> "Iterable[int]":
-    from untrained.cli.progress import track
-
-    return track(steps, count, "training", "steps")
-
-
-def parse_shape(text: str) -> tuple[int, int, int]:
-    """(C, H, W) of "3x32x32".
-
-    Raises:
-        ParameterError: not three positive integers.
-    """
-    parts = text.lower().split("x")
-    if len(parts) != 3 or not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise ParameterError(f"--input {text!r}: channels x height x width, as in 3x32x32")
-    channels, height, width = (int(part) for part in parts)
-    return channels, height, width
-
-
-def load_factory(address: str) -> "Callable[[], nn.Module]":
-    """The callable at `package.module:name`, looked for in the working directory too.
-
-    Raises:
-        UnknownNameError: no such module or attribute, or it can't be called.
-        ParameterError: the module can't be imported.
-    """
-    module_name, _, name = address.partition(":")
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise UnknownNameError(f"{address}: no module named {error.name!r}") from error
-    except Exception as error:
-        said = (str(error).splitlines() or [""])[0]
-        raise ParameterError(
-            f"{address}: {module_name} can't be imported: {type(error).__name__}: {said} "
-            "(--debug shows where)"
-        ) from error
-    factory = getattr(module, name, None)
-    if not callable(factory):
-        raise UnknownNameError(f"{address}: {module_name} has no function or class {name!r}")
-    found: Callable[[], nn.Module] = factory
-    return found
-
-
-def _score_own(
-    factory: "Callable[[], nn.Module]",
-    shape: tuple[int, int, int],
-    proxy: "Proxy",
-    settings: "MinibatchSettings",
-    seeds: range,
-    execution: "Execution",
-) -> "list[Score]":
-    from torch import nn
-
-    from untrained.images.minibatches import Minibatch
-    from untrained.proxies import setting_of
-    from untrained.scoring.engine import score_network
-    from untrained.scoring.inputs import fitted
-
-    def build(_classes: int) -> nn.Module:
-        network = factory()
-        if not isinstance(network, nn.Module):
-            raise ParameterError(
-                f"the factory returned a {type(network).__name__}: it must return a torch.nn.Module"
-            )
-        return network
-
-    scores, device = [], execution.device
-    setting, training = setting_of(proxy), None
-    for seed in seeds:
-        if setting.epochs:
-            training = settings.training_images(seed, _watch, whole=setting.test_after_training)
-            if training.known.shape != shape:
-                raise ParameterError(
-                    f"--input {'x'.join(map(str, shape))}: training shows images as they are, "
-                    f"{'x'.join(map(str, training.known.shape))}"
-                )
-        drawn = fitted(settings.sized_for(proxy), shape, seed)
-        batch = Minibatch(drawn.images.to(device), drawn.labels.to(device), drawn.num_classes)
-        scores.append(score_network(build, proxy, batch, execution, seed, training=training))
-    return scores
-
-
-def _result(
-    index: int | None,
-    spelling: str,
-    proxy: "Proxy",
-    seeds: range,
-    scores: "list[Score]",
-    cached: Any,  # noqa: ANN401 - a NumPy array or None
-    accuracy: dict[str, float],
-) -> Result:
-    import numpy as np
-
-    from untrained.proxies import described, spelling_of
-
-    values = np.array([np.nan if s.score is None else s.score for s in scores])
-    mean = None if np.isnan(values).any() else float(values.mean())
-    percentile = None
-    if mean is not None and cached is not None and len(cached):
-        percentile = float((cached < mean).mean() * 100)
+def _result(target: str, found: "Scores", settings: "Settings") -> Result:
+    first, one, percentile = found.scores[0], found.architecture, None
+    if one is not None and found.mean is not None:
+        cached = _cached_scores(one.space, str(found.reading), settings)
+        if cached is not None and len(cached):
+            percentile = float((cached < found.mean).mean() * 100)
     return Result(
-        architecture=index,
-        spelling=spelling,
-        score=scores[0].score,
-        mean=mean,
-        std=float(values.std(ddof=1)) if mean is not None and len(values) > 1 else None,
-        proxy=spelling_of(proxy),
-        setting=described(proxy),
-        status=scores[0].status,
-        reason=scores[0].reason,
-        seconds=float(np.mean([s.seconds for s in scores])),
+        architecture=None if one is None else one.index,
+        spelling=target if one is None else one.spelling,
+        score=first.score,
+        mean=found.mean,
+        std=found.std,
+        proxy=str(found.reading),
+        setting=found.reading.description,
+        status=first.status,
+        reason=first.reason,
+        seconds=sum(score.seconds for score in found.scores) / len(found.scores),
         percentile=percentile,
-        accuracy=accuracy,
+        accuracy={} if one is None else _accuracies(one.space, one.index),
         undefined={
-            number: f"{one.status} ({one.reason})"
-            for number, one in zip(seeds, scores, strict=True)
-            if one.score is None and number != seeds[0]
+            seed: f"{score.status} ({score.reason})"
+            for seed, score in zip(found.seeds, found.scores, strict=True)
+            if score.score is None and seed != found.seeds[0]
         },
     )
 
 
-def _cached_scores(space: str, proxy: "Proxy", settings: "MinibatchSettings") -> Any:  # noqa: ANN401
+def _cached_scores(space: str, proxy: str, settings: "Settings") -> "NDArray[np.float64] | None":
     """Finite mean scores of the last run, if it was made with the same settings."""
     import numpy as np
 
     from untrained.files import read_parquet
     from untrained.parameters import read_parameters
-    from untrained.proxies import spelling_of
     from untrained.search.pool import scores_of
 
     path = SCORES / f"{space}.parquet"
     made_with = read_parameters().get("scores") or {}
-    same = all(
-        made_with.get(name) == getattr(settings, name)
-        for name in ("split", "batch_size", "augmentation", "sampling")
-    )
-    if not (path.is_file() and same):
+    same = ("split", "batch_size", "augmentation", "sampling")
+    if not path.is_file() or any(made_with.get(name) != settings.get(name) for name in same):
         return None
     try:
-        _, values = scores_of(read_parquet(path), spelling_of(proxy), settings.dataset)
+        _, values = scores_of(read_parquet(path), proxy, settings["dataset"])
     except MissingDataError:
         return None  # other proxies or data sets were scored, these were not
-    mean = values.mean(axis=0)
+    mean: NDArray[np.float64] = values.mean(axis=0)
     return mean[np.isfinite(mean)]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from untrained.cli.shards import warn_of_test_labels
+from untrained.cli.options import warn_of_test_labels
 from untrained.errors import ParameterError
 
 if TYPE_CHECKING:

@@ -166,12 +166,6 @@ def setting_of(proxy: Proxy) -> Setting:
     return found
 
 
-def described(proxy: Proxy) -> str:
-    """What a proxy is read off in words: its `details`, if it has any, and its setting."""
-    details: str = getattr(proxy, "details", "")
-    return f"{details}; {setting_of(proxy)}" if details else str(setting_of(proxy))
-
-
 @runtime_checkable
 class SharesMeasurement(Protocol):
     """A proxy that is read off something which others can be read off too, made once for all."""

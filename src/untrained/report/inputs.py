@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from untrained.errors import MissingDataError, ParameterError
 from untrained.files import SCORES, read_parquet
+from untrained.scoring.columns import ABLATION_COLUMNS, CURVE_COLUMNS, SCORE_COLUMNS
+from untrained.search.pool import TRACE_COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,17 +21,12 @@ if TYPE_CHECKING:
 TABLES = Path("results/tables")
 
 #: Kind of files to their columns.
-COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "scores": ("arch", "proxy", "dataset", "seed", "score", "status"),
-    "searches": (*("run", "target", "step", "arch", "fitness", "simulated_seconds", "is_final"),),
-    "ablations": (
-        *("experiment", "dataset", "batch_size", "arch", "bin_low", "bin_high"),
-        *("minibatch_seed", "weight_seed", "score", "status"),
-    ),
+COLUMNS: Mapping[str, Sequence[str]] = {
+    "scores": SCORE_COLUMNS,
+    "searches": TRACE_COLUMNS,
+    "ablations": ABLATION_COLUMNS,
     "prunings": ("round", "cell", "edge", "operation", "pruned", "kappa", "regions"),
-    "training_curves": (
-        *("dataset", "arch", "seed", "epochs", "quantity", "value", "status", "reason"),
-    ),
+    "training_curves": CURVE_COLUMNS,
 }
 
 

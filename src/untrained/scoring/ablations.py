@@ -8,24 +8,26 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from math import nan
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from untrained.errors import ParameterError, unknown_name
 from untrained.images.sets import image_set
-from untrained.proxies import Proxy, setting_of
-from untrained.scoring.engine import MinibatchSettings, Score, score_architecture
-from untrained.scoring.execution import Execution
+from untrained.scoring.columns import ABLATION_COLUMNS
+from untrained.scoring.engine import Score, score_architecture
+from untrained.scoring.images import MinibatchSettings
+from untrained.scoring.request import ScoreRequest
 from untrained.seeds import numpy_generator
 from untrained.spaces import SearchSpace
 from untrained.spaces.base import draw_without_replacement
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 #: What each experiment varies; see `trials_of`.
 EXPERIMENTS = ("minibatch", "noise", "initialisation", "batch-size", "variance")
-
-#: Spaces with accuracies on CIFAR-100, after which the cells are chosen.
-ABLATED_SPACES = ("nasbench201",)
 
 #: The paper's ten bins start at this accuracy, in percent.
 LOWEST_ACCURACY = 50.0
@@ -186,27 +188,51 @@ def trials_of(
     ]
 
 
-def score_trials(
-    space: SearchSpace, trials: Iterable[Trial], proxy: Proxy, execution: Execution
-) -> Iterator[Score]:
-    """Score trials by one proxy, in order, as they are asked for.
+def score_trials(request: ScoreRequest, trials: Iterable[Trial]) -> Iterator[Score]:
+    """Score trials by the proxy of a request, in order, as they are asked for.
 
     With equal seeds of minibatch and weights a score is that of `score_architectures`.
 
     Args:
-        space: of the cells.
+        request: of one proxy; trials have images and seeds of their own.
         trials: those with the same minibatch next to each other, since each run of them draws it.
-        proxy: what to read off the networks.
-        execution: how networks are run.
     """
-    for (images, seed), same in groupby(trials, lambda trial: (trial.images, trial.minibatch_seed)):
+    if isinstance(request.target, str):
+        raise TypeError(f"{request.target} is no space of architectures")
+    setting = request.proxies[0].setting
+    if setting.crop is None:
         # the size is what some of the experiments vary, whatever the proxy's own would be
-        setting = setting_of(proxy)
-        if setting.crop is None:
-            setting = replace(setting, images=None)
-        batch = images.draw_for(setting, seed, execution.device)
+        setting = replace(setting, images=None)
+    device = request.execution.device
+    for (images, seed), same in groupby(trials, lambda trial: (trial.images, trial.minibatch_seed)):
+        batch = images.draw_for(setting, seed, device)
         for trial in same:
             (score,) = score_architecture(
-                space, trial.cell.arch, [proxy], batch, execution, trial.weight_seed
+                request.target,
+                trial.cell.arch,
+                request.proxies,
+                batch,
+                request.execution,
+                trial.weight_seed,
             )
             yield score
+
+
+def ablation_table(rows: Iterable[tuple[str, Trial, Score]]) -> "pd.DataFrame":
+    """A sorted row with `ABLATION_COLUMNS` for each (experiment, trial, score)."""
+    import pandas as pd
+
+    found = [
+        (
+            *(experiment, trial.images.dataset, trial.images.batch_size),
+            *(trial.cell.arch, trial.cell.low, trial.cell.high),
+            *(trial.minibatch_seed, trial.weight_seed, score.score, score.status),
+        )
+        for experiment, trial, score in rows
+    ]
+    types = {"experiment": "str", "dataset": "str", "batch_size": "int32", "arch": "int32"}
+    types |= dict.fromkeys(("bin_low", "bin_high", "score"), "float64")
+    types |= dict.fromkeys(("minibatch_seed", "weight_seed"), "int64") | {"status": "str"}
+    keys = ["experiment", "batch_size", "arch", "minibatch_seed", "weight_seed"]
+    table = pd.DataFrame(found, columns=ABLATION_COLUMNS).astype(types)
+    return table.sort_values(keys, ignore_index=True)

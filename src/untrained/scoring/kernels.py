@@ -7,7 +7,7 @@ import torch
 
 from untrained.proxies.base import UndefinedScore
 from untrained.proxies.naswot import activation_kernel
-from untrained.scoring.engine import MinibatchSettings
+from untrained.scoring.images import MinibatchSettings
 from untrained.seeds import torch_seeded
 from untrained.spaces import SearchSpace
 

@@ -1,15 +1,29 @@
-"""Which architectures a shard scores."""
+"""Scores of a sample of a space, piece by piece."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from untrained.errors import ParameterError
 from untrained.proxies import Proxy
+from untrained.scoring.columns import SCORE_COLUMNS, SCORE_TYPES, SECONDS
+from untrained.scoring.request import Reading
 from untrained.spaces import SearchSpace
 from untrained.spaces.base import LISTED, draw_without_replacement
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from untrained.scoring.engine import Score
+    from untrained.scoring.ledger import Ledger
+    from untrained.scoring.request import ScoreRequest
+
+#: Wraps work to report its progress; the number of its items is the last argument.
+Watch = Callable[[Iterable["list[Score]"], int], Iterable["list[Score]"]]
 
 
 @dataclass(frozen=True)
@@ -106,11 +120,100 @@ def scored_for(space: SearchSpace, proxy: Proxy, *, share: bool) -> NDArray[np.i
 
 
 def work_of(
-    space: SearchSpace, indices: Sequence[int], proxies: Sequence[Proxy], *, share: bool
-) -> dict[int, list[Proxy]]:
+    space: SearchSpace, indices: Sequence[int], readings: Sequence[Reading], *, share: bool
+) -> dict[int, list[Reading]]:
     """The architectures to score for `indices`, each with the proxies that need it."""
-    work: dict[int, list[Proxy]] = {}
-    for proxy in proxies:
-        for index in np.unique(scored_for(space, proxy, share=share)[list(indices)]):
-            work.setdefault(int(index), []).append(proxy)
+    work: dict[int, list[Reading]] = {}
+    for reading in readings:
+        for index in np.unique(scored_for(space, reading.proxy, share=share)[list(indices)]):
+            work.setdefault(int(index), []).append(reading)
     return dict(sorted(work.items()))
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The scores of some architectures of a space with the first seed of a request.
+
+    Attributes:
+        request: of the scores.
+        indices: the sorted architectures.
+        share: see `ShardSettings`.
+    """
+
+    request: "ScoreRequest"
+    indices: Sequence[int]
+    share: bool = False
+
+    @property
+    def space(self) -> SearchSpace:
+        """The space of the request."""
+        if isinstance(self.request.target, str):
+            raise TypeError(f"{self.request.target} is no space of architectures")
+        return self.request.target
+
+    @property
+    def work(self) -> dict[int, list[Reading]]:
+        """What has to be scored; see `work_of`."""
+        return work_of(self.space, self.indices, self.request.proxies, share=self.share)
+
+    @property
+    def key(self) -> dict[str, object]:
+        """What identifies the work in a ledger."""
+        chosen = hashlib.sha256(",".join(map(str, self.indices)).encode()).hexdigest()
+        return self.request.key(architectures=chosen, share=self.share)
+
+    def scores(self, ledger: "Ledger", watch: Watch) -> "pd.DataFrame":
+        """Score what the ledger has not, and return the whole.
+
+        Args:
+            ledger: opened for `key`.
+            watch: wraps the scores that are made.
+
+        Returns:
+            `SCORE_COLUMNS` and `SECONDS`, sorted by the order of the proxies, then architecture.
+
+        Raises:
+            DamagedFileError: the ledger holds something else than scores.
+            UntrainedError: the ledger can't be written, or the images can't be drawn.
+        """
+        from untrained.scoring.engine import score_work
+
+        work, seed = self.work, self.request.seeds[0]
+        found = {index: _kept(ledger, index, work[index]) for index in _done(ledger, work)}
+        left = {index: readings for index, readings in work.items() if index not in found}
+        made = score_work(self.request, left.items(), seed)
+        for index, scores in zip(left, watch(made, len(left)), strict=True):
+            found[index] = dict(zip(map(str, left[index]), scores, strict=True))
+            ledger.add(str(index), {name: one.to_json() for name, one in found[index].items()})
+        return self._table(found)
+
+    def _table(self, found: "Mapping[int, Mapping[str, Score]]") -> "pd.DataFrame":
+        import pandas as pd
+
+        dataset, seed = self.request.images.dataset, self.request.seeds[0]
+        rows = [
+            (index, str(reading), dataset, seed, one.score, one.status, one.seconds)
+            for reading in self.request.proxies
+            for owners in [scored_for(self.space, reading.proxy, share=self.share)]
+            for index in self.indices
+            for one in [found[int(owners[index])][str(reading)]]
+        ]
+        return pd.DataFrame(rows, columns=[*SCORE_COLUMNS, SECONDS]).astype(SCORE_TYPES)
+
+
+def _done(ledger: "Ledger", work: Mapping[int, object]) -> list[int]:
+    return [index for index in work if str(index) in ledger.done]
+
+
+def _kept(ledger: "Ledger", index: int, readings: Sequence[Reading]) -> "dict[str, Score]":
+    """The scores of an architecture in a ledger."""
+    from untrained.scoring.engine import Score
+    from untrained.scoring.ledger import damaged
+
+    value = ledger.done[str(index)]
+    held = value if isinstance(value, dict) else {}
+    found = {name: Score.from_json(one) for name, one in held.items()}
+    known = {name: one for name, one in found.items() if one is not None}
+    if known.keys() != set(map(str, readings)):
+        raise damaged(ledger.path)
+    return known

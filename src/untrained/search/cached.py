@@ -12,7 +12,8 @@ from untrained.benchmarks.benchmark import Benchmark, Values
 from untrained.errors import DamagedFileError, MissingDataError, ParameterError
 from untrained.files import SCORES, read_parquet
 from untrained.images.sets import image_set
-from untrained.proxies import get_proxy, setting_of
+from untrained.scoring.columns import SCORE_COLUMNS
+from untrained.scoring.request import parse_reading
 from untrained.search.base import SampledSearch, Searchable
 from untrained.search.clock import (
     Answers,
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 #: The columns of merged scores that a search reads.
-SCORE_COLUMNS = ["arch", "proxy", "dataset", "seed", "score", "status"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +86,7 @@ class Tables:
             MissingDataError: there are no such scores; the message says what makes them.
             DamagedFileError: they are not those of this space.
         """
-        by = get_proxy(proxy)
+        by = parse_reading(proxy)
         source = ""
         table = self.cached
         if isinstance(table, Path):
@@ -105,7 +105,7 @@ class Tables:
         seconds: float | Values
         if self.seconds_per_score is None:
             seconds = measured_seconds(table, proxy, self.dataset)
-        elif epochs := setting_of(by).epochs:
+        elif epochs := by.epochs:
             own = epoch_seconds(self.benchmark, *self._trained)[architectures]
             seconds = seconds_of_scores(epochs, own, self.seconds_per_score)
         else:

@@ -8,7 +8,7 @@ where it would have ended.
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil, inf
 from typing import TYPE_CHECKING
 
@@ -16,17 +16,16 @@ import numpy as np
 
 from untrained.errors import ParameterError
 from untrained.images.sets import image_set
-from untrained.proxies import Proxy, get_proxy, spelling_of
 from untrained.scoring.devices import leased_device
-from untrained.scoring.engine import MinibatchSettings, Score, score_architectures
+from untrained.scoring.engine import Score, score_work
 from untrained.scoring.execution import Execution, prepare_worker
-from untrained.scoring.journal import journal_settings
+from untrained.scoring.images import MinibatchSettings
 from untrained.scoring.ledger import Ledger, damaged, opened
+from untrained.scoring.request import ScoreRequest, parse_reading
 from untrained.search.base import BudgetedSearch, BudgetSpent
 from untrained.search.clock import Answer
 from untrained.search.runs import search_runs, trace_of
 from untrained.search.task import Live, Task
-from untrained.spaces import SearchSpace
 from untrained.spaces.base import Architecture
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def live_trace(task: Task, live: Live) -> "tuple[pd.DataFrame, dict[str, int]]":
         raise ParameterError(
             f"{spelling!r} --live: only the fitness is scored there, drop pool, init and mutants"
         )
-    proxy = get_proxy(search.guidance.fitness)
+    reading = parse_reading(search.guidance.fitness)
     images = MinibatchSettings(
         task.dataset,
         image_set(task.dataset).split(live.split),
@@ -62,32 +61,18 @@ def live_trace(task: Task, live: Live) -> "tuple[pd.DataFrame, dict[str, int]]":
     prepare_worker()
     with leased_device(live.device) as device:
         execution = Execution(device, live.engine, live.precision)
-        key = _key(task.space, proxy, images, execution) if live.ledger else {}
+        seeds = tuple(range(live.seeds))
+        request = ScoreRequest(task.space, (reading,), images, seeds, execution)
+        # how many seeds there are changes no score
+        key = replace(request, seeds=()).key(work="live scores") if live.ledger else {}
         with opened(live.ledger, key) as ledger:
             resumed = len(ledger.done)
             if resumed:
                 task.tell(f"continuing with {resumed} scores of {ledger.path}")
-            scores = LiveScores(
-                task.space, proxy, images, execution, ledger, live.seeds, _progress(task)
-            )
+            scores = LiveScores(request, ledger, _progress(task))
             runs = search_runs(algorithm, task.space, scores, task.budget, task.runs, task.seed)
             trace = trace_of(runs)
     return trace, {"scored": scores.made, "resumed": resumed}
-
-
-def _key(
-    space: SearchSpace, proxy: Proxy, images: MinibatchSettings, execution: Execution
-) -> dict[str, object]:
-    """All that live scores depend on but for architecture and seed, for the ledger."""
-    run = {
-        "work": "live scores",
-        "space": space.name,
-        "engine": execution.engine,
-        "precision": execution.precision,
-        "device": execution.device.type,
-        "type": str(execution.dtype(planned=True)),
-    }
-    return dict(journal_settings([spelling_of(proxy)], images, run))
 
 
 def _progress(task: Task) -> Callable[[float], None]:
@@ -119,25 +104,17 @@ class LiveScores:
     """Scores each architecture that is proposed; see `untrained.search.clock.Answers`.
 
     Attributes:
-        space: of the architectures.
-        proxy: whose score it is; the better network is made the higher one.
-        settings: of the minibatches.
-        execution: how networks are run.
+        request: of one proxy; run r scores with its seed r modulo their number.
         ledger: what is scored already, to which scores are added.
-        seeds: run r scores with seed r modulo so many.
         watch: called after each answer with the seconds that it took.
         made: scores that were not in the ledger.
     """
 
-    space: SearchSpace
-    proxy: Proxy
-    settings: MinibatchSettings
-    execution: Execution
+    request: ScoreRequest
     ledger: Ledger
-    seeds: int = 1
     watch: Callable[[float], None] = unwatched
     made: int = 0
-    _streams: dict[int, tuple[deque[int], Iterator[Score]]] = field(default_factory=dict)
+    _streams: dict[int, tuple[deque[int], Iterator[list[Score]]]] = field(default_factory=dict)
 
     @property
     def longest(self) -> float:
@@ -149,7 +126,9 @@ class LiveScores:
 
         The answer raises BudgetSpent after `PATIENCE` answers in a row that the run had had.
         """
-        seed, heard, in_vain = run % self.seeds, set[int](), 0
+        seed, heard, in_vain = self.request.seeds[run % len(self.request.seeds)], set[int](), 0
+
+        direction = self.request.proxies[0].direction
 
         def answer(architecture: Architecture) -> tuple[float, float]:
             nonlocal in_vain
@@ -163,7 +142,7 @@ class LiveScores:
             self.watch(seconds)
             if score.score is None:
                 return -np.inf, seconds
-            return score.score if self.proxy.direction == "higher" else -score.score, seconds
+            return score.score if direction == "higher" else -score.score, seconds
 
         return answer
 
@@ -171,22 +150,21 @@ class LiveScores:
         """The score of an architecture, out of the ledger or made now."""
         item = f"{index} {seed}"
         if item not in self.ledger.done:
-            self.ledger.add(item, asdict(self._make(index, seed)))
+            made = self._make(index, seed)
+            self.ledger.add(item, made.to_json())
             self.made += 1
-        try:
-            return Score(**self.ledger.done[item])
-        except TypeError as error:
-            raise damaged(self.ledger.path) from error
+            return made
+        score = Score.from_json(self.ledger.done[item])
+        if score is None:
+            raise damaged(self.ledger.path)
+        return score
 
     def _make(self, index: int, seed: int) -> Score:
         """A new score; images are read and drawn once for all scores of a seed."""
         if seed not in self._streams:
             asked = deque[int]()
-            indices = iter(asked.popleft, None)
-            scores = score_architectures(
-                self.space, indices, self.proxy, self.settings, seed, self.execution
-            )
-            self._streams[seed] = asked, scores
+            work = ((index, self.request.proxies) for index in iter(asked.popleft, None))
+            self._streams[seed] = asked, score_work(self.request, work, seed)
         asked, scores = self._streams[seed]
         asked.append(index)
-        return next(scores)
+        return next(scores)[0]

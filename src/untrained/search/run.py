@@ -11,7 +11,7 @@ import numpy as np
 from untrained.benchmarks.benchmark import Benchmark, Values
 from untrained.errors import ParameterError
 from untrained.images.sets import image_set
-from untrained.proxies import get_proxy
+from untrained.scoring.request import parse_reading
 from untrained.search.cached import accuracies_of, cached_trace, loaded, tables_of
 from untrained.search.clock import Budget, parse_budget
 from untrained.search.runs import shard_of_runs
@@ -130,7 +130,7 @@ def run_search(
     own = shard_of_runs(runs if runs is not None else 1 if live else 500, shard, shards)
     cost, allowed = _seconds_per_score(seconds_per_score), parse_budget(budget)
     searched = get_space(space)
-    get_proxy(proxy)
+    parse_reading(proxy)
     task = Task(algorithm, search, searched, dataset, allowed, own, seed, track, tell)
     if live is not None:
         from untrained.search.live import live_trace  # which imports PyTorch

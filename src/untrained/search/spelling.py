@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from untrained.errors import ParameterError, PluginError
 from untrained.plugins import Registry
-from untrained.proxies import get_proxy
+from untrained.scoring.request import parse_reading
 from untrained.search.base import Algorithm, BudgetedSearch, SampledSearch, configured
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Guidance:
     def __post_init__(self) -> None:
         for name in (self.fitness, self.pool, self.init if self.init != RANDOM else ""):
             if name:
-                get_proxy(name)
+                parse_reading(name)
         if not 1 <= self.kept <= self.scored:
             raise ParameterError(f"kept={self.kept} of scored={self.scored}: 1 to scored")
         if self.mutants < 1:

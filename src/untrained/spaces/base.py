@@ -156,7 +156,7 @@ class SearchSpace(ABC):
         words: what reports call its parts.
         benchmark: what is known of its benchmark; None without one.
         supernet: address of a function that returns what a pruning search needs to know of the
-            space (`untrained.search.pruning.PrunedSpace`); None without a supernet.
+            space (`untrained.search.supernets.PrunedSpace`); None without a supernet.
         ablations: the experiments of `untrained.scoring.ablations` that make sense on it.
         ordered: whether all architectures make the same choices out of the same options, so that
             one can ask which options the best ones prefer.

@@ -329,7 +329,7 @@ class Darts(SearchSpace):
     name = "darts"
     summary = "a normal and a reduction cell (DARTS; 1.08e18 pairs)"
     datasets = ("cifar10", "ImageNet")
-    supernet = "untrained.search.pruning:_darts"
+    supernet = "untrained.search.supernets:darts"
 
     def __len__(self) -> int:
         return _PER_CELL**2

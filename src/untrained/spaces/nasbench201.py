@@ -92,7 +92,7 @@ class NasBench201(SearchSpace):
         converter="untrained.benchmarks.nasbench201:convert_nasbench201",
         ablated_by=("cifar100", "x-test"),
     )
-    supernet = "untrained.search.pruning:_nasbench201"
+    supernet = "untrained.search.supernets:nasbench201"
     ablations = ("minibatch", "noise", "initialisation", "batch-size", "variance")
     ordered = True
     #: See `untrained.search.choices.Ordered`.

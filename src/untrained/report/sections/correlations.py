@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from untrained.errors import MissingDataError, ParameterError
-from untrained.proxies import get_proxy
 from untrained.report import plotting
 from untrained.report.correlations import ALL_SAMPLED, FINITE_ONLY, Correlation, correlation_table
 from untrained.report.inputs import Inputs
@@ -24,6 +23,7 @@ from untrained.report.targets import (
     targets_of,
     twelve_epochs,
 )
+from untrained.scoring.request import parse_reading
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,7 +70,7 @@ def controls(
 def lower_is_better(scores: pd.DataFrame) -> list[str]:
     """The proxies of a table of scores of which the lower score is better."""
     names = [str(name) for name in scores["proxy"].unique()]
-    return [name for name in names if get_proxy(name).direction == "lower"]
+    return [name for name in names if parse_reading(name).direction == "lower"]
 
 
 def proxy_drawn(scores: pd.DataFrame, proxy: str | None) -> str:
@@ -116,7 +116,7 @@ def score_notes(table: pd.DataFrame) -> list[str]:
     Args:
         table: with a column `proxy`.
     """
-    from untrained.proxies import shows_test
+    from untrained.scoring.request import shows_test
 
     return [
         f"{proxy}: read on test images with their labels, as the released code does; its figures "

@@ -16,7 +16,7 @@ from untrained.report.targets import by_accuracy, main_of, target_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawn
 
-    from untrained.scoring.engine import MinibatchSettings
+    from untrained.scoring.images import MinibatchSettings
 
 Floats = np.typing.NDArray[np.float64]
 _Titled = list[tuple[str, Floats]]
@@ -88,7 +88,7 @@ def _unit_diagonal(title: str, kernel: Floats) -> Floats:
 def draw(inputs: Inputs, options: Options) -> "Drawn":
     """Compute the kernels anew and draw them, on CIFAR-10 where it is scored, else on the first."""
     from untrained.images.sets import image_set
-    from untrained.scoring.engine import MinibatchSettings
+    from untrained.scoring.images import MinibatchSettings
 
     images = main_of(image_sets(inputs.scores))
     settings = MinibatchSettings(

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from untrained.errors import ParameterError
-from untrained.proxies import get_proxy
 from untrained.report import plotting
 from untrained.report.correlations import correlation
 from untrained.report.inputs import Inputs
@@ -15,6 +14,7 @@ from untrained.report.published import published_rank
 from untrained.report.section import Figure, Options, Section, Table
 from untrained.report.tables import with_interval
 from untrained.report.targets import Accuracy, target_of
+from untrained.scoring.request import parse_reading
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawn
@@ -43,7 +43,7 @@ FEWEST_CELLS = 10
 def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
     """Take the medians over the seeds, and sum them up over the cells."""
     points = curve_table(inputs.joined("training_curves"), inputs.benchmark.accuracies)
-    lower = [name for name in _proxies(points) if get_proxy(name).direction == "lower"]
+    lower = [name for name in _proxies(points) if parse_reading(name).direction == "lower"]
     return curves_table(points, lower=lower, **options), points
 
 

@@ -6,9 +6,9 @@ import shutil
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from untrained.cli.evolve import EVOLUTION_COLUMNS, parse_epochs_list
 
 from untrained import score
-from untrained.cli.evolve import EVOLUTION_COLUMNS, parse_epochs_list
 
 from .conftest import command
 
@@ -44,7 +44,7 @@ def finished(tmp_path_factory):
 def few_images(patched):
     from dataclasses import replace
 
-    from untrained.scoring.engine import MinibatchSettings
+    from untrained.scoring.images import MinibatchSettings
 
     original = MinibatchSettings.training_images
 

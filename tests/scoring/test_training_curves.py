@@ -8,12 +8,14 @@ import pytest
 import torch
 
 from untrained.errors import ParameterError
-from untrained.proxies import get_proxy
 from untrained.proxies.tangent_kernels import ParameterSelection, tangent_kernel
-from untrained.scoring.engine import MinibatchSettings, score_work
-from untrained.scoring.evolutions import QUANTITIES, Evolution, evolve
+from untrained.scoring.engine import score_architectures
 from untrained.scoring.execution import Execution
+from untrained.scoring.images import MinibatchSettings
+from untrained.scoring.request import ScoreRequest, parse_reading
+from untrained.scoring.training_curves import QUANTITIES, CurveSettings, follow
 from untrained.seeds import torch_seeded
+from untrained.training.recipe import ShortRecipe
 
 EXACT = Execution(precision="float32")
 IMAGES = MinibatchSettings("cifar10", batch_size=8)
@@ -39,11 +41,12 @@ def few_images(monkeypatch):
 
 
 def asked(epochs=EPOCHS, names=NAMES, **changes):
-    return Evolution(epochs, tuple(map(get_proxy, names)), **changes)
+    return CurveSettings(epochs, tuple(map(parse_reading, names)), **changes)
 
 
-def read(space, evolution, cells=(CELL,), seed=0, settings=IMAGES):
-    return list(evolve(space, cells, evolution, settings, seed, EXACT))
+def read(space, settings, cells=(CELL,), seed=0, images=IMAGES, **more):
+    request = ScoreRequest(space, (), images, (seed,), EXACT, **more)
+    return [list(curve.points) for curve in follow(request, cells, settings, seed)]
 
 
 @pytest.fixture(scope="module")
@@ -99,8 +102,9 @@ def test_readings_equal_those_by_hand(space, mode):
 
 
 def test_scores_are_those_of_the_proxies_after_as_many_epochs(space, followed):
-    proxies = [get_proxy(f"{name}@{epochs:g}") for epochs in EPOCHS for name in NAMES]
-    (expected,) = score_work(space, [(CELL, proxies)], IMAGES, 0, EXACT)
+    names = [f"{name}@{epochs:g}" for epochs in EPOCHS for name in NAMES]
+    request = ScoreRequest(space, tuple(map(parse_reading, names)), IMAGES, (0,), EXACT)
+    (expected,) = score_architectures(request, [CELL])
     scores = [one for one in followed if one.quantity in NAMES]
     assert [one.value for one in scores] == [one.score for one in expected]
     assert {one.status for one in scores} == {"ok"}
@@ -139,22 +143,15 @@ def test_one_training_and_one_kernel_per_stop(space, monkeypatch):
         monkeypatch.setattr(module, name, call)
 
     counted("tangent_kernel", __import__("untrained.proxies.ntk", fromlist=["ntk"]))
-    counted("train_shortly", __import__("untrained.scoring.training", fromlist=["training"]))
+    counted("train_shortly", __import__("untrained.scoring.images", fromlist=["images"]))
     names = ("lga", "kernel_target_alignment", "ntk_mean-weights_without_classifier_train")
     read(space, asked(names=names))
     assert counts == {"tangent_kernel": 3, "train_shortly": 1}
 
 
-def test_after_a_training_that_diverged_earlier_readings_stay(space, monkeypatch):
-    few = MinibatchSettings.training_images
-
-    def steep(self, *given, **options):
-        whole = few(self, *given, **options)
-        recipe = replace(whole.recipe, learning_rate=1e20, weight_decay=1e20)
-        return replace(whole, recipe=recipe)
-
-    monkeypatch.setattr(MinibatchSettings, "training_images", steep)
-    (found,) = read(space, asked((0.0, 1.0, 2.0), ("naswot", "lga")))
+def test_after_a_training_that_diverged_earlier_readings_stay(space):
+    steep = ShortRecipe(learning_rate=1e20, weight_decay=1e20)
+    (found,) = read(space, asked((0.0, 1.0, 2.0), ("naswot", "lga")), training=steep)
     assert {one.status for one in found if not one.epochs} == {"ok"}
     late = [one for one in found if one.epochs]
     assert len(late) == 2 * 6
@@ -210,4 +207,4 @@ def test_what_can_not_be_followed(changes, said):
 
 def test_test_images_are_not_trained_on(space):
     with pytest.raises(ParameterError, match=r"^cifar10 test is not for training"):
-        read(space, asked(), settings=replace(IMAGES, split="test"))
+        read(space, asked(), images=replace(IMAGES, split="test"))

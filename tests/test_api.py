@@ -6,12 +6,13 @@ import torch
 from torch import nn
 
 import untrained
+from untrained import api
 from untrained.errors import ArchitectureError, ParameterError, UnknownNameError
 from untrained.images.minibatches import minibatch
 from untrained.proxies.naswot import Naswot, activation_kernel
-from untrained.scoring import api
-from untrained.scoring.engine import MinibatchSettings
-from untrained.scoring.inputs import fitted
+from untrained.scoring.images import MinibatchSettings
+
+CPU = torch.device("cpu")
 
 
 def test_the_example_in_the_documentation_holds():
@@ -106,9 +107,9 @@ def test_a_network_without_parameters_can_be_scored():
 
 def test_images_are_resized_to_what_a_network_takes():
     settings = MinibatchSettings(batch_size=4)
-    plain = fitted(settings, (3, 32, 32), 0)
+    plain = settings.draw_shaped((3, 32, 32), 0, CPU)
     assert torch.equal(plain.images, minibatch("cifar10", "sample", 0, 4).images)
-    resized = fitted(settings, (3, 16, 48), 0)
+    resized = settings.draw_shaped((3, 16, 48), 0, CPU)
     assert resized.images.shape == (4, 3, 16, 48)
     assert torch.equal(resized.labels, plain.labels)
     assert resized.num_classes == 10
@@ -118,19 +119,19 @@ def test_images_are_resized_to_what_a_network_takes():
 
 def test_noise_is_drawn_in_any_shape():
     settings = MinibatchSettings("noise", batch_size=64)
-    batch = fitted(settings, (1, 20, 12), 0)
+    batch = settings.draw_shaped((1, 20, 12), 0, CPU)
     assert batch.images.shape == (64, 1, 20, 12)
     assert batch.images.dtype == torch.float32
     assert abs(batch.images.mean()) < 0.05
     assert abs(batch.images.std() - 1) < 0.05
-    assert torch.equal(fitted(settings, (1, 20, 12), 0).images, batch.images)
-    assert not torch.equal(fitted(settings, (1, 20, 12), 1).images, batch.images)
+    assert torch.equal(settings.draw_shaped((1, 20, 12), 0, CPU).images, batch.images)
+    assert not torch.equal(settings.draw_shaped((1, 20, 12), 1, CPU).images, batch.images)
 
 
 def test_images_of_another_number_of_channels_are_refused():
     message = "^--input has 1 channels and the images of cifar10 have 3: take --dataset noise"
     with pytest.raises(ParameterError, match=message):
-        fitted(MinibatchSettings(batch_size=4), (1, 32, 32), 0)
+        MinibatchSettings(batch_size=4).draw_shaped((1, 32, 32), 0, CPU)
 
 
 def test_the_fast_engine_is_for_fresh_weights(space):

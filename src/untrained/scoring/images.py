@@ -1,0 +1,218 @@
+"""The images that networks are shown, and those that they are trained on before."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+
+from untrained.errors import ParameterError
+from untrained.files import BUNDLED, IMAGES, digest
+from untrained.images.minibatches import (
+    Minibatch,
+    held_out_count,
+    minibatch,
+    prepare_images,
+    random_crops,
+    rest_of,
+)
+from untrained.images.sets import IN_ORDER, ImageSet, image_set
+from untrained.images.splits import Labels, Pixels
+from untrained.proxies.base import Setting
+from untrained.scoring.execution import Execution
+from untrained.seeds import numpy_generator
+from untrained.training.loop import Examples
+from untrained.training.recipe import ShortRecipe
+from untrained.training.short import Stop, WatchSteps, train_shortly, unwatched
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingImages:
+    """Images that no proxy is shown, and how they are learned.
+
+    Attributes:
+        images: of a split, but for those that are held out.
+        labels: (images,).
+        known: the data set.
+        recipe: of the training.
+        watch: wraps the steps of each training.
+        shown: what a proxy with a setting is shown, of what is held out; None where that is known.
+        on_stop: called with each stop of each training.
+    """
+
+    images: Pixels
+    labels: Labels
+    known: ImageSet
+    recipe: ShortRecipe = ShortRecipe()  # noqa: RUF009 - immutable
+    watch: WatchSteps = unwatched
+    shown: Callable[[Setting], Minibatch] | None = None
+    on_stop: Callable[[Stop], None] | None = None
+
+    def train(
+        self, network: nn.Module, stops: Sequence[float], seed: int, execution: Execution
+    ) -> Iterator[Stop]:
+        """Train a network in place and stop after each number of epochs; see `train_shortly`."""
+        # a network whose weights have channels last is fast on such images; another may fail
+        last = any(
+            p.ndim == 4
+            and p.is_contiguous(memory_format=torch.channels_last)
+            and not p.is_contiguous()
+            for p in network.parameters()
+        )
+        stops_of_training = train_shortly(
+            network,
+            Examples(self.images, self.labels, self._prepare),
+            stops,
+            seed,
+            execution.device,
+            self.recipe,
+            dtype=execution.training_dtype,
+            memory_format=torch.channels_last if last else torch.contiguous_format,
+            fused=last and execution.engine != "plain",
+            watch=self.watch,
+        )
+        return map(self._noted, stops_of_training)
+
+    def _noted(self, stop: Stop) -> Stop:
+        if self.on_stop is not None:
+            self.on_stop(stop)
+        return stop
+
+    def _prepare(
+        self, images: NDArray[np.uint8], generator: np.random.Generator | None
+    ) -> NDArray[np.float32]:
+        return prepare_images(images, self.known, generator if self.recipe.crop_flip else None)
+
+
+@dataclass(frozen=True)
+class MinibatchSettings:
+    """Which images the networks are shown, up to the seed; see `untrained.images.minibatches`."""
+
+    dataset: str = "cifar10"
+    split: str = "sample"
+    batch_size: int = 128
+    augmentation: str = "none"
+    sampling: str = "uniform"
+    root: Path = IMAGES
+
+    def draw(self, seed: int, device: torch.device) -> Minibatch:
+        """The minibatch of `seed`, on `device`."""
+        drawn = minibatch(
+            self.dataset,
+            self.split,
+            seed,
+            self.batch_size,
+            self.augmentation,
+            self.sampling,
+            root=self.root,
+        )
+        return Minibatch(drawn.images.to(device), drawn.labels.to(device), drawn.num_classes)
+
+    def draw_for_space(self, seed: int, device: torch.device) -> Minibatch:
+        """The same for networks of a space, channels last, which is twice as fast on CPUs.
+
+        Only networks that we built ourselves surely stand it.
+        """
+        drawn = self.draw(seed, device)
+        images = drawn.images.to(memory_format=torch.channels_last)
+        return Minibatch(images, drawn.labels, drawn.num_classes)
+
+    def draw_for(self, setting: Setting, seed: int, device: torch.device) -> Minibatch:
+        """The minibatch that a proxy with this setting is shown around a cell of a space."""
+        if setting.crop is not None:
+            drawn = self.draw(seed, device)
+            return random_crops(drawn, setting.crop, setting.images or self.batch_size, seed)
+        sized = self.sized_for(setting)
+        # blocks of channels are what makes channels last fast; thin networks don't fill one
+        return (
+            sized.draw_for_space(seed, device)
+            if setting.skeleton is None
+            else sized.draw(seed, device)
+        )
+
+    def draw_shaped(
+        self, shape: tuple[int, int, int] | None, seed: int, device: torch.device
+    ) -> Minibatch:
+        """The minibatch of `seed` with images of another shape, on `device`.
+
+        Images are resized bilinearly; noise is drawn in any shape.
+
+        Args:
+            shape: (C, H, W); None for that of the data set.
+            seed: of the minibatch.
+            device: for the images.
+
+        Raises:
+            ParameterError: the data set's images have another number of channels.
+        """
+        drawn = self.draw(seed, torch.device("cpu"))
+        images, channels = drawn.images, drawn.images.shape[1]
+        if shape is not None and tuple(images.shape[1:]) != shape:
+            if self.dataset == "noise":
+                size = (self.batch_size, *shape)
+                values = numpy_generator(seed, "noise of any shape").standard_normal(size)
+                images = torch.from_numpy(values).float()
+            elif channels != shape[0]:
+                raise ParameterError(
+                    f"--input has {shape[0]} channels and the images of {self.dataset} have "
+                    f"{channels}: take --dataset noise, which has any shape"
+                )
+            else:
+                images = functional.interpolate(images, shape[1:], mode="bilinear", antialias=True)
+        return Minibatch(images.to(device), drawn.labels.to(device), drawn.num_classes)
+
+    def training_images(
+        self, seed: int, watch: WatchSteps = unwatched, *, whole: bool = False
+    ) -> TrainingImages:
+        """The images of the split that no proxy is shown; see `held_out_count`.
+
+        Args:
+            seed: of the minibatch.
+            watch: wraps the steps of each training.
+            whole: whether none are held out, for proxies that are shown the test set.
+
+        Raises:
+            UntrainedError: see `rest_of`.
+        """
+        size = 0 if whole else self._held_out()
+        rest = rest_of(self.dataset, self.split, seed, size, self.sampling, root=self.root)
+        if len(rest[1]) < 2:
+            raise ParameterError(
+                f"minibatch size {self.batch_size} leaves {len(rest[1])} images of {self.dataset} "
+                f"{self.split} to train on: 2 or more"
+            )
+        return TrainingImages(*rest, image_set(self.dataset), watch=watch)
+
+    def sized_for(self, setting: Setting) -> "MinibatchSettings":
+        """The settings of the whole images that a proxy with this setting is shown."""
+        if setting.crop is not None:  # by a network of one's own, which takes whole images
+            return self
+        size = setting.images or self.batch_size
+        if not setting.epochs:
+            return replace(self, batch_size=size)
+        if setting.shows_test:
+            split = image_set(self.dataset).test_split
+            return MinibatchSettings(self.dataset, split, size, "none", IN_ORDER, self.root)
+        held_out = self._held_out()
+        if size > held_out:
+            raise ParameterError(
+                f"{size} images per minibatch: a training holds out {held_out} of "
+                f"{self.dataset} {self.split}, raise the batch size"
+            )
+        return replace(self, batch_size=held_out if setting.held_out else size)
+
+    def digest(self) -> str:
+        """A digest of the files of the data set that are here, bundled or fetched."""
+        known = image_set(self.dataset)
+        bundled = [BUNDLED / f"{known.name}{suffix}" for suffix in (".webp", ".json")]
+        files = [*bundled, known.file(self.root)]
+        here = [digest(path, "sha256") for path in files if path.is_file()]
+        return hashlib.sha256("\n".join(here).encode()).hexdigest()
+
+    def _held_out(self) -> int:
+        return held_out_count(self.dataset, self.split, self.batch_size, root=self.root)

@@ -1,0 +1,251 @@
+"""What is asked of scoring: which proxies, read off which networks, images and seeds.
+
+A proxy is spelled `name`, or `name-variant` where it has variants: `naswot`, `naswot-released`.
+`lga:64` is read off 64 images whatever the minibatch has; `lga@1`, `lga-weights_train:64@0.5` are
+read after so many epochs of training. The name may be an address: `my.module:MyProxy-variant:64@1`.
+"""
+
+import hashlib
+import json
+import math
+import re
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from untrained.closure import code_digest
+from untrained.errors import ParameterError
+from untrained.proxies import PROXIES, get_proxy, setting_of
+from untrained.proxies.base import Direction, Proxy, Setting
+from untrained.training.recipe import ShortRecipe
+
+if TYPE_CHECKING:
+    from untrained.scoring.execution import Execution
+    from untrained.scoring.images import MinibatchSettings
+    from untrained.spaces import SearchSpace
+
+#: Of a training before a score; what takes longer is no short one.
+MOST_EPOCHS = 1000
+
+#: Packages whose arithmetic scores are made of.
+_LIBRARIES = ("numba", "numpy", "torch")
+
+_SPELLING = re.compile(
+    r"(?P<name>[\w.]+:[^\W\d]\w*|[^-:@]*)(?:-(?P<variant>[^:@]*))?"
+    r"(?::(?P<images>[^@]*))?(?:@(?P<epochs>.*))?",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A proxy, and what it is read off beyond what its definition says.
+
+    Attributes:
+        proxy: what is read.
+        images: in the minibatch; None for as many as the proxy's definition or the request says.
+        epochs: of training before it is read.
+
+    Raises:
+        ParameterError: the proxy is read off crops, by a network that takes nothing else, or off
+            all images that a training leaves out, whatever their number.
+    """
+
+    proxy: Proxy
+    images: int | None = None
+    epochs: float = 0
+
+    def __post_init__(self) -> None:
+        own = setting_of(self.proxy)
+        if own.held_out and self.images is not None:
+            raise ParameterError(
+                f"{self.name} is read off all held-out images: drop :{self.images}"
+            )
+        if self.epochs and own.crop is not None:
+            size = "x".join(map(str, own.crop))
+            raise ParameterError(
+                f"{self.name} is read off crops of {size}, and no network is trained on those: "
+                f"drop @{spell_epochs(self.epochs)}"
+            )
+        if self.images == own.images:  # one spelling for what is the same
+            object.__setattr__(self, "images", None)
+
+    @property
+    def name(self) -> str:
+        """The name of the proxy."""
+        return self.proxy.name
+
+    @property
+    def direction(self) -> Direction:
+        """Whether the better network scores higher or lower."""
+        return self.proxy.direction
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What the proxy asks for beyond a forward pass; "training" where there are epochs."""
+        return self.proxy.needs | ({"training"} if self.epochs else set())
+
+    @cached_property
+    def setting(self) -> Setting:
+        """What it is read off: the network, the images, the training."""
+        own = setting_of(self.proxy)
+        return replace(own, images=self.images or own.images, epochs=self.epochs)
+
+    @cached_property
+    def spelling(self) -> str:
+        """The inverse of `parse_reading`; defaults are left out."""
+        kind, variant = type(self.proxy), self.proxy.variant
+        name = self.name
+        if name not in PROXIES.names():
+            name = f"{kind.__module__}:{kind.__qualname__}"
+        name += "" if variant == self.proxy.variants[0] else f"-{variant}"
+        name += f":{self.images}" if self.images else ""
+        return f"{name}@{spell_epochs(self.epochs)}" if self.epochs else name
+
+    def __str__(self) -> str:
+        return self.spelling
+
+    @property
+    def description(self) -> str:
+        """What it is read off, in words: details of the proxy, if it has any, and the setting."""
+        details: str = getattr(self.proxy, "details", "")
+        return f"{details}; {self.setting}" if details else str(self.setting)
+
+    def check_readable(self) -> None:
+        """Check that there is something to read the proxy off.
+
+        Raises:
+            ParameterError: it is read off what a training leaves out, and nothing is trained.
+        """
+        if self.setting.held_out and not self.epochs:
+            raise ParameterError(f"{self.name} is read after training: write {self.name}@1")
+
+
+@dataclass(frozen=True)
+class ScoreRequest:
+    """All that scores depend on, but for which architectures of the target are scored.
+
+    Attributes:
+        target: the space, or the address of a network of one's own.
+        proxies: what is read off each network.
+        images: what the networks are shown, up to the seed.
+        seeds: of minibatch and weights.
+        execution: how networks are run.
+        training: how networks are trained before proxies with epochs are read.
+    """
+
+    target: "SearchSpace | str"
+    proxies: tuple[Reading, ...]
+    images: "MinibatchSettings"
+    seeds: tuple[int, ...]
+    execution: "Execution"
+    training: ShortRecipe = ShortRecipe()  # noqa: RUF009 - immutable
+
+    @property
+    def name(self) -> str:
+        """Of the target."""
+        return self.target if isinstance(self.target, str) else self.target.name
+
+    def key(self, *modules: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+        """What identifies the work in a ledger: the request, its code, libraries and images.
+
+        Args:
+            modules: whose code the work uses beside that of engine, proxies and space.
+            more: what else the work depends on, as JSON.
+        """
+        shown = {one.name: getattr(self.images, one.name) for one in fields(self.images)}
+        del shown["root"]  # what lies there counts, not where it is
+        request = {
+            "target": self.name,
+            "proxies": [one.spelling for one in self.proxies],
+            "images": shown,
+            "seeds": list(self.seeds),
+            "engine": self.execution.engine,
+            "precision": self.execution.precision,
+            "device": self.execution.device.type,
+            "type": str(self.execution.dtype(planned=True)),
+            "training": asdict(self.training),
+        }
+        versions = {name: version(name) for name in _LIBRARIES}
+        code = {"code": _code_digest(self, *modules), "files": self.images.digest()}
+        return {"request": request, "versions": versions, **code, **more}
+
+    @property
+    def digest(self) -> str:
+        """A digest of `key`."""
+        return hashlib.sha256(json.dumps(self.key(), sort_keys=True).encode()).hexdigest()
+
+
+def parse_reading(spelling: str, variant: str | None = None) -> Reading:
+    """The proxy, images and epochs that are spelled `name[-variant][:images][@epochs]`.
+
+    Args:
+        spelling: for example `naswot`, `naswot-released` or `lga:64@1`.
+        variant: overrides the variant in the spelling.
+
+    Raises:
+        UnknownNameError: no such proxy, or the proxy has no such variant.
+        ParameterError: no number of images or epochs, or none that the proxy can be read off.
+    """
+    parts = _parts(spelling)
+    proxy = get_proxy(parts["name"], variant or parts["variant"])
+    images, epochs = parts["images"], parts["epochs"]
+    return Reading(
+        proxy,
+        None if images is None else _parse_images(images, spelling),
+        0 if epochs is None else _parse_epochs(epochs, spelling),
+    )
+
+
+def name_of(spelling: str) -> str:
+    """The name or address of the proxy in a spelling, known or not."""
+    return _parts(spelling)["name"] or ""
+
+
+def shows_test(spelling: str) -> bool:
+    """Whether a proxy is read on test images and their labels, as released code does."""
+    # only after training: others need not be imported to be told
+    return "@" in spelling and parse_reading(spelling).setting.shows_test
+
+
+def spell_epochs(epochs: float) -> str:
+    """A number of epochs as it is spelled: 1 or 0.5."""
+    return np.format_float_positional(epochs, trim="-")
+
+
+def _code_digest(request: ScoreRequest, *modules: str) -> str:
+    """A digest of the code that the request uses."""
+    proxies = {type(reading.proxy).__module__ for reading in request.proxies}
+    spaces = set() if isinstance(request.target, str) else {type(request.target).__module__}
+    return code_digest("untrained.scoring.engine", *sorted(proxies | spaces), *modules)
+
+
+def _parts(spelling: str) -> dict[str, Any]:
+    found = _SPELLING.fullmatch(spelling)
+    parts = found.groupdict() if found else {"name": spelling, "variant": None}
+    name, _, rest = str(parts["name"]).partition(":")
+    if rest and name in PROXIES.names():  # a word in the place of a number of images
+        parts |= {"name": name, "variant": None, "images": rest}
+    return {"images": None, "epochs": None} | parts
+
+
+def _parse_images(text: str, spelling: str) -> int:
+    images = int(text) if re.fullmatch(r"[0-9]{1,9}", text) else 0
+    if images < 2:
+        raise ParameterError(
+            f"{spelling!r}: {text!r} is no number of images, 2 or more, as in lga:64 or lga:64@1"
+        )
+    return images
+
+
+def _parse_epochs(text: str, spelling: str) -> float:
+    epochs = float(text) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) else math.nan
+    if not epochs <= MOST_EPOCHS:
+        raise ParameterError(
+            f"{spelling!r}: {text!r} is no number of epochs, 0 to {MOST_EPOCHS}, as in lga@1 or "
+            "lga@0.5"
+        )
+    return epochs

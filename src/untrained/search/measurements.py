@@ -1,0 +1,179 @@
+"""What the pruning search measures: supernets under masks, and how pruning changes their numbers.
+
+The two numbers are the condition number kappa of the tangent kernel and the number R of linear
+regions; docs/tenas.md says more of both.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from untrained.search.supernets import Candidate, PrunedSpace, pruned_space
+from untrained.seeds import seed_sequence
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from untrained.networks.supernets import Mask
+    from untrained.search.pruning import Pruning
+
+#: Random crops whose activation patterns are counted, as in the released code.
+CROPS = 3000
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What is read off a supernet under a mask.
+
+    Attributes:
+        kappa: condition number of the tangent kernel; NaN where there is none or none was asked.
+        regions: number of linear regions; NaN where none was asked.
+    """
+
+    kappa: float
+    regions: float
+
+
+class Draw:
+    """The weights and images of one repeat of one round, the same for all its candidates.
+
+    Args:
+        space: of the search.
+        settings: of the search.
+        seed: of everything random.
+        keys: round and repeat, counted from 0.
+    """
+
+    def __init__(
+        self, space: PrunedSpace, settings: "Pruning", seed: int, keys: tuple[int, int]
+    ) -> None:
+        from untrained.images.minibatches import minibatch, random_crops
+        from untrained.seeds import torch_seeded
+
+        own = int(seed_sequence(seed, "pruning images", *keys).generate_state(1)[0])
+        drawn = minibatch(
+            settings.dataset,
+            settings.split,
+            own,
+            settings.images(space),
+            "crop-flip" if settings.released else "none",
+            root=settings.root,
+        )
+        weights = () if settings.released else keys
+        whole, thin = space.skeletons
+        with torch_seeded(seed, "pruning weights", *weights):
+            self.network = space.supernet(drawn.num_classes, whole).to(settings.device)
+            self.thin = space.supernet(drawn.num_classes, thin).to(settings.device)
+        crops = random_crops(drawn, (1, 3, 3), CROPS, own).images
+        self.images: Tensor = drawn.images.to(settings.device)
+        self.crops: Tensor = crops.to(settings.device)
+
+    def numbers(self, mask: "Mask", *, kappa: bool = True, regions: bool = True) -> Numbers:
+        """Of the supernets under a mask; what is not asked for is NaN."""
+        from untrained.proxies.linear_regions import activation_patterns, count_distinct
+
+        self.network.mask = self.thin.mask = mask
+        return Numbers(
+            self._kappa() if kappa else np.nan,
+            count_distinct(activation_patterns(self.thin, self.crops)) if regions else np.nan,
+        )
+
+    def _kappa(self) -> float:
+        from untrained.proxies.base import UndefinedScore
+        from untrained.proxies.ntk import condition_number
+        from untrained.proxies.tangent_kernels import tangent_kernel
+
+        kernel = tangent_kernel(self.network, self.images).numpy()
+        try:
+            return condition_number(kernel)
+        except UndefinedScore:
+            return np.nan  # an outcome, which the trace counts
+
+
+@dataclass(frozen=True)
+class Job:
+    """One measurement; it depends on nothing else, so any process may make it.
+
+    Attributes:
+        space: name of the space.
+        settings: of the search.
+        seed: of the search.
+        keys: round and repeat, counted from 0.
+        removed: what is left out of the mask; None for the unpruned supernet.
+        kappa: whether it is asked for.
+        regions: whether they are.
+    """
+
+    space: str
+    settings: "Pruning"
+    seed: int
+    keys: tuple[int, int]
+    removed: Candidate | None = None
+    kappa: bool = True
+    regions: bool = True
+
+    def run(self, mask: "Mask") -> Numbers:
+        """Measure under a mask."""
+        draw = _draw(self.space, self.settings, self.seed, self.keys)
+        left = mask if self.removed is None else self.removed.without(mask)
+        return draw.numbers(left, kappa=self.kappa, regions=self.regions)
+
+
+@lru_cache(maxsize=1)
+def _draw(space: str, settings: "Pruning", seed: int, keys: tuple[int, int]) -> Draw:
+    return Draw(pruned_space(space), settings, seed, keys)
+
+
+def measured(job: Job, mask: "Mask") -> Numbers:
+    """Measure a job under a mask, in any process."""
+    return job.run(mask)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What pruning does, for each of n candidates.
+
+    Attributes:
+        kappa: (n,) mean over repeats of (before - after) / before; NaN where no repeat has both.
+        regions: (n,) likewise.
+        defined: (n,) repeats that the mean of kappa is over.
+    """
+
+    kappa: Values
+    regions: Values
+    defined: NDArray[np.int64]
+
+
+def relative_changes(
+    before: Sequence[Numbers], after: Sequence[Sequence[Numbers]], *, released: bool
+) -> Changes:
+    """Mean changes over the repeats that have a number before and after.
+
+    Args:
+        before: of each repeat.
+        after: of each repeat and candidate.
+        released: whether each change is rounded to three decimals first.
+    """
+    kappa = np.array([[one.kappa for one in row] for row in after])
+    regions = np.array([[one.regions for one in row] for row in after])
+    kappa_before = np.array([[one.kappa] for one in before])
+    regions_before = np.array([[one.regions] for one in before])
+    kappa = (kappa_before - kappa) / kappa_before
+    regions = (regions_before - regions) / regions_before
+    if released:
+        kappa, regions = kappa.round(3), regions.round(3)
+    return Changes(mean_of_finite(kappa), mean_of_finite(regions), np.isfinite(kappa).sum(axis=0))
+
+
+def mean_of_finite(changes: Values) -> Values:
+    """The means (n,) of the finite values of each column of (repeats, n), NaN where none is."""
+    known = np.isfinite(changes)
+    counts = known.sum(axis=0)
+    sums = np.where(known, changes, 0).sum(axis=0)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)

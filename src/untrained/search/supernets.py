@@ -1,0 +1,217 @@
+"""What the pruning search needs to know of a space: its supernet, and masks over its operations.
+
+A mask (edges, operations) is True where an operation lives. A space says in its attribute
+`supernet` which function describes its supernet; those of the package are here.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from untrained.errors import ParameterError
+from untrained.images.sets import image_set
+from untrained.plugins import imported
+from untrained.spaces import SPACES, get_space
+from untrained.spaces import nasbench201 as cells
+from untrained.spaces.base import Architecture, Skeleton
+
+if TYPE_CHECKING:
+    from untrained.networks.supernets import Mask, Supernet
+
+
+@dataclass(frozen=True)
+class PrunedSpace:
+    """What the search needs to know of a space.
+
+    Attributes:
+        name: of the space.
+        operations: of an edge, `none` first.
+        cells: name of the cell of each edge of a mask.
+        edges: (source, target) of each edge of a mask.
+        pruned_per_round: operations that an edge loses in a round, as long as it keeps one.
+        skeletons: of the network of the kernel and of the one of the regions.
+        supernet: its class, made from a number of classes and a skeleton.
+        architecture: of a mask that is cut down.
+        released_batch: images per kernel in the released code.
+        kept_inputs: edges into a node that a last round leaves; None for all.
+        networks: name to the sizes of the networks that the papers train of what was found, where
+            no benchmark trained them.
+        training: the command that trains what was found, given the data set searched on.
+    """
+
+    name: str
+    operations: tuple[str, ...]
+    cells: tuple[str, ...]
+    edges: tuple[tuple[int, int], ...]
+    pruned_per_round: int
+    skeletons: tuple[Skeleton, Skeleton]
+    supernet: type["Supernet"]
+    architecture: Callable[["Mask"], Architecture]
+    released_batch: int
+    kept_inputs: int | None = None
+    networks: Callable[[Architecture], dict[str, dict[str, int]]] | None = None
+    training: Callable[[Architecture, str], str] | None = None
+
+
+@lru_cache
+def pruned_space(name: str) -> PrunedSpace:
+    """What the pruning search needs to know of the space of this name.
+
+    Raises:
+        UnknownNameError: there is no such space.
+        ParameterError: it has no supernet.
+    """
+    address = get_space(name).supernet
+    if address is None:
+        known = ", ".join(one for one in SPACES.names() if get_space(one).supernet)
+        raise ParameterError(f"{name} has no supernet to prune: known: {known}")
+    made: PrunedSpace = imported("supernet", address)()
+    return made
+
+
+def nasbench201() -> PrunedSpace:
+    """NAS-Bench-201: six edges of five operations, of which a round prunes one each."""
+    from untrained.networks.supernets import NasBench201Supernet
+    from untrained.proxies.linear_regions import THIN_SKELETON
+    from untrained.proxies.ntk import TENAS_SKELETON
+    from untrained.spaces import get_space
+
+    space = get_space("nasbench201")
+
+    def architecture(mask: "Mask") -> Architecture:
+        operations = tuple(cells.OPERATIONS[number] for number in mask.argmax(axis=1))
+        return space.parse(cells.spelling_of(operations))
+
+    return PrunedSpace(
+        name="nasbench201",
+        operations=cells.OPERATIONS,
+        cells=("cell",) * len(cells.EDGES),
+        edges=cells.EDGES,
+        pruned_per_round=1,
+        skeletons=(TENAS_SKELETON, THIN_SKELETON),
+        supernet=NasBench201Supernet,
+        architecture=architecture,
+        released_batch=72,
+    )
+
+
+def darts() -> PrunedSpace:
+    """DARTS: two cells of fourteen edges, of which a last round leaves two into each node."""
+    from untrained.networks.supernets import DARTS_EDGES, DARTS_OPERATIONS, DartsSupernet
+    from untrained.spaces import get_space
+    from untrained.spaces.darts import Genotype
+
+    space = get_space("darts")
+
+    def cell(mask: "Mask") -> tuple[tuple[str, int], ...]:
+        return tuple((DARTS_OPERATIONS[o], DARTS_EDGES[e][0]) for e, o in np.argwhere(mask))
+
+    def architecture(mask: "Mask") -> Architecture:
+        return space.parse(str(Genotype(*(cell(half) for half in np.split(mask, 2)))))
+
+    return PrunedSpace(
+        name="darts",
+        operations=DARTS_OPERATIONS,
+        cells=("normal",) * len(DARTS_EDGES) + ("reduce",) * len(DARTS_EDGES),
+        edges=2 * DARTS_EDGES,
+        pruned_per_round=3,
+        skeletons=(
+            Skeleton(channels=1, cells=1, stages=2),
+            Skeleton(channels=1, cells=1, stages=2, stem=False),
+        ),
+        supernet=DartsSupernet,
+        architecture=architecture,
+        released_batch=14,
+        kept_inputs=2,
+        networks=_darts_networks,
+        training=_darts_training,
+    )
+
+
+def _darts_networks(architecture: Architecture) -> dict[str, dict[str, int]]:
+    """Sizes of the two networks that the papers train of a genotype, without auxiliary head."""
+    from untrained.networks.costs import count_flops, count_parameters
+    from untrained.networks.darts import CIFAR10, IMAGENET, DartsNetwork
+    from untrained.spaces.darts import parse_genotype
+
+    genotype = parse_genotype(architecture.spelling)
+    sizes: dict[str, dict[str, int]] = {}
+    for name, skeleton, classes, side in (
+        ("CIFAR-10", CIFAR10, 10, 32),
+        ("ImageNet", IMAGENET, 1000, 224),
+    ):
+        network = DartsNetwork(genotype, classes, skeleton)
+        sizes[name] = {
+            "cells": skeleton.cells,
+            "channels": skeleton.channels,
+            "parameters": count_parameters(network),
+            "flops": count_flops(network, (3, side, side)),
+        }
+    return sizes
+
+
+def _darts_training(architecture: Architecture, dataset: str) -> str:
+    """The command that trains a genotype as TE-NAS does, on the images that it was searched on."""
+    known = image_set(dataset)
+    options = f" --dataset {dataset}" if known.stored else ""
+    if known.shape[1] < 32:
+        options += " --auxiliary-weight 0"  # the images are too small for that head
+    return f'untrained train "{architecture.spelling}"{options} --drop-path 0.3'
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An operation that may be pruned.
+
+    Attributes:
+        edge: its row in the mask.
+        operation: its column.
+    """
+
+    edge: int
+    operation: int
+
+    def without(self, mask: "Mask") -> "Mask":
+        """The mask with the operation dead."""
+        pruned = mask.copy()
+        pruned[self.edge, self.operation] = False
+        return pruned
+
+
+def candidates_of(mask: "Mask") -> list[Candidate]:
+    """Live operations of edges with more than one, in the order of edges and operations."""
+    crowded = mask.sum(axis=1) > 1
+    return [Candidate(int(e), int(o)) for e, o in np.argwhere(mask & crowded[:, None])]
+
+
+def crowded_nodes(space: PrunedSpace, mask: "Mask") -> list[list[Candidate]]:
+    """The live operations into each node that reads more nodes than the space keeps."""
+    if space.kept_inputs is None:
+        return []
+    nodes: dict[tuple[str, int], list[Candidate]] = {}
+    for edge, operation in np.argwhere(mask):
+        node = space.cells[edge], space.edges[edge][1]
+        nodes.setdefault(node, []).append(Candidate(int(edge), int(operation)))
+    return [inputs for inputs in nodes.values() if len(inputs) > space.kept_inputs]
+
+
+def mask_after(space: PrunedSpace, rows: Sequence[Mapping[str, Any]]) -> "Mask":
+    """The mask that is left after the rounds of a trace."""
+    mask = space.supernet.full_mask()
+    edges = {
+        (cell, arrow(edge)): row
+        for row, (cell, edge) in enumerate(zip(space.cells, space.edges, strict=True))
+    }
+    for row in rows:
+        if row["pruned"]:
+            mask[edges[row["cell"], row["edge"]], space.operations.index(row["operation"])] = False
+    return mask
+
+
+def arrow(edge: tuple[int, int]) -> str:
+    """An edge as a trace spells it."""
+    source, target = edge
+    return f"{source}->{target}"
