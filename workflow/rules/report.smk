@@ -59,7 +59,9 @@ def tables_of(group, space="{space}"):
 def figures_of(group, space="{space}"):
     """The files of the figures of some sections."""
     names = [figure.name for one in group for figure in one.figures]
-    return expand("results/figures/{space}/{name}.{format}", space=space, name=names, format=["svg", "png"])
+    return expand(
+        "results/figures/{space}/{name}.{format}", space=space, name=names, format=["svg", "png"]
+    )
 
 
 def reported(path):
@@ -80,7 +82,11 @@ rule report:
         expand("results/report/{space}.md", space=SPACES),
         expand("results/metrics/{space}.json", space=SPACES),
         [tables_of(own, space) + figures_of(own, space) for space, own in SECTIONS_OF.items()],
-        expand("results/figures/{name}.{format}", name=JOINT * (len(SPACES) > 1), format=["svg", "png"]),
+        expand(
+            "results/figures/{name}.{format}",
+            name=JOINT * (len(SPACES) > 1),
+            format=["svg", "png"],
+        ),
 
 
 # A shell command is spelled when its job runs, after these loops: what differs is in params.
@@ -91,8 +97,8 @@ for name, group in GROUPS.items():
             name:
                 f"table_{name}"
             input:
-                code="results/code/report.json",
                 **read_by(group, READ),
+                code="results/code/report.json",
             output:
                 *map(reported, tables_of(group)),
             log:
@@ -119,9 +125,9 @@ for name, group in GROUPS.items():
             name:
                 f"figure_{name}"
             input:
+                **read_by(group, reads),
                 tables=[path for path in tables_of(group) if path.endswith(".parquet")],
                 code="results/code/report.json",
-                **read_by(group, reads),
             output:
                 *map(reported, figures_of(drawn)),
             log:
