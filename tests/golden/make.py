@@ -1,0 +1,412 @@
+"""Makes the golden values: `python -m tests.golden.make` writes them into tests/golden/values/.
+
+Everything goes through the command line, whose form lasts longer than what is behind it. Scores
+are made afresh; tables are fed the frozen ones and searches made-up ones, so that they can be
+compared exactly whatever the processor.
+
+Each proxy in `untrained list proxies` is scored on 40 architectures of each bundled space with two
+seeds, with these exceptions:
+
+- The 45 readings of tangent kernels in the benchmark's network take 1.8 s of processor time together
+  for one architecture of NAS-Bench-201 and one seed, and 0.8 s on NAS-Bench-101, where all others
+  take 0.2 s: two architectures of each. They are of four images, so that no variant with more
+  (32, 72, 256) costs more.
+- What is read after training takes 8 s a training: one small architecture of NAS-Bench-201, and by
+  `OWN_TRAINED` the two networks of one's own, with one seed.
+- The network of TE-NAS has three channels and can't be run around a cell of NAS-Bench-101 with
+  more vertices before its output (`TOO_THIN`): eleven are left.
+"""
+
+import contextlib
+import io
+import json
+import os
+import platform
+import re
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+ROOT = Path(__file__).parents[2]
+VALUES = Path(__file__).parent / "values"
+SPACES = ("nasbench201", "nasbench101")
+OWN = ("plain", "residual")
+SEEDS = (0, 1)
+EXACT = ("--batch-size", 4, "--device", "cpu", "--precision", "float32")
+COUNT = 40
+#: Of which so many have tangent kernels in the benchmark's network.
+FEW = 2
+#: Cells of the draw whose network has a vertex without channels in the setting of TE-NAS.
+# fmt: off
+TOO_THIN = frozenset(
+    (
+        1360, 9174, 14446, 18446, 37639, 74641, 115374, 118553, 128567, 131293,
+        168493, 180985, 204706, 214776, 217828, 232502, 236665, 238479, 269293, 270596,
+        309129, 309716, 343452, 345063, 358942, 359841, 363713, 366306, 386258,
+    )
+)
+# fmt: on
+#: Read after training, besides what is never read before.
+AFTER_TRAINING = ("naswot@0.02", "lga:4@0.02")
+EPOCHS = "@0.02"
+#: What is read off a network of one's own after training, which is trained anew for each.
+OWN_TRAINED = f"validation_loss{EPOCHS}"
+#: Forms of searches besides every registered algorithm with its defaults.
+SEARCHES = {
+    "area": ("area+scored=8+kept=4", "area+fitness=synflow"),
+    "naswot": ("naswot-10", "naswot-100"),
+    "optimal": ("optimal-10",),
+    "random": ("random",),
+    "rea": (
+        *(
+            "rea+init=naswot",
+            "rea+mutants=4",
+            "rea+fitness=naswot",
+            "rea+pool=naswot",
+        ),
+        "rea+init=random+population=5+sample=3",
+    ),
+    "rs": (
+        "rs+init=naswot",
+        "rs+fitness=naswot",
+        "rs+pool=naswot",
+        "rs+fitness=synflow",
+    ),
+    "local": ("local+fitness=naswot", "local+pool=naswot"),
+    "reinforce": ("reinforce+learning_rate=0.04", "reinforce+fitness=naswot"),
+    "bohb": ("bohb+eta=2", "bohb+init=naswot"),
+}
+#: Columns of words that name what a number is of; others may be reworded.
+KEYS = ("space", "images", "dataset", "proxy", "split", "option", "unit", "arch", "quantity")
+FLAGS = re.compile(r"^(avx|amx|fma|sse|f16c|bmi|asimd|sve)")
+
+
+def run(*arguments: object) -> str:
+    """What `untrained` says on standard output in the working directory.
+
+    Raises:
+        RuntimeError: it fails.
+    """
+    from untrained import cli
+
+    out, err = io.StringIO(), io.StringIO()
+    before, code = sys.argv, None
+    sys.argv = ["untrained", *map(str, arguments)]
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            cli.main()
+    except SystemExit as stopped:
+        code = stopped.code
+    finally:
+        sys.argv = before
+    if code:
+        raise RuntimeError(f"untrained {' '.join(map(str, arguments))}: {err.getvalue()}")
+    return out.getvalue()
+
+
+@contextlib.contextmanager
+def empty_folder() -> Iterator[Path]:
+    """An empty working directory, and one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
+            yield Path(name)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def fingerprint() -> dict[str, object]:
+    """What decides the last digits of a float: processor, instructions in use, libraries."""
+    import llvmlite.binding
+
+    info = Path("/proc/cpuinfo")
+    text = info.read_text() if info.is_file() else platform.processor()
+    found = {
+        key.strip(): value.strip()
+        for key, _, value in (line.partition(":") for line in text.splitlines())
+    }
+    flags = found.get("flags", found.get("Features", "")).split()
+    named = ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY", "NUMBA_CPU_NAME", "MKL_CBWR")
+    return {
+        "model": found.get("model name", platform.machine()),
+        "flags": sorted(filter(FLAGS.match, flags)),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "compiled_for": llvmlite.binding.get_host_cpu_name(),
+        "limits": {name: os.environ.get(name, "") for name in named},
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def proxies() -> list[str]:
+    """Every registered proxy and variant, as it is scored here."""
+    names = run("list", "proxies").split()
+    return [
+        f"{name}:4" if is_kernel(name) else f"{name}{EPOCHS}" if is_validation(name) else name
+        for name in names
+    ]
+
+
+def is_validation(proxy: str) -> bool:
+    """Whether it is read after training only."""
+    return proxy.startswith("validation")
+
+
+def is_kernel(proxy: str) -> bool:
+    """Whether it is read off a tangent kernel."""
+    return proxy.startswith(("ntk_", "lga", "kernel_"))
+
+
+def is_tenas(proxy: str) -> bool:
+    """Whether it is read off the thin network of TE-NAS."""
+    name, _, variant = proxy.partition(":")[0].partition("-")
+    if name in ("lga", "kernel_target_alignment"):
+        return variant == "tenas"
+    return name == "linear_regions" or (is_kernel(name) and variant in ("", "released"))
+
+
+def architectures(space: str) -> "list[int]":
+    """Forty that the bundled table knows, in the order of a draw."""
+    known = pd.read_parquet(ROOT / f"data/bundled/{space}.parquet", columns=["arch"])["arch"]
+    drawn = np.random.default_rng(0).choice(known.unique(), COUNT, replace=False)
+    return [int(index) for index in drawn]
+
+
+def light(space: str) -> list[int]:
+    """Two of them that are trained fast, and yet are no mere copies of their input."""
+    table = pd.read_parquet(ROOT / f"data/bundled/{space}.parquet", columns=["arch", "parameters"])
+    sizes = table.drop_duplicates("arch").set_index("arch")["parameters"]
+    return sorted(architectures(space), key=lambda index: (sizes[index], index))[8:10]
+
+
+def make_scores() -> pd.DataFrame:
+    """Scores with space, arch, proxy, seed, score and status; an own network has arch 0."""
+    named = proxies()
+    dear = [name for name in named if is_kernel(name) and not is_tenas(name)]
+    tenas = [name for name in named if is_tenas(name)]
+    apart = [name for name in named if name.startswith("naswot")]  # by the plan, as in a workflow
+    trained = [*AFTER_TRAINING, *filter(is_validation, named)]
+    rest = [name for name in named if name not in {*dear, *tenas, *apart, *trained}]
+    found = []
+    for space in SPACES:
+        drawn = architectures(space)
+        thick = [index for index in drawn if space != "nasbench101" or index not in TOO_THIN]
+        for chosen, indices in (
+            (apart, drawn),
+            (rest, drawn),
+            (tenas, thick),
+            (dear, drawn[:FEW]),
+        ):
+            found.append(_scores(space, chosen, indices))
+    found.append(_scores("nasbench201", trained, light("nasbench201")[:1], SEEDS[:1]))
+    found += [_own_scores(network, named) for network in OWN]
+    table = pd.concat(found, ignore_index=True)
+    return table.sort_values(["space", "arch", "proxy", "seed"], ignore_index=True)
+
+
+def _scores(
+    space: str, chosen: Iterable[str], indices: list[int], seeds: Iterable[int] = SEEDS
+) -> pd.DataFrame:
+    whole = pd.read_parquet(ROOT / f"data/bundled/{space}.parquet")
+    whole[whole["arch"].isin(indices)].to_parquet("among.parquet")
+    asked = [part for name in chosen for part in ("--proxy", name)]
+    found = []
+    for seed in seeds:
+        given = ["--dataset", "cifar10", "--seed", seed, "--among", "among.parquet"]
+        run("shard", space, *asked, *given, *EXACT, "--out", "shard.parquet")
+        found.append(pd.read_parquet("shard.parquet"))
+    columns = ["arch", "proxy", "seed", "score", "status"]
+    return pd.concat(found)[columns].assign(space=space)
+
+
+def _own_scores(network: str, chosen: Iterable[str]) -> pd.DataFrame:
+    factory = f"tests.golden.networks:{network.capitalize()}"
+    rows = []
+    for seed in SEEDS:
+        names = [name for name in chosen if not is_validation(name)]
+        names += [OWN_TRAINED] if seed == SEEDS[0] else []
+        asked = [part for name in names for part in ("--proxy", name)]
+        given = ["--seed", seed, "--seeds", 1, "--json"]
+        scored = json.loads(run("score", factory, *asked, *given, *EXACT))
+        rows += [(0, by["proxy"], seed, by["score"], by["status"], network) for by in scored]
+    columns = ["arch", "proxy", "seed", "score", "status", "space"]
+    return pd.DataFrame(rows, columns=columns).astype({"score": float})
+
+
+def algorithms() -> list[str]:
+    """Every registered search algorithm, in every form that is frozen."""
+    names = run("list", "algorithms").split()
+    plain = [name for name in names if name not in ("naswot", "optimal", "random")]
+    return [*plain, *(form for name in names for form in SEARCHES.get(name, ()))]
+
+
+def write_scores(scores: pd.DataFrame) -> None:
+    """Put frozen scores where searches and tables look for them."""
+    names = ["naswot", "naswot-released", "synflow", "parameters", "grad_norm"]
+    names += ["ntk_condition_number:4"]
+    own = scores[(scores["space"] == "nasbench201") & scores["proxy"].isin(names)]
+    table = own.assign(dataset="cifar10").sort_values(["proxy", "seed", "arch"], ignore_index=True)
+    Path("results/scores").mkdir(parents=True, exist_ok=True)
+    columns = ["arch", "proxy", "dataset", "seed", "score", "status"]
+    table[columns].to_parquet("results/scores/nasbench201.parquet")
+
+
+def write_whole_space() -> None:
+    """Put made-up scores of a whole space there: accuracies with noise, some undefined.
+
+    Searches need more scores than can be frozen or made; these are the same everywhere.
+    """
+    table = pd.read_parquet(ROOT / "data/bundled/nasbench201.parquet")
+    own = table[(table["dataset"] == "cifar10") & (table["epochs"] == 200)]
+    known = own.drop_duplicates("arch").sort_values("arch")
+    rng = np.random.default_rng(0)
+    found = []
+    for proxy, seed in ((proxy, seed) for proxy in ("naswot", "synflow") for seed in SEEDS):
+        values = (known["accuracy"] + rng.integers(-500, 500, len(known)) / 32).to_numpy()
+        lost = rng.random(len(known)) < 0.05
+        rows = known[["arch"]].assign(proxy=proxy, dataset="cifar10", seed=seed)
+        score, status = np.where(lost, np.nan, values), np.where(lost, "singular", "ok")
+        found.append(rows.assign(score=score, status=status))
+    Path("results/scores").mkdir(parents=True, exist_ok=True)
+    pd.concat(found, ignore_index=True).to_parquet("results/scores/nasbench201.parquet")
+
+
+def make_traces() -> pd.DataFrame:
+    """The traces of five runs of each search."""
+    write_whole_space()
+    found = []
+    for algorithm in algorithms():
+        budget = "60evaluations" if "fitness=" in algorithm else "12000s"
+        given = ["--runs", 5, "--budget", budget, "--out", "trace.parquet"]
+        run("search", algorithm, "nasbench201", *given)
+        found.append(pd.read_parquet("trace.parquet").assign(algorithm=algorithm))
+    return pd.concat(found, ignore_index=True)
+
+
+def make_pruning() -> pd.DataFrame:
+    """The rounds of one small pruning search."""
+    given = ["--repeats", 1, "--batch-size", 2, "--workers", 1, "--device", "cpu"]
+    run("prune", "nasbench201", *given, "--out", "pruning.parquet")
+    return pd.read_parquet("pruning.parquet")
+
+
+def make_evolution() -> pd.DataFrame:
+    """What is read over a short training of two cells."""
+    kernel = "weights_eval"
+    given = ["--epochs", "0,0.02", "--kernel", kernel, "--proxy", "naswot", *EXACT]
+    run("evolve", "nasbench201", *light("nasbench201"), *given, "--out", "e.parquet")
+    return pd.read_parquet("e.parquet").drop(columns="reason")
+
+
+def make_ablations() -> pd.DataFrame:
+    """The variances of a few scores."""
+    given = ["--experiment", "variance", "--dataset", "cifar10", "--batch-sizes", "4"]
+    given += ["--repeats", "2", "--cells", "3"]
+    run("ablate", "nasbench201", *given, *EXACT, "--out", "ablations.parquet")
+    return pd.read_parquet("ablations.parquet")
+
+
+def make_tables(frozen: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """All tidy tables, metrics and numbers of the page, one value a row, from frozen values."""
+    write_scores(frozen["scores"])
+    traces = []
+    for algorithm, trace in frozen["traces"].groupby("algorithm", sort=False):
+        path = Path(f"results/searches/{algorithm}/nasbench201/cifar10/0of1.parquet")
+        path.parent.mkdir(parents=True)
+        trace.drop(columns="algorithm").reset_index(drop=True).to_parquet(path)
+        traces.append(path)
+    drawn = ["--resamples", 50]
+    report = ["--metrics", "results/metrics/nasbench201.json"]
+    run("report", "tables", "nasbench201", *traces, *drawn, *report)
+    run("report", "preferences", "nasbench201", *drawn)
+    pruned = Path("results/prunings/tenas/both/nasbench201/cifar10/seed0.parquet")
+    pruned.parent.mkdir(parents=True)
+    frozen["pruning"].to_parquet(pruned)
+    run("report", "prunings", "nasbench201", pruned)
+    frozen["evolution"].assign(reason="").to_parquet("evolution.parquet")
+    run("report", "evolutions", "nasbench201", "evolution.parquet", *drawn)
+    frozen["ablations"].to_parquet("ablations.parquet")
+    run("report", "ablations", "nasbench201", "ablations.parquet", *drawn)
+    run("report", "page", "nasbench201", "--out", "page.md", "results/figures/scores.png")
+    folder = Path("results/tables/nasbench201")
+    found = [
+        (f"{path.stem}.parquet", *cell)
+        for path in sorted(folder.glob("*.parquet"))
+        for cell in _cells(pd.read_parquet(path).iloc[:: 40 if path.stem == "regret" else 1])
+    ]
+    found += [
+        (path.name, *cell) for path in sorted(folder.glob("*.csv")) for cell in _numbers(path)
+    ]
+    found += [(path.name, *cell) for path in sorted(folder.glob("*.md")) for cell in _numbers(path)]
+    found += [("page", *cell) for cell in _numbers(Path("page.md"))]
+    metrics = json.loads(Path("results/metrics/nasbench201.json").read_text())
+    found += [("metrics", row, "", str(value)) for row, value in enumerate(metrics.values())]
+    return pd.DataFrame(found, columns=["table", "row", "column", "value"])
+
+
+def _cells(table: pd.DataFrame) -> Iterator[tuple[int, str, str]]:
+    for column in table:
+        numeric = pd.api.types.is_numeric_dtype(table[column])
+        if numeric or column in KEYS:
+            for row, value in enumerate(table[column].tolist()):
+                yield row, str(column), repr(float(value)) if numeric else str(value)
+
+
+def _numbers(path: Path) -> Iterator[tuple[int, str, str]]:
+    """The decimals of each line of a table, without the words around them."""
+    lines = path.read_text().splitlines()
+    if path.suffix == ".md":
+        lines = [line for line in lines if line.startswith("|")]
+    for row, line in enumerate(lines):
+        if decimals := re.findall(r"(?<![\w.])-?\d+\.\d+(?:e[-+]?\d+)?(?![\w.])", line):
+            yield row, "", " ".join(decimals)
+
+
+def make(frozen: dict[str, pd.DataFrame] | None = None) -> dict[str, pd.DataFrame]:
+    """All values by name.
+
+    Args:
+        frozen: what searches and tables are fed; None for what is made here.
+    """
+    found: dict[str, pd.DataFrame] = {}
+    for name in ("scores", "traces", "pruning", "evolution", "ablations", "tables"):
+        found[name] = make_one(name, found if frozen is None else frozen)
+    return found
+
+
+def make_one(name: str, frozen: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """The values of one name; see `make`."""
+    with empty_folder():
+        if name == "tables":
+            return make_tables(frozen)
+        return {
+            "scores": make_scores,
+            "traces": make_traces,
+            "pruning": make_pruning,
+            "evolution": make_evolution,
+            "ablations": make_ablations,
+        }[name]()
+
+
+def read() -> dict[str, pd.DataFrame]:
+    """The frozen values by name."""
+    return {path.stem: pd.read_parquet(path) for path in VALUES.glob("*.parquet")}
+
+
+def main() -> None:
+    """Write the golden values of the code at hand."""
+    VALUES.mkdir(exist_ok=True)
+    for name, table in make().items():
+        table.to_parquet(VALUES / f"{name}.parquet", compression="zstd", index=False)
+    made_by = json.dumps(fingerprint(), indent=1)
+    (VALUES / "fingerprint.json").write_text(f"{made_by}\n")
+
+
+if __name__ == "__main__":
+    main()
