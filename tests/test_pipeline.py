@@ -390,7 +390,7 @@ SCORES = {f"score {space} {family}" for space in EDITED["spaces"] for family in 
 EDITS = {
     "a comment of the command line": ("src/untrained/cli/shards.py", *PROSE, set()),
     "code of the command line": ("src/untrained/cli/score.py", *CODE, set()),
-    "a table of the report": ("src/untrained/analysis/seed_tables.py", *CODE, {"report"}),
+    "a table of the report": ("src/untrained/report/sections/seeds.py", *CODE, {"report"}),
     "a comment of the engine": ("src/untrained/scoring/engine.py", *PROSE, set()),
     "the helper of a proxy": (
         "src/untrained/proxies/agreements.py",
