@@ -10,6 +10,7 @@ from untrained.closure import code_digests
 from untrained.files import atomic
 from untrained.parameters import Parameters
 from untrained.proxies import PROXIES
+from untrained.report import NAMES as REPORT_SECTIONS
 from untrained.scoring.request import name_of, parse_reading
 from untrained.scoring.shards import sample_of
 from untrained.search import ALGORITHMS
@@ -136,13 +137,14 @@ class Plan:
                 yield f"scores/{name}/{family}", ("untrained.scoring.shards", own, *read)
             for algorithm in parameters.searches.algorithms:
                 searched = module_of_algorithm(algorithm)
-                yield f"searches/{name}/{algorithm}", ("untrained.search.runs", own, searched)
+                yield f"searches/{name}/{algorithm}", ("untrained.search.run", own, searched)
             if space.ablations:
                 yield f"ablations/{name}", ("untrained.scoring.ablations", own, ablated)
             if space.supernet is not None:
                 yield f"prunings/{name}", ("untrained.search.pruning", space.supernet, own)
             yield f"training_curves/{name}", ("untrained.scoring.training_curves", own, *curves)
-        yield "report", ("untrained.cli.report",)
+        sections = [f"untrained.report.sections.{name}" for name in REPORT_SECTIONS]
+        yield "report", ("untrained.cli.report", *sections)
 
     def write_code(self) -> list[str]:
         """Write the digests of the code of all jobs; return the files.

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from untrained import score
-from untrained.cli.ablations import ABLATION_COLUMNS
 from untrained.scoring.ablations import EXPERIMENTS
+from untrained.scoring.columns import ABLATION_COLUMNS
 
 from .conftest import command
 
@@ -130,9 +130,9 @@ def test_an_unknown_space(refused):
     refused(["ablate", "nasbench", *asked()[2:]], "did you mean 'nasbench201'")
 
 
-def test_a_space_without_accuracies_on_cifar100(refused, monkeypatch):
-    monkeypatch.setattr("untrained.scoring.ablations.ABLATED_SPACES", ("another",))
-    refused(asked(), "no ablations of nasbench201: its cells have no accuracies on CIFAR-100")
+def test_a_space_without_accuracies_to_choose_by(refused):
+    said = "no ablations of nasbench101: its benchmark has no accuracies to choose"
+    refused(["ablate", "nasbench101", *asked()[2:]], said)
 
 
 def test_the_table_has_every_experiment(finished):

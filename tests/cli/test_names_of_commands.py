@@ -17,7 +17,7 @@ COMMANDS = [
     ["merge"],
     ["search"],
     ["ablate"],
-    ["evolve"],
+    ["training-curves"],
     ["train"],
     ["report"],
     ["report", "tables"],

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from untrained.cli.score import load_factory, parse_shape
 from untrained.errors import ParameterError, UnknownNameError
+from untrained.scoring.own import load_factory, parse_shape
 
 
 def scored(untrained, *arguments):

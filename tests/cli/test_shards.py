@@ -1,8 +1,10 @@
 """`untrained shard` and `untrained merge`: the score tables as promised."""
 
+import contextlib
 import json
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from untrained import score
-from untrained.cli.shards import SCORE_COLUMNS
+from untrained.scoring.columns import SCORE_COLUMNS
+from untrained.scoring.ledger import Ledger
 
 SMALL = ["--architectures", 6, "--batch-size", 8]
 DEFAULTS = {"--proxy": "naswot", "--dataset": "cifar10", "--seed": 0, "--out": "made.parquet"}
@@ -229,7 +232,6 @@ def test_merge_takes_nothing_but_shards(refused, tmp_path):
     pd.DataFrame({"arch": [1]}).to_parquet(tmp_path / "other.parquet")
     refused(["merge", "0.parquet", "other.parquet", "--out", "merged"], "other.parquet is damaged")
     refused(["merge", "0.parquet", "no.parquet", "--out", "merged"], "no.parquet does not exist")
-    refused(["merge", "--out", "merged"], "Usage:")
 
 
 def test_merging_sorts(untrained):
@@ -332,22 +334,22 @@ def test_a_shard_is_drawn_among_what_a_table_knows(untrained, tmp_path, refused)
 
 # --- interrupted shards
 
-KEPT = ["--journal", "journals", "--proxy", "lga", "--device", "cpu"]
+KEPT = ["--ledger", "ledger.sqlite", "--proxy", "lga", "--device", "cpu"]
 
-#: Runs the command and dies as soon as some architectures are in the journal.
+#: Runs the command and dies as soon as some architectures are in the ledger.
 DYING = """
 import os, sys
 from untrained import cli
-from untrained.scoring.journal import Journal
+from untrained.scoring.ledger import Ledger
 
-add, after, number = Journal.add, int(sys.argv.pop(1)), int(sys.argv.pop(1))
+add, after, number = Ledger.add, int(sys.argv.pop(1)), int(sys.argv.pop(1))
 
 def add_and_die(self, *given):
     add(self, *given)
     if len(self.done) == after:
         os.kill(os.getpid(), number)
 
-Journal.add = add_and_die
+Ledger.add = add_and_die
 cli.main()
 """
 
@@ -358,44 +360,34 @@ class Stopped(BaseException):
 
 @pytest.fixture
 def interrupted(untrained, monkeypatch):
-    """Stop a shard after some architectures; the journal that it leaves, and nothing else."""
+    """Stop a shard after some architectures, of which nothing but the ledger is left."""
 
     def run(after=2):
-        from untrained.scoring.journal import Journal
-
         def add(self, *given):
             original(self, *given)
             if len(self.done) == after:
                 raise Stopped
 
-        original = Journal.add
+        original = Ledger.add
         with monkeypatch.context() as patched:
-            patched.setattr(Journal, "add", add)
+            patched.setattr(Ledger, "add", add)
             with pytest.raises(Stopped):
                 untrained(*asked(*KEPT))
         assert not Path("made.parquet").exists()
-        return newest_journal()
 
     return run
 
 
-def journals():
-    return sorted(Path("journals").iterdir(), key=lambda path: path.stat().st_mtime_ns)
-
-
-def newest_journal():
-    return journals()[-1]
-
-
-def lines_of(path):
-    return path.read_bytes().splitlines(keepends=True)
+def rows(statement="SELECT item, value FROM done ORDER BY item", *values):
+    with contextlib.closing(sqlite3.connect("ledger.sqlite", isolation_level=None)) as ledger:
+        return ledger.execute(statement, values).fetchall()
 
 
 @pytest.fixture
 def whole(untrained, tmp_path):
     """The bytes of the shard that was not interrupted."""
     made(untrained, *KEPT, out="whole.parquet")
-    assert journals() == []
+    assert rows() == []
     return (tmp_path / "whole.parquet").read_bytes()
 
 
@@ -406,15 +398,13 @@ def resumed(untrained, tmp_path, *changes):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_shard_goes_on_without_loss(untrained, tmp_path, whole, monkeypatch, number):
+def test_a_killed_shard_resumes_without_loss(untrained, tmp_path, whole, monkeypatch, number):
     command = [sys.executable, "-c", DYING, 2, int(number), *asked(*KEPT)]
     died = subprocess.run(list(map(str, command)), check=False, capture_output=True, text=True)
     assert died.returncode == -number, died.stderr
-    assert {path.name for path in tmp_path.iterdir()} == {"journals", "whole.parquet"}
-    (left,) = journals()
-    settings, *rows = map(json.loads, lines_of(left))
-    assert (settings["proxies"], settings["split"]) == (["naswot", "lga"], "sample")
-    assert len(rows) == 2
+    assert not Path("made.parquet").exists()
+    left = {int(item) for item, _ in rows()}
+    assert len(left) == 2
     scored = []
     from untrained.scoring import engine
 
@@ -428,81 +418,101 @@ def test_a_killed_shard_goes_on_without_loss(untrained, tmp_path, whole, monkeyp
     assert content == whole
     assert said[0].endswith("/seed0 on cpu: 2 of 6 architectures were scored before")
     assert re.search(r": 4/4 architectures, .* 0 s left$", said[-1])
-    table = pd.read_parquet("made.parquet")
-    assert set(scored) == set(table["arch"]) - {row["arch"] for row in rows}
-    assert journals() == []
+    assert set(scored) == set(pd.read_parquet("made.parquet")["arch"]) - left
+    assert rows() == []
 
 
-def test_what_the_journal_has_is_not_scored_again(untrained, tmp_path, whole, interrupted):
+def test_what_the_ledger_has_is_not_scored_again(untrained, tmp_path, whole, interrupted):
     """Scores are taken from it to the last bit: another value comes out as it was put in."""
-    left = interrupted()
-    lines = lines_of(left)
-    row = json.loads(lines[1])
-    row["scores"]["lga"]["score"] = 0.1 + 0.2
-    left.write_bytes(lines[0] + json.dumps(row).encode() + b"\n" + lines[2])
+    interrupted()
+    item, value = rows()[0]
+    scores = json.loads(value)
+    scores["lga"]["score"] = 0.1 + 0.2
+    rows("UPDATE done SET value = ? WHERE item = ?", json.dumps(scores), item)
     assert resumed(untrained, tmp_path)[0] != whole
     table = pd.read_parquet("made.parquet").set_index(["proxy", "arch"])["score"]
-    assert table["lga", row["arch"]] == 0.1 + 0.2
-
-
-@pytest.mark.parametrize("kept", [0.5, -1])
-def test_a_torn_line_is_scored_again(untrained, tmp_path, whole, interrupted, kept):
-    left = interrupted()
-    first, one, two = lines_of(left)
-    left.write_bytes(first + one + (two[: len(two) // 2] if kept > 0 else two[:kept]))
-    content, said = resumed(untrained, tmp_path)
-    assert "1 of 6 architectures" in said[0]
-    assert content == whole
+    assert table["lga", int(item)] == 0.1 + 0.2
 
 
 def test_interrupted_again_and_again(untrained, tmp_path, whole, interrupted):
-    for after in (1, 2, 4):
-        left = interrupted(after)
-        assert len(lines_of(left)) == 1 + after
-    assert resumed(untrained, tmp_path)[0] == whole
-
-
-def test_all_were_scored_before(untrained, tmp_path, whole, interrupted):
-    interrupted(6)
+    for after in (1, 4, 6):
+        interrupted(after)
+        assert len(rows()) == after
     content, said = resumed(untrained, tmp_path)
     assert content == whole
     assert len(said) == 1
 
 
-def test_other_settings_have_another_journal(untrained, tmp_path, whole, interrupted):
-    left = interrupted()
-    content = lines_of(left)
-    _, said = resumed(untrained, tmp_path, "--augmentation", "crop-flip", "--batch-size", 9)
-    assert said[0] == f"{left} is of other scores of this shard (augmentation, batch_size): left"
+@pytest.mark.parametrize("changed", ["settings", "code", "shard"])
+def test_what_is_of_something_else_is_not_used(
+    untrained, tmp_path, interrupted, monkeypatch, changed
+):
+    interrupted()
+    left = rows()
+    changes = {"settings": ["--batch-size", 9], "shard": ["--shards", 2]}.get(changed, [])
+    with monkeypatch.context() as patched:
+        if changed == "code":
+            patched.setattr("untrained.scoring.request.code_digest", lambda *modules: "changed")
+        _, said = resumed(untrained, tmp_path, *changes)
     assert not any("scored before" in line for line in said)
-    assert journals() == [left]
-    assert lines_of(left) == content
-    assert resumed(untrained, tmp_path)[0] == whole
-    assert journals() == []
+    assert rows() == left
+    assert "2 of 6 architectures" in resumed(untrained, tmp_path)[1][0]
 
 
-def test_other_code_has_another_journal(untrained, tmp_path, whole, interrupted, monkeypatch):
-    left = interrupted()
-    monkeypatch.setattr("untrained.scoring.journal.code_digest", lambda: "changed")
-    content, said = resumed(untrained, tmp_path)
-    assert said[0] == f"{left} is of other scores of this shard (code): left"
-    assert content == whole
-    assert journals() == [left]
-
-
-def test_another_shard_is_not_mentioned(untrained, tmp_path, whole, interrupted):
-    left = interrupted()
-    _, said = resumed(untrained, tmp_path, "--seed", 1)
-    assert not any(str(left) in line for line in said)
-
-
-def test_mistakes_leave_no_journal(untrained, tmp_path):
-    code, _, err = untrained(*asked(*KEPT, "--batch-size", 1))
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"score": "1"},
+        {"score": None},
+        {"status": "fine"},
+        {"status": "singular"},
+        {"reason": 3},
+        {"seconds": -1},
+        {"seconds": True},
+        {"more": 1},
+    ],
+)
+def test_what_is_no_score_is_damage(untrained, interrupted, damage):
+    interrupted(1)
+    ((item, value),) = rows()
+    scores = json.loads(value)
+    scores["lga"] |= damage
+    rows("UPDATE done SET value = ? WHERE item = ?", json.dumps(scores), item)
+    code, _, err = untrained(*asked(*KEPT))
     assert code == 2
-    assert err.startswith("untrained: minibatch size 1")
-    assert journals() == []
+    assert "untrained: ledger ledger.sqlite is damaged: delete it" in err
 
 
-def test_a_journal_that_cannot_be_written(refused, tmp_path):
-    (tmp_path / "journals").write_text("a file")
-    refused(asked(*KEPT), "untrained: cannot write journals/")
+def test_a_full_disk_while_the_table_is_written_loses_no_score(
+    untrained, tmp_path, whole, monkeypatch
+):
+    with monkeypatch.context() as patched:
+        patched.setattr("untrained.files.write_parquet", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            untrained(*asked(*KEPT))
+    assert len(rows()) == 6
+    assert resumed(untrained, tmp_path)[0] == whole
+
+
+def test_a_ledger_that_cannot_be_written(refused, tmp_path):
+    (tmp_path / "ledger.sqlite").mkdir()
+    refused(asked(*KEPT), "untrained: cannot write ledger ledger.sqlite: it is no plain file")
+
+
+def test_a_network_file_system_is_said(untrained, tmp_path, monkeypatch):
+    elsewhere = tmp_path / "local" / "ledger.sqlite"
+    monkeypatch.setattr("untrained.scoring.ledger.local", lambda path: elsewhere)
+    _, said = resumed(untrained, tmp_path)
+    assert said[0] == f"ledger.sqlite is on a network file system: the ledger is {elsewhere}"
+    assert elsewhere.is_file()
+
+
+@pytest.mark.usefixtures("shards")
+def test_shards_to_merge_may_be_listed_in_a_file(untrained, refused, tmp_path):
+    (tmp_path / "list").write_text("1.parquet\n\n0.parquet\n")
+    untrained("merge", "0.parquet", "1.parquet", "--out", "named")
+    assert untrained("merge", "--list", "list", "--out", "listed") == (0, "", "")
+    assert untrained("merge", "1.parquet", "--list", "one", "--out", "x")[0] == 2
+    assert (tmp_path / "named").read_bytes() == (tmp_path / "listed").read_bytes()
+    refused(["merge", "--list", "no", "--out", "merged"], "--list no can't be read")
+    refused(["merge", "--out", "merged"], "no shards to merge")

@@ -1,14 +1,18 @@
-"""`untrained evolve`, and what the report makes of it."""
+"""`untrained training-curves`, and what the report makes of it."""
 
+import contextlib
 import json
 import shutil
+import sqlite3
 
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from untrained.cli.evolve import EVOLUTION_COLUMNS, parse_epochs_list
 
 from untrained import score
+from untrained.cli.training_curves import parse_epochs_list
+from untrained.scoring.columns import CURVE_COLUMNS
+from untrained.scoring.ledger import Ledger
 
 from .conftest import command
 
@@ -18,7 +22,7 @@ FEW = ["--batch-size", 8, "--epochs", "0,1,2", "--proxy", "naswot", "--proxy", "
 
 
 def asked(*changes, cells=CELLS, out="made.parquet"):
-    return ["evolve", SPACE, *cells, *FEW, *changes, "--out", out]
+    return ["training-curves", SPACE, *cells, *FEW, *changes, "--out", out]
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +52,8 @@ def few_images(patched):
 
     original = MinibatchSettings.training_images
 
-    def few(self, *given):
-        whole = original(self, *given)
+    def few(self, *given, **options):
+        whole = original(self, *given, **options)
         return replace(whole, images=whole.images[:32], labels=whole.labels[:32])
 
     patched.setattr(MinibatchSettings, "training_images", few)
@@ -60,7 +64,7 @@ def test_the_contract(finished):
     types = {field.name: str(field.type) for field in pq.read_schema(finished / "made.parquet")}
     text = "large_string"
     expected = [text, "int64", "int64", "double", text, "double", text, text]
-    assert list(types.items()) == list(zip(EVOLUTION_COLUMNS, expected, strict=True))
+    assert list(types.items()) == list(zip(CURVE_COLUMNS, expected, strict=True))
     assert len(table) == 2 * 2 * (4 + 6 + 6)
     assert table["arch"].drop_duplicates().tolist() == [45, 12365]
     assert set(table["status"]) == {"ok"}
@@ -93,7 +97,7 @@ def test_one_cell_and_seed_is_what_all_together_are(finished, untrained, few_ste
 
 
 def test_what_people_read(untrained, few_steps):
-    code, out, _ = untrained("evolve", SPACE, 45, *FEW)
+    code, out, _ = untrained("training-curves", SPACE, 45, *FEW)
     assert code == 0
     lines = out.splitlines()
     assert lines[0].startswith("45  |")
@@ -105,7 +109,9 @@ def test_what_people_read(untrained, few_steps):
 
 def test_a_status_stands_in_the_place_of_what_has_no_value(untrained, few_steps):
     none = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
-    code, out, _ = untrained("evolve", SPACE, none, *FEW[:2], "--epochs", 0, "--proxy", "lga")
+    code, out, _ = untrained(
+        "training-curves", SPACE, none, *FEW[:2], "--epochs", 0, "--proxy", "lga"
+    )
     assert code == 0
     (line,) = [line for line in out.splitlines() if "lga" in line]
     assert line.split()[1] == "constant_kernel"
@@ -160,19 +166,22 @@ def test_epochs_are_numbers():
     assert parse_epochs_list("0, 0.5,2") == (0, 0.5, 2)
 
 
-# --- interrupted evolutions
+# --- interrupted commands
 
 
-KEPT = ["--journal", "journals", "--epochs", "0,1", "--seeds", 2]
+KEPT = ["--ledger", "ledger.sqlite", "--epochs", "0,1", "--seeds", 2]
+
+
+def rows(statement="SELECT item, value FROM done ORDER BY item", *values):
+    with contextlib.closing(sqlite3.connect("ledger.sqlite", isolation_level=None)) as ledger:
+        return ledger.execute(statement, values).fetchall()
 
 
 @pytest.fixture
 def interrupted(few_steps, tmp_path, monkeypatch):
-    """Stop an evolution after three of its four trainings; the journal that it leaves."""
-    from untrained.scoring.evolution_journal import EvolutionJournal
-
+    """Stop a command after three of its four trainings, of which only the ledger is left."""
     monkeypatch.chdir(tmp_path)
-    add = EvolutionJournal.add
+    add = Ledger.add
 
     def stopped(self, *given):
         add(self, *given)
@@ -180,53 +189,45 @@ def interrupted(few_steps, tmp_path, monkeypatch):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(EvolutionJournal, "add", stopped)
+        patched.setattr(Ledger, "add", stopped)
         code, _, _ = command(*asked(*KEPT))
     assert code != 0
     assert not (tmp_path / "made.parquet").exists()
-    (left,) = (tmp_path / "journals").iterdir()
-    return left
+    assert len(rows()) == 3
 
 
-def test_an_interrupted_evolution_goes_on_without_loss(interrupted, monkeypatch):
+@pytest.mark.usefixtures("interrupted")
+def test_an_interrupted_command_resumes_without_loss():
     whole = asked(*KEPT[2:], out="whole.parquet")
     assert command(*whole)[0] == 0
-    trained = []
-    monkeypatch.setattr(
-        "untrained.cli.evolve._watch", lambda what, steps, count: trained.append(what) or steps
-    )
     code, _, err = command(*asked(*KEPT))
-    assert (code, trained) == (0, ["training 12365, seed 1"]), err
+    assert code == 0, err
+    trained = {line.partition(":")[0] for line in err.splitlines() if "steps" in line}
+    assert trained == {"training 12365, seed 1"}
     assert "3 of 4 trainings were followed before" in err
     assert pd.read_parquet("made.parquet").equals(pd.read_parquet("whole.parquet"))
-    assert not interrupted.exists()
+    assert rows() == []
 
 
-@pytest.mark.parametrize("change", [["--kernel", "weights_train"], ["--seeds", 1]])
-def test_another_evolution_has_another_journal(interrupted, change):
-    content = interrupted.read_bytes()
-    code, _, err = command(*asked(*KEPT, *change))
+@pytest.mark.usefixtures("interrupted")
+def test_other_curves_are_not_resumed():
+    left = rows()
+    code, _, err = command(*asked(*KEPT, "--seeds", 1, cells=[45]))
     assert code == 0
     assert "followed before" not in err
-    assert interrupted.read_bytes() == content
+    assert rows() == left
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        {"quantity": 3},
-        {"status": "fine"},
-        {"value": None},
+@pytest.mark.usefixtures("interrupted")
+def test_what_is_no_curve_is_damage():
+    item, value = rows()[0]
+    for damage in (
+        *({"quantity": 3}, {"status": "fine"}, {"value": None}, {"epochs": "1"}, {"more": 1}),
         {"value": 1.0, "status": "diverged"},
-        {"epochs": "1"},
-        {"more": 1},
-    ],
-)
-def test_a_damaged_journal_is_said(interrupted, damage):
-    head, first, *others = interrupted.read_text().splitlines()
-    line = json.loads(first)
-    line["readings"][0] |= damage
-    interrupted.write_text("\n".join([head, json.dumps(line), *others]) + "\n")
-    code, _, err = command(*asked(*KEPT))
-    assert code == 2
-    assert f"{interrupted.name} is damaged in line 2: delete it" in err
+    ):
+        points = json.loads(value)
+        points[0] |= damage
+        rows("UPDATE done SET value = ? WHERE item = ?", json.dumps(points), item)
+        code, _, err = command(*asked(*KEPT))
+        assert code == 2
+        assert "ledger ledger.sqlite is damaged: delete it" in err

@@ -125,7 +125,7 @@ def test_both_kinds_in_one_shard(space, fetched, few):
 )
 def test_what_can_not_be_read_is_said(space, tmp_path, monkeypatch, dataset, split, error, said):
     if split == "train":
-        monkeypatch.setattr("untrained.scoring.engine.rest_of", lambda *_, **__: ([0, 1], [0, 1]))
+        monkeypatch.setattr("untrained.scoring.images.rest_of", lambda *_, **__: ([0, 1], [0, 1]))
     settings = MinibatchSettings(dataset, split, batch_size=8, root=tmp_path)
     with pytest.raises(error, match=said):
         list(score_work(space, [(CELL, ["lga-released@1"])], settings, 0, EXACT))
