@@ -303,7 +303,7 @@ def test_naswot_scores_stems_that_the_benchmark_does_not_train():
 
 
 def test_the_first_cost_that_differs_is_named():
-    spellings = [str(network) for network in CELLS[:4]]
+    spellings = [str(network) for network in CELLS[-4:]]  # the last has an auxiliary head
     counted = [costs_of(parse_network(text), imagenet=False) for text in spellings]
     stored = pd.DataFrame(
         {
