@@ -14,7 +14,7 @@ WRONG = {
     "spaces/base.py": "from untrained.scoring import shards",
     "images/sets.py": "import untrained.proxies.base",
     "benchmarks/table.py": "from untrained.proxies import base",
-    "analysis/page.py": "from untrained.search import pool",
+    "search/pool.py": "from untrained.report import published",
     "training/loop.py": "from untrained.images import sets",
     "networks/costs.py": "from untrained.proxies import base",
     "files.py": "from untrained.spaces.base import Architecture",
@@ -55,7 +55,7 @@ def test_imports_that_go_up_are_found(tmp_path):
     "module",
     [
         *("untrained", "untrained.spaces", "untrained.networks", "untrained.proxies"),
-        *("untrained.scoring", "untrained.search", "untrained.benchmarks", "untrained.analysis"),
+        *("untrained.scoring", "untrained.search", "untrained.benchmarks", "untrained.report"),
         *("untrained.parameters", "untrained.cli", "untrained.cli.app", "untrained.training"),
     ],
 )

@@ -254,7 +254,7 @@ def test_a_new_seed_leaves_the_jobs_of_the_others_alone(stage, key, seeds, count
 def test_without_seeds_a_phase_is_left_out(phase, left_out, planned):
     before, after = planned(), planned(**{f"{phase}.seeds": []})
     assert set(before) - set(after) == {phase}
-    pages = [job for job in after["report"] if job[0] == ["results/report/nasbench201.md"]]
+    pages = [job for job in after["report"] if "results/report/nasbench201.md" in job[0]]
     assert pages
     read = {PurePath(path).stem for path in pages[0][1] if path.startswith("results/")}
     assert "ablations" in read

@@ -43,7 +43,6 @@ def test_it_is_in_the_tables(project, name):
     assert all(one in text for one in expected)
 
 
-@pytest.mark.xfail(reason="the table of compared proxies still lists the names that it takes")
 def test_it_is_compared_with_other_proxies(project):
     assert "logit_spread" in (project / "results/tables/triples/proxies.md").read_text()
 

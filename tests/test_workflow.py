@@ -216,7 +216,7 @@ def test_a_second_run_does_nothing(project):
         ({"seeds": [0, 1, 2]}, {"score": 1} | AFTER_SCORES | PREFERENCES),
         ({"scores.batch_size": 9}, {"score": 2} | AFTER_SCORES | PREFERENCES | ABLATIONS),
         ({"searches.runs": 6}, AFTER_SCORES | {"merge": 0}),
-        ({"report.kernels": 2}, {"figure": 6, "page": 1, "all": 1}),
+        ({"report.kernels": 2}, {"figure_kernels": 1, "page": 1, "all": 1}),
         ({"ablations.repeats": 3}, ABLATIONS | {"page": 1, "all": 1}),
         ({"prunings.seeds": [0, 1]}, PRUNINGS | {"page": 1, "all": 1}),
         ({"prunings.repeats": 2}, PRUNINGS | {"page": 1, "all": 1}),

@@ -10,6 +10,7 @@ from untrained.closure import code_digests
 from untrained.files import atomic
 from untrained.parameters import Parameters
 from untrained.proxies import PROXIES
+from untrained.report import NAMES as REPORT_SECTIONS
 from untrained.scoring.request import name_of, parse_reading
 from untrained.scoring.shards import sample_of
 from untrained.search import ALGORITHMS
@@ -142,7 +143,8 @@ class Plan:
             if space.supernet is not None:
                 yield f"prunings/{name}", ("untrained.search.pruning", space.supernet, own)
             yield f"training_curves/{name}", ("untrained.scoring.training_curves", own, *curves)
-        yield "report", ("untrained.cli.report",)
+        sections = [f"untrained.report.sections.{name}" for name in REPORT_SECTIONS]
+        yield "report", ("untrained.cli.report", *sections)
 
     def write_code(self) -> list[str]:
         """Write the digests of the code of all jobs; return the files.

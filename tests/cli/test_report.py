@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 
@@ -50,21 +51,24 @@ def make_searches(datasets, algorithms=ALGORITHMS, proxy="naswot"):
     return traces
 
 
+SCORED = "correlations,seeds,proxies,preferences"
+SEARCHED = "searches,comparisons,regret"
+SECTIONS = [*SCORED.split(","), "kernels", *SEARCHED.split(",")]
+
+
 def make_tables(traces):
+    run("report", "table", SCORED, SPACE, "--resamples", 100)
+    run("report", "table", SEARCHED, SPACE, *traces, "--resamples", 100)
+
+
+def make_figures(sections=(SCORED, "kernels", "searches,regret"), *options):
+    for names in sections:
+        run("report", "figure", names, SPACE, "--kernels", 2, "--batch-size", 8, *options)
+
+
+def make_page(*sections):
     metrics = f"results/metrics/{SPACE}.json"
-    run("report", "tables", SPACE, *traces, "--resamples", 100, "--metrics", metrics)
-    run("report", "preferences", SPACE, "--resamples", 100)
-
-
-def make_figures(names=FIGURES):
-    for name in names:
-        out = f"results/figures/{SPACE}/{name}.png"
-        run("report", "figure", name, SPACE, "--kernels", 2, "--batch-size", 8, "--out", out)
-
-
-def make_page():
-    figures = [f"results/figures/{SPACE}/{name}.png" for name in FIGURES]
-    run("report", "page", SPACE, *figures, "--out", f"results/report/{SPACE}.md")
+    run("report", "page", SPACE, *(sections or SECTIONS), "--metrics", metrics)
 
 
 @pytest.fixture(scope="module")
@@ -180,41 +184,31 @@ def test_the_page_shows_every_figure(finished):
     assert "| naswot-released |" in page
 
 
-def test_the_page_has_the_table_of_the_ablations_where_it_has_their_figure(project):
+def test_the_page_has_the_sections_that_are_asked_for(project):
     sizes = ["--batch-size", 4, "--batch-sizes", 4, "--repeats", 2, "--cells", 4]
     crossed = ["--minibatches", 2, "--initialisations", 2]
     run("ablate", SPACE, *sizes, *crossed, "--out", "ablations.parquet")
-    run("report", "ablations", SPACE, "ablations.parquet", "--resamples", 20)
-    make_page()
-    path = project / f"results/report/{SPACE}.md"
-    assert "Ablations" not in path.read_text()
-    out = f"results/figures/{SPACE}/ablations.png"
-    run("report", "figure", "ablations", SPACE, "--ablations", "ablations.parquet", "--out", out)
-    run("report", "page", SPACE, out, "--out", path)
-    text = path.read_text()
-    assert f"![ablations](../figures/{SPACE}/ablations.png)" in text
-    assert (project / f"results/tables/{SPACE}/ablations.md").read_text() in text
-
-
-def test_pruning_searches_are_shown_where_there_are_any(project):
+    run("report", "table", "ablations", SPACE, "ablations.parquet", "--resamples", 20)
     pruning = ["--dataset", "noise", "--criterion", "regions", "--repeats", 1, "--workers", 1]
     trace = f"results/prunings/tenas/regions/{SPACE}/noise/seed0.parquet"
     assert "TE-NAS" not in run("report", "show", SPACE)
     run("prune", SPACE, *pruning, "--out", trace)
-    run("report", "prunings", SPACE, trace)
+    run("report", "table", "prunings", SPACE, trace)
     out = run("report", "show", SPACE)
     assert max(map(len, out.splitlines())) <= 100
     assert "The pruning search of TE-NAS" in out
     assert "Random cell" in out
     make_page()
     path = project / f"results/report/{SPACE}.md"
-    assert "The pruning search" not in path.read_text()
-    figure = f"results/figures/{SPACE}/trajectory.png"
-    run("report", "figure", "trajectory", SPACE, "--out", figure)
-    run("report", "page", SPACE, figure, "--out", path)
+    assert not {"Ablations", "pruning search of"} & set(re.findall(r"^## (.*)$", path.read_text()))
+    run("report", "figure", "ablations", SPACE, "ablations.parquet")
+    run("report", "figure", "prunings", SPACE)
+    run("report", "page", SPACE)  # all that have tables
     text = path.read_text()
-    assert f"![trajectory](../figures/{SPACE}/trajectory.png)" in text
-    for name in ("prunings", "trajectory"):
+    for name in ("ablations", "trajectory"):
+        assert f"![{name}](../figures/{SPACE}/{name}.png)" in text
+        assert (project / f"results/figures/{SPACE}/{name}.svg").is_file()
+    for name in ("ablations", "prunings", "trajectory"):
         assert (project / f"results/tables/{SPACE}/{name}.md").read_text() in text
 
 
@@ -344,10 +338,8 @@ def test_without_cifar10(untrained, datasets, split):
     """One data set alone is enough; kernels are drawn of what was scored."""
     make_scores(datasets, seeds=[0])
     make_tables(make_searches(datasets, ["naswot-4"]))
-    for name in FIGURES:
-        out = f"results/figures/{SPACE}/{name}"
-        options = ["--kernels", 1, "--batch-size", 8, "--split", split, "--out", out]
-        run("report", "figure", name, SPACE, *options)
+    make_figures((SCORED, "searches,regret"))
+    make_figures(["kernels"], "--split", split)
     make_page()
     run("report", "show", SPACE)
     metrics = json.loads(Path(f"results/metrics/{SPACE}.json").read_text())
@@ -363,7 +355,7 @@ def test_another_proxy_alone(untrained):
 
 
 def test_kernels_are_of_the_images_that_were_scored(monkeypatch, project):
-    from untrained.cli import drawings
+    from untrained.scoring import kernels as drawings
 
     seen = []
     known = drawings.kernels_of
@@ -384,7 +376,7 @@ def test_kernels_are_of_the_images_that_were_scored(monkeypatch, project):
 
 def test_kernels_pass_over_cells_that_have_none(project, monkeypatch, space):
     """A disconnected cell has parameters as every other, and is the least accurate."""
-    from untrained.cli import drawings
+    from untrained.scoring import kernels as drawings
 
     read = []
     known = drawings.kernels_of
@@ -411,24 +403,44 @@ def test_kernels_pass_over_cells_that_have_none(project, monkeypatch, space):
     ("remove", "arguments", "said"),
     [
         ("tables", ["show", SPACE], "correlations.parquet does not exist: `make run`"),
-        ("tables", ["page", SPACE, "x.png", "--out", "page.md"], "`snakemake report` makes it"),
-        ("tables", ["figure", "time", SPACE, "--out", "x"], "searches.parquet does not exist"),
-        ("tables", ["figure", "regret", SPACE, "--out", "x"], "regret.parquet does not exist"),
-        ("tables", ["figure", "scores", SPACE, "--out", "x"], "correlations.parquet does not"),
-        ("scores", ["tables", SPACE, "a/b/c/d.parquet"], "a/b/c/d.parquet does not exist"),
-        ("scores", ["figure", "scores", SPACE, "--out", "x"], "`snakemake scores` makes it"),
-        ("scores", ["figure", "kernels", SPACE, "--out", "x"], "`snakemake scores` makes it"),
-        ("", ["tables", SPACE, "c.parquet"], "traces lie at ALGORITHM/SPACE/DATASET/SHARD.parquet"),
-        ("", ["tables", SPACE, f"results/scores/../scores/{SPACE}.parquet"], "is damaged"),
-        ("", ["tables", SPACE], "Usage:"),
+        (
+            "tables",
+            ["page", SPACE, "correlations", "--out", "page.md"],
+            "`snakemake report` makes it",
+        ),
+        ("tables", ["figure", "searches", SPACE], "searches.parquet does not exist"),
+        ("tables", ["figure", "regret", SPACE], "regret.parquet does not exist"),
+        ("tables", ["figure", "correlations", SPACE], "correlations.parquet does not"),
+        (
+            "scores",
+            ["table", "searches", SPACE, "a/b/c/d.parquet"],
+            "a/b/c/d.parquet does not exist",
+        ),
+        ("scores", ["figure", "correlations", SPACE], "`snakemake scores` makes it"),
+        ("scores", ["figure", "kernels", SPACE], "`snakemake scores` makes it"),
+        (
+            "",
+            ["table", "searches", SPACE, "c.parquet"],
+            "traces lie at ALGORITHM/SPACE/DATASET/SHARD.parquet",
+        ),
+        (
+            "",
+            ["table", "searches", SPACE, f"results/scores/../scores/{SPACE}.parquet"],
+            "is damaged",
+        ),
+        ("", ["table", "searches", SPACE], "no files of searches: name them"),
         ("", ["show", "nasbench20"], "did you mean 'nasbench201'"),
-        ("", ["tables", "nasbench20", "a/b/c/d.parquet"], "a/b/c/d.parquet does not exist"),
-        ("", ["figure", "scores", "nasbench20", "--out", "x"], "did you mean 'nasbench201'"),
-        ("", ["figure", "nothing", SPACE, "--out", "x"], "Usage:"),
-        ("", ["figure", "scores", SPACE, "--proxy", "nawsot", "--out", "x"], "of nawsot on"),
-        ("", ["figure", "kernels", SPACE, "--batch-size", 1, "--out", "x"], "minibatch size 1"),
-        ("", ["figure", "kernels", SPACE, "--split", "tset", "--out", "x"], "mean 'test'"),
-        ("", ["figure", "time", SPACE, "--out", "/proc/nowhere/x"], "cannot write /proc/nowhere"),
+        ("", ["table", "searches", "nasbench20", "a/b/c/d.parquet"], "did you mean 'nasbench201'"),
+        ("", ["figure", "seeds", "nasbench20"], "did you mean 'nasbench201'"),
+        ("", ["figure", "nothing", SPACE], "unknown section 'nothing'"),
+        ("", ["figure", "correlations", SPACE, "--proxy", "nawsot"], "of nawsot on"),
+        ("", ["figure", "kernels", SPACE, "--batch-size", 1], "minibatch size 1"),
+        ("", ["figure", "kernels", SPACE, "--split", "tset"], "mean 'test'"),
+        (
+            "",
+            ["figure", "searches", SPACE, "--figures", "/proc/nowhere"],
+            "cannot write /proc/nowhere",
+        ),
     ],
 )
 def test_mistakes_write_nothing(project, refused, remove, arguments, said):
@@ -441,7 +453,7 @@ def test_scores_newer_than_the_tables(project, refused):
     path = project / f"results/tables/{SPACE}/correlations.parquet"
     table = pd.read_parquet(path)
     table[table["proxy"] != "naswot-released"].to_parquet(path)
-    asked = ["figure", "scores", SPACE, "--proxy", "naswot-released", "--out", "x"]
+    asked = ["figure", "correlations", SPACE, "--proxy", "naswot-released"]
     refused(["report", *asked], "the table of correlations lacks naswot-released on cifar10")
 
 
@@ -449,8 +461,8 @@ def test_score_tables_of_something_else(project, refused):
     path = project / f"results/scores/{SPACE}.parquet"
     pd.DataFrame({"arch": [1]}).to_parquet(path)
     for asked in (
-        ["tables", SPACE, *traces_of(project)],
-        ["figure", "scores", SPACE, "--out", "x"],
+        ["table", "correlations", SPACE],
+        ["figure", "correlations", SPACE],
     ):
         refused(["report", *asked], f"{SPACE}.parquet is damaged")
 
@@ -473,7 +485,7 @@ def test_images_that_stand_for_others_are_drawn(project):
     names = {"cifar10": "cifar10", "cifar100": "TinyImageNet16-120"}
     table.assign(dataset=table["dataset"].map(names)).to_parquet(path)
     make_tables(traces_of(project))
-    make_figures(["scores", "seeds"])
+    make_figures(["correlations", "seeds"])
     seeds = pd.read_parquet(project / f"results/tables/{SPACE}/seeds.parquet")
     assert set(seeds["dataset"]) == {"cifar10-valid", "cifar10", "ImageNet16-120"}
 
@@ -482,7 +494,10 @@ def test_traces_of_an_unknown_algorithm(project, refused):
     trace = Path(f"results/searches/reas/{SPACE}/cifar10/0of1.parquet")
     trace.parent.mkdir(parents=True)
     shutil.copy(f"results/searches/rea/{SPACE}/cifar10/0of1.parquet", trace)
-    refused(["report", "tables", SPACE, trace], "unknown search algorithm 'reas': did you mean")
+    refused(
+        ["report", "table", "searches", SPACE, trace],
+        "unknown search algorithm 'reas': did you mean",
+    )
 
 
 def test_the_operations_of_the_truly_best_are_counted(project, all_operations, benchmark_table):
@@ -504,9 +519,9 @@ def test_scores_stand_beside_their_controls(finished):
     tables = finished / "results/tables" / SPACE
     found = pd.read_parquet(tables / "proxies.parquet")
     assert set(found["space"]) == {SPACE}
-    names = ["naswot", "naswot-released", "parameters", "flops"]
+    names = ["naswot", "naswot-released", "parameters", "flops", "accuracy after 12 epochs"]
     assert found["proxy"].tolist() == names * 2
-    assert found["split"].tolist() == ["ori-test"] * 4 + ["x-test"] * 4
+    assert found["split"].tolist() == ["ori-test"] * 5 + ["x-test"] * 5
     correlations = pd.read_parquet(tables / "correlations.parquet").query(
         "subset == 'all sampled' and split != 'x-valid'"
     )
@@ -522,26 +537,27 @@ def test_scores_stand_beside_their_controls(finished):
 def test_several_spaces_are_one_figure(project):
     path = Path(f"results/tables/{SPACE}/proxies.parquet")
     table = pd.read_parquet(path)
-    table.assign(space="nasbench101").query("images == 'cifar10'").to_parquet("other.parquet")
-    run("report", "spaces", path, "other.parquet", "--out", "results/figures/proxies.png")
+    other = Path("results/tables/nasbench101/proxies.parquet")
+    other.parent.mkdir()
+    table.assign(space="nasbench101").query("images == 'cifar10'").to_parquet(other)
+    run("report", "figure", "proxies", SPACE, "--beside", "nasbench101")
     for suffix, head in ((".png", b"\x89PNG"), (".svg", b"<?xml")):
         written = Path("results/figures/proxies").with_suffix(suffix).read_bytes()
         assert written.startswith(head)
 
 
-def test_tables_of_spaces_that_are_none(project, refused):
-    refused(["report", "spaces", "none.parquet", "--out", "a.png"], "none.parquet")
-    other = f"results/tables/{SPACE}/seeds.parquet"
-    refused(["report", "spaces", other, "--out", "a.png"], other)
+def test_a_space_without_tables_beside(project, refused):
+    asked = ["figure", "proxies", SPACE, "--beside", "nasbench101"]
+    refused(["report", *asked], "results/tables/nasbench101/proxies.parquet does not exist")
 
 
 def test_bad_fraction(project, refused):
-    asked = ["preferences", SPACE, "--tables", "other"]
+    asked = ["table", "preferences", SPACE, "--tables", "other"]
     refused(["report", *asked, "--best", 0], "fraction 0.0 of the best: give more than 0")
 
 
 def test_bad_resamples(project, refused):
-    asked = ["tables", SPACE, *traces_of(project), "--tables", "other"]
+    asked = ["table", "comparisons", SPACE, *traces_of(project), "--tables", "other"]
     refused(["report", *asked, "--resamples", 0], "resamples = 0")
 
 
@@ -557,7 +573,7 @@ def test_where_trainings_have_no_times_evaluations_are_what_is_spent(untrained):
         traces.append(f"results/searches/{algorithm}/{space}/cifar10/0of1.parquet")
         options = ["--runs", 6, "--budget", "3evaluations", "--out", traces[-1]]
         run("search", algorithm, space, *options)
-    run("report", "tables", space, *traces, "--resamples", 10)
+    run("report", "table", SEARCHED, space, *traces, "--resamples", 10)
     folder = Path(f"results/tables/{space}")
     table = pd.read_parquet(folder / "searches.parquet").set_index("method")
     spent = table[["seconds", "evaluations"]]
@@ -572,14 +588,13 @@ def test_where_trainings_have_no_times_evaluations_are_what_is_spent(untrained):
     regret = pd.read_parquet(folder / "regret.parquet")
     assert set(regret["unit"]) == {"evaluations"}
     assert set(regret.loc[regret["trains"], "spent"]) == {1, 2, 3}
-    for name in ("regret", "time"):
-        run("report", "figure", name, space, "--out", f"results/figures/{space}/{name}.png")
+    run("report", "figure", "regret,searches", space)
 
 
 def test_searches_that_see_what_they_are_judged_by_are_named():
-    from untrained.analysis.published import FIRST_AREA
     from untrained.benchmarks.benchmark import Benchmark
-    from untrained.cli.report import _with_leaks
+    from untrained.report.published import FIRST_AREA
+    from untrained.report.sections.searches import with_leaks
 
     group = ("cifar10", "ori-test", 108, "mean")
     truth = Benchmark("nasbench101", {group: {"accuracy": np.array([90.0, 91.0])}}, {})
@@ -588,4 +603,4 @@ def test_searches_that_see_what_they_are_judged_by_are_named():
     names = ("area", "naswot-10", "rea+fitness=naswot")
     traces = {(name, "cifar10"): pd.DataFrame() for name in names}
     said = "sees test accuracies: the table has no others"
-    assert _with_leaks(truth, traces, summary) == [said, f"x; {said}", "", ""]
+    assert with_leaks(truth, traces, summary) == [said, f"x; {said}", "", ""]

@@ -3,8 +3,8 @@ import re
 import numpy as np
 import pytest
 
-from untrained.analysis.published import NASBENCH201_SPLITS, PAPER, published
 from untrained.errors import ParameterError, PluginError, UnknownNameError, UntrainedError
+from untrained.report.published import NASBENCH201_SPLITS, PAPER, published
 from untrained.search import ALGORITHMS, Search, parse_algorithm
 from untrained.search.pool import Pool, draw
 from untrained.search.spelling import Guidance

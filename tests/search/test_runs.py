@@ -5,9 +5,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from untrained.analysis.published import NASBENCH201_SPLITS, PAPER, published
 from untrained.errors import ArchitectureError, ParameterError
 from untrained.files import write_parquet
+from untrained.report.published import NASBENCH201_SPLITS, PAPER, published
 from untrained.search import ALGORITHMS, parse_algorithm
 from untrained.search.base import BudgetedSearch, configured
 from untrained.search.clock import Budget, Clock, trainings_of

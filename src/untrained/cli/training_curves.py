@@ -125,11 +125,10 @@ def _objects(space: str, dataset: str, curves: "list[Curve]") -> list[dict[str, 
 
 
 def _draw(table: "pd.DataFrame", truth: "Benchmark", targets: list[Path]) -> None:
-    from untrained.analysis.evolutions import curve_table
-    from untrained.analysis.plotting import save
-    from untrained.analysis.score_figures import kernel_evolution
+    from untrained.report.plotting import save
+    from untrained.report.sections.training_curves import curve_table, kernel_curves
 
-    drawn = kernel_evolution(curve_table(table, truth.accuracies))
+    drawn = kernel_curves(curve_table(table, truth.accuracies))
     for target in targets:
         save(drawn, target)
 

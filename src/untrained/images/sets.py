@@ -105,6 +105,7 @@ _IMAGENET16_MEAN, _IMAGENET16_STD = (122.68, 116.66, 104.01), (63.22, 61.26, 65.
 
 CIFAR10 = ImageSet(
     name="cifar10",
+    label="CIFAR-10",
     num_classes=10,
     shape=(3, 32, 32),
     mean=(125.3, 123.0, 113.9),
@@ -116,6 +117,7 @@ CIFAR10 = ImageSet(
 )
 CIFAR100 = ImageSet(
     name="cifar100",
+    label="CIFAR-100",
     num_classes=100,
     shape=(3, 32, 32),
     mean=(129.3, 124.1, 112.4),

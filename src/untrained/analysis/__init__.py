@@ -1,1 +1,0 @@
-"""Rank correlations with their intervals, the published figures, tables and plots."""

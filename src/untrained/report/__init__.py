@@ -1,0 +1,59 @@
+"""The report: a list of sections, each with its tables, figures and words.
+
+    >>> from untrained.report import SECTIONS, section
+    >>> [table.name for table in section("prunings").tables]
+    ['prunings', 'trajectory']
+
+A new section is one file in `untrained.report.sections`, which defines `SECTION`, and its name in
+`NAMES`.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+from untrained.errors import unknown_name
+from untrained.report.section import Figure, Section, Table
+
+if TYPE_CHECKING:
+    from untrained.spaces import SearchSpace
+
+    SECTIONS: tuple[Section, ...]
+
+#: In the order of the page. A section may read the tables of those above it.
+NAMES: Final = (
+    *("correlations", "seeds", "proxies", "preferences", "kernels"),
+    *("searches", "comparisons", "regret", "prunings", "ablations", "training_curves"),
+)
+
+__all__ = ["NAMES", "SECTIONS", "Figure", "Section", "Table", "section", "sections_of"]
+
+
+@cache
+def _sections() -> tuple[Section, ...]:
+    return tuple(import_module(f"untrained.report.sections.{name}").SECTION for name in NAMES)
+
+
+def __getattr__(name: str) -> tuple[Section, ...]:
+    """Import the sections when they are asked for first: they need pandas."""
+    if name != "SECTIONS":
+        raise AttributeError(name)
+    return _sections()
+
+
+def section(name: str) -> Section:
+    """Return the section of this name.
+
+    Raises:
+        UnknownNameError: there is none.
+    """
+    for one in _sections():
+        if one.name == name:
+            return one
+    raise unknown_name("section", name, NAMES)
+
+
+def sections_of(space: "SearchSpace", parameters: Mapping[str, Any]) -> list[Section]:
+    """Return the sections of a space in a run with these parameters (those of `params.yaml`)."""
+    return [one for one in _sections() if one.applies(space, parameters)]

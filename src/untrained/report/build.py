@@ -1,0 +1,217 @@
+"""Make the tables, figures and the page of a report."""
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from untrained.errors import ParameterError, unknown_name
+from untrained.files import atomic, write_parquet
+from untrained.report import SECTIONS
+from untrained.report.inputs import Inputs
+from untrained.report.section import GENERAL_WORDS, Figure, Section, Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMATS = ("parquet", "csv", "md", "tex")
+
+
+def files_of(table: Table) -> list[str]:
+    """Return the names of the files of a table."""
+    formats = FORMATS if table.layout else FORMATS[:1]
+    return [f"{table.name}.{suffix}" for suffix in formats]
+
+
+def make_tables(
+    sections: Sequence[Section], inputs: Inputs, options: Mapping[str, Any]
+) -> "dict[str, pd.DataFrame]":
+    """Make the tables of some sections and write them in every format.
+
+    Args:
+        sections: those above first, as in `untrained.report.SECTIONS`.
+        inputs: what is read, and the folder that is written to.
+        options: those that the sections take; see `untrained.report.options`.
+
+    Returns:
+        Name to tidy table.
+
+    Raises:
+        UntrainedError: something is missing, damaged or out of range.
+    """
+    made = {}
+    for section in sections:
+        if section.make is None:
+            raise ParameterError(f"the section {section.name} has figures only")
+        chosen = {name: options[name] for name in section.options if name in options}
+        found = section.make(inputs, chosen)
+        for table, frame in zip(section.tables, found, strict=True):
+            _write_table(table, frame, inputs)
+            made[table.name] = frame
+    return made
+
+
+def _write_table(table: Table, frame: "pd.DataFrame", inputs: Inputs) -> None:
+    from untrained.report.tables import to_csv, to_latex, to_markdown
+
+    stem = inputs.tables / table.name
+    write_parquet(frame, stem.with_suffix(".parquet"))
+    if table.layout is None:
+        return
+    layout = table.layout(frame, inputs.name)
+    notes = table.notes(frame) if table.notes else []
+    title = _filled(table.title, inputs.words())
+    views = {
+        ".csv": to_csv(frame),
+        ".md": to_markdown(layout) + "".join(f"\n- {note}\n" for note in notes),
+        ".tex": to_latex(layout, caption=". ".join([title, *notes]), label=f"tab:{table.name}"),
+    }
+    for suffix, text in views.items():
+        with atomic(stem.with_suffix(suffix)) as part:
+            part.write_text(text)
+
+
+def draw_figures(
+    sections: Sequence[Section],
+    inputs: Inputs,
+    options: Mapping[str, Any],
+    folder: Path,
+    only: str | None = None,
+) -> list[Path]:
+    """Draw the figures of some sections as SVG and PNG.
+
+    Args:
+        sections: whose tables were made.
+        inputs: what is read; where it names several spaces, of joint figures only.
+        options: those that the figures take.
+        folder: that is written to.
+        only: the one figure that is drawn; None for all.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UntrainedError: no such figure, or something is missing, damaged or out of range.
+    """
+    from untrained.report.plotting import save
+
+    figures = [one for section in sections for one in section.figures]
+    if inputs.beside:
+        figures = [one for one in figures if one.joint]
+    if only is not None and only not in [one.name for one in figures]:
+        raise unknown_name("figure", only, [one.name for one in figures])
+    written = []
+    for figure in figures:
+        if only in (None, figure.name):
+            chosen = {name: options[name] for name in figure.options if name in options}
+            drawn = figure.draw(inputs, chosen)
+            for suffix in ("svg", "png"):
+                written.append(folder / f"{figure.name}.{suffix}")
+                save(drawn, written[-1])
+    return written
+
+
+def write_page(sections: Iterable[Section], inputs: Inputs, figures: Path, out: Path) -> None:
+    """Write the report on a space as one Markdown page.
+
+    Args:
+        sections: whose tables and figures were made.
+        inputs: the folder of the tables.
+        figures: the folder of the figures.
+        out: Markdown file to write.
+    """
+    words = inputs.words()
+    parts = [f"# {inputs.name}: training-free scores against trained accuracies"]
+    drawn: list[Figure] = []
+    for section in sections:
+        for table in section.tables:
+            if table.on_page:
+                parts += _table_on_page(section, table, inputs, words)
+        drawn += section.figures
+    parts.append("## Figures")
+    for figure in drawn:
+        address = os.path.relpath(figures / f"{figure.name}.png", out.parent)
+        parts.append(f"![{figure.name}]({address})\n\n{_text(figure, inputs, words)}")
+    with atomic(out) as part:
+        part.write_text("\n\n".join(parts).replace("\n\n- ", "\n- ") + "\n")
+
+
+def _table_on_page(
+    section: Section, table: Table, inputs: Inputs, words: Mapping[str, Any]
+) -> list[str]:
+    from untrained.report.tables import to_markdown
+
+    frame = inputs.table(table.name)
+    if frame.empty or table.layout is None:
+        return []
+    title = _filled(table.title, words)
+    below = section.page_below.get(table.name)
+    return [
+        f"## {title}",
+        _text(table, inputs, words),
+        to_markdown(table.layout(frame, inputs.name)),
+        *(f"- {note}" for note in (table.notes(frame) if table.notes else [])),
+        *(below(frame) if below else []),
+    ]
+
+
+def _text(one: Table | Figure, inputs: Inputs, words: Mapping[str, Any]) -> str:
+    text = _filled(one.text if isinstance(one, Table) else one.caption, words)
+    more = one.more(inputs) if one.more else ""
+    return " ".join(filter(None, [text, more]))
+
+
+def _filled(text: str, words: Mapping[str, Any]) -> str:
+    filled = text.format_map(words)
+    return filled[:1].upper() + filled[1:]
+
+
+def captions() -> dict[str, str]:
+    """Return the caption of each table and figure by `table/NAME` or `figure/NAME`."""
+    found = {}
+    for section in SECTIONS:
+        for table in section.tables:
+            found[f"table/{table.name}"] = _filled(table.text or table.title, GENERAL_WORDS)
+        for figure in section.figures:
+            caption = figure.caption or section.title
+            found[f"figure/{figure.name}"] = _filled(caption, GENERAL_WORDS)
+    return found
+
+
+def write_captions(folder: Path) -> None:
+    """Write the captions as files, for Snakemake's report, where they differ."""
+    for name, text in captions().items():
+        path = folder / f"{name}.rst"
+        if not path.is_file() or path.read_text() != text + "\n":
+            with atomic(path) as part:
+                part.write_text(text + "\n")
+
+
+def write_metrics(sections: Iterable[Section], inputs: Inputs, out: Path) -> None:
+    """Write the numbers that runs are compared by as JSON."""
+    found: dict[str, float] = {}
+    for section in sections:
+        if section.metrics is not None:
+            found |= section.metrics(inputs)
+    known = {name: round(value, 6) for name, value in found.items() if value == value}
+    with atomic(out) as part:
+        part.write_text(json.dumps(known, indent=1) + "\n")
+
+
+def shown(sections: Iterable[Section], inputs: Inputs) -> list[Any]:
+    """Return what a terminal shows of a report: tables of `rich`, and lines."""
+    found: list[Any] = []
+    for section in sections:
+        if section.show is not None:
+            found += section.show(inputs)
+    return found
+
+
+def made(inputs: Inputs) -> list[Section]:
+    """Return the sections whose tables were made."""
+    return [
+        one
+        for one in SECTIONS
+        if one.tables and all(inputs.has(table.name) for table in one.tables)
+    ]

@@ -1,0 +1,157 @@
+"""The files that sections read, each read once and only when it is asked for."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from untrained.errors import MissingDataError, ParameterError
+from untrained.files import SCORES, read_parquet
+from untrained.scoring.columns import ABLATION_COLUMNS, CURVE_COLUMNS, SCORE_COLUMNS
+from untrained.search.pool import TRACE_COLUMNS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from untrained.benchmarks.benchmark import Benchmark
+    from untrained.report.published import Splits
+    from untrained.spaces import SearchSpace
+
+TABLES = Path("results/tables")
+
+#: Kind of files to their columns.
+COLUMNS: Mapping[str, Sequence[str]] = {
+    "scores": SCORE_COLUMNS,
+    "searches": TRACE_COLUMNS,
+    "ablations": ABLATION_COLUMNS,
+    "prunings": ("round", "cell", "edge", "operation", "pruned", "kappa", "regions"),
+    "training_curves": CURVE_COLUMNS,
+}
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a report on one space is made of.
+
+    Attributes:
+        name: of the space.
+        benchmark_file: its benchmark table; None for where commands look for it.
+        scores_file: its merged scores; None for those of a run.
+        files: kind to other files.
+        folder: of the tables; None for that of a run.
+        beside: other spaces, whose tables a joint figure shows, too.
+    """
+
+    name: str
+    benchmark_file: Path | None = None
+    scores_file: Path | None = None
+    files: Mapping[str, Sequence[Path]] | None = None
+    folder: Path | None = None
+    beside: tuple[str, ...] = ()
+
+    @cached_property
+    def space(self) -> "SearchSpace":
+        """The search space."""
+        from untrained.spaces import get_space
+
+        return get_space(self.name)
+
+    @cached_property
+    def benchmark(self) -> "Benchmark":
+        """The benchmark table."""
+        from untrained.benchmarks.benchmark import Benchmark
+
+        return Benchmark.load(self.space.name, path=self.benchmark_file)
+
+    @cached_property
+    def splits(self) -> "Splits":
+        """What of the benchmark reports read."""
+        from untrained.report.published import splits_of
+
+        return splits_of(self.benchmark.finals)
+
+    @cached_property
+    def scores(self) -> "pd.DataFrame":
+        """The merged scores.
+
+        Raises:
+            MissingDataError: there are none.
+        """
+        path = self.scores_file or SCORES / f"{self.space.name}.parquet"
+        if not path.is_file():
+            raise MissingDataError(
+                f"{path} does not exist: `make run` or `snakemake scores` makes it"
+            )
+        return read_parquet(path, list(COLUMNS["scores"]))
+
+    def read(self, kind: str) -> "list[tuple[Path, pd.DataFrame]]":
+        """The other files of a kind, with their paths.
+
+        Raises:
+            ParameterError: none was given.
+        """
+        paths = (self.files or {}).get(kind, ())
+        if not paths:
+            raise ParameterError(f"no files of {kind.replace('_', ' ')}: name them")
+        return [(path, read_parquet(path, list(COLUMNS[kind]))) for path in paths]
+
+    def joined(self, kind: str) -> "pd.DataFrame":
+        """The other files of a kind as one table."""
+        import pandas as pd
+
+        return pd.concat([table for _, table in self.read(kind)], ignore_index=True)
+
+    @cached_property
+    def traces(self) -> "dict[tuple[str, str], pd.DataFrame]":
+        """(algorithm, data set searched on) to the trace of all its runs.
+
+        Raises:
+            ParameterError: a path does not say which search it is of.
+        """
+        import pandas as pd
+
+        shards: dict[tuple[str, str], list[pd.DataFrame]] = {}
+        for path in (self.files or {}).get("searches", ()):
+            if len(path.parts) < 4:
+                raise ParameterError(f"{path}: traces lie at ALGORITHM/SPACE/DATASET/SHARD.parquet")
+        for path, trace in self.read("searches"):
+            shards.setdefault((path.parts[-4], path.parts[-2]), []).append(trace)
+        return {key: pd.concat(own, ignore_index=True) for key, own in shards.items()}
+
+    @property
+    def tables(self) -> Path:
+        """The folder of the tables."""
+        return self.folder or TABLES / self.space.name
+
+    def has(self, table: str) -> bool:
+        """Whether a table was made."""
+        return (self.tables / f"{table}.parquet").is_file()
+
+    def table(self, name: str) -> "pd.DataFrame":
+        """A table that was made before; of all spaces where there are several.
+
+        Raises:
+            MissingDataError: it was not.
+        """
+        import pandas as pd
+
+        paths = [self.tables / f"{name}.parquet"]
+        paths += [Inputs(other).tables / f"{name}.parquet" for other in self.beside]
+        for path in paths:
+            if not path.is_file():
+                raise MissingDataError(
+                    f"{path} does not exist: `make run` or `snakemake report` makes it"
+                )
+        tables = [read_parquet(path) for path in paths]
+        return tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)
+
+    def words(self) -> dict[str, Any]:
+        """What placeholders of texts stand for."""
+        untimed = False
+        if self.has("searches"):
+            from untrained.report.search_results import is_untimed
+
+            summary = self.table("searches")
+            untimed = "seconds" in summary and bool(is_untimed(summary).any())
+        return vars(self.space.words) | {"spent": "evaluations" if untimed else "simulated time"}

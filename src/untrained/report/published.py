@@ -1,0 +1,186 @@
+"""The figures that were published, read from `data/published`, and their places beside ours."""
+
+from collections.abc import Collection, Mapping
+from functools import cache
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from untrained.errors import DamagedFileError
+from untrained.files import PUBLISHED
+
+#: The NASWOT paper, whose tables the report follows.
+PAPER: Final = "Mellor et al. 2021 (arXiv 2006.04647)"
+
+#: (report data set, report split) to the (data set, split) of NAS-Bench-201 that the paper reads.
+NASBENCH201_SPLITS: Final = {
+    ("cifar10", "val"): ("cifar10-valid", "x-valid"),
+    ("cifar10", "test"): ("cifar10", "ori-test"),
+    ("cifar100", "val"): ("cifar100", "x-valid"),
+    ("cifar100", "test"): ("cifar100", "x-test"),
+    ("ImageNet16-120", "val"): ("ImageNet16-120", "x-valid"),
+    ("ImageNet16-120", "test"): ("ImageNet16-120", "x-test"),
+}
+Splits = Mapping[tuple[str, str], tuple[str, str]]
+
+#: File to its columns of text and of numbers, and those that tell its rows apart.
+_COLUMNS: Final = {
+    "sources": (("source", "kind", "title"), (), ("source",)),
+    "correlations": (
+        ("space", "proxy", "images", "dataset", "split", "subset", "source", "place"),
+        ("n", "tau", "rho"),
+        ("space", "proxy", "images", "dataset", "split", "subset", "source"),
+    ),
+    "searches": (
+        ("space", "method", "kind", "dataset", "split", "source", "place"),
+        ("mean", "std", "runs", "seconds"),
+        ("space", "method", "dataset", "split", "source"),
+    ),
+    "prunings": (
+        ("space", "criterion", "dataset", "split", "source", "place"),
+        ("mean", "std", "runs"),
+        ("space", "criterion", "dataset", "split", "source"),
+    ),
+    "preferences": (
+        ("space", "proxy", "images", "option", "source", "place"),
+        ("percent",),
+        ("space", "proxy", "images", "option", "source"),
+    ),
+}
+#: Column to the values that it may have.
+_VALUES: Final = {
+    "kind": ("printed", "recomputed", "training-free", "search", "weight sharing"),
+    "criterion": ("both", "kappa", "regions"),
+}
+
+
+def published(name: str) -> pd.DataFrame:
+    """Return one table of published figures.
+
+    Args:
+        name: `correlations`, `searches`, `prunings` or `preferences`; `sources` describes what
+            their column `source` names. Figures that were not published are NaN.
+
+    Raises:
+        DamagedFileError: the file lacks a column or has unknown ones, a row is there twice, or a
+            source or a kind is unknown.
+    """
+    return _read(name).copy()
+
+
+@cache
+def _read(name: str) -> pd.DataFrame:
+    path = PUBLISHED / f"{name}.csv"
+    texts, numbers, key = _COLUMNS[name]
+    table = pd.read_csv(path, dtype=dict.fromkeys(texts, "str"), keep_default_na=False,
+                        na_values=dict.fromkeys(numbers, ""))  # fmt: skip
+    if set(table.columns) != {*texts, *numbers}:
+        differing = sorted(set(table.columns) ^ {*texts, *numbers})
+        raise DamagedFileError(f"{path}: missing or unknown columns {', '.join(differing)}")
+    if (twice := table.duplicated(list(key))).any():
+        line = twice.to_numpy().argmax() + 2
+        raise DamagedFileError(f"{path}: line {line} repeats an earlier one")
+    known = dict(_VALUES)
+    if name != "sources":
+        known["source"] = tuple(_read("sources")["source"])
+    for column in known.keys() & set(table.columns):
+        unknown = sorted(set(table[column]) - set(known[column]))
+        if unknown:
+            raise DamagedFileError(f"{path}: unknown {column} {unknown[0]!r}")
+    return table.astype({"n": "Int64"}) if "n" in table else table
+
+
+def sources(kind: str) -> list[str]:
+    """Return the sources whose figures were `printed`, or `recomputed` from what was published."""
+    table = _read("sources")
+    return list(table.loc[table["kind"] == kind, "source"])
+
+
+def methods(kind: str) -> tuple[str, ...]:
+    """Return the published searches of a kind: `training-free`, `search` or `weight sharing`."""
+    table = _read("searches")
+    return tuple(dict.fromkeys(table.loc[table["kind"] == kind, "method"]))
+
+
+def _area_runs() -> int:
+    table = _read("searches")
+    return int(table.loc[table["method"] == "AREA", "runs"].iloc[0])
+
+
+def search_title(space: str) -> str:
+    """Return the table of the NASWOT paper that has searches of a space; empty without one."""
+    table = _read("searches")
+    places = table.loc[(table["space"] == space) & (table["source"] == PAPER), "place"]
+    return str(places.iloc[0]) if len(places) else ""
+
+
+#: The rows of the NASWOT paper's Table 2(a) that train nothing, and those on weight sharing, which
+#: the paper quotes: they train a network of all cells at once, which no table can answer.
+TRAINING_FREE: Final = methods("training-free")
+WEIGHT_SHARING: Final = methods("weight sharing")
+#: Runs of AREA in the paper, and the row of as many of ours.
+AREA_RUNS: Final = _area_runs()
+FIRST_AREA: Final = f"AREA (first {AREA_RUNS} runs)"
+
+
+def splits_of(finals: Collection[tuple[str, str]]) -> Splits:
+    """Return the same as `NASBENCH201_SPLITS` for a benchmark with these (data set, split).
+
+    Where CIFAR-10 was trained on one part of its training set only, that is its validation too.
+    """
+    found = {**NASBENCH201_SPLITS, ("ImageNet", "test"): ("ImageNet", "ori-test")}
+    if found["cifar10", "val"] not in finals:
+        found["cifar10", "val"] = ("cifar10", "x-valid")
+    return {pair: column for pair, column in found.items() if column in finals}
+
+
+def standard_error(std: float, runs: int) -> float:
+    """Return the standard error of the mean of `runs` results with standard deviation `std`."""
+    return float(std / np.sqrt(runs)) if runs > 0 else float("nan")
+
+
+def with_published(table: pd.DataFrame, *, space: str = "nasbench201") -> pd.DataFrame:
+    """Set the published correlations beside ours.
+
+    The proxy (as its attribute `published` names it), the data sets, the split and the subset have
+    to agree.
+
+    Args:
+        table: as `correlations.correlation_table` returns it.
+        space: the search space that `table` is about.
+
+    Returns:
+        `table` with the columns `paper_tau` and `recomputed_tau` (NaN where there is none).
+    """
+    keys = ["proxy", "images", "dataset", "split", "subset"]
+    known = _read("correlations").dropna(subset=["tau"])
+    known = known[known["space"] == space]
+    result = table.copy()
+    ours = table.assign(proxy=table["proxy"].map(published_key))
+    rows = pd.MultiIndex.from_frame(ours[keys])
+    for column, kind in (("paper_tau", "printed"), ("recomputed_tau", "recomputed")):
+        taus = known[known["source"].isin(sources(kind))].set_index(keys)["tau"]
+        result[column] = taus.reindex(rows).to_numpy()
+    return result
+
+
+def published_key(proxy: str) -> str:
+    """Return the name under which the figures of a proxy stand in `data/published`.
+
+    The variant `released` is what the authors' code computes, so the figures of its paper are its
+    own.
+    """
+    from untrained.proxies import PROXIES
+
+    known = set(_read("correlations")["proxy"])
+    name = proxy.removesuffix("-released")
+    if proxy in known or name not in PROXIES.names() or name in known:
+        return proxy if proxy in known else name
+    return PROXIES.load(name).published
+
+
+def published_rank(proxy: str) -> float:
+    """Return the place of a proxy among those with published correlations; infinite without one."""
+    known = list(dict.fromkeys(_read("correlations")["proxy"]))
+    return known.index(proxy) if proxy in known else float("inf")

@@ -1,0 +1,355 @@
+"""What the variance of a score is made of: architecture, minibatch, initialisation."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from untrained.errors import ParameterError
+from untrained.report import plotting
+from untrained.report.inputs import Inputs
+from untrained.report.section import Figure, Options, Section, Table
+from untrained.report.tables import text_of, with_interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Drawn
+
+Floats = npt.NDArray[np.float64]
+
+#: The components of variance, in the order of every table. A minibatch shifts the scores of all
+#: architectures; weights are an architecture's own, so an initialisation shifts only its scores.
+COMPONENTS = (
+    "architecture",
+    "minibatch",
+    "architecture × minibatch",
+    "initialisation",
+    "residual",
+)
+
+
+#: The columns of `variance_table`, in order.
+COLUMNS = (
+    *("experiment", "dataset", "batch_size", "architectures", "undefined"),
+    *("minibatches", "initialisations", "component", "std", "share", "share_low", "share_high"),
+)
+
+
+def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
+    """Split the variance of a score in every experiment."""
+    return (variance_table(inputs.joined("ablations"), **options),)
+
+
+@dataclass(frozen=True)
+class VarianceSplit:
+    """The components of the variance of a single score, in the order of `COMPONENTS`.
+
+    Attributes:
+        variances: (5,), in squared units of the score; an estimate may be below 0. NaN where the
+            design can't tell the component from the others.
+        shares: (5,), of the sum of the components, those below 0 taken as 0; NaN likewise, and
+            where all scores are equal.
+        low: (5,), lower ends of the 95 % percentile bootstrap intervals of the shares.
+        high: (5,), upper ends.
+    """
+
+    variances: Floats
+    shares: Floats
+    low: Floats
+    high: Floats
+
+
+def variance_components(scores: Floats) -> Floats:
+    """Estimate the components of variance of a balanced design by the analysis of variance.
+
+    The model is y_abk = mu + A_a + B_b + (AB)_ab + W_k(a) + E_abk with independent random effects:
+    architectures are crossed with minibatches, initialisations are nested in architectures. Each
+    mean square is set equal to its expectation (Searle, Casella and McCulloch, "Variance
+    Components", 1992, chapter 4).
+
+    Args:
+        scores: (architectures, minibatches, initialisations). With one minibatch there is no
+            telling minibatch, interaction and residual from the others; with one initialisation
+            none for initialisation and residual: the interaction has the residual in it, and the
+            architecture the effect of its weights.
+
+    Returns:
+        (5,), in the order of `COMPONENTS`; NaN for what can't be told apart, else unbiased and
+        therefore possibly below 0.
+
+    Raises:
+        ParameterError: fewer than two architectures, or one score of each.
+    """
+    if scores.ndim != 3 or len(scores) < 2 or scores[0].size < 2:
+        raise ParameterError(
+            f"scores of shape {scores.shape}: give (architectures, minibatches, initialisations) "
+            "with two architectures or more and two scores or more of each"
+        )
+    n, m, w = scores.shape
+    mean = scores.mean()
+    by_arch = scores.mean(axis=(1, 2))
+    by_batch = scores.mean(axis=(0, 2))
+    by_both = scores.mean(axis=2)
+    by_weights = scores.mean(axis=1)
+    interaction = by_both - by_arch[:, None] - by_batch + mean
+    rest = scores - by_both[:, :, None] - by_weights[:, None, :] + by_arch[:, None, None]
+    # Without degrees of freedom the sum of squares is 0, which leaves the component out of the
+    # estimates of the others, as it has to be.
+    a = m * w * np.square(by_arch - mean).sum() / (n - 1)
+    b = n * w * np.square(by_batch - mean).sum() / max(m - 1, 1)
+    ab = w * np.square(interaction).sum() / ((n - 1) * max(m - 1, 1))
+    k = m * np.square(by_weights - by_arch[:, None]).sum() / (n * max(w - 1, 1))
+    e = np.square(rest).sum() / (n * max((m - 1) * (w - 1), 1))
+    found = [(a - ab - k + e) / (m * w), (b - ab) / (n * w), (ab - e) / w, (k - e) / m, e]
+    return np.where(_told_apart(m, w), found, np.nan)
+
+
+def _told_apart(minibatches: int, initialisations: int) -> tuple[bool, ...]:
+    """Which of `COMPONENTS` a design can estimate."""
+    several, nested = minibatches > 1, initialisations > 1
+    return True, several, several, nested, several and nested
+
+
+def _shares(variances: Floats) -> Floats:
+    positive = np.maximum(variances, 0)  # NaN stays NaN
+    total = float(np.nansum(positive))
+    return np.divide(positive, total if total > 0 else np.nan, dtype=np.float64)
+
+
+def split_variance(scores: Floats, *, resamples: int = 1000, seed: int = 0) -> VarianceSplit:
+    """Split the variance of a single score, with bootstrap intervals over the architectures.
+
+    Args:
+        scores: as in `variance_components`, all finite.
+        resamples: of the architectures, drawn with replacement; minibatches and initialisations
+            are too few to resample.
+        seed: of the resampling.
+
+    Raises:
+        ParameterError: as in `variance_components`, a score that is not finite, or no resamples.
+    """
+    variances = variance_components(scores)
+    undefined = int((~np.isfinite(scores)).sum())
+    if undefined:
+        raise ParameterError(f"{undefined} of {scores.size} scores are not finite: drop them")
+    if resamples < 1:
+        raise ParameterError(f"resamples = {resamples}: give at least 1")
+    generator = np.random.default_rng(seed)
+    draws = np.empty((resamples, len(COMPONENTS)))
+    for row in draws:
+        drawn = generator.integers(len(scores), size=len(scores))
+        row[:] = _shares(variance_components(scores[drawn]))
+    # A resample of one architecture alone can be constant: such a one says nothing.
+    draws = draws[~np.isnan(draws[:, 0])]
+    low, high = (
+        np.quantile(draws, [0.025, 0.975], axis=0)
+        if len(draws)
+        else np.full((2, len(COMPONENTS)), np.nan)
+    )
+    return VarianceSplit(variances, _shares(variances), low, high)
+
+
+def variance_table(scores: pd.DataFrame, *, resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
+    """Split the variance of the scores of each experiment and batch size.
+
+    Args:
+        scores: columns `experiment`, `dataset`, `batch_size`, `arch`, `minibatch_seed`,
+            `weight_seed`, `score`, `status`; in each experiment every architecture has the same
+            seeds. An architecture with an undefined score is dropped.
+        resamples: bootstrap resamples of every interval.
+        seed: of the resampling.
+
+    Returns:
+        One row per experiment, batch size and component that the design can tell apart, with
+        `COLUMNS`: `architectures` were scored, of which `undefined` were dropped; `std` is the
+        root of the component, 0 where its estimate is below 0. Figures are NaN where fewer than
+        two architectures are left.
+
+    Raises:
+        ParameterError: a score is missing, or there twice; one minibatch and one initialisation.
+    """
+    keys = ["experiment", "dataset", "batch_size"]
+    rows = []
+    for (experiment, dataset, size), own in scores.groupby(keys, sort=True):
+        values = _design(own, f"{experiment} at batch size {size}")
+        n, m, w = values.shape
+        defined = values[np.isfinite(values).all(axis=(1, 2))]
+        nothing = np.full(len(COMPONENTS), np.nan)
+        split = VarianceSplit(nothing, nothing, nothing, nothing)
+        if len(defined) > 1:
+            split = split_variance(defined, resamples=resamples, seed=seed)
+        head = (experiment, dataset, size, n, n - len(defined), m, w)
+        figures = (np.sqrt(np.maximum(split.variances, 0)), split.shares, split.low, split.high)
+        rows += [
+            (*head, component, *row)
+            for component, known, *row in zip(COMPONENTS, _told_apart(m, w), *figures, strict=True)
+            if known
+        ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _design(own: pd.DataFrame, what: str) -> Floats:
+    """(architectures, minibatches, initialisations), NaN where undefined."""
+    axes = ["arch", "minibatch_seed", "weight_seed"]
+    shape = tuple(own[axis].nunique() for axis in axes)
+    if len(own) != np.prod(shape) or own.duplicated(axes).any():
+        raise ParameterError(
+            f"{what}: {len(own)} scores of {shape[0]} architectures, {shape[1]} minibatches and "
+            f"{shape[2]} initialisations: one of each is needed, so make the scores again"
+        )
+    ordered = own.sort_values(axes)
+    values = ordered["score"].astype("float64").where(ordered["status"] == "ok")
+    return np.asarray(values, dtype=np.float64).reshape(shape)
+
+
+def variance_layout(table: pd.DataFrame) -> pd.DataFrame:
+    """Lay out the components of variance with the intervals of their shares.
+
+    Args:
+        table: as `variances.variance_table` returns it.
+    """
+    shares = (100 * table[["share", "share_low", "share_high"]]).itertuples(index=False, name=None)
+    return pd.DataFrame(
+        {
+            "experiment": table["experiment"],
+            "images": table["dataset"],
+            "batch size": table["batch_size"].astype(str),
+            "architectures": table["architectures"].astype(str),
+            "undefined": table["undefined"].astype(str),
+            "minibatches": table["minibatches"].astype(str),
+            "initialisations": table["initialisations"].astype(str),
+            "component": table["component"],
+            "std": [text_of(value, 2) for value in table["std"]],
+            "share (%)": [with_interval(*share) for share in shares],
+        }
+    )
+
+
+#: Experiment to the title of its panel.
+_ABLATIONS = {
+    "minibatch": "(a) other minibatches",
+    "noise": "(b) other N(0, 1) images",
+    "initialisation": "(c) other initialisations",
+}
+
+
+def ablations(scores: "pd.DataFrame", variances: "pd.DataFrame") -> "Drawn":
+    """Draw what moves a score besides the architecture (Mellor et al. 2021, Fig. 5).
+
+    Four panels show every repeat of each cell, at the middle of its bin of accuracy; where the
+    batch size varies, each score is divided by the smallest one at that size, as in the paper. The
+    fifth shows the shares of the variance of a score with their intervals.
+
+    Args:
+        scores: columns `experiment`, `batch_size`, `bin_low`, `bin_high` (percent) and `score`,
+            NaN where undefined; all five experiments.
+        variances: of `variances.variance_table`.
+
+    Raises:
+        ParameterError: an experiment has no scores.
+    """
+    for experiment in (*_ABLATIONS, "batch-size", "variance"):
+        for table in (scores, variances):
+            if not (table["experiment"] == experiment).any():
+                raise ParameterError(f"no scores of the experiment {experiment!r}: make them first")
+    middle = (scores["bin_low"] + scores["bin_high"]) / 2
+    scores = scores.assign(accuracy=middle).dropna(subset=["accuracy", "score"])
+    with plotting.style():
+        figure = plotting.Figure(figsize=(13, 8), layout="constrained")
+        # apart, so that the long labels of the last panel push none of the first row's aside
+        top, bottom = figure.subfigures(2, 1, squeeze=False)[:, 0]
+        panels = dict(zip(_ABLATIONS, top.subplots(1, 3), strict=True))
+        panels["size"], shares = bottom.subplots(1, 2, width_ratios=[1, 1.4])
+        for place, (experiment, title) in enumerate(_ABLATIONS.items()):
+            own = scores[scores["experiment"] == experiment]
+            _repeats(panels[experiment], own["accuracy"], own["score"], place)
+            panels[experiment].set(title=title, ylabel="" if place else "score")
+        sizes = scores[scores["experiment"] == "batch-size"]
+        for place, (size, own) in enumerate(sizes.groupby("batch_size")):
+            relative = own["score"] / own["score"].min()
+            _repeats(panels["size"], own["accuracy"], relative, place, label=str(size))
+        panels["size"].set(title="(d) other batch sizes", ylabel="score / smallest at that size")
+        panels["size"].legend(
+            title="images", loc="lower right", handletextpad=0.1, fontsize=12, title_fontsize=12
+        )
+        for axes in panels.values():
+            axes.set_xlabel("CIFAR-100 accuracy (%)")
+        _draw_shares(shares, variances[variances["experiment"] == "variance"])
+    return figure
+
+
+def _repeats(
+    axes: "Axes",
+    accuracy: "pd.Series[float]",
+    scores: "pd.Series[float]",
+    place: int,
+    label: str | None = None,
+) -> None:
+    axes.plot(
+        accuracy,
+        scores,
+        linestyle="none",
+        alpha=0.5,
+        markeredgewidth=0,
+        label=label,
+        **plotting.look(place, 6),
+    )
+
+
+def _draw_shares(axes: "Axes", variances: "pd.DataFrame") -> None:
+    rows = variances.iloc[::-1]  # the first component on top
+    percent = 100 * rows[["share", "share_low", "share_high"]].to_numpy(dtype=np.float64)
+    axes.barh(rows["component"], percent[:, 0], color=plotting.COLOURS[0], height=0.6)
+    axes.errorbar(
+        percent[:, 0],
+        rows["component"],
+        xerr=plotting.error_bars(*percent.T),
+        linestyle="none",
+        color="black",
+        capsize=4,
+        elinewidth=1.3,
+    )
+    for name, (share, _, high) in zip(rows["component"], percent, strict=True):
+        if np.isfinite(share):
+            text = f"{share:.2f} %"
+            place = (max(share, high), name)
+            axes.annotate(text, place, (8, 0), textcoords="offset points", va="center")
+    left = int((variances["architectures"] - variances["undefined"]).iloc[0])
+    axes.set(xlabel="share of the variance of a score (%)", xlim=(0, 124), xticks=range(0, 101, 20))
+    axes.set_title(f"(e) {left} random architectures")
+
+
+SECTION = Section(
+    name="ablations",
+    title="Ablations: what moves a score",
+    reads=("ablations",),
+    options=("resamples", "seed"),
+    applies=lambda space, _: bool(space.ablations),
+    make=make,
+    tables=(
+        Table(
+            "ablations",
+            "Ablations: what moves a score",
+            "Components of the variance of a single score by the analysis of variance, as standard "
+            "deviations and as shares with 95 % bootstrap intervals over architectures. `variance` "
+            "has random architectures and crosses minibatches with initialisations. The other "
+            "experiments vary one thing on ten cells, one from each of ten equally wide bins of "
+            "CIFAR-100 test accuracy between 50 % and the best, so their shares are not those of "
+            "the space; with one initialisation its effect is part of the architecture's, and the "
+            "residual part of the interaction. Architectures with an undefined score are dropped.",
+            lambda table, _: variance_layout(table),
+        ),
+    ),
+    figures=(
+        Figure(
+            "ablations",
+            lambda inputs, _: ablations(inputs.joined("ablations"), inputs.table("ablations")),
+            "Repeated scores of ten cells of different accuracy with one thing varied, and what "
+            "the variance of a single score of random cells is made of (the NASWOT paper's Fig. 5 "
+            "and beyond).",
+        ),
+    ),
+    draws_files=True,
+)

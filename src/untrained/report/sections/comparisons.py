@@ -1,0 +1,324 @@
+"""One search against another, run by run: by how much, how surely, and how often it is better."""
+
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from untrained.errors import ParameterError
+from untrained.report.inputs import Inputs
+from untrained.report.published import NASBENCH201_SPLITS, Splits
+from untrained.report.resampling import interval, mean_draws, resample_counts
+from untrained.report.search_results import references_of, search_results, spending
+from untrained.report.search_tables import named_once, search_notes
+from untrained.report.section import Options, Section, Table
+from untrained.report.tables import terminal_table, with_interval
+from untrained.report.targets import image_label
+
+#: The columns of `comparison_table`, in order.
+COLUMNS = (
+    *("method", "reference", "dataset", "split", "runs"),
+    *("difference", "difference_low", "difference_high", "p", "p_holm"),
+    *("improvement", "improvement_low", "improvement_high", "note"),
+)
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+_KEYS = ["method", "dataset", "split"]
+
+
+def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
+    """Compare every search that spends a budget with its reference."""
+    traces = inputs.traces
+    trained = spending(traces)
+    results, _ = search_results(traces, inputs.benchmark.accuracies, inputs.splits, trained=trained)
+    references = references_of(traces, trained)
+    return (comparison_table(results, references, splits=inputs.splits, **options),)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A search against a reference over pairs of runs; intervals are 95 % percentile bootstrap.
+
+    Attributes:
+        difference: mean over the pairs of the method's accuracy less the reference's, in percent
+            points.
+        difference_low: lower end of its interval, NaN for one pair.
+        difference_high: upper end.
+        p: two-sided, of Wilcoxon's signed-rank test.
+        improvement: probability that a run of the method beats one of the reference, 0 to 1.
+        improvement_low: lower end of its interval, NaN for one pair.
+        improvement_high: upper end.
+    """
+
+    difference: float
+    difference_low: float
+    difference_high: float
+    p: float
+    improvement: float
+    improvement_low: float
+    improvement_high: float
+
+
+def compare(
+    method: Floats, reference: Floats, *, resamples: int = 1000, seed: int = 0
+) -> Comparison:
+    """Compare two searches whose runs are pairs.
+
+    A resample draws pairs with replacement, and both figures are computed anew from it. The test
+    is Wilcoxon's signed-rank test as SciPy has it; differences of zero take part in the ranking
+    and leave the sums (Pratt, "Remarks on zeros and ties in the Wilcoxon signed rank procedures",
+    1959). Where all are zero, p is 1.
+
+    Args:
+        method: (n,) accuracies in percent, run by run.
+        reference: (n,) those of the same runs.
+        resamples: bootstrap resamples.
+        seed: of the resampling.
+
+    Raises:
+        ParameterError: unequal numbers of runs or none, an accuracy that is NaN, or no resamples.
+    """
+    if method.shape != reference.shape or method.ndim != 1 or not len(method):
+        raise ParameterError(
+            f"accuracies of shapes {method.shape} and {reference.shape}: give one per run, of the "
+            "same runs"
+        )
+    unknown = int((np.isnan(method) | np.isnan(reference)).sum())
+    if unknown:
+        raise ParameterError(f"{unknown} of {len(method)} pairs have no accuracy: drop them")
+    once = np.ones((1, len(method)), dtype=np.int64)
+    counts = resample_counts(len(method), resamples=resamples, seed=seed)
+    differences = method - reference
+    low, high = np.full((2, 2), np.nan)
+    if len(method) > 1:
+        draws = mean_draws(differences, counts), improvement_draws(method, reference, counts)
+        low, high = interval(np.stack(draws, axis=1))
+    return Comparison(
+        difference=float(differences.mean()),
+        difference_low=float(low[0]),
+        difference_high=float(high[0]),
+        p=_signed_rank_p(differences),
+        improvement=float(improvement_draws(method, reference, once)[0]),
+        improvement_low=float(low[1]),
+        improvement_high=float(high[1]),
+    )
+
+
+def improvement_draws(method: Floats, reference: Floats, counts: Integers) -> Floats:
+    """P(method > reference) over all pairs of runs, ties counted half, in every resample.
+
+    Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Precipice", NeurIPS
+    2021, section 4.3. It is the Mann-Whitney statistic over its largest value: every run of the
+    method looks up how many runs of the sorted reference lie below it. Unlike there, a resample
+    draws both runs of a pair together, as they share their random draws.
+
+    Args:
+        method: (n,) accuracies.
+        reference: (n,) accuracies.
+        counts: (resamples, n), of `resampling.resample_counts`.
+
+    Returns:
+        (resamples,), 0 to 1.
+    """
+    order = np.argsort(reference, kind="stable")
+    ordered = reference[order]
+    # how many drawn runs of the reference are among the k smallest, for k from 0 to n
+    among = np.zeros((len(counts), len(reference) + 1), dtype=np.int64)
+    np.cumsum(counts[:, order], axis=1, out=among[:, 1:])
+    below = among[:, np.searchsorted(ordered, method, side="left")]
+    not_above = among[:, np.searchsorted(ordered, method, side="right")]
+    doubled = (counts * (below + not_above)).sum(axis=1)
+    return np.asarray(doubled / (2 * counts.sum(axis=1) ** 2), dtype=np.float64)
+
+
+def holm(p: Floats) -> Floats:
+    """Adjust p for several tests so that their family-wise error is bounded.
+
+    Holm, "A simple sequentially rejective multiple test procedure", 1979: the k-th smallest of m
+    is multiplied by m - k + 1, at most 1, and never below a smaller one's.
+
+    Args:
+        p: (m,); NaN stays NaN and is no test.
+    """
+    order = np.argsort(p, kind="stable")[: int((~np.isnan(p)).sum())]  # NaN sorts last
+    adjusted = np.full(len(p), np.nan)
+    factors = np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * factors), 1)
+    return adjusted
+
+
+def comparison_table(
+    results: pd.DataFrame,
+    references: Mapping[str, str],
+    *,
+    splits: Splits = NASBENCH201_SPLITS,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Hold searches against their references on every data set and split that they are known on.
+
+    Runs of the same number are pairs, because two searches draw from the same random stream in
+    them: that takes traces of one seed. Where one search has more runs than the other, those that
+    both have are compared, and the note says so.
+
+    Args:
+        results: columns `method`, `run`, `dataset`, `split`, `accuracy` (percent; NaN where the
+            benchmark has no answer), as `search_results.search_results` returns them.
+        references: method to the method that it is held against, in the order of the rows.
+        splits: of the benchmark.
+        resamples: bootstrap resamples of every interval.
+        seed: of the resampling.
+
+    Returns:
+        One row per method, data set and split with `COLUMNS`; `runs` counts the pairs. `p_holm` is
+        p adjusted over the methods of the data set and split. What can't be compared has no
+        figures, and `note` says why.
+
+    Raises:
+        ParameterError: no resamples, or two results for one method, run, data set and split.
+    """
+    twice = results.duplicated([*_KEYS, "run"])
+    if twice.any():
+        first = results[twice].iloc[0]
+        raise ParameterError(
+            f"two results of {first['method']} for run {first['run']} on {first['dataset']} "
+            f"{first['split']}: keep one"
+        )
+    cells = {
+        key: cell.set_index("run")["accuracy"] for key, cell in results.groupby(_KEYS, sort=False)
+    }
+    rows: list[tuple[object, ...]] = []
+    for method, reference in references.items():
+        known = [pair for pair in splits if (method, *pair) in cells]
+        for pair in known or splits:
+            ours, theirs = cells.get((method, *pair)), cells.get((reference, *pair))
+            paired, note = _paired(method, ours, reference, theirs)
+            figures = (np.nan,) * 7
+            if len(paired):
+                both = paired.to_numpy(dtype=np.float64)
+                figures = astuple(compare(both[:, 0], both[:, 1], resamples=resamples, seed=seed))
+            rows.append((method, reference, *pair, len(paired), *figures, note))
+    columns = [name for name in COLUMNS if name != "p_holm"]
+    table = pd.DataFrame(rows, columns=columns)
+    table["p_holm"] = table.groupby(["dataset", "split"])["p"].transform(
+        lambda own: holm(own.to_numpy(dtype=np.float64))
+    )
+    return table[list(COLUMNS)]
+
+
+def _paired(
+    method: str,
+    ours: "pd.Series[float] | None",
+    reference: str,
+    theirs: "pd.Series[float] | None",
+) -> tuple[pd.DataFrame, str]:
+    """The runs that both have, a column of accuracies each; and what there is to say of them."""
+    nothing = pd.DataFrame()
+    for name, own in ((method, ours), (reference, theirs)):
+        if own is None:
+            return nothing, f"no runs of {name}"
+        if own.isna().any():
+            # The runs that can be answered are no random choice, so their mean would mislead.
+            return nothing, f"{int(own.isna().sum())} of {len(own)} runs of {name} lack an accuracy"
+    paired = pd.concat([ours, theirs], axis=1, join="inner").sort_index()
+    notes = []
+    if not len(paired) == len(ours) == len(theirs):  # type: ignore[arg-type]
+        notes.append(
+            f"{len(ours)} runs of {method} and {len(theirs)} of {reference}: "  # type: ignore[arg-type]
+            f"only the {len(paired)} of equal numbers are compared"
+        )
+    if len(paired) == 1:
+        notes.append("one pair of runs: no interval")
+    return paired, "; ".join(notes)
+
+
+def _signed_rank_p(differences: Floats) -> float:
+    from scipy import stats
+
+    # Accuracies are decimals: without rounding, equal differences would be told apart by the
+    # rounding of the subtraction.
+    rounded = np.round(differences, 9)
+    if not rounded.any():
+        return 1.0
+    return float(stats.wilcoxon(rounded, zero_method="pratt").pvalue)
+
+
+def comparison_layout(table: pd.DataFrame, *, narrow: bool = False) -> pd.DataFrame:
+    """Lay out what searches are against their references.
+
+    Args:
+        table: as `comparisons.comparison_table` returns it.
+        narrow: name each method once and leave out what does not fit into 100 columns of a
+            terminal; `search_notes` has the notes.
+    """
+    methods = [str(name) for name in table["method"]]
+    if narrow:
+        counts = table.groupby("method", sort=False).size().to_dict()
+        methods = [
+            name for method, count in counts.items() for name in named_once(str(method), count)
+        ]
+    layout = pd.DataFrame({"method": methods})
+    if not narrow:
+        layout["against"] = table["reference"].to_list()
+    layout["accuracy"] = [
+        f"{image_label(dataset)} {split}"
+        for dataset, split in zip(table["dataset"], table["split"], strict=True)
+    ]
+    layout["runs"] = table["runs"].astype(str).to_list()
+    for name, title in (("difference", "difference (points)"), ("improvement", "P(better)")):
+        cells = zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)
+        layout[title] = [with_interval(*cell) for cell in cells]
+    tests = {"p_holm": "p (Holm)"} if narrow else {"p": "p", "p_holm": "p (Holm)"}
+    for name, title in tests.items():
+        layout[title] = ["" if pd.isna(value) else f"{value:.2g}" for value in table[name]]
+    if not narrow:
+        layout["note"] = table["note"].to_list()
+    return layout
+
+
+def _show(inputs: Inputs) -> list[Any]:
+    table = inputs.table("comparisons")
+    table = table[~table["method"].str.contains(" on ", regex=False)]
+    if table.empty:
+        return []
+    title = "Searches against REA, with 95 % intervals"
+    return [
+        "",
+        terminal_table(comparison_layout(table, narrow=True), title=title),
+        "Runs of equal number are pairs. P(better): that a run beats one of REA. p: Wilcoxon's "
+        "signed-rank test, adjusted for the number of searches.",
+        *(f"- {note}" for note in search_notes(table)),
+    ]
+
+
+SECTION = Section(
+    name="comparisons",
+    title="Searches against regularised evolution (REA)",
+    reads=("benchmark", "searches"),
+    options=("resamples", "seed"),
+    make=make,
+    tables=(
+        Table(
+            "comparisons",
+            "Searches against regularised evolution (REA)",
+            "Every search that spends a budget against REA, in final accuracy; that AREA "
+            "outperforms it is the claim of the NASWOT paper. A search whose fitness is a score is "
+            "compared with the same search on accuracies in the same pool, and others in a pool "
+            "with REA in that pool, where those were run (`against`). Runs of the same number draw "
+            "from the same random stream, so they are pairs. `difference`: mean over the pairs in "
+            "percent points. `P(better)`: probability that a run of the search beats one of REA, "
+            "over all pairs of runs, ties counted half (Agarwal et al., NeurIPS 2021). Both with "
+            "95 % bootstrap intervals from resampled pairs. `p`: Wilcoxon's signed-rank test, in "
+            "which differences of zero are ranked (Pratt's way); `p (Holm)` is adjusted for the "
+            "searches of one data set and split. Results of one search on several data sets and "
+            "splits are not independent of each other.",
+            lambda table, _: comparison_layout(table),
+        ),
+    ),
+    show=_show,
+)

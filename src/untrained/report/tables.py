@@ -1,0 +1,137 @@
+"""Render tables as Markdown, LaTeX, CSV and on terminals.
+
+A layout is a DataFrame of text that a section makes of a tidy one; any DataFrame can be rendered.
+"""
+
+import re
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+#: What a cell of a right-aligned column starts with.
+_NUMBER = re.compile(r"[-+−±]?\d|none ")
+_LATEX = {sign: f"\\{sign}" for sign in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "|": r"\textbar{}",
+    "<": "$<$",
+    ">": "$>$",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "τ": r"$\tau$",
+    "ρ": r"$\rho$",
+    "Δ": r"$\Delta$",
+    "−": "$-$",
+    "\n": " ",
+}
+
+
+def with_interval(value: float, low: float, high: float, digits: int = 2) -> str:
+    """Format `0.61 [0.57, 0.65]`; empty where undefined."""
+    if pd.isna(value):
+        return ""
+    interval = "" if pd.isna(low) else f" [{low:.{digits}f}, {high:.{digits}f}]"
+    return f"{value:.{digits}f}{interval}"
+
+
+def with_spread(mean: float, std: float, digits: int = 2) -> str:
+    """Format `93.06 ± 0.35`; empty where undefined."""
+    if pd.isna(mean):
+        return ""
+    return f"{mean:.{digits}f}" + ("" if pd.isna(std) else f" ± {std:.{digits}f}")
+
+
+def to_markdown(table: pd.DataFrame, *, digits: int = 3) -> str:
+    """Render as a table in GitHub's Markdown, which shows every cell as it is."""
+    cells = _cells(table, digits)
+    rule = ["---:" if right else "---" for right in _right(table, cells)]
+    lines = [[_markdown(str(name)) for name in table.columns], rule]
+    lines += [[_markdown(cell) for cell in row] for row in cells]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def to_latex(table: pd.DataFrame, *, caption: str, label: str, digits: int = 3) -> str:
+    """Render as a LaTeX table; the document has to load the package `booktabs`.
+
+    Args:
+        table: any table.
+        caption: plain text, escaped here.
+        label: key for references, as it is.
+        digits: decimals of plain numbers.
+    """
+    cells = _cells(table, digits)
+    columns = "".join("r" if right else "l" for right in _right(table, cells))
+    head, *body = [
+        " & ".join(_latex(cell) for cell in row) + r" \\"
+        for row in ([str(name) for name in table.columns], *cells)
+    ]
+    lines = [
+        *(
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{_latex(caption)}}}",
+            rf"\label{{{label}}}",
+        ),
+        *(rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *body),
+        *(r"\bottomrule", r"\end{tabular}", r"\end{table}"),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def to_csv(table: pd.DataFrame) -> str:
+    """Render as CSV with every digit; missing values are empty."""
+    text: str = table.to_csv(index=False, lineterminator="\n")
+    return text
+
+
+def terminal_table(table: pd.DataFrame, *, title: str | None = None, digits: int = 3) -> "Table":
+    """Render for `rich.console.Console.print`.
+
+    Narrow layouts fit into 100 columns; wider tables wrap within their cells.
+    """
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    cells = _cells(table, digits)
+    result = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 0), pad_edge=False)
+    for name, right in zip(table.columns, _right(table, cells), strict=True):
+        result.add_column(str(name), justify="right" if right else "left")
+    for row in cells:
+        # Plain text: "[0.57, 0.65]" must not be read as markup.
+        result.add_row(*(Text(cell) for cell in row))
+    return result
+
+
+def _cells(table: pd.DataFrame, digits: int) -> list[list[str]]:
+    rows = table.astype(object).itertuples(index=False, name=None)
+    return [[text_of(value, digits) for value in row] for row in rows]
+
+
+def text_of(value: object, digits: int) -> str:
+    """Format a cell: numbers with so many digits, what is missing as nothing."""
+    if pd.isna(value):  # type: ignore[call-overload]
+        return ""
+    return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
+
+
+def _right(table: pd.DataFrame, cells: list[list[str]]) -> list[bool]:
+    """Which columns hold numbers: every cell that is not empty starts with one."""
+    columns = [[row[place] for row in cells if row[place]] for place in range(table.shape[1])]
+    return [bool(column) and all(_NUMBER.match(cell) for cell in column) for column in columns]
+
+
+def _markdown(text: str) -> str:
+    text = re.sub(r"([\\`*~|<>])", r"\\\1", text)
+    # Within a word an underscore is no emphasis.
+    return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", text).replace("\n", "<br>")
+
+
+def _latex(text: str) -> str:
+    minus = re.sub(r"(?<![\w.])-(?=\d)", "−", text)
+    escaped = "".join(_LATEX.get(sign, sign) for sign in minus)
+    return f"{{}}{escaped}" if escaped.startswith("[") else escaped

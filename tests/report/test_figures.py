@@ -1,0 +1,737 @@
+import subprocess
+import sys
+import warnings
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from untrained.errors import ParameterError, UntrainedError
+from untrained.report.correlations import Correlation
+from untrained.report.plotting import save
+from untrained.report.sections.ablations import ablations, variance_table
+from untrained.report.sections.correlations import ScorePanel, score_against_accuracy
+from untrained.report.sections.kernels import kernel_matrices
+from untrained.report.sections.preferences import COLUMNS as PREFERENCES
+from untrained.report.sections.preferences import preferences
+from untrained.report.sections.proxies import COLUMNS as PROXIES
+from untrained.report.sections.proxies import proxies
+from untrained.report.sections.prunings import TRAJECTORY, trajectory
+from untrained.report.sections.regret import COLUMNS as REGRET
+from untrained.report.sections.regret import regret_against_time
+from untrained.report.sections.searches import accuracy_against_time
+from untrained.report.sections.seeds import tau_against_seeds
+from untrained.report.sections.training_curves import CURVE_COLUMNS as CURVES
+from untrained.report.sections.training_curves import kernel_curves, score_curves
+from untrained.spaces.base import Words
+
+CELLS = Words("cells", "operations", "edges")
+WIDTHS = Words("networks", "widths", "layers")
+TAU = Correlation(0.574, 0.551, 0.603, 0.76, 0.74, 0.78, n=50)
+
+
+def panel(n=50, undefined=3, correlation=TAU):
+    scores = np.linspace(1500, 1800, n)
+    scores[:undefined] = [np.nan, -np.inf, np.nan][:undefined]
+    return ScorePanel("CIFAR-10", scores, np.linspace(10, 94, n), correlation)
+
+
+def kernel(n=6, shared=0.5, scale=40.0):
+    return scale * (np.full((n, n), shared) + (1 - shared) * np.eye(n))
+
+
+def times():
+    return pd.DataFrame(
+        [
+            ("NASWOT N=10", 1.5, 92.4, 1.1, "ours"),
+            ("NASWOT N=10", 3.05, 92.44, 1.13, "published"),
+            ("Random", np.nan, 86.6, 13.5, "published"),
+            ("REA", 12000.0, 93.92, np.nan, "published"),
+            ("RS", 12000.0, 93.70, 0.36, "published"),
+        ],
+        columns=["method", "spent", "mean", "std", "source"],
+    ).assign(unit="seconds")
+
+
+def seeds(images=("cifar10",), proxies=("naswot",), most=3):
+    rows = [
+        (proxy, name, k, 0.5 + k / 50, 0.5, 0.6, *((0.4, 0.7) if k == most else (np.nan,) * 2))
+        for name in images
+        for proxy in proxies
+        for k in range(1, most + 1)
+    ]
+    names = ["proxy", "images", "seeds", "tau", "tau_min", "tau_max", "tau_low", "tau_high"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def regrets(elsewhere=False):
+    """Two curves of three points on two data sets, and two points."""
+    rows = [
+        (method, "cifar10", dataset, seconds, "seconds", 9,
+         *(base / seconds * np.array([1, 0.9, 1.2])), True)
+        for dataset in ("cifar10", "cifar100")
+        for method, base in (("AREA", 100.0), ("REA", 300.0))
+        for seconds in (50.0, 100.0, 400.0)
+    ]  # fmt: skip
+    rows += [
+        (method, "cifar10", dataset, seconds, "seconds", 9, 5.0, 4.0, 5.5, False)
+        for dataset in ("cifar10", "cifar100")
+        for method, seconds in (("NASWOT N=10", 3.0), ("Random", 0.0))
+    ]
+    if elsewhere:
+        head = ("REA", "cifar100", "cifar100")
+        rows += [(*head, time, "seconds", 9, 2.0, 1, 3, True) for time in (60.0, 90.0)]
+    return pd.DataFrame(rows, columns=list(REGRET))
+
+
+def test_scores_show_their_points_their_rug_and_tau():
+    figure = score_against_accuracy([panel(), panel(undefined=0)], subset="all sampled")
+    left, right = figure.axes
+    assert left.get_title() == "CIFAR-10\nτ = 0.57 [0.55, 0.60]"
+    assert left.collections[0].get_offsets().shape == (47, 2)
+    (rug,) = left.lines
+    np.testing.assert_allclose(rug.get_ydata(), np.linspace(10, 94, 50)[:3])
+    assert left.get_legend().get_texts()[0].get_text() == "undefined (3)"
+    assert not right.lines
+    assert "all sampled" in figure.get_suptitle()
+
+
+def test_an_undefined_correlation_is_said_and_not_printed_as_nan():
+    lost = Correlation(*(np.nan,) * 6, n=2)
+    figure = score_against_accuracy([panel(correlation=lost)], subset="finite only")
+    assert figure.axes[0].get_title().endswith("τ = undefined")
+
+
+@pytest.mark.parametrize(("n", "images"), [(1900, 0), (2500, 1)])
+def test_many_points_are_rasterised_in_svg(tmp_path, n, images):
+    path = tmp_path / "points.svg"
+    save(score_against_accuracy([panel(n, undefined=0)], subset="all sampled"), path)
+    assert path.read_text().count("<image") == images
+
+
+def test_kernels_get_a_unit_diagonal_and_one_scale():
+    factor = np.diag([1.0, 2, 3, 4, 5, 6])
+    figure = kernel_matrices(
+        [("92 %", kernel(shared=0.5)), ("91 %", factor @ kernel(shared=0.6) @ factor)],
+        [("20 %", kernel(shared=0.9))],
+    )
+    images = [axes.images[0] for axes in figure.axes if axes.images]
+    np.testing.assert_allclose(images[0].get_array(), kernel(shared=0.5, scale=1))
+    np.testing.assert_allclose(images[1].get_array(), kernel(shared=0.6, scale=1))
+    assert len({image.get_clim() for image in images}) == 1
+    assert images[0].get_clim() == pytest.approx((0.5, 1))
+    assert [axes.get_ylabel() for axes in figure.axes if axes.images] == [
+        "good cells",
+        "",
+        "bad cells",
+    ]
+    assert not figure.axes[3].axison, "the place that the shorter row leaves free stays white"
+
+
+def test_a_kernel_of_identical_codes_can_be_drawn():
+    figure = kernel_matrices([], [("10 %", np.full((4, 4), 7.0))])
+    low, high = figure.axes[0].images[0].get_clim()
+    assert low < high == 1
+
+
+def test_without_any_kernel_the_figure_says_so():
+    figure = kernel_matrices([], [], members="networks")
+    assert figure.axes[0].texts[0].get_text() == "none of the scored networks has a kernel"
+
+
+def places_of(axes):
+    """(inches from the left, from below) of the points of every error bar."""
+    points = [bar.lines[0] for bar in axes.containers]
+    dots = [point.get_transform().transform(point.get_xydata()[0]) for point in points]
+    return np.array(dots) / axes.figure.dpi
+
+
+def test_searches_of_equal_time_are_inside_the_axes_and_apart():
+    rows = [(f"REA (sample={k})", 12000 + 10.0 * k, 93.0, 0.2, "ours") for k in range(10)]
+    rows.append(("NASWOT", 3.0, 93.0, 0.2, "ours"))
+    columns = ["method", "spent", "mean", "std", "source"]
+    figure = accuracy_against_time(pd.DataFrame(rows, columns=columns).assign(unit="seconds"))
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    at = np.sort(places_of(axes)[:10, 0])
+    assert np.diff(at).min() > 5 / 72
+    assert at[-1] - at[0] < 57 / 72
+    inside = axes.get_window_extent()
+    assert at[-1] + 4 / 72 < inside.x1 / figure.dpi
+    (line,) = (line for line in axes.lines if line.get_linestyle() == ":")
+    assert line.get_xdata()[0] == pytest.approx(12045)
+
+
+def test_times_are_logarithmic_and_published_points_hollow():
+    figure = accuracy_against_time(times(), title="CIFAR-10 test")
+    (axes,) = figure.axes
+    assert axes.get_xscale() == "log"
+    points = [bar.lines[0] for bar in axes.containers]
+    assert [point.get_fillstyle() for point in points] == ["full", "none", "none", "none"]
+    assert [float(point.get_xdata()[0]) for point in points[:2]] == pytest.approx([1.5, 3.05])
+    rea, rs = (places_of(axes)[number][0] for number in (2, 3))
+    assert rs - rea == pytest.approx(8 / 72), "equal times are set side by side"
+    assert [point.get_xdata()[0] for point in points[2:]] == [12000, 12000]
+    (line,) = (line for line in axes.lines if line.get_linestyle() == ":")
+    assert line.get_xdata() == [12000, 12000]
+    there = axes.transData.transform([12000, 93])[0] / figure.dpi
+    assert (rea + rs) / 2 == pytest.approx(there), "around a line at the time itself"
+    low, high = axes.get_ylim()
+    assert low < 92.4 - 1.13
+    assert high > 93.92
+    assert axes.containers[2].has_yerr is False
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["NASWOT N=10", "REA", "RS", "ours", "published"]
+
+
+def test_what_spends_no_evaluation_stands_at_the_left_edge(tmp_path):
+    rows = [("NASWOT N=10", 0.0, 92.4, 1.1, "ours"), ("NASWOT N=10", 0.0, 92.5, 1.1, "published")]
+    rows += [(name, 57.0, 93.0, 0.2, "ours") for name in ("REA", "RS")]
+    table = pd.DataFrame(rows, columns=["method", "spent", "mean", "std", "source"])
+    table["unit"] = "evaluations"
+    with warnings.catch_warnings(action="error"):
+        figure = accuracy_against_time(table)
+        save(figure, tmp_path / "a.png")
+        save(accuracy_against_time(table[:2]), tmp_path / "free.png")
+    (axes,) = figure.axes
+    assert (axes.get_xlabel(), axes.get_xscale()) == ("evaluations", "log")
+    assert axes.get_xlim() == (0.3, 114)
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert {"1", "2", "50"} < set(labels)
+    assert "0.5" not in labels
+    points = [bar.lines[0] for bar in axes.containers]
+    places = [axes.transAxes.inverted().transform(
+        point.get_transform().transform(point.get_xydata()[0])) for point in points]  # fmt: skip
+    assert 0 < places[0][0] < places[1][0] < 0.1
+    assert [point.get_xdata()[0] for point in points[2:]] == [57, 57]
+    assert accuracy_against_time(times()).axes[0].get_xlabel() == "search time (s)"
+
+
+def test_without_any_search_the_figure_says_so(tmp_path):
+    for table in (times().iloc[:0], times().assign(spent=np.nan), times().assign(mean=np.nan)):
+        figure = accuracy_against_time(table)
+        assert figure.axes[0].texts[0].get_text() == "no search has a cost and an accuracy"
+
+
+def test_a_panel_names_its_own_unit():
+    table = regrets()
+    table["unit"] = table["unit"].where(table["dataset"] == "cifar10", "evaluations")
+    left, right = regret_against_time(table).axes
+    assert left.get_xlabel() == "simulated search time (s)"
+    assert right.get_xlabel() == "evaluations"
+    assert "200" in [label.get_text() for label in right.get_xticklabels()]
+
+
+def test_the_legend_names_only_sources_that_are_there():
+    table = times().query("source == 'published'")
+    legend = accuracy_against_time(table).legends[0]
+    assert [text.get_text() for text in legend.get_texts()][-1] == "published"
+    assert "ours" not in [text.get_text() for text in legend.get_texts()]
+
+
+def test_regret_is_a_step_function_with_a_band_per_search_in_the_panel_of_its_data_set():
+    figure = regret_against_time(regrets())
+    assert [axes.get_title() for axes in figure.axes] == ["CIFAR-10", "CIFAR-100"]
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["AREA", "REA", "NASWOT N=10", "Random"]
+    for axes in figure.axes:
+        assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+        curves = [line for line in axes.lines if line.get_drawstyle() == "steps-post"]
+        assert [line.get_ydata().tolist() for line in curves] == [[2, 1, 0.25], [6, 3, 0.75]]
+        assert all(line.get_xdata().tolist() == [50, 100, 400] for line in curves)
+        assert all(line.get_linestyle() == "-" for line in curves)
+        bands = [band for band in axes.collections if hasattr(band, "get_facecolor")][:2]
+        corners = {tuple(corner) for corner in bands[0].get_paths()[0].vertices.round(6)}
+        assert {(50, 1.8), (50, 2.4), (100, 2.4), (100, 1.2), (400, 0.3)} <= corners, "post steps"
+
+
+def test_searches_that_train_nothing_are_markers_at_the_left_edge_if_they_are_free():
+    axes = regret_against_time(regrets()).axes[0]
+    priced, free = (bar.lines[0] for bar in axes.containers)
+    assert (priced.get_xydata().tolist(), free.get_xydata()[0][1]) == ([[3, 5]], 5)
+    left, _ = axes.transAxes.inverted().transform(free.get_transform().transform([0.02, 5]))
+    assert left == pytest.approx(0.02)
+    (segment,) = axes.containers[0].lines[2][0].get_segments()
+    assert segment[:, 1].tolist() == [4, 5.5]
+
+
+def test_free_searches_stand_side_by_side_left_of_all_others():
+    free = regrets().query("method == 'Random'")
+    names = ("Optimal N=10", "Optimal N=100", "NASWOT N=100")
+    table = pd.concat([regrets(), *(free.assign(method=name) for name in names)])
+    for axes in regret_against_time(table).axes:
+        priced, *others = (place[0] for place in places_of(axes))
+        assert len(others) == 4
+        assert np.diff(others) == pytest.approx(np.full(3, 0.03 * axes.bbox.width / 100))
+        assert max(others) + 0.05 < priced
+
+
+def test_searches_on_the_panels_own_data_set_are_dashed():
+    figure = regret_against_time(regrets(elsewhere=True))
+    left, right = ([line.get_linestyle() for line in axes.lines] for axes in figure.axes)
+    assert left.count("--") == 0
+    assert right.count("--") == 1
+    (dashed,) = (line for line in figure.axes[1].lines if line.get_linestyle() == "--")
+    assert dashed.get_xdata().tolist() == [60, 90]
+    solid = figure.axes[1].lines[1]
+    assert dashed.get_color() == solid.get_color(), "both are REA"
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels[2] == "searched on the panel's data set"
+
+
+def test_more_searches_than_colours_are_told_apart_by_their_lines():
+    many = [regrets().query("method == 'REA'").assign(method=str(k)) for k in range(16)]
+    axes = regret_against_time(pd.concat(many)).axes[0]
+    assert len({(line.get_color(), line.get_linestyle()) for line in axes.lines}) == 16
+
+
+def test_without_any_regret_the_figure_says_so(tmp_path):
+    for table in (regrets().iloc[:0], regrets().assign(regret=np.nan)):
+        figure = regret_against_time(table)
+        assert figure.axes[0].texts[0].get_text() == "no search has a regret"
+        save(figure, tmp_path / "regret.svg")
+
+
+def test_a_regret_of_nothing_can_be_drawn(tmp_path):
+    zero = regrets().assign(regret=0.0, regret_low=0.0, regret_high=0.0)
+    with warnings.catch_warnings(action="error"):
+        flat = regret_against_time(zero)
+        assert flat.axes[0].get_yscale() == "linear"
+        save(flat, tmp_path / "regret.png")
+        partly = zero.assign(regret=zero["regret"].where(zero["spent"] > 90, 1.0))
+        figure = regret_against_time(partly)
+        assert figure.axes[0].get_yscale() == "log"
+        save(figure, tmp_path / "regret.png")
+
+
+def test_seeds_have_a_line_a_band_and_a_bar_per_proxy_in_the_panel_of_their_images():
+    table = seeds(["cifar10", "cifar100"], ["naswot", "naswot-released"])
+    figure = tau_against_seeds(table)
+    assert [axes.get_title() for axes in figure.axes] == ["cifar10", "cifar100"]
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["naswot", "naswot-released"]
+    for axes in figure.axes:
+        assert len(axes.lines) == 2
+        for line in axes.lines:
+            np.testing.assert_allclose(line.get_ydata(), [0.52, 0.54, 0.56])
+            np.testing.assert_allclose(line.get_xdata(), [1, 2, 3], atol=0.1)
+        band, bar, *_ = axes.collections
+        heights = band.get_paths()[0].vertices[:, 1]
+        assert (heights.min(), heights.max()) == (0.5, 0.6)
+        np.testing.assert_allclose(bar.get_segments()[-1][:, 1], [0.4, 0.7])
+
+
+def test_one_seed_is_a_point_with_its_bar(tmp_path):
+    figure = tau_against_seeds(seeds(most=1))
+    (axes,) = figure.axes
+    assert axes.lines[0].get_xydata().tolist() == [[1, 0.52]]
+    save(figure, tmp_path / "seeds.png")
+    assert [tick for tick in axes.get_xticks() if 0.5 < tick < 1.5] == [1]
+
+
+def test_proxies_stand_close_to_their_number_of_seeds():
+    proxies = [f"naswot-{k}" for k in range(8)]
+    for most in (1, 2, 5):
+        (axes,) = tau_against_seeds(seeds(proxies=proxies, most=most)).axes
+        shifts = [line.get_xdata()[0] - 1 for line in axes.lines]
+        assert max(shifts) == pytest.approx(-min(shifts))
+        assert max(shifts) < (0.1 if most == 1 else 0.2)
+        assert len({round(shift, 6) for shift in shifts}) == 8
+        assert all(tick == round(tick) for tick in axes.get_xticks())
+
+
+SEEDS = {  # of minibatches and of initialisations
+    **dict.fromkeys(("minibatch", "noise", "batch-size"), (3, 1)),
+    "initialisation": (1, 3),
+    "variance": (2, 2),
+}
+
+
+def ablated():
+    rows = [
+        (
+            *(experiment, "cifar100", size, arch),
+            *((np.nan, np.nan) if experiment == "variance" else (50.0 + 2 * arch, 52.0 + 2 * arch)),
+            *(minibatch, weights, size * (10 + arch) + minibatch + 2 * weights, "ok"),
+        )
+        for experiment, (minibatches, initialisations) in SEEDS.items()
+        for size in ((32, 64) if experiment == "batch-size" else (128,))
+        for arch in range(10)
+        for minibatch in range(minibatches)
+        for weights in range(initialisations)
+    ]
+    names = ["experiment", "dataset", "batch_size", "arch", "bin_low", "bin_high"]
+    return pd.DataFrame(rows, columns=[*names, "minibatch_seed", "weight_seed", "score", "status"])
+
+
+def test_ablations_show_every_repeat_and_the_shares():
+    scores = ablated()
+    table = variance_table(scores, resamples=20)
+    figure = ablations(scores, table)
+    a, b, c, sizes, shares = figure.axes
+    for axes, experiment in ((a, "minibatch"), (b, "noise"), (c, "initialisation")):
+        own = scores[scores["experiment"] == experiment]
+        (points,) = axes.lines
+        np.testing.assert_array_equal(points.get_ydata(), own["score"])
+        np.testing.assert_array_equal(points.get_xdata(), 51.0 + 2 * own["arch"])
+    assert [line.get_label() for line in sizes.lines] == ["32", "64"]
+    for line, size in zip(sizes.lines, (32, 64), strict=True):
+        own = scores[(scores["experiment"] == "batch-size") & (scores["batch_size"] == size)]
+        # the least accurate cell on the first minibatch scores least: size times ten
+        np.testing.assert_allclose(line.get_ydata(), own["score"] / (10 * size))
+    percent = 100 * table[table["experiment"] == "variance"]["share"]
+    widths = [bar.get_width() for bar in shares.patches]
+    np.testing.assert_allclose(widths[::-1], percent)
+    assert shares.get_title() == "(e) 10 random architectures"
+
+
+def rounds(methods=("TE-NAS (both, cifar10)",), seeds=(0, 1)):
+    rows = [
+        (method, "tenas", "both", "cifar10", seed, number, 100.0 * number, 50.0 * number + seed)
+        for method in methods
+        for seed in seeds
+        for number in (1, 2, 4)
+    ]
+    table = pd.DataFrame(rows, columns=list(TRAJECTORY[:-2]))
+    return table.assign(kappa_change=[np.nan, -0.25, 0.5] * (len(table) // 3), regions_change=0.1)
+
+
+def preferred(images=("cifar10", "cifar100")):
+    rows = [
+        (proxy, name, 0.1, 40, 4, operation, share, share - 0.1, share + 0.05, paper)
+        for name in images
+        for proxy, paper in (("linear_regions", 0.3), ("accuracy", np.nan))
+        for operation, share in (("none", 0.2), ("skip_connect", 0.8))
+    ]
+    return pd.DataFrame(rows, columns=list(PREFERENCES))
+
+
+def test_preferences_are_points_with_bars_and_hollow_published_ones():
+    figure = preferences(preferred(), CELLS)
+    assert [axes.get_title() for axes in figure.axes] == ["cifar10", "cifar100"]
+    axes = figure.axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["none", "skip_connect"]
+    first, second = axes.containers
+    points, _, (bars,) = first.lines
+    assert points.get_ydata().tolist() == [20, 80]
+    assert [segment[:, 1].tolist() for segment in bars.get_segments()] == [
+        pytest.approx([10, 25]),
+        pytest.approx([70, 85]),
+    ]
+    assert (points.get_xdata() < second.lines[0].get_xdata()).all()
+    hollow = [line for line in axes.lines if line.get_fillstyle() == "none"]
+    assert hollow[0].get_ydata().tolist() == [30, 30]
+    assert np.isnan(hollow[1].get_ydata()).all()
+    (legend,) = figure.legends
+    names = [text.get_text() for text in legend.get_texts()]
+    assert names == ["linear_regions", "accuracy", "published"]
+
+
+def test_preferences_have_the_words_of_their_space():
+    operations = preferences(preferred(), CELLS).axes[0]
+    assert (operations.get_ylabel(), operations.get_xlabel()) == ("share of edges (%)", "")
+    table = preferred().replace({"option": {"none": "8", "skip_connect": "16"}})
+    widths = preferences(table, WIDTHS).axes[0]
+    assert (widths.get_ylabel(), widths.get_xlabel()) == ("share of layers (%)", "widths")
+    assert preferences(table, Words()).axes[0].get_ylabel() == "share of decisions (%)"
+    kernels = kernel_matrices([("a", kernel())], [], members=WIDTHS.members)
+    assert kernels.axes[0].get_ylabel() == "good networks"
+
+
+def test_a_preference_that_is_undefined_can_be_drawn(tmp_path):
+    lost = preferred().assign(share=np.nan, share_low=np.nan, share_high=np.nan)
+    save(preferences(lost, CELLS), tmp_path / "lost.svg")
+
+
+def compared(spaces=("nasbench201",), names=("synflow", "naswot", "flops")):
+    rows = [
+        (space, images, images, "test", name, 0.1 * place - 0.1, 0.1 * place - 0.15, 0.1 * place,
+         300, 5, 0.4 if name == "naswot" else np.nan, "someone" if name == "naswot" else "")
+        for space in spaces
+        for images in ("cifar10", "cifar100")
+        for place, name in enumerate(names)
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=list(PROXIES))
+
+
+def test_proxies_are_groups_of_bars_with_hollow_published_ones():
+    figure = proxies(compared())
+    (axes,) = figure.axes
+    groups = [label.get_text() for label in axes.get_xticklabels()]
+    assert groups == ["nasbench201\nCIFAR-10", "nasbench201\nCIFAR-100"]
+    bars = [patch for patch in axes.patches if patch.get_facecolor()[3]]
+    assert [bar.get_height() for bar in bars] == pytest.approx([-0.1, 0.0, 0.1] * 2)
+    lefts = [bar.get_x() for bar in bars]
+    assert lefts == sorted(lefts)
+    assert [round(left) for left in lefts] == [0, 0, 0, 1, 1, 1]
+    assert bars[0].get_facecolor() == bars[3].get_facecolor() != bars[1].get_facecolor()
+    hollow = [patch for patch in axes.patches if not patch.get_facecolor()[3]]
+    assert [bar.get_height() for bar in hollow if np.isfinite(bar.get_height())] == [0.4, 0.4]
+    known = next(bar for bar in hollow if np.isfinite(bar.get_height()))
+    assert bars[1].get_x() < known.get_x() < bars[2].get_x()
+    segments = [line.get_segments()[0][:, 1] for line in axes.collections]
+    assert segments[0].tolist() == pytest.approx([-0.15, 0.0])
+    (legend,) = figure.legends
+    names = [text.get_text() for text in legend.get_texts()]
+    assert names == ["synflow", "naswot", "flops", "published"]
+
+
+def test_many_spaces_take_several_rows(tmp_path):
+    many = compared([f"space{number}" for number in range(4)], [*"abcdefgh", "naswot"])
+    figure = proxies(many)
+    assert [len(axes.get_xticks()) for axes in figure.axes] == [6, 2]
+    assert len({axes.get_xlim() for axes in figure.axes}) == 1
+    lost = many.assign(published_tau=np.nan)
+    lost.loc[lost["proxy"] == "a", ["tau", "low", "high"]] = np.nan
+    figure = proxies(lost)
+    assert "published" not in [text.get_text() for text in figure.legends[0].get_texts()]
+    save(figure, tmp_path / "many.svg")
+    (text,) = proxies(compared().assign(tau=np.nan)).axes[0].texts
+    assert text.get_text() == "no score has a correlation"
+
+
+def test_a_trajectory_is_a_line_per_seed_from_a_hollow_start_in_the_panel_of_its_method():
+    methods = [f"TE-NAS ({name}, cifar10)" for name in ("both", "kappa", "regions")]
+    methods.append("TE-NAS released (both, cifar10)")
+    table = rounds(methods)
+    table.loc[4, "kappa"] = np.nan  # seed 1 of the first, second round
+    figure = trajectory(table)
+    panels = [axes for axes in figure.axes if axes.axison]
+    assert [axes.get_title().splitlines()[0] for axes in panels] == methods
+    assert len(figure.axes) == 6
+    for axes in panels:
+        assert axes.get_title().splitlines()[1] == "condition number -25, +50 %"
+        assert axes.get_title().splitlines()[2] == "linear regions +10, +10 %"
+        assert axes.get_yscale() == "log"
+        assert (axes.get_xlabel(), len(axes.lines)) == ("linear regions", 4)
+    line, start, other, _ = panels[0].lines
+    assert line.get_xydata().tolist() == [[50, 100], [100, 200], [200, 400]]
+    assert start.get_xydata().tolist() == [[50, 100]]
+    assert (line.get_markerfacecolor(), start.get_markerfacecolor()) == (line.get_color(), "white")
+    assert np.isnan(other.get_ydata()[1])
+    assert panels[0].get_xlim() == panels[3].get_xlim()
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["seed 0", "seed 1"]
+
+
+def test_a_change_that_is_undefined_is_no_number():
+    title = trajectory(rounds().assign(kappa_change=np.nan)).axes[0].get_title()
+    assert "condition number ?, ? %" in title
+
+
+def test_without_a_pruning_search_the_figure_says_so():
+    (text,) = trajectory(rounds().iloc[:0]).axes[0].texts
+    assert text.get_text() == "no pruning search was run"
+
+
+def test_ablations_leave_out_what_is_undefined():
+    scores = ablated()
+    lost = (scores["arch"] == 3) & scores["experiment"].isin(["noise", "variance"])
+    scores.loc[lost, ["score", "status"]] = [np.nan, "singular"]
+    axes = ablations(scores, variance_table(scores, resamples=20)).axes
+    assert len(axes[1].lines[0].get_xdata()) == 27
+    assert axes[-1].get_title() == "(e) 9 random architectures"
+
+
+def test_shares_that_do_not_exist_can_be_drawn(tmp_path):
+    scores = ablated()
+    own = scores["experiment"] == "variance"
+    scores.loc[own, "score"] = 7.0
+    table = variance_table(scores, resamples=20)
+    assert table.loc[table["experiment"] == "variance", "share"].isna().all()
+    save(ablations(scores, table), tmp_path / "a.svg")
+    assert (tmp_path / "a.svg").read_text().count("nan") == 0
+
+
+@pytest.mark.parametrize("experiment", SEEDS)
+def test_an_ablation_without_scores_is_named(experiment):
+    scores = ablated()
+    table = variance_table(scores, resamples=20)
+    with pytest.raises(ParameterError, match=f"no scores of the experiment '{experiment}'"):
+        ablations(scores[scores["experiment"] != experiment], table)
+
+
+def curves(datasets=("cifar10",)):
+    rows = [
+        (dataset, arch, accuracy, epochs, quantity, 1, 0, arch + 10 * epochs + len(quantity))
+        for dataset in datasets
+        for arch, accuracy in ((3, 60.0), (8, 90.0))
+        for epochs in (0.0, 0.5, 2.0)
+        for quantity in ("change", "correlation", "naswot", "ntk_mean-all_eval")
+    ]
+    return pd.DataFrame(rows, columns=list(CURVES))
+
+
+def test_an_evolution_is_a_line_per_cell_coloured_by_accuracy():
+    table = curves()
+    lost = (table["arch"] == 8) & (table["epochs"] == 2) & (table["quantity"] == "change")
+    table.loc[lost, "median"] = np.nan
+    figure = kernel_curves(table)
+    change, correlation, bar = figure.axes
+    assert change.get_title() == "relative change of the kernel"
+    assert correlation.get_title() == "correlation with the initial kernel"
+    assert bar.get_ylabel() == "test accuracy (%)"
+    low, high = change.lines
+    assert low.get_xydata().tolist() == [[0, 9], [0.5, 14], [2, 29]]
+    assert np.isnan(high.get_ydata()[2])
+    assert correlation.lines[1].get_xydata().tolist() == [[0, 19], [0.5, 24], [2, 39]]
+    viridis = mpl.colormaps["viridis"]
+    assert (low.get_color(), high.get_color()) == (viridis(0.0), viridis(1.0))
+
+
+def test_scores_have_a_panel_per_proxy_and_a_row_per_data_set():
+    figure = score_curves(curves(), ["naswot", "ntk_mean-all_eval"])
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles == ["naswot", "ntk_mean\nall_eval", ""]
+    figure = score_curves(curves(("cifar10", "cifar100")), ["naswot"])
+    assert [axes.get_title() for axes in figure.axes[:2]] == ["cifar10: naswot", "cifar100: naswot"]
+    assert all(len(axes.lines) == 2 for axes in figure.axes[:2])
+
+
+def test_values_of_several_decades_have_a_logarithmic_axis():
+    wide = curves()
+    wide.loc[wide["quantity"] == "naswot", "median"] **= 3
+    wide.loc[wide["quantity"] == "change", "median"] -= 20  # as many, but not all above 0
+    names = ["naswot", "correlation", "change"]
+    scales = [axes.get_yscale() for axes in score_curves(wide, names).axes[:3]]
+    assert scales == ["log", "linear", "linear"]
+
+
+def test_without_an_evolution_the_figure_says_so(tmp_path):
+    (text,) = kernel_curves(curves().assign(median=np.nan)).axes[0].texts
+    assert text.get_text() == "there are no training curves"
+    save(kernel_curves(curves().assign(accuracy=np.nan)), tmp_path / "a.svg")
+
+
+def every_figure():
+    scores = ablated()
+    return [
+        score_against_accuracy([panel()], subset="finite only"),
+        kernel_matrices([("92 %", kernel())], [("20 %", kernel(shared=0.9))]),
+        accuracy_against_time(times()),
+        regret_against_time(regrets(elsewhere=True)),
+        tau_against_seeds(seeds()),
+        trajectory(rounds()),
+        preferences(preferred(), CELLS),
+        proxies(compared()),
+        ablations(scores, variance_table(scores, resamples=20)),
+        kernel_curves(curves()),
+        score_curves(curves(), ["naswot"]),
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".svg", ".png"])
+def test_the_same_figure_gives_the_same_bytes_whatever_the_users_style(tmp_path, suffix):
+    for place, figure in enumerate(every_figure()):
+        save(figure, tmp_path / f"{place}a{suffix}")
+    with mpl.rc_context({"font.size": 30, "savefig.dpi": 40, "axes.facecolor": "black"}):
+        for place, figure in enumerate(every_figure()):
+            save(figure, tmp_path / f"{place}b{suffix}")
+        assert mpl.rcParams["font.size"] == 30
+    for place in range(len(every_figure())):
+        first = (tmp_path / f"{place}a{suffix}").read_bytes()
+        assert first == (tmp_path / f"{place}b{suffix}").read_bytes()
+
+
+def test_files_hold_neither_date_nor_version(tmp_path):
+    save(every_figure()[1], tmp_path / "a.svg")
+    save(every_figure()[1], tmp_path / "a.png")
+    text = (tmp_path / "a.svg").read_text()
+    assert "dc:date" not in text
+    assert mpl.__version__ not in text
+    with Image.open(tmp_path / "a.png") as image:
+        assert set(image.info) <= {"dpi"}
+        assert image.getpixel((0, 0))[:3] == (255, 255, 255)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "a.svg"]
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: score_against_accuracy([], subset="x"), "0 panels"),
+        (
+            lambda: score_against_accuracy(
+                [ScorePanel("C", np.zeros(3), np.zeros(2), TAU)], subset="x"
+            ),
+            "C: 3 scores and 2 accuracies",
+        ),
+        (lambda: kernel_matrices([("k", np.zeros((2, 3)))], []), r"k: kernel of shape \(2, 3\)"),
+        (lambda: kernel_matrices([("k", np.zeros((2, 2)))], []), "k: 0.0 on the diagonal"),
+        (lambda: tau_against_seeds(seeds().iloc[:0]), "0 rows: nothing to draw"),
+        (lambda: tau_against_seeds(pd.concat([seeds()] * 2)), "two accuracies for cifar10"),
+        (lambda: preferences(preferred().iloc[:0], CELLS), "0 rows: nothing to draw"),
+        (lambda: accuracy_against_time(times().assign(source="x")), "source 'x'"),
+    ],
+)
+def test_what_cannot_be_drawn_is_named(draw, message):
+    with pytest.raises(ParameterError, match=message):
+        draw()
+
+
+def test_only_svg_and_png_are_written_and_a_bad_folder_is_named(tmp_path):
+    figure = every_figure()[1]
+    with pytest.raises(ParameterError, match=r"a\.pdf: figures are written as \.svg or \.png"):
+        save(figure, tmp_path / "a.pdf")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UntrainedError, match="cannot write"):
+        save(figure, tmp_path / "file" / "a.png")
+
+
+def test_importing_the_package_stays_cheap():
+    code = (
+        "import sys, untrained.report; "
+        "sys.exit(bool({'pandas', 'matplotlib', 'scipy', 'torch'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_legend_of_many_searches_fits_beside_the_times():
+    rows = [(f"REA (sample={n})", 10.0 * n, 93.0, 0.2, "ours") for n in range(1, 24)]
+    rows.append(("REA (sample=1)", 12.0, 93.0, 0.2, "published"))
+    columns = ["method", "spent", "mean", "std", "source"]
+    drawn = accuracy_against_time(pd.DataFrame(rows, columns=columns).assign(unit="seconds"))
+    drawn.canvas.draw()
+    (legend,) = drawn.legends
+    box = legend.get_window_extent()
+    assert drawn.bbox.y0 <= box.y0 < box.y1 <= drawn.bbox.y1
+
+
+LONG = ("REA (fitness=validation_accuracy-train@1)", "REINFORCE (learning_rate=0.04)")
+
+
+def of_one_panel():
+    """Figures of one data set each with more names than fit side by side."""
+    methods = [*LONG, "AREA", "RS", "REA", "BOHB", "Local search", "TPE"]
+    regret = regrets().query("method == 'REA' and dataset == 'cifar10'")
+    proxies_of = [f"ntk_condition_number-weights_without_classifier_{k}" for k in range(4)]
+    chosen = preferred(["cifar10"]).query("proxy == 'accuracy'")
+    return {
+        "regret": regret_against_time(pd.concat([regret.assign(method=name) for name in methods])),
+        "short": regret_against_time(
+            pd.concat([regret.assign(method=name) for name in ("RS", "REA", "AREA")])
+        ),
+        "seeds": tau_against_seeds(seeds(proxies=proxies_of)),
+        "preferences": preferences(
+            pd.concat([chosen.assign(proxy=name) for name in proxies_of]), CELLS
+        ),
+        "proxies": proxies(compared(names=proxies_of).query("images == 'cifar10'")),
+        "trajectory": trajectory(rounds(seeds=range(6))),
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["regret", "short", "seeds", "preferences", "proxies", "trajectory"]
+)
+def test_a_legend_below_a_single_panel_is_not_cut_off(tmp_path, name):
+    figure = of_one_panel()[name]
+    save(figure, tmp_path / "a.png")
+    (legend,) = figure.legends
+    box = legend.get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.width
+    assert 0 <= box.y0 < box.y1 <= figure.bbox.height
+    # the panel has not paid for it
+    assert figure.axes[0].get_window_extent().height > 2.5 * figure.dpi
+    if name == "short":
+        assert legend._ncols == 3

@@ -1,0 +1,328 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from untrained.errors import MissingDataError
+from untrained.report.correlations import ALL_SAMPLED, CANONICAL, FINITE_ONLY, TOP_TENTH
+from untrained.report.published import FIRST_AREA, WEIGHT_SHARING, splits_of
+from untrained.report.search_results import (
+    is_untimed,
+    main_data_set,
+    method_of,
+    references_of,
+    search_results,
+    times_table,
+    with_first_area_runs,
+)
+from untrained.report.search_tables import search_table
+from untrained.report.targets import by_accuracy, subsets_of, target_of, targets_of
+from untrained.search.pool import Pool, best_of_sample_trace, empty_trace
+
+
+def test_one_architecture_stands_for_its_class_among_those_sampled():
+    #                           0  1  2  3  4  5  6
+    representatives = np.array([0, 0, 2, 0, 2, 5, 6])
+    subsets = subsets_of(np.array([1, 3, 4, 5]), representatives)
+    assert subsets[ALL_SAMPLED].tolist() == [1, 3, 4, 5]
+    assert subsets[CANONICAL].tolist() == [1, 4, 5]
+    assert subsets[FINITE_ONLY].tolist() == subsets[TOP_TENTH].tolist() == [1, 3, 4, 5]
+
+
+def test_the_whole_space_has_its_representatives_for_a_subset(space):
+    everything = np.arange(len(space))
+    canonical = subsets_of(everything, space.representatives)[CANONICAL]
+    assert canonical.tolist() == sorted(set(space.representatives.tolist()))
+
+
+def test_scores_are_held_against_validation_and_test_of_their_data_set():
+    assert targets_of(["ImageNet16-120", "cifar10", "noise"]) == [
+        ("ImageNet16-120", "ImageNet16-120", "x-valid"),
+        ("ImageNet16-120", "ImageNet16-120", "x-test"),
+        ("cifar10", "cifar10-valid", "x-valid"),
+        ("cifar10", "cifar10", "ori-test"),
+        ("noise", "cifar10-valid", "x-valid"),
+        ("noise", "cifar10", "ori-test"),
+    ]
+
+
+def test_what_a_benchmark_lacks_is_not_read():
+    """NAS-Bench-101 has one training set; a published table of the size space, test only."""
+    one = {("cifar10", "x-valid"), ("cifar10", "ori-test")}
+    assert dict(splits_of(one)) == {
+        ("cifar10", "val"): ("cifar10", "x-valid"),
+        ("cifar10", "test"): ("cifar10", "ori-test"),
+    }
+    both = one | {("cifar10-valid", "x-valid")}
+    assert splits_of(both)["cifar10", "val"] == ("cifar10-valid", "x-valid")
+    tests = splits_of([("cifar100", "x-test"), ("cifar10", "ori-test")])
+    assert targets_of(["cifar10", "cifar100", "ImageNet16-120"], tests) == [
+        ("cifar10", "cifar10", "ori-test"),
+        ("cifar100", "cifar100", "x-test"),
+    ]
+    with pytest.raises(MissingDataError, match="no val accuracies of cifar100: there is cifar10"):
+        target_of("cifar100", "val", tests)
+
+
+def test_images_that_the_benchmark_lacks_are_held_against_what_they_stand_for():
+    of_nds = splits_of([("ImageNet", "ori-test")])
+    assert targets_of(["imagenette"], of_nds) == [("imagenette", "ImageNet", "ori-test")]
+    imagenet = ("ImageNet16-120", "x-test")
+    assert target_of("TinyImageNet16-120", "test") == ("TinyImageNet16-120", *imagenet)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "scored_on", "expected"),
+    [
+        ("naswot-10", "cifar10", "NASWOT N=10"),
+        ("random", "cifar10", "Random"),
+        ("optimal-100", "cifar10", "Optimal N=100"),
+        ("naswot-10", "cifar100", "NASWOT N=10 (scored on cifar100)"),
+        ("rea+init=naswot-released", "cifar10", "REA (init=naswot-released)"),
+        ("rea+sample=5+kept=2", "cifar100", "REA (sample=5, kept=2) (searched on cifar100)"),
+    ],
+)
+def test_algorithms_are_named_as_in_the_papers_table(algorithm, scored_on, expected):
+    assert method_of(algorithm, scored_on, "cifar10") == expected
+
+
+def test_searches_that_train_are_held_against_rea_on_the_same_data_set_area_first():
+    traces = [
+        *(("rs", "cifar100"), ("rs", "cifar10"), ("naswot-10", "cifar10"), ("rea", "cifar100")),
+        *(("rea", "cifar10"), ("rea+init=naswot", "cifar10"), ("area", "cifar10")),
+    ]
+    trained = {"rs", "rea", "area", "rea+init=naswot"}
+    assert list(references_of(traces, trained).items()) == [
+        ("AREA", "REA"),
+        ("RS", "REA"),
+        ("REA (init=naswot)", "REA"),
+        ("RS (searched on cifar100)", "REA (searched on cifar100)"),
+    ]
+    assert references_of(traces[2:3], trained) == references_of([], trained) == {}
+    assert references_of([("rs", "cifar10")], trained) == {"RS": "REA"}, "it may be missing"
+
+
+def test_a_guided_search_is_held_against_the_same_without_guidance_in_its_pool():
+    names = (
+        *("rea", "rs", "rs+pool=lga@1", "rea+pool=lga@1", "rs+fitness=lga@1", "rea+fitness=lga@1"),
+        *("rea+sample=5+fitness=lga@1", "local+fitness=lga@1", "rs+fitness=naswot+pool=lga@1"),
+        *("area+pool=lga@1", "rs+fitness=naswot", "rea+pool=naswot"),
+    )
+    traces = [(name, "cifar10") for name in names]
+    assert references_of(traces, set(names)) == {
+        "AREA (pool=lga@1)": "REA (pool=lga@1)",
+        "RS": "REA",
+        "RS (pool=lga@1)": "REA (pool=lga@1)",
+        "REA (pool=lga@1)": "REA",
+        "RS (fitness=lga@1)": "RS (pool=lga@1)",
+        "REA (fitness=lga@1)": "REA (pool=lga@1)",
+        "REA (sample=5, fitness=lga@1)": "REA (pool=lga@1)",
+        "Local search (fitness=lga@1)": "REA (pool=lga@1)",
+        "RS (fitness=naswot, pool=lga@1)": "RS (pool=lga@1)",
+        "RS (fitness=naswot)": "REA (pool=naswot)",
+        "REA (pool=naswot)": "REA",
+    }
+    alone = [("rea+fitness=lga@1", "cifar10"), ("rea+pool=lga@1", "cifar100")]
+    assert references_of(alone[:1], {"rea+fitness=lga@1"}) == {"REA (fitness=lga@1)": "REA"}
+    assert references_of(alone, {"rea+fitness=lga@1"}) == {"REA (fitness=lga@1)": "REA"}
+
+
+def test_the_main_data_set_is_cifar10_where_it_was_searched_on():
+    assert main_data_set([("rs", "cifar100"), ("rs", "cifar10")]) == "cifar10"
+    assert main_data_set([("rs", "noise"), ("rs", "cifar100")]) == "noise"
+
+
+def areas(runs):
+    rows = [
+        (method, run, "cifar10", split, 90.0 + run, 5.0)
+        for method in ("RS", "AREA", "REA")
+        for split in ("val", "test")
+        for run in reversed(range(runs))
+    ]
+    names = ["method", "run", "dataset", "split", "accuracy", "seconds"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def test_as_many_runs_of_area_as_the_papers_stand_below_all_of_them():
+    results = with_first_area_runs(areas(60))
+    assert results["method"].unique().tolist() == ["RS", "AREA", FIRST_AREA, "REA"]
+    first = results[results["method"] == FIRST_AREA]
+    for _, own in first.groupby("split"):
+        assert sorted(own["run"]) == list(range(50))
+        np.testing.assert_array_equal(own["accuracy"], 90 + own["run"])
+    rest = results[results["method"] != FIRST_AREA].reset_index(drop=True)
+    pd.testing.assert_frame_equal(rest, areas(60))
+
+
+@pytest.mark.parametrize("results", [areas(50), areas(60).query("method != 'AREA'")])
+def test_no_more_runs_of_area_than_the_papers_are_no_row_of_their_own(results):
+    assert with_first_area_runs(results) is results
+
+
+def accuracy(dataset, split):
+    """Tells data set, split and architecture apart."""
+    base = {"cifar10-valid": 0, "cifar10": 20, "cifar100": 40, "ImageNet16-120": 60}[dataset]
+    return base + {"x-valid": 0, "ori-test": 5, "x-test": 5}[split] + np.arange(4) / 100
+
+
+def trace_of(architectures, target="", seconds=2.0):
+    pool = Pool(np.arange(4), np.zeros((1, 4)), {}, seconds)
+    drawn = np.array([[arch] for arch in architectures])
+    return best_of_sample_trace(pool, drawn, np.zeros(drawn.shape), seconds, target)
+
+
+def cells(results):
+    keys = ["method", "dataset", "split"]
+    return {key: rows["accuracy"].round(4).tolist() for key, rows in results.groupby(keys)}
+
+
+def test_runs_are_read_off_in_every_column_of_the_table():
+    results, reasons = search_results({("naswot-10", "cifar10"): trace_of([3, 1])}, accuracy)
+    assert reasons == {}
+    assert cells(results) == {
+        ("NASWOT N=10", "cifar10", "val"): [0.03, 0.01],
+        ("NASWOT N=10", "cifar10", "test"): [25.03, 25.01],
+        ("NASWOT N=10", "cifar100", "val"): [40.03, 40.01],
+        ("NASWOT N=10", "cifar100", "test"): [45.03, 45.01],
+        ("NASWOT N=10", "ImageNet16-120", "val"): [60.03, 60.01],
+        ("NASWOT N=10", "ImageNet16-120", "test"): [65.03, 65.01],
+    }
+    assert results["run"].tolist() == [0, 1] * 6
+    assert (results["seconds"] == 2).all()
+    assert (results["evaluations"] == 0).all()
+
+
+def test_what_a_run_spends_is_seconds_where_they_are_known_and_evaluations_where_it_trains():
+    traces = {
+        (name, images): trace_of([3, 1]).assign(step=57)
+        for name in ("rea", "naswot-10")
+        for images in ("cifar10", "cifar100")
+    }
+    results, _ = search_results(traces, accuracy, trained={"rea"}, untimed={("rea", "cifar100")})
+    spent = results.groupby("method")[["seconds", "evaluations"]].agg(
+        lambda own: own.drop_duplicates().tolist()
+    )
+    assert spent.loc["REA"].tolist() == [[2], [57]]
+    lost, evaluations = spent.loc["REA (searched on cifar100)"]
+    assert (np.isnan(lost).all(), evaluations) == (True, [57])
+    for name in ("NASWOT N=10", "NASWOT N=10 (scored on cifar100)"):
+        assert spent.loc[name].tolist() == [[2], [0]]
+    assert is_untimed(results).tolist() == (results["method"].str.contains("REA .s")).tolist()
+
+
+def test_an_answer_for_one_column_is_read_off_there_alone():
+    trace = pd.concat([trace_of([0], "cifar10-valid/x-valid"), trace_of([3], "cifar10/ori-test")])
+    results, _ = search_results({("optimal-10", "cifar10"): trace}, accuracy)
+    assert cells(results) == {
+        ("Optimal N=10", "cifar10", "val"): [0.0],
+        ("Optimal N=10", "cifar10", "test"): [25.03],
+    }
+
+
+def test_scores_on_another_data_set_are_rows_of_their_own_for_it_alone():
+    traces = {
+        ("naswot-10", "cifar100"): trace_of([1]),
+        ("random", "cifar100"): trace_of([1]),
+        ("naswot-10", "cifar10"): trace_of([2]),
+        ("random", "cifar10"): trace_of([2]),
+        ("naswot-10", "noise"): trace_of([3]),
+    }
+    results, _ = search_results(traces, accuracy)
+    found = cells(results)
+    assert found["NASWOT N=10 (scored on cifar100)", "cifar100", "val"] == [40.01]
+    assert found["NASWOT N=10", "cifar100", "val"] == [40.02]
+    assert found["Random", "cifar100", "val"] == [40.02]
+    assert found["NASWOT N=10 (scored on noise)", "cifar10", "test"] == [25.03]
+    assert len(found) == 6 + 6 + 2 + 2
+    # no two results for one cell
+    assert len(search_table(results.drop(columns=["seconds", "evaluations"]))) > 0
+
+
+def test_without_cifar10_the_first_data_set_is_the_main_one():
+    results, _ = search_results({("naswot-10", "cifar100"): trace_of([1])}, accuracy)
+    assert len(cells(results)) == 6
+    assert set(results["method"]) == {"NASWOT N=10"}
+
+
+def test_a_search_that_could_not_be_run_says_why():
+    traces = {
+        ("naswot-10", "cifar10"): trace_of([1]),
+        ("naswot-1000", "cifar10"): empty_trace(),
+        ("area", "cifar10"): empty_trace(),
+        ("rea+init=naswot", "cifar10"): empty_trace(),
+    }
+    results, reasons = search_results(traces, accuracy)
+    assert set(results["method"]) == {"NASWOT N=10"}
+    said = "fewer architectures are scored than three times those that a run draws"
+    assert reasons == {
+        "NASWOT N=1000": "fewer than 3 N architectures are scored",
+        "AREA": said,
+        "REA (init=naswot)": said,
+    }
+    table = search_table(results.drop(columns=["seconds", "evaluations"]), reasons=reasons)
+    for method, why in reasons.items():
+        own = table[table["method"] == method]
+        assert len(own) == 6
+        assert own["note"].str.startswith(why).all()
+
+
+def test_times_are_ours_and_the_published_that_cost_something():
+    rows = {
+        "method": ["NASWOT N=10", "NASWOT N=10", "Random"],
+        "dataset": "cifar10",
+        "split": ["test", "val", "test"],
+        "mean": [92.0, 89.0, 86.0],
+        "std": 1.0,
+        "seconds": [3.0, 3.0, 0.0],
+        "evaluations": 0,
+    }
+    table = times_table(pd.DataFrame(rows))
+    ours = table[table["source"] == "ours"]
+    assert ours.drop(columns="source").to_numpy().tolist() == [
+        ["NASWOT N=10", 3.0, "seconds", 92.0, 1.0]
+    ]
+    published = table[table["source"] == "published"].set_index("method")
+    assert set(published["unit"]) == {"seconds"}
+    assert published.loc["NASWOT N=10", ["spent", "mean", "std"]].tolist() == [3.05, 92.44, 1.13]
+    assert published.loc["REA", "spent"] == 12_000
+    assert "Random" not in published.index
+    assert published.index.is_unique
+    assert not set(WEIGHT_SHARING) & set(published.index)
+    more = pd.DataFrame(rows).replace({"method": {"NASWOT N=10": FIRST_AREA}})
+    assert times_table(more).query("source == 'ours'").empty
+    elsewhere = times_table(pd.DataFrame(rows), space="natsbench_size")
+    assert "REA" not in elsewhere.query("source == 'published'")["method"].to_list()
+    validation = times_table(pd.DataFrame(rows), split="val")
+    assert validation.set_index(["source", "method"]).loc[("ours", "NASWOT N=10"), "mean"] == 89
+
+
+def test_where_trainings_have_no_times_evaluations_are_what_is_spent():
+    rows = {
+        "method": ["NASWOT N=100", "Random", "REA", "RS", "AREA", "Optimal N=10"],
+        "dataset": "cifar10",
+        "split": "test",
+        "mean": 92.0,
+        "std": 1.0,
+        "seconds": [30.0, 0.0, np.nan, 17.0, np.nan, np.nan],
+        "evaluations": [0, 0, 57, 57, np.nan, np.nan],  # the last two were not run
+    }
+    table = times_table(pd.DataFrame(rows), space="nasbench101")
+    assert set(table["unit"]) == {"evaluations"}
+    found = table[["source", "method", "spent"]].to_numpy().tolist()
+    assert found == [
+        ["ours", "NASWOT N=100", 0],
+        ["ours", "REA", 57],
+        ["ours", "RS", 57],
+        ["published", "NASWOT N=100", 0],  # has a time, and trains nothing
+    ]
+    # of nasbench201 the published searches that train have times, and no known number
+    known = times_table(pd.DataFrame(rows)).query("source == 'published'")["method"]
+    assert known.tolist() == ["NASWOT N=10", "NASWOT N=100", "NASWOT N=1000"]
+
+
+def test_architectures_with_a_score_are_ordered_by_their_accuracy():
+    sampled = np.array([1, 2, 4, 5, 7])
+    scores = np.array([3.0, np.nan, 1.0, 2.0, 5.0])
+    percent = np.array([0, 50, 99, 0, 10, 70, 0, 60.0])
+    assert by_accuracy(sampled, scores, percent).tolist() == [4, 1, 7, 5]
+    percent[1] = np.nan  # its training failed
+    assert by_accuracy(sampled, scores, percent).tolist() == [4, 7, 5]
