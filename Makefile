@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run report test lint bench sync record clean
+.PHONY: help install run report test test-quick lint bench sync record clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # PyTorch comes first and apart: what else is installed must never replace the pinned build.
 $(VENV)/installed: requirements.txt requirements-alone.txt pyproject.toml
@@ -31,6 +31,10 @@ report: install ## results/report.html: all tables and figures in one file
 test: install ## the whole test suite, with branch coverage
 	@rm -f .coverage .coverage.*
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term
+
+test-quick: install ## what a change needs between commits: no whole run of the workflow, no golden run
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --quiet tests \
+	  --ignore tests/test_workflow.py --ignore tests/golden --ignore tests/cli --ignore tests/networks
 
 lint: install ## ruff, mypy, import rules, snakefmt, snakemake --lint
 	ruff check . && ruff format --check .

@@ -4,8 +4,11 @@ import asyncio
 import contextlib
 import copy
 import io
+import os
 import shutil
-from collections import Counter, defaultdict
+import subprocess
+import sys
+from collections import defaultdict
 from itertools import pairwise
 from pathlib import Path, PurePath
 
@@ -330,15 +333,19 @@ def adopted(tmp_path_factory):
     shutil.copy(ROOT / "Snakefile", folder)
     (folder / "params.yaml").write_text(yaml.safe_dump(with_changes(EDITED)))
     with of_copied_source(folder), workflow(folder, {}, folder / "Snakefile") as built:
-        persistence = built.persistence
-        for job in built.dag.toposorted():
-            for one in job:
-                for path in one.output:
-                    (folder / path).parent.mkdir(parents=True, exist_ok=True)
-                    (folder / path).touch()
-        for job in built.dag.jobs:
-            asyncio.run(persistence.finished(job))
-    assert stale(folder) == {}
+        made = [folder / path for job in built.dag.jobs for path in job.output]
+    for path in made:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    python_path = f"{folder / 'src'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    subprocess.run(
+        [sys.executable, "-m", "snakemake", "--touch", "--forceall", "--cores", "1", "--quiet"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": python_path},
+        check=True,
+        capture_output=True,
+    )
+    assert not stale(folder)
     return folder
 
 
@@ -355,16 +362,83 @@ def of_copied_source(folder):
         function.cache_clear()
 
 
+REPORTED = [f"results/{name}" for name in ("tables", "figures", "report", "metrics")]
+
+
 def stale(folder):
-    """What Snakemake would run: rule and wildcards that tell its jobs apart, to their number."""
+    """Jobs that Snakemake would run, and not only since an input of theirs is made again.
+
+    Tables, figures and pages, which take seconds, count as one.
+    """
+    found = set()
     with of_copied_source(folder), workflow(folder, {}, folder / "Snakefile") as built:
-        jobs = [job for job in built.dag.needrun_jobs() if job.output]
-        named = (
-            getattr(job.wildcards, "family", getattr(job.wildcards, "algorithm", ""))
-            for job in jobs
-        )
-        spaces = (getattr(job.wildcards, "space", "") for job in jobs)
-        return Counter(
-            " ".join(filter(None, (job.rule.name, space, name)))
-            for job, space, name in zip(jobs, spaces, named, strict=True)
-        )
+        for job in built.dag.needrun_jobs():
+            why = built.dag.reason(job)
+            if job.output and (why.updated_input or why.params_changed or why.code_changed):
+                if within(job.output[0], REPORTED):
+                    found.add("report")
+                    continue
+                told = (job.wildcards.get(name) for name in ("space", "family", "algorithm"))
+                found.add(" ".join(filter(None, (job.rule.name, *told))))
+    return found
+
+
+#: An edit (file, old, new) and the jobs that run again for its sake, without those that follow.
+PROSE = ("\n\n", "\n\n# a comment\n\n")
+CODE = ("\n\n\n", "\n\n\n_EDITED = True\n\n\n")
+SCORES = {f"score {space} {family}" for space in EDITED["spaces"] for family in ("naswot", "ntk")}
+EDITS = {
+    "a comment of the command line": ("src/untrained/cli/shards.py", *PROSE, set()),
+    "code of the command line": ("src/untrained/cli/score.py", *CODE, set()),
+    "a table of the report": ("src/untrained/analysis/seed_tables.py", *CODE, {"report"}),
+    "a comment of the engine": ("src/untrained/scoring/engine.py", *PROSE, set()),
+    "the helper of a proxy": (
+        "src/untrained/proxies/agreements.py",
+        *CODE,
+        # with all that names the proxy, and figures of its kernels
+        {job for job in SCORES if job.endswith("naswot")}
+        | {"ablate nasbench201", "training_curve nasbench201", "report"},
+    ),
+    "a network of a space": (
+        "src/untrained/networks/nasbench101_channels.py",
+        *CODE,
+        {job for job in SCORES if "nasbench101" in job},
+    ),
+    "an algorithm": (
+        "src/untrained/search/area.py",
+        *CODE,
+        {f"search {space} area" for space in EDITED["spaces"]},
+    ),
+    "the engine": (
+        "src/untrained/scoring/engine.py",
+        *CODE,
+        SCORES | {"ablate nasbench201", "training_curve nasbench201"},
+    ),
+    "parameters of one phase": ("params.yaml", "repeats: 1", "repeats: 2", {"prune nasbench201"}),
+    "a comment of a rules file": ("workflow/rules/prunings.smk", *PROSE, set()),
+    "a rule": (
+        "workflow/rules/prunings.smk",
+        "untrained prune",
+        "untrained  prune",
+        {"prune nasbench201"},
+    ),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edit_reruns_what_it_must(edit, adopted):
+    name, old, new, expected = EDITS[edit]
+    path = adopted / name
+    before = path.read_text()
+    assert old in before
+    code = {file: file.read_bytes() for file in (adopted / "results/code").rglob("*.json")}
+    times = {file: file.stat() for file in code}
+    try:
+        path.write_text(before.replace(old, new, 1))
+        found = stale(adopted)
+    finally:
+        path.write_text(before)
+        for file, text in code.items():
+            file.write_bytes(text)
+            os.utime(file, ns=(times[file].st_atime_ns, times[file].st_mtime_ns))
+    assert found == expected

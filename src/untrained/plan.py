@@ -137,7 +137,7 @@ class Plan:
                 yield f"scores/{name}/{family}", ("untrained.scoring.shards", own, *read)
             for algorithm in parameters.searches.algorithms:
                 searched = module_of_algorithm(algorithm)
-                yield f"searches/{name}/{algorithm}", ("untrained.search.runs", own, searched)
+                yield f"searches/{name}/{algorithm}", ("untrained.search.run", own, searched)
             if space.ablations:
                 yield f"ablations/{name}", ("untrained.scoring.ablations", own, ablated)
             if space.supernet is not None:

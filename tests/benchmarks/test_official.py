@@ -4,7 +4,6 @@ import os
 import pickle
 import subprocess
 import sys
-from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -65,10 +64,11 @@ def assert_same(path, content, tolerance=1e-12):
     pd.testing.assert_frame_equal(found, expected, check_dtype=False, rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize("legacy", [False, True])
-@pytest.mark.parametrize("kind", [float, np.float64, np.float32])
-def test_rows_are_what_the_package_answers(tmp_path, legacy, kind):
-    content = official_content(kind=kind)
+@pytest.mark.parametrize(
+    ("kind", "legacy"), [(float, False), (float, True), (np.float64, True), (np.float32, False)]
+)
+def test_rows_are_what_the_package_answers(tmp_path, kind, legacy):
+    content = official_content((1, 7), kind=kind)
     # Float32 rounds the division by the number of epochs, here before and there after the mean.
     tolerance = 1e-12 if kind is not np.float32 else 1e-5
     assert_same(convert(save(content, tmp_path, legacy=legacy)), content, tolerance)
@@ -130,7 +130,7 @@ def test_tensors_and_long_texts_are_skipped(tmp_path):
     content = official_content((0, 1))
     for pair in content["arch2infos"].values():
         for run in pair["full"]["all_results"].values():
-            run["net_state_dict"] = {"weight": torch.ones(3), "note": "é" * 3_000_000}
+            run["net_state_dict"] = {"weight": torch.ones(3), "note": "é" * 700_000}
             run["arch_config"]["array"] = np.arange(5)
     for legacy in (False, True):
         convert(save(content, tmp_path, legacy=legacy))
@@ -170,37 +170,34 @@ def test_file_that_cannot_be_written(tmp_path):
         convert_nasbench201(path, path / "folder" / "table.parquet")
 
 
-PEAK = r"""
+GROWTH = r"""
 import re, sys
 from pathlib import Path
 import hashlib, nas_201_api, pandas, pyarrow.compute, pyarrow.parquet
 from untrained.benchmarks import convert_nasbench201
-if len(sys.argv) > 1:
-    convert_nasbench201(Path(sys.argv[1]), Path(sys.argv[2]))
-# Not the maximum that getrusage knows: a process inherits that of the one that started it.
-print(re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())[1])
+def peak():
+    # Not the maximum that getrusage knows: a process inherits that of the one that started it.
+    return int(re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())[1])
+before = peak()
+convert_nasbench201(Path(sys.argv[1]), Path(sys.argv[2]))
+print(peak() - before)
 """
-
-
-@cache
-def peak_bytes(*arguments):
-    command = [sys.executable, "-c", PEAK, *map(str, arguments)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    run = subprocess.run(command, check=True, capture_output=True, env=environment)
-    return int(run.stdout) * 1024
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory from /proc")
 def test_memory_stays_below_twice_the_file(tmp_path):
     # NumPy scalars take the most memory for their size in the file.
-    megabytes = 33
+    megabytes = 30
     content = official_content((0,), kind=np.float64)
     source = save(large(content, megabytes * 10**6), tmp_path)
     size = source.stat().st_size
     assert size > 0.9 * megabytes * 10**6
-    growth = peak_bytes(source, tmp_path / "table.parquet") - peak_bytes()
-    assert growth < 2 * size
-    assert len(pd.read_parquet(tmp_path / "table.parquet", columns=["arch"])) > 500
+    target = tmp_path / "table.parquet"
+    command = [sys.executable, "-c", GROWTH, str(source), str(target)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    run = subprocess.run(command, check=True, capture_output=True, env=environment)
+    assert int(run.stdout) * 1024 < 2 * size
+    assert len(pd.read_parquet(target, columns=["arch"])) > 200
 
 
 def large(content, size):

@@ -37,7 +37,7 @@ IMAGES = torch.from_numpy(np.random.default_rng(0).standard_normal((4, 3, 8, 8))
 def test_the_plan_reads_what_the_module_reads(all_operations, dead_branches):
     rng = np.random.default_rng(0)
     disconnected = [i for i, cell in enumerate(all_operations) if not live_edges(cell)]
-    chosen = [*rng.choice(len(all_operations), 120, replace=False), *rng.choice(disconnected, 20)]
+    chosen = [*rng.choice(len(all_operations), 60, replace=False), *rng.choice(disconnected, 10)]
     for index in chosen:
         network = small(all_operations[index], int(index))
         expected = module_reads(network, IMAGES, dead_branches)
@@ -48,7 +48,7 @@ def test_the_plan_reads_what_the_module_reads(all_operations, dead_branches):
 
 def test_a_pass_with_dead_branches_tells_the_live_ones_too(all_operations):
     rng = np.random.default_rng(2)
-    for index in rng.choice(len(all_operations), 80, replace=False):
+    for index in rng.choice(len(all_operations), 40, replace=False):
         network = small(all_operations[index], int(index))
         live = fingerprints(codes_of_plan(network, IMAGES, True, "rectifiers"))
         expected = plan_reads(network, IMAGES, dead_branches=False)

@@ -303,7 +303,7 @@ def test_naswot_scores_stems_that_the_benchmark_does_not_train():
 
 
 def test_the_first_cost_that_differs_is_named():
-    spellings = [str(network) for network in CELLS]
+    spellings = [str(network) for network in CELLS[:4]]
     counted = [costs_of(parse_network(text), imagenet=False) for text in spellings]
     stored = pd.DataFrame(
         {
@@ -311,7 +311,7 @@ def test_the_first_cost_that_differs_is_named():
             "flops": [float(one.flops) for one in counted],
         }
     )
-    everything = list(range(len(CELLS)))
+    everything = list(range(len(spellings)))
 
     def found(table):
         return [str(one) for one in mismatches(spellings, table, everything, imagenet=False)]

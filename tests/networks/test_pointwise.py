@@ -36,27 +36,27 @@ _CELLS["genotype"] = _CELLS["genotype"] | {
 }
 _STAGES = staged_entry(ds=[1, 1], ws=[16, 16], ss=[2, 2])["net"]
 
-_PROGRAM = """
+_PROGRAM = f"""
 import torch
 from untrained.benchmarks.nds import network_of
 from untrained.networks.nds import scored_network
-network = scored_network(network_of({net!r}), 10, imagenet=True)
-network = network.to(memory_format=torch.channels_last).train()
-images = torch.randn(2, 3, 224, 224).to(memory_format=torch.channels_last)
-logits = network(images)
-(logits[0] if isinstance(logits, tuple) else logits).sum().backward()
-print(all(bool(p.grad.isfinite().all()) for p in network.parameters() if p.grad is not None))
+for net in ({_CELLS!r}, {_STAGES!r}):
+    network = scored_network(network_of(net), 10, imagenet=True)
+    network = network.to(memory_format=torch.channels_last).train()
+    images = torch.randn(2, 3, 224, 224).to(memory_format=torch.channels_last)
+    logits = network(images)
+    (logits[0] if isinstance(logits, tuple) else logits).sum().backward()
+    print(all(bool(p.grad.isfinite().all()) for p in network.parameters() if p.grad is not None))
 """
 
 
-@pytest.mark.parametrize("net", [_CELLS, _STAGES], ids=["cells", "stages"])
-def test_gradients_of_narrow_networks_stay_within_their_memory(net):
+def test_gradients_of_narrow_networks_stay_within_their_memory():
     """What was written beyond it ends the process, where the allocator looks."""
     run = subprocess.run(
-        [sys.executable, "-c", _PROGRAM.format(net=net)],
+        [sys.executable, "-c", _PROGRAM],
         env=os.environ | {"MALLOC_CHECK_": "3", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (run.returncode, run.stdout) == (0, "True\n"), run.stderr
+    assert (run.returncode, run.stdout) == (0, "True\nTrue\n"), run.stderr

@@ -1,4 +1,4 @@
-"""The gradient norm against sums over every number, and against a closed form."""
+"""The gradient norm against sums over each tensor, and against a closed form."""
 
 import copy
 
@@ -15,7 +15,7 @@ from .test_gradients import batch, example, value
 
 
 def slow_norms(network, shown, layers):
-    """One `backward`, then the squares of every number added up."""
+    """One `backward`, then the root of the sum of squares of each tensor."""
     network = copy.deepcopy(network)
     network.zero_grad()
     functional.cross_entropy(network(shown.images), shown.labels).backward()
@@ -24,7 +24,7 @@ def slow_norms(network, shown, layers):
         for name, parameter in module.named_parameters(recurse=False):
             wanted = isinstance(module, (nn.Conv2d, nn.Linear)) and name == "weight"
             if (wanted or not layers) and parameter.grad is not None:
-                total += sum(float(one) ** 2 for one in parameter.grad.flatten()) ** 0.5
+                total += float(parameter.grad.double().square().sum()) ** 0.5
     return total
 
 

@@ -13,6 +13,7 @@ from untrained.proxies import UndefinedScore
 from untrained.proxies.agreements import agreements_of, bits_of
 from untrained.proxies.naswot import KernelCounter, Naswot, activation_kernel
 from untrained.proxies.rectifiers import rectifier_modules
+from untrained.spaces.base import Skeleton
 from untrained.spaces.cell_classes import live_edges, singular_as_released
 
 # all 3x3; convolutions beside dead branches; a node without input; skips and pools; few edges
@@ -73,8 +74,7 @@ def slow_kernel(network, images, operations, variant):
 def test_the_kernel_is_that_of_the_slow_count(space, all_operations, batch, index, variant):
     network, operations = made(space, index), all_operations[index]
     assert live_edges(operations)
-    # the slow count of large cells takes long, and half of the images say as much
-    images = batch.images if variant == "corrected" else batch.images[:12]
+    images = batch.images[:12]
     kernel = activation_kernel(network, images, variant)
     expected = slow_kernel(network, images, operations, variant)
     assert kernel.dtype == np.float64
@@ -223,12 +223,14 @@ def status(network, images, variant="corrected"):
 
 
 def test_the_341_disconnected_cells_have_no_score(space, all_operations, batch):
-    images = functional.avg_pool2d(batch.images[:4], 2)
+    # one cell a stage instead of five: which scores there are does not depend on their number
+    images, small = functional.avg_pool2d(batch.images[:4], 2), Skeleton(16, 1)
     found = {"singular": set(), "ok": set()}
     for index, operations in enumerate(all_operations):
         if live_edges(operations):
             continue
-        network = made(space, index, classes=1)
+        torch.manual_seed(index)
+        network = space.network(space[index], 1, small)
         assert status(network, images[:2]) == "disconnected"
         found[status(network, images, "released")].add(index)
     singular = {i for i, cell in enumerate(all_operations) if singular_as_released(cell)}
@@ -238,7 +240,7 @@ def test_the_341_disconnected_cells_have_no_score(space, all_operations, batch):
 
 def test_connected_cells_have_a_score(space, all_operations, batch):
     connected = [i for i, cell in enumerate(all_operations) if live_edges(cell)]
-    for index in np.random.default_rng(2).choice(connected, 20, replace=False):
+    for index in np.random.default_rng(2).choice(connected, 8, replace=False):
         network = made(space, int(index))
         assert status(network, batch.images[:8]) == "ok"
         assert status(network, batch.images[:8], "released") == "ok"

@@ -38,11 +38,9 @@ def slow_flows(network, shape):
 
 def slow_scores(network, shape):
     flows = slow_flows(network, shape)
-    pairs = [(w, g) for one in flows for w, g in zip(*(t.flatten() for t in one), strict=True)]
-    flow = sum(abs(float(w) * float(g)) for w, g in pairs)
     return {
-        "synflow": math.log(flow),
-        "synflow-logsynflow": sum(abs(float(w) * math.log(1 + float(g))) for w, g in pairs),
+        "synflow": math.log(sum(float((w * g).abs().sum()) for w, g in flows)),
+        "synflow-logsynflow": sum(float((w * (1 + g).log()).abs().sum()) for w, g in flows),
     }
 
 
