@@ -21,9 +21,7 @@ from untrained.files import IMAGES
 from untrained.images.sets import image_set
 from untrained.images.splits import check_training_split
 from untrained.proxies import Proxy
-from untrained.scoring import ablations as _ablations
 from untrained.scoring import own
-from untrained.scoring import training_curves as _curves
 from untrained.scoring.devices import leased_device
 from untrained.scoring.engine import Score, score_architectures, score_work
 from untrained.scoring.execution import Execution
@@ -37,6 +35,9 @@ from untrained.spaces import SPACES, Architecture, SearchSpace, get_space
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
+
+    from untrained.scoring.ablations import AblationSettings
+    from untrained.scoring.training_curves import Curve
 
 __all__ = ["Score", "Scores", "ablate", "score", "score_seeds", "score_space", "training_curves"]
 
@@ -273,7 +274,7 @@ def training_curves(
     architectures: Sequence[str | int],
     *,
     epochs: Sequence[float] = (0, 0.5, 1, 2),
-    proxies: Sequence[str] = _curves.PROXIES,
+    proxies: Sequence[str] | None = None,
     kernel: str = "weights_without_classifier_train",
     seeds: Sequence[int] = (0,),
     ledger: Path | None = None,
@@ -281,7 +282,7 @@ def training_curves(
     track: Track = untracked,
     tell: Callable[[str], None] = quiet,
     **settings: Unpack[Settings],
-) -> list[_curves.Curve]:
+) -> "list[Curve]":
     """Train architectures a little and follow their tangent kernel and scores.
 
     All is read on the minibatch; what is learned is the rest of the split (as `lga@1` does).
@@ -290,7 +291,7 @@ def training_curves(
         space: its name.
         architectures: indices or spellings, each once.
         epochs: when to read; starts with 0 and ascends.
-        proxies: how those are spelled whose scores are read.
+        proxies: how those are spelled whose scores are read; those of the papers by default.
         kernel: parameters and mode of the kernel that is followed.
         seeds: of minibatch, weights and training.
         ledger: see `score_space`.
@@ -304,24 +305,28 @@ def training_curves(
         UntrainedError: a name, an architecture or a setting that does not exist, or a ledger that
             can't be used.
     """
+    from untrained.scoring import training_curves as following
+
     searched = get_space(space)
     indices = [searched.parse(text).index for text in architectures]
     if len(set(indices)) < len(indices):
         named = " ".join(map(str, architectures))
         raise ParameterError(f"{named}: an architecture is named twice")
-    followed = _curves.CurveSettings(tuple(epochs), tuple(map(parse_reading, proxies)), kernel)
+    followed = following.CurveSettings(
+        tuple(epochs), tuple(map(parse_reading, proxies or following.PROXIES)), kernel
+    )
     settings.setdefault("batch_size", 32)
     with requested(searched, followed.proxies, seeds, settings) as request:
         images = request.images
         image_set(images.dataset).check_split(images.split)
         check_training_split(images.dataset, images.split)
-        key = _curves.key_of(request, indices, followed) if ledger else {}
+        key = following.key_of(request, indices, followed) if ledger else {}
         with opened(ledger, key) as kept:
             _tell_of(kept, ledger, tell)
             if kept.done:
                 total = len(indices) * len(seeds)
                 tell(f"{len(kept.done)} of {total} trainings were followed before")
-            curves = _curves.resume(
+            curves = following.resume(
                 request,
                 indices,
                 followed,
@@ -329,7 +334,7 @@ def training_curves(
                 lambda name, steps, count: track(steps, count, name, "steps"),
             )
             if save is not None:
-                save(_curves.curve_table(images.dataset, curves))
+                save(following.curve_table(images.dataset, curves))
                 kept.finish()
     return curves
 
@@ -339,7 +344,7 @@ def ablate(
     *,
     experiments: Sequence[str] | None = None,
     proxy: str = "naswot",
-    sizes: _ablations.AblationSettings | None = None,
+    sizes: "AblationSettings | None" = None,
     benchmark: Path | None = None,
     track: Track = untracked,
     **settings: Unpack[Settings],
@@ -362,6 +367,8 @@ def ablate(
     Raises:
         UntrainedError: a name, a number or a setting that does not exist.
     """
+    from untrained.scoring import ablations
+
     searched, reading = get_space(space), parse_reading(proxy)
     facts = searched.benchmark
     column = None if facts is None else facts.ablated_by
@@ -373,17 +380,17 @@ def ablate(
         )
     accuracy = Benchmark.load(space, path=benchmark).accuracies(*column)
     images, names = _images(settings), list(dict.fromkeys(experiments or searched.ablations))
-    how = sizes or _ablations.AblationSettings()
+    how = sizes or ablations.AblationSettings()
     trials = [
         (name, trial)
         for name in names
-        for trial in _ablations.trials_of(name, searched, accuracy, images, how)
+        for trial in ablations.trials_of(name, searched, accuracy, images, how)
     ]
     with requested(searched, [reading], [0], settings) as request:
-        scores = _ablations.score_trials(request, (trial for _, trial in trials))
+        scores = ablations.score_trials(request, (trial for _, trial in trials))
         title = f"{space}/{'+'.join(names)}/{proxy} on {request.execution.device}"
         followed = track(scores, len(trials), title, "scores")
-        return _ablations.ablation_table(
+        return ablations.ablation_table(
             (name, trial, score) for (name, trial), score in zip(trials, followed, strict=True)
         )
 

@@ -24,9 +24,8 @@ def asked(*changes, out="made.parquet"):
     return ["ablate", SPACE, *SMALL, *changes, "--out", out]
 
 
-def drawn(out="figure.png", scores="made.parquet"):
-    return ["report", "figure", "ablations", SPACE, "--ablations", scores, "--tables", ".",
-            "--out", out]  # fmt: skip
+TABLE = ["report", "table", "ablations", SPACE, "made.parquet", "--resamples", 20, "--tables", "."]
+FIGURE = ["report", "figure", "ablations", SPACE, "made.parquet", "--tables", ".", "--figures", "."]
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +36,8 @@ def finished(tmp_path_factory):
         patched.chdir(folder)
         for arguments in (
             asked(),
-            ["report", "ablations", SPACE, "made.parquet", "--resamples", 20, "--tables", "."],
-            drawn(),
+            TABLE,
+            FIGURE,
         ):
             code, out, err = command(*arguments)
             assert (code, out) == (0, ""), err
@@ -79,13 +78,12 @@ def test_experiments_apart_are_those_together(untrained, finished):
 
 def test_the_same_bytes_when_repeated(untrained, finished, tmp_path):
     shutil.copy(finished / "made.parquet", "made.parquet")
-    table = ["report", "ablations", SPACE, "made.parquet", "--resamples", 20, "--tables", "."]
-    for arguments in (asked("--experiment", "noise", out="noise.parquet"), table, drawn()):
+    for arguments in (asked("--experiment", "noise", out="noise.parquet"), TABLE, FIGURE):
         assert untrained(*arguments)[0] == 0
     for suffix in ("parquet", "csv", "md", "tex"):
         name = f"ablations.{suffix}"
         assert (tmp_path / name).read_bytes() == (finished / name).read_bytes()
-    for name in ("figure.svg", "figure.png"):
+    for name in ("ablations.svg", "ablations.png"):
         assert (tmp_path / name).read_bytes() == (finished / name).read_bytes()
     again = (tmp_path / "noise.parquet").read_bytes()
     untrained(*asked("--experiment", "noise", out="noise.parquet"))
@@ -145,12 +143,11 @@ def test_the_table_has_every_experiment(finished):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["report", "ablations", SPACE, "no.parquet"], "no.parquet does not exist"),
-        (["report", "ablations", SPACE, "figure.png"], "figure.png is damaged"),
-        (["report", "ablations", "nasbench20", "made.parquet"], "did you mean 'nasbench201'"),
-        (drawn(scores="no.parquet"), "no.parquet does not exist"),
-        (["report", "figure", "ablations", SPACE, "--tables", ".", "--out", "x"], "--ablations"),
-        (["report", "figure", "ablations", SPACE, "--out", "x"], "ablations.parquet does not"),
+        ([*TABLE[:4], "no.parquet"], "no.parquet does not exist"),
+        ([*TABLE[:4], "ablations.png"], "ablations.png is damaged"),
+        ([*TABLE[:3], "nasbench20", "made.parquet"], "did you mean 'nasbench201'"),
+        ([*FIGURE[:4], "no.parquet", "--tables", "."], "no.parquet does not exist"),
+        ([*FIGURE[:4], "made.parquet"], "ablations.parquet does not"),
     ],
 )
 def test_mistakes_of_the_report_write_nothing(finished, tmp_path, refused, arguments, said):

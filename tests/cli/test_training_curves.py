@@ -34,11 +34,8 @@ def finished(tmp_path_factory):
         few_images(patched)
         for arguments in (
             asked("--figure", "own.png", "--seeds", 2),
-            ["report", "evolutions", SPACE, "made.parquet", "--tables", "."],
-            *(
-                ["report", "figure", name, SPACE, "--tables", ".", "--out", f"{name}.png"]
-                for name in ("kernel_evolution", "score_evolution")
-            ),
+            ["report", "table", "training_curves", SPACE, "made.parquet", "--tables", "."],
+            ["report", "figure", "training_curves", SPACE, "--tables", ".", "--figures", "."],
         ):
             code, out, err = command(*arguments)
             assert (code, out) == (0, ""), err
@@ -119,14 +116,15 @@ def test_a_status_stands_in_the_place_of_what_has_no_value(untrained, few_steps)
 
 
 def test_tables_and_figures(finished):
-    table = pd.read_parquet(finished / "evolutions.parquet")
+    table = pd.read_parquet(finished / "training_curves.parquet")
     assert set(table["seeds"]) == {2}
     assert table["tau"].isna().all()
-    assert "| cifar10 | change | 2 | 2 | 0 [0, 0] |" in (finished / "evolutions.md").read_text()
-    for name in ("own", "kernel_evolution", "score_evolution"):
+    shown = (finished / "training_curves.md").read_text()
+    assert "| cifar10 | change | 2 | 2 | 0 [0, 0] |" in shown
+    for name in ("own", "kernel_curves", "score_curves"):
         for suffix in ("svg", "png"):
             assert (finished / f"{name}.{suffix}").stat().st_size > 5000
-    assert (finished / "own.svg").read_bytes() == (finished / "kernel_evolution.svg").read_bytes()
+    assert (finished / "own.svg").read_bytes() == (finished / "kernel_curves.svg").read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -155,11 +153,11 @@ def test_mistakes_write_nothing(refused, changes, said):
 
 
 def test_mistakes_of_the_report(finished, refused, tmp_path):
-    refused(["report", "evolutions", SPACE, "no.parquet"], "no.parquet does not exist")
-    refused(["report", "figure", "kernel_evolution", SPACE, "--out", "x"], "evolution_curves.parq")
+    table = ["report", "table", "training_curves", SPACE]
+    refused([*table, "no.parquet"], "no.parquet does not exist")
     shutil.copy(finished / "made.parquet", tmp_path)
-    twice = ["report", "evolutions", SPACE, "made.parquet", "made.parquet"]
-    refused(twice, "cell 45 on cifar10 has two readings of change after 0 epochs with seed 0")
+    said = "cell 45 on cifar10 has two readings of change after 0 epochs with seed 0"
+    refused([*table, "made.parquet", "made.parquet"], said)
 
 
 def test_epochs_are_numbers():

@@ -140,16 +140,19 @@ def _result(target: str, found: "Scores", settings: "Settings") -> Result:
 
 def _cached_scores(space: str, proxy: str, settings: "Settings") -> "NDArray[np.float64] | None":
     """Finite mean scores of the last run, if it was made with the same settings."""
+    path = SCORES / f"{space}.parquet"
+    if not path.is_file():
+        return None
+
     import numpy as np
 
     from untrained.files import read_parquet
     from untrained.parameters import read_parameters
     from untrained.search.pool import scores_of
 
-    path = SCORES / f"{space}.parquet"
     made_with = read_parameters().get("scores") or {}
     same = ("split", "batch_size", "augmentation", "sampling")
-    if not path.is_file() or any(made_with.get(name) != settings.get(name) for name in same):
+    if any(made_with.get(name) != settings.get(name) for name in same):
         return None
     try:
         _, values = scores_of(read_parquet(path), proxy, settings["dataset"])

@@ -69,14 +69,14 @@ def training_curves(
 
     from untrained.api import training_curves as run
     from untrained.scoring.execution import prepare_worker
-    from untrained.scoring.training_curves import PROXIES, curve_table
+    from untrained.scoring.training_curves import curve_table
 
     prepare_worker()
     curves = run(
         space,
         architectures,
         epochs=stops,
-        proxies=proxy or PROXIES,
+        proxies=proxy,
         kernel=kernel,
         seeds=range(seed, seed + seeds),
         ledger=ledger,
