@@ -327,7 +327,7 @@ EDITED = {
 def adopted(tmp_path_factory):
     """A copy of the checkout in which every artifact is there and, as far as it knows, current."""
     folder = tmp_path_factory.mktemp("edited")
-    for name in ("src", "workflow", "data/bundled"):
+    for name in ("src", "workflow", "data/bundled", "data/published"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
     shutil.copy(ROOT / "Snakefile", folder)
@@ -390,7 +390,7 @@ SCORES = {f"score {space} {family}" for space in EDITED["spaces"] for family in 
 EDITS = {
     "a comment of the command line": ("src/untrained/cli/shards.py", *PROSE, set()),
     "code of the command line": ("src/untrained/cli/score.py", *CODE, set()),
-    "a table of the report": ("src/untrained/analysis/seed_tables.py", *CODE, {"report"}),
+    "a table of the report": ("src/untrained/report/sections/seeds.py", *CODE, {"report"}),
     "a comment of the engine": ("src/untrained/scoring/engine.py", *PROSE, set()),
     "the helper of a proxy": (
         "src/untrained/proxies/agreements.py",
