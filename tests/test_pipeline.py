@@ -327,7 +327,7 @@ EDITED = {
 def adopted(tmp_path_factory):
     """A copy of the checkout in which every artifact is there and, as far as it knows, current."""
     folder = tmp_path_factory.mktemp("edited")
-    for name in ("src", "workflow", "data/bundled"):
+    for name in ("src", "workflow", "data/bundled", "data/published"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
     shutil.copy(ROOT / "Snakefile", folder)

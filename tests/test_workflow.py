@@ -63,17 +63,17 @@ EVERYTHING = {
         f"results/tables/nasbench201/{name}.{suffix}"
         for name in (
             *("ablations", "comparisons", "correlations", "seeds", "searches"),
-            *("evolutions", "preferences", "proxies", "prunings", "trajectory"),
+            *("training_curves", "preferences", "proxies", "prunings", "trajectory"),
         )
         for suffix in ("parquet", "csv", "md", "tex")
     ),
-    "results/tables/nasbench201/evolution_curves.parquet",
+    "results/tables/nasbench201/training_curve_points.parquet",
     "results/tables/nasbench201/regret.parquet",
     *(
         f"results/figures/nasbench201/{name}.{suffix}"
         for name in (
             *("ablations", "scores", "kernels", "time", "regret", "seeds"),
-            *("kernel_evolution", "preferences", "proxies", "score_evolution", "trajectory"),
+            *("kernel_curves", "preferences", "proxies", "score_curves", "trajectory"),
         )
         for suffix in ("svg", "png")
     ),
@@ -82,11 +82,14 @@ EVERYTHING = {
         for name in ("minibatch", "noise", "initialisation", "batch-size", "variance")
     ),
 }
-AFTER_SCORES = {"merge": 1, "search": 2, "tables": 1, "figure": 6, "page": 1, "all": 1}
-PREFERENCES = {"preference_table": 1, "preference_figure": 1}
-PRUNINGS = {"prune": 1, "pruning_table": 1, "trajectory_figure": 1}
-TRAINING_CURVES = {"training_curve": 1, "evolution_table": 1, "evolution_figure": 2}
-ABLATIONS = {"ablate": 5, "ablation_table": 1, "ablation_figure": 1}
+SEARCHED = "searches_comparisons_regret"
+SCORED = "correlations_seeds_proxies_preferences"
+SEARCHES = {"search": 2, f"table_{SEARCHED}": 1, f"figure_{SEARCHED}": 1, "page": 1, "all": 1}
+SCORES = {"merge": 1, f"table_{SCORED}": 1, f"figure_{SCORED}": 1, "figure_kernels": 1}
+AFTER_SCORES = SEARCHES | SCORES
+PRUNINGS = {"prune": 1, "table_prunings": 1, "figure_prunings": 1}
+TRAINING_CURVES = {"training_curve": 1, "table_training_curves": 1, "figure_training_curves": 1}
+ABLATIONS = {"ablate": 5, "table_ablations": 1, "figure_ablations": 1}
 
 
 def environment():
@@ -213,9 +216,9 @@ def test_a_second_run_does_nothing(project):
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"seeds": [0, 1, 2]}, {"score": 1} | AFTER_SCORES | PREFERENCES),
-        ({"scores.batch_size": 9}, {"score": 2} | AFTER_SCORES | PREFERENCES | ABLATIONS),
-        ({"searches.runs": 6}, AFTER_SCORES | {"merge": 0}),
+        ({"seeds": [0, 1, 2]}, {"score": 1} | AFTER_SCORES),
+        ({"scores.batch_size": 9}, {"score": 2} | AFTER_SCORES | ABLATIONS),
+        ({"searches.runs": 6}, SEARCHES),
         ({"report.kernels": 2}, {"figure_kernels": 1, "page": 1, "all": 1}),
         ({"ablations.repeats": 3}, ABLATIONS | {"page": 1, "all": 1}),
         ({"prunings.seeds": [0, 1]}, PRUNINGS | {"page": 1, "all": 1}),
@@ -260,7 +263,7 @@ def test_deleted_intermediates_are_made_again(project):
     view = "results/tables/nasbench201/searches.csv"
     for name in (trace, view):
         (project / name).unlink()
-    assert {"search", "tables"} <= set(jobs(project))
+    assert {"search", f"table_{SEARCHED}"} <= set(jobs(project))
     snakemake(project, trace)
     del before[view]
     assert artifacts(project) == before
