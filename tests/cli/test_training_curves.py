@@ -35,14 +35,7 @@ def finished(tmp_path_factory):
         for arguments in (
             asked("--figure", "own.png", "--seeds", 2),
             ["report", "table", "training_curves", SPACE, "made.parquet", "--tables", "."],
-<<<<<<< HEAD
-            [
-                *("report", "figure", "training_curves", SPACE),
-                *("--tables", ".", "--figures", "."),
-            ],
-=======
             ["report", "figure", "training_curves", SPACE, "--tables", ".", "--figures", "."],
->>>>>>> main
         ):
             code, out, err = command(*arguments)
             assert (code, out) == (0, ""), err
@@ -126,12 +119,8 @@ def test_tables_and_figures(finished):
     table = pd.read_parquet(finished / "training_curves.parquet")
     assert set(table["seeds"]) == {2}
     assert table["tau"].isna().all()
-<<<<<<< HEAD
-    assert "| cifar10 | change | 2 | 2 | 0 [0, 0] |" in (finished / "training_curves.md").read_text()
-=======
     shown = (finished / "training_curves.md").read_text()
     assert "| cifar10 | change | 2 | 2 | 0 [0, 0] |" in shown
->>>>>>> main
     for name in ("own", "kernel_curves", "score_curves"):
         for suffix in ("svg", "png"):
             assert (finished / f"{name}.{suffix}").stat().st_size > 5000
@@ -166,16 +155,9 @@ def test_mistakes_write_nothing(refused, changes, said):
 def test_mistakes_of_the_report(finished, refused, tmp_path):
     table = ["report", "table", "training_curves", SPACE]
     refused([*table, "no.parquet"], "no.parquet does not exist")
-<<<<<<< HEAD
-    refused(["report", "figure", "training_curves", SPACE], ".parquet does not exist")
-    shutil.copy(finished / "made.parquet", tmp_path)
-    twice = [*table, "made.parquet", "made.parquet"]
-    refused(twice, "cell 45 on cifar10 has two readings of change after 0 epochs with seed 0")
-=======
     shutil.copy(finished / "made.parquet", tmp_path)
     said = "cell 45 on cifar10 has two readings of change after 0 epochs with seed 0"
     refused([*table, "made.parquet", "made.parquet"], said)
->>>>>>> main
 
 
 def test_epochs_are_numbers():

@@ -146,7 +146,7 @@ def fingerprint() -> dict[str, object]:
 
 def proxies() -> list[str]:
     """Every registered proxy and variant, as it is scored here."""
-    names = run("list", "proxies").split()
+    names = [line.split()[0] for line in run("list", "proxies").splitlines()]
     return [
         f"{name}:4" if is_kernel(name) else f"{name}{EPOCHS}" if is_validation(name) else name
         for name in names
@@ -241,7 +241,7 @@ def _own_scores(network: str, chosen: Iterable[str]) -> pd.DataFrame:
 
 def algorithms() -> list[str]:
     """Every registered search algorithm, in every form that is frozen."""
-    names = run("list", "algorithms").split()
+    names = [line.split()[0] for line in run("list", "algorithms").splitlines()]
     plain = [name for name in names if name not in ("naswot", "optimal", "random")]
     return [*plain, *(form for name in names for form in SEARCHES.get(name, ()))]
 
@@ -300,7 +300,7 @@ def make_evolution() -> pd.DataFrame:
     """What is read over a short training of two cells."""
     kernel = "weights_eval"
     given = ["--epochs", "0,0.02", "--kernel", kernel, "--proxy", "naswot", *EXACT]
-    run("evolve", "nasbench201", *light("nasbench201"), *given, "--out", "e.parquet")
+    run("training-curves", "nasbench201", *light("nasbench201"), *given, "--out", "e.parquet")
     return pd.read_parquet("e.parquet").drop(columns="reason")
 
 
@@ -322,18 +322,20 @@ def make_tables(frozen: dict[str, pd.DataFrame]) -> pd.DataFrame:
         trace.drop(columns="algorithm").reset_index(drop=True).to_parquet(path)
         traces.append(path)
     drawn = ["--resamples", 50]
-    report = ["--metrics", "results/metrics/nasbench201.json"]
-    run("report", "tables", "nasbench201", *traces, *drawn, *report)
-    run("report", "preferences", "nasbench201", *drawn)
+    read = [*traces, *drawn]
+    scored = "correlations,seeds,proxies,preferences"
+    run("report", "table", scored, "nasbench201", *drawn)
+    run("report", "table", "searches,comparisons,regret", "nasbench201", *read)
     pruned = Path("results/prunings/tenas/both/nasbench201/cifar10/seed0.parquet")
     pruned.parent.mkdir(parents=True)
     frozen["pruning"].to_parquet(pruned)
-    run("report", "prunings", "nasbench201", pruned)
+    run("report", "table", "prunings", "nasbench201", pruned)
     frozen["evolution"].assign(reason="").to_parquet("evolution.parquet")
-    run("report", "evolutions", "nasbench201", "evolution.parquet", *drawn)
+    run("report", "table", "training_curves", "nasbench201", "evolution.parquet", *drawn)
     frozen["ablations"].to_parquet("ablations.parquet")
-    run("report", "ablations", "nasbench201", "ablations.parquet", *drawn)
-    run("report", "page", "nasbench201", "--out", "page.md", "results/figures/scores.png")
+    run("report", "table", "ablations", "nasbench201", "ablations.parquet", *drawn)
+    metrics = Path("results/metrics/nasbench201.json")
+    run("report", "page", "nasbench201", "--out", "page.md", "--metrics", metrics)
     folder = Path("results/tables/nasbench201")
     found = [
         (f"{path.stem}.parquet", *cell)
@@ -345,8 +347,8 @@ def make_tables(frozen: dict[str, pd.DataFrame]) -> pd.DataFrame:
     ]
     found += [(path.name, *cell) for path in sorted(folder.glob("*.md")) for cell in _numbers(path)]
     found += [("page", *cell) for cell in _numbers(Path("page.md"))]
-    metrics = json.loads(Path("results/metrics/nasbench201.json").read_text())
-    found += [("metrics", row, "", str(value)) for row, value in enumerate(metrics.values())]
+    values = json.loads(metrics.read_text()).values()
+    found += [("metrics", row, "", str(value)) for row, value in enumerate(values)]
     return pd.DataFrame(found, columns=["table", "row", "column", "value"])
 
 
