@@ -7,7 +7,7 @@ compared exactly whatever the processor.
 Each proxy in `untrained list proxies` is scored on 40 architectures of each bundled space with two
 seeds, with these exceptions:
 
-- The 45 readings of tangent kernels in the benchmark's network take 1.8 s of processor time together
+- The 45 readings of tangent kernels in the benchmark's network take 1.8 s of processor time in all
   for one architecture of NAS-Bench-201 and one seed, and 0.8 s on NAS-Bench-101, where all others
   take 0.2 s: two architectures of each. They are of four images, so that no variant with more
   (32, 72, 256) costs more.
