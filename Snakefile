@@ -14,6 +14,8 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/paths.smk"
+include: "workflow/rules/sections.smk"
 include: "workflow/rules/fetch.smk"
 include: "workflow/rules/scores.smk"
 include: "workflow/rules/searches.smk"

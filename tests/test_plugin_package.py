@@ -169,7 +169,6 @@ def test_entries_are_found_by_address(installed):
     assert parse_algorithm("untrained_example.searches:SecondBest-7").samples == 7
 
 
-@pytest.mark.xfail(reason="the address of a proxy is no spelling of it yet")
 def test_what_the_guide_shows_runs(tmp_path, monkeypatch):
     """The modules of docs/extending.md, saved as it says, and its commands."""
     guide = (Path(__file__).parents[1] / "docs" / "extending.md").read_text()

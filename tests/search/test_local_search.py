@@ -1,15 +1,12 @@
 """Local search against a plain climb, and against what a climb must end with."""
 
 import ast
-import inspect
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from untrained.errors import ParameterError
-from untrained.search import local_search
 from untrained.search.local_search import LocalSearch
 
 GUIDE = Path(__file__).parents[2] / "docs" / "extending.md"
@@ -76,9 +73,3 @@ def without_docstrings(code):
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
             del node.body[0]
     return ast.unparse(tree)
-
-
-def test_the_worked_example_of_the_guide_is_the_code():
-    shown = re.search(r"```python\n(@dataclass.*?)```", GUIDE.read_text(), re.DOTALL)[1]
-    source = without_docstrings(inspect.getsource(local_search))
-    assert without_docstrings(shown) in source

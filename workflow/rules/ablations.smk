@@ -1,11 +1,3 @@
-ABLATION = "results/ablations/{space}/{experiment}.parquet"
-
-
-def ablations(space):
-    """The scores of all experiments on a space."""
-    return expand(ABLATION, space=space, experiment=PLAN.spaces[space].ablations)
-
-
 rule ablations:
     input:
         [ablations(space) for space in SPACES],

@@ -1,18 +1,3 @@
-PRUNING = "results/prunings/{variant}/{criterion}/{space}/{dataset}/seed{seed}.parquet"
-
-
-def pruning_traces(space):
-    """The traces of all pruning searches on a space."""
-    return expand(
-        PRUNING,
-        variant=config["prunings"]["variants"],
-        criterion=config["prunings"]["criteria"],
-        space={space} & set(PLAN.pruned),
-        dataset=config["prunings"]["datasets"],
-        seed=config["prunings"]["seeds"],
-    )
-
-
 rule prunings:
     input:
         [pruning_traces(space) for space in SPACES],

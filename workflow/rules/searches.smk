@@ -1,17 +1,3 @@
-TRACE = "results/searches/{algorithm}/{space}/{dataset}/{shard}of{shards}.parquet"
-
-
-def traces(space):
-    """The traces of all shards of the runs on a space."""
-    return expand(
-        TRACE,
-        algorithm=config["searches"]["algorithms"],
-        space=space,
-        dataset=PARAMETERS.datasets_of(space),
-        **numbered("searches"),
-    )
-
-
 rule searches:
     input:
         [traces(space) for space in SPACES],

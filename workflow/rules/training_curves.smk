@@ -1,17 +1,3 @@
-CURVES = "results/training_curves/{space}/{dataset}/seed{seed}/{shard}of{shards}.parquet"
-
-
-def training_curves(space):
-    """What was read over the trainings of all cells of a space."""
-    return expand(
-        CURVES,
-        space={space} & set(PLAN.followed),
-        dataset=config["training_curves"]["dataset"],
-        seed=config["training_curves"]["seeds"],
-        **numbered("training_curves"),
-    )
-
-
 rule training_curves:
     input:
         [training_curves(space) for space in SPACES],

@@ -1,0 +1,49 @@
+TRACE = "results/searches/{algorithm}/{space}/{dataset}/{shard}of{shards}.parquet"
+
+
+def traces(space):
+    """The traces of all shards of the runs on a space."""
+    return expand(
+        TRACE,
+        algorithm=config["searches"]["algorithms"],
+        space=space,
+        dataset=PARAMETERS.datasets_of(space),
+        **numbered("searches"),
+    )
+
+
+ABLATION = "results/ablations/{space}/{experiment}.parquet"
+
+
+def ablations(space):
+    """The scores of all experiments on a space."""
+    return expand(ABLATION, space=space, experiment=PLAN.spaces[space].ablations)
+
+
+PRUNING = "results/prunings/{variant}/{criterion}/{space}/{dataset}/seed{seed}.parquet"
+
+
+def pruning_traces(space):
+    """The traces of all pruning searches on a space."""
+    return expand(
+        PRUNING,
+        variant=config["prunings"]["variants"],
+        criterion=config["prunings"]["criteria"],
+        space={space} & set(PLAN.pruned),
+        dataset=config["prunings"]["datasets"],
+        seed=config["prunings"]["seeds"],
+    )
+
+
+CURVES = "results/training_curves/{space}/{dataset}/seed{seed}/{shard}of{shards}.parquet"
+
+
+def training_curves(space):
+    """What was read over the trainings of all cells of a space."""
+    return expand(
+        CURVES,
+        space={space} & set(PLAN.followed),
+        dataset=config["training_curves"]["dataset"],
+        seed=config["training_curves"]["seeds"],
+        **numbered("training_curves"),
+    )
