@@ -1,4 +1,4 @@
-"""What rectifiers read, under hooks on a module and by its plan, to hold one against the other."""
+"""Helpers that compare what rectifiers read: by hooks on a module, and by its plan."""
 
 import torch
 from torch import nn
@@ -8,7 +8,7 @@ from untrained.proxies.rectifiers import RectifierMode, rectifier_modules, recti
 
 
 def shaken(network, seed, *, shifts=True):
-    """In double precision, with normalisations that are not neutral."""
+    """Return the network in double precision, with normalisations that are not neutral."""
     torch.manual_seed(seed)
     network = network.double()
     for module in network.modules():
@@ -20,7 +20,7 @@ def shaken(network, seed, *, shifts=True):
 
 
 def codes_of_module(network, images, dead_branches):
-    """Codes (N, f) of every rectifier that counts, in order."""
+    """Return codes (N, f) of every rectifier that counts, in order."""
     seen = []
     with torch.no_grad():
         if dead_branches:
@@ -34,7 +34,7 @@ def codes_of_module(network, images, dead_branches):
 
 
 def codes_of_plan(network, images, dead_branches, count=None, **settings):
-    """The same by the plan: those of each reading as often as `count`, an attribute of it, says."""
+    """Return the plan's codes, each repeated as its attribute `count` of the reading says."""
     count = count or ("modules" if dead_branches else "rectifiers")
     with torch.no_grad():
         readings = network.rectifier_inputs(images, dead_branches=dead_branches, **settings)
@@ -42,16 +42,16 @@ def codes_of_plan(network, images, dead_branches, count=None, **settings):
 
 
 def fingerprints(codes):
-    """Numbers that tell one code from another, in order of size."""
+    """Return numbers that distinguish codes, in ascending order."""
     weights = torch.arange(1, 1 + max((x.numel() for x in codes), default=0)).double().sin()
     return sorted(float((x.flatten() * weights[: x.numel()]).sum()) for x in codes)
 
 
 def module_reads(network, images, dead_branches):
-    """Fingerprints of what the rectifiers of the module read, as often as they do."""
+    """Return fingerprints of what the module's rectifiers read, one for each rectifier."""
     return fingerprints(codes_of_module(network, images, dead_branches))
 
 
 def plan_reads(network, images, dead_branches, **settings):
-    """The same by its plan."""
+    """Return fingerprints of what the rectifiers read by the network's plan."""
     return fingerprints(codes_of_plan(network, images, dead_branches, **settings))

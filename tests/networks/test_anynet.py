@@ -20,7 +20,7 @@ NETWORKS = [
 
 
 def slow_costs(network, classes, stem):
-    """Layer by layer; (parameters, multiply-adds)."""
+    """Return (parameters, multiply-adds), added up layer by layer."""
     kernel, width, at = stem
     parameters, flops = 3 * kernel**2 * width + 2 * width, 3 * kernel**2 * width * at
     inputs = width
@@ -63,7 +63,7 @@ def test_costs_are_those_of_the_closed_form(network):
 
 
 def test_resnet_18_and_resnext_50_have_their_published_sizes():
-    """11,689,512 and 25,028,904 are what torchvision prints; their stems are those of `quarter`."""
+    """torchvision prints 11,689,512 and 25,028,904; its stems are those of `quarter`."""
     resnet = StagedNetwork("res_basic_block", (2,) * 4, (64, 128, 256, 512), (1, 2, 2, 2))
     module = AnyNet(resnet, 1000, "quarter", 64)
     assert count_parameters(module) == 11_689_512
@@ -74,7 +74,7 @@ def test_resnet_18_and_resnext_50_have_their_published_sizes():
     with torch.device("meta"):
         module = AnyNet(resnext, 1000, "quarter", 64)
     assert count_parameters(module) == 25_028_904
-    assert round(count_flops(module, (3, 224, 224)) / 1e9, 2) == 4.23  # so torchvision, too
+    assert round(count_flops(module, (3, 224, 224)) / 1e9, 2) == 4.23  # as torchvision gives it
 
 
 def slow_block(x, block, module, stride):
@@ -105,7 +105,7 @@ def slow_block(x, block, module, stride):
         made = layer(at, made, module.branch)
         if at + 3 < len(module.branch):
             made = made.clamp(min=0)
-    # 3x3 in the middle of three, or the first of two, has the stride
+    # the convolution in the middle of three, or the first of two, has the stride
     strides = [part.stride[0] for part in module.branch if isinstance(part, nn.Conv2d)]
     assert strides == ([1, stride, 1] if block == "res_bottleneck_block" else [stride, 1])
     shortcut = layer(0, x, module.shortcut) if len(module.shortcut) else x

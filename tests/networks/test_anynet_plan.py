@@ -9,8 +9,8 @@ from untrained.proxies.agreements import agreements_of
 from untrained.spaces.nds_networks import StagedNetwork
 
 BOTTLENECK = "res_bottleneck_block"
-#: Stages with and without a stride, of equal and of other widths, so that shortcuts are of each
-#: kind; groups of 1, of as many as there are channels, and of 3 or 5 channels.
+#: Stages with and without a stride, of equal and different widths, so that there are shortcuts of
+#: each kind; groups of 1, of as many as there are channels, and of 3 or 5 channels.
 NETWORKS = [
     StagedNetwork("vanilla_block", (2, 1, 2), (8, 8, 13), (1, 2, 2)),
     StagedNetwork("res_basic_block", (2, 1, 2), (6, 6, 9), (1, 1, 2)),
@@ -68,7 +68,7 @@ def test_what_is_not_finite_stays_so(dtype):
     images = images_of(side=32).to(dtype).contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
         assert all(one.finite for one in network.rectifier_inputs(images, dead_branches=False))
-        # one channel; what is no number must still be none when it has been rectified
+        # one channel; NaN must stay NaN when it is rectified
         network.blocks[0][0].weight[0] = torch.nan
         first, *later = network.rectifier_inputs(images, dead_branches=False)
     assert first.finite
@@ -76,7 +76,7 @@ def test_what_is_not_finite_stays_so(dtype):
     assert not any(one.finite for one in later)
 
 
-#: As NDS draws them: widths that are no power of two, the last stage at 2x2 behind some stems.
+#: Stages as NDS draws them: widths that are no power of two, the last stage at 2x2 with some stems.
 DRAWN = [
     StagedNetwork("vanilla_block", (1, 2, 1), (24, 40, 64), (1, 2, 2)),
     StagedNetwork("res_basic_block", (2, 1, 2), (16, 72, 152), (1, 2, 2)),

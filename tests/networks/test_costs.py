@@ -14,7 +14,7 @@ DATASETS = [("cifar10", 10, 32), ("cifar100", 100, 32), ("ImageNet16-120", 120, 
 
 @pytest.fixture(scope="module")
 def one_of_each(space, all_operations):
-    """(1x1, 3x3 convolutions) of every cell, and the first cell with each such pair."""
+    """Return (1x1, 3x3 convolutions) of every cell, and the first cell with each such pair."""
     counts = [(c["nor_conv_1x1"], c["nor_conv_3x3"]) for c in map(Counter, all_operations)]
     first = {}
     for index, pair in enumerate(counts):
@@ -87,7 +87,7 @@ class Fails(nn.Module):
 @pytest.mark.parametrize("fails", [False, True])
 def test_the_network_is_left_as_it_was(fails):
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.ReLU())
-    network[2].eval()  # a part in the other mode
+    network[2].eval()  # a module in the other mode
     if fails:
         network.append(Fails())
     before = {name: value.clone() for name, value in network.state_dict().items()}

@@ -30,21 +30,21 @@ def some(count, seed=0):
 
 
 def test_parameters_are_the_published_ones():
-    """3.349342 million is what the authors' code prints, without auxiliary head."""
+    """The authors' code prints 3.349342 million, without the auxiliary head."""
     assert count_parameters(DartsNetwork(parse_genotype("DARTS_V2"), 10)) == 3_349_342
     pc_darts = count_parameters(DartsNetwork(parse_genotype("PC_DARTS_cifar"), 10))
     assert round(pc_darts / 1e6, 1) == 3.6  # Xu et al. 2020, table 1
 
 
 def test_costs_on_imagenet_are_those_of_an_independent_implementation():
-    """Both figures are those of `pytorchcv.models.darts`; the paper prints 4.7 M and 574 M."""
+    """Both numbers are those of `pytorchcv.models.darts`; the paper prints 4.7 M and 574 M."""
     network = DartsNetwork(parse_genotype("DARTS_V2"), 1000, IMAGENET)
     assert count_parameters(network) == 4_718_752
     assert count_flops(network, (3, 224, 224)) == 529_912_552
 
 
 def cell_costs(edges, channels, positions, *, reduces):
-    """Parameters and multiply-adds of the eight edges; `positions` are those of the output."""
+    """Return parameters and multiply-adds of the eight edges; `positions` are the output's."""
     parameters = flops = 0
     for operation, source in edges:
         size = int(operation[-1]) if "conv" in operation else 0
@@ -64,7 +64,7 @@ def cell_costs(edges, channels, positions, *, reduces):
 
 
 def slow_costs(genotype, classes, cells, first, side, stem):
-    """From the description: layer by layer, as sums of products."""
+    """Return the costs by the description, layer by layer, as sums of products."""
     channels, at = first, side * side
     if stem == "cifar":
         parameters, flops = 27 * 3 * first + 2 * 3 * first, 27 * 3 * first * at
@@ -79,12 +79,12 @@ def slow_costs(genotype, classes, cells, first, side, stem):
         before = at
         if reduces:
             channels, at = 2 * channels, at // 4
-        for width in inputs:  # both are 1x1 convolutions at the resolution before the cell
+        for width in inputs:  # 1x1 convolutions at the resolution before the cell
             parameters += width * channels + 2 * channels
             flops += width * channels * before
         edges = genotype.reduce if reduces else genotype.normal
         own = cell_costs(edges, channels, at, reduces=reduces)
-        # an edge between inner nodes of a reduction cell works at the resolution after it too
+        # an edge between inner nodes of a reduction cell has the resolution after the cell
         parameters, flops = parameters + own[0], flops + own[1]
         inputs = [inputs[1], 4 * channels]
     last = 4 * channels * classes + classes
@@ -122,7 +122,7 @@ def normalised(x, norm):
 
 
 def filtered(x, convolution, size, stride, dilation):
-    """One filter per channel, as a sum over its window."""
+    """Apply one filter per channel, as a sum over its window."""
     reach = dilation * (size // 2)
     padded = functional.pad(x, [reach] * 4)
     assert convolution.weight.shape == (x.shape[1], 1, size, size)
@@ -195,7 +195,7 @@ def slow_cell(earlier, last, cell, edges, *, reduces):
 
 
 def slow_forward(network, x, genotype, cells):
-    """Logits of the classifier, and what the auxiliary head reads."""
+    """Return the logits of the classifier, and the input of the auxiliary head."""
     if len(network.stem) == 1:
         earlier = last = network.stem[0](x)
     else:
@@ -298,7 +298,7 @@ def test_both_logits_come_from_one_pass():
     logits, auxiliary = network.logits_of_both(x)
     assert logits.shape == auxiliary.shape == (3, 6)
     assert torch.equal(logits, network(x))
-    # in its second reduction cell, of four cells
+    # the auxiliary head reads the second reduction cell, here of four cells
     middle = network._run(x)[1]
     assert middle.shape == (3, 4 * 16, 8, 8)
     assert torch.equal(auxiliary, network.auxiliary(middle))
@@ -336,7 +336,7 @@ def dropping(network, x, seed):
 
 
 def test_dropped_edges_are_those_of_the_mask():
-    """An image whose edges are all kept is divided by the probability, one by one."""
+    """The masks divide an image whose edges are all kept by the probability, edge by edge."""
     genotype = Genotype((("skip_connect", 0), ("sep_conv_3x3", 1)) * 4, some(1)[0].reduce)
     cell = Cell(genotype, (4, 4), 4, reduces=False, after_reduction=False).double()
     x = torch.randn(3, 4, 8, 8, dtype=torch.float64)
@@ -361,7 +361,7 @@ def test_masks_have_the_probability_and_the_mean_one():
     assert set(masks.unique().tolist()) == {0.0, masks.max().item()}
     assert masks.max().item() == pytest.approx(1 / 0.7)
     assert (masks == 0).float().mean().item() == pytest.approx(0.3, abs=0.01)
-    # each edge of each image for itself
+    # each edge of each image is drawn by itself
     assert abs(torch.corrcoef((masks.reshape(24, -1) == 0).float()).fill_diagonal_(0)).max() < 0.1
 
 

@@ -1,4 +1,4 @@
-"""The plan against the module: what its rectifiers read, counted as they count."""
+"""The plan against the module: what their rectifiers read, and how often."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ CELLS = [network_of(entry["net"]) for entry in some_entries() if "genotype" in e
 
 
 def random_cell(rng):
-    """Any operations and inputs, `none` often, so that parts of a network are dead or constant."""
+    """Draw any operations and inputs, `none` often, so that parts are dead or constant."""
     nodes = int(rng.integers(1, 5))
     operations = (*OPERATIONS, *["none"] * 12, *["skip_connect"] * 3)
     edges = tuple(
@@ -44,7 +44,7 @@ def images_for(imagenet, count=3):
 
 
 def kernel_of(codes, images):
-    """On how many units each two images agree, over all codes."""
+    """Return the number of units on which each two images agree, over all codes."""
     total = torch.zeros(len(images), len(images), dtype=torch.int64)
     for flat in codes:
         total += (flat[:, None] == flat[None]).sum(2)
@@ -74,16 +74,16 @@ def test_dead_and_constant_parts_count_as_in_the_module():
     rng = np.random.default_rng(0)
     images, unlike = images_for(False), 0
     for number in range(60):
-        # a shift makes something of zeros, which must not look like something of the images
+        # a shift turns zeros into numbers, which must not count as made of the images
         drawn = scored_network(random_network(rng), 2, imagenet=False)
         network = shaken(drawn, number, shifts=number % 2 == 0)
         live, everything = (slow_kernel(network, images, dead) for dead in (False, True))
         assert torch.equal(planned_kernel(network, images, False), live), number
         assert torch.equal(planned_kernel(network, images, True), everything), number
-        # a pass with dead branches tells the live ones, too
+        # a pass with dead branches also marks the live rectifiers
         assert torch.equal(planned_kernel(network, images, True, "rectifiers"), live), number
         unlike += int(live[0, 0]) < int(everything[0, 0]) // 3
-    assert unlike > 8  # networks with dead branches are among them
+    assert unlike > 8  # the networks include some with dead branches
 
 
 def test_genotypes_of_darts_have_plans():
@@ -98,7 +98,7 @@ def test_genotypes_of_darts_have_plans():
 
 
 def test_nothing_is_executed_that_no_rectifier_reads():
-    """Neither the last cell's concatenation nor nodes that only it reads."""
+    """Neither the last cell's concatenation is executed nor nodes that only it reads."""
     text = (
         "width=4 depth=3 auxiliary=0 normal=|sep_conv_3x3~0|sep_conv_3x3~1|+|conv_1x1~0|conv_1x1~1|"
         "@2,3 reduce=|conv_1x1~0|conv_1x1~1|+|conv_1x1~0|conv_3x3~1|@2,3"
@@ -115,7 +115,7 @@ def test_nothing_is_executed_that_no_rectifier_reads():
         patched.setattr("torch.nn.functional.conv2d", counted)
         list(network.rectifier_inputs(images_for(False), dead_branches=False))
     convolutions = sum(isinstance(one, nn.Conv2d) for one in network.modules())
-    # the last cell reduces; its four edges end it
+    # the last cell is a reduction cell; its last four edges are not executed
     assert len(calls) == convolutions - 4
 
 

@@ -1,4 +1,4 @@
-"""Graphs of sums: what is read later is never written over."""
+"""Graphs of sums: memory that is read later is never overwritten."""
 
 import numpy as np
 import pytest

@@ -31,7 +31,7 @@ CELLS = [*(SPACE.cell(index) for index in INDICES), *map(parse_cell, SPELLED)]
 
 
 def slow_channels(matrix, inputs, outputs):
-    """The rule in words, written recursively."""
+    """Return the channels of each vertex by the rule of the paper, written recursively."""
     n = len(matrix)
     readers = [v for v in range(1, n - 1) if matrix[v][n - 1]]
 
@@ -39,7 +39,7 @@ def slow_channels(matrix, inputs, outputs):
         if v in (0, n - 1):
             return inputs if v == 0 else outputs
         if v in readers:
-            # 16 among three: 6, 5, 5
+            # 16 channels among three vertices: 6, 5, 5
             return len(range(readers.index(v), outputs, len(readers)))
         return max(channels(u) for u in range(v + 1, n - 1) if matrix[v][u])
 
@@ -219,7 +219,7 @@ def test_weights_are_drawn_as_the_authors_of_naswot_do():
 
 
 def test_a_rectifier_counts_once_in_the_released_score():
-    # a class that is named after ReLU would count its rectifier again
+    # a class named after ReLU would count its rectifier again
     named = [m for m in ConvBnRelu(3, 4, 1).modules() if "ReLU" in type(m).__name__]
     assert [type(module) for module in named] == [torch.nn.ReLU]
     network = SPACE.network(SPACE[0], 1)

@@ -1,4 +1,4 @@
-"""The plan against the module: the same tensors are read, as often."""
+"""The plan against the module: the same tensors are read, equally often."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from untrained.spaces.nasbench101 import parse_cell
 
 SPACE = get_space("nasbench101")
 IMAGES = torch.from_numpy(np.random.default_rng(0).standard_normal((4, 3, 8, 8)))
-#: Vertex 4 reads the input and three others: more than the compiled loops add at once.
+#: Vertex 4 reads the input and three other vertices: more than the compiled loops add at once.
 BUSY = (
     "010010|001010|000110|000010|000001|000000:input,conv1x1-bn-relu,maxpool3x3,"
     "conv1x1-bn-relu,conv3x3-bn-relu,output"
@@ -23,7 +23,7 @@ SMALL = ["01|00:input,output", "011|001|000:input,maxpool3x3,output"]
 
 
 def small(cell, seed):
-    """A network of one cell per stack in double precision, its normalisations not neutral."""
+    """Return a network of one cell per stack in double precision, with non-neutral normalisations."""
     torch.manual_seed(seed)
     return shaken(NasBench101Network(cell, 2, Skeleton(7, 1)), seed)
 
@@ -78,7 +78,7 @@ def test_drawn_weights_are_those_that_the_module_draws():
 
 
 def test_nothing_is_executed_for_the_logits_alone():
-    # of the last cell only what rectifiers read; of a lone projection not even its value
+    # of the last cell only what rectifiers read is executed; a projection alone has no value
     nodes = SPACE.planned(SPACE.parse(SMALL[0])).graph()
     assert nodes[-1].rectifiers == 1
     assert not nodes[-1].edges
@@ -95,7 +95,7 @@ def test_a_network_without_a_stem_has_a_plan():
 
 
 def test_what_is_not_finite_is_noticed_in_every_later_reading():
-    # the last rectifier, on the way from the input to the output, does not read vertex 1
+    # the last rectifier on the path from input to output does not read vertex 1
     cell = "0111|0001|0001|0000:input,conv1x1-bn-relu,conv1x1-bn-relu,output"
     network = SPACE.planned(SPACE.parse(cell))
     network.blocks[-1].projections[1].weight[0] = float("nan")
@@ -119,7 +119,7 @@ def test_the_loops_read_what_double_precision_reads(precision):
             )
         assert len(exact) == len(loops)
         for a, b in zip(exact, loops, strict=True):
-            # packed codes are what the loops make
+            # only the loops make packed codes
             assert (b.codes.dtype, a.codes.dtype) == (torch.uint8, torch.int8)
             assert a[1:] == b[1:]
             units = a.codes.shape[1]

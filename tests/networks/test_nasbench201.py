@@ -16,7 +16,7 @@ from untrained.spaces.nasbench201 import EDGES
 
 
 def normalised(x, norm):
-    """Batch normalisation with the statistics of the batch, written out."""
+    """Normalise with the statistics of the batch, written out."""
     mean = x.mean((0, 2, 3), keepdim=True)
     variance = ((x - mean) ** 2).mean((0, 2, 3), keepdim=True)
     scaled = (x - mean) / (variance + 1e-5).sqrt()
@@ -24,7 +24,7 @@ def normalised(x, norm):
 
 
 def convolved(x, convolution, stride=1):
-    """A convolution without bias as sums over its window."""
+    """Convolve without bias, as sums over the window."""
     size = convolution.weight.shape[-1]
     padded = functional.pad(x, [size // 2] * 4)
     height, width = x.shape[2] // stride, x.shape[3] // stride
@@ -46,7 +46,7 @@ def relu_conv_bn(x, module, stride=1):
 
 
 def pooled(x):
-    """Mean over those of the 3x3 neighbours that exist."""
+    """Return the mean over the 3x3 neighbours that exist."""
     size = x.shape[-1]
     output = torch.empty_like(x)
     for row in range(size):

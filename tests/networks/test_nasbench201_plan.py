@@ -1,4 +1,4 @@
-"""The plan against the module: the same tensors are read, as often."""
+"""The plan against the module: the same tensors are read, equally often."""
 
 import numpy as np
 import pytest
@@ -21,9 +21,9 @@ from untrained.spaces.cell_classes import live_edges
 
 
 def small(operations, seed):
-    """A network of one cell per stage in double precision, its normalisations not neutral.
+    """Return a network of one cell per stage in double precision, with non-neutral normalisations.
 
-    Their biases are zero, as they are before training: the plan relies on it.
+    Their biases are zero, as before training: the plan relies on that.
     """
     torch.manual_seed(seed)
     network = NasBench201Network(operations, 2, channels=3, cells=1)
@@ -121,7 +121,7 @@ def test_a_batch_in_pieces_reads_the_same(space, dtype, pieces):
     for a, b in zip(whole, cut, strict=True):
         assert a[1:] == b[1:]
         different = (a.codes != b.codes).double().mean()
-        # a convolution of fewer images may be rounded otherwise
+        # a convolution of fewer images may round differently
         assert different < {torch.bfloat16: 5e-2}.get(dtype, 2e-3)
 
 

@@ -23,7 +23,7 @@ WIDTHS = ["8:8:8:8:8", "64:8:8:24:24", "8:24:40:56:16", "16:16:48:48:48", "56:40
 
 
 def parameters_of(widths, num_classes):
-    """The closed formula: convolutions have no bias, normalisations two numbers per channel."""
+    """Count by a closed formula: convolutions have no bias, normalisations two numbers a channel."""
 
     def conv_bn(size, inputs, outputs):
         return size * size * inputs * outputs + 2 * outputs
@@ -63,7 +63,7 @@ def test_the_closed_formula_gives_the_benchmarks_counts(real_benchmarks, dataset
 
 
 def slow_cell(x, cell):
-    """The cell's two inner nodes and its output, written out."""
+    """Compute the cell's two inner nodes and its output, written out."""
     to_one, to_two, one_to_two, skip, one_to_out, two_to_out = cell.operations
     one = relu_conv_bn(x, to_one)
     two = relu_conv_bn(x, to_two) + relu_conv_bn(one, one_to_two)
@@ -135,7 +135,7 @@ def test_the_plan_reads_what_the_module_reads(widths, dead_branches):
     torch.manual_seed(sum(widths))
     network = shaken(NatsBenchSizeNetwork(widths, 2), sum(widths), shifts=False)
     expected = module_reads(network, IMAGES, dead_branches)
-    # 5 of each cell, 2 of each reduction, 1 of the head; wrappers count once more
+    # 5 rectifiers of each cell, 2 of each reduction, 1 of the head; wrappers count once more
     assert len(expected) == (2 * 19 + 1 if dead_branches else 19 + 1)
     found = plan_reads(network, IMAGES, dead_branches)
     assert found == pytest.approx(expected, rel=1e-7, abs=1e-7)

@@ -24,7 +24,7 @@ CELLS = [network_of(entry["net"]) for entry in some_entries() if "genotype" in e
 
 
 def windows(x, rows, columns, stride, dilation=1):
-    """For each output position the (row, column) pixels of its window that are there."""
+    """Return, for each output position, the (row, column) pixels of its window that exist."""
     height, width = x.shape[2:]
     above, left = dilation * ((rows - 1) // 2), dilation * ((columns - 1) // 2)
     for row in range(0, height, stride):
@@ -128,7 +128,7 @@ def test_the_layers_of_an_operation_are_those_of_its_name(operation):
             kernels.append(line)
             line = []
     assert kernels == LAYERS[operation]
-    # one rectifier for each line, before it
+    # one rectifier precedes each line
     assert sum(isinstance(layer, nn.ReLU) for layer in layers) == len(kernels)
     assert isinstance(layers[0], nn.ReLU)
 
@@ -146,7 +146,7 @@ def test_pools_of_two_by_two_keep_odd_sides(side):
 
 
 def slow_output(network, module, x):
-    """What the last cell returns, by sums over the edges of each node."""
+    """Return the output of the last cell, by sums over the edges of each node."""
     earlier = last = module.stem[0](x)
     if len(module.stem) == 2:
         last = module.stem[1](earlier)
@@ -182,7 +182,7 @@ def test_a_forward_pass_follows_the_definition(number, imagenet):
 
 
 def slow_costs(network, classes, side):
-    """From the description, layer by layer: parameters without a head, and multiply-adds."""
+    """Return parameters without a head, and multiply-adds, by the description, layer by layer."""
     wide, at = 3 * network.width, side * side
     parameters, flops = 27 * wide + 2 * wide, 27 * wide * at
     inputs, channels = [wide, wide], network.width
@@ -252,7 +252,7 @@ def batch(side=32, count=8):
 
 @pytest.mark.parametrize("variant", ["corrected", "released"])
 def test_a_head_does_not_break_a_score(variant):
-    """The released code has no score for it; here it is that of the network without the head."""
+    """The released code has no score; here it is that of the network without the head."""
     scores = []
     for auxiliary in (False, True):
         network = network_of(cell_entry("DARTS", aux=auxiliary)["net"])
