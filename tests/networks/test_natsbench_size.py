@@ -23,7 +23,7 @@ WIDTHS = ["8:8:8:8:8", "64:8:8:24:24", "8:24:40:56:16", "16:16:48:48:48", "56:40
 
 
 def parameters_of(widths, num_classes):
-    """Count by a closed formula: convolutions have no bias, normalisations two numbers a channel."""
+    """Count by formula: convolutions have no bias, normalisations two numbers per channel."""
 
     def conv_bn(size, inputs, outputs):
         return size * size * inputs * outputs + 2 * outputs
