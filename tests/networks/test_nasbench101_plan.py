@@ -23,7 +23,7 @@ SMALL = ["01|00:input,output", "011|001|000:input,maxpool3x3,output"]
 
 
 def small(cell, seed):
-    """Return a network of one cell per stack in double precision, its normalisations not neutral."""
+    """Return a network of one cell per stack in double precision, norms not neutral."""
     torch.manual_seed(seed)
     return shaken(NasBench101Network(cell, 2, Skeleton(7, 1)), seed)
 
