@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from tests.benchmarks.nds_files import some_entries
+from tests.benchmarks.nds_files import network_of, some_entries
 from tests.networks.rectifier_codes import codes_of_module, codes_of_plan, shaken
 from torch import nn
 
-from untrained.benchmarks.nds import network_of
 from untrained.networks.darts import DartsNetwork, Skeleton
 from untrained.networks.nds import scored_network
 from untrained.proxies.agreements import agreements_of
