@@ -15,8 +15,9 @@ from untrained.networks.nasbench101_channels import (
     vertex_channels,
     widths,
 )
+from untrained.networks.nasbench101_plan import draw_network
 from untrained.spaces import get_space
-from untrained.spaces.base import Skeleton
+from untrained.spaces.base import NotApplicable, Skeleton
 from untrained.spaces.nasbench101 import OPERATIONS, parse_cell
 
 SPACE = get_space("nasbench101")
@@ -124,6 +125,16 @@ def test_channels_follow_the_rule(outputs):
     for index in rng.integers(len(SPACE), size=300):
         matrix = SPACE.cell(int(index)).matrix
         assert vertex_channels(matrix, 16, outputs) == slow_channels(matrix, 16, outputs)
+
+
+@pytest.mark.parametrize(
+    "build", [NasBench101Network, lambda cell, _classes, thin: draw_network(cell, thin)]
+)
+def test_a_cell_that_has_not_a_channel_for_each_vertex_is_not_applicable(build):
+    shared = parse_cell(SPELLED[1])  # by three vertices
+    build(shared, 10, Skeleton(3, 1))
+    with pytest.raises(NotApplicable, match=r"^3 vertices of the cell can't share 2 channels"):
+        build(shared, 10, Skeleton(2, 1))
 
 
 def test_stacks_double_the_channels():

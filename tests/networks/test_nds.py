@@ -6,11 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tests.benchmarks.nds_files import cell_entry, some_entries, staged_entry
+from tests.benchmarks.nds_files import cell_entry, network_of, some_entries, staged_entry
 from tests.networks.slow import convolved, factorised, normalised, pooled, shaken
 from torch import nn
 
-from untrained.benchmarks.nds import network_of
 from untrained.images.minibatches import Minibatch
 from untrained.networks import nds
 from untrained.networks.costs import count_flops, count_parameters

@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from tests.benchmarks.nds_files import some_cells
+from tests.benchmarks.nds_files import network_of, some_cells
 from tests.networks.slow import shaken
 from torch import nn
 
-from untrained.benchmarks.nds import network_of
 from untrained.networks.anynet import AnyNet
 from untrained.networks.darts import DartsNetwork
 from untrained.networks.darts import Skeleton as DartsSkeleton
