@@ -2,9 +2,8 @@
 
 import pytest
 import torch
-from tests.networks.test_darts import normalised
+from tests.networks.slow import convolved, normalised, shaken
 from torch import nn
-from torch.nn import functional
 
 from untrained.networks.anynet import AnyNet, block_module
 from untrained.networks.costs import count_flops, count_parameters
@@ -79,23 +78,7 @@ def test_resnet_18_and_resnext_50_have_their_published_sizes():
 
 def slow_block(x, block, module, stride):
     def layer(at, x, parts):
-        convolution, norm = parts[at], parts[at + 1]
-        size, groups = convolution.kernel_size[0], convolution.groups
-        padded = functional.pad(x, [size // 2] * 4)
-        share = x.shape[1] // groups
-        outputs = []
-        for group in range(groups):
-            own = padded[:, group * share : (group + 1) * share]
-            each = convolution.out_channels // groups
-            weight = convolution.weight[group * each : (group + 1) * each]
-            total = 0
-            for row in range(size):
-                for column in range(size):
-                    window = own[:, :, row : row + x.shape[2], column : column + x.shape[3]]
-                    total = total + torch.einsum("nchw,kc->nkhw", window, weight[:, :, row, column])
-            outputs.append(total)
-        step = convolution.stride[0]
-        return normalised(torch.cat(outputs, 1)[:, :, ::step, ::step], norm)
+        return normalised(convolved(x, parts[at], parts[at].stride), parts[at + 1])
 
     if block == "vanilla_block":
         x = layer(0, x, module).clamp(min=0)
@@ -117,11 +100,7 @@ def slow_block(x, block, module, stride):
 @pytest.mark.parametrize("block", ["vanilla_block", "res_basic_block", "res_bottleneck_block"])
 def test_a_block_follows_its_definition(block, inputs, stride):
     torch.manual_seed(0)
-    module = block_module(block, inputs, 8, stride, 0.5, 2).double()
-    for part in module.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            nn.init.normal_(part.weight, 1, 0.3)
-            nn.init.normal_(part.bias, 0, 0.3)
+    module = shaken(block_module(block, inputs, 8, stride, 0.5, 2))
     x = torch.randn(3, inputs, 6, 6, dtype=torch.float64)
     with torch.no_grad():
         expected = slow_block(x, block, module, stride)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from tests.networks.slow import convolved, factorised, normalised, pooled, shaken
 from torch import nn
-from torch.nn import functional
 
 from untrained.errors import ParameterError
 from untrained.networks.costs import count_flops, count_parameters
@@ -114,66 +114,21 @@ def test_the_auxiliary_head_is_no_part_of_the_costs_of_inference():
 # --- what is computed
 
 
-def normalised(x, norm):
-    mean = x.mean((0, 2, 3), keepdim=True)
-    variance = ((x - mean) ** 2).mean((0, 2, 3), keepdim=True)
-    scaled = (x - mean) / (variance + 1e-5).sqrt()
-    return scaled * norm.weight[:, None, None] + norm.bias[:, None, None]
-
-
-def filtered(x, convolution, size, stride, dilation):
-    """Apply one filter per channel, as a sum over its window."""
-    reach = dilation * (size // 2)
-    padded = functional.pad(x, [reach] * 4)
-    assert convolution.weight.shape == (x.shape[1], 1, size, size)
-    total = 0
-    for row in range(size):
-        for column in range(size):
-            top, left = row * dilation, column * dilation
-            window = padded[:, :, top : top + x.shape[2], left : left + x.shape[3]]
-            weight = convolution.weight[:, 0, row, column, None, None]
-            total = total + window[:, :, ::stride, ::stride] * weight
-    return total
-
-
-def mixed(x, convolution):
-    """A 1x1 convolution."""
-    assert convolution.bias is None
-    return torch.einsum("nchw,kc->nkhw", x, convolution.weight[:, :, 0, 0])
-
-
-def pooled(x, stride, kind):
-    height, width = x.shape[2:]
-    columns = []
-    for row in range(0, height, stride):
-        for column in range(0, width, stride):
-            window = x[:, :, max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2].flatten(2)
-            columns.append(window.amax(2) if kind == "max" else window.mean(2))
-    return torch.stack(columns, 2).reshape(*x.shape[:2], height // stride, width // stride)
-
-
-def factorised(x, module):
-    x = x.clamp(min=0)
-    halves = mixed(x[:, :, ::2, ::2], module.even), mixed(x[:, :, 1::2, 1::2], module.odd)
-    return normalised(torch.cat(halves, 1), module.norm)
-
-
 def slow_operation(x, operation, module, stride):
     kind, *_, last = operation.split("_")
     if operation == "skip_connect":
         return x if stride == 1 else factorised(x, module)
-    if last == "3x3" and kind in ("max", "avg"):
-        return pooled(x, stride, kind)
-    dilation = 2 if kind == "dil" else 1
+    if kind in ("max", "avg"):
+        return pooled(x, kind, stride)
     for repeat in range(1 if kind == "dil" else 2):
-        filters, mixing, norm = (
-            module[4 * repeat + 1],
-            module[4 * repeat + 2],
-            module[4 * repeat + 3],
+        filters, mixing, norm = module[4 * repeat + 1 : 4 * repeat + 4]
+        assert filters.groups == x.shape[1]
+        assert (filters.kernel_size, filters.dilation) == (
+            (int(last[0]),) * 2,
+            (2 if kind == "dil" else 1,) * 2,
         )
-        own_stride = stride if repeat == 0 else 1
-        x = filtered(x.clamp(min=0), filters, int(last[0]), own_stride, dilation)
-        x = normalised(mixed(x, mixing), norm)
+        x = convolved(x.clamp(min=0), filters, stride if repeat == 0 else 1)
+        x = normalised(convolved(x, mixing), norm)
     return x
 
 
@@ -182,8 +137,8 @@ def slow_cell(earlier, last, cell, edges, *, reduces):
     if earlier.shape[-1] != last.shape[-1]:
         earlier = factorised(earlier, first)
     else:
-        earlier = normalised(mixed(earlier.clamp(min=0), first[1]), first[2])
-    nodes = [earlier, normalised(mixed(last.clamp(min=0), second[1]), second[2])]
+        earlier = normalised(convolved(earlier.clamp(min=0), first[1]), first[2])
+    nodes = [earlier, normalised(convolved(last.clamp(min=0), second[1]), second[2])]
     for node in range(4):
         total = 0
         for at in (2 * node, 2 * node + 1):
@@ -218,11 +173,7 @@ def test_a_forward_pass_follows_the_definition(number, stem):
     genotype = some(4, seed=8)[number]
     torch.manual_seed(number)
     cells = 3 + number
-    network = DartsNetwork(genotype, 5, Skeleton(cells, 4, stem)).double()
-    for module in network.modules():  # normalisations that are not neutral
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.weight, 1, 0.3)
-            nn.init.normal_(module.bias, 0, 0.3)
+    network = shaken(DartsNetwork(genotype, 5, Skeleton(cells, 4, stem)))
     side = 16 if stem == "cifar" else 64
     x = torch.randn(3, 3, side, side, dtype=torch.float64)
     with torch.no_grad():
