@@ -29,7 +29,7 @@ def slow_labels(labels):
 
 
 def slow_correlation(first, second):
-    """Pearson's formula over the entries of two matrices, one after the other."""
+    """Return Pearson's correlation over the entries of two matrices, written out."""
     pairs = list(zip(first.ravel().tolist(), second.ravel().tolist(), strict=True))
     means = [math.fsum(column) / len(pairs) for column in zip(*pairs, strict=True)]
     off = [(a - means[0], b - means[1]) for a, b in pairs]
@@ -39,7 +39,7 @@ def slow_correlation(first, second):
 
 
 def slow_alignment(first, second):
-    """<HKH, HLH>_F / (||HKH||_F ||HLH||_F) with H = I - 11'/n."""
+    """Return <HKH, HLH>_F / (||HKH||_F ||HLH||_F) with H = I - 11'/n."""
     centring = np.eye(len(first)) - np.ones_like(first) / len(first)
     left, right = (centring @ matrix @ centring for matrix in (first, second))
     return np.trace(left.T @ right) / math.sqrt(np.trace(left.T @ left) * np.trace(right.T @ right))
@@ -66,7 +66,7 @@ def test_the_centred_alignment_equals_the_formula(seed):
     kernel = factor @ factor.T + 3
     found = centred_alignment(kernel, labels)
     assert abs(found - slow_alignment(kernel, slow_labels(labels))) < 1e-10
-    # a target of 0 and 1 is the same one once centred
+    # labels as 0 and 1 give the same matrix once centred
     assert abs(found - slow_alignment(kernel, (slow_labels(labels) + 1) / 2)) < 1e-10
 
 
@@ -91,7 +91,7 @@ def test_a_kernel_that_knows_the_labels_has_1(alignment):
 
 def test_the_two_differ():
     images = RNG.uniform(1, 5, 12)
-    kernel = KERNEL + 10 * (images[:, None] + images[None])  # what double centring takes off
+    kernel = KERNEL + 10 * (images[:, None] + images[None])  # double centring removes this
     assert centred_alignment(kernel, LABELS) == pytest.approx(centred_alignment(KERNEL, LABELS))
     assert abs(entry_correlation(kernel, LABELS) - entry_correlation(KERNEL, LABELS)) > 0.01
 

@@ -1,4 +1,4 @@
-"""Five numbers of a kernel, their settings and what has no number."""
+"""The five scores of a kernel, their settings, and kernels without a score."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ KERNEL = MATRIX @ MATRIX.T
 
 
 def unlabelled(kernel):
-    """A kernel for numbers that don't read labels."""
+    """Wrap a kernel for scores that don't use labels."""
     return LabelledKernel(kernel, np.zeros(len(kernel), np.int64))
 
 
@@ -71,7 +71,7 @@ def test_a_kernel_that_is_not_finite_has_no_number(name, value):
 
 
 class Counts(nn.Module):
-    """Two layers and a normalisation; counts its forward passes."""
+    """A network of two layers and a normalisation that counts its forward passes."""
 
     def __init__(self):
         super().__init__()

@@ -3,7 +3,7 @@
 from functools import lru_cache
 from itertools import pairwise
 
-from untrained.spaces.base import Skeleton
+from untrained.spaces.base import NotApplicable, Skeleton
 from untrained.spaces.nasbench101 import Matrix
 
 #: The network that the benchmark trained, and the network that the NASWOT authors score.
@@ -21,10 +21,15 @@ def vertex_channels(matrix: Matrix, inputs: int, outputs: int) -> tuple[int, ...
     The vertices that the output reads share its channels evenly; the first ones have one more
     where there is a remainder. Any other inner vertex has as many channels as the widest vertex
     that reads it, and is truncated for narrower ones.
+
+    Raises:
+        NotApplicable: the output has fewer channels than vertices that share them.
     """
     last = len(matrix) - 1
     readers = [vertex for vertex in range(1, last) if matrix[vertex][last]]
     channels = [inputs] + [0] * (last - 1) + [outputs]
+    if len(readers) > outputs:
+        raise NotApplicable(f"{len(readers)} vertices of the cell can't share {outputs} channels")
     if readers:
         share, rest = divmod(outputs, len(readers))
         for place, vertex in enumerate(readers):

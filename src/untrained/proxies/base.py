@@ -25,6 +25,7 @@ Status = Literal[
     "non_finite",
     "diverged",
     "out_of_memory",
+    "not_applicable",
 ]
 
 

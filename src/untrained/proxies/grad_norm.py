@@ -42,7 +42,7 @@ class GradNorm(BaseProxy):
 
     @property
     def details(self) -> str:
-        """Of the sum."""
+        """The weights that the sum is over, in words."""
         layers = "convolutions and linear layers"
         return {"zero_cost": f"weights of {layers}", "naswot": "all parameters"}[self.variant]
 

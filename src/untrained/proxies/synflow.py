@@ -49,7 +49,7 @@ class Synflow(BaseProxy):
 
     @property
     def details(self) -> str:
-        """Of the sum."""
+        """The terms of the sum and the input, in words."""
         summed = {"synflow": "log of |W dR/dW|", "logsynflow": "|W log(1 + dR/dW)|"}
         return f"{summed[self.variant]}, an image of ones whatever the minibatch"
 

@@ -45,7 +45,7 @@ class _Validation(BaseProxy, ABC):
 
     @property
     def details(self) -> str:
-        """Of the network."""
+        """The statistics of batch normalisation, in words."""
         return f"{self.variant} mode"
 
     @property
