@@ -12,7 +12,8 @@ from untrained.images.minibatches import Minibatch
 from untrained.proxies import UndefinedScore, get_proxy
 from untrained.proxies.label_alignment import centred_alignment, entry_correlation, label_matrix
 from untrained.proxies.ntk import VARIANTS, LabelledKernel
-from untrained.proxies.tangent_kernels import ParameterSelection, tangent_kernel
+from untrained.proxies.selections import ParameterSelection
+from untrained.proxies.tangent_kernels import tangent_kernel
 from untrained.scoring.engine import run_proxies
 from untrained.scoring.execution import Execution
 from untrained.scoring.request import Reading, parse_reading, shows_test

@@ -9,7 +9,8 @@ from torch import nn
 from untrained.images.minibatches import Minibatch
 from untrained.proxies import PROXIES, UndefinedScore, get_proxy, setting_of
 from untrained.proxies.ntk import VARIANTS, LabelledKernel, positive_eigenvalues
-from untrained.proxies.tangent_kernels import ParameterSelection, tangent_kernel
+from untrained.proxies.selections import ParameterSelection
+from untrained.proxies.tangent_kernels import tangent_kernel
 from untrained.scoring.engine import run_proxies
 from untrained.scoring.execution import Execution
 from untrained.scoring.images import MinibatchSettings

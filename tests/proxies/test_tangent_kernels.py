@@ -11,11 +11,8 @@ from untrained.errors import ParameterError, UnknownNameError
 from untrained.images.minibatches import Minibatch, minibatch
 from untrained.networks.nasbench201 import NasBench201Network
 from untrained.proxies import UndefinedScore, batched_backward, get_proxy
-from untrained.proxies.tangent_kernels import (
-    SELECTIONS,
-    ParameterSelection,
-    tangent_kernel,
-)
+from untrained.proxies.selections import SELECTIONS, ParameterSelection
+from untrained.proxies.tangent_kernels import tangent_kernel
 
 # all 3x3; dead branches; skips and pools; few edges; a node without input
 CELLS = [1462, 10525, 7777, 13714, 45]
