@@ -16,34 +16,44 @@ if TYPE_CHECKING:
     from untrained.search.pruning import Pruning, prune
     from untrained.search.run import SearchResult, run_search
     from untrained.search.task import Live
+    from untrained.search.training import Training, TrainingImages, train
+    from untrained.training.recipe import Recipe
 
 _MODULES = {
     "Live": "untrained.search.task",
     "Pruning": "untrained.search.pruning",
+    "Recipe": "untrained.training.recipe",
     "Score": "untrained.api",
     "Scores": "untrained.api",
     "SearchResult": "untrained.search.run",
+    "Training": "untrained.search.training",
+    "TrainingImages": "untrained.search.training",
     "ablate": "untrained.api",
     "prune": "untrained.search.pruning",
     "run_search": "untrained.search.run",
     "score": "untrained.api",
     "score_seeds": "untrained.api",
     "score_space": "untrained.api",
+    "train": "untrained.search.training",
     "training_curves": "untrained.api",
 }
 
 __all__ = [
     "Live",
     "Pruning",
+    "Recipe",
     "Score",
     "Scores",
     "SearchResult",
+    "Training",
+    "TrainingImages",
     "ablate",
     "prune",
     "run_search",
     "score",
     "score_seeds",
     "score_space",
+    "train",
     "training_curves",
 ]
 __version__ = "0.1.0"

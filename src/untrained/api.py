@@ -306,15 +306,14 @@ def training_curves(
             can't be used.
     """
     from untrained.scoring import training_curves as following
+    from untrained.scoring.curve_settings import PROXIES, CurveSettings
 
     searched = get_space(space)
     indices = [searched.parse(text).index for text in architectures]
     if len(set(indices)) < len(indices):
         named = " ".join(map(str, architectures))
         raise ParameterError(f"{named}: an architecture is named twice")
-    followed = following.CurveSettings(
-        tuple(epochs), tuple(map(parse_reading, proxies or following.PROXIES)), kernel
-    )
+    followed = CurveSettings(tuple(epochs), tuple(map(parse_reading, proxies or PROXIES)), kernel)
     settings.setdefault("batch_size", 32)
     with requested(searched, followed.proxies, seeds, settings) as request:
         images = request.images

@@ -1,7 +1,7 @@
-"""Loops over numbers, compiled by Numba for the processor that they run on.
+"""Loops over arrays, compiled by Numba for the processor that they run on.
 
-They are compiled when they are first called and kept on disk. bfloat16, which NumPy does not have,
-goes by its bits, as int16; arithmetic is in float32, sums over a batch in float64.
+They are compiled on their first call and cached on disk. NumPy has no bfloat16, so such numbers are
+passed as their bits in int16; arithmetic is in float32, sums over a batch are in float64.
 """
 
 from collections.abc import Callable
@@ -15,19 +15,19 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-#: Of PyTorch's batch normalisation.
+#: PyTorch's default epsilon of batch normalisation.
 EPSILON = 1e-5
-#: Numbers that the loops take together; a constant, so that the compiler unrolls them. Those that
-#: score also take other numbers of them, for channels that don't divide it.
+#: Numbers that the loops process together; a constant, so that the compiler unrolls them. Loops
+#: that score also take other numbers, for channels that don't divide it.
 LANES = 128
-#: Rows that are asked for before they are read, since the processor foresees less than that.
+#: Rows to prefetch, since the processor's own prefetching does not reach as far.
 AHEAD = 8
 
 Array = NDArray[Any]
 
 _intrinsic: Callable[..., Any] = intrinsic
-#: Compiles a loop. Sums may be reordered for vector instructions; NaN and infinity keep their
-#: meaning.
+#: Compiles a loop. The compiler may reorder sums for vector instructions; NaN and infinity keep
+#: their meaning.
 jit: Callable[..., Any] = numba.njit(
     nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"}
 )
@@ -35,7 +35,7 @@ jit: Callable[..., Any] = numba.njit(
 
 @_intrinsic
 def _widened(_context: Any, number: Any) -> Any:
-    """float32 of the bits of a bfloat16 (an int16), or of a float32."""
+    """Return the float32 value of a float32, or of a bfloat16 given by its bits (int16)."""
     if number == types.int16:
 
         def from_bits(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
@@ -48,14 +48,14 @@ def _widened(_context: Any, number: Any) -> Any:
 
 @_intrinsic
 def _narrowed(_context: Any, _number: Any, like: Any) -> Any:
-    """A float32 as what `like` is: itself, or the bits of the nearest bfloat16 (an int16)."""
+    """Return a float32 in the type of `like`: itself, or the bits of the nearest bfloat16."""
     if like == types.float32:
         return types.float32(types.float32, like), lambda _c, _b, _s, arguments: arguments[0]
 
     def to_bits(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         word = ir.IntType(32)
         bits = builder.bitcast(arguments[0], word)
-        odd = builder.and_(builder.lshr(bits, word(16)), word(1))  # ties go to even numbers
+        odd = builder.and_(builder.lshr(bits, word(16)), word(1))  # ties round to even
         rounded = builder.lshr(builder.add(bits, builder.add(odd, word(0x7FFF))), word(16))
         is_nan = builder.fcmp_unordered("uno", arguments[0], arguments[0])
         return builder.trunc(builder.select(is_nan, word(0x7FC0), rounded), ir.IntType(16))
@@ -65,7 +65,7 @@ def _narrowed(_context: Any, _number: Any, like: Any) -> Any:
 
 @_intrinsic
 def _soon(_context: Any, array: Any, _image: Any, _row: Any, _lane: Any) -> Any:
-    """Ask for the cache line of one number; one past the end does no harm."""
+    """Prefetch the cache line of one number; a position past the end does no harm."""
 
     def prefetch(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kind = signature.args[0]
@@ -79,7 +79,7 @@ def _soon(_context: Any, array: Any, _image: Any, _row: Any, _lane: Any) -> Any:
             [address.type],
             ir.FunctionType(ir.VoidType(), [address.type, word, word, word]),
         )
-        builder.call(call, [address, word(0), word(3), word(1)])  # to read, into all caches, data
+        builder.call(call, [address, word(0), word(3), word(1)])  # read, into all caches, data
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, types.intp), prefetch
@@ -94,7 +94,7 @@ def start(rows: Array, channels: int, state: Array) -> None:
 
 @jit
 def add_moments(rows: Array, state: Array) -> None:
-    """Add to rows 0 and 1 of `state` the differences from its row 2, and their squares."""
+    """Add differences from row 2 of `state` to its row 0, and their squares to its row 1."""
     images, count, lanes = rows.shape
     first = np.empty(lanes, np.float32)
     second = np.empty(lanes, np.float32)
@@ -112,7 +112,7 @@ def add_moments(rows: Array, state: Array) -> None:
                 four = _widened(rows[image, row + 3, lane]) - origin[lane]
                 first[lane] += (one + two) + (three + four)
                 second[lane] += (one * one + two * two) + (three * three + four * four)
-        for lane in range(lanes):  # float32 holds the sums of one image, not those of all
+        for lane in range(lanes):  # float32 suffices for the sums of one image, not of all
             state[0, lane] += first[lane]
             state[1, lane] += second[lane]
 
@@ -127,9 +127,9 @@ def write_affine(
     factor: Array,
     summand: Array,
 ) -> None:
-    """Set `factor`, and add to `summand`, what normalises by the moments of `count` pixels.
+    """Set `factor`, and add to `summand`, so that they normalise by the moments of `count` pixels.
 
-    Then come `scale` and `shift` (channels,); empty ones stand for 1 and 0.
+    `scale` and `shift` (channels,) are applied after that; empty ones stand for 1 and 0.
     """
     for channel in range(channels):
         first, second = 0.0, 0.0
@@ -149,7 +149,7 @@ def write_affine(
 
 @jit
 def average(source: Array, channels: int, target: Array) -> None:
-    """Mean over the 3x3 neighbours that exist, of (images, height, width * channels)."""
+    """Average over the 3x3 neighbours that exist, in (images, height, width * channels)."""
     images, height, width = source.shape
     padded = np.zeros(width + 2 * channels, np.float32)
     left, middle, right = padded[:width], padded[channels:-channels], padded[2 * channels :]
@@ -189,13 +189,13 @@ def average(source: Array, channels: int, target: Array) -> None:
 
 @jit
 def largest(source: Array, channels: int, target: Array) -> None:
-    """Maximum over the 3x3 neighbours that exist, of (images, height, width * channels)."""
+    """Take the largest of the 3x3 neighbours that exist, in (images, height, width * channels)."""
     images, height, width = source.shape
     padded = np.full(width + 2 * channels, -np.float32(np.inf))
     left, middle, right = padded[:width], padded[channels:-channels], padded[2 * channels :]
     for image in range(images):
         for row in range(height):
-            above = source[image, max(row - 1, 0)]  # what is there twice changes no maximum
+            above = source[image, max(row - 1, 0)]  # a repeated row changes no maximum
             here = source[image, row]
             below = source[image, min(row + 1, height - 1)]
             for lane in range(0, width, 16):
@@ -212,7 +212,7 @@ def largest(source: Array, channels: int, target: Array) -> None:
 
 @jit
 def halve(source: Array, channels: int, target: Array) -> None:
-    """Maximum over squares of 2x2, of (images, height, width * channels), both even."""
+    """Take the maximum over 2x2 squares of (images, height, width * channels), with even sides."""
     images, height, _ = target.shape
     for image in range(images):
         for row in range(height):
@@ -244,8 +244,8 @@ def combine(
 ) -> None:
     """Write shift + the sum of scales[i] * term i, rectified and coded, of (images, rows, lanes).
 
-    Bit b of the codes of eight rows is that of row b. Loops over one row stay in the first cache.
-    Where `lanes` is left out it is a constant to the compiler, which saves up to a fifteenth.
+    Bit b of the codes of eight rows belongs to row b. Loops over one row stay in the first-level
+    cache. Where `lanes` is omitted, the compiler knows it as a constant, which saves up to 7 %.
     """
     images, count, _ = first.shape
     total = np.empty(lanes, np.float32)
@@ -288,7 +288,7 @@ def combine(
 
 @_intrinsic
 def _ones(_context: Any, _number: Any) -> Any:
-    """How many bits of a uint64 are set."""
+    """Return how many bits of a uint64 are set."""
 
     def count(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.ctpop(arguments[0])
@@ -298,9 +298,9 @@ def _ones(_context: Any, _number: Any) -> Any:
 
 @jit
 def add_agreements(words: Array, units: int, times: int, total: Array) -> None:
-    """Add to (N, N) on how many of `units` bits each two rows of `words` agree, `times` over.
+    """Add to (N, N), `times` times, on how many of `units` bits each two rows of `words` agree.
 
-    Four rows at a time, so that a word is read once for four of them.
+    Four rows are processed at a time, so that a word is read once for four of them.
     """
     width = words.shape[1]
     images = len(total)
@@ -326,12 +326,12 @@ def add_agreements(words: Array, units: int, times: int, total: Array) -> None:
                         total[other, mine] += same
 
 
-# written into its caller before that is compiled: as a function it is slower by a tenth in bfloat16
+# inlined into its caller, since a function call costs a tenth more time in bfloat16
 @numba.njit(inline="always")
 def _add_products(
     term: Array, image: int, row: int, mean: Array, gradient: Array, products: Array
 ) -> None:
-    """Add to `products` (LANES,) those of `gradient` and the difference of a row from `mean`."""
+    """Add to `products` (LANES,) the products of `gradient` and a row less `mean`."""
     for lane in range(0, LANES, 16):
         _soon(term, image, row + AHEAD, lane)
     for lane in range(LANES):
@@ -353,11 +353,11 @@ def gradient_moments(
     total: Array,
     sums: Array,
 ) -> None:
-    """Gradient of a sum of terms, and what the gradients of normalised terms need of it.
+    """Compute the gradient of a sum of terms, and the sums that its normalised terms need.
 
-    Sets `total` to `direct`, plus `rectified_gradient` where `rectified` is positive, all (images,
-    rows, LANES), and adds to `sums` (1 + terms, LANES) float64 that gradient and its products with
-    the differences of each of `terms` from its row of `means`.
+    Sets `total` to `direct`, plus `rectified_gradient` where `rectified` is positive; all are
+    (images, rows, LANES). Adds to `sums` (1 + terms, LANES) float64 that gradient, and its products
+    with the differences of each of `terms` from its row of `means`.
     """
     images, count, _ = total.shape
     gradient = np.empty(LANES, np.float32)
@@ -392,7 +392,7 @@ def gradient_moments(
                 _add_products(second, image, row, means[1], gradient, products[1])
             if terms > 2:
                 _add_products(third, image, row, means[2], gradient, products[2])
-        for lane in range(LANES):  # float32 holds the sums of one image, not those of all
+        for lane in range(LANES):  # float32 suffices for the sums of one image, not of all
             sums[0, lane] += plain[lane]
             for term in range(terms):
                 sums[1 + term, lane] += products[term, lane]
@@ -403,7 +403,7 @@ def normalisation_gradient(total: Array, term: Array, parts: Array, target: Arra
     """Set `target` to parts[0] * total + parts[1] * term + parts[2], of (images, rows, LANES)."""
     images, count, _ = total.shape
     one, two, three = parts[0], parts[1], parts[2]
-    made = np.empty(LANES, np.float32)  # so that the compiler need not fear for what it reads
+    made = np.empty(LANES, np.float32)  # rules out overlaps with what is read
     for image in range(images):
         for row in range(count):
             for lane in range(0, LANES, 16):
@@ -419,7 +419,7 @@ def normalisation_gradient(total: Array, term: Array, parts: Array, target: Arra
 
 @jit
 def spread(source: Array, channels: int, target: Array) -> None:
-    """The transpose of `average`: what the gradient of its mean is for what was averaged."""
+    """Apply the transpose of `average`: from the gradient of the means to that of the source."""
     images, height, width = source.shape
     padded = np.zeros(width + 2 * channels, np.float32)
     left, middle, right = padded[:width], padded[channels:-channels], padded[2 * channels :]

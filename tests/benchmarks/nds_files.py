@@ -3,6 +3,8 @@
 import json
 from copy import deepcopy
 
+from untrained.benchmarks.nds_entries import read_entries
+
 SEP, SKIP, POOL = "sep_conv_3x3", "skip_connect", "max_pool_3x3"
 #: As the five search spaces have them: number of nodes, operations and concatenations differ.
 GENOTYPES = {
@@ -96,6 +98,17 @@ def write(path, content):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     return path
+
+
+def read(*entries):
+    """What the package makes of some entries."""
+    return read_entries(json.dumps(entries).encode(), "given.json")
+
+
+def network_of(net):
+    """The network that the `net` of an entry means."""
+    (entry,) = read(run_of(net, (1.0,)))
+    return entry.network
 
 
 def changed(entry, path, value):

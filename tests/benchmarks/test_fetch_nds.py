@@ -6,14 +6,11 @@ import pytest
 
 from untrained.benchmarks import fetch_benchmark, nds
 from untrained.benchmarks.benchmark import Benchmark
-from untrained.benchmarks.nds import (
-    convert_nds,
-    network_of,
-)
+from untrained.benchmarks.nds import convert_nds
 from untrained.errors import DamagedFileError, DownloadError, MissingDataError
 from untrained.spaces.nds import read_architectures, write_architectures
 
-from .nds_files import cell_entry, staged_entry, write
+from .nds_files import cell_entry, read, staged_entry, write
 
 
 @pytest.fixture
@@ -84,7 +81,7 @@ def test_a_mirror_on_the_network_has_the_official_file(target, official, monkeyp
         to.parent.mkdir(parents=True, exist_ok=True)
         to.write_bytes((official.parent / "DARTS.json").read_bytes())
 
-    monkeypatch.setattr("untrained.download.download", download)
+    monkeypatch.setattr(nds, "download", download)
     fetch_benchmark("nds_darts", target, mirror="https://mirror.example/nds")
     assert asked == ["https://mirror.example/nds/DARTS.json"]
     arrived(target)
@@ -109,7 +106,7 @@ def test_a_table_comes_with_its_list_or_not_at_all(tmp_path, target, official):
 
 
 def spelled(*entries):
-    return [str(network_of(entry["net"])) for entry in entries]
+    return [str(entry.network) for entry in read(*entries)]
 
 
 THREE = spelled(cell_entry(width=8), cell_entry(width=10), cell_entry(width=12))

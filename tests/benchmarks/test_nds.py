@@ -1,6 +1,5 @@
 """Official NDS files become tables, and damaged ones a line that says what is wrong."""
 
-import io
 import json
 import zipfile
 from pathlib import Path
@@ -9,12 +8,7 @@ import pytest
 
 from untrained.benchmarks import nds
 from untrained.benchmarks.benchmark import Benchmark
-from untrained.benchmarks.nds import (
-    convert_nds,
-    entry_of,
-    network_of,
-    read_entries,
-)
+from untrained.benchmarks.nds import convert_nds
 from untrained.errors import DamagedFileError, MissingDataError, UnknownNameError
 from untrained.spaces.nds import read_architectures
 from untrained.spaces.nds_networks import FILES, has_stages
@@ -23,8 +17,9 @@ from .nds_files import (
     BOTTLENECK,
     cell_entry,
     changed,
+    network_of,
+    read,
     some_cells,
-    some_entries,
     some_stages,
     staged_entry,
     write,
@@ -66,7 +61,7 @@ def test_the_list_beside_the_table_has_the_architectures_in_order(tmp_path, targ
     for space, entries in (("nds_darts", some_cells()), ("nds_vanilla", some_stages())):
         converted(tmp_path, target, entries, space)
         found = read_architectures(space, target.with_suffix(".json"))
-        assert found == [str(network_of(entry["net"])) for entry in entries]
+        assert found == [str(entry.network) for entry in read(*entries)]
 
 
 def test_top_and_mid_are_read_one_after_the_other(tmp_path, target):
@@ -81,7 +76,7 @@ def test_imagenet_is_another_data_set(tmp_path, target):
     assert {key[0] for key in table.measures} == {"ImageNet"}
 
 
-@pytest.mark.parametrize("error", [float("nan"), float("inf")])
+@pytest.mark.parametrize("error", [float("nan"), float("inf"), 10**400])
 def test_a_run_without_an_error_has_no_accuracy_and_keeps_its_index(tmp_path, target, error):
     entries = [cell_entry(), cell_entry(errors=(50.0, error)), cell_entry(width=10)]
     table = converted(tmp_path, target, entries)
@@ -101,9 +96,10 @@ def test_a_run_without_an_error_has_no_accuracy_and_keeps_its_index(tmp_path, ta
     ],
 )
 def test_costs_are_counts_or_millions(params, flops, expected):
-    entry = entry_of(cell_entry(params=params, flops=flops))
+    given = cell_entry(params=params, flops=flops)
+    entry, without = read(given, changed(given, ["params"], ...))
     assert (entry.parameters, entry.flops) == expected
-    assert entry_of(changed(cell_entry(), ["params"], ...)).parameters is None
+    assert without.parameters is None
 
 
 def test_groups_are_given_as_such_or_as_channels_of_one():
@@ -123,43 +119,6 @@ def test_the_older_name_of_plain_blocks_is_known():
     assert network_of(staged_entry("double_plain_block")["net"]).block == "vanilla_block"
 
 
-class Slow(io.BytesIO):
-    """Gives a few bytes at a time."""
-
-    def read(self, count=-1):
-        return super().read(min(count, 7) if count > 0 else 7)
-
-
-def test_a_file_is_read_in_whatever_pieces_it_comes(monkeypatch):
-    monkeypatch.setattr(nds, "_CHUNK", 5)
-    entries = some_entries()
-    for content in (entries, {"top": entries[:4], "mid": entries[4:]}, {"mid": [], "top": entries}):
-        for indent in (None, 2):
-            file = Slow(json.dumps(content, indent=indent).encode())
-            assert list(read_entries(file, "x.json")) == [entry_of(one) for one in entries]
-
-
-def test_one_entry_at_a_time_is_in_memory(monkeypatch):
-    """What is read ahead is bounded by a chunk and an entry, not by the file."""
-    monkeypatch.setattr(nds, "_CHUNK", 4000)
-    content = json.dumps([cell_entry()] * 200).encode()
-    file, ahead = io.BytesIO(content), []
-    each = len(content) / 200
-    for number, _ in enumerate(read_entries(file, "x.json"), 1):
-        ahead.append(file.tell() - number * each)
-    assert len(ahead) == 200
-    assert max(ahead) < 3 * 4000
-
-
-def test_progress_ends_at_the_size(tmp_path, target):
-    calls = []
-    source = write(tmp_path / "given.json", some_cells())
-    convert_nds("nds_darts", source, target, lambda *numbers: calls.append(numbers))
-    size = source.stat().st_size
-    assert calls[-1] == (size, size)
-    assert [done for done, _ in calls] == sorted(done for done, _ in calls)
-
-
 WHOLE = json.dumps(some_cells())
 STAGED = staged_entry("res_bottleneck_block", **BOTTLENECK)
 
@@ -167,73 +126,68 @@ STAGED = staged_entry("res_bottleneck_block", **BOTTLENECK)
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "^given.json is no complete JSON file of NDS .'the end|the end instead of"),
-        (WHOLE[:-1], r"the end instead of , or \]"),
-        (WHOLE[: len(WHOLE) // 2], "is no complete JSON file of NDS"),
-        (WHOLE + "x", r"\('x' after its end\): get it again"),
-        (WHOLE.replace(",", ";", 1), "is no complete JSON file"),
-        ("7", r"'7' instead of \{ or \["),
+        ("", "^given.json is no file of NDS: Invalid JSON: EOF"),
+        (WHOLE[:-1], "Invalid JSON: EOF while parsing a list"),
+        (WHOLE[: len(WHOLE) // 2], "Invalid JSON: EOF while parsing a string"),
+        (WHOLE + "x", "Invalid JSON: trailing characters .*: get it again$"),
+        (WHOLE.replace(",", ";", 1), "Invalid JSON: expected"),
+        ("7", "should be a valid array, not 7: get"),
         ("[]", "^given.json has no entries"),
         ('{"top": [], "mid": []}', "^given.json has no entries"),
-        ('{"top": []}', "it lacks 'top' or 'mid'"),
-        ('{"top": [], "bottom": []}', "the key 'bottom' instead of 'top' and 'mid'"),
-        ('{"top": [], "top": []}', "the key 'top' instead of"),
-        ('{"top": {}, "mid": []}', "top is no list"),
-        ("[" * 100_000, "is no complete JSON file|entry 0"),
-        ("[7]", "^given.json, entry 0: an entry is 7: an object with keys"),
+        ('{"top": []}', "entry mid: Field required"),
+        ('{"top": [], "mid": [], "bottom": []}', "entry bottom: Extra inputs are not permitted"),
+        ('{"top": {}, "mid": []}', "entry top: Input should be a valid array, not {}"),
+        ("[" * 100_000, "Invalid JSON: recursion limit"),
+        ("[7]", "^given.json is no file of NDS: entry 0: Input should be an object, not 7"),
         ([cell_entry(), changed(cell_entry(), ["net"], ...)],
-         "entry 1: it lacks 'net': entries have"),
+         "entry 1 net: Field required"),
         ([changed(cell_entry(), ["test_ep_top1"], ...)],
-         "it lacks 'test_ep_top1': .* and mostly params and flops$"),
-        ([changed(cell_entry(), ["test_ep_top1"], [])], "test_ep_top1 is no list of an error"),
-        ([changed(cell_entry(), ["test_ep_top1"], ["a"])], "test_ep_top1 has 'a': a number"),
-        (WHOLE.replace('"width": 8', '"width": 1e400', 1), "entry 0: width has inf: a finite"),
+         "entry 0 test_ep_top1: Field required: get it again$"),
+        ([changed(cell_entry(), ["test_ep_top1"], [])], "test_ep_top1: .* at least 1 item"),
+        ([changed(cell_entry(), ["test_ep_top1"], ["a"])], "test_ep_top1 0: .* number, not 'a'"),
+        (WHOLE.replace('"width": 8', '"width": 1e400', 1), "entry 0 net cells width: .* not inf"),
         ([cell_entry(errors=(101.0,))], r"the test error 101 is not in 0\.\.100 percent"),
         ([cell_entry(errors=(-1.0,))], "the test error -1 is not"),
         ([cell_entry(errors=(float("nan"),))], "has no entry with a finite test error"),
-        ([cell_entry(params=-1)], "params is -1: a finite number from 0 up"),
-        ([cell_entry(params="1")], "params has '1': a number"),
-        ([cell_entry(params=float("inf"))], "params is inf"),
+        ([cell_entry(params=-1)], "params: .* greater than or equal to 0, not -1"),
+        ([cell_entry(params="1")], "params: .* number, not '1'"),
+        ([cell_entry(params=float("inf"))], "params: .* not inf"),
         ([changed(cell_entry(), ["net", "genotype", "reduce"], ...)],
-         "it lacks 'reduce': entries have"),
+         "genotype reduce: Field required"),
         ([changed(cell_entry(), ["net", "genotype", "normal", 3], ["none"])],
-         r"normal, pair 4 is \['none'\]: an operation and its input"),
+         "genotype normal 3 1: Field required"),
         ([changed(cell_entry(), ["net", "genotype", "normal", 3, 1], 9)], "no node 9 yet, inputs"),
         ([changed(cell_entry(), ["net", "genotype", "normal", 7], ...)], "normal has 7 pairs"),
         ([changed(cell_entry(), ["net", "genotype", "normal", 3, 0], "conv")],
          "unknown operation 'conv'"),
         ([changed(cell_entry(), ["net", "genotype", "normal_concat"], [7])], r"is \[7\]: one or"),
-        ([changed(cell_entry(), ["net", "genotype"], [])], r"genotype is \[\]: an object"),
-        ([changed(cell_entry(), ["net", "width"], 8.5)], "width has 8.5: a whole number"),
+        ([changed(cell_entry(), ["net", "genotype"], [])], r"genotype: .* object, not \[\]"),
+        ([changed(cell_entry(), ["net", "width"], 8.5)], "valid integer, .*, not 8.5"),
         ([changed(cell_entry(), ["net", "width"], float("inf"))],
-         "entry 0: width has inf: a finite number"),
-        ([changed(cell_entry(), ["net", "depth"], float("nan"))], "depth has nan: a finite number"),
+         "width: .* finite number, not inf"),
+        ([changed(cell_entry(), ["net", "depth"], float("nan"))], "depth: .* finite .* not nan"),
         ([changed(cell_entry(), ["net", "width"], 10**400)],
-         r"width has 10+\.\.\.: a number below 1e\+18"),
-        ([changed(cell_entry(), ["net", "width"], True)], "width has True: a number"),
-        ([changed(cell_entry(), ["net", "aux"], ...)], "it lacks 'aux'"),
-        ([changed(cell_entry(), ["net", "aux"], 7)], "aux is 7: true or false"),
-        ([changed(cell_entry(), ["net", "aux"], float("inf"))], "aux is inf: true or false"),
-        ([changed(cell_entry(), ["net", "genotype", "normal", 3, 1], True)],
-         "normal has True: a number"),
-        ([cell_entry(errors=(10**400,))], "test_ep_top1 has 10.*: a number below"),
-        ([cell_entry(params=10**400)], "params has 10.*: a number below"),
-        ([cell_entry(params=1e300)], "params is 1e\\+300: a finite number from 0 up, below 1e"),
+         "width: .* less than 10{18}, not 10{59}:"),
+        ([changed(cell_entry(), ["net", "aux"], ...)], "aux: Field required"),
+        ([changed(cell_entry(), ["net", "aux"], 7)], "aux: .* boolean.*, not 7"),
+        ([changed(cell_entry(), ["net", "aux"], float("inf"))], "aux: .* boolean, not inf"),
+        ([cell_entry(params=10**400)], "params: .* finite number, not 10"),
+        ([cell_entry(params=1e300)], "params: .* less than 10{18}, not 1e"),
         ([changed(STAGED, ["net", "ws"], [8, 10**17, 24])], "widths has 1e\\+17: at most 8192"),
-        ([changed(STAGED, ["net", "ss"], [1, float("inf"), 2])], "ss has inf: a finite number"),
+        ([changed(STAGED, ["net", "ss"], [1, float("inf"), 2])], "ss 1: .* finite number, not inf"),
         ([staged_entry("res_bottleneck_block", bms=[0.5, float("inf"), 1], gws=[2, 4, 2])],
-         "bms has inf: a finite number"),
+         "bms 1: .* finite number, not inf"),
         ([staged_entry("res_bottleneck_block", bms=[0.5, float("nan"), 1], gws=[2, 4, 2])],
-         "bms has nan: a finite number"),
+         "bms 1: .* finite number, not nan"),
         ([staged_entry("res_bottleneck_block", bms=[0.5, 1e308, 1], gws=[2, 4, 2])],
-         "bms has 1e\\+308: a finite number below"),
+         "bms 1: .* less than 10{18}, not 1e"),
         ([staged_entry("res_bottleneck_block", bms=[0.5, 1e17, 1], gws=[2, 4, 2])],
          "ratios has 1e\\+17: at most 8"),
         ([changed(STAGED, ["net", "block_type"], "res")], "unknown block 'res'"),
-        ([changed(STAGED, ["net", "block_type"], 7)], "block_type is 7: a text"),
+        ([changed(STAGED, ["net", "block_type"], 7)], "block_type: .* string, not 7"),
         ([changed(STAGED, ["net", "ws"], [8, 16])], "widths has 2 numbers: .* takes 3"),
-        ([changed(STAGED, ["net", "ws"], 8)], "ws is 8: a list"),
-        ([changed(STAGED, ["net", "bot_muls"], ...)], "it lacks 'bot_muls'"),
+        ([changed(STAGED, ["net", "ws"], 8)], "ws: .* array, not 8"),
+        ([changed(STAGED, ["net", "bot_muls"], ...)], "a bottleneck needs numbers as bms or"),
         ([changed(STAGED, ["net", "gws"], [2, 0, 2])], r"gws is \[2, 0, 2\]"),
         ([changed(STAGED, ["net", "num_gs"], [5, 1, 1])], "stage 1 has 4 channels .* 5 groups"),
     ],
@@ -248,17 +202,8 @@ def test_what_is_no_file_of_nds_is_refused_in_one_line(tmp_path, target, content
 def test_text_in_another_encoding_is_refused(tmp_path, target):
     source = tmp_path / "x.json"
     source.write_bytes(b'[{"net": "\xff\xfe"}]')
-    with pytest.raises(DamagedFileError, match="not UTF-8"):
+    with pytest.raises(DamagedFileError, match="invalid unicode code point"):
         convert_nds("nds_darts", source, target)
-
-
-def test_an_entry_without_end_is_not_read_to_the_end_of_the_file(monkeypatch):
-    monkeypatch.setattr(nds, "_CHUNK", 100)
-    monkeypatch.setattr(nds, "_LONGEST_ENTRY", 1000)
-    file = io.BytesIO(b'[{"net": "' + b"x" * 100_000)
-    with pytest.raises(DamagedFileError, match="an entry of over 1000 bytes"):
-        list(read_entries(file, "x.json"))
-    assert file.tell() < 5000
 
 
 @pytest.mark.parametrize(
@@ -370,20 +315,10 @@ def test_a_folder_or_an_archive_has_the_file_of_the_space(tmp_path, target):
 def test_what_is_not_there_is_said(tmp_path, target):
     with pytest.raises(MissingDataError, match=r"does not exist: name DARTS\.json, a folder"):
         convert_nds("nds_darts", tmp_path / "nowhere", target)
-    with pytest.raises(UnknownNameError, match="unknown space of NDS 'nds_dart': did you mean"):
+    with pytest.raises(UnknownNameError, match="unknown space 'nds_dart': did you mean"):
         convert_nds("nds_dart", tmp_path, target)
     with pytest.raises(MissingDataError, match="run `untrained fetch nds_darts`, with --mirror"):
         read_architectures("nds_darts", target.with_suffix(".json"))
-
-
-@pytest.mark.parametrize("name", ["/DARTS.json", "../DARTS.json", "a\\..\\..\\DARTS.json"])
-def test_an_archive_that_leaves_its_folder_is_refused(tmp_path, target, name):
-    archive = tmp_path / "x.zip"
-    with zipfile.ZipFile(archive, "w") as packed:
-        packed.writestr("other.json", WHOLE)
-        packed.writestr(name, WHOLE)
-    with pytest.raises(DamagedFileError, match="which leaves its folder"):
-        convert_nds("nds_darts", archive, target)
 
 
 def test_an_archive_that_is_damaged_or_absurd_is_refused(tmp_path, target, monkeypatch):
@@ -402,10 +337,7 @@ def test_an_archive_that_is_damaged_or_absurd_is_refused(tmp_path, target, monke
             convert_nds("nds_darts", archive, target)
     archive.write_bytes(content)
     monkeypatch.setattr(nds, "_MOST_BYTES", 100)
-    with pytest.raises(DamagedFileError, match="bytes, no official file does"):
-        convert_nds("nds_darts", archive, target)
-    monkeypatch.setattr(nds, "_MOST_MEMBERS", 0)
-    with pytest.raises(DamagedFileError, match="has 1 entries: no official archive does"):
+    with pytest.raises(DamagedFileError, match="bytes, more than any official"):
         convert_nds("nds_darts", archive, target)
     assert not target.parent.exists()
 

@@ -4,9 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.benchmarks.nds_files import cell_entry, some_cells, some_stages, write
+from tests.benchmarks.nds_files import cell_entry, network_of, some_cells, some_stages, write
 
-from untrained.benchmarks.nds import network_of
 from untrained.errors import ParameterError
 from untrained.networks.nds import costs_of
 from untrained.parameters import parse_parameters, read_parameters

@@ -36,7 +36,7 @@ def few(monkeypatch):
             rng.integers(0, classes, 12),
         )
 
-    monkeypatch.setattr("untrained.images.splits.training_set", read)
+    monkeypatch.setattr("untrained.search.training.training_set", read)
 
 
 def rows(out):
@@ -115,7 +115,7 @@ def handed_over(untrained, few, monkeypatch):
     def run(*options):
         handed = []
 
-        def training(_network, examples, *_arguments, held_out, **_options):
+        def training(_network, examples, _recipe, _seed, _device, held_out, *_options):
             handed.extend([examples, held_out])
             raise KeyboardInterrupt
 
@@ -162,7 +162,7 @@ def test_a_training_on_the_bundled_sample_has_no_accuracy(untrained):
     code, out, _ = untrained("train", "DARTS_V1", *options, "--split", "sample")
     assert code == 0
     assert "trained     1 epochs on 2,048 images of cifar10/sample" in out
-    assert "  accuracy    not known: the bundled sample has no images to test on\n" in out
+    assert "  accuracy    unknown: no images were held out to evaluate on\n" in out
     code, out, _ = untrained("train", "DARTS_V1", *options, "--split", "sample", "--json")
     assert code == 0
     (summary,) = rows(out)
@@ -186,9 +186,9 @@ def test_a_training_on_the_bundled_sample_has_no_accuracy(untrained):
     ],
 )
 def test_what_is_evaluated_on_was_not_trained_on(dataset, split, asked, found):
-    from untrained.cli.train import held_out_split
+    from untrained.search.training import TrainingImages
 
-    assert held_out_split(image_set(dataset), split, asked) == found
+    assert TrainingImages(dataset, split, asked).evaluated_on == found
 
 
 @pytest.mark.parametrize(
@@ -199,10 +199,10 @@ def test_what_is_evaluated_on_was_not_trained_on(dataset, split, asked, found):
     ],
 )  # fmt: skip
 def test_images_that_are_trained_on_are_not_held_out(split, asked):
-    from untrained.cli.train import held_out_split
+    from untrained.search.training import TrainingImages
 
-    with pytest.raises(ParameterError, match=f"^--held-out {asked} of cifar10 is not held out of"):
-        held_out_split(image_set("cifar10"), split, asked)
+    with pytest.raises(ParameterError, match=f"^held-out split '{asked}' of cifar10 shares images"):
+        TrainingImages("cifar10", split, asked)
 
 
 @pytest.mark.usefixtures("few")
@@ -215,10 +215,13 @@ def test_images_that_are_trained_on_are_not_held_out(split, asked):
         (["DARTS_V2", "--dataset", "noise"], "'noise' is drawn for each minibatch"),
         (["DARTS_V2", "--split", "half"], "unknown split of cifar10 'half'"),
         (["DARTS_V2", "--held-out", "half"], "unknown split of cifar10 'half'"),
-        (["DARTS_V2", "--held-out", "train"], "--held-out train of cifar10 is not held out"),
+        (
+            ["DARTS_V2", "--held-out", "train"],
+            "held-out split 'train' of cifar10 shares images with",
+        ),
         (["DARTS_V2", "--epochs", 0], "epochs is 0: 1 or more"),
         (["DARTS_V2", "--drop-path", 1], "drop_path is 1.0: 0 or more and below 1"),
-        (["DARTS_V2", "--evaluate-every", -1], "--evaluate-every -1: 0 or more"),
+        (["DARTS_V2", "--evaluate-every", -1], "evaluate_every is -1: 0 or more"),
         (["DARTS_V2", "--cells", 2], "2 cells: 3 or more"),
         (["DARTS_V2", "--channels", 3], "3 channels: an even number"),
         (["DARTS_V2", "--seed", -1], "seed -1 is negative"),
@@ -289,3 +292,20 @@ def test_a_folder_is_no_checkpoint(refused, tmp_path):
     (tmp_path / "folder").mkdir()
     said = "cannot write folder: it is a folder, name a file"
     refused(["train", "DARTS_V2", *SMALL, "--checkpoint", "folder"], said)
+
+
+@pytest.mark.usefixtures("few")
+def test_a_notebook_trains_without_writing(tmp_path, monkeypatch):
+    from untrained import Recipe, TrainingImages, train
+
+    monkeypatch.chdir(tmp_path)
+
+    seen = []
+    images = TrainingImages(held_out="")
+    recipe = Recipe(epochs=2, batch_size=8)
+    found = train("DARTS_V2", recipe, images, Skeleton(3, 2), report=seen.append)
+    assert [len(one.epochs) for one in seen] == [1, 2]
+    assert found.epochs == seen[-1].epochs
+    assert found.network is seen[-1].network
+    assert (found.evaluated_images, found.epochs[-1].accuracy) == (0, None)
+    assert not contents(tmp_path)

@@ -13,8 +13,6 @@ seeds, with these exceptions:
   (32, 72, 256) costs more.
 - What is read after training takes 8 s a training: one small architecture of NAS-Bench-201, and by
   `OWN_TRAINED` the two networks of one's own, with one seed.
-- The network of TE-NAS has three channels and can't be run around a cell of NAS-Bench-101 with
-  more vertices before its output (`TOO_THIN`): eleven are left.
 """
 
 import contextlib
@@ -41,16 +39,6 @@ EXACT = ("--batch-size", 4, "--device", "cpu", "--precision", "float32")
 COUNT = 40
 #: Of which so many have tangent kernels in the benchmark's network.
 FEW = 2
-#: Cells of the draw whose network has a vertex without channels in the setting of TE-NAS.
-# fmt: off
-TOO_THIN = frozenset(
-    (
-        1360, 9174, 14446, 18446, 37639, 74641, 115374, 118553, 128567, 131293,
-        168493, 180985, 204706, 214776, 217828, 232502, 236665, 238479, 269293, 270596,
-        309129, 309716, 343452, 345063, 358942, 359841, 363713, 366306, 386258,
-    )
-)
-# fmt: on
 #: Read after training, besides what is never read before.
 AFTER_TRAINING = ("naswot@0.02", "lga:4@0.02")
 EPOCHS = "@0.02"
@@ -189,20 +177,13 @@ def make_scores() -> pd.DataFrame:
     """Scores with space, arch, proxy, seed, score and status; an own network has arch 0."""
     named = proxies()
     dear = [name for name in named if is_kernel(name) and not is_tenas(name)]
-    tenas = [name for name in named if is_tenas(name)]
     apart = [name for name in named if name.startswith("naswot")]  # by the plan, as in a workflow
     trained = [*AFTER_TRAINING, *filter(is_validation, named)]
-    rest = [name for name in named if name not in {*dear, *tenas, *apart, *trained}]
+    rest = [name for name in named if name not in {*dear, *apart, *trained}]
     found = []
     for space in SPACES:
         drawn = architectures(space)
-        thick = [index for index in drawn if space != "nasbench101" or index not in TOO_THIN]
-        for chosen, indices in (
-            (apart, drawn),
-            (rest, drawn),
-            (tenas, thick),
-            (dear, drawn[:FEW]),
-        ):
+        for chosen, indices in ((apart, drawn), (rest, drawn), (dear, drawn[:FEW])):
             found.append(_scores(space, chosen, indices))
     found.append(_scores("nasbench201", trained, light("nasbench201")[:1], SEEDS[:1]))
     found += [_own_scores(network, named) for network in OWN]

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch.nn import functional
+from tests.networks.slow import convolved, normalised, pooled, shaken
 
 from untrained.networks.costs import count_parameters as parameters_of
 from untrained.networks.nasbench101 import CellModule, ConvBnRelu, NasBench101Network
@@ -15,8 +15,9 @@ from untrained.networks.nasbench101_channels import (
     vertex_channels,
     widths,
 )
+from untrained.networks.nasbench101_plan import draw_network
 from untrained.spaces import get_space
-from untrained.spaces.base import Skeleton
+from untrained.spaces.base import NotApplicable, Skeleton
 from untrained.spaces.nasbench101 import OPERATIONS, parse_cell
 
 SPACE = get_space("nasbench101")
@@ -31,7 +32,7 @@ CELLS = [*(SPACE.cell(index) for index in INDICES), *map(parse_cell, SPELLED)]
 
 
 def slow_channels(matrix, inputs, outputs):
-    """The rule in words, written recursively."""
+    """Return the channels of each vertex by the rule of the paper, written recursively."""
     n = len(matrix)
     readers = [v for v in range(1, n - 1) if matrix[v][n - 1]]
 
@@ -39,7 +40,7 @@ def slow_channels(matrix, inputs, outputs):
         if v in (0, n - 1):
             return inputs if v == 0 else outputs
         if v in readers:
-            # 16 among three: 6, 5, 5
+            # 16 channels among three vertices: 6, 5, 5
             return len(range(readers.index(v), outputs, len(readers)))
         return max(channels(u) for u in range(v + 1, n - 1) if matrix[v][u])
 
@@ -47,32 +48,7 @@ def slow_channels(matrix, inputs, outputs):
 
 
 def conv_bn_relu(x, module):
-    convolution, norm = module[0], module[1]
-    size = convolution.weight.shape[-1]
-    assert convolution.bias is None
-    padded = functional.pad(x, [size // 2] * 4)
-    total = 0
-    for row in range(size):
-        for column in range(size):
-            window = padded[:, :, row : row + x.shape[2], column : column + x.shape[3]]
-            total = total + torch.einsum(
-                "nchw,kc->nkhw", window, convolution.weight[:, :, row, column]
-            )
-    mean = total.mean((0, 2, 3), keepdim=True)
-    variance = ((total - mean) ** 2).mean((0, 2, 3), keepdim=True)
-    scaled = (total - mean) / (variance + 1e-5).sqrt()
-    return (scaled * norm.weight[:, None, None] + norm.bias[:, None, None]).clamp(min=0)
-
-
-def largest(x):
-    size = x.shape[-1]
-    output = torch.empty_like(x)
-    for row in range(size):
-        for column in range(size):
-            rows = slice(max(row - 1, 0), row + 2)
-            columns = slice(max(column - 1, 0), column + 2)
-            output[:, :, row, column] = x[:, :, rows, columns].amax((2, 3))
-    return output
+    return normalised(convolved(x, module[0]), module[1]).clamp(min=0)
 
 
 def slow_cell(x, cell, module, outputs):
@@ -92,7 +68,7 @@ def slow_cell(x, cell, module, outputs):
                 total = total + (projected(v) if u == 0 else values[u][:, : channels[v]])
         operation = cell.operations[v - 1]
         if operation == "maxpool3x3":
-            values[v] = largest(total)
+            values[v] = pooled(total, "max")
         else:
             layer = module.operations[str(v)]
             size = int(operation[4])
@@ -120,11 +96,7 @@ def slow_forward(network, x, cell, stem):
 @pytest.mark.parametrize("cell", CELLS, ids=str)
 def test_a_forward_pass_follows_the_definition(cell):
     torch.manual_seed(0)
-    network = NasBench101Network(cell, 10).double()
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            torch.nn.init.normal_(module.weight, 1, 0.3)
-            torch.nn.init.normal_(module.bias, 0, 0.3)
+    network = shaken(NasBench101Network(cell, 10))
     x = torch.randn(3, 3, 8, 8, dtype=torch.float64)
     with torch.no_grad():
         expected = slow_forward(network, x, cell, 16)
@@ -153,6 +125,16 @@ def test_channels_follow_the_rule(outputs):
     for index in rng.integers(len(SPACE), size=300):
         matrix = SPACE.cell(int(index)).matrix
         assert vertex_channels(matrix, 16, outputs) == slow_channels(matrix, 16, outputs)
+
+
+@pytest.mark.parametrize(
+    "build", [NasBench101Network, lambda cell, _classes, thin: draw_network(cell, thin)]
+)
+def test_a_cell_that_has_not_a_channel_for_each_vertex_is_not_applicable(build):
+    shared = parse_cell(SPELLED[1])  # by three vertices
+    build(shared, 10, Skeleton(3, 1))
+    with pytest.raises(NotApplicable, match=r"^3 vertices of the cell can't share 2 channels"):
+        build(shared, 10, Skeleton(2, 1))
 
 
 def test_stacks_double_the_channels():
@@ -219,7 +201,7 @@ def test_weights_are_drawn_as_the_authors_of_naswot_do():
 
 
 def test_a_rectifier_counts_once_in_the_released_score():
-    # a class that is named after ReLU would count its rectifier again
+    # a class named after ReLU would count its rectifier again
     named = [m for m in ConvBnRelu(3, 4, 1).modules() if "ReLU" in type(m).__name__]
     assert [type(module) for module in named] == [torch.nn.ReLU]
     network = SPACE.network(SPACE[0], 1)

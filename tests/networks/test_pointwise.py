@@ -1,4 +1,4 @@
-"""1x1 convolutions that skip pixels, their numbers and the gradients of the networks with them."""
+"""1x1 convolutions that skip pixels: their values, and gradients of networks that use them."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import torch
-from tests.benchmarks.nds_files import cell_entry, staged_entry
+from tests.benchmarks.nds_files import cell_entry, network_of, staged_entry
 from torch import nn
 
 from untrained.networks.pointwise import StridedPointwise
@@ -38,10 +38,10 @@ _STAGES = staged_entry(ds=[1, 1], ws=[16, 16], ss=[2, 2])["net"]
 
 _PROGRAM = f"""
 import torch
-from untrained.benchmarks.nds import network_of
 from untrained.networks.nds import scored_network
-for net in ({_CELLS!r}, {_STAGES!r}):
-    network = scored_network(network_of(net), 10, imagenet=True)
+from untrained.spaces.nds_networks import parse_network
+for text in {[str(network_of(net)) for net in (_CELLS, _STAGES)]}:
+    network = scored_network(parse_network(text), 10, imagenet=True)
     network = network.to(memory_format=torch.channels_last).train()
     images = torch.randn(2, 3, 224, 224).to(memory_format=torch.channels_last)
     logits = network(images)
@@ -51,7 +51,7 @@ for net in ({_CELLS!r}, {_STAGES!r}):
 
 
 def test_gradients_of_narrow_networks_stay_within_their_memory():
-    """What was written beyond it ends the process, where the allocator looks."""
+    """A gradient written past its memory ends the process, where the allocator checks."""
     run = subprocess.run(
         [sys.executable, "-c", _PROGRAM],
         env=os.environ | {"MALLOC_CHECK_": "3", "OMP_NUM_THREADS": "1"},

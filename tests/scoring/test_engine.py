@@ -25,6 +25,7 @@ from untrained.scoring.shards import (
     shard_indices,
     work_of,
 )
+from untrained.spaces import get_space
 
 CPU = torch.device("cpu")
 SETTINGS = MinibatchSettings(batch_size=6)
@@ -109,6 +110,20 @@ def test_disconnected_cells_have_a_status_and_no_score(space):
     assert (score.score, score.status) == (None, "disconnected")
     assert score.reason == "no rectifier connects input and output"
     assert score.seconds > 0
+
+
+def test_an_architecture_that_can_not_be_built_so_thin_has_a_status():
+    space = get_space("nasbench101")
+    three = "01111|00001|00001|00001|00000:input,conv3x3-bn-relu,conv1x1-bn-relu,maxpool3x3,output"
+    one = "011|001|000:input,conv3x3-bn-relu,output"
+    asked = [
+        (space.parse(three).index, ["linear_regions", "naswot"]),
+        (space.parse(one).index, ["linear_regions"]),
+    ]
+    (thin, whole), (other,) = score_work(space, asked, SETTINGS, 0, Execution())
+    assert (thin.score, thin.status) == (None, "not_applicable")
+    assert thin.reason == "3 vertices of the cell can't share 1 channels"
+    assert whole.status == other.status == "ok"
 
 
 def test_kernels_are_those_of_the_scores(space):

@@ -6,15 +6,14 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from tests.benchmarks.nds_files import cell_entry, some_entries
+from tests.benchmarks.nds_files import cell_entry, network_of, some_entries
 
-from untrained.benchmarks.nds import network_of, write_architectures
 from untrained.errors import ArchitectureError, MissingDataError, ParameterError, UnknownNameError
 from untrained.networks.costs import count_parameters
 from untrained.networks.nds import costs_of
 from untrained.spaces import SPACES, get_space
 from untrained.spaces.base import Skeleton
-from untrained.spaces.nds import Nds
+from untrained.spaces.nds import Nds, write_architectures
 from untrained.spaces.nds_networks import FILES
 
 #: Of both kinds, although no file has both; the last is the first once more.

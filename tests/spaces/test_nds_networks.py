@@ -1,9 +1,8 @@
 """The text of an NDS network says all of it, and what says none is refused."""
 
 import pytest
+from tests.benchmarks.nds_files import network_of, some_entries
 
-from benchmarks.nds_files import some_entries
-from untrained.benchmarks.nds import network_of
 from untrained.errors import ArchitectureError
 from untrained.spaces.nds_networks import StagedNetwork, parse_network
 

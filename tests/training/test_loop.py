@@ -9,7 +9,7 @@ from torch import nn
 
 from untrained.errors import ParameterError
 from untrained.seeds import numpy_generator, torch_seeded
-from untrained.training.loop import Examples, State, accuracy_of, batches_of, train
+from untrained.training.loop import Examples, OtherNetwork, State, accuracy_of, batches_of, train
 from untrained.training.recipe import Recipe
 
 from .conftest import RECIPE, copied, examples, network, prepare, same
@@ -135,7 +135,7 @@ def test_a_training_that_is_done_yields_nothing(few):
 
 def test_the_state_of_another_network_is_no_start(few):
     *_, state = train(network(), few, replace(RECIPE, epochs=1), 5, CPU)
-    with pytest.raises(ValueError, match="another network"):
+    with pytest.raises(OtherNetwork):
         list(train(network(auxiliary=False), few, RECIPE, 5, CPU, begun=state))
 
 

@@ -5,7 +5,7 @@ not depend on the run are repeated in some rows of a data set only; a reader tak
 that is there.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -48,18 +48,18 @@ COLUMNS: Mapping[str, str] = {
 }
 #: Rows that are in memory at a time; all of NAS-Bench-101 are 13.6 million.
 _PART = 1 << 18
-_NOT_NULL = ("arch", *KEYS, "accuracy")
-_NOT_NEGATIVE = ("arch", "train_seconds", "valid_seconds", *COSTS)
+_TEXTS = tuple(name for name, kind in COLUMNS.items() if kind == "string")
 
 
-def write_table(columns: "Mapping[str, Sequence[Any]] | pd.DataFrame", target: Path) -> None:
+def write_table(columns: "Mapping[str, Any] | pd.DataFrame", target: Path) -> None:
     """Sort a benchmark table and write it as parquet (zstd, atomic).
 
     Each column has the encoding that is smallest for it: with the default ones the table of
     NAS-Bench-201 is 55 % larger. The same values give the same bytes.
 
     Args:
-        columns: the columns of `COLUMNS`, all of one length; null is None or NaN.
+        columns: some of `COLUMNS`, of one length, where None and NaN are null. A single value
+            stands in every row, and a column that is left out is null.
         target: the file to write.
 
     Raises:
@@ -70,12 +70,12 @@ def write_table(columns: "Mapping[str, Sequence[Any]] | pd.DataFrame", target: P
         writer.write_table(table.combine_chunks())
 
 
-def write_groups(groups: "Iterable[Mapping[str, Any]]", target: Path) -> None:
+def write_groups(groups: Iterable[Mapping[str, Any]], target: Path) -> None:
     """Write a benchmark table that is too large to be in memory twice, group by group.
 
     Args:
-        groups: in the order of `KEYS`, of one data set, split, epochs and seed each: those as
-            single values, the other columns sorted by architecture. What is left out is null.
+        groups: columns as `write_table` takes them, of one data set, split, epochs and seed each:
+            in the order of `KEYS`, and sorted by architecture.
         target: the file to write.
 
     Raises:
@@ -83,21 +83,18 @@ def write_groups(groups: "Iterable[Mapping[str, Any]]", target: Path) -> None:
     """
     with atomic(target) as part, _writer(part) as writer:
         for group in groups:
-            length = len(group["arch"])
-            columns = {name: [group.get(name)] * length for name in COLUMNS}
-            columns |= {name: group[name] for name in group if name not in KEYS}
-            writer.write_table(_arrow(columns))
+            writer.write_table(_arrow(group))
 
 
-def _arrow(columns: "Mapping[str, Sequence[Any]] | pd.DataFrame") -> "pa.Table":
+def _arrow(columns: "Mapping[str, Any] | pd.DataFrame") -> "pa.Table":
     import pyarrow as pa
 
-    types = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64()}
-    types |= {"int32": pa.int32(), "int16": pa.int16()}
-    arrays = {
-        name: pa.array(columns[name], type=types[kind], from_pandas=True)
-        for name, kind in COLUMNS.items()
-    }
+    arrays = {}
+    for name, kind in COLUMNS.items():
+        values = columns.get(name)
+        if values is None or isinstance(values, str | int):
+            values = [values] * len(columns["arch"])
+        arrays[name] = pa.array(values, type=pa.type_for_alias(kind), from_pandas=True)
     return pa.table(arrays)
 
 
@@ -112,7 +109,7 @@ def _writer(target: Path) -> "pq.ParquetWriter":
     }
     return pq.ParquetWriter(
         target,
-        _arrow({name: [] for name in COLUMNS}).schema,
+        _arrow({"arch": []}).schema,
         compression="zstd",
         compression_level=19,
         use_dictionary=[name for name in COLUMNS if name not in encodings],
@@ -152,12 +149,11 @@ def read_table(path: Path, space: str) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    texts = [name for name, kind in COLUMNS.items() if kind == "string"]
-    parts = [part.astype(dict.fromkeys(texts, str)) for part, _ in _parts(path, space)]
+    parts = [part.astype(dict.fromkeys(_TEXTS, str)) for part, _ in _parts(path, space)]
     return pd.concat(parts, ignore_index=True)
 
 
-def read_groups(path: Path, space: str) -> "Iterator[tuple[Group, Mapping[str, NDArray[Any]]]]":
+def read_groups(path: Path, space: str) -> Iterator[tuple[Group, Mapping[str, NDArray[Any]]]]:
     """Read a benchmark table as `read_table` does, some rows at a time.
 
     Yields:
@@ -184,26 +180,24 @@ def _parts(path: Path, space: str) -> "Iterator[tuple[pd.DataFrame, dict[Group, 
     """
     seen: dict[Group, NDArray[np.bool_]] = {}
     size = get_space(space).tabulated(path)
-    texts = [name for name, kind in COLUMNS.items() if kind == "string"]
-    count = 0
-    for part in read_parquet_parts(path, _PART, texts):
-        count += len(part)
+    problem: str | None = "it has no rows"
+    for part in read_parquet_parts(path, _PART, list(_TEXTS)):
+        groups = {}
         problem = _problem(part, size)
-        groups = {} if problem else _groups(part)
-        problem = problem or _repeated(part["arch"].to_numpy(), groups, seen)
+        if not problem:
+            indices = part.groupby(list(KEYS), observed=True).indices
+            groups = {
+                (str(dataset), str(split), int(epochs), str(seed)): rows
+                for (dataset, split, epochs, seed), rows in cast(
+                    "dict[Group, Any]", indices
+                ).items()
+            }
+            problem = _repeated(part["arch"].to_numpy(), groups, seen)
         if problem:
-            raise DamagedFileError(f"{path} is not a benchmark table of {space}: {problem}")
+            break
         yield part, groups
-    if not count:
-        raise DamagedFileError(f"{path} is not a benchmark table of {space}: it has no rows")
-
-
-def _groups(part: "pd.DataFrame") -> dict[Group, NDArray[Any]]:
-    indices = part.groupby(list(KEYS), observed=True).indices
-    return {
-        (str(dataset), str(split), int(epochs), str(seed)): rows
-        for (dataset, split, epochs, seed), rows in cast("dict[Group, Any]", indices).items()
-    }
+    if problem:
+        raise DamagedFileError(f"{path} is not a benchmark table of {space}: {problem}")
 
 
 def _repeated(
@@ -211,17 +205,13 @@ def _repeated(
 ) -> str | None:
     """The first row that there is twice, in words, or None; `seen` keeps which there are."""
     for group, rows in groups.items():
-        own = arch[rows]
+        values, counts = np.unique(arch[rows], return_counts=True)
         flags = seen.get(group, np.zeros(0, bool))
-        flags = np.pad(flags, (0, max(0, int(own.max()) + 1 - flags.size)))
-        again = own[flags[own]]
-        known = np.count_nonzero(flags)
-        flags[own] = True
-        if again.size == 0 and np.count_nonzero(flags) < known + own.size:
-            values, counts = np.unique(own, return_counts=True)
-            again = values[counts > 1]
+        flags = np.pad(flags, (0, max(0, int(values[-1]) + 1 - flags.size)))
+        again = values[flags[values] | (counts > 1)]
         if again.size:
             return f"architecture {again[0]} has {'/'.join(map(str, group))} twice"
+        flags[values] = True
         seen[group] = flags
     return None
 
@@ -231,21 +221,13 @@ def _problem(table: "pd.DataFrame", size: int | None) -> str | None:
     if list(table.columns) != list(COLUMNS):
         return f"its columns are {', '.join(map(str, table.columns))}, not {', '.join(COLUMNS)}"
     for name, kind in COLUMNS.items():
-        is_text = table[name].dtype.kind not in "iuf"
-        if is_text != (kind == "string"):
+        if (table[name].dtype.kind in "iuf") == (name in _TEXTS):
             return f"column {name} holds {table[name].dtype}, not {kind}"
-    for name in _NOT_NULL:
-        if table[name].isna().any():
+        if name in (*KEYS, "arch", "accuracy") and table[name].isna().any():
             return f"column {name} has nulls"
-    return _impossible_value(table, size)
-
-
-def _impossible_value(table: "pd.DataFrame", size: int | None) -> str | None:
-    accuracy = table["accuracy"].to_numpy()
-    outside = ~((accuracy >= 0) & (accuracy <= 100))
-    if outside.any():
-        return f"accuracy {accuracy[outside][0]} is not in 0..100 percent"
-    for name in _NOT_NEGATIVE:
+    if (outside := ~table["accuracy"].between(0, 100)).any():
+        return f"accuracy {table['accuracy'][outside].iloc[0]} is not in 0..100 percent"
+    for name in ("arch", "train_seconds", "valid_seconds", *COSTS):
         values = table[name].to_numpy(dtype=float)
         wrong = (values < 0) | np.isinf(values)
         if wrong.any():

@@ -1,1 +1,1 @@
-"""How an architecture becomes a PyTorch module, and what that module costs."""
+"""Builds PyTorch modules of architectures, and counts what the modules cost."""

@@ -1,8 +1,8 @@
 """Networks of stages of plain or residual blocks (Radosavovic et al., ICCV 2019, section 3).
 
-The blocks are those of VGG and of ResNet and ResNeXt (He et al., CVPR 2016; Xie et al., CVPR 2017):
-in a bottleneck the 3x3 convolution in the middle has the stride. Convolutions have no bias and a
-normalisation behind them.
+The blocks are those of VGG and of ResNet and ResNeXt (He et al., CVPR 2016; Xie et al., CVPR 2017);
+in a bottleneck the 3x3 convolution in the middle has the stride. Convolutions have no bias and are
+followed by a normalisation.
 """
 
 from collections.abc import Iterator
@@ -15,14 +15,14 @@ from untrained.networks.plans import Reading
 from untrained.networks.pointwise import StridedPointwise
 from untrained.spaces.nds_networks import StagedNetwork, inner_width
 
-#: `cifar` keeps the resolution, `half` halves it, `quarter` halves it twice, as ImageNet's ResNets.
+#: Stems: `cifar` keeps the resolution, `half` halves it, `quarter` halves it twice as in ResNets.
 Stem = Literal["cifar", "half", "quarter"]
 
 
 def normalised(
     inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1
 ) -> list[nn.Module]:
-    """A convolution without bias and its normalisation."""
+    """Return a convolution without bias and its normalisation."""
     skips = kernel == 1 and stride > 1
     return [
         StridedPointwise(inputs, outputs, stride)
@@ -45,14 +45,14 @@ class PlainBlock(nn.Sequential):
 
 
 class ResidualBlock(nn.Module):
-    """A branch beside its input, rectified where they meet.
+    """The sum of a branch and its input, rectified.
 
     The input goes through a 1x1 convolution where the branch changes its shape.
 
     Args:
         branch: maps (N, inputs, H, W) to (N, outputs, H/stride, W/stride).
-        inputs: channels.
-        outputs: likewise.
+        inputs: input channels.
+        outputs: output channels.
         stride: 1 or 2.
     """
 
@@ -73,15 +73,15 @@ class ResidualBlock(nn.Module):
 def block_module(
     block: str, inputs: int, outputs: int, stride: int, ratio: float = 1, groups: int = 1
 ) -> nn.Module:
-    """The module of one block.
+    """Build the module of one block.
 
     Args:
         block: one of `nds_networks.BLOCKS`.
-        inputs: channels.
-        outputs: likewise.
+        inputs: input channels.
+        outputs: output channels.
         stride: 1 or 2.
         ratio: channels inside a bottleneck divided by `outputs`.
-        groups: of the convolution in the middle of a bottleneck.
+        groups: groups of the convolution in the middle of a bottleneck.
     """
     match block:
         case "vanilla_block":
@@ -107,7 +107,7 @@ def block_module(
 
 
 def stem_module(stem: Stem, channels: int) -> nn.Sequential:
-    """What makes (N, channels, H, W), or at a half or a quarter of it, of images (N, 3, H, W)."""
+    """Build a stem, which maps images (N, 3, H, W) to `channels` channels at its resolution."""
     match stem:
         case "cifar":
             return nn.Sequential(*normalised(3, channels, 3), nn.ReLU())
@@ -119,12 +119,12 @@ def stem_module(stem: Stem, channels: int) -> nn.Sequential:
 
 
 class AnyNet(nn.Module):
-    """Stem, stages, global average, classifier.
+    """A network of stem, stages of blocks, global average and classifier.
 
     Args:
-        network: the stages.
+        network: description of the stages.
         num_classes: outputs of the classifier.
-        stem: how the images are read.
+        stem: kind of stem.
         stem_width: channels of the stem.
     """
 
@@ -155,7 +155,7 @@ class AnyNet(nn.Module):
     def rectifier_inputs(
         self, images: Tensor, *, dead_branches: bool, pieces: int = 1
     ) -> Iterator[Reading]:
-        """What the rectifiers of a forward pass read; see `anynet_plan`."""
+        """Yield what the rectifiers of a forward pass read; see `anynet_plan`."""
         del dead_branches  # there are none
         return anynet_plan.rectifier_inputs(self, images, pieces=pieces)
 

@@ -1,8 +1,8 @@
-"""Runs a network of stages of blocks for its rectifiers alone, as a graph of sums.
+"""Runs a network of stages of blocks only as far as its rectifiers need, as a graph of sums.
 
-Every rectifier is on the path from the images to the logits, and a node of the graph: the output of
-a convolution, or the sum of a branch and its shortcut. What reads it reads it rectified, but for
-the blocks behind the pooling of a stem, which read what is pooled.
+Every rectifier is on the path from the images to the logits. What it reads is a node of the graph:
+the output of a convolution, or the sum of a branch and its shortcut. Later nodes read it rectified,
+except the blocks behind the pooling of a stem, which read the pooled tensor.
 """
 
 from collections.abc import Iterable, Iterator
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def rectifier_inputs(network: "AnyNet", images: Tensor, *, pieces: int) -> Iterator[Reading]:
-    """What the rectifiers of a forward pass in training mode read; see `Planned`.
+    """Yield what the rectifiers of a forward pass in training mode read; see `Planned`.
 
     Args:
-        network: whose weights follow the device and type of the images.
+        network: network to run; its weights follow the device and type of the images.
         images: (N, 3, H, W), channels last for speed.
         pieces: see `graphs.readings`.
     """
@@ -32,7 +32,7 @@ def rectifier_inputs(network: "AnyNet", images: Tensor, *, pieces: int) -> Itera
 
 
 def graph(network: "AnyNet", device: torch.device, dtype: torch.dtype) -> list[Node]:
-    """The network as a graph of sums."""
+    """Return the network as a graph of sums."""
     nodes = [Node()]
     last = Read(0, rectified=False, channels=3)
     for layer in _layers(network.stem, device, dtype):
@@ -47,7 +47,7 @@ def graph(network: "AnyNet", device: torch.device, dtype: torch.dtype) -> list[N
 def _block(
     nodes: list[Node], source: Read, block: nn.Module, device: torch.device, dtype: torch.dtype
 ) -> Read:
-    """Append a block that reads `source`; returns what reads its output."""
+    """Append a block that reads `source`; return what reads its output."""
     from untrained.networks.anynet import PlainBlock
 
     if isinstance(block, PlainBlock):
@@ -68,7 +68,7 @@ def _block(
 
 
 def _layers(modules: nn.Module, device: torch.device, dtype: torch.dtype) -> list[Layer]:
-    """The convolutions of a sequence, each with the normalisation behind it."""
+    """Return the convolutions of a sequence, each with the normalisation that follows it."""
     return [
         layer_of(one, other).to(device, dtype)
         for one, other in pairwise(cast("Iterable[nn.Module]", modules))

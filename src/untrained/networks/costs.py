@@ -7,15 +7,15 @@ from untrained.networks.modes import buffers_restored, modes_restored
 
 
 def count_parameters(network: nn.Module) -> int:
-    """Number of trainable scalars."""
+    """Return the number of trainable scalars."""
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
 
 
 def count_flops(network: nn.Module, shape: tuple[int, int, int]) -> int:
-    """Multiply-accumulate operations of one forward pass of one image of `shape` (C, H, W).
+    """Return the multiply-accumulate operations for one image of `shape` (C, H, W).
 
-    Counted as in the NAS-Bench-201 tables: convolutions without their bias, linear layers with
-    it, nothing else. The network is left as it was, buffers included.
+    They are counted as in the NAS-Bench-201 tables: convolutions without their bias, linear layers
+    with it, nothing else. The network does not change, buffers included.
     """
     total = 0
 

@@ -1,8 +1,8 @@
 """The networks that DARTS trains around a genotype (Liu, Simonyan and Yang, ICLR 2019, appendix A).
 
-The cells of the first and the second third end with a reduction cell each, which doubles the
-channels. Separable convolutions are applied twice (as in NASNet, Zoph et al., CVPR 2018), and what
-must halve the resolution without a choice does so by a factorised reduction.
+The first and the second third of the cells each end with a reduction cell, which doubles the
+channels. Separable convolutions are applied twice (as in NASNet, Zoph et al., CVPR 2018). Skip
+connections and preprocessing that halve the resolution are factorised reductions.
 """
 
 from collections.abc import Iterator
@@ -21,21 +21,21 @@ from untrained.spaces.darts import NODES, Edges
 
 
 class TwoCells(Protocol):
-    """A genotype of any number of inner nodes: that of DARTS, or an entry of NDS."""
+    """A genotype of any number of inner nodes: one of DARTS, or an entry of NDS."""
 
     @property
     def normal(self) -> Edges:
-        """Two edges for each inner node."""
+        """Two edges of the normal cell for each inner node."""
         ...
 
     @property
     def normal_concat(self) -> tuple[int, ...]:
-        """The nodes that are the output, side by side."""
+        """The nodes of the normal cell that are concatenated to its output."""
         ...
 
     @property
     def reduce(self) -> Edges:
-        """Likewise; edges from nodes 0 and 1 halve the resolution."""
+        """Two edges of the reduction cell for each inner node; those from 0 and 1 have stride 2."""
         ...
 
     @property
@@ -46,11 +46,12 @@ class TwoCells(Protocol):
 
 @dataclass(frozen=True)
 class Skeleton:
-    """What stands around the cells.
+    """The parts of a network other than its cells.
 
     Attributes:
-        cells: of both kinds, 3 or more.
-        channels: of each edge of the first cell, even; its output has four times as many in DARTS.
+        cells: number of cells of both kinds, 3 or more.
+        channels: channels of each edge of the first cell, even; in DARTS its output has four
+            times as many.
         stem: `cifar` keeps the resolution, `imagenet` divides it by eight.
     """
 
@@ -70,13 +71,13 @@ class Skeleton:
         return self.cells // 3, 2 * self.cells // 3
 
 
-#: As the papers evaluate their genotypes.
+#: The networks in which the papers evaluate their genotypes.
 CIFAR10 = Skeleton(20, 36, "cifar")
 IMAGENET = Skeleton(14, 48, "imagenet")
 
 
 class ReLUConvBN(nn.Sequential):
-    """Rectifier, 1x1 convolution without bias, batch normalisation."""
+    """A rectifier, a 1x1 convolution without bias and a batch normalisation."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(
@@ -85,7 +86,7 @@ class ReLUConvBN(nn.Sequential):
 
 
 def depthwise(channels: int, kernel: int, stride: int, dilation: int = 1) -> list[nn.Module]:
-    """Rectifier, one filter for each channel, a 1x1 convolution, batch normalisation."""
+    """Return rectifier, convolution of one filter per channel, 1x1 convolution, normalisation."""
     padding = dilation * (kernel // 2)
     return [
         nn.ReLU(),
@@ -98,10 +99,10 @@ def depthwise(channels: int, kernel: int, stride: int, dilation: int = 1) -> lis
 
 
 class FactorisedReduction(nn.Module):
-    """Halve the resolution without throwing away three quarters of the pixels.
+    """A halving of the resolution that reads half of the pixels instead of a quarter.
 
-    Half of the outputs read the pixels in even rows and columns, the other half those in odd ones,
-    of which an odd height or width gives one less: there they read zeros.
+    Half of the outputs read the pixels in even rows and columns, the other half those in odd ones.
+    An odd height or width has one odd row or column less: zeros are read there.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -116,7 +117,7 @@ class FactorisedReduction(nn.Module):
         return self.of_rectified(self.rectifier(x))
 
     def of_rectified(self, x: Tensor) -> Tensor:
-        """The same of what is rectified already."""
+        """Do what `forward` does with an input that is rectified already."""
         height, width = x.shape[-2:]
         filled = x
         if height % 2 or width % 2:
@@ -127,7 +128,7 @@ class FactorisedReduction(nn.Module):
 
 
 class Zero(nn.Module):
-    """Zeros: an edge that is not there."""
+    """An operation that returns zeros, as if the edge were absent."""
 
     def __init__(self, stride: int) -> None:
         super().__init__()
@@ -141,7 +142,7 @@ class Zero(nn.Module):
 class EvenPool(nn.Module):
     """Pooling over 2x2 positions that keeps the resolution at stride 1.
 
-    A window has the position itself and those below and to the right that are there.
+    A window consists of a position and its neighbours below and to the right, as far as they exist.
     """
 
     def __init__(self, kind: str, stride: int) -> None:
@@ -159,7 +160,7 @@ class EvenPool(nn.Module):
 
 
 def separable_pair(channels: int, size: int, stride: int) -> nn.Sequential:
-    """Rectifier, a row of `size` weights, a column of as many, batch normalisation."""
+    """Return rectifier, row of `size` weights, column of as many, batch normalisation."""
     reach = size // 2
     return nn.Sequential(
         nn.ReLU(),
@@ -170,15 +171,16 @@ def separable_pair(channels: int, size: int, stride: int) -> nn.Sequential:
 
 
 def operation_module(operation: str, channels: int, stride: int) -> nn.Module:
-    """The module of an operation of DARTS or of another space of NDS, `none` included.
+    """Build the module of an operation of DARTS or of another space of NDS, `none` included.
 
-    `dil_sep_conv_3x3` is a separable convolution whose two halves are dilated; a pair such as
-    `conv_3x1_1x3` is not rectified in between (as remembered of the released code).
+    `dil_sep_conv_3x3` is a separable convolution whose two halves are dilated. A pair such as
+    `conv_3x1_1x3` has no rectifier in between; this was written without access to the released
+    code.
 
     Args:
         operation: its name in a genotype, or `none`.
-        channels: of input and output.
-        stride: 2 from the inputs of a reduction cell, else 1.
+        channels: input and output channels.
+        stride: 2 for edges from the inputs of a reduction cell, else 1.
     """
     size = int(operation[-1]) if operation[-1].isdecimal() else 0
     match operation:
@@ -217,13 +219,13 @@ def operation_module(operation: str, channels: int, stride: int) -> nn.Module:
 
 
 class Cell(nn.Module):
-    """Inner nodes, each the sum of two edges; the output has some or all of them side by side.
+    """A cell whose inner nodes each sum two edges; it concatenates some or all of them.
 
     Args:
-        genotype: of which it is the normal or the reduction cell.
-        inputs: channels of the cell before the last one, and of the last one.
-        channels: of each node.
-        reduces: whether it is the reduction cell.
+        genotype: genotype whose normal or reduction cell is built.
+        inputs: channels of the outputs of the last cell but one and of the last cell.
+        channels: channels of each node.
+        reduces: whether to build the reduction cell.
         after_reduction: whether the last cell was one, so that the two inputs differ in resolution.
     """
 
@@ -249,13 +251,13 @@ class Cell(nn.Module):
         self.outputs = len(self.concat) * channels
 
     def forward(self, earlier: Tensor, last: Tensor, kept: Tensor | None = None) -> Tensor:
-        """Map the outputs of the two cells before to (N, outputs, H, W).
+        """Map the outputs of the two preceding cells to (N, outputs, H, W).
 
         Args:
-            earlier: of the cell before the last one.
-            last: of the last one.
-            kept: (edges, N, 1, 1, 1), what to multiply each edge of each image by; identities are
-                never dropped. None drops nothing.
+            earlier: output of the last cell but one.
+            last: output of the last cell.
+            kept: (edges, N, 1, 1, 1), factors for each edge and image; identities are never
+                dropped. None drops nothing.
         """
         nodes = [
             preprocess(x) for preprocess, x in zip(self.preprocess, (earlier, last), strict=True)
@@ -268,16 +270,16 @@ class Cell(nn.Module):
             if kept is not None and not isinstance(operation, nn.Identity):
                 term = term * kept[position]
             terms.append(term)
-            if position % 2:  # both edges of a node are there
+            if position % 2:  # both edges of a node are computed
                 nodes.append(terms[-2] + terms[-1])
         return torch.cat([nodes[node] for node in self.concat], dim=1)
 
 
 def auxiliary_head(channels: int, num_classes: int, skeleton: Skeleton) -> nn.Sequential:
-    """A classifier on the output of the second reduction cell, (N, channels, H, W) to logits.
+    """Build a classifier for the output of the second reduction cell, (N, channels, H, W).
 
-    It takes 8x8 positions on CIFAR-10 and 7x7 on ImageNet, which become 2x2. The papers' ImageNet
-    head has no normalisation after its last convolution.
+    It reads 8x8 positions on CIFAR-10 and 7x7 on ImageNet, which are pooled to 2x2. The papers'
+    head for ImageNet has no normalisation after its last convolution.
     """
     stride = 3 if skeleton.stem == "cifar" else 2
     last = [nn.BatchNorm2d(768)] if skeleton.stem == "cifar" else []
@@ -296,17 +298,17 @@ def auxiliary_head(channels: int, num_classes: int, skeleton: Skeleton) -> nn.Se
 
 
 class DartsNetwork(nn.Module):
-    """Stem, cells, global average, classifier.
+    """A network of stem, cells, global average and classifier.
 
     Attributes:
-        drop_path: probability to drop an edge for an image while training (Larsson et al., ICLR
-            2017); what is kept is divided by the probability of keeping it.
+        drop_path: probability of dropping an edge for an image during training (Larsson et al.,
+            ICLR 2017); edges that are kept are divided by the probability of keeping them.
 
     Args:
-        genotype: of the cells.
+        genotype: genotype of the cells.
         num_classes: outputs of the classifier.
-        skeleton: what stands around the cells.
-        auxiliary: whether there is an auxiliary head. It is read by `logits_of_both` alone.
+        skeleton: the other parts of the network.
+        auxiliary: whether there is an auxiliary head. Only `logits_of_both` runs it.
     """
 
     def __init__(
@@ -353,14 +355,14 @@ class DartsNetwork(nn.Module):
     def rectifier_inputs(
         self, images: Tensor, *, dead_branches: bool, pieces: int = 1
     ) -> Iterator[Reading]:
-        """What the rectifiers of a forward pass read; see `darts_plan`."""
+        """Yield what the rectifiers of a forward pass read; see `darts_plan`."""
         return darts_plan.rectifier_inputs(self, images, dead_branches=dead_branches, pieces=pieces)
 
     def logits_of_both(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The logits (N, num_classes) of the classifier and of the auxiliary head, if it has one.
+        """Return logits (N, num_classes) of the classifier and of the auxiliary head, if any.
 
         Raises:
-            ParameterError: the images have a size that the auxiliary head does not take.
+            ParameterError: the auxiliary head does not take images of this size.
         """
         last, middle = self._run(x)
         logits: Tensor = self.classifier(self.pool(last))
@@ -376,7 +378,7 @@ class DartsNetwork(nn.Module):
         return logits, self.auxiliary(middle)
 
     def _run(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The output of the last cell, and of the one that the auxiliary head reads."""
+        """Return the outputs of the last cell and of the cell that the auxiliary head reads."""
         earlier = self.stem[0](x)
         last = earlier if len(self.stem) == 1 else self.stem[1](earlier)
         middle = last
@@ -389,9 +391,9 @@ class DartsNetwork(nn.Module):
         return last, middle
 
     def _kept(self, x: Tensor) -> Tensor | None:
-        """(cells, edges, N, 1, 1, 1): 0 where an edge is dropped, else 1 / that of keeping it.
+        """Draw (cells, edges, N, 1, 1, 1): 0 for a dropped edge, else 1 / probability of keeping.
 
-        Drawn on the CPU, so that every device drops the same edges.
+        The numbers are drawn on the CPU, so that every device drops the same edges.
         """
         if not self.training or self.drop_path == 0:
             return None
@@ -402,7 +404,7 @@ class DartsNetwork(nn.Module):
 
 
 def _stem(skeleton: Skeleton) -> list[nn.Module]:
-    """What the first two cells read: one module for both, or a chain of two."""
+    """Build what the first two cells read: one module for both, or a chain of two."""
     channels = skeleton.channels
     if skeleton.stem == "cifar":
         wide = 3 * channels

@@ -1,9 +1,9 @@
-"""Runs a network of DARTS or of a cell space of NDS for its rectifiers alone, as a graph of sums.
+"""Runs a network of DARTS or of a cell space of NDS only as far as its rectifiers need.
 
-What the module rectifies once for each reader is rectified and coded once here: a rectifier that
-reads the nodes of a cell side by side reads what the rectifiers of single nodes read. So the output
-of a cell is never made, only its rectified nodes side by side for the convolutions that read them.
-What leads to no rectifier that counts is not executed.
+The network is a graph of sums. Where several edges of the module rectify the same tensor, the graph
+rectifies and codes it once; a rectifier that reads concatenated nodes reads what the rectifiers of
+single nodes read. So the output of a cell is never made, only its rectified nodes, concatenated for
+the convolutions that read them. What leads to no rectifier that counts is not executed.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -26,15 +26,15 @@ Apply = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class _Step:
-    """An edge of the graph, before it is known which of them are executed.
+    """An edge of the graph, before it is known which edges are executed.
 
     Attributes:
-        source: index of the node that is read.
-        edge: what is made of it.
-        constant: whether that depends on the shape of the source alone.
-        reads: what its rectifier reads: the node itself, or the nodes that stand side by side in
-            it; empty where it has none.
-        modules: named after ReLU that read them.
+        source: index of the node that the edge reads.
+        edge: the edge from that node.
+        constant: whether the edge's result depends on the shape of the source alone.
+        reads: nodes that its rectifier reads: the source, or the nodes that the source
+            concatenates; empty where it has no rectifier.
+        modules: number of modules named after ReLU that read them.
     """
 
     source: int
@@ -49,8 +49,8 @@ class _Graph:
     """Nodes in topological order, the images first, and the steps between them.
 
     Attributes:
-        dtype: of the weights that convolutions take, and of the images.
-        device: likewise.
+        dtype: type of the convolutions' weights and of the images.
+        device: device of both.
     """
 
     dtype: torch.dtype
@@ -60,12 +60,12 @@ class _Graph:
     count: int = 1
 
     def grown(self) -> int:
-        """The index of a new node."""
+        """Return the index of a new node."""
         self.count += 1
         return self.count - 1
 
     def add(self, source: int, target: int, apply: Apply, *, constant: bool = False) -> None:
-        """An edge that adds what it makes as it is."""
+        """Add an edge whose result is not normalised."""
         self.steps.append(_Step(source, Edge(target, apply), constant))
 
     def convolved(
@@ -77,16 +77,16 @@ class _Graph:
         reads: Iterable[int] = (),
         modules: int = 0,
     ) -> None:
-        """An edge that is normalised; without `reads` its source isn't rectified.
+        """Add an edge whose result is normalised; without `reads` its source is not rectified.
 
-        A node whose terms stand side by side has rectified ones.
+        The terms of a node that concatenates are rectified already.
         """
         rectified = bool(reads) and source not in self.wide
         edge = Edge(target, apply, rectified, True, norm.weight, norm.bias)
         self.steps.append(_Step(source, edge, False, tuple(reads), modules))
 
     def weights(self, layers: Iterable[nn.Module]) -> Apply:
-        """What the convolutions among some layers make, one after the other."""
+        """Return a function that applies the convolutions among some layers in order."""
         convolutions = [
             (
                 one.weight.to(self.device, self.dtype, memory_format=torch.channels_last),
@@ -104,13 +104,13 @@ class _Graph:
         return apply
 
     def nodes(self, output: int, *, dead_branches: bool) -> list[Node]:
-        """The graph to execute; empty where no rectifier counts.
+        """Return the graph to execute; it is empty where no rectifier counts.
 
         Args:
             output: the node that the classifier reads.
-            dead_branches: whether rectifiers count that are on no path from the images to it.
+            dead_branches: whether rectifiers count that are on no path from the images to `output`.
         """
-        depends = {0}  # on the images
+        depends = {0}  # nodes that depend on the images
         for step in self.steps:  # a step comes after those that make its source
             if step.source in depends and not step.constant:
                 depends.add(step.edge.target)
@@ -137,7 +137,7 @@ class _Graph:
 
 
 def _renumbered(nodes: list[Node], wanted: set[int]) -> list[Node]:
-    """The nodes that are wanted, whose edges were added from the last to the first."""
+    """Return the wanted nodes, whose edges were added from the last to the first."""
     places = {index: place for place, index in enumerate(sorted(wanted))}
     for index in places:
         nodes[index].edges = [
@@ -148,11 +148,11 @@ def _renumbered(nodes: list[Node], wanted: set[int]) -> list[Node]:
 
 @dataclass(frozen=True)
 class _Output:
-    """What the cells after a cell, or after the stem, read.
+    """The output of a cell or of the stem.
 
     Attributes:
-        node: to convolve.
-        reads: the nodes that a rectifier before the convolution reads.
+        node: node that convolutions read.
+        reads: nodes that the rectifiers before those convolutions read.
     """
 
     node: int
@@ -173,13 +173,13 @@ def rectifier_inputs(
     nodes = graph.nodes(last.node, dead_branches=dead_branches)
     finite = True
     for reading in readings(nodes, images, pieces):
-        # what isn't finite stays so, through sums that normalise nothing
+        # sums that normalise nothing pass on values that are not finite
         finite = finite and reading.finite
         yield reading._replace(finite=finite)
 
 
 def _stem(graph: _Graph, network: "DartsNetwork") -> tuple[_Output, _Output]:
-    """What the first cell reads; a stem is convolutions with normalisations, rectified between."""
+    """Add the stem: convolutions with normalisations, rectified in between."""
     outputs: list[_Output] = []
     node, reads = 0, tuple[int, ...]()
     for part in cast("Iterable[nn.Sequential]", network.stem):
@@ -210,7 +210,7 @@ def _cell(graph: _Graph, cell: "Cell", earlier: _Output, last: _Output) -> _Outp
             _reduce(graph, cast("FactorisedReduction", preprocess), read, nodes[-1])
     for position in range(0, len(cell.edges), 2):
         pair = list(zip(cell.edges, cell.operations, strict=True))[position : position + 2]
-        # zeros add nothing, unless there is nothing else
+        # zeros are left out unless they are the only term
         there = [one for one in pair if one[0][0] != "none"] or pair[:1]
         ends = []
         for (_, source), operation in there:
@@ -229,9 +229,9 @@ def _cell(graph: _Graph, cell: "Cell", earlier: _Output, last: _Output) -> _Outp
 
 
 def _operation(graph: _Graph, operation: nn.Module, source: int) -> Callable[[int], None]:
-    """Add all of an operation but its last step, which is added to the target that it returns to.
+    """Add an operation except its last step; return a function that adds that step to a target.
 
-    Nodes in between come before the target, and steps after those that make what they read.
+    So intermediate nodes come before the target, and steps after those that make their source.
     """
     from untrained.networks.darts import FactorisedReduction, Zero
 
@@ -257,7 +257,7 @@ def _operation(graph: _Graph, operation: nn.Module, source: int) -> Callable[[in
 
 
 def _convolve(graph: _Graph, layers: list[nn.Module], source: int, target: int) -> None:
-    """A rectifier, convolutions and their normalisation."""
+    """Add a rectifier, convolutions and their normalisation."""
     norm = cast("nn.BatchNorm2d", layers[-1])
     graph.convolved(source, target, graph.weights(layers), norm, (source,), 1)
 
@@ -276,7 +276,7 @@ def _reduce(graph: _Graph, module: "FactorisedReduction", source: _Output, targe
 
 
 def _pool(operation: nn.Module) -> Apply:
-    """Pooling, by compiled loops where it is that of 3x3 at stride 1."""
+    """Return the pooling as a function, by compiled loops for 3x3 pooling at stride 1."""
     match operation:
         case nn.AvgPool2d(kernel_size=3, stride=1):
             return average_pool

@@ -1,9 +1,9 @@
-"""Batch statistics, sums, rectifiers and their codes in as few passes over memory as it takes.
+"""Batch statistics, sums, rectifiers and their codes in as few passes over memory as possible.
 
 On a CPU these steps cost more than the convolutions between them, and each of PyTorch's own
 operations reads and writes every activation once more. Here one pass takes the statistics of a
-term and one pass makes everything that is read of a sum, by the loops of `untrained.compiled`.
-GPUs, and types and shapes without such loops, take PyTorch's operations.
+term, and one pass makes everything that is read of a sum, by the loops of `untrained.compiled`.
+GPUs, and types and shapes without such loops, use PyTorch's operations.
 """
 
 import math
@@ -20,25 +20,25 @@ from untrained import compiled
 from untrained.compiled import EPSILON, LANES, Array
 
 _NONE = np.empty(0, np.float32)
-#: That `compiled.combine` adds at most.
+#: Largest number of terms that `compiled.combine` adds.
 TERMS = 3
-#: Lanes are few enough for one row of several terms to stay in the first cache.
+#: Largest number of lanes: one row of several terms then stays in the first-level cache.
 _WIDEST = 256
 
 
 class Normalisation:
-    """Batch normalisation of a term that comes in pieces (n, C, H, W), then scale and shift (C,).
+    """Batch normalisation of a term that comes in pieces (n, C, H, W), with scale and shift (C,).
 
     Sums are of differences from the first pixel, so that a large mean does not drown the variance.
     """
 
     def __init__(self, scale: Tensor | None, shift: Tensor | None) -> None:
-        """Nothing is added yet."""
+        """Set scale and shift; None stands for ones and zeros."""
         self._count = 0
         self._scale, self._shift = scale, shift
 
     def add(self, piece: Tensor) -> None:
-        """Take the statistics of a piece into account."""
+        """Add a piece to the statistics."""
         if not self._count:
             self._start(piece)
         self._count += piece.numel() // self._channels
@@ -60,14 +60,14 @@ class Normalisation:
             self._sums = torch.zeros_like(self._origin, dtype=torch.float64).repeat(2, 1)
 
     def moments(self) -> tuple[Array, Array]:
-        """Mean and variance (C,) over the pieces added so far, float64; for the compiled loops."""
+        """Return mean and variance (C,) of the pieces added so far, float64."""
         sums = self._state.reshape(3, -1, self._channels)
         first, second = sums[:2].sum(1) / self._count
-        with np.errstate(invalid="ignore"):  # of what is not finite
+        with np.errstate(invalid="ignore"):  # the variance of values that are not finite
             return first + sums[2, 0], np.maximum(second - first**2, 0)
 
     def affine(self) -> tuple[Tensor, Tensor]:
-        """Factor and summand (C,) that normalise, scale and shift the pieces added so far."""
+        """Return factor and summand (C,) that normalise, scale and shift the pieces so far."""
         if self._fused:
             lanes = np.zeros((2, self._state.shape[1]), np.float32)
             self.write_affine(lanes[0], lanes[1])
@@ -81,7 +81,7 @@ class Normalisation:
         return factor, summand if self._shift is None else summand + self._shift
 
     def write_affine(self, factor: Array, summand: Array) -> None:
-        """The same for the compiled loops: sets factor, adds to summand, both (lanes,) float32."""
+        """Set `factor` and add to `summand` as `affine` does; both are (lanes,) float32."""
         compiled.write_affine(
             *(self._state, self._count, self._channels),
             *(_floats(part) for part in (self._scale, self._shift)),
@@ -90,13 +90,13 @@ class Normalisation:
 
 
 class Activation(NamedTuple):
-    """A piece of a sum of terms as its readers want it; None is what was not asked for.
+    """A piece of a sum of terms in the forms that its readers need; the others are None.
 
     Attributes:
         value: (n, C, H, W).
-        rectified: the same, negative numbers replaced by 0.
+        rectified: the value with negative numbers replaced by 0.
         codes: one bit per unit, 1 iff it is positive: (n, C * H * W) int8 with a bit in each, or
-            (n, C * H * W / 8) uint8 with eight. All images have the same order of units.
+            (n, C * H * W / 8) uint8 with eight. Units are in the same order for all images.
     """
 
     value: Tensor | None
@@ -105,10 +105,10 @@ class Activation(NamedTuple):
 
 
 class Sum:
-    """Adds terms and makes what is read of the sum; up to three by the compiled loops.
+    """Sums terms and makes what is read of the sum; compiled loops take up to three terms.
 
     Args:
-        normalisations: one for each term; None where it is added as it is.
+        normalisations: one for each term; None for a term that is not normalised.
         example: a piece of a term, for shape and type.
     """
 
@@ -127,7 +127,7 @@ class Sum:
 
     @property
     def finite(self) -> bool:
-        """Whether the statistics of the normalised terms are."""
+        """Whether the statistics of the normalised terms are finite."""
         if self._fused:
             return math.isfinite(self._shift.sum())
         summands = [affine[1] for affine in self._affines if affine is not None]
@@ -141,15 +141,15 @@ class Sum:
         codes: bool,
         spare: Sequence[Tensor] = (),
     ) -> Activation:
-        """The sum of pieces (n, C, H, W), as it is asked for.
+        """Return the requested forms of the sum of pieces (n, C, H, W).
 
         Args:
-            terms: one piece of each.
-            value: whether the sum is asked for.
-            rectified: whether the rectified sum is.
-            codes: whether its codes are.
-            spare: those of the terms that nobody reads afterwards; the loops write over them, which
-                takes less of the memory's time than new tensors do.
+            terms: one piece of each term.
+            value: whether the sum is requested.
+            rectified: whether the rectified sum is requested.
+            codes: whether the codes are requested.
+            spare: terms that are not read afterwards; the loops overwrite them, since writing to
+                new tensors is slower.
         """
         if self._as_it_is and not (rectified or codes):
             return Activation(terms[0], None, None)
@@ -193,7 +193,7 @@ def _as_added(term: Tensor, affine: tuple[Tensor, Tensor] | None) -> Tensor:
 
 
 def average_pool(x: Tensor) -> Tensor:
-    """3x3 average pooling at stride 1 that leaves padding out of the mean, (n, C, H, W)."""
+    """Apply 3x3 average pooling at stride 1 to (n, C, H, W), leaving padding out of the mean."""
     if not has_loops(x) or x.shape[3] == 1:
         return functional.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
     pooled = torch.empty_like(x)
@@ -204,7 +204,7 @@ def average_pool(x: Tensor) -> Tensor:
 
 
 def max_pool(x: Tensor) -> Tensor:
-    """3x3 max-pooling at stride 1 that leaves padding out, (n, C, H, W)."""
+    """Apply 3x3 max-pooling at stride 1 to (n, C, H, W), leaving padding out."""
     if not has_loops(x):
         return functional.max_pool2d(x, 3, stride=1, padding=1)
     pooled = torch.empty_like(x)
@@ -213,7 +213,7 @@ def max_pool(x: Tensor) -> Tensor:
 
 
 def halve(x: Tensor) -> Tensor:
-    """2x2 max-pooling at stride 2, (n, C, H, W) to (n, C, H / 2, W / 2)."""
+    """Apply 2x2 max-pooling at stride 2: (n, C, H, W) to (n, C, H / 2, W / 2)."""
     images, channels, height, width = x.shape
     if not has_loops(x) or height % 2 or width % 2:
         return functional.max_pool2d(x, 2, stride=2)
@@ -224,7 +224,7 @@ def halve(x: Tensor) -> Tensor:
 
 
 def has_loops(x: Tensor) -> bool:
-    """Whether the compiled loops take (n, C, H, W) of this type, shape and memory."""
+    """Whether there are compiled loops for (n, C, H, W) of this type, shape and memory layout."""
     return (
         x.is_cpu
         and x.dtype in (torch.float32, torch.bfloat16)
@@ -235,10 +235,10 @@ def has_loops(x: Tensor) -> bool:
 
 @cache
 def lanes_of(shape: tuple[int, ...]) -> int:
-    """How many numbers of an image (C, H, W) the compiled loops take together; 0 without loops.
+    """Return how many numbers of an image (C, H, W) the loops process together; 0 without loops.
 
-    They are those of one or more whole pixels, so that a lane has one channel, and an image has a
-    multiple of eight times as many. `LANES` where that will do, since the loops know it beforehand.
+    They are one or more whole pixels, so that a lane has one channel, and the size of an image is a
+    multiple of eight times their number. `LANES` is preferred, since it is constant in the loops.
     """
     channels, height, width = shape
     if LANES % channels == 0 and channels * height * width % (8 * LANES) == 0:
@@ -253,15 +253,15 @@ def lanes_of(shape: tuple[int, ...]) -> int:
 
 @cache
 def fits(dtype: torch.dtype, shape: tuple[int, ...]) -> bool:
-    """Whether the compiled loops that train are made for images (C, H, W) of this type and shape.
+    """Whether the compiled loops that train fit images (C, H, W) of this type and shape.
 
-    They take `LANES` numbers together, no others.
+    These loops process `LANES` numbers together, no other number.
     """
     return lanes_of(shape) == LANES and dtype in (torch.float32, torch.bfloat16)
 
 
 def _wide(x: Tensor) -> Tensor:
-    """In the type that statistics and sums are taken in: float32 at least."""
+    """Convert to the type of statistics and sums, at least float32."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
@@ -270,14 +270,14 @@ def _floats(x: Tensor | None) -> Array:
 
 
 def rows_of(x: Tensor) -> Array:
-    """The memory of (n, C, H, W), channels last, as (n, -1, lanes); bfloat16 as its bits."""
+    """Return the memory of (n, C, H, W), channels last, as (n, -1, lanes); bfloat16 as its bits."""
     flat = x.permute(0, 2, 3, 1).view(x.shape[0], -1, lanes_of(tuple(x.shape[1:])))
     found: Array = (flat.view(torch.int16) if x.dtype == torch.bfloat16 else flat).numpy()
     return found
 
 
 def _lines_of(x: Tensor) -> Array:
-    """The memory of (n, C, H, W), channels last, as (n, H, W * C); bfloat16 as its bits."""
+    """Return the memory of (n, C, H, W), channels last, as (n, H, W * C); bfloat16 as its bits."""
     flat = x.permute(0, 2, 3, 1).flatten(2)
     found: Array = (flat.view(torch.int16) if x.dtype == torch.bfloat16 else flat).numpy()
     return found

@@ -1,9 +1,9 @@
-"""Sums of normalised terms that can be trained, in few passes over memory each way.
+"""Trainable sums of normalised terms, with few passes over memory forward and backward.
 
 PyTorch's own operations read and write every activation once for each normalisation, sum and
-rectifier, and again on the way back; on a CPU that costs more than the convolutions. Here the
-loops of `untrained.compiled` take all that lies between two convolutions together, for tensors
-that `fused.has_loops` says they fit. Statistics and their gradients are summed in float64.
+rectifier, and again in the backward pass; on a CPU that costs more than the convolutions. Here the
+loops of `untrained.compiled` do everything between two convolutions in one pass, for tensors that
+`fused.has_loops` accepts. Statistics and their gradients are summed in float64.
 """
 
 from collections.abc import Sequence
@@ -25,9 +25,9 @@ class Term(NamedTuple):
 
     Attributes:
         value: (N, C, H, W), channels last.
-        normalisation: what normalises it with the statistics of the batch before it is added;
-            None where it is added as it is.
-        own: whether nothing but the sum reads the value, so that its gradient may take its memory.
+        normalisation: normalises the term with the statistics of the batch before it is added;
+            None for a term that is not normalised.
+        own: whether only the sum reads the value, so that its gradient may overwrite it.
     """
 
     value: Tensor
@@ -36,21 +36,21 @@ class Term(NamedTuple):
 
 
 class ReadSum(NamedTuple):
-    """A sum as its readers want it, (N, C, H, W); None is what was not asked for."""
+    """A sum (N, C, H, W) in the forms that its readers need; the others are None."""
 
     value: Tensor | None
     rectified: Tensor | None
 
 
 def read_sum(terms: Sequence[Term], *, value: bool = False, rectified: bool = False) -> ReadSum:
-    """Add up to three terms; running statistics are updated as `nn.BatchNorm2d` does it.
+    """Add up to three terms and update running statistics as `nn.BatchNorm2d` does.
 
-    A value of a normalised term that is not finite makes the whole sum NaN.
+    A normalised term with a value that is not finite makes the whole sum NaN.
 
     Args:
-        terms: of one shape.
-        value: whether the sum is asked for.
-        rectified: whether the rectified sum is; at least one of the two.
+        terms: terms of one shape.
+        value: whether the sum is requested.
+        rectified: whether the rectified sum is requested; at least one of the two is.
     """
     if not rectified and len(terms) == 1 and terms[0].normalisation is None:
         return ReadSum(terms[0].value, None)
@@ -60,27 +60,27 @@ def read_sum(terms: Sequence[Term], *, value: bool = False, rectified: bool = Fa
         if term.normalisation is not None
         for part in (term.normalisation.weight, term.normalisation.bias)
     ]
-    # terms go in without their values, so that these are seen as inputs
+    # values are passed separately, so that autograd sees them as inputs
     about = [term._replace(value=torch.empty(0)) for term in terms]
     made = list(_Sum.apply(about, value, rectified, *(term.value for term in terms), *learned))  # type: ignore[no-untyped-call]
     return ReadSum(made.pop(0) if value else None, made.pop() if rectified else None)
 
 
 def convolve(x: Tensor, convolution: nn.Conv2d) -> Tensor:
-    """The convolution of (N, C, H, W), with its weight in the type of x; it has no bias."""
+    """Convolve (N, C, H, W) without bias, with the weight converted to the type of x."""
     weight, padding = convolution.weight.to(x.dtype), cast("tuple[int, int]", convolution.padding)
     made = functional.conv2d(x, weight, stride=convolution.stride, padding=padding)
     return made.contiguous(memory_format=torch.channels_last)
 
 
 def pool(x: Tensor) -> Tensor:
-    """3x3 average pooling at stride 1 that leaves padding out of the mean, (N, C, H, W)."""
+    """Apply 3x3 average pooling at stride 1 to (N, C, H, W), leaving padding out of the mean."""
     pooled: Tensor = _AveragePool.apply(x)  # type: ignore[no-untyped-call]
     return pooled
 
 
 def is_fused(module: nn.BatchNorm2d) -> bool:
-    """Whether `read_sum` takes this normalisation: with all that PyTorch's has by default."""
+    """Whether `read_sum` takes this normalisation: it needs PyTorch's default settings."""
     return (
         module.training
         and module.affine
@@ -91,10 +91,10 @@ def is_fused(module: nn.BatchNorm2d) -> bool:
 
 
 class _Moments(NamedTuple):
-    """Of the channels (C,) of a term, in float64.
+    """Statistics (C,) of a term's channels, in float64.
 
     Attributes:
-        mean: over the batch.
+        mean: mean over the batch.
         factor: one over the standard deviation.
     """
 
@@ -103,7 +103,7 @@ class _Moments(NamedTuple):
 
 
 class _Sum(torch.autograd.Function):
-    """Value, rectified value, or both; differentiable in the terms and in scales and shifts."""
+    """The sum, the rectified sum, or both; differentiable by terms, scales and shifts."""
 
     @staticmethod
     def forward(
@@ -126,7 +126,7 @@ class _Sum(torch.autograd.Function):
         total = Sum(normalisations, terms[0])
         made = total.of(terms, value, rectified, codes=False)
         kept = [one for one in (made.value, made.rectified) if one is not None]
-        if not total.finite:  # a rectifier's loop may take NaN for 0
+        if not total.finite:  # the loop of a rectifier may take NaN for 0
             kept = [one.fill_(torch.nan) for one in kept]
         ctx.about, ctx.rectified = about, rectified
         normalised = [term for one, term in zip(about, terms, strict=True) if one.normalisation]
@@ -167,10 +167,10 @@ def _reduced(
     terms: Sequence[Tensor],
     means: Sequence[Array],
 ) -> tuple[Array, Tensor]:
-    """Sums (1 + terms, C) of a sum's gradient and its products with terms, and that gradient."""
+    """Return sums (1 + terms, C) of a gradient and of its products with terms, and the gradient."""
     example = gradients[0]
     channels = example.shape[1]
-    # of a value alone, it is what was given
+    # without a rectified sum, the gradient is the given one
     total = example if rectified is None else torch.empty_like(example)
     lanes = np.zeros((TERMS, LANES), np.float32)
     for row, mean in zip(lanes, means, strict=False):
@@ -190,7 +190,7 @@ def _reduced(
 
 
 def _update(module: nn.BatchNorm2d, mean: Array, variance: Array) -> None:
-    """Running statistics, as PyTorch averages them."""
+    """Update running statistics as PyTorch does."""
     running = cast("tuple[Tensor, Tensor]", (module.running_mean, module.running_var))
     cast("Tensor", module.num_batches_tracked).add_(1)
     for kept, new in zip(running, (mean, variance), strict=True):

@@ -1,8 +1,9 @@
-"""Executes a network as a graph of sums, for what its rectifiers read.
+"""Runs a network as a graph of sums, to get what its rectifiers read.
 
-A node is a sum of terms. Once they are there, edges read it and make terms of later nodes. Edges
-that normalise take the statistics of the whole batch, so a node waits for all images of its terms;
-in between a batch may go through in pieces, which takes less memory and changes no statistics.
+A node is a sum of terms. Once all its terms are there, edges read it and make terms of later nodes.
+An edge that normalises needs the statistics of the whole batch, so a node waits for the terms of
+all images; between nodes a batch may be processed in pieces, which saves memory and changes no
+statistics.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,15 +18,15 @@ from untrained.networks.plans import Reading
 
 
 class Edge(NamedTuple):
-    """Makes a term of a later node.
+    """An edge from one node to a later one; it makes a term of the later node.
 
     Attributes:
-        target: index of that node.
-        apply: maps (n, C, H, W) to a term; images are treated one by one.
-        rectified: whether it reads its source rectified.
-        normalised: whether its term is normalised over the batch.
-        scale: (C,) of that normalisation; None for ones.
-        shift: likewise; None for zeros.
+        target: index of the later node.
+        apply: maps (n, C, H, W) to a term, each image by itself.
+        rectified: whether the edge reads its source rectified.
+        normalised: whether the term is normalised over the batch.
+        scale: (C,), scale of the normalisation; None for ones.
+        shift: (C,), shift of the normalisation; None for zeros.
     """
 
     target: int
@@ -38,14 +39,14 @@ class Edge(NamedTuple):
 
 @dataclass
 class Node:
-    """A sum that edges read.
+    """A sum of terms that edges read.
 
     Attributes:
-        edges: that read it.
-        rectifiers: how many rectifiers on a path from the input to the output read it.
-        modules: how many modules named after ReLU do.
-        concatenated: whether it is no sum: its terms, none of them normalised, stand side by side
-            as channels, in the order of the nodes that they come from.
+        edges: edges that read the node.
+        rectifiers: number of rectifiers on a path from input to output that read the node.
+        modules: number of modules named after ReLU that read it.
+        concatenated: whether the node concatenates its terms as channels instead, in the order of
+            the nodes that they come from; such terms are not normalised.
     """
 
     edges: list[Edge] = field(default_factory=list)
@@ -55,23 +56,23 @@ class Node:
 
 
 def appended(nodes: list[Node], node: Node | None = None) -> int:
-    """Append a node, a new one by default; returns its index."""
+    """Append a node, by default a new one, and return its index."""
     nodes.append(Node() if node is None else node)
     return len(nodes) - 1
 
 
 def as_it_is(x: Tensor) -> Tensor:
-    """What an edge applies that adds its source."""
+    """Return x: the function of edges that add their source unchanged."""
     return x
 
 
 class _Term:
-    """What an edge made of all images, piece by piece.
+    """The results of an edge for all images, piece by piece.
 
     Attributes:
-        pieces: (n, C, H, W) each.
-        normalisation: of them; None where they are added as they are.
-        own: whether no other term and no node has their memory.
+        pieces: pieces (n, C, H, W).
+        normalisation: normalisation of the pieces; None for an edge without one.
+        own: whether no other term and no node uses the pieces' memory.
     """
 
     def __init__(self) -> None:
@@ -80,7 +81,7 @@ class _Term:
         self.own = False
 
     def add(self, source: Tensor, edge: Edge, shared: dict[object, Tensor]) -> None:
-        """Make a piece; what isn't normalised is the same for all edges that apply the same."""
+        """Add a piece; edges without normalisation share the result of the same function."""
         if not edge.normalised:
             how = (edge.apply, edge.rectified)
             if how not in shared:
@@ -99,9 +100,9 @@ def readings(nodes: Sequence[Node], images: Tensor, pieces: int = 1) -> Iterator
     """Run a graph and yield what the rectifiers of each node read.
 
     Args:
-        nodes: in topological order, the images first.
+        nodes: nodes in topological order, the images first.
         images: (N, C, H, W).
-        pieces: into how many the batch is cut wherever that changes nothing.
+        pieces: number of pieces that the batch is cut into where that changes no result.
     """
     if not nodes:
         return
@@ -117,7 +118,7 @@ def readings(nodes: Sequence[Node], images: Tensor, pieces: int = 1) -> Iterator
 
 
 def _run(node: Node, incoming: list[_Term], terms: list[list[_Term]]) -> tuple[list[Tensor], bool]:
-    """Make the terms of a node's edges; returns its codes piece by piece, and if it is finite."""
+    """Make the terms of a node's edges; return the pieces of its codes and whether it is finite."""
     if node.concatenated:
         incoming = [_side_by_side(incoming)]
     first = incoming[0].pieces
@@ -156,5 +157,5 @@ def _side_by_side(incoming: list[_Term]) -> _Term:
     return whole
 
 
-#: Stands for a piece whose memory is wanted for what comes next.
+#: Replaces a piece whose memory is reused.
 _TAKEN = torch.empty(0)

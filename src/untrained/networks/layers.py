@@ -1,4 +1,4 @@
-"""Convolutions with their normalisations, and what graphs of sums are built of with them."""
+"""Convolutions with their normalisations, and the nodes that they make in graphs of sums."""
 
 from collections.abc import Callable
 from typing import NamedTuple, cast
@@ -15,10 +15,10 @@ class Layer(NamedTuple):
 
     Attributes:
         weight: (outputs, inputs / groups, k, k).
-        stride: of the convolution.
-        scale: (outputs,) of the normalisation; None for ones.
-        shift: likewise; None for zeros.
-        groups: of the convolution.
+        stride: stride of the convolution.
+        scale: (outputs,), scale of the normalisation; None for ones.
+        shift: (outputs,), shift of the normalisation; None for zeros.
+        groups: groups of the convolution.
     """
 
     weight: Tensor
@@ -28,7 +28,7 @@ class Layer(NamedTuple):
     groups: int = 1
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "Layer":
-        """A copy elsewhere: weights of another type, channels last; the normalisation as it is."""
+        """Return a copy whose weight has another device and type, channels last."""
         weight = self.weight.to(device, dtype, memory_format=torch.channels_last)
         scale, shift = (
             None if value is None else value.to(device) for value in (self.scale, self.shift)
@@ -36,7 +36,7 @@ class Layer(NamedTuple):
         return self._replace(weight=weight, scale=scale, shift=shift)
 
     def edge(self, target: int, *, rectified: bool = True) -> Edge:
-        """What adds its normalised output to a node."""
+        """Return an edge that adds the normalised output to a node."""
         weight, stride, groups = self.weight, self.stride, self.groups
         padding = weight.shape[-1] // 2
 
@@ -47,7 +47,7 @@ class Layer(NamedTuple):
 
 
 def layer_of(convolution: nn.Module, norm: nn.Module | None = None) -> Layer:
-    """The layer of two modules, on their own weights."""
+    """Return the layer of two modules, with their own weights."""
     known = cast("nn.Conv2d", convolution)
     made = Layer(known.weight, known.stride[0], groups=known.groups)
     if norm is None:
@@ -56,7 +56,7 @@ def layer_of(convolution: nn.Module, norm: nn.Module | None = None) -> Layer:
 
 
 class Read(NamedTuple):
-    """What can be read of a graph: a node's sum, or the same rectified, with so many channels."""
+    """What an edge reads: a node's sum, rectified or not, with its number of channels."""
 
     node: int
     rectified: bool
@@ -64,14 +64,14 @@ class Read(NamedTuple):
 
 
 def convolved(nodes: list[Node], source: Read, layer: Layer) -> Read:
-    """A new node for the output of a convolution, which a rectifier on the path reads."""
+    """Append a node for the output of a convolution, which a rectifier on the path reads."""
     target = appended(nodes, Node(rectifiers=1, modules=1))
     nodes[source.node].edges.append(layer.edge(target, rectified=source.rectified))
     return Read(target, True, len(layer.weight))
 
 
 def applied(nodes: list[Node], source: Read, apply: Callable[[Tensor], Tensor]) -> Read:
-    """A new node for what a function without weights makes of another, channel by channel."""
+    """Append a node for the result of a function that has no weights and keeps the channels."""
     target = appended(nodes)
     nodes[source.node].edges.append(Edge(target, apply, source.rectified))
     return Read(target, False, source.channels)

@@ -1,4 +1,4 @@
-"""What running a network changes in it: modes and buffers."""
+"""Context managers that restore what running a network changes: modes and buffers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,9 +9,9 @@ from torch import nn
 
 @contextmanager
 def modes_restored(network: nn.Module) -> Iterator[None]:
-    """Give every module of `network` its mode back when the block ends, however it ends.
+    """Restore the mode of every module of `network` when the block ends, however it ends.
 
-    `network.train(mode)` would not do: a network may hold some of its parts in the other mode.
+    `network.train(mode)` would not do, since some modules may be in the other mode.
     """
     saved = [(module, module.training) for module in network.modules()]
     try:
@@ -23,7 +23,7 @@ def modes_restored(network: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def buffers_restored(network: nn.Module) -> Iterator[None]:
-    """Undo what forward passes do to buffers: scoring leaves batch statistics as they were."""
+    """Restore the buffers of `network`, such as running statistics, when the block ends."""
     saved = [
         (module, name, buffer, buffer.clone())
         for module in network.modules()
@@ -35,4 +35,4 @@ def buffers_restored(network: nn.Module) -> Iterator[None]:
         for module, name, buffer, value in saved:
             with torch.no_grad():
                 buffer.copy_(value)
-            setattr(module, name, buffer)  # a forward pass may have put another in its place
+            setattr(module, name, buffer)  # a forward pass may have replaced the buffer

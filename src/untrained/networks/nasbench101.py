@@ -1,7 +1,7 @@
 """The network that NAS-Bench-101 trains around a cell (Ying et al., ICML 2019, section 2 and S1).
 
-Initialised as the NASWOT authors do: convolutions from N(0, 2 / (k * k * outputs)), normalisations
-with 1 and 0, the classifier from N(0, 0.01 * 0.01) without bias.
+Weights are drawn as the NASWOT authors do: convolutions from N(0, 2 / (k * k * outputs)), the
+classifier, without bias, from N(0, 0.01 * 0.01); normalisations have scales 1 and shifts 0.
 """
 
 from collections.abc import Iterator
@@ -15,12 +15,12 @@ from untrained.networks.plans import Reading
 from untrained.spaces.base import Skeleton
 from untrained.spaces.nasbench101 import Cell
 
-#: The benchmark keeps 0.997 of the running statistics at each step.
+#: The benchmark averages running statistics with a decay of 0.997.
 MOMENTUM = 1 - 0.997
 
 
 class Convolution(nn.Conv2d):
-    """A convolution without bias that keeps the resolution, and draws its weights only once."""
+    """A convolution without bias that keeps the resolution and draws its weights once."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
         super().__init__(inputs, outputs, kernel, padding=kernel // 2, bias=False)
@@ -33,8 +33,8 @@ class Convolution(nn.Conv2d):
 class ConvBnRelu(nn.Sequential):
     """Convolution, batch normalisation, rectifier.
 
-    Called as in the code that NASWOT was published with. The name is no ornament: the released
-    score counts the modules that are named after "ReLU", which this is not.
+    The name is that of the code that NASWOT was published with. It matters: the released score
+    counts modules with "ReLU" in their name, and this class is not one of them.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
@@ -46,15 +46,15 @@ class ConvBnRelu(nn.Sequential):
 
 
 class CellModule(nn.Module):
-    """One cell.
+    """A cell of NAS-Bench-101.
 
-    An inner vertex applies its operation to the sum of what it reads: of the cell's input a
-    projection to its own channels, of other vertices the first channels. The output concatenates
-    the vertices that it reads, and adds a projection of the input where it reads that.
+    An inner vertex applies its operation to the sum of its inputs: a projection of the cell's
+    input to its own channels, and the first channels of other vertices. The output concatenates
+    the vertices that it reads, and adds a projection of the cell's input if it reads that.
 
     Args:
-        cell: pruned.
-        inputs: channels of (N, inputs, H, W).
+        cell: pruned cell.
+        inputs: channels of the input (N, inputs, H, W).
         outputs: channels of the output.
     """
 
@@ -62,7 +62,7 @@ class CellModule(nn.Module):
         super().__init__()
         self.cell = cell
         self.channels = vertex_channels(cell.matrix, inputs, outputs)
-        # keyed by vertex, made vertex by vertex
+        # entries are keyed by vertex and made in the order of the vertices
         self.projections = nn.ModuleDict()
         self.operations = nn.ModuleDict()
         for vertex, width in enumerate(self.channels[1:], start=1):
@@ -99,12 +99,12 @@ class CellModule(nn.Module):
 
 
 class NasBench101Network(nn.Module):
-    """Stem, stacks of cells with max-pooling between them, mean over the image, classifier.
+    """A network of stem, stacks of cells with max-pooling in between, global mean, classifier.
 
     Args:
-        cell: pruned.
+        cell: pruned cell.
         num_classes: outputs of the classifier.
-        skeleton: around the cell.
+        skeleton: what surrounds the cells.
     """
 
     def __init__(self, cell: Cell, num_classes: int, skeleton: Skeleton = SCORED) -> None:
@@ -125,7 +125,7 @@ class NasBench101Network(nn.Module):
     def rectifier_inputs(
         self, images: Tensor, *, dead_branches: bool, pieces: int = 1
     ) -> Iterator[Reading]:
-        """What the rectifiers of a forward pass read; see `nasbench101_plan`."""
+        """Yield what the rectifiers of a forward pass read; see `nasbench101_plan`."""
         plan = planned(self)
         return plan.rectifier_inputs(images, dead_branches=dead_branches, pieces=pieces)
 

@@ -3,28 +3,33 @@
 from functools import lru_cache
 from itertools import pairwise
 
-from untrained.spaces.base import Skeleton
+from untrained.spaces.base import NotApplicable, Skeleton
 from untrained.spaces.nasbench101 import Cell, Matrix
 
-#: What the benchmark trained, and what the NASWOT authors score.
+#: The network that the benchmark trained, and the network that the NASWOT authors score.
 BENCHMARK = Skeleton(channels=128, cells=3)
 SCORED = Skeleton(channels=16, cells=3)
 
-#: Side of the convolution of an operation; pooling has none.
+#: Kernel size of an operation's convolution; pooling has none.
 KERNELS = {"conv3x3-bn-relu": 3, "conv1x1-bn-relu": 1}
 
 
 @lru_cache(maxsize=1 << 16)
 def vertex_channels(matrix: Matrix, inputs: int, outputs: int) -> tuple[int, ...]:
-    """Channels of each vertex of a cell that maps `inputs` to `outputs` channels.
+    """Return the channels of each vertex of a cell that maps `inputs` to `outputs` channels.
 
-    Vertices that the output reads share its channels evenly; where that leaves a rest, the first
-    ones have one more. Any other inner vertex has the most that a vertex which reads it has, and is
-    truncated for those that have fewer.
+    The vertices that the output reads share its channels evenly; the first ones have one more
+    where there is a remainder. Any other inner vertex has as many channels as the widest vertex
+    that reads it, and is truncated for narrower ones.
+
+    Raises:
+        NotApplicable: the output has fewer channels than vertices that share them.
     """
     last = len(matrix) - 1
     readers = [vertex for vertex in range(1, last) if matrix[vertex][last]]
     channels = [inputs] + [0] * (last - 1) + [outputs]
+    if len(readers) > outputs:
+        raise NotApplicable(f"{len(readers)} vertices of the cell can't share {outputs} channels")
     if readers:
         share, rest = divmod(outputs, len(readers))
         for place, vertex in enumerate(readers):
@@ -38,9 +43,9 @@ def vertex_channels(matrix: Matrix, inputs: int, outputs: int) -> tuple[int, ...
 
 
 def widths(skeleton: Skeleton) -> list[tuple[int, int]]:
-    """Input and output channels of each cell: the first of a stack doubles what it reads.
+    """Return input and output channels of each cell.
 
-    The first stack's does not: it reads what the stem has made.
+    The first cell of each stack except the first doubles the channels.
     """
     stacks = [skeleton.channels << stack for stack in range(skeleton.stages)]
     made = [skeleton.channels, *(width for width in stacks for _ in range(skeleton.cells))]
@@ -48,9 +53,9 @@ def widths(skeleton: Skeleton) -> list[tuple[int, int]]:
 
 
 def count_parameters(cell: Cell, num_classes: int = 10, skeleton: Skeleton = BENCHMARK) -> int:
-    """Trainable scalars of the network around a cell, without building it.
+    """Count the trainable scalars of the network around a cell, without building it.
 
-    A convolution has no bias, its normalisation two scalars a channel; the classifier has a bias.
+    A convolution has no bias, its normalisation two scalars per channel; the classifier has a bias.
     """
     every = widths(skeleton)
     convolutions = sum(every.count(pair) * _in_cell(cell, *pair) for pair in dict.fromkeys(every))
@@ -63,7 +68,7 @@ def _in_cell(cell: Cell, inputs: int, outputs: int) -> int:
     total = sum(
         (inputs + 2) * width
         for width, read in zip(channels, cell.matrix[0], strict=True)
-        if read  # projected to the vertex's width
+        if read  # the input is projected to the vertex's channels
     )
     for width, operation in zip(channels[1:-1], cell.operations, strict=True):
         if operation in KERNELS:

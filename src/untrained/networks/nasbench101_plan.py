@@ -1,8 +1,8 @@
-"""Runs a NAS-Bench-101 network for its rectifiers alone, as a graph of sums.
+"""Runs a NAS-Bench-101 network only as far as its rectifiers need, as a graph of sums.
 
-A convolution's output is a node of one normalised term, which is read rectified; what a vertex
-reads is a sum of such nodes where it reads several, and the output of a cell is a node whose terms
-stand side by side. Cells are pruned, so every rectifier is on a path from input to output.
+The output of a convolution is a node of one normalised term, which is read rectified. What a vertex
+reads is a sum of such nodes where it reads several; the output of a cell is a node that
+concatenates its terms. Cells are pruned, so every rectifier is on a path from input to output.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -29,9 +29,9 @@ class CellLayers(NamedTuple):
     """The convolutions of a cell, by vertex.
 
     Attributes:
-        channels: of each vertex.
-        projections: of the cell's input, for the vertices that read it.
-        operations: of the inner vertices that have convolutions.
+        channels: channels of each vertex.
+        projections: projections of the cell's input, for the vertices that read it.
+        operations: convolutions of the inner vertices that have one.
     """
 
     channels: tuple[int, ...]
@@ -41,13 +41,13 @@ class CellLayers(NamedTuple):
 
 @dataclass(frozen=True)
 class PlannedNetwork:
-    """A NAS-Bench-101 network as its plan needs it: graph and weights.
+    """The graph and the weights of a NAS-Bench-101 network.
 
     Attributes:
-        cell: pruned.
-        stem: the first layer; None where the first cell reads the images.
-        blocks: the cells of all stacks, in order.
-        per_stack: how many cells a stack has.
+        cell: pruned cell.
+        stem: first layer; None where the first cell reads the images.
+        blocks: convolutions of the cells of all stacks, in order.
+        per_stack: number of cells in a stack.
     """
 
     cell: Cell
@@ -63,17 +63,17 @@ class PlannedNetwork:
         Args:
             images: (N, 3, H, W), channels last for speed; the weights follow their device and
                 type.
-            dead_branches: changes nothing, since there are none.
+            dead_branches: has no effect, since there are no dead branches.
             pieces: see `graphs.readings`.
         """
         del dead_branches
         finite = True
         for reading in readings(self.to(images.device, images.dtype).graph(), images, pieces):
-            finite &= reading.finite  # not every rectifier is on the way to the last one
+            finite &= reading.finite  # not every rectifier leads to the last one
             yield reading._replace(finite=finite)
 
     def graph(self) -> list[Node]:
-        """The network as a graph of sums."""
+        """Return the network as a graph of sums."""
         nodes = [Node()]
         last = Read(0, rectified=False, channels=self.blocks[0].channels[0])
         if self.stem is not None:
@@ -85,7 +85,7 @@ class PlannedNetwork:
         return _read_by_rectifiers(nodes)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "PlannedNetwork":
-        """A copy elsewhere; see `Layer.to`."""
+        """Return a copy with another device and type; see `Layer.to`."""
 
         def moved(layers: Mapping[int, Layer]) -> Mapping[int, Layer]:
             return {vertex: layer.to(device, dtype) for vertex, layer in layers.items()}
@@ -99,12 +99,12 @@ class PlannedNetwork:
 
 
 def deviation(outputs: int, kernel: int) -> float:
-    """Standard deviation of the weights of a fresh convolution (He et al., 2015, fan out)."""
+    """Return the standard deviation of a new convolution's weights (He et al., 2015, fan out)."""
     return float((2 / (kernel * kernel * outputs)) ** 0.5)
 
 
 def draw_network(cell: Cell, skeleton: Skeleton = SCORED) -> PlannedNetwork:
-    """Draw weights as the module's constructor does: the same numbers from the same generator."""
+    """Draw the same weights from the generator as the module's constructor, without the module."""
     stem = _drawn(3, skeleton.channels, 3) if skeleton.stem else None
     blocks = []
     for inputs, outputs in widths(skeleton):
@@ -125,7 +125,7 @@ def _drawn(inputs: int, outputs: int, kernel: int) -> Layer:
 
 
 def planned(network: "NasBench101Network") -> PlannedNetwork:
-    """The plan of a module, on its own weights."""
+    """Return the plan of a module, with the module's own weights."""
     from untrained.networks.nasbench101 import CellModule
 
     def layer(module: nn.Module) -> Layer:
@@ -150,7 +150,7 @@ def planned(network: "NasBench101Network") -> PlannedNetwork:
 
 
 def _cell(nodes: list[Node], source: Read, cell: Cell, layers: CellLayers) -> Read:
-    """Append a cell that reads `source`; returns what reads its output."""
+    """Append a cell that reads `source`; return what reads its output."""
     matrix, last = cell.matrix, len(cell.matrix) - 1
     made = {0: source}
     for vertex in range(1, last):
@@ -171,10 +171,10 @@ def _cell(nodes: list[Node], source: Read, cell: Cell, layers: CellLayers) -> Re
 
 
 def _added(nodes: list[Node], read: list[Read], channels: int) -> Read:
-    """The sum of the first `channels` channels of each; a new node unless it is one as it is."""
+    """Return the sum of the first `channels` channels of each; a single one needs no new node."""
     if len(read) == 1 and read[0].channels == channels:
         return read[0]
-    if len(read) > TERMS:  # by parts: the compiled loops add so many at once
+    if len(read) > TERMS:  # in parts, since the compiled loops add this many at once
         read = [_added(nodes, read[:TERMS], channels), *read[TERMS:]]
         return _added(nodes, read, channels)
     target = appended(nodes)
@@ -194,7 +194,7 @@ def _side_by_side(nodes: list[Node], read: list[Read]) -> Read:
 
 
 def _read_by_rectifiers(nodes: list[Node]) -> list[Node]:
-    """A graph without the nodes that no rectifier depends on: here, the last cell's output."""
+    """Remove nodes that no rectifier depends on, here the last cell's output, from a graph."""
     kept: dict[int, Node] = {}
     for number in reversed(range(len(nodes))):  # edges go to later nodes
         node = nodes[number]
@@ -209,7 +209,7 @@ def _read_by_rectifiers(nodes: list[Node]) -> list[Node]:
 
 @cache
 def _first(channels: int) -> Callable[[Tensor], Tensor]:
-    """What cuts (n, C, H, W) to its first channels; one function for each number of them."""
+    """Return a function that cuts (n, C, H, W) to its first channels; one for each number."""
 
     def cut(x: Tensor) -> Tensor:
         return x[:, :channels].contiguous(memory_format=torch.channels_last)

@@ -24,19 +24,19 @@ class ReLUConvBN(nn.Sequential):
 
 
 class Projection(nn.Sequential):
-    """A convolution of single pixels without bias, and batch normalisation; nothing rectifies."""
+    """A 1x1 convolution without bias and its batch normalisation, without a rectifier."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
 
 
 def operation_module(operation: str, inputs: int, outputs: int | None = None) -> nn.Module:
-    """The module of one operation other than `none`, at stride 1.
+    """Build the module of an operation other than `none`, at stride 1.
 
     Args:
         operation: its name.
-        inputs: channels that it reads.
-        outputs: channels that it makes, as many by default; pooling makes no other number.
+        inputs: input channels.
+        outputs: output channels, by default as many; pooling can't change their number.
     """
     outputs = inputs if outputs is None else outputs
     match operation:
@@ -52,16 +52,16 @@ def operation_module(operation: str, inputs: int, outputs: int | None = None) ->
 
 
 class Cell(nn.Module):
-    """Four nodes; each is the sum of its incoming edges, or zero where it has none.
+    """A cell of four nodes; a node is the sum of its incoming edges, or zero if it has none.
 
-    Edges with operation `none` are left out rather than multiplied by zero, so that the graph of
-    the output says what it depends on. All others are executed, also those that lead nowhere.
+    Edges with operation `none` are left out rather than multiplied by zero, so that the output's
+    graph shows what it depends on. All other edges are executed, also those that lead nowhere.
 
     Args:
         operations: one per edge, in the order of `EDGES`.
-        inputs: channels that it reads.
-        outputs: channels of all other nodes, as many by default; else the edges that read the
-            input change them.
+        inputs: channels of the input.
+        outputs: channels of all other nodes, by default as many; otherwise the edges that read
+            the input change the number.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Cell(nn.Module):
         return self._zeros_for(x) if output is None else output
 
     def _zeros_for(self, x: Tensor) -> Tensor:
-        """What a node without incoming edges is."""
+        """Return the value of a node without incoming edges."""
         if x.shape[1] == self.outputs:
             return torch.zeros_like(x)
         return x.new_zeros(len(x), self.outputs, *x.shape[2:])
@@ -115,7 +115,7 @@ class Reduction(nn.Module):
 
 
 def stem_of(skeleton: Skeleton) -> nn.Sequential:
-    """What makes channels of images (N, 3, H, W); empty where the skeleton has none."""
+    """Build the stem, which reads images (N, 3, H, W); it is empty where the skeleton has none."""
     if not skeleton.stem:
         return nn.Sequential()
     channels = skeleton.channels
@@ -123,19 +123,19 @@ def stem_of(skeleton: Skeleton) -> nn.Sequential:
 
 
 def head_of(channels: int) -> nn.Sequential:
-    """What makes features (N, channels) of (N, channels, H, W)."""
+    """Build the head, which maps (N, channels, H, W) to features (N, channels)."""
     return nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
 def around_cells(
     skeleton: Skeleton, num_classes: int, cell: Callable[[int], nn.Module]
 ) -> tuple[nn.Sequential, list[nn.Module], nn.Sequential, nn.Linear]:
-    """Stem, blocks, head and classifier of a network, made in this order.
+    """Build stem, blocks, head and classifier of a network, in this order.
 
     Args:
-        skeleton: how many of what.
+        skeleton: number of channels, cells and stages.
         num_classes: outputs of the classifier.
-        cell: makes one of a number of channels.
+        cell: builds a cell with a number of channels.
     """
     channels = skeleton.channels
     stem = stem_of(skeleton)
@@ -149,15 +149,15 @@ def around_cells(
 
 
 class NasBench201Network(nn.Module):
-    """Stem, three stages of `cells` cells with reductions between them, classifier.
+    """A network of stem, three stages of `cells` cells with reductions in between, classifier.
 
     Args:
-        operations: of the cell's six edges, in the order of `EDGES`.
+        operations: operations of the cell's six edges, in the order of `EDGES`.
         num_classes: outputs of the classifier.
-        channels: of the first stage; the benchmark trains 16.
-        cells: per stage; the benchmark trains 5.
-        stages: the benchmark has 3.
-        stem: whether there is one; without it the first cell reads images (N, channels, H, W).
+        channels: channels of the first stage; the benchmark trains 16.
+        cells: cells per stage; the benchmark trains 5.
+        stages: number of stages; the benchmark has 3.
+        stem: whether there is a stem; without it the first cell reads (N, channels, H, W).
     """
 
     def __init__(
@@ -181,12 +181,12 @@ class NasBench201Network(nn.Module):
     def rectifier_inputs(
         self, images: Tensor, *, dead_branches: bool, pieces: int = 1
     ) -> Iterator[Reading]:
-        """What the rectifiers of a forward pass read; see `nasbench201_plan`."""
+        """Yield what the rectifiers of a forward pass read; see `nasbench201_plan`."""
         plan = planned(self)
         return plan.rectifier_inputs(images, dead_branches=dead_branches, pieces=pieces)
 
     def fused_logits(self, images: Tensor) -> Tensor | None:
-        """The same as `forward`, up to rounding; see `TrainsFused`."""
+        """Return what `forward` returns, up to rounding, or None; see `TrainsFused`."""
         if not nasbench201_training.can_train(self, images):
             return None
         return nasbench201_training.logits_of(self, images)

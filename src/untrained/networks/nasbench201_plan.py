@@ -1,9 +1,9 @@
-"""Runs a network of NAS-Bench-201 cells for its rectifiers, in as few memory passes as it takes.
+"""Runs a network of NAS-Bench-201 cells for its rectifiers, in as few memory passes as possible.
 
-The cell is compiled once to a plan: edges that lead nowhere are dropped, a node that only copies
-another is that other, a node is rectified, coded and pooled once however many edges read it, and
-only what is read is made. Batch statistics are used without being averaged over time. Same
-weights, same values as the module, up to rounding; tests hold the two equal. With one condition:
+The cell is compiled once to a plan: edges that lead nowhere are dropped; a node that only copies
+another is replaced by that one; a node is rectified, coded and pooled once however many edges read
+it; and only what is read is made. Batch statistics are not averaged over time. With the same
+weights the values are those of the module, up to rounding; tests compare the two. One condition:
 edges that read only zeros count as dead, so normalisations must not have learned a bias.
 """
 
@@ -33,12 +33,12 @@ _KERNELS = {"nor_conv_1x1": 1, "nor_conv_3x3": 3}
 
 @dataclass(frozen=True)
 class PlannedEdge:
-    """One edge of a cell to execute.
+    """An edge of a cell that is executed.
 
     Attributes:
-        source: the node that is read, after copies are resolved.
-        operation: its name.
-        position: of its module in the cell.
+        source: node that the edge reads, after copies are replaced.
+        operation: name of its operation.
+        position: position of its module in the cell.
     """
 
     source: int
@@ -48,13 +48,13 @@ class PlannedEdge:
 
 @dataclass(frozen=True)
 class CellPlan:
-    """What one cell computes.
+    """The nodes and edges of a cell that are executed.
 
     Attributes:
-        nodes: (node, its incoming edges) in order of execution; copies are left out.
-        output: the node that the cell returns; None where nothing reaches the output.
-        readers: node to the number of convolutions that read it.
-        live_readers: the same on paths from the input to the output.
+        nodes: (node, its incoming edges) in order of execution, without copies.
+        output: node that the cell returns; None where nothing reaches the output.
+        readers: number of convolutions that read each node.
+        live_readers: number of those on paths from the input to the output.
     """
 
     nodes: tuple[tuple[int, tuple[PlannedEdge, ...]], ...]
@@ -64,11 +64,12 @@ class CellPlan:
 
 
 def compile_cell(operations: tuple[str, ...], *, dead_branches: bool = False) -> CellPlan:
-    """Compile the six operations of a cell.
+    """Compile the six operations of a cell to a plan.
 
     Args:
-        operations: in the order of the spelling.
-        dead_branches: also execute what leads nowhere or reads only zeros, as the module does.
+        operations: operations in the order of the spelling.
+        dead_branches: whether to execute also what leads nowhere or reads only zeros, as the
+            module does.
     """
     live = live_edges(operations)
     edges = [
@@ -86,7 +87,7 @@ def compile_cell(operations: tuple[str, ...], *, dead_branches: bool = False) ->
             for position, (source, target, operation) in enumerate(edges)
             if target == node and (dead_branches or (source, target) in live)
         ]
-        # where the width changes this would be no copy; the one cell that does it has no such node
+        # where the width changes, a skip is no copy; the only cell that changes it has no such node
         if len(incoming) == 1 and incoming[0][0].operation == "skip_connect":
             same[node] = incoming[0][0].source
             continue
@@ -115,13 +116,13 @@ CellLayers = list[Layer | None]
 
 @dataclass(frozen=True)
 class PlannedNetwork:
-    """A network of NAS-Bench-201 cells as its plan needs it: operations and weights.
+    """The operations and the weights of a network of NAS-Bench-201 cells.
 
     Attributes:
-        operations: of the cell, in the order of the spelling.
-        stem: the first layer.
-        blocks: of all stages, in order.
-        head: the normalisation before the last rectifier (its weight is not used).
+        operations: operations of the cell, in the order of the spelling.
+        stem: first layer.
+        blocks: layers of all stages, in order.
+        head: normalisation before the last rectifier (its weight is not used).
     """
 
     operations: tuple[str, ...]
@@ -145,7 +146,7 @@ class PlannedNetwork:
         yield from readings(network.graph(dead_branches=dead_branches), images, pieces)
 
     def graph(self, *, dead_branches: bool) -> list[Node]:
-        """The network as a graph of sums; empty where nothing reaches the output."""
+        """Return the network as a graph of sums; it is empty where nothing reaches the output."""
         plan = compile_cell(self.operations, dead_branches=dead_branches)
         if plan.output is None:
             return []
@@ -165,7 +166,7 @@ class PlannedNetwork:
         return nodes
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "PlannedNetwork":
-        """A copy elsewhere; see `Layer.to`."""
+        """Return a copy with another device and type; see `Layer.to`."""
 
         def moved(block: CellLayers | ReductionLayers) -> CellLayers | ReductionLayers:
             if isinstance(block, ReductionLayers):
@@ -177,14 +178,14 @@ class PlannedNetwork:
 
 
 def draw_network(operations: tuple[str, ...], channels: int = 16, cells: int = 5) -> PlannedNetwork:
-    """Draw weights as PyTorch's constructors would: the same numbers from the same generator.
+    """Draw the same weights from the generator as PyTorch's constructors, without a module.
 
     Building the module takes a fifth of the time of a score, and the plan needs only its weights.
 
     Args:
-        operations: of the cell, in the order of the spelling.
-        channels: of the first stage.
-        cells: per stage.
+        operations: operations of the cell, in the order of the spelling.
+        channels: channels of the first stage.
+        cells: cells per stage.
     """
     stem = drawn_layer(3, channels, 3)
     blocks: list[CellLayers | ReductionLayers] = []
@@ -197,7 +198,7 @@ def draw_network(operations: tuple[str, ...], channels: int = 16, cells: int = 5
 
 
 def drawn_cell(operations: tuple[str, ...], inputs: int, outputs: int) -> CellLayers:
-    """The layers of a `Cell`, in the order in which its constructor draws them."""
+    """Draw the layers of a `Cell`, in the order in which its constructor draws them."""
     layers: CellLayers = []
     for (source, _), name in zip(EDGES, operations, strict=True):
         width = outputs if source else inputs
@@ -211,22 +212,22 @@ def drawn_cell(operations: tuple[str, ...], inputs: int, outputs: int) -> CellLa
 
 
 def drawn_reduction(inputs: int, outputs: int) -> ReductionLayers:
-    """The same of a `Reduction`."""
+    """Draw the layers of a `Reduction`, in the order in which its constructor draws them."""
     first = drawn_layer(inputs, outputs, 3, stride=2)
     second = drawn_layer(outputs, outputs, 3)
     return ReductionLayers(first, second, drawn_layer(inputs, outputs, 1))
 
 
 def drawn_layer(inputs: int, outputs: int, kernel: int, stride: int = 1) -> Layer:
-    """A convolution with weights as PyTorch's constructor draws them."""
-    # from U(-b, b) with b = 1 / sqrt(fan in)
+    """Draw the weights of a convolution as PyTorch's constructor does."""
+    # the distribution is U(-b, b) with b = 1 / sqrt(fan in)
     bound = (inputs * kernel * kernel) ** -0.5
     weight = torch.empty(outputs, inputs, kernel, kernel).uniform_(-bound, bound)
     return Layer(weight, stride)
 
 
 def planned(network: "NasBench201Network | NatsBenchSizeNetwork") -> PlannedNetwork:
-    """The plan of a module, on its own weights."""
+    """Return the plan of a module, with the module's own weights."""
     from untrained.networks.nasbench201 import Cell, Projection, Reduction, ReLUConvBN
 
     def own(module: nn.Module) -> Layer | None:
@@ -244,7 +245,7 @@ def planned(network: "NasBench201Network | NatsBenchSizeNetwork") -> PlannedNetw
     norm = cast("nn.BatchNorm2d", network.head[0])
     learned = [module.bias for module in network.blocks.modules() if isinstance(module, type(norm))]
     if any(bool((shift != 0).any()) for shift in learned):
-        # what reads only zeros then is no longer zero
+        # with a shift, edges that read only zeros have other results than zero
         raise ParameterError(
             "normalisations have learned a shift: the fast engine is for fresh weights, take "
             "--engine plain"
@@ -262,7 +263,7 @@ def _read(node: Node, rectifiers: int, modules: int) -> None:
 
 
 def _cell(nodes: list[Node], source: int, layers: CellLayers, plan: CellPlan, output: int) -> int:
-    """Append a cell that reads node `source`; returns the node of its output."""
+    """Append a cell that reads node `source`; return the node of its output."""
     places = {0: source}
     for node, incoming in plan.nodes:
         places[node] = place = appended(nodes)
@@ -276,7 +277,7 @@ def _cell(nodes: list[Node], source: int, layers: CellLayers, plan: CellPlan, ou
 
 
 def _edge(edge: PlannedEdge, layer: Layer | None, target: int) -> Edge:
-    if layer is not None:  # a skip connection has one where it changes the width
+    if layer is not None:  # a skip connection that changes the width has a layer
         return layer.edge(target, rectified=edge.operation != "skip_connect")
     return Edge(target, as_it_is if edge.operation == "skip_connect" else average_pool)
 

@@ -1,7 +1,7 @@
-"""Trains a NAS-Bench-201 network in few passes over memory: the same sums, the same gradients.
+"""Trains a NAS-Bench-201 network with few passes over memory; sums and gradients are the same.
 
-Edges that lead nowhere are left out, so their normalisations keep their running statistics; nothing
-that is read off a network depends on those.
+Edges that lead nowhere are left out, so their normalisations keep their initial running statistics;
+no score depends on those.
 """
 
 from typing import TYPE_CHECKING, cast
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def can_train(network: "NasBench201Network", images: Tensor) -> bool:
-    """Whether `logits_of` takes images (N, 3, H, W) of this type."""
+    """Whether `logits_of` can take images (N, 3, H, W) of this type."""
     if not (images.is_cpu and len(network.stem)):
         return False
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
@@ -31,9 +31,9 @@ def can_train(network: "NasBench201Network", images: Tensor) -> bool:
 
 
 def logits_of(network: "NasBench201Network", images: Tensor) -> Tensor:
-    """Logits (N, num_classes), in float32, of images (N, 3, H, W) that `can_train` accepts.
+    """Return logits (N, num_classes) in float32 of images (N, 3, H, W) that `can_train` accepts.
 
-    Products are taken in the type of the images, bfloat16 or float32, and so are activations kept.
+    Products and stored activations have the type of the images, bfloat16 or float32.
     """
     from untrained.networks.nasbench201 import Cell, Reduction
 
@@ -57,7 +57,7 @@ def _stem(network: "NasBench201Network") -> tuple[nn.Conv2d, nn.BatchNorm2d]:
 
 
 def _cell(cell: "Cell", terms: list[Term]) -> list[Term]:
-    """The terms of a cell's output, of those of its input."""
+    """Return the terms of a cell's output, given the terms of its input."""
     reached = {3}
     for source, target in reversed(cell.edges):  # all edges into a node come before those out of it
         reached |= {source} if target in reached else set()
@@ -72,7 +72,7 @@ def _cell(cell: "Cell", terms: list[Term]) -> list[Term]:
             continue
         rectified = any(isinstance(operation, nn.Sequential) for _, operation in read)
         value = not all(isinstance(operation, nn.Sequential) for _, operation in read)
-        # what nothing leads to is zero, and may be shifted by a normalisation behind it
+        # a node without incoming edges is zero, and a later normalisation may shift it
         total = read_sum(nodes[source] or [_zeros(terms)], value=value, rectified=rectified)
         for target, operation in read:
             match operation:
@@ -95,7 +95,7 @@ def _reduction(block: "Reduction", terms: list[Term]) -> list[Term]:
 
 
 def _convolution(block: "ReLUConvBN", rectified: Tensor | None) -> Term:
-    """Of what the block's rectifier would make."""
+    """Return the block's term for an input that is rectified already."""
     convolution, norm = cast("tuple[nn.Conv2d, nn.BatchNorm2d]", (block[1], block[2]))
     return Term(convolve(cast("Tensor", rectified), convolution), norm, own=True)
 

@@ -1,10 +1,9 @@
 """The network that the size space of NATS-Bench trains (Dong et al., TPAMI 2021, section 3.2).
 
-A stem, then five layers: cell, reduction, cell, reduction, cell. Each has a width of its own; the
-stem has that of the first layer. The cell is the same everywhere. Where a cell changes the width,
-its edges from the input do, and a skip connection among them becomes a `Projection`, which does not
-rectify. (Parameter counts equal the benchmark's, but could not tell whether it does; the
-authors' code does not.)
+It has a stem and five layers: cell, reduction, cell, reduction, cell. Each layer has its own width;
+the stem has that of the first layer. All cells have the same operations. Where a cell changes the
+width, its edges from the input do so, and a skip connection among them becomes a `Projection`,
+which has no rectifier. (The authors' code has none either; parameter counts could not tell.)
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,8 +26,8 @@ from untrained.networks.nasbench201_plan import (
 from untrained.networks.plans import Reading
 from untrained.spaces.base import Skeleton
 
-#: The operations of the cell, in the order of `cell_classes.EDGES`: the skip connection leads from
-#: the input to the output, all else convolves.
+#: The operations of the cell, in the order of `cell_classes.EDGES`: a skip connection leads from
+#: the input to the output, all other edges are convolutions.
 OPERATIONS = (
     *("nor_conv_3x3", "nor_conv_3x3", "nor_conv_3x3"),
     *("skip_connect", "nor_conv_3x3", "nor_conv_3x3"),
@@ -36,10 +35,10 @@ OPERATIONS = (
 
 
 class NatsBenchSizeNetwork(nn.Module):
-    """Stem, cell, reduction, cell, reduction, cell, classifier.
+    """A network of stem, cell, reduction, cell, reduction, cell, classifier.
 
     Args:
-        widths: of the five layers; any number of layers will do, every second is a reduction.
+        widths: channels of the five layers; another number works too, every second is a reduction.
         num_classes: outputs of the classifier.
     """
 
@@ -59,7 +58,7 @@ class NatsBenchSizeNetwork(nn.Module):
     def rectifier_inputs(
         self, images: Tensor, *, dead_branches: bool, pieces: int = 1
     ) -> Iterator[Reading]:
-        """What the rectifiers of a forward pass read; see `nasbench201_plan`."""
+        """Yield what the rectifiers of a forward pass read; see `nasbench201_plan`."""
         plan = planned(self)
         return plan.rectifier_inputs(images, dead_branches=dead_branches, pieces=pieces)
 
@@ -70,7 +69,7 @@ class NatsBenchSizeNetwork(nn.Module):
 
 
 def draw_network(widths: Sequence[int]) -> PlannedNetwork:
-    """Draw weights as the constructor of the module would: see `nasbench201_plan.draw_network`."""
+    """Draw the same weights as the module's constructor; see `nasbench201_plan.draw_network`."""
     stem = drawn_layer(3, widths[0], 3)
     blocks: list[CellLayers | ReductionLayers] = [
         drawn_reduction(inputs, outputs) if reduces else drawn_cell(OPERATIONS, inputs, outputs)
@@ -80,6 +79,6 @@ def draw_network(widths: Sequence[int]) -> PlannedNetwork:
 
 
 def _layers(widths: Sequence[int]) -> Iterator[tuple[int, int, bool]]:
-    """Inputs and outputs of each layer, and whether it halves the resolution."""
+    """Yield input and output channels of each layer, and whether it halves the resolution."""
     for position, (inputs, outputs) in enumerate(pairwise([widths[0], *widths])):
         yield inputs, outputs, position % 2 == 1

@@ -1,13 +1,14 @@
 """The networks of NDS (Radosavovic et al., ICCV 2019), as trained and as NASWOT scores them.
 
-For its staged networks NASWOT (Mellor et al., ICML 2021) takes stems of ImageNet with 12 channels,
-also on CIFAR-10: a 7x7 convolution and a pooling for residual blocks, a 3x3 convolution for plain
-ones. The paper of NDS trains a 3x3 convolution with 16 channels on CIFAR-10. Two things that the
-released NASWOT code does are not done here:
+For networks of stages, NASWOT (Mellor et al., ICML 2021) uses stems for ImageNet with 12 channels,
+also on CIFAR-10: a 7x7 convolution and pooling for residual blocks, a 3x3 convolution for plain
+blocks. The paper of NDS trains a 3x3 convolution with 16 channels on CIFAR-10. This module differs
+from the released NASWOT code in two points:
 
-- an auxiliary head makes a network return two tensors, for which that code has no score. Here the
-  head is a part of the network that no forward pass runs, and does not count;
-- it reads the number of groups of a ResNeXt block as the width of one. Here it is the number.
+- In that code a network with an auxiliary head returns two tensors and has no score. Here the head
+  is a part of the network that no forward pass runs, and it does not count.
+- That code takes the number of groups of a ResNeXt block for the width of a group. Here it is the
+  number of groups.
 """
 
 from collections.abc import Iterator
@@ -27,13 +28,13 @@ if TYPE_CHECKING:
 
 
 def scored_network(network: Network, num_classes: int, *, imagenet: bool) -> nn.Module:
-    """The network that proxies read, on whatever images.
+    """Build the network that proxies score.
 
     Args:
-        network: what stands between stem and classifier.
+        network: description of what is between stem and classifier.
         num_classes: outputs of the classifier.
-        imagenet: whether it was trained on ImageNet: then the stem of cells divides the
-            resolution by eight.
+        imagenet: whether the benchmark trained it on ImageNet: then the stem of a cell network
+            divides the resolution by eight.
     """
     if isinstance(network, CellNetwork):
         return _around_cells(network, num_classes, imagenet=imagenet)
@@ -42,10 +43,10 @@ def scored_network(network: Network, num_classes: int, *, imagenet: bool) -> nn.
 
 
 def trained_network(network: Network, num_classes: int, *, imagenet: bool) -> nn.Module:
-    """The network that the benchmark trained; arguments as in `scored_network`.
+    """Build the network that the benchmark trained; arguments as in `scored_network`.
 
-    The stem of staged networks on ImageNet, 64 channels at a quarter of the resolution, is from
-    memory.
+    The stem of networks of stages on ImageNet, 64 channels at a quarter of the resolution, could
+    not be compared with the original code.
     """
     if isinstance(network, CellNetwork):
         return _around_cells(network, num_classes, imagenet=imagenet)
@@ -61,12 +62,12 @@ def _around_cells(network: CellNetwork, num_classes: int, *, imagenet: bool) -> 
 
 @dataclass(frozen=True)
 class Costs:
-    """What a trained network costs.
+    """Parameters and multiply-adds of a trained network.
 
     Attributes:
-        parameters: with those of the auxiliary head, if it has one.
-        without_head: without them.
-        flops: multiply-adds of convolutions and of the classifier, its bias left out, of one image.
+        parameters: number of parameters, including those of an auxiliary head.
+        without_head: number of parameters without those of an auxiliary head.
+        flops: multiply-adds of convolutions and classifier for one image, without the bias.
     """
 
     parameters: int
@@ -75,9 +76,9 @@ class Costs:
 
 
 def costs_of(network: Network, *, imagenet: bool) -> Costs:
-    """Count what the benchmark's network costs: 10 classes at 32x32, or 1,000 at 224x224."""
+    """Count the costs of the benchmark's network: 10 classes at 32x32, or 1,000 at 224x224."""
     classes, side = (1000, 224) if imagenet else (10, 32)
-    with torch.device("meta"):  # weights and images have shapes, which is all it takes
+    with torch.device("meta"):  # without data: counting needs shapes only
         module = trained_network(network, classes, imagenet=imagenet)
         flops = count_flops(module, (3, side, side)) - classes
     parameters = count_parameters(module)
@@ -88,13 +89,13 @@ def costs_of(network: Network, *, imagenet: bool) -> Costs:
 
 @dataclass(frozen=True)
 class Mismatch:
-    """An architecture whose stored cost is not what its network has.
+    """An architecture whose cost in the official file differs from that of its network.
 
     Attributes:
-        index: in the space.
+        index: index in the space.
         cost: `parameters` or `flops`.
-        stored: in the official file.
-        counted: of our network, the nearest of the ways to count.
+        stored: number in the official file.
+        counted: number counted on our network, by the way of counting that comes nearest.
     """
 
     index: int
@@ -112,16 +113,16 @@ class Mismatch:
 def mismatches(
     spellings: list[str], costs: "pd.DataFrame", indices: list[int], *, imagenet: bool
 ) -> Iterator[Mismatch]:
-    """Compare stored costs with counted ones and yield what differs.
+    """Compare stored costs with counted ones and yield those that differ.
 
-    Parameters may be counted with or without the auxiliary head, multiply-adds with or without the
-    bias of the classifier: which of them the files have is not known.
+    Parameters may be counted with or without the auxiliary head, and multiply-adds with or without
+    the bias of the classifier, since it is unknown which the files contain.
 
     Args:
-        spellings: of the architectures, by index.
+        spellings: spellings of the architectures, by index.
         costs: columns `parameters` and `flops` by index, NaN where unknown.
-        indices: of the architectures to compare.
-        imagenet: whether they were trained on ImageNet.
+        indices: indices of the architectures to compare.
+        imagenet: whether the benchmark trained them on ImageNet.
     """
     for index in indices:
         counted = costs_of(parse_network(spellings[index]), imagenet=imagenet)
@@ -132,6 +133,6 @@ def mismatches(
         }
         for cost, numbers in ways.items():
             stored = float(costs[cost].iloc[index])
-            # what was stored in millions has been rounded to whole numbers
+            # numbers stored in millions are rounded to whole numbers
             if stored == stored and not any(abs(stored - one) < 1 for one in numbers):
                 yield Mismatch(index, cost, stored, min(numbers, key=lambda n: abs(n - stored)))

@@ -5,11 +5,11 @@ from torch.nn import functional
 
 
 class StridedPointwise(nn.Conv2d):
-    """A 1x1 convolution of every `stride`-th pixel both ways, without bias.
+    """A 1x1 convolution without bias of every `stride`-th pixel of lines and columns.
 
-    A strided convolution would give the same, but PyTorch 2.13 writes its gradient with respect to
-    the input beyond the memory of that: on a CPU, in single precision with channels last, below 16
-    channels and from some 50 pixels a side on.
+    A strided convolution gives the same result, but in its backward pass PyTorch 2.13 writes past
+    the end of the input's gradient: on a CPU, in single precision with channels last, below 16
+    channels and from about 50 pixels a side.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:

@@ -1,10 +1,10 @@
-"""Networks whose edges carry several operations at once: what a pruning search cuts down.
+"""Supernets: networks whose edges have several operations, which a pruning search removes.
 
 An edge is the mean of its live operations: a softmax over equal weights, as in TE-NAS (Chen, Gong
-and Wang, ICLR 2021, section 3.2). Which of them live is a mask; with one live operation per edge a
-supernet is the single network with the same weights.
+and Wang, ICLR 2021, section 3.2). A mask says which operations are live; with one live operation
+per edge a supernet computes what the single network with the same weights computes.
 
-Operations that leave the same node read the same rectified or pooled tensor, which is made once.
+Operations that read the same node share its rectified or pooled tensor, which is made once.
 """
 
 from abc import abstractmethod
@@ -25,7 +25,7 @@ from untrained.spaces.nasbench201 import EDGES, OPERATIONS
 
 Mask = NDArray[np.bool_]
 
-#: Of an edge of a DARTS supernet, in the order of the released code, which decides its ties.
+#: Operations of an edge of a DARTS supernet, in the order of the released code, which breaks ties.
 DARTS_OPERATIONS = (
     "none",
     "skip_connect",
@@ -36,20 +36,20 @@ DARTS_OPERATIONS = (
     "avg_pool_3x3",
     "max_pool_3x3",
 )
-#: (source, target) of each edge of a cell of a DARTS supernet, node by node.
+#: (source, target) of each edge of a cell of a DARTS supernet, ordered by target.
 DARTS_EDGES = tuple((source, node) for node in NODES for source in range(node))
 
 
 class Supernet(nn.Module):
-    """A network under a mask, which is all that tells two candidates of a search apart.
+    """A network under a mask; the candidates of a search differ in their masks alone.
 
     Attributes:
-        edges: how many the mask has; those of the second cell follow those of the first.
-        operations: how many an edge has, `none` first, which is dead in every mask.
+        edges: number of edges in the mask; those of the second cell follow those of the first.
+        operations: operations of an edge, `none` first, which is dead in every mask.
 
     Args:
         num_classes: outputs of the classifier.
-        skeleton: around the cells.
+        skeleton: what surrounds the cells.
     """
 
     edges: int
@@ -63,7 +63,7 @@ class Supernet(nn.Module):
 
     @property
     def mask(self) -> Mask:
-        """(edges, operations), True where an operation lives; at first all but `none`."""
+        """(edges, operations), True where an operation is live; initially all except `none`."""
         return self.full_mask() if self._mask is None else self._mask
 
     @mask.setter
@@ -72,10 +72,10 @@ class Supernet(nn.Module):
         self._mask = mask.copy()
 
     def check(self, mask: Mask) -> None:
-        """Refuse what is no mask of this supernet.
+        """Refuse a mask that does not fit this supernet.
 
         Raises:
-            ParameterError: of another shape or type, `none` alive, or a node without an input.
+            ParameterError: another shape or type, `none` alive, or a node without an input.
         """
         shape = (self.edges, self.operations)
         if mask.shape != shape or mask.dtype != np.bool_:
@@ -89,7 +89,7 @@ class Supernet(nn.Module):
 
     @classmethod
     def full_mask(cls) -> Mask:
-        """Everything lives but `none`."""
+        """Return the mask in which all operations except `none` are live."""
         mask = np.ones((cls.edges, cls.operations), bool)
         mask[:, 0] = False
         return mask
@@ -100,7 +100,7 @@ class Supernet(nn.Module):
 
 
 def convolution(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
-    """Convolution without bias and batch normalisation, of something that is rectified already."""
+    """Return a convolution without bias and its normalisation, for input that is rectified."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False),
         nn.BatchNorm2d(outputs),
@@ -108,14 +108,14 @@ def convolution(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
 
 
 class SharedSource:
-    """A node, and what the operations on its edges read of it, each made when first asked for."""
+    """A node with the tensors that operations on its edges share, each made on first use."""
 
     def __init__(self, x: Tensor) -> None:
         self.x = x
         self._made: dict[object, Tensor] = {}
 
     def made(self, key: object, make: Callable[[Tensor], Tensor]) -> Tensor:
-        """`make(x)`, once for each key."""
+        """Return `make(x)`, computed once for each key."""
         if key not in self._made:
             self._made[key] = make(self.x)
         return self._made[key]
@@ -127,17 +127,17 @@ class SharedSource:
 
 
 def sum_of(terms: Sequence[Tensor]) -> Tensor:
-    """The sum of tensors of one shape."""
+    """Return the sum of tensors of one shape."""
     return sum(terms[1:], start=terms[0])
 
 
 def mean_of(terms: Sequence[Tensor]) -> Tensor:
-    """The mean of tensors of one shape."""
+    """Return the mean of tensors of one shape."""
     return terms[0] if len(terms) == 1 else sum_of(terms) / len(terms)
 
 
 class NasBench201SuperCell(nn.Module):
-    """Four nodes and all five operations on each of the six edges; see `nasbench201.Cell`."""
+    """A cell of four nodes with all five operations on every edge; see `nasbench201.Cell`."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -153,10 +153,10 @@ class NasBench201SuperCell(nn.Module):
         self.pool = operation_module("avg_pool_3x3", channels)
 
     def forward(self, x: Tensor, mask: Mask) -> Tensor:
-        """Map (N, channels, H, W) to the same shape; every edge has a live operation."""
+        """Map (N, channels, H, W) to the same shape; every edge must have a live operation."""
         nodes = [SharedSource(x)]
         terms: list[list[Tensor]] = [[], [], []]
-        # by source, so that whatever leaves a node is made when the node is complete
+        # ordered by source, so that a node is complete before edges read it
         for source in range(3):
             for edge, (start, target) in enumerate(EDGES):
                 if start == source:
@@ -178,11 +178,11 @@ class NasBench201SuperCell(nn.Module):
 
 
 class NasBench201Supernet(Supernet):
-    """The skeleton of NAS-Bench-201 around cells with all operations.
+    """NAS-Bench-201's network with all operations on every edge of its cells.
 
     Args:
         num_classes: outputs of the classifier.
-        skeleton: around the cells; see `nasbench201.NasBench201Network`.
+        skeleton: what surrounds the cells; see `nasbench201.NasBench201Network`.
     """
 
     edges = len(EDGES)
@@ -206,13 +206,13 @@ class NasBench201Supernet(Supernet):
 
 
 class DartsSuperCell(nn.Module):
-    """Two inputs, four inner nodes that read all nodes before them; see `darts.Cell`.
+    """A cell of two inputs and four inner nodes that read all nodes before them; see `darts.Cell`.
 
-    An edge without a live operation is not there.
+    An edge without a live operation is left out.
 
     Args:
-        inputs: channels of the cell before the last one, and of the last one.
-        channels: of each node.
+        inputs: channels of the outputs of the last cell but one and of the last cell.
+        channels: channels of each node.
         reduces: whether edges from the inputs halve the resolution.
     """
 
@@ -231,12 +231,12 @@ class DartsSuperCell(nn.Module):
         self.outputs = len(NODES) * channels
 
     def forward(self, earlier: Tensor, last: Tensor, mask: Mask) -> Tensor:
-        """Map the outputs of the two cells before to (N, outputs, H, W).
+        """Map the outputs of the two preceding cells to (N, outputs, H, W).
 
         Args:
-            earlier: of the cell before the last one.
-            last: of the last one, of the same height and width.
-            mask: (14, 8); every node has a live operation.
+            earlier: output of the last cell but one.
+            last: output of the last cell, of the same height and width.
+            mask: (14, 8); every node must have a live operation.
         """
         nodes = [
             SharedSource(preprocess(x))
@@ -255,7 +255,7 @@ class DartsSuperCell(nn.Module):
         outputs: list[Tensor] = []
         for name in (DARTS_OPERATIONS[number] for number in np.flatnonzero(live)):
             operation: nn.Module = self.operations[edge][name]  # type: ignore[index]
-            if "pool" in name:  # all edges from a node have the same stride
+            if "pool" in name:  # all edges that leave a node have the same stride
                 outputs.append(source.made(name, operation))
             elif isinstance(operation, nn.Identity):
                 outputs.append(source.x)
@@ -267,18 +267,19 @@ class DartsSuperCell(nn.Module):
 
 
 def _after_rectifier(operation: str, channels: int, stride: int) -> nn.Module:
-    """The module of an operation; that of a convolution lacks its first rectifier."""
+    """Build the module of an operation; convolutions lack their first rectifier."""
     module = darts.operation_module(operation, channels, stride)
     return nn.Sequential(*list(module.children())[1:]) if "conv" in operation else module
 
 
 class DartsSupernet(Supernet):
-    """Stem, a normal cell, a reduction cell with twice the channels, NAS-Bench-201's head.
+    """A network of stem, normal cell, reduction cell and NAS-Bench-201's head.
 
     Args:
         num_classes: outputs of the classifier.
         skeleton: one cell in each of two stages; its channels are those of a node of the normal
-            cell. Without a stem that cell reads images with as many channels.
+            cell, and the reduction cell has twice as many. Without a stem the normal cell reads
+            images with that number of channels.
 
     Raises:
         ParameterError: another number of cells or stages.

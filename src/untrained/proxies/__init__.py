@@ -1,7 +1,7 @@
-"""Numbers read off an untrained network: one file per proxy, found by name.
+"""Numbers computed from an untrained network: one file per proxy, found by name.
 
-How many images a proxy is read off, and after how many epochs of training, is said by those who ask
-for it; see `untrained.scoring.request`.
+How many images a proxy sees, and after how many epochs of training, belongs to the request:
+see `untrained.scoring.request`.
 """
 
 from untrained.errors import unknown_name
@@ -41,7 +41,7 @@ def get_proxy(name: str, variant: str | None = None) -> Proxy:
 
     Args:
         name: for example `naswot` or `naswot-released`, or the address of a class.
-        variant: overrides the variant in the spelling; its first one by default.
+        variant: takes the place of the variant in the spelling; by default the proxy's first.
 
     Raises:
         UnknownNameError: no such proxy, or the proxy has no such variant.

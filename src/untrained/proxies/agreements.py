@@ -11,7 +11,7 @@ _SAME_SIZE = {torch.bfloat16: torch.int16, torch.float16: torch.int16, torch.flo
 
 
 def bits_of(pre_activation: Tensor) -> Tensor:
-    """1 where a unit of (N, ...) is positive, else 0: (N, f) int8."""
+    """Return codes (N, f) int8 of pre-activations (N, ...): 1 where a unit is positive, else 0."""
     if pre_activation.ndim == 4:  # channels-last activations are flattened without a copy
         pre_activation = pre_activation.permute(0, 2, 3, 1)
     units = pre_activation.reshape(len(pre_activation), -1)
@@ -23,7 +23,7 @@ def bits_of(pre_activation: Tensor) -> Tensor:
 
 
 def agreements_of(codes: Tensor) -> Tensor:
-    """(N, N) int64: on how many units images i and j have the same bit.
+    """Count for each two images the units whose bits are equal: (N, N) int64.
 
     Args:
         codes: (N, f) int8 with one bit in each number, or (N, f / 8) uint8 with eight.
@@ -34,7 +34,7 @@ def agreements_of(codes: Tensor) -> Tensor:
 
 
 def add_agreements(codes: Tensor, times: int, total: Tensor) -> None:
-    """Add `times` the agreements of codes, as `agreements_of` takes them, to (N, N) int64."""
+    """Add `times` times the agreements of `codes` to `total` (N, N); see `agreements_of`."""
     if codes.dtype == torch.uint8:
         compiled.add_agreements(_words(codes.numpy()), codes.shape[1] * 8, times, total.numpy())
         return
@@ -46,22 +46,22 @@ def add_agreements(codes: Tensor, times: int, total: Tensor) -> None:
 
 
 def _bit_products(bits: Tensor) -> Tensor:
-    """Z Z' of bits (N, f) as int64."""
+    """Return Z Z' as int64 for bits Z (N, f)."""
     if bits.shape[1] == 1:  # torch._int_mm reads past the codes of a single unit
         return (bits & bits.T).to(torch.int64)
     if bits.device.type == "cpu":
         return torch._int_mm(bits, bits.T).to(torch.int64)
     total = torch.zeros(len(bits), len(bits), dtype=torch.int64, device=bits.device)
-    for start in range(0, bits.shape[1], 2**24):  # up to there float32 counts are exact
+    for start in range(0, bits.shape[1], 2**24):  # float32 counts exactly up to 2**24
         piece = bits[:, start : start + 2**24].float()
         total += (piece @ piece.T).to(torch.int64)
     return total
 
 
 def _words(packed: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """Eight bytes as one number, the last of a row filled up with zeros; rows to a multiple of 4.
+    """Read eight bytes as one number; zeros fill each row up, and the rows up to a multiple of 4.
 
-    What is filled in is alike in all images, and counts as no unit.
+    The added bits are equal in all images and are not counted as units.
     """
     images, width = packed.shape
     if images % 4 == 0 and width % 8 == 0:

@@ -1,4 +1,4 @@
-"""What every proxy is."""
+"""What a proxy must provide, and the defaults that it can inherit."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -25,23 +25,25 @@ Status = Literal[
     "non_finite",
     "diverged",
     "out_of_memory",
+    "not_applicable",
 ]
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What a proxy is read off, where that is part of its definition.
+    """The network and the images that a proxy needs where its definition prescribes them.
 
     Attributes:
-        skeleton: around the cells of a space; None for the benchmark's network. A network of
-            one's own is taken as it is.
-        images: in the minibatch, or how many crops; None for as many as the run says.
-        crop: (C, H, W) of random crops that are cut out of the run's minibatch; None for whole
-            images. A network of one's own is shown whole images.
-        epochs: of training before it is read; 0 for none. See `untrained.training.short`.
-        held_out: whether it is shown all images that a training leaves out, not a minibatch.
-        test_after_training: whether after training it is read on the first images of the test set
-            and their labels, as released code does, which is a leak: see `shows_test`.
+        skeleton: what surrounds the cells of a space; None for the benchmark's network. A network
+            of one's own is scored as it is.
+        images: number of images of the minibatch, or of crops; None for the run's number.
+        crop: shape (C, H, W) of random crops of the run's minibatch; None for whole images. A
+            network of one's own sees whole images.
+        epochs: epochs of training before the score; 0 for none. See `untrained.training.short`.
+        held_out: whether the proxy sees all images that the training leaves out, instead of a
+            minibatch.
+        test_after_training: whether, after training, the proxy sees the first images of the test
+            set with their labels, as released code does. That is a leak: see `shows_test`.
     """
 
     skeleton: Skeleton | None = None
@@ -53,7 +55,7 @@ class Setting:
 
     @property
     def shows_test(self) -> bool:
-        """Whether test images and their labels are what it is read on."""
+        """Whether the score is computed from test images and their labels."""
         return self.test_after_training and self.epochs > 0
 
     def __str__(self) -> str:
@@ -70,7 +72,7 @@ class Setting:
 
 
 class UndefinedScore(Exception):  # noqa: N818 - an outcome, not an error
-    """The proxy has no value for this network; stored with its status, never as a number."""
+    """The proxy has no value for this network: a status is stored, not a number."""
 
     def __init__(self, status: Status, reason: str) -> None:
         super().__init__(reason)
@@ -81,20 +83,19 @@ class UndefinedScore(Exception):  # noqa: N818 - an outcome, not an error
 class Proxy(Protocol):
     """A score of an untrained network; implementations are frozen dataclasses of their settings.
 
-    `BaseProxy` has defaults of most attributes.
+    `BaseProxy` provides defaults of most attributes.
 
     Attributes:
         name: the registered name: letters, digits and underscores.
         variants: what `variant` may be; the first is the default.
         direction: whether the better network scores higher or lower.
-        needs: what the proxy asks for beyond a forward pass, of "labels", "gradients",
-            "training".
+        needs: what the proxy requires beyond a forward pass: "labels", "gradients", "training".
         summary: what it measures, in one line without a full stop.
-        label: what tables and figures call it.
-        unit: of its values, such as "nats" or "%"; empty for pure numbers.
-        cost: the dearest thing that it does with the minibatch.
+        label: its name in tables and figures.
+        unit: unit of its values, such as "nats" or "%"; empty for pure numbers.
+        cost: the most expensive operation that it applies to the minibatch.
         applies_to: the networks that it can score, in words.
-        published: what the files of `data/published` call it.
+        published: its name in the files of `data/published`.
     """
 
     name: ClassVar[str]
@@ -110,7 +111,7 @@ class Proxy(Protocol):
 
     @property
     def variant(self) -> str:
-        """The chosen form."""
+        """The chosen variant."""
         ...
 
     def __init__(self, *, variant: str) -> None: ...
@@ -118,12 +119,12 @@ class Proxy(Protocol):
     def __call__(
         self, network: "nn.Module", minibatch: "Minibatch", generator: "torch.Generator"
     ) -> float:
-        """Score `network`, which is left as it was.
+        """Score `network` without changing it.
 
         Args:
-            network: on the device of the minibatch, in training mode.
+            network: a network in training mode, on the device of the minibatch.
             minibatch: images (N, C, H, W) and labels (N,).
-            generator: for whatever the proxy draws at random.
+            generator: source of all random numbers that the proxy draws.
 
         Raises:
             UndefinedScore: the score does not exist for this network.
@@ -133,10 +134,9 @@ class Proxy(Protocol):
 
 @dataclass(frozen=True)
 class BaseProxy:
-    """Defaults of what a proxy says of itself: one names itself, its direction and its summary.
+    """Defaults of a proxy's attributes; a subclass sets its name, direction and summary.
 
-    A class that names itself is labelled so, and looked up so among published figures, unless it
-    says otherwise.
+    The label and the name among published figures are the proxy's name unless it sets others.
     """
 
     variants: ClassVar[tuple[str, ...]] = ("default",)
@@ -161,26 +161,26 @@ class BaseProxy:
 
 
 def setting_of(proxy: Proxy) -> Setting:
-    """What a proxy is read off: its `setting`, or the benchmark's network and the run's images."""
+    """Return the proxy's `setting`; by default the benchmark's network and the run's images."""
     found: Setting = getattr(proxy, "setting", Setting())
     return found
 
 
 @runtime_checkable
 class SharesMeasurement(Protocol):
-    """A proxy that is read off something which others can be read off too, made once for all."""
+    """A proxy computed from a measurement that several proxies share, so that it is made once."""
 
     @property
     def measurement(self) -> Hashable:
-        """Equal for proxies that share what `measure` returns."""
+        """A key that is equal for proxies that share what `measure` returns."""
         ...
 
     def measure(
         self, network: "nn.Module", minibatch: "Minibatch", generator: "torch.Generator"
     ) -> Any:  # noqa: ANN401 - known to `read`
-        """What proxies with this `measurement` read; see `Proxy.__call__`."""
+        """Return what proxies with this `measurement` read; arguments as in `Proxy.__call__`."""
         ...
 
     def read(self, measured: Any) -> float:  # noqa: ANN401
-        """The score. It raises `UndefinedScore` where there is none."""
+        """Return the score of a measurement; raise `UndefinedScore` where there is none."""
         ...

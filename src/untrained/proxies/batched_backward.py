@@ -1,4 +1,4 @@
-"""Backward passes of many outputs at once: the operations that PyTorch's own `vmap` does slowly.
+"""Backward passes of many outputs at once, for operations on which PyTorch's `vmap` is slow.
 
 A kernel of gradients needs one backward pass per image through the same forward pass. Under
 `BatchedBackward` convolutions, batch normalisations and average pools record operations whose
@@ -16,16 +16,16 @@ from torch.overrides import TorchFunctionMode
 
 from untrained.proxies import gradient_loops
 
-#: Bytes of the gradients of an activation that are worked on together, so that they stay cached.
+#: Bytes of an activation's gradients that are processed together, so that they stay cached.
 _CACHED = 8 * 2**20
-#: Beyond as many bytes of an activation several at once gain nothing.
+#: Activations of more bytes than this gain nothing from several backward passes at once.
 _LARGE = 2**20
-#: Up to as many channels the compiled loops are faster than PyTorch's convolutions.
+#: Up to this number of channels the compiled loops are faster than PyTorch's convolutions.
 _FEW = 6
 
 
 class BatchedBackward(TorchFunctionMode):
-    """Records a forward pass whose backward passes can be batched; see the module.
+    """Record a forward pass whose backward passes can be batched.
 
     Attributes:
         largest: bytes of the largest tensor that a replaced operation returned.
@@ -37,7 +37,7 @@ class BatchedBackward(TorchFunctionMode):
 
     @property
     def rows(self) -> int:
-        """How many backward passes to run together."""
+        """The number of backward passes to run together."""
         return 1 if self.largest > _LARGE else max(1, _CACHED // max(self.largest, 1))
 
     def __enter__(self) -> Self:
@@ -107,7 +107,7 @@ def _average_pool(
     same = all(length == 2 * more + 1 for length, more in zip(size, around, strict=True))
     if not same or stride is None or _pair(stride) != (1, 1) or divisor_override is not None:
         return None
-    del ceil_mode  # at stride 1 nothing is left over
+    del ceil_mode  # at stride 1 the windows cover every pixel
     output: Tensor = _AveragePool.apply(input, size, around, count_include_pad)  # type: ignore[no-untyped-call]
     return output
 
@@ -144,7 +144,7 @@ class _Convolution(torch.autograd.Function):
 
 
 class _ConvolutionBackward(torch.autograd.Function):
-    """Gradients of a convolution by its input and its weight; None for what is not wanted."""
+    """Gradients of a convolution by its input and its weight; None for those not requested."""
 
     @staticmethod
     def forward(
@@ -154,7 +154,7 @@ class _ConvolutionBackward(torch.autograd.Function):
         wanted: tuple[bool, bool],
         settings: Any,
     ) -> tuple[Tensor | None, Tensor | None]:
-        # one gradient alone is what PyTorch's own backward pass is made for
+        # PyTorch's own backward pass is the fastest for one gradient alone
         stride, padding, dilation, groups = settings
         by_input, by_weight, _ = torch.ops.aten.convolution_backward(
             gradient, x, weight, None, stride, padding, dilation, False, (0, 0), groups,
@@ -164,7 +164,7 @@ class _ConvolutionBackward(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        """Nothing is kept: there are no second derivatives."""
+        """Keep nothing: there are no second derivatives."""
 
     @staticmethod
     def vmap(
@@ -185,7 +185,7 @@ class _ConvolutionBackward(torch.autograd.Function):
             by_input = _by_input(gradient.flatten(0, 1), x, weight, settings)
             by_input = by_input.reshape(rows, -1, *by_input.shape[1:])
         if wanted[1] and settings[3] == 1:
-            # all rows as channels of one gradient (N, k C, H, W): one larger product
+            # all rows as channels of one gradient (N, k C, H, W) make one larger product
             stacked = gradient.transpose(0, 1).flatten(1, 2)
             stacked = stacked.contiguous(memory_format=torch.channels_last)
             shape = torch.empty_like(weight[:1]).expand(rows * len(weight), *weight.shape[1:])
@@ -196,7 +196,7 @@ class _ConvolutionBackward(torch.autograd.Function):
 
 
 def _is_thin(gradient: Tensor, x: Tensor, weight: Tensor, settings: Any) -> bool:
-    """Whether the loops over convolutions of few channels take this one and are worth it."""
+    """Whether the loops for convolutions of few channels apply and are faster."""
     (stride, *more), padding, (dilation, *other), groups = settings
     outputs, inputs, size, width = weight.shape
     square = more == [stride] and other == [dilation] and size == width
@@ -218,7 +218,7 @@ def _by_loops(
 
 
 def _by_input(gradient: Tensor, x: Tensor, weight: Tensor, settings: Any) -> Tensor:
-    """(n, C, H, W) for `gradient` (n, D, H', W'), whatever number of images x has."""
+    """Return (n, C, H, W) for `gradient` (n, D, H', W'), whatever the number of images of x."""
     stride, padding, dilation, groups = settings
     around = [
         spread * (size - 1) - more
@@ -252,7 +252,7 @@ def _convolution_backward(
 
 
 class _BatchNorm(torch.autograd.Function):
-    """F.batch_norm in training mode."""
+    """Batch normalisation in training mode, as `F.batch_norm`."""
 
     @staticmethod
     def forward(
@@ -281,7 +281,7 @@ class _BatchNorm(torch.autograd.Function):
 
 
 class _BatchNormBackward(torch.autograd.Function):
-    """Gradients of a batch normalisation by input, weight and bias; None for what is not wanted."""
+    """Gradients of a batch normalisation by input, weight and bias; None where not requested."""
 
     @staticmethod
     def forward(
@@ -300,7 +300,7 @@ class _BatchNormBackward(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        """Nothing is kept: there are no second derivatives."""
+        """Keep nothing: there are no second derivatives."""
 
     @staticmethod
     def vmap(_info: Any, in_dims: tuple[Any, ...], gradient: Tensor, *more: Any) -> Any:
@@ -320,7 +320,7 @@ class _BatchNormBackward(torch.autograd.Function):
 def _normalised_by_loops(
     gradient: Tensor, x: Tensor, weight: Tensor | None, mean: Tensor, deviation: Tensor
 ) -> tuple[Tensor, Tensor, Tensor] | None:
-    """The same of gradients (k, n, C, H, W) by the compiled loops; None where they don't apply."""
+    """Normalise gradients (k, n, C, H, W) by the compiled loops; None where they don't apply."""
     if x.dtype != torch.float32 or x.device.type != "cpu":
         return None
     shape = (*x.shape[:2], -1)
@@ -339,7 +339,7 @@ def _normalised_by_loops(
 
 
 class _AveragePool(torch.autograd.Function):
-    """F.avg_pool2d at stride 1 to the same size."""
+    """Average pooling at stride 1 that keeps the size, as `F.avg_pool2d`."""
 
     @staticmethod
     def forward(
@@ -358,15 +358,15 @@ class _AveragePool(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        # pooling with padding counted is its own transpose; without, it divides by the share
-        # of a window that lies inside the image
+        # with padding counted, pooling is its own transpose; without, gradients are first divided
+        # by the share of the window that lies inside the image
         gradient = gradients[0] if ctx.shares is None else gradients[0] / ctx.shares
         found = _WindowMeans.apply(gradient, ctx.size, ctx.padding)  # type: ignore[no-untyped-call]
         return found, None, None, None
 
 
 class _WindowMeans(torch.autograd.Function):
-    """F.avg_pool2d at stride 1 to the same size, with padding counted."""
+    """Average pooling at stride 1 that keeps the size and counts padding, as `F.avg_pool2d`."""
 
     @staticmethod
     def forward(x: Tensor, size: tuple[int, int], padding: tuple[int, int]) -> Tensor:
@@ -374,7 +374,7 @@ class _WindowMeans(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        """Nothing is kept: there are no second derivatives."""
+        """Keep nothing: there are no second derivatives."""
 
     @staticmethod
     def vmap(

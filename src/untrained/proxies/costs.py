@@ -1,23 +1,26 @@
-"""Size as a score: what every other score has to beat.
+"""Size as a score, the baseline that every other score has to beat.
 
 Both numbers are of the network that is scored, with as many classes as the data set has. They need
 no weights, so the seed changes nothing.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import nn
-
-from untrained.images.minibatches import Minibatch
-from untrained.networks.costs import count_flops, count_parameters
 from untrained.proxies.base import BaseProxy, Cost, Direction
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from untrained.images.minibatches import Minibatch
 
 
 @dataclass(frozen=True)
 class Parameters(BaseProxy):
-    """The number of trainable parameters; 0 is a score."""
+    """The number of trainable parameters; a network without any scores 0."""
 
     name: ClassVar[str] = "parameters"
     variants: ClassVar[tuple[str, ...]] = ("trainable",)
@@ -28,17 +31,19 @@ class Parameters(BaseProxy):
     def __call__(
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
     ) -> float:
-        """See `Proxy.__call__`; the network is not run."""
+        """Count without running the network; arguments as in `Proxy.__call__`."""
+        from untrained.networks.costs import count_parameters
+
         del minibatch, generator
         return float(count_parameters(network))
 
 
 @dataclass(frozen=True)
 class Flops(BaseProxy):
-    """Multiply-accumulate operations of one image of the minibatch's shape.
+    """Multiply-accumulate operations for one image of the minibatch's shape.
 
-    Those of convolutions and linear layers that are executed, also on branches that lead nowhere;
-    see `count_flops`.
+    All convolutions and linear layers that are executed count, also those on branches that don't
+    reach the output; see `count_flops`.
     """
 
     name: ClassVar[str] = "flops"
@@ -50,7 +55,11 @@ class Flops(BaseProxy):
     def __call__(
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
     ) -> float:
-        """See `Proxy.__call__`; one forward pass with one image, nothing drawn."""
+        """Run one forward pass with one image; arguments as in `Proxy.__call__`."""
+        import torch
+
+        from untrained.networks.costs import count_flops
+
         del generator
         channels, height, width = minibatch.images.shape[1:]
         devices = [minibatch.images.device] if minibatch.images.is_cuda else []

@@ -4,28 +4,30 @@ Abdelfattah, Mehrotra, Dudziak, Lane: Zero-Cost Proxies for Lightweight NAS, ICL
 (arXiv 2101.08134), section 3.2; Mellor et al., ICML 2021 (arXiv 2006.04647), figure 4.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
-
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from typing import TYPE_CHECKING, ClassVar
 
 from untrained.errors import ParameterError
-from untrained.images.minibatches import Minibatch
 from untrained.proxies.base import BaseProxy, Cost, Direction, UndefinedScore
-from untrained.proxies.gradients import checked_logits, differentiable, layer_weights
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from untrained.images.minibatches import Minibatch
 
 
 @dataclass(frozen=True)
 class GradNorm(BaseProxy):
     """The sum over weights of the Euclidean norm of the gradient of the mean cross-entropy.
 
-    A weight is one tensor. One that the logits do not depend on, as in a cell that is cut off from
-    its input, adds 0, and so does a frozen one. The papers show 64 and 128 images; here they are
-    those of the run's minibatch, and `grad_norm:64` says another number.
+    A weight is one tensor. It adds 0 where the logits do not depend on it, as in a cell that is
+    cut off from its input, or where it is frozen. The papers use 64 and 128 images; here the
+    number is that of the run's minibatch, and `grad_norm:64` sets another.
 
     Attributes:
         variant: `zero_cost` sums over the weights of convolutions and linear layers. `naswot` sums
@@ -42,40 +44,45 @@ class GradNorm(BaseProxy):
 
     @property
     def details(self) -> str:
-        """Of the sum."""
+        """The weights that the sum is over, in words."""
         layers = "convolutions and linear layers"
         return {"zero_cost": f"weights of {layers}", "naswot": "all parameters"}[self.variant]
 
     @property
     def measurement(self) -> str:
-        """Both variants add up norms of the same backward pass."""
+        """A key: both variants add up norms of the same backward pass."""
         return "norms of the gradient of the cross-entropy"
 
     def __call__(
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
     ) -> float:
-        """See `Proxy.__call__`; one backward pass in the network's current mode, nothing drawn.
+        """Score by one backward pass in the network's current mode; nothing is drawn.
 
         Raises:
             UndefinedScore: see `measure` and `read`.
-            ParameterError: an output that is no tensor of logits, or has too few classes.
+            ParameterError: the output is no tensor of logits, or has too few classes.
         """
         return self.read(self.measure(network, minibatch, generator))
 
     def measure(
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
-    ) -> "GradientNorms":
-        """The norms for a minibatch; see `__call__`.
+    ) -> GradientNorms:
+        """Return the norms of one backward pass; arguments as in `Proxy.__call__`.
 
         Raises:
             UndefinedScore: `no_parameters`.
         """
+        import torch
+        from torch.nn import functional
+
+        from untrained.proxies.gradients import checked_logits, differentiable, layer_weights
+
         del generator
         chosen = {name: p for name, p in network.named_parameters() if p.requires_grad}
         if not chosen:
             raise UndefinedScore("no_parameters", f"{type(network).__name__} has nothing to train")
         with differentiable(network, minibatch) as images:
-            labels = minibatch.labels.clone()  # they may be of inference mode
+            labels = minibatch.labels.clone()  # autograd can't save labels of inference mode
             logits = checked_logits(network, network(images), len(images))
             if labels.max() >= logits.shape[1]:
                 raise ParameterError(
@@ -84,19 +91,19 @@ class GradNorm(BaseProxy):
                 )
             loss = functional.cross_entropy(logits.double(), labels)
             found: tuple[Tensor | None, ...] = (None,) * len(chosen)
-            if loss.requires_grad:  # else no parameter plays a part in it
+            if loss.requires_grad:  # otherwise the loss depends on no parameter
                 found = torch.autograd.grad(loss, list(chosen.values()), allow_unused=True)
-        # in float64, in which the squares of a large or a tiny gradient don't overflow or vanish
+        # float64, in which the squares of a large or a tiny gradient don't overflow or vanish
         norms = [0.0 if gradient is None else float(gradient.double().norm()) for gradient in found]
         own = tuple(layer_weights(network))
         return GradientNorms(float(loss.detach()), dict(zip(chosen, norms, strict=True)), own)
 
-    def read(self, measured: "GradientNorms") -> float:
-        """The sum of the norms.
+    def read(self, measured: GradientNorms) -> float:
+        """Return the sum of the norms of the variant's weights.
 
         Raises:
             UndefinedScore: `no_parameters`: no convolution or linear layer is trainable;
-                `non_finite`: the loss or a norm is not.
+                `non_finite`: the loss or a norm is not finite.
         """
         norms = measured.norms
         if self.variant == "zero_cost":
@@ -113,12 +120,12 @@ class GradNorm(BaseProxy):
 
 @dataclass(frozen=True)
 class GradientNorms:
-    """What a backward pass of the mean cross-entropy says.
+    """The result of a backward pass of the mean cross-entropy.
 
     Attributes:
-        loss: in nats.
-        norms: name of each trainable parameter to the norm of the gradient by it.
-        layers: names of those that are weights of convolutions and linear layers.
+        loss: mean cross-entropy in nats.
+        norms: norm of the gradient by each trainable parameter, by the parameter's name.
+        layers: names of the weights of convolutions and linear layers.
     """
 
     loss: float

@@ -1,8 +1,8 @@
-"""Loops over numbers for backward passes, compiled by Numba for the processor that they run on.
+"""Loops of backward passes, compiled by Numba for the processor that they run on.
 
 PyTorch's convolutions take blocks of 16 channels. With the three channels of a thin network most of
 a block is empty, and with one filter per channel, as in the separable and dilated convolutions of
-DARTS, nearly all of it; so these loops are several times as fast there. All arrays are float32 and
+DARTS, nearly all of it; there these loops are several times as fast. All arrays are float32 and
 in row order; sums over a batch are in float64. `k` counts backward passes, `n` images.
 """
 
@@ -26,20 +26,20 @@ def convolution(
     by_input: Array,
     by_weight: Array,
 ) -> None:
-    """Fill the gradients of a convolution padded so that at stride 1 it keeps the size.
+    """Fill in the gradients of a convolution whose padding keeps the size at stride 1.
 
-    The input is split into stride x stride images, its phases, of the output's size: line h of the
-    output meets line h + u of a phase at each tap. Images lie amid zeros with their lines one
-    after the other, so a shift by (u, v) is an offset.
+    The input is split into stride x stride images of the output's size, called phases: at each
+    tap, line h of the output meets line h + u of a phase. Images are surrounded by zeros and
+    their lines stored one after the other, so a shift by (u, v) is an offset.
 
     Args:
-        gradient: (k, n, D, H', W') of the output, with H' = H / stride rounded up.
-        x: (n, C, H, W), the input.
+        gradient: (k, n, D, H', W'), gradient of the output, with H' = H / stride rounded up.
+        x: (n, C, H, W), input.
         weight: (D, C / groups, S, S), S odd.
-        stride: of lines and columns.
-        dilation: of lines and columns.
-        by_input: (k, n, C, H, W); empty where it is not wanted.
-        by_weight: (k, D, C / groups, S, S); empty where it is not wanted.
+        stride: stride of lines and columns.
+        dilation: dilation of lines and columns.
+        by_input: (k, n, C, H, W), filled in; empty where it is not requested.
+        by_weight: (k, D, C / groups, S, S), filled in; empty where it is not requested.
     """
     rows, images, outputs, high, wide = gradient.shape
     inputs, height, width = x.shape[1:]
@@ -55,7 +55,7 @@ def convolution(
     seen = np.zeros((inputs, stride * stride, around.shape[1]), np.float32)
     flat = np.empty((stride * stride, length), np.float32)
     totals = np.zeros((rows, outputs, own, size, size), np.float64)
-    # of each tap: its phase of lines or columns, and by how much it is shifted
+    # for each tap: its phase of lines or columns, and the shift
     shifts = np.empty((size, 2), np.int64)
     for tap in range(size):
         shifts[tap, 1] = (tap * dilation - padding) // stride
@@ -120,7 +120,7 @@ def _add_scaled(source: Array, factor: float, target: Array) -> None:
 
 @jit
 def _product(one: Array, other: Array) -> np.floating[Any]:
-    """The inner product; in float32, since it is of a single image."""
+    """Return the inner product of one image, in float32."""
     total = np.float32(0)
     for t in range(len(one)):
         total += one[t] * other[t]
@@ -138,17 +138,17 @@ def batch_norm(
     by_weight: Array,
     by_bias: Array,
 ) -> None:
-    """Fill the gradients of a batch normalisation in training mode.
+    """Fill in the gradients of a batch normalisation in training mode.
 
     Args:
-        gradient: (k, n, C, HW) of the output.
-        x: (n, C, HW), the input.
-        weight: (C,).
-        mean: (C,) of the batch.
+        gradient: (k, n, C, HW), gradient of the output.
+        x: (n, C, HW), input.
+        weight: (C,), scale.
+        mean: (C,), mean of the batch.
         deviation: (C,), one over the standard deviation of the batch.
-        by_input: (k, n, C, HW).
-        by_weight: (k, C).
-        by_bias: (k, C).
+        by_input: (k, n, C, HW), filled in.
+        by_weight: (k, C), filled in.
+        by_bias: (k, C), filled in.
     """
     rows, images, channels, size = gradient.shape
     count = images * size
@@ -173,7 +173,7 @@ def batch_norm(
 
 @jit
 def _sums(gradient: Array, x: Array, mean: float) -> Any:
-    """Sums of the gradient, and of the gradient times x - mean."""
+    """Return the sums of the gradient, and of the gradient times x - mean."""
     first = second = np.float32(0)
     for t in range(len(gradient)):
         first += gradient[t]
@@ -183,13 +183,13 @@ def _sums(gradient: Array, x: Array, mean: float) -> Any:
 
 @jit
 def window_sums(source: Array, height: int, width: int, target: Array) -> None:
-    """Sums over windows of odd `height` and `width` around each pixel, zeros around the image.
+    """Fill in sums over windows of odd sides around each pixel, with zeros around the image.
 
     Args:
         source: (m, H, W).
-        height: of a window.
-        width: of a window.
-        target: (m, H, W).
+        height: height of a window.
+        width: width of a window.
+        target: (m, H, W), filled in.
     """
     images, lines, length = source.shape
     up, left = height // 2, width // 2

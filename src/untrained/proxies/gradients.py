@@ -1,4 +1,4 @@
-"""What proxies that take gradients of a whole minibatch share."""
+"""Helpers of the proxies that take gradients of a whole minibatch."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +13,9 @@ from untrained.networks.modes import buffers_restored
 
 @contextmanager
 def differentiable(network: nn.Module, minibatch: Minibatch) -> Iterator[Tensor]:
-    """Yield a copy of the images (N, C, H, W), to be shown to the network under autograd.
+    """Yield a copy of the images (N, C, H, W) to run the network on under autograd.
 
-    Buffers and random state are afterwards what they were, however the block ends.
+    When the block ends, buffers and random state are what they were before.
     """
     images = minibatch.images
     devices = [images.device] if images.is_cuda else []
@@ -29,10 +29,10 @@ def differentiable(network: nn.Module, minibatch: Minibatch) -> Iterator[Tensor]
 
 
 def checked_logits(network: nn.Module, logits: object, images: int) -> Tensor:
-    """What a network returned for so many images, if it is one tensor of logits (N, classes).
+    """Return a network's output for `images` images if it is one tensor of logits (N, classes).
 
     Raises:
-        ParameterError: it is not.
+        ParameterError: the output is something else.
     """
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != images:
         found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
@@ -44,9 +44,9 @@ def checked_logits(network: nn.Module, logits: object, images: int) -> Tensor:
 
 
 def layer_weights(network: nn.Module) -> dict[str, nn.Parameter]:
-    """The trainable weights of two-dimensional convolutions and of linear layers, by name.
+    """Return the trainable weights of two-dimensional convolutions and linear layers, by name.
 
-    A weight that several layers share is there once.
+    A weight that several layers share is returned once.
     """
     layers = [one for one in network.modules() if isinstance(one, (nn.Conv2d, nn.Linear))]
     own = {id(layer.weight) for layer in layers}

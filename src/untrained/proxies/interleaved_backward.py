@@ -1,4 +1,4 @@
-"""Backward passes of many outputs through the graph that PyTorch recorded, sixteen at a time.
+"""Backward passes of many outputs through PyTorch's graph, sixteen at a time.
 
 A kernel of gradients needs one backward pass per image through the same forward pass. Where the
 layers of images are convolutions, batch normalisations in training mode, rectifiers, average pools
@@ -24,9 +24,9 @@ from torch.nn import functional
 from untrained.proxies import interleaved_loops
 from untrained.proxies.interleaved_loops import LANES
 
-#: Bytes of the gradients of an activation beyond which several could fill the memory.
+#: Activations whose gradients take more bytes than this are left to PyTorch, to save memory.
 _LARGE = 2**30
-#: Bytes of gradients that a convolution works on together; they stay in the second cache.
+#: Bytes of gradients that a convolution processes together; they stay in the second-level cache.
 _PART = 2**20
 
 Array = NDArray[Any]
@@ -34,15 +34,15 @@ _NOTHING = np.empty(0, np.float32)
 
 
 def gradient_rows(outputs: Tensor, parameters: Sequence[Tensor]) -> list[Tensor] | None:
-    """Gradients of n outputs by parameters; None where there is no loop for an operation.
+    """Return gradients of n outputs by parameters; None where an operation has no loop.
 
     Args:
-        outputs: (n,), with their graph, which is kept.
+        outputs: (n,) with their graph, which is kept.
         parameters: leaves of the graph; those that the outputs don't depend on have no gradient.
 
     Returns:
-        One (n, size) for each parameter that there is a gradient by, in no particular order; the
-        numbers of each are in an order of their own, which is the same for all outputs.
+        One tensor (n, size) for each parameter with a gradient, in no particular order. The order
+        of the numbers within a tensor is unspecified, but the same for all outputs.
     """
     root = outputs.grad_fn
     if root is None or outputs.dtype != torch.float32 or outputs.device.type != "cpu":
@@ -59,7 +59,7 @@ class _NoLoopError(Exception):
 
 
 def _shape(node: Node) -> tuple[int, ...]:
-    """Of what a node returned."""
+    """Return the shape of a node's result."""
     return tuple(node._input_metadata[0].shape)
 
 
@@ -72,13 +72,13 @@ def _is_leaf(node: Node) -> bool:
 
 
 def _flat(tensor: Tensor) -> Array:
-    """The numbers of a tensor in row order."""
+    """Return the numbers of a tensor in row order."""
     array: Array = tensor.detach().contiguous().numpy().reshape(-1)
     return array
 
 
 class _Memory:
-    """The gradients of nodes that are at work, and the memory for more."""
+    """Memory for gradients: those of nodes in use, and arrays that are free again."""
 
     def __init__(self, steps: "_Steps") -> None:
         self.givers = steps.givers
@@ -89,7 +89,7 @@ class _Memory:
         self.begin()
 
     def begin(self) -> None:
-        """Forget the gradients of the last passes."""
+        """Forget the gradients of the last backward passes."""
         self.found: dict[Node, tuple[Array, float]] = {}
         self.left = Counter(self.readers)
         self.users: Counter[int] = Counter()
@@ -97,7 +97,7 @@ class _Memory:
             array[:] = 0
 
     def target(self, node: Node) -> tuple[Array, bool]:
-        """Where to put the gradient of a node (n H W C 16,), and whether to add to it."""
+        """Return the array for a node's gradient (n H W C 16,), and whether to add to it."""
         if node in self.found:
             return self.found[node][0], True
         images, channels, height, width = _shape(node)
@@ -108,12 +108,12 @@ class _Memory:
         return array, False
 
     def share(self, node: Node, array: Array, factor: float) -> None:
-        """Let the gradient of a node be a number times an array that others may read."""
+        """Set the gradient of a node to a factor times an array that other nodes may share."""
         self.found[node] = array, factor
         self.users[id(array)] += 1
 
     def read(self, node: Node) -> None:
-        """Say that one of its readers is done with the gradient of a node."""
+        """Record that one reader of a node's gradient is done, and free it after the last."""
         self.left[node] -= 1
         if not self.left[node]:
             array, _ = self.found.pop(node)
@@ -122,7 +122,7 @@ class _Memory:
                 self.free.setdefault(array.size, []).append(array)
 
     def parameter(self, parameter: Tensor | None, shape: tuple[int, ...]) -> Array:
-        """Where to add the gradient by a parameter, (*shape, 16); empty for None."""
+        """Return the array to add a parameter's gradient to, (*shape, 16); empty for None."""
         if parameter is None:
             return _NOTHING
         if id(parameter) not in self.by_parameter:
@@ -130,7 +130,7 @@ class _Memory:
         return self.by_parameter[id(parameter)]
 
     def around(self, size: int, key: object) -> Array:
-        """Scratch that is zero where nothing was written; for each key its own."""
+        """Return scratch memory, one array per key, which is zero where nothing was written."""
         if key not in self.arounds:
             self.arounds[key] = np.zeros(size, np.float32)
         return self.arounds[key]
@@ -138,13 +138,13 @@ class _Memory:
 
 @dataclass(frozen=True)
 class _Step:
-    """Reads the gradient of `source` and gives to that of its target, if it has one."""
+    """One step of a backward pass: reads the gradient of `source`, adds to that of its target."""
 
     source: Node
 
     @abstractmethod
     def run(self, memory: _Memory) -> None:
-        """Do so for sixteen backward passes."""
+        """Run the step for sixteen backward passes."""
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ class _Pooling(_Step):
 
 @dataclass(frozen=True)
 class _Normalised:
-    """What is known of a batch normalisation: its input, its statistics and its parameters."""
+    """The input, statistics and parameters of a batch normalisation."""
 
     x: Array
     mean: Array
@@ -213,9 +213,9 @@ class _Normalised:
     def affine(
         self, numbers: Array, factor: float, shape: tuple[int, int, int], memory: _Memory
     ) -> tuple[Array, Array, Array]:
-        """The gradient by x as an affine function: factor (C,), offset (C 16,), slope (C 16,).
+        """Return the gradient by x as an affine map: factor (C,), offset (C 16,), slope (C 16,).
 
-        It is factor * gradient + offset + slope * x; shape is (n, H W, C).
+        The gradient is factor * gradient + offset + slope * x; shape is (n, H W, C).
         """
         images, pixels, channels = shape
         first, second = np.empty((2, channels, LANES))
@@ -248,7 +248,7 @@ class _Normalisation(_Step):
 
 @dataclass(frozen=True)
 class _Convolution(_Step):
-    """Of a convolution and the batch normalisation of its output, if there is one."""
+    """The step of a convolution and of the batch normalisation of its output, if there is one."""
 
     target: Node | None
     normalised: _Normalised | None
@@ -308,7 +308,7 @@ class _Convolution(_Step):
 
 
 def _pixels(node: Node) -> tuple[int, int, int]:
-    """(n, H W, C)."""
+    """Return (n, H W, C) of a node's result."""
     images, channels, height, width = _shape(node)
     return images, height * width, channels
 
@@ -316,17 +316,17 @@ def _pixels(node: Node) -> tuple[int, int, int]:
 def packed_weight(
     weight: Tensor, stride: int, padding: int, blocks: tuple[int, int]
 ) -> tuple[Array, Array]:
-    """A weight (D, C, size, size) in the order in which the gradient of the input reads it.
+    """Put a weight (D, C, size, size) into the order in which the gradient of the input reads it.
 
     Which taps read a pixel of the input depends on its line and its column modulo the stride, its
-    phases. Each pair of phases has the weights of its own taps, turned around, in blocks of
-    channels of the input and of the output: (C / block, D / block, taps, taps, block, block),
-    of which the last channels of the input may be fewer, and those of the output are filled up.
+    phases. Each pair of phases has the weights of its own taps, mirrored, in blocks of channels
+    of the input and of the output: (C / block, D / block, taps, taps, block, block). The last
+    block of input channels may be smaller; that of output channels is padded.
 
     Returns:
-        phases (stride, 2 + stride): of each the first line of the output that reads it, relative
-        to its own divided by the stride, the number of taps, and with each phase of columns the
-        place of the weights; and the weights, flat.
+        phases (stride, 2 + stride): for each phase of lines the first line of the output that
+        reads it, relative to its own divided by the stride; the number of taps; and for each
+        phase of columns the position of the weights. Then the weights, flat.
     """
     outputs, inputs, size, _ = weight.shape
     own = blocks[1]
@@ -357,7 +357,7 @@ def packed_weight(
 def _margin(
     phases: Array, stride: int, shape: tuple[int, ...], output: tuple[int, int]
 ) -> tuple[int, int]:
-    """How many zeros before and after an image of the output the gradient of the input reads."""
+    """Return how many zeros before and after an image of the output the input's gradient reads."""
     before = after = 0
     for phase in range(stride):
         first, taps = phases[phase, :2]
@@ -368,20 +368,20 @@ def _margin(
 
 
 class _Steps:
-    """What is to be done in a backward pass, in order.
+    """The steps of a backward pass, in order.
 
     Args:
-        root: of the graph.
-        parameters: whose gradients are wanted.
+        root: root of the graph.
+        parameters: parameters whose gradients are requested.
 
     Attributes:
-        boundary: nodes that return images to nodes that don't.
-        head: wanted parameters that the latter read.
-        steps: for the nodes of images.
-        givers: how many give to the gradient of a node.
+        boundary: nodes with images as results whose readers have other results.
+        head: requested parameters that those readers use.
+        steps: steps of the nodes with images as results.
+        givers: number of steps that add to the gradient of a node.
 
     Raises:
-        _NoLoopError: see there.
+        _NoLoopError: an operation has no loop.
     """
 
     def __init__(self, root: Node, parameters: Sequence[Tensor]) -> None:
@@ -394,7 +394,7 @@ class _Steps:
         self.givers = Counter(self.boundary)
         order, self.consumers = self._order()
         for node in order:
-            if self.givers[node]:  # otherwise another one's step does what is to be done
+            if self.givers[node]:  # otherwise the step of another node includes this one
                 self._add_steps(node)
 
     def _find_boundary(self, root: Node) -> None:
@@ -413,7 +413,7 @@ class _Steps:
                 self.head.append(node.variable)  # type: ignore[attr-defined]
 
     def _order(self) -> tuple[list[Node], Counter[Node]]:
-        """The nodes of images, each before those that it read, and by how many each was read."""
+        """Order the nodes of images, readers first, and count the readers of each."""
         body: set[Node] = set()
         waiting = list(self.boundary)
         while waiting:
@@ -465,7 +465,7 @@ class _Steps:
     def _add(self, step: _Step, target: Node | None) -> None:
         if target is not None:
             if _is_leaf(target):
-                raise _NoLoopError  # images that are parameters
+                raise _NoLoopError  # a parameter is itself an image
             self.givers[target] += 1
         self.steps.append(step)
 
@@ -514,7 +514,7 @@ class _Steps:
         if (
             below is not None
             and below.name() == "ConvolutionBackward0"
-            and self.consumers[below] == 1  # else two steps would do what one does
+            and self.consumers[below] == 1  # otherwise two steps would do the same work
         ):
             self._add_convolution(node, below, normalised)
         else:
@@ -555,7 +555,7 @@ class _Steps:
         )
 
     def _parameter(self, node: Node | None) -> Tensor | None:
-        """The leaf that a node is, if its gradient is wanted."""
+        """Return the parameter of a leaf node, or None if its gradient is not requested."""
         if node is None:
             return None
         if not _is_leaf(node):
@@ -566,14 +566,14 @@ class _Steps:
         return variable if id(variable) in self.wanted else None
 
     def _kept(self, tensor: Tensor, padding: int = 0) -> Array:
-        """The numbers of an activation amid zeros, made once."""
+        """Return the numbers of an activation surrounded by zeros; the copy is made once."""
         key = (tensor.data_ptr(), tensor.shape, tensor.stride(), padding)
         if key not in self.kept:
             self.kept[key] = _flat(functional.pad(tensor.detach(), (padding,) * 4))
         return self.kept[key]
 
 
-#: Operations that there are loops for, by the names of their nodes.
+#: Names of the nodes that there are loops for.
 _KNOWN = frozenset(
     f"{name}Backward0"
     for name in ("Add", "Sub", "Div", "Mul", "Relu", "AvgPool2D", "NativeBatchNorm", "Convolution")
@@ -581,21 +581,21 @@ _KNOWN = frozenset(
 
 
 def _size(node: Node) -> int:
-    """Bytes of sixteen gradients of what a node returned."""
+    """Return the bytes of sixteen gradients of a node's result."""
     if len(_shape(node)) != 4:
         raise _NoLoopError
     return int(np.prod(_shape(node))) * LANES * 4
 
 
 def _number(other: Tensor | None) -> float:
-    """A number that images were multiplied with or divided by."""
+    """Return the number by which images were multiplied or divided."""
     if other is None or other.ndim or other.requires_grad:
         raise _NoLoopError
     return float(other)
 
 
 def _run(steps: _Steps, outputs: Tensor) -> list[Tensor]:
-    """The gradients (n, size) by all parameters."""
+    """Return the gradients (n, size) by all parameters."""
     memory = _Memory(steps)
     edges = [GradientEdge(node, 0) for node in steps.boundary]
     edges += [torch.autograd.graph.get_gradient_edge(one) for one in steps.head]

@@ -1,9 +1,9 @@
 """Loops of backward passes that take sixteen output gradients at once, compiled by Numba.
 
-The sixteen numbers in which the passes differ lie side by side, one vector instruction wide; what
-depends on activations alone (inputs, rectifiers, normalisations) is read once for all of them, as
-a scalar. So no channel and no pixel of a thin or a small layer is padded to a block. Gradients are
-(n, H, W, C, 16), activations (n, C, H, W), all float32, flat and in row order; n counts images.
+The sixteen numbers in which the passes differ are adjacent in memory, one vector instruction wide;
+what depends on activations alone (inputs, rectifiers, normalisations) is read once for all sixteen,
+as a scalar. So no channel and no pixel of a thin or a small layer is padded to a block. Gradients
+are (n, H, W, C, 16), activations (n, C, H, W), all float32, flat and in row order; n counts images.
 """
 
 from collections.abc import Callable
@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 
 from untrained.compiled import jit
 
-#: Backward passes that run together.
+#: Number of backward passes that run together.
 LANES = 16
-#: Largest side of a tile of sums, which fits the registers with its factors; twice as wide it does
-#: with one line less.
+#: Largest side of a tile of sums, which fits the registers with its factors; a tile of twice this
+#: width has one line less.
 TILE = 4
-#: Bytes of lines of a gradient that are worked on together; they stay in the first cache.
+#: Bytes of a gradient's lines that are processed together; they stay in the first-level cache.
 _LINES = 24 * 2**10
-#: Fewer pixels than these are not worth loading and storing a tile of sums.
+#: With fewer pixels, loading and storing a tile of sums costs more than it saves.
 _PIXELS = 64
 
 Array = NDArray[Any]
@@ -35,7 +35,7 @@ _intrinsic: Callable[..., Any] = intrinsic
 
 
 class _LanesType(types.Type):
-    """Of sixteen numbers in a register; the compiler would look for overlaps in loops over them."""
+    """Sixteen numbers in a register; the compiler would check loops over an array for overlaps."""
 
     def __init__(self) -> None:
         super().__init__(name="Lanes")
@@ -53,20 +53,20 @@ class _LanesModel(models.PrimitiveModel):
 
 
 def _spread(builder: Any, scalar: Any) -> Any:
-    """A vector of equal numbers."""
+    """Return a vector of sixteen equal numbers."""
     first = builder.insert_element(_ZERO, scalar, ir.IntType(32)(0))
     everywhere = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
     return builder.shuffle_vector(first, _ZERO, everywhere)
 
 
 def _address(builder: Any, array: Any, place: Any) -> Any:
-    """Of the vector that begins at a place of an array."""
+    """Return the address of the vector that begins at a position of an array."""
     return builder.bitcast(builder.gep(array.data, [place]), _VECTOR.as_pointer())
 
 
 @_intrinsic
 def _at(_context: Any, array: Any, place: Any) -> Any:
-    """The sixteen numbers that begin at a place of a flat array."""
+    """Read the sixteen numbers that begin at a position of a flat array."""
 
     def load(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         source = context.make_array(signature.args[0])(context, builder, arguments[0])
@@ -77,7 +77,7 @@ def _at(_context: Any, array: Any, place: Any) -> Any:
 
 @_intrinsic
 def _put(_context: Any, array: Any, place: Any, lanes: Any) -> Any:
-    """Write sixteen numbers at a place of a flat array."""
+    """Write sixteen numbers at a position of a flat array."""
 
     def store(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         target = context.make_array(signature.args[0])(context, builder, arguments[0])
@@ -89,7 +89,7 @@ def _put(_context: Any, array: Any, place: Any, lanes: Any) -> Any:
 
 @_intrinsic
 def _multiply_add(_context: Any, lanes: Any, scalar: Any, summand: Any) -> Any:
-    """Lanes times a float32 plus lanes."""
+    """Return lanes times a float32 plus lanes."""
 
     def compute(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         product = builder.fmul(arguments[0], _spread(builder, arguments[1]), flags=("contract",))
@@ -105,7 +105,7 @@ def _zero(_context: Any) -> Any:
 
 
 class _Tile:
-    """Instructions for one tile of sums; see `_products`."""
+    """Emits the instructions for one tile of sums; see `_products`."""
 
     def __init__(self, context: Any, builder: Any, signature: Any, arguments: Any) -> None:
         self.builder, self.arguments = builder, arguments
@@ -116,11 +116,11 @@ class _Tile:
         self.word = ir.IntType(64)
 
     def parts(self, place: int, count: int) -> list[Any]:
-        """The numbers of a tuple."""
+        """Return the numbers of a tuple."""
         return [self.builder.extract_value(self.arguments[place], i) for i in range(count)]
 
     def at(self, begin: Any, *terms: tuple[Any, Any]) -> Any:
-        """A place: begin + the sum of products."""
+        """Return a position: `begin` plus the sum of the products of `terms`."""
         for count, step in terms:
             factor = self.word(count) if isinstance(count, int) else count
             begin = self.builder.add(begin, self.builder.mul(factor, step))
@@ -208,7 +208,7 @@ def _tile(
     gate_at: Any,
     gate_steps: Any,
 ) -> Any:
-    """`_products`, with instructions for every size of a tile."""
+    """Do what `_products` does, with instructions for every size of a tile."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         tile = _Tile(context, builder, signature, arguments)
@@ -247,13 +247,13 @@ def _products(
     gate_at: int,
     gate_steps: Any,
 ) -> None:
-    """Sums of products of vectors and scalars, `across` times `down` of them in registers.
+    """Compute sums of products of vectors and scalars, `across` times `down` of them in registers.
 
     total[i, j] is the sum over all (b, r, t) < `counts` of the vector at `vector_at` +
     (i, b, r, t) . `vector_steps` times the scalar at `scalar_at` + (j, b, r, t) . `scalar_steps`.
-    A tile is up to 4 x 4, or 8 x 3. It is
-    written at `target_at` + (i, j) . `target_steps`, or added where `adds`; where `gate` is not
-    empty, only if its number at `gate_at` + (i, j) . `gate_steps` is positive, else it is zero.
+    A tile has up to 4 x 4 or 8 x 3 sums. It is written at `target_at` + (i, j) . `target_steps`,
+    or added there if `adds`. Where `gate` is not empty, sums whose number at `gate_at` +
+    (i, j) . `gate_steps` is not positive are set to zero.
     """
     _tile(
         across, down, counts, vectors, vector_at, vector_steps, scalars, scalar_at, scalar_steps,
@@ -283,29 +283,29 @@ def convolution(
     adds: bool,
     gate: Array,
 ) -> None:
-    """Gradients of a convolution that may be followed by a batch normalisation.
+    """Fill in gradients of a convolution that may be followed by a batch normalisation.
 
     Args:
-        gradient: of what follows.
-        shape: (n, H', W', D) of it.
-        factor: (D,), by which it is multiplied first.
-        offset: (D 16,), then added; empty without a normalisation.
-        slope: (D 16,); then this is added, times what was normalised.
+        gradient: gradient of the output, after the normalisation if there is one.
+        shape: (n, H', W', D) of `gradient`.
+        factor: (D,), multiplies the gradient first.
+        offset: (D 16,), is added next; empty without a normalisation.
+        slope: (D 16,), times `normalised`, is added last.
         normalised: (n, D, H', W'), the output of the convolution.
-        x: its input amid zeros, (n, C, Y, X).
+        x: (n, C, Y, X), the input surrounded by zeros.
         x_shape: (C, Y, X).
-        kernel: (size, stride) in both directions.
-        by_weight: (D, size, size, C, 16), to be added to; empty where it is not wanted.
-        phases: see `packed_weight`.
-        packed: the weight as `packed_weight` makes it.
-        blocks: channels of the input, and of the output, that are worked on together.
+        kernel: (size, stride), the same for lines and columns.
+        by_weight: (D, size, size, C, 16), added to; empty where it is not requested.
+        phases: phases as `packed_weight` returns them.
+        packed: weight as `packed_weight` returns it.
+        blocks: number of input and of output channels that are processed together.
         margin: zeros before and after the gradient in `around`.
-        around: scratch for one image or more, (D / block, ..., ..., block, 16), amid zeros, which
-            stay zero.
-        by_input: of the input; empty where it is not wanted.
+        around: scratch memory for one or more images, (D / block, ..., ..., block, 16); its border
+            of zeros stays zero.
+        by_input: gradient of the input, filled in; empty where it is not requested.
         input_shape: (C, H, W) of the input.
-        adds: whether to add to `by_input` instead of writing it.
-        gate: where this is not positive, the gradient of the input is zero; may be empty.
+        adds: whether to add to `by_input` instead of overwriting it.
+        gate: the gradient of the input is zero where this is not positive; may be empty.
     """
     images, high, wide, outputs = shape
     line = (wide + margin[0] + margin[1]) * blocks[1] * LANES
@@ -364,7 +364,7 @@ def _copy_line(
     made: Array,
     steps: Any,
 ) -> None:
-    """Write a line of the gradient of a convolution's output, in blocks of channels."""
+    """Write one line of the gradient of a convolution's output, in blocks of channels."""
     outputs = len(factor)
     block, plane, channel = steps
     for w in range(wide):
@@ -389,7 +389,7 @@ def _add_by_weight(
     by_weight: Array,
     block: int,
 ) -> None:
-    """Add one image's part of the gradient of the weight; `steps` are those of `around`."""
+    """Add one image's part of the weight's gradient; `steps` are the strides of `around`."""
     high, wide, outputs = shape
     own, plane, line = steps
     size, stride = kernel
@@ -439,14 +439,14 @@ def _by_input(
     adds: bool,
     gate: Array,
 ) -> None:
-    """Write or add one image's gradient of the input; `steps` are those of `around`."""
+    """Write or add one image's gradient of the input; `steps` are the strides of `around`."""
     inputs, height, width = shape
     own, plane, line = steps
     size, stride = kernel
     pixel, area = inputs * LANES, height * width
     across = 2 * TILE if block < TILE else TILE
     count = -(-outputs // own)
-    # blocks of the output whose part of a few pixels stays in the first cache
+    # blocks of the output of which a few pixels fit the first-level cache
     chunk = max(1, _LINES // (size * (across + size - 1) * own * LANES * 4))
     for row in range(stride):
         for column in range(stride):
@@ -487,7 +487,7 @@ def _by_input(
 
 @jit
 def block_of(channels: int) -> int:
-    """How many channels to work on together, with little left over."""
+    """Return how many channels to process together, so that the last block is nearly full."""
     if channels < TILE:
         return channels
     return 3 if channels % 3 == 0 and channels % 4 else 4
@@ -503,16 +503,16 @@ def moments(
     first: Array,
     second: Array,
 ) -> None:
-    """Sums over images and pixels of a gradient, and of it times the normalised x.
+    """Fill in sums over images and pixels of a gradient, and of it times the normalised x.
 
     Args:
-        gradient: of the output of the normalisation.
-        x: (n, C, H, W), its input.
+        gradient: gradient of the normalisation's output.
+        x: (n, C, H, W), input of the normalisation.
         shape: (n, H W, C).
-        mean: (C,) of the batch.
+        mean: (C,), mean of the batch.
         deviation: (C,), one over the standard deviation.
-        first: (C, 16) float64, filled.
-        second: (C, 16) float64, filled.
+        first: (C, 16) float64, filled in.
+        second: (C, 16) float64, filled in.
     """
     images, pixels, channels = shape
     one, two = np.empty((2, channels * LANES), np.float32)
@@ -529,7 +529,7 @@ def moments(
                 given, own = _at(gradient, at + c * LANES), c * LANES
                 _put(one, own, _multiply_add(given, np.float32(1), _at(one, own)))
                 _put(two, own, _multiply_add(given, value, _at(two, own)))
-        for c in range(channels):  # one image in float32, the batch in float64
+        for c in range(channels):  # sums of one image are float32, those of the batch float64
             for t in range(LANES):
                 first[c, t] += one[c * LANES + t]
                 second[c, t] += two[c * LANES + t]
@@ -546,7 +546,7 @@ def normalisation(
     by_input: Array,
     adds: bool,
 ) -> None:
-    """Write, or add: factor * gradient + offset + slope * x; see `convolution`.
+    """Write, or add, factor * gradient + offset + slope * x; see `convolution`.
 
     `shape` is (n, H W, C).
     """
@@ -603,13 +603,13 @@ def pooling(
     """Write, or add, the gradient of an average pooling.
 
     Args:
-        gradient: of its output.
+        gradient: gradient of the output.
         shape: (n, H', W', C).
-        shares: (H', W'), by which it is multiplied first.
-        window: (size, stride, padding) in both directions.
-        by_input: of its input.
-        input_shape: (H, W) of its input.
-        adds: whether to add.
+        shares: (H', W'), factors that multiply the gradient first.
+        window: (size, stride, padding), the same for lines and columns.
+        by_input: gradient of the input, filled in.
+        input_shape: (H, W) of the input.
+        adds: whether to add to `by_input` instead of overwriting it.
     """
     images, high, wide, channels = shape
     size, stride, padding = window
@@ -617,7 +617,7 @@ def pooling(
     run = channels * LANES
     for image in range(images):
         for h in range(height):
-            # the windows that see this line, and then this pixel
+            # the windows that include this line, and below this pixel
             top = max(0, -((size - 1 - padding - h) // stride))
             bottom = min(high, (h + padding) // stride + 1)
             for w in range(width):
@@ -636,7 +636,7 @@ def pooling(
 
 @jit
 def interleaved(source: Array, shape: Any, target: Array) -> None:
-    """Gradients (k, n, C, H W), k up to 16, as (n, H W, C, 16); shape (k, n, C, H W)."""
+    """Reorder gradients (k, n, C, H W), k up to 16, to (n, H W, C, 16); shape is (k, n, C, H W)."""
     count, images, channels, pixels = shape
     for image in range(images):
         for pixel in range(pixels):

@@ -1,22 +1,26 @@
-"""How differently the images move the output: NASWOT's first form.
+"""How differently the images of a minibatch move the output: NASWOT's first form.
 
 Mellor, Turner, Storkey, Crowley: Neural Architecture Search without Training, arXiv 2006.04647v1,
 section 3; `jacob_cov` of Abdelfattah et al., ICLR 2021 (arXiv 2101.08134).
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from untrained.images.minibatches import Minibatch
 from untrained.proxies.base import BaseProxy, Cost, Direction, UndefinedScore
-from untrained.proxies.gradients import checked_logits, differentiable
 
-#: Keeps the terms of an eigenvalue of zero finite.
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from untrained.images.minibatches import Minibatch
+
+#: Is added to eigenvalues, so that the terms of an eigenvalue of zero are finite.
 _OFFSET = 1e-5
 
 
@@ -24,10 +28,10 @@ _OFFSET = 1e-5
 class JacobianCovariance(BaseProxy):
     """s = -sum_i [log(v_i + k) + 1 / (v_i + k)] over the eigenvalues v of a correlation, k = 1e-5.
 
-    The correlation is that of the rows J_i, the gradient of the sum of all logits of the minibatch
-    by the pixels of image i: where a normalisation couples the images, those of the others are in
-    it too. The paper shows 256 images; here they are those of the run's minibatch, and
-    `jacobian_covariance:256` says another number. Scores of different numbers don't compare.
+    Row J_i is the gradient of the sum of all logits of the minibatch by the pixels of image i.
+    Where a normalisation couples the images, it includes the logits of the other images. The
+    paper uses 256 images; here the number is that of the run's minibatch, and
+    `jacobian_covariance:256` sets another. Scores from different numbers are not comparable.
     """
 
     name: ClassVar[str] = "jacobian_covariance"
@@ -40,27 +44,31 @@ class JacobianCovariance(BaseProxy):
     def __call__(
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
     ) -> float:
-        """See `Proxy.__call__`; one backward pass in the network's current mode, nothing drawn.
+        """Score by one backward pass in the network's current mode; nothing is drawn.
 
         Raises:
             UndefinedScore: `disconnected` where no image moves the output, `singular` where some
                 rows of the Jacobian have no correlation, or `non_finite`.
-            ParameterError: an output that is no tensor of logits.
+            ParameterError: the output is no tensor of logits.
         """
         del generator
         return correlation_score(jacobian(network, minibatch))
 
 
 def jacobian(network: nn.Module, minibatch: Minibatch) -> NDArray[np.float64]:
-    """J (N, C H W): a row per image of the minibatch.
+    """Return J (N, C H W), one row for each image of the minibatch.
 
     Raises:
         UndefinedScore: `disconnected`.
-        ParameterError: an output that is no tensor of logits.
+        ParameterError: the output is no tensor of logits.
     """
+    import torch
+
+    from untrained.proxies.gradients import checked_logits, differentiable
+
     with differentiable(network, minibatch) as images:
         shown = images.requires_grad_()
-        # a product, because a network that rectifies its input in place must not meet a leaf
+        # a product, since a network that rectifies its input in place can't take a leaf
         logits = checked_logits(network, network(shown * 1), len(shown))
         gradient = None
         if logits.requires_grad:
@@ -72,7 +80,7 @@ def jacobian(network: nn.Module, minibatch: Minibatch) -> NDArray[np.float64]:
 
 
 def correlation_score(rows: NDArray[np.float64]) -> float:
-    """The score of a Jacobian (N, pixels).
+    """Return the score of a Jacobian (N, pixels).
 
     Raises:
         UndefinedScore: `non_finite` or `singular`.
@@ -80,17 +88,17 @@ def correlation_score(rows: NDArray[np.float64]) -> float:
     if bad := np.count_nonzero(~np.isfinite(rows)):
         raise UndefinedScore("non_finite", f"{bad} of {rows.size} gradients are not finite")
     largest = np.abs(rows).max(axis=1, keepdims=True)
-    # squares of the entries of a large or a tiny row would overflow or vanish
+    # scaled, since squares of the entries of a large or a tiny row would overflow or vanish
     centred = rows / np.where(largest, largest, 1)
     centred = centred - centred.mean(axis=1, keepdims=True)
     norms = np.linalg.norm(centred, axis=1, keepdims=True)
-    # what is left of a constant row is the rounding of its mean
+    # a constant row less its mean leaves rounding errors
     constant = np.count_nonzero(norms <= rows.shape[1] * np.finfo(np.float64).eps)
     if constant:
         raise UndefinedScore(
             "singular", f"the gradient by {constant} of {len(rows)} images is constant"
         )
     unit = centred / norms
-    # a Gram matrix has no negative eigenvalues but for rounding
+    # negative eigenvalues of a Gram matrix are rounding errors
     eigenvalues = np.linalg.eigvalsh(unit @ unit.T).clip(0)
     return float(-(np.log(eigenvalues + _OFFSET) + 1 / (eigenvalues + _OFFSET)).sum())

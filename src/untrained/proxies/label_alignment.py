@@ -14,14 +14,15 @@ Matrix = NDArray[np.float64]
 
 
 def label_matrix(labels: NDArray[np.int64]) -> Matrix:
-    """L (n, n) of the labels (n,)."""
+    """Return L (n, n) of the labels (n,)."""
     return np.where(labels[:, None] == labels[None], 1.0, -1.0)
 
 
 def entry_correlation(kernel: Matrix, labels: NDArray[np.int64]) -> float:
-    """The Pearson correlation of all n^2 entries of a kernel with those of the label matrix.
+    """Return the Pearson correlation of all n^2 entries of a kernel and of the label matrix.
 
-    One mean is taken off each matrix (Mok et al., CVPR 2022; Deshpande et al., arXiv 2102.00084).
+    The mean of all its entries is subtracted from each matrix (Mok et al., CVPR 2022; Deshpande et
+    al., arXiv 2102.00084).
 
     Raises:
         UndefinedScore: `constant_labels` or `constant_kernel`.
@@ -30,10 +31,10 @@ def entry_correlation(kernel: Matrix, labels: NDArray[np.int64]) -> float:
 
 
 def centred_alignment(kernel: Matrix, labels: NDArray[np.int64]) -> float:
-    """The centred alignment of a kernel with the label matrix.
+    """Return the centred alignment of a kernel with the label matrix.
 
-    Rows and columns of both matrices have their means taken off (Cortes, Mohri and Rostamizadeh,
-    JMLR 13, 2012, equation 2), so that a kernel of 0 and 1 in place of L would give the same.
+    The means of rows and columns are subtracted from both matrices (Cortes, Mohri and
+    Rostamizadeh, JMLR 13, 2012, equation 2), so 0 in place of -1 in L would give the same number.
 
     Raises:
         UndefinedScore: `constant_labels` or `constant_kernel`.
@@ -42,7 +43,7 @@ def centred_alignment(kernel: Matrix, labels: NDArray[np.int64]) -> float:
 
 
 def centred(matrix: Matrix) -> Matrix:
-    """A matrix less the mean of its entries."""
+    """Return a matrix less the mean of its entries."""
     found: Matrix = matrix - matrix.mean()
     return found
 
@@ -54,16 +55,16 @@ def _double_centred(matrix: Matrix) -> Matrix:
 
 
 def of_unit_norm(kernel: Matrix, centre: Callable[[Matrix], Matrix]) -> Matrix:
-    """A kernel (n, n), centred, over its Frobenius norm.
+    """Return a centred kernel (n, n) divided by its Frobenius norm.
 
     Raises:
         UndefinedScore: `constant_kernel`.
     """
     largest = np.abs(kernel).max()
-    # squares of the entries of a large or a tiny kernel would overflow or vanish
+    # scaled, since squares of the entries of a large or a tiny kernel would overflow or vanish
     left = centre(kernel / largest) if largest > 0 else kernel
     spread = np.linalg.norm(left)
-    # what is left of a constant is the rounding of its mean
+    # a constant kernel less its mean leaves rounding errors
     if spread <= len(kernel) * np.finfo(np.float64).eps:
         raise UndefinedScore(
             "constant_kernel", f"the kernel's {kernel.size} entries don't differ once centred"

@@ -1,28 +1,31 @@
-"""Into how many linear regions a network's rectifiers cut its inputs.
+"""The number of linear regions into which a network's rectifiers cut its inputs.
 
 Chen, Gong, Wang: Neural Architecture Search on ImageNet in Four GPU Hours (TE-NAS), ICLR 2021
 (arXiv 2102.11535), section 3.1.2, after Xiong et al., ICML 2020.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from untrained.errors import ParameterError
-from untrained.images.minibatches import Minibatch
-from untrained.networks.modes import buffers_restored
 from untrained.proxies.base import BaseProxy, Direction, Setting, UndefinedScore
-from untrained.proxies.rectifiers import RectifierMode
 from untrained.spaces.base import Skeleton
 
-#: One cell of one channel between a crop of 3x3 pixels and the head.
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from untrained.images.minibatches import Minibatch
+
+#: A single cell of one channel between a crop of 3x3 pixels and the head.
 THIN_SKELETON = Skeleton(channels=1, cells=1, stages=1, stem=False)
-#: Inputs that share batch statistics, as in the released code.
+#: Number of inputs that share batch statistics, as in the released code.
 PASS = 1000
 
 
@@ -30,8 +33,8 @@ PASS = 1000
 class LinearRegions(BaseProxy):
     """The number of distinct activation patterns over random inputs of few dimensions.
 
-    A pattern has one bit per rectified unit: 1 iff its pre-activation is positive. It is at most
-    the number of inputs.
+    A pattern has one bit per rectified unit: 1 iff its pre-activation is positive. There are at
+    most as many patterns as inputs.
 
     Attributes:
         variant: `tenas` takes the 3,000 crops of the released code, `paper` the 5,000 of the
@@ -53,18 +56,18 @@ class LinearRegions(BaseProxy):
     def __call__(
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
     ) -> float:
-        """See `Proxy.__call__`; nothing is drawn.
+        """Count the patterns of the minibatch's images; nothing is drawn.
 
         Raises:
             UndefinedScore: `no_rectifiers` or `non_finite`.
-            ParameterError: the network applies other rectifiers each time.
+            ParameterError: the network applies other rectifiers each time it is run.
         """
         del generator
         return float(count_distinct(activation_patterns(network, minibatch.images)))
 
 
 def activation_patterns(network: nn.Module, images: Tensor) -> NDArray[np.uint8]:
-    """The patterns of images (n, C, H, W) as (n, bytes), eight units in each, the last filled up.
+    """Return the patterns of images (n, C, H, W) as (n, bytes), eight units to a byte.
 
     Batch statistics are those of `PASS` images at a time.
 
@@ -72,6 +75,11 @@ def activation_patterns(network: nn.Module, images: Tensor) -> NDArray[np.uint8]
         UndefinedScore: `no_rectifiers` or `non_finite`.
         ParameterError: the network applies other rectifiers each time it is run.
     """
+    import torch
+
+    from untrained.networks.modes import buffers_restored
+    from untrained.proxies.rectifiers import RectifierMode
+
     packed: list[NDArray[np.uint8]] = []
     with torch.no_grad(), buffers_restored(network):
         for piece in _pieces(images):
@@ -83,7 +91,7 @@ def activation_patterns(network: nn.Module, images: Tensor) -> NDArray[np.uint8]
                     "no_rectifiers",
                     f"{type(network).__name__} applies no rectifier: it is one linear region",
                 )
-            if isinstance(outputs, Tensor) and not torch.isfinite(outputs).all():
+            if isinstance(outputs, torch.Tensor) and not torch.isfinite(outputs).all():
                 raise UndefinedScore("non_finite", "the network's output is not finite")
             packed.append(np.packbits(torch.cat(bits, 1).cpu().numpy(), axis=1))
     if len({one.shape[1] for one in packed}) > 1:
@@ -95,20 +103,20 @@ def activation_patterns(network: nn.Module, images: Tensor) -> NDArray[np.uint8]
 
 
 def count_distinct(patterns: NDArray[np.uint8]) -> int:
-    """How many distinct rows (n, bytes) has; exact, in time linear in n."""
-    # bytes are hashed, and equal hashes compared: no sort, and no rounding
+    """Return the number of distinct rows of (n, bytes), exactly and in time linear in n."""
+    # rows are hashed and equal hashes compared, so nothing is sorted or rounded
     width = patterns.shape[1]
     data = np.ascontiguousarray(patterns).tobytes()
     return len({data[start : start + width] for start in range(0, len(data), width)})
 
 
 def _pieces(images: Tensor) -> tuple[Tensor, ...]:
-    """At most `PASS` images each, of nearly equal size: a rest of one would have no statistics."""
+    """Cut images into pieces of nearly equal size, of at most `PASS` and never of one image."""
     return images.tensor_split(-(-len(images) // PASS))
 
 
 def _note(bits: list[Tensor], images: int, pre_activation: Tensor) -> None:
-    """Add which units are positive, if each image has some; a rectified weight is no activation."""
+    """Append which units are positive; skip tensors without one row per image, such as weights."""
     if pre_activation.ndim > 1 and len(pre_activation) == images and pre_activation.numel():
-        # compared at once, since a rectifier in place leaves nothing behind
+        # compared before the rectifier runs, which may overwrite its input
         bits.append((pre_activation > 0).flatten(1))

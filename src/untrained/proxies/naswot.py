@@ -4,23 +4,23 @@ Mellor, Turner, Storkey, Crowley: Neural Architecture Search without Training, I
 (arXiv 2006.04647), equations 1 and 2.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from untrained.errors import ParameterError
-from untrained.images.minibatches import Minibatch
-from untrained.networks.modes import buffers_restored
-from untrained.networks.plans import Reading
-from untrained.proxies.agreements import add_agreements, agreements_of, bits_of
 from untrained.proxies.base import BaseProxy, Direction, UndefinedScore
-from untrained.proxies.rectifiers import RectifierMode, rectifier_modules, rectifiers_on_path
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from untrained.images.minibatches import Minibatch
+    from untrained.networks.plans import Reading
 
 
 @dataclass(frozen=True)
@@ -45,26 +45,30 @@ class Naswot(BaseProxy):
     def __call__(
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
     ) -> float:
-        """See `Proxy.__call__`; one forward pass in the network's current mode, nothing drawn.
+        """Score by one forward pass in the network's current mode; nothing is drawn.
 
         Raises:
             UndefinedScore: `disconnected`, `singular` or `non_finite`.
-            ParameterError: the network applies no rectifier at all.
+            ParameterError: the network applies no rectifier.
         """
         del generator
         return log_determinant(activation_kernel(network, minibatch.images, self.variant))
 
     @property
     def dead_branches(self) -> bool:
-        """Whether branches that lead nowhere count."""
+        """Whether rectifiers on branches that don't reach the output count."""
         return self.variant == "released"
 
     def score_readings(self, readings: Iterable[Reading]) -> float:
-        """The same score from a plan of the network; see `untrained.scoring.engine`.
+        """Return the same score from a plan of the network; see `untrained.scoring.engine`.
 
         Raises:
             UndefinedScore: `disconnected`, `singular` or `non_finite`.
         """
+        import torch
+
+        from untrained.proxies.agreements import add_agreements
+
         kernel, finite = None, True
         for reading in readings:
             count = reading.modules if self.dead_branches else reading.rectifiers
@@ -82,10 +86,10 @@ class Naswot(BaseProxy):
 
 
 def log_determinant(kernel: np.ndarray) -> float:
-    """The log-determinant of an (N, N) kernel of codes.
+    """Return the log-determinant of an (N, N) kernel of codes.
 
-    K_H is positive semi-definite (a Gram matrix of the codes as -1, 1 and a constant), so with
-    full rank the sign is +1.
+    K_H is positive semi-definite (a Gram matrix of the codes as -1 and 1, plus a constant), so at
+    full rank the determinant is positive.
 
     Raises:
         UndefinedScore: `singular`.
@@ -98,20 +102,26 @@ def log_determinant(kernel: np.ndarray) -> float:
 
 
 def activation_kernel(network: nn.Module, images: Tensor, variant: str = "corrected") -> np.ndarray:
-    """K_H of `images` (N, C, H, W) as an (N, N) float64 array of exact integers.
+    """Return K_H of `images` (N, C, H, W) as an (N, N) float64 array of exact integers.
 
     Raises:
         UndefinedScore: `disconnected` (no rectifier between input and output; corrected variant
-            only) or `non_finite` (the network's output is).
-        ParameterError: the network applies no rectifier at all.
+            only) or `non_finite` (some outputs are not finite).
+        ParameterError: the network applies no rectifier.
     """
+    import torch
+    from torch.utils._pytree import tree_leaves
+
+    from untrained.networks.modes import buffers_restored
+    from untrained.proxies.rectifiers import RectifierMode, rectifier_modules, rectifiers_on_path
+
     with buffers_restored(network):
         if variant == "released":
             counter = KernelCounter(len(images))
             with torch.no_grad(), rectifier_modules(network, counter.add):
                 outputs = network(images)
         else:
-            with torch.random.fork_rng(devices=[]):  # both passes draw the same
+            with torch.random.fork_rng(devices=[]):  # both passes draw the same numbers
                 on_path = rectifiers_on_path(network, images[:2])
             if on_path and not any(on_path):
                 raise UndefinedScore("disconnected", "no rectifier connects input and output")
@@ -132,19 +142,24 @@ class KernelCounter:
     """Sums the agreements of the codes of N images over the rectifiers of a forward pass.
 
     Args:
-        images: N.
-        wanted: for each call in order, whether it counts; all do where it is None.
+        images: N, the number of images.
+        wanted: whether each rectifier call counts, in order; None to count all.
     """
 
     def __init__(self, images: int, wanted: list[bool] | None = None) -> None:
+        import torch
+        from torch.utils.weak import WeakTensorKeyDictionary
+
         self.calls = 0
         self._wanted = wanted
         self._agreements = torch.zeros(images, images, dtype=torch.int64)
-        # edges that read the same node rectify the same tensor: its codes are compared once
+        # several edges may rectify the same tensor: its codes are compared once
         self._seen = WeakTensorKeyDictionary()
 
     def add(self, pre_activation: Tensor) -> None:
-        """Count the codes of one rectifier input (N, ...)."""
+        """Count the codes of one rectifier's input (N, ...)."""
+        from untrained.proxies.agreements import agreements_of, bits_of
+
         position = self.calls
         self.calls += 1
         if self._wanted is not None:
@@ -163,5 +178,5 @@ class KernelCounter:
         self._agreements += agreements
 
     def kernel(self) -> np.ndarray:
-        """K_H so far, (N, N) float64."""
+        """Return K_H of the codes counted so far, (N, N) float64."""
         return self._agreements.numpy().astype(np.float64)

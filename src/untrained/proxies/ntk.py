@@ -1,40 +1,44 @@
-"""Numbers read off the neural tangent kernel.
+"""Scores computed from the neural tangent kernel.
 
 Chen, Gong, Wang: Neural Architecture Search on ImageNet in Four GPU Hours (TE-NAS), ICLR 2021
-(arXiv 2102.11535), section 3.1.1; the mean is that of Xu et al., KNAS, ICML 2021, the Frobenius
-norm and the label-gradient alignment those of Mok et al., CVPR 2022 (arXiv 2203.14577).
+(arXiv 2102.11535), section 3.1.1. The mean is from Xu et al., KNAS, ICML 2021; the Frobenius norm
+and the label-gradient alignment are from Mok et al., CVPR 2022 (arXiv 2203.14577).
 """
+
+from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from untrained.images.minibatches import Minibatch
-from untrained.networks.modes import modes_restored
 from untrained.proxies.base import BaseProxy, Cost, Direction, Setting, UndefinedScore
 from untrained.proxies.label_alignment import centred_alignment, entry_correlation
-from untrained.proxies.tangent_kernels import SELECTIONS, ParameterSelection, tangent_kernel
+from untrained.proxies.selections import SELECTIONS, ParameterSelection
 from untrained.spaces.base import Skeleton
 
-#: Three channels in the first stage, one cell per stage.
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from untrained.images.minibatches import Minibatch
+
+#: Three channels in the first stage, one cell in each stage.
 TENAS_SKELETON = Skeleton(channels=3, cells=1)
 
 
 @dataclass(frozen=True)
 class KernelSettings:
-    """What a kernel is of.
+    """The parameters, mode, network and images that define a kernel.
 
     Attributes:
-        selection: of the parameters.
-        mode: `train` or `eval`: of all modules, so whether batch normalisation uses the statistics
+        selection: parameters that gradients are taken by.
+        mode: `train` or `eval`, set in all modules: whether batch normalisation uses the statistics
             of the minibatch (which couple its images) or the running ones.
-        setting: of network and minibatch.
+        setting: network and minibatch.
     """
 
     selection: ParameterSelection = ParameterSelection("weights")  # noqa: RUF009 - immutable
@@ -42,8 +46,8 @@ class KernelSettings:
     setting: Setting = Setting()  # noqa: RUF009
 
 
-#: What each variant reads. `tenas` is the paper's, `released` that of its code; all others take the
-#: benchmark's network and the run's minibatch.
+#: Settings of each variant. `tenas` is that of the TE-NAS paper, `released` that of its code; all
+#: others take the benchmark's network and the run's minibatch.
 VARIANTS = {
     "tenas": KernelSettings(setting=Setting(TENAS_SKELETON, images=32)),
     "released": KernelSettings(setting=Setting(TENAS_SKELETON, images=72)),
@@ -54,10 +58,10 @@ VARIANTS = {
 }
 
 
-#: That of the paper on label-gradient alignment.
+#: Variant that follows the paper on label-gradient alignment.
 _WITHOUT_CLASSIFIER = "weights_without_classifier_train"
 
-#: The kernel in whose place the code of that paper has its own: see `LabelGradientAlignment`.
+#: Settings of the variants that follow that paper's code: see `LabelGradientAlignment`.
 _RELEASED_ALIGNMENT = {
     f"released{suffix}": KernelSettings(
         ParameterSelection("weights_without_classifier"),
@@ -70,7 +74,7 @@ _RELEASED_ALIGNMENT = {
 
 @dataclass(frozen=True, eq=False)
 class LabelledKernel:
-    """A kernel with what its images are.
+    """A tangent kernel with the labels of its images.
 
     Attributes:
         kernel: (n, n).
@@ -83,7 +87,7 @@ class LabelledKernel:
 
 @dataclass(frozen=True)
 class _KernelProxy(BaseProxy, ABC):
-    """A number read off the kernel; those of one variant share the kernel.
+    """A score computed from a tangent kernel; the proxies of one variant share the kernel.
 
     Attributes:
         variant: a key of `VARIANTS`.
@@ -101,22 +105,22 @@ class _KernelProxy(BaseProxy, ABC):
 
     @property
     def details(self) -> str:
-        """Of the kernel: parameters, and mode of batch normalisation."""
+        """The kernel's parameters and its mode of batch normalisation, in words."""
         settings = self.kernels[self.variant]
         return f"{settings.selection.name}, {settings.mode} mode"
 
     @property
     def measurement(self) -> tuple[str, KernelSettings]:
-        """Equal for proxies that are read off the same kernel."""
+        """A key that is equal for proxies that use the same kernel."""
         return "tangent kernel", self.kernels[self.variant]
 
     def __call__(
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
     ) -> float:
-        """See `Proxy.__call__`; nothing is drawn.
+        """Compute the kernel and score it; nothing is drawn.
 
         Raises:
-            UndefinedScore: see `read`; `no_parameters`.
+            UndefinedScore: `no_parameters`, or a status that `read` lists.
             ParameterError: fewer than 2 images, or an output that is no tensor of logits.
         """
         return self.read(self.measure(network, minibatch, generator))
@@ -124,7 +128,10 @@ class _KernelProxy(BaseProxy, ABC):
     def measure(
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
     ) -> LabelledKernel:
-        """The kernel (n, n) of a minibatch of n images, with their labels."""
+        """Return the kernel (n, n) of a minibatch of n images, with their labels."""
+        from untrained.networks.modes import modes_restored
+        from untrained.proxies.tangent_kernels import tangent_kernel
+
         del generator
         settings = self.kernels[self.variant]
         with modes_restored(network):
@@ -133,11 +140,11 @@ class _KernelProxy(BaseProxy, ABC):
         return LabelledKernel(kernel.numpy(), minibatch.labels.cpu().numpy())
 
     def read(self, measured: LabelledKernel) -> float:
-        """The number of a kernel (n, n).
+        """Return the score of a kernel (n, n).
 
         Raises:
-            UndefinedScore: `non_finite`, `singular` where the smallest eigenvalue is needed, or
-                `constant_labels` or `constant_kernel` where the labels are.
+            UndefinedScore: `non_finite`; `singular` for scores that need the smallest eigenvalue;
+                `constant_labels` or `constant_kernel` for scores that need the labels.
         """
         check_finite(measured.kernel)
         return self._of(measured)
@@ -148,7 +155,7 @@ class _KernelProxy(BaseProxy, ABC):
 
 @dataclass(frozen=True)
 class _LabelProxy(_KernelProxy):
-    """A number of the kernel and its labels, by default of the weights without the classifier."""
+    """A score of kernel and labels; by default the classifier's weights are left out."""
 
     variants: ClassVar[tuple[str, ...]] = tuple(dict.fromkeys((_WITHOUT_CLASSIFIER, *VARIANTS)))
     direction: ClassVar[Direction] = "higher"
@@ -159,16 +166,16 @@ class _LabelProxy(_KernelProxy):
 class LabelGradientAlignment(_LabelProxy):
     """The correlation of the kernel's entries with whether two images have the same label.
 
-    The variant `released` is what the code of Mok et al. computes, and `released_eval` the same
-    with batch normalisation in evaluation mode, which it runs too. As there, the kernel is read
-    after training on the first 256 images of the test set, as they are and with their labels, and
-    all images of the split are learned; the gradients are those of the weights without the
-    classifier; where there is no correlation, it is 1e-4. Not as there: the network is the
-    benchmark's (theirs has no scales in its normalisations, but biases in its convolutions); each
-    architecture and seed has its own weights (theirs come from one state of the generator);
-    ImageNet16-120 has as many images as the others (theirs 512); before training the 256 images
-    are of the run's minibatch, with its augmentation (theirs are cropped and flipped); a training
-    that diverges has its status.
+    The variant `released` is what the code of Mok et al. computes; `released_eval` is the same
+    with batch normalisation in evaluation mode, which that code runs too. As in that code, the
+    network is trained on all images of the split, the kernel is that of the first 256 images of
+    the test set, neither cropped nor flipped, with their labels, gradients are taken by the weights
+    without the classifier, and an undefined correlation counts as 1e-4. Unlike in that code: the
+    network is the benchmark's (theirs has no scales in its normalisations, but biases in its
+    convolutions); each architecture and seed has its own weights (theirs come from one state of
+    the generator); ImageNet16-120 has as many images as the other data sets (theirs 512); before
+    training the 256 images are those of the run's minibatch, with its augmentation (theirs are
+    cropped and flipped); a training that diverges has a status of its own.
     """
 
     name: ClassVar[str] = "lga"
@@ -181,7 +188,7 @@ class LabelGradientAlignment(_LabelProxy):
     )
 
     def read(self, measured: LabelledKernel) -> float:
-        """See `_KernelProxy.read`; what is undefined is a number in the released variants."""
+        """Return the correlation; in the released variants an undefined one is a number."""
         try:
             return super().read(measured)
         except UndefinedScore:
@@ -195,7 +202,7 @@ class LabelGradientAlignment(_LabelProxy):
 
 @dataclass(frozen=True)
 class KernelTargetAlignment(_LabelProxy):
-    """The same with the means of rows and columns taken off both matrices."""
+    """The alignment with the labels after centring rows and columns of both matrices."""
 
     name: ClassVar[str] = "kernel_target_alignment"
     summary: ClassVar[str] = "centred alignment of the tangent kernel with equality of labels"
@@ -206,7 +213,7 @@ class KernelTargetAlignment(_LabelProxy):
 
 @dataclass(frozen=True)
 class NtkConditionNumber(_KernelProxy):
-    """kappa: the largest eigenvalue over the smallest; a well-conditioned kernel trains fast."""
+    """kappa, the largest eigenvalue over the smallest; a low one trains fast."""
 
     name: ClassVar[str] = "ntk_condition_number"
     summary: ClassVar[str] = "largest over smallest eigenvalue of the tangent kernel (TE-NAS)"
@@ -218,7 +225,7 @@ class NtkConditionNumber(_KernelProxy):
 
 @dataclass(frozen=True)
 class NtkMinEigenvalue(_KernelProxy):
-    """The smallest eigenvalue, which bounds how fast the slowest mode is learnt."""
+    """The smallest eigenvalue, which bounds how fast the slowest mode is learned."""
 
     name: ClassVar[str] = "ntk_min_eigenvalue"
     summary: ClassVar[str] = "smallest eigenvalue of the tangent kernel"
@@ -230,7 +237,7 @@ class NtkMinEigenvalue(_KernelProxy):
 
 @dataclass(frozen=True)
 class NtkFrobeniusNorm(_KernelProxy):
-    """The root of the sum of squared entries."""
+    """The Frobenius norm: the root of the sum of squared entries."""
 
     name: ClassVar[str] = "ntk_frobenius_norm"
     summary: ClassVar[str] = "Frobenius norm of the tangent kernel (Mok et al.)"
@@ -254,7 +261,7 @@ class NtkMean(_KernelProxy):
 
 @dataclass(frozen=True)
 class NtkTrace(_KernelProxy):
-    """The sum of the eigenvalues: of the squared norms of the images' gradients."""
+    """The trace: the sum of the squared norms of the images' gradients."""
 
     name: ClassVar[str] = "ntk_trace"
     summary: ClassVar[str] = "trace of the tangent kernel"
@@ -277,7 +284,7 @@ def check_finite(kernel: NDArray[np.float64]) -> None:
 
 
 def condition_number(kernel: NDArray[np.float64]) -> float:
-    """The largest eigenvalue of a kernel (n, n) over the smallest.
+    """Return the largest eigenvalue of a kernel (n, n) over the smallest.
 
     Raises:
         UndefinedScore: `non_finite` or `singular`.
@@ -288,10 +295,10 @@ def condition_number(kernel: NDArray[np.float64]) -> float:
 
 
 def positive_eigenvalues(kernel: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The eigenvalues (n,) of a kernel (n, n), ascending.
+    """Return the eigenvalues (n,) of a kernel (n, n), ascending.
 
     Raises:
-        UndefinedScore: `singular`: some of them are not positive, up to the rounding of float64.
+        UndefinedScore: `singular`: some eigenvalues are not positive up to rounding in float64.
     """
     eigenvalues = np.linalg.eigvalsh(kernel)
     rounding = eigenvalues[-1] * len(kernel) * np.finfo(np.float64).eps

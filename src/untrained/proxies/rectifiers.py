@@ -1,4 +1,4 @@
-"""Sees every rectifier that a forward pass applies, as a module or as a function."""
+"""Finds every rectifier that a forward pass applies, as a module or as a function."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,10 +48,10 @@ _THRESHOLDS = {functional.threshold, torch.threshold, torch.threshold_}
 
 
 def is_rectifier(function: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether a call switches its units on and off at zero.
+    """Whether a function call is a rectifier, which switches its units on and off at zero.
 
-    The ReLU family, and clamp, hardtanh and threshold where they cut at zero. Called under a
-    function mode `nn.ReLU`, `F.relu` and `torch.relu` each arrive once.
+    Rectifiers are the ReLU family, and clamp, hardtanh and threshold where they cut at zero. Under
+    a function mode `nn.ReLU`, `F.relu` and `torch.relu` each cause one call.
     """
 
     def argument(position: int, name: str) -> object:
@@ -90,7 +90,7 @@ class RectifierMode(TorchFunctionMode):
         kwargs = kwargs or {}
         if not is_rectifier(func, args, kwargs):
             return func(*args, **kwargs)
-        # before the call, since a rectifier in place leaves no input behind
+        # before the call, since a rectifier in place overwrites its input
         self.before(args[0] if args else kwargs["input"])
         output = func(*args, **kwargs)
         if self.after is not None:
@@ -102,7 +102,7 @@ class RectifierMode(TorchFunctionMode):
 def rectifier_modules(network: nn.Module, see: Callable[[Tensor], None]) -> Iterator[None]:
     """Call `see(input)` for every module whose type name contains "ReLU", wrappers included.
 
-    The hooks are removed when the block ends, however it ends.
+    The hooks are removed when the block ends.
     """
     handles = [
         module.register_forward_pre_hook(lambda _module, inputs: see(inputs[0]))
@@ -119,9 +119,9 @@ def rectifier_modules(network: nn.Module, see: Callable[[Tensor], None]) -> Iter
 def rectifiers_on_path(network: nn.Module, images: Tensor) -> list[bool]:
     """For each rectifier call of a forward pass: whether it lies on a path from input to output.
 
-    Read off the graph that autograd records for `images` (N, C, H, W; two images are enough).
-    The parameters are frozen meanwhile, so a rectifier that sees only constants is on no path.
-    Dependence that autograd can't see (`detach`, integer codes) counts as none.
+    The answer comes from the graph that autograd records for `images` (N, C, H, W; two images are
+    enough). Parameters are frozen while it is recorded, so a rectifier of constants is on no path,
+    and so is one that the output depends on in ways that autograd can't see (`detach`, integers).
     """
     nodes: list[Any] = []
     parameters = [p for p in network.parameters() if p.requires_grad]
@@ -132,7 +132,7 @@ def rectifiers_on_path(network: nn.Module, images: Tensor) -> list[bool]:
             torch.enable_grad(),
             RectifierMode(lambda _: None, lambda output: nodes.append(output.grad_fn)),
         ):
-            # a product, because a network that rectifies its input in place must not meet a leaf
+            # a product, since a network that rectifies its input in place can't take a leaf
             outputs = network(images.detach().requires_grad_() * 1)
     finally:
         for parameter in parameters:

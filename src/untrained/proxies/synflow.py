@@ -1,43 +1,39 @@
 """SynFlow: how much of a signal the weights carry from the input to the output.
 
 Tanaka, Kunin, Yamins, Ganguli: Pruning neural networks without any data by iteratively conserving
-synaptic flow, NeurIPS 2020 (arXiv 2006.05467); as a score of architectures Abdelfattah et al., ICLR
-2021 (arXiv 2101.08134), section 3.3. The other variant is that of Cavagnero, Robbiano, Caputo,
-Averta: FreeREA, WACV 2023 (arXiv 2207.05135).
+synaptic flow, NeurIPS 2020 (arXiv 2006.05467). Abdelfattah et al., ICLR 2021 (arXiv 2101.08134),
+section 3.3, score architectures by it. The variant `logsynflow` is that of Cavagnero, Robbiano,
+Caputo, Averta: FreeREA, WACV 2023 (arXiv 2207.05135).
 """
 
+from __future__ import annotations
+
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor, nn
-from torch.func import functional_call
-from torch.nn import functional
-from torch.overrides import TorchFunctionMode
-
-from untrained.images.minibatches import Minibatch
-from untrained.networks.modes import modes_restored
 from untrained.proxies.base import BaseProxy, Cost, Direction, UndefinedScore
-from untrained.proxies.gradients import checked_logits, differentiable, layer_weights
 
-_BATCH_NORMS = {functional.batch_norm, torch.batch_norm}
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from untrained.images.minibatches import Minibatch
 
 
 @dataclass(frozen=True)
 class Synflow(BaseProxy):
     """The sum of |W dR/dW| over the weights W of convolutions and linear layers.
 
-    R is the sum of the logits of one image of ones, in float64, where every parameter is replaced
-    by its absolute value and batch normalisations are left out. Other modules are in evaluation
-    mode, so dropout is out too. No image of the minibatch is shown, only their shape is taken, and
-    labels are not read. Biases take part in R; they and frozen weights add nothing to the sum.
+    R is the sum of the logits for one image of ones, in float64, with every parameter replaced by
+    its absolute value and without batch normalisations. Other modules are in evaluation mode, so
+    dropout does nothing. Of the minibatch only the shape of an image is used. Biases take part in
+    R, but they and frozen weights add nothing to the sum.
 
     Attributes:
         variant: `synflow` gives the natural logarithm of the sum, which ranks networks as the sum
-            does and which a deep network doesn't overflow. `logsynflow` is another score, the sum
-            of |W log(1 + dR/dW)|, as it is.
+            does and does not overflow in deep networks. `logsynflow` gives another sum, that of
+            |W log(1 + dR/dW)|, without a logarithm.
     """
 
     name: ClassVar[str] = "synflow"
@@ -49,24 +45,24 @@ class Synflow(BaseProxy):
 
     @property
     def details(self) -> str:
-        """Of the sum."""
+        """The terms of the sum and the input, in words."""
         summed = {"synflow": "log of |W dR/dW|", "logsynflow": "|W log(1 + dR/dW)|"}
         return f"{summed[self.variant]}, an image of ones whatever the minibatch"
 
     @property
     def measurement(self) -> str:
-        """Both variants are read off the same backward pass."""
+        """A key: both variants are computed from the same backward pass."""
         return "synaptic flows"
 
     def __call__(
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
     ) -> float:
-        """See `Proxy.__call__`; one backward pass with one image, nothing drawn.
+        """Score by one backward pass with one image; nothing is drawn.
 
         Raises:
             UndefinedScore: `no_parameters`; `disconnected` where no weight moves the output;
                 `non_finite` where a gradient overflows float64.
-            ParameterError: an output that is no tensor of logits.
+            ParameterError: the output is no tensor of logits.
         """
         return self.read(self.measure(network, minibatch, generator))
 
@@ -74,12 +70,16 @@ class Synflow(BaseProxy):
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
     ) -> list[tuple[Tensor, Tensor]]:
         """See `synaptic_flows`."""
+        from untrained.proxies.synaptic_flows import synaptic_flows
+
         del generator
         return synaptic_flows(network, minibatch)
 
     def read(self, measured: list[tuple[Tensor, Tensor]]) -> float:
-        """The score of pairs of weights and flows; see `__call__`."""
+        """Return the score of pairs of weights and flows; it raises what `__call__` raises."""
         if self.variant == "synflow":
+            import torch
+
             # a product may overflow where neither of its factors does
             logs = [(weight.log() + flow.abs().log()).flatten() for weight, flow in measured]
             found, nothing = float(torch.cat(logs).logsumexp(0)), -math.inf
@@ -93,55 +93,3 @@ class Synflow(BaseProxy):
                 "non_finite", f"the flow is {found}: the network is too deep or too wide for it"
             )
         return found
-
-
-def synaptic_flows(network: nn.Module, minibatch: Minibatch) -> list[tuple[Tensor, Tensor]]:
-    """|W| and dR/d|W| of every weight, in float64 and of its shape; see `Synflow`.
-
-    Raises:
-        UndefinedScore: `no_parameters`.
-        ParameterError: an output that is no tensor of logits.
-    """
-    chosen = layer_weights(network)
-    if not chosen:
-        raise UndefinedScore("no_parameters", "no convolution or linear layer is trainable")
-    with differentiable(network, minibatch) as images, modes_restored(network):
-        network.eval()
-        # the network is called with other tensors in place of its own, which stay untouched
-        values = {
-            name: _double(parameter.detach()).abs_().requires_grad_(name in chosen)
-            for name, parameter in network.named_parameters()
-        }
-        buffers = {name: _double(buffer) for name, buffer in network.named_buffers()}
-        shown = torch.ones(1, *images.shape[1:], dtype=torch.float64, device=images.device)
-        with _WithoutBatchNorm():
-            logits = functional_call(network, values | buffers, (shown,))
-        logits = checked_logits(network, logits, 1)
-        weights = [values[name] for name in chosen]
-        if not logits.requires_grad:
-            return [(weight.detach(), torch.zeros_like(weight)) for weight in weights]
-        found = torch.autograd.grad(
-            logits.sum(), weights, materialize_grads=True, allow_unused=True
-        )
-    return [(weight.detach(), flow) for weight, flow in zip(weights, found, strict=True)]
-
-
-def _double(value: Tensor) -> Tensor:
-    """A copy, of numbers with a fraction in float64."""
-    return value.to(torch.float64, copy=True) if value.is_floating_point() else value.clone()
-
-
-class _WithoutBatchNorm(TorchFunctionMode):
-    """Lets batch normalisations return what they read, as modules and as functions."""
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: object,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> object:
-        kwargs = kwargs or {}
-        if func in _BATCH_NORMS:
-            return args[0] if args else kwargs["input"]
-        return func(*args, **kwargs)

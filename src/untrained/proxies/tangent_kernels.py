@@ -1,13 +1,12 @@
 """The neural tangent kernel of a network on a minibatch.
 
 Theta[i, j] = <g_i, g_j>, where g_i is the gradient of the sum of image i's logits by the chosen
-parameters (Jacot et al. 2018; summed over logits as in TE-NAS, Chen et al., ICLR 2021). Where
-batch statistics couple the images, g_i depends on the whole minibatch: then there is one backward
-pass per image. Otherwise one pass serves all of them.
+parameters (Jacot et al. 2018; the sum over logits is that of TE-NAS, Chen et al., ICLR 2021). Where
+batch statistics couple the images, g_i depends on the whole minibatch, and there is one backward
+pass per image. Otherwise one pass serves all images.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,68 +14,25 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.overrides import TorchFunctionMode
 
-from untrained.errors import ParameterError, unknown_name
+from untrained.errors import ParameterError
 from untrained.networks.modes import buffers_restored
-from untrained.proxies.base import UndefinedScore
 from untrained.proxies.batched_backward import BatchedBackward
 from untrained.proxies.interleaved_backward import gradient_rows
-
-SELECTIONS = ("weights", "weights_without_classifier", "all")
-
-
-@dataclass(frozen=True)
-class ParameterSelection:
-    """Which trainable parameters a gradient is taken by.
-
-    Attributes:
-        name: `weights` are those with "weight" in their name (TE-NAS: of convolutions, of
-            normalisations, of the classifier; no biases), `weights_without_classifier` those of
-            them without "classifier" in it, `all` is all.
-    """
-
-    name: str = "weights"
-
-    def __post_init__(self) -> None:
-        if self.name not in SELECTIONS:
-            raise unknown_name("parameter selection", self.name, SELECTIONS)
-
-    def of(self, network: nn.Module) -> dict[str, nn.Parameter]:
-        """The selected parameters by name; those that are frozen have no gradient.
-
-        Raises:
-            UndefinedScore: `no_parameters`.
-            ParameterError: there is no classifier to leave out.
-        """
-        found = {name: p for name, p in network.named_parameters() if p.requires_grad}
-        if self.name != "all":
-            found = {name: p for name, p in found.items() if "weight" in name}
-        if self.name == "weights_without_classifier":
-            rest = {name: p for name, p in found.items() if "classifier" not in name}
-            if found and len(rest) == len(found):
-                raise ParameterError(
-                    f"{type(network).__name__} names no weight after a classifier: call its last "
-                    "layer `classifier`, or take `weights`"
-                )
-            found = rest
-        if not found:
-            raise UndefinedScore(
-                "no_parameters", f"{type(network).__name__} has no trainable {self.name}"
-            )
-        return found
+from untrained.proxies.selections import ParameterSelection
 
 
 def tangent_kernel(
     network: nn.Module, images: Tensor, selection: ParameterSelection | None = None
 ) -> Tensor:
-    """Theta of a network in the modes that its modules are in; it is left as it was.
+    """Return Theta of a network in the modes that its modules are in; it does not change.
 
     Args:
         network: maps images to logits (n, classes).
         images: (n, C, H, W), 2 or more.
-        selection: of the parameters; the weights by default.
+        selection: parameters that gradients are taken by; the weights by default.
 
     Returns:
-        (n, n) float64; the gradients are in the type of the parameters.
+        Theta (n, n) in float64; the gradients have the type of the parameters.
 
     Raises:
         UndefinedScore: `no_parameters`.
@@ -85,10 +41,10 @@ def tangent_kernel(
     if len(images) < 2:
         raise ParameterError(f"{len(images)} image: a tangent kernel needs 2 or more")
     parameters = (selection or ParameterSelection()).of(network)
-    # before the network is copied or run: inference mode and no_grad would leave no gradients
+    # before the network is copied or run: in inference mode or no_grad there are no gradients
     with torch.inference_mode(mode=False), torch.enable_grad(), buffers_restored(network):
         images = images.clone() if images.is_inference() else images
-        # in training mode a module may read the whole batch or change with it, output or not
+        # in training mode a module may depend on the whole batch or change with it
         training = any(module.training for module in network.modules())
         if training or _coupled(network, images[:2]):
             return _gram(_rows_of_backward_passes(network, images, parameters))
@@ -96,17 +52,17 @@ def tangent_kernel(
 
 
 def _gram(rows: list[Tensor]) -> Tensor:
-    """(n, n) float64 sum of the Gram matrices of gradients (n, ...)."""
+    """Return the sum of the Gram matrices of gradients (n, ...), as (n, n) float64."""
     kernel = torch.zeros(len(rows[0]), len(rows[0]), dtype=torch.float64)
     for one in rows:
-        # the smallest eigenvalue is what float32 would lose first
+        # float32 would lose the smallest eigenvalue first
         flat = one.detach().flatten(1).double()
         kernel += (flat @ flat.T).cpu()
     return kernel
 
 
 def _sums_of_logits(network: nn.Module, images: Tensor) -> Tensor:
-    """(n,), with the graph of their gradients."""
+    """Return the sum of each image's logits, (n,), with the graph of its gradient."""
     logits = network(images)
     if not isinstance(logits, Tensor) or logits.ndim < 2 or len(logits) != len(images):
         shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
@@ -118,10 +74,10 @@ def _sums_of_logits(network: nn.Module, images: Tensor) -> Tensor:
 
 
 class _HookWatch(TorchFunctionMode):
-    """Notices whether a forward pass registers hooks on its tensors.
+    """Detects forward passes that register hooks on their tensors.
 
     Attributes:
-        registered: whether it did.
+        registered: whether a hook was registered.
     """
 
     def __init__(self) -> None:
@@ -140,36 +96,36 @@ class _HookWatch(TorchFunctionMode):
 
 
 def _coupled(network: nn.Module, pair: Tensor) -> bool:
-    """Whether the output for one image of a pair depends on the other one."""
+    """Whether the output for one of two images depends on the other image."""
     shown = pair.detach().clone().requires_grad_()
     with torch.random.fork_rng(devices=[]):
-        # a product, because a network that rectifies its input in place must not meet a leaf
+        # a product, since a network that rectifies its input in place can't take a leaf
         first = _sums_of_logits(network, shown * 1)[0]
     if not first.requires_grad:
         return False
     (gradient,) = torch.autograd.grad(first, shown, materialize_grads=True)
-    # NaN counts as coupled, which is right for every network
+    # NaN counts as coupled, since a pass per image is right for every network
     return not bool((gradient[1] == 0).all())
 
 
 def _rows_of_backward_passes(
     network: nn.Module, images: Tensor, parameters: Mapping[str, nn.Parameter]
 ) -> list[Tensor]:
-    """Gradients (n, ...) by each parameter: a backward pass per image, several at once."""
+    """Return gradients (n, ...) by each parameter, by one backward pass per image."""
     chosen = list(parameters.values())
     state = torch.get_rng_state()
     with _HookWatch() as hooks:
         outputs = _sums_of_logits(network, images)
-    if not outputs.requires_grad:  # no parameter plays a part in them
+    if not outputs.requires_grad:  # the outputs depend on no parameter
         return [torch.zeros(len(images), 1)]
-    # the graph does not say which hooks its tensors have
+    # the graph does not show which of its tensors have hooks
     found = None if hooks.registered else gradient_rows(outputs, chosen)
     if found is not None:
         return found
     torch.set_rng_state(state)
     with BatchedBackward() as batched:
         together = _sums_of_logits(network, images)
-    if batched.rows > 1:  # else PyTorch's own operations are the faster ones
+    if batched.rows > 1:  # otherwise PyTorch's own operations are faster
         outputs = together
 
     def pull_back(cotangent: Tensor) -> tuple[Tensor, ...]:
@@ -190,7 +146,7 @@ def _rows_of_backward_passes(
 def _rows_of_single_images(
     network: nn.Module, images: Tensor, parameters: Mapping[str, nn.Parameter]
 ) -> list[Tensor]:
-    """The same where no image's output depends on another image: one pass for all of them."""
+    """Return the same gradients for networks that treat images one by one, in one pass."""
 
     def one(chosen: dict[str, Tensor], image: Tensor) -> Tensor:
         logits: Tensor = functional_call(network, (others, chosen), (image[None],))
@@ -208,7 +164,7 @@ def _rows_of_single_images(
     except RuntimeError as error:
         if "vmap" not in str(error):
             raise
-        # a forward pass that branches on its data, say: a pass per image says the same
+        # for example, a forward pass that branches on its data: a pass per image gives the same
         torch.set_rng_state(state)
         return _rows_of_backward_passes(network, images, parameters)
     return list(found.values())

@@ -1,21 +1,23 @@
-"""What a little training itself says of a network: how well it does on images it has not learned.
+"""Accuracy and loss on held-out images after a short training.
 
-They cost no more than the training before them, which makes them the controls of every score that
-is read after training.
+They cost no more than the training, so they are the baselines of every score that is computed after
+training.
 """
+
+from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
-
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from typing import TYPE_CHECKING, ClassVar
 
 from untrained.errors import ParameterError
-from untrained.images.minibatches import Minibatch
-from untrained.networks.modes import buffers_restored, modes_restored
 from untrained.proxies.base import BaseProxy, Direction, Setting, UndefinedScore
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from untrained.images.minibatches import Minibatch
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,11 +30,11 @@ class Predictions:
 
 @dataclass(frozen=True)
 class _Validation(BaseProxy, ABC):
-    """Read off the logits of all held-out images; those of one variant share them.
+    """A score of the logits of all held-out images; the proxies of one variant share the logits.
 
     Attributes:
-        variant: `eval` normalises by running statistics, which a few steps leave far from those of
-            the data; `train` by those of the held-out images.
+        variant: `eval` normalises by running statistics, which after a few steps are far from those
+            of the data; `train` by the statistics of the held-out images.
     """
 
     variants: ClassVar[tuple[str, ...]] = ("eval", "train")
@@ -45,29 +47,34 @@ class _Validation(BaseProxy, ABC):
 
     @property
     def details(self) -> str:
-        """Of the network."""
+        """The statistics of batch normalisation, in words."""
         return f"{self.variant} mode"
 
     @property
     def measurement(self) -> tuple[str, str]:
-        """Equal for proxies that are read off the same logits."""
+        """A key that is equal for proxies that use the same logits."""
         return "predictions", self.variant
 
     def __call__(
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
     ) -> float:
-        """See `Proxy.__call__`; nothing is drawn.
+        """Run the network and score its logits; nothing is drawn.
 
         Raises:
-            UndefinedScore: `non_finite`: some logits are not.
-            ParameterError: an output that is no tensor of logits.
+            UndefinedScore: `non_finite`: some logits are not finite.
+            ParameterError: the output is no tensor of logits.
         """
         return self.read(self.measure(network, minibatch, generator))
 
     def measure(
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
     ) -> Predictions:
-        """The logits of the minibatch, with its labels."""
+        """Return the logits of the minibatch, with its labels."""
+        import torch
+        from torch import Tensor
+
+        from untrained.networks.modes import buffers_restored, modes_restored
+
         del generator
         with torch.no_grad(), modes_restored(network), buffers_restored(network):
             logits = network.train(self.variant == "train")(minibatch.images)
@@ -88,7 +95,7 @@ class _Validation(BaseProxy, ABC):
 
 @dataclass(frozen=True)
 class ValidationAccuracy(_Validation):
-    """How many of the held-out images a network classifies as labelled, in percent."""
+    """The share of held-out images that the network classifies correctly, in percent."""
 
     name: ClassVar[str] = "validation_accuracy"
     summary: ClassVar[str] = "accuracy on held-out images after a short training"
@@ -96,7 +103,7 @@ class ValidationAccuracy(_Validation):
     direction: ClassVar[Direction] = "higher"
 
     def read(self, measured: Predictions) -> float:
-        """The share of largest logits at the label."""
+        """Return the share of images whose largest logit is at their label."""
         right = measured.logits.argmax(1) == measured.labels
         return 100 * float(right.double().mean())
 
@@ -111,5 +118,7 @@ class ValidationLoss(_Validation):
     direction: ClassVar[Direction] = "lower"
 
     def read(self, measured: Predictions) -> float:
-        """The mean over images."""
+        """Return the mean over images."""
+        from torch.nn import functional
+
         return float(functional.cross_entropy(measured.logits.double(), measured.labels))

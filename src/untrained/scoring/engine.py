@@ -22,6 +22,7 @@ from untrained.scoring.images import TrainingImages
 from untrained.scoring.request import Reading, ScoreRequest
 from untrained.seeds import seed_sequence, torch_seeded
 from untrained.spaces import SearchSpace
+from untrained.spaces.base import NotApplicable
 from untrained.training.short import Diverged, Stop, WatchSteps, unwatched
 
 T = TypeVar("T")
@@ -256,7 +257,7 @@ def _score_while_training(
         epochs = sorted({reading.epochs for reading in readings})
         for stop in training.train(network, epochs, seed, execution):
             scores |= read(stop, building)
-    except (Diverged, UndefinedScore, RuntimeError, MemoryError) as error:
+    except (Diverged, NotApplicable, UndefinedScore, RuntimeError, MemoryError) as error:
         missed = _score(_undefined(error), time.perf_counter() - start)
         scores = dict.fromkeys(range(len(readings)), missed) | scores
     return [scores[number] for number in range(len(readings))]
@@ -387,17 +388,20 @@ def _or_no_memory(
     """What `run` returns; where it runs out of memory, that this is so, `count` times."""
     try:
         return run()
-    except (RuntimeError, MemoryError) as error:
+    except (NotApplicable, RuntimeError, MemoryError) as error:
         return [_undefined(error)] * count
 
 
 def _undefined(error: Exception) -> UndefinedScore:
     """Why there is no score after an error, which is raised again if it is none of the network's.
 
-    Those are that it has nothing to read, that its training diverged, and that memory ran out.
+    Those are that it has nothing to read, that it can't be built, that its training diverged, and
+    that memory ran out.
     """
     if isinstance(error, UndefinedScore):
         return error
+    if isinstance(error, NotApplicable):
+        return UndefinedScore("not_applicable", str(error))
     if isinstance(error, Diverged):
         return UndefinedScore("diverged", str(error))
     if not _is_out_of_memory(error):

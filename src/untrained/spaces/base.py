@@ -26,6 +26,10 @@ LISTED = 10_000_000
 _MOST_DIGITS = 20
 
 
+class NotApplicable(Exception):  # noqa: N818 - an outcome, not an error
+    """An architecture has no network with the skeleton that a proxy is read off."""
+
+
 @dataclass(frozen=True, order=True)
 class Architecture:
     """One architecture of a space.
@@ -196,6 +200,9 @@ class SearchSpace(ABC):
             architecture: of this space.
             num_classes: outputs of the classifier.
             skeleton: around the cell; the benchmark's by default.
+
+        Raises:
+            NotApplicable: this architecture, unlike others, can't be built in the skeleton.
         """
 
     def __getitem__(self, index: int) -> Architecture:

@@ -84,7 +84,7 @@ def read_checkpoint(path: Path, settings: Settings) -> State | None:
     return State(epochs, content["network"], content["optimiser"])
 
 
-def damaged(path: Path) -> DamagedFileError:
+def damaged(path: Path | None) -> DamagedFileError:
     """Return (not raise) the error for a file that is no intact checkpoint."""
     return DamagedFileError(
         f"{path} is no checkpoint of a training or is damaged: delete it to start again"

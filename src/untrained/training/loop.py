@@ -55,6 +55,10 @@ class Trainable(Protocol):
         ...
 
 
+class OtherNetwork(Exception):  # noqa: N818 - the caller knows which file it is about
+    """The state to continue from is of another network."""
+
+
 @dataclass(frozen=True, eq=False)
 class Examples:
     """Images to train or to evaluate on.
@@ -114,9 +118,10 @@ class State:
 Watch = Callable[[Iterable[NDArray[np.int64]], int, int], Iterable[NDArray[np.int64]]]
 
 
-def _unwatched(
+def unwatched(
     steps: Iterable[NDArray[np.int64]], _epoch: int, _count: int
 ) -> Iterable[NDArray[np.int64]]:
+    """Report nothing."""
     return steps
 
 
@@ -126,11 +131,10 @@ def train(
     recipe: Recipe,
     seed: int,
     device: torch.device,
-    *,
     held_out: Examples | None = None,
     evaluate_every: int = 0,
     begun: State | None = None,
-    watch: Watch = _unwatched,
+    watch: Watch = unwatched,
 ) -> Iterator[State]:
     """Train a network in place and yield the state after every epoch.
 
@@ -149,19 +153,12 @@ def train(
 
     Raises:
         ParameterError: fewer than 2 images, or the loss is not finite any more.
-        ValueError: `begun` is of another network; the network may be partly overwritten.
+        OtherNetwork: `begun` is of another one; the network may be partly overwritten.
     """
     if len(examples.labels) < 2:
         raise ParameterError(f"{len(examples.labels)} training images: 2 or more")
     optimiser = optimiser_of(network, recipe)
-    epochs: tuple[Epoch, ...] = ()
-    if begun is not None:
-        epochs = begun.epochs
-        try:
-            network.load_state_dict(begun.network)
-            optimiser.load_state_dict(dict(begun.optimiser))
-        except (RuntimeError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError("the state is of another network") from error
+    epochs = () if begun is None else _restored(network, optimiser, begun)
     for number in range(len(epochs), recipe.epochs):
         rate, drop_path = recipe.learning_rate_at(number), recipe.drop_path_at(number)
         for group in optimiser.param_groups:
@@ -172,16 +169,24 @@ def train(
             network, examples, recipe, seed, number, device, optimiser, watch
         )
         seconds = time.monotonic() - start
-        last = number + 1 == recipe.epochs
-        asked = last or (evaluate_every > 0 and (number + 1) % evaluate_every == 0)
-        accuracy = (
-            accuracy_of(network, held_out, device) if held_out is not None and asked else None
-        )
-        epochs = (
-            *epochs,
-            Epoch(number + 1, rate, drop_path, loss, train_accuracy, accuracy, seconds),
-        )
+        done, accuracy = number + 1, None
+        due = done == recipe.epochs or (evaluate_every > 0 and done % evaluate_every == 0)
+        if held_out is not None and due:
+            accuracy = accuracy_of(network, held_out, device)
+        epochs += (Epoch(done, rate, drop_path, loss, train_accuracy, accuracy, seconds),)
         yield State(epochs, network.state_dict(), optimiser.state_dict())
+
+
+def _restored(
+    network: Trainable, optimiser: torch.optim.Optimizer, begun: State
+) -> tuple[Epoch, ...]:
+    """The epochs of a state, which is loaded."""
+    try:
+        network.load_state_dict(begun.network)
+        optimiser.load_state_dict(dict(begun.optimiser))
+    except (ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+        raise OtherNetwork from error
+    return begun.epochs
 
 
 def _train_epoch(

@@ -1,0 +1,216 @@
+"""Trains what a search found: a DARTS genotype, by the recipe of the DARTS papers."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from untrained.errors import ParameterError
+from untrained.files import IMAGES, check_target
+from untrained.images.minibatches import prepare_images
+from untrained.images.sets import ImageSet, stored_image_set
+from untrained.images.splits import training_set
+from untrained.networks.costs import count_flops, count_parameters
+from untrained.networks.darts import CIFAR10, DartsNetwork, Skeleton
+from untrained.scoring.devices import leased_device
+from untrained.search.task import quiet
+from untrained.seeds import torch_seeded
+from untrained.spaces import get_space
+from untrained.spaces.darts import parse_genotype
+from untrained.training import checkpoints, loop
+from untrained.training.cutout import cut_out
+from untrained.training.recipe import Recipe
+
+#: Training split to the splits that share no image with it, the usual one first. The bundled
+#: sample is a part of the training images, so it has none of its own to evaluate on.
+HELD_OUT = {
+    "sample": ("", "test"),
+    "train": ("test", "valid", ""),
+    "train-half": ("valid-half", "test", ""),
+    "valid-half": ("train-half", "test", ""),
+}
+
+
+@dataclass(frozen=True)
+class TrainingImages:
+    """Images to learn, and others to evaluate on.
+
+    Attributes:
+        dataset: name of a data set whose images are stored.
+        split: the part of it that is learned; `sample` is bundled.
+        held_out: the split to evaluate on, "" for none; by default one that shares no image.
+        root: folder of the fetched images.
+
+    Raises:
+        UnknownNameError: the data set or a split does not exist.
+        ParameterError: the two splits share images, or the images are not stored.
+    """
+
+    dataset: str = "cifar10"
+    split: str = "train"
+    held_out: str | None = None
+    root: Path = IMAGES
+
+    def __post_init__(self) -> None:
+        self.known.check_split(self.split)
+        if self.held_out:
+            self.known.check_split(self.held_out)
+        if self.held_out is not None and self.held_out not in self._possible:
+            names = ", ".join(name or "''" for name in self._possible)
+            raise ParameterError(
+                f"held-out split {self.held_out!r} of {self.dataset} shares images with "
+                f"{self.split}: take {names}"
+            )
+
+    @property
+    def known(self) -> ImageSet:
+        """The data set."""
+        return stored_image_set(self.dataset)
+
+    @property
+    def evaluated_on(self) -> str:
+        """The split to evaluate on; empty for none."""
+        return self._possible[0] if self.held_out is None else self.held_out
+
+    @property
+    def _possible(self) -> list[str]:
+        apart = HELD_OUT.get(self.split, ("",))
+        return [split for split in apart if not split or split in self.known.splits]
+
+    def examples(self, split: str, recipe: Recipe) -> loop.Examples:
+        """The images of a split, normalised, and while training changed as the recipe says."""
+
+        def prepare(
+            images: NDArray[np.uint8], generator: np.random.Generator | None
+        ) -> NDArray[np.float32]:
+            shown = prepare_images(images, self.known, generator if recipe.crop_flip else None)
+            if generator is None or not recipe.cutout:
+                return shown
+            return cut_out(shown, recipe.cutout, generator)
+
+        return loop.Examples(*training_set(self.dataset, split, self.root), prepare)
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """A training as far as it has come.
+
+    Attributes:
+        network: the network with its weights of now.
+        settings: everything that the result depends on, by name.
+        parameters: how many the network has without its auxiliary head.
+        flops: multiply-adds of the network.
+        evaluated_images: how many images the network is evaluated on.
+        device: where it is trained.
+        epochs: what each epoch so far did.
+    """
+
+    network: DartsNetwork
+    settings: checkpoints.Settings
+    parameters: int
+    flops: int
+    evaluated_images: int
+    device: str
+    epochs: tuple[loop.Epoch, ...]
+
+
+def unreported(_training: Training) -> None:
+    """Report nothing."""
+
+
+def train(
+    genotype: str | int,
+    recipe: Recipe | None = None,
+    images: TrainingImages | None = None,
+    skeleton: Skeleton = CIFAR10,
+    *,
+    evaluate_every: int = 10,
+    seed: int = 0,
+    checkpoint: Path | None = None,
+    device: str = "cpu",
+    report: Callable[[Training], None] = unreported,
+    watch: loop.Watch = loop.unwatched,
+    tell: Callable[[str], None] = quiet,
+) -> Training:
+    """Train the network of a DARTS genotype.
+
+    Args:
+        genotype: `Genotype(...)`, the name of a published one, or an index in the space `darts`.
+        recipe: the settings of the training; those of the DARTS paper by default.
+        images: what is learned; the training images of CIFAR-10 by default.
+        skeleton: the numbers of cells and channels.
+        evaluate_every: number of epochs between evaluations, 0 for one after the last epoch only.
+        seed: seed of the weights, the order of the images and their changes.
+        checkpoint: file that is written after every epoch and continued from; None for none.
+        device: `auto` for a GPU that is free, or a device in PyTorch's notation.
+        report: takes the training after every epoch.
+        watch: wraps the steps of an epoch, to report them.
+        tell: takes messages for people.
+
+    Raises:
+        UntrainedError: a name or a setting that is not right, images that are missing, or a
+            checkpoint that is damaged or of another training.
+    """
+    recipe, images = recipe or Recipe(), images or TrainingImages()
+    if evaluate_every < 0:
+        raise ParameterError(f"evaluate_every is {evaluate_every}: 0 or more")
+    examples, on = images.examples(images.split, recipe), images.evaluated_on
+    held_out = images.examples(on, recipe) if on else None
+    training = _untrained(genotype, recipe, images, skeleton, seed, len(examples.labels))
+    begun = _saved(checkpoint, training.settings)
+    if begun is not None:
+        training = replace(training, epochs=begun.epochs)
+        tell(f"continuing {checkpoint} after epoch {len(begun.epochs)} of {recipe.epochs}")
+    with leased_device(device) as where:
+        training = replace(training, network=training.network.to(where), device=str(where))
+        if held_out is not None:
+            training = replace(training, evaluated_images=len(held_out.labels))
+        also = held_out, evaluate_every, begun, watch
+        try:
+            for state in loop.train(training.network, examples, recipe, seed, where, *also):
+                if checkpoint is not None:
+                    checkpoints.write_checkpoint(checkpoint, training.settings, state)
+                training = replace(training, epochs=state.epochs)
+                report(training)
+        except loop.OtherNetwork as error:
+            raise checkpoints.damaged(checkpoint) from error
+    return training
+
+
+def _untrained(
+    genotype: str | int,
+    recipe: Recipe,
+    images: TrainingImages,
+    skeleton: Skeleton,
+    seed: int,
+    count: int,
+) -> Training:
+    """A training that has not begun."""
+    architecture, known = get_space("darts").parse(genotype), images.known
+    shape = parse_genotype(architecture.spelling), known.num_classes, skeleton
+    with torch_seeded(seed, "weights", architecture.index):
+        network = DartsNetwork(*shape, auxiliary=recipe.auxiliary_weight > 0)
+    settings: checkpoints.Settings = {
+        "genotype": architecture.spelling,
+        "cells": skeleton.cells,
+        "channels": skeleton.channels,
+        "dataset": images.dataset,
+        "split": images.split,
+        "images": count,
+        **asdict(recipe),
+        "seed": seed,
+        "held_out": images.evaluated_on,
+    }
+    plain = DartsNetwork(*shape)
+    costs = count_parameters(plain), count_flops(plain, known.shape)
+    return Training(network, settings, *costs, 0, "cpu", ())
+
+
+def _saved(checkpoint: Path | None, settings: checkpoints.Settings) -> loop.State | None:
+    """The training in a checkpoint; None where there is no such file."""
+    if checkpoint is None:
+        return None
+    check_target(checkpoint)
+    return checkpoints.read_checkpoint(checkpoint, settings)
