@@ -435,7 +435,7 @@ def test_kernels_pass_over_cells_that_have_none(project, monkeypatch, space):
         ("", ["figure", "nothing", SPACE], "unknown section 'nothing'"),
         ("", ["figure", "correlations", SPACE, "--proxy", "nawsot"], "of nawsot on"),
         ("", ["figure", "kernels", SPACE, "--batch-size", 1], "minibatch size 1"),
-        ("", ["figure", "kernels", SPACE, "--kernels", 0], "0 is not in the range x>=1"),
+        ("", ["figure", "kernels", SPACE, "--kernels", 0], "should be greater than or equal to 1"),
         ("", ["figure", "kernels", SPACE, "--split", "tset"], "mean 'test'"),
         (
             "",
@@ -559,7 +559,7 @@ def test_bad_fraction(project, refused):
 
 def test_bad_resamples(project, refused):
     asked = ["table", "comparisons", SPACE, *traces_of(project), "--tables", "other"]
-    refused(["report", *asked, "--resamples", 0], "0 is not in the range x>=1")
+    refused(["report", *asked, "--resamples", 0], "should be greater than or equal to 1")
 
 
 def test_where_trainings_have_no_times_evaluations_are_what_is_spent(untrained):

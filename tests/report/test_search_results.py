@@ -101,14 +101,8 @@ def test_searches_that_train_are_held_against_rea_on_the_same_data_set_area_firs
         ("REA (init=naswot)", "REA"),
         ("RS (searched on cifar100)", "REA (searched on cifar100)"),
     ]
-    assert (
-        references_of(traces[2:3], trained, "cifar10")
-        == references_of([], trained, "cifar10")
-        == {}
-    )
-    assert references_of([("rs", "cifar10")], trained, "cifar10") == {"RS": "REA"}, (
-        "it may be missing"
-    )
+    assert references_of(traces[2:3], trained, "cifar10") == {}
+    assert references_of(traces[1:2], trained, "cifar10") == {"RS": "REA"}, "it may be missing"
 
 
 def test_a_guided_search_is_held_against_the_same_without_guidance_in_its_pool():

@@ -187,7 +187,7 @@ def with_summed_ranks(scores: pd.DataFrame) -> pd.DataFrame:
             rows = summed.melt(value_name="score", ignore_index=False).reset_index()
             rows["status"] = np.where(rows["score"].isna(), "undefined", "ok")
             rows = rows.assign(proxy=SUMMED_RANKS, dataset=images)
-            found.append(rows[list(scores.columns)])
+            found += [rows[list(scores.columns)]] * (len(rows) > 0)
     return pd.concat(found, ignore_index=True) if len(found) > 1 else scores
 
 

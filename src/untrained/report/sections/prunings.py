@@ -118,16 +118,18 @@ def cell_left(space: "PrunedSpace", trace: pd.DataFrame) -> int:
     Raises:
         ParameterError: an edge is left with several operations.
     """
-    from untrained.search.supernets import arrow, mask_after
-
-    rows: list[dict[str, Any]] = trace.to_dict("records")  # type: ignore[assignment]
-    mask = mask_after(space, rows)
-    for edge, left in zip(space.edges, mask, strict=True):
+    mask = space.supernet.full_mask()
+    edges = [f"{source}->{target}" for source, target in space.edges]
+    places = {named: row for row, named in enumerate(zip(space.cells, edges, strict=True))}
+    pruned = trace.loc[trace["pruned"], ["cell", "edge", "operation"]]
+    for cell, edge, operation in pruned.itertuples(index=False):
+        mask[places[cell, edge], space.operations.index(operation)] = False
+    for edge, left in zip(edges, mask, strict=True):
         if left.sum() > 1:
             names = ", ".join(np.array(space.operations)[left])
             raise ParameterError(
-                f"edge {arrow(edge)} is left with {names}: a search prunes all but one, so make "
-                "its trace again"
+                f"edge {edge} is left with {names}: a search prunes all but one, so make its trace "
+                "again"
             )
     return space.architecture(mask).index
 
