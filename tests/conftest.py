@@ -40,6 +40,38 @@ def benchmark_table(tmp_path_factory):
     return Benchmark.load(folder=tmp_path_factory.mktemp("none fetched"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def sample_read_once():
+    """The bundled images are decoded once a file, and not for each minibatch."""
+    from untrained.images import splits
+
+    read, known = splits._read_sample, {}
+
+    def once(images):
+        path = images.bundled
+        parts = [] if path is None else [path, path.with_suffix(".json")]
+        key = images, *(part.stat().st_mtime_ns if part.is_file() else 0 for part in parts)
+        if key not in known:
+            known[key] = read(images)
+            for array in known[key]:
+                array.setflags(write=False)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(splits, "_read_sample", once)
+        yield
+
+
+@pytest.fixture(scope="module")
+def short_networks():
+    """Networks of NAS-Bench-201 have one cell a stage, which is enough for what is around them."""
+    from tests.short import shorten
+
+    with pytest.MonkeyPatch.context() as patched:
+        shorten(patched)
+        yield
+
+
 @pytest.fixture(scope="session")
 def real_benchmarks():
     """The folder of independent benchmark tables; skips where there is none."""

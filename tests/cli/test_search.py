@@ -18,6 +18,8 @@ from untrained.search.pool import TRACE_COLUMNS, empty_trace
 
 from .conftest import command
 
+pytestmark = pytest.mark.usefixtures("short_networks")
+
 SIX_COLUMNS = 6  # validation and test of three data sets
 
 
