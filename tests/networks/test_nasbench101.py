@@ -10,8 +10,8 @@ from untrained.networks.costs import count_parameters as parameters_of
 from untrained.networks.nasbench101 import CellModule, ConvBnRelu, NasBench101Network
 from untrained.networks.nasbench101_channels import (
     BENCHMARK,
+    KERNELS,
     SCORED,
-    count_parameters,
     vertex_channels,
     widths,
 )
@@ -142,6 +142,30 @@ def test_stacks_double_the_channels():
         widths(SCORED) == [(16, 16)] * 3 + [(16, 32)] + [(32, 32)] * 2 + [(32, 64)] + [(64, 64)] * 2
     )
     assert widths(Skeleton(4, 1, 2)) == [(4, 4), (4, 8)]
+
+
+def count_parameters(cell, num_classes=10, skeleton=BENCHMARK):
+    """Count the trainable scalars of the network around a cell, without building it.
+
+    A convolution has no bias, its normalisation two scalars per channel; the classifier has a bias.
+    """
+    every = widths(skeleton)
+    convolutions = sum(every.count(pair) * _in_cell(cell, *pair) for pair in dict.fromkeys(every))
+    stem = 3 * 9 * skeleton.channels + 2 * skeleton.channels if skeleton.stem else 0
+    return stem + convolutions + (every[-1][1] + 1) * num_classes
+
+
+def _in_cell(cell, inputs, outputs):
+    channels = vertex_channels(cell.matrix, inputs, outputs)
+    total = sum(
+        (inputs + 2) * width
+        for width, read in zip(channels, cell.matrix[0], strict=True)
+        if read  # the input is projected to the vertex's channels
+    )
+    for width, operation in zip(channels[1:-1], cell.operations, strict=True):
+        if operation in KERNELS:
+            total += (KERNELS[operation] ** 2 * width + 2) * width
+    return total
 
 
 @pytest.mark.parametrize(
