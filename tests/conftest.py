@@ -13,7 +13,9 @@ def one_thread():
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("OMP_NUM_THREADS", "1")  # of processes that tests start
+        yield
     torch.set_num_threads(before)
 
 
