@@ -598,7 +598,8 @@ def test_searches_that_see_what_they_are_judged_by_are_named():
     from untrained.report.sections.searches import with_leaks
 
     group = ("cifar10", "ori-test", 108, "mean")
-    truth = Benchmark("nasbench101", {group: {"accuracy": np.array([90.0, 91.0])}}, {})
+    known = {"accuracy": np.array([90.0, 91.0]), "train_seconds": np.full(2, np.nan)}
+    truth = Benchmark("nasbench101", {group: known}, {})
     methods = ["AREA", "AREA (first 50 runs)", "NASWOT N=10", "REA (fitness=naswot)"]
     summary = pd.DataFrame({"method": methods, "note": ["", "x", "", ""]})
     names = ("area", "naswot-10", "rea+fitness=naswot")
