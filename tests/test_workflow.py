@@ -77,10 +77,7 @@ EVERYTHING = {
         )
         for suffix in ("svg", "png")
     ),
-    *(
-        f"results/ablations/nasbench201/{name}.parquet"
-        for name in ("minibatch", "noise", "initialisation", "batch-size", "variance")
-    ),
+    "results/ablations/nasbench201.parquet",
 }
 SEARCHES = {"search": 2, "page": 1, "all": 1}
 SEARCHES |= dict.fromkeys(("table_searches", "table_comparisons", "table_regret"), 1)
@@ -93,7 +90,7 @@ SCORES = {"merge": 1, "figure_kernels": 1} | {
 AFTER_SCORES = SEARCHES | SCORES
 PRUNINGS = {"prune": 1, "table_prunings": 1, "figure_prunings": 1}
 TRAINING_CURVES = {"training_curve": 1, "table_training_curves": 1, "figure_training_curves": 1}
-ABLATIONS = {"ablate": 5, "table_ablations": 1, "figure_ablations": 1}
+ABLATIONS = {"ablate": 1, "table_ablations": 1, "figure_ablations": 1}
 
 
 def environment():
