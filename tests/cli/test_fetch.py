@@ -81,18 +81,7 @@ def test_noise_is_nowhere(untrained, tmp_path):
 @pytest.fixture
 def small(monkeypatch):
     """Imitated CIFAR-100 files that pass for the official ones."""
-    made = Official("cifar100")
-    known = made.settings["md5s"]
-    monkeypatch.setattr("untrained.images.official.member_md5s", lambda dataset: known)
-    layout = type(made.layout)(**vars(made.layout) | {"counts": made.settings["counts"]})
-    monkeypatch.setitem(module_layouts(), "cifar100", layout)
-    return made
-
-
-def module_layouts():
-    from untrained.images.official import LAYOUTS
-
-    return LAYOUTS
+    return Official("cifar100").pass_for_official(monkeypatch)
 
 
 def test_official_images(untrained, tmp_path, small):
