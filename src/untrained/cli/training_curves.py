@@ -125,10 +125,13 @@ def _objects(space: str, dataset: str, curves: "list[Curve]") -> list[dict[str, 
 
 
 def _draw(table: "pd.DataFrame", truth: "Benchmark", targets: list[Path]) -> None:
+    from untrained.report.inputs import splits_of
     from untrained.report.plotting import save
     from untrained.report.sections.training_curves import curve_table, kernel_curves
+    from untrained.spaces import get_space
 
-    drawn = kernel_curves(curve_table(table, truth.accuracies))
+    splits = splits_of(truth.finals, get_space(truth.space).datasets)
+    drawn = kernel_curves(curve_table(table, truth.accuracies, splits))
     for target in targets:
         save(drawn, target)
 
