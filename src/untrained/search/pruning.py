@@ -23,6 +23,7 @@ from untrained.errors import ParameterError, unknown_name
 from untrained.files import IMAGES, digest
 from untrained.images.sets import image_set
 from untrained.scoring.ledger import Ledger, damaged, opened
+from untrained.scoring.progress import Track, quiet, untracked
 from untrained.search.measurements import (
     Changes,
     Job,
@@ -41,7 +42,6 @@ from untrained.search.supernets import (
     mask_after,
     pruned_space,
 )
-from untrained.search.task import Track, quiet, untracked
 from untrained.seeds import numpy_generator
 from untrained.spaces import get_space
 from untrained.spaces.base import Architecture
