@@ -1,1 +1,1 @@
-"""Speed, side by side with plain implementations."""
+"""Speed measurements, side by side with plain implementations."""

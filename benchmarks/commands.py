@@ -1,4 +1,4 @@
-"""Start-up time of the command line, and the memory of a worker.
+"""Measures the start-up time of the command line, and the memory of a worker.
 
 Usage: python -m benchmarks.commands [--repeats 9]
 """
@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.page import machine, write_section
 
 UNTRAINED = str(Path(sys.executable).with_name("untrained"))
-#: A command and how it is shown.
+#: Commands by how the table shows them.
 COMMANDS = {
     "untrained --help": ["--help"],
     "untrained list spaces": ["list", "spaces"],
@@ -25,14 +25,14 @@ COMMANDS = {
 
 
 def seconds(command: list[str]) -> float:
-    """Wall-clock time of a whole process."""
+    """Return the wall-clock time of a whole process."""
     start = time.perf_counter()
     subprocess.run([UNTRAINED, *command], check=True, capture_output=True)
     return time.perf_counter() - start
 
 
 def megabytes(command: list[str]) -> float:
-    """Peak resident memory of a whole process."""
+    """Return the peak resident memory of a whole process."""
     child = subprocess.Popen(
         [UNTRAINED, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -43,7 +43,7 @@ def megabytes(command: list[str]) -> float:
 
 
 def report(repeats: int) -> str:
-    """The table as Markdown."""
+    """Return the table as Markdown."""
     lines = [
         f"Whole processes, median of {repeats} after one that is not counted, {machine()}.",
         "",

@@ -1,4 +1,4 @@
-"""What rounding does to a score: reduced precision against double, same weights and images.
+"""Measures what rounding does to a score: reduced precision against double, on the same weights.
 
 Usage: python -m benchmarks.fidelity [--architectures 500] [--seeds 5]
 """
@@ -23,14 +23,14 @@ TYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.
 
 
 def scores_of(index: int, seeds: int) -> list[float]:
-    """The score in each type of `TYPES` for seed 0, then in bfloat16 for the other seeds."""
+    """Return the score of seed 0 in each type of `TYPES`, then those of other seeds in bfloat16."""
     asked = [(dtype, 0) for dtype in TYPES.values()]
     asked += [(torch.bfloat16, seed) for seed in range(1, seeds)]
     return [score_in(dtype, index, seed) for dtype, seed in asked]
 
 
 def score_in(dtype: torch.dtype, index: int, seed: int) -> float:
-    """The score of a cell at batch 128; NaN where it has none."""
+    """Return the score of a cell at batch 128; NaN where it is undefined."""
     images = MinibatchSettings().draw(seed, torch.device("cpu")).images
     images = images.to(dtype).contiguous(memory_format=torch.channels_last)
     with torch_seeded(seed, "weights", index), torch.no_grad():
@@ -43,7 +43,7 @@ def score_in(dtype: torch.dtype, index: int, seed: int) -> float:
 
 
 def report(scores: np.ndarray) -> str:
-    """The table as Markdown, from scores (n, types and then further seeds)."""
+    """Return the table as Markdown, from scores (n, types and then further seeds)."""
     defined = scores[np.isfinite(scores).all(axis=1)]
     exact = defined[:, 2]
     over_seeds = defined[:, [0, *range(len(TYPES), defined.shape[1])]]

@@ -1,8 +1,8 @@
 """Times tangent kernels against one backward pass per image, in turns, into docs/performance.md.
 
 Usage: python -m benchmarks.ntk_speed [--architectures 20] [--large 4] [--batch-size 32]
-All run on one thread, on the same architectures, weights and images. The plain loop runs in a
-process as PyTorch starts it, and once more in a worker with the memory settings of the engine.
+All forms run on one thread, on the same architectures, weights and images. The plain loop runs in a
+process with PyTorch's own settings, and once more in a worker with the engine's memory settings.
 """
 
 import argparse
@@ -24,12 +24,12 @@ from untrained.seeds import torch_seeded
 from untrained.spaces.cell_classes import live_edges
 from untrained.spaces.nasbench201 import operations_of
 
-#: Of the networks that are measured, by their name in the table.
+#: Skeletons of the measured networks, by their name in the table.
 SKELETONS = {"TE-NAS": TENAS_SKELETON, "benchmark": None}
 
 
 def plain_kernel(network: nn.Module, images: Tensor) -> Tensor:
-    """Theta (n, n) by n backward passes into `.grad`, one after the other."""
+    """Compute Theta (n, n) by n backward passes into `.grad`, one after the other."""
     weights = [p for name, p in network.named_parameters() if "weight" in name]
     rows = []
     for one in network(images).sum(1):
@@ -43,7 +43,7 @@ def plain_kernel(network: nn.Module, images: Tensor) -> Tensor:
 def measured(
     form: str, last: bool, mode: str, skeleton: str, index: int, size: int
 ) -> tuple[float, np.ndarray]:
-    """Seconds of one thread for one kernel, and its eigenvalues (n,)."""
+    """Return the seconds of one thread for one kernel, and its eigenvalues (n,)."""
     layout = torch.channels_last if last else torch.contiguous_format
     images = minibatch("cifar10", "sample", 0, size).images.to(memory_format=layout)
     with torch_seeded(0, "weights", index):
@@ -56,7 +56,7 @@ def measured(
 
 
 def measure(skeleton: str, indices: list[int], size: int) -> dict[str, list]:
-    """What `measured` returns of each form for each cell, taken in turns."""
+    """Return what `measured` returns for each form and cell, taken in turns."""
     with (
         ProcessPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as bare,
         ProcessPoolExecutor(1, initializer=prepare_worker) as worker,
@@ -73,7 +73,7 @@ def measure(skeleton: str, indices: list[int], size: int) -> dict[str, list]:
             forms["ours, train, channels last"] = partial(
                 worker.submit, measured, "ours", True, "train"
             )
-        for submit in forms.values():  # the first of each compiles, loads and takes memory
+        for submit in forms.values():  # the first call compiles, loads and allocates
             submit(skeleton, indices[0], size).result()
         rows = [
             [submit(skeleton, index, size).result() for submit in forms.values()]
@@ -83,7 +83,7 @@ def measure(skeleton: str, indices: list[int], size: int) -> dict[str, list]:
 
 
 def table(skeleton: str, found: dict[str, list]) -> list[str]:
-    """Lines of the table."""
+    """Return the lines of the table."""
     lines = []
     plain = np.array([seconds for seconds, _ in found["plain, train"]])
     for name, results in found.items():

@@ -1,4 +1,4 @@
-"""Writes measurements into docs/performance.md, and says on what they were made."""
+"""Writes measurements into docs/performance.md, and describes the machine."""
 
 import os
 import platform
@@ -15,7 +15,7 @@ SPACE = get_space("nasbench201")
 
 
 def random_cells(count: int, seed: int = 0, space: SearchSpace = SPACE) -> list[int]:
-    """Indices of architectures drawn without replacement, of a space too large to list with."""
+    """Draw indices of architectures without replacement, without listing a large space."""
     if len(space) > LISTED:
         rng = np.random.default_rng(seed)
         return [space.sample(rng).index for _ in range(count)]
@@ -24,7 +24,7 @@ def random_cells(count: int, seed: int = 0, space: SearchSpace = SPACE) -> list[
 
 
 def write_section(name: str, text: str) -> None:
-    """Replace what stands between `<!-- name -->` and `<!-- /name -->`, and print it."""
+    """Replace the text between `<!-- name -->` and `<!-- /name -->`, and print it."""
     begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->\n"
     page = PERFORMANCE.read_text()
     if begin not in page or end not in page:
@@ -35,7 +35,7 @@ def write_section(name: str, text: str) -> None:
 
 
 def machine() -> str:
-    """PyTorch's version, name of the processor and its number of cores."""
+    """Return PyTorch's version, the name of the processor and its number of cores."""
     info = Path("/proc/cpuinfo")
     names = [
         line.partition(":")[2].strip()

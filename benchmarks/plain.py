@@ -1,7 +1,7 @@
-"""NASWOT as published, written plainly: what the engine is timed against.
+"""A plain implementation of NASWOT as published, which the engine is timed against.
 
-Forward, backward and a second forward pass of the module in float32, channels first; module hooks
-on whatever is named after ReLU; two float32 products per hook, summed in float64.
+Forward, backward and a second forward pass of the module in float32, channels first; hooks on all
+modules named after ReLU; two float32 products per hook, summed in float64.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 def plain_score(network: nn.Module, images: Tensor) -> float:
-    """The log-determinant of K_H for images (N, C, H, W), by the released procedure."""
+    """Return the log-determinant of K_H for images (N, C, H, W), by the released procedure."""
     visited: set[nn.Module] = set()
     kernel = np.zeros((len(images), len(images)))
     counting = False

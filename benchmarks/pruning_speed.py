@@ -1,8 +1,8 @@
 """Times the pruning search against a loop over candidates, in turns, into docs/performance.md.
 
 Usage: python -m benchmarks.pruning_speed [--every 6] [--batch-size 32] [--workers 2]
-The plain loop is timed on every so many candidates of each round, since the whole of it would take
-ten minutes or more; the search is timed on the same ones, in turns, and besides whole.
+The plain loop is timed on one in every `--every` candidates of each round, since all of them would
+take ten minutes or more; the search is timed on the same candidates, in turns, and as a whole.
 """
 
 import argparse
@@ -30,7 +30,7 @@ SPACE = pruned_space("nasbench201")
 
 
 class UnsharedSource(supernets.SharedSource):
-    """A node whose edges each make what they read."""
+    """A node whose edges share nothing: each computes what it reads."""
 
     def made(self, key: object, make: Callable[[Tensor], Tensor]) -> Tensor:
         """`make(x)`, every time."""
@@ -40,12 +40,12 @@ class UnsharedSource(supernets.SharedSource):
 
 @lru_cache(maxsize=1)
 def draw(settings: Pruning, number: int) -> Draw:
-    """Weights and images of the first repeat of a round."""
+    """Draw the weights and images of the first repeat of a round."""
     return Draw(SPACE, settings, 0, (number, 0))
 
 
 def plain_numbers(drawn: Draw, mask: Mask) -> Numbers:
-    """Kappa by one backward pass per image, regions by comparing all pairs of crops."""
+    """Compute kappa by one backward pass per image, regions by comparing all pairs of crops."""
     drawn.network.mask = drawn.thin.mask = mask
     eigenvalues = torch.linalg.eigvalsh(plain_kernel(drawn.network, drawn.images).double())
     bits = np.unpackbits(activation_patterns(drawn.thin, drawn.crops), axis=1)
@@ -58,7 +58,7 @@ def plain_numbers(drawn: Draw, mask: Mask) -> Numbers:
 def seconds_of_plain(
     settings: Pruning, number: int, mask: Mask, candidate: Candidate
 ) -> tuple[float, Numbers]:
-    """Of the unpruned supernet and of one without the candidate; and the numbers of the latter."""
+    """Return the seconds of the unpruned supernet and one without the candidate; its numbers."""
     drawn = draw(settings, number)
     start = time.process_time()
     with patch.object(supernets, "SharedSource", UnsharedSource):
@@ -70,7 +70,7 @@ def seconds_of_plain(
 def seconds_of_search(
     settings: Pruning, number: int, mask: Mask, candidate: Candidate | None
 ) -> tuple[float, Numbers]:
-    """Of one supernet, the unpruned one where there is no candidate; and its numbers."""
+    """Return the seconds and the numbers of one supernet; without a candidate it is unpruned."""
     drawn = draw(settings, number)
     start = time.process_time()
     found = drawn.numbers(mask if candidate is None else candidate.without(mask))
@@ -78,14 +78,14 @@ def seconds_of_search(
 
 
 def seconds_of_all(settings: Pruning) -> tuple[float, Found]:
-    """Of the whole search in this process, and what it found."""
+    """Return the seconds of the whole search in this process, and its result."""
     start = time.process_time()
     found = prune(SPACE.name, settings)
     return time.process_time() - start, found
 
 
 def masks_of(found: Found) -> list[Mask]:
-    """At the start of each round."""
+    """Return the masks at the start of each round."""
     masks = [SPACE.supernet.full_mask()]
     for _, rows in found.trace[found.trace["pruned"]].groupby("round"):
         mask = masks[-1]
@@ -99,9 +99,9 @@ def masks_of(found: Found) -> list[Mask]:
 def compare(
     settings: Pruning, found: Found, every: int, bare: ProcessPoolExecutor, own: ProcessPoolExecutor
 ) -> tuple[np.ndarray, float]:
-    """Seconds (plain, ours) of all candidates and repeats; how far apart the numbers are.
+    """Return the seconds (plain, ours) of all candidates and repeats, and how much numbers differ.
 
-    The latter is the largest relative difference of a condition number.
+    The difference is the largest relative one of a condition number.
     """
     totals, worst = np.zeros(2), 0.0
     for number, mask in enumerate(masks_of(found)):
@@ -138,7 +138,7 @@ def main() -> None:
         ProcessPoolExecutor(1, initializer=prepare_worker) as own,
     ):
         full = SPACE.supernet.full_mask()
-        own.submit(seconds_of_search, settings, 0, full, None).result()  # compiles
+        own.submit(seconds_of_search, settings, 0, full, None).result()  # the first call compiles
         alone, found = own.submit(seconds_of_all, settings).result()
         (plain, ours), worst = compare(settings, found, arguments.every, bare, own)
     start = time.perf_counter()

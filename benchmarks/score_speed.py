@@ -1,9 +1,9 @@
 """Times the engine against `plain`, in turns, and writes docs/performance.md.
 
 Usage: python -m benchmarks.score_speed [--space NAME] [--architectures 100] [--batch-size 128]
-All run on one thread, in turns, in one worker, on the same architectures, weights and images.
-Networks of NDS are drawn as its paper says (from memory), since its files may not be there.
-`plain` runs once more in a process as PyTorch starts it, without the worker's memory settings.
+All forms run on one thread, in turns, in one worker, on the same architectures, weights and images.
+Networks of NDS are drawn by the description in its paper, without access to the official files.
+`plain` runs once more in a process with PyTorch's own settings, without the worker's.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from untrained.spaces import SearchSpace, get_space
 from untrained.spaces.nds import Nds
 from untrained.spaces.nds_networks import StagedNetwork
 
-#: What each space's architectures are called.
+#: Names of each space's architectures in the table's caption.
 SPACES = {
     "nasbench201": "cells of NAS-Bench-201",
     "natsbench_size": "architectures of the size space of NATS-Bench",
@@ -39,15 +39,15 @@ SPACES = {
     "nds_resnext_b": "networks of bottleneck blocks (as the ResNeXt-B space of NDS)",
 }
 #: Block, (most blocks of a stage, steps), (least and most channels, steps), and most groups of a
-#: bottleneck, which has all, half or a quarter of the channels. Values are equal steps apart on a
-#: logarithmic scale, and equally probable.
+#: bottleneck, which has all, half or a quarter of the channels. Values are equally probable and
+#: equally spaced on a logarithmic scale.
 STAGED = {
     "nds_vanilla": ("vanilla_block", (24, 9), (16, 256, 12), 1),
     "nds_resnet": ("res_basic_block", (24, 9), (16, 256, 12), 1),
     "nds_resnext_a": ("res_bottleneck_block", (16, 5), (16, 256, 5), 4),
     "nds_resnext_b": ("res_bottleneck_block", (16, 5), (64, 1024, 5), 16),
 }
-#: Networks of each of them.
+#: Number of networks drawn from each design space.
 DRAWN = 1000
 
 
@@ -56,7 +56,7 @@ class DrawnNds(Nds):
 
     @cached_property
     def spellings(self) -> list[str]:
-        """Of the networks, by index."""
+        """The spellings of the networks, by index."""
         rng = np.random.default_rng(0)
         return [str(drawn_network(rng, *STAGED[self.name])) for _ in range(DRAWN)]
 
@@ -68,10 +68,10 @@ def drawn_network(
     widths: tuple[int, int, int],
     groups: int,
 ) -> StagedNetwork:
-    """Three stages, two of which halve the resolution; arguments as in `STAGED`."""
+    """Draw three stages, two of which halve the resolution; arguments as in `STAGED`."""
     deepest, steps = depths
     depth = rng.choice(np.geomspace(1, deepest, steps).round(), 3).astype(int)
-    width = 8 * rng.choice(np.geomspace(*widths) / 8, 3).round().astype(int)  # in eights
+    width = 8 * rng.choice(np.geomspace(*widths) / 8, 3).round().astype(int)  # multiples of eight
     inside: tuple[tuple[float, ...], ...] = ()
     if block == "res_bottleneck_block":
         ratio = 1 / rng.choice([1.0, 2.0, 4.0], 3)
@@ -82,12 +82,12 @@ def drawn_network(
 
 @cache
 def space_of(name: str) -> SearchSpace:
-    """The space to time, which needs no official file."""
+    """Return the space to time; it needs no official file."""
     return DrawnNds(name) if name in STAGED else get_space(name)
 
 
 def seconds_plain(name: str, index: int, settings: MinibatchSettings) -> float:
-    """Building and scoring one network plainly; the minibatch is drawn beforehand."""
+    """Return the seconds to build and score one network plainly, without drawing the minibatch."""
     space = space_of(name)
     batch = settings.draw(0, torch.device("cpu"))
     start = time.perf_counter()
@@ -101,7 +101,7 @@ def seconds_plain(name: str, index: int, settings: MinibatchSettings) -> float:
 def seconds_engine(
     engine: str, precision: str, name: str, index: int, settings: MinibatchSettings
 ) -> float:
-    """The same through the engine."""
+    """Return the seconds to build and score one network by the engine."""
     execution = Execution(engine=engine, precision=precision)
     proxy = parse_reading("naswot")
     request = ScoreRequest(space_of(name), (proxy,), settings, (0,), execution)
@@ -110,7 +110,7 @@ def seconds_engine(
 
 
 def measure(name: str, indices: list[int], settings: MinibatchSettings) -> dict[str, np.ndarray]:
-    """Seconds per architecture of each form, taken in turns."""
+    """Return the seconds per architecture of each form, taken in turns."""
     with (
         ProcessPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as bare,
         ProcessPoolExecutor(1, initializer=prepare_worker) as worker,
@@ -124,7 +124,7 @@ def measure(name: str, indices: list[int], settings: MinibatchSettings) -> dict[
             "engine, float32": partial(worker.submit, seconds_engine, "fast", "float32"),
             "engine, bfloat16": partial(worker.submit, seconds_engine, "fast", "bfloat16"),
         }
-        for submit in forms.values():  # the first of each compiles, loads and takes memory
+        for submit in forms.values():  # the first call compiles, loads and allocates
             submit(name, indices[0], settings).result()
         found = {
             index: [submit(name, index, settings).result() for submit in forms.values()]
@@ -134,7 +134,7 @@ def measure(name: str, indices: list[int], settings: MinibatchSettings) -> dict[
 
 
 def report(name: str, found: dict[str, np.ndarray], settings: MinibatchSettings) -> str:
-    """The table as Markdown."""
+    """Return the table as Markdown."""
     lines = [
         f"NASWOT on {len(found['plain'])} {SPACES[name]} drawn at random, batch "
         f"{settings.batch_size}, CIFAR-10 sample, one thread, {machine()}. The ratio is taken "

@@ -1,7 +1,7 @@
 """Times the searches that train, in turns with the same searches on a plain clock.
 
 Usage: python -m benchmarks.search_speed [--runs 500] [--seconds 12000]
-The plain clock asks the benchmark for each accuracy and time instead of reading them off arrays.
+The plain clock queries the benchmark for each accuracy and time instead of reading arrays.
 """
 
 import argparse
@@ -22,7 +22,7 @@ TRAINING = ("cifar10-valid", "x-valid", 12, "777")
 
 
 class PlainClock:
-    """Queries the table as its first user would."""
+    """A simulated clock that queries the table anew for every evaluation."""
 
     def __init__(self, benchmark: Benchmark, budget: float) -> None:
         self.benchmark = benchmark
@@ -32,7 +32,7 @@ class PlainClock:
     def evaluate(
         self, architecture: Architecture, share: float = 1.0, length: float = 1.0
     ) -> float:
-        """See `untrained.search.base.Evaluate`; the answer of a run is not kept."""
+        """Look an architecture up; see `untrained.search.base.Evaluate`. No answer is kept."""
         del length
         cost = self.benchmark.train_seconds(architecture.index, *TRAINING)
         cost += self.benchmark.valid_seconds(architecture.index, *TRAINING)
@@ -43,7 +43,7 @@ class PlainClock:
 
 
 def seconds_of(algorithm: BudgetedSearch, clock: Clock | PlainClock, run: int) -> float:
-    """One run, until its clock has run out."""
+    """Return the seconds of one run, until its budget is spent."""
     start = time.perf_counter()
     with suppress(BudgetSpent):
         algorithm(SPACE, clock.evaluate, numpy_generator(0, "search", run))
@@ -51,7 +51,7 @@ def seconds_of(algorithm: BudgetedSearch, clock: Clock | PlainClock, run: int) -
 
 
 def measure(runs: int, seconds: float) -> dict[str, tuple[float, float]]:
-    """Algorithm to the seconds of all runs, on our clock and on the plain one, in turns."""
+    """Return the seconds of all runs of each algorithm, on our clock and on the plain one."""
     benchmark = Benchmark.load("nasbench201")
     trainings = trainings_of(benchmark, "cifar10")
     budget = Budget(seconds=seconds)
@@ -75,7 +75,7 @@ def measure(runs: int, seconds: float) -> dict[str, tuple[float, float]]:
 
 
 def main() -> None:
-    """Time and write the table."""
+    """Time the searches and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=500)
     parser.add_argument("--seconds", type=float, default=12_000)

@@ -1,4 +1,4 @@
-"""Where the time of a score goes, and how far it is from what the machine could do.
+"""Measures how the time of a score divides by operation, and compares it with the machine's limits.
 
 Usage: python -m benchmarks.time_by_operation [--architectures 100]
 """
@@ -23,7 +23,7 @@ from untrained.scoring.execution import Execution, prepare_worker
 from untrained.scoring.images import MinibatchSettings
 from untrained.scoring.request import ScoreRequest, parse_reading
 
-#: (module, name) of what is timed, under the name of the row.
+#: (module, name) of the timed functions, by the name of the row.
 TIMED: dict[str, list[tuple[Any, str]]] = {
     "convolutions": [(functional, "conv2d")],
     "batch statistics": [
@@ -40,7 +40,7 @@ TIMED: dict[str, list[tuple[Any, str]]] = {
 
 
 class Meter:
-    """Adds up the seconds of functions, and what the convolutions among them did."""
+    """Adds up the seconds of functions, and the operations and bytes of convolutions among them."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
@@ -48,7 +48,7 @@ class Meter:
         self.bytes = 0
 
     def timed(self, row: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """`function`, its calls counted under `row`."""
+        """Return `function` with its calls counted under `row`."""
 
         def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - stands for any function
             start = time.perf_counter()
@@ -65,7 +65,7 @@ class Meter:
 
 
 def measure(indices: list[int], precision: str) -> tuple[Meter, float]:
-    """The meter and the seconds of scoring all cells."""
+    """Return the meter and the seconds of scoring all cells."""
     prepare_worker()
     execution = Execution(engine="fast", precision=precision)
     proxies = (parse_reading("naswot"),)
@@ -88,14 +88,14 @@ def measure(indices: list[int], precision: str) -> tuple[Meter, float]:
 
 
 def peak_operations(dtype: torch.dtype) -> float:
-    """Operations per second of a large matrix product on one thread."""
+    """Return the operations per second of a large matrix product on one thread."""
     a = torch.randn(2048, 2048).to(dtype)
     seconds = min(_seconds(lambda: a @ a) for _ in range(8))
     return 2 * 2048**3 / seconds
 
 
 def copy_bandwidth() -> float:
-    """Bytes read and written per second by a copy of what fits into no cache of a core."""
+    """Return the bytes read and written per second by a copy larger than all caches of a core."""
     a = np.ones(1 << 26, np.float32)
     b = np.empty_like(a)
     return 2 * a.nbytes / min(_seconds(lambda: np.copyto(b, a)) for _ in range(8))
@@ -108,7 +108,7 @@ def _seconds(function: Callable[[], object]) -> float:
 
 
 def report(indices: list[int]) -> str:
-    """The tables as Markdown."""
+    """Return the tables as Markdown."""
     columns = {name: measure(indices, name) for name in ("bfloat16", "float32")}
     count = len(indices)
     lines = [

@@ -1,9 +1,9 @@
 """Times an epoch of short training against a plain loop, in turns, into docs/performance.md.
 
 Usage: python -m benchmarks.training_speed [--architectures 3] [--seeds 3]
-All run on one thread, on the same cells, initial weights, batches, crops and flips: those of the
-bundled sample. The plain loop is the module in float32, images (N, C, H, W), in a process as
-PyTorch starts it.
+All forms run on one thread, on the same cells, initial weights, batches, crops and flips of the
+bundled sample. The plain loop is the module in float32, images (N, C, H, W), in a process with
+PyTorch's own settings.
 """
 
 import argparse
@@ -28,7 +28,7 @@ CPU = torch.device("cpu")
 
 
 def measured(engine: str, last: bool, precision: str, index: int, seed: int) -> tuple[float, float]:
-    """Images per second of processor time, and the loss of held-out images after an epoch."""
+    """Return images per second of processor time, and the held-out loss after an epoch."""
     layout = torch.channels_last if last else torch.contiguous_format
     lesson = SETTINGS.training_images(seed)
     with torch_seeded(seed, "weights", index):
@@ -42,7 +42,7 @@ def measured(engine: str, last: bool, precision: str, index: int, seed: int) -> 
 
 
 def measure(indices: list[int], seeds: int) -> dict[str, np.ndarray]:
-    """What `measured` returns of each form, (cells, seeds, 2), taken in turns."""
+    """Return what `measured` returns for each form, (cells, seeds, 2), taken in turns."""
     with (
         ProcessPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as bare,
         ProcessPoolExecutor(1, initializer=prepare_worker) as worker,
@@ -55,7 +55,7 @@ def measure(indices: list[int], seeds: int) -> dict[str, np.ndarray]:
             "sums, float32": partial(worker.submit, measured, "auto", True, "float32"),
             "sums, bfloat16": partial(worker.submit, measured, "auto", True, "bfloat16"),
         }
-        for submit in forms.values():  # the first of each compiles, loads and takes memory
+        for submit in forms.values():  # the first call compiles, loads and allocates
             submit(indices[0], 0).result()
         work = [(index, seed) for index in indices for seed in range(seeds)]
         rows = [
@@ -67,7 +67,7 @@ def measure(indices: list[int], seeds: int) -> dict[str, np.ndarray]:
 
 
 def table(found: dict[str, np.ndarray]) -> list[str]:
-    """Lines of the table."""
+    """Return the lines of the table."""
     lines = []
     plain = found["plain"]
     spread = plain[..., 1].std(axis=1, ddof=1)  # (cells,)

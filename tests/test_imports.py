@@ -31,7 +31,7 @@ def lint(source):
     )  # fmt: skip
 
 
-def test_imports_go_down_the_floors_of_the_house():
+def test_imports_go_down_the_layers():
     done = lint(ROOT / "src")
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -76,3 +76,19 @@ def test_the_networks_of_a_space_are_imported_when_one_is_built():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "True"]
+
+
+def test_what_proxies_and_searches_are_is_known_without_pytorch():
+    """Planning a run, cached searches and tables read it, and PyTorch takes seconds to import."""
+    code = (
+        "import sys; from untrained.parameters import parse_parameters, read_parameters\n"
+        "from untrained.plan import Plan; from untrained.proxies import PROXIES, get_proxy\n"
+        "from untrained.report import SECTIONS; import untrained.search.run\n"
+        "list(map(get_proxy, PROXIES.names()))\n"
+        "list(Plan(parse_parameters(read_parameters())).code())\n"
+        "print(*{'torch', 'numba'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.split() == []

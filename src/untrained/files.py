@@ -85,7 +85,7 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> "pd.DataFrame"
     import pandas as pd
     import pyarrow.parquet as pq
 
-    with _reading(path):
+    with _reading_parquet(path):
         if columns is not None:
             there = pq.read_schema(path).names
             if lacking := [name for name in columns if name not in there]:
@@ -110,27 +110,39 @@ def read_parquet_parts(path: Path, rows: int, categories: list[str]) -> "Iterato
     """
     import pyarrow.parquet as pq
 
-    with _reading(path):
+    with _reading_parquet(path):
         there = [name for name in categories if name in pq.read_schema(path).names]
-    with _reading(path), pq.ParquetFile(path, read_dictionary=there) as file:
+    with _reading_parquet(path), pq.ParquetFile(path, read_dictionary=there) as file:
         for batch in file.iter_batches(batch_size=rows):
             yield batch.to_pandas()
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Say of what goes wrong that the file is damaged."""
-    import pyarrow as pa
-
+def _reading_parquet(path: Path) -> Iterator[None]:
     if not path.is_file():
         raise MissingDataError(f"{path} does not exist")
+    with reading(f"{path} is damaged", "delete it and make it again"):
+        yield
+
+
+@contextmanager
+def reading(damage: str, remedy: str = "get it again") -> Iterator[None]:
+    """Turn whatever malformed content makes its readers raise into one line for the user.
+
+    Args:
+        damage: what is wrong if the block fails: "cells.npz is no archive of arrays".
+        remedy: what to do about it.
+
+    Raises:
+        DamagedFileError: the block raised something else than an `UntrainedError`.
+    """
     try:
         yield
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise DamagedFileError(f"{path} is damaged ({reason}): delete it and make it again") from (
-            error
-        )
+    except UntrainedError:
+        raise
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(":")
+        raise DamagedFileError(f"{damage} ({reason}): {remedy}") from error
 
 
 def _listed(names: list[str]) -> str:

@@ -481,8 +481,8 @@ def _checks_of_prunings(parameters: Parameters) -> Iterator[_Check]:
 def _checks_of_training_curves(parameters: Parameters) -> Iterator[_Check]:
     from untrained.images.sets import image_set
     from untrained.images.splits import check_training_split
+    from untrained.scoring.curve_settings import CurveSettings
     from untrained.scoring.request import parse_reading
-    from untrained.scoring.training_curves import CurveSettings
 
     curves = parameters.training_curves
     followed = tuple(curves.proxies)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from untrained.errors import DamagedFileError
+from untrained.files import reading
 
 # Booleans, integers, floats, complex numbers, byte strings and text. Objects and structures are
 # out: their memory holds pointers, and a forged state could point anywhere.
@@ -35,22 +36,8 @@ def unpickle(data: bytes, name: str) -> object:
     Raises:
         DamagedFileError: truncated or malformed, or it names a global outside the allowed ones.
     """
-    try:
+    with reading(f"{name} is not a complete pickle"):
         return _PlainUnpickler(io.BytesIO(data), name).load()
-    except (
-        pickle.UnpicklingError,
-        ArithmeticError,
-        AttributeError,
-        EOFError,
-        LookupError,
-        MemoryError,
-        TypeError,
-        ValueError,
-    ) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DamagedFileError(f"{name} is not a complete pickle ({reason}): get it again") from (
-            error
-        )
 
 
 class _ForgedError(pickle.UnpicklingError):

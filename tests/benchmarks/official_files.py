@@ -11,6 +11,7 @@ from nas_201_api import ArchResults, ResultsCount
 
 from untrained.benchmarks import convert_nasbench201
 from untrained.errors import DamagedFileError
+from untrained.spaces.nasbench201 import NasBench201
 
 SPLITS = {
     "cifar10-valid": ("x-valid", "ori-test"),
@@ -23,6 +24,13 @@ SPELLINGS = [
     for a in ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
     for b in ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 ]
+
+
+@pytest.fixture
+def few_cells(monkeypatch):
+    """The space has the cells of the small files, and no others."""
+    monkeypatch.setattr(NasBench201, "__len__", lambda self: len(SPELLINGS))
+    monkeypatch.setattr(NasBench201, "spelling", lambda self, index: SPELLINGS[index])
 
 
 def run_of(dataset, seed, index, epochs, rng, kind):

@@ -243,9 +243,7 @@ def test_missing_value_says_what_exists(benchmark):
     message = r"architecture 2 for cifar100/x-valid/200/trial0 .*cifar100/x-valid/12/mean, "
     with pytest.raises(MissingDataError, match=message):
         benchmark.accuracy(2, "cifar100", "x-valid", seed="trial0")
-    with pytest.raises(
-        MissingDataError, match=r"no validation time of architecture 0 .*x-valid/12"
-    ):
+    with pytest.raises(MissingDataError, match=r"no valid_seconds of architecture 0 .*x-valid/12"):
         benchmark.valid_seconds(0, "cifar100", "x-valid")
 
 

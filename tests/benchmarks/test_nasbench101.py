@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from untrained.benchmarks import Benchmark, fetch_benchmark, nasbench101, table
-from untrained.benchmarks.nasbench101 import convert_nasbench101, training_of
+from untrained.benchmarks.nasbench101 import convert_nasbench101
+from untrained.benchmarks.tfrecords import training_of
 from untrained.errors import DamagedFileError, MissingDataError, ParameterError
 from untrained.files import BUNDLED
 from untrained.spaces.nasbench101 import NasBench101
@@ -23,7 +24,6 @@ HASHES = [hashlib.md5(str(number).encode()).hexdigest() for number in range(CELL
 #: Of the cells, in the order of their hashes.
 RANKED = sorted(range(CELLS), key=HASHES.__getitem__)
 PARAMETERS = [1_000_000 + cell for cell in RANKED]
-KNOWN = {"spellings": sorted(HASHES), "parameters": PARAMETERS}
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def few_cells(monkeypatch):
     monkeypatch.setattr(NasBench101, "__len__", lambda self: CELLS)
     counts = b"".join(struct.pack("<q", count) for count in PARAMETERS)
     hashes = bytes.fromhex("".join(sorted(HASHES)))
-    for name, content in (("hashes", hashes), ("parameters", counts)):
+    for name, content in (("module hashes", hashes), ("numbers of parameters", counts)):
         digest = hashlib.sha256(content).hexdigest()
         monkeypatch.setitem(nasbench101.CHECKSUMS, name, digest)
 
@@ -174,14 +174,14 @@ def flipped(data, place):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda data: data[:-1], "ends within record 14"),
-        (lambda data: data[: len(data) // 2], "ends within record 7"),
+        (lambda data: data[:-1], "record 14 of .* is incomplete or altered"),
+        (lambda data: data[: len(data) // 2], "record 7 of .* is incomplete or altered"),
         (lambda data: data + b"\0" * 5, "record 15 of .* has no valid length"),
         (lambda data: flipped(data, 0), "record 0 of .* has no valid length"),
         (lambda data: flipped(data, 9), "record 0 of .* has no valid length"),
-        (lambda data: flipped(data, 40), "record 0 of .* has the wrong checksum"),
-        (lambda data: flipped(data, len(data) - 2), "record 14 of .* has the wrong checksum"),
-        (lambda data: b"", "has 0 cells, not 5"),
+        (lambda data: flipped(data, 40), "record 0 of .* is incomplete or altered"),
+        (lambda data: flipped(data, len(data) - 2), "record 14 of .* is incomplete or altered"),
+        (lambda data: b"", "other than 3 trainings of 0 cell"),
         (lambda data: b"PK\3\4" + data, "record 0 of .* has no valid length"),
     ],
 )  # fmt: skip
@@ -193,7 +193,7 @@ def test_damage_is_noticed(tmp_path, change, message):
 
 def test_a_record_of_a_gigabyte_is_not_read(tmp_path):
     length = struct.pack("<Q", 1 << 30)
-    assert "1073741824 bytes" in damaged(lambda _: length + masked(length), tmp_path)
+    assert "no valid length" in damaged(lambda _: length + masked(length), tmp_path)
 
 
 def changed(**fields):
@@ -218,7 +218,6 @@ def encoded(message):
         (changed(_0=HASHES[0].upper()), "is no module hash"),
         (changed(_0=7), "7 is no module hash"),
         (changed(_1=50), "50 epochs instead of one of 4, 12, 36, 108"),
-        (changed(_1=108.0), "108.0 epochs instead"),
         (changed(_1=36), "the last evaluation is after 108 epochs instead of 36"),
         (changed(_4="?"), "record 0 of"),
         (changed(_4=3), "record 0 of"),
@@ -246,11 +245,11 @@ def test_what_is_no_training_is_refused(tmp_path, wrong, message):
 @pytest.mark.parametrize(
     ("records", "message"),
     [
-        (every()[:-1], "fewer than 3 trainings of 1 cell"),
-        ([*every(), record(2, 108, 0)], "more than 3 trainings"),
-        ([one for one in every() if HASHES[1].encode() not in one], "has 4 cells, not 5"),
-        ([*every(), changed(_0="a" * 32)], "more than 5 cells"),
-        (every((4, 12)), "has no trainings of 108 epochs"),
+        (every()[:-1], "other than 3 trainings of 1 cell"),
+        ([*every(), record(2, 108, 0)], "other than 3 trainings of 1 cell(s) for 108"),
+        ([one for one in every() if HASHES[1].encode() not in one], "has other module hashes"),
+        ([*every(), *[changed(_0="a" * 32)] * 3], "other module hashes"),
+        (every((4, 12)), "other than 3 trainings of 5 cell(s) for 108"),
         ([*every((4,))[:-1], *every()], "for 4 epochs"),
     ],
 )
@@ -262,7 +261,7 @@ def test_one_cell_has_one_number_of_parameters(tmp_path):
     message = metrics(108, *values_of(0, 108, 0)[:3], parameters=999)
     wrong = [encoded(message), *every()[1:]]
     said = damaged(lambda _: b"".join(map(framed, wrong)), tmp_path)
-    assert "has 999 parameters and 1000000" in said
+    assert "a cell with two numbers of parameters" in said
 
 
 def foreign(place):
@@ -270,66 +269,31 @@ def foreign(place):
     return [one.replace(HASHES[place].encode(), b"0" * 32) for one in every()]
 
 
-def said_of(source, tmp_path, **known):
+def said_of(source, tmp_path):
     """What the converter says of other cells than the space's."""
     target = tmp_path / "made.parquet"
     with pytest.raises(DamagedFileError) as caught:
-        convert_nasbench101(source, target, **known)
+        convert_nasbench101(source, target)
     assert not target.exists()
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
 def test_cells_of_another_space_are_noticed(tmp_path):
-    source = save(foreign(2), tmp_path)
-    said = said_of(source, tmp_path, **KNOWN)
-    assert said == (
-        f"nasbench_only108.tfrecord has the module hash {'0' * 32}, which no cell of nasbench101 "
-        f"has, and lacks {HASHES[2]} (1 of 5 are foreign): get it again"
-    )
-    assert "has other module hashes than NAS-Bench-101" in said_of(source, tmp_path)
     published = tables(tmp_path, module_hash=["0" * 32, *sorted(HASHES)[1:]])
-    assert f"{published.name} has the module hash {'0' * 32}" in said_of(
-        published, tmp_path, **KNOWN
-    )
+    for source in (save(foreign(2), tmp_path), published):
+        assert "has other module hashes than NAS-Bench-101" in said_of(source, tmp_path)
 
 
 def test_parameters_of_other_networks_are_noticed(tmp_path):
-    counts = [*PARAMETERS[:3], 7, 8]
-    source = tables(tmp_path, params=counts)
-    assert said_of(source, tmp_path, **KNOWN) == (
-        f"nasbench101.parquet has 7 parameters for the module hash {sorted(HASHES)[3]}, whose cell "
-        f"has {PARAMETERS[3]}: get it again"
-    )
-    assert "has other numbers of parameters" in said_of(source, tmp_path)
     more = tables(tmp_path, params=[*PARAMETERS[:4], PARAMETERS[4] + 1])
-    said = said_of(more, tmp_path, **KNOWN)
-    assert f"{PARAMETERS[4] + 1} parameters for the module hash {sorted(HASHES)[4]}, whose" in said
+    assert "has other numbers of parameters" in said_of(more, tmp_path)
     records = []
     for trial in range(3):
         message = metrics(108, *values_of(0, 108, trial)[:3], parameters=999)
         records.append(encoded(message))
     records += [one for one in every() if HASHES[0].encode() not in one]
-    said = said_of(save(records, tmp_path), tmp_path, **KNOWN)
-    assert f"has 999 parameters for the module hash {HASHES[0]}, whose cell has 1000000" in said
-
-
-def test_right_files_are_not_compared_cell_by_cell(tmp_path):
-    def never():
-        raise AssertionError
-        yield
-
-    convert_nasbench101(save(every(), tmp_path), tmp_path / "made.parquet", None, never(), never())
-
-
-@pytest.mark.parametrize("column", ["hashes", "parameters"])
-def test_a_wrong_checksum_is_refused_where_no_cell_is_wrong(tmp_path, monkeypatch, column):
-    right = nasbench101.CHECKSUMS[column]
-    monkeypatch.setitem(nasbench101.CHECKSUMS, column, "0" * 64)
-    assert said_of(tables(tmp_path), tmp_path, **KNOWN) == (
-        f"nasbench101.parquet has {column} of the SHA-256 {right} instead of {'0' * 64}, although "
-        "no cell was found wrong: get it again"
-    )
+    assert "has other numbers of parameters" in said_of(save(records, tmp_path), tmp_path)
 
 
 def test_checksums_are_those_of_the_published_cells(real_benchmarks, monkeypatch):
@@ -339,10 +303,7 @@ def test_checksums_are_those_of_the_published_cells(real_benchmarks, monkeypatch
     for module_hash, count in zip(published["module_hash"], published["params"], strict=True):
         hashes.update(bytes.fromhex(module_hash))
         counts.update(struct.pack("<q", count))
-    assert {
-        "hashes": hashes.hexdigest(),
-        "parameters": counts.hexdigest(),
-    } == nasbench101.CHECKSUMS
+    assert [*nasbench101.CHECKSUMS.values()] == [hashes.hexdigest(), counts.hexdigest()]
 
 
 def test_other_files_are_named(tmp_path):
@@ -388,23 +349,21 @@ def test_a_mirror_gives_what_the_file_gives(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"index": range(1, CELLS + 1)}, "other indices than 0 to 4"),
-        ({"module_hash": sorted(HASHES)[::-1]}, "not in the order of the module hashes"),
-        ({"test_acc108_mean": 90.0}, "test_acc108_mean that are not in 0..1"),
-        ({"module_hash": ["g" * 32, *sorted(HASHES)[1:]]}, "module hash 'g{32}': a text of 32"),
-        ({"module_hash": [HASHES[0]] * CELLS}, "not in the order of the module hashes, each once"),
-        ({"module_hash": [*map(bytes.fromhex, sorted(HASHES))]}, r"hash b'.*: a text of 32 digits"),
-        ({"module_hash": [None, *sorted(HASHES)[1:]]}, "the module hash (None|nan): a text of 32"),
-        ({"module_hash": range(CELLS)}, "the module hash 0: a text of 32"),
-        ({"module_hash": ["0" * 10_000, *sorted(HASHES)[1:]]}, "module hash '0{79}: a text"),
-        ({"params": ["1"] * CELLS}, "params that are .*: whole numbers"),
-        ({"params": pd.array([*PARAMETERS[1:], None], dtype="Int64")},
-         "params that are missing in places: whole numbers"),
-        ({"test_acc108_mean": ["0.5"] * CELLS}, r"mean that are (str|object): numbers in 0\.\.1"),
-        ({"test_acc108_mean": [True] * CELLS}, r"mean that are bool: numbers in 0\.\.1"),
-        ({"test_acc108_mean": [0.5, float("nan"), 0.5, 0.5, 0.5]}, "are missing in places"),
+        ({"index": range(1, CELLS + 1)}, "indices do not count its cells"),
+        ({"module_hash": sorted(HASHES)[::-1]}, "other module hashes"),
+        ({"module_hash": [HASHES[0]] * CELLS}, "other module hashes"),
+        ({"module_hash": ["g" * 32, *sorted(HASHES)[1:]]}, "other digits than 32 of 0-9 and a-f"),
+        ({"module_hash": ["0" * 10_000, *sorted(HASHES)[1:]]}, "other digits than 32"),
+        ({"module_hash": [*map(bytes.fromhex, sorted(HASHES))]}, "is not the published table"),
+        ({"module_hash": [None, *sorted(HASHES)[1:]]}, "is not the published table"),
+        ({"module_hash": range(CELLS)}, "is not the published table"),
+        ({"params": ["1"] * CELLS}, "other numbers of parameters"),
+        ({"params": pd.array([*PARAMETERS[1:], None], dtype="Int64")}, "not the published table"),
+        ({"test_acc108_mean": 90.0}, r"accuracies are not in 0\.\.1"),
+        ({"test_acc108_mean": ["a"] * CELLS}, "could not convert"),
+        ({"test_acc108_mean": [0.5, float("nan"), 0.5, 0.5, 0.5]}, r"not in 0\.\.1"),
         ({"test_acc108_mean": pd.array([0.5, None, 0.5, 0.5, 0.5], dtype="Float64")},
-         "are missing in places"),
+         "is not the published table"),
     ],
 )  # fmt: skip
 def test_odd_tables_are_refused(tmp_path, changes, message):

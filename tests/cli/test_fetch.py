@@ -4,16 +4,13 @@ import hashlib
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
+from tests.benchmarks.official_files import few_cells as few_cells
+from tests.benchmarks.official_files import official_content, save
 
-from benchmarks.official_files import official_content, save
 from images.conftest import Official
 from untrained.benchmarks import Benchmark
 from untrained.files import BUNDLED
-from untrained.spaces import get_space
-from untrained.spaces.nasbench101 import NasBench101
-from untrained.spaces.nasbench201 import NasBench201
 
 BUNDLED_TABLE = BUNDLED / "nasbench201.parquet"
 
@@ -31,12 +28,9 @@ def test_a_table_and_where_it_goes(untrained, tmp_path):
     assert not (tmp_path / "data").exists()
 
 
-def test_an_official_file(untrained, tmp_path, monkeypatch):
-    content = official_content((1, 2))
-    spellings = content["meta_archs"]
-    official = save(content, tmp_path)
-
-    monkeypatch.setattr(NasBench201, "official_spellings", spellings)
+@pytest.mark.usefixtures("few_cells")
+def test_an_official_file(untrained, tmp_path):
+    official = save(official_content((1, 2)), tmp_path)
     assert untrained("fetch", "nasbench201", "--from", official)[0] == 0
     found = Benchmark.load(folder=tmp_path / "data/benchmarks")
     assert found.accuracy(2, "cifar10", "ori-test") > 0
@@ -87,18 +81,7 @@ def test_noise_is_nowhere(untrained, tmp_path):
 @pytest.fixture
 def small(monkeypatch):
     """Imitated CIFAR-100 files that pass for the official ones."""
-    made = Official("cifar100")
-    known = made.settings["md5s"]
-    monkeypatch.setattr("untrained.images.official.member_md5s", lambda dataset: known)
-    layout = type(made.layout)(**vars(made.layout) | {"counts": made.settings["counts"]})
-    monkeypatch.setitem(module_layouts(), "cifar100", layout)
-    return made
-
-
-def module_layouts():
-    from untrained.images.official import LAYOUTS
-
-    return LAYOUTS
+    return Official("cifar100").pass_for_official(monkeypatch)
 
 
 def test_official_images(untrained, tmp_path, small):
@@ -171,32 +154,3 @@ def test_the_bar_is_for_terminals(untrained, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes any stream for a terminal then
     untrained("fetch", "nasbench201")
     assert shown == [True, False]
-
-
-def test_cells_of_nasbench101_are_known_by_index():
-    """By hash and by the benchmark's number of parameters, of which the bundled table has some."""
-    bundled = Benchmark.read(BUNDLED / "nasbench101.parquet", "nasbench101")
-    counts = bundled.costs("cifar10")["parameters"]
-    space = get_space("nasbench101")
-    spellings, parameters = space.official_spellings, space.official_parameters
-    assert len(spellings) == len(parameters) == len(space)
-    for index in np.flatnonzero(counts.notna())[::199].tolist():
-        assert parameters[index] == counts[index]
-        assert space.parse(spellings[index]).index == index
-    assert spellings[:2] == [spellings[0], spellings[1]]
-    assert spellings[-1] == spellings[len(space) - 1]
-    with pytest.raises(IndexError):
-        spellings[len(space)]
-
-
-def test_cells_of_nasbench101_are_compared(refused, tmp_path, monkeypatch):
-    """A file of two cells, one of which the space does not have."""
-    monkeypatch.setattr(NasBench101, "__len__", lambda self: 2)
-    monkeypatch.setattr(NasBench101, "official_spellings", ["1" * 32, "2" * 32])
-    monkeypatch.setattr(NasBench101, "official_parameters", [10, 20])
-    columns = {"index": [0, 1], "module_hash": ["1" * 32, "3" * 32], "params": [10, 20]}
-    cells = pd.DataFrame({**columns, "test_acc108_mean": [0.5, 0.6]})
-    cells.to_parquet(tmp_path / "nasbench101.parquet")
-    said = f"nasbench101.parquet has the module hash {'3' * 32}, which no cell of nasbench101 has"
-    refused(["fetch", "nasbench101", "--from", "nasbench101.parquet"], said)
-    refused(["fetch", "nasbench101", "--mirror", "."], said)

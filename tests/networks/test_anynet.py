@@ -2,9 +2,8 @@
 
 import pytest
 import torch
-from tests.networks.test_darts import normalised
+from tests.networks.slow import convolved, normalised, shaken
 from torch import nn
-from torch.nn import functional
 
 from untrained.networks.anynet import AnyNet, block_module
 from untrained.networks.costs import count_flops, count_parameters
@@ -20,7 +19,7 @@ NETWORKS = [
 
 
 def slow_costs(network, classes, stem):
-    """Layer by layer; (parameters, multiply-adds)."""
+    """Return (parameters, multiply-adds), added up layer by layer."""
     kernel, width, at = stem
     parameters, flops = 3 * kernel**2 * width + 2 * width, 3 * kernel**2 * width * at
     inputs = width
@@ -63,7 +62,7 @@ def test_costs_are_those_of_the_closed_form(network):
 
 
 def test_resnet_18_and_resnext_50_have_their_published_sizes():
-    """11,689,512 and 25,028,904 are what torchvision prints; their stems are those of `quarter`."""
+    """torchvision prints 11,689,512 and 25,028,904; its stems are those of `quarter`."""
     resnet = StagedNetwork("res_basic_block", (2,) * 4, (64, 128, 256, 512), (1, 2, 2, 2))
     module = AnyNet(resnet, 1000, "quarter", 64)
     assert count_parameters(module) == 11_689_512
@@ -74,28 +73,12 @@ def test_resnet_18_and_resnext_50_have_their_published_sizes():
     with torch.device("meta"):
         module = AnyNet(resnext, 1000, "quarter", 64)
     assert count_parameters(module) == 25_028_904
-    assert round(count_flops(module, (3, 224, 224)) / 1e9, 2) == 4.23  # so torchvision, too
+    assert round(count_flops(module, (3, 224, 224)) / 1e9, 2) == 4.23  # as torchvision gives it
 
 
 def slow_block(x, block, module, stride):
     def layer(at, x, parts):
-        convolution, norm = parts[at], parts[at + 1]
-        size, groups = convolution.kernel_size[0], convolution.groups
-        padded = functional.pad(x, [size // 2] * 4)
-        share = x.shape[1] // groups
-        outputs = []
-        for group in range(groups):
-            own = padded[:, group * share : (group + 1) * share]
-            each = convolution.out_channels // groups
-            weight = convolution.weight[group * each : (group + 1) * each]
-            total = 0
-            for row in range(size):
-                for column in range(size):
-                    window = own[:, :, row : row + x.shape[2], column : column + x.shape[3]]
-                    total = total + torch.einsum("nchw,kc->nkhw", window, weight[:, :, row, column])
-            outputs.append(total)
-        step = convolution.stride[0]
-        return normalised(torch.cat(outputs, 1)[:, :, ::step, ::step], norm)
+        return normalised(convolved(x, parts[at], parts[at].stride), parts[at + 1])
 
     if block == "vanilla_block":
         x = layer(0, x, module).clamp(min=0)
@@ -105,7 +88,7 @@ def slow_block(x, block, module, stride):
         made = layer(at, made, module.branch)
         if at + 3 < len(module.branch):
             made = made.clamp(min=0)
-    # 3x3 in the middle of three, or the first of two, has the stride
+    # the convolution in the middle of three, or the first of two, has the stride
     strides = [part.stride[0] for part in module.branch if isinstance(part, nn.Conv2d)]
     assert strides == ([1, stride, 1] if block == "res_bottleneck_block" else [stride, 1])
     shortcut = layer(0, x, module.shortcut) if len(module.shortcut) else x
@@ -117,11 +100,7 @@ def slow_block(x, block, module, stride):
 @pytest.mark.parametrize("block", ["vanilla_block", "res_basic_block", "res_bottleneck_block"])
 def test_a_block_follows_its_definition(block, inputs, stride):
     torch.manual_seed(0)
-    module = block_module(block, inputs, 8, stride, 0.5, 2).double()
-    for part in module.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            nn.init.normal_(part.weight, 1, 0.3)
-            nn.init.normal_(part.bias, 0, 0.3)
+    module = shaken(block_module(block, inputs, 8, stride, 0.5, 2))
     x = torch.randn(3, inputs, 6, 6, dtype=torch.float64)
     with torch.no_grad():
         expected = slow_block(x, block, module, stride)

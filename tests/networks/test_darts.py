@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from tests.networks.slow import convolved, factorised, normalised, pooled, shaken
 from torch import nn
-from torch.nn import functional
 
 from untrained.errors import ParameterError
 from untrained.networks.costs import count_flops, count_parameters
@@ -30,21 +30,21 @@ def some(count, seed=0):
 
 
 def test_parameters_are_the_published_ones():
-    """3.349342 million is what the authors' code prints, without auxiliary head."""
+    """The authors' code prints 3.349342 million, without the auxiliary head."""
     assert count_parameters(DartsNetwork(parse_genotype("DARTS_V2"), 10)) == 3_349_342
     pc_darts = count_parameters(DartsNetwork(parse_genotype("PC_DARTS_cifar"), 10))
     assert round(pc_darts / 1e6, 1) == 3.6  # Xu et al. 2020, table 1
 
 
 def test_costs_on_imagenet_are_those_of_an_independent_implementation():
-    """Both figures are those of `pytorchcv.models.darts`; the paper prints 4.7 M and 574 M."""
+    """Both numbers are those of `pytorchcv.models.darts`; the paper prints 4.7 M and 574 M."""
     network = DartsNetwork(parse_genotype("DARTS_V2"), 1000, IMAGENET)
     assert count_parameters(network) == 4_718_752
     assert count_flops(network, (3, 224, 224)) == 529_912_552
 
 
 def cell_costs(edges, channels, positions, *, reduces):
-    """Parameters and multiply-adds of the eight edges; `positions` are those of the output."""
+    """Return parameters and multiply-adds of the eight edges; `positions` are the output's."""
     parameters = flops = 0
     for operation, source in edges:
         size = int(operation[-1]) if "conv" in operation else 0
@@ -64,7 +64,7 @@ def cell_costs(edges, channels, positions, *, reduces):
 
 
 def slow_costs(genotype, classes, cells, first, side, stem):
-    """From the description: layer by layer, as sums of products."""
+    """Return the costs by the description, layer by layer, as sums of products."""
     channels, at = first, side * side
     if stem == "cifar":
         parameters, flops = 27 * 3 * first + 2 * 3 * first, 27 * 3 * first * at
@@ -79,12 +79,12 @@ def slow_costs(genotype, classes, cells, first, side, stem):
         before = at
         if reduces:
             channels, at = 2 * channels, at // 4
-        for width in inputs:  # both are 1x1 convolutions at the resolution before the cell
+        for width in inputs:  # 1x1 convolutions at the resolution before the cell
             parameters += width * channels + 2 * channels
             flops += width * channels * before
         edges = genotype.reduce if reduces else genotype.normal
         own = cell_costs(edges, channels, at, reduces=reduces)
-        # an edge between inner nodes of a reduction cell works at the resolution after it too
+        # an edge between inner nodes of a reduction cell has the resolution after the cell
         parameters, flops = parameters + own[0], flops + own[1]
         inputs = [inputs[1], 4 * channels]
     last = 4 * channels * classes + classes
@@ -114,66 +114,21 @@ def test_the_auxiliary_head_is_no_part_of_the_costs_of_inference():
 # --- what is computed
 
 
-def normalised(x, norm):
-    mean = x.mean((0, 2, 3), keepdim=True)
-    variance = ((x - mean) ** 2).mean((0, 2, 3), keepdim=True)
-    scaled = (x - mean) / (variance + 1e-5).sqrt()
-    return scaled * norm.weight[:, None, None] + norm.bias[:, None, None]
-
-
-def filtered(x, convolution, size, stride, dilation):
-    """One filter per channel, as a sum over its window."""
-    reach = dilation * (size // 2)
-    padded = functional.pad(x, [reach] * 4)
-    assert convolution.weight.shape == (x.shape[1], 1, size, size)
-    total = 0
-    for row in range(size):
-        for column in range(size):
-            top, left = row * dilation, column * dilation
-            window = padded[:, :, top : top + x.shape[2], left : left + x.shape[3]]
-            weight = convolution.weight[:, 0, row, column, None, None]
-            total = total + window[:, :, ::stride, ::stride] * weight
-    return total
-
-
-def mixed(x, convolution):
-    """A 1x1 convolution."""
-    assert convolution.bias is None
-    return torch.einsum("nchw,kc->nkhw", x, convolution.weight[:, :, 0, 0])
-
-
-def pooled(x, stride, kind):
-    height, width = x.shape[2:]
-    columns = []
-    for row in range(0, height, stride):
-        for column in range(0, width, stride):
-            window = x[:, :, max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2].flatten(2)
-            columns.append(window.amax(2) if kind == "max" else window.mean(2))
-    return torch.stack(columns, 2).reshape(*x.shape[:2], height // stride, width // stride)
-
-
-def factorised(x, module):
-    x = x.clamp(min=0)
-    halves = mixed(x[:, :, ::2, ::2], module.even), mixed(x[:, :, 1::2, 1::2], module.odd)
-    return normalised(torch.cat(halves, 1), module.norm)
-
-
 def slow_operation(x, operation, module, stride):
     kind, *_, last = operation.split("_")
     if operation == "skip_connect":
         return x if stride == 1 else factorised(x, module)
-    if last == "3x3" and kind in ("max", "avg"):
-        return pooled(x, stride, kind)
-    dilation = 2 if kind == "dil" else 1
+    if kind in ("max", "avg"):
+        return pooled(x, kind, stride)
     for repeat in range(1 if kind == "dil" else 2):
-        filters, mixing, norm = (
-            module[4 * repeat + 1],
-            module[4 * repeat + 2],
-            module[4 * repeat + 3],
+        filters, mixing, norm = module[4 * repeat + 1 : 4 * repeat + 4]
+        assert filters.groups == x.shape[1]
+        assert (filters.kernel_size, filters.dilation) == (
+            (int(last[0]),) * 2,
+            (2 if kind == "dil" else 1,) * 2,
         )
-        own_stride = stride if repeat == 0 else 1
-        x = filtered(x.clamp(min=0), filters, int(last[0]), own_stride, dilation)
-        x = normalised(mixed(x, mixing), norm)
+        x = convolved(x.clamp(min=0), filters, stride if repeat == 0 else 1)
+        x = normalised(convolved(x, mixing), norm)
     return x
 
 
@@ -182,8 +137,8 @@ def slow_cell(earlier, last, cell, edges, *, reduces):
     if earlier.shape[-1] != last.shape[-1]:
         earlier = factorised(earlier, first)
     else:
-        earlier = normalised(mixed(earlier.clamp(min=0), first[1]), first[2])
-    nodes = [earlier, normalised(mixed(last.clamp(min=0), second[1]), second[2])]
+        earlier = normalised(convolved(earlier.clamp(min=0), first[1]), first[2])
+    nodes = [earlier, normalised(convolved(last.clamp(min=0), second[1]), second[2])]
     for node in range(4):
         total = 0
         for at in (2 * node, 2 * node + 1):
@@ -195,7 +150,7 @@ def slow_cell(earlier, last, cell, edges, *, reduces):
 
 
 def slow_forward(network, x, genotype, cells):
-    """Logits of the classifier, and what the auxiliary head reads."""
+    """Return the logits of the classifier, and the input of the auxiliary head."""
     if len(network.stem) == 1:
         earlier = last = network.stem[0](x)
     else:
@@ -218,11 +173,7 @@ def test_a_forward_pass_follows_the_definition(number, stem):
     genotype = some(4, seed=8)[number]
     torch.manual_seed(number)
     cells = 3 + number
-    network = DartsNetwork(genotype, 5, Skeleton(cells, 4, stem)).double()
-    for module in network.modules():  # normalisations that are not neutral
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.weight, 1, 0.3)
-            nn.init.normal_(module.bias, 0, 0.3)
+    network = shaken(DartsNetwork(genotype, 5, Skeleton(cells, 4, stem)))
     side = 16 if stem == "cifar" else 64
     x = torch.randn(3, 3, side, side, dtype=torch.float64)
     with torch.no_grad():
@@ -298,7 +249,7 @@ def test_both_logits_come_from_one_pass():
     logits, auxiliary = network.logits_of_both(x)
     assert logits.shape == auxiliary.shape == (3, 6)
     assert torch.equal(logits, network(x))
-    # in its second reduction cell, of four cells
+    # the auxiliary head reads the second reduction cell, here of four cells
     middle = network._run(x)[1]
     assert middle.shape == (3, 4 * 16, 8, 8)
     assert torch.equal(auxiliary, network.auxiliary(middle))
@@ -336,7 +287,7 @@ def dropping(network, x, seed):
 
 
 def test_dropped_edges_are_those_of_the_mask():
-    """An image whose edges are all kept is divided by the probability, one by one."""
+    """The masks divide an image whose edges are all kept by the probability, edge by edge."""
     genotype = Genotype((("skip_connect", 0), ("sep_conv_3x3", 1)) * 4, some(1)[0].reduce)
     cell = Cell(genotype, (4, 4), 4, reduces=False, after_reduction=False).double()
     x = torch.randn(3, 4, 8, 8, dtype=torch.float64)
@@ -361,7 +312,7 @@ def test_masks_have_the_probability_and_the_mean_one():
     assert set(masks.unique().tolist()) == {0.0, masks.max().item()}
     assert masks.max().item() == pytest.approx(1 / 0.7)
     assert (masks == 0).float().mean().item() == pytest.approx(0.3, abs=0.01)
-    # each edge of each image for itself
+    # each edge of each image is drawn by itself
     assert abs(torch.corrcoef((masks.reshape(24, -1) == 0).float()).fill_diagonal_(0)).max() < 0.1
 
 

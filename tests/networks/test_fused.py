@@ -26,7 +26,7 @@ def draw(shape, dtype=torch.float32, mean=1.0, seed=0):
 
 
 def normalised(x, scale=None, shift=None):
-    """Slow and obvious, in double precision."""
+    """Normalise in double precision, written out."""
     x = x.double()
     mean = x.mean((0, 2, 3), keepdim=True)
     variance = ((x - mean) ** 2).mean((0, 2, 3), keepdim=True)
@@ -44,7 +44,7 @@ def normalisation_of(x, scale=None, shift=None, pieces=1):
 
 
 def bits(codes, x):
-    """Codes as one bit per number, units in an order of their own."""
+    """Return codes as one bit per number; the order of the units is unspecified."""
     codes = codes.numpy()
     return np.unpackbits(codes, axis=1) if codes.dtype == np.uint8 else codes
 
@@ -76,7 +76,7 @@ SHAPES = [
     [
         ((16, 32, 32), LANES),
         ((64, 4, 4), LANES),
-        ((32, 4, 4), 64),  # an image has eight times as many, no more
+        ((32, 4, 4), 64),  # an image has eight times as many numbers, no more
         ((8, 4, 4), 16),
         ((24, 32, 32), 192),
         ((40, 32, 32), 160),
@@ -112,7 +112,7 @@ def test_a_sum_of_normalised_terms(shape, loops, dtype, terms):
     del loops
     xs = [draw(shape, dtype, mean=3 * seed, seed=seed) for seed in range(terms)]
     scale, shift = torch.randn(2, shape[1], generator=torch.Generator().manual_seed(9))
-    # the first has a scale and a shift, the second is added as it is, the third plainly normalised
+    # the first term has scale and shift, the second is not normalised, the third has neither
     parts = [(scale, shift), None, (None, None), (scale, shift)][:terms]
     norms = [None if p is None else normalisation_of(x, *p) for x, p in zip(xs, parts, strict=True)]
     expected = sum(
@@ -125,7 +125,7 @@ def test_a_sum_of_normalised_terms(shape, loops, dtype, terms):
     size = expected.abs().max()
     assert (made.value.double() - expected).abs().max() < TYPES[dtype] * size
     assert (made.rectified.double() - expected.clamp_min(0)).abs().max() < TYPES[dtype] * size
-    # codes may differ where rounding decides, so they are held to the expected ones elsewhere
+    # near zero codes may differ by rounding, so they are compared with the expected ones elsewhere
     clear = (expected.abs() > TYPES[dtype] * size).permute(0, 2, 3, 1).flatten(1).numpy()
     positive = (expected > 0).permute(0, 2, 3, 1).flatten(1).numpy()
     found = agreements(bits(made.codes, xs[0]))
@@ -184,7 +184,7 @@ def test_pieces_have_the_statistics_of_the_whole(shape, dtype):
         Sum([normalisation_of(x, pieces=pieces)], x).of([x], True, True, True) for pieces in (1, 3)
     )
     torch.testing.assert_close(whole.value, cut.value)
-    if shape[1] == 16:  # the loops add images one by one, so that not even rounding differs
+    if shape[1] == 16:  # the loops add images one by one, so there is no rounding difference
         assert all(torch.equal(a, b) for a, b in zip(whole, cut, strict=True))
 
 
@@ -202,7 +202,7 @@ def test_what_is_not_finite_is_noticed(shape, value, dtype):
     x = draw(shape, dtype)
     x[1, 2, 3, 3] = value
     assert not Sum([normalisation_of(x)], x).finite
-    # and stays what it is in a sum of terms as they are
+    # terms that are not normalised stay what they are
     y = draw(shape, dtype)
     total = Sum([None, None], x).of([x, y], True, False, False).value
     assert torch.equal(torch.isfinite(total), torch.isfinite(x))
@@ -232,7 +232,7 @@ def test_pooling_leaves_the_padding_out(shape, loops, dtype):
 @pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("shape", [(4, 16, 32, 32), (3, 5, 8, 8), (2, 22, 8, 4), (4, 16, 5, 6)])
 def test_maxima_are_those_of_the_neighbours_that_exist(shape, dtype):
-    x = draw(shape, dtype, mean=-3.0)  # mostly negative: padding must not win
+    x = draw(shape, dtype, mean=-3.0)  # mostly negative, so that padding with zeros would show
     expected = torch.empty(shape, dtype=dtype)
     for row in range(shape[2]):
         for column in range(shape[3]):

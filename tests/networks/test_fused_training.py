@@ -1,4 +1,4 @@
-"""Training in few passes over memory against the module's own, in double precision."""
+"""Training by the fused loops against the module's own, in double precision."""
 
 import pytest
 import torch
@@ -15,8 +15,8 @@ SPELLED = {
     "3": "nor_conv_3x3",
     "p": "avg_pool_3x3",
 }
-#: Convolutions of one source, sums of three, edges that lead nowhere, copies, nodes that nothing
-#: reaches with a convolution behind them, and no path at all.
+#: Convolutions of one source, sums of three, edges that lead nowhere, copies, nodes without input
+#: that a convolution reads, and cells without any path.
 CELLS = ["333333", "31p3sp", "s3n1np", "snpsns", "nn3n3n", "n3np1s", "ppp1s3", "3nnnnn", "n1nns3"]
 
 
@@ -25,7 +25,7 @@ def network(cell, channels=16, cells=1):
     made = NasBench201Network(tuple(SPELLED[one] for one in cell), 10, channels, cells)
     with torch.no_grad():
         for module in made.modules():
-            if isinstance(module, nn.BatchNorm2d):  # as they are after some training
+            if isinstance(module, nn.BatchNorm2d):  # scales and shifts as after some training
                 module.weight.uniform_(0.5, 1.5)
                 module.bias.normal_(std=0.3)
     return made.to(memory_format=torch.channels_last)
@@ -38,7 +38,7 @@ def batch(images=8, size=32):
 
 
 def learned(net, logits, labels):
-    """The loss, its gradients and the buffers after the pass."""
+    """Return the loss, its gradients, and the buffers after the pass."""
     loss = functional.cross_entropy(logits, labels)
     loss.backward()
     gradients = {n: p.grad for n, p in net.named_parameters() if p.grad is not None}
@@ -63,7 +63,7 @@ def test_loss_gradients_and_statistics_are_the_modules(cell):
     assert gradients.keys() == right.keys()
     largest = max(float(one.norm()) for one in right.values())
     for name, gradient in right.items():
-        # a shift before another normalisation has no gradient but rounding
+        # the gradient of a shift before another normalisation is zero up to rounding
         if float(gradient.norm()) > 1e-6 * largest:
             assert away(gradients[name], gradient) < 1e-3, name
     on_paths = {name.rpartition(".")[0] for name in right}
@@ -146,14 +146,14 @@ def test_other_types_and_sizes_are_left_to_the_module():
 
 def test_a_stage_that_does_not_fit_is_left_to_the_module():
     images = torch.randn(4, 3, 8, 16).to(memory_format=torch.channels_last)
-    # 64 channels of 2 x 4 pixels are less than eight rows of the loops, 32 of 4 x 8 are not
+    # 64 channels of 2 x 4 pixels are less than eight rows of the loops; 32 of 4 x 8 are enough
     assert network("333333").fused_logits(images) is None
     wider = torch.randn(4, 3, 16, 16).to(memory_format=torch.channels_last)
     assert network("333333").fused_logits(wider) is not None
 
 
 def test_edges_that_lead_nowhere_are_left_out():
-    net, (images, labels) = network("3n3snn"), batch()  # node 1 leads to node 2 alone, that nowhere
+    net, (images, labels) = network("3n3snn"), batch()  # only 2 reads node 1, nothing reads 2
     _, gradients, _ = learned(net, net.fused_logits(images), labels)
     dead = net.blocks[0].operations[0]
     assert not any(name.startswith("blocks.0.operations.0") for name in gradients)

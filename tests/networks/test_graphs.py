@@ -1,4 +1,4 @@
-"""Graphs of sums: what is read later is never written over."""
+"""Graphs of sums: memory that is read later is never overwritten."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def test_loops_read_what_double_precision_reads(all_operations, dead_branches):
     connected = [i for i, cell in enumerate(all_operations) if live_edges(cell)]
     images = torch.from_numpy(rng.standard_normal((4, 3, 16, 16), np.float32))
     images = images.contiguous(memory_format=torch.channels_last)
-    for index in rng.choice(connected, 40, replace=False):
+    for index in rng.choice(connected, 15, replace=False):
         torch.manual_seed(int(index))
         network = NasBench201Network(all_operations[index], 2, channels=16, cells=1)
         with torch.no_grad():

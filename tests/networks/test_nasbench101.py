@@ -4,14 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch.nn import functional
+from tests.networks.slow import convolved, normalised, pooled, shaken
 
 from untrained.networks.costs import count_parameters as parameters_of
 from untrained.networks.nasbench101 import CellModule, ConvBnRelu, NasBench101Network
 from untrained.networks.nasbench101_channels import (
     BENCHMARK,
+    KERNELS,
     SCORED,
-    count_parameters,
     vertex_channels,
     widths,
 )
@@ -32,7 +32,7 @@ CELLS = [*(SPACE.cell(index) for index in INDICES), *map(parse_cell, SPELLED)]
 
 
 def slow_channels(matrix, inputs, outputs):
-    """The rule in words, written recursively."""
+    """Return the channels of each vertex by the rule of the paper, written recursively."""
     n = len(matrix)
     readers = [v for v in range(1, n - 1) if matrix[v][n - 1]]
 
@@ -40,7 +40,7 @@ def slow_channels(matrix, inputs, outputs):
         if v in (0, n - 1):
             return inputs if v == 0 else outputs
         if v in readers:
-            # 16 among three: 6, 5, 5
+            # 16 channels among three vertices: 6, 5, 5
             return len(range(readers.index(v), outputs, len(readers)))
         return max(channels(u) for u in range(v + 1, n - 1) if matrix[v][u])
 
@@ -48,32 +48,7 @@ def slow_channels(matrix, inputs, outputs):
 
 
 def conv_bn_relu(x, module):
-    convolution, norm = module[0], module[1]
-    size = convolution.weight.shape[-1]
-    assert convolution.bias is None
-    padded = functional.pad(x, [size // 2] * 4)
-    total = 0
-    for row in range(size):
-        for column in range(size):
-            window = padded[:, :, row : row + x.shape[2], column : column + x.shape[3]]
-            total = total + torch.einsum(
-                "nchw,kc->nkhw", window, convolution.weight[:, :, row, column]
-            )
-    mean = total.mean((0, 2, 3), keepdim=True)
-    variance = ((total - mean) ** 2).mean((0, 2, 3), keepdim=True)
-    scaled = (total - mean) / (variance + 1e-5).sqrt()
-    return (scaled * norm.weight[:, None, None] + norm.bias[:, None, None]).clamp(min=0)
-
-
-def largest(x):
-    size = x.shape[-1]
-    output = torch.empty_like(x)
-    for row in range(size):
-        for column in range(size):
-            rows = slice(max(row - 1, 0), row + 2)
-            columns = slice(max(column - 1, 0), column + 2)
-            output[:, :, row, column] = x[:, :, rows, columns].amax((2, 3))
-    return output
+    return normalised(convolved(x, module[0]), module[1]).clamp(min=0)
 
 
 def slow_cell(x, cell, module, outputs):
@@ -93,7 +68,7 @@ def slow_cell(x, cell, module, outputs):
                 total = total + (projected(v) if u == 0 else values[u][:, : channels[v]])
         operation = cell.operations[v - 1]
         if operation == "maxpool3x3":
-            values[v] = largest(total)
+            values[v] = pooled(total, "max")
         else:
             layer = module.operations[str(v)]
             size = int(operation[4])
@@ -121,11 +96,7 @@ def slow_forward(network, x, cell, stem):
 @pytest.mark.parametrize("cell", CELLS, ids=str)
 def test_a_forward_pass_follows_the_definition(cell):
     torch.manual_seed(0)
-    network = NasBench101Network(cell, 10).double()
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            torch.nn.init.normal_(module.weight, 1, 0.3)
-            torch.nn.init.normal_(module.bias, 0, 0.3)
+    network = shaken(NasBench101Network(cell, 10))
     x = torch.randn(3, 3, 8, 8, dtype=torch.float64)
     with torch.no_grad():
         expected = slow_forward(network, x, cell, 16)
@@ -171,6 +142,30 @@ def test_stacks_double_the_channels():
         widths(SCORED) == [(16, 16)] * 3 + [(16, 32)] + [(32, 32)] * 2 + [(32, 64)] + [(64, 64)] * 2
     )
     assert widths(Skeleton(4, 1, 2)) == [(4, 4), (4, 8)]
+
+
+def count_parameters(cell, num_classes=10, skeleton=BENCHMARK):
+    """Count the trainable scalars of the network around a cell, without building it.
+
+    A convolution has no bias, its normalisation two scalars per channel; the classifier has a bias.
+    """
+    every = widths(skeleton)
+    convolutions = sum(every.count(pair) * _in_cell(cell, *pair) for pair in dict.fromkeys(every))
+    stem = 3 * 9 * skeleton.channels + 2 * skeleton.channels if skeleton.stem else 0
+    return stem + convolutions + (every[-1][1] + 1) * num_classes
+
+
+def _in_cell(cell, inputs, outputs):
+    channels = vertex_channels(cell.matrix, inputs, outputs)
+    total = sum(
+        (inputs + 2) * width
+        for width, read in zip(channels, cell.matrix[0], strict=True)
+        if read  # the input is projected to the vertex's channels
+    )
+    for width, operation in zip(channels[1:-1], cell.operations, strict=True):
+        if operation in KERNELS:
+            total += (KERNELS[operation] ** 2 * width + 2) * width
+    return total
 
 
 @pytest.mark.parametrize(
@@ -230,7 +225,7 @@ def test_weights_are_drawn_as_the_authors_of_naswot_do():
 
 
 def test_a_rectifier_counts_once_in_the_released_score():
-    # a class that is named after ReLU would count its rectifier again
+    # a class named after ReLU would count its rectifier again
     named = [m for m in ConvBnRelu(3, 4, 1).modules() if "ReLU" in type(m).__name__]
     assert [type(module) for module in named] == [torch.nn.ReLU]
     network = SPACE.network(SPACE[0], 1)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from tests.networks.slow import convolved, normalised, pooled, shaken
 from torch.nn import functional
 
 from untrained.networks.nasbench201 import (
@@ -15,46 +16,9 @@ from untrained.networks.nasbench201 import (
 from untrained.spaces.nasbench201 import EDGES
 
 
-def normalised(x, norm):
-    """Batch normalisation with the statistics of the batch, written out."""
-    mean = x.mean((0, 2, 3), keepdim=True)
-    variance = ((x - mean) ** 2).mean((0, 2, 3), keepdim=True)
-    scaled = (x - mean) / (variance + 1e-5).sqrt()
-    return scaled * norm.weight[:, None, None] + norm.bias[:, None, None]
-
-
-def convolved(x, convolution, stride=1):
-    """A convolution without bias as sums over its window."""
-    size = convolution.weight.shape[-1]
-    padded = functional.pad(x, [size // 2] * 4)
-    height, width = x.shape[2] // stride, x.shape[3] // stride
-    total = 0
-    for row in range(size):
-        for column in range(size):
-            window = padded[:, :, row : row + x.shape[2], column : column + x.shape[3]]
-            window = window[:, :, ::stride, ::stride][:, :, :height, :width]
-            total = total + torch.einsum(
-                "nchw,kc->nkhw", window, convolution.weight[:, :, row, column]
-            )
-    assert convolution.bias is None
-    return total
-
-
 def relu_conv_bn(x, module, stride=1):
     convolution, norm = module[1], module[2]
     return normalised(convolved(x.clamp(min=0), convolution, stride), norm)
-
-
-def pooled(x):
-    """Mean over those of the 3x3 neighbours that exist."""
-    size = x.shape[-1]
-    output = torch.empty_like(x)
-    for row in range(size):
-        for column in range(size):
-            rows = slice(max(row - 1, 0), row + 2)
-            columns = slice(max(column - 1, 0), column + 2)
-            output[:, :, row, column] = x[:, :, rows, columns].mean((2, 3))
-    return output
 
 
 def slow_cell(x, operations, cell):
@@ -102,11 +66,7 @@ CELLS = [1462, 0, 10525, *(int(i) for i in np.random.default_rng(0).integers(15_
 @pytest.mark.parametrize("index", CELLS)
 def test_a_forward_pass_follows_the_definition(space, all_operations, index):
     torch.manual_seed(index)
-    network = space.network(space[index], 10).double()
-    for module in network.modules():  # normalisations that are not neutral
-        if isinstance(module, torch.nn.BatchNorm2d):
-            torch.nn.init.normal_(module.weight, 1, 0.3)
-            torch.nn.init.normal_(module.bias, 0, 0.3)
+    network = shaken(space.network(space[index], 10))
     x = torch.randn(3, 3, 8, 8, dtype=torch.float64)
     with torch.no_grad():
         expected = slow_forward(network, x, all_operations[index])

@@ -4,18 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tests.networks.rectifier_codes import module_reads, plan_reads, shaken
+from tests.networks.slow import convolved, normalised, shaken
 from torch import nn
 from torch.nn import functional
 
 from untrained.networks.costs import count_parameters
 from untrained.networks.nasbench201 import Cell, Projection, operation_module
-from untrained.networks.natsbench_size import NatsBenchSizeNetwork
-from untrained.seeds import torch_seeded
 from untrained.spaces import get_space
 from untrained.spaces.natsbench_size import widths_of
 
-from .test_nasbench201 import convolved, normalised, relu_conv_bn
+from .test_nasbench201 import relu_conv_bn
 
 SPACE = get_space("natsbench_size")
 #: Equal and different widths on both sides of every layer.
@@ -23,7 +21,7 @@ WIDTHS = ["8:8:8:8:8", "64:8:8:24:24", "8:24:40:56:16", "16:16:48:48:48", "56:40
 
 
 def parameters_of(widths, num_classes):
-    """The closed formula: convolutions have no bias, normalisations two numbers per channel."""
+    """Count by formula: convolutions have no bias, normalisations two numbers per channel."""
 
     def conv_bn(size, inputs, outputs):
         return size * size * inputs * outputs + 2 * outputs
@@ -63,7 +61,7 @@ def test_the_closed_formula_gives_the_benchmarks_counts(real_benchmarks, dataset
 
 
 def slow_cell(x, cell):
-    """The cell's two inner nodes and its output, written out."""
+    """Compute the cell's two inner nodes and its output, written out."""
     to_one, to_two, one_to_two, skip, one_to_out, two_to_out = cell.operations
     one = relu_conv_bn(x, to_one)
     two = relu_conv_bn(x, to_two) + relu_conv_bn(one, one_to_two)
@@ -122,37 +120,3 @@ def test_only_skips_that_change_the_width_project():
     assert isinstance(operation_module("skip_connect", 4, 8), Projection)
     with pytest.raises(ValueError, match="avg_pool"):
         operation_module("avg_pool_3x3", 4, 8)
-
-
-IMAGES = torch.from_numpy(np.random.default_rng(0).standard_normal((4, 3, 8, 8)))
-
-
-@pytest.mark.parametrize("dead_branches", [False, True])
-@pytest.mark.parametrize(
-    "widths", [(3, 3, 3, 3, 3), (2, 4, 3, 5, 4), (4, 4, 4, 3, 2), (2, 3, 5, 5, 5)]
-)
-def test_the_plan_reads_what_the_module_reads(widths, dead_branches):
-    torch.manual_seed(sum(widths))
-    network = shaken(NatsBenchSizeNetwork(widths, 2), sum(widths), shifts=False)
-    expected = module_reads(network, IMAGES, dead_branches)
-    # 5 of each cell, 2 of each reduction, 1 of the head; wrappers count once more
-    assert len(expected) == (2 * 19 + 1 if dead_branches else 19 + 1)
-    found = plan_reads(network, IMAGES, dead_branches)
-    assert found == pytest.approx(expected, rel=1e-7, abs=1e-7)
-
-
-@pytest.mark.parametrize("text", WIDTHS)
-def test_drawn_weights_are_those_that_the_module_draws(text):
-    architecture = SPACE.parse(text)
-    with torch_seeded(3, "weights", architecture.index):
-        drawn = SPACE.planned(architecture)
-    with torch_seeded(3, "weights", architecture.index):
-        module = SPACE.network(architecture, 10)
-    images = IMAGES.float()
-    with torch.no_grad():
-        found, expected = (
-            [read.codes for read in network.rectifier_inputs(images, dead_branches=True)]
-            for network in (drawn, module)
-        )
-    assert len(found) == len(expected) == 14  # nodes that are rectified
-    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))

@@ -1,14 +1,17 @@
 """The networks of NDS: costs by hand, operations against loops over windows, cells against sums."""
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from tests.benchmarks.nds_files import cell_entry, network_of, some_entries, staged_entry
-from tests.networks.test_darts import factorised, normalised
+from tests.networks.slow import convolved, factorised, normalised, pooled, shaken
 from torch import nn
 
 from untrained.images.minibatches import Minibatch
+from untrained.networks import nds
 from untrained.networks.costs import count_flops, count_parameters
 from untrained.networks.darts import DartsNetwork, Skeleton, operation_module
 from untrained.networks.nds import costs_of, mismatches, scored_network, trained_network
@@ -22,54 +25,11 @@ CELLS = [network_of(entry["net"]) for entry in some_entries() if "genotype" in e
 # --- operations
 
 
-def windows(x, rows, columns, stride, dilation=1):
-    """For each output position the (row, column) pixels of its window that are there."""
-    height, width = x.shape[2:]
-    above, left = dilation * ((rows - 1) // 2), dilation * ((columns - 1) // 2)
-    for row in range(0, height, stride):
-        for column in range(0, width, stride):
-            yield [
-                (i, j, row + dilation * i - above, column + dilation * j - left)
-                for i in range(rows)
-                for j in range(columns)
-                if 0 <= row + dilation * i - above < height
-                and 0 <= column + dilation * j - left < width
-            ]
-
-
-def arranged(columns, x, stride):
-    height, width = (-(-side // stride) for side in x.shape[2:])
-    return torch.stack(columns, -1).reshape(len(x), -1, height, width)
-
-
-def slow_pool(x, kind, size, stride):
-    found = []
-    for window in windows(x, size, size, stride):
-        seen = torch.stack([x[:, :, row, column] for _, _, row, column in window])
-        found.append(seen.amax(0) if kind == "max" else seen.mean(0))
-    return arranged(found, x, stride)
-
-
-def slow_convolution(x, layer):
-    rows, columns = layer.kernel_size
-    # a stride in one direction only: the other direction has a kernel of that size
-    stride = max(layer.stride)
-    found = []
-    for window in windows(x, rows, columns, 1, layer.dilation[0]):
-        total = 0
-        for i, j, row, column in window:
-            pixel, weight = x[:, :, row, column], layer.weight[:, :, i, j]
-            total = total + (pixel * weight[:, 0] if layer.groups > 1 else pixel @ weight.T)
-        found.append(total)
-    whole = arranged(found, x, 1)
-    return whole[:, :, :: layer.stride[0], :: layer.stride[1]] if stride > 1 else whole
-
-
 def slow_operation(x, operation, module, stride):
     if operation == "none":
         return torch.zeros_like(x[:, :, ::stride, ::stride])
     if "pool" in operation:
-        return slow_pool(x, operation[:3], int(operation[-1]), stride)
+        return pooled(x, operation[:3], stride, int(operation[-1]))
     if operation == "skip_connect":
         return x if stride == 1 else factorised(x, module)
     for layer in module:
@@ -77,7 +37,7 @@ def slow_operation(x, operation, module, stride):
             case nn.ReLU():
                 x = x.clamp(min=0)
             case nn.Conv2d():
-                x = slow_convolution(x, layer)
+                x = convolved(x, layer, layer.stride)
             case nn.BatchNorm2d():
                 x = normalised(x, layer)
     return x
@@ -102,11 +62,7 @@ LAYERS = {
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_an_operation_follows_its_definition(operation, stride):
     torch.manual_seed(0)
-    module = operation_module(operation, 4, stride).double()
-    for part in module.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            nn.init.normal_(part.weight, 1, 0.3)
-            nn.init.normal_(part.bias, 0, 0.3)
+    module = shaken(operation_module(operation, 4, stride))
     x = torch.randn(3, 4, 8, 6, dtype=torch.float64)
     with torch.no_grad():
         expected = slow_operation(x, operation, module, stride)
@@ -127,7 +83,7 @@ def test_the_layers_of_an_operation_are_those_of_its_name(operation):
             kernels.append(line)
             line = []
     assert kernels == LAYERS[operation]
-    # one rectifier for each line, before it
+    # one rectifier precedes each line
     assert sum(isinstance(layer, nn.ReLU) for layer in layers) == len(kernels)
     assert isinstance(layers[0], nn.ReLU)
 
@@ -138,14 +94,14 @@ def test_pools_of_two_by_two_keep_odd_sides(side):
     for kind in ("max", "avg"):
         for stride in (1, 2):
             found = operation_module(f"{kind}_pool_2x2", 3, stride)(x)
-            assert torch.allclose(found, slow_pool(x, kind, 2, stride), atol=1e-6)
+            assert torch.allclose(found, pooled(x, kind, stride, 2), atol=1e-6)
 
 
 # --- cells
 
 
 def slow_output(network, module, x):
-    """What the last cell returns, by sums over the edges of each node."""
+    """Return the output of the last cell, by sums over the edges of each node."""
     earlier = last = module.stem[0](x)
     if len(module.stem) == 2:
         last = module.stem[1](earlier)
@@ -181,7 +137,7 @@ def test_a_forward_pass_follows_the_definition(number, imagenet):
 
 
 def slow_costs(network, classes, side):
-    """From the description, layer by layer: parameters without a head, and multiply-adds."""
+    """Return parameters without a head, and multiply-adds, by the description, layer by layer."""
     wide, at = 3 * network.width, side * side
     parameters, flops = 27 * wide + 2 * wide, 27 * wide * at
     inputs, channels = [wide, wide], network.width
@@ -251,7 +207,7 @@ def batch(side=32, count=8):
 
 @pytest.mark.parametrize("variant", ["corrected", "released"])
 def test_a_head_does_not_break_a_score(variant):
-    """The released code has no score for it; here it is that of the network without the head."""
+    """The released code has no score; here it is that of the network without the head."""
     scores = []
     for auxiliary in (False, True):
         network = network_of(cell_entry("DARTS", aux=auxiliary)["net"])
@@ -301,7 +257,8 @@ def test_naswot_scores_stems_that_the_benchmark_does_not_train():
 # --- stored costs
 
 
-def test_the_first_cost_that_differs_is_named():
+def test_the_first_cost_that_differs_is_named(monkeypatch):
+    monkeypatch.setattr(nds, "costs_of", cache(costs_of))
     spellings = [str(network) for network in CELLS[-4:]]  # the last has an auxiliary head
     counted = [costs_of(parse_network(text), imagenet=False) for text in spellings]
     stored = pd.DataFrame(

@@ -1,4 +1,4 @@
-"""1x1 convolutions that skip pixels, their numbers and the gradients of the networks with them."""
+"""1x1 convolutions that skip pixels: their values, and gradients of networks that use them."""
 
 import os
 import subprocess
@@ -51,7 +51,7 @@ for text in {[str(network_of(net)) for net in (_CELLS, _STAGES)]}:
 
 
 def test_gradients_of_narrow_networks_stay_within_their_memory():
-    """What was written beyond it ends the process, where the allocator looks."""
+    """A gradient written past its memory ends the process, where the allocator checks."""
     run = subprocess.run(
         [sys.executable, "-c", _PROGRAM],
         env=os.environ | {"MALLOC_CHECK_": "3", "OMP_NUM_THREADS": "1"},

@@ -32,13 +32,13 @@ def mask_of(operations):
 def supernet(skeleton, seed=0):
     torch.manual_seed(seed)
     network = NasBench201Supernet(10, skeleton)
-    for parameter in network.parameters():  # scales of one would hide that they are mixed up
+    for parameter in network.parameters():  # scales other than one, which would hide a mix-up
         torch.nn.init.uniform_(parameter, -1, 1)
     return network
 
 
 def single(network, operations, skeleton):
-    """The network of six operations, with the supernet's weights copied one by one."""
+    """Return the network of six operations, with the supernet's weights copied one by one."""
     found = NasBench201Network(
         operations,
         10,
@@ -75,7 +75,7 @@ def test_one_live_operation_per_edge_is_the_single_network(skeleton, seed):
 
 
 def plain_cell(cell, x, mask):
-    """Each node the sum over its edges of a weighted sum over all operations, none shared."""
+    """Compute each node as a sum over edges of weighted sums over all operations, none shared."""
     nodes = [x, 0, 0, 0]
     for edge, (source, target) in enumerate(EDGES):
         weights = np.exp(np.where(mask[edge], 0.0, -1000.0))
@@ -160,7 +160,7 @@ def darts_supernet(skeleton, seed=0):
 
 
 def darts_mask(seed, dead_edges=0):
-    """One random live operation on each edge of both cells, but for some dead edges of nodes."""
+    """Draw one live operation on each edge of both cells, and some dead edges of nodes."""
     rng = np.random.default_rng(seed)
     mask = np.zeros((28, 8), bool)
     mask[np.arange(28), rng.integers(1, 8, size=28)] = True
@@ -172,7 +172,7 @@ def darts_mask(seed, dead_edges=0):
 
 
 def darts_operation(cell, edge, name, channels, stride):
-    """An operation of the discretised network, with the supernet's weights and all rectifiers."""
+    """Return an operation of the single network, with the supernet's weights and all rectifiers."""
     module = darts.operation_module(name, channels, stride).double()
     its = list(cell.operations[edge][name].parameters())
     for mine, other in zip(module.parameters(), its, strict=True):
@@ -181,7 +181,7 @@ def darts_operation(cell, edge, name, channels, stride):
 
 
 def plain_darts_cell(cell, earlier, last, mask, channels, *, reduces):
-    """Every edge a softmax over all operations, each of which rectifies or pools for itself."""
+    """Compute every edge as a softmax over all operations, each with a rectifier or pooling."""
     nodes = [cell.preprocess[0](earlier), cell.preprocess[1](last)]
     edge = 0
     for node in range(2, 6):
@@ -241,7 +241,7 @@ def test_at_first_all_operations_of_darts_but_none_live():
 @pytest.mark.parametrize("reduces", [False, True])
 @pytest.mark.parametrize("seed", range(4))
 def test_two_edges_per_node_are_the_cell_of_the_genotype(seed, reduces):
-    """The discretised cell is another module, in another order of operations and edges."""
+    """The cell of the genotype is another module, with another order of operations and edges."""
     rng, space = np.random.default_rng(seed), darts_space.Darts()
     genotype = darts_space.parse_genotype(space.sample(rng).spelling)
     edges = genotype.reduce if reduces else genotype.normal
@@ -283,15 +283,14 @@ def test_what_leaves_a_node_of_darts_is_rectified_and_pooled_once(monkeypatch):
 
         monkeypatch.setattr(functional, name, counted)
     network(torch.randn(2, 3, 8, 8, dtype=torch.float64))
-    # a cell: 5 nodes that others read, 2 inputs, and inside of 2 * 14 separable convolutions;
-    # and the head
+    # a cell has 5 nodes that others read, 2 inputs, 2 * 14 separable convolutions; then the head
     assert counts["relu"] == 2 * (5 + 2 + 28) + 1
-    # the last node is read by no other
+    # no other node reads the last one
     assert counts["max_pool2d"] == counts["avg_pool2d"] == 2 * 5
 
 
 def test_a_darts_supernet_has_as_many_parameters_as_its_parts():
-    """Of a node with c channels; the classifier and the stem are those of ten classes."""
+    """A node has c channels; classifier and stem are those of ten classes."""
 
     def cell(inputs, c, reduces):
         total = sum(width * c + 2 * c for width in inputs)

@@ -15,7 +15,7 @@ def randn(*shape, dtype=torch.float32):
 
 
 def check(apply, tensors, rows=3, dtype=torch.float32, layout=torch.contiguous_format):
-    """All gradients of rows of cotangents, batched, one by one under the mode, and without it."""
+    """Compare all gradients: batched, one by one under the mode, and without the mode."""
     leaves = [t.to(dtype).detach().clone().requires_grad_() for t in tensors]
     shown = [leaves[0].to(memory_format=layout), *leaves[1:]]
     with BatchedBackward() as batched:
@@ -45,7 +45,7 @@ def check(apply, tensors, rows=3, dtype=torch.float32, layout=torch.contiguous_f
 @pytest.mark.parametrize(
     ("inputs", "outputs", "size", "stride", "padding", "dilation", "groups"),
     [
-        (3, 3, 3, 1, 1, 1, 1),  # the compiled loops in float32, as are the next two
+        (3, 3, 3, 1, 1, 1, 1),  # compiled loops in float32, also for the next two
         (3, 6, 3, 1, 1, 1, 1),
         (5, 2, 3, 1, 1, 1, 1),
         (7, 4, 3, 1, 1, 1, 1),
@@ -55,14 +55,14 @@ def check(apply, tensors, rows=3, dtype=torch.float32, layout=torch.contiguous_f
         (3, 4, 3, 1, 2, 2, 1),
         (4, 4, 3, 1, 2, 2, 4),
         (4, 6, 5, 2, 2, 1, 2),
-        (1, 1, 5, 1, 4, 2, 1),  # as in thin networks of DARTS, in loops of their own
+        (1, 1, 5, 1, 4, 2, 1),  # loops for the few channels of thin networks of DARTS
         (2, 2, 5, 2, 4, 2, 2),
         (2, 2, 3, 2, 2, 2, 2),
         (2, 2, 5, 1, 2, 1, 2),
         (1, 2, 1, 1, 0, 1, 1),
         (4, 2, 1, 2, 0, 1, 1),
         (6, 6, 3, 3, 1, 1, 3),
-        (3, 4, 3, 1, 3, 1, 1),  # more padding than a transposed convolution can take back
+        (3, 4, 3, 1, 3, 1, 1),  # more padding than a transposed convolution can undo
         (2, 3, (1, 3), 1, (0, 1), 1, 1),
     ],
 )

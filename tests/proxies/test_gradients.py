@@ -1,4 +1,4 @@
-"""What all scores by gradients, and the costs, do to a network: nothing."""
+"""Scores by gradients, and the costs, leave a network unchanged."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ EVERY = [*GRADIENTS, *COSTS]
 
 
 class Functional(nn.Module):
-    """All that a module of one's own may have: functions, dropout, a part in the other mode."""
+    """A network with all that users may have: functions, dropout, modules in another mode."""
 
     def __init__(self, *, fails=False):
         super().__init__()
@@ -109,7 +109,7 @@ def test_the_network_is_left_as_it_was(spelling, fails):
 def test_the_callers_gradient_modes_change_nothing(spelling):
     network = example()
 
-    def at_a_seed():  # dropout draws
+    def at_a_seed():  # dropout draws random numbers
         shown = batch()
         torch.manual_seed(1)
         return value(spelling, network, shown)
@@ -117,7 +117,7 @@ def test_the_callers_gradient_modes_change_nothing(spelling):
     expected = at_a_seed()
     with torch.no_grad():
         assert at_a_seed() == expected
-    with torch.inference_mode():  # so are the images
+    with torch.inference_mode():  # the images are of inference mode too
         assert at_a_seed() == expected
 
 
@@ -169,7 +169,7 @@ def test_normalisations_are_no_layers(spelling):
 
 
 class Cut(nn.Module):
-    """The images lead nowhere; the logits are those of a parameter, or of zeros."""
+    """A network whose logits do not depend on the images, but on a parameter or on nothing."""
 
     def __init__(self, *, zeros):
         super().__init__()

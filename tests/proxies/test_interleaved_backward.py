@@ -1,4 +1,4 @@
-"""Backward passes run by our loops against PyTorch's, one output after the other, in float64."""
+"""Backward passes by our loops against PyTorch's, one output after the other, in float64."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from untrained.spaces.base import Skeleton
 
 
 class Layers(nn.Module):
-    """Something made of layers of images, between a first layer and a classifier."""
+    """A network of layers of images between a first layer and a classifier."""
 
     def __init__(self, apply, *modules, channels=3, classify=True):
         super().__init__()
@@ -46,7 +46,7 @@ def gram(rows, images):
 
 
 def slow_gram(network, images, parameter):
-    """Inner products of the gradients by one parameter, made one by one."""
+    """Return inner products of the gradients by one parameter, made one by one."""
     rows = []
     for one in network(images).sum(1):
         (found,) = torch.autograd.grad(one, [parameter], retain_graph=True, materialize_grads=True)
@@ -55,7 +55,7 @@ def slow_gram(network, images, parameter):
 
 
 def check(network, images, layout=torch.contiguous_format, skip=()):
-    """Each parameter alone, and all together."""
+    """Compare the Gram matrix of each parameter alone, and of all together."""
     shown = images.to(memory_format=layout)
     outputs = network.to(memory_format=layout)(shown).sum(1)
     named = {name: p for name, p in network.named_parameters() if name not in skip}
@@ -95,12 +95,12 @@ def convolution(inputs, outputs, size, stride=1, padding=0):
         (1, 1, 3, 1, 1),
         (8, 5, 1, 1, 0),
         (3, 4, 5, 1, 2),
-        (3, 4, 3, 1, 3),  # more zeros than a window has
+        (3, 4, 3, 1, 3),  # more zeros than a window has pixels
         (3, 4, 1, 1, 1),
         (3, 6, 3, 2, 1),
         (4, 3, 2, 2, 0),
-        (4, 3, 1, 2, 0),  # pixels that nobody reads
-        (4, 25, 3, 1, 1),  # more channels than fit the first cache
+        (4, 3, 1, 2, 0),  # pixels that no window reads
+        (4, 25, 3, 1, 1),  # more channels than fit the first-level cache
         (3, 33, 3, 2, 1),
         (3, 3, 4, 3, 1),
         (3, 3, 5, 3, 2),
@@ -114,7 +114,7 @@ def test_convolutions(inputs, outputs, size, stride, padding, normalised):
 
 
 def test_parts_of_an_image_and_of_a_batch(monkeypatch):
-    """One image at a time, and a line at a time, for large ones; here all are small."""
+    """Large images are processed one by one and line by line; here small ones are too."""
     monkeypatch.setattr(interleaved_backward, "_PART", 1)
     network = Layers(in_turn, convolution(3, 4, 3, 1, 1), nn.BatchNorm2d(4), nn.ReLU())
     check(*drawn(network, side=(5, 70)))
@@ -131,11 +131,11 @@ def test_numbers_of_outputs(images):
     [
         lambda m, x: m[1](functional.relu(m[0](x))),
         lambda m, x: functional.relu(m[0](x), inplace=True) + m[1](x),
-        lambda m, x: m[0](x) + m[0](m[1](x)),  # one module twice
+        lambda m, x: m[0](x) + m[0](m[1](x)),  # one module is used twice
         lambda m, x: torch.add(m[0](x), m[1](x), alpha=-0.7) + x,
         lambda m, x: (m[0](x) + m[1](x) + x + x) / 3 - 0.5 * x,
         lambda m, x: m[0](x) + functional.relu(m[0](x)),
-        lambda m, x: (lambda y: m[0][1](y) + y)(m[0][0](x)),  # read normalised, and as it is
+        lambda m, x: (lambda y: m[0][1](y) + y)(m[0][0](x)),  # read both normalised and unchanged
         lambda m, x: sum(f(functional.relu(x)) for f in m) + functional.relu(x),
         lambda m, x: m[1](functional.relu(functional.relu(x) - m[0](x))) + x * 2,
         lambda m, x: functional.relu(m[0](x) + 1 / 3),
@@ -199,7 +199,7 @@ def test_parameters_that_are_frozen_or_not_reached():
 
 
 def test_nothing_is_left_to_follow():
-    """Logits that are made of images alone, without a classifier."""
+    """The logits may be made of images alone, without a classifier."""
     network = Layers(in_turn, convolution(3, 4, 3, 1, 1), nn.BatchNorm2d(4), nn.ReLU(),
                      classify=False)  # fmt: skip
     check(*drawn(network))
@@ -274,7 +274,7 @@ def test_a_parameter_of_a_layer_and_of_the_classifier_has_no_loop():
     ],
 )
 def test_views_of_one_tensor_are_not_mistaken_for_each_other(view):
-    """Equal in memory and shape, they differ in the order of their numbers."""
+    """Two views may have the same memory and shape, but another order of their numbers."""
 
     class TwoViews(nn.Module):
         def __init__(self):

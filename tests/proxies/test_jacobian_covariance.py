@@ -49,8 +49,8 @@ def test_the_score_of_a_matrix():
 
 
 def test_uncorrelated_images_score_highest():
-    """All eigenvalues are 1 then: N (-log(1 + k) - 1 / (1 + k))."""
-    # Walsh functions: orthogonal and without a mean
+    """All eigenvalues are then 1, so the score is N (-log(1 + k) - 1 / (1 + k))."""
+    # Walsh functions, which are orthogonal and have no mean
     rows = np.array([[1, 1, -1, -1], [1, -1, 1, -1], [1, -1, -1, 1]], dtype=float)
     best = -3 * (np.log(1 + 1e-5) + 1 / (1 + 1e-5))
     assert correlation_score(rows) == pytest.approx(best, rel=1e-12)

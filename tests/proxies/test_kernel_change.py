@@ -46,7 +46,7 @@ def test_neither_depends_on_a_common_scale_nor_on_the_order_of_the_images(number
 def test_what_a_kernel_is_from_itself_and_from_a_multiple():
     assert relative_change(FIRST, FIRST) == 0
     assert kernel_correlation(FIRST, FIRST) == pytest.approx(1, abs=1e-12)
-    # the correlation sees no scale, the change nothing else here
+    # the correlation is free of scale, and the change depends here on nothing but the scale
     assert relative_change(3 * FIRST, FIRST) == pytest.approx(2, rel=1e-12)
     assert kernel_correlation(3 * FIRST, FIRST) == pytest.approx(1, abs=1e-12)
     assert kernel_correlation(-FIRST, FIRST) == pytest.approx(-1, abs=1e-12)

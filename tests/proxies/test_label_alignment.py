@@ -12,7 +12,8 @@ from untrained.images.minibatches import Minibatch
 from untrained.proxies import UndefinedScore, get_proxy
 from untrained.proxies.label_alignment import centred_alignment, entry_correlation, label_matrix
 from untrained.proxies.ntk import VARIANTS, LabelledKernel
-from untrained.proxies.tangent_kernels import ParameterSelection, tangent_kernel
+from untrained.proxies.selections import ParameterSelection
+from untrained.proxies.tangent_kernels import tangent_kernel
 from untrained.scoring.engine import run_proxies
 from untrained.scoring.execution import Execution
 from untrained.scoring.request import Reading, parse_reading, shows_test
@@ -29,7 +30,7 @@ def slow_labels(labels):
 
 
 def slow_correlation(first, second):
-    """Pearson's formula over the entries of two matrices, one after the other."""
+    """Return Pearson's correlation over the entries of two matrices, written out."""
     pairs = list(zip(first.ravel().tolist(), second.ravel().tolist(), strict=True))
     means = [math.fsum(column) / len(pairs) for column in zip(*pairs, strict=True)]
     off = [(a - means[0], b - means[1]) for a, b in pairs]
@@ -39,7 +40,7 @@ def slow_correlation(first, second):
 
 
 def slow_alignment(first, second):
-    """<HKH, HLH>_F / (||HKH||_F ||HLH||_F) with H = I - 11'/n."""
+    """Return <HKH, HLH>_F / (||HKH||_F ||HLH||_F) with H = I - 11'/n."""
     centring = np.eye(len(first)) - np.ones_like(first) / len(first)
     left, right = (centring @ matrix @ centring for matrix in (first, second))
     return np.trace(left.T @ right) / math.sqrt(np.trace(left.T @ left) * np.trace(right.T @ right))
@@ -66,7 +67,7 @@ def test_the_centred_alignment_equals_the_formula(seed):
     kernel = factor @ factor.T + 3
     found = centred_alignment(kernel, labels)
     assert abs(found - slow_alignment(kernel, slow_labels(labels))) < 1e-10
-    # a target of 0 and 1 is the same one once centred
+    # labels as 0 and 1 give the same matrix once centred
     assert abs(found - slow_alignment(kernel, (slow_labels(labels) + 1) / 2)) < 1e-10
 
 
@@ -91,7 +92,7 @@ def test_a_kernel_that_knows_the_labels_has_1(alignment):
 
 def test_the_two_differ():
     images = RNG.uniform(1, 5, 12)
-    kernel = KERNEL + 10 * (images[:, None] + images[None])  # what double centring takes off
+    kernel = KERNEL + 10 * (images[:, None] + images[None])  # double centring removes this
     assert centred_alignment(kernel, LABELS) == pytest.approx(centred_alignment(KERNEL, LABELS))
     assert abs(entry_correlation(kernel, LABELS) - entry_correlation(KERNEL, LABELS)) > 0.01
 

@@ -27,7 +27,7 @@ def crops(count):
 
 
 def slow_patterns(network, images):
-    """One tuple of signs per image, by hooks on the rectifiers."""
+    """Return one tuple of signs per image, by hooks on the rectifiers."""
     seen = []
     handles = [
         module.register_forward_hook(lambda _m, x, _o: seen.append((x[0] > 0).flatten(1).tolist()))
@@ -68,7 +68,7 @@ def test_patterns_are_eight_bits_to_a_byte(space):
 
 
 def test_zero_is_not_positive():
-    """As it is after a pool over zeros, or where no edge leads to a node."""
+    """Zeros occur after a pool over zeros, and where no edge leads to a node."""
     values = [0.0, -1.0, 2.0, 0.0, -0.0, -2.0, 1e-30, 0.0]
     images = torch.tensor([values, [-abs(value) for value in values]]).reshape(2, 1, 2, 4)
     bits = np.unpackbits(activation_patterns(nn.ReLU(), images), axis=1)

@@ -1,4 +1,4 @@
-"""NASWOT against a kernel counted pair by pair, with hooks and reachability of the test's own."""
+"""NASWOT against a kernel counted pair by pair, with hooks and a graph search of the test's own."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def made(space, index, classes=10):
 
 
 def weights_of_rectifiers(network, operations, variant):
-    """How often each nn.ReLU of a benchmark network counts, read off the graph of the cell."""
+    """Return how often each nn.ReLU of a benchmark network counts, by the graph of the cell."""
     counts = {module: 1 for module in network.modules() if isinstance(module, nn.ReLU)}
     if variant == "released":
         for module in network.modules():
@@ -48,7 +48,7 @@ def weights_of_rectifiers(network, operations, variant):
 
 
 def slow_kernel(network, images, operations, variant):
-    """K[i, j] = units on which images i and j agree, pair by pair."""
+    """Return K[i, j], the units on which images i and j agree, pair by pair."""
     seen = []
     handles = [
         module.register_forward_hook(
@@ -223,7 +223,7 @@ def status(network, images, variant="corrected"):
 
 
 def test_the_341_disconnected_cells_have_no_score(space, all_operations, batch):
-    # one cell a stage instead of five: which scores there are does not depend on their number
+    # one cell a stage instead of five: which cells have a score does not depend on their number
     images, small = functional.avg_pool2d(batch.images[:4], 2), Skeleton(16, 1)
     found = {"singular": set(), "ok": set()}
     for index, operations in enumerate(all_operations):
@@ -283,7 +283,7 @@ def test_a_network_without_rectifiers_is_the_users_error(variant):
 
 
 class Breaks(nn.Module):
-    """Fails in the call with this number."""
+    """A module that fails at a given call."""
 
     def __init__(self, at):
         super().__init__()
@@ -297,7 +297,7 @@ class Breaks(nn.Module):
 
 
 class Remembers(nn.Module):
-    """Puts a new tensor in the place of its buffer at every call."""
+    """A module that replaces its buffer by a new tensor at every call."""
 
     def __init__(self):
         super().__init__()

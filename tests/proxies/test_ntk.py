@@ -1,4 +1,4 @@
-"""Five numbers of a kernel, their settings and what has no number."""
+"""The five scores of a kernel, their settings, and kernels without a score."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,8 @@ from torch import nn
 from untrained.images.minibatches import Minibatch
 from untrained.proxies import PROXIES, UndefinedScore, get_proxy, setting_of
 from untrained.proxies.ntk import VARIANTS, LabelledKernel, positive_eigenvalues
-from untrained.proxies.tangent_kernels import ParameterSelection, tangent_kernel
+from untrained.proxies.selections import ParameterSelection
+from untrained.proxies.tangent_kernels import tangent_kernel
 from untrained.scoring.engine import run_proxies
 from untrained.scoring.execution import Execution
 from untrained.scoring.images import MinibatchSettings
@@ -21,7 +22,7 @@ KERNEL = MATRIX @ MATRIX.T
 
 
 def unlabelled(kernel):
-    """A kernel for numbers that don't read labels."""
+    """Wrap a kernel for scores that don't use labels."""
     return LabelledKernel(kernel, np.zeros(len(kernel), np.int64))
 
 
@@ -71,7 +72,7 @@ def test_a_kernel_that_is_not_finite_has_no_number(name, value):
 
 
 class Counts(nn.Module):
-    """Two layers and a normalisation; counts its forward passes."""
+    """A network of two layers and a normalisation that counts its forward passes."""
 
     def __init__(self):
         super().__init__()

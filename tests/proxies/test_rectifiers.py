@@ -62,7 +62,7 @@ UNSEEN = {
 
 
 class Applies(nn.Module):
-    """A layer, a function, and a layer; remembers what the function was given."""
+    """A network of a layer, a function and a layer that records the input of the function."""
 
     def __init__(self, function):
         super().__init__()
@@ -76,7 +76,7 @@ class Applies(nn.Module):
 
 
 def hamming_kernel(codes):
-    """N_A less the Hamming distance of every pair of rows of boolean codes (N, N_A)."""
+    """Return N_A less the Hamming distance of every pair of rows of boolean codes (N, N_A)."""
     return [[float((a == b).sum()) for b in codes] for a in codes]
 
 
@@ -142,7 +142,7 @@ def detached_branch(x, a, b, *_):
 
 
 def branch_times_nothing(x, a, b, *_):
-    # "times zero" is part of the graph: only leaving a branch out cuts it off
+    # a multiplication by zero stays part of the graph
     return F.relu(a(x)) + 0 * F.relu(b(x))
 
 

@@ -23,7 +23,7 @@ def without_batch_norm(module):
 
 
 def slow_flows(network, shape):
-    """(|W|, dR/d|W|) of each layer of a copy that is taken apart."""
+    """Return (|W|, dR/d|W|) of each layer, from a copy with its modules replaced."""
     network = copy.deepcopy(network).eval()
     without_batch_norm(network)
     network = network.double()
@@ -81,7 +81,7 @@ def test_normalisations_that_are_functions_are_left_out():
 
 
 def test_every_layer_of_a_chain_carries_all_of_the_output():
-    """Without biases and normalisations sum |W dR/dW| is R for each layer."""
+    """Without biases and normalisations, sum |W dR/dW| is R for each layer."""
     torch.manual_seed(0)
     layers = [nn.Linear(12, 7, bias=False), nn.ReLU(), nn.Linear(7, 4, bias=False)]
     network = nn.Sequential(nn.Flatten(), *layers)
@@ -93,7 +93,7 @@ def test_every_layer_of_a_chain_carries_all_of_the_output():
 
 
 def test_a_product_that_overflows_has_its_logarithm():
-    """R = 1e400, and so is every |W dR/dW|; neither factor is beyond float64."""
+    """R and every |W dR/dW| are 1e400, while neither factor is beyond float64."""
     network = nn.Sequential(nn.Flatten(), *(nn.Linear(1, 1, bias=False) for _ in "ab")).double()
     for layer in (network[1], network[2]):
         nn.init.constant_(layer.weight, -1e200)

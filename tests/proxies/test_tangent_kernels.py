@@ -11,11 +11,8 @@ from untrained.errors import ParameterError, UnknownNameError
 from untrained.images.minibatches import Minibatch, minibatch
 from untrained.networks.nasbench201 import NasBench201Network
 from untrained.proxies import UndefinedScore, batched_backward, get_proxy
-from untrained.proxies.tangent_kernels import (
-    SELECTIONS,
-    ParameterSelection,
-    tangent_kernel,
-)
+from untrained.proxies.selections import SELECTIONS, ParameterSelection
+from untrained.proxies.tangent_kernels import tangent_kernel
 
 # all 3x3; dead branches; skips and pools; few edges; a node without input
 CELLS = [1462, 10525, 7777, 13714, 45]
@@ -41,7 +38,7 @@ def chosen(network, name):
 
 
 def slow_kernel(network, images, name):
-    """One backward pass after the other, into `.grad`, and inner products pair by pair."""
+    """Return Theta by backward passes into `.grad`, and inner products pair by pair."""
     network = network.double()
     sums = network(images.double()).sum(1)
     gradients = []
@@ -58,7 +55,7 @@ def slow_kernel(network, images, name):
 
 
 def contracted_jacobian(network, images, name):
-    """J J' summed over pairs of logits, J (n, classes, parameters) by `torch.func`."""
+    """Return J J' summed over pairs of logits, J (n, classes, parameters) by `torch.func`."""
     network = network.double()
 
     def logits(parameters, image):
@@ -131,17 +128,17 @@ def test_eigenvalues_in_float32(all_operations, images, channels, cells, layout)
 
 @pytest.mark.parametrize("training", [False, True])
 def test_products_of_float32_gradients_are_summed_in_float64(training):
-    """The gradient of a linear network is its image: one kernel's determinant is 2^-26."""
+    """The gradient of a linear network is its image: the determinant of one kernel is 2^-26."""
     network = nn.Sequential(nn.Flatten(), nn.Linear(2, 1, bias=False)).train(training)
     images = torch.tensor([[1, 0], [1, 2**-13]]).reshape(2, 1, 1, 2)
     kernel = tangent_kernel(network, images)
-    # in float32 1 + 2^-26 is 1 and the kernel singular
+    # in float32 1 + 2^-26 is 1, so the kernel would be singular
     assert kernel.tolist() == [[1, 1], [1, 1 + 2**-26]]
     assert torch.linalg.eigvalsh(kernel)[0].item() == pytest.approx(2**-27, rel=1e-6)
 
 
 class Plain(nn.Module):
-    """Convolutions with biases and no normalisation."""
+    """A network of convolutions with biases and without normalisations."""
 
     def __init__(self):
         super().__init__()
@@ -156,11 +153,11 @@ class Plain(nn.Module):
 
 
 def judged(network, images, name):
-    """Theta by nngeometry, which has layers where we have parameters.
+    """Return Theta by nngeometry, which selects layers where we select parameters.
 
-    Of all parameters it is the package's Gram matrix (classes, n, classes, n), summed over both
-    classes. For some of them it is made of the columns of the package's Jacobian (classes, n,
-    parameters), in which the weight of a layer stands before its bias.
+    For all parameters it is the package's Gram matrix (classes, n, classes, n), summed over both
+    classes. For a selection it is computed from the columns of the package's Jacobian (classes, n,
+    parameters), in which the weight of a layer comes before its bias.
     """
     reason = "needs nngeometry: make install"
     gram = pytest.importorskip("nngeometry.gram", reason=reason)
@@ -186,19 +183,19 @@ def judged(network, images, name):
 @pytest.mark.parametrize("name", SELECTIONS)
 @pytest.mark.parametrize("index", [1462, 7777, None])
 def test_another_package_agrees(all_operations, images, index, name):
-    """On cells, and on convolutions with biases that nothing normalises."""
+    """nngeometry gives the same kernels on cells, and on convolutions with biases."""
     torch.manual_seed(1)
     network = (Plain() if index is None else made(all_operations, index)).eval().double()
     expected = judged(network, images.double(), name)
     kernel = tangent_kernel(network, images.double(), ParameterSelection(name))
-    # the package keeps what it sums up in float32
+    # the package accumulates sums in float32
     torch.testing.assert_close(kernel, expected.double(), rtol=1e-6, atol=1e-12)
 
 
 @pytest.mark.parametrize("index", [7777, None])
 @pytest.mark.parametrize("selection", ["weights", "weights_without_classifier"])
 def test_another_package_agrees_with_the_variants(all_operations, images, index, selection):
-    """Whatever mode the network is in: a variant in evaluation mode puts it there."""
+    """A variant in evaluation mode sets that mode, whatever mode the network is in."""
     torch.manual_seed(1)
     network = (Plain() if index is None else made(all_operations, index)).double().train()
     batch = Minibatch(images.double(), torch.tensor([0, 1, 1, 2, 0, 1]), 10)
@@ -208,7 +205,7 @@ def test_another_package_agrees_with_the_variants(all_operations, images, index,
 
 
 class Centred(nn.Module):
-    """Couples the images of a batch without any mode."""
+    """A network that couples the images of a batch in every mode."""
 
     def __init__(self):
         super().__init__()
@@ -267,7 +264,7 @@ def test_bad_input_is_said_in_one_line(all_operations, images):
 @pytest.mark.parametrize("coupled", [False, True])
 def test_gradients_are_taken_in_inference_mode_too(all_operations, images, coupled):
     network, shown = made(all_operations, 7777), images
-    if coupled:  # without a mode: they would pass for single images where gradients are lacking
+    if coupled:  # without a mode: without gradients they would pass for uncoupled images
         network, shown = Centred().eval(), images[:, :, :2, :2]
     expected = tangent_kernel(network, shown)
     assert expected.trace() > 0
@@ -297,7 +294,7 @@ def test_the_network_is_left_as_it_was(all_operations, images, training):
 
 
 class Branches(nn.Module):
-    """A forward pass that looks at its data."""
+    """A network whose forward pass branches on its data."""
 
     def __init__(self):
         super().__init__()
@@ -309,7 +306,7 @@ class Branches(nn.Module):
 
 
 class Constant(nn.Module):
-    """No parameter plays a part in what it returns."""
+    """A network whose output depends on none of its parameters."""
 
     def __init__(self):
         super().__init__()
@@ -335,7 +332,7 @@ def test_outputs_that_need_no_parameter_have_no_gradient(training):
 
 
 class Hooked(nn.Module):
-    """Turns a gradient around on its way back."""
+    """A network that changes the sign of a gradient by a hook."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""What a little training says of a network, against counting by hand."""
+"""Accuracy and loss after a short training, against counting by hand."""
 
 import math
 
@@ -14,7 +14,7 @@ from untrained.proxies.validation import ValidationAccuracy, ValidationLoss
 
 
 class Net(nn.Module):
-    """A normalisation and a classifier of 3 classes."""
+    """A network of a normalisation and a classifier of 3 classes."""
 
     def __init__(self):
         super().__init__()

@@ -16,7 +16,8 @@ from untrained.images import image_set
 from untrained.images.minibatches import Minibatch, minibatch, normalise, prepare_images
 from untrained.proxies.label_alignment import entry_correlation
 from untrained.proxies.ntk import LabelGradientAlignment
-from untrained.proxies.tangent_kernels import ParameterSelection, tangent_kernel
+from untrained.proxies.selections import ParameterSelection
+from untrained.proxies.tangent_kernels import tangent_kernel
 from untrained.scoring.images import MinibatchSettings
 from untrained.scoring.request import parse_reading
 from untrained.training.loop import Examples

@@ -8,12 +8,14 @@ import pytest
 import torch
 
 from untrained.errors import ParameterError
-from untrained.proxies.tangent_kernels import ParameterSelection, tangent_kernel
+from untrained.proxies.selections import ParameterSelection
+from untrained.proxies.tangent_kernels import tangent_kernel
+from untrained.scoring.curve_settings import CurveSettings
 from untrained.scoring.engine import score_work
 from untrained.scoring.execution import Execution
 from untrained.scoring.images import MinibatchSettings
 from untrained.scoring.request import ScoreRequest, parse_reading
-from untrained.scoring.training_curves import QUANTITIES, CurveSettings, follow
+from untrained.scoring.training_curves import QUANTITIES, follow
 from untrained.seeds import torch_seeded
 from untrained.training.recipe import ShortRecipe
 
@@ -142,7 +144,7 @@ def test_one_training_and_one_kernel_per_stop(space, monkeypatch):
 
         monkeypatch.setattr(module, name, call)
 
-    counted("tangent_kernel", __import__("untrained.proxies.ntk", fromlist=["ntk"]))
+    counted("tangent_kernel", __import__("untrained.proxies.tangent_kernels", fromlist=["ntk"]))
     counted("train_shortly", __import__("untrained.scoring.images", fromlist=["images"]))
     names = ("lga", "kernel_target_alignment", "ntk_mean-weights_without_classifier_train")
     read(space, asked(names=names))
@@ -176,7 +178,7 @@ def test_an_initial_kernel_that_is_not_finite_is_not_replaced_by_a_later_one(spa
         calls.append(1)
         return torch.eye(8, dtype=torch.float64) * (torch.nan if len(calls) == 1 else len(calls))
 
-    monkeypatch.setattr("untrained.proxies.ntk.tangent_kernel", kernel)
+    monkeypatch.setattr("untrained.proxies.tangent_kernels.tangent_kernel", kernel)
     (found,) = read(space, asked((0.0, 0.5, 1.0), ()))
     moved = [one for one in found if one.quantity in ("change", "correlation")]
     assert {one.status for one in moved} == {"non_finite"}

@@ -114,7 +114,7 @@ def test_every_seed_is_a_run_in_turn(toy):
 
 def test_a_score_that_costs_nothing_would_never_end():
     with pytest.raises(
-        ParameterError, match=r"^a score as fitness takes 0 s in places, .* above 0$"
+        ParameterError, match=r"^evaluations on toy take no time in places, .* above 0$"
     ):
         scores_as_answers("toy", 81, pool_of(0.0, seconds=0.0))
 

@@ -15,8 +15,9 @@ from untrained.errors import DamagedFileError, ParameterError
 from untrained.networks.supernets import DARTS_EDGES, DARTS_OPERATIONS, DartsSupernet
 from untrained.search import measurements
 from untrained.search.measurements import Draw, Numbers
-from untrained.search.pruning import CRITERIA, Pruning, dense_ranks, prune
-from untrained.search.supernets import candidates_of, crowded_nodes, mask_after, pruned_space
+from untrained.search.pruning import CRITERIA, Pruning, prune
+from untrained.search.rounds import dense_ranks
+from untrained.search.supernets import candidates_of, crowded_nodes, pruned_space
 from untrained.spaces import get_space
 from untrained.spaces.darts import parse_genotype
 
@@ -303,16 +304,6 @@ def test_rounds_of_something_else_are_damage(tmp_path):
         connection.commit()
     with pytest.raises(DamagedFileError, match="ledger is damaged: delete it"):
         prune(SPACE.name, Pruning(repeats=1), ledger=path)
-
-
-def test_the_mask_after_rounds_lacks_what_they_pruned():
-    rows = [
-        {"cell": "reduce", "edge": "1->3", "operation": "avg_pool_3x3", "pruned": True},
-        {"cell": "normal", "edge": "1->3", "operation": "avg_pool_3x3", "pruned": False},
-    ]
-    mask = DartsSupernet.full_mask()
-    mask[14 + 3, 6] = False
-    assert np.array_equal(mask_after(SPACE, rows), mask)
 
 
 def test_a_search_without_any_condition_number_says_which_round(monkeypatch, made_up):

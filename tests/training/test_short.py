@@ -11,8 +11,8 @@ from torch import nn
 from untrained.errors import ParameterError
 from untrained.seeds import numpy_generator
 from untrained.training.loop import Examples
-from untrained.training.recipe import ShortRecipe
-from untrained.training.short import Diverged, steps_of, train_shortly
+from untrained.training.recipe import ShortRecipe, steps_of
+from untrained.training.short import Diverged, train_shortly
 
 from .conftest import copied, examples, prepare, same
 

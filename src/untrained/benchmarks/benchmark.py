@@ -19,12 +19,7 @@ if TYPE_CHECKING:
 Values = NDArray[np.float64]
 #: Seeds of the short trainings that searches see, the one of the published searches first.
 SHORT_SEEDS = ("777", "trial0", "mean")
-
-_MEASURES = {
-    "accuracy": "accuracy",
-    "train_seconds": "training time",
-    "valid_seconds": "validation time",
-}
+_MEASURES = ("accuracy", "train_seconds", "valid_seconds")
 
 
 def well_known(counts: Sequence[int] | NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -169,7 +164,7 @@ class Benchmark:
             MissingDataError: the table does not have it; the message says what it has.
             ArchitectureError: no architecture has that index.
         """
-        return self._one("accuracy", arch, (dataset, split, epochs or self.full_epochs, seed))
+        return self._one("accuracy", arch, dataset, split, epochs, seed)
 
     def accuracies(
         self, dataset: str, split: str, epochs: int | None = None, seed: str = "mean"
@@ -181,7 +176,8 @@ class Benchmark:
         Raises:
             MissingDataError: the table has no such data set, split, epochs or seed.
         """
-        return self._all("accuracy", (dataset, split, epochs or self.full_epochs, seed))
+        group = self._group(dataset, split, epochs, seed)
+        return self.measures[group]["accuracy"]
 
     @property
     def finals(self) -> list[tuple[str, str]]:
@@ -238,24 +234,14 @@ class Benchmark:
     def train_seconds(
         self, arch: int, dataset: str, split: str, epochs: int | None = None, seed: str = "mean"
     ) -> float:
-        """Seconds of the whole training run, without validation; arguments as in `accuracy`.
-
-        Raises:
-            MissingDataError: the table does not have it; the message says what it has.
-            ArchitectureError: no architecture has that index.
-        """
-        return self._one("train_seconds", arch, (dataset, split, epochs or self.full_epochs, seed))
+        """Seconds of the whole training run, without validation; see `accuracy`."""
+        return self._one("train_seconds", arch, dataset, split, epochs, seed)
 
     def valid_seconds(
         self, arch: int, dataset: str, split: str, epochs: int | None = None, seed: str = "mean"
     ) -> float:
-        """Seconds of one pass over the validation images; arguments as in `accuracy`.
-
-        Raises:
-            MissingDataError: the table does not have it; the message says what it has.
-            ArchitectureError: no architecture has that index.
-        """
-        return self._one("valid_seconds", arch, (dataset, split, epochs or self.full_epochs, seed))
+        """Seconds of one pass over the validation images; see `accuracy`."""
+        return self._one("valid_seconds", arch, dataset, split, epochs, seed)
 
     def costs(self, dataset: str) -> "pd.DataFrame":
         """What the networks of a data set cost, one row per architecture index.
@@ -271,30 +257,41 @@ class Benchmark:
         import pandas as pd
 
         if dataset not in self.networks:
-            raise self._missing("accuracy", (dataset,))
+            raise self._missing((dataset,))
         table = pd.DataFrame(dict(self.networks[dataset]))
         if not table["parameters"].isna().any():
             table["parameters"] = table["parameters"].astype("int64")
         table.index.name = "arch"
         return table
 
-    def _all(self, measure: str, group: Group) -> Values:
+    def _group(self, dataset: str, split: str, epochs: int | None, seed: str) -> Group:
+        group = dataset, split, epochs or self.full_epochs, seed
         if group not in self.measures:
-            raise self._missing(measure, group)
-        return self.measures[group][measure]
+            raise self._missing(group)
+        return group
 
-    def _one(self, measure: str, arch: int, group: Group) -> float:
-        values = self._all(measure, group)
-        if not 0 <= arch < values.size:
+    def _one(
+        self, measure: str, arch: int, dataset: str, split: str, epochs: int | None, seed: str
+    ) -> float:
+        group = self._group(dataset, split, epochs, seed)
+        if not 0 <= arch < len(self):
             raise ArchitectureError(
-                f"{self.space} has no architecture {arch}: indices run from 0 to {values.size - 1}"
+                f"{self.space} has no architecture {arch}: indices run from 0 to {len(self) - 1}"
             )
-        value = float(values[arch])
+        value = float(self.measures[group][measure][arch])
         if np.isnan(value):
-            raise self._unknown(measure, arch, group)
+            covering = [
+                "/".join(map(str, key))
+                for key, values in self.measures.items()
+                if not np.isnan(values[measure][arch])
+            ]
+            raise MissingDataError(
+                f"no {measure} of architecture {arch} for {'/'.join(map(str, group))} in "
+                f"{self.space}: there is {', '.join(sorted(covering)) or 'none at all'}"
+            )
         return value
 
-    def _missing(self, measure: str, group: tuple[str | int, ...]) -> MissingDataError:
+    def _missing(self, group: tuple[str | int, ...]) -> MissingDataError:
         """The error for a group that is not there: names the first part that no group has."""
         depth = 0
         while any(key[: depth + 1] == group[: depth + 1] for key in self.measures):
@@ -302,18 +299,6 @@ class Benchmark:
         choices = sorted({key[depth] for key in self.measures if key[:depth] == group[:depth]})
         of = f" of {'/'.join(map(str, group[:depth]))}" if depth else ""
         return MissingDataError(
-            f"no {_MEASURES[measure]} for {KEYS[depth]} {group[depth]!r}{of} in {self.space}: "
+            f"no accuracy for {KEYS[depth]} {group[depth]!r}{of} in {self.space}: "
             f"there is {', '.join(map(str, choices))}"
-        )
-
-    def _unknown(self, measure: str, arch: int, group: Group) -> MissingDataError:
-        """The error for an architecture that a group does not cover: names groups that do."""
-        covering = [
-            "/".join(map(str, key))
-            for key, values in self.measures.items()
-            if not np.isnan(values[measure][arch])
-        ]
-        return MissingDataError(
-            f"no {_MEASURES[measure]} of architecture {arch} for {'/'.join(map(str, group))} in "
-            f"{self.space}: there is {', '.join(sorted(covering)) or 'none at all'}"
         )

@@ -7,30 +7,13 @@ each architecture as soon as it is complete and lets go of it.
 
 import pickle
 import re
-import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from untrained.benchmarks.unpickler import CHUNK, Consumer, StreamingUnpickler
-from untrained.errors import DamagedFileError
-
-#: What malformed pickles make the unpickler raise, and odd data its reader.
-MALFORMED = (
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    NotImplementedError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
+from untrained.files import reading
 
 _ZIP_START = b"PK\x03\x04"
 _PICKLE = re.compile(r"[^/]+/data\.pkl")
@@ -53,35 +36,23 @@ def stream(path: Path, consume: Consumer, report: Callable[[int], None]) -> obje
     Raises:
         DamagedFileError: truncated, malformed, or it names a global that no data needs.
     """
-    try:
-        with path.open("rb") as file:
-            if file.read(len(_ZIP_START)) == _ZIP_START:
-                return _read_zip(file, path.name, consume, report)
-            file.seek(0)
-            return _read_legacy(file, path.name, consume, report)
-    except MALFORMED as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DamagedFileError(
-            f"{path.name} is not a complete PyTorch file of data ({reason}): get it again"
-        ) from error
+    with (
+        reading(f"{path.name} is not a complete PyTorch file of data"),
+        path.open("rb") as file,
+    ):
+        if file.read(len(_ZIP_START)) == _ZIP_START:
+            return _read_zip(file, path.name, consume, report)
+        file.seek(0)
+        return _read_legacy(file, path.name, consume, report)
 
 
 def _read_zip(
     file: BinaryIO, name: str, consume: Consumer, report: Callable[[int], None]
 ) -> object:
-    """The newer format: a ZIP archive with the pickle, stored, in TOP/data.pkl."""
+    """The newer format: a ZIP archive with the pickle in TOP/data.pkl; nothing is extracted."""
     with zipfile.ZipFile(file) as archive:
-        for entry in archive.namelist():
-            if entry.startswith("/") or "\\" in entry or ".." in entry.split("/"):
-                raise DamagedFileError(f"{name} has the unsafe entry {entry!r}: get it again")
-        found = [info for info in archive.infolist() if _PICKLE.fullmatch(info.filename)]
-        if len(found) != 1:
-            raise zipfile.BadZipFile(f"{len(found)} pickles in the archive")
-        if found[0].compress_type != zipfile.ZIP_STORED or found[0].flag_bits & 1:
-            raise zipfile.BadZipFile("a compressed or encrypted pickle")
-        if found[0].header_offset < 0:  # the module lets it through to the system
-            raise zipfile.BadZipFile("an entry outside of the archive")
-        with archive.open(found[0]) as content:
+        (pickled,) = (one for one in archive.namelist() if _PICKLE.fullmatch(one))
+        with archive.open(pickled) as content:
             reader = StreamingUnpickler(cast("BinaryIO", content), name, consume, report)
             result = reader.load()
             while content.read(CHUNK):  # its checksum is compared at the very end

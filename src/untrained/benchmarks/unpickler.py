@@ -4,6 +4,7 @@ import pickle
 import struct
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from typing import Any, BinaryIO, ClassVar, cast
 
 import numpy as np
@@ -46,9 +47,8 @@ class Type:
 
     def restore(self, state: tuple[object, ...]) -> None:
         """Take the byte order from the state that NumPy saved; a number's type has no more."""
-        order = state[1]
-        if order == "<" or order == ">":
-            self.dtype = self.dtype.newbyteorder(order)
+        if state[1] in ("<", ">"):
+            self.dtype = self.dtype.newbyteorder(cast("Any", state[1]))
 
 
 INERT = Inert()
@@ -232,11 +232,6 @@ class StreamingUnpickler(pickle._Unpickler):
             raise pickle.UnpicklingError("architectures share data")
         return entry
 
-    def _remember(self, index: int) -> None:
-        if index != len(self.memo):
-            raise pickle.UnpicklingError("a memo out of order")
-        self.memo.append(self.stack[-1])
-
     def _line(self) -> str:
         line = b""
         while (byte := self.read(1)) != b"\n":
@@ -255,17 +250,13 @@ class StreamingUnpickler(pickle._Unpickler):
     def _load_stop(self) -> None:
         raise _Stop
 
-    def _load_get(self) -> None:
-        self.append(self._recall(self.read(1)[0]))
+    def _load_get(self, width: int = 1) -> None:
+        self.append(self._recall(int.from_bytes(self.read(width), "little")))
 
-    def _load_long_get(self) -> None:
-        self.append(self._recall(int.from_bytes(self.read(4), "little")))
-
-    def _load_put(self) -> None:
-        self._remember(self.read(1)[0])
-
-    def _load_long_put(self) -> None:
-        self._remember(int.from_bytes(self.read(4), "little"))
+    def _load_put(self, width: int = 1) -> None:
+        if int.from_bytes(self.read(width), "little") != len(self.memo):
+            raise pickle.UnpicklingError("a memo out of order")
+        self.memo.append(self.stack[-1])
 
     def _load_global(self) -> None:
         address = f"{self._line()}.{self._line()}"
@@ -339,9 +330,9 @@ class StreamingUnpickler(pickle._Unpickler):
         **{code: pickle._Unpickler.dispatch[code] for code in _PLAIN},
         pickle.STOP[0]: _load_stop,
         pickle.BINGET[0]: _load_get,
-        pickle.LONG_BINGET[0]: _load_long_get,
+        pickle.LONG_BINGET[0]: partial(_load_get, width=4),
         pickle.BINPUT[0]: _load_put,
-        pickle.LONG_BINPUT[0]: _load_long_put,
+        pickle.LONG_BINPUT[0]: partial(_load_put, width=4),
         pickle.GLOBAL[0]: _load_global,
         pickle.REDUCE[0]: _load_reduce,
         pickle.BUILD[0]: _load_build,

@@ -2,12 +2,15 @@
 
 import re
 import tarfile
-import zlib
 from collections.abc import Callable, Collection, Iterator
-from lzma import LZMAError
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from untrained.errors import DamagedFileError, MissingDataError
+from untrained.files import reading
+
+#: Called with the name of each official file, or folder of photographs, that has been read.
+Progress = Callable[[str], object]
 
 # The largest official member, CIFAR-100's `train`, has 148 MiB; archives have under 20 entries but
 # for Imagenette's, which has 13,394 photographs.
@@ -36,7 +39,8 @@ def read_members(source: Path, folder: str, names: Collection[str]) -> Iterator[
     if source.is_dir():
         yield from _read_folder(source, folder, names)
     elif source.is_file():
-        yield from _read_tar(source, _named(names), MAX_ENTRIES)
+        exactly = re.compile(rf"(?<![^/])(?:{'|'.join(map(re.escape, names))})$")
+        yield from _read_tar(source, exactly, MAX_ENTRIES)
     else:
         raise _nothing_at(source)
 
@@ -55,7 +59,7 @@ def read_matching(source: Path, pattern: re.Pattern[str]) -> Iterator[tuple[str,
     if source.is_dir():
         yield from _search_folder(source, pattern)
     elif source.is_file():
-        yield from _read_tar(source, _found(pattern), MAX_PHOTOGRAPHS)
+        yield from _read_tar(source, pattern, MAX_PHOTOGRAPHS)
     else:
         raise _nothing_at(source)
 
@@ -64,28 +68,14 @@ def _nothing_at(source: Path) -> MissingDataError:
     return MissingDataError(f"{source} does not exist: name a folder or a .tar.gz archive")
 
 
-def _named(names: Collection[str]) -> Callable[[PurePosixPath], str | None]:
-    return lambda path: path.name if path.name in names else None
-
-
-def _found(pattern: re.Pattern[str]) -> Callable[[PurePosixPath], str | None]:
-    def find(path: PurePosixPath) -> str | None:
-        match = pattern.search(str(path))
-        return None if match is None else match[0]
-
-    return find
-
-
 def _search_folder(source: Path, pattern: re.Pattern[str]) -> Iterator[tuple[str, bytes]]:
-    find = _found(pattern)
     seen: set[str] = set()
     for path in sorted(source.rglob("*")):
-        name = find(PurePosixPath(path.relative_to(source).as_posix()))
-        if name is None or not path.is_file():
-            continue
-        _note_name(source, name, seen)
-        _check_size(str(path), path.stat().st_size)
-        yield name, path.read_bytes()
+        found = pattern.search(path.relative_to(source).as_posix())
+        if found and path.is_file():
+            _note_name(source, found[0], seen)
+            _check_size(str(path), path.stat().st_size)
+            yield found[0], path.read_bytes()
 
 
 def _note_name(source: Path, name: str, seen: set[str]) -> None:
@@ -103,37 +93,23 @@ def _read_folder(source: Path, folder: str, names: Collection[str]) -> Iterator[
                 break
 
 
-def _read_tar(
-    source: Path, name_of: Callable[[PurePosixPath], str | None], most: int
-) -> Iterator[tuple[str, bytes]]:
+def _read_tar(source: Path, pattern: re.Pattern[str], most: int) -> Iterator[tuple[str, bytes]]:
     seen: set[str] = set()
-    try:
-        with tarfile.open(source) as archive:
-            for count, entry in enumerate(archive):
-                if count == most:
-                    raise DamagedFileError(f"{source} has more than {most} entries")
-                name = name_of(_checked_path(source, entry))
-                if not entry.isfile() or name is None:
-                    continue
-                _note_name(source, name, seen)
-                content = archive.extractfile(entry)
-                assert content is not None  # noqa: S101 - it is one for a regular file
-                yield name, content.read()
-            _read_padding(source, archive)
-    except (tarfile.TarError, EOFError, zlib.error, LZMAError, OSError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(":")
-        raise DamagedFileError(
-            f"{source} is not a complete tar archive ({reason}): get it again"
-        ) from error
-
-
-def _read_padding(source: Path, archive: tarfile.TarFile) -> None:
-    # A compressed file is checked against its sum only when it is read to its very end, and an
-    # archive that breaks off between two entries looks complete to `tarfile`.
-    padding = archive.fileobj
-    assert padding is not None  # noqa: S101 - the archive is open
-    if len(padding.read(MAX_BYTES)) == MAX_BYTES:
-        raise DamagedFileError(f"{source} goes on after its last entry: get it again")
+    damage = reading(f"{source} is not a complete tar archive")
+    with damage, tarfile.open(source) as archive:
+        for count, entry in enumerate(archive):
+            if count == most:
+                raise DamagedFileError(f"{source} has more than {most} entries")
+            found = pattern.search(str(_checked_path(source, entry)))
+            if found and entry.isfile():
+                _note_name(source, found[0], seen)
+                content: Any = archive.extractfile(entry)
+                yield found[0], content.read()
+        # A compressed file is checked against its sum only when it is read to its very end, and an
+        # archive that breaks off between two entries looks complete to `tarfile`.
+        padding: Any = archive.fileobj
+        if len(padding.read(MAX_BYTES)) == MAX_BYTES:
+            raise DamagedFileError(f"{source} goes on after its last entry: get it again")
 
 
 def _checked_path(source: Path, entry: tarfile.TarInfo) -> PurePosixPath:

@@ -1,20 +1,44 @@
 """Get a data set: from its official address, a mirror, or files that are here already."""
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from untrained.download import download, join, local_path
 from untrained.errors import DamagedFileError, MissingDataError
-from untrained.files import atomic
-from untrained.images.official import LAYOUTS, Progress, archive_md5, convert
+from untrained.files import atomic, reading
+from untrained.images.archives import Progress
+from untrained.images.official import LAYOUTS, archive_md5, convert
 from untrained.images.photographs import ARCHIVE, URL, convert_photographs
 from untrained.images.sets import ImageSet, stored_image_set
-from untrained.images.splits import fetch_command
+from untrained.images.splits import fetch_command, misfit
 from untrained.plugins import imported
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the function that an image set names as its `fetch` is asked for.
+
+    Attributes:
+        known: the data set.
+        target: the .npz to write.
+        source: a file or folder that is here, or None.
+        mirror: the base URL or folder that was asked for, or None; of a folder, it is `source` too.
+        allow_missing: whether incomplete data will do.
+        bar: whether to show a download on standard error.
+        progress: called with the name of each official file that has been read.
+    """
+
+    known: ImageSet
+    target: Path
+    source: Path | None
+    mirror: str | None
+    allow_missing: bool
+    bar: bool
+    progress: Progress | None
 
 
 def fetch_images(
@@ -56,118 +80,76 @@ def fetch_images(
     fetch = imported(f"function that fetches {dataset}", known.fetch)
     if source is None and mirror is not None:
         source = local_path(mirror)
-    found: dict[str, int] = fetch(known, target, source, mirror, allow_missing, bar, progress)
+    found: dict[str, int] = fetch(
+        Wanted(known, target, source, mirror, allow_missing, bar, progress)
+    )
     return found
 
 
-def fetch_official(
-    known: ImageSet,
-    target: Path,
-    source: Path | None,
-    mirror: str | None,
-    allow_missing: bool,
-    bar: bool,
-    progress: Progress | None,
-) -> dict[str, int]:
+def fetch_official(wanted: Wanted) -> dict[str, int]:
     """Convert the official files of a set of `official.LAYOUTS`; see `fetch_images`."""
-    layout = LAYOUTS[known.name]
-    turn = partial(convert, known.name, progress=progress, allow_missing=allow_missing)
-    return _converted(known, layout.archive, layout.url, turn, target, source, mirror, bar)
+    name, missing = wanted.known.name, wanted.allow_missing
+    layout = LAYOUTS[name]
+    with _archive(wanted, layout.archive, layout.url) as source:
+        return convert(name, source, wanted.target, wanted.progress, allow_missing=missing)
 
 
-def fetch_photographs(
-    known: ImageSet,
-    target: Path,
-    source: Path | None,
-    mirror: str | None,
-    allow_missing: bool,
-    bar: bool,
-    progress: Progress | None,
-) -> dict[str, int]:
+def fetch_photographs(wanted: Wanted) -> dict[str, int]:
     """Convert Imagenette's photographs; see `fetch_images`."""
-    md5 = archive_md5(known.name)
-    turn = partial(convert_photographs, progress=progress, allow_missing=allow_missing, md5=md5)
-    return _converted(known, ARCHIVE, URL, turn, target, source, mirror, bar)
+    md5, missing = archive_md5(wanted.known.name), wanted.allow_missing
+    with _archive(wanted, ARCHIVE, URL) as source:
+        return convert_photographs(
+            source, wanted.target, wanted.progress, allow_missing=missing, md5=md5
+        )
 
 
-def _converted(
-    known: ImageSet,
-    name: str,
-    address: str | None,
-    turn: Callable[..., dict[str, int]],
-    target: Path,
-    source: Path | None,
-    mirror: str | None,
-    bar: bool,
-) -> dict[str, int]:
-    """Convert an archive that is here, or that is downloaded and removed afterwards."""
-    if source is not None:
-        archive = source / name
-        return turn(source=archive if archive.is_file() else source, target=target)
-    url = address if mirror is None else join(mirror, name)
+@contextmanager
+def _archive(wanted: Wanted, name: str, address: str | None) -> Iterator[Path]:
+    """Yield an archive or a folder that is here, or an archive that is removed afterwards."""
+    if wanted.source is not None:
+        archive = wanted.source / name
+        yield archive if archive.is_file() else wanted.source
+        return
+    dataset = wanted.known.name
+    url = address if wanted.mirror is None else join(wanted.mirror, name)
     if url is None:
         raise MissingDataError(
-            f"{known.name} has no public address: get the 16x16 images (train_data_batch_1 to 10 "
-            f"and val_data) from image-net.org and run `{fetch_command(known.name)}`"
+            f"{dataset} has no public address: get the 16x16 images (train_data_batch_1 to 10 "
+            f"and val_data) from image-net.org and run `{fetch_command(dataset)}`"
         )
-    archive = download(url, target.with_name(name), archive_md5(known.name), progress=bar)
-    written = turn(source=archive, target=target)
+    target = wanted.target.with_name(name)
+    archive = download(url, target, archive_md5(dataset), progress=wanted.bar)
+    yield archive
     archive.unlink()
-    return written
 
 
-def fetch_arrays(
-    known: ImageSet,
-    target: Path,
-    source: Path | None,
-    mirror: str | None,
-    allow_missing: bool,
-    bar: bool,
-    progress: Progress | None,
-) -> dict[str, int]:
+def fetch_arrays(wanted: Wanted) -> dict[str, int]:
     """Take over an .npz of images `x` and labels `y`, of a set with one split.
 
-    Args:
-        known: the data set.
-        target: the .npz to write.
-        source: the .npz, or a folder that has it as `{name}.npz`; None where nothing is given, or
-            the mirror is an address.
-        mirror: base URL or folder that was asked for; this function reads folders only.
-        allow_missing: whether incomplete data will do.
-        bar: whether to show a download on standard error.
-        progress: called with the name of each official file that has been read.
-
-    Returns:
-        Split to number of images.
+    The file is `wanted.source`, or lies in that folder as `{name}.npz`; nothing is downloaded.
 
     Raises:
         MissingDataError: there is no such file.
         DamagedFileError: it does not hold such images and labels.
     """
-    del mirror, allow_missing, bar, progress
-    if source is None:
+    known, path = wanted.known, wanted.source
+    if path is None:
         raise MissingDataError(
             f"{known.name} has no official files: run `{fetch_command(known.name)}` with an .npz "
             "of x (images) and y (labels)"
         )
-    path = source / f"{known.name}.npz" if source.is_dir() else source
+    if path.is_dir():
+        path = path / f"{known.name}.npz"
     if not path.is_file():
         raise MissingDataError(f"{path} does not exist: it should hold x (images) and y (labels)")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            images, labels = file["x"], file["y"]
-    except (BadZipFile, KeyError, TypeError, ValueError, EOFError, OSError) as error:
-        raise DamagedFileError(f"{path} is no .npz of x (images) and y (labels)") from error
-    channels, height, width = known.shape
-    expected = (len(images), height, width, channels)
-    if images.dtype != np.uint8 or images.shape != expected or labels.shape != images.shape[:1]:
-        raise DamagedFileError(
-            f"{path} has {images.dtype} images of shape {images.shape} for labels of shape "
-            f"{labels.shape}: uint8 of shape {expected} would be right"
-        )
-    if labels.dtype.kind not in "iu" or not ((labels >= 0) & (labels < known.num_classes)).all():
-        raise DamagedFileError(f"{path} has labels outside 0 to {known.num_classes - 1}")
+    with (
+        reading(f"{path} is no .npz of x (images) and y (labels)", "name one"),
+        np.load(path, allow_pickle=False) as file,
+    ):
+        images, labels = file["x"], file["y"]
+    if (wrong := misfit(known, images, labels)) is not None:
+        raise DamagedFileError(f"{path} has {wrong}")
     (split,) = known.splits
-    with atomic(target) as part, part.open("wb") as file:
+    with atomic(wanted.target) as part, part.open("wb") as file:
         np.savez(file, **{f"{split}_x": images, f"{split}_y": labels})
     return {split: len(images)}

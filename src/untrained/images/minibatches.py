@@ -47,9 +47,8 @@ def minibatch(
 ) -> Minibatch:
     """Draw a minibatch without replacement.
 
-    The result depends on the arguments (and the files) alone. With the same seed a smaller
-    minibatch is the beginning of a larger one, and augmentation changes the images but not which
-    ones are drawn.
+    The result depends on the arguments and the files alone. With the same seed a smaller minibatch
+    is the beginning of a larger one, and augmentation does not change which images are drawn.
 
     Args:
         dataset: a name in `IMAGE_SETS`. The images of `noise` have independent N(0, 1) entries
@@ -62,9 +61,6 @@ def minibatch(
         sampling: `uniform` over all images, or `balanced`: uniform within each class, and of no
             class more than one image more than of another that has images left; or `IN_ORDER`.
         root: the folder of the fetched files.
-
-    Returns:
-        The minibatch, on the CPU.
 
     Raises:
         UnknownNameError: no such set, split, augmentation or sampling.
@@ -199,7 +195,6 @@ def held_out_count(dataset: str, split: str, size: int, *, root: Path = IMAGES) 
     Raises:
         UntrainedError: see `rest_of`.
     """
-    image_set(dataset).check_split(split)
     check_training_split(dataset, split)
     _, labels = training_set(dataset, split, root)
     return max(size, min(HELD_OUT, len(labels) // HELD_OUT_SHARE))
@@ -224,11 +219,10 @@ def rest_of(
         UnknownNameError, ParameterError, MissingDataError, DamagedFileError: see `minibatch`;
             drawn images are nowhere, and test images are not for training.
     """
-    image_set(dataset).check_split(split)
     check_training_split(dataset, split)
     images, labels = training_set(dataset, split, root)
-    left = np.ones(len(labels), bool)
-    left[_drawn(image_set(dataset), split, labels, seed, size, sampling)] = False
+    taken = _drawn(image_set(dataset), split, labels, seed, size, sampling)
+    left = np.setdiff1d(np.arange(len(labels)), taken)
     return images[left], labels[left]
 
 

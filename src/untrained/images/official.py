@@ -2,22 +2,19 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from untrained.errors import DamagedFileError, MissingDataError
-from untrained.files import BUNDLED, atomic
-from untrained.images.archives import read_members
+from untrained.files import BUNDLED, atomic, reading
+from untrained.images.archives import Progress, read_members
 from untrained.images.sets import ImageSet, stored_image_set
-from untrained.images.splits import Labels, Pixels
+from untrained.images.splits import Labels, Pixels, misfit
 from untrained.pickles import unpickle
-
-#: Called with the name of each official file that has been read.
-Progress = Callable[[str], object]
 
 
 @dataclass(frozen=True)
@@ -93,17 +90,18 @@ class _Part:
 
 def archive_md5(dataset: str) -> str | None:
     """Return the checksum of the official archive, where it is known."""
-    found: str | None = _checksums().get(dataset, {}).get("archive")
+    found: str | None = _checksums(dataset).get("archive")
     return found
 
 
 def member_md5s(dataset: str) -> dict[str, str]:
     """Return the checksums of the official files, by name; empty where they are not known."""
-    return dict(_checksums().get(dataset, {}).get("members", {}))
+    return dict(_checksums(dataset).get("members", {}))
 
 
-def _checksums() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((BUNDLED / "checksums.json").read_text(encoding="utf-8"))
+def _checksums(dataset: str) -> dict[str, Any]:
+    every = json.loads((BUNDLED / "checksums.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = every.get(dataset, {})
     return found
 
 
@@ -114,8 +112,6 @@ def convert(
     progress: Progress | None = None,
     *,
     allow_missing: bool = False,
-    md5s: Mapping[str, str] | None = None,
-    counts: Mapping[str, int] | None = None,
 ) -> dict[str, int]:
     """Write `target` (.npz) from the official files: uint8 images (NHWC) and labels per split.
 
@@ -130,8 +126,6 @@ def convert(
         progress: called with the name of each file read.
         allow_missing: convert what is there of an incomplete mirror, if that is at least one file.
             The result has fewer images; for CIFAR-10 it keeps their positions in the whole.
-        md5s: file name to checksum, instead of the bundled ones.
-        counts: split to number of images, instead of the official ones.
 
     Returns:
         Split to the number of images written.
@@ -143,11 +137,16 @@ def convert(
     """
     known = stored_image_set(dataset)
     layout = LAYOUTS[dataset]
-    sums = member_md5s(dataset) if md5s is None else md5s
+    sums = member_md5s(dataset)
     names = [name for parts in layout.parts.values() for name in parts]
     parts: dict[str, _Part] = {}
     for name, content in read_members(source, layout.folder, names):
-        _check_md5(source, name, content, sums.get(name))
+        found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        if found != sums.get(name, found):
+            raise DamagedFileError(
+                f"{source}: {name} has the MD5 {found}, the official file has {sums[name]}: get it "
+                "again"
+            )
         parts[name] = _decode(f"{source}: {name}", content, known, layout)
         if progress is not None:
             progress(name)
@@ -157,74 +156,47 @@ def convert(
             f"{source} lacks {', '.join(missing)}: give the complete files of {dataset}"
             + (", or allow missing ones" if parts else "")
         )
-    arrays, written = _assemble(source, layout, parts, layout.counts if counts is None else counts)
+    arrays, written = _assemble(source, layout, parts)
     with atomic(target) as part, part.open("wb") as file:
         np.savez(file, **arrays)
     return written
 
 
-def _check_md5(source: Path, name: str, content: bytes, expected: str | None) -> None:
-    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if expected is not None and found != expected:
-        raise DamagedFileError(
-            f"{source}: {name} has the MD5 {found}, the official file has {expected}: get it again"
-        )
-
-
 def _decode(name: str, content: bytes, known: ImageSet, layout: Layout) -> _Part:
-    batch = unpickle(content, name)
-    if not isinstance(batch, dict) or not {"data", layout.labels} <= batch.keys():
-        raise DamagedFileError(f"{name} is no dictionary with `data` and `{layout.labels}`")
-    pixels = np.asarray(batch["data"])
-    try:
+    batch: Any = unpickle(content, name)
+    with reading(f"{name} is no dictionary with `data` and `{layout.labels}`"):
         labels = np.array(batch[layout.labels], np.int64) - layout.first_label
-    except (TypeError, ValueError, OverflowError) as error:
-        raise DamagedFileError(f"{name} has labels that are no numbers") from error
-    channels, height, width = known.shape
-    if pixels.dtype != np.uint8 or pixels.shape != (labels.size, channels * height * width):
-        raise DamagedFileError(
-            f"{name} has {pixels.dtype} images of shape {pixels.shape} for {labels.size} labels: "
-            f"uint8 of shape ({labels.size}, {channels * height * width}) would be right"
-        )
-    classes = layout.classes or known.num_classes
-    if labels.size and not 0 <= labels.min() <= labels.max() < classes:
-        raise DamagedFileError(
-            f"{name} has labels outside {layout.first_label} to {layout.first_label + classes - 1}"
-        )
+        pixels = np.asarray(batch["data"]).reshape(len(labels), *known.shape)
+    images = pixels.transpose(0, 2, 3, 1)
+    whole = replace(known, num_classes=layout.classes or known.num_classes)
+    if wrong := misfit(whole, images, labels):
+        raise DamagedFileError(f"{name} has {wrong}, once labels are counted from 0")
     kept = labels < known.num_classes
-    images = pixels[kept].reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
-    return _Part(np.ascontiguousarray(images), labels[kept])
+    return _Part(np.ascontiguousarray(images[kept]), labels[kept])
 
 
 def _assemble(
-    source: Path, layout: Layout, parts: Mapping[str, _Part], counts: Mapping[str, int]
+    source: Path, layout: Layout, parts: Mapping[str, _Part]
 ) -> tuple[dict[str, Any], dict[str, int]]:
     arrays: dict[str, Any] = {}
     written: dict[str, int] = {}
     for split, names in layout.parts.items():
-        there = [parts[name] for name in names if name in parts]
+        there = {number: parts[name] for number, name in enumerate(names) if name in parts}
         if not there:
             continue
-        count = sum(len(part.labels) for part in there)
-        if len(there) == len(names) and count != counts[split]:
-            raise DamagedFileError(
-                f"{source} has {count} {split} images, the official files have {counts[split]}"
-            )
-        arrays[f"{split}_x"] = np.concatenate([part.images for part in there])
-        arrays[f"{split}_y"] = np.concatenate([part.labels for part in there])
-        if len(there) < len(names):
-            arrays |= _positions(split, names, parts, counts[split])
-        written[split] = count
+        labels = np.concatenate([part.labels for part in there.values()])
+        arrays[f"{split}_x"] = np.concatenate([part.images for part in there.values()])
+        arrays[f"{split}_y"] = labels
+        written[split] = len(labels)
+        # Only where official files are equally long is it known how many images a missing one has.
+        count = layout.counts[split]
+        size = count // len(names)
+        if len(there) == len(names):
+            if len(labels) != count:
+                raise DamagedFileError(
+                    f"{source} has {len(labels)} {split} images, the official files have {count}"
+                )
+        elif all(len(part.labels) == size for part in there.values()):
+            positions = [number * size + np.arange(size) for number in there]
+            arrays[f"{split}_positions"] = np.concatenate(positions)
     return arrays, written
-
-
-def _positions(
-    split: str, names: tuple[str, ...], parts: Mapping[str, _Part], count: int
-) -> dict[str, Any]:
-    # Only where the official files are equally long is it known how many images a missing one has.
-    size = count // len(names)
-    present = [(number, parts[name]) for number, name in enumerate(names) if name in parts]
-    if any(len(part.labels) != size for _, part in present):
-        return {}
-    positions = [number * size + np.arange(size) for number, _ in present]
-    return {f"{split}_positions": np.concatenate(positions)}

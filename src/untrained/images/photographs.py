@@ -8,7 +8,7 @@ images, as in the NASWOT paper.
 import io
 import re
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import IO
@@ -16,12 +16,9 @@ from typing import IO
 import numpy as np
 
 from untrained.errors import DamagedFileError, MissingDataError
-from untrained.files import atomic, digest
-from untrained.images.archives import read_matching
+from untrained.files import atomic, digest, reading
+from untrained.images.archives import Progress, read_matching
 from untrained.images.splits import Pixels
-
-#: Called with the name of each folder of photographs that has been converted.
-Progress = Callable[[str], object]
 
 ARCHIVE = "imagenette2-320.tgz"
 URL = f"https://s3.amazonaws.com/fast-ai-imageclas/{ARCHIVE}"
@@ -52,7 +49,6 @@ def convert_photographs(
     *,
     allow_missing: bool = False,
     md5: str | None = None,
-    counts: Mapping[str, int] = COUNTS,
 ) -> dict[str, int]:
     """Write `target` (.npz): uint8 images (NHWC) of 224x224 pixels and labels per split.
 
@@ -66,7 +62,6 @@ def convert_photographs(
         progress: called with the name of each folder of a class that has been converted.
         allow_missing: convert what there is, if that is at least one photograph.
         md5: the checksum of the archive, where it is known.
-        counts: split to number of photographs.
 
     Returns:
         Split to the number of images written.
@@ -87,12 +82,12 @@ def convert_photographs(
         for split, folder in FOLDERS.items()
     }
     for split, mine in names.items():
-        missing = len(mine) < counts[split]
-        if len(mine) > counts[split] or (missing and not (photographs and allow_missing)):
+        missing = len(mine) < COUNTS[split]
+        if len(mine) > COUNTS[split] or (missing and not (photographs and allow_missing)):
             error = MissingDataError if missing else DamagedFileError
             raise error(
                 f"{source} has {len(mine)} photographs in {FOLDERS[split]}/, Imagenette has "
-                f"{counts[split]}: name the complete {ARCHIVE}, or the folder that was in it"
+                f"{COUNTS[split]}: name the complete {ARCHIVE}, or the folder that was in it"
             )
     there = {split: mine for split, mine in names.items() if mine}
     with atomic(target) as part, zipfile.ZipFile(part, "w") as archive:
@@ -124,16 +119,15 @@ def _decode(name: str, content: bytes) -> Pixels:
     """The middle (224, 224, 3) of a photograph."""
     from PIL import Image
 
-    try:
-        with Image.open(io.BytesIO(content), formats=["JPEG", "PNG"]) as photograph:
-            width, height = photograph.size
-            scale = SCALED / min(width, height)
-            size = max(SCALED, round(width * scale)), max(SCALED, round(height * scale))
-            if max(size) > LONGEST:
-                raise DamagedFileError(f"{name} has {width}x{height} pixels: that is no photograph")
-            scaled = photograph.convert("RGB").resize(size, Image.Resampling.BILINEAR)
-    except (OSError, Image.DecompressionBombError) as error:
-        reason = str(error).partition(": <")[0]
-        raise DamagedFileError(f"{name} is no photograph ({reason}): get it again") from error
+    with (
+        reading(f"{name} is no photograph"),
+        Image.open(io.BytesIO(content), formats=["JPEG", "PNG"]) as photograph,
+    ):
+        width, height = photograph.size
+        scale = SCALED / min(width, height)
+        size = max(SCALED, round(width * scale)), max(SCALED, round(height * scale))
+        if max(size) > LONGEST:
+            raise ValueError(f"it has {width}x{height} pixels")
+        scaled = photograph.convert("RGB").resize(size, Image.Resampling.BILINEAR)
     left, top = ((side - SIDE) // 2 for side in size)
     return np.asarray(scaled.crop((left, top, left + SIDE, top + SIDE)))

@@ -35,8 +35,8 @@ class ImageSet:
         public: whether anyone may fetch it from its official address.
         bundled: the images of the split `sample` that come with the package: a contact sheet
             (.webp) with notes beside it, or an .npz of `sample_x` and `sample_y`.
-        fetch: address of the function that makes the file of the set; it takes what
-            `untrained.images.fetch.fetch_arrays` does.
+        fetch: address of the function that makes the file of the set: it takes an
+            `untrained.images.fetch.Wanted` and returns the number of images of each split.
         draw: address of a function that makes the images of each minibatch anew, as
             `untrained.images.minibatches.draw_noise` does; empty where images are stored.
     """
@@ -101,8 +101,6 @@ class ImageSet:
             raise unknown_name(f"split of {self.name}", split, self.splits)
 
 
-_IMAGENET16_MEAN, _IMAGENET16_STD = (122.68, 116.66, 104.01), (63.22, 61.26, 65.09)
-
 CIFAR10 = ImageSet(
     name="cifar10",
     label="CIFAR-10",
@@ -131,8 +129,8 @@ IMAGENET16_120 = ImageSet(
     name="ImageNet16-120",
     num_classes=120,
     shape=(3, 16, 16),
-    mean=_IMAGENET16_MEAN,
-    std=_IMAGENET16_STD,
+    mean=(122.68, 116.66, 104.01),
+    std=(63.22, 61.26, 65.09),
     splits=("train", "valid"),
     summary="the first 120 classes of ImageNet at 16x16 pixels (needs a registration)",
     public=False,
@@ -142,8 +140,8 @@ TINY_IMAGENET16_120 = ImageSet(
     name="TinyImageNet16-120",
     num_classes=120,
     shape=(3, 16, 16),
-    mean=_IMAGENET16_MEAN,
-    std=_IMAGENET16_STD,
+    mean=IMAGENET16_120.mean,
+    std=IMAGENET16_120.std,
     splits=("train",),
     summary="120 classes of Tiny-ImageNet, other images and classes than ImageNet16-120",
     stands_for="ImageNet16-120",

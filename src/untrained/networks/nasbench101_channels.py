@@ -4,7 +4,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from untrained.spaces.base import NotApplicable, Skeleton
-from untrained.spaces.nasbench101 import Cell, Matrix
+from untrained.spaces.nasbench101 import Matrix
 
 #: The network that the benchmark trained, and the network that the NASWOT authors score.
 BENCHMARK = Skeleton(channels=128, cells=3)
@@ -50,27 +50,3 @@ def widths(skeleton: Skeleton) -> list[tuple[int, int]]:
     stacks = [skeleton.channels << stack for stack in range(skeleton.stages)]
     made = [skeleton.channels, *(width for width in stacks for _ in range(skeleton.cells))]
     return list(pairwise(made))
-
-
-def count_parameters(cell: Cell, num_classes: int = 10, skeleton: Skeleton = BENCHMARK) -> int:
-    """Count the trainable scalars of the network around a cell, without building it.
-
-    A convolution has no bias, its normalisation two scalars per channel; the classifier has a bias.
-    """
-    every = widths(skeleton)
-    convolutions = sum(every.count(pair) * _in_cell(cell, *pair) for pair in dict.fromkeys(every))
-    stem = 3 * 9 * skeleton.channels + 2 * skeleton.channels if skeleton.stem else 0
-    return stem + convolutions + (every[-1][1] + 1) * num_classes
-
-
-def _in_cell(cell: Cell, inputs: int, outputs: int) -> int:
-    channels = vertex_channels(cell.matrix, inputs, outputs)
-    total = sum(
-        (inputs + 2) * width
-        for width, read in zip(channels, cell.matrix[0], strict=True)
-        if read  # the input is projected to the vertex's channels
-    )
-    for width, operation in zip(channels[1:-1], cell.operations, strict=True):
-        if operation in KERNELS:
-            total += (KERNELS[operation] ** 2 * width + 2) * width
-    return total

@@ -4,15 +4,18 @@ Both numbers are of the network that is scored, with as many classes as the data
 no weights, so the seed changes nothing.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import nn
-
-from untrained.images.minibatches import Minibatch
-from untrained.networks.costs import count_flops, count_parameters
 from untrained.proxies.base import BaseProxy, Cost, Direction
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from untrained.images.minibatches import Minibatch
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class Parameters(BaseProxy):
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
     ) -> float:
         """Count without running the network; arguments as in `Proxy.__call__`."""
+        from untrained.networks.costs import count_parameters
+
         del minibatch, generator
         return float(count_parameters(network))
 
@@ -51,6 +56,10 @@ class Flops(BaseProxy):
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
     ) -> float:
         """Run one forward pass with one image; arguments as in `Proxy.__call__`."""
+        import torch
+
+        from untrained.networks.costs import count_flops
+
         del generator
         channels, height, width = minibatch.images.shape[1:]
         devices = [minibatch.images.device] if minibatch.images.is_cuda else []

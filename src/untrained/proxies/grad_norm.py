@@ -4,19 +4,21 @@ Abdelfattah, Mehrotra, Dudziak, Lane: Zero-Cost Proxies for Lightweight NAS, ICL
 (arXiv 2101.08134), section 3.2; Mellor et al., ICML 2021 (arXiv 2006.04647), figure 4.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
-
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from typing import TYPE_CHECKING, ClassVar
 
 from untrained.errors import ParameterError
-from untrained.images.minibatches import Minibatch
 from untrained.proxies.base import BaseProxy, Cost, Direction, UndefinedScore
-from untrained.proxies.gradients import checked_logits, differentiable, layer_weights
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from untrained.images.minibatches import Minibatch
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class GradNorm(BaseProxy):
 
     @property
     def details(self) -> str:
-        """Of the sum."""
+        """The weights that the sum is over, in words."""
         layers = "convolutions and linear layers"
         return {"zero_cost": f"weights of {layers}", "naswot": "all parameters"}[self.variant]
 
@@ -64,12 +66,17 @@ class GradNorm(BaseProxy):
 
     def measure(
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
-    ) -> "GradientNorms":
+    ) -> GradientNorms:
         """Return the norms of one backward pass; arguments as in `Proxy.__call__`.
 
         Raises:
             UndefinedScore: `no_parameters`.
         """
+        import torch
+        from torch.nn import functional
+
+        from untrained.proxies.gradients import checked_logits, differentiable, layer_weights
+
         del generator
         chosen = {name: p for name, p in network.named_parameters() if p.requires_grad}
         if not chosen:
@@ -91,7 +98,7 @@ class GradNorm(BaseProxy):
         own = tuple(layer_weights(network))
         return GradientNorms(float(loss.detach()), dict(zip(chosen, norms, strict=True)), own)
 
-    def read(self, measured: "GradientNorms") -> float:
+    def read(self, measured: GradientNorms) -> float:
         """Return the sum of the norms of the variant's weights.
 
         Raises:

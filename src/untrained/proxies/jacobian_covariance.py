@@ -4,17 +4,21 @@ Mellor, Turner, Storkey, Crowley: Neural Architecture Search without Training, a
 section 3; `jacob_cov` of Abdelfattah et al., ICLR 2021 (arXiv 2101.08134).
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from untrained.images.minibatches import Minibatch
 from untrained.proxies.base import BaseProxy, Cost, Direction, UndefinedScore
-from untrained.proxies.gradients import checked_logits, differentiable
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from untrained.images.minibatches import Minibatch
 
 #: Is added to eigenvalues, so that the terms of an eigenvalue of zero are finite.
 _OFFSET = 1e-5
@@ -58,6 +62,10 @@ def jacobian(network: nn.Module, minibatch: Minibatch) -> NDArray[np.float64]:
         UndefinedScore: `disconnected`.
         ParameterError: the output is no tensor of logits.
     """
+    import torch
+
+    from untrained.proxies.gradients import checked_logits, differentiable
+
     with differentiable(network, minibatch) as images:
         shown = images.requires_grad_()
         # a product, since a network that rectifies its input in place can't take a leaf

@@ -4,21 +4,24 @@ Chen, Gong, Wang: Neural Architecture Search on ImageNet in Four GPU Hours (TE-N
 (arXiv 2102.11535), section 3.1.2, after Xiong et al., ICML 2020.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from untrained.errors import ParameterError
-from untrained.images.minibatches import Minibatch
-from untrained.networks.modes import buffers_restored
 from untrained.proxies.base import BaseProxy, Direction, Setting, UndefinedScore
-from untrained.proxies.rectifiers import RectifierMode
 from untrained.spaces.base import Skeleton
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from untrained.images.minibatches import Minibatch
 
 #: A single cell of one channel between a crop of 3x3 pixels and the head.
 THIN_SKELETON = Skeleton(channels=1, cells=1, stages=1, stem=False)
@@ -72,6 +75,11 @@ def activation_patterns(network: nn.Module, images: Tensor) -> NDArray[np.uint8]
         UndefinedScore: `no_rectifiers` or `non_finite`.
         ParameterError: the network applies other rectifiers each time it is run.
     """
+    import torch
+
+    from untrained.networks.modes import buffers_restored
+    from untrained.proxies.rectifiers import RectifierMode
+
     packed: list[NDArray[np.uint8]] = []
     with torch.no_grad(), buffers_restored(network):
         for piece in _pieces(images):
@@ -83,7 +91,7 @@ def activation_patterns(network: nn.Module, images: Tensor) -> NDArray[np.uint8]
                     "no_rectifiers",
                     f"{type(network).__name__} applies no rectifier: it is one linear region",
                 )
-            if isinstance(outputs, Tensor) and not torch.isfinite(outputs).all():
+            if isinstance(outputs, torch.Tensor) and not torch.isfinite(outputs).all():
                 raise UndefinedScore("non_finite", "the network's output is not finite")
             packed.append(np.packbits(torch.cat(bits, 1).cpu().numpy(), axis=1))
     if len({one.shape[1] for one in packed}) > 1:

@@ -4,23 +4,23 @@ Mellor, Turner, Storkey, Crowley: Neural Architecture Search without Training, I
 (arXiv 2006.04647), equations 1 and 2.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from untrained.errors import ParameterError
-from untrained.images.minibatches import Minibatch
-from untrained.networks.modes import buffers_restored
-from untrained.networks.plans import Reading
-from untrained.proxies.agreements import add_agreements, agreements_of, bits_of
 from untrained.proxies.base import BaseProxy, Direction, UndefinedScore
-from untrained.proxies.rectifiers import RectifierMode, rectifier_modules, rectifiers_on_path
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from untrained.images.minibatches import Minibatch
+    from untrained.networks.plans import Reading
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,10 @@ class Naswot(BaseProxy):
         Raises:
             UndefinedScore: `disconnected`, `singular` or `non_finite`.
         """
+        import torch
+
+        from untrained.proxies.agreements import add_agreements
+
         kernel, finite = None, True
         for reading in readings:
             count = reading.modules if self.dead_branches else reading.rectifiers
@@ -105,6 +109,12 @@ def activation_kernel(network: nn.Module, images: Tensor, variant: str = "correc
             only) or `non_finite` (some outputs are not finite).
         ParameterError: the network applies no rectifier.
     """
+    import torch
+    from torch.utils._pytree import tree_leaves
+
+    from untrained.networks.modes import buffers_restored
+    from untrained.proxies.rectifiers import RectifierMode, rectifier_modules, rectifiers_on_path
+
     with buffers_restored(network):
         if variant == "released":
             counter = KernelCounter(len(images))
@@ -137,6 +147,9 @@ class KernelCounter:
     """
 
     def __init__(self, images: int, wanted: list[bool] | None = None) -> None:
+        import torch
+        from torch.utils.weak import WeakTensorKeyDictionary
+
         self.calls = 0
         self._wanted = wanted
         self._agreements = torch.zeros(images, images, dtype=torch.int64)
@@ -145,6 +158,8 @@ class KernelCounter:
 
     def add(self, pre_activation: Tensor) -> None:
         """Count the codes of one rectifier's input (N, ...)."""
+        from untrained.proxies.agreements import agreements_of, bits_of
+
         position = self.calls
         self.calls += 1
         if self._wanted is not None:

@@ -5,22 +5,26 @@ Chen, Gong, Wang: Neural Architecture Search on ImageNet in Four GPU Hours (TE-N
 and the label-gradient alignment are from Mok et al., CVPR 2022 (arXiv 2203.14577).
 """
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from untrained.images.minibatches import Minibatch
-from untrained.networks.modes import modes_restored
 from untrained.proxies.base import BaseProxy, Cost, Direction, Setting, UndefinedScore
 from untrained.proxies.label_alignment import centred_alignment, entry_correlation
-from untrained.proxies.tangent_kernels import SELECTIONS, ParameterSelection, tangent_kernel
+from untrained.proxies.selections import SELECTIONS, ParameterSelection
 from untrained.spaces.base import Skeleton
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from untrained.images.minibatches import Minibatch
 
 #: Three channels in the first stage, one cell in each stage.
 TENAS_SKELETON = Skeleton(channels=3, cells=1)
@@ -125,6 +129,9 @@ class _KernelProxy(BaseProxy, ABC):
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
     ) -> LabelledKernel:
         """Return the kernel (n, n) of a minibatch of n images, with their labels."""
+        from untrained.networks.modes import modes_restored
+        from untrained.proxies.tangent_kernels import tangent_kernel
+
         del generator
         settings = self.kernels[self.variant]
         with modes_restored(network):

@@ -4,18 +4,20 @@ They cost no more than the training, so they are the baselines of every score th
 training.
 """
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
-
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from typing import TYPE_CHECKING, ClassVar
 
 from untrained.errors import ParameterError
-from untrained.images.minibatches import Minibatch
-from untrained.networks.modes import buffers_restored, modes_restored
 from untrained.proxies.base import BaseProxy, Direction, Setting, UndefinedScore
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from untrained.images.minibatches import Minibatch
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +47,7 @@ class _Validation(BaseProxy, ABC):
 
     @property
     def details(self) -> str:
-        """Of the network."""
+        """The statistics of batch normalisation, in words."""
         return f"{self.variant} mode"
 
     @property
@@ -68,6 +70,11 @@ class _Validation(BaseProxy, ABC):
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
     ) -> Predictions:
         """Return the logits of the minibatch, with its labels."""
+        import torch
+        from torch import Tensor
+
+        from untrained.networks.modes import buffers_restored, modes_restored
+
         del generator
         with torch.no_grad(), modes_restored(network), buffers_restored(network):
             logits = network.train(self.variant == "train")(minibatch.images)
@@ -112,4 +119,6 @@ class ValidationLoss(_Validation):
 
     def read(self, measured: Predictions) -> float:
         """Return the mean over images."""
+        from torch.nn import functional
+
         return float(functional.cross_entropy(measured.logits.double(), measured.labels))

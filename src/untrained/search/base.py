@@ -5,7 +5,7 @@ the command line, the workflow and the report must know of it; nothing else list
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
@@ -179,16 +179,19 @@ def configured(
     return kind(**chosen)
 
 
+#: Type of a setting to how its value is read, and what is right.
+_READ: dict[type, tuple[Callable[[str], object], str]] = {
+    bool: ({"true": True, "false": False}.__getitem__, "true or false"),
+    int: (int, "an integer"),
+}
+
+
 def _parse(kind: type, name: str, value: str) -> object:
-    if kind is bool:
-        if value not in ("true", "false"):
-            raise ParameterError(f"{name}={value}: true or false")
-        return value == "true"
+    read, right = _READ.get(kind, (kind, "a number"))
     try:
-        return kind(value)
-    except ValueError as error:
-        article = "an integer" if kind is int else "a number"
-        raise ParameterError(f"{name}={value}: {article}") from error
+        return read(value)
+    except (KeyError, ValueError) as error:
+        raise ParameterError(f"{name}={value}: {right}") from error
 
 
 def require(condition: bool, name: str, value: object, right: str) -> None:

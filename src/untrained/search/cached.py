@@ -39,20 +39,18 @@ from untrained.spaces.base import LISTED
 if TYPE_CHECKING:
     import pandas as pd
 
-#: The columns of merged scores that a search reads.
-
 
 @dataclass(frozen=True, eq=False)
 class Tables:
-    """What benchmark and cached scores know of a space.
+    """The benchmark and the cached scores of a space.
 
     Attributes:
-        space: of the architectures.
-        benchmark: the table of their trainings.
-        dataset: whose trainings and scores are read.
-        epochs: of the trainings that a search sees; None for those of `seen_in_searches`.
-        training_seed: of those trainings; likewise.
-        cached: the table of merged scores, or the file that it is in.
+        space: the space.
+        benchmark: the table of its trainings.
+        dataset: the data set whose trainings and scores are read.
+        epochs: epochs of the trainings that a search sees; None for those of `seen_in_searches`.
+        training_seed: seed of those trainings; likewise.
+        cached: the table of merged scores, or its file.
         seconds_per_score: simulated cost of a score without its training; None for the seconds
             that the table of scores says it took.
     """
@@ -86,17 +84,15 @@ class Tables:
             MissingDataError: there are no such scores; the message says what makes them.
             DamagedFileError: they are not those of this space.
         """
-        by = parse_reading(proxy)
-        source = ""
-        table = self.cached
+        by, source, table = parse_reading(proxy), "", self.cached
         if isinstance(table, Path):
-            source = f"{table}: "
             if not table.is_file():
                 raise MissingDataError(
                     f"{table} does not exist: `make run` or `snakemake scores` makes it"
                 )
-            path, table = table, read_parquet(table, SCORE_COLUMNS)
-            if self.seconds_per_score is None:
+            source, path = f"{table}: ", table
+            table = read_parquet(path, SCORE_COLUMNS)
+            if self.seconds_per_score is None:  # the column `seconds`, which not every table has
                 table = read_parquet(path)
         try:
             architectures, matrix = scores_of(table, proxy, self.dataset, len(self.space))
@@ -105,9 +101,9 @@ class Tables:
         seconds: float | Values
         if self.seconds_per_score is None:
             seconds = measured_seconds(table, proxy, self.dataset)
-        elif epochs := by.epochs:
+        elif by.epochs:
             own = epoch_seconds(self.benchmark, *self._trained)[architectures]
-            seconds = seconds_of_scores(epochs, own, self.seconds_per_score)
+            seconds = seconds_of_scores(by.epochs, own, self.seconds_per_score)
         else:
             seconds = self.seconds_per_score
         scores = matrix if by.direction == "higher" else -matrix

@@ -1,4 +1,4 @@
-"""The simulated clock: what training would have said, what it would have cost, what is left.
+"""The simulated clock of a run: what an evaluation answers, what it costs, and what is left.
 
 A run is charged for every training and for every score. A training that would end after the budget
 is not started: it is neither charged nor counted, the run is over, and no run ever exceeds its
@@ -6,6 +6,7 @@ budget. A training that is asked for twice is charged twice.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -24,11 +25,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Budget:
-    """How much a run may spend; an infinite part does not bind.
+    """What a run may spend; an infinite part does not bind.
 
     Attributes:
-        seconds: simulated, of trainings and scores.
-        evaluations: trainings, whole or partial; scores are none.
+        seconds: simulated seconds of trainings and scores.
+        evaluations: number of trainings, whole or partial; scores are none.
     """
 
     seconds: float = np.inf
@@ -46,30 +47,24 @@ def parse_budget(text: str) -> Budget:
     Raises:
         ParameterError: neither form, or not positive.
     """
-    wrong = ParameterError(
+    seconds, trainings = (text.removesuffix(unit) for unit in ("s", "evaluations"))
+    if trainings != text and trainings.isdecimal() and int(trainings) > 0:
+        return Budget(evaluations=int(trainings))
+    with suppress(ValueError):
+        if seconds != text and 0 < float(seconds) < np.inf:
+            return Budget(seconds=float(seconds))
+    raise ParameterError(
         f"budget {text!r}: positive seconds or evaluations, as in '12000s' or '100evaluations'"
     )
-    number = text.removesuffix("evaluations")
-    if number != text:
-        if not (number.isdecimal() and int(number) > 0):
-            raise wrong
-        return Budget(evaluations=int(number))
-    try:
-        seconds = float(text.removesuffix("s"))
-    except ValueError as error:
-        raise wrong from error
-    if not (text.endswith("s") and 0 < seconds < np.inf):
-        raise wrong
-    return Budget(seconds=seconds)
 
 
 #: Maps an architecture to its fitness, higher is better, and the seconds that it takes. It raises
-#: ArchitectureError for what is none of the space, MissingDataError where nothing is known of it.
+#: ArchitectureError for one of another space, MissingDataError where nothing is known of it.
 Answer = Callable[[Architecture], tuple[float, float]]
 
 
 class Answers(Protocol):
-    """What an evaluation answers and costs, in each run of a search."""
+    """The answers to the evaluations of each run of a search, and what they cost."""
 
     @property
     def longest(self) -> float:
@@ -77,7 +72,7 @@ class Answers(Protocol):
         ...
 
     def of_run(self, run: int) -> Answer:
-        """What answers in the run of this number."""
+        """The answers of the run of this number."""
         ...
 
 
@@ -86,11 +81,11 @@ class Trainings:
     """A fitness for each architecture of a space, and what it costs; see `Answers`.
 
     Attributes:
-        space: its name.
+        space: name of the space.
         accuracy: (n,) percent by index, NaN where unknown; or (seeds, n) scores, -inf where
             undefined: run r is answered with those of seed r modulo their number.
-        seconds: (n,) of training and validation, or of scores; positive where the fitness is known.
-        timed: whether the benchmark knows them; they are ones otherwise.
+        seconds: (n,) seconds of each evaluation; positive where the fitness is known.
+        timed: whether the benchmark knows the seconds; they are ones otherwise.
     """
 
     space: str
@@ -102,7 +97,8 @@ class Trainings:
         known = ~np.isnan(np.atleast_2d(self.accuracy)).all(axis=0)
         if not (self.seconds[known] > 0).all():
             raise ParameterError(
-                f"the trainings of {self.space} take no time in places: a budget would never end"
+                f"evaluations on {self.space} take no time in places, so that a budget would never "
+                "end: scores need --seconds-per-score above 0"
             )
 
     @property
@@ -132,12 +128,11 @@ class Trainings:
 
 
 def seen_in_searches(benchmark: Benchmark, dataset: str) -> Group:
-    """(data set, split, epochs, seed) of what searches see of a training, of what a table has.
+    """The (data set, split, epochs, seed) of the accuracies that searches see.
 
-    The published searches see accuracies on validation images after 12 epochs. A table without
-    them has longer trainings, and one without validation images only test accuracies: a search
-    sees what it is judged by then. What is known of few architectures is passed over; see
-    `well_known`.
+    The published searches see accuracies on validation images after 12 epochs. Where a table lacks
+    them a search sees those of longer trainings, and without validation images the test accuracies
+    that it is judged by. What is known of few architectures only is passed over; see `well_known`.
 
     Raises:
         MissingDataError: the table has nothing of that data set.
@@ -164,17 +159,17 @@ def seen_in_searches(benchmark: Benchmark, dataset: str) -> Group:
 def trainings_of(
     benchmark: Benchmark, dataset: str, epochs: int | None = None, seed: str | None = None
 ) -> Trainings:
-    """What the benchmark's trainings say on the validation images of a data set.
+    """The accuracies of the benchmark's trainings on validation images, and their seconds.
 
     CIFAR-10 is searched on the half of its training images that leaves the other half for
     validation (`cifar10-valid`), as the benchmark's own scripts do. Where the table has no
     validation time, training alone is charged; where it has no times at all, a second each.
 
     Args:
-        benchmark: the table.
-        dataset: `cifar10`, `cifar100`, `ImageNet16-120`.
-        epochs: of the trainings; None for those of `seen_in_searches`.
-        seed: of the trainings; likewise.
+        benchmark: the table of trainings.
+        dataset: the data set that is searched on.
+        epochs: epochs of the trainings; None for those of `seen_in_searches`.
+        seed: seed of the trainings; likewise.
 
     Raises:
         MissingDataError: the table has no such trainings; the message says what it has.
@@ -190,10 +185,10 @@ def trainings_of(
 def epoch_seconds(
     benchmark: Benchmark, dataset: str, epochs: int | None = None, seed: str | None = None
 ) -> Floats:
-    """What an epoch of each architecture took the benchmark (n,), without validation.
+    """The seconds (n,) that an epoch of each architecture took the benchmark, without validation.
 
-    It is the part that an epoch has in the trainings of `trainings_of`, so that a little training
-    and a short one are paid for in seconds of one machine and epochs of one set of images.
+    They are a share of the trainings of `trainings_of`, so that scores after training and
+    accuracies are charged in seconds of one machine on one set of images.
 
     Raises:
         MissingDataError: see `trainings_of`.
@@ -209,7 +204,7 @@ def epoch_seconds(
 
 
 def _asked(benchmark: Benchmark, dataset: str, epochs: int | None, seed: str | None) -> Group:
-    """What `seen_in_searches` says, unless epochs or seed are given."""
+    """The trainings of these epochs and seed; those of `seen_in_searches` without either."""
     if epochs is None and seed is None:
         return seen_in_searches(benchmark, dataset)
     trained, length = _searched_on(benchmark, dataset), epochs or benchmark.short_epochs
@@ -221,7 +216,7 @@ def _asked(benchmark: Benchmark, dataset: str, epochs: int | None, seed: str | N
 
 
 def _searched_on(benchmark: Benchmark, dataset: str) -> str:
-    """What the benchmark calls the half of the images that leaves the other half out."""
+    """The benchmark's name of the images that leave others for validation."""
     held_out = f"{dataset}-valid"
     return held_out if any(key[0] == held_out for key in benchmark.measures) else dataset
 
@@ -230,21 +225,15 @@ def scores_as_answers(space: str, size: int, pool: Pool) -> Trainings:
     """Answer with the scores of a pool; an undefined score loses to every other.
 
     Args:
-        space: its name.
-        size: architectures of the space.
+        space: name of the space.
+        size: number of architectures of the space.
         pool: the scores, the better network higher, and what they cost.
 
     Raises:
         ParameterError: a score costs nothing.
     """
-    seconds = np.broadcast_to(pool.seconds_per_score, pool.architectures.shape)
-    if not (seconds > 0).all():
-        raise ParameterError(
-            f"a score as fitness takes {np.nanmin(seconds):g} s in places, so that a budget would "
-            "never end: give --seconds-per-score above 0"
-        )
     spent = np.full(size, np.nan)
-    spent[pool.architectures] = seconds
+    spent[pool.architectures] = pool.seconds_per_score
     fitness = np.full((len(pool.scores), size), np.nan)
     fitness[:, pool.architectures] = np.where(np.isnan(pool.scores), -np.inf, pool.scores)
     return Trainings(space, fitness, spent)
@@ -268,15 +257,15 @@ class Incumbent(NamedTuple):
 
 @dataclass
 class Clock:
-    """One run's account.
+    """The account of one run.
 
     Attributes:
-        answer: of the run.
-        budget: of the run.
-        seconds: spent so far.
-        evaluations: made so far.
+        answer: answers the evaluations of the run.
+        budget: what the run may spend.
+        seconds: seconds spent so far.
+        evaluations: number of evaluations so far.
         incumbents: in the order in which they replaced each other; the first of equals stays.
-        longest: training so far, as a share of the full one: of this length is the incumbent's.
+        longest: length of the incumbent's training, as a share of the full one.
     """
 
     answer: Answer
@@ -307,10 +296,9 @@ class Clock:
             MissingDataError: nothing is known of it.
             ParameterError: `share` or `length` is outside (0, 1].
         """
-        if not 0 < share <= 1:
-            raise ParameterError(f"share {share} of a training: above 0, up to 1")
-        if not 0 < length <= 1:
-            raise ParameterError(f"length {length} of a training: above 0, up to 1")
+        for name, part in (("share", share), ("length", length)):
+            if not 0 < part <= 1:
+                raise ParameterError(f"{name} {part} of a training: above 0, up to 1")
         if self.evaluations + 1 > self.budget.evaluations:
             raise BudgetSpent
         fitness, seconds = self.answer(architecture)

@@ -36,14 +36,10 @@ class Guide:
     mutants: int = 1
 
     def __post_init__(self) -> None:
-        if not min(self.scored, 1) <= self.kept <= self.scored:
-            raise ParameterError(f"{self.kept} kept of {self.scored} scored: 1 to {self.scored}")
         if self.scored > len(self.pool.architectures):
             raise ParameterError(
-                f"{self.scored} scored at the start: {len(self.pool.architectures)} have scores"
+                f"scored={self.scored}: {len(self.pool.architectures)} architectures have scores"
             )
-        if self.mutants < 1:
-            raise ParameterError(f"{self.mutants} mutants: 1 or more")
 
     def start(
         self,

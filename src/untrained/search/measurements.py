@@ -1,13 +1,12 @@
 """What the pruning search measures: supernets under masks, and how pruning changes their numbers.
 
 The two numbers are the condition number kappa of the tangent kernel and the number R of linear
-regions; docs/tenas.md says more of both.
+regions; see docs/tenas.md.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,13 +26,12 @@ CROPS = 3000
 Values = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Numbers:
-    """What is read off a supernet under a mask.
+class Numbers(NamedTuple):
+    """The two numbers of a supernet under a mask.
 
     Attributes:
-        kappa: condition number of the tangent kernel; NaN where there is none or none was asked.
-        regions: number of linear regions; NaN where none was asked.
+        kappa: condition number of the tangent kernel; NaN where it has none or was not measured.
+        regions: number of linear regions; NaN where it was not measured.
     """
 
     kappa: float
@@ -44,9 +42,9 @@ class Draw:
     """The weights and images of one repeat of one round, the same for all its candidates.
 
     Args:
-        space: of the search.
-        settings: of the search.
-        seed: of everything random.
+        space: the space that is searched.
+        settings: settings of the search.
+        seed: seed of the search.
         keys: round and repeat, counted from 0.
     """
 
@@ -75,7 +73,7 @@ class Draw:
         self.crops: Tensor = crops.to(settings.device)
 
     def numbers(self, mask: "Mask", *, kappa: bool = True, regions: bool = True) -> Numbers:
-        """Of the supernets under a mask; what is not asked for is NaN."""
+        """Measure the supernets under a mask; what is not asked for is NaN."""
         from untrained.proxies.linear_regions import activation_patterns, count_distinct
 
         self.network.mask = self.thin.mask = mask
@@ -102,12 +100,12 @@ class Job:
 
     Attributes:
         space: name of the space.
-        settings: of the search.
-        seed: of the search.
+        settings: settings of the search.
+        seed: seed of the search.
         keys: round and repeat, counted from 0.
-        removed: what is left out of the mask; None for the unpruned supernet.
-        kappa: whether it is asked for.
-        regions: whether they are.
+        removed: the operation that is left out of the mask; None for the unpruned supernet.
+        kappa: whether the condition number is measured.
+        regions: whether the linear regions are counted.
     """
 
     space: str
@@ -119,7 +117,7 @@ class Job:
     regions: bool = True
 
     def run(self, mask: "Mask") -> Numbers:
-        """Measure under a mask."""
+        """Measure the supernet under a mask."""
         draw = _draw(self.space, self.settings, self.seed, self.keys)
         left = mask if self.removed is None else self.removed.without(mask)
         return draw.numbers(left, kappa=self.kappa, regions=self.regions)
@@ -130,50 +128,27 @@ def _draw(space: str, settings: "Pruning", seed: int, keys: tuple[int, int]) -> 
     return Draw(pruned_space(space), settings, seed, keys)
 
 
-def measured(job: Job, mask: "Mask") -> Numbers:
-    """Measure a job under a mask, in any process."""
-    return job.run(mask)
-
-
-@dataclass(frozen=True)
-class Changes:
-    """What pruning does, for each of n candidates.
-
-    Attributes:
-        kappa: (n,) mean over repeats of (before - after) / before; NaN where no repeat has both.
-        regions: (n,) likewise.
-        defined: (n,) repeats that the mean of kappa is over.
-    """
-
-    kappa: Values
-    regions: Values
-    defined: NDArray[np.int64]
-
-
-def relative_changes(
-    before: Sequence[Numbers], after: Sequence[Sequence[Numbers]], *, released: bool
-) -> Changes:
-    """Mean changes over the repeats that have a number before and after.
+def relative_changes(numbers: Values, *, released: bool) -> tuple[Values, NDArray[np.int64]]:
+    """What pruning each of n candidates does to the two numbers: (before - after) / before.
 
     Args:
-        before: of each repeat.
-        after: of each repeat and candidate.
-        released: whether each change is rounded to three decimals first.
+        numbers: (repeats, 1 + n, 2), those of the unpruned supernet first.
+        released: whether each change is rounded to three decimals, as in the authors' code.
+
+    Returns:
+        The means (n, 2) over the repeats that have a number before and after, NaN where none has,
+        and how many repeats (n,) the mean of kappa is over.
     """
-    kappa = np.array([[one.kappa for one in row] for row in after])
-    regions = np.array([[one.regions for one in row] for row in after])
-    kappa_before = np.array([[one.kappa] for one in before])
-    regions_before = np.array([[one.regions] for one in before])
-    kappa = (kappa_before - kappa) / kappa_before
-    regions = (regions_before - regions) / regions_before
+    before, after = numbers[:, :1], numbers[:, 1:]
+    changes = (before - after) / before
     if released:
-        kappa, regions = kappa.round(3), regions.round(3)
-    return Changes(mean_of_finite(kappa), mean_of_finite(regions), np.isfinite(kappa).sum(axis=0))
+        changes = changes.round(3)
+    return mean_of_finite(changes), np.isfinite(changes[..., 0]).sum(axis=0)
 
 
-def mean_of_finite(changes: Values) -> Values:
-    """The means (n,) of the finite values of each column of (repeats, n), NaN where none is."""
-    known = np.isfinite(changes)
+def mean_of_finite(values: Values) -> Values:
+    """The means over the first axis of the values that are finite, NaN where none is."""
+    known = np.isfinite(values)
     counts = known.sum(axis=0)
-    sums = np.where(known, changes, 0).sum(axis=0)
+    sums = np.where(known, values, 0).sum(axis=0)
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from untrained.benchmarks.benchmark import Benchmark, Values
 from untrained.errors import ParameterError
 from untrained.images.sets import image_set
@@ -30,15 +28,15 @@ class SearchResult:
     """What the runs of a search found.
 
     Attributes:
-        search: what was run.
-        budget: of each run that spends one.
-        runs: how many were done.
-        trace: of all runs; `untrained.search.pool` describes its columns.
+        search: the search that was run.
+        budget: what each run might spend.
+        runs: number of runs.
+        trace: the trace of all runs; `untrained.search.pool` describes its columns.
         accuracies: column, as in "cifar10/ori-test", to the accuracy of every architecture of the
             space in percent; empty where no benchmark knows the space.
-        architecture: the best of the answers of all runs by what the search itself saw; None where
-            it has no answer that holds for all columns.
-        fitness: of that architecture.
+        architecture: the answer of the run that saw the highest fitness; None where no answer
+            holds for all columns.
+        fitness: fitness of that architecture.
         timed: whether the seconds of the trace are those of real trainings.
         counts: of a live search: how many scores were made, and how many resumed.
     """
@@ -65,10 +63,10 @@ class SearchResult:
         """
         found: dict[str, dict[str, float | None]] = {}
         for column, accuracy in self.accuracies.items():
-            answers = self.final[self.final["target"].isin(["", column])]
-            own = accuracy[answers["arch"].to_numpy()]
-            if len(own) == 0:
+            answers = self.final.loc[self.final["target"].isin(["", column]), "arch"].to_numpy()
+            if not len(answers):
                 continue
+            own = accuracy[answers]
             known = {"mean": own.mean(), "std": own.std(ddof=1) if len(own) > 1 else math.nan}
             found[column] = {
                 name: None if math.isnan(value) else float(value) for name, value in known.items()
@@ -104,19 +102,18 @@ def run_search(
     True
 
     Args:
-        algorithm: how the search is spelled; see `untrained.search.spelling`.
-        space: its name.
-        dataset: whose trainings and scores guide the search.
-        budget: of each run that spends one: `12000s` or `100evaluations`.
-        proxy: whose scores the search reads where its spelling names none.
+        algorithm: the spelling of the search; see `untrained.search.spelling`.
+        space: name of the space.
+        dataset: the data set whose trainings and scores guide the search.
+        budget: what a run may spend: `12000s` or `100evaluations`.
+        proxy: the proxy whose scores are read where the spelling names none.
         runs: independent repetitions; default 500, or 1 for a live search.
-        shard: which piece of the runs is done, from 0.
-        shards: into how many pieces they are cut.
-        seed: of all random choices.
-        epochs: of the trainings that a search sees; default 12, or what the table has.
-        training_seed: of those trainings; default 777, or what the table has.
-        seconds_per_score: simulated cost of a score without its training, or `measured`: the
-            seconds in the table of scores.
+        shard: the piece of the runs that is done, from 0.
+        shards: the number of pieces.
+        seed: seed of all random choices.
+        epochs: epochs of the trainings seen; default 12, or what the table has.
+        training_seed: seed of those trainings; default 777, or what the table has.
+        seconds_per_score: cost of a score without its training; `measured` for that of the table.
         benchmark: file of the benchmark table; by default the fetched or bundled one.
         scores: merged scores, or their file; by default that of the workflow.
         live: how to score what is proposed; None for cached scores.
@@ -126,28 +123,27 @@ def run_search(
     Raises:
         UntrainedError: a name, a setting or a file that is not right, or scores that are missing.
     """
-    search = parse_algorithm(algorithm)
-    image_set(dataset)
     own = shard_of_runs(runs if runs is not None else 1 if live else 500, shard, shards)
-    cost, allowed = _seconds_per_score(seconds_per_score), parse_budget(budget)
-    searched = get_space(space)
-    parse_reading(proxy)
-    task = Task(algorithm, search, searched, dataset, allowed, own, seed, track, tell)
+    search, allowed = parse_algorithm(algorithm), parse_budget(budget)
+    cost = _seconds_per_score(seconds_per_score)
+    parse_reading(proxy), image_set(dataset)  # which say what is wrong with the names
+    task = Task(algorithm, search, get_space(space), dataset, allowed, own, seed, track, tell)
     if live is not None:
-        from untrained.search.live import live_trace  # which imports PyTorch
-
-        accuracies = {}
-        if benchmark is not None or Benchmark.find(space):
-            accuracies = accuracies_of(loaded(searched, benchmark))
-        trace, counts = live_trace(task, live)
-        return SearchResult(
-            search, allowed, len(own), trace, accuracies, *_best(task, trace), counts=counts
-        )
+        return _live_result(task, live, benchmark)
     tables = tables_of(task, epochs, training_seed, benchmark, scores, cost)
     trace = cached_trace(task, tables, proxy)
     timed = not search.sees_trainings or tables.trainings.timed
-    known = tables.accuracies
-    return SearchResult(search, allowed, len(own), trace, known, *_best(task, trace), timed)
+    return _result(task, trace, tables.accuracies, timed=timed)
+
+
+def _live_result(task: Task, live: Live, benchmark: Path | None) -> SearchResult:
+    """The result of a live search, with accuracies where a benchmark knows the space."""
+    from untrained.search.live import live_trace  # which imports PyTorch
+
+    known = benchmark is not None or Benchmark.find(task.space.name)
+    accuracies = accuracies_of(loaded(task.space, benchmark)) if known else {}
+    trace, counts = live_trace(task, live)
+    return _result(task, trace, accuracies, counts=counts)
 
 
 def _seconds_per_score(given: float | str) -> float | None:
@@ -156,20 +152,29 @@ def _seconds_per_score(given: float | str) -> float | None:
         return None
     try:
         seconds = float(given)
-    except ValueError as error:
-        raise ParameterError(
-            f"--seconds-per-score {given!r}: seconds, 0 or more, or measured"
-        ) from error
+    except ValueError:
+        seconds = math.nan
     if not 0 <= seconds < math.inf:
-        raise ParameterError(f"--seconds-per-score {seconds}: 0 or more, or measured")
+        raise ParameterError(f"seconds per score {given!r}: a number, 0 or more, or measured")
     return seconds
 
 
-def _best(task: Task, trace: "pd.DataFrame") -> tuple[Architecture | None, float]:
-    """The answer with the highest fitness; None where runs have none, or one for each column."""
-    final = trace[trace["is_final"] & (trace["target"] == "")]
-    fitness = final["fitness"].to_numpy()
-    if np.isnan(fitness).all():
-        return None, math.nan
-    place = int(np.nanargmax(fitness))
-    return task.space[int(final["arch"].to_numpy()[place])], float(fitness[place])
+def _result(
+    task: Task,
+    trace: "pd.DataFrame",
+    accuracies: dict[str, Values],
+    *,
+    timed: bool = True,
+    counts: dict[str, int] | None = None,
+) -> SearchResult:
+    """The result with the answer of the highest fitness."""
+    final = trace[trace["is_final"] & (trace["target"] == "") & trace["fitness"].notna()]
+    best, fitness = None, math.nan
+    if len(final):
+        place = int(final["fitness"].to_numpy().argmax())
+        best = task.space[int(final["arch"].to_numpy()[place])]
+        fitness = float(final["fitness"].to_numpy()[place])
+    runs = len(task.runs)
+    return SearchResult(
+        task.search, task.budget, runs, trace, accuracies, best, fitness, timed, counts or {}
+    )

@@ -4,10 +4,10 @@ A mask (edges, operations) is True where an operation lives. A space says in its
 `supernet` which function describes its supernet; those of the package are here.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -196,22 +196,3 @@ def crowded_nodes(space: PrunedSpace, mask: "Mask") -> list[list[Candidate]]:
         node = space.cells[edge], space.edges[edge][1]
         nodes.setdefault(node, []).append(Candidate(int(edge), int(operation)))
     return [inputs for inputs in nodes.values() if len(inputs) > space.kept_inputs]
-
-
-def mask_after(space: PrunedSpace, rows: Sequence[Mapping[str, Any]]) -> "Mask":
-    """The mask that is left after the rounds of a trace."""
-    mask = space.supernet.full_mask()
-    edges = {
-        (cell, arrow(edge)): row
-        for row, (cell, edge) in enumerate(zip(space.cells, space.edges, strict=True))
-    }
-    for row in rows:
-        if row["pruned"]:
-            mask[edges[row["cell"], row["edge"]], space.operations.index(row["operation"])] = False
-    return mask
-
-
-def arrow(edge: tuple[int, int]) -> str:
-    """An edge as a trace spells it."""
-    source, target = edge
-    return f"{source}->{target}"

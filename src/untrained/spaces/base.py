@@ -1,11 +1,11 @@
 """What search spaces share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, overload
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from untrained.networks.plans import Planned
-
-T = TypeVar("T")
 
 #: Up to this size a space is listed architecture by architecture where a table needs it. A larger
 #: one is sampled, mutated and parsed, and its indices are names.
@@ -100,7 +98,7 @@ class BenchmarkFacts:
         partial: whether a table may know some of the architectures only.
         bundled: the table that comes with the package of the space; None without one.
         bundled_sample: whether the bundled table knows a small sample of the space.
-        converter: address of a function that makes a table of official files, see
+        converter: address of a function that makes a table of official files, a
             `untrained.benchmarks.fetch.Converter`; None if nothing is converted.
         fetch: address of the function that brings the table to where commands look for it; it
             takes (space, target, source, mirror, progress) as
@@ -118,32 +116,6 @@ class BenchmarkFacts:
     converter: str | None = None
     fetch: str = "untrained.benchmarks.fetch:fetch_table"
     ablated_by: tuple[str, str] | None = None
-
-
-@dataclass(frozen=True)
-class Computed(Sequence[T]):
-    """A list whose entries are computed when they are looked at.
-
-    Attributes:
-        size: how many there are.
-        entry: the one at an index.
-    """
-
-    size: int
-    entry: Callable[[int], T]
-
-    def __len__(self) -> int:
-        return self.size
-
-    @overload
-    def __getitem__(self, index: int) -> T: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[T]: ...
-
-    def __getitem__(self, index: int | slice) -> T | Sequence[T]:
-        places = range(self.size)[index]  # which raises what a list raises
-        return self.entry(places) if isinstance(places, int) else [*map(self.entry, places)]
 
 
 class SearchSpace(ABC):
@@ -290,16 +262,6 @@ class SearchSpace(ABC):
         """How many architectures a benchmark table at this path may know; None if unknown."""
         del table
         return len(self) if len(self) <= LISTED else None
-
-    @property
-    def official_spellings(self) -> Sequence[str] | None:
-        """What official files call the architectures, by index; None if only the files know."""
-        return Computed(len(self), self.spelling)
-
-    @property
-    def official_parameters(self) -> Sequence[int] | None:
-        """The parameters of the benchmark's networks, by index, that official files must have."""
-        return None
 
     def refuse_skeleton(self, skeleton: Skeleton | None) -> None:
         """Raise `ParameterError` where a skeleton is asked for that the space has no network of."""

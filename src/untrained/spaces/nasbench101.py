@@ -20,7 +20,6 @@ from untrained.files import BUNDLED
 from untrained.spaces.base import (
     Architecture,
     BenchmarkFacts,
-    Computed,
     SearchSpace,
     Skeleton,
     Words,
@@ -375,18 +374,6 @@ class NasBench101(SearchSpace):
 
         cell = self.cell(architecture.index)
         return NasBench101Network(cell, num_classes, skeleton or SCORED)
-
-    @property
-    def official_spellings(self) -> Sequence[str]:
-        """The module hash of each cell, computed when it is looked at."""
-        return Computed(len(self), lambda index: self.cell(index).module_hash)
-
-    @property
-    def official_parameters(self) -> Sequence[int]:
-        """Of the network that the benchmark trained, computed when it is looked at."""
-        from untrained.networks.nasbench101_channels import count_parameters
-
-        return Computed(len(self), lambda index: count_parameters(self.cell(index)))
 
     def planned(self, architecture: Architecture) -> "PlannedNetwork":
         """See `SearchSpace.planned` and `untrained.networks.nasbench101_plan`."""

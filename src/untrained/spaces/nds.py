@@ -36,7 +36,6 @@ class Nds(SearchSpace):
 
     words = Words("networks")
     benchmark = BenchmarkFacts(partial=True, fetch="untrained.benchmarks.nds:fetch_nds")
-    official_spellings = None
 
     def __init__(self, name: str, folder: Path = BENCHMARKS) -> None:
         if name not in FILES:

@@ -122,3 +122,14 @@ def _check_ranges(
     for name in positive:
         if not 0 < (number := getattr(settings, name)) < math.inf:
             raise ParameterError(f"{name} is {number}: above 0")
+
+
+def steps_of(epochs: float, per_epoch: int) -> int:
+    """How many steps a number of epochs is, rounded; at least one where it is not 0.
+
+    Raises:
+        ParameterError: a negative number, or none.
+    """
+    if not 0 <= epochs < math.inf:
+        raise ParameterError(f"{epochs} epochs of training: 0 or more")
+    return max(1, math.floor(epochs * per_epoch + 0.5)) if epochs else 0

@@ -20,7 +20,7 @@ from torch.nn import functional
 from untrained.errors import ParameterError
 from untrained.seeds import torch_seeded
 from untrained.training.loop import Examples, batches_of, changes_of, optimiser_of
-from untrained.training.recipe import ShortRecipe
+from untrained.training.recipe import ShortRecipe, steps_of
 
 
 class Diverged(Exception):  # noqa: N818 - an outcome, not an error
@@ -72,17 +72,6 @@ WatchSteps = Callable[[Iterable[int], int], Iterable[int]]
 def unwatched(steps: Iterable[int], _count: int) -> Iterable[int]:
     """Report nothing."""
     return steps
-
-
-def steps_of(epochs: float, per_epoch: int) -> int:
-    """How many steps a number of epochs is, rounded; at least one where it is not 0.
-
-    Raises:
-        ParameterError: a negative number, or none.
-    """
-    if not 0 <= epochs < math.inf:
-        raise ParameterError(f"{epochs} epochs of training: 0 or more")
-    return max(1, math.floor(epochs * per_epoch + 0.5)) if epochs else 0
 
 
 def train_shortly(

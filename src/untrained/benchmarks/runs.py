@@ -1,0 +1,148 @@
+"""Rows of a benchmark table from training runs as the authors of NAS-Bench-201 store them."""
+
+import math
+import sys
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from untrained.benchmarks.table import COLUMNS, DATASETS, SPLITS
+from untrained.errors import DamagedFileError
+from untrained.files import reading
+from untrained.spaces import get_space
+
+if TYPE_CHECKING:
+    from nas_201_api import ArchResults, ResultsCount
+
+
+class Rows:
+    """The table so far, as columns: some 800,000 rows, which as tuples would take 0.3 GB."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, Any] = {
+            name: [] if kind == "string" else array("d") for name, kind in COLUMNS.items()
+        }
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Add a row; numbers that are missing or None are unknown."""
+        for name, column in self._columns.items():
+            value = row.get(name)
+            if isinstance(column, list):
+                column.append(sys.intern(row[name]))
+            else:
+                column.append(math.nan if value is None else value)
+
+    def columns(self) -> dict[str, Any]:
+        """As `write_table` takes them."""
+        return {
+            name: column if isinstance(column, list) else np.array(column)
+            for name, column in self._columns.items()
+        }
+
+
+def add_architecture(
+    rows: Rows, name: str, space: str, states: Mapping[str, Any], lengths: Mapping[str, int]
+) -> tuple[int, str]:
+    """Add the rows of one architecture.
+
+    Args:
+        rows: where to.
+        name: of the file, for errors.
+        space: name of the space that has the architecture.
+        states: schedule of training to the state of its `ArchResults`.
+        lengths: schedule to its epochs.
+
+    Returns:
+        Index and spelling of the architecture, as the file has them.
+
+    Raises:
+        DamagedFileError: it is not what official files hold.
+    """
+    from nas_201_api import ArchResults
+
+    with reading(f"{name} has unreadable results"):
+        found: set[tuple[int, str]] = set()
+        for schedule, epochs in lengths.items():
+            state = states.get(schedule)
+            if not isinstance(state, dict):  # the package takes text for the name of a file
+                raise TypeError(f"no runs of {epochs} epochs")
+            results = ArchResults.create_from_state_dict(state)
+            index = results.arch_index
+            if type(index) is not int or not 0 <= index < len(get_space(space)):
+                raise ValueError(f"there is no architecture {index}")
+            found.add((index, results.arch_str))
+            if len(found) > 1:
+                raise ValueError(f"runs of architectures {sorted(found)} in one place")
+            known = [dataset for dataset in DATASETS if dataset in results.dataset_seed]
+            if not known:
+                raise ValueError(f"architecture {index} has no runs of {epochs} epochs")
+            for dataset in known:
+                for row in rows_of(results, dataset, epochs):
+                    if not 0 <= row["accuracy"] <= 100:
+                        raise ValueError(f"the accuracy {row['accuracy']} is not in 0..100")
+                    rows.append({"arch": index, **row})
+    return found.pop()
+
+
+def rows_of(results: "ArchResults", dataset: str, epochs: int) -> Iterator[dict[str, Any]]:
+    """The rows of one architecture on one data set: every run, then their mean."""
+    runs: dict[Any, ResultsCount] = results.query(dataset)
+    for seed, run in runs.items():
+        if run.get_total_epoch() != epochs:
+            raise ValueError(f"run {seed} has {run.get_total_epoch()} epochs instead of {epochs}")
+    for split in SPLITS:
+        try:
+            evaluated = [run.get_eval(split) for run in runs.values()]
+        except KeyError:  # what the package itself takes for "not evaluated on this split"
+            continue
+        measured = [
+            {
+                "accuracy": result["accuracy"],
+                "train_seconds": run.get_train()["all_time"],
+                "valid_seconds": _per_pass(result["all_time"], epochs, split),
+            }
+            for run, result in zip(runs.values(), evaluated, strict=True)
+        ]
+        where = {"dataset": dataset, "split": split, "epochs": epochs}
+        for seed, values in zip(runs, measured, strict=True):
+            yield {**where, "seed": str(seed), **values}
+        means = {key: _mean([values[key] for values in measured]) for key in measured[0]}
+        yield {**where, "seed": "mean", **means, **_costs(list(runs.values()))}
+
+
+def _per_pass(seconds: float | None, epochs: int, split: str) -> float | None:
+    return seconds / epochs if seconds is not None and split == "x-valid" else None
+
+
+def _mean(values: list[float | None]) -> float | None:
+    return None if None in values else float(np.mean(np.array(values)))
+
+
+def _costs(runs: "list[ResultsCount]") -> dict[str, float | None]:
+    """Means over the runs; the file counts in millions, and marks unknown latencies by -1."""
+    latencies = [seconds for run in runs if (seconds := run.get_latency()) > 0]
+    return {
+        "parameters": round(float(np.mean([run.params for run in runs])) * 1e6),
+        "flops": round(float(np.mean([run.flop for run in runs])) * 1e6),
+        "latency_seconds": float(np.mean(latencies)) if latencies else None,
+    }
+
+
+def check_spellings(name: str, space: str, found: Sequence[object]) -> None:
+    """Compare what a file calls its architectures with what the space does.
+
+    Raises:
+        DamagedFileError: there are more or fewer, or an architecture is another one in the space.
+    """
+    known = get_space(space)
+    if len(found) != len(known):
+        raise DamagedFileError(
+            f"{name} lists {len(found)} architectures: the space has {len(known)}"
+        )
+    for index, spelling in enumerate(found):
+        if spelling != (right := known.spelling(index)):
+            raise DamagedFileError(
+                f"{name} has {spelling!r} as architecture {index}, which is {right!r} in the space"
+            )
