@@ -13,6 +13,8 @@ from untrained.scoring.columns import ABLATION_COLUMNS
 
 from .conftest import command
 
+pytestmark = pytest.mark.usefixtures("short_networks")
+
 SPACE = "nasbench201"
 SMALL = [
     *("--batch-size", 6, "--batch-sizes", "4,6", "--repeats", 2),
@@ -29,7 +31,7 @@ FIGURE = ["report", "figure", "ablations", SPACE, "made.parquet", "--tables", ".
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory, short_networks):
     """All experiments, their table and their figure; nothing may change in it."""
     folder = tmp_path_factory.mktemp("ablations")
     with pytest.MonkeyPatch.context() as patched:

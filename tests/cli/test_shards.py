@@ -17,6 +17,8 @@ from untrained import score
 from untrained.scoring.columns import SCORE_COLUMNS
 from untrained.scoring.ledger import Ledger
 
+pytestmark = pytest.mark.usefixtures("short_networks")
+
 SMALL = ["--architectures", 6, "--batch-size", 8]
 DEFAULTS = {"--proxy": "naswot", "--dataset": "cifar10", "--seed": 0, "--out": "made.parquet"}
 
@@ -341,7 +343,9 @@ DYING = """
 import os, sys
 from untrained import cli
 from untrained.scoring.ledger import Ledger
+from tests.short import shorten
 
+shorten()
 add, after, number = Ledger.add, int(sys.argv.pop(1)), int(sys.argv.pop(1))
 
 def add_and_die(self, *given):

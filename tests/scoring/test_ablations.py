@@ -21,6 +21,8 @@ from untrained.scoring.ablations import (
 from untrained.scoring.execution import Execution
 from untrained.scoring.images import MinibatchSettings
 
+pytestmark = pytest.mark.usefixtures("short_networks")
+
 IMAGES = MinibatchSettings("cifar100", batch_size=6)
 SETTINGS = AblationSettings(
     repeats=3, batch_sizes=(4, 8), cells=5, minibatches=2, initialisations=3, seed=7

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tests.cli.conftest import train_on_few
 
 from untrained.errors import ParameterError
 from untrained.proxies.selections import ParameterSelection
@@ -19,22 +20,13 @@ from untrained.scoring.training_curves import QUANTITIES, follow
 from untrained.seeds import torch_seeded
 from untrained.training.recipe import ShortRecipe
 
+pytestmark = pytest.mark.usefixtures("short_networks")
+
 EXACT = Execution(precision="float32")
 IMAGES = MinibatchSettings("cifar10", batch_size=8)
 CELL = 45
 EPOCHS = (0.0, 0.5, 2.0)
 NAMES = ("naswot", "lga", "ntk_mean-weights_eval", "ntk_trace-weights_without_classifier_train")
-
-
-def train_on_few(monkeypatch):
-    """Trainings are on 32 images: two steps an epoch."""
-    original = MinibatchSettings.training_images
-
-    def few(self, *given, **options):
-        whole = original(self, *given, **options)
-        return replace(whole, images=whole.images[:32], labels=whole.labels[:32])
-
-    monkeypatch.setattr(MinibatchSettings, "training_images", few)
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +44,7 @@ def read(space, settings, cells=(CELL,), seed=0, images=IMAGES, **more):
 
 
 @pytest.fixture(scope="module")
-def followed(space):
+def followed(space, short_networks):
     with pytest.MonkeyPatch.context() as patched:
         train_on_few(patched)
         (readings,) = read(space, asked())

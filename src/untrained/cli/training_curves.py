@@ -98,12 +98,15 @@ def _objects(space: str, dataset: str, curves: "list[Curve]") -> list[dict[str, 
 
 
 def _draw(dataset: str, curves: "list[Curve]", truth: "Benchmark", targets: list[Path]) -> None:
+    from untrained.report.inputs import splits_of
     from untrained.report.plotting import save
     from untrained.report.sections.training_curves import curve_table, kernel_curves
     from untrained.scoring import training_curves
+    from untrained.spaces import get_space
 
     table = training_curves.curve_table(dataset, curves)
-    drawn = kernel_curves(curve_table(table, truth.accuracies))
+    splits = splits_of(truth.finals, get_space(truth.space).datasets)
+    drawn = kernel_curves(curve_table(table, truth.accuracies, splits))
     for target in targets:
         save(drawn, target)
 
