@@ -96,7 +96,7 @@ def stages():
 
 
 def cells_of_nodes():
-    """Those that files of NDS have, and genotypes of DARTS."""
+    """Build networks as in files of NDS, and of genotypes of DARTS."""
     for given in TWO_CELLS:
         for imagenet in (False, True):
             network = scored_network(given, 2, imagenet=imagenet)
@@ -108,7 +108,7 @@ def cells_of_nodes():
 
 
 def random_cell(rng):
-    """Any operations and inputs, `none` often, so that parts of a network are dead or constant."""
+    """Draw any operations and inputs, `none` often, so that parts are dead or constant."""
     nodes = int(rng.integers(1, 5))
     operations = (*OPERATIONS, *["none"] * 12, *["skip_connect"] * 3)
     edges = tuple(
@@ -134,7 +134,7 @@ NETWORKS = [cells_of_edges, graphs_of_vertices, widths, stages, cells_of_nodes, 
 
 
 def codes_of_module(network, images, dead_branches):
-    """Codes (N, f) of every rectifier that counts, in order."""
+    """Return codes (N, f) of every rectifier that counts, in order."""
     seen = []
     with torch.no_grad():
         if dead_branches:
@@ -148,14 +148,14 @@ def codes_of_module(network, images, dead_branches):
 
 
 def codes_of_plan(network, images, dead_branches, count, **settings):
-    """The same by the plan: those of each reading as often as `count`, an attribute of it, says."""
+    """Return the plan's codes, each repeated as its attribute `count` says."""
     with torch.no_grad():
         readings = network.rectifier_inputs(images, dead_branches=dead_branches, **settings)
         return [one.codes for one in readings for _ in range(getattr(one, count))]
 
 
 def kernel_of(codes, images):
-    """On how many units each two images agree, over all codes."""
+    """Return the number of units on which each two images agree, over all codes."""
     total = torch.zeros(len(images), len(images), dtype=torch.int64)
     for flat in codes:
         total += (flat[:, None] == flat[None]).sum(2)
@@ -354,7 +354,7 @@ def test_nothing_is_executed_for_the_logits_alone():
 
 
 def test_nothing_is_executed_that_no_rectifier_reads(monkeypatch):
-    """Neither the last cell's concatenation nor nodes that only it reads."""
+    """Neither the last cell's concatenation is executed nor nodes that only it reads."""
     text = (
         "width=4 depth=3 auxiliary=0 normal=|sep_conv_3x3~0|sep_conv_3x3~1|+|conv_1x1~0|conv_1x1~1|"
         "@2,3 reduce=|conv_1x1~0|conv_1x1~1|+|conv_1x1~0|conv_3x3~1|@2,3"
