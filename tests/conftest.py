@@ -13,7 +13,9 @@ def one_thread():
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("OMP_NUM_THREADS", "1")  # of processes that tests start
+        yield
     torch.set_num_threads(before)
 
 
@@ -38,6 +40,38 @@ def benchmark_table(tmp_path_factory):
     from untrained.benchmarks.benchmark import Benchmark
 
     return Benchmark.load(folder=tmp_path_factory.mktemp("none fetched"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sample_read_once():
+    """The bundled images are decoded once a file, and not for each minibatch."""
+    from untrained.images import splits
+
+    read, known = splits._read_sample, {}
+
+    def once(images):
+        path = images.bundled
+        parts = [] if path is None else [path, path.with_suffix(".json")]
+        key = images, *(part.stat().st_mtime_ns if part.is_file() else 0 for part in parts)
+        if key not in known:
+            known[key] = read(images)
+            for array in known[key]:
+                array.setflags(write=False)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(splits, "_read_sample", once)
+        yield
+
+
+@pytest.fixture(scope="module")
+def short_networks():
+    """Networks of NAS-Bench-201 have one cell a stage, which is enough for what is around them."""
+    from tests.short import shorten
+
+    with pytest.MonkeyPatch.context() as patched:
+        shorten(patched)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -362,22 +362,13 @@ def of_copied_source(folder):
         function.cache_clear()
 
 
-REPORTED = [f"results/{name}" for name in ("tables", "figures", "report", "metrics")]
-
-
 def stale(folder):
-    """Jobs that Snakemake would run, and not only since an input of theirs is made again.
-
-    Tables, figures and pages, which take seconds, count as one.
-    """
+    """Jobs that Snakemake would run, and not only since an input of theirs is made again."""
     found = set()
     with of_copied_source(folder), workflow(folder, {}, folder / "Snakefile") as built:
         for job in built.dag.needrun_jobs():
             why = built.dag.reason(job)
             if job.output and (why.updated_input or why.params_changed or why.code_changed):
-                if within(job.output[0], REPORTED):
-                    found.add("report")
-                    continue
                 told = (job.wildcards.get(name) for name in ("space", "family", "algorithm"))
                 found.add(" ".join(filter(None, (job.rule.name, *told))))
     return found
@@ -390,14 +381,29 @@ SCORES = {f"score {space} {family}" for space in EDITED["spaces"] for family in 
 EDITS = {
     "a comment of the command line": ("src/untrained/cli/shards.py", *PROSE, set()),
     "code of the command line": ("src/untrained/cli/score.py", *CODE, set()),
-    "a table of the report": ("src/untrained/report/sections/seeds.py", *CODE, {"report"}),
+    "a section of the report": (
+        "src/untrained/report/sections/seeds.py",
+        *CODE,
+        {f"table_seeds {space}" for space in EDITED["spaces"]},
+    ),
+    "a comment of a section": ("src/untrained/report/sections/seeds.py", *PROSE, set()),
+    "what sections of searches share": (
+        "src/untrained/report/search_results.py",
+        *CODE,
+        {
+            f"table_{section} {space}"
+            for section in ("searches", "comparisons", "regret")
+            for space in EDITED["spaces"]
+        }
+        | {"table_prunings nasbench201"},
+    ),
     "a comment of the engine": ("src/untrained/scoring/engine.py", *PROSE, set()),
     "the helper of a proxy": (
         "src/untrained/proxies/agreements.py",
         *CODE,
-        # with all that names the proxy, and figures of its kernels
+        # with all that names the proxy
         {job for job in SCORES if job.endswith("naswot")}
-        | {"ablate nasbench201", "training_curve nasbench201", "report"},
+        | {"ablate nasbench201", "training_curve nasbench201"},
     ),
     "a network of a space": (
         "src/untrained/networks/nasbench101_channels.py",

@@ -20,6 +20,7 @@ from untrained.spaces import SPACES, SearchSpace, get_space
 CODE, BUNDLED_HERE = Path("results/code"), Path("data/bundled")
 
 _OURS = "untrained.proxies."
+_REPORT, _REPORT_SECTIONS = "untrained.report.build", "untrained.report.sections"
 
 
 @dataclass(frozen=True)
@@ -143,8 +144,9 @@ class Plan:
             if space.supernet is not None:
                 yield f"prunings/{name}", ("untrained.search.pruning", space.supernet, own)
             yield f"training_curves/{name}", ("untrained.scoring.training_curves", own, *curves)
-        sections = [f"untrained.report.sections.{name}" for name in REPORT_SECTIONS]
-        yield "report", ("untrained.cli.report", *sections)
+        for name in REPORT_SECTIONS:
+            yield f"report/{name}", (_REPORT, f"{_REPORT_SECTIONS}.{name}")
+        yield "report/page", (_REPORT,)
 
     def write_code(self) -> list[str]:
         """Write the digests of the code of all jobs; return the files.

@@ -79,8 +79,7 @@ def test_images(untrained, monkeypatch, tmp_path):
     )
 
 
-@pytest.fixture
-def few_steps(monkeypatch):
+def train_on_few(patched):
     """Short trainings are on 32 images."""
     from dataclasses import replace
 
@@ -92,4 +91,9 @@ def few_steps(monkeypatch):
         whole = original(self, *given, **named)
         return replace(whole, images=whole.images[:32], labels=whole.labels[:32])
 
-    monkeypatch.setattr(MinibatchSettings, "training_images", few)
+    patched.setattr(MinibatchSettings, "training_images", few)
+
+
+@pytest.fixture
+def few_steps(monkeypatch):
+    train_on_few(monkeypatch)

@@ -435,6 +435,7 @@ def test_kernels_pass_over_cells_that_have_none(project, monkeypatch, space):
         ("", ["figure", "nothing", SPACE], "unknown section 'nothing'"),
         ("", ["figure", "correlations", SPACE, "--proxy", "nawsot"], "of nawsot on"),
         ("", ["figure", "kernels", SPACE, "--batch-size", 1], "minibatch size 1"),
+        ("", ["figure", "kernels", SPACE, "--kernels", 0], "should be greater than or equal to 1"),
         ("", ["figure", "kernels", SPACE, "--split", "tset"], "mean 'test'"),
         (
             "",
@@ -558,7 +559,7 @@ def test_bad_fraction(project, refused):
 
 def test_bad_resamples(project, refused):
     asked = ["table", "comparisons", SPACE, *traces_of(project), "--tables", "other"]
-    refused(["report", *asked, "--resamples", 0], "resamples = 0")
+    refused(["report", *asked, "--resamples", 0], "should be greater than or equal to 1")
 
 
 def test_where_trainings_have_no_times_evaluations_are_what_is_spent(untrained):
@@ -593,14 +594,17 @@ def test_where_trainings_have_no_times_evaluations_are_what_is_spent(untrained):
 
 def test_searches_that_see_what_they_are_judged_by_are_named():
     from untrained.benchmarks.benchmark import Benchmark
-    from untrained.report.published import FIRST_AREA
+    from untrained.report.inputs import Inputs
     from untrained.report.sections.searches import with_leaks
 
     group = ("cifar10", "ori-test", 108, "mean")
-    truth = Benchmark("nasbench101", {group: {"accuracy": np.array([90.0, 91.0])}}, {})
-    methods = ["AREA", FIRST_AREA, "NASWOT N=10", "REA (fitness=naswot)"]
+    known = {"accuracy": np.array([90.0, 91.0]), "train_seconds": np.full(2, np.nan)}
+    truth = Benchmark("nasbench101", {group: known}, {})
+    methods = ["AREA", "AREA (first 50 runs)", "NASWOT N=10", "REA (fitness=naswot)"]
     summary = pd.DataFrame({"method": methods, "note": ["", "x", "", ""]})
     names = ("area", "naswot-10", "rea+fitness=naswot")
     traces = {(name, "cifar10"): pd.DataFrame() for name in names}
     said = "sees test accuracies: the table has no others"
-    assert with_leaks(truth, traces, summary) == [said, f"x; {said}", "", ""]
+    inputs = Inputs("nasbench101")
+    vars(inputs).update(benchmark=truth, traces=traces)  # as if they had been read
+    assert with_leaks(inputs, summary) == [said, f"x; {said}", "", ""]

@@ -18,6 +18,8 @@ from untrained.search.pool import TRACE_COLUMNS, empty_trace
 
 from .conftest import command
 
+pytestmark = pytest.mark.usefixtures("short_networks")
+
 SIX_COLUMNS = 6  # validation and test of three data sets
 
 
@@ -528,8 +530,10 @@ def test_a_live_search_needs_no_benchmark(untrained):
 
 
 def test_a_killed_live_search_resumes_without_loss(untrained, tmp_path):
-    program = [sys.executable, "-c", "from untrained.cli import main; main()"]
-    asked = ["search", "rea+fitness=naswot", "nasbench201", *LIVE, "--out", "killed"]
+    short = "from tests.short import shorten; shorten(); "
+    more = ("--budget", "30evaluations")
+    program = [sys.executable, "-c", f"{short}from untrained.cli import main; main()"]
+    asked = ["search", "rea+fitness=naswot", "nasbench201", *LIVE, *more, "--out", "killed"]
     running = subprocess.Popen(
         [*program, *map(str, asked)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -543,11 +547,11 @@ def test_a_killed_live_search_resumes_without_loss(untrained, tmp_path):
     assert running.wait() == -signal.SIGKILL, "it was done before it was killed"
     assert not (tmp_path / "killed").exists()
     finished = kept(ledger)
-    found, err = live(untrained, "rea+fitness=naswot", "nasbench201", "--out", "killed")
+    found, err = live(untrained, "rea+fitness=naswot", "nasbench201", *more, "--out", "killed")
     assert f"continuing with {len(finished)} scores of killed.ledger" in err
     assert found["resumed"] == len(finished) >= 3
     assert kept(ledger).items() >= finished.items()
-    whole, _ = live(untrained, "rea+fitness=naswot", "nasbench201", "--out", "whole")
+    whole, _ = live(untrained, "rea+fitness=naswot", "nasbench201", *more, "--out", "whole")
     assert found["scored"] + len(finished) == whole["scored"]
     resumed, direct = (
         pd.read_parquet(name).drop(columns="simulated_seconds") for name in ("killed", "whole")

@@ -10,11 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from untrained import score
-from untrained.cli.training_curves import parse_epochs_list
+from untrained.cli.options import numbers
 from untrained.scoring.columns import CURVE_COLUMNS
 from untrained.scoring.ledger import Ledger
 
-from .conftest import command
+from .conftest import command, train_on_few
+
+pytestmark = pytest.mark.usefixtures("short_networks")
 
 SPACE = "nasbench201"
 CELLS = (45, 12365)
@@ -26,12 +28,12 @@ def asked(*changes, cells=CELLS, out="made.parquet"):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory, short_networks):
     """What one command wrote, and its tables and figures; nothing may change in it."""
     folder = tmp_path_factory.mktemp("evolutions")
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(folder)
-        few_images(patched)
+        train_on_few(patched)
         for arguments in (
             asked("--figure", "own.png", "--seeds", 2),
             ["report", "table", "training_curves", SPACE, "made.parquet", "--tables", "."],
@@ -40,20 +42,6 @@ def finished(tmp_path_factory):
             code, out, err = command(*arguments)
             assert (code, out) == (0, ""), err
     return folder
-
-
-def few_images(patched):
-    from dataclasses import replace
-
-    from untrained.scoring.images import MinibatchSettings
-
-    original = MinibatchSettings.training_images
-
-    def few(self, *given, **options):
-        whole = original(self, *given, **options)
-        return replace(whole, images=whole.images[:32], labels=whole.labels[:32])
-
-    patched.setattr(MinibatchSettings, "training_images", few)
 
 
 def test_the_contract(finished):
@@ -161,7 +149,7 @@ def test_mistakes_of_the_report(finished, refused, tmp_path):
 
 
 def test_epochs_are_numbers():
-    assert parse_epochs_list("0, 0.5,2") == (0, 0.5, 2)
+    assert numbers("--epochs", "0, 0.5,2", float, "numbers", "0,1") == (0, 0.5, 2)
 
 
 # --- interrupted commands

@@ -137,21 +137,6 @@ def test_constant_scores_have_no_shares():
     assert np.isnan([split.shares, split.low, split.high]).all()
 
 
-@pytest.mark.parametrize(
-    ("scores", "resamples", "said"),
-    [
-        (np.zeros((1, 2, 2)), 10, r"shape \(1, 2, 2\)"),
-        (np.zeros((3, 1, 1)), 10, "two scores or more"),
-        (np.zeros((3, 2)), 10, r"shape \(3, 2\)"),
-        (np.array([[[1.0], [np.nan]], [[1.0], [2.0]]]), 10, "1 of 4 scores are not finite"),
-        (np.arange(8.0).reshape(2, 2, 2), 0, "resamples = 0"),
-    ],
-)
-def test_what_cannot_be_split_is_named(scores, resamples, said):
-    with pytest.raises(ParameterError, match=said):
-        split_variance(scores, resamples=resamples)
-
-
 def tidy(y, experiment="variance", size=128):
     rows = [
         (experiment, "cifar100", size, 10 * a, b, k, y[a, b, k], "ok")
@@ -204,7 +189,14 @@ def test_too_few_defined_architectures_leave_the_figures_undefined():
     assert table[["std", "share", "share_low", "share_high"]].isna().all(axis=None)
 
 
-@pytest.mark.parametrize("spoil", [lambda t: t[1:], lambda t: pd.concat([t, t[:1]])])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda t: t[1:],
+        lambda t: pd.concat([t, t[:1]]),
+        lambda t: t[(t["minibatch_seed"] == 0) & (t["weight_seed"] == 0)],
+    ],
+)
 def test_an_unbalanced_design_is_refused(spoil):
     with pytest.raises(
         ParameterError, match=r"variance at batch size 128: .* make the scores again"

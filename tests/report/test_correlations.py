@@ -6,15 +6,9 @@ import pandas as pd
 import pytest
 
 from untrained.errors import MissingDataError, ParameterError, UnknownNameError
-from untrained.report.correlations import (
-    ALL_SAMPLED,
-    CANONICAL,
-    COLUMNS,
-    FINITE_ONLY,
-    TOP_TENTH,
-    correlation,
-    correlation_table,
-)
+from untrained.report.scores import ALL_SAMPLED, CANONICAL, FINITE_ONLY, TOP_TENTH
+from untrained.report.sections.correlations import COLUMNS, correlation_table
+from untrained.report.statistics import correlation
 
 
 def slow_tau_b(x, y):
@@ -111,22 +105,6 @@ def test_only_constant_resamples_leave_the_interval_undefined():
     result = correlation([1, 2, 3], [1, 2, 3], resamples=1, seed=seed)
     assert result.tau == 1
     assert np.isnan(result.tau_low)
-
-
-@pytest.mark.parametrize(
-    ("x", "y", "resamples", "message"),
-    [
-        ([1, np.nan, 2], [1, 2, 3], 9, "1 of 3 scores are NaN"),
-        ([1, 2, 3], [np.nan, np.nan, 3], 9, "2 of 3 accuracies are NaN"),
-        ([1, 2, 3], [1, 2], 9, "3 scores and 2 accuracies"),
-        ([[1, 2, 3]], [1, 2, 3], 9, "shape"),
-        ([1, 2, 3], [1, 2, 3], 0, "at least 1"),
-    ],
-)
-def test_wrong_input_is_refused_in_one_line(x, y, resamples, message):
-    with pytest.raises(ParameterError, match=message) as caught:
-        correlation(x, y, resamples=resamples, seed=0)
-    assert "\n" not in str(caught.value)
 
 
 def score_rows(proxy="naswot", seeds=(0, 1), n=30, undefined=(), dataset="cifar10"):

@@ -7,13 +7,11 @@ from tests.benchmarks.nds_files import cell_entry, write
 
 from untrained.benchmarks.benchmark import Benchmark
 from untrained.benchmarks.nds import convert_nds
-from untrained.errors import ParameterError
 from untrained.files import write_parquet
-from untrained.report.correlations import ALL_SAMPLED, correlation_table
-from untrained.report.inputs import Inputs
-from untrained.report.published import splits_of
+from untrained.report.inputs import Inputs, splits_of
+from untrained.report.scores import ALL_SAMPLED, targets_of
 from untrained.report.sections import correlations, kernels
-from untrained.report.targets import targets_of
+from untrained.report.sections.correlations import correlation_table
 from untrained.scoring import kernels as computed
 from untrained.scoring.images import MinibatchSettings
 
@@ -41,7 +39,7 @@ def inputs(folder, table):
 
 
 def test_scores_are_held_against_what_the_networks_were_trained_on(truth, table, tmp_path):
-    targets = targets_of(["imagenette"], splits_of(truth.finals))
+    targets = targets_of(["imagenette"], splits_of(truth.finals, ["ImageNet"]))
     found = correlation_table(
         table, truth.accuracies, {ALL_SAMPLED: np.arange(N)}, targets, resamples=20
     )
@@ -61,12 +59,12 @@ def test_kernels_are_of_the_extremes_of_that_accuracy(truth, table, monkeypatch,
     monkeypatch.setattr(computed, "kernels_of", kernels_of)
     given = inputs(tmp_path, table)
     settings = MinibatchSettings(dataset="imagenette", split="train", batch_size=2)
-    best, worst = kernels.kernels(given, settings, "naswot", 2)
+    scores = pd.Series(np.arange(N) ** 2.0, index=range(N))
+    scores[1] = np.nan
+    best, worst = kernels.kernels(given, settings, scores, 2)
     assert [(title, matrix[0, 0]) for title, matrix in (*best, *worst)] == [
         ("66.0 %, score 36", 6),
         ("64.0 %, score 16", 4),
         ("60.0 %, score 0", 0),
         ("62.0 %, score 4", 2),
     ]
-    with pytest.raises(ParameterError, match="0 kernels: give at least 1"):
-        kernels.kernels(given, settings, "naswot", 0)

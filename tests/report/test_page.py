@@ -3,16 +3,16 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from tests.report import SPLITS, table_of_searches
 
 from untrained.files import write_parquet
 from untrained.report import SECTIONS
 from untrained.report.build import captions, write_page
-from untrained.report.correlations import COLUMNS
 from untrained.report.inputs import Inputs
-from untrained.report.published import NASBENCH201_SPLITS
-from untrained.report.search_tables import search_table
+from untrained.report.published import published_prunings
 from untrained.report.sections.ablations import COLUMNS as VARIANCE_COLUMNS
 from untrained.report.sections.comparisons import COLUMNS as COMPARISON_COLUMNS
+from untrained.report.sections.correlations import COLUMNS
 from untrained.report.sections.preferences import COLUMNS as PREFERENCE_COLUMNS
 from untrained.report.sections.prunings import PruningRun, pruning_table, trajectory_table
 from untrained.report.sections.seeds import COLUMNS as SEED_COLUMNS
@@ -39,14 +39,13 @@ def seeds():
 @pytest.fixture
 def searches():
     rows = [
-        ("Random", run, dataset, split, 80.0 + run)
-        for run in range(3)
-        for dataset, split in NASBENCH201_SPLITS
+        ("Random", run, dataset, split, 80.0 + run) for run in range(3) for dataset, split in SPLITS
     ]
     names = ["method", "run", "dataset", "split", "accuracy"]
-    return search_table(
+    table = table_of_searches(
         pd.DataFrame(rows, columns=names), reasons={"NASWOT N=1000": "the sample has 300 cells"}
     )
+    return table.assign(seconds=3.0, evaluations=0)
 
 
 @pytest.fixture
@@ -125,6 +124,8 @@ def pruned():
         dict(zip(runs, (3, 1), strict=True)),
         lambda *_: np.array([90.0, 91, 92, 93]),
         np.arange(4.0),
+        SPLITS,
+        published_prunings("nasbench201"),
     )
     return {"prunings": found, "trajectory": trajectory_table(dict.fromkeys(runs, rounds))}
 

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from scipy.stats import kendalltau
 
-from untrained.errors import ParameterError
 from untrained.report import published
-from untrained.report.correlations import ALL_SAMPLED, FINITE_ONLY, correlation_table
+from untrained.report.scores import ALL_SAMPLED, FINITE_ONLY
+from untrained.report.sections.correlations import correlation_table
 from untrained.report.sections.proxies import COLUMNS, proxy_layout, proxy_table
 
 N = 40
@@ -121,13 +121,6 @@ def test_nothing_of_the_comparison_is_no_row(correlations):
     others = correlations[correlations["proxy"] == "nothing"]
     found = proxy_table(others, space="nasbench201")
     assert (tuple(found.columns), len(found)) == (COLUMNS, 0)
-
-
-def test_two_rows_of_one_proxy_are_refused(correlations):
-    with pytest.raises(
-        ParameterError, match=r"^two correlations of flops on cifar10 with ori-test: keep one$"
-    ):
-        proxy_table(pd.concat([correlations, correlations]), space="nasbench201")
 
 
 def test_the_layout_is_for_reading(correlations):

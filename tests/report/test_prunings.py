@@ -3,8 +3,10 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from tests.report import SPLITS
 
 from untrained.errors import ParameterError
+from untrained.report.published import published_prunings
 from untrained.report.sections.prunings import (
     COLUMNS,
     TRAJECTORY,
@@ -13,6 +15,7 @@ from untrained.report.sections.prunings import (
     pruning_table,
     trajectory_table,
 )
+from untrained.search.supernets import pruned_space
 
 OPERATIONS = ("skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 EDGES = ("0->1", "0->2", "1->2", "0->3", "1->3", "2->3")
@@ -40,19 +43,18 @@ def trace(seed=0, kappa=True, regions=True):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_cell_that_is_left_has_the_operations_that_were_not_pruned(seed):
+def test_the_cell_that_is_left_has_the_operations_that_were_not_pruned(seed, space):
     rows, left = trace(seed)
     a, b, c, d, e, f = left
-    expected = f"|{a}~0|+|{b}~0|{c}~1|+|{d}~0|{e}~1|{f}~2|"
-    assert cell_left(rows.sample(frac=1, random_state=seed)) == expected
+    expected = space.parse(f"|{a}~0|+|{b}~0|{c}~1|+|{d}~0|{e}~1|{f}~2|").index
+    shuffled = rows.sample(frac=1, random_state=seed)
+    assert cell_left(pruned_space("nasbench201"), shuffled) == expected
 
 
 def test_a_trace_without_its_end_is_named():
     rows, _ = trace()
     with pytest.raises(ParameterError, match=r"edge 0->1 is left with \w+, \w+: a search prunes"):
-        cell_left(rows[rows["round"] < 3])
-    with pytest.raises(ParameterError, match="edge 0->1 is left with no operation"):
-        cell_left(rows[rows["edge"] != "0->1"])
+        cell_left(pruned_space("nasbench201"), rows[rows["round"] < 3])
 
 
 def accuracies(dataset, split):
@@ -73,7 +75,7 @@ CELLS = {
 
 
 def made(cells=CELLS):
-    table = pruning_table(cells, accuracies, PARAMETERS)
+    table = pruning_table(cells, accuracies, PARAMETERS, SPLITS, published_prunings("nasbench201"))
     return table, table.set_index(["method", "dataset", "split"])
 
 
@@ -144,7 +146,7 @@ def test_a_benchmark_with_gaps_has_no_mean():
         answers[5] = np.nan
         return answers
 
-    table = pruning_table(CELLS, partial, PARAMETERS)
+    table = pruning_table(CELLS, partial, PARAMETERS, SPLITS, published_prunings("nasbench201"))
     rows = table.set_index(["method", "dataset", "split"])
     drawn = rows.loc["Random cell", "cifar10", "test"]
     assert np.isnan(drawn["mean"])

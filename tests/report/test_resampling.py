@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from untrained.errors import ParameterError
-from untrained.report.resampling import interval, mean_draws, resample_counts
+from untrained.report.statistics import interval, mean_draws, resample_counts
 
 
 def test_counts_are_those_of_draws_with_replacement():
@@ -36,8 +35,3 @@ def test_means_are_those_of_the_runs_drawn(shape):
 def test_an_interval_holds_95_percent():
     low, high = interval(np.arange(1001.0)[:, np.newaxis] * [1, 2])
     np.testing.assert_allclose([low, high], [[25, 50], [975, 1950]])
-
-
-def test_no_resamples():
-    with pytest.raises(ParameterError, match="resamples = 0: give at least 1"):
-        resample_counts(3, resamples=0, seed=0)

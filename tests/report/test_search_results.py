@@ -1,22 +1,26 @@
 import numpy as np
 import pandas as pd
 import pytest
+from tests.report import SPLITS, table_of_searches
 
-from untrained.errors import MissingDataError
-from untrained.report.correlations import ALL_SAMPLED, CANONICAL, FINITE_ONLY, TOP_TENTH
-from untrained.report.published import FIRST_AREA, WEIGHT_SHARING, splits_of
-from untrained.report.search_results import (
-    is_untimed,
-    main_data_set,
-    method_of,
-    references_of,
-    search_results,
-    times_table,
-    with_first_area_runs,
+from untrained.errors import MissingDataError, ParameterError
+from untrained.report import search_results as search_results_module
+from untrained.report.inputs import Inputs, is_untimed, splits_of
+from untrained.report.published import WEIGHT_SHARING
+from untrained.report.scores import (
+    ALL_SAMPLED,
+    CANONICAL,
+    FINITE_ONLY,
+    TOP_TENTH,
+    target_of,
+    targets_of,
 )
-from untrained.report.search_tables import search_table
-from untrained.report.targets import by_accuracy, subsets_of, target_of, targets_of
+from untrained.report.search_results import method_of, references_of
+from untrained.report.sections.correlations import subsets_of
+from untrained.report.sections.searches import times_table
 from untrained.search.pool import Pool, best_of_sample_trace, empty_trace
+
+DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
 
 
 def test_one_architecture_stands_for_its_class_among_those_sampled():
@@ -35,7 +39,7 @@ def test_the_whole_space_has_its_representatives_for_a_subset(space):
 
 
 def test_scores_are_held_against_validation_and_test_of_their_data_set():
-    assert targets_of(["ImageNet16-120", "cifar10", "noise"]) == [
+    assert targets_of(["ImageNet16-120", "cifar10", "noise"], SPLITS) == [
         ("ImageNet16-120", "ImageNet16-120", "x-valid"),
         ("ImageNet16-120", "ImageNet16-120", "x-test"),
         ("cifar10", "cifar10-valid", "x-valid"),
@@ -48,13 +52,13 @@ def test_scores_are_held_against_validation_and_test_of_their_data_set():
 def test_what_a_benchmark_lacks_is_not_read():
     """NAS-Bench-101 has one training set; a published table of the size space, test only."""
     one = {("cifar10", "x-valid"), ("cifar10", "ori-test")}
-    assert dict(splits_of(one)) == {
+    assert dict(splits_of(one, DATASETS)) == {
         ("cifar10", "val"): ("cifar10", "x-valid"),
         ("cifar10", "test"): ("cifar10", "ori-test"),
     }
     both = one | {("cifar10-valid", "x-valid")}
-    assert splits_of(both)["cifar10", "val"] == ("cifar10-valid", "x-valid")
-    tests = splits_of([("cifar100", "x-test"), ("cifar10", "ori-test")])
+    assert splits_of(both, DATASETS)["cifar10", "val"] == ("cifar10-valid", "x-valid")
+    tests = splits_of([("cifar100", "x-test"), ("cifar10", "ori-test")], DATASETS)
     assert targets_of(["cifar10", "cifar100", "ImageNet16-120"], tests) == [
         ("cifar10", "cifar10", "ori-test"),
         ("cifar100", "cifar100", "x-test"),
@@ -64,10 +68,10 @@ def test_what_a_benchmark_lacks_is_not_read():
 
 
 def test_images_that_the_benchmark_lacks_are_held_against_what_they_stand_for():
-    of_nds = splits_of([("ImageNet", "ori-test")])
+    of_nds = splits_of([("ImageNet", "ori-test")], ["ImageNet"])
     assert targets_of(["imagenette"], of_nds) == [("imagenette", "ImageNet", "ori-test")]
     imagenet = ("ImageNet16-120", "x-test")
-    assert target_of("TinyImageNet16-120", "test") == ("TinyImageNet16-120", *imagenet)
+    assert target_of("TinyImageNet16-120", "test", SPLITS) == ("TinyImageNet16-120", *imagenet)
 
 
 @pytest.mark.parametrize(
@@ -91,14 +95,14 @@ def test_searches_that_train_are_held_against_rea_on_the_same_data_set_area_firs
         *(("rea", "cifar10"), ("rea+init=naswot", "cifar10"), ("area", "cifar10")),
     ]
     trained = {"rs", "rea", "area", "rea+init=naswot"}
-    assert list(references_of(traces, trained).items()) == [
+    assert list(references_of(traces, trained, "cifar10").items()) == [
         ("AREA", "REA"),
         ("RS", "REA"),
         ("REA (init=naswot)", "REA"),
         ("RS (searched on cifar100)", "REA (searched on cifar100)"),
     ]
-    assert references_of(traces[2:3], trained) == references_of([], trained) == {}
-    assert references_of([("rs", "cifar10")], trained) == {"RS": "REA"}, "it may be missing"
+    assert references_of(traces[2:3], trained, "cifar10") == {}
+    assert references_of(traces[1:2], trained, "cifar10") == {"RS": "REA"}, "it may be missing"
 
 
 def test_a_guided_search_is_held_against_the_same_without_guidance_in_its_pool():
@@ -108,7 +112,7 @@ def test_a_guided_search_is_held_against_the_same_without_guidance_in_its_pool()
         *("area+pool=lga@1", "rs+fitness=naswot", "rea+pool=naswot"),
     )
     traces = [(name, "cifar10") for name in names]
-    assert references_of(traces, set(names)) == {
+    assert references_of(traces, set(names), "cifar10") == {
         "AREA (pool=lga@1)": "REA (pool=lga@1)",
         "RS": "REA",
         "RS (pool=lga@1)": "REA (pool=lga@1)",
@@ -122,40 +126,20 @@ def test_a_guided_search_is_held_against_the_same_without_guidance_in_its_pool()
         "REA (pool=naswot)": "REA",
     }
     alone = [("rea+fitness=lga@1", "cifar10"), ("rea+pool=lga@1", "cifar100")]
-    assert references_of(alone[:1], {"rea+fitness=lga@1"}) == {"REA (fitness=lga@1)": "REA"}
-    assert references_of(alone, {"rea+fitness=lga@1"}) == {"REA (fitness=lga@1)": "REA"}
+    assert references_of(alone[:1], {"rea+fitness=lga@1"}, "cifar10") == {
+        "REA (fitness=lga@1)": "REA"
+    }
+    assert references_of(alone, {"rea+fitness=lga@1"}, "cifar10") == {"REA (fitness=lga@1)": "REA"}
 
 
-def test_the_main_data_set_is_cifar10_where_it_was_searched_on():
-    assert main_data_set([("rs", "cifar100"), ("rs", "cifar10")]) == "cifar10"
-    assert main_data_set([("rs", "noise"), ("rs", "cifar100")]) == "noise"
+def test_the_main_data_set_is_the_first_of_the_space_where_it_was_searched_on():
+    inputs = Inputs("nasbench201")
+    assert inputs.main(["cifar100", "cifar10"]) == "cifar10"
+    assert inputs.main(["noise", "cifar100"]) == "noise"
 
 
-def areas(runs):
-    rows = [
-        (method, run, "cifar10", split, 90.0 + run, 5.0)
-        for method in ("RS", "AREA", "REA")
-        for split in ("val", "test")
-        for run in reversed(range(runs))
-    ]
-    names = ["method", "run", "dataset", "split", "accuracy", "seconds"]
-    return pd.DataFrame(rows, columns=names)
-
-
-def test_as_many_runs_of_area_as_the_papers_stand_below_all_of_them():
-    results = with_first_area_runs(areas(60))
-    assert results["method"].unique().tolist() == ["RS", "AREA", FIRST_AREA, "REA"]
-    first = results[results["method"] == FIRST_AREA]
-    for _, own in first.groupby("split"):
-        assert sorted(own["run"]) == list(range(50))
-        np.testing.assert_array_equal(own["accuracy"], 90 + own["run"])
-    rest = results[results["method"] != FIRST_AREA].reset_index(drop=True)
-    pd.testing.assert_frame_equal(rest, areas(60))
-
-
-@pytest.mark.parametrize("results", [areas(50), areas(60).query("method != 'AREA'")])
-def test_no_more_runs_of_area_than_the_papers_are_no_row_of_their_own(results):
-    assert with_first_area_runs(results) is results
+def search_results(traces, accuracy, main="cifar10", **settings):
+    return search_results_module.search_results(traces, accuracy, SPLITS, main, **settings)
 
 
 def accuracy(dataset, split):
@@ -197,7 +181,7 @@ def test_what_a_run_spends_is_seconds_where_they_are_known_and_evaluations_where
         for name in ("rea", "naswot-10")
         for images in ("cifar10", "cifar100")
     }
-    results, _ = search_results(traces, accuracy, trained={"rea"}, untimed={("rea", "cifar100")})
+    results, _ = search_results(traces, accuracy, spending={"rea"}, untimed={("rea", "cifar100")})
     spent = results.groupby("method")[["seconds", "evaluations"]].agg(
         lambda own: own.drop_duplicates().tolist()
     )
@@ -207,6 +191,27 @@ def test_what_a_run_spends_is_seconds_where_they_are_known_and_evaluations_where
     for name in ("NASWOT N=10", "NASWOT N=10 (scored on cifar100)"):
         assert spent.loc[name].tolist() == [[2], [0]]
     assert is_untimed(results).tolist() == (results["method"].str.contains("REA .s")).tolist()
+
+
+@pytest.mark.parametrize(("runs", "first"), [(60, 50), (50, 0)])
+def test_as_many_runs_of_area_as_the_papers_stand_below_all_of_them(runs, first):
+    traces = {
+        (name, "cifar10"): trace_of(np.arange(runs) % 4)[::-1]
+        for name in ("rs", "area", "area+sample=5", "rea")
+    }
+    results, _ = search_results(traces, accuracy)
+    rows = ["RS", "AREA", *(["AREA (first 50 runs)"] * bool(first)), "AREA (sample=5)", "REA"]
+    assert results["method"].unique().tolist() == rows
+    own = results[results["method"] == "AREA (first 50 runs)"]
+    assert len(own) == 6 * first
+    for _, shown in own.groupby(["dataset", "split"]):
+        assert sorted(shown["run"]) == list(range(50))
+
+
+def test_two_results_for_one_run_are_refused():
+    trace = trace_of([1, 2])
+    with pytest.raises(ParameterError, match="two results of RS for run 0 on cifar10 val: keep"):
+        search_results({("rs", "cifar10"): pd.concat([trace, trace[-1:].assign(run=0)])}, accuracy)
 
 
 def test_an_answer_for_one_column_is_read_off_there_alone():
@@ -234,11 +239,12 @@ def test_scores_on_another_data_set_are_rows_of_their_own_for_it_alone():
     assert found["NASWOT N=10 (scored on noise)", "cifar10", "test"] == [25.03]
     assert len(found) == 6 + 6 + 2 + 2
     # no two results for one cell
-    assert len(search_table(results.drop(columns=["seconds", "evaluations"]))) > 0
+    assert len(table_of_searches(results)) > 0
 
 
 def test_without_cifar10_the_first_data_set_is_the_main_one():
-    results, _ = search_results({("naswot-10", "cifar100"): trace_of([1])}, accuracy)
+    traces = {("naswot-10", "cifar100"): trace_of([1])}
+    results, _ = search_results(traces, accuracy, "cifar100")
     assert len(cells(results)) == 6
     assert set(results["method"]) == {"NASWOT N=10"}
 
@@ -258,7 +264,7 @@ def test_a_search_that_could_not_be_run_says_why():
         "AREA": said,
         "REA (init=naswot)": said,
     }
-    table = search_table(results.drop(columns=["seconds", "evaluations"]), reasons=reasons)
+    table = table_of_searches(results, reasons=reasons)
     for method, why in reasons.items():
         own = table[table["method"] == method]
         assert len(own) == 6
@@ -275,7 +281,7 @@ def test_times_are_ours_and_the_published_that_cost_something():
         "seconds": [3.0, 3.0, 0.0],
         "evaluations": 0,
     }
-    table = times_table(pd.DataFrame(rows))
+    table = times_table(pd.DataFrame(rows), "cifar10", "nasbench201")
     ours = table[table["source"] == "ours"]
     assert ours.drop(columns="source").to_numpy().tolist() == [
         ["NASWOT N=10", 3.0, "seconds", 92.0, 1.0]
@@ -287,12 +293,10 @@ def test_times_are_ours_and_the_published_that_cost_something():
     assert "Random" not in published.index
     assert published.index.is_unique
     assert not set(WEIGHT_SHARING) & set(published.index)
-    more = pd.DataFrame(rows).replace({"method": {"NASWOT N=10": FIRST_AREA}})
-    assert times_table(more).query("source == 'ours'").empty
-    elsewhere = times_table(pd.DataFrame(rows), space="natsbench_size")
+    more = pd.DataFrame(rows).replace({"method": {"NASWOT N=10": "AREA (first 50 runs)"}})
+    assert times_table(more, "cifar10", "nasbench201").query("source == 'ours'").empty
+    elsewhere = times_table(pd.DataFrame(rows), "cifar10", "natsbench_size")
     assert "REA" not in elsewhere.query("source == 'published'")["method"].to_list()
-    validation = times_table(pd.DataFrame(rows), split="val")
-    assert validation.set_index(["source", "method"]).loc[("ours", "NASWOT N=10"), "mean"] == 89
 
 
 def test_where_trainings_have_no_times_evaluations_are_what_is_spent():
@@ -305,7 +309,7 @@ def test_where_trainings_have_no_times_evaluations_are_what_is_spent():
         "seconds": [30.0, 0.0, np.nan, 17.0, np.nan, np.nan],
         "evaluations": [0, 0, 57, 57, np.nan, np.nan],  # the last two were not run
     }
-    table = times_table(pd.DataFrame(rows), space="nasbench101")
+    table = times_table(pd.DataFrame(rows), "cifar10", "nasbench101")
     assert set(table["unit"]) == {"evaluations"}
     found = table[["source", "method", "spent"]].to_numpy().tolist()
     assert found == [
@@ -315,14 +319,7 @@ def test_where_trainings_have_no_times_evaluations_are_what_is_spent():
         ["published", "NASWOT N=100", 0],  # has a time, and trains nothing
     ]
     # of nasbench201 the published searches that train have times, and no known number
-    known = times_table(pd.DataFrame(rows)).query("source == 'published'")["method"]
+    known = times_table(pd.DataFrame(rows), "cifar10", "nasbench201").query(
+        "source == 'published'"
+    )["method"]
     assert known.tolist() == ["NASWOT N=10", "NASWOT N=100", "NASWOT N=1000"]
-
-
-def test_architectures_with_a_score_are_ordered_by_their_accuracy():
-    sampled = np.array([1, 2, 4, 5, 7])
-    scores = np.array([3.0, np.nan, 1.0, 2.0, 5.0])
-    percent = np.array([0, 50, 99, 0, 10, 70, 0, 60.0])
-    assert by_accuracy(sampled, scores, percent).tolist() == [4, 1, 7, 5]
-    percent[1] = np.nan  # its training failed
-    assert by_accuracy(sampled, scores, percent).tolist() == [4, 7, 5]

@@ -6,8 +6,9 @@ import pytest
 from scipy import stats
 
 from untrained.errors import MissingDataError, ParameterError, UnknownNameError
-from untrained.report.correlations import ALL_SAMPLED, FINITE_ONLY, correlation_table
+from untrained.report.scores import ALL_SAMPLED, FINITE_ONLY
 from untrained.report.sections import seeds as seed_tables
+from untrained.report.sections.correlations import correlation_table
 from untrained.report.sections.seeds import COLUMNS, seed_table
 
 N = 40

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from untrained.errors import ParameterError
-from untrained.report.summed_ranks import with_summed_ranks
+from untrained.report.scores import with_summed_ranks
 
 KAPPA, REGIONS = "ntk_condition_number", "linear_regions"
 

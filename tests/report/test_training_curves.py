@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import kendalltau
+from tests.report import SPLITS
 
 from untrained.errors import ParameterError
 from untrained.report.sections.training_curves import (
@@ -24,6 +25,10 @@ NAMES = ("change", "naswot", "ntk_condition_number-weights_train")
 def accuracy(dataset, split):
     assert (dataset, split) in (("cifar10", "ori-test"), ("cifar100", "x-test"))
     return ACCURACY - 10 * (dataset == "cifar100")
+
+
+def medians(table, accuracy):
+    return curve_table(table, accuracy, SPLITS)
 
 
 def readings(cells=12, seeds=3, dataset="cifar10"):
@@ -45,7 +50,7 @@ def readings(cells=12, seeds=3, dataset="cifar10"):
 
 def test_a_curve_is_the_median_of_the_seeds_that_have_a_value():
     table = readings()
-    curves = curve_table(table, accuracy)
+    curves = medians(table, accuracy)
     assert tuple(curves) == CURVE_COLUMNS
     assert len(curves) == 12 * 3 * 3
     for row in curves.itertuples():
@@ -66,7 +71,7 @@ def test_a_curve_is_the_median_of_the_seeds_that_have_a_value():
 def test_what_is_measured_comes_before_the_scores():
     table = readings(2, 1)
     late = table[(table["quantity"] == "naswot") & (table["epochs"] > 0)].assign(quantity="loss")
-    curves = curve_table(pd.concat([table, late]), accuracy)
+    curves = medians(pd.concat([table, late]), accuracy)
     assert list(dict.fromkeys(curves["quantity"])) == ["change", *NAMES[1:], "loss"]
     found = curves_table(curves)
     assert list(dict.fromkeys(found["quantity"])) == ["change", "loss", *NAMES[1:]]
@@ -75,23 +80,23 @@ def test_what_is_measured_comes_before_the_scores():
 def test_values_without_the_status_ok_do_not_count():
     table = readings(1, 1)
     table["status"] = "diverged"
-    assert curve_table(table, accuracy)["median"].isna().all()
+    assert medians(table, accuracy)["median"].isna().all()
 
 
 def test_two_data_sets_have_their_own_accuracies():
     both = pd.concat([readings(2), readings(2, dataset="cifar100")])
-    curves = curve_table(both, accuracy).set_index("dataset")
+    curves = medians(both, accuracy).set_index("dataset")
     assert set(curves.loc["cifar100", "accuracy"]) == set(curves.loc["cifar10", "accuracy"] - 10)
 
 
 def test_a_reading_that_is_there_twice():
     table = readings(2, 1)
     with pytest.raises(ParameterError, match=r"^cell 3 on cifar10 has two readings of change aft"):
-        curve_table(pd.concat([table, table]), accuracy)
+        medians(pd.concat([table, table]), accuracy)
 
 
 def test_a_row_sums_up_the_cells():
-    curves = curve_table(readings(), accuracy)
+    curves = medians(readings(), accuracy)
     found = curves_table(curves, lower=[NAMES[2]], resamples=200)
     assert tuple(found) == COLUMNS
     assert len(found) == 9
@@ -115,13 +120,13 @@ def test_a_row_sums_up_the_cells():
 @pytest.mark.parametrize(("cells", "there"), [(9, False), (10, True)])
 def test_few_cells_have_no_tau(cells, there):
     table = readings(cells)
-    found = curves_table(curve_table(table[table["status"] == "ok"], accuracy), resamples=20)
+    found = curves_table(medians(table[table["status"] == "ok"], accuracy), resamples=20)
     of_scores = found[(found["quantity"] != "change") & (found["epochs"] == 0)]
     assert of_scores["tau"].notna().all() == there
 
 
 def test_the_layout_has_a_column_per_stop():
-    curves = curve_table(readings(), accuracy)
+    curves = medians(readings(), accuracy)
     layout = curves_layout(curves_table(curves, resamples=50))
     assert list(layout) == [
         *("images", "quantity", "seeds", "cells", "epoch 0", "epoch 0.5", "epoch 2"),
@@ -132,7 +137,7 @@ def test_the_layout_has_a_column_per_stop():
         "Kendall's τ of ntk_condition_number-weights_train",
     ]
     assert set(layout["cells"]) == {"11 to 12"}
-    few = curves_layout(curves_table(curve_table(readings(4), accuracy)))
+    few = curves_layout(curves_table(medians(readings(4), accuracy)))
     assert few["quantity"].tolist() == list(NAMES)
     own = curves[(curves["quantity"] == "change") & (curves["epochs"] == 0.5)]["median"]
     said = f"{own.median():.4g} [{own.min():.4g}, {own.max():.4g}]"

@@ -24,6 +24,8 @@ from untrained.training.loop import Examples
 from untrained.training.recipe import ShortRecipe
 from untrained.training.short import train_shortly
 
+pytestmark = pytest.mark.usefixtures("short_networks")
+
 EXACT = Execution(precision="float32")
 CPU = torch.device("cpu")
 CELL = 45

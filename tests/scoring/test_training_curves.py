@@ -6,12 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tests.cli.conftest import train_on_few
 
 from untrained.errors import ParameterError
 from untrained.proxies.selections import ParameterSelection
 from untrained.proxies.tangent_kernels import tangent_kernel
 from untrained.scoring.curve_settings import CurveSettings
-from untrained.scoring.engine import score_architectures
+from untrained.scoring.engine import score_work
 from untrained.scoring.execution import Execution
 from untrained.scoring.images import MinibatchSettings
 from untrained.scoring.request import ScoreRequest, parse_reading
@@ -19,22 +20,13 @@ from untrained.scoring.training_curves import QUANTITIES, follow
 from untrained.seeds import torch_seeded
 from untrained.training.recipe import ShortRecipe
 
+pytestmark = pytest.mark.usefixtures("short_networks")
+
 EXACT = Execution(precision="float32")
 IMAGES = MinibatchSettings("cifar10", batch_size=8)
 CELL = 45
 EPOCHS = (0.0, 0.5, 2.0)
 NAMES = ("naswot", "lga", "ntk_mean-weights_eval", "ntk_trace-weights_without_classifier_train")
-
-
-def train_on_few(monkeypatch):
-    """Trainings are on 32 images: two steps an epoch."""
-    original = MinibatchSettings.training_images
-
-    def few(self, *given, **options):
-        whole = original(self, *given, **options)
-        return replace(whole, images=whole.images[:32], labels=whole.labels[:32])
-
-    monkeypatch.setattr(MinibatchSettings, "training_images", few)
 
 
 @pytest.fixture(autouse=True)
@@ -48,11 +40,11 @@ def asked(epochs=EPOCHS, names=NAMES, **changes):
 
 def read(space, settings, cells=(CELL,), seed=0, images=IMAGES, **more):
     request = ScoreRequest(space, (), images, (seed,), EXACT, **more)
-    return [list(curve.points) for curve in follow(request, cells, settings, seed)]
+    return [list(follow(request, cell, settings, seed).points) for cell in cells]
 
 
 @pytest.fixture(scope="module")
-def followed(space):
+def followed(space, short_networks):
     with pytest.MonkeyPatch.context() as patched:
         train_on_few(patched)
         (readings,) = read(space, asked())
@@ -105,8 +97,8 @@ def test_readings_equal_those_by_hand(space, mode):
 
 def test_scores_are_those_of_the_proxies_after_as_many_epochs(space, followed):
     names = [f"{name}@{epochs:g}" for epochs in EPOCHS for name in NAMES]
-    request = ScoreRequest(space, tuple(map(parse_reading, names)), IMAGES, (0,), EXACT)
-    (expected,) = score_architectures(request, [CELL])
+    request = ScoreRequest(space, (), IMAGES, (0,), EXACT)
+    (expected,) = score_work(request, [(CELL, list(map(parse_reading, names)))], 0)
     scores = [one for one in followed if one.quantity in NAMES]
     assert [one.value for one in scores] == [one.score for one in expected]
     assert {one.status for one in scores} == {"ok"}

@@ -2,9 +2,10 @@ import re
 
 import numpy as np
 import pytest
+from tests.report import SPLITS
 
 from untrained.errors import ParameterError, PluginError, UnknownNameError, UntrainedError
-from untrained.report.published import NASBENCH201_SPLITS, PAPER, published
+from untrained.report.published import PAPER, published
 from untrained.search import ALGORITHMS, Search, parse_algorithm
 from untrained.search.pool import Pool, draw
 from untrained.search.spelling import Guidance
@@ -78,8 +79,7 @@ def test_a_search_depends_on_its_seed_alone(pool, name):
 @pytest.mark.parametrize("samples", [10, 100])
 def test_optimal_reaches_the_published_accuracies(benchmark_table, samples):
     accuracies = {
-        "/".join(column): benchmark_table.accuracies(*column)
-        for column in NASBENCH201_SPLITS.values()
+        "/".join(column): benchmark_table.accuracies(*column) for column in SPLITS.values()
     }
     pool = Pool(np.arange(SIZE), np.zeros((1, SIZE)), accuracies, 0.0)
     trace = final(ALGORITHMS.load("optimal")()(pool, samples, 500, 0))
@@ -87,7 +87,7 @@ def test_optimal_reaches_the_published_accuracies(benchmark_table, samples):
     known = known[(known["method"] == f"Optimal N={samples}") & (known["source"] == PAPER)]
     known = known[known["space"] == "nasbench201"].set_index(["dataset", "split"])
     assert len(known) == 6
-    for cell, column in NASBENCH201_SPLITS.items():
+    for cell, column in SPLITS.items():
         own = trace[trace["target"] == "/".join(column)]
         reached = accuracies["/".join(column)][own["arch"]]
         printed = known.loc[cell]
@@ -101,7 +101,7 @@ def test_random_architectures_are_as_accurate_as_published(benchmark_table):
     known = published("searches")
     known = known[(known["method"] == "Random") & (known["source"] == PAPER)]
     known = known[known["space"] == "nasbench201"].set_index(["dataset", "split"])
-    for cell, column in NASBENCH201_SPLITS.items():
+    for cell, column in SPLITS.items():
         reached = benchmark_table.accuracies(*column)[chosen]
         printed = known.loc[cell]
         error = np.sqrt((reached.var(ddof=1) + printed["std"] ** 2) / 500)

@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from tests.report import SPLITS
 
 from untrained.errors import ArchitectureError, ParameterError
 from untrained.files import write_parquet
-from untrained.report.published import NASBENCH201_SPLITS, PAPER, published
+from untrained.report.published import PAPER, published
 from untrained.search import ALGORITHMS, parse_algorithm
 from untrained.search.base import BudgetedSearch, configured
 from untrained.search.clock import Budget, Clock, trainings_of
@@ -207,7 +208,7 @@ def test_searches_reach_the_published_accuracies(space, benchmark_table, spellin
     known = known[(known["space"] == space.name) & (known["source"] == PAPER)]
     known = known[known["method"] == method]
     known = known.set_index(["dataset", "split"])
-    for cell, column in NASBENCH201_SPLITS.items():
+    for cell, column in SPLITS.items():
         reached = benchmark_table.accuracies(*column)[chosen]
         printed = known.loc[cell]
         error = np.sqrt(reached.var(ddof=1) / 150 + printed["std"] ** 2 / 500)

@@ -10,19 +10,22 @@ rule ablate:
         images=f"data/images/{config['ablations']['dataset']}.json",
         code="results/code/ablations/{space}.json",
     output:
-        ABLATION,
+        ABLATIONS,
     log:
-        "logs/ablations/{space}/{experiment}.log",
+        "logs/ablations/{space}.log",
     conda:
         "../envs/untrained.yaml"
     resources:
         gpu=GPUS,
     params:
+        experiments=lambda wildcards: [
+            f"--experiment {name}" for name in PLAN.spaces[wildcards.space].ablations
+        ],
         settings=config["ablations"],
         batch_sizes=",".join(map(str, config["ablations"]["batch_sizes"])),
         scores=settings("scores", "split", "batch_size", "precision"),
     shell:
-        "untrained ablate {wildcards.space} --experiment {wildcards.experiment}"
+        "untrained ablate {wildcards.space} {params.experiments}"
         " --benchmark {input.benchmark} --proxy {params.settings[proxy]}"
         " --dataset {params.settings[dataset]} --split {params.scores[split]}"
         " --batch-size {params.scores[batch_size]} --batch-sizes {params.batch_sizes}"

@@ -78,6 +78,13 @@ def numbered(section):
     return {"shard": range(config[section]["shards"]), "shards": config[section]["shards"]}
 
 
+def listed(paths, name):
+    """A file that holds paths, one a line."""
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
+    Path(name).write_text("".join(f"{path}\n" for path in paths))
+    return name
+
+
 def only(spaces, path):
     """An input that some of the spaces have; the others do without."""
     return lambda wildcards: expand(path, space={wildcards.space} & set(spaces))

@@ -12,12 +12,12 @@ def traces(space):
     )
 
 
-ABLATION = "results/ablations/{space}/{experiment}.parquet"
+ABLATIONS = "results/ablations/{space}.parquet"
 
 
 def ablations(space):
-    """The scores of all experiments on a space."""
-    return expand(ABLATION, space=space, experiment=PLAN.spaces[space].ablations)
+    """The scores of all experiments on a space, where any make sense."""
+    return expand(ABLATIONS, space={space} & set(PLAN.ablated))
 
 
 PRUNING = "results/prunings/{variant}/{criterion}/{space}/{dataset}/seed{seed}.parquet"

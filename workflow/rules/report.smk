@@ -11,66 +11,67 @@ rule report:
 
 
 # A shell command is spelled when its job runs, after these loops: what differs is in params.
-for name, group in GROUPS.items():
-    if any(one.tables for one in group):
+for section in APPLYING:
+    if section.tables:
 
         rule:
             name:
-                f"table_{name}"
+                f"table_{section.name}"
             input:
-                **read_by(group, READ),
-                code="results/code/report.json",
+                **read_by(section.reads),
+                tables=expand("results/tables/{{space}}/{name}.parquet", name=section.needs),
+                code=f"results/code/report/{section.name}.json",
             output:
-                *map(reported, tables_of(group)),
+                *map(reported, tables_of([section])),
             log:
-                f"logs/report/{{space}}/table_{name}.log",
+                f"logs/report/{{space}}/table_{section.name}.log",
             localrule: True
             conda:
                 "../envs/untrained.yaml"
             params:
-                names=",".join(one.name for one in group if one.tables),
-                read=partial(spelled_inputs, group[0].reads),
-                options=spelled(dict.fromkeys(key for one in group for key in one.options), config),
+                name=section.name,
+                read=partial(spelled_inputs, section.reads),
+                options=spelled(section.options, config),
             shell:
-                "untrained report table {params.names} {wildcards.space} {params.read} {params.options}"
+                "untrained report table {params.name} {wildcards.space} {params.read} {params.options}"
                 " --tables results/tables/{wildcards.space} 2> {log}"
 
 
-for name, group in GROUPS.items():
-    drawn = [one for one in group if one.figures]
-    reads = group[0].reads if any(one.draws_files for one in group) else ()
-    options = dict.fromkeys(key for one in group for it in one.figures for key in it.options)
-    if drawn:
+for section in APPLYING:
+    if section.figures:
+        reads = [kind for figure in section.figures for kind in figure.reads]
 
         rule:
             name:
-                f"figure_{name}"
+                f"figure_{section.name}"
             input:
-                **read_by(group, reads),
-                tables=[path for path in tables_of(group) if path.endswith(".parquet")],
-                code="results/code/report.json",
+                **read_by(reads),
+                tables=[path for path in tables_of([section]) if path.endswith(".parquet")],
+                code=f"results/code/report/{section.name}.json",
             output:
-                *map(reported, figures_of(drawn)),
+                *map(reported, figures_of([section])),
             log:
-                f"logs/report/{{space}}/figure_{name}.log",
+                f"logs/report/{{space}}/figure_{section.name}.log",
             localrule: True
             conda:
                 "../envs/untrained.yaml"
             params:
-                names=",".join(one.name for one in drawn),
+                name=section.name,
                 read=partial(spelled_inputs, reads),
-                options=spelled(options, config),
+                options=spelled(
+                    [name for figure in section.figures for name in figure.options], config
+                ),
             shell:
-                "untrained report figure {params.names} {wildcards.space} {params.read} {params.options}"
+                "untrained report figure {params.name} {wildcards.space} {params.read} {params.options}"
                 " --tables results/tables/{wildcards.space}"
                 " --figures results/figures/{wildcards.space} 2> {log}"
 
 
-# One figure of all spaces.
+# One figure of all spaces, of a section of the same name.
 rule joint_figure:
     input:
         tables=expand("results/tables/{space}/{{section}}.parquet", space=SPACES),
-        code="results/code/report.json",
+        code="results/code/report/{section}.json",
     output:
         report(
             "results/figures/{section}.svg",
@@ -96,7 +97,7 @@ rule page:
     input:
         tables=lambda wildcards: tables_of(SECTIONS_OF[wildcards.space], wildcards.space),
         figures=lambda wildcards: figures_of(SECTIONS_OF[wildcards.space], wildcards.space),
-        code="results/code/report.json",
+        code="results/code/report/page.json",
     output:
         page="results/report/{space}.md",
         metrics="results/metrics/{space}.json",

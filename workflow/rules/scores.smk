@@ -60,5 +60,8 @@ rule merge:
     localrule: True
     conda:
         "../envs/untrained.yaml"
+    params:
+        # so many paths would be too long for a command
+        listed=lambda wildcards, input: listed(input, f".snakemake/shards/{wildcards.space}.txt"),
     shell:
-        "untrained merge {input} --out {output} 2> {log}"
+        "untrained merge --list {params.listed} --out {output} 2> {log}"

@@ -16,49 +16,37 @@ READ = {
 CAPTIONS = Path(".snakemake/captions").absolute()
 write_captions(CAPTIONS)
 SECTIONS_OF = {space: sections_of(PLAN.spaces[space], config) for space in SPACES}
+APPLYING = [one for one in SECTIONS if any(one in own for own in SECTIONS_OF.values())]
+JOINT = [figure.name for one in SECTIONS for figure in one.figures if figure.joint]
 
 
-def together(sections):
-    """Sections that one job makes: they read the same, are of the same spaces, and draw alike."""
-    found = {}
-    for section in sections:
-        spaces = tuple(space for space in SPACES if section in SECTIONS_OF[space])
-        options = tuple(name for figure in section.figures for name in figure.options)
-        alone = bool(options) and not section.tables
-        if spaces:
-            key = (section.reads, spaces, section.name if alone else "")
-            found.setdefault(key, []).append(section)
-    return {"_".join(one.name for one in group): group for group in found.values()}
-
-
-def read_by(group, kinds):
-    """The files of some kinds that a group of sections reads, as inputs by name."""
+def read_by(kinds):
+    """The files of some kinds that a section reads, as inputs by name."""
     return {
         kind: lambda wildcards, kind=kind: READ[kind](wildcards.space)
-        for kind in dict.fromkeys(kind for one in group for kind in one.reads)
-        if kind in kinds
+        for kind in dict.fromkeys(kinds)
     }
 
 
 def spelled_inputs(kinds, wildcards, input):
     """The options and arguments that name what a section reads."""
     words = []
-    for kind in kinds:
+    for kind in dict.fromkeys(kinds):
         files = getattr(input, kind)
         option = f"--{kind} " if kind in ("benchmark", "scores") else ""
         words += [f"{option}{path}" for path in ([files] if isinstance(files, str) else files)]
     return " ".join(words)
 
 
-def tables_of(group, space="{space}"):
+def tables_of(sections, space="{space}"):
     """The files of the tables of some sections."""
-    names = [name for one in group for table in one.tables for name in files_of(table)]
+    names = [name for one in sections for table in one.tables for name in files_of(table)]
     return [f"results/tables/{space}/{name}" for name in names]
 
 
-def figures_of(group, space="{space}"):
+def figures_of(sections, space="{space}"):
     """The files of the figures of some sections."""
-    names = [figure.name for one in group for figure in one.figures]
+    names = [figure.name for one in sections for figure in one.figures]
     return expand(
         "results/figures/{space}/{name}.{format}", space=space, name=names, format=["svg", "png"]
     )
@@ -71,7 +59,3 @@ def reported(path):
         return path
     caption = str(CAPTIONS / kind / f"{name}.rst")
     return report(path, caption=caption, category="{space}", labels={kind: name})
-
-
-JOINT = [one.name for one in SECTIONS if any(figure.joint for figure in one.figures)]
-GROUPS = together(SECTIONS)

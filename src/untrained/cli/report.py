@@ -44,7 +44,9 @@ def _with_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., 
         ]
         for name in names:
             option = OPTIONS[name]
-            annotation: Any = Annotated[option.kind, typer.Option(help=option.help)]
+            annotation: Any = Annotated[
+                option.kind, typer.Option(help=option.help, min=option.least)
+            ]
             own.append(
                 inspect.Parameter(
                     name,
@@ -136,12 +138,12 @@ def show(space: Space, tables: Tables = None) -> None:
     """Print the main tables, and where the report lies."""
     from rich.console import Console
 
-    from untrained.report.build import made, shown
+    from untrained.report.build import made
 
     inputs = _inputs(space, [], None, None, None, tables)
     inputs.table("correlations")  # says how it is made where nothing is
     console = Console(width=None if Console().is_terminal else 100)
-    for one in shown(made(inputs), inputs):
+    for one in (line for section in made(inputs) for line in section.show(inputs)):
         console.print(one, markup=False)
     console.print(f"\nReport: results/report/{space}.md", markup=False)
 
@@ -168,8 +170,10 @@ def _inputs(
 
     for name in (space, *beside):
         get_space(name)
-    kinds = {kind for one in sections for kind in one.reads if kind in COLUMNS} - {"scores"}
+    read = [one.reads for one in sections]
+    read += [figure.reads for one in sections for figure in one.figures]
+    kinds = {kind for own in read for kind in own if kind in COLUMNS} - {"scores"}
     if len(kinds) > 1:
         raise ParameterError(f"sections that read {', '.join(sorted(kinds))}: make them apart")
-    read = dict.fromkeys(kinds, files or [])
-    return Inputs(space, benchmark, scores, read, tables, beside)
+    given = dict.fromkeys(kinds, files or [])
+    return Inputs(space, benchmark, scores, given, tables, beside)

@@ -30,30 +30,26 @@ NAMES: Final = (
 __all__ = ["NAMES", "SECTIONS", "Figure", "Section", "Table", "section", "sections_of"]
 
 
-@cache
-def _sections() -> tuple[Section, ...]:
-    return tuple(import_module(f"untrained.report.sections.{name}").SECTION for name in NAMES)
-
-
 def __getattr__(name: str) -> tuple[Section, ...]:
     """Import the sections when they are asked for first: they need pandas."""
     if name != "SECTIONS":
         raise AttributeError(name)
-    return _sections()
+    return tuple(map(section, NAMES))
 
 
+@cache
 def section(name: str) -> Section:
     """Return the section of this name.
 
     Raises:
         UnknownNameError: there is none.
     """
-    for one in _sections():
-        if one.name == name:
-            return one
-    raise unknown_name("section", name, NAMES)
+    if name not in NAMES:
+        raise unknown_name("section", name, NAMES)
+    found: Section = import_module(f"untrained.report.sections.{name}").SECTION
+    return found
 
 
 def sections_of(space: "SearchSpace", parameters: Mapping[str, Any]) -> list[Section]:
     """Return the sections of a space in a run with these parameters (those of `params.yaml`)."""
-    return [one for one in _sections() if one.applies(space, parameters)]
+    return [one for one in map(section, NAMES) if one.applies(space, parameters)]

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from untrained import report
 from untrained.errors import ParameterError, unknown_name
 from untrained.files import atomic, write_parquet
-from untrained.report import SECTIONS
 from untrained.report.inputs import Inputs
 from untrained.report.section import GENERAL_WORDS, Figure, Section, Table
 
@@ -45,8 +45,7 @@ def make_tables(
         if section.make is None:
             raise ParameterError(f"the section {section.name} has figures only")
         chosen = {name: options[name] for name in section.options if name in options}
-        found = section.make(inputs, chosen)
-        for table, frame in zip(section.tables, found, strict=True):
+        for table, frame in zip(section.tables, section.make(inputs, chosen), strict=True):
             _write_table(table, frame, inputs)
             made[table.name] = frame
     return made
@@ -59,13 +58,12 @@ def _write_table(table: Table, frame: "pd.DataFrame", inputs: Inputs) -> None:
     write_parquet(frame, stem.with_suffix(".parquet"))
     if table.layout is None:
         return
-    layout = table.layout(frame, inputs.name)
-    notes = table.notes(frame) if table.notes else []
-    title = _filled(table.title, inputs.words())
+    layout, notes = table.layout(frame, inputs.name), table.notes(frame)
+    caption = ". ".join([_filled(table.title, inputs.words()), *notes])
     views = {
         ".csv": to_csv(frame),
         ".md": to_markdown(layout) + "".join(f"\n- {note}\n" for note in notes),
-        ".tex": to_latex(layout, caption=". ".join([title, *notes]), label=f"tab:{table.name}"),
+        ".tex": to_latex(layout, caption=caption, label=f"tab:{table.name}"),
     }
     for suffix, text in views.items():
         with atomic(stem.with_suffix(suffix)) as part:
@@ -112,7 +110,7 @@ def draw_figures(
     return written
 
 
-def write_page(sections: Iterable[Section], inputs: Inputs, figures: Path, out: Path) -> None:
+def write_page(sections: Sequence[Section], inputs: Inputs, figures: Path, out: Path) -> None:
     """Write the report on a space as one Markdown page.
 
     Args:
@@ -121,45 +119,31 @@ def write_page(sections: Iterable[Section], inputs: Inputs, figures: Path, out: 
         figures: the folder of the figures.
         out: Markdown file to write.
     """
-    words = inputs.words()
     parts = [f"# {inputs.name}: training-free scores against trained accuracies"]
-    drawn: list[Figure] = []
-    for section in sections:
-        for table in section.tables:
-            if table.on_page:
-                parts += _table_on_page(section, table, inputs, words)
-        drawn += section.figures
+    for table in (one for section in sections for one in section.tables if one.on_page):
+        parts += _table_on_page(table, inputs)
     parts.append("## Figures")
-    for figure in drawn:
+    for figure in (one for section in sections for one in section.figures):
         address = os.path.relpath(figures / f"{figure.name}.png", out.parent)
-        parts.append(f"![{figure.name}]({address})\n\n{_text(figure, inputs, words)}")
+        parts.append(f"![{figure.name}]({address})\n\n{_text(figure, inputs)}")
     with atomic(out) as part:
         part.write_text("\n\n".join(parts).replace("\n\n- ", "\n- ") + "\n")
 
 
-def _table_on_page(
-    section: Section, table: Table, inputs: Inputs, words: Mapping[str, Any]
-) -> list[str]:
+def _table_on_page(table: Table, inputs: Inputs) -> list[str]:
     from untrained.report.tables import to_markdown
 
     frame = inputs.table(table.name)
     if frame.empty or table.layout is None:
         return []
-    title = _filled(table.title, words)
-    below = section.page_below.get(table.name)
-    return [
-        f"## {title}",
-        _text(table, inputs, words),
-        to_markdown(table.layout(frame, inputs.name)),
-        *(f"- {note}" for note in (table.notes(frame) if table.notes else [])),
-        *(below(frame) if below else []),
-    ]
+    lines = [*table.notes(frame), *table.below(frame)]
+    head = f"## {_filled(table.title, inputs.words())}"
+    layout = to_markdown(table.layout(frame, inputs.name))
+    return [head, _text(table, inputs), layout, *(f"- {line}" for line in lines)]
 
 
-def _text(one: Table | Figure, inputs: Inputs, words: Mapping[str, Any]) -> str:
-    text = _filled(one.text if isinstance(one, Table) else one.caption, words)
-    more = one.more(inputs) if one.more else ""
-    return " ".join(filter(None, [text, more]))
+def _text(one: Table | Figure, inputs: Inputs) -> str:
+    return " ".join(filter(None, [_filled(one.text, inputs.words()), one.more(inputs)]))
 
 
 def _filled(text: str, words: Mapping[str, Any]) -> str:
@@ -169,14 +153,15 @@ def _filled(text: str, words: Mapping[str, Any]) -> str:
 
 def captions() -> dict[str, str]:
     """Return the caption of each table and figure by `table/NAME` or `figure/NAME`."""
-    found = {}
-    for section in SECTIONS:
-        for table in section.tables:
-            found[f"table/{table.name}"] = _filled(table.text or table.title, GENERAL_WORDS)
-        for figure in section.figures:
-            caption = figure.caption or section.title
-            found[f"figure/{figure.name}"] = _filled(caption, GENERAL_WORDS)
-    return found
+    tables = {
+        f"table/{one.name}": one.text or one.title
+        for section in report.SECTIONS
+        for one in section.tables
+    }
+    figures = {
+        f"figure/{one.name}": one.text for section in report.SECTIONS for one in section.figures
+    }
+    return {name: _filled(text, GENERAL_WORDS) for name, text in (tables | figures).items()}
 
 
 def write_captions(folder: Path) -> None:
@@ -192,26 +177,16 @@ def write_metrics(sections: Iterable[Section], inputs: Inputs, out: Path) -> Non
     """Write the numbers that runs are compared by as JSON."""
     found: dict[str, float] = {}
     for section in sections:
-        if section.metrics is not None:
-            found |= section.metrics(inputs)
+        found |= section.metrics(inputs)
     known = {name: round(value, 6) for name, value in found.items() if value == value}
     with atomic(out) as part:
         part.write_text(json.dumps(known, indent=1) + "\n")
-
-
-def shown(sections: Iterable[Section], inputs: Inputs) -> list[Any]:
-    """Return what a terminal shows of a report: tables of `rich`, and lines."""
-    found: list[Any] = []
-    for section in sections:
-        if section.show is not None:
-            found += section.show(inputs)
-    return found
 
 
 def made(inputs: Inputs) -> list[Section]:
     """Return the sections whose tables were made."""
     return [
         one
-        for one in SECTIONS
+        for one in report.SECTIONS
         if one.tables and all(inputs.has(table.name) for table in one.tables)
     ]

@@ -1,7 +1,7 @@
 """The files that sections read, each read once and only when it is asked for."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from untrained.benchmarks.benchmark import Benchmark
-    from untrained.report.published import Splits
     from untrained.spaces import SearchSpace
+
+#: (data set of reports, `val` or `test`) to the (data set, split) of a benchmark.
+Splits = Mapping[tuple[str, str], tuple[str, str]]
 
 TABLES = Path("results/tables")
 
@@ -46,7 +48,7 @@ class Inputs:
     name: str
     benchmark_file: Path | None = None
     scores_file: Path | None = None
-    files: Mapping[str, Sequence[Path]] | None = None
+    files: Mapping[str, Sequence[Path]] = field(default_factory=dict)
     folder: Path | None = None
     beside: tuple[str, ...] = ()
 
@@ -65,11 +67,9 @@ class Inputs:
         return Benchmark.load(self.space.name, path=self.benchmark_file)
 
     @cached_property
-    def splits(self) -> "Splits":
+    def splits(self) -> Splits:
         """What of the benchmark reports read."""
-        from untrained.report.published import splits_of
-
-        return splits_of(self.benchmark.finals)
+        return splits_of(self.benchmark.finals, self.space.datasets)
 
     @cached_property
     def scores(self) -> "pd.DataFrame":
@@ -85,22 +85,22 @@ class Inputs:
             )
         return read_parquet(path, list(COLUMNS["scores"]))
 
-    def read(self, kind: str) -> "list[tuple[Path, pd.DataFrame]]":
-        """The other files of a kind, with their paths.
+    def read(self, kind: str) -> "dict[Path, pd.DataFrame]":
+        """The other files of a kind by their paths.
 
         Raises:
             ParameterError: none was given.
         """
-        paths = (self.files or {}).get(kind, ())
+        paths = self.files.get(kind, ())
         if not paths:
             raise ParameterError(f"no files of {kind.replace('_', ' ')}: name them")
-        return [(path, read_parquet(path, list(COLUMNS[kind]))) for path in paths]
+        return {path: read_parquet(path, list(COLUMNS[kind])) for path in paths}
 
     def joined(self, kind: str) -> "pd.DataFrame":
         """The other files of a kind as one table."""
         import pandas as pd
 
-        return pd.concat([table for _, table in self.read(kind)], ignore_index=True)
+        return pd.concat(self.read(kind).values(), ignore_index=True)
 
     @cached_property
     def traces(self) -> "dict[tuple[str, str], pd.DataFrame]":
@@ -111,13 +111,23 @@ class Inputs:
         """
         import pandas as pd
 
-        shards: dict[tuple[str, str], list[pd.DataFrame]] = {}
-        for path in (self.files or {}).get("searches", ()):
+        for path in self.files.get("searches", ()):
             if len(path.parts) < 4:
                 raise ParameterError(f"{path}: traces lie at ALGORITHM/SPACE/DATASET/SHARD.parquet")
-        for path, trace in self.read("searches"):
+        shards: dict[tuple[str, str], list[pd.DataFrame]] = {}
+        for path, trace in self.read("searches").items():
             shards.setdefault((path.parts[-4], path.parts[-2]), []).append(trace)
         return {key: pd.concat(own, ignore_index=True) for key, own in shards.items()}
+
+    def main(self, datasets: Iterable[str]) -> str:
+        """The first data set of the space where it is among some, else the first of those."""
+        names = list(datasets)
+        return self.space.datasets[0] if self.space.datasets[0] in names else names[0]
+
+    @property
+    def searched_on(self) -> str:
+        """The data set that searches are about unless their row says otherwise."""
+        return self.main(dataset for _, dataset in self.traces)
 
     @property
     def tables(self) -> Path:
@@ -148,10 +158,32 @@ class Inputs:
 
     def words(self) -> dict[str, Any]:
         """What placeholders of texts stand for."""
-        untimed = False
-        if self.has("searches"):
-            from untrained.report.search_results import is_untimed
-
-            summary = self.table("searches")
-            untimed = "seconds" in summary and bool(is_untimed(summary).any())
+        untimed = self.has("searches") and bool(is_untimed(self.table("searches")).any())
         return vars(self.space.words) | {"spent": "evaluations" if untimed else "simulated time"}
+
+
+def splits_of(finals: Sequence[tuple[str, str]], datasets: Sequence[str]) -> Splits:
+    """Return what reports read of a benchmark with these (data set, split) after full trainings.
+
+    Validation is that of the training on one part of the training images, where there is one. Test
+    images are all official ones, or the half of them that is not for validation.
+    """
+    return {
+        (dataset, split): column
+        for dataset in datasets
+        for split, columns in (
+            ("val", ((f"{dataset}-valid", "x-valid"), (dataset, "x-valid"))),
+            ("test", ((dataset, "x-test"), (dataset, "ori-test"))),
+        )
+        for column in [next((one for one in columns if one in finals), None)]
+        if column is not None
+    }
+
+
+def is_untimed(summary: "pd.DataFrame") -> "pd.Series[bool]":
+    """Return which rows are of searches whose training times are unknown.
+
+    Args:
+        summary: columns `seconds` and `evaluations`, NaN where nothing was run.
+    """
+    return summary["seconds"].isna() & (summary["evaluations"] > 0)

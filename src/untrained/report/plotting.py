@@ -3,9 +3,8 @@
 Figures are built without pyplot, so they work without a display and leave no state behind.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,36 +15,11 @@ from untrained.errors import ParameterError
 from untrained.files import atomic
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
-    from matplotlib.cm import ScalarMappable as ScalarMappable
-    from matplotlib.colors import Normalize as Normalize
-    from matplotlib.figure import Figure as Figure
-    from matplotlib.lines import Line2D as Line2D
-    from matplotlib.patches import Patch as Patch
-    from matplotlib.ticker import MaxNLocator as MaxNLocator
-    from matplotlib.transforms import ScaledTranslation as ScaledTranslation
-
-#: Classes of matplotlib that figures are made of, and their modules.
-_CLASSES = {
-    "Figure": "figure",
-    "Line2D": "lines",
-    "MaxNLocator": "ticker",
-    "Normalize": "colors",
-    "Patch": "patches",
-    "ScalarMappable": "cm",
-    "ScaledTranslation": "transforms",
-}
-
-
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever matplotlib has
-    """Import a class of matplotlib when the first figure is drawn: tables do without it."""
-    if name not in _CLASSES:
-        raise AttributeError(name)
-    return getattr(import_module(f"matplotlib.{_CLASSES[name]}"), name)
-
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 Floats = npt.NDArray[np.float64]
 
@@ -78,22 +52,28 @@ LEGEND_LINE = 0.3
 
 
 def colour(place: int) -> str:
-    """That of what stands at this place; they start anew where there are no more."""
+    """Return the colour of what stands at this place; they repeat where there are no more."""
     return COLOURS[place % len(COLOURS)]
 
 
-def marker(place: int) -> str:
-    """Likewise; there are more of them than colours, so the two together repeat late."""
-    return _MARKERS[place % len(_MARKERS)]
-
-
 def look(place: int, size: float) -> dict[str, Any]:
-    """Colour and marker of what stands at this place."""
-    return {"color": colour(place), "marker": marker(place), "markersize": size}
+    """Return colour and marker of what stands at this place; the two together repeat late."""
+    marker = _MARKERS[place % len(_MARKERS)]
+    return {"color": colour(place), "marker": marker, "markersize": size}
+
+
+def keys(names: Iterable[Any], size: float, **settings: Any) -> "list[Artist]":  # noqa: ANN401
+    """Return the entries of a legend that name what stands at each place."""
+    from matplotlib.lines import Line2D
+
+    return [
+        Line2D([], [], label=str(name), **(look(place, size) | settings))
+        for place, name in enumerate(names)
+    ]
 
 
 def source_key(label: str, fill: Any) -> "Line2D":  # noqa: ANN401
-    """The entry of a legend that says what filled or hollow markers are."""
+    """Return the entry of a legend that says what filled or hollow markers are."""
     from matplotlib.lines import Line2D
 
     return Line2D(
@@ -101,22 +81,34 @@ def source_key(label: str, fill: Any) -> "Line2D":  # noqa: ANN401
     )
 
 
-def error_bars(values: Floats, low: Floats, high: Floats) -> Floats:
-    """(2, n): how far bars reach below and above values (n,) to the ends of their intervals.
+def panels(
+    rows: int,
+    columns: int,
+    size: tuple[float, float],
+    **shared: Any,  # noqa: ANN401 - what Figure.subplots takes
+) -> "tuple[Figure, Any]":
+    """Return a figure of so many inches and its axes (rows, columns)."""
+    from matplotlib.figure import Figure
 
-    An estimate may lie outside its percentile interval: nothing reaches there then, and nowhere
-    where something is undefined.
+    figure = Figure(figsize=size, layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, **shared)
+
+
+def error_bars(values: Floats, low: Floats, high: Floats) -> Floats:
+    """Return (2, n) how far bars reach below and above values (n,) to the ends of intervals.
+
+    An estimate may lie outside its percentile interval, or be undefined: no bar reaches there.
     """
     return np.nan_to_num(np.maximum([values - low, high - values], 0))
 
 
 def faint_grid(axes: "Axes", **settings: Any) -> None:  # noqa: ANN401
-    """Lines to read values off by."""
+    """Draw lines to read values off by."""
     axes.grid(visible=True, alpha=0.25, linewidth=0.8, **settings)
 
 
 def plain_steps(axis: "Axis", steps: Sequence[float] = (1, 2, 5)) -> None:
-    """Name steps within the decades of a logarithmic axis, as there are few, as plain numbers."""
+    """Name steps within the decades of a logarithmic axis as plain numbers, as there are few."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
     axis.set_major_locator(LogLocator(subs=steps))
@@ -142,23 +134,6 @@ def legend_below(figure: "Figure", keys: Sequence["Artist"], columns: int) -> No
     figure.set_figwidth(max(width, figure.get_figwidth()))
 
 
-def nothing_drawn(why: str) -> "Figure":
-    """The figure that says why it is empty."""
-    from matplotlib.figure import Figure
-
-    with style():
-        figure = Figure(figsize=(5.4, 2), layout="constrained")
-        axes = figure.subplots()
-        axes.set_axis_off()
-        axes.text(0.5, 0.5, why, ha="center", va="center")
-    return figure
-
-
-def distinct(values: "pd.Series[Any]") -> list[Any]:
-    """Each value once, in the order in which they come."""
-    return list(dict.fromkeys(values))
-
-
 def save(figure: "Figure", path: Path) -> None:
     """Write a figure; the same figure gives the same bytes.
 
@@ -178,13 +153,25 @@ def save(figure: "Figure", path: Path) -> None:
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Draw as figures of a report are drawn, whatever the user's own settings are."""
+    """Draw as figures of a report are drawn, whatever the user's own settings are.
+
+    It decorates the functions that draw a figure.
+    """
     import matplotlib as mpl
 
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)
         yield
+
+
+@style()
+def nothing_drawn(why: str) -> "Figure":
+    """Return the figure that says why it is empty."""
+    figure, ((axes,),) = panels(1, 1, (5.4, 2))
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, why, ha="center", va="center")
+    return figure
 
 
 #: Where on the axis of what is spent, in parts of it, the first of those stands that spend nothing,

@@ -1,10 +1,8 @@
 """The figures that were published, read from `data/published`, and their places beside ours."""
 
-from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Final
 
-import numpy as np
 import pandas as pd
 
 from untrained.errors import DamagedFileError
@@ -12,17 +10,6 @@ from untrained.files import PUBLISHED
 
 #: The NASWOT paper, whose tables the report follows.
 PAPER: Final = "Mellor et al. 2021 (arXiv 2006.04647)"
-
-#: (report data set, report split) to the (data set, split) of NAS-Bench-201 that the paper reads.
-NASBENCH201_SPLITS: Final = {
-    ("cifar10", "val"): ("cifar10-valid", "x-valid"),
-    ("cifar10", "test"): ("cifar10", "ori-test"),
-    ("cifar100", "val"): ("cifar100", "x-valid"),
-    ("cifar100", "test"): ("cifar100", "x-test"),
-    ("ImageNet16-120", "val"): ("ImageNet16-120", "x-valid"),
-    ("ImageNet16-120", "test"): ("ImageNet16-120", "x-test"),
-}
-Splits = Mapping[tuple[str, str], tuple[str, str]]
 
 #: File to its columns of text and of numbers, and those that tell its rows apart.
 _COLUMNS: Final = {
@@ -103,9 +90,34 @@ def methods(kind: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(table.loc[table["kind"] == kind, "method"]))
 
 
-def _area_runs() -> int:
+def published_runs(method: str) -> int:
+    """Return of how many runs a method was published; 0 where it was not."""
     table = _read("searches")
-    return int(table.loc[table["method"] == "AREA", "runs"].iloc[0])
+    return (
+        int(table.loc[table["method"] == method, "runs"].max())
+        if method in set(table["method"])
+        else 0
+    )
+
+
+def published_searches(space: str) -> dict[tuple[str, str, str], tuple[float, float, int]]:
+    """Return (method, data set, split) to mean, standard deviation and runs, as printed."""
+    table = _read("searches")
+    table = table[(table["space"] == space) & table["source"].isin(sources("printed"))]
+    return _by_key(table, "method")
+
+
+def published_prunings(space: str) -> dict[tuple[str, str, str], tuple[float, float, int]]:
+    """Return (criterion, data set, split) to mean, standard deviation and runs."""
+    table = _read("prunings")
+    return _by_key(table[table["space"] == space], "criterion")
+
+
+def _by_key(table: pd.DataFrame, name: str) -> dict[tuple[str, str, str], tuple[float, float, int]]:
+    keys = table[[name, "dataset", "split"]].itertuples(index=False, name=None)
+    return dict(
+        zip(keys, table[["mean", "std", "runs"]].itertuples(index=False, name=None), strict=True)
+    )
 
 
 def search_title(space: str) -> str:
@@ -119,28 +131,9 @@ def search_title(space: str) -> str:
 #: the paper quotes: they train a network of all cells at once, which no table can answer.
 TRAINING_FREE: Final = methods("training-free")
 WEIGHT_SHARING: Final = methods("weight sharing")
-#: Runs of AREA in the paper, and the row of as many of ours.
-AREA_RUNS: Final = _area_runs()
-FIRST_AREA: Final = f"AREA (first {AREA_RUNS} runs)"
 
 
-def splits_of(finals: Collection[tuple[str, str]]) -> Splits:
-    """Return the same as `NASBENCH201_SPLITS` for a benchmark with these (data set, split).
-
-    Where CIFAR-10 was trained on one part of its training set only, that is its validation too.
-    """
-    found = {**NASBENCH201_SPLITS, ("ImageNet", "test"): ("ImageNet", "ori-test")}
-    if found["cifar10", "val"] not in finals:
-        found["cifar10", "val"] = ("cifar10", "x-valid")
-    return {pair: column for pair, column in found.items() if column in finals}
-
-
-def standard_error(std: float, runs: int) -> float:
-    """Return the standard error of the mean of `runs` results with standard deviation `std`."""
-    return float(std / np.sqrt(runs)) if runs > 0 else float("nan")
-
-
-def with_published(table: pd.DataFrame, *, space: str = "nasbench201") -> pd.DataFrame:
+def with_published(table: pd.DataFrame, *, space: str) -> pd.DataFrame:
     """Set the published correlations beside ours.
 
     The proxy (as its attribute `published` names it), the data sets, the split and the subset have

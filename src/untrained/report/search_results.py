@@ -1,91 +1,87 @@
 """From the traces of searches to what the tables and figures of searches are made of."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from untrained.benchmarks.benchmark import Benchmark
+from untrained.errors import ParameterError
 from untrained.images.sets import image_set
-from untrained.report.published import (
-    AREA_RUNS,
-    FIRST_AREA,
-    NASBENCH201_SPLITS,
-    PAPER,
-    TRAINING_FREE,
-    Splits,
-    published,
-)
-from untrained.report.targets import Accuracy, main_of
+from untrained.report.published import published_runs
+from untrained.report.scores import Accuracy
 from untrained.search import ALGORITHMS, parse_algorithm
+from untrained.search.base import Algorithm
 from untrained.search.clock import seen_in_searches
+
+if TYPE_CHECKING:
+    from untrained.benchmarks.benchmark import Benchmark
+    from untrained.report.inputs import Inputs, Splits
 
 #: What a search spends to the column of its trace that counts it. Evaluations are trainings.
 UNITS = {"seconds": "simulated_seconds", "evaluations": "step"}
 
-
-#: What every search that spends a budget is held against: regularised evolution.
-_REFERENCE = "rea"
-
-
-def sees_trainings(algorithm: str) -> bool:
-    """Whether a spelled search spends its budget on trainings."""
-    return parse_algorithm(algorithm).sees_trainings
+#: What tells a search apart: how its algorithm is spelled, and the data set searched on.
+Search = tuple[str, str]
 
 
-def spending(traces: Iterable[tuple[str, str]]) -> set[str]:
-    """The algorithms of some searches that spend a budget.
+def kind_of(algorithm: str) -> type[Algorithm]:
+    """Return the class of a spelled search."""
+    kind: type[Algorithm] = ALGORITHMS.load(algorithm.partition("+")[0].partition("-")[0])
+    return kind
+
+
+@cache
+def _reference() -> str:
+    """Return the algorithm that every search which spends a budget is held against."""
+    return next(name for name in ALGORITHMS.names() if ALGORITHMS.load(name).reference)
+
+
+def spending(searches: Iterable[Search]) -> set[str]:
+    """Return the algorithms of some searches that spend a budget.
 
     Raises:
         UntrainedError: no such algorithm, or no such settings.
     """
-    return {name for name, _ in traces if parse_algorithm(name).spends_budget}
+    return {name for name, _ in searches if parse_algorithm(name).spends_budget}
 
 
-def untimed(traces: Iterable[tuple[str, str]], truth: Benchmark) -> set[tuple[str, str]]:
-    """The searches whose trainings have no known times."""
-    return {
-        (algorithm, images)
-        for algorithm, images in traces
-        if sees_trainings(algorithm) and not _timed(truth, images)
-    }
+def seen(searches: Iterable[Search], truth: "Benchmark") -> dict[Search, tuple[str, bool]]:
+    """Return the split of the accuracies that each search sees, and whether trainings have times.
+
+    Searches that see no trainings are left out.
+    """
+    found = {}
+    for algorithm, images in searches:
+        if parse_algorithm(algorithm).sees_trainings:
+            group = seen_in_searches(truth, image_set(images).measured_as)
+            timed = not np.isnan(truth.measures[group]["train_seconds"]).all()
+            found[algorithm, images] = group[1], timed
+    return found
 
 
-def _timed(truth: Benchmark, images: str) -> bool:
-    seen = seen_in_searches(truth, image_set(images).measured_as)
-    return not np.isnan(truth.measures[seen]["train_seconds"]).all()
+def untimed(searches: Iterable[Search], truth: "Benchmark") -> set[Search]:
+    """Return the searches whose trainings have no known times."""
+    return {search for search, (_, timed) in seen(searches, truth).items() if not timed}
 
 
-def _name_of(algorithm: str) -> str:
-    """The registered name of a spelled search."""
-    return algorithm.partition("+")[0].partition("-")[0]
-
-
-def method_of(algorithm: str, scored_on: str, main: str) -> str:
-    """The row of Table 2(a) of an algorithm: "naswot-10" is "NASWOT N=10".
+def method_of(algorithm: str, images: str, main: str) -> str:
+    """Return the row of a search in tables: "naswot-10" is "NASWOT N=10".
 
     Settings follow in brackets: "rea+init=naswot" is "REA (init=naswot)".
     """
     head, *settings = algorithm.split("+")
-    name, _, samples = head.partition("-")
-    kind = ALGORITHMS.load(name)
+    _, _, samples = head.partition("-")
+    kind = kind_of(algorithm)
     method = kind.label + (f" N={samples}" if samples else "")
     method += f" ({', '.join(settings)})" if settings else ""
     verb = "searched" if kind.spends_budget or not kind.reads_scores else "scored"
-    return method if scored_on == main else f"{method} ({verb} on {scored_on})"
-
-
-def main_data_set(traces: Iterable[tuple[str, str]]) -> str:
-    """What searches are about unless their row says otherwise: CIFAR-10, else the first.
-
-    Args:
-        traces: (algorithm, data set searched on), one or more.
-    """
-    return main_of(dataset for _, dataset in traces)
+    return method if images == main else f"{method} ({verb} on {images})"
 
 
 def columns_read(images: str, main: str, datasets: Sequence[str]) -> list[str]:
-    """The data sets on which a search on `images` is read off.
+    """Return the data sets on which a search on `images` is read off.
 
     All, for a search on the main data set; else the one that was searched on, or stood for.
     """
@@ -93,45 +89,37 @@ def columns_read(images: str, main: str, datasets: Sequence[str]) -> list[str]:
     return [dataset for dataset in datasets if images == main or dataset == own]
 
 
-def references_of(traces: Iterable[tuple[str, str]], trained: Collection[str]) -> dict[str, str]:
-    """What each search that spends a budget is held against: REA on the same data set.
+def references_of(
+    searches: Iterable[Search], spending: Collection[str], main: str
+) -> dict[str, str]:
+    """Return what each search that spends a budget is held against: REA on the same data set.
 
     Where both were run, it is a search that differs in one thing: for one whose fitness is a score
     (`rea+fitness=lga@1`) the same on accuracies in the same pool (`rea+pool=lga@1`), and for one
-    in such a pool REA in that pool.
-
-    Those that start from the best-scored of a sample come first: that AREA outperforms REA is the
-    claim of Mellor et al. 2021.
+    in such a pool REA in that pool. Searches that start from the best-scored of a sample come
+    first: that AREA outperforms REA is the claim of Mellor et al. 2021.
 
     Args:
-        traces: (algorithm, data set searched on).
-        trained: the algorithms that spend a budget.
+        searches: those that were run.
+        spending: the algorithms that spend a budget.
+        main: the data set that searches are about unless their name says otherwise.
 
     Returns:
         Method to the method that it is held against, whether that was run or not.
     """
-    pairs = list(traces)
-    if not pairs:
-        return {}
-    main = main_data_set(pairs)
-    held = [pair for pair in pairs if pair[0] in trained and pair[0] != _REFERENCE]
-    held.sort(
-        key=lambda pair: (pair[1] != main, not ALGORITHMS.load(_name_of(pair[0])).starts_scored)
-    )
-    run = set(pairs)
-
-    def reference(algorithm: str, images: str) -> str:
+    run = list(searches)
+    held = [one for one in run if one[0] in spending and one[0] != _reference()]
+    held.sort(key=lambda one: (one[1] != main, not kind_of(one[0]).starts_scored))
+    found = {}
+    for algorithm, images in held:
         nearest = (one for one in _references(algorithm) if (one, images) in run)
-        return next(nearest, _REFERENCE)
-
-    return {
-        method_of(algorithm, images, main): method_of(reference(algorithm, images), images, main)
-        for algorithm, images in held
-    }
+        reference = next(nearest, _reference())
+        found[method_of(algorithm, images, main)] = method_of(reference, images, main)
+    return found
 
 
 def _references(algorithm: str) -> Iterator[str]:
-    """What a search is best held against, the nearest first, if it has a pool."""
+    """Yield what a search is best held against, the nearest first, if it has a pool."""
     name, *settings = algorithm.split("+")
     values = {key: value for key, _, value in (one.partition("=") for one in settings)}
     scored = values.pop("fitness", None)
@@ -142,55 +130,54 @@ def _references(algorithm: str) -> Iterator[str]:
         others = [f"{key}={value}" for key, value in values.items()]
         yield "+".join([name, *others, f"pool={pool}"])
         yield "+".join([name, f"pool={pool}"])
-    if algorithm != f"{_REFERENCE}+pool={pool}":
-        yield f"{_REFERENCE}+pool={pool}"
+    if algorithm != f"{_reference()}+pool={pool}":
+        yield f"{_reference()}+pool={pool}"
 
 
-def with_first_area_runs(results: pd.DataFrame) -> pd.DataFrame:
-    """Set the first runs of AREA, as many as the paper made, beside all of them.
-
-    Args:
-        results: of `search_results`.
-
-    Returns:
-        `results`, where AREA has more runs than that with the rows of the first once more, as the
-        method `published.FIRST_AREA`, below AREA's own.
-    """
-    area = results[results["method"] == "AREA"]
-    numbers = np.sort(area["run"].unique())
-    if len(numbers) <= AREA_RUNS:
-        return results
-    first = area[area["run"].isin(numbers[:AREA_RUNS])].assign(method=FIRST_AREA)
-    end = int(np.flatnonzero(results["method"] == "AREA")[-1]) + 1
-    return pd.concat([results.iloc[:end], first, results.iloc[end:]], ignore_index=True)
+def results_of(inputs: "Inputs") -> tuple[pd.DataFrame, dict[str, str]]:
+    """Return `search_results` of the traces that a section reads."""
+    traces, truth = inputs.traces, inputs.benchmark
+    return search_results(
+        traces,
+        truth.accuracies,
+        inputs.splits,
+        inputs.searched_on,
+        spending=spending(traces),
+        untimed=untimed(traces, truth),
+    )
 
 
 def search_results(
-    traces: Mapping[tuple[str, str], pd.DataFrame],
+    traces: Mapping[Search, pd.DataFrame],
     accuracy: Accuracy,
-    splits: Splits = NASBENCH201_SPLITS,
+    splits: "Splits",
+    main: str,
     *,
-    trained: Collection[str] = (),
-    untimed: Collection[tuple[str, str]] = (),
+    spending: Collection[str] = (),
+    untimed: Collection[Search] = (),
 ) -> tuple[pd.DataFrame, dict[str, str]]:
-    """The accuracies that the runs of each search reached, and what they spent.
+    """Read off the accuracies that the runs of each search reached, and what they spent.
 
     Args:
-        traces: (algorithm, data set scored on) to its trace. Table 2(a) is about scores on
-            CIFAR-10; scores on another data set are rows of their own, for that data set alone.
-        accuracy: (benchmark data set, split) to percent by architecture index.
+        traces: search to its trace. Tables are about searches on the main data set; others are rows
+            of their own, for their data set alone.
+        accuracy: of the benchmark.
         splits: of the benchmark.
-        trained: the algorithms that spend a budget; the others make no evaluations.
-        untimed: the searches, as `traces` names them, whose training times are unknown.
+        main: the main data set.
+        spending: the algorithms that spend a budget; the others make no evaluations.
+        untimed: the searches whose training times are unknown.
 
     Returns:
         `method`, `run`, `dataset`, `split`, `accuracy`, `seconds` (simulated; NaN where untimed),
-        `evaluations`, one row per run and column; and why a method has no result.
+        `evaluations`, one row per run and column; and why a method has no result. A method that was
+        published with fewer runs, see `first_runs`, is followed by as many of ours.
+
+    Raises:
+        ParameterError: two results for one method, run, data set and split.
     """
-    main = main_data_set(traces)
     tables, reasons = [], {}
     for (algorithm, images), trace in traces.items():
-        kind = ALGORITHMS.load(_name_of(algorithm))
+        kind = kind_of(algorithm)
         if images != main and not (kind.spends_budget or kind.reads_scores):
             continue  # it reads nothing of the data set, so it would only repeat itself
         method = method_of(algorithm, images, main)
@@ -198,24 +185,35 @@ def search_results(
         final = trace[trace["is_final"]]
         if final.empty:
             reasons[method] = _too_few(method)
-        for (dataset, split), (trained_on, part) in splits.items():
-            if dataset not in read:
-                continue
-            own = final[final["target"].isin(["", f"{trained_on}/{part}"])]
-            reached = accuracy(trained_on, part)[own["arch"].to_numpy(dtype=np.int64)]
-            rows = {"method": method, "run": own["run"], "dataset": dataset, "split": split}
-            rows |= {"accuracy": reached, "seconds": own["simulated_seconds"].astype(float)}
-            found = pd.DataFrame(rows | {"evaluations": own["step"]})
-            if (algorithm, images) in untimed:
-                found["seconds"] = np.nan
-            if algorithm not in trained:
-                found["evaluations"] = 0
-            tables.append(found)
-    return pd.concat(tables, ignore_index=True), reasons
+        own = []
+        for (dataset, split), column in splits.items():
+            if dataset in read:
+                answered = final[final["target"].isin(["", "/".join(column)])]
+                reached = accuracy(*column)[answered["arch"].to_numpy(dtype=np.int64)]
+                rows = {"method": method, "run": answered["run"], "dataset": dataset}
+                rows |= {"split": split, "accuracy": reached}
+                rows["seconds"] = answered["simulated_seconds"].astype(float)
+                own.append(pd.DataFrame(rows | {"evaluations": answered["step"]}))
+        if not own:
+            continue
+        found = pd.concat(own)
+        if (algorithm, images) in untimed:
+            found["seconds"] = np.nan
+        if algorithm not in spending:
+            found["evaluations"] = 0
+        tables += [found, *first_runs(found, kind)]
+    results = pd.concat(tables, ignore_index=True)
+    if (twice := results.duplicated(["method", "run", "dataset", "split"])).any():
+        first = results[twice].iloc[0]
+        raise ParameterError(
+            f"two results of {first['method']} for run {first['run']} on {first['dataset']} "
+            f"{first['split']}: keep one"
+        )
+    return results, reasons
 
 
 def _too_few(method: str) -> str:
-    """Why it has an empty trace: what is scored does not stand for the whole space.
+    """Return why a trace is empty: what is scored does not stand for the whole space.
 
     See `untrained.search.pool.can_answer`.
     """
@@ -224,51 +222,25 @@ def _too_few(method: str) -> str:
     return "fewer architectures are scored than three times those that a run draws"
 
 
-def times_table(
-    summary: pd.DataFrame,
-    dataset: str = "cifar10",
-    split: str = "test",
-    space: str = "nasbench201",
-) -> pd.DataFrame:
-    """Accuracy against what searches spend, for `search_figures.accuracy_against_time`.
-
-    Weight sharing is left out: three of its six methods fail so badly that the others could not be
-    told apart. So are AREA's first runs, which are no search of their own, and what costs nothing.
+def first_runs(results: pd.DataFrame, kind: type[Algorithm]) -> list[pd.DataFrame]:
+    """Return as many first runs of a search that starts from scores as were published of it.
 
     Args:
-        summary: of `search_tables.search_table`, with the mean simulated `seconds` and
-            `evaluations` of each method.
-        dataset: of the accuracies.
-        split: `val` or `test`.
-        space: of the searches.
+        results: of one method.
+        kind: its algorithm.
 
     Returns:
-        `method`, `spent`, `unit`, `mean`, `std`, `source` (`ours` or `published`). The unit is
-        one of `UNITS`: evaluations where the seconds of some search are not known, of which
-        scores are none. Published searches that train have no known number of them, and are left
-        out there.
+        The rows of those runs as a method of their own; none where we have no more than published.
     """
-    known = published("searches")
-    known = known[(known["space"] == space) & (known["source"] == PAPER)]
-    ours, theirs = (
-        table[(table["dataset"] == dataset) & (table["split"] == split)]
-        for table in (summary[summary["method"] != FIRST_AREA], known)
-    )
-    unit = "evaluations" if is_untimed(ours).any() else "seconds"
-    trains = ~theirs["method"].isin(TRAINING_FREE)
-    theirs = theirs.assign(evaluations=np.where(trains, np.nan, 0.0))
-    ours = ours[(ours["seconds"] > 0) | is_untimed(ours)]
-    theirs = theirs[(theirs["seconds"] > 0) & theirs[unit].notna()]
-    columns = ["method", "spent", "unit", "mean", "std", "source"]
-    both = [ours.assign(source="ours"), theirs.assign(source="published")]
-    found = [table.assign(spent=table[unit].astype(float), unit=unit)[columns] for table in both]
-    return pd.concat(found, ignore_index=True)
+    numbers = np.sort(results["run"].unique())
+    count = published_runs(kind.label) if kind.starts_scored else 0
+    own = results[results["method"] == kind.label]
+    if own.empty or not 0 < count < len(numbers):
+        return []
+    first = own[own["run"].isin(numbers[:count])]
+    return [first.assign(method=f"{kind.label} (first {count} runs)")]
 
 
-def is_untimed(summary: pd.DataFrame) -> "pd.Series[bool]":
-    """Which rows are of searches whose training times are unknown.
-
-    Args:
-        summary: columns `seconds` and `evaluations`, NaN where nothing was run.
-    """
-    return summary["seconds"].isna() & (summary["evaluations"] > 0)
+def in_full(method: str) -> str:
+    """Return the method of whose runs a method holds the first, or else the method itself."""
+    return method.partition(" (first ")[0]

@@ -1,24 +1,19 @@
 """Our searches beside the published ones, as the NASWOT paper's Table 2(a) has them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from untrained.errors import ParameterError, unknown_name
-from untrained.report.published import (
-    FIRST_AREA,
-    NASBENCH201_SPLITS,
-    TRAINING_FREE,
-    Splits,
-    published,
-    sources,
-    standard_error,
-)
-from untrained.report.search_results import is_untimed
+from untrained.report.inputs import is_untimed
+from untrained.report.published import TRAINING_FREE
+from untrained.report.scores import image_label
+from untrained.report.search_results import in_full
 from untrained.report.tables import with_spread
-from untrained.report.targets import image_label
+
+if TYPE_CHECKING:
+    from untrained.report.inputs import Splits
 
 #: The columns of `search_table`, in order.
 COLUMNS = (
@@ -31,35 +26,33 @@ COLUMNS = (
 QUOTED = "published, not run"
 
 _Key = tuple[str, str, str]
-_Ours = dict[_Key, "pd.Series[float]"]
-#: Mean, standard deviation and runs.
-_Theirs = Mapping[_Key, tuple[float, float, int]]
+#: (method, data set, split) to mean, standard deviation and number of runs.
+Figures = Mapping[_Key, tuple[float, float, int]]
 
 _KEYS = ["method", "dataset", "split"]
 
 
 def search_table(
     results: pd.DataFrame,
+    splits: "Splits",
+    beside: Figures,
     *,
     methods: Sequence[str] = TRAINING_FREE,
     quoted: Sequence[str] = (),
     reasons: Mapping[str, str] | None = None,
-    beside: Mapping[_Key, tuple[float, float, int]] | None = None,
-    splits: Splits = NASBENCH201_SPLITS,
 ) -> pd.DataFrame:
     """Summarise the runs of each search and hold them against the published ones.
 
     Args:
-        results: columns `method` ("NASWOT N=10", "Random", ...), `run`, `dataset` (`cifar10`,
-            `cifar100`, `ImageNet16-120`), `split` (`val`, `test`), `accuracy` (percent; NaN where
-            the benchmark or the sample of the space has no answer); one row per run and cell.
+        results: columns `method` ("NASWOT N=10", "Random", ...), `run`, `dataset`, `split`,
+            `accuracy` (percent; NaN where the benchmark or the sample of the space has no answer);
+            one row per run and cell.
+        splits: of the benchmark.
+        beside: published figures.
         methods: the rows of the table, without those that were neither run nor published; methods
             that only `results` or `reasons` have follow them.
         quoted: published methods that we never run; they end the table, held against nothing.
         reasons: method to why we have no result of it, for the notes.
-        beside: (method, data set, split) to mean, standard deviation and runs; by default
-            Table 2(a) of Mellor et al. 2021.
-        splits: of the benchmark.
 
     Returns:
         One row per method, data set and split with `COLUMNS`. `std` has ddof 1; `difference` is
@@ -67,91 +60,65 @@ def search_table(
         standard error sqrt(se_ours^2 + se_published^2) of the two means. What is not known stays
         missing, and `note` says why; a search that is read off on other columns alone, of which
         nothing is published here, has neither a figure nor a note.
-
-    Raises:
-        UnknownNameError: a data set or a split that the table does not have.
-        ParameterError: two results for one method, run, data set and split.
     """
-    _check(results, splits)
-    ours: _Ours = {key: cell["accuracy"] for key, cell in results.groupby(_KEYS, sort=False)}  # type: ignore[misc]
-    theirs = published_searches() if beside is None else beside
+    ours = {key: cell["accuracy"] for key, cell in results.groupby(_KEYS, sort=False)}
     run = dict.fromkeys([*map(str, results["method"].unique()), *(reasons or {})])
     own = [name for name in run if name not in methods]
     last = [name for name in quoted if name not in (*methods, *own)]
     why = dict(reasons or {}) | dict.fromkeys(last, QUOTED)
-    told = {method for method, _, _ in (*ours, *theirs)} | why.keys()
+    told = {method for method, _, _ in (*ours, *beside)} | why.keys()
     first = [name for name in methods if name in told]
-    rows = [
-        _row((method, dataset, split), ours, theirs, why)
-        for method in [*first, *own, *last]
-        for dataset, split in splits
-    ]
+    rows = []
+    for method in [*first, *own, *last]:
+        ran = any(key[0] == method for key in ours)
+        for key in ((method, *pair) for pair in splits):
+            accuracy, published = ours.get(key), beside.get(key)
+            cells: tuple[Any, ...] = (*(np.nan,) * 8, "")
+            # else it was searched on another data set, so it is not read off here: `columns_read`
+            if accuracy is not None or published is not None or not ran:
+                cells = _cells(key, accuracy, published, why.get(method, "not run"), beside)
+            rows.append((*key, *cells))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return table.astype({"runs": "Int64", "published_runs": "Int64"})
 
 
-def published_searches(space: str = "nasbench201") -> _Theirs:
-    """(method, data set, split) to mean, standard deviation and runs of the NASWOT paper."""
-    known = published("searches")
-    known = known[(known["space"] == space) & known["source"].isin(sources("printed"))]
-    rows: list[dict[str, Any]] = known.to_dict("records")  # type: ignore[assignment]
-    return {
-        (row["method"], row["dataset"], row["split"]): (row["mean"], row["std"], row["runs"])
-        for row in rows
-    }
-
-
-def _check(results: pd.DataFrame, splits: Splits) -> None:
-    for dataset, split in results[["dataset", "split"]].drop_duplicates().itertuples(index=False):
-        if (dataset, split) not in splits:
-            cells = [" ".join(pair) for pair in splits]
-            raise unknown_name("data set and split", f"{dataset} {split}", cells)
-    twice = results.duplicated([*_KEYS, "run"])
-    if twice.any():
-        first = results[twice].iloc[0]
-        raise ParameterError(
-            f"two results of {first['method']} for run {first['run']} on {first['dataset']} "
-            f"{first['split']}: keep one"
-        )
-
-
-def _row(
+def _cells(
     key: _Key,
-    ours: _Ours,
-    theirs: _Theirs,
-    reasons: Mapping[str, str],
-) -> dict[str, object]:
+    accuracy: "pd.Series[float] | None",
+    published: tuple[float, float, int] | None,
+    reason: str,
+    beside: Figures,
+) -> tuple[Any, ...]:
+    """Compute the cells of a row, from `mean` on."""
     notes = []
     mean, std, runs = np.nan, np.nan, 0
-    accuracy, published = ours.get(key), theirs.get(key)
-    if accuracy is None and published is None and key[0] in {method for method, _, _ in ours}:
-        # searched on another data set, so it is not read off here: `summaries.columns_read`
-        empty: dict[str, object] = dict.fromkeys(COLUMNS, np.nan)
-        return empty | dict(zip(_KEYS, key, strict=True)) | {"note": ""}
     if accuracy is None:
-        notes.append(reasons.get(key[0], "not run"))
+        notes.append(reason)
     elif accuracy.isna().any():
         # The runs that can be answered are no random choice, so their mean would mislead.
         notes.append(f"{int(accuracy.isna().sum())} of {len(accuracy)} runs have no accuracy")
     else:
-        runs = len(accuracy)
-        mean, std = float(accuracy.mean()), float(accuracy.std(ddof=1))
+        mean, std, runs = float(accuracy.mean()), float(accuracy.std(ddof=1)), len(accuracy)
         if runs == 1:
             notes.append("one run: no standard error")
-    published_mean, published_std, published_runs = published or (np.nan, np.nan, 0)
+    known = published or (np.nan, np.nan, 0)
     if published is None:
-        notes.append(_why_unpublished(key, theirs))
-    difference = mean - published_mean
-    joint = np.hypot(standard_error(std, runs), standard_error(published_std, published_runs))
+        notes.append(_why_unpublished(key, beside))
+    joint = np.hypot(_standard_error(std, runs), _standard_error(known[1], known[2]))
+    difference = mean - known[0]
     in_se = difference / joint if joint > 0 else np.nan
-    values = (*key, mean, std, runs or None, published_mean, published_std, published_runs or None)
-    note = "; ".join(notes)
-    return dict(zip(COLUMNS, (*values, difference, in_se, note), strict=True))
+    numbers = (mean, std, runs or None, *known[:2], known[2] or None, difference, in_se)
+    return (*numbers, "; ".join(notes))
 
 
-def _why_unpublished(key: _Key, theirs: _Theirs) -> str:
+def _standard_error(std: float, runs: int) -> float:
+    """Return the standard error of the mean of `runs` results with standard deviation `std`."""
+    return float(std / np.sqrt(runs)) if runs > 0 else float("nan")
+
+
+def _why_unpublished(key: _Key, beside: Figures) -> str:
     method, dataset, _ = key
-    unstated = theirs.get(("AREA" if method == FIRST_AREA else method, dataset, "unstated"))
+    unstated = beside.get((in_full(method), dataset, "unstated"))
     if unstated is None:
         return "not published"
     return f"{dataset} published without its split: {unstated[0]:.2f} ± {unstated[1]:.2f}"
@@ -161,8 +128,7 @@ def search_layout(table: pd.DataFrame) -> pd.DataFrame:
     """Lay out Table 2(a) as the paper does: methods by data set and split.
 
     Args:
-        table: as `search_tables.search_table` returns it; with simulated `seconds` and
-            `evaluations` or without.
+        table: of `search_table`; with simulated `seconds` and `evaluations` or without.
 
     Returns:
         One row per method; each cell reads `mean ± std (published mean ± std, +0.4 se)`, or gives
@@ -170,14 +136,13 @@ def search_layout(table: pd.DataFrame) -> pd.DataFrame:
         it is known what runs spend, its mean is in the last columns: seconds, and evaluations where
         the times of some are unknown.
     """
-    cells = _by_cell(table)
-    methods = list(dict.fromkeys(table["method"]))
-    layout = pd.DataFrame({"method": methods})
-    pairs = table[["dataset", "split"]].drop_duplicates().itertuples(index=False, name=None)
-    for dataset, split in pairs:
-        layout[f"{image_label(dataset)} {split}"] = [
-            _search_cell(cells[method, dataset, split]) for method in methods
-        ]
+    names = table["dataset"].map(image_label) + " " + table["split"]
+    cells = [_search_cell(row) for row in table.to_dict("records")]
+    layout = table.assign(column=names, cell=cells).pivot(
+        index="method", columns="column", values="cell"
+    )
+    methods = table["method"].unique()
+    layout = layout.loc[methods, names.unique()].reset_index()
     if "seconds" in table:
         # the same on every data set and split, but for those without an answer
         spent = table.groupby("method", sort=False)[["evaluations", "seconds"]].max().loc[methods]
@@ -187,63 +152,49 @@ def search_layout(table: pd.DataFrame) -> pd.DataFrame:
     return layout
 
 
-def _by_cell(table: pd.DataFrame) -> dict[tuple[str, str, str], dict[str, Any]]:
-    rows: list[dict[str, Any]] = table.to_dict("records")  # type: ignore[assignment]
-    return {(row["method"], row["dataset"], row["split"]): row for row in rows}
-
-
-def _search_cell(row: dict[str, Any]) -> str:
+def _search_cell(row: Mapping[Any, Any]) -> str:
+    published = with_spread(row["published_mean"], row["published_std"])
     if row["note"] == QUOTED:
-        return f"{with_spread(row['published_mean'], row['published_std'])} ({QUOTED})"
-    ours = with_spread(row["mean"], row["std"])
-    beside = []
-    if pd.notna(row["published_mean"]):
-        published = with_spread(row["published_mean"], row["published_std"])
-        beside.append(f"published {published}")
+        return f"{published} ({QUOTED})"
+    beside = [f"published {published}"] if published else []
     if pd.notna(row["difference_in_se"]):
         beside.append(f"{row['difference_in_se']:+.1f} se")
     if row["note"]:
-        beside.append(str(row["note"]))
+        beside.append(row["note"])
+    ours = with_spread(row["mean"], row["std"])
     return f"{ours or 'none'} ({', '.join(beside)})" if beside else ours
-
-
-#: In the place of a split that the benchmark does not have.
-_UNKNOWN = dict.fromkeys(
-    ("mean", "std", "published_mean", "published_std", "difference_in_se"), float("nan")
-)
 
 
 def narrow_search_layout(table: pd.DataFrame) -> pd.DataFrame:
     """Lay out Table 2(a) for 100 columns of a terminal: one row per method and data set.
 
     Args:
-        table: as `search_tables.search_table` returns it.
+        table: of `search_table`.
 
     Returns:
         For validation (`val`) and test: ours, the published counterpart, and their difference in
         joint standard errors (`Δ/se`). What is missing is empty; `search_notes` says why.
     """
-    cells = _by_cell(table)
-    rows = []
-    datasets = list(dict.fromkeys(table["dataset"]))
-    for method in dict.fromkeys(table["method"]):
-        for dataset, named in zip(datasets, named_once(method, len(datasets)), strict=True):
-            line = {"method": named, "data set": image_label(dataset)}
+    lines: dict[tuple[str, str], dict[str, str]] = {}
+    for method, own in table.groupby("method", sort=False):
+        datasets = own["dataset"].unique()
+        for dataset, named in zip(datasets, named_once(str(method), len(datasets)), strict=True):
+            lines[str(method), dataset] = {"method": named, "data set": image_label(dataset)}
             for split in ("val", "test"):
-                row = cells.get((method, dataset, split), _UNKNOWN)
-                ours = with_spread(row["mean"], row["std"])
-                published = with_spread(row["published_mean"], row["published_std"])
-                # Six columns of numbers fit only without the spaces.
-                line[split] = ours.replace(" ", "")
-                line[f"{split} paper"] = published.replace(" ", "")
-                in_se = row["difference_in_se"]
-                line[f"{split} Δ/se"] = "" if pd.isna(in_se) else f"{in_se:+.1f}"
-            rows.append(line)
-    return pd.DataFrame(rows)
+                for title in (split, f"{split} paper", f"{split} Δ/se"):
+                    lines[str(method), dataset][title] = ""
+    for row in table.to_dict("records"):
+        line, split, in_se = lines[row["method"], row["dataset"]], row["split"], "difference_in_se"
+        # six columns of numbers fit only without the spaces
+        line[split] = with_spread(row["mean"], row["std"]).replace(" ", "")
+        published = with_spread(row["published_mean"], row["published_std"])
+        line[f"{split} paper"] = published.replace(" ", "")
+        line[f"{split} Δ/se"] = "" if pd.isna(row[in_se]) else f"{row[in_se]:+.1f}"
+    return pd.DataFrame(lines.values())
 
 
 def named_once(method: str, lines: int) -> list[str]:
-    """The first column of the lines of a method, which then read as one group.
+    """Return the first column of the lines of a method, which then read as one group.
 
     What it has in brackets goes into the second line: the column has to be narrow.
     """
@@ -253,9 +204,8 @@ def named_once(method: str, lines: int) -> list[str]:
 
 def search_notes(table: pd.DataFrame) -> list[str]:
     """Gather the notes of a table of searches in their order, `method, method: note`, each once."""
-    methods: dict[str, list[str]] = {}
-    for method, note in zip(table["method"], table["note"], strict=True):
-        own = methods.setdefault(note, [])
-        if method not in own:
-            own.append(method)
-    return [f"{', '.join(own)}: {note}" for note, own in methods.items() if note]
+    noted = table[table["note"] != ""]
+    return [
+        f"{', '.join(own['method'].unique())}: {note}"
+        for note, own in noted.groupby("note", sort=False)
+    ]

@@ -1,7 +1,7 @@
-"""What a section of the report is: the files that it reads, its tables, figures and words."""
+"""What a section of the report is: what it reads, its tables, figures and words."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from untrained.spaces.base import Words
@@ -19,12 +19,6 @@ Options = Mapping[str, Any]
 GENERAL_WORDS = vars(Words()) | {"spent": "simulated time"}
 
 
-def always(space: "SearchSpace", parameters: Mapping[str, Any]) -> bool:
-    """Whether a section applies that is about every space."""
-    del space, parameters
-    return True
-
-
 @dataclass(frozen=True)
 class Table:
     """A tidy table and how people read it.
@@ -33,8 +27,10 @@ class Table:
         name: of its files.
         title: of its place on the page, and in a run's report.
         text: what it shows; may hold `{members}`, `{options}` and `{places}` of the space.
-        layout: from the tidy table to text by row and column; None for one that is only drawn.
-        notes: lines below the layout, wherever it stands.
+        layout: from the tidy table and the name of the space to text by row and column; None for a
+            table that is only drawn.
+        notes: lines below the layout, in every format.
+        below: further lines below it, on the page alone.
         more: sentences of the page that depend on what was found.
         on_page: whether the page shows it.
     """
@@ -43,28 +39,31 @@ class Table:
     title: str
     text: str = ""
     layout: "Callable[[pd.DataFrame, str], pd.DataFrame] | None" = None
-    notes: "Callable[[pd.DataFrame], list[str]] | None" = None
-    more: "Callable[[Inputs], str] | None" = None
+    notes: "Callable[[pd.DataFrame], list[str]]" = lambda *_: []
+    below: "Callable[[pd.DataFrame], list[str]]" = lambda *_: []
+    more: "Callable[[Inputs], str]" = lambda *_: ""
     on_page: bool = True
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure.
+    """A figure, drawn of the tables of its section.
 
     Attributes:
         name: of its files.
-        draw: makes it.
-        caption: as the text of a table.
+        draw: makes it, with these `options`.
+        text: its caption, with placeholders as in the text of a table.
+        reads: kinds of files that it reads besides, and tables of other sections.
         more: sentences of the page that depend on what was found.
         options: that `draw` takes.
-        joint: whether it can show several spaces, see `Inputs.beside`.
+        joint: whether it can show several spaces; see `Inputs.beside`.
     """
 
     name: str
     draw: "Callable[[Inputs, Options], Drawn]"
-    caption: str = ""
-    more: "Callable[[Inputs], str] | None" = None
+    text: str
+    reads: tuple[str, ...] = ()
+    more: "Callable[[Inputs], str]" = lambda *_: ""
     options: tuple[str, ...] = ()
     joint: bool = False
 
@@ -75,31 +74,25 @@ class Section:
 
     Attributes:
         name: on the command line.
-        title: in a few words.
-        reads: kinds of files that it reads: `benchmark`, `scores`, `searches`, `ablations`,
-            `prunings`, `training_curves`.
-        tables: that it makes; they may read those of sections above it.
+        reads: kinds of files that its tables are made of: `benchmark`, `scores`, `searches`,
+            `ablations`, `prunings`, `training_curves`.
+        needs: tables of other sections that they are made of.
         make: makes the tables, in their order, with these `options`.
-        figures: that it draws of its tables, and of what it reads where `draws_files`.
-        draws_files: see `figures`.
+        tables: what it makes.
+        figures: what is drawn of them.
         options: that `make` takes.
         applies: whether there is such a section for a space, with the parameters of a run.
-        page_below: paragraphs of the page below a table, by the table's name.
         show: what the terminal shows.
         metrics: numbers that runs are compared by.
     """
 
     name: str
-    title: str
-    reads: tuple[str, ...]
-    tables: tuple[Table, ...] = ()
+    reads: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
     make: "Callable[[Inputs, Options], tuple[pd.DataFrame, ...]] | None" = None
+    tables: tuple[Table, ...] = ()
     figures: tuple[Figure, ...] = ()
-    draws_files: bool = False
     options: tuple[str, ...] = ()
-    applies: "Callable[[SearchSpace, Mapping[str, Any]], bool]" = always
-    page_below: "Mapping[str, Callable[[pd.DataFrame], Iterable[str]]]" = field(
-        default_factory=dict
-    )
-    show: "Callable[[Inputs], Iterable[Any]] | None" = None
-    metrics: "Callable[[Inputs], dict[str, float]] | None" = None
+    applies: "Callable[[SearchSpace, Mapping[str, Any]], bool]" = lambda *_: True
+    show: "Callable[[Inputs], list[Any]]" = lambda *_: []
+    metrics: "Callable[[Inputs], dict[str, float]]" = lambda *_: {}

@@ -4,12 +4,16 @@ A layout is a DataFrame of text that a section makes of a tidy one; any DataFram
 """
 
 import re
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+#: Title of a column of a layout to a column of the tidy table, or to what makes texts of the table.
+Columns = Mapping[str, str | Callable[[pd.DataFrame], Iterable[str]]]
 
 #: What a cell of a right-aligned column starts with.
 _NUMBER = re.compile(r"[-+−±]?\d|none ")
@@ -45,7 +49,45 @@ def with_spread(mean: float, std: float, digits: int = 2) -> str:
     return f"{mean:.{digits}f}" + ("" if pd.isna(std) else f" ± {std:.{digits}f}")
 
 
-def to_markdown(table: pd.DataFrame, *, digits: int = 3) -> str:
+def lay_out(table: pd.DataFrame, columns: Columns, but: Collection[str] = ()) -> pd.DataFrame:
+    """Lay out a tidy table as text.
+
+    Args:
+        table: to be laid out.
+        columns: of the layout, in their order; a column of the table is shown as it is.
+        but: titles that are left out.
+    """
+    return pd.DataFrame(
+        {
+            title: [*(map(str, table[column]) if isinstance(column, str) else column(table))]
+            for title, column in columns.items()
+            if title not in but
+        }
+    )
+
+
+def joined(*names: str) -> Callable[[pd.DataFrame], Iterable[str]]:
+    """Show several columns as one, with spaces between."""
+    return lambda table: map(" ".join, zip(*(table[name] for name in names), strict=True))
+
+
+def numbers(name: str, digits: int, scale: float = 1) -> Callable[[pd.DataFrame], Iterable[str]]:
+    """Show a column of numbers, multiplied by a scale, with so many decimals."""
+    return lambda table: [text_of(value, digits) for value in scale * table[name]]
+
+
+def intervals(
+    name: str, low: str = "", high: str = "", *, digits: int = 2, scale: float = 1
+) -> Callable[[pd.DataFrame], Iterable[str]]:
+    """Show a column with its interval, by default of the columns with `_low` and `_high` added."""
+    names = [name, low or f"{name}_low", high or f"{name}_high"]
+    return lambda table: [
+        with_interval(value, start, end, digits)
+        for value, start, end in (scale * table[names]).itertuples(index=False, name=None)
+    ]
+
+
+def to_markdown(table: pd.DataFrame, digits: int = 3) -> str:
     """Render as a table in GitHub's Markdown, which shows every cell as it is."""
     cells = _cells(table, digits)
     rule = ["---:" if right else "---" for right in _right(table, cells)]

@@ -19,5 +19,6 @@ class Area(RegularisedEvolution):
     label: ClassVar[str] = "AREA"
     summary: ClassVar[str] = "regularised evolution that starts from the best-scored of a sample"
     starts_scored: ClassVar[bool] = True
+    reference: ClassVar[bool] = False
 
     replacement: bool = False

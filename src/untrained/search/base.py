@@ -83,6 +83,7 @@ class Algorithm(ABC):
             reads those that its spelling names (`init`, `mutants`, `fitness`, `pool`).
         mutates: whether it asks the space for mutants, so that a proxy can choose among them.
         starts_scored: whether it starts from the best-scored of a sample unless told otherwise.
+        reference: whether reports compare every other search that spends a budget with it.
     """
 
     name: ClassVar[str]
@@ -92,6 +93,7 @@ class Algorithm(ABC):
     reads_scores: ClassVar[bool]
     mutates: ClassVar[bool] = False
     starts_scored: ClassVar[bool] = False
+    reference: ClassVar[bool] = False
 
     @property
     def shortens(self) -> bool:

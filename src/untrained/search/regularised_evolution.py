@@ -29,6 +29,7 @@ class RegularisedEvolution(BudgetedSearch):
     label: ClassVar[str] = "REA"
     summary: ClassVar[str] = "regularised evolution: mutates the best of a sample, the oldest dies"
     mutates: ClassVar[bool] = True
+    reference: ClassVar[bool] = True
 
     population: int = 10
     sample: int = 3

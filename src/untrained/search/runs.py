@@ -37,16 +37,16 @@ def search_runs(
     runs of the same number.
 
     Args:
-        algorithm: with its settings.
-        space: what is searched.
-        answers: what an evaluation answers and costs.
-        budget: of each run.
-        runs: their numbers, from 0.
-        seed: of them all.
-        guide: the proxy's part in the search; None for none.
+        algorithm: the algorithm with its settings.
+        space: the space that is searched.
+        answers: the answers to evaluations, and what they cost.
+        budget: what each run may spend.
+        runs: the numbers of the runs, from 0.
+        seed: seed of all runs.
+        guide: the part that a proxy has in the search; None for none.
 
     Returns:
-        For each run, as it ends, its number and its clock.
+        The number and the clock of each run, as it ends.
 
     Raises:
         ParameterError: the budget might not cover one evaluation.

@@ -1,7 +1,6 @@
-"""How networks are trained: what DARTS papers found, and any network for a few epochs."""
+"""Settings of trainings: those of the DARTS papers, and those of a few epochs of any network."""
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from untrained.errors import ParameterError
@@ -43,13 +42,9 @@ class Recipe:
     auxiliary_weight: float = 0.4
 
     def __post_init__(self) -> None:
-        _check_ranges(
-            self,
-            at_least={"epochs": 1, "batch_size": 2, "cutout": 0},
-            positive=("learning_rate",),
-            not_negative=("weight_decay", "gradient_clip", "auxiliary_weight"),
-            fractions=("momentum", "drop_path"),
-        )
+        _check_least(self, epochs=1, batch_size=2, cutout=0)
+        _check_rates(self, "weight_decay", "gradient_clip", "auxiliary_weight")
+        _check_fractions(self, "momentum", "drop_path")
 
     def learning_rate_at(self, epoch: int) -> float:
         """The learning rate of an epoch, counted from 0: half a cosine from the first to 0."""
@@ -84,13 +79,9 @@ class ShortRecipe:
     crop_flip: bool = True
 
     def __post_init__(self) -> None:
-        _check_ranges(
-            self,
-            at_least={"batch_size": 2},
-            positive=("learning_rate",),
-            not_negative=("weight_decay",),
-            fractions=("momentum",),
-        )
+        _check_least(self, batch_size=2)
+        _check_rates(self, "weight_decay")
+        _check_fractions(self, "momentum")
 
     def batch_size_for(self, images: int) -> int:
         """Images per step of an epoch over `images`: `batch_size`, or fewer where the set is small.
@@ -102,26 +93,25 @@ class ShortRecipe:
         return max(2, min(self.batch_size, max(images // 16, min(64, images // 2))))
 
 
-def _check_ranges(
-    settings: object,
-    *,
-    at_least: Mapping[str, int],
-    positive: Sequence[str],
-    not_negative: Sequence[str],
-    fractions: Sequence[str],
-) -> None:
-    for name, smallest in at_least.items():
+def _check_least(settings: object, **least: int) -> None:
+    for name, smallest in least.items():
         if (value := getattr(settings, name)) < smallest:
             raise ParameterError(f"{name} is {value}: {smallest} or more")
+
+
+def _check_rates(settings: "Recipe | ShortRecipe", *not_negative: str) -> None:
+    """Check numbers that are finite, 0 or more; the learning rate is above 0."""
     for name in not_negative:
         if not 0 <= (number := getattr(settings, name)) < math.inf:
             raise ParameterError(f"{name} is {number}: 0 or more")
-    for name in fractions:
+    if not 0 < (rate := settings.learning_rate) < math.inf:
+        raise ParameterError(f"learning_rate is {rate}: above 0")
+
+
+def _check_fractions(settings: object, *names: str) -> None:
+    for name in names:
         if not 0 <= (number := getattr(settings, name)) < 1:
             raise ParameterError(f"{name} is {number}: 0 or more and below 1")
-    for name in positive:
-        if not 0 < (number := getattr(settings, name)) < math.inf:
-            raise ParameterError(f"{name} is {number}: above 0")
 
 
 def steps_of(epochs: float, per_epoch: int) -> int:

@@ -1,4 +1,4 @@
-"""A few epochs of training, of any network, with stops on the way.
+"""Training of any network for a few epochs, with stops on the way.
 
 Mok, Na, Kim, Han, Yoon: Demystifying the Neural Tangent Kernel from a Practical Perspective, CVPR
 2022 (arXiv 2203.14577) read their scores after one epoch. The steps of a training are the same
@@ -9,11 +9,10 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Protocol, runtime_checkable
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -48,10 +47,10 @@ class Stop:
     """Where a training stands.
 
     Attributes:
-        epochs: as they were asked for.
-        steps: that were taken.
-        losses: (steps,) cross-entropy of every step's batch before the step.
-        seconds: that the steps took, without what happened at earlier stops.
+        epochs: the number of epochs that was asked for.
+        steps: the number of steps that were taken.
+        losses: (steps,) cross-entropy of the batch of every step, before the step.
+        seconds: time of the steps, without what happened at earlier stops.
     """
 
     epochs: float
@@ -89,51 +88,38 @@ def train_shortly(
 ) -> Iterator[Stop]:
     """Train a network in place, and stop after each of some numbers of epochs.
 
-    The weights at a stop depend on network, examples, seed, recipe and type alone, not on the other
-    stops nor on what is done there, as long as the network is left as it was.
-
     Args:
         network: on `device`, maps images (N, C, H, W) to logits (N, classes).
-        examples: to learn; every epoch shows all of them in a new order.
+        examples: what is learned; every epoch shows all of them in a new order.
         stops: numbers of epochs, ascending; fractions are rounded to steps.
-        seed: of everything random but the initial weights.
-        device: to train on.
-        recipe: how; the paper's by default.
-        dtype: of products: float32, or bfloat16 where autocast takes it; weights are float32.
-        memory_format: of the images; channels last is faster where the network is, too.
+        seed: seed of everything random but the initial weights.
+        device: where to train.
+        recipe: settings of the training; the paper's by default.
+        dtype: type of products: float32, or bfloat16 where autocast takes it.
+        memory_format: layout of the images; channels last is faster where the network is, too.
         fused: whether a network that offers `TrainsFused` is trained so, without its hooks.
-        watch: wraps the steps.
+        watch: wraps the steps, to report them.
 
     Yields:
         Where the training stands, once per stop, with the network in training mode.
 
     Raises:
         ParameterError: fewer than 2 images, stops out of order, or no logits for the labels.
-        Diverged: with the epoch, counted from 1.
+        Diverged: the loss or a weight is not finite; the message names the epoch.
     """
-    recipe = recipe or ShortRecipe()
-    count = len(examples.labels)
-    if count < 2:
-        raise ParameterError(f"{count} training images: 2 or more")
-    size = recipe.batch_size_for(count)
-    per_epoch = len(batches_of(count, size, seed, 0))
-    ends = [steps_of(epochs, per_epoch) for epochs in stops]
-    if ends != sorted(ends):
-        raise ParameterError(f"stops after {', '.join(map(str, stops))} epochs: not ascending")
-    optimiser = optimiser_of(network, recipe)
-    losses: list[Tensor] = []
-    batches = _batches(examples, size, seed)
+    recipe, classes = recipe or ShortRecipe(), int(examples.labels.max(initial=0)) + 1
+    size = recipe.batch_size_for(len(examples.labels))
+    ends, per_epoch = _ends(stops, examples, size, seed)
+    optimiser, losses, seconds, checked = optimiser_of(network, recipe), list[Tensor](), 0.0, 0
+    batches = _batches(examples, size, seed, device, memory_format)
     steps = iter(watch(range(ends[-1]), ends[-1]))
-    seconds, checked, classes = 0.0, 0, int(examples.labels.max()) + 1
-    network.train()
     logits_of = _logits_of(network, dtype, fused)
     for epochs, end in zip(stops, ends, strict=True):
+        network.train()
         start = time.perf_counter()
         while len(losses) < end:
-            step = next(steps)
-            images, labels = (torch.from_numpy(part).to(device) for part in next(batches))
-            images = images.contiguous(memory_format=memory_format)
-            with torch_seeded(seed, "dropped units of a step", step):
+            images, labels = next(batches)
+            with torch_seeded(seed, "dropped units of a step", next(steps)):
                 losses.append(_take_step(network, logits_of, images, labels, classes, optimiser))
             # to ask a GPU each time would make it wait
             if device.type == "cpu" or len(losses) % 50 == 0:
@@ -141,25 +127,41 @@ def train_shortly(
         # a stop leaves no gradients in the way of what is read there
         optimiser.zero_grad()
         checked = _check_finite(losses, checked, per_epoch)
-        if losses and not all(bool(p.isfinite().all()) for p in network.parameters()):
-            raise Diverged(f"a weight is not finite after epoch {_epoch(end - 1, per_epoch)}")
+        if losses:
+            _check_weights(network, _epoch(end - 1, per_epoch))
         seconds += time.perf_counter() - start
         yield Stop(epochs, end, tuple(map(float, losses)), seconds)
-        network.train()
-    for _ in steps:  # so that whatever watches them sees their end
-        raise AssertionError
+    next(steps, None)  # so that whatever watches them sees their end
+
+
+def _ends(
+    stops: Sequence[float], examples: Examples, size: int, seed: int
+) -> tuple[list[int], int]:
+    """The number of steps until each stop, and the steps of an epoch."""
+    images = len(examples.labels)
+    if images < 2:
+        raise ParameterError(f"{images} training images: 2 or more")
+    per_epoch = len(batches_of(images, size, seed, 0))
+    ends = [steps_of(epochs, per_epoch) for epochs in stops]
+    if ends != sorted(ends):
+        raise ParameterError(f"stops after {', '.join(map(str, stops))} epochs: not ascending")
+    return ends, per_epoch
 
 
 def _batches(
-    examples: Examples, size: int, seed: int
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+    examples: Examples,
+    size: int,
+    seed: int,
+    device: torch.device,
+    memory_format: torch.memory_format,
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Images (N, C, H, W) and labels (N,) of the steps of all epochs, without end."""
-    epoch = 0
-    while True:
+    for epoch in count():
         changes = changes_of(seed, epoch)
         for chosen in batches_of(len(examples.labels), size, seed, epoch):
-            yield examples.prepare(examples.images[chosen], changes), examples.labels[chosen]
-        epoch += 1
+            images = torch.from_numpy(examples.prepare(examples.images[chosen], changes))
+            labels = torch.from_numpy(examples.labels[chosen]).to(device)
+            yield images.to(device).contiguous(memory_format=memory_format), labels
 
 
 def _logits_of(network: nn.Module, dtype: torch.dtype, fused: bool) -> Callable[[Tensor], Tensor]:
@@ -192,7 +194,7 @@ def _take_step(
     """One step of stochastic gradient descent; the loss before it."""
     with (
         torch.inference_mode(mode=False),  # or no_grad around it would leave no gradients
-        # one algorithm for each convolution, so that a seed says the same twice on a device
+        # one algorithm for each convolution, so that a seed gives the same twice on a device
         torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
     ):
         optimiser.zero_grad()
@@ -224,6 +226,11 @@ def _check_finite(losses: Sequence[Tensor], checked: int, per_epoch: int) -> int
         if not math.isfinite(loss := float(losses[step])):
             raise Diverged(f"the loss became {loss} in epoch {_epoch(step, per_epoch)}")
     return len(losses)
+
+
+def _check_weights(network: nn.Module, epoch: int) -> None:
+    if not all(bool(p.isfinite().all()) for p in network.parameters()):
+        raise Diverged(f"a weight is not finite after epoch {epoch}")
 
 
 def _epoch(step: int, per_epoch: int) -> int:

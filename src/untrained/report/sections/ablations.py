@@ -1,23 +1,22 @@
 """What the variance of a score is made of: architecture, minibatch, initialisation."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from untrained.errors import ParameterError
 from untrained.report import plotting
-from untrained.report.inputs import Inputs
+from untrained.report.scores import Floats, image_label
 from untrained.report.section import Figure, Options, Section, Table
-from untrained.report.tables import text_of, with_interval
+from untrained.report.statistics import interval
+from untrained.report.tables import intervals, lay_out, numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawn
 
-Floats = npt.NDArray[np.float64]
+    from untrained.report.inputs import Inputs
 
 #: The components of variance, in the order of every table. A minibatch shifts the scores of all
 #: architectures; weights are an architecture's own, so an initialisation shifts only its scores.
@@ -29,7 +28,6 @@ COMPONENTS = (
     "residual",
 )
 
-
 #: The columns of `variance_table`, in order.
 COLUMNS = (
     *("experiment", "dataset", "batch_size", "architectures", "undefined"),
@@ -37,13 +35,12 @@ COLUMNS = (
 )
 
 
-def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
+def make(inputs: "Inputs", options: Options) -> tuple[pd.DataFrame, ...]:
     """Split the variance of a score in every experiment."""
     return (variance_table(inputs.joined("ablations"), **options),)
 
 
-@dataclass(frozen=True)
-class VarianceSplit:
+class VarianceSplit(NamedTuple):
     """The components of the variance of a single score, in the order of `COMPONENTS`.
 
     Attributes:
@@ -70,23 +67,16 @@ def variance_components(scores: Floats) -> Floats:
     Components", 1992, chapter 4).
 
     Args:
-        scores: (architectures, minibatches, initialisations). With one minibatch there is no
-            telling minibatch, interaction and residual from the others; with one initialisation
-            none for initialisation and residual: the interaction has the residual in it, and the
-            architecture the effect of its weights.
+        scores: (architectures, minibatches, initialisations), two architectures or more and two
+            scores or more of each. With one minibatch there is no telling minibatch, interaction
+            and residual from the others; with one initialisation none for initialisation and
+            residual: the interaction has the residual in it, and the architecture the effect of its
+            weights.
 
     Returns:
         (5,), in the order of `COMPONENTS`; NaN for what can't be told apart, else unbiased and
         therefore possibly below 0.
-
-    Raises:
-        ParameterError: fewer than two architectures, or one score of each.
     """
-    if scores.ndim != 3 or len(scores) < 2 or scores[0].size < 2:
-        raise ParameterError(
-            f"scores of shape {scores.shape}: give (architectures, minibatches, initialisations) "
-            "with two architectures or more and two scores or more of each"
-        )
     n, m, w = scores.shape
     mean = scores.mean()
     by_arch = scores.mean(axis=(1, 2))
@@ -126,28 +116,15 @@ def split_variance(scores: Floats, *, resamples: int = 1000, seed: int = 0) -> V
         resamples: of the architectures, drawn with replacement; minibatches and initialisations
             are too few to resample.
         seed: of the resampling.
-
-    Raises:
-        ParameterError: as in `variance_components`, a score that is not finite, or no resamples.
     """
     variances = variance_components(scores)
-    undefined = int((~np.isfinite(scores)).sum())
-    if undefined:
-        raise ParameterError(f"{undefined} of {scores.size} scores are not finite: drop them")
-    if resamples < 1:
-        raise ParameterError(f"resamples = {resamples}: give at least 1")
     generator = np.random.default_rng(seed)
     draws = np.empty((resamples, len(COMPONENTS)))
     for row in draws:
         drawn = generator.integers(len(scores), size=len(scores))
         row[:] = _shares(variance_components(scores[drawn]))
-    # A resample of one architecture alone can be constant: such a one says nothing.
-    draws = draws[~np.isnan(draws[:, 0])]
-    low, high = (
-        np.quantile(draws, [0.025, 0.975], axis=0)
-        if len(draws)
-        else np.full((2, len(COMPONENTS)), np.nan)
-    )
+    # a resample of one architecture alone can be constant, and has no shares then
+    low, high = interval(draws[~np.isnan(draws[:, 0])])
     return VarianceSplit(variances, _shares(variances), low, high)
 
 
@@ -170,21 +147,22 @@ def variance_table(scores: pd.DataFrame, *, resamples: int = 1000, seed: int = 0
     Raises:
         ParameterError: a score is missing, or there twice; one minibatch and one initialisation.
     """
-    keys = ["experiment", "dataset", "batch_size"]
     rows = []
+    keys = ["experiment", "dataset", "batch_size"]
     for (experiment, dataset, size), own in scores.groupby(keys, sort=True):
         values = _design(own, f"{experiment} at batch size {size}")
         n, m, w = values.shape
         defined = values[np.isfinite(values).all(axis=(1, 2))]
-        nothing = np.full(len(COMPONENTS), np.nan)
-        split = VarianceSplit(nothing, nothing, nothing, nothing)
+        split = VarianceSplit(*(np.full(len(COMPONENTS), np.nan),) * 4)
         if len(defined) > 1:
             split = split_variance(defined, resamples=resamples, seed=seed)
         head = (experiment, dataset, size, n, n - len(defined), m, w)
-        figures = (np.sqrt(np.maximum(split.variances, 0)), split.shares, split.low, split.high)
+        std = np.sqrt(np.maximum(split.variances, 0))
         rows += [
             (*head, component, *row)
-            for component, known, *row in zip(COMPONENTS, _told_apart(m, w), *figures, strict=True)
+            for component, known, *row in zip(
+                COMPONENTS, _told_apart(m, w), std, *split[1:], strict=True
+            )
             if known
         ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -194,10 +172,11 @@ def _design(own: pd.DataFrame, what: str) -> Floats:
     """(architectures, minibatches, initialisations), NaN where undefined."""
     axes = ["arch", "minibatch_seed", "weight_seed"]
     shape = tuple(own[axis].nunique() for axis in axes)
-    if len(own) != np.prod(shape) or own.duplicated(axes).any():
+    if len(own) != np.prod(shape) or own.duplicated(axes).any() or shape[1:] == (1, 1):
         raise ParameterError(
             f"{what}: {len(own)} scores of {shape[0]} architectures, {shape[1]} minibatches and "
-            f"{shape[2]} initialisations: one of each is needed, so make the scores again"
+            f"{shape[2]} initialisations: one of each is needed, and several of an architecture, "
+            "so make the scores again"
         )
     ordered = own.sort_values(axes)
     values = ordered["score"].astype("float64").where(ordered["status"] == "ok")
@@ -205,25 +184,21 @@ def _design(own: pd.DataFrame, what: str) -> Floats:
 
 
 def variance_layout(table: pd.DataFrame) -> pd.DataFrame:
-    """Lay out the components of variance with the intervals of their shares.
-
-    Args:
-        table: as `variances.variance_table` returns it.
-    """
-    shares = (100 * table[["share", "share_low", "share_high"]]).itertuples(index=False, name=None)
-    return pd.DataFrame(
+    """Lay out the components of variance with the intervals of their shares."""
+    return lay_out(
+        table,
         {
-            "experiment": table["experiment"],
-            "images": table["dataset"],
-            "batch size": table["batch_size"].astype(str),
-            "architectures": table["architectures"].astype(str),
-            "undefined": table["undefined"].astype(str),
-            "minibatches": table["minibatches"].astype(str),
-            "initialisations": table["initialisations"].astype(str),
-            "component": table["component"],
-            "std": [text_of(value, 2) for value in table["std"]],
-            "share (%)": [with_interval(*share) for share in shares],
-        }
+            "experiment": "experiment",
+            "images": "dataset",
+            "batch size": "batch_size",
+            "architectures": "architectures",
+            "undefined": "undefined",
+            "minibatches": "minibatches",
+            "initialisations": "initialisations",
+            "component": "component",
+            "std": numbers("std", 2),
+            "share (%)": intervals("share", scale=100),
+        },
     )
 
 
@@ -235,7 +210,8 @@ _ABLATIONS = {
 }
 
 
-def ablations(scores: "pd.DataFrame", variances: "pd.DataFrame") -> "Drawn":
+@plotting.style()
+def ablations(scores: pd.DataFrame, variances: pd.DataFrame, *, ablated_by: str) -> "Drawn":
     """Draw what moves a score besides the architecture (Mellor et al. 2021, Fig. 5).
 
     Four panels show every repeat of each cell, at the middle of its bin of accuracy; where the
@@ -245,38 +221,39 @@ def ablations(scores: "pd.DataFrame", variances: "pd.DataFrame") -> "Drawn":
     Args:
         scores: columns `experiment`, `batch_size`, `bin_low`, `bin_high` (percent) and `score`,
             NaN where undefined; all five experiments.
-        variances: of `variances.variance_table`.
+        variances: of `variance_table`.
+        ablated_by: what the data set of the accuracies is called.
 
     Raises:
         ParameterError: an experiment has no scores.
     """
+    from matplotlib.figure import Figure as Canvas
+
     for experiment in (*_ABLATIONS, "batch-size", "variance"):
-        for table in (scores, variances):
-            if not (table["experiment"] == experiment).any():
-                raise ParameterError(f"no scores of the experiment {experiment!r}: make them first")
+        if experiment not in set(scores["experiment"]) & set(variances["experiment"]):
+            raise ParameterError(f"no scores of the experiment {experiment!r}: make them first")
     middle = (scores["bin_low"] + scores["bin_high"]) / 2
     scores = scores.assign(accuracy=middle).dropna(subset=["accuracy", "score"])
-    with plotting.style():
-        figure = plotting.Figure(figsize=(13, 8), layout="constrained")
-        # apart, so that the long labels of the last panel push none of the first row's aside
-        top, bottom = figure.subfigures(2, 1, squeeze=False)[:, 0]
-        panels = dict(zip(_ABLATIONS, top.subplots(1, 3), strict=True))
-        panels["size"], shares = bottom.subplots(1, 2, width_ratios=[1, 1.4])
-        for place, (experiment, title) in enumerate(_ABLATIONS.items()):
-            own = scores[scores["experiment"] == experiment]
-            _repeats(panels[experiment], own["accuracy"], own["score"], place)
-            panels[experiment].set(title=title, ylabel="" if place else "score")
-        sizes = scores[scores["experiment"] == "batch-size"]
-        for place, (size, own) in enumerate(sizes.groupby("batch_size")):
-            relative = own["score"] / own["score"].min()
-            _repeats(panels["size"], own["accuracy"], relative, place, label=str(size))
-        panels["size"].set(title="(d) other batch sizes", ylabel="score / smallest at that size")
-        panels["size"].legend(
-            title="images", loc="lower right", handletextpad=0.1, fontsize=12, title_fontsize=12
-        )
-        for axes in panels.values():
-            axes.set_xlabel("CIFAR-100 accuracy (%)")
-        _draw_shares(shares, variances[variances["experiment"] == "variance"])
+    figure = Canvas(figsize=(13, 8), layout="constrained")
+    # apart, so that the long labels of the last panel push none of the first row's aside
+    top, bottom = figure.subfigures(2, 1, squeeze=False)[:, 0]
+    panels = dict(zip(_ABLATIONS, top.subplots(1, 3), strict=True))
+    panels["size"], shares = bottom.subplots(1, 2, width_ratios=[1, 1.4])
+    for place, (experiment, title) in enumerate(_ABLATIONS.items()):
+        own = scores[scores["experiment"] == experiment]
+        _repeats(panels[experiment], own["accuracy"], own["score"], place)
+        panels[experiment].set(title=title, ylabel="" if place else "score")
+    sizes = scores[scores["experiment"] == "batch-size"]
+    for place, (size, own) in enumerate(sizes.groupby("batch_size")):
+        relative = own["score"] / own["score"].min()
+        _repeats(panels["size"], own["accuracy"], relative, place, label=str(size))
+    panels["size"].set(title="(d) other batch sizes", ylabel="score / smallest at that size")
+    panels["size"].legend(
+        title="images", loc="lower right", handletextpad=0.1, fontsize=12, title_fontsize=12
+    )
+    for axes in panels.values():
+        axes.set_xlabel(f"{ablated_by} accuracy (%)")
+    _draw_shares(shares, variances[variances["experiment"] == "variance"])
     return figure
 
 
@@ -287,18 +264,11 @@ def _repeats(
     place: int,
     label: str | None = None,
 ) -> None:
-    axes.plot(
-        accuracy,
-        scores,
-        linestyle="none",
-        alpha=0.5,
-        markeredgewidth=0,
-        label=label,
-        **plotting.look(place, 6),
-    )
+    look = plotting.look(place, 6) | {"linestyle": "none", "markeredgewidth": 0, "alpha": 0.5}
+    axes.plot(accuracy, scores, label=label, **look)
 
 
-def _draw_shares(axes: "Axes", variances: "pd.DataFrame") -> None:
+def _draw_shares(axes: "Axes", variances: pd.DataFrame) -> None:
     rows = variances.iloc[::-1]  # the first component on top
     percent = 100 * rows[["share", "share_low", "share_high"]].to_numpy(dtype=np.float64)
     axes.barh(rows["component"], percent[:, 0], color=plotting.COLOURS[0], height=0.6)
@@ -321,9 +291,17 @@ def _draw_shares(axes: "Axes", variances: "pd.DataFrame") -> None:
     axes.set_title(f"(e) {left} random architectures")
 
 
+def draw(inputs: "Inputs", options: Options) -> "Drawn":
+    """Draw the repeated scores and what their variance is made of."""
+    del options
+    facts = inputs.space.benchmark
+    dataset = facts.ablated_by[0] if facts and facts.ablated_by else ""
+    scores, variances = inputs.joined("ablations"), inputs.table("ablations")
+    return ablations(scores, variances, ablated_by=image_label(dataset))
+
+
 SECTION = Section(
     name="ablations",
-    title="Ablations: what moves a score",
     reads=("ablations",),
     options=("resamples", "seed"),
     applies=lambda space, _: bool(space.ablations),
@@ -345,11 +323,11 @@ SECTION = Section(
     figures=(
         Figure(
             "ablations",
-            lambda inputs, _: ablations(inputs.joined("ablations"), inputs.table("ablations")),
+            draw,
             "Repeated scores of ten cells of different accuracy with one thing varied, and what "
             "the variance of a single score of random cells is made of (the NASWOT paper's Fig. 5 "
             "and beyond).",
+            reads=("ablations",),
         ),
     ),
-    draws_files=True,
 )

@@ -1,22 +1,20 @@
 """One search against another, run by run: by how much, how surely, and how often it is better."""
 
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from untrained.errors import ParameterError
-from untrained.report.inputs import Inputs
-from untrained.report.published import NASBENCH201_SPLITS, Splits
-from untrained.report.resampling import interval, mean_draws, resample_counts
-from untrained.report.search_results import references_of, search_results, spending
+from untrained.report.scores import Floats, image_label
+from untrained.report.search_results import references_of, results_of, spending
 from untrained.report.search_tables import named_once, search_notes
 from untrained.report.section import Options, Section, Table
-from untrained.report.tables import terminal_table, with_interval
-from untrained.report.targets import image_label
+from untrained.report.statistics import Integers, interval, mean_draws, resample_counts
+from untrained.report.tables import Columns, intervals, lay_out, terminal_table
+
+if TYPE_CHECKING:
+    from untrained.report.inputs import Inputs, Splits
 
 #: The columns of `comparison_table`, in order.
 COLUMNS = (
@@ -25,23 +23,17 @@ COLUMNS = (
     *("improvement", "improvement_low", "improvement_high", "note"),
 )
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
-
 _KEYS = ["method", "dataset", "split"]
 
 
-def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
+def make(inputs: "Inputs", options: Options) -> tuple[pd.DataFrame, ...]:
     """Compare every search that spends a budget with its reference."""
-    traces = inputs.traces
-    trained = spending(traces)
-    results, _ = search_results(traces, inputs.benchmark.accuracies, inputs.splits, trained=trained)
-    references = references_of(traces, trained)
-    return (comparison_table(results, references, splits=inputs.splits, **options),)
+    results, _ = results_of(inputs)
+    references = references_of(inputs.traces, spending(inputs.traces), inputs.searched_on)
+    return (comparison_table(results, references, inputs.splits, **options),)
 
 
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(NamedTuple):
     """A search against a reference over pairs of runs; intervals are 95 % percentile bootstrap.
 
     Attributes:
@@ -79,18 +71,7 @@ def compare(
         reference: (n,) those of the same runs.
         resamples: bootstrap resamples.
         seed: of the resampling.
-
-    Raises:
-        ParameterError: unequal numbers of runs or none, an accuracy that is NaN, or no resamples.
     """
-    if method.shape != reference.shape or method.ndim != 1 or not len(method):
-        raise ParameterError(
-            f"accuracies of shapes {method.shape} and {reference.shape}: give one per run, of the "
-            "same runs"
-        )
-    unknown = int((np.isnan(method) | np.isnan(reference)).sum())
-    if unknown:
-        raise ParameterError(f"{unknown} of {len(method)} pairs have no accuracy: drop them")
     once = np.ones((1, len(method)), dtype=np.int64)
     counts = resample_counts(len(method), resamples=resamples, seed=seed)
     differences = method - reference
@@ -110,7 +91,7 @@ def compare(
 
 
 def improvement_draws(method: Floats, reference: Floats, counts: Integers) -> Floats:
-    """P(method > reference) over all pairs of runs, ties counted half, in every resample.
+    """Return P(method > reference) over all pairs of runs, ties counted half, in every resample.
 
     Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Precipice", NeurIPS
     2021, section 4.3. It is the Mann-Whitney statistic over its largest value: every run of the
@@ -120,7 +101,7 @@ def improvement_draws(method: Floats, reference: Floats, counts: Integers) -> Fl
     Args:
         method: (n,) accuracies.
         reference: (n,) accuracies.
-        counts: (resamples, n), of `resampling.resample_counts`.
+        counts: (resamples, n), of `resample_counts`.
 
     Returns:
         (resamples,), 0 to 1.
@@ -155,8 +136,8 @@ def holm(p: Floats) -> Floats:
 def comparison_table(
     results: pd.DataFrame,
     references: Mapping[str, str],
+    splits: "Splits",
     *,
-    splits: Splits = NASBENCH201_SPLITS,
     resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -167,8 +148,8 @@ def comparison_table(
     both have are compared, and the note says so.
 
     Args:
-        results: columns `method`, `run`, `dataset`, `split`, `accuracy` (percent; NaN where the
-            benchmark has no answer), as `search_results.search_results` returns them.
+        results: of `search_results`: columns `method`, `run`, `dataset`, `split`, `accuracy`
+            (percent; NaN where the benchmark has no answer).
         references: method to the method that it is held against, in the order of the rows.
         splits: of the benchmark.
         resamples: bootstrap resamples of every interval.
@@ -178,17 +159,7 @@ def comparison_table(
         One row per method, data set and split with `COLUMNS`; `runs` counts the pairs. `p_holm` is
         p adjusted over the methods of the data set and split. What can't be compared has no
         figures, and `note` says why.
-
-    Raises:
-        ParameterError: no resamples, or two results for one method, run, data set and split.
     """
-    twice = results.duplicated([*_KEYS, "run"])
-    if twice.any():
-        first = results[twice].iloc[0]
-        raise ParameterError(
-            f"two results of {first['method']} for run {first['run']} on {first['dataset']} "
-            f"{first['split']}: keep one"
-        )
     cells = {
         key: cell.set_index("run")["accuracy"] for key, cell in results.groupby(_KEYS, sort=False)
     }
@@ -198,13 +169,12 @@ def comparison_table(
         for pair in known or splits:
             ours, theirs = cells.get((method, *pair)), cells.get((reference, *pair))
             paired, note = _paired(method, ours, reference, theirs)
-            figures = (np.nan,) * 7
+            figures: tuple[float, ...] = (np.nan,) * 7
             if len(paired):
                 both = paired.to_numpy(dtype=np.float64)
-                figures = astuple(compare(both[:, 0], both[:, 1], resamples=resamples, seed=seed))
+                figures = compare(both[:, 0], both[:, 1], resamples=resamples, seed=seed)
             rows.append((method, reference, *pair, len(paired), *figures, note))
-    columns = [name for name in COLUMNS if name != "p_holm"]
-    table = pd.DataFrame(rows, columns=columns)
+    table = pd.DataFrame(rows, columns=[name for name in COLUMNS if name != "p_holm"])
     table["p_holm"] = table.groupby(["dataset", "split"])["p"].transform(
         lambda own: holm(own.to_numpy(dtype=np.float64))
     )
@@ -217,7 +187,7 @@ def _paired(
     reference: str,
     theirs: "pd.Series[float] | None",
 ) -> tuple[pd.DataFrame, str]:
-    """The runs that both have, a column of accuracies each; and what there is to say of them."""
+    """Return the runs that both have, a column of accuracies each, and notes on them."""
     nothing = pd.DataFrame()
     for name, own in ((method, ours), (reference, theirs)):
         if own is None:
@@ -252,36 +222,27 @@ def comparison_layout(table: pd.DataFrame, *, narrow: bool = False) -> pd.DataFr
     """Lay out what searches are against their references.
 
     Args:
-        table: as `comparisons.comparison_table` returns it.
+        table: of `comparison_table`.
         narrow: name each method once and leave out what does not fit into 100 columns of a
             terminal; `search_notes` has the notes.
     """
-    methods = [str(name) for name in table["method"]]
-    if narrow:
-        counts = table.groupby("method", sort=False).size().to_dict()
-        methods = [
-            name for method, count in counts.items() for name in named_once(str(method), count)
-        ]
-    layout = pd.DataFrame({"method": methods})
-    if not narrow:
-        layout["against"] = table["reference"].to_list()
-    layout["accuracy"] = [
-        f"{image_label(dataset)} {split}"
-        for dataset, split in zip(table["dataset"], table["split"], strict=True)
-    ]
-    layout["runs"] = table["runs"].astype(str).to_list()
-    for name, title in (("difference", "difference (points)"), ("improvement", "P(better)")):
-        cells = zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)
-        layout[title] = [with_interval(*cell) for cell in cells]
-    tests = {"p_holm": "p (Holm)"} if narrow else {"p": "p", "p_holm": "p (Holm)"}
-    for name, title in tests.items():
-        layout[title] = ["" if pd.isna(value) else f"{value:.2g}" for value in table[name]]
-    if not narrow:
-        layout["note"] = table["note"].to_list()
-    return layout
+    counts = table.groupby("method", sort=False).size()
+    once = [name for method, count in counts.items() for name in named_once(str(method), count)]
+    columns: Columns = {
+        "method": lambda own: once if narrow else own["method"],
+        "against": "reference",
+        "accuracy": lambda own: own["dataset"].map(image_label) + " " + own["split"],
+        "runs": "runs",
+        "difference (points)": intervals("difference"),
+        "P(better)": intervals("improvement"),
+        "p": lambda own: ["" if pd.isna(value) else f"{value:.2g}" for value in own["p"]],
+        "p (Holm)": lambda own: ["" if pd.isna(one) else f"{one:.2g}" for one in own["p_holm"]],
+        "note": "note",
+    }
+    return lay_out(table, columns, but=("against", "p", "note") if narrow else ())
 
 
-def _show(inputs: Inputs) -> list[Any]:
+def _show(inputs: "Inputs") -> list[Any]:
     table = inputs.table("comparisons")
     table = table[~table["method"].str.contains(" on ", regex=False)]
     if table.empty:
@@ -298,7 +259,6 @@ def _show(inputs: Inputs) -> list[Any]:
 
 SECTION = Section(
     name="comparisons",
-    title="Searches against regularised evolution (REA)",
     reads=("benchmark", "searches"),
     options=("resamples", "seed"),
     make=make,

@@ -1,121 +1,212 @@
 """How well scores rank architectures, beside the published figures; score against accuracy."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from untrained.errors import MissingDataError, ParameterError
+from untrained.errors import MissingDataError
 from untrained.report import plotting
-from untrained.report.correlations import ALL_SAMPLED, FINITE_ONLY, Correlation, correlation_table
-from untrained.report.inputs import Inputs
-from untrained.report.published import published_rank, with_published
-from untrained.report.section import Figure, Options, Section, Table
-from untrained.report.summed_ranks import SUMMED_RANKS, with_summed_ranks
-from untrained.report.tables import terminal_table, text_of, with_interval
-from untrained.report.targets import (
-    TWELVE_EPOCHS,
-    main_of,
-    subsets_of,
+from untrained.report.published import with_published
+from untrained.report.scores import (
+    ALL_SAMPLED,
+    CANONICAL,
+    CONDITION_NUMBER,
+    FINITE_ONLY,
+    REGIONS,
+    SUMMED_RANKS,
+    TOP_TENTH,
+    Accuracy,
+    Floats,
+    Indices,
+    Target,
+    controls,
+    image_sets,
+    lower_is_better,
+    mean_scores,
+    proxy_drawn,
+    scores_by_seed,
+    short_accuracies,
     target_of,
     targets_of,
-    twelve_epochs,
+    undefined_last,
+    with_accuracy,
+    with_summed_ranks,
 )
-from untrained.scoring.request import parse_reading
+from untrained.report.section import Figure, Options, Section, Table
+from untrained.report.statistics import correlation
+from untrained.report.tables import (
+    Columns,
+    intervals,
+    joined,
+    lay_out,
+    numbers,
+    terminal_table,
+    with_interval,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawn
 
-Floats = np.typing.NDArray[np.float64]
+    from untrained.report.inputs import Inputs
+
+#: The columns of `correlation_table`, in order.
+COLUMNS = (
+    *("proxy", "images", "dataset", "split", "subset", "seeds", "n", "excluded"),
+    *("tau", "tau_low", "tau_high", "rho", "rho_low", "rho_high", "tau_seed_std"),
+)
+
+#: Beyond this many points a vector file would be slow to open.
+_RASTERISE_ABOVE = 2000
 
 
-def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
+def make(inputs: "Inputs", options: Options) -> tuple[pd.DataFrame, ...]:
     """Correlate every proxy and control with every accuracy of the benchmark."""
-    truth, scores = inputs.benchmark, inputs.scores
-    table = with_summed_ranks(scores)
+    truth = inputs.benchmark
+    table = with_summed_ranks(inputs.scores)
     sampled = np.unique(table["arch"].to_numpy(dtype=np.int64))
-    images = image_sets(table)
-    known: dict[str, pd.Series[float] | dict[str, pd.Series[float]]] = {**controls(inputs, sampled)}
+    known: dict[str, Any] = {**controls(inputs, sampled)}
     if truth.short_runs:
-        known[TWELVE_EPOCHS] = twelve_epochs(images, truth.accuracies, sampled, inputs.splits)
+        name = f"accuracy after {truth.short_epochs} epochs"
+        known[name] = short_accuracies(inputs, sampled)
     found = correlation_table(
         table,
         truth.accuracies,
         subsets_of(sampled, inputs.space.representatives),
-        targets_of(images, inputs.splits),
+        targets_of(image_sets(table), inputs.splits),
         controls=known,
-        lower=lower_is_better(scores),
+        lower=lower_is_better(table["proxy"]),
         **options,
     )
     return (found,)
 
 
-def image_sets(scores: pd.DataFrame) -> list[str]:
-    """The data sets whose images were scored."""
-    return [str(name) for name in scores["dataset"].unique()]
+def subsets_of(sampled: Indices, representatives: Indices) -> dict[str, Indices]:
+    """Return the subsets that every correlation is given for.
+
+    Args:
+        sampled: (m,) sorted indices of the scored architectures.
+        representatives: (n,) index of each architecture's class in the whole space.
+
+    Returns:
+        All; one per class (the one with the lowest index that was scored); and all again twice,
+        of which `correlation_table` drops the undefined, and takes the most accurate tenth.
+    """
+    _, first = np.unique(representatives[sampled], return_index=True)
+    canonical = sampled[np.sort(first)]
+    return {ALL_SAMPLED: sampled, CANONICAL: canonical, FINITE_ONLY: sampled, TOP_TENTH: sampled}
 
 
-def controls(
-    inputs: Inputs, sampled: "np.typing.NDArray[np.int64]"
-) -> "dict[str, pd.Series[float]]":
-    """Parameters and FLOPs of the sampled architectures, where the benchmark has them."""
-    costs = inputs.benchmark.costs(main_of(inputs.benchmark.networks)).loc[sampled]
-    found = {name: costs[name].astype(float) for name in ("parameters", "flops")}
-    return {name: values for name, values in found.items() if not values.isna().any()}
-
-
-def lower_is_better(scores: pd.DataFrame) -> list[str]:
-    """The proxies of a table of scores of which the lower score is better."""
-    names = [str(name) for name in scores["proxy"].unique()]
-    return [name for name in names if parse_reading(name).direction == "lower"]
-
-
-def proxy_drawn(scores: pd.DataFrame, proxy: str | None) -> str:
-    """The proxy asked for; else the first scored one of those with published figures, or of all."""
-    scored = sorted(str(name) for name in scores["proxy"].unique())
-    return proxy or min(scored, key=published_rank)
-
-
-def correlation_layout(
-    table: pd.DataFrame, *, digits: int = 3, narrow: bool = False
+def correlation_table(
+    scores: pd.DataFrame,
+    accuracy: Accuracy,
+    subsets: Mapping[str, npt.ArrayLike],
+    targets: Sequence[Target],
+    *,
+    controls: "Mapping[str, pd.Series[float] | Mapping[str, pd.Series[float]]] | None" = None,
+    lower: Collection[str] = (),
+    resamples: int = 1000,
+    seed: int = 0,
 ) -> pd.DataFrame:
+    """Correlate every proxy with every target on every subset.
+
+    The score of an architecture is the mean over its seeds; it is undefined if that of any seed is.
+
+    Args:
+        scores: as `scores_by_seed` takes them; tau is that of the score as it is, so negative of a
+            good one whose lower scores are better.
+        accuracy: architectures whose accuracy is NaN are left out.
+        subsets: name to architecture indices, of which those that were scored count. In
+            `FINITE_ONLY` undefined scores are dropped, in all others ranked last; of `TOP_TENTH`
+            the most accurate tenth is taken, for each target its own.
+        targets: what the scores are correlated with.
+        controls: name to a series by architecture index, or to one for each data set of images,
+            correlated as if it were a proxy without seeds; where a proxy of that name is scored, it
+            is that.
+        lower: proxies of which the lower score is better; to rank last is to be highest there.
+        resamples: bootstrap resamples per row.
+        seed: of the resampling, the same for each row.
+
+    Returns:
+        One row per (target, subset, proxy) with `COLUMNS`: `seeds` is 0 for controls, `excluded`
+        counts the undefined architectures of the subset, `tau_seed_std` is the standard deviation
+        (ddof 1) of the tau of each seed alone, NaN below two seeds.
+    """
+    rows = []
+    for images, dataset, split in targets:
+        candidates = scores_by_seed(scores, images)
+        beside = {name: one for name, one in (controls or {}).items() if name not in candidates}
+        for name, control in beside.items():
+            series = control[images] if isinstance(control, Mapping) else control
+            candidates[name] = series.to_frame()
+        answers = np.asarray(accuracy(dataset, split), dtype=np.float64)
+        for subset, members in subsets.items():
+            for proxy, by_seed in candidates.items():
+                chosen = by_seed[by_seed.index.isin(np.asarray(members))]
+                figures = _figures(chosen, answers, subset, resamples, seed, lower=proxy in lower)
+                seeds = 0 if proxy in beside else by_seed.shape[1]
+                head = (proxy, images, dataset, split, subset, seeds)
+                rows.append(dict(zip(COLUMNS[:6], head, strict=True)) | figures)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _figures(
+    by_seed: pd.DataFrame, answers: Floats, subset: str, resamples: int, seed: int, *, lower: bool
+) -> dict[str, float]:
+    """Compute the figures of one row, from `n` on."""
+    from untrained.report.ranks import coefficients, dense_ranks
+
+    values, truth = with_accuracy(by_seed, answers)
+    if subset == TOP_TENTH:
+        # those that fewer than a tenth of all surpass: equals at the border are all in
+        surpassing = len(truth) - np.searchsorted(np.sort(truth), truth, side="right")
+        kept = 10 * surpassing < len(truth)
+        values, truth = values[kept], truth[kept]
+    undefined = np.isnan(values).any(axis=1)
+    if subset == FINITE_ONLY:
+        values, truth = values[~undefined], truth[~undefined]
+    mean = undefined_last(values.mean(axis=1), lower=lower)
+    ranks = dense_ranks(truth)
+    single = [
+        coefficients(dense_ranks(undefined_last(column, lower=lower)), ranks)[0]
+        for column in values.T
+    ]
+    spread = float(np.std(single, ddof=1)) if len(single) > 1 else float("nan")
+    found = correlation(mean, truth, resamples=resamples, seed=seed)
+    return found._asdict() | {"excluded": int(undefined.sum()), "tau_seed_std": spread}
+
+
+def correlation_layout(table: pd.DataFrame, *, narrow: bool = False) -> pd.DataFrame:
     """Lay out a correlation table with its intervals.
 
     Args:
-        table: as `correlations.correlation_table` returns it, with or without the columns that
-            `published.with_published` adds.
-        digits: decimals of each coefficient.
+        table: of `correlation_table`, with the columns that `published.with_published` adds.
         narrow: leave out what does not fit into 100 columns of a terminal.
     """
-    layout = pd.DataFrame({"proxy": table["proxy"]})
-    if not narrow:
-        layout["scored on"] = table["images"]
-    layout["accuracy"] = table["dataset"] + " " + table["split"]
-    layout["subset"] = table["subset"]
-    layout["n"] = table["n"].astype(str)
-    layout["undefined"] = table["excluded"].astype(str)
-    if not narrow:
-        layout["seeds"] = ["" if seeds == 0 else str(seeds) for seeds in table["seeds"]]
-    coefficients = {"tau": "Kendall's τ"} | ({} if narrow else {"rho": "Spearman's ρ"})
-    for name, title in coefficients.items():
-        cells = zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)
-        layout[title] = [with_interval(*cell, digits=digits) for cell in cells]
-    wide = {"tau_seed_std": "std of τ over seeds", "recomputed_tau": "recomputed"}
-    for name, title in ({"paper_tau": "paper"} | ({} if narrow else wide)).items():
-        if name in table:
-            layout[title] = [text_of(value, digits) for value in table[name]]
-    return layout
+    columns: Columns = {
+        "proxy": "proxy",
+        "scored on": "images",
+        "accuracy": joined("dataset", "split"),
+        "subset": "subset",
+        "n": "n",
+        "undefined": "excluded",
+        "seeds": lambda own: ["" if seeds == 0 else str(seeds) for seeds in own["seeds"]],
+        "Kendall's τ": intervals("tau", digits=3),
+        "Spearman's ρ": intervals("rho", digits=3),
+        "paper": numbers("paper_tau", 3),
+        "std of τ over seeds": numbers("tau_seed_std", 3),
+        "recomputed": numbers("recomputed_tau", 3),
+    }
+    wide = ("scored on", "seeds", "Spearman's ρ", "std of τ over seeds", "recomputed")
+    return lay_out(table, columns, but=wide if narrow else ())
 
 
 def score_notes(table: pd.DataFrame) -> list[str]:
-    """What has to be said of the proxies of a table of scores: which were read on test labels.
-
-    Args:
-        table: with a column `proxy`.
-    """
+    """Name the proxies of a table of scores that were read on test labels."""
     from untrained.scoring.request import shows_test
 
     return [
@@ -126,27 +217,24 @@ def score_notes(table: pd.DataFrame) -> list[str]:
     ]
 
 
-#: Beyond this many points a vector file would be slow to open.
-_RASTERISE_ABOVE = 2000
-
-
 @dataclass(frozen=True)
 class ScorePanel:
     """One panel of `score_against_accuracy`.
 
     Attributes:
         title: the data set.
-        scores: shape (n,), NaN or infinite where undefined.
-        accuracy: shape (n,), percent.
-        correlation: that of the subset which the figure names.
+        scores: (n,), NaN or infinite where undefined.
+        accuracy: (n,), percent.
+        tau: Kendall's tau with its interval, as text.
     """
 
     title: str
     scores: Floats
     accuracy: Floats
-    correlation: Correlation
+    tau: str
 
 
+@plotting.style()
 def score_against_accuracy(
     panels: Sequence[ScorePanel], *, subset: str, score: str = "score"
 ) -> "Drawn":
@@ -155,41 +243,29 @@ def score_against_accuracy(
     Architectures whose score is undefined stand as dashes along the left edge.
 
     Args:
-        panels: at least one.
+        panels: one or more.
         subset: the architectures that the correlations are about.
         score: label of the horizontal axes.
-
-    Raises:
-        ParameterError: no panels, or unequal numbers of scores and accuracies.
     """
-    if not panels:
-        raise ParameterError("0 panels: give at least one data set")
-    with plotting.style():
-        figure = plotting.Figure(figsize=(3.9 * len(panels), 4.6), layout="constrained")
-        rows = figure.subplots(1, len(panels), squeeze=False)
-        for axes, panel in zip(rows[0], panels, strict=True):
-            _score_panel(axes, panel)
-            axes.set_xlabel(score)
-        rows[0][0].set_ylabel("accuracy (%)")
-        figure.suptitle(f"architectures: {subset}", fontsize=13)
+    figure, (row,) = plotting.panels(1, len(panels), (3.9 * len(panels), 4.6))
+    for axes, panel in zip(row, panels, strict=True):
+        _score_panel(axes, panel)
+        axes.set_xlabel(score)
+    row[0].set_ylabel("accuracy (%)")
+    figure.suptitle(f"architectures: {subset}", fontsize=13)
     return figure
 
 
 def _score_panel(axes: "Axes", panel: ScorePanel) -> None:
-    if len(panel.scores) != len(panel.accuracy):
-        raise ParameterError(
-            f"{panel.title}: {len(panel.scores)} scores and {len(panel.accuracy)} accuracies"
-        )
     finite = np.isfinite(panel.scores)
     # The more points, the fainter and smaller each: density stays visible.
     crowd = max(int(finite.sum()), 1)
-    alpha = float(np.clip(12 / np.sqrt(crowd), 0.1, 0.8))
     axes.scatter(
         panel.scores[finite],
         panel.accuracy[finite],
         s=12 if crowd <= _RASTERISE_ABOVE else 5,
         color=plotting.COLOURS[0],
-        alpha=alpha,
+        alpha=float(np.clip(12 / np.sqrt(crowd), 0.1, 0.8)),
         linewidths=0,
         rasterized=crowd > _RASTERISE_ABOVE,
     )
@@ -210,49 +286,42 @@ def _score_panel(axes: "Axes", panel: ScorePanel) -> None:
         # Above the lowest row, where the cells without a path from input to output lie.
         axes.legend(loc="lower right", bbox_to_anchor=(1, 0.08), handletextpad=0.2, fontsize=12)
         axes.margins(x=0.1)
-    own = panel.correlation
-    tau = with_interval(own.tau, own.tau_low, own.tau_high) or "undefined"
-    axes.set_title(f"{panel.title}\nτ = {tau}")
+    axes.set_title(f"{panel.title}\nτ = {panel.tau}")
     axes.locator_params(axis="x", nbins=4)
 
 
-def draw(inputs: Inputs, options: Options) -> "Drawn":
+def draw(inputs: "Inputs", options: Options) -> "Drawn":
     """Draw score, mean over the seeds, against test accuracy; a panel per data set."""
-    from untrained.search.pool import scores_of
-
     table, correlations = inputs.scores, inputs.table("correlations")
     proxy = proxy_drawn(table, options.get("proxy"))
+    known = correlations[correlations["subset"] == ALL_SAMPLED]
+    known = known.set_index(["proxy", "images", "split"])
     panels = []
     for images in image_sets(table):
         _, trained, split = target_of(images, "test", inputs.splits)
-        sampled, values = scores_of(table, proxy, images)
-        rows = correlations[
-            (correlations["proxy"] == proxy)
-            & (correlations["images"] == images)
-            & (correlations["split"] == split)
-            & (correlations["subset"] == ALL_SAMPLED)
-        ]
-        if rows.empty:
+        scores = mean_scores(table, proxy, images)
+        key: Any = (proxy, images, split)
+        if key not in known.index:
             raise MissingDataError(
                 f"the table of correlations lacks {proxy} on {images}: `snakemake report` makes it"
             )
-        row = rows.iloc[0]
-        found = Correlation(**{name: row[name] for name in Correlation.__dataclass_fields__})
-        accuracy = inputs.benchmark.accuracies(trained, split)[sampled]
-        panels.append(ScorePanel(images, values.mean(axis=0), accuracy, found))
+        row = known.loc[key]
+        tau = with_interval(row["tau"], row["tau_low"], row["tau_high"]) or "undefined"
+        accuracy = inputs.benchmark.accuracies(trained, split)[scores.index]
+        panels.append(ScorePanel(images, np.asarray(scores), accuracy, tau))
     return score_against_accuracy(panels, subset=ALL_SAMPLED, score=f"{proxy} score")
 
 
-def _more(inputs: Inputs) -> str:
+def _more(inputs: "Inputs") -> str:
     if SUMMED_RANKS not in set(inputs.table("correlations")["proxy"]):
         return ""
     return (
-        f"`{SUMMED_RANKS}` is the sum of the ranks by `ntk_condition_number` and `linear_regions` "
+        f"`{SUMMED_RANKS}` is the sum of the ranks by `{CONDITION_NUMBER}` and `{REGIONS}` "
         "under each seed, higher for better, over the architectures for which both are defined."
     )
 
 
-def _show(inputs: Inputs) -> list[Any]:
+def _show(inputs: "Inputs") -> list[Any]:
     table = with_published(inputs.table("correlations"), space=inputs.name)
     comparable = table[table["subset"] == FINITE_ONLY]  # what the paper gives
     title = "Score against accuracy, with 95 % intervals"
@@ -260,7 +329,7 @@ def _show(inputs: Inputs) -> list[Any]:
     return [rendered, *(f"- {note}" for note in score_notes(comparable))]
 
 
-def _metrics(inputs: Inputs) -> dict[str, float]:
+def _metrics(inputs: "Inputs") -> dict[str, float]:
     table = inputs.table("correlations")
     every = table[table["subset"] == ALL_SAMPLED]
     names = "tau/" + every["proxy"] + "/" + every["images"] + "/" + every["split"]
@@ -269,7 +338,6 @@ def _metrics(inputs: Inputs) -> dict[str, float]:
 
 SECTION = Section(
     name="correlations",
-    title="Rank correlations",
     reads=("benchmark", "scores"),
     options=("resamples", "seed"),
     make=make,
@@ -295,10 +363,10 @@ SECTION = Section(
             "scores",
             draw,
             "Score against test accuracy after the full training (the NASWOT paper's Fig. 3).",
+            reads=("benchmark", "scores"),
             options=("proxy",),
         ),
     ),
-    draws_files=True,
     show=_show,
     metrics=_metrics,
 )

@@ -6,27 +6,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from untrained.errors import ParameterError
 from untrained.report import plotting
-from untrained.report.inputs import Inputs
-from untrained.report.published import NASBENCH201_SPLITS, published
+from untrained.report.published import published_prunings
+from untrained.report.scores import Accuracy, Floats
 from untrained.report.search_tables import COLUMNS as SEARCH_COLUMNS
-from untrained.report.search_tables import narrow_search_layout, search_layout, search_table
+from untrained.report.search_tables import (
+    Figures,
+    narrow_search_layout,
+    search_layout,
+    search_table,
+)
 from untrained.report.section import Figure, Options, Section, Table
 from untrained.report.tables import terminal_table, with_spread
-from untrained.report.targets import Accuracy, main_of
-from untrained.spaces.nasbench201 import EDGES, spelling_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawn
 
+    from untrained.report.inputs import Inputs, Splits
+    from untrained.search.supernets import PrunedSpace
+
 #: The columns of `pruning_table`, in order.
 COLUMNS = (*SEARCH_COLUMNS[:1], "variant", "criterion", "images", *SEARCH_COLUMNS[1:], "cells")
-
 
 #: The columns of `trajectory_table`, in order.
 TRAJECTORY = (
@@ -36,32 +40,31 @@ TRAJECTORY = (
 
 #: The control rows of `pruning_table`.
 RANDOM_CELL = "Random cell"
-
-
 MOST_PARAMETERS = "Most parameters"
 
-Floats = npt.NDArray[np.float64]
 
-
-def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
+def make(inputs: "Inputs", options: Options) -> tuple[pd.DataFrame, ...]:
     """Summarise what pruning searches found, and lay out their rounds."""
+    from untrained.search.supernets import pruned_space
+
     del options
-    truth = inputs.benchmark
+    pruned, truth = pruned_space(inputs.name), inputs.benchmark
     runs = _runs(inputs)
-    cells = {run: inputs.space.parse(cell_left(trace)).index for run, trace in runs.items()}
-    costs = truth.costs(main_of(truth.networks))
+    cells = {run: cell_left(pruned, trace) for run, trace in runs.items()}
+    costs = truth.costs(inputs.main(truth.networks))
     parameters = costs["parameters"].to_numpy(dtype=np.float64)
-    return pruning_table(cells, truth.accuracies, parameters), trajectory_table(runs)
+    found = pruning_table(
+        cells, truth.accuracies, parameters, inputs.splits, published_prunings(inputs.name)
+    )
+    return found, trajectory_table(runs)
 
 
-def _runs(inputs: Inputs) -> "dict[PruningRun, pd.DataFrame]":
-    """Search to its trace, as the path of the trace says."""
+def _runs(inputs: "Inputs") -> "dict[PruningRun, pd.DataFrame]":
+    """Return search to its trace, as the path of the trace says."""
     from untrained.search.pruning import Pruning
 
-    if inputs.space.supernet is None:
-        raise ParameterError(f"{inputs.name} has no supernet to prune")
     named: dict[PruningRun, Path] = {}
-    for path in (inputs.files or {}).get("prunings", ()):
+    for path in inputs.files.get("prunings", ()):
         number = path.stem.removeprefix("seed")
         if len(path.parts) < 5 or path.parts[-3] != inputs.name or not number.isdecimal():
             raise ParameterError(
@@ -73,7 +76,7 @@ def _runs(inputs: Inputs) -> "dict[PruningRun, pd.DataFrame]":
         if run in named:
             raise ParameterError(f"{path}: two traces of {run.method} and seed {number}: give one")
         named[run] = path
-    tables = dict(inputs.read("prunings"))
+    tables = inputs.read("prunings")
     return {run: tables[path] for run, path in named.items()}
 
 
@@ -99,44 +102,53 @@ class PruningRun:
         name = "TE-NAS" if self.variant == "tenas" else f"TE-NAS {self.variant}"
         return f"{name} ({self.criterion}, {self.images})"
 
+    @property
+    def place(self) -> tuple[object, ...]:
+        """Sorts the corrected search before the released one, the sum of ranks before its parts."""
+        return self.images, self.variant != "tenas", self.criterion, self.seed
 
-Traces = Mapping[PruningRun, pd.DataFrame]
 
-
-def cell_left(trace: pd.DataFrame) -> str:
-    """The spelling of the cell of NAS-Bench-201 that a search ended in.
+def cell_left(space: "PrunedSpace", trace: pd.DataFrame) -> int:
+    """Return the index of the architecture that a search ended in.
 
     Args:
-        trace: of the search, with `TRACE_COLUMNS`; see `untrained.search.pruning.Found`.
+        space: that was pruned.
+        trace: of the search; see `untrained.search.pruning.Found`.
 
     Raises:
-        ParameterError: an edge is left with another number of operations than one.
+        ParameterError: an edge is left with several operations.
     """
-    named = trace[trace["operation"] != ""]
-    pruned = set(named.loc[named["pruned"], ["edge", "operation"]].itertuples(index=False))
-    operations = []
-    for source, target in EDGES:
-        edge = f"{source}->{target}"
-        begun = named.loc[(named["round"] == 1) & (named["edge"] == edge), "operation"]
-        left = [operation for operation in begun if (edge, operation) not in pruned]
-        if len(left) != 1:
+    mask = space.supernet.full_mask()
+    edges = [f"{source}->{target}" for source, target in space.edges]
+    places = {named: row for row, named in enumerate(zip(space.cells, edges, strict=True))}
+    pruned = trace.loc[trace["pruned"], ["cell", "edge", "operation"]]
+    for cell, edge, operation in pruned.itertuples(index=False):
+        mask[places[cell, edge], space.operations.index(operation)] = False
+    for edge, left in zip(edges, mask, strict=True):
+        if left.sum() > 1:
+            names = ", ".join(np.array(space.operations)[left])
             raise ParameterError(
-                f"edge {edge} is left with {', '.join(left) or 'no operation'}: a search prunes "
-                "all but one, so make its trace again"
+                f"edge {edge} is left with {names}: a search prunes all but one, so make its trace "
+                "again"
             )
-        operations.append(left[0])
-    return spelling_of(tuple(operations))
+    return space.architecture(mask).index
 
 
 def pruning_table(
-    cells: Mapping[PruningRun, int], accuracy: Accuracy, parameters: Floats
+    cells: Mapping[PruningRun, int],
+    accuracy: Accuracy,
+    parameters: Floats,
+    splits: "Splits",
+    published: Figures,
 ) -> pd.DataFrame:
     """Summarise the seeds of each search and hold them against the published ones.
 
     Args:
         cells: search to the index of the cell that it ended in.
-        accuracy: (benchmark data set, split) to percent by index after 200 epochs.
+        accuracy: of the benchmark.
         parameters: (n,) number of parameters by index.
+        splits: of the benchmark.
+        published: (criterion, data set, split) to the published figures.
 
     Returns:
         One row per method, data set and split with `COLUMNS`: those of `search_tables.search_table`
@@ -146,88 +158,58 @@ def pruning_table(
         methods follow: the mean and the standard deviation over every cell of the space, which are
         those of one random cell, and the cell with the most parameters (the first of equals).
     """
-    ordered = sorted(cells.items(), key=lambda item: _order(item[0]))
-    runs = [(run.method, run.seed, cell) for run, cell in ordered]
-    runs += [(RANDOM_CELL, cell, cell) for cell in range(len(parameters))]
+    ordered = sorted(cells, key=lambda run: run.place)
     largest = int(np.argmax(parameters))
+    runs = [(run.method, run.seed, cells[run]) for run in ordered]
+    runs += [(RANDOM_CELL, cell, cell) for cell in range(len(parameters))]
     runs.append((MOST_PARAMETERS, 0, largest))
     columns = pd.DataFrame(runs, columns=["method", "run", "cell"])
     results = pd.concat(
         [
-            columns.assign(
-                dataset=dataset, split=split, accuracy=accuracy(*column)[columns["cell"]]
-            )
-            for (dataset, split), column in NASBENCH201_SPLITS.items()
+            columns.assign(dataset=dataset, split=split, accuracy=accuracy(*of)[columns["cell"]])
+            for (dataset, split), of in splits.items()
         ],
         ignore_index=True,
     )
-    methods = {run.method: run for run, _ in ordered}
-    table = search_table(results, methods=(), beside=_published(methods))
-    for name, note in (
-        (RANDOM_CELL, "of one cell"),
-        (MOST_PARAMETERS, f"cell {largest}"),
-    ):
-        known = (table["method"] == name) & table["mean"].notna()
-        table.loc[known, "note"] = note
+    methods = {run.method: run for run in ordered}
+    beside = {
+        (method, *key[1:]): figures
+        for method, run in methods.items()
+        for key, figures in published.items()
+        if key[0] == run.criterion
+    }
+    table = search_table(results, splits, beside, methods=())
+    for name, note in ((RANDOM_CELL, "of one cell"), (MOST_PARAMETERS, f"cell {largest}")):
+        table.loc[(table["method"] == name) & table["mean"].notna(), "note"] = note
     for name in ("variant", "criterion", "images"):
-        table[name] = [
-            getattr(methods[method], name) if method in methods else ""
-            for method in table["method"]
-        ]
-    found = {name: [str(cell) for run, cell in ordered if run.method == name] for name in methods}
+        values = {method: getattr(run, name) for method, run in methods.items()}
+        table[name] = [values.get(method, "") for method in table["method"]]
+    found = {name: [str(cells[run]) for run in ordered if run.method == name] for name in methods}
     table["cells"] = [" ".join(found.get(method, [])) for method in table["method"]]
     return table[list(COLUMNS)]
 
 
-def _order(run: PruningRun) -> tuple[object, ...]:
-    """The corrected search before the released one, the sum of ranks before its parts."""
-    return run.images, run.variant != "tenas", run.criterion, run.seed
-
-
-def _published(
-    methods: Mapping[str, PruningRun],
-) -> dict[tuple[str, str, str], tuple[float, float, int]]:
-    known = published("prunings")
-    known = known[known["space"] == "nasbench201"]
-    rows: list[dict[str, Any]] = known.to_dict("records")  # type: ignore[assignment]
-    return {
-        (method, row["dataset"], row["split"]): (row["mean"], row["std"], row["runs"])
-        for method, run in methods.items()
-        for row in rows
-        if row["criterion"] == run.criterion
-    }
-
-
-def trajectory_table(traces: Traces) -> pd.DataFrame:
-    """The two numbers of the unpruned supernet of every round, and how they changed.
+def trajectory_table(traces: Mapping[PruningRun, pd.DataFrame]) -> pd.DataFrame:
+    """Follow the two numbers of the unpruned supernet over the rounds.
 
     Args:
-        traces: search to its trace, with `TRACE_COLUMNS`.
+        traces: search to its trace.
 
     Returns:
         One row per search and round with `TRAJECTORY`; the last round is what is left. `kappa` and
         `regions` are means over the repeats, NaN where undefined in all of them; their
         changes are relative to the round before, (now - before) / before, NaN for the first.
     """
-    tables = []
-    for run, trace in sorted(traces.items(), key=lambda item: _order(item[0])):
-        rounds = trace.groupby("round", as_index=False)[["kappa", "regions"]].first()
-        for name in ("kappa", "regions"):
-            rounds[f"{name}_change"] = rounds[name].pct_change(fill_method=None)
-        for name in ("method", "variant", "criterion", "images", "seed"):
-            rounds[name] = getattr(run, name)
-        tables.append(rounds)
-    if not tables:
-        return pd.DataFrame(columns=list(TRAJECTORY))
-    return pd.concat(tables, ignore_index=True)[list(TRAJECTORY)]
+    tables = [pd.DataFrame(columns=list(TRAJECTORY))]
+    for run in sorted(traces, key=lambda run: run.place):
+        rounds = traces[run].groupby("round", as_index=False)[["kappa", "regions"]].first()
+        changes = rounds[["kappa", "regions"]].pct_change(fill_method=None).add_suffix("_change")
+        tables.append(rounds.assign(method=run.method, **vars(run)).join(changes))
+    return pd.concat(tables[1:] or tables, ignore_index=True)[list(TRAJECTORY)]
 
 
 def trajectory_layout(table: pd.DataFrame) -> pd.DataFrame:
-    """Lay out the rounds of the pruning searches: mean and standard deviation over the seeds.
-
-    Args:
-        table: as `prunings.trajectory_table` returns it.
-    """
+    """Lay out the rounds of the pruning searches: mean and standard deviation over the seeds."""
     columns = {
         "kappa": ("condition number", 1, 1),
         "kappa_change": ("change (%)", 100, 1),
@@ -235,8 +217,7 @@ def trajectory_layout(table: pd.DataFrame) -> pd.DataFrame:
         "regions_change": ("change of these (%)", 100, 1),
     }
     groups = table.groupby(["method", "round"], sort=False)
-    layout = groups.size().astype(str).rename("seeds").reset_index()
-    layout["round"] = layout["round"].astype(str)
+    layout = groups.size().astype(str).rename("seeds").reset_index().astype({"round": str})
     for name, (title, scale, digits) in columns.items():
         means, spreads = scale * groups[name].mean(), scale * groups[name].std(ddof=1)
         layout[title] = [
@@ -249,7 +230,8 @@ def trajectory_layout(table: pd.DataFrame) -> pd.DataFrame:
 _TRAJECTORY = {"kappa": "condition number", "regions": "linear regions"}
 
 
-def trajectory(table: "pd.DataFrame") -> "Drawn":
+@plotting.style()
+def trajectory(table: pd.DataFrame) -> "Drawn":
     """Draw the way of every pruning search by its two numbers (Chen et al. 2021, Fig. 3 B).
 
     A panel per method, a line per seed from the unpruned supernet (hollow) to what is left; a
@@ -257,36 +239,30 @@ def trajectory(table: "pd.DataFrame") -> "Drawn":
     each round changed the numbers, mean over the seeds.
 
     Args:
-        table: as `prunings.trajectory_table` returns it.
+        table: of `trajectory_table`.
     """
     if table.empty:
         return plotting.nothing_drawn("no pruning search was run")
-    methods = plotting.distinct(table["method"])
-    seeds = [int(seed) for seed in sorted(table["seed"].unique())]
+    methods = table["method"].unique()
+    seeds = sorted(table["seed"].unique())
     columns = min(len(methods), 3)
     rows = -(-len(methods) // columns)
-    with plotting.style():
-        figure = plotting.Figure(
-            figsize=(4.9 * columns + 0.6, 5 * rows + 0.4), layout="constrained"
-        )
-        panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-        for axes, method in zip(panels.flat, methods, strict=False):
-            _trajectories(axes, table[table["method"] == method], seeds)
-        for axes in panels.flat[len(methods) :]:
-            axes.set_axis_off()
-        panels[0][0].set_yscale("log")
-        plotting.plain_steps(panels[0][0].yaxis, (1, 1.5, 2, 3, 5, 7))
-        for axes in panels[:, 0]:
-            axes.set_ylabel(_TRAJECTORY["kappa"])
-        keys = [
-            plotting.Line2D([], [], label=f"seed {seed}", linewidth=1.5, **plotting.look(place, 7))
-            for place, seed in enumerate(seeds)
-        ]
-        plotting.legend_below(figure, keys, 6)
+    size = (4.9 * columns + 0.6, 5 * rows + 0.4)
+    figure, panels = plotting.panels(rows, columns, size, sharex=True, sharey=True)
+    for axes, method in zip(panels.flat, methods, strict=False):
+        _trajectories(axes, table[table["method"] == method], seeds)
+    for axes in panels.flat[len(methods) :]:
+        axes.set_axis_off()
+    panels[0][0].set_yscale("log")
+    plotting.plain_steps(panels[0][0].yaxis, (1, 1.5, 2, 3, 5, 7))
+    for axes in panels[:, 0]:
+        axes.set_ylabel(_TRAJECTORY["kappa"])
+    keys = plotting.keys([f"seed {seed}" for seed in seeds], 7, linewidth=1.5)
+    plotting.legend_below(figure, keys, 6)
     return figure
 
 
-def _trajectories(axes: "Axes", own: "pd.DataFrame", seeds: Sequence[int]) -> None:
+def _trajectories(axes: "Axes", own: pd.DataFrame, seeds: Sequence[int]) -> None:
     for place, seed in enumerate(seeds):
         rounds = own[own["seed"] == seed]
         for shown, fill in ((rounds, None), (rounds.iloc[:1], "white")):
@@ -313,12 +289,12 @@ def _trajectories(axes: "Axes", own: "pd.DataFrame", seeds: Sequence[int]) -> No
 def _cells(table: pd.DataFrame) -> list[str]:
     found = table[table["cells"] != ""].drop_duplicates("method")
     return [
-        f"- {row['method']}: cell {', '.join(row['cells'].split())}"
+        f"{row['method']}: cell {', '.join(row['cells'].split())}"
         for row in found.to_dict("records")
     ]
 
 
-def _show(inputs: Inputs) -> list[Any]:
+def _show(inputs: "Inputs") -> list[Any]:
     title = "The pruning search of TE-NAS: accuracy in %, ours and the paper's"
     return [
         "",
@@ -330,7 +306,6 @@ def _show(inputs: Inputs) -> list[Any]:
 
 SECTION = Section(
     name="prunings",
-    title="The pruning search of TE-NAS",
     reads=("benchmark", "prunings"),
     applies=lambda space, parameters: bool(
         space.supernet and space.benchmark and parameters["prunings"]["seeds"]
@@ -349,6 +324,7 @@ SECTION = Section(
             "cell of the space, so the mean of n random cells has that mean, and its standard "
             "deviation is smaller by √n. `Most parameters`: the largest cell, the first of equals.",
             lambda table, _: search_layout(table),
+            below=_cells,
         ),
         Table(
             "trajectory",
@@ -360,7 +336,6 @@ SECTION = Section(
             lambda table, _: trajectory_layout(table),
         ),
     ),
-    page_below={"prunings": _cells},
     figures=(
         Figure(
             "trajectory",

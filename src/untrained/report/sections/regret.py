@@ -1,31 +1,30 @@
 """How far below the best architecture of the benchmark a search is, the more it has spent."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from untrained.errors import ParameterError
 from untrained.report import plotting
-from untrained.report.inputs import Inputs
-from untrained.report.published import NASBENCH201_SPLITS, Splits
-from untrained.report.resampling import interval, mean_draws, resample_counts
+from untrained.report.scores import Accuracy, Floats, Indices, image_label
 from untrained.report.search_results import (
     UNITS,
+    Search,
     columns_read,
-    main_data_set,
     method_of,
     spending,
     untimed,
 )
 from untrained.report.section import Figure, Options, Section, Table
-from untrained.report.targets import Accuracy, image_label
+from untrained.report.statistics import interval, mean_draws, resample_counts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawn
+    from matplotlib.lines import Line2D
+
+    from untrained.report.inputs import Inputs, Splits
 
 #: The columns of `regret_table`, in order.
 COLUMNS = (
@@ -33,64 +32,60 @@ COLUMNS = (
     *("regret", "regret_low", "regret_high", "trains"),
 )
 
-
 #: Times at which a curve is read off, at equal steps of their logarithm; of whole evaluations those
 #: that are nearest.
 TIMES = 150
 
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
-
-def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
+def make(inputs: "Inputs", options: Options) -> tuple[pd.DataFrame, ...]:
     """Follow the regret of every search; a figure has one unit for all of them."""
     traces, truth = inputs.traces, inputs.benchmark
-    unit = "evaluations" if untimed(traces, truth) else "seconds"
     found = regret_table(
-        traces, truth.accuracies, spending(traces), splits=inputs.splits, unit=unit, **options
+        traces,
+        truth.accuracies,
+        inputs.splits,
+        inputs.searched_on,
+        spending=spending(traces),
+        unit="evaluations" if untimed(traces, truth) else "seconds",
+        **options,
     )
     return (found,)
 
 
-def incumbents_at(trace: pd.DataFrame, spent: Floats, unit: str = "seconds") -> Integers:
-    """The incumbent of each run at each time; it holds until the next one, also beyond the end.
+def incumbents_at(trace: pd.DataFrame, spent: Floats, unit: str) -> Indices:
+    """Return the incumbent of each run at each time; it holds until the next one.
 
     Args:
         trace: of one search, its `target` empty throughout; see `untrained.search.pool`.
-        spent: (times,) of `unit`.
+        spent: (times,) of `unit`, at which every run has an incumbent.
         unit: one of `UNITS`.
 
     Returns:
         (runs, times) indices of architectures, the runs in ascending order.
-
-    Raises:
-        ParameterError: at some time a run has no incumbent yet.
     """
     ordered = trace.sort_values(["run", "step", "is_final"], kind="stable")
-    found = []
-    for run, own in ordered.groupby("run"):
-        known = own[UNITS[unit]].to_numpy(dtype=np.float64)
-        place = np.searchsorted(known, spent, side="right") - 1
-        if len(place) and place.min() < 0:
-            raise ParameterError(
-                f"run {run} has no incumbent after {spent.min():g} {unit}: its first is found "
-                f"after {known[0]:g}"
-            )
-        found.append(own["arch"].to_numpy(dtype=np.int64)[place])
-    return np.stack(found)
+    return np.stack(
+        [
+            own["arch"].to_numpy(dtype=np.int64)[
+                np.searchsorted(own[UNITS[unit]].to_numpy(np.float64), spent, side="right") - 1
+            ]
+            for _, own in ordered.groupby("run")
+        ]
+    )
 
 
 def regret_table(
-    traces: Mapping[tuple[str, str], pd.DataFrame],
+    traces: Mapping[Search, pd.DataFrame],
     accuracy: Accuracy,
-    trained: Collection[str],
+    splits: "Splits",
+    main: str,
     *,
-    splits: Splits = NASBENCH201_SPLITS,
+    spending: Collection[str],
     unit: str = "seconds",
     resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """The mean regret of every search over what it has spent, with 95 % bootstrap intervals.
+    """Follow the mean regret of every search over what it has spent, with bootstrap intervals.
 
     The regret is the best final test accuracy that the benchmark knows, less that of
     the incumbent: of the architecture for which the search saw the highest fitness. What the
@@ -99,61 +94,59 @@ def regret_table(
     the latest end of any search.
 
     Args:
-        traces: (algorithm, data set searched on) to its trace, as
-            `search_results.search_results` takes them.
-        accuracy: (benchmark data set, split) to percent by architecture index.
-        trained: the algorithms that train, which have a curve of `TIMES` points. The others have
-            one point at their end, on the main data set only.
+        traces: search to its trace.
+        accuracy: of the benchmark.
         splits: of the benchmark.
-        unit: `seconds`, simulated, or `evaluations` where a training took nobody knows how long;
-            what trains nothing has spent none of those.
+        main: the main data set.
+        spending: the algorithms that spend a budget, which have a curve of `TIMES` points. The
+            others have one point at their end, on the main data set only.
+        unit: one of `UNITS`; what spends no budget has spent no evaluations.
         resamples: of the runs, for every interval.
         seed: of the resampling.
 
     Returns:
         One row per search, data set of the report and time with `COLUMNS`, those of searches on
-        the main data set first: `searched_on` is the
-        data set that the search saw, `spent` is of `unit`, `regret` in percent points and NaN
-        where the benchmark lacks an accuracy, `trains` whether the row is of a curve.
-
-    Raises:
-        ParameterError: no resamples.
+        the main data set first: `searched_on` is the data set that the search saw, `spent` is of
+        `unit`, `regret` in percent points and NaN where the benchmark lacks an accuracy, `trains`
+        whether the row is of a curve.
     """
-    main = main_data_set(traces)
-    counted = UNITS[unit]
-    ends = [
-        float(trace[counted].max())
-        for (algorithm, _), trace in traces.items()
-        if algorithm in trained and len(trace)
-    ]
+    run = {search: trace for search, trace in traces.items() if len(trace)}
+    ends = [trace[UNITS[unit]].max() for (name, _), trace in run.items() if name in spending]
     tables = [pd.DataFrame(columns=list(COLUMNS)).astype({"trains": bool})]
-    main_first = sorted(traces.items(), key=lambda item: item[0][1] != main)
-    for (algorithm, images), trace in main_first:
-        trains = algorithm in trained
-        if trace.empty or (images != main and not trains):
+    for (algorithm, images), trace in sorted(run.items(), key=lambda item: item[0][1] != main):
+        trains = algorithm in spending
+        if images != main and not trains:
             continue
-        if trains:
-            first = trace.groupby("run")[counted].min().max()
-            times = np.geomspace(float(first), max(ends), TIMES)
-            # an evaluation can be all that the budget covers
-            times = np.unique(times.round() if unit == "evaluations" else times)
-            reached = incumbents_at(trace, times, unit)
-        known = [dataset for dataset, split in splits if split == "test"]
-        for dataset in columns_read(images, main, known):
-            trained_on, part = splits[dataset, "test"]
-            if not trains:
-                final = trace[trace["is_final"]]
-                final = final[final["target"].isin(["", f"{trained_on}/{part}"])]
-                times = np.array([final[counted].mean() if unit == "seconds" else 0.0])
-                reached = final[["arch"]].to_numpy(dtype=np.int64)
-            answers = accuracy(trained_on, part)
+        curve = _curve(trace, float(max(ends)), unit) if trains else None
+        for dataset in columns_read(
+            images, main, [name for name, split in splits if split == "test"]
+        ):
+            column = splits[dataset, "test"]
+            spent, reached = curve or _end(trace, "/".join(column), unit)
+            answers = accuracy(*column)
             regret = np.nanmax(answers) - answers[reached]
             counts = resample_counts(len(regret), resamples=resamples, seed=seed)
             low, high = interval(mean_draws(regret, counts))
-            head = (method_of(algorithm, main, main), images, dataset, times, unit, len(regret))
+            head = (method_of(algorithm, main, main), images, dataset, spent, unit, len(regret))
             figures = (regret.mean(axis=0), low, high, trains)
             tables.append(pd.DataFrame(dict(zip(COLUMNS, (*head, *figures), strict=True))))
     return pd.concat(tables[1:] or tables, ignore_index=True)
+
+
+def _curve(trace: pd.DataFrame, end: float, unit: str) -> tuple[Floats, Indices]:
+    """Return the times (times,) at which a search is read off, and its incumbents there."""
+    first = trace.groupby("run")[UNITS[unit]].min().max()
+    times = np.geomspace(float(first), end, TIMES)
+    # an evaluation can be all that the budget covers
+    times = np.unique(times.round() if unit == "evaluations" else times)
+    return times, incumbents_at(trace, times, unit)
+
+
+def _end(trace: pd.DataFrame, target: str, unit: str) -> tuple[Floats, Indices]:
+    """Return what a search has spent in the end (1,), and the answers of its runs (runs, 1)."""
+    final = trace[trace["is_final"] & trace["target"].isin(["", target])]
+    spent = final[UNITS[unit]].mean() if unit == "seconds" else 0.0
+    return np.array([spent]), final[["arch"]].to_numpy(dtype=np.int64)
 
 
 #: Of curves beyond the number of colours, and of searches on a panel's own data set.
@@ -161,7 +154,8 @@ _LINES = ("-", "-.", ":")
 _ELSEWHERE: Any = "--"
 
 
-def regret_against_time(table: "pd.DataFrame") -> "Drawn":
+@plotting.style()
+def regret_against_time(table: pd.DataFrame) -> "Drawn":
     """Draw the regret of searches over what they spend (after Mellor et al. 2021, Fig. 7).
 
     A panel per data set, with its own unit. Curves are step functions with a band, their 95 %
@@ -171,50 +165,49 @@ def regret_against_time(table: "pd.DataFrame") -> "Drawn":
     the figure says so: a sample of the space can be too small for every search.
 
     Args:
-        table: as `regret.regret_table` returns it.
+        table: of `regret_table`.
     """
     table = table[table["regret"].notna()]
     if table.empty:
         return plotting.nothing_drawn("no search has a regret")
-    datasets = plotting.distinct(table["dataset"])
-    curves = plotting.distinct(table.loc[table["trains"], "method"])
-    points = plotting.distinct(table.loc[~table["trains"], "method"])
-    with plotting.style():
-        # a single panel alone would be narrower than a legend of two columns
-        width = max(7.5, 4.6 * len(datasets) + 0.8)
-        figure = plotting.Figure(figsize=(width, 5.6), layout="constrained")
-        (panels,) = figure.subplots(1, len(datasets), squeeze=False)
-        for axes, dataset in zip(panels, datasets, strict=True):
-            own = table[table["dataset"] == dataset]
-            for place, method in enumerate(curves):
-                _regret_curves(axes, own[own["method"] == method], table, place)
-            ends = own[~own["trains"]]
-            free = plotting.distinct(ends.loc[~(ends["spent"] > 0), "method"])
-            for place, method in enumerate(points):
-                at = (
-                    plotting.FREE + plotting.FREE_STEP * free.index(method) if method in free else 0
-                )
-                _regret_points(axes, own[own["method"] == method], place, at)
-            plotting.spent_axis(axes, own["unit"].iloc[0], "simulated search time")
-            if free:
-                _leave_room(axes, plotting.FREE_STEP * len(free))
-            axes.set_title(image_label(dataset))
-            if (own["regret"] > 0).any():
-                axes.set_yscale("log")
-                plotting.plain_steps(axes.yaxis)
-            plotting.faint_grid(axes)
-        panels[0].set_ylabel("regret (percent points of test accuracy)")
-        keys = [
-            plotting.Line2D([], [], label=name, **_curve_look(k)) for k, name in enumerate(curves)
-        ]
-        if (table["searched_on"] != table["searched_on"].iloc[0]).any():
-            label = "searched on the panel's data set"
-            keys.append(plotting.Line2D([], [], color="0.4", linestyle=_ELSEWHERE, label=label))
-        keys += [
-            plotting.Line2D([], [], label=name, **_point_look(k)) for k, name in enumerate(points)
-        ]
-        plotting.legend_below(figure, keys, 4)
+    datasets = table["dataset"].unique()
+    curves = table.loc[table["trains"], "method"].unique()
+    points = table.loc[~table["trains"], "method"].unique()
+    # a single panel alone would be narrower than a legend of two columns
+    width = max(7.5, 4.6 * len(datasets) + 0.8)
+    figure, (panels,) = plotting.panels(1, len(datasets), (width, 5.6))
+    for axes, dataset in zip(panels, datasets, strict=True):
+        own = table[table["dataset"] == dataset]
+        for place, method in enumerate(curves):
+            _regret_curves(axes, own[own["method"] == method], table, place)
+        free = list(own.loc[~own["trains"] & ~(own["spent"] > 0), "method"].unique())
+        for place, method in enumerate(points):
+            at = plotting.FREE + plotting.FREE_STEP * free.index(method) if method in free else 0
+            _regret_points(axes, own[own["method"] == method], place, at)
+        plotting.spent_axis(axes, own["unit"].iloc[0], "simulated search time")
+        if free:
+            _leave_room(axes, plotting.FREE_STEP * len(free))
+        axes.set_title(image_label(dataset))
+        if (own["regret"] > 0).any():
+            axes.set_yscale("log")
+            plotting.plain_steps(axes.yaxis)
+        plotting.faint_grid(axes)
+    panels[0].set_ylabel("regret (percent points of test accuracy)")
+    plotting.legend_below(figure, list(_keys(table, curves, points)), 4)
     return figure
+
+
+def _keys(table: pd.DataFrame, curves: Any, points: Any) -> "Iterator[Line2D]":  # noqa: ANN401
+    """Yield the entries of the legend."""
+    from matplotlib.lines import Line2D
+
+    for place, name in enumerate(curves):
+        yield Line2D([], [], label=name, **_curve_look(place))
+    if (table["searched_on"] != table["searched_on"].iloc[0]).any():
+        label = "searched on the panel's data set"
+        yield Line2D([], [], color="0.4", linestyle=_ELSEWHERE, label=label)
+    for place, name in enumerate(points):
+        yield Line2D([], [], label=name, **_point_look(place))
 
 
 def _curve_look(place: int) -> dict[str, Any]:
@@ -226,7 +219,7 @@ def _point_look(place: int) -> dict[str, Any]:
     return plotting.look(place, 8) | {"color": "0.35", "linestyle": "none"}
 
 
-def _regret_curves(axes: "Axes", own: "pd.DataFrame", table: "pd.DataFrame", place: int) -> None:
+def _regret_curves(axes: "Axes", own: pd.DataFrame, table: pd.DataFrame, place: int) -> None:
     for images, curve in own.groupby("searched_on", sort=False):
         line = _curve_look(place)
         if images != table["searched_on"].iloc[0]:
@@ -244,7 +237,7 @@ def _leave_room(axes: "Axes", part: float) -> None:
     axes.set_xlim(left * (left / right) ** (part / (1 - part)), right)
 
 
-def _regret_points(axes: "Axes", own: "pd.DataFrame", place: int, at: float) -> None:
+def _regret_points(axes: "Axes", own: pd.DataFrame, place: int, at: float) -> None:
     """Draw the ends of a search; one that spends nothing at this part of the axis."""
     columns = ("spent", "regret", "regret_low", "regret_high")
     for spent, *ends in own[list(columns)].to_numpy(dtype=np.float64):
@@ -262,7 +255,6 @@ def _regret_points(axes: "Axes", own: "pd.DataFrame", place: int, at: float) -> 
 
 SECTION = Section(
     name="regret",
-    title="Regret over what a search spends",
     reads=("benchmark", "searches"),
     options=("resamples", "seed"),
     make=make,

@@ -1,108 +1,112 @@
 """What searches found and spent, beside the published figures; accuracy against cost."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from untrained.errors import ParameterError
-from untrained.images.sets import image_set
 from untrained.report import plotting
-from untrained.report.inputs import Inputs
+from untrained.report.inputs import is_untimed
 from untrained.report.published import (
-    FIRST_AREA,
+    PAPER,
     TRAINING_FREE,
     WEIGHT_SHARING,
+    published,
+    published_searches,
     search_title,
 )
-from untrained.report.search_results import (
-    is_untimed,
-    main_data_set,
-    method_of,
-    search_results,
-    sees_trainings,
-    spending,
-    times_table,
-    untimed,
-    with_first_area_runs,
-)
+from untrained.report.scores import Floats, image_label
+from untrained.report.search_results import in_full, method_of, results_of, seen
 from untrained.report.search_tables import (
     QUOTED,
     narrow_search_layout,
-    published_searches,
     search_layout,
     search_notes,
     search_table,
 )
 from untrained.report.section import Figure, Options, Section, Table
 from untrained.report.tables import terminal_table
-from untrained.report.targets import image_label, main_of
-from untrained.search.clock import seen_in_searches
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawn
-    from matplotlib.lines import Line2D
 
-    from untrained.benchmarks.benchmark import Benchmark
-
-Floats = npt.NDArray[np.float64]
+    from untrained.report.inputs import Inputs
 
 
-def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
+def make(inputs: "Inputs", options: Options) -> tuple[pd.DataFrame, ...]:
     """Summarise every search, with what its runs spend."""
     del options
-    truth, traces = inputs.benchmark, inputs.traces
-    results, reasons = search_results(
-        traces,
-        truth.accuracies,
-        inputs.splits,
-        trained=spending(traces),
-        untimed=untimed(traces, truth),
-    )
-    results = with_first_area_runs(results)
+    results, reasons = results_of(inputs)
     published = published_searches(inputs.name)
-    spent = ["seconds", "evaluations"]
     summary = search_table(
-        results.drop(columns=spent),
+        results,
+        inputs.splits,
+        published,
         quoted=[name for name in WEIGHT_SHARING if any(key[0] == name for key in published)],
         reasons=reasons,
-        beside=published,
-        splits=inputs.splits,
     )
-    summary["note"] = with_leaks(truth, traces, summary)
+    summary["note"] = with_leaks(inputs, summary)
     key = ["method", "dataset", "split"]
-    means = results.groupby(key, as_index=False, sort=False)[spent].mean()
+    means = results.groupby(key, as_index=False, sort=False)[["seconds", "evaluations"]].mean()
     return (summary.merge(means, on=key, how="left"),)
 
 
-def with_leaks(
-    truth: "Benchmark", traces: Mapping[tuple[str, str], pd.DataFrame], summary: pd.DataFrame
-) -> list[str]:
-    """The notes of a summary, with those of searches that see what they are judged by."""
-    main = main_data_set(traces)
+def with_leaks(inputs: "Inputs", summary: pd.DataFrame) -> list[str]:
+    """Return the notes of a summary, with those of searches that see what they are judged by."""
     leaking = {
-        method_of(algorithm, images, main)
-        for algorithm, images in traces
-        if sees_trainings(algorithm)
-        and seen_in_searches(truth, image_set(images).measured_as)[1] != "x-valid"
+        method_of(*search, inputs.searched_on)
+        for search, (split, _) in seen(inputs.traces, inputs.benchmark).items()
+        if split != "x-valid"
     }
-    if FIRST_AREA.partition(" (")[0] in leaking:
-        leaking.add(FIRST_AREA)
-    said = "sees test accuracies: the table has no others"
+    leak = "sees test accuracies: the table has no others"
     return [
-        "; ".join(filter(None, [note, said if method in leaking else ""]))
+        "; ".join(filter(None, [note, leak if in_full(method) in leaking else ""]))
         for method, note in zip(summary["method"], summary["note"], strict=True)
     ]
+
+
+def times_table(summary: pd.DataFrame, dataset: str, space: str) -> pd.DataFrame:
+    """Return test accuracy against what searches spend, for `accuracy_against_time`.
+
+    Weight sharing is left out: three of its six methods fail so badly that the others could not be
+    told apart. So are first runs, which are no search of their own, and what costs nothing.
+
+    Args:
+        summary: the table of the section.
+        dataset: of the accuracies.
+        space: of the searches.
+
+    Returns:
+        `method`, `spent`, `unit`, `mean`, `std`, `source` (`ours` or `published`). The unit is
+        `seconds`, or `evaluations` where the seconds of some search are not known, of which scores
+        are none. Published searches that train have no known number of them, and are left out
+        there.
+    """
+    known = published("searches")
+    known = known[(known["space"] == space) & (known["source"] == PAPER)]
+    complete = summary[summary["method"].map(in_full) == summary["method"]]
+    ours, theirs = (
+        table[(table["dataset"] == dataset) & (table["split"] == "test")]
+        for table in (complete, known)
+    )
+    unit = "evaluations" if is_untimed(ours).any() else "seconds"
+    trains = ~theirs["method"].isin(TRAINING_FREE)
+    theirs = theirs.assign(evaluations=np.where(trains, np.nan, 0.0))
+    ours = ours[(ours["seconds"] > 0) | is_untimed(ours)]
+    theirs = theirs[(theirs["seconds"] > 0) & theirs[unit].notna()]
+    both = pd.concat([ours.assign(source="ours"), theirs.assign(source="published")])
+    both = both.assign(spent=both[unit].astype(float), unit=unit)
+    return both[["method", "spent", "unit", "mean", "std", "source"]].reset_index(drop=True)
 
 
 #: Points of the page between those that spend the same, and between the first and the last.
 _STEP, _WIDEST = 8.0, 56.0
 
 
-def accuracy_against_time(table: "pd.DataFrame", *, title: str = "") -> "Drawn":
+@plotting.style()
+def accuracy_against_time(table: pd.DataFrame, *, title: str = "") -> "Drawn":
     """Draw accuracy against what a search spends (Mellor et al. 2021, Fig. 7).
 
     Methods that spend the same, up to 2 %, are set side by side around a dotted line at what they
@@ -110,65 +114,54 @@ def accuracy_against_time(table: "pd.DataFrame", *, title: str = "") -> "Drawn":
     left edge. Without any search the figure says so.
 
     Args:
-        table: columns `method`, `spent`, `unit` (`seconds` or `evaluations`, the same throughout),
-            `mean` and `std` of the accuracy in percent, `source` (`ours` or `published`); rows
-            without cost or accuracy are left out.
+        table: of `times_table`; rows without cost or accuracy are left out.
         title: the data set and split.
-
-    Raises:
-        ParameterError: another `source`.
     """
-    unknown = sorted(set(table["source"]) - {"ours", "published"})
-    if unknown:
-        raise ParameterError(f"source {unknown[0]!r}: give 'ours' or 'published'")
     table = table[table["spent"].notna() & table["mean"].notna()]
     if table.empty:
         return plotting.nothing_drawn("no search has a cost and an accuracy")
-    methods = plotting.distinct(table["method"])
-    with plotting.style():
-        # a line of the legend for every method and the two sources
-        height = max(5, plotting.LEGEND_LINE * (len(methods) + 3))
-        figure = plotting.Figure(figsize=(10, height), layout="constrained")
-        axes = figure.subplots()
-        keys: list[Line2D] = []
-        for place, method in enumerate(methods):
-            keys.append(
-                plotting.Line2D([], [], linestyle="none", label=method, **plotting.look(place, 8))
-            )
-            for row in table[table["method"] == method].to_dict("records"):
-                _timed_point(figure, axes, table, row, plotting.look(place, 8))
-        for spent in _shared(table["spent"].to_numpy(dtype=np.float64)):
-            axes.axvline(spent, color="0.6", linestyle=":", linewidth=1, zorder=0)
-        for source, fill in (("ours", "full"), ("published", "none")):
-            if (table["source"] == source).any():
-                keys.append(plotting.source_key(source, fill))
-        axes.set(ylabel="accuracy (%)", title=title)
-        axes.set_xmargin(0.12)  # room for those beside the last
-        unit = str(table["unit"].iloc[0])
-        plotting.spent_axis(axes, unit, "search time")
-        if unit == "evaluations":
-            # equal budgets alone would fill the whole axis, though they only stand side by side;
-            # below one evaluation is the place of none
-            axes.set_xlim(0.3, 2 * max(table["spent"].max(), 5))
-        plotting.faint_grid(axes)
-        figure.legend(handles=keys, loc="outside right upper", handletextpad=0.1)
+    methods = table["method"].unique()
+    # a line of the legend for every method and the two sources
+    height = max(5, plotting.LEGEND_LINE * (len(methods) + 3))
+    figure, ((axes,),) = plotting.panels(1, 1, (10, height))
+    for place, method in enumerate(methods):
+        for row in table[table["method"] == method].to_dict("records"):
+            _timed_point(figure, axes, table, row, plotting.look(place, 8))
+    for spent in _shared(table["spent"].to_numpy(dtype=np.float64)):
+        axes.axvline(spent, color="0.6", linestyle=":", linewidth=1, zorder=0)
+    keys = plotting.keys(methods, 8, linestyle="none")
+    for source, fill in (("ours", "full"), ("published", "none")):
+        if (table["source"] == source).any():
+            keys.append(plotting.source_key(source, fill))
+    axes.set(ylabel="accuracy (%)", title=title)
+    axes.set_xmargin(0.12)  # room for those beside the last
+    unit = str(table["unit"].iloc[0])
+    plotting.spent_axis(axes, unit, "search time")
+    if unit == "evaluations":
+        # equal budgets alone would fill the whole axis, though they only stand side by side;
+        # below one evaluation is the place of none
+        axes.set_xlim(0.3, 2 * max(table["spent"].max(), 5))
+    plotting.faint_grid(axes)
+    figure.legend(handles=keys, loc="outside right upper", handletextpad=0.1)
     return figure
 
 
 def _timed_point(
     figure: "Drawn",
     axes: "Axes",
-    table: "pd.DataFrame",
+    table: pd.DataFrame,
     row: dict[Any, Any],
-    own_look: dict[str, Any],
+    look: dict[str, Any],
 ) -> None:
+    from matplotlib.transforms import ScaledTranslation
+
     equal = table[_equal(table["spent"].to_numpy(dtype=np.float64), row["spent"])]
     equal = equal.sort_values(["method", "source"])
     order = list(zip(equal["method"], equal["source"], strict=True))
     place = order.index((row["method"], row["source"]))
     free = not row["spent"] > 0
     step = min(_STEP, _WIDEST / max(len(order) - 1, 1)) * (place - (len(order) - 1) / 2)
-    beside = plotting.ScaledTranslation(step / 72, 0, figure.dpi_scale_trans)
+    beside = ScaledTranslation(step / 72, 0, figure.dpi_scale_trans)
     axes.errorbar(
         plotting.FREE + plotting.FREE_STEP * place if free else row["spent"],
         row["mean"],
@@ -179,7 +172,7 @@ def _timed_point(
         linestyle="none",
         fillstyle="full" if row["source"] == "ours" else "none",
         transform=axes.get_yaxis_transform() if free else axes.transData + beside,
-        **own_look,
+        **look,
     )
     if not free:  # the axes do not see through the shift
         spread = np.nan_to_num(row["std"])
@@ -189,12 +182,12 @@ def _timed_point(
 
 
 def _equal(spent: Floats, one: float) -> npt.NDArray[np.bool_]:
-    """Which of them are the same as `one`, up to 2 %."""
+    """Return which of them are the same as `one`, up to 2 %."""
     return np.isclose(spent, one, rtol=0.02)
 
 
 def _shared(spent: Floats) -> list[float]:
-    """What two or more spend, each once; nothing is none of it."""
+    """Return what two or more methods spend, each once, where it is not nothing."""
     found: list[float] = []
     for one in np.unique(spent[spent > 0]):
         own = spent[_equal(spent, one)]
@@ -203,28 +196,29 @@ def _shared(spent: Floats) -> list[float]:
     return found
 
 
-def draw(inputs: Inputs, options: Options) -> "Drawn":
+def _drawn(inputs: "Inputs") -> tuple[pd.DataFrame, str]:
+    """Return what is drawn, and the label of the main data set."""
+    summary = inputs.table("searches")
+    dataset = inputs.main(summary["dataset"])
+    return times_table(summary, dataset, inputs.name), image_label(dataset)
+
+
+def draw(inputs: "Inputs", options: Options) -> "Drawn":
     """Draw accuracy against cost on the main data set."""
     del options
-    summary = inputs.table("searches")
-    dataset = main_of(summary["dataset"])
-    table = times_table(summary, dataset, space=inputs.name)
-    return accuracy_against_time(table, title=f"{image_label(dataset)} test")
+    table, label = _drawn(inputs)
+    return accuracy_against_time(table, title=f"{label} test")
 
 
-def _untimed(summary: pd.DataFrame) -> bool:
-    return "seconds" in summary and bool(is_untimed(summary).any())
-
-
-def _more(inputs: Inputs) -> str:
+def _more(inputs: "Inputs") -> str:
     summary = inputs.table("searches")
     text = (
         "`evaluations`: trainings that a run makes, as their times are unknown; `time`: what a run "
         "spends on the simulated clock where it trains nothing."
-        if _untimed(summary)
+        if is_untimed(summary).any()
         else "`time`: what a run spends on the simulated clock."
     )
-    main = image_label(main_of(summary["dataset"]))
+    main = image_label(inputs.main(summary["dataset"]))
     text += f" Searches without another data set in their name score on {main}."
     if title := search_title(inputs.name):
         text += f" Published: {title} of the NASWOT paper."
@@ -236,22 +230,17 @@ def _more(inputs: Inputs) -> str:
     return text
 
 
-def _more_of_time(inputs: Inputs) -> str:
-    summary = inputs.table("searches")
-    drawn = None
-    if "seconds" in summary:
-        drawn = times_table(summary, main_of(summary["dataset"]), space=inputs.name)
-    if not _untimed(summary):
-        published = drawn is None or (drawn["source"] == "published").any()
+def _more_of_time(inputs: "Inputs") -> str:
+    drawn, _ = _drawn(inputs)
+    if not is_untimed(inputs.table("searches")).any():
         text = "Our times are simulated with `searches.seconds_per_score`"
-        return text + ("; the paper's were measured on a 1080 Ti." if published else ".")
+        measured = "; the paper's were measured on a 1080 Ti."
+        return text + (measured if (drawn["source"] == "published").any() else ".")
     text = "The benchmark has no training times, so evaluations are counted."
-    if drawn is not None and ((drawn["spent"] == 0) & drawn["mean"].notna()).any():
+    if ((drawn["spent"] == 0) & drawn["mean"].notna()).any():
         text += " Searches that train nothing stand at the left edge."
-    if {method for method, *_ in published_searches(inputs.name)} - {
-        *TRAINING_FREE,
-        *WEIGHT_SHARING,
-    }:
+    known = {method for method, *_ in published_searches(inputs.name)}
+    if known - {*TRAINING_FREE, *WEIGHT_SHARING}:
         text += (
             " Published searches that train are left out, as the number of their trainings is "
             "unknown."
@@ -259,7 +248,7 @@ def _more_of_time(inputs: Inputs) -> str:
     return text
 
 
-def _show(inputs: Inputs) -> list[Any]:
+def _show(inputs: "Inputs") -> list[Any]:
     summary = inputs.table("searches")
     # the page has the rows of searches on other data sets too
     summary = summary[~summary["method"].str.contains(" on ", regex=False)]
@@ -272,7 +261,7 @@ def _show(inputs: Inputs) -> list[Any]:
     ]
 
 
-def _metrics(inputs: Inputs) -> dict[str, float]:
+def _metrics(inputs: "Inputs") -> dict[str, float]:
     ran = inputs.table("searches").dropna(subset=["mean"])
     names = ran["method"] + "/" + ran["dataset"] + "/" + ran["split"]
     return dict(zip(names, ran["mean"], strict=True))
@@ -280,7 +269,6 @@ def _metrics(inputs: Inputs) -> dict[str, float]:
 
 SECTION = Section(
     name="searches",
-    title="Searches",
     reads=("benchmark", "searches"),
     make=make,
     tables=(
@@ -295,10 +283,10 @@ SECTION = Section(
             "leaves out; so do rows with a `fitness` or a `pool`, which move in a sample. `Random` "
             "and `Optimal` draw from all.",
             lambda table, _: search_layout(table),
+            below=search_notes,
             more=_more,
         ),
     ),
-    page_below={"searches": lambda table: [f"- {note}" for note in search_notes(table)]},
     figures=(
         Figure(
             "time",

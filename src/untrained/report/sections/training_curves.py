@@ -1,6 +1,6 @@
 """How kernels and scores of several cells move over a short training."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,16 +8,16 @@ import pandas as pd
 
 from untrained.errors import ParameterError
 from untrained.report import plotting
-from untrained.report.correlations import correlation
-from untrained.report.inputs import Inputs
 from untrained.report.published import published_rank
+from untrained.report.scores import Accuracy, lower_is_better, target_of
 from untrained.report.section import Figure, Options, Section, Table
+from untrained.report.statistics import correlation
 from untrained.report.tables import with_interval
-from untrained.report.targets import Accuracy, target_of
-from untrained.scoring.request import parse_reading
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawn
+
+    from untrained.report.inputs import Inputs, Splits
 
 #: The columns of `curve_table`, in order.
 CURVE_COLUMNS = (
@@ -25,13 +25,11 @@ CURVE_COLUMNS = (
     *("seeds", "undefined", "median"),
 )
 
-
-#: The columns of `evolution_table`, in order.
+#: The columns of `curves_table`, in order.
 COLUMNS = (
     *("dataset", "epochs", "quantity", "seeds", "cells", "undefined", "median", "low", "high"),
     *("tau", "tau_low", "tau_high"),
 )
-
 
 #: What is read beside scores; see `untrained.scoring.training_curves`.
 MEASURED = ("change", "correlation", "accuracy", "loss")
@@ -40,29 +38,39 @@ MEASURED = ("change", "correlation", "accuracy", "loss")
 FEWEST_CELLS = 10
 
 
-def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
+def make(inputs: "Inputs", options: Options) -> tuple[pd.DataFrame, ...]:
     """Take the medians over the seeds, and sum them up over the cells."""
-    points = curve_table(inputs.joined("training_curves"), inputs.benchmark.accuracies)
-    lower = [name for name in _proxies(points) if parse_reading(name).direction == "lower"]
-    return curves_table(points, lower=lower, **options), points
+    readings = inputs.joined("training_curves")
+    points = curve_table(readings, inputs.benchmark.accuracies, inputs.splits)
+    return curves_table(points, lower=lower_is_better(_proxies(points)), **options), points
 
 
 def _proxies(points: pd.DataFrame) -> list[str]:
     return [str(name) for name in points["quantity"].unique() if name not in MEASURED]
 
 
-def curve_table(readings: pd.DataFrame, accuracy: Accuracy) -> pd.DataFrame:
-    """The median over the seeds of each quantity of each cell at each stop.
+def _sorted(table: pd.DataFrame, keys: list[str], quantities: "pd.Series[str]") -> pd.DataFrame:
+    """Sort rows by some columns, with what is measured before the scores in their order."""
+    names = dict.fromkeys([*MEASURED, *quantities])
+    places = {name: place for place, name in enumerate(names)}
+    return table.sort_values(
+        keys, key=lambda own: own.map(places) if own.name == "quantity" else own, ignore_index=True
+    )
+
+
+def curve_table(readings: pd.DataFrame, accuracy: Accuracy, splits: "Splits") -> pd.DataFrame:
+    """Take the median over the seeds of each quantity of each cell at each stop.
 
     Args:
         readings: columns `dataset`, `arch`, `seed`, `epochs`, `quantity`, `value` (NaN where
             undefined) and `status`, of any number of files.
-        accuracy: (benchmark data set, split) to percent by index after 200 epochs.
+        accuracy: of the benchmark.
+        splits: of the benchmark.
 
     Returns:
         One row per data set, cell, number of epochs and quantity, with `CURVE_COLUMNS`: `accuracy`
         is that of the test images; `median` that of the seeds for which the quantity is defined,
-        NaN where it is for none; `undefined` counts the others. Of the quantities `MEASURED` come
+        NaN where it is for none; `undefined` counts the others. The quantities `MEASURED` come
         first.
 
     Raises:
@@ -76,24 +84,17 @@ def curve_table(readings: pd.DataFrame, accuracy: Accuracy) -> pd.DataFrame:
             f"cell {one['arch']} on {one['dataset']} has two readings of {one['quantity']} after "
             f"{one['epochs']:g} epochs with seed {one['seed']}: give each file once"
         )
-    # there is no loss before training, where the order would come from
-    names = dict.fromkeys([*MEASURED, *readings["quantity"]])
-    order = {name: place for place, name in enumerate(names)}
     defined = readings["status"] == "ok"
     known = readings.assign(undefined=~defined, median=readings["value"].where(defined))
-    groups = known.groupby(key, sort=False)
-    table = groups.agg(
+    table = known.groupby(key, sort=False, as_index=False).agg(
         seeds=("seed", "size"), undefined=("undefined", "sum"), median=("median", "median")
-    ).reset_index()
+    )
     table["accuracy"] = np.nan
     for images in table["dataset"].unique():
         own = table["dataset"] == images
-        _, dataset, split = target_of(str(images), "test")
-        table.loc[own, "accuracy"] = accuracy(dataset, split)[table.loc[own, "arch"].to_numpy()]
-    table = table.sort_values(
-        key, key=lambda column: column.map(order) if column.name == "quantity" else column
-    )
-    return table.reset_index(drop=True)[list(CURVE_COLUMNS)]
+        answers = accuracy(*target_of(str(images), "test", splits)[1:])
+        table.loc[own, "accuracy"] = answers[table.loc[own, "arch"].to_numpy()]
+    return _sorted(table, key, readings["quantity"])[list(CURVE_COLUMNS)]
 
 
 def curves_table(
@@ -115,77 +116,49 @@ def curves_table(
         bootstrap interval; NaN of what is no score, and of fewer than `FEWEST_CELLS` cells.
     """
     rows = []
-    for (dataset, epochs, quantity), own in curves.groupby(
-        ["dataset", "epochs", "quantity"], sort=False
-    ):
-        known = own.dropna(subset=["median", "accuracy"])
-        values = own["median"].dropna()
-        taus = (np.nan,) * 3
-        if quantity not in MEASURED and len(known) >= FEWEST_CELLS:
-            sign = -1 if quantity in lower else 1
-            found = correlation(
-                sign * known["median"], known["accuracy"], resamples=resamples, seed=seed
-            )
-            taus = found.tau, found.tau_low, found.tau_high
-        numbers = (int(own["seeds"].max()), len(values), len(own) - len(values))
-        middle = (values.median(), values.min(), values.max())
-        rows.append((dataset, epochs, quantity, *numbers, *middle, *taus))
+    for key, own in curves.groupby(["dataset", "epochs", "quantity"], sort=False):
+        known, values = own.dropna(subset=["median", "accuracy"]), own["median"].dropna()
+        taus: tuple[float, ...] = (np.nan,) * 3
+        if key[2] not in MEASURED and len(known) >= FEWEST_CELLS:
+            scores = (-1 if key[2] in lower else 1) * known["median"]
+            taus = correlation(scores, known["accuracy"], resamples=resamples, seed=seed)[:3]
+        counts = (int(own["seeds"].max()), len(values), len(own) - len(values))
+        rows.append((*key, *counts, values.median(), values.min(), values.max(), *taus))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
-    names = dict.fromkeys([*MEASURED, *curves["quantity"]])
-    order = {name: place for place, name in enumerate(names)}
-    table = table.sort_values(
-        ["dataset", "quantity", "epochs"],
-        key=lambda column: column.map(order) if column.name == "quantity" else column,
-    )
-    return table.reset_index(drop=True)
+    return _sorted(table, ["dataset", "quantity", "epochs"], curves["quantity"])
 
 
 def curves_layout(table: pd.DataFrame) -> pd.DataFrame:
     """Lay out how quantities move: median and range over the cells, a column per stop.
 
     Args:
-        table: as `curves_table` returns it. Kendall's tau stands below a proxy where
-            it has any.
+        table: of `curves_table`. Kendall's tau stands below a proxy where it has any.
     """
-    rows: list[dict[str, str]] = []
+    rows = []
     stops = sorted(table["epochs"].unique())
     for (dataset, quantity), own in table.groupby(["dataset", "quantity"], sort=False):
+        few, most = own["cells"].min(), own["cells"].max()
         row = {"images": str(dataset), "quantity": str(quantity)}
         row["seeds"] = str(own["seeds"].max())
-        row["cells"] = _range(own["cells"])
-        found = {stop: _few_digits(values) for stop, values in _by_stop(own, "median", "low")}
-        rows.append(row | {f"epoch {stop:g}": found.get(stop, "") for stop in stops})
-        taus = own.dropna(subset=["tau"])
-        if len(taus):
-            known = dict(_by_stop(taus, "tau", "tau_low"))
-            row = row | {"quantity": f"Kendall's τ of {quantity}"}
-            rows.append(
-                row
-                | {
-                    f"epoch {stop:g}": with_interval(*known[stop]) if stop in known else ""
-                    for stop in stops
-                }
-            )
+        row["cells"] = str(most) if few == most else f"{few} to {most}"
+        by_stop = own.set_index("epochs")
+        ranges = by_stop[["median", "low", "high"]].apply(lambda one: _few_digits(*one), axis=1)
+        rows.append(row | _named(ranges, stops))
+        if own["tau"].notna().any():
+            taus = by_stop[["tau", "tau_low", "tau_high"]]
+            row["quantity"] = f"Kendall's τ of {quantity}"
+            rows.append(row | _named(taus.apply(lambda one: with_interval(*one), axis=1), stops))
     columns = ["images", "quantity", "seeds", "cells", *(f"epoch {stop:g}" for stop in stops)]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _by_stop(
-    own: pd.DataFrame, middle: str, low: str
-) -> list[tuple[float, tuple[float, float, float]]]:
-    high = low.replace("low", "high")
-    columns = (own[name].astype(float) for name in ("epochs", middle, low, high))
-    return [(stop, (value, start, end)) for stop, value, start, end in zip(*columns, strict=True)]
+def _named(cells: "pd.Series[str]", stops: Sequence[float]) -> dict[str, str]:
+    """Return the cells of a row of the layout by column, empty at stops without one."""
+    return {f"epoch {stop:g}": cells.get(stop, "") for stop in stops}
 
 
-def _range(values: "pd.Series[int]") -> str:
-    low, high = values.min(), values.max()
-    return str(high) if low == high else f"{low} to {high}"
-
-
-def _few_digits(values: tuple[float, float, float]) -> str:
-    """`0.1234 [0.1, 0.2]` with four digits of each, whatever their size; empty where undefined."""
-    middle, low, high = values
+def _few_digits(middle: float, low: float, high: float) -> str:
+    """Format `0.1234 [0.1, 0.2]` with four digits of each, whatever their size."""
     return "" if pd.isna(middle) else f"{middle:.4g} [{low:.4g}, {high:.4g}]"
 
 
@@ -196,7 +169,7 @@ _KERNEL = {
 }
 
 
-def kernel_curves(curves: "pd.DataFrame") -> "Drawn":
+def kernel_curves(curves: pd.DataFrame) -> "Drawn":
     """Draw how far the tangent kernel moves over a training (after Mok et al. 2022).
 
     Left its relative change, right its correlation with the kernel before training; a line per
@@ -208,7 +181,7 @@ def kernel_curves(curves: "pd.DataFrame") -> "Drawn":
     return _curves(curves, _KERNEL)
 
 
-def score_curves(curves: "pd.DataFrame", proxies: Sequence[str]) -> "Drawn":
+def score_curves(curves: pd.DataFrame, proxies: Sequence[str]) -> "Drawn":
     """Draw scores over a training, a panel per proxy (Mellor et al. 2021, Fig. 6).
 
     Args:
@@ -219,42 +192,43 @@ def score_curves(curves: "pd.DataFrame", proxies: Sequence[str]) -> "Drawn":
     return _curves(curves, {name: "\n".join(name.split("-", 1)) for name in proxies})
 
 
-def _curves(curves: "pd.DataFrame", titles: dict[str, str]) -> "Drawn":
-    """A panel per quantity of `titles`, on two data sets or more one figure row for each."""
+@plotting.style()
+def _curves(curves: pd.DataFrame, titles: Mapping[str, str]) -> "Drawn":
+    """Draw a panel per quantity of `titles`; every data set begins a row of panels."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
     shown = curves[curves["quantity"].isin(titles) & curves["median"].notna()]
     if shown.empty:
         return plotting.nothing_drawn("there are no training curves")
-    datasets = plotting.distinct(shown["dataset"])
+    datasets = shown["dataset"].unique()
     columns = min(len(titles), 3)
-    rows = -(-len(titles) // columns)
+    rows = -(-len(titles) // columns) * len(datasets)
     known = shown["accuracy"].dropna()
     low, high = (known.min(), known.max()) if len(known) else (0.0, 1.0)
-    scale = plotting.ScalarMappable(plotting.Normalize(low, max(high, low + 1e-6)), "viridis")
-    with plotting.style():
-        size = (4.8 * columns + 1, 4.4 * rows * len(datasets))
-        figure = plotting.Figure(figsize=size, layout="constrained")
-        grid = figure.subplots(rows * len(datasets), columns, squeeze=False)
-        places = [(dataset, name) for dataset in datasets for name in titles]
-        panels = grid.reshape(len(datasets), -1)
-        for axes in panels[:, len(titles) :].flat:
-            axes.set_axis_off()
-        for axes, (dataset, name) in zip(panels[:, : len(titles)].flat, places, strict=True):
-            own = curves[(curves["dataset"] == dataset) & (curves["quantity"] == name)]
-            for _, line in own.groupby("arch"):
-                colour = scale.to_rgba(line["accuracy"].iloc[0])
-                axes.plot(line["epochs"], line["median"], color=colour, marker="o", markersize=5)
-            # the best and the worst condition numbers, say, are decades apart
-            if own["median"].min() > 0 and own["median"].max() > 30 * own["median"].min():
-                axes.set_yscale("log")
-            title = titles[name]
-            axes.set_title(f"{dataset}: {title}" if len(datasets) > 1 else title, fontsize=12)
-            axes.set_xlabel("epochs of training")
-            plotting.faint_grid(axes)
-        figure.colorbar(scale, ax=grid, label="test accuracy (%)", shrink=0.9)
+    scale = ScalarMappable(Normalize(low, max(high, low + 1e-6)), "viridis")
+    figure, grid = plotting.panels(rows, columns, (4.8 * columns + 1, 4.4 * rows))
+    panels = grid.reshape(len(datasets), -1)
+    for axes in panels[:, len(titles) :].flat:
+        axes.set_axis_off()
+    places = [(dataset, name) for dataset in datasets for name in titles]
+    for axes, (dataset, name) in zip(panels[:, : len(titles)].flat, places, strict=True):
+        own = curves[(curves["dataset"] == dataset) & (curves["quantity"] == name)]
+        for _, line in own.groupby("arch"):
+            colour = scale.to_rgba(line["accuracy"].iloc[0])
+            axes.plot(line["epochs"], line["median"], color=colour, marker="o", markersize=5)
+        # the best and the worst condition numbers, say, are decades apart
+        if own["median"].min() > 0 and own["median"].max() > 30 * own["median"].min():
+            axes.set_yscale("log")
+        title = f"{dataset}: {titles[name]}" if len(datasets) > 1 else titles[name]
+        axes.set_title(title, fontsize=12)
+        axes.set_xlabel("epochs of training")
+        plotting.faint_grid(axes)
+    figure.colorbar(scale, ax=grid, label="test accuracy (%)", shrink=0.9)
     return figure
 
 
-def _draw_scores(inputs: Inputs, options: Options) -> "Drawn":
+def _draw_scores(inputs: "Inputs", options: Options) -> "Drawn":
     """Draw the scores of every proxy, those of the NASWOT paper first."""
     del options
     points = inputs.table("training_curve_points")
@@ -264,7 +238,6 @@ def _draw_scores(inputs: Inputs, options: Options) -> "Drawn":
 
 SECTION = Section(
     name="training_curves",
-    title="How the kernel moves",
     reads=("benchmark", "training_curves"),
     options=("resamples", "seed"),
     applies=lambda space, parameters: bool(

@@ -1,0 +1,88 @@
+"""Rank correlations and the bootstrap.
+
+Everything that is resampled with equal numbers of observations and an equal seed has equal
+resamples, so intervals are paired.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+
+class Correlation(NamedTuple):
+    """Rank correlation of scores and accuracies, with 95 % percentile bootstrap intervals.
+
+    All but `n` are NaN where the correlation is undefined: fewer than three architectures, or a
+    constant vector.
+
+    Attributes:
+        tau: Kendall's tau-b.
+        tau_low: lower end of its interval.
+        tau_high: upper end of its interval.
+        rho: Spearman's rho.
+        rho_low: lower end of its interval.
+        rho_high: upper end of its interval.
+        n: number of architectures.
+    """
+
+    tau: float
+    tau_low: float
+    tau_high: float
+    rho: float
+    rho_low: float
+    rho_high: float
+    n: int
+
+
+def correlation(
+    scores: npt.ArrayLike, accuracy: npt.ArrayLike, *, resamples: int = 1000, seed: int
+) -> Correlation:
+    """Correlate the ranks of scores and accuracies.
+
+    The interval is the percentile bootstrap over architectures (Efron and Tibshirani, "An
+    Introduction to the Bootstrap", 1993, section 13.3): pairs are drawn with replacement, and both
+    coefficients are computed anew from each resample, its own ties included.
+
+    Args:
+        scores: (n,), without NaN; infinite values rank as they compare.
+        accuracy: (n,), likewise.
+        resamples: number of bootstrap resamples.
+        seed: of the resampling.
+    """
+    from untrained.report.ranks import coefficients, dense_ranks, resampled_coefficients
+
+    x, y = dense_ranks(np.asarray(scores)), dense_ranks(np.asarray(accuracy))
+    tau, rho = coefficients(x, y)
+    if np.isnan(tau):
+        return Correlation(*(float("nan"),) * 6, n=len(x))
+    draws = resampled_coefficients(x, y, resamples=resamples, generator=np.random.default_rng(seed))
+    # a small sample can be constant by chance of the draw, and has no coefficients then
+    low, high = interval(draws[~np.isnan(draws).any(axis=1)]).tolist()
+    return Correlation(tau, low[0], high[0], rho, low[1], high[1], n=len(x))
+
+
+def resample_counts(size: int, *, resamples: int, seed: int) -> Integers:
+    """Return how many times each observation is in each resample, drawn with replacement.
+
+    Returns:
+        (resamples, size) counts; the sum of every row is `size`.
+    """
+    generator = np.random.default_rng(seed)
+    return generator.multinomial(size, np.full(size, 1 / size), size=resamples)
+
+
+def mean_draws(values: Floats, counts: Integers) -> Floats:
+    """Return the mean (resamples, ...) of values (size, ...) in every resample."""
+    means: Floats = np.tensordot(counts.astype(np.float64), values, axes=1) / len(values)
+    return means
+
+
+def interval(draws: Floats) -> Floats:
+    """Return both ends (2, ...) of the 95 % percentile interval of draws (resamples, ...)."""
+    if not len(draws):
+        return np.full((2, *draws.shape[1:]), np.nan)
+    return np.quantile(draws, [0.025, 0.975], axis=0)
