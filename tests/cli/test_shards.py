@@ -412,11 +412,11 @@ def test_a_killed_shard_resumes_without_loss(untrained, tmp_path, whole, monkeyp
     scored = []
     from untrained.scoring import engine
 
-    original = engine.score_architecture
+    original = engine.subject_of
     monkeypatch.setattr(
         engine,
-        "score_architecture",
-        lambda space, index, *rest: scored.append(index) or original(space, index, *rest),
+        "subject_of",
+        lambda request, index, *rest: scored.append(index) or original(request, index, *rest),
     )
     content, said = resumed(untrained, tmp_path)
     assert content == whole

@@ -19,10 +19,9 @@ from untrained.scoring.images import MinibatchSettings
 from untrained.scoring.kernels import kernels_of
 from untrained.scoring.request import parse_reading
 from untrained.scoring.shards import (
-    ShardSettings,
     sample_of,
     scored_for,
-    shard_indices,
+    shard_of,
     work_of,
 )
 from untrained.spaces import get_space
@@ -288,7 +287,7 @@ def test_channels_last_does_not_change_the_kernel_by_more_than_rounding(space):
 @pytest.mark.parametrize(("architectures", "shards"), [("100", 1), ("100", 7), ("all", 16)])
 def test_shards_partition_the_sample(space, architectures, shards):
     pieces = [
-        shard_indices(space, ShardSettings(architectures, 3, shard, shards))
+        shard_of(space, sample_of(space, architectures, 3), shard, shards)
         for shard in range(shards)
     ]
     together = sorted(index for piece in pieces for index in piece)
@@ -299,7 +298,7 @@ def test_shards_partition_the_sample(space, architectures, shards):
 
 
 def test_more_shards_than_architectures_leave_some_empty(space):
-    sizes = [len(shard_indices(space, ShardSettings("2", 0, shard, 4))) for shard in range(4)]
+    sizes = [len(shard_of(space, [3, 14], shard, 4)) for shard in range(4)]
     assert sizes == [1, 1, 0, 0]
 
 
@@ -316,36 +315,41 @@ def test_a_sample_among_some_is_of_them(space):
     drawn = sample_of(space, 4, 0, some)
     assert len(set(drawn)) == 4
     assert set(drawn) < set(some.tolist())
-    pieces = [shard_indices(space, ShardSettings("4", 0, n, 2), some) for n in range(2)]
-    assert sorted(pieces[0] + pieces[1]) == drawn
     with pytest.raises(ParameterError, match="1 to 6 of them with a known accuracy"):
         sample_of(space, 7, 0, some)
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("shard", "shards", "message"),
     [
-        (ShardSettings("10", 0, 3, 3), "^shard 3 of 3: shards are numbered from 0 to 2$"),
-        (ShardSettings("10", 0, -1, 3), "^shard -1 of 3"),
-        (ShardSettings("10", 0, 0, 0), "^0 shards: 1 or more$"),
-        (ShardSettings("some", 0, 0, 1), "^architectures is 'some': a number, or 'all'$"),
-        (ShardSettings("-4", 0, 0, 1), "^architectures is '-4'"),
-        (ShardSettings("0", 0, 0, 1), "^0 architectures asked of nasbench201"),
-        (ShardSettings("20000", 0, 0, 1), "^20000 architectures asked of nasbench201"),
+        (3, 3, "^shard 3 of 3: shards are numbered from 0 to 2$"),
+        (-1, 3, "^shard -1 of 3"),
+        (0, 0, "^0 shards: 1 or more$"),
     ],
 )
-def test_shards_that_do_not_exist_are_refused(space, settings, message):
-    from untrained.errors import ParameterError
-
+def test_shards_that_do_not_exist_are_refused(space, shard, shards, message):
     with pytest.raises(ParameterError, match=message):
-        shard_indices(space, settings)
+        shard_of(space, [1, 2], shard, shards)
+
+
+@pytest.mark.parametrize(
+    ("architectures", "message"),
+    [
+        ("some", "^architectures is 'some': a number, or 'all'$"),
+        ("-4", "^architectures is '-4'"),
+        ("0", "^0 architectures asked of nasbench201"),
+        ("20000", "^20000 architectures asked of nasbench201"),
+    ],
+)
+def test_samples_that_do_not_exist_are_refused(space, architectures, message):
+    with pytest.raises(ParameterError, match=message):
+        sample_of(space, architectures, 0)
 
 
 def test_classes_stay_together_in_shared_shards(space):
-    pieces = [
-        shard_indices(space, ShardSettings("2000", 0, shard, 5, share=True)) for shard in range(5)
-    ]
-    assert sorted(index for piece in pieces for index in piece) == sample_of(space, 2000, 0)
+    sample = sample_of(space, 2000, 0)
+    pieces = [shard_of(space, sample, shard, 5, share=True) for shard in range(5)]
+    assert sorted(index for piece in pieces for index in piece) == sample
     assert all(piece == sorted(piece) for piece in pieces)
     classes = [set(space.representatives[piece]) for piece in pieces]
     assert sum(map(len, classes)) == len(set.union(*classes))

@@ -11,8 +11,10 @@ from pathlib import Path
 from torch import nn
 
 from untrained.errors import ParameterError, UnknownNameError, UntrainedError
+from untrained.images.minibatches import Minibatch
 from untrained.networks.modes import modes_restored
-from untrained.scoring.engine import Build, Score, score_by_all
+from untrained.proxies.base import Setting
+from untrained.scoring.engine import Build, Score, Subject
 from untrained.scoring.request import ScoreRequest
 from untrained.training.short import WatchSteps, unwatched
 
@@ -38,19 +40,23 @@ def score_own(
     Raises:
         ParameterError: the images can't have this shape, or after training have another one.
     """
-    scores, images, device = [], request.images, request.execution.device
+    scores, images, execution = [], request.images, request.execution
+
+    def shown(setting: Setting) -> Minibatch:
+        return images.sized_for(setting).draw_shaped(shape, seed, execution.device)
+
     for reading in request.proxies:
         setting, training = reading.setting, None
         if setting.epochs:
-            training = images.training_images(seed, watch, whole=setting.test_after_training)
-            training = replace(training, recipe=request.training)
+            whole = setting.test_after_training
+            training = images.training_images(seed, request.training, watch, whole=whole)
             if shape is not None and training.known.shape != shape:
                 raise ParameterError(
                     f"--input {_spelled(shape)}: training shows images as they are, "
                     f"{_spelled(training.known.shape)}"
                 )
-        batch = images.sized_for(setting).draw_shaped(shape, seed, device)
-        scores += score_by_all(build, [reading], batch, request.execution, seed, training=training)
+        subject = Subject(build, execution, seed, shown, training=training)
+        scores += subject.scores([reading])
     return scores
 
 
@@ -64,13 +70,13 @@ def score_module(request: ScoreRequest, network: nn.Module) -> list[Score]:
         request = replace(request, execution=replace(request.execution, engine="plain"))
     trains = any(reading.epochs for reading in request.proxies)
     home = next((parameter.device for parameter in network.parameters()), None)
+
+    def build(_classes: int) -> nn.Module:
+        return copy.deepcopy(network) if trains else network
+
     try:
         with modes_restored(network):
-            return score_own(
-                request,
-                lambda _classes: copy.deepcopy(network) if trains else network,
-                request.seeds[0],
-            )
+            return score_own(request, build, request.seeds[0])
     finally:
         if home is not None:
             network.to(home)

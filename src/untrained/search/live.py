@@ -19,7 +19,7 @@ from untrained.scoring.devices import leased_device
 from untrained.scoring.engine import Score, score_work
 from untrained.scoring.execution import Execution, prepare_worker
 from untrained.scoring.images import MinibatchSettings
-from untrained.scoring.ledger import Ledger, damaged, opened
+from untrained.scoring.ledger import Ledger, opened
 from untrained.scoring.request import ScoreRequest, parse_reading
 from untrained.search.base import BudgetedSearch, BudgetSpent
 from untrained.search.clock import Answer
@@ -149,13 +149,10 @@ class LiveScores:
         item = f"{index} {seed}"
         if item not in self.ledger.done:
             made = self._make(index, seed)
-            self.ledger.add(item, made.to_json())
+            self.ledger.add(item, made)
             self.made += 1
             return made
-        score = Score.from_json(self.ledger.done[item])
-        if score is None:
-            raise damaged(self.ledger.path)
-        return score
+        return self.ledger.read(item, Score)
 
     def _make(self, index: int, seed: int) -> Score:
         """A new score; images are read and drawn once for all scores of a seed."""

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from untrained.benchmarks.benchmark import Benchmark, Values
 from untrained.errors import ParameterError
 from untrained.images.sets import image_set
+from untrained.scoring.progress import Track, quiet, untracked
 from untrained.scoring.request import parse_reading
 from untrained.search.cached import Tables, accuracies_of, cached_trace, loaded
 from untrained.search.clock import Budget, parse_budget
 from untrained.search.runs import shard_of_runs
 from untrained.search.spelling import Search, parse_algorithm
-from untrained.search.task import Live, Task, Track, quiet, untracked
+from untrained.search.task import Live, Task
 from untrained.spaces import get_space
 from untrained.spaces.base import Architecture
 

@@ -1,36 +1,15 @@
 """The settings of a search, cached or live."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
 
 from untrained.errors import ParameterError
 from untrained.files import IMAGES
+from untrained.scoring.progress import Track
 from untrained.search.clock import Budget
 from untrained.search.spelling import Search
 from untrained.spaces import SearchSpace
-
-T = TypeVar("T")
-
-
-class Track(Protocol):
-    """Reports the progress of long work: wraps its items; see `untrained.cli.progress.track`."""
-
-    def __call__(self, items: Iterable[T], total: int, what: str, unit: str = ...) -> Iterable[T]:
-        """Yield the items."""
-        ...
-
-
-def untracked(items: Iterable[T], total: int, what: str, unit: str = "") -> Iterable[T]:
-    """Report no progress."""
-    del total, what, unit
-    return items
-
-
-def quiet(message: str) -> None:
-    """Tell nobody."""
-    del message
 
 
 @dataclass(frozen=True, eq=False)
