@@ -12,7 +12,7 @@ from untrained.images.minibatches import crop_flip, normalise
 from untrained.networks.costs import count_flops, count_parameters
 from untrained.networks.darts import DartsNetwork, Skeleton
 from untrained.spaces import get_space
-from untrained.spaces.darts import parse_genotype
+from untrained.spaces.genotypes import parse_genotype
 from untrained.training.cutout import cut_out
 
 from .conftest import contents
