@@ -284,11 +284,11 @@ def spell_epochs(epochs: float) -> str:
 
 def _parts(spelling: str) -> dict[str, Any]:
     found = _SPELLING.fullmatch(spelling)
-    parts = found.groupdict() if found else {"name": spelling, "variant": None}
+    parts = found.groupdict() if found else dict.fromkeys(_SPELLING.groupindex) | {"name": spelling}
     name, _, rest = str(parts["name"]).partition(":")
     if rest and name in PROXIES.names():  # a word in the place of a number of images
         parts |= {"name": name, "variant": None, "images": rest}
-    return {"images": None, "epochs": None} | parts
+    return parts
 
 
 def _parse_images(text: str, spelling: str) -> int:
