@@ -18,7 +18,7 @@ from benchmarks.page import machine, random_cells, write_section
 from benchmarks.plain import plain_score
 from untrained.cli.progress import track
 from untrained.networks.modes import modes_restored
-from untrained.scoring.engine import score_architectures
+from untrained.scoring.engine import score_work
 from untrained.scoring.execution import Execution, prepare_worker
 from untrained.scoring.images import MinibatchSettings
 from untrained.scoring.request import ScoreRequest, parse_reading
@@ -105,7 +105,7 @@ def seconds_engine(
     execution = Execution(engine=engine, precision=precision)
     proxy = parse_reading("naswot")
     request = ScoreRequest(space_of(name), (proxy,), settings, (0,), execution)
-    ((found,),) = score_architectures(request, [index])
+    ((found,),) = score_work(request, [(index, request.proxies)], 0)
     return found.seconds
 
 

@@ -18,7 +18,7 @@ from untrained import compiled
 from untrained.cli.progress import track
 from untrained.networks import nasbench201_plan
 from untrained.proxies import naswot
-from untrained.scoring.engine import score_architectures
+from untrained.scoring.engine import score_work
 from untrained.scoring.execution import Execution, prepare_worker
 from untrained.scoring.images import MinibatchSettings
 from untrained.scoring.request import ScoreRequest, parse_reading
@@ -70,7 +70,7 @@ def measure(indices: list[int], precision: str) -> tuple[Meter, float]:
     execution = Execution(engine="fast", precision=precision)
     proxies = (parse_reading("naswot"),)
     request = ScoreRequest(SPACE, proxies, MinibatchSettings(), (0,), execution)
-    list(score_architectures(request, indices[:2]))
+    list(score_work(request, [(index, proxies) for index in indices[:2]], 0))
     meter = Meter()
     originals = [
         (module, name, getattr(module, name)) for where in TIMED.values() for module, name in where
@@ -79,7 +79,7 @@ def measure(indices: list[int], precision: str) -> tuple[Meter, float]:
         for module, name in where:
             setattr(module, name, meter.timed(row, getattr(module, name)))
     try:
-        scores = score_architectures(request, indices)
+        scores = score_work(request, [(index, proxies) for index in indices], 0)
         found = list(track(scores, len(indices), f"scoring in {precision}"))
     finally:
         for module, name, original in originals:

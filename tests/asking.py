@@ -15,8 +15,8 @@ def request(space, proxies, images, seed, execution):
 
 
 def score_architectures(space, indices, proxy, images, seed, execution):
-    asked = request(space, [proxy], images, seed, execution)
-    return (score for (score,) in engine.score_architectures(asked, indices))
+    work = ((index, [proxy]) for index in indices)
+    return (score for (score,) in score_work(space, work, images, seed, execution))
 
 
 def score_work(space, work, images, seed, execution):
@@ -26,8 +26,8 @@ def score_work(space, work, images, seed, execution):
 
 
 def score_by_all(build, proxies, batch, execution, seed, *keys, training=None):
-    readings = list(map(reading_of, proxies))
-    return engine.score_by_all(build, readings, batch, execution, seed, *keys, training=training)
+    subject = engine.Subject(build, execution, seed, lambda _setting: batch, keys, training)
+    return subject.scores(list(map(reading_of, proxies)))
 
 
 def score_network(build, proxy, *given, **options):

@@ -4,15 +4,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from untrained.api import (
-        Score,
-        Scores,
-        ablate,
-        score,
-        score_seeds,
-        score_space,
-        training_curves,
-    )
+    from untrained.api import Score, Scores, score, score_seeds
+    from untrained.scoring.ablations import ablate
+    from untrained.scoring.shards import score_space
+    from untrained.scoring.training_curves import training_curves
     from untrained.search.pruning import Pruning, prune
     from untrained.search.run import SearchResult, run_search
     from untrained.search.task import Live
@@ -28,14 +23,14 @@ _MODULES = {
     "SearchResult": "untrained.search.run",
     "Training": "untrained.search.training",
     "TrainingImages": "untrained.search.training",
-    "ablate": "untrained.api",
+    "ablate": "untrained.scoring.ablations",
     "prune": "untrained.search.pruning",
     "run_search": "untrained.search.run",
     "score": "untrained.api",
     "score_seeds": "untrained.api",
-    "score_space": "untrained.api",
+    "score_space": "untrained.scoring.shards",
     "train": "untrained.search.training",
-    "training_curves": "untrained.api",
+    "training_curves": "untrained.scoring.training_curves",
 }
 
 __all__ = [

@@ -84,6 +84,25 @@ class Registry(Generic[T_co]):
         known = self._addresses()
         return known[name][1] if name in known else self.address(name)
 
+    def described(self, pattern: str = "*") -> list[tuple[str, str, str]]:
+        """What there is: spelling with variant, summary (or why it can't be used), and origin.
+
+        Args:
+            pattern: shell-style, of the spelling.
+        """
+        found = []
+        for name in self.names():
+            try:
+                entry: object = self.load(name)
+            except PluginError as error:
+                entry, summary = None, f"can't be used: {error}"
+            else:
+                summary = getattr(entry, "summary", "")
+            others = getattr(entry, "variants", ("",))[1:]
+            spellings = [name, *(f"{name}-{variant}" for variant in others)]
+            found += [(one, summary, self.origin(name)) for one in spellings]
+        return sorted(one for one in found if fnmatchcase(one[0], pattern))
+
     def load(self, name: str) -> T_co:
         """Import and return the entry of this name, or at this address.
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from untrained import score
-from untrained.cli.training_curves import parse_epochs_list
+from untrained.cli.options import numbers
 from untrained.scoring.columns import CURVE_COLUMNS
 from untrained.scoring.ledger import Ledger
 
@@ -149,7 +149,7 @@ def test_mistakes_of_the_report(finished, refused, tmp_path):
 
 
 def test_epochs_are_numbers():
-    assert parse_epochs_list("0, 0.5,2") == (0, 0.5, 2)
+    assert numbers("--epochs", "0, 0.5,2", float, "numbers", "0,1") == (0, 0.5, 2)
 
 
 # --- interrupted commands

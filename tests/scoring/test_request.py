@@ -1,5 +1,6 @@
 """What is asked of scoring: spellings, and what identifies a request."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -103,7 +104,7 @@ def key_of(space, **changes):
     return replace(made, **changes)
 
 
-def test_all_that_scores_depend_on_is_in_the_digest(space):
+def test_all_that_scores_depend_on_is_in_the_key(space):
     requests_of = [
         key_of(space),
         key_of("another"),
@@ -117,12 +118,12 @@ def test_all_that_scores_depend_on_is_in_the_digest(space):
         key_of(space, execution=Execution(torch.device("meta"))),
         key_of(space, training=ShortRecipe(batch_size=7)),
     ]
-    assert len({one.digest for one in requests_of}) == len(requests_of)
-    assert key_of(space).digest == key_of(space).digest
+    assert len({json.dumps(one.key()) for one in requests_of}) == len(requests_of)
+    assert key_of(space).key() == key_of(space).key()
 
 
-def test_where_images_lie_is_not_in_the_digest(space, tmp_path):
-    assert key_of(space, images=MinibatchSettings(root=tmp_path)).digest == key_of(space).digest
+def test_where_images_lie_is_not_in_the_key(space, tmp_path):
+    assert key_of(space, images=MinibatchSettings(root=tmp_path)).key() == key_of(space).key()
 
 
 def test_only_code_that_is_used_is_in_the_key(space, monkeypatch):

@@ -12,7 +12,7 @@ from untrained.errors import ParameterError
 from untrained.proxies.selections import ParameterSelection
 from untrained.proxies.tangent_kernels import tangent_kernel
 from untrained.scoring.curve_settings import CurveSettings
-from untrained.scoring.engine import score_architectures
+from untrained.scoring.engine import score_work
 from untrained.scoring.execution import Execution
 from untrained.scoring.images import MinibatchSettings
 from untrained.scoring.request import ScoreRequest, parse_reading
@@ -40,7 +40,7 @@ def asked(epochs=EPOCHS, names=NAMES, **changes):
 
 def read(space, settings, cells=(CELL,), seed=0, images=IMAGES, **more):
     request = ScoreRequest(space, (), images, (seed,), EXACT, **more)
-    return [list(curve.points) for curve in follow(request, cells, settings, seed)]
+    return [list(follow(request, cell, settings, seed).points) for cell in cells]
 
 
 @pytest.fixture(scope="module")
@@ -97,8 +97,8 @@ def test_readings_equal_those_by_hand(space, mode):
 
 def test_scores_are_those_of_the_proxies_after_as_many_epochs(space, followed):
     names = [f"{name}@{epochs:g}" for epochs in EPOCHS for name in NAMES]
-    request = ScoreRequest(space, tuple(map(parse_reading, names)), IMAGES, (0,), EXACT)
-    (expected,) = score_architectures(request, [CELL])
+    request = ScoreRequest(space, (), IMAGES, (0,), EXACT)
+    (expected,) = score_work(request, [(CELL, list(map(parse_reading, names)))], 0)
     scores = [one for one in followed if one.quantity in NAMES]
     assert [one.value for one in scores] == [one.score for one in expected]
     assert {one.status for one in scores} == {"ok"}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from untrained.errors import ParameterError
-from untrained.search.bohb import Bohb, bandwidths, density, released_choice, released_density
+from untrained.search.bohb import Bohb, bandwidths, density, observed_sizes, released_choice
 from untrained.search.choices import choices_of
 
 
@@ -171,14 +171,15 @@ def test_released_densities_are_those_of_the_slow_sum():
     data[:, 0] = 2  # one value: any other has an infinite kernel
     everything = np.array(list(itertools.product(range(5), repeat=3)))
     for widths in ([0.3, 1.9, 0.3], [1.0, 0.3, 0.3], [0.3, 0.3, 0.3]):
-        found = released_density(everything, data, np.array(widths))
+        found = density(everything, data, np.array(widths), observed_sizes(data))
         slow = [slow_released_density(point, data.tolist(), widths) for point in everything]
         np.testing.assert_allclose(found, slow)
         assert (found[np.isfinite(found)] < 0).any() == (1.9 in widths)
         # the observed value is the only one with finite densities
         np.testing.assert_array_equal(np.isfinite(found), everything[:, 0] == 2)
     # a kernel of 0 that meets an infinite one
-    no_kernel = released_density(np.array([[1, 4]]), np.array([[2, 4], [2, 3]]), np.array([0.3, 1]))
+    two = np.array([[2, 4], [2, 3]])
+    no_kernel = density(np.array([[1, 4]]), two, np.array([0.3, 1]), observed_sizes(two))
     assert np.isnan(no_kernel).all()
 
 

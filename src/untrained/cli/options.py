@@ -1,16 +1,21 @@
 """Options that several commands share, each defined once, and what they print alike."""
 
+import inspect
+from collections.abc import Callable, Iterable
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from untrained.errors import ParameterError
 
-    from untrained.api import Settings
+Number = TypeVar("Number", int, float)
 
 Space = Annotated[str, typer.Argument(help="Search space.")]
+Architectures = Annotated[
+    list[str], typer.Argument(metavar="ARCH...", help="Indices or spellings.")
+]
 Proxy = Annotated[str, typer.Option(help="`name`, `name-variant` or `name@epochs` of training.")]
 Proxies = Annotated[
     list[str] | None,
@@ -20,8 +25,9 @@ Proxies = Annotated[
     ),
 ]
 Dataset = Annotated[str, typer.Option(help="Data set whose images the networks are shown.")]
-Split = Annotated[str, typer.Option(help="Split of the data set.")]
+Split = Annotated[str, typer.Option(help="Split of the data set; `sample` is bundled.")]
 Seed = Annotated[int, typer.Option(help="Seed of minibatch and weights.")]
+Seeds = Annotated[int, typer.Option(help="Number of seeds, from --seed on.")]
 BatchSize = Annotated[int, typer.Option(help="Images per minibatch.")]
 Augmentation = Annotated[str, typer.Option(help="Augmentation of the images: none or crop-flip.")]
 Sampling = Annotated[str, typer.Option(help="Draw of the images: uniform, or balanced by class.")]
@@ -38,28 +44,77 @@ Ledger = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
+#: Type and default of each option that `untrained.scoring.request.Settings` has.
+_SETTINGS: dict[str, tuple[Any, Any]] = {
+    "dataset": (Dataset, "cifar10"),
+    "split": (Split, "sample"),
+    "batch_size": (BatchSize, 128),
+    "augmentation": (Augmentation, "none"),
+    "sampling": (Sampling, "uniform"),
+    "device": (Device, "auto"),
+    "engine": (Engine, "auto"),
+    "precision": (Precision, "auto"),
+}
 
-def settings(
-    dataset: str,
-    split: str,
-    batch_size: int,
-    augmentation: str = "none",
-    sampling: str = "uniform",
-    device: str = "auto",
-    engine: str = "auto",
-    precision: str = "auto",
-) -> "Settings":
-    """The settings of images and execution that the options of a command make."""
-    return {
-        "dataset": dataset,
-        "split": split,
-        "batch_size": batch_size,
-        "augmentation": augmentation,
-        "sampling": sampling,
-        "device": device,
-        "engine": engine,
-        "precision": precision,
-    }
+
+def with_settings(**defaults: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:  # noqa: ANN401
+    """Replace the parameter `settings` of a command by an option for each of its items.
+
+    Args:
+        defaults: of options whose default differs from the usual one; `...` requires the option.
+    """
+
+    def decorated(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def run(**given: Any) -> None:  # noqa: ANN401 - as the command takes them
+            settings = {name: given.pop(name) for name in _SETTINGS}
+            command(**given, settings=settings)
+
+        signature = inspect.signature(command)
+        own = [one.replace(kind=one.KEYWORD_ONLY) for one in signature.parameters.values()]
+        place = next(number for number, one in enumerate(own) if one.name == "settings")
+        own[place : place + 1] = [_parameter(name, defaults) for name in _SETTINGS]
+        run.__signature__ = signature.replace(parameters=own)  # type: ignore[attr-defined]
+        run.__annotations__ = {one.name: one.annotation for one in own} | {"return": None}
+        return run
+
+    return decorated
+
+
+def _parameter(name: str, defaults: dict[str, Any]) -> inspect.Parameter:
+    kind, usual = _SETTINGS[name]
+    default = defaults.get(name, usual)
+    required = inspect.Parameter.empty if default is ... else default
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=required, annotation=kind
+    )
+
+
+def numbers(
+    option: str, text: str, kind: Callable[[str], Number], words: str, example: str
+) -> tuple[Number, ...]:
+    """The numbers between the commas of an option.
+
+    Raises:
+        ParameterError: something between them is no number of this kind.
+    """
+    try:
+        return tuple(map(kind, text.split(",")))
+    except ValueError as error:
+        raise ParameterError(
+            f"{option} {text!r}: {words} between commas, as in {example}"
+        ) from error
+
+
+def seeds_from(seed: int, seeds: int) -> range:
+    """The seeds that --seed and --seeds ask for.
+
+    Raises:
+        ParameterError: none are.
+    """
+    if seeds < 1:
+        raise ParameterError(f"--seeds {seeds}: 1 or more")
+    return range(seed, seed + seeds)
 
 
 def tell(message: str) -> None:
@@ -67,8 +122,8 @@ def tell(message: str) -> None:
     typer.echo(message, err=True)
 
 
-def warn_of_test_labels(proxies: "Iterable[str]") -> None:
-    """Say on standard error which of the spelled proxies are read on test labels."""
+def warn_of_test_labels(proxies: Iterable[str]) -> None:
+    """Warn on standard error of the spelled proxies that are read on test labels."""
     from untrained.scoring.request import parse_reading
 
     readings = dict.fromkeys(map(parse_reading, proxies))

@@ -9,14 +9,15 @@ import typer
 
 from untrained.cli import options
 from untrained.cli.progress import track
-from untrained.errors import MissingDataError, ParameterError
+from untrained.errors import MissingDataError
 from untrained.files import SCORES
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from untrained.api import Scores, Settings
+    from untrained.api import Scores
+    from untrained.scoring.request import Settings
 
 
 @dataclass(frozen=True)
@@ -54,53 +55,42 @@ class Result:
     undefined: dict[int, str]
 
 
+@options.with_settings()
 def score(
     target: Annotated[
         str, typer.Argument(help="A search space, or package.module:factory of your own network.")
     ],
+    settings: "Settings",
     architectures: Annotated[
         list[str] | None, typer.Argument(metavar="ARCH...", help="Indices or spellings.")
     ] = None,
     proxy: options.Proxies = None,
     variant: Annotated[str | None, typer.Option(help="Variant of the proxies.")] = None,
-    dataset: options.Dataset = "cifar10",
-    split: options.Split = "sample",
     seed: options.Seed = 0,
-    seeds: Annotated[int, typer.Option(help="How many, from --seed on, give the spread.")] = 3,
-    batch_size: options.BatchSize = 128,
-    augmentation: options.Augmentation = "none",
-    sampling: options.Sampling = "uniform",
+    seeds: options.Seeds = 3,
     shape: Annotated[
-        str | None, typer.Option("--input", help="CxHxW that your own network takes.")
-    ] = None,
-    device: options.Device = "auto",
-    engine: options.Engine = "auto",
-    precision: options.Precision = "auto",
+        str, typer.Option("--input", help="CxHxW that your own network takes.")
+    ] = "3x32x32",
     as_json: options.Json = False,
 ) -> None:
     """Score architectures of a space, or a network of your own."""
     from untrained.scoring.request import parse_reading
 
-    if seeds < 1:
-        raise ParameterError(f"--seeds {seeds}: 1 or more")
-    readings = [parse_reading(one, variant) for one in proxy or ["naswot"]]
-    spelled = list(map(str, readings))
+    chosen = options.seeds_from(seed, seeds)
+    spelled = [str(parse_reading(one, variant)) for one in proxy or ["naswot"]]
     options.warn_of_test_labels(spelled)
 
     from untrained.api import score_seeds
     from untrained.scoring.execution import prepare_worker
 
-    settings = options.settings(
-        dataset, split, batch_size, augmentation, sampling, device, engine, precision
-    )
     if architectures:  # a network of one's own may be too large for one thread
         prepare_worker()
     found = score_seeds(
         target,
         architectures or (),
         proxies=spelled,
-        seeds=range(seed, seed + seeds),
-        shape=shape or "3x32x32",
+        seeds=chosen,
+        shape=shape,
         track=track,
         **settings,
     )
@@ -108,7 +98,7 @@ def score(
     if as_json:
         typer.echo(json.dumps([asdict(result) for result in results], indent=1))
     else:
-        _print(target, results, seed, seeds)
+        _print(target, results, chosen)
 
 
 def _result(target: str, found: "Scores", settings: "Settings") -> Result:
@@ -176,7 +166,7 @@ def _accuracies(space: str, index: int) -> dict[str, float]:
     return {column: round(float(one), 4) for column, one in found.items() if not math.isnan(one)}
 
 
-def _print(target: str, results: list[Result], seed: int, seeds: int) -> None:
+def _print(target: str, results: list[Result], seeds: range) -> None:
     for result in results:
         name = f"{result.architecture}  " if result.architecture is not None else ""
         typer.echo(f"{name}{result.spelling}")
@@ -187,8 +177,8 @@ def _print(target: str, results: list[Result], seed: int, seeds: int) -> None:
         else:
             spread = ""
             if result.mean is not None and result.std is not None:
-                spread = f"; {_number(result.mean)} ± {_number(result.std)} over {seeds} seeds"
-            typer.echo(f"  score       {_number(result.score)} (seed {seed}{spread})")
+                spread = f"; {_number(result.mean)} ± {_number(result.std)} over {len(seeds)} seeds"
+            typer.echo(f"  score       {_number(result.score)} (seed {seeds[0]}{spread})")
         for number, said in result.undefined.items():
             typer.echo(f"              undefined with seed {number}: {said}")
         if result.percentile is not None:

@@ -7,19 +7,22 @@ import typer
 
 from untrained.cli import options
 from untrained.cli.progress import track
-from untrained.errors import DamagedFileError, MissingDataError, ParameterError
+from untrained.errors import DamagedFileError, MissingDataError
 from untrained.scoring.columns import SCORE_COLUMNS, SECONDS
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from untrained.scoring.request import Settings
 
+
+@options.with_settings(dataset=...)
 def shard(
     space: options.Space,
     proxy: Annotated[
         list[str], typer.Option(help="`name`, `name-variant` or `name@epochs`; repeatable.")
     ],
-    dataset: options.Dataset,
+    settings: "Settings",
     seed: options.Seed,
     out: options.Out,
     shard: options.Shard = 0,
@@ -33,13 +36,6 @@ def shard(
     share: Annotated[
         bool, typer.Option(help="Score one of each class that computes the same function.")
     ] = False,
-    split: options.Split = "sample",
-    batch_size: options.BatchSize = 128,
-    augmentation: options.Augmentation = "none",
-    sampling: options.Sampling = "uniform",
-    device: options.Device = "auto",
-    engine: options.Engine = "auto",
-    precision: options.Precision = "auto",
     ledger: options.Ledger = None,
     seconds: Annotated[
         bool, typer.Option(help="Also write what each score took, which no two runs share.")
@@ -52,21 +48,14 @@ def shard(
     """
     from untrained.benchmarks.benchmark import Benchmark
     from untrained.files import write_parquet
-    from untrained.spaces import get_space
 
-    size = len(get_space(space))
     options.warn_of_test_labels(proxy)
-    known = None
-    if among is not None:
-        truth = Benchmark.read(among, space)
-        truth.check_within(size)
-        known = truth.known
+    known = None if among is None else Benchmark.read(among, space)
 
-    from untrained.api import score_space
     from untrained.scoring.execution import prepare_worker
+    from untrained.scoring.shards import score_space
 
     prepare_worker()
-    columns = [*SCORE_COLUMNS, *([SECONDS] if seconds else [])]
     score_space(
         space,
         proxy,
@@ -78,12 +67,10 @@ def shard(
         among=known,
         share=share,
         ledger=ledger,
-        save=lambda table: write_parquet(table[columns], out),
+        save=lambda table: write_parquet(table if seconds else table.drop(columns=SECONDS), out),
         track=track,
         tell=options.tell,
-        **options.settings(
-            dataset, split, batch_size, augmentation, sampling, device, engine, precision
-        ),
+        **settings,
     )
 
 
@@ -95,20 +82,11 @@ def merge(
     ] = None,
 ) -> None:
     """Merge score shards into one sorted table."""
-    import pandas as pd
-
     from untrained.files import write_parquet
+    from untrained.scoring.shards import merge_shards
 
-    key = ["proxy", "dataset", "seed", "arch"]
     paths = [*(shards or []), *([] if listed is None else _listed(listed))]
-    if not paths:
-        raise ParameterError("no shards to merge: name their files, or a --list of them")
-    table = pd.concat([_read_shard(path) for path in paths], ignore_index=True)
-    if (twice := table.duplicated(key)).any():
-        first = table.loc[twice, key].iloc[0].to_dict()
-        raise DamagedFileError(f"the shards score {first} twice: remove stale shards")
-    columns = [*SCORE_COLUMNS, *([SECONDS] if SECONDS in table else [])]
-    write_parquet(table.sort_values(key, ignore_index=True)[columns], out)
+    write_parquet(merge_shards(map(_read_shard, paths)), out)
 
 
 def _listed(path: Path) -> list[Path]:

@@ -10,40 +10,26 @@ import typer
 
 from untrained.cli import options
 from untrained.cli.progress import track
-from untrained.errors import ParameterError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from untrained.benchmarks.benchmark import Benchmark
+    from untrained.scoring.request import Settings
     from untrained.scoring.training_curves import Curve
 
 
+@options.with_settings(batch_size=32)
 def training_curves(
     space: options.Space,
-    architectures: Annotated[
-        list[str], typer.Argument(metavar="ARCH...", help="Indices or spellings.")
-    ],
+    architectures: options.Architectures,
+    settings: "Settings",
     epochs: Annotated[str, typer.Option(help="When to read, in epochs.")] = "0,0.5,1,2",
-    proxy: Annotated[
-        list[str] | None,
-        typer.Option(help="`name` or `name-variant`; may be repeated. Default: those of the docs."),
-    ] = None,
+    proxy: options.Proxies = None,
     kernel: Annotated[
         str, typer.Option(help="Parameters and mode of the kernel that is followed.")
     ] = "weights_without_classifier_train",
-    dataset: options.Dataset = "cifar10",
-    split: options.Split = "sample",
-    seed: Annotated[int, typer.Option(help="Seed of minibatch, weights and training.")] = 0,
-    seeds: Annotated[int, typer.Option(help="How many, from --seed on.")] = 1,
-    batch_size: Annotated[
-        int, typer.Option(help="Images per minibatch; the time of a kernel grows with its square.")
-    ] = 32,
-    augmentation: options.Augmentation = "none",
-    sampling: options.Sampling = "uniform",
-    benchmark: Annotated[Path | None, typer.Option(help="Benchmark table, for --figure.")] = None,
-    device: options.Device = "auto",
-    precision: options.Precision = "auto",
+    seed: options.Seed = 0,
+    seeds: options.Seeds = 1,
+    benchmark: options.Benchmark = None,
     ledger: options.Ledger = None,
     out: Annotated[Path | None, typer.Option(help="Parquet file to write.")] = None,
     figure: Annotated[
@@ -53,23 +39,22 @@ def training_curves(
 ) -> None:
     """Train architectures a little and follow their tangent kernel and scores.
 
-    All is read on the minibatch; what is learned is the rest of the split (as `lga@1` does). With
-    --ledger a command that was interrupted resumes with the training that it was at.
+    All is read on the minibatch; what is learned is the rest of the split (as `lga@1` does). By
+    default the proxies are those of the papers. The time of a kernel grows with the square of
+    --batch-size. With --ledger an interrupted command resumes with the training that it was at.
     """
     from untrained.benchmarks.benchmark import Benchmark
     from untrained.files import check_target, write_parquet
 
-    if seeds < 1:
-        raise ParameterError(f"--seeds {seeds}: 1 or more")
-    stops = parse_epochs_list(epochs)
+    stops = options.numbers("--epochs", epochs, float, "numbers", "0,0.5,2")
+    chosen = options.seeds_from(seed, seeds)
     drawn = [] if figure is None else [figure.with_suffix(suffix) for suffix in (".svg", ".png")]
     for target in [*drawn, *([] if out is None else [out])]:
         check_target(target)
     truth = Benchmark.load(space, path=benchmark) if drawn else None
 
-    from untrained.api import training_curves as run
     from untrained.scoring.execution import prepare_worker
-    from untrained.scoring.training_curves import curve_table
+    from untrained.scoring.training_curves import training_curves as run
 
     prepare_worker()
     curves = run(
@@ -78,35 +63,20 @@ def training_curves(
         epochs=stops,
         proxies=proxy,
         kernel=kernel,
-        seeds=range(seed, seed + seeds),
+        seeds=chosen,
         ledger=ledger,
         save=None if out is None else lambda table: write_parquet(table, out),
         track=track,
         tell=options.tell,
-        **options.settings(
-            dataset, split, batch_size, augmentation, sampling, device, precision=precision
-        ),
+        **settings,
     )
     if truth is not None:
-        _draw(curve_table(dataset, curves), truth, drawn)
+        _draw(settings["dataset"], curves, truth, drawn)
     if as_json:
-        typer.echo(json.dumps(_objects(space, dataset, curves), indent=1))
+        typer.echo(json.dumps(_objects(space, settings["dataset"], curves), indent=1))
     elif out is None:
-        for one in _objects(space, dataset, curves):
-            typer.echo(f"{one['architecture']}  {one['spelling']}")
-            _print(one["seed"], one["readings"])
-
-
-def parse_epochs_list(text: str) -> tuple[float, ...]:
-    """The numbers of epochs of `0,0.5,2`.
-
-    Raises:
-        ParameterError: something that is no number.
-    """
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise ParameterError(f"--epochs {text!r}: numbers between commas, as in 0,0.5,2") from error
+        for one in _objects(space, settings["dataset"], curves):
+            _print(one)
 
 
 def _objects(space: str, dataset: str, curves: "list[Curve]") -> list[dict[str, Any]]:
@@ -124,20 +94,24 @@ def _objects(space: str, dataset: str, curves: "list[Curve]") -> list[dict[str, 
     ]
 
 
-def _draw(table: "pd.DataFrame", truth: "Benchmark", targets: list[Path]) -> None:
+def _draw(dataset: str, curves: "list[Curve]", truth: "Benchmark", targets: list[Path]) -> None:
     from untrained.report.inputs import splits_of
     from untrained.report.plotting import save
     from untrained.report.sections.training_curves import curve_table, kernel_curves
+    from untrained.scoring import training_curves
     from untrained.spaces import get_space
 
+    table = training_curves.curve_table(dataset, curves)
     splits = splits_of(truth.finals, get_space(truth.space).datasets)
     drawn = kernel_curves(curve_table(table, truth.accuracies, splits))
     for target in targets:
         save(drawn, target)
 
 
-def _print(seed: int, readings: list[dict[str, Any]]) -> None:
+def _print(curve: dict[str, Any]) -> None:
     """Print a line per quantity, a column per stop; a status instead of a value that is not."""
+    seed, readings = curve["seed"], curve["readings"]
+    typer.echo(f"{curve['architecture']}  {curve['spelling']}")
     stops = list(dict.fromkeys(reading["epochs"] for reading in readings))
     lines: dict[str, dict[float, str]] = {}
     for reading in readings:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from untrained.errors import ParameterError, unknown_name
 from untrained.files import IMAGES
-from untrained.images.sets import AUGMENTATIONS, IN_ORDER, SAMPLINGS, ImageSet, image_set
+from untrained.images.sets import AUGMENTATIONS, IN_ORDER, NOISE, SAMPLINGS, ImageSet, image_set
 from untrained.images.splits import Labels, Pixels, check_training_split, training_set
 from untrained.plugins import imported
 from untrained.seeds import numpy_generator
@@ -260,9 +260,13 @@ def _rounds(labels: Labels, generator: np.random.Generator) -> NDArray[np.int64]
 def draw_noise(known: ImageSet, seed: int, size: int, sampling: str) -> tuple[Images, Labels]:
     """Images (size, height, width, channels) of Gaussian noise, and labels (size,)."""
     channels, height, width = known.shape
-    pixels = numpy_generator(seed, "noise images").standard_normal(
-        (size, height, width, channels), np.float32
-    )
+    if known.shape == NOISE.shape:
+        pixels = numpy_generator(seed, "noise images").standard_normal(
+            (size, height, width, channels), np.float32
+        )
+    else:
+        drawn = numpy_generator(seed, "noise of any shape").standard_normal((size, *known.shape))
+        pixels = np.moveaxis(drawn.astype(np.float32), 1, -1)
     generator = numpy_generator(seed, "noise labels")
     if sampling == "balanced":
         rounds = -(-size // known.num_classes)

@@ -44,8 +44,8 @@ class ImageSet:
     name: str
     num_classes: int
     shape: tuple[int, int, int]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     splits: tuple[str, ...]
     summary: str = ""
     label: str = ""

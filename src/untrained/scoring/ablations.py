@@ -4,34 +4,38 @@ Four experiments vary one thing each on ten cells of different accuracy; a fifth
 with initialisations on many random cells, so that the variance of a score can be split.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby, pairwise
+from itertools import groupby, pairwise, product
 from math import nan
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
+from untrained.benchmarks.benchmark import Benchmark
 from untrained.errors import ParameterError, unknown_name
-from untrained.images.sets import image_set
+from untrained.images.minibatches import Minibatch
+from untrained.images.sets import NOISE
 from untrained.scoring.columns import ABLATION_COLUMNS
-from untrained.scoring.engine import Score, score_architecture
+from untrained.scoring.engine import Score, subject_of
 from untrained.scoring.images import MinibatchSettings
-from untrained.scoring.request import ScoreRequest
+from untrained.scoring.progress import Track, untracked
+from untrained.scoring.request import ScoreRequest, Settings, images_of, parse_reading, requested
 from untrained.seeds import numpy_generator
-from untrained.spaces import SearchSpace
+from untrained.spaces import SPACES, SearchSpace, get_space
 from untrained.spaces.base import draw_without_replacement
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: What each experiment varies; see `trials_of`.
-EXPERIMENTS = ("minibatch", "noise", "initialisation", "batch-size", "variance")
-
 #: The paper's ten bins start at this accuracy, in percent.
 LOWEST_ACCURACY = 50.0
 BINS = 10
+
+#: (len(space),) percent by index, NaN where unknown.
+Accuracies = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ class AblationSettings:
             raise ParameterError(f"batch size {min(self.batch_sizes)}: statistics need 2 or more")
 
 
-def binned_cells(accuracy: npt.NDArray[np.float64], seed: int) -> list[BinnedCell]:
+def binned_cells(accuracy: Accuracies, seed: int) -> list[BinnedCell]:
     """Draw one cell from each of ten equally wide bins of accuracy.
 
     The paper takes one network per 5 % of CIFAR-100 accuracy from 50 to 100. NAS-Bench-201 ends at
@@ -133,29 +137,57 @@ def binned_cells(accuracy: npt.NDArray[np.float64], seed: int) -> list[BinnedCel
     return cells
 
 
+@dataclass(frozen=True)
+class Design:
+    """What an experiment scores: each cell with each minibatch and each initialisation.
+
+    Attributes:
+        images: the minibatches up to their seed.
+        minibatch_seeds: of each of them.
+        weight_seeds: of the initialisations.
+        binned: whether the cells are `binned_cells`, or random ones.
+    """
+
+    images: Sequence[MinibatchSettings]
+    minibatch_seeds: Sequence[int] = (0,)
+    weight_seeds: Sequence[int] = (0,)
+    binned: bool = True
+
+
+def _of_noise(images: MinibatchSettings) -> MinibatchSettings:
+    return replace(images, dataset=NOISE.name, split=NOISE.split(images.split))
+
+
+#: What each experiment varies: repeats have the seeds 0, 1, ...; what is held fixed has seed 0. A
+#: smaller minibatch is the beginning of a larger one with its seed.
+EXPERIMENTS: dict[str, Callable[[MinibatchSettings, AblationSettings], Design]] = {
+    "minibatch": lambda images, how: Design([images], range(how.repeats)),
+    "noise": lambda images, how: Design([_of_noise(images)], range(how.repeats)),
+    "initialisation": lambda images, how: Design([images], weight_seeds=range(how.repeats)),
+    "batch-size": lambda images, how: Design(
+        [replace(images, batch_size=size) for size in how.batch_sizes], range(how.repeats)
+    ),
+    "variance": lambda images, how: Design(
+        [images], range(how.minibatches), range(how.initialisations), binned=False
+    ),
+}
+
+
 def trials_of(
     experiment: str,
     space: SearchSpace,
-    accuracy: npt.NDArray[np.float64],
+    accuracy: Accuracies,
     images: MinibatchSettings,
     settings: AblationSettings,
 ) -> list[Trial]:
-    """List the scores of one experiment.
-
-    Repeats have the seeds 0, 1, ...; what is held fixed has seed 0.
+    """List the scores of one experiment; trials with the same minibatch lie next to each other.
 
     Args:
-        experiment: `minibatch` draws another minibatch for each repeat, `noise` another one of
-            N(0, 1) images, `initialisation` other weights, `batch-size` another minibatch of each
-            size, all on `binned_cells`; `variance` crosses minibatches with initialisations on
-            random cells. A smaller minibatch is the beginning of a larger one with its seed.
+        experiment: one of `EXPERIMENTS`.
         space: of the cells.
-        accuracy: (len(space),) on CIFAR-100, in percent.
-        images: the minibatch, except for its size where sizes vary.
+        accuracy: on CIFAR-100, in percent.
+        images: the minibatch, except for what the experiment varies.
         settings: how many of everything.
-
-    Returns:
-        Trials with the same minibatch lie next to each other.
 
     Raises:
         UnknownNameError: no such experiment.
@@ -163,59 +195,92 @@ def trials_of(
     """
     if experiment not in EXPERIMENTS:
         raise unknown_name("experiment", experiment, EXPERIMENTS)
-    repeats = range(settings.repeats)
-    if experiment == "variance":
+    design = EXPERIMENTS[experiment](images, settings)
+    if design.binned:
+        cells = binned_cells(accuracy, settings.seed)
+    else:
         drawn = draw_without_replacement(space, settings.cells, settings.seed)
-        return [
-            Trial(BinnedCell(arch), images, minibatch_seed, weight_seed)
-            for minibatch_seed in range(settings.minibatches)
-            for arch in drawn
-            for weight_seed in range(settings.initialisations)
-        ]
-    cells = binned_cells(accuracy, settings.seed)
-    if experiment == "initialisation":
-        return [Trial(cell, images, 0, repeat) for cell in cells for repeat in repeats]
-    shown = [images]
-    if experiment == "noise":
-        shown = [replace(images, dataset="noise", split=image_set("noise").split(images.split))]
-    if experiment == "batch-size":
-        shown = [replace(images, batch_size=size) for size in settings.batch_sizes]
-    return [
-        Trial(cell, settings_shown, repeat, 0)
-        for settings_shown in shown
-        for repeat in repeats
-        for cell in cells
+        cells = [BinnedCell(arch) for arch in drawn]
+    varied = product(design.images, design.minibatch_seeds, cells, design.weight_seeds)
+    return [Trial(cell, shown, images_seed, seed) for shown, images_seed, cell, seed in varied]
+
+
+def ablate(
+    space: str,
+    *,
+    experiments: Iterable[str] | None = None,
+    proxy: str = "naswot",
+    sizes: AblationSettings | None = None,
+    benchmark: Path | None = None,
+    track: Track = untracked,
+    **settings: Unpack[Settings],
+) -> "pd.DataFrame":
+    """Score architectures again and again with one thing varied (the NASWOT paper's Fig. 5).
+
+    Args:
+        space: its name.
+        experiments: what is varied, of `EXPERIMENTS`; None for all that make sense.
+        proxy: how it is spelled.
+        sizes: how large the experiments are.
+        benchmark: table with the accuracies after which architectures are chosen; by default the
+            fetched or bundled one.
+        track: reports progress.
+        settings: see `untrained.scoring.request.Settings`.
+
+    Returns:
+        A row per score; see `untrained.scoring.columns.ABLATION_COLUMNS`.
+
+    Raises:
+        UntrainedError: a name, a number or a setting that does not exist, no cell in a bin, or
+            more cells than the space has.
+    """
+    searched, reading = get_space(space), parse_reading(proxy)
+    column = searched.benchmark and searched.benchmark.ablated_by
+    if not column:
+        able = [name for name in SPACES.names() if get_space(name).ablations]
+        raise ParameterError(
+            f"no ablations of {space}: its benchmark has no accuracies to choose architectures by; "
+            f"take {', '.join(able)}"
+        )
+    accuracy = Benchmark.load(space, path=benchmark).accuracies(*column)
+    images, how = images_of(settings), sizes or AblationSettings()
+    names = list(dict.fromkeys(experiments or searched.ablations))
+    trials = [
+        (name, trial)
+        for name in names
+        for trial in trials_of(name, searched, accuracy, images, how)
     ]
+    with requested(searched, [reading], [0], settings) as request:
+        scores = score_trials(request, (trial for _, trial in trials))
+        title = f"{space}/{'+'.join(names)}/{proxy} on {request.execution.device}"
+        followed = track(scores, len(trials), title, "scores")
+        return ablation_table(
+            (name, trial, score) for (name, trial), score in zip(trials, followed, strict=True)
+        )
 
 
 def score_trials(request: ScoreRequest, trials: Iterable[Trial]) -> Iterator[Score]:
     """Score trials by the proxy of a request, in order, as they are asked for.
 
-    With equal seeds of minibatch and weights a score is that of `score_architectures`.
+    With equal seeds of minibatch and weights a score is that of `score_work`.
 
     Args:
         request: of one proxy; trials have images and seeds of their own.
         trials: those with the same minibatch next to each other, since each run of them draws it.
     """
-    if isinstance(request.target, str):
-        raise TypeError(f"{request.target} is no space of architectures")
     setting = request.proxies[0].setting
     if setting.crop is None:
         # the size is what some of the experiments vary, whatever the proxy's own would be
         setting = replace(setting, images=None)
-    device = request.execution.device
+
+    def scores(trial: Trial, batch: Minibatch) -> list[Score]:
+        arch, seed, proxies = trial.cell.arch, trial.weight_seed, request.proxies
+        return subject_of(request, arch, proxies, seed, lambda _setting: batch).scores(proxies)
+
     for (images, seed), same in groupby(trials, lambda trial: (trial.images, trial.minibatch_seed)):
-        batch = images.draw_for(setting, seed, device)
+        batch = images.draw_for(setting, seed, request.execution.device)
         for trial in same:
-            (score,) = score_architecture(
-                request.target,
-                trial.cell.arch,
-                request.proxies,
-                batch,
-                request.execution,
-                trial.weight_seed,
-            )
-            yield score
+            yield from scores(trial, batch)
 
 
 def ablation_table(rows: Iterable[tuple[str, Trial, Score]]) -> "pd.DataFrame":

@@ -2,12 +2,11 @@
 
 import copy
 import math
-import sys
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
-from typing import Any, TypeVar, cast, get_args
+from typing import Any, ClassVar, TypeVar, cast
 
 import torch
 from torch import nn
@@ -22,13 +21,19 @@ from untrained.scoring.images import TrainingImages
 from untrained.scoring.request import Reading, ScoreRequest
 from untrained.seeds import seed_sequence, torch_seeded
 from untrained.spaces import SearchSpace
-from untrained.spaces.base import NotApplicable
+from untrained.spaces.base import NotApplicable, Skeleton
 from untrained.training.short import Diverged, Stop, WatchSteps, unwatched
 
 T = TypeVar("T")
 
 #: Makes a network for a number of classes.
 Build = Callable[[int], nn.Module | Planned]
+
+#: How PyTorch's allocator and oneDNN say that there is no memory left.
+_OUT_OF_MEMORY = ("DefaultCPUAllocator: ", "could not create a primitive", "std::bad_alloc")
+
+#: Into how many pieces a batch is cut, one after the other, when a plan runs out of memory.
+_PIECES = (1, 4, 16)
 
 
 @dataclass(frozen=True)
@@ -43,48 +48,16 @@ class Score:
             the training up to then, whether or not other proxies were read on the way.
     """
 
+    __pydantic_config__: ClassVar = {"strict": True, "extra": "forbid", "allow_inf_nan": False}
+
     score: float | None
     status: Status
     reason: str
     seconds: float
 
-    def to_json(self) -> dict[str, Any]:
-        """The score as JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: Any) -> "Score | None":  # noqa: ANN401 - whatever JSON holds
-        """The score that `to_json` made into this value; None where the value is something else."""
-        if not isinstance(value, dict) or value.keys() != {one.name for one in fields(cls)}:
-            return None
-        score, seconds = value["score"], value["seconds"]
-        known = value["status"] in get_args(Status) and isinstance(value["reason"], str)
-        defined = is_finite(score) if value["status"] == "ok" else score is None
-        return cls(**value) if known and defined and is_finite(seconds) and seconds >= 0 else None
-
-
-def is_finite(value: Any) -> bool:  # noqa: ANN401 - whatever JSON holds
-    """Whether a JSON value is a number that a float can hold."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and abs(value) <= sys.float_info.max
-
-
-#: How PyTorch's allocator and oneDNN say that there is no memory left.
-_OUT_OF_MEMORY = ("DefaultCPUAllocator: ", "could not create a primitive", "std::bad_alloc")
-
-#: Into how many pieces a batch is cut, one after the other, when a plan runs out of memory.
-_PIECES = (1, 4, 16)
-
-
-def score_architectures(
-    request: ScoreRequest, indices: Iterable[int], watch: WatchSteps = unwatched
-) -> Iterator[list[Score]]:
-    """Score architectures of a space by all proxies of a request with its first seed, in order.
-
-    Each is scored when it is asked for; see `score_work`.
-    """
-    work = ((index, request.proxies) for index in indices)
-    return score_work(request, work, request.seeds[0], watch)
+    def __post_init__(self) -> None:
+        if (self.status == "ok") == (self.score is None) or self.seconds < 0:
+            raise ValueError(f"a score of {self.score} has the status {self.status}")
 
 
 def score_work(
@@ -108,25 +81,26 @@ def score_work(
     Yields:
         For each architecture the scores by its proxies.
     """
-    space, images, execution = request.target, request.images, request.execution
-    if isinstance(space, str):
-        raise TypeError(f"{space} is no space of architectures")
-    shown = cache(lambda setting: images.draw_for(setting, seed, execution.device))
-    learned = cache(
-        lambda whole: replace(
-            images.training_images(seed, watch, whole=whole), recipe=request.training, shown=shown
-        )
-    )
+    shown, learned = images_of_seed(request, seed, watch)
     for index, readings in work:
         found: dict[int, Score] = {}
         for setting, mine in _groups(readings).items():
             chosen = [readings[number] for number in mine]
             training = learned(setting.test_after_training) if setting.epochs else None
-            # before any training, which would be lost if one of them can't be drawn
-            batches = [shown(reading.setting) for reading in chosen]
-            scores = score_architecture(space, index, chosen, batches[0], execution, seed, training)
-            found |= dict(zip(mine, scores, strict=True))
+            subject = subject_of(request, index, chosen, seed, shown, training)
+            found |= dict(zip(mine, subject.scores(chosen), strict=True))
         yield [found[number] for number in range(len(readings))]
+
+
+def images_of_seed(
+    request: ScoreRequest, seed: int, watch: WatchSteps
+) -> tuple[Callable[[Setting], Minibatch], Callable[[bool], TrainingImages]]:
+    """What a setting is shown, and what is learned (of the whole split or not), each made once."""
+    images, device = request.images, request.execution.device
+    return (
+        cache(lambda setting: images.draw_for(setting, seed, device)),
+        cache(lambda whole: images.training_images(seed, request.training, watch, whole=whole)),
+    )
 
 
 def _groups(readings: Sequence[Reading]) -> dict[Setting, list[int]]:
@@ -144,158 +118,144 @@ def _groups(readings: Sequence[Reading]) -> dict[Setting, list[int]]:
     return groups
 
 
-def score_architecture(
-    space: SearchSpace,
+def subject_of(
+    request: ScoreRequest,
     index: int,
     readings: Sequence[Reading],
-    batch: Minibatch,
-    execution: Execution,
     seed: int,
+    shown: Callable[[Setting], Minibatch],
     training: TrainingImages | None = None,
-) -> list[Score]:
-    """Score an architecture by each of several proxies of one setting but for epochs.
+) -> "Subject":
+    """The network of an architecture; see `Subject`, whose `scores` are to be those of `readings`.
 
-    Args:
-        space: of the architecture.
-        index: in the space.
-        readings: the proxies; at least one.
-        batch: see `MinibatchSettings.draw_for`.
-        execution: how the network is run.
-        seed: of the weights and of whatever the proxies draw.
-        training: see `score_by_all`.
+    The network is a plan where one can be run.
     """
-    architecture = space[index]
+    space, execution = request.space, request.execution
     (skeleton,) = {reading.setting.skeleton for reading in readings}
-    planned = None
-    if training is None and execution.engine != "plain":
-        rectifiers = all(isinstance(reading.proxy, ReadsRectifiers) for reading in readings)
-        planned = space.planned if rectifiers else None
-
-    def build(num_classes: int) -> nn.Module | Planned:
-        if planned is not None:
-            return planned(architecture)
-        network = space.network(architecture, num_classes, skeleton)
-        if skeleton is not None:
-            return network
-        return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
-
-    return score_by_all(build, readings, batch, execution, seed, index, training=training)
+    rectifiers = all(isinstance(reading.proxy, ReadsRectifiers) for reading in readings)
+    planned = rectifiers and training is None and execution.engine != "plain"
+    build = partial(_built, space, index, skeleton, planned=planned)
+    return Subject(build, execution, seed, shown, (index,), training)
 
 
-def score_by_all(
-    build: Build,
-    readings: Sequence[Reading],
-    batch: Minibatch,
-    execution: Execution,
-    seed: int,
-    *keys: int,
-    training: TrainingImages | None = None,
-) -> list[Score]:
-    """Build a network and score it by each of several proxies.
+def _built(
+    space: SearchSpace, index: int, skeleton: Skeleton | None, num_classes: int, *, planned: bool
+) -> nn.Module | Planned:
+    if planned and space.planned is not None:
+        return space.planned(space[index])
+    network = space.network(space[index], num_classes, skeleton)
+    if skeleton is not None:
+        return network
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
-    Args:
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A network to score, and all that its scores depend on besides the proxies.
+
+    Attributes:
         build: makes the network for a number of classes. PyTorch's generator stands on the stream
             of (seed, "weights", keys) meanwhile.
-        readings: the proxies.
-        batch: on the device of `execution`.
         execution: how the network is run.
         seed: of the weights and of whatever the proxies draw.
+        shown: the minibatch, on the device of `execution`, that a proxy with a setting is shown.
         keys: what tells this network's streams from those of others (its index).
         training: what the network is trained on, once, where a proxy is read after training. All
             proxies are then read off the module.
-
-    Returns:
-        For each proxy the score, or the status of an undefined one; running out of memory is a
-        status too, and so is a training that diverged. The time is shared among them, but for that
-        of training and of building what is trained.
-
-    Raises:
-        ParameterError: a proxy is read after training, and there is nothing to train on.
+        on_stop: called with each stop of the training.
     """
-    for reading in readings:
-        reading.check_readable()
-    if any(reading.epochs for reading in readings):
-        if training is None:
-            names = ", ".join(reading.name for reading in readings if reading.epochs)
-            raise ParameterError(f"{names} after training: nothing is trained here, drop @epochs")
-        return _score_while_training(build, readings, batch, execution, seed, keys, training)
-    start, proxies = time.perf_counter(), [reading.proxy for reading in readings]
 
-    def run() -> list[float | UndefinedScore]:
-        with torch_seeded(seed, "weights", *keys):
-            network = build(batch.num_classes)
-            if isinstance(network, nn.Module):
-                network = network.to(execution.device).train()
-            return run_proxies(network, proxies, batch, execution, _proxy_seed(seed, keys))
+    build: Build
+    execution: Execution
+    seed: int
+    shown: Callable[[Setting], Minibatch]
+    keys: tuple[int, ...] = ()
+    training: TrainingImages | None = None
+    on_stop: Callable[[Stop], None] = lambda _stop: None
 
-    found = _or_no_memory(run, len(proxies))
-    seconds = (time.perf_counter() - start) / len(proxies)
-    return [_score(value, seconds) for value in found]
+    def scores(self, readings: Sequence[Reading]) -> list[Score]:
+        """Build the network and score it by each of several proxies.
 
+        Args:
+            readings: the proxies, of one setting but for what follows training.
 
-def _score_while_training(
-    build: Build,
-    readings: Sequence[Reading],
-    batch: Minibatch,
-    execution: Execution,
-    seed: int,
-    keys: Sequence[int],
-    training: TrainingImages,
-) -> list[Score]:
-    """The scores by proxies of one network, each at its number of epochs."""
-    # a plan takes normalisations of zeros to be zero, which holds for fresh weights only
-    if execution.engine == "fast":
-        names = " and ".join(reading.name for reading in readings)
-        raise ParameterError(f"no fast engine for {names} after training: take --engine auto")
-    start, scores = time.perf_counter(), dict[int, Score]()
-    try:
-        with torch_seeded(seed, "weights", *keys):
-            network = cast("nn.Module", build(batch.num_classes)).to(execution.device).train()
-        _check_trainable(network)
-        building = time.perf_counter() - start
-        read = partial(_read_at_stop, network, readings, batch, execution, seed, keys, training)
-        epochs = sorted({reading.epochs for reading in readings})
-        for stop in training.train(network, epochs, seed, execution):
-            scores |= read(stop, building)
-    except (Diverged, NotApplicable, UndefinedScore, RuntimeError, MemoryError) as error:
-        missed = _score(_undefined(error), time.perf_counter() - start)
-        scores = dict.fromkeys(range(len(readings)), missed) | scores
-    return [scores[number] for number in range(len(readings))]
+        Returns:
+            For each proxy the score, or the status of an undefined one; running out of memory is
+            a status too, and so is a training that diverged. The time is shared among them, but
+            for that of training and of building what is trained.
 
+        Raises:
+            ParameterError: a proxy is read after training, and there is nothing to train on or
+                only the fast engine to run; or a minibatch can't be drawn.
+        """
+        for reading in readings:
+            reading.check_readable()
+        trained = " and ".join(reading.name for reading in readings if reading.epochs)
+        if trained and self.training is None:
+            raise ParameterError(f"{trained} after training: nothing is trained here, drop @epochs")
+        if trained and self.execution.engine == "fast":
+            # a plan takes normalisations of zeros to be zero, which holds for fresh weights only
+            raise ParameterError(f"no fast engine for {trained} after training: take --engine auto")
+        # before any training, which would be lost if one of them can't be drawn
+        batches = {reading.setting: self.shown(reading.setting) for reading in readings}
+        if trained:
+            return self._scores_while_training(readings, batches)
+        start, (batch, *_) = time.perf_counter(), batches.values()
 
-def _check_trainable(network: nn.Module) -> None:
-    if not any(parameter.requires_grad for parameter in network.parameters()):
-        raise UndefinedScore("no_parameters", f"{type(network).__name__} has nothing to train")
+        def run() -> list[float | UndefinedScore]:
+            with torch_seeded(self.seed, "weights", *self.keys):
+                return self._values(self._network(batch), readings, batch, self.execution)
 
+        found = _outcome(run)
+        return _scores(found, len(readings), (time.perf_counter() - start) / len(readings))
 
-def _read_at_stop(
-    network: nn.Module,
-    readings: Sequence[Reading],
-    batch: Minibatch,
-    execution: Execution,
-    seed: int,
-    keys: Sequence[int],
-    training: TrainingImages,
-    stop: Stop,
-    building: float,
-) -> dict[int, Score]:
-    """The scores by those proxies that are read at a stop of a training, by their place."""
-    shown: dict[Setting, list[int]] = {}
-    for number, reading in enumerate(readings):
-        if reading.epochs == stop.epochs:
-            shown.setdefault(reading.setting, []).append(number)
-    scores: dict[int, Score] = {}
-    execution = replace(execution, engine="plain")
-    for setting, mine in shown.items():
-        proxies = [readings[number].proxy for number in mine]
-        images = batch if training.shown is None else training.shown(setting)
-        begun = time.perf_counter()
-        with torch_seeded(seed, "reading after training", *keys):
-            run = partial(run_proxies, network, proxies, images, execution, _proxy_seed(seed, keys))
-            found = _or_no_memory(run, len(mine))  # the training goes on without
-        seconds = building + stop.seconds + (time.perf_counter() - begun) / len(mine)
-        scores |= {n: _score(value, seconds) for n, value in zip(mine, found, strict=True)}
-    return scores
+    def _scores_while_training(
+        self, readings: Sequence[Reading], batches: dict[Setting, Minibatch]
+    ) -> list[Score]:
+        """The scores by proxies of one network, each at its number of epochs."""
+        start, plain = time.perf_counter(), replace(self.execution, engine="plain")
+        mine = {s: [one for one in readings if one.setting == s] for s in batches}
+        made: dict[Setting, Iterator[Score]] = {}
+
+        def read(network: nn.Module, setting: Setting) -> list[float | UndefinedScore]:
+            with torch_seeded(self.seed, "reading after training", *self.keys):
+                return self._values(network, mine[setting], batches[setting], plain)
+
+        def train(training: TrainingImages) -> None:
+            with torch_seeded(self.seed, "weights", *self.keys):
+                network = cast("nn.Module", self._network(next(iter(batches.values()))))
+            if not any(parameter.requires_grad for parameter in network.parameters()):
+                name = type(network).__name__
+                raise UndefinedScore("no_parameters", f"{name} has nothing to train")
+            building = time.perf_counter() - start
+            epochs = sorted({setting.epochs for setting in batches})
+            for stop in training.train(network, epochs, self.seed, self.execution):
+                self.on_stop(stop)
+                for setting in (one for one in batches if one.epochs == stop.epochs):
+                    begun, count = time.perf_counter(), len(mine[setting])
+                    found = _outcome(partial(read, network, setting))
+                    seconds = building + stop.seconds + (time.perf_counter() - begun) / count
+                    made[setting] = iter(_scores(found, count, seconds))
+
+        ended = _outcome(partial(train, cast("TrainingImages", self.training)))
+        missed = _scores(ended or [], 1, time.perf_counter() - start)
+        return [next(made[r.setting]) if r.setting in made else missed[0] for r in readings]
+
+    def _network(self, batch: Minibatch) -> nn.Module | Planned:
+        network = self.build(batch.num_classes)
+        if isinstance(network, nn.Module):
+            return network.to(self.execution.device).train()
+        return network
+
+    def _values(
+        self,
+        network: nn.Module | Planned,
+        readings: Sequence[Reading],
+        batch: Minibatch,
+        execution: Execution,
+    ) -> list[float | UndefinedScore]:
+        seed = int(seed_sequence(self.seed, "proxy", *self.keys).generate_state(1)[0])
+        return run_proxies(network, [one.proxy for one in readings], batch, execution, seed)
 
 
 def run_proxies(
@@ -326,23 +286,22 @@ def run_proxies(
         raise ParameterError(
             f"no fast engine for {names} of a {type(network).__name__}: take --engine auto"
         )
-    module = cast("nn.Module", network)
-    found, measured = [], dict[Hashable, Any]()
-    for proxy in proxies:
+    module, measured = cast("nn.Module", network), dict[Hashable, Any]()
+
+    def run(proxy: Proxy) -> float:
         generator = torch.Generator(execution.device)
         generator.manual_seed(seed_of_proxy)
         if not isinstance(proxy, SharesMeasurement):
-            found.append(_outcome(partial(_run_module, module, proxy, batch, generator, execution)))
-            continue
+            return _run_module(module, proxy, batch, generator, execution)
         key = proxy.measurement
         if key not in measured:
-            measured[key] = _outcome(
-                partial(_run_module, module, proxy.measure, batch, generator, execution)
-            )
-        made = measured[key]
-        undefined = isinstance(made, UndefinedScore)
-        found.append(made if undefined else _outcome(partial(proxy.read, made)))
-    return found
+            measure = partial(_run_module, module, proxy.measure, batch, generator, execution)
+            measured[key] = _outcome(measure)
+        if isinstance(measured[key], UndefinedScore):
+            raise measured[key]
+        return proxy.read(measured[key])
+
+    return [_outcome(partial(run, proxy)) for proxy in proxies]
 
 
 def _readings(
@@ -375,38 +334,20 @@ def _run_module(
     return proxy(network, batch, generator)
 
 
-def _outcome(score: Callable[[], T]) -> T | UndefinedScore:
-    try:
-        return score()
-    except UndefinedScore as undefined:
-        return undefined
-
-
-def _or_no_memory(
-    run: Callable[[], list[float | UndefinedScore]], count: int
-) -> list[float | UndefinedScore]:
-    """What `run` returns; where it runs out of memory, that this is so, `count` times."""
+def _outcome(run: Callable[[], T]) -> T | UndefinedScore:
+    """Return what a call returns, or why the network has no score; other errors propagate."""
     try:
         return run()
-    except (NotApplicable, RuntimeError, MemoryError) as error:
-        return [_undefined(error)] * count
-
-
-def _undefined(error: Exception) -> UndefinedScore:
-    """Why there is no score after an error, which is raised again if it is none of the network's.
-
-    Those are that it has nothing to read, that it can't be built, that its training diverged, and
-    that memory ran out.
-    """
-    if isinstance(error, UndefinedScore):
-        return error
-    if isinstance(error, NotApplicable):
+    except UndefinedScore as undefined:
+        return undefined
+    except NotApplicable as error:
         return UndefinedScore("not_applicable", str(error))
-    if isinstance(error, Diverged):
+    except Diverged as error:
         return UndefinedScore("diverged", str(error))
-    if not _is_out_of_memory(error):
-        raise error
-    return UndefinedScore("out_of_memory", (str(error).splitlines() or ["no memory left"])[0])
+    except (RuntimeError, MemoryError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        return UndefinedScore("out_of_memory", (str(error).splitlines() or ["no memory left"])[0])
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -416,8 +357,12 @@ def _is_out_of_memory(error: Exception) -> bool:
     return any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
-def _proxy_seed(seed: int, keys: Sequence[int]) -> int:
-    return int(seed_sequence(seed, "proxy", *keys).generate_state(1)[0])
+def _scores(
+    found: Sequence[float | UndefinedScore] | UndefinedScore, count: int, seconds: float
+) -> list[Score]:
+    """The scores of so many values, or of as many readings that have none for one reason."""
+    values = [found] * count if isinstance(found, UndefinedScore) else found
+    return [_score(value, seconds) for value in values]
 
 
 def _score(value: float | UndefinedScore, seconds: float) -> Score:

@@ -1,8 +1,8 @@
 """The images that networks are shown, and those that they are trained on before."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +17,16 @@ from untrained.images.minibatches import (
     Minibatch,
     held_out_count,
     minibatch,
+    normalise,
     prepare_images,
     random_crops,
     rest_of,
 )
 from untrained.images.sets import IN_ORDER, ImageSet, image_set
 from untrained.images.splits import Labels, Pixels
+from untrained.plugins import imported
 from untrained.proxies.base import Setting
 from untrained.scoring.execution import Execution
-from untrained.seeds import numpy_generator
 from untrained.training.loop import Examples
 from untrained.training.recipe import ShortRecipe
 from untrained.training.short import Stop, WatchSteps, train_shortly, unwatched
@@ -41,8 +42,6 @@ class TrainingImages:
         known: the data set.
         recipe: of the training.
         watch: wraps the steps of each training.
-        shown: what a proxy with a setting is shown, of what is held out; None where that is known.
-        on_stop: called with each stop of each training.
     """
 
     images: Pixels
@@ -50,8 +49,6 @@ class TrainingImages:
     known: ImageSet
     recipe: ShortRecipe = ShortRecipe()  # noqa: RUF009 - immutable
     watch: WatchSteps = unwatched
-    shown: Callable[[Setting], Minibatch] | None = None
-    on_stop: Callable[[Stop], None] | None = None
 
     def train(
         self, network: nn.Module, stops: Sequence[float], seed: int, execution: Execution
@@ -64,7 +61,7 @@ class TrainingImages:
             and not p.is_contiguous()
             for p in network.parameters()
         )
-        stops_of_training = train_shortly(
+        return train_shortly(
             network,
             Examples(self.images, self.labels, self._prepare),
             stops,
@@ -76,12 +73,6 @@ class TrainingImages:
             fused=last and execution.engine != "plain",
             watch=self.watch,
         )
-        return map(self._noted, stops_of_training)
-
-    def _noted(self, stop: Stop) -> Stop:
-        if self.on_stop is not None:
-            self.on_stop(stop)
-        return stop
 
     def _prepare(
         self, images: NDArray[np.uint8], generator: np.random.Generator | None
@@ -102,16 +93,8 @@ class MinibatchSettings:
 
     def draw(self, seed: int, device: torch.device) -> Minibatch:
         """The minibatch of `seed`, on `device`."""
-        drawn = minibatch(
-            self.dataset,
-            self.split,
-            seed,
-            self.batch_size,
-            self.augmentation,
-            self.sampling,
-            root=self.root,
-        )
-        return Minibatch(drawn.images.to(device), drawn.labels.to(device), drawn.num_classes)
+        given = asdict(self)
+        return _moved(minibatch(seed=seed, size=given.pop("batch_size"), **given), device)
 
     def draw_for_space(self, seed: int, device: torch.device) -> Minibatch:
         """The same for networks of a space, channels last, which is twice as fast on CPUs.
@@ -129,18 +112,15 @@ class MinibatchSettings:
             return random_crops(drawn, setting.crop, setting.images or self.batch_size, seed)
         sized = self.sized_for(setting)
         # blocks of channels are what makes channels last fast; thin networks don't fill one
-        return (
-            sized.draw_for_space(seed, device)
-            if setting.skeleton is None
-            else sized.draw(seed, device)
-        )
+        draw = sized.draw_for_space if setting.skeleton is None else sized.draw
+        return draw(seed, device)
 
     def draw_shaped(
         self, shape: tuple[int, int, int] | None, seed: int, device: torch.device
     ) -> Minibatch:
         """The minibatch of `seed` with images of another shape, on `device`.
 
-        Images are resized bilinearly; noise is drawn in any shape.
+        Images that are stored are resized bilinearly; others are drawn in any shape.
 
         Args:
             shape: (C, H, W); None for that of the data set.
@@ -151,28 +131,42 @@ class MinibatchSettings:
             ParameterError: the data set's images have another number of channels.
         """
         drawn = self.draw(seed, torch.device("cpu"))
+        known = image_set(self.dataset)
         images, channels = drawn.images, drawn.images.shape[1]
-        if shape is not None and tuple(images.shape[1:]) != shape:
-            if self.dataset == "noise":
-                size = (self.batch_size, *shape)
-                values = numpy_generator(seed, "noise of any shape").standard_normal(size)
-                images = torch.from_numpy(values).float()
-            elif channels != shape[0]:
-                raise ParameterError(
-                    f"--input has {shape[0]} channels and the images of {self.dataset} have "
-                    f"{channels}: take --dataset noise, which has any shape"
-                )
-            else:
-                images = functional.interpolate(images, shape[1:], mode="bilinear", antialias=True)
-        return Minibatch(images.to(device), drawn.labels.to(device), drawn.num_classes)
+        if shape is None or tuple(images.shape[1:]) == shape:
+            return _moved(drawn, device)
+        if known.draw:
+            asked = replace(
+                known,
+                shape=shape,
+                mean=known.mean[:1] * shape[0],
+                std=known.std[:1] * shape[0],
+            )
+            draw = imported(f"images of {self.dataset}", known.draw)
+            pixels, _ = draw(asked, seed, self.batch_size, self.sampling)
+            images = torch.from_numpy(normalise(pixels, asked))
+        elif channels != shape[0]:
+            raise ParameterError(
+                f"--input has {shape[0]} channels and the images of {self.dataset} have "
+                f"{channels}: take --dataset noise, which has any shape"
+            )
+        else:
+            images = functional.interpolate(images, shape[1:], mode="bilinear", antialias=True)
+        return _moved(replace(drawn, images=images), device)
 
     def training_images(
-        self, seed: int, watch: WatchSteps = unwatched, *, whole: bool = False
+        self,
+        seed: int,
+        recipe: ShortRecipe | None = None,
+        watch: WatchSteps = unwatched,
+        *,
+        whole: bool = False,
     ) -> TrainingImages:
         """The images of the split that no proxy is shown; see `held_out_count`.
 
         Args:
             seed: of the minibatch.
+            recipe: of the training; the paper's by default.
             watch: wraps the steps of each training.
             whole: whether none are held out, for proxies that are shown the test set.
 
@@ -186,7 +180,7 @@ class MinibatchSettings:
                 f"minibatch size {self.batch_size} leaves {len(rest[1])} images of {self.dataset} "
                 f"{self.split} to train on: 2 or more"
             )
-        return TrainingImages(*rest, image_set(self.dataset), watch=watch)
+        return TrainingImages(*rest, image_set(self.dataset), recipe or ShortRecipe(), watch)
 
     def sized_for(self, setting: Setting) -> "MinibatchSettings":
         """The settings of the whole images that a proxy with this setting is shown."""
@@ -216,3 +210,7 @@ class MinibatchSettings:
 
     def _held_out(self) -> int:
         return held_out_count(self.dataset, self.split, self.batch_size, root=self.root)
+
+
+def _moved(drawn: Minibatch, device: torch.device) -> Minibatch:
+    return Minibatch(drawn.images.to(device), drawn.labels.to(device), drawn.num_classes)

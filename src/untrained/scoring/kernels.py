@@ -17,7 +17,7 @@ def kernels_of(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """K_H (N, N) of each architecture: the matrices whose log-determinants are its NASWOT scores.
 
-    Weights and minibatch are those that `score_architectures` uses for the same seed.
+    Weights and minibatch are those of `untrained.scoring.engine.score_work` with the same seed.
 
     Yields:
         (index, kernel), one at a time; architectures whose kernel is undefined are left out.

@@ -12,13 +12,20 @@ import os
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from untrained.errors import DamagedFileError, UntrainedError
+from untrained.scoring.progress import quiet
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+T = TypeVar("T")
 
 #: How any SQLite file begins.
 _MAGIC = b"SQLite format 3\0"
@@ -56,15 +63,36 @@ class Ledger:
     def add(self, item: str, value: Any) -> None:  # noqa: ANN401 - whatever JSON holds
         """Keep a finished item; a process that is killed after this has not lost it.
 
+        Args:
+            item: unique within the work.
+            value: JSON, in which there may be dataclasses.
+
         Raises:
             UntrainedError: the disk is full, or the file can't be written.
             DamagedFileError: the file has been damaged.
         """
-        text = json.dumps(value, allow_nan=False)  # floats come back bit for bit
+        # floats come back bit for bit
+        text = json.dumps(value, allow_nan=False, default=asdict)
         self._execute(
             "INSERT OR REPLACE INTO done VALUES (?, ?, ?, ?)", self._key, item, text, time.time()
         )
-        self.done[item] = value
+        self.done[item] = json.loads(text)
+
+    def read(self, item: str, kind: type[T]) -> T:
+        """Return a finished item as what it was when it was added.
+
+        Args:
+            item: that is finished.
+            kind: of a dataclass, or a collection of them.
+
+        Raises:
+            DamagedFileError: the value is of another type.
+        """
+        try:
+            found: T = _adapter(cast("Hashable", kind)).validate_json(json.dumps(self.done[item]))
+        except ValueError as error:
+            raise damaged(self.path) from error
+        return found
 
     def finish(self) -> None:
         """Delete the items: the result of the work stands elsewhere."""
@@ -76,8 +104,17 @@ class Ledger:
                 self._connection.execute(statement, values)
 
 
+@cache
+def _adapter(kind: Any) -> "TypeAdapter[Any]":  # noqa: ANN401 - any type
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
 @contextmanager
-def opened(path: Path | None, key: Mapping[str, Any]) -> Iterator[Ledger]:
+def opened(
+    path: Path | None, key: Mapping[str, Any], tell: Callable[[str], None] = quiet
+) -> Iterator[Ledger]:
     """Open the items of a piece of work in a ledger, which is begun where there is none.
 
     A file on a network file system is replaced by one in a local temporary folder, since SQLite
@@ -86,6 +123,7 @@ def opened(path: Path | None, key: Mapping[str, Any]) -> Iterator[Ledger]:
     Args:
         path: of the file; None to keep nothing.
         key: all that the values of the items depend on, as JSON.
+        tell: is told where the file is replaced.
 
     Raises:
         UntrainedError: it can't be written, or is no ledger, or of another version.
@@ -94,7 +132,9 @@ def opened(path: Path | None, key: Mapping[str, Any]) -> Iterator[Ledger]:
     if path is None:
         yield Ledger()
         return
-    path = local(path)
+    asked, path = path, local(path)
+    if path != asked:
+        tell(f"{asked} is on a network file system: the ledger is {path}")
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
     with closing(_connect(path)) as connection:
         with _explained(path):

@@ -5,19 +5,22 @@ A proxy is spelled `name`, or `name-variant` where it has variants: `naswot`, `n
 read after so many epochs of training. The name may be an address: `my.module:MyProxy-variant:64@1`.
 """
 
-import hashlib
-import json
 import math
 import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
 from untrained.closure import code_digest
 from untrained.errors import ParameterError
+from untrained.files import IMAGES
+from untrained.images.sets import image_set
 from untrained.proxies import PROXIES, get_proxy, setting_of
 from untrained.proxies.base import Direction, Proxy, Setting
 from untrained.training.recipe import ShortRecipe
@@ -124,6 +127,32 @@ class Reading:
             raise ParameterError(f"{self.name} is read after training: write {self.name}@1")
 
 
+class Settings(TypedDict, total=False):
+    """Which images networks are shown, and how they are run.
+
+    Attributes:
+        dataset: whose images are shown; default cifar10.
+        split: `sample` (bundled, default), or a split of the official files.
+        batch_size: images in the minibatch; default 128.
+        augmentation: `none` (default) or `crop-flip`.
+        sampling: `uniform` (default), or `balanced`: as many images of each class as can be.
+        root: folder of the official files.
+        device: `cpu` (default), another in PyTorch's notation, or `auto`: a GPU that is free.
+        engine: `auto` (default), `plain` or `fast`; see `untrained.scoring.execution`.
+        precision: `auto` (default), `float32` or `bfloat16`.
+    """
+
+    dataset: str
+    split: str
+    batch_size: int
+    augmentation: str
+    sampling: str
+    root: Path
+    device: str
+    engine: str
+    precision: str
+
+
 @dataclass(frozen=True)
 class ScoreRequest:
     """All that scores depend on, but for which architectures of the target are scored.
@@ -145,9 +174,15 @@ class ScoreRequest:
     training: ShortRecipe = ShortRecipe()  # noqa: RUF009 - immutable
 
     @property
-    def name(self) -> str:
-        """Of the target."""
-        return self.target if isinstance(self.target, str) else self.target.name
+    def space(self) -> "SearchSpace":
+        """The target.
+
+        Raises:
+            TypeError: it is a network of one's own.
+        """
+        if isinstance(self.target, str):
+            raise TypeError(f"{self.target} is no space of architectures")
+        return self.target
 
     def key(self, *modules: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
         """What identifies the work in a ledger: the request, its code, libraries and images.
@@ -158,8 +193,9 @@ class ScoreRequest:
         """
         shown = {one.name: getattr(self.images, one.name) for one in fields(self.images)}
         del shown["root"]  # what lies there counts, not where it is
+        own = isinstance(self.target, str)
         request = {
-            "target": self.name,
+            "target": self.target if own else self.space.name,
             "proxies": [one.spelling for one in self.proxies],
             "images": shown,
             "seeds": list(self.seeds),
@@ -169,14 +205,44 @@ class ScoreRequest:
             "type": str(self.execution.dtype(planned=True)),
             "training": asdict(self.training),
         }
-        versions = {name: version(name) for name in _LIBRARIES}
-        code = {"code": _code_digest(self, *modules), "files": self.images.digest()}
-        return {"request": request, "versions": versions, **code, **more}
+        used = {type(reading.proxy).__module__ for reading in self.proxies}
+        used |= set() if own else {type(self.target).__module__}
+        return {
+            "request": request,
+            "versions": {name: version(name) for name in _LIBRARIES},
+            "code": code_digest("untrained.scoring.engine", *sorted(used), *modules),
+            "files": self.images.digest(),
+            **more,
+        }
 
-    @property
-    def digest(self) -> str:
-        """A digest of `key`."""
-        return hashlib.sha256(json.dumps(self.key(), sort_keys=True).encode()).hexdigest()
+
+def images_of(settings: Settings) -> "MinibatchSettings":
+    """The images of settings; of a data set with one split that one is taken."""
+    from untrained.scoring.images import MinibatchSettings
+
+    dataset = settings.get("dataset", "cifar10")
+    return MinibatchSettings(
+        dataset,
+        image_set(dataset).split(settings.get("split", "sample")),
+        settings.get("batch_size", 128),
+        settings.get("augmentation", "none"),
+        settings.get("sampling", "uniform"),
+        settings.get("root", IMAGES),
+    )
+
+
+@contextmanager
+def requested(
+    target: "SearchSpace | str", readings: Iterable[Reading], seeds: Iterable[int], given: Settings
+) -> Iterator[ScoreRequest]:
+    """Yield the request that settings make; its device is leased until the context ends."""
+    from untrained.scoring.devices import leased_device
+    from untrained.scoring.execution import Execution
+
+    images = images_of(given)
+    with leased_device(given.get("device", "cpu")) as device:
+        execution = Execution(device, given.get("engine", "auto"), given.get("precision", "auto"))
+        yield ScoreRequest(target, tuple(readings), images, tuple(seeds), execution)
 
 
 def parse_reading(spelling: str, variant: str | None = None) -> Reading:
@@ -216,20 +282,13 @@ def spell_epochs(epochs: float) -> str:
     return np.format_float_positional(epochs, trim="-")
 
 
-def _code_digest(request: ScoreRequest, *modules: str) -> str:
-    """A digest of the code that the request uses."""
-    proxies = {type(reading.proxy).__module__ for reading in request.proxies}
-    spaces = set() if isinstance(request.target, str) else {type(request.target).__module__}
-    return code_digest("untrained.scoring.engine", *sorted(proxies | spaces), *modules)
-
-
 def _parts(spelling: str) -> dict[str, Any]:
     found = _SPELLING.fullmatch(spelling)
-    parts = found.groupdict() if found else {"name": spelling, "variant": None}
+    parts = found.groupdict() if found else dict.fromkeys(_SPELLING.groupindex) | {"name": spelling}
     name, _, rest = str(parts["name"]).partition(":")
     if rest and name in PROXIES.names():  # a word in the place of a number of images
         parts |= {"name": name, "variant": None, "images": rest}
-    return {"images": None, "epochs": None} | parts
+    return parts
 
 
 def _parse_images(text: str, spelling: str) -> int:

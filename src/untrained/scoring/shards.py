@@ -2,48 +2,117 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from untrained.errors import ParameterError
+from untrained.errors import DamagedFileError, ParameterError
 from untrained.proxies import Proxy
 from untrained.scoring.columns import SCORE_COLUMNS, SCORE_TYPES, SECONDS
-from untrained.scoring.request import Reading
-from untrained.spaces import SearchSpace
+from untrained.scoring.progress import Track, quiet, untracked
+from untrained.scoring.request import Reading, ScoreRequest, Settings, parse_reading, requested
+from untrained.spaces import SearchSpace, get_space
 from untrained.spaces.base import LISTED, draw_without_replacement
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from untrained.benchmarks.benchmark import Benchmark
     from untrained.scoring.engine import Score
     from untrained.scoring.ledger import Ledger
-    from untrained.scoring.request import ScoreRequest
 
-#: Wraps work to report its progress; the number of its items is the last argument.
-Watch = Callable[[Iterable["list[Score]"], int], Iterable["list[Score]"]]
+#: Architecture to the proxies that it has to be scored by.
+Work = dict[int, list[Reading]]
 
 
-@dataclass(frozen=True)
-class ShardSettings:
-    """A piece of a sample of a space.
+def score_space(
+    space: str,
+    proxies: Sequence[str],
+    *,
+    seed: int = 0,
+    architectures: str | int = "all",
+    sample_seed: int = 0,
+    shard: int = 0,
+    shards: int = 1,
+    among: "Benchmark | None" = None,
+    share: bool = False,
+    ledger: Path | None = None,
+    save: "Callable[[pd.DataFrame], None] | None" = None,
+    track: Track = untracked,
+    tell: Callable[[str], None] = quiet,
+    **settings: Unpack[Settings],
+) -> "pd.DataFrame":
+    """Score a sample of a space by several proxies with one seed, or a piece of it.
 
-    Attributes:
-        architectures: how many are drawn without replacement, in digits, or "all".
+    Args:
+        space: its name.
+        proxies: how they are spelled.
+        seed: of minibatch and weights.
+        architectures: how many are drawn at random, or "all".
         sample_seed: of the draw.
         shard: which piece, from 0.
-        shards: number of pieces.
-        share: whether one architecture of each class that computes the same function is scored,
-            for all of its members.
-    """
+        shards: into how many pieces the sample is cut.
+        among: draws from the architectures that this table knows; None for the whole space.
+        share: whether one of each class that computes the same function is scored for all.
+        ledger: file from which an interrupted call resumes; None for none.
+        save: takes the table to where it stays; then the ledger forgets the scores.
+        track: reports progress.
+        tell: takes messages for people.
+        settings: see `untrained.scoring.request.Settings`.
 
-    architectures: str
-    sample_seed: int
-    shard: int
-    shards: int
-    share: bool = False
+    Returns:
+        A row per proxy and architecture: `arch, proxy, dataset, seed, score, status, seconds`.
+
+    Raises:
+        UntrainedError: a name or a setting that does not exist, or an unusable ledger.
+    """
+    from untrained.scoring.ledger import opened
+
+    searched = get_space(space)
+    # naswot and naswot@0 are one
+    readings = list({str(one): one for one in map(parse_reading, proxies)}.values())
+    sample = sample_of(searched, architectures, sample_seed, known_of(searched, among))
+    indices = shard_of(searched, sample, shard, shards, share=share)
+    with (
+        requested(searched, readings, [seed], settings) as request,
+        opened(ledger, _key(request, indices, share) if ledger else {}, tell) as kept,
+    ):
+        work = work_of(searched, indices, readings, share=share)
+        table = _table(request, indices, _scores(request, work, kept, track, tell), share=share)
+        if save is not None:
+            save(table)
+            kept.finish()
+    return table
+
+
+def merge_shards(tables: "Iterable[pd.DataFrame]") -> "pd.DataFrame":
+    """Join the tables of shards, sorted by proxy, data set, seed and architecture.
+
+    Raises:
+        ParameterError: there are none.
+        DamagedFileError: two of them have a score of the same.
+    """
+    import pandas as pd
+
+    key, shards = ["proxy", "dataset", "seed", "arch"], list(tables)
+    if not shards:
+        raise ParameterError("no shards to merge: name their files, or a --list of them")
+    table = pd.concat(shards, ignore_index=True)
+    if (twice := table.duplicated(key)).any():
+        first = table.loc[twice, key].iloc[0].to_dict()
+        raise DamagedFileError(f"the shards score {first} twice: remove stale shards")
+    columns = [*SCORE_COLUMNS, *([SECONDS] if SECONDS in table else [])]
+    return table.sort_values(key, ignore_index=True)[columns]
+
+
+def known_of(space: SearchSpace, table: "Benchmark | None") -> NDArray[np.int64] | None:
+    """The sorted indices of a space whose accuracies a table knows; None without a table."""
+    if table is None:
+        return None
+    table.check_within(len(space))
+    return table.known
 
 
 def sample_of(
@@ -78,32 +147,26 @@ def sample_of(
     return draw_without_replacement(space, int(text), sample_seed, among)
 
 
-def shard_indices(
-    space: SearchSpace, settings: ShardSettings, among: NDArray[np.int64] | None = None
+def shard_of(
+    space: SearchSpace, sample: Sequence[int], shard: int, shards: int, *, share: bool = False
 ) -> list[int]:
     """The sorted architectures of one shard; a stride, so that shards take equally long.
 
     Where scores are shared, a class is in one shard.
 
-    Args:
-        space: of the architectures.
-        settings: of sample and shard.
-        among: see `sample_of`.
-
     Raises:
-        ParameterError: no such shard, or nothing to draw.
+        ParameterError: no such shard.
     """
-    if settings.shards < 1:
-        raise ParameterError(f"{settings.shards} shards: 1 or more")
-    if not 0 <= settings.shard < settings.shards:
+    if shards < 1:
+        raise ParameterError(f"{shards} shards: 1 or more")
+    if not 0 <= shard < shards:
         raise ParameterError(
-            f"shard {settings.shard} of {settings.shards}: shards are numbered from 0 to "
-            f"{settings.shards - 1}"
+            f"shard {shard} of {shards}: shards are numbered from 0 to {shards - 1}"
         )
-    sample = np.array(sample_of(space, settings.architectures, settings.sample_seed, among))
-    classes = space.representatives[sample] if settings.share else sample
+    indices = np.array(sample)
+    classes = space.representatives[indices] if share else indices
     _, position = np.unique(classes, return_inverse=True)
-    mine: list[int] = sample[position % settings.shards == settings.shard].tolist()
+    mine: list[int] = indices[position % shards == shard].tolist()
     return mine
 
 
@@ -121,99 +184,61 @@ def scored_for(space: SearchSpace, proxy: Proxy, *, share: bool) -> NDArray[np.i
 
 def work_of(
     space: SearchSpace, indices: Sequence[int], readings: Sequence[Reading], *, share: bool
-) -> dict[int, list[Reading]]:
+) -> Work:
     """The architectures to score for `indices`, each with the proxies that need it."""
-    work: dict[int, list[Reading]] = {}
+    work: Work = {}
     for reading in readings:
         for index in np.unique(scored_for(space, reading.proxy, share=share)[list(indices)]):
             work.setdefault(int(index), []).append(reading)
     return dict(sorted(work.items()))
 
 
-@dataclass(frozen=True)
-class Shard:
-    """The scores of some architectures of a space with the first seed of a request.
-
-    Attributes:
-        request: of the scores.
-        indices: the sorted architectures.
-        share: see `ShardSettings`.
-    """
-
-    request: "ScoreRequest"
-    indices: Sequence[int]
-    share: bool = False
-
-    @property
-    def space(self) -> SearchSpace:
-        """The space of the request."""
-        if isinstance(self.request.target, str):
-            raise TypeError(f"{self.request.target} is no space of architectures")
-        return self.request.target
-
-    @property
-    def work(self) -> dict[int, list[Reading]]:
-        """What has to be scored; see `work_of`."""
-        return work_of(self.space, self.indices, self.request.proxies, share=self.share)
-
-    @property
-    def key(self) -> dict[str, object]:
-        """What identifies the work in a ledger."""
-        chosen = hashlib.sha256(",".join(map(str, self.indices)).encode()).hexdigest()
-        return self.request.key(architectures=chosen, share=self.share)
-
-    def scores(self, ledger: "Ledger", watch: Watch) -> "pd.DataFrame":
-        """Score what the ledger has not, and return the whole.
-
-        Args:
-            ledger: opened for `key`.
-            watch: wraps the scores that are made.
-
-        Returns:
-            `SCORE_COLUMNS` and `SECONDS`, sorted by the order of the proxies, then architecture.
-
-        Raises:
-            DamagedFileError: the ledger holds something else than scores.
-            UntrainedError: the ledger can't be written, or the images can't be drawn.
-        """
-        from untrained.scoring.engine import score_work
-
-        work, seed = self.work, self.request.seeds[0]
-        found = {index: _kept(ledger, index, work[index]) for index in _done(ledger, work)}
-        left = {index: readings for index, readings in work.items() if index not in found}
-        made = score_work(self.request, left.items(), seed)
-        for index, scores in zip(left, watch(made, len(left)), strict=True):
-            found[index] = dict(zip(map(str, left[index]), scores, strict=True))
-            ledger.add(str(index), {name: one.to_json() for name, one in found[index].items()})
-        return self._table(found)
-
-    def _table(self, found: "Mapping[int, Mapping[str, Score]]") -> "pd.DataFrame":
-        import pandas as pd
-
-        dataset, seed = self.request.images.dataset, self.request.seeds[0]
-        rows = [
-            (index, str(reading), dataset, seed, one.score, one.status, one.seconds)
-            for reading in self.request.proxies
-            for owners in [scored_for(self.space, reading.proxy, share=self.share)]
-            for index in self.indices
-            for one in [found[int(owners[index])][str(reading)]]
-        ]
-        return pd.DataFrame(rows, columns=[*SCORE_COLUMNS, SECONDS]).astype(SCORE_TYPES)
+def _key(request: ScoreRequest, indices: Sequence[int], share: bool) -> dict[str, object]:
+    """What identifies the work in a ledger."""
+    chosen = hashlib.sha256(",".join(map(str, indices)).encode()).hexdigest()
+    return request.key(__name__, architectures=chosen, share=share)
 
 
-def _done(ledger: "Ledger", work: Mapping[int, object]) -> list[int]:
-    return [index for index in work if str(index) in ledger.done]
+def _scores(
+    request: ScoreRequest, work: Work, kept: "Ledger", track: Track, tell: Callable[[str], None]
+) -> "dict[int, dict[str, Score]]":
+    """The scores of each architecture by proxy: those in the ledger, and the others made now."""
+    from untrained.scoring.engine import Score, score_work
+
+    seed, proxies = request.seeds[0], "+".join(map(str, request.proxies))
+    title = (
+        f"{request.space.name}/{request.images.dataset}/{proxies}/seed{seed} on "
+        f"{request.execution.device}"
+    )
+    found = {
+        index: kept.read(str(index), dict[str, Score]) for index in work if str(index) in kept.done
+    }
+    if found:
+        tell(f"{title}: {len(found)} of {len(work)} architectures were scored before")
+    left = {index: readings for index, readings in work.items() if index not in found}
+    made = track(score_work(request, left.items(), seed), len(left), title)
+    for (index, readings), scores in zip(left.items(), made, strict=True):
+        found[index] = dict(zip(map(str, readings), scores, strict=True))
+        kept.add(str(index), found[index])
+    return found
 
 
-def _kept(ledger: "Ledger", index: int, readings: Sequence[Reading]) -> "dict[str, Score]":
-    """The scores of an architecture in a ledger."""
-    from untrained.scoring.engine import Score
-    from untrained.scoring.ledger import damaged
+def _table(
+    request: ScoreRequest,
+    indices: Sequence[int],
+    found: "Mapping[int, Mapping[str, Score]]",
+    *,
+    share: bool,
+) -> "pd.DataFrame":
+    """A row per proxy and architecture, in the order of both."""
+    import pandas as pd
 
-    value = ledger.done[str(index)]
-    held = value if isinstance(value, dict) else {}
-    found = {name: Score.from_json(one) for name, one in held.items()}
-    known = {name: one for name, one in found.items() if one is not None}
-    if known.keys() != set(map(str, readings)):
-        raise damaged(ledger.path)
-    return known
+    dataset, seed = request.images.dataset, request.seeds[0]
+    rows = [
+        (index, str(reading), dataset, seed, one.score, one.status, one.seconds)
+        for reading in request.proxies
+        for owners in [scored_for(request.space, reading.proxy, share=share)]
+        for index in indices
+        for one in [found[int(owners[index])][str(reading)]]
+    ]
+    return pd.DataFrame(rows, columns=[*SCORE_COLUMNS, SECONDS]).astype(SCORE_TYPES)

@@ -6,12 +6,17 @@ these scores from those of `name@epochs`: one training of a network serves all o
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, cast, get_args
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Unpack, cast
 
 import torch
 
+from untrained.errors import ParameterError
+from untrained.images.sets import image_set
+from untrained.images.splits import check_training_split
 from untrained.proxies import Proxy, Setting
 from untrained.proxies.base import Status, UndefinedScore
 from untrained.proxies.kernel_change import kernel_correlation, relative_change
@@ -19,10 +24,18 @@ from untrained.proxies.label_alignment import Matrix
 from untrained.proxies.ntk import VARIANTS, LabelGradientAlignment, LabelledKernel, check_finite
 from untrained.proxies.validation import ValidationAccuracy
 from untrained.scoring.columns import CURVE_COLUMNS
-from untrained.scoring.curve_settings import CurveSettings
-from untrained.scoring.engine import Score, is_finite, score_architecture
-from untrained.scoring.ledger import Ledger, damaged
-from untrained.scoring.request import Reading, ScoreRequest
+from untrained.scoring.curve_settings import PROXIES, CurveSettings
+from untrained.scoring.engine import Score, images_of_seed, subject_of
+from untrained.scoring.ledger import Ledger, opened
+from untrained.scoring.progress import Track, quiet, untracked
+from untrained.scoring.request import (
+    Reading,
+    ScoreRequest,
+    Settings,
+    parse_reading,
+    requested,
+)
+from untrained.spaces import get_space
 from untrained.training.short import Stop, WatchSteps, unwatched
 
 if TYPE_CHECKING:
@@ -51,11 +64,17 @@ class Point:
         reason: the same in words.
     """
 
+    __pydantic_config__: ClassVar = {"strict": True, "extra": "forbid", "allow_inf_nan": False}
+
     epochs: float
     quantity: str
     value: float | None
     status: Status
     reason: str
+
+    def __post_init__(self) -> None:
+        if (self.status == "ok") == (self.value is None):
+            raise ValueError(f"a value of {self.value} has the status {self.status}")
 
 
 @dataclass(frozen=True)
@@ -112,14 +131,68 @@ class _Compared:
         return self.compare(measured.kernel, self.initial[0])
 
 
+def training_curves(
+    space: str,
+    architectures: Sequence[str | int],
+    *,
+    epochs: Sequence[float] = (0, 0.5, 1, 2),
+    proxies: Sequence[str] | None = None,
+    kernel: str = "weights_without_classifier_train",
+    seeds: Sequence[int] = (0,),
+    ledger: Path | None = None,
+    save: "Callable[[pd.DataFrame], None] | None" = None,
+    track: Track = untracked,
+    tell: Callable[[str], None] = quiet,
+    **settings: Unpack[Settings],
+) -> list[Curve]:
+    """Train architectures a little and follow their tangent kernel and scores.
+
+    All is read on the minibatch; what is learned is the rest of the split (as `lga@1` does).
+
+    Args:
+        space: its name.
+        architectures: indices or spellings, each once.
+        epochs: when to read; starts with 0 and ascends.
+        proxies: how those are spelled whose scores are read; those of the papers by default.
+        kernel: parameters and mode of the kernel that is followed.
+        seeds: of minibatch, weights and training.
+        ledger: file from which an interrupted call resumes; None for none.
+        save: takes the table of `curve_table` to where it stays; then the ledger forgets it.
+        track: reports the progress of each training.
+        tell: takes messages for people.
+        settings: see `untrained.scoring.request.Settings`; the default batch size is 32, as the
+            time of a kernel grows with its square.
+
+    Raises:
+        UntrainedError: a name or a setting that does not exist, or an unusable ledger.
+    """
+    searched = get_space(space)
+    indices = [searched.parse(text).index for text in architectures]
+    if len(set(indices)) < len(indices):
+        named = " ".join(map(str, architectures))
+        raise ParameterError(f"{named}: an architecture is named twice")
+    readings = tuple(map(parse_reading, proxies or PROXIES))
+    followed = CurveSettings(tuple(epochs), readings, kernel)
+    settings.setdefault("batch_size", 32)
+    with requested(searched, readings, seeds, settings) as request:
+        image_set(request.images.dataset).check_split(request.images.split)
+        check_training_split(request.images.dataset, request.images.split)
+        with opened(ledger, _key(request, indices, followed) if ledger else {}, tell) as kept:
+            curves = _resumed(request, indices, followed, kept, track, tell)
+            if save is not None:
+                save(curve_table(request.images.dataset, curves))
+                kept.finish()
+    return curves
+
+
 def follow(
     request: ScoreRequest,
-    indices: Iterable[int],
+    index: int,
     settings: CurveSettings,
     seed: int,
     watch: WatchSteps = unwatched,
-) -> Iterator[Curve]:
-    """Train architectures of a space, each once, and read what is asked at every stop.
+) -> Curve:
+    """Train an architecture of a space once, and read what is asked at every stop.
 
     Scores are those of `score_work` with `name@epochs` and the same request: learned are the images
     of the split that are not held out, on which all is read.
@@ -127,74 +200,47 @@ def follow(
     Args:
         request: of the curves, whose split has to be one for training; its proxies and seeds are
             not looked at.
-        indices: of the architectures.
+        index: of the architecture.
         settings: what is read, and when.
         seed: of minibatch, weights and training.
-        watch: wraps the steps of each training.
+        watch: wraps the steps of the training.
     """
-    if isinstance(request.target, str):
-        raise TypeError(f"{request.target} is no space of architectures")
-    images, execution = request.images, request.execution
-    learned = replace(images.training_images(seed, watch), recipe=request.training)
-    shown = cache(lambda setting: images.draw_for(setting, seed, execution.device))
-    for index in indices:
-        stops: list[Stop] = []
-        training = replace(learned, shown=shown, on_stop=stops.append)
-        named = list(_readings(settings))
-        scores = score_architecture(
-            request.target,
-            index,
-            [reading for _, reading in named],
-            shown(Setting()),
-            execution,
-            seed,
-            training,
-        )
-        yield Curve(index, seed, tuple(_points(named, scores, stops)))
+    named, stops = list(_readings(settings)), list[Stop]()
+    readings = [reading for _, reading in named]
+    shown, learned = images_of_seed(request, seed, watch)
+    subject = subject_of(request, index, readings, seed, shown, learned(False))
+    scores = replace(subject, on_stop=stops.append).scores(readings)
+    return Curve(index, seed, tuple(_points(named, scores, stops)))
 
 
-def resume(
+def _resumed(
     request: ScoreRequest,
     indices: Sequence[int],
     settings: CurveSettings,
-    ledger: Ledger,
-    watch: Callable[[str, Iterable[int], int], Iterable[int]],
+    kept: Ledger,
+    track: Track,
+    tell: Callable[[str], None],
 ) -> list[Curve]:
-    """Follow architectures with all seeds of a request, but for what the ledger has.
-
-    Args:
-        request: of the curves.
-        indices: of the architectures.
-        settings: what is read, and when.
-        ledger: opened for `key_of` these.
-        watch: wraps the steps of each training, after its name.
-
-    Raises:
-        DamagedFileError: the ledger holds something else than curves.
-    """
+    """The curves of architectures with all seeds of a request: those in the ledger, and others."""
+    if kept.done:
+        total = len(indices) * len(request.seeds)
+        tell(f"{len(kept.done)} of {total} trainings were followed before")
     curves = []
-    for seed in request.seeds:
-        for index in indices:
-            item = f"{index} seed {seed}"
-            if item in ledger.done:
-                curves.append(_curve(index, seed, ledger))
-                continue
-
-            def steps(
-                given: Iterable[int], count: int, name: str = f"training {index}, seed {seed}"
-            ) -> Iterable[int]:
-                return watch(name, given, count)
-
-            (curve,) = follow(request, [index], settings, seed, steps)
-            ledger.add(item, [asdict(point) for point in curve.points])
-            curves.append(curve)
+    for seed, index in product(request.seeds, indices):
+        item, title = f"{index} seed {seed}", f"training {index}, seed {seed}"
+        if item in kept.done:
+            curves.append(Curve(index, seed, tuple(kept.read(item, list[Point]))))
+            continue
+        watch = partial(track, what=title, unit="steps")
+        curves.append(follow(request, index, settings, seed, watch))
+        kept.add(item, curves[-1].points)
     return curves
 
 
-def key_of(
+def _key(
     request: ScoreRequest, indices: Sequence[int], settings: CurveSettings
-) -> dict[str, Any]:
-    """What identifies the work of `resume` in a ledger."""
+) -> dict[str, object]:
+    """What identifies the work in a ledger."""
     curves = {"architectures": list(indices), "kernel": settings.kernel}
     return request.key(__name__, curves=curves | {"epochs": list(settings.epochs)})
 
@@ -242,19 +288,3 @@ def _points(
                 yield Point(epochs, LOSS, losses[epochs], "ok", "")
             else:
                 yield Point(epochs, LOSS, None, score.status, score.reason)
-
-
-def _curve(index: int, seed: int, ledger: Ledger) -> Curve:
-    """The curve of an architecture and seed in a ledger."""
-    held = ledger.done[f"{index} seed {seed}"]
-    if not isinstance(held, list) or not all(map(_is_point, held)):
-        raise damaged(ledger.path)
-    return Curve(index, seed, tuple(Point(**one) for one in held))
-
-
-def _is_point(value: Any) -> bool:  # noqa: ANN401 - whatever JSON holds
-    if not isinstance(value, dict) or value.keys() != {one.name for one in fields(Point)}:
-        return False
-    defined = is_finite(value["value"]) if value["status"] == "ok" else value["value"] is None
-    text = isinstance(value["quantity"], str) and isinstance(value["reason"], str)
-    return defined and text and value["status"] in get_args(Status) and is_finite(value["epochs"])

@@ -4,28 +4,27 @@ Falkner, Klein and Hutter, BOHB: Robust and Efficient Hyperparameter Optimizatio
 2018, section 3 (Hyperband: Li et al., JMLR 18, 2018), with the settings of NAS-Bench-201's script.
 Written here because the maintained libraries run on wall-clock time.
 
-**Which model proposes.** `released`: that of the authors' hpbandster 0.7.4 on statsmodels, which
-the script runs. A bandwidth has no upper bound, so that densities may be negative; a decision has
-as many options as its observations show, so that one seen with a single value has infinite
-densities; a moved decision may land where it was; a model needs 2 (decisions + 1) observations.
+**Model.** `released` is that of the authors' hpbandster 0.7.4 on statsmodels, which the script
+runs: a bandwidth has no upper bound, so that densities may be negative; a decision has as many
+options as its observations show, so that one seen with a single value has infinite densities; a
+moved decision may land where it was; a model needs 2 (decisions + 1) observations.
 `paper`: bounded bandwidths, the space's options, moves that move, and decisions + 3 observations.
 Bandwidths are those of the options' numbers, so the order of the options matters. hpbandster's
 bandwidth factor widens continuous parameters only, and every decision here is categorical.
 
-**What a run answers.** hpbandster's incumbent is the best of the `longest` trainings, a quarter of
-them all; `any` is the best of all of them.
+**Answer.** hpbandster's incumbent is the best of the `longest` trainings, a quarter of them all;
+`any` is the best of all of them.
 
-**Found** on NAS-Bench-201, 12,000 s: with the defaults all six cells of the NASWOT paper's Table
+**Results** on NAS-Bench-201, 12,000 s: with the defaults all six cells of the NASWOT paper's Table
 2(a) lie within 0.6 joint standard errors of the published ones (500 runs, seed 0). `any` adds 1;
-`paper` lies 4 above and `proportional` 13 to 15: neither is what was published.
+`paper` lies 4 above and `proportional` 13 to 15, so that neither can be what was published.
 
 **Fidelities.** BOHB ranks many short trainings and lengthens the best. A benchmark that knows one
-length of training (NAS-Bench-201: 12 epochs before the full 200) can't say what a shorter one would
-have ranked, and inventing it would invent the result. So a rung of any length answers with the full
-evaluation, and `charge` says what it costs. `full`: as much as it really takes, which is what the
-answer is worth, and the script's choice; climbing a rung trains anew. `proportional`: the rung's
-share of it; then short trainings rank as well as long ones do, and the result bounds from above
-what BOHB could reach.
+length of training (NAS-Bench-201: 12 epochs before the full 200) does not know how shorter ones
+rank, and inventing that would invent the result. So a rung of any length answers with the full
+evaluation, and `charge` says what it costs: `full`, the whole of it, as in the script, so that
+climbing a rung trains anew; or `proportional`, the rung's share of it. Then short trainings rank as
+well as long ones do, and the result is an upper bound of what BOHB could reach.
 """
 
 import math
@@ -48,24 +47,24 @@ CHARGES = ("full", "proportional")
 MODELS = ("released", "paper")
 ANSWERS = ("longest", "any")
 
-# hpbandster's floor of a density in a ratio
+# the least density that hpbandster divides by
 _LEAST_DENSITY = 1e-32
 
 
 @dataclass(frozen=True)
 class Bohb(BudgetedSearch):
-    """See the module. The first brackets begin with `start` instead of proposals.
+    """BOHB. The first brackets begin with `start` instead of proposals.
 
     Attributes:
-        charge: `full` or `proportional`.
-        model: of the proposals, `released` or `paper`.
-        answer: of a run, the best of the `longest` trainings or of `any`.
+        charge: what a short training costs, `full` or `proportional`.
+        model: model of the proposals, `released` or `paper`.
+        answer: whether a run answers with the best of the `longest` trainings or of `any`.
         eta: one in so many climbs a rung, to a training so many times as long.
         min_share: the shortest rung is at least this share of the full training (1 of 12 epochs).
-        candidates: drawn from the model for each proposal.
-        random_fraction: of proposals that ignore the model.
-        good_fraction: of observations that count as good.
-        min_bandwidth: of the densities.
+        candidates: number of candidates that are drawn from the model for each proposal.
+        random_fraction: share of the proposals that ignore the model.
+        good_fraction: share of the observations that count as good.
+        min_bandwidth: lower bound of the bandwidths.
     """
 
     name: ClassVar[str] = "bohb"
@@ -144,9 +143,9 @@ class Bohb(BudgetedSearch):
         seen: Sequence[Sequence[tuple[Architecture, float]]],
         rng: np.random.Generator,
     ) -> Architecture:
-        """What the model of the longest training that has one says.
+        """The proposal of the model of the longest training that has enough observations.
 
-        Before there is one, and where it says nothing, an architecture is drawn uniformly.
+        Before there is one, and where it proposes nothing, an architecture is drawn uniformly.
         """
         fewest = len(choices.sizes) + 1
         enough = 2 * fewest if self.model == "released" else fewest + 2
@@ -192,36 +191,26 @@ class Bohb(BudgetedSearch):
         chosen = good[rng.integers(len(good), size=self.candidates)]
         moves = rng.random(chosen.shape) >= 1 - width
         drawn = np.where(moves, rng.integers(0, sizes, size=chosen.shape), chosen)
-        above = released_density(drawn, good, width)
-        below = released_density(drawn, bad, reference_rule(bad, self.min_bandwidth))
+        above = density(drawn, good, width, observed_sizes(good))
+        bad_width = reference_rule(bad, self.min_bandwidth)
+        below = density(drawn, bad, bad_width, observed_sizes(bad))
         place = released_choice(above.tolist(), below.tolist())
         return None if place is None else drawn[place]
 
 
 def reference_rule(data: Integers, least: float) -> Floats:
-    """Scott's normal reference rule for each decision (decisions,), but not below `least`.
+    """Scott's normal reference rule (decisions,) of options (n, decisions), but not below `least`.
 
-    It is `1.06 std n^(-1 / (4 + decisions))` of the options' numbers, which BOHB's authors
-    take from statsmodels.
-
-    Args:
-        data: (n, decisions) options.
-        least: the lower bound.
+    It is `1.06 std n^(-1 / (4 + decisions))` of the options' numbers, as statsmodels has it.
     """
-    rule = 1.06 * data.std(axis=0) * len(data) ** (-1 / (4 + data.shape[1]))
-    bounded: Floats = np.maximum(rule, least)
-    return bounded
+    rule: Floats = 1.06 * data.std(axis=0) * len(data) ** (-1 / (4 + data.shape[1]))
+    return np.maximum(rule, least)
 
 
 def bandwidths(data: Integers, sizes: Integers, least: float) -> Floats:
-    """The bandwidth of each decision (decisions,): `reference_rule`, bounded from above too.
+    """The bandwidths (decisions,) of `reference_rule`, bounded from above by the `sizes` too.
 
-    Beyond `(options - 1) / options` a kernel, uniform there, would prefer what was not observed.
-
-    Args:
-        data: (n, decisions) options.
-        sizes: (decisions,) numbers of options.
-        least: the lower bound.
+    At `(options - 1) / options` a kernel is uniform, and beyond it prefers what was not observed.
     """
     bounded: Floats = np.minimum(reference_rule(data, least), (sizes - 1) / sizes)
     return bounded
@@ -231,37 +220,30 @@ def density(points: Integers, data: Integers, widths: Floats, sizes: Integers) -
     """The density (points,) of `points` (points, decisions) under `data` (n, decisions).
 
     A product of Aitchison and Aitken's kernels (Biometrika 63, 1976): 1 - bandwidth where an option
-    agrees, bandwidth / (options - 1) where not.
+    agrees, bandwidth / (options - 1) where not. In statsmodels a decision has as many options as
+    `data` has values of it (see `observed_sizes`). With widths above 1 a density may be negative;
+    where `data` has one value of a decision, every other value has an infinite kernel, and a
+    product of that with 0 is NaN.
     """
-    agrees = points[:, None] == data[None]
-    mean: Floats = np.where(agrees, 1 - widths, widths / (sizes - 1)).prod(axis=2).mean(axis=1)
-    return mean
-
-
-def released_density(points: Integers, data: Integers, widths: Floats) -> Floats:
-    """`density` as statsmodels has it: a decision has as many options as `data` has values of it.
-
-    With widths above 1 it may be negative; where `data` has one value of a decision, every other
-    value has an infinite kernel, and a product of that with 0 is NaN.
-    """
-    ordered = np.sort(data, axis=0)
-    levels = 1 + (np.diff(ordered, axis=0) != 0).sum(axis=0)
     agrees = points[:, None] == data[None]
     with np.errstate(divide="ignore", invalid="ignore"):
-        kernels = np.where(agrees, 1 - widths, widths / (levels - 1))
+        kernels = np.where(agrees, 1 - widths, widths / (sizes - 1))
         mean: Floats = kernels.prod(axis=2).mean(axis=1)
     return mean
 
 
+def observed_sizes(data: Integers) -> Integers:
+    """The number of different options (decisions,) that observations (n, decisions) have."""
+    sizes: Integers = 1 + (np.diff(np.sort(data, axis=0), axis=0) != 0).sum(axis=0)
+    return sizes
+
+
 def released_choice(above: Sequence[float], below: Sequence[float]) -> int | None:
-    """Which candidate hpbandster takes: its place, or None for none.
+    """The place of the candidate that hpbandster takes; None for none.
 
-    The one with the least ratio of the bad to the good density, each raised to 1e-32. The first
-    whose good density alone is finite is taken at once; where neither is, a candidate is passed by.
-
-    Args:
-        above: the good densities of the candidates.
-        below: their bad ones.
+    It is the one with the least ratio of the bad density (`below`) to the good one (`above`), each
+    raised to 1e-32. The first whose good density alone is finite is taken at once; a candidate with
+    neither is passed over.
     """
     best, least = None, math.inf
     for place, (good, bad) in enumerate(zip(above, below, strict=True)):

@@ -1,12 +1,12 @@
-"""A space as independent choices, read off its own notation.
+"""The decisions that the architectures of a space are made of, read off their spellings.
 
-Policies and density models need more than samples and mutants: they name each decision and its
-options. A space does not have to offer that. Where every spelling has the same number of words
-and any combination of the words that vary is an architecture, those words are the decisions:
-`|nor_conv_3x3~0|+|...` has six of five options, `8:16:64:32:8` five of eight.
+Policies and density models need each decision and its options, beyond samples and mutants. Where
+every spelling has the same number of words, and any combination of the words that vary is an
+architecture, those words are the decisions: `|nor_conv_3x3~0|+|...` has six of five options,
+`8:16:64:32:8` five of eight.
 
-Options are numbered alphabetically unless the space orders them (`option_order`). To most searches
-the numbers are names; the bandwidths of BOHB's densities depend on them.
+Options are numbered alphabetically unless the space orders them (`option_order`). Most searches
+use the numbers as names only; the bandwidths of BOHB's densities depend on them.
 """
 
 import re
@@ -37,7 +37,7 @@ class Ordered(Protocol):
 
 @runtime_checkable
 class Part(Protocol):
-    """A space that is a part of another, whose decisions it has."""
+    """A part of a space, which has the decisions of the whole."""
 
     @property
     def whole(self) -> Searchable:
@@ -47,11 +47,11 @@ class Part(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Choices:
-    """Which option an architecture takes at each decision.
+    """The options that architectures take at each decision.
 
     Attributes:
         codes: (n, decisions): the option of each architecture by index.
-        sizes: (decisions,): options of each decision, 2 or more.
+        sizes: (decisions,): number of options of each decision, 2 or more.
     """
 
     codes: Integers
@@ -64,7 +64,7 @@ class Choices:
 
 
 def choices_of(space: Searchable) -> Choices:
-    """The decisions that the spellings of a space are made of; they are read once.
+    """The decisions of a space, which are read once.
 
     Raises:
         ParameterError: its architectures are no product of independent choices.

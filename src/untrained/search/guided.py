@@ -1,8 +1,7 @@
-"""Any search, guided by any proxy: where it starts, and which mutant it trains.
+"""The part that a proxy has in a search: it picks the start, and which mutant is trained.
 
-The architectures that NASWOT's AREA (Mellor et al., ICML 2021, algorithm 2) starts evolution from
-are the best-scored of a sample; nothing in that is about evolution, so every algorithm takes such
-a start.
+AREA (Mellor et al., ICML 2021, algorithm 2) starts evolution from the best-scored of a sample;
+here every algorithm takes such a start.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,14 +19,17 @@ from untrained.spaces.base import Architecture
 
 @dataclass(frozen=True, eq=False)
 class Guide:
-    """What a proxy decides.
+    """The decisions of a proxy in the runs of a search.
 
     Attributes:
         pool: the scores, higher is better; run r sees row r modulo the number of seeds.
-        scored: how many architectures are drawn from the pool, without replacement, and scored
-            before the search starts; 0 for none.
-        kept: how many of them the search starts from: the best-scored, the best one first.
-        mutants: how many are drawn for each that is trained; the best-scored one is.
+        scored: number of architectures that are drawn from the pool, without replacement, and
+            scored before the search starts; 0 for none.
+        kept: number of the best-scored of them that the search starts from, the best one first.
+        mutants: number of mutants that are drawn for each that is trained, the best-scored.
+
+    Raises:
+        ParameterError: fewer than `scored` architectures have scores.
     """
 
     pool: Pool
@@ -83,10 +85,10 @@ class _BestMutant:
 
     Attributes:
         space: the space itself.
-        pool: what the scores of those that are drawn cost.
+        pool: the pool of the scores, which knows their costs.
         scores: (n,) by position in the pool, higher is better.
-        position: of an index.
-        mutants: drawn for each.
+        position: position in the pool of each index.
+        mutants: number of mutants that are drawn for each.
         charge: takes the seconds.
     """
 

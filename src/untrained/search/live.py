@@ -1,9 +1,8 @@
 """Live searches: an architecture is scored when it is proposed, and the score is its fitness.
 
-A score takes the seconds that it was measured to take. One of an architecture that its run has
-scored before takes none, but is an evaluation. One that is in the ledger (of an earlier run, or of
-a search that was interrupted) takes what it took there, so that a search that is resumed ends
-where it would have ended.
+A score is charged the seconds that it took. What its run has scored before is free, but counts as
+an evaluation. A score in the ledger (of an earlier run, or of a search that was interrupted) is
+charged what it took then, so that a resumed search ends where it would have ended.
 """
 
 from collections import deque
@@ -20,7 +19,7 @@ from untrained.scoring.devices import leased_device
 from untrained.scoring.engine import Score, score_work
 from untrained.scoring.execution import Execution, prepare_worker
 from untrained.scoring.images import MinibatchSettings
-from untrained.scoring.ledger import Ledger, damaged, opened
+from untrained.scoring.ledger import Ledger, opened
 from untrained.scoring.request import ScoreRequest, parse_reading
 from untrained.search.base import BudgetedSearch, BudgetSpent
 from untrained.search.clock import Answer
@@ -31,13 +30,13 @@ from untrained.spaces.base import Architecture
 if TYPE_CHECKING:
     import pandas as pd
 
-#: So many answers in a row that a run had been given before end it: a budget in seconds, which
-#: they don't spend, would never end a search that proposes nothing new.
+#: Number of answers in a row that end a run if it had them all before. They spend no seconds, so
+#: that a budget in seconds would never end a search that proposes nothing new.
 PATIENCE = 10_000
 
 
 def live_trace(task: Task, live: Live) -> "tuple[pd.DataFrame, dict[str, int]]":
-    """The trace of a live search, and how many scores were made and how many resumed.
+    """The trace of a live search, and the numbers of scores that were made and resumed.
 
     Raises:
         ParameterError: the fitness of the search is no score, or more than the fitness is scored.
@@ -104,10 +103,10 @@ class LiveScores:
     """Scores each architecture that is proposed; see `untrained.search.clock.Answers`.
 
     Attributes:
-        request: of one proxy; run r scores with its seed r modulo their number.
-        ledger: what is scored already, to which scores are added.
-        watch: called after each answer with the seconds that it took.
-        made: scores that were not in the ledger.
+        request: a request of one proxy; run r scores with its seed r modulo their number.
+        ledger: the finished scores, to which new ones are added.
+        watch: takes the seconds of each answer.
+        made: number of scores that were not in the ledger.
     """
 
     request: ScoreRequest
@@ -122,12 +121,11 @@ class LiveScores:
         return 0.0
 
     def of_run(self, run: int) -> Answer:
-        """Score what the run of this number asks for; see `Answers`.
+        """Score what the run of this number proposes; see `Answers`.
 
-        The answer raises BudgetSpent after `PATIENCE` answers in a row that the run had had.
+        The answer raises BudgetSpent after `PATIENCE` answers in a row that the run had before.
         """
         seed, heard, in_vain = self.request.seeds[run % len(self.request.seeds)], set[int](), 0
-
         direction = self.request.proxies[0].direction
 
         def answer(architecture: Architecture) -> tuple[float, float]:
@@ -151,13 +149,10 @@ class LiveScores:
         item = f"{index} {seed}"
         if item not in self.ledger.done:
             made = self._make(index, seed)
-            self.ledger.add(item, made.to_json())
+            self.ledger.add(item, made)
             self.made += 1
             return made
-        score = Score.from_json(self.ledger.done[item])
-        if score is None:
-            raise damaged(self.ledger.path)
-        return score
+        return self.ledger.read(item, Score)
 
     def _make(self, index: int, seed: int) -> Score:
         """A new score; images are read and drawn once for all scores of a seed."""

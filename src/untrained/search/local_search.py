@@ -1,8 +1,8 @@
-"""Local search: climb to a better neighbour while there is one, start again at the top.
+"""Local search: move to a better neighbour while there is one, then start anew.
 
 White, Nolen and Savani, Exploring the Loss Landscape in Neural Architecture Search, UAI 2021, with
-the first better neighbour taken. A space says no neighbours but draws mutants, so a top is where
-`patience` mutants in a row are known already.
+the first better neighbour taken. Spaces draw mutants and do not list neighbours, so a climb ends
+where `patience` mutants in a row were evaluated before.
 """
 
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ from untrained.spaces.base import Architecture
 
 @dataclass(frozen=True)
 class LocalSearch(BudgetedSearch):
-    """See the module. The first climb begins at the best of `start`.
+    """Local search. The first climb begins at the best of `start`.
 
     Attributes:
-        patience: mutants in a row that were evaluated before, until a climb ends.
+        patience: number of mutants in a row, all evaluated before, that end a climb.
     """
 
     name: ClassVar[str] = "local"

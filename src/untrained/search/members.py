@@ -1,11 +1,9 @@
-"""A part of a space as a space: what is scored, for searches that may see nothing else.
+"""A part of a space as a space, for searches that see nothing but what is scored.
 
-The neighbours of a space are mostly no members of a small part, so the part has neighbours of its
-own. Two members are neighbours where they differ in at most `radius` decisions, the radius being
-the least with which the neighbours connect all members. So the relation is symmetric, every member
-can be reached from every other, a mutant is drawn uniformly as in the space, and the part that is
-the whole space has the space's own mutation where that changes one decision: of NAS-Bench-201's
-15,625 cells 200 drawn at random have a radius of about 3, 1,000 of about 2.
+Most neighbours of an architecture are not in a small part, so the part has neighbours of its own.
+Two members are neighbours where they differ in at most `radius` decisions, the least radius with
+which every member can be reached from every other. 200 random cells of NAS-Bench-201 have a radius
+of about 3, 1,000 of about 2; the whole space has 1, which is the space's own mutation.
 """
 
 from dataclasses import dataclass, field
@@ -23,33 +21,29 @@ Integers = NDArray[np.int64]
 
 
 def part_of(space: Searchable, members: Integers) -> Searchable:
-    """The part of a space with these members; the space itself where they are all of it.
-
-    Args:
-        space: a product of independent choices; see `choices_of`.
-        members: (n,) sorted indices in the space.
+    """The part of a space with these sorted indices (n,); the space itself where they are all.
 
     Raises:
         MissingDataError: there are fewer than two.
-        ParameterError: the space is no such product.
+        ParameterError: the space is no product of independent choices.
     """
     if len(members) < 2:  # a mutant is never the architecture itself
         raise MissingDataError(
-            f"{len(members)} architectures of {space.name} are scored by what the search asks for: "
-            "it needs 2 or more, raise scores.architectures of params.yaml and run "
+            f"{len(members)} architectures of {space.name} are scored by all its proxies, and "
+            "the search needs 2 or more: raise scores.architectures of params.yaml and run "
             "`snakemake scores`"
         )
     return space if len(members) == len(space) else PartOfSpace(space, members)
 
 
 def members_of(space: Searchable) -> Integers:
-    """The sorted indices of all that a space, or a part of one, can propose."""
+    """The sorted indices of the architectures of a space, or of a part of one."""
     return space.members if isinstance(space, PartOfSpace) else np.arange(len(space))
 
 
 @dataclass(frozen=True, eq=False)
 class PartOfSpace:
-    """See the module; indices are those of the whole space.
+    """A part of a space; indices are those of the whole space.
 
     Attributes:
         whole: the space.
@@ -69,10 +63,9 @@ class PartOfSpace:
         return len(self.whole)
 
     def __getitem__(self, index: int) -> Architecture:
-        """The member with this index, else the one that differs in the fewest decisions.
+        """The member that differs from this index in the fewest decisions, the first of several.
 
-        Of several the one with the lowest index. What a policy or a density model proposes is so
-        evaluated as the nearest that can be.
+        So the proposal of a policy or a density model is evaluated as the nearest member.
         """
         differing = (self._codes != self._choices.codes[index]).sum(axis=1)
         return self.whole[int(self.members[np.argmin(differing)])]
@@ -91,7 +84,7 @@ class PartOfSpace:
 
     @cached_property
     def radius(self) -> int:
-        """In how many decisions neighbours differ at most."""
+        """The largest number of decisions in which neighbours differ."""
         radius = 1
         while not self._connected(radius):
             radius += 1

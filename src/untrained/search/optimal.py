@@ -1,7 +1,7 @@
-"""The bound of any search that picks one of N random architectures: the best of them.
+"""The upper bound of any search that picks one of N random architectures: the best of them.
 
-Mellor et al. (ICML 2021), table 2, row "Optimal". It is chosen for each accuracy column apart,
-by that very column: so the row's validation and test entries are of different architectures.
+Mellor et al. (ICML 2021), table 2, row "Optimal". Each accuracy column has its own best, so the
+validation and test entries of the row are of different architectures.
 """
 
 from dataclasses import dataclass

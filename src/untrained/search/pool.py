@@ -1,4 +1,4 @@
-"""What a search from cached values draws from, and the trace that it leaves.
+"""The pool that a search on cached values draws from, and the trace that it leaves.
 
 A trace has one row for each step at which a run's incumbent changed, and one for its end
 (`is_final`), with the columns `run`, `target`, `step` (evaluations so far), `arch` (the
@@ -24,14 +24,14 @@ TRACE_COLUMNS = ("run", "target", "step", "arch", "fitness", "simulated_seconds"
 
 @dataclass(frozen=True)
 class Pool:
-    """Architectures with what is known of them.
+    """Architectures with their scores, accuracies and costs.
 
     Attributes:
         architectures: (n,) indices in the space.
         cached_scores: (seeds, n), the better network higher, NaN where undefined; None where no
             scores were read.
         accuracies: column, for example "cifar10-valid/x-valid", to (n,) percent.
-        seconds_per_score: simulated cost of one score; or (n,), where it depends on whose.
+        seconds_per_score: simulated cost of a score; or (n,), that of each architecture.
     """
 
     architectures: NDArray[np.int64]
@@ -54,13 +54,13 @@ class Pool:
         return self.cached_scores
 
     def cost(self, positions: NDArray[np.int64]) -> float:
-        """Simulated seconds that the scores at so many positions take, each that is named."""
+        """The simulated seconds of the scores at some positions."""
         if isinstance(self.seconds_per_score, np.ndarray):
             return float(self.seconds_per_score[positions].sum())
         return len(positions) * self.seconds_per_score
 
     def within(self, members: NDArray[np.int64]) -> "Pool":
-        """The part of the pool that holds these architectures, which it has all."""
+        """The part of the pool with these architectures, all of which it has."""
         kept = np.flatnonzero(np.isin(self.architectures, members))
         seconds = self.seconds_per_score
         return Pool(
@@ -72,16 +72,16 @@ class Pool:
 
 
 def can_answer(pool_size: int, space_size: int, samples: int) -> bool:
-    """Whether a search over `samples` draws from a pool stands for one over the whole space.
+    """Whether a search that draws `samples` from a pool stands for one over the whole space.
 
-    A sample of the space must hold three times what a run draws: with less, the runs share most
-    of their candidates, and their spread says nothing about the space.
+    A part of the space must hold three times what a run draws. With less the runs share most of
+    their candidates, and their spread is smaller than over the space.
     """
     return pool_size == space_size or 3 * samples <= pool_size
 
 
 def draw(pool_size: int, samples: int, runs: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """(runs, samples) positions in the pool, drawn with replacement as in the paper's search."""
+    """Draw positions (runs, samples) in the pool with replacement, as NASWOT's code does."""
     return rng.integers(pool_size, size=(runs, samples))
 
 
@@ -95,11 +95,11 @@ def best_of_sample_trace(
     """The trace of keeping the best of each run's sample.
 
     Args:
-        pool: what `drawn` points into.
-        drawn: (runs, samples) positions.
+        pool: the architectures.
+        drawn: (runs, samples) positions in the pool.
         fitness: (runs, samples), higher is better; NaN loses to everything.
         seconds: simulated cost of one evaluation; or (n,), that of each architecture.
-        target: see the module.
+        target: the accuracy column that the answers hold for; empty for all.
     """
     import pandas as pd
 
@@ -107,28 +107,21 @@ def best_of_sample_trace(
     best = np.maximum.accumulate(values, axis=1)
     improves = np.ones(values.shape, dtype=bool)
     improves[:, 1:] = best[:, 1:] > best[:, :-1]
-    run, position = np.nonzero(improves)
-    last_run = np.arange(len(drawn))
-    # the incumbent at the end is the one of the last improvement
-    incumbent = np.searchsorted(run, last_run, side="right") - 1
-    rows = {
-        "run": np.concatenate([run, last_run]),
-        "step": np.concatenate([position + 1, np.full(len(drawn), drawn.shape[1])]),
-        "arch": pool.architectures[
-            np.concatenate([drawn[run, position], drawn[last_run, position[incumbent]]])
-        ],
-        "fitness": np.concatenate([fitness[run, position], fitness[last_run, position[incumbent]]]),
-        "is_final": np.concatenate([np.zeros(len(run), bool), np.ones(len(drawn), bool)]),
-    }
-    trace = pd.DataFrame(rows)
-    trace["target"] = target
+    run, place = np.nonzero(improves)
+    # the answer of a run is its last incumbent
+    last = np.flatnonzero(np.diff(run, append=-1))
+    rows = np.concatenate([np.arange(len(run)), last])
+    is_final = np.arange(len(rows)) >= len(run)
+    run, place = run[rows], place[rows]
+    step = np.where(is_final, drawn.shape[1], place + 1)
     if isinstance(seconds, np.ndarray):
-        spent = seconds[drawn].cumsum(axis=1)
-        trace["simulated_seconds"] = spent[trace["run"], trace["step"] - 1]
+        spent = seconds[drawn].cumsum(axis=1)[run, step - 1]
     else:
-        trace["simulated_seconds"] = trace["step"] * seconds
-    trace = trace.sort_values(["run", "step", "is_final"], kind="stable", ignore_index=True)
-    return trace[list(TRACE_COLUMNS)]
+        spent = step * seconds
+    arch, seen = pool.architectures[drawn[run, place]], fitness[run, place]
+    columns = (run, target, step, arch, seen, spent, is_final)
+    trace = pd.DataFrame(dict(zip(TRACE_COLUMNS, columns, strict=True)))
+    return trace.sort_values(["run", "step", "is_final"], kind="stable", ignore_index=True)
 
 
 def empty_trace() -> "pd.DataFrame":
@@ -142,15 +135,10 @@ def empty_trace() -> "pd.DataFrame":
 
 
 def seconds_of_scores(epochs: float, of_an_epoch: Floats, seconds_per_score: float) -> Floats:
-    """Simulated seconds (n,) of scores after some epochs of training.
+    """The simulated seconds (n,) of scores after some epochs of training.
 
-    The training is charged what the benchmark measured, so that it compares, on one machine, with
-    the trainings whose accuracy a search would see instead.
-
-    Args:
-        epochs: of training.
-        of_an_epoch: (n,) seconds, of each architecture.
-        seconds_per_score: of reading the score.
+    The training is charged what the benchmark measured, which makes it comparable with the
+    trainings whose accuracy a search would see instead: `of_an_epoch` (n,) is what an epoch took.
 
     Raises:
         MissingDataError: the benchmark has no time of one of them.
@@ -165,15 +153,9 @@ def seconds_of_scores(epochs: float, of_an_epoch: Floats, seconds_per_score: flo
 
 
 def measured_seconds(table: "pd.DataFrame", proxy: str, dataset: str) -> Floats:
-    """What the scores of each architecture (n,) took where they were made, mean over the seeds.
+    """The seconds (n,) that scores took where they were made, mean over the seeds.
 
-    Args:
-        table: as for `scores_of`, with the column `seconds`.
-        proxy: as spelled in the table.
-        dataset: whose images were shown.
-
-    Returns:
-        In the order of `scores_of`.
+    Arguments and order are those of `scores_of`; the table has the column `seconds` besides.
 
     Raises:
         MissingDataError: the table has no seconds, or not of all.
@@ -200,13 +182,13 @@ def scores_of(
 
     Args:
         table: merged scores, with the columns `arch`, `proxy`, `dataset`, `seed`, `score`.
-        proxy: as spelled in the table.
-        dataset: whose images were shown.
-        size: architectures of the space, where the caller looks them up by index.
+        proxy: spelling of the proxy in the table.
+        dataset: data set whose images were shown.
+        size: number of architectures of the space, to check their indices; None for no check.
 
     Raises:
-        MissingDataError: none are there; the message names the command that makes them.
-        DamagedFileError: an architecture is scored twice with one seed, or is none of the space.
+        MissingDataError: the table has none; the message names the command that makes them.
+        DamagedFileError: an architecture is scored twice with one seed, or is not of the space.
     """
     own = table[(table["proxy"] == proxy) & (table["dataset"] == dataset)]
     if own.empty:

@@ -22,10 +22,10 @@ from untrained.files import IMAGES, digest
 from untrained.images.sets import image_set
 from untrained.scoring.devices import leased_device
 from untrained.scoring.ledger import opened
+from untrained.scoring.progress import Track, quiet, untracked
 from untrained.search.measurements import Numbers
 from untrained.search.rounds import Rounds
 from untrained.search.supernets import PrunedSpace, pruned_space
-from untrained.search.task import Track, quiet, untracked
 from untrained.spaces import get_space
 from untrained.spaces.base import Architecture
 

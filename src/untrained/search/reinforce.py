@@ -2,13 +2,13 @@
 
 Williams, Machine Learning 8, 1992, in the form of NAS-Bench-201's and NATS-Bench's scripts: an
 independent softmax for each decision, Adam, and a moving average of the rewards as baseline. A run
-answers with the best architecture that it trained, as theirs do. An undefined fitness is worth the
-worst one so far; before there is one, it teaches nothing.
+answers with the best architecture that it trained, as theirs do. An undefined fitness counts as
+the worst one so far; before there is one, the policy stays as it is.
 
-**The learning rate** is theirs to choose on the command line; which one was published is not known.
-The default is NATS-Bench's, 0.01: on NAS-Bench-201 (12,000 s) it learns too little in 100 trainings
-and lies 2.6 to 5.4 joint standard errors below the NASWOT paper's Table 2(a) (500 runs). 0.04 lies
-within 1.52 of all six published cells, 0.1 above; 0.5 gets stuck. docs/searches.md has the figures.
+**The learning rate** is an option of those scripts, and the published one is not known. The default
+is NATS-Bench's, 0.01: on NAS-Bench-201 (12,000 s) it learns too little in 100 trainings and lies
+2.6 to 5.4 joint standard errors below the NASWOT paper's Table 2(a) (500 runs). 0.04 lies within
+1.52 of all six published cells, 0.1 above, and 0.5 far below (docs/searches.md).
 """
 
 from collections.abc import Sequence
@@ -30,11 +30,11 @@ _DECAY, _SQUARE_DECAY, _EPSILON = 0.9, 0.999, 1e-8
 
 @dataclass(frozen=True)
 class Reinforce(BudgetedSearch):
-    """See the module. The policy learns from `start` as though it had drawn it.
+    """REINFORCE. The policy learns from `start` as though it had drawn it.
 
     Attributes:
-        learning_rate: of Adam.
-        baseline_decay: how much of the old average a new reward leaves.
+        learning_rate: learning rate of Adam.
+        baseline_decay: weight of the old average when a reward is added.
         initial_spread: standard deviation of the initial logits.
     """
 
@@ -82,7 +82,7 @@ class Reinforce(BudgetedSearch):
             if reward > -np.inf:
                 worst = min(worst, reward)
             elif worst == np.inf:
-                continue  # nothing to hold it against
+                continue
             else:
                 reward = worst
             step += 1

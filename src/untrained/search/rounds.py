@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from untrained.errors import ParameterError
 from untrained.scoring.ledger import Ledger, damaged
+from untrained.scoring.progress import Track
 from untrained.search.measurements import Job, Numbers, Values, mean_of_finite, relative_changes
 from untrained.search.supernets import Candidate, PrunedSpace, candidates_of, crowded_nodes
-from untrained.search.task import Track
 from untrained.seeds import numpy_generator
 
 if TYPE_CHECKING:

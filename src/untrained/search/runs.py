@@ -31,22 +31,10 @@ def search_runs(
     seed: int,
     guide: Guide | None = None,
 ) -> Iterator[tuple[int, Clock]]:
-    """Run a search several times, each with a clock of its own.
+    """Run a search several times: the number and the clock of each run, as it ends.
 
     A run depends on the seed and its own number alone. Two algorithms draw from the same stream in
     runs of the same number.
-
-    Args:
-        algorithm: with its settings.
-        space: what is searched.
-        answers: what an evaluation answers and costs.
-        budget: of each run.
-        runs: their numbers, from 0.
-        seed: of them all.
-        guide: the proxy's part in the search; None for none.
-
-    Returns:
-        For each run, as it ends, its number and its clock.
 
     Raises:
         ParameterError: the budget might not cover one evaluation.
