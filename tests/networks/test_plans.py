@@ -21,8 +21,8 @@ from untrained.seeds import torch_seeded
 from untrained.spaces import get_space
 from untrained.spaces.base import Skeleton
 from untrained.spaces.cell_classes import live_edges
-from untrained.spaces.darts import parse_genotype
-from untrained.spaces.nasbench101 import parse_cell
+from untrained.spaces.genotypes import parse_genotype
+from untrained.spaces.nasbench101_cells import parse_cell
 from untrained.spaces.nasbench201 import operations_of
 from untrained.spaces.nds_networks import OPERATIONS, CellNetwork, StagedNetwork, parse_network
 

@@ -1,5 +1,6 @@
 """Get a data set: from its official address, a mirror, or files that are here already."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ import numpy as np
 
 from untrained.download import download, join, local_path
 from untrained.errors import DamagedFileError, MissingDataError
-from untrained.files import atomic, reading
+from untrained.files import atomic, digest, reading
 from untrained.images.archives import Progress
 from untrained.images.official import LAYOUTS, archive_md5, convert
 from untrained.images.photographs import ARCHIVE, URL, convert_photographs
@@ -84,6 +85,29 @@ def fetch_images(
         Wanted(known, target, source, mirror, allow_missing, bar, progress)
     )
     return found
+
+
+def write_note(known: ImageSet, split: str, target: Path, note: Path) -> None:
+    """Record (JSON) which file the images of a split are read from, and its SHA-256.
+
+    Official files are too large to be versioned themselves.
+
+    Args:
+        known: the data set.
+        split: one of its splits.
+        target: where the file of the set lies if it is not bundled.
+        note: the file to write.
+    """
+    file = known.bundled if split == "sample" else target
+    found = file if file is not None and file.is_file() else None
+    content = {
+        "dataset": known.name,
+        "split": split,
+        "file": found.name if found else None,
+        "sha256": digest(found, "sha256") if found else None,
+    }
+    with atomic(note) as part:
+        part.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def fetch_official(wanted: Wanted) -> dict[str, int]:

@@ -20,7 +20,7 @@ from untrained.errors import ParameterError
 from untrained.networks import darts
 from untrained.networks.nasbench201 import around_cells, head_of, operation_module, stem_of
 from untrained.spaces.base import Skeleton
-from untrained.spaces.darts import NODES
+from untrained.spaces.genotypes import NODES
 from untrained.spaces.nasbench201 import EDGES, OPERATIONS
 
 Mask = NDArray[np.bool_]

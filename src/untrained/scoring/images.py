@@ -198,9 +198,8 @@ class MinibatchSettings:
     def digest(self) -> str:
         """Return a digest of the files of the data set that are here, bundled or fetched."""
         known = image_set(self.dataset)
-        bundled = known.bundled
-        files = [] if bundled is None else [bundled, bundled.with_suffix(".json")]
-        files.append(known.file(self.root))
+        bundled = [known.bundled, known.bundled.with_suffix(".json")] if known.bundled else []
+        files = [*bundled, known.file(self.root)]
         here = [digest(path, "sha256") for path in files if path.is_file()]
         return hashlib.sha256("\n".join(here).encode()).hexdigest()
 

@@ -9,14 +9,15 @@ form key=value, in this order:
     block=res_bottleneck_block depths=2,3 widths=16,32 strides=1,2 ratios=1,0.5 groups=1,4
 """
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from typing import TypeVar
 
-from untrained.errors import ArchitectureError, unknown_name
+from untrained.errors import ArchitectureError, short, unknown_name
+from untrained.spaces.genotypes import Edges, check_edges
 
+T = TypeVar("T", int, float)
 _NAMES = (
     *("Amoeba", "Amoeba_in"),
     *("DARTS", "DARTS_fix-w-d", "DARTS_in", "DARTS_lr-wd", "DARTS_lr-wd_in"),
@@ -75,17 +76,9 @@ OPERATIONS = (
 )
 BLOCKS = ("vanilla_block", "res_basic_block", "res_bottleneck_block")
 
-#: (operation, source) of each edge, two for each inner node in turn.
-Edges = tuple[tuple[str, int], ...]
-
 #: Far beyond what the paper trains, and small enough to be built.
 _MOST_NODES, _MOST_CELLS, _MOST_CHANNELS = 20, 200, 8192
 _LONGEST_TEXT = 8000
-_EXAMPLES = {
-    "cells": "width=32 depth=20 auxiliary=0 normal=|sep_conv_3x3~0|skip_connect~1|+...@2,3 "
-    "reduce=...@2,3",
-    "stages": "block=res_basic_block depths=1,2,3 widths=16,32,64 strides=1,2,2",
-}
 
 
 @dataclass(frozen=True)
@@ -192,20 +185,26 @@ class StagedNetwork:
                 )
 
     def __str__(self) -> str:
-        lists = {
-            "depths": self.depths,
-            "widths": self.widths,
-            "strides": self.strides,
-            "ratios": self.ratios,
-            "groups": self.groups,
-        }
-        words = (
-            f"{name}={','.join(map(_number, values))}" for name, values in lists.items() if values
-        )
+        lists = {name: values for name, values in vars(self).items() if name != "block" and values}
+        words = (f"{name}={','.join(map(_spelled_number, lists[name]))}" for name in lists)
         return " ".join((f"block={self.block}", *words))
 
 
 Network = CellNetwork | StagedNetwork
+#: Kind of a network to the words that its text has, those that it may have, and an example.
+_WORDS: Mapping[type[Network], tuple[tuple[str, ...], tuple[str, ...], str]] = {
+    CellNetwork: (
+        ("width", "depth", "auxiliary", "normal", "reduce"),
+        (),
+        "width=32 depth=20 auxiliary=0 normal=|sep_conv_3x3~0|skip_connect~1|+...@2,3 "
+        "reduce=...@2,3",
+    ),
+    StagedNetwork: (
+        ("block", "depths", "widths", "strides"),
+        ("ratios", "groups"),
+        "block=res_basic_block depths=1,2,3 widths=16,32,64 strides=1,2,2",
+    ),
+}
 
 
 def inner_width(width: int, ratio: float) -> int:
@@ -227,41 +226,42 @@ def parse_network(text: str) -> Network:
     for word in text.split():
         name, equals, value = word.partition("=")
         if not equals or name in fields:
-            wrong = f"{name!r} comes twice" if equals else f"{_short(word)!r} is no key=value"
-            raise ArchitectureError(f"{wrong}: spell it as {_EXAMPLES['cells']}")
+            wrong = f"{name!r} comes twice" if equals else f"{short(word)!r} is no key=value"
+            raise ArchitectureError(f"{wrong}: spell it as {_WORDS[CellNetwork][2]}")
         fields[name] = value
-    kind = "stages" if "block" in fields else "cells"
-    names = (
-        ("block", "depths", "widths", "strides")
-        if kind == "stages"
-        else ("width", "depth", "auxiliary", "normal", "reduce")
-    )
-    may = (*names, "ratios", "groups") if kind == "stages" else names
+    kind = StagedNetwork if "block" in fields else CellNetwork
+    names, optional, example = _WORDS[kind]
     missing = [name for name in names if name not in fields]
-    extra = [name for name in fields if name not in may]
+    extra = [name for name in fields if name not in (*names, *optional)]
     if missing or extra:
         wrong = f"lacks {', '.join(missing)}" if missing else f"has the unknown {extra[0]!r}"
-        raise ArchitectureError(f"{_short(text)!r} {wrong}: spell it as {_EXAMPLES[kind]}")
-    if kind == "cells":
-        if fields["auxiliary"] not in ("0", "1"):
-            raise ArchitectureError(f"auxiliary is {_short(fields['auxiliary'])!r}: 0 or 1")
-        cells = [_parsed_cell(name, fields[name]) for name in ("normal", "reduce")]
-        return CellNetwork(
-            _integer("width", fields["width"]),
-            _integer("depth", fields["depth"]),
-            fields["auxiliary"] == "1",
-            *cells[0],
-            *cells[1],
+        raise ArchitectureError(f"{short(text)!r} {wrong}: spell it as {example}")
+    if kind is StagedNetwork:
+        depths, widths, strides, groups = (
+            _numbers(name, fields[name]) if name in fields else ()
+            for name in ("depths", "widths", "strides", "groups")
         )
-    integers = partial(_integers, fields)
-    return StagedNetwork(
-        fields["block"],
-        integers("depths"),
-        integers("widths"),
-        integers("strides"),
-        tuple(_real("ratios", part) for part in _parts(fields.get("ratios"))),
-        integers("groups"),
-    )
+        ratios = _numbers("ratios", fields["ratios"], float) if "ratios" in fields else ()
+        return StagedNetwork(fields["block"], depths, widths, strides, ratios, groups)
+    if fields["auxiliary"] not in ("0", "1"):
+        raise ArchitectureError(f"auxiliary is {short(fields['auxiliary'])!r}: 0 or 1")
+    cells = [_parsed_cell(name, fields[name]) for name in ("normal", "reduce")]
+    width, depth = (_number(name, fields[name]) for name in ("width", "depth"))
+    return CellNetwork(width, depth, fields["auxiliary"] == "1", *cells[0], *cells[1])
+
+
+def _numbers(name: str, text: str, kind: type[T] = int) -> tuple[T, ...]:
+    try:
+        return tuple(map(kind, text.split(",")))
+    except ValueError as error:
+        raise ArchitectureError(f"{name} has {short(text)!r}: numbers, as in 1,2") from error
+
+
+def _number(name: str, text: str) -> int:
+    values = _numbers(name, text)
+    if len(values) > 1:
+        raise ArchitectureError(f"{name} has {short(text)!r}: one number")
+    return values[0]
 
 
 def _check_cell(name: str, edges: Edges, concat: tuple[int, ...]) -> None:
@@ -270,15 +270,7 @@ def _check_cell(name: str, edges: Edges, concat: tuple[int, ...]) -> None:
             f"{name} has {len(edges)} pairs of operation and input: two for each of 1 to "
             f"{_MOST_NODES} nodes"
         )
-    for position, (operation, source) in enumerate(edges):
-        node = 2 + position // 2
-        where = f"{name}, node {node}: ({operation!r}, {source!r})"
-        if operation not in OPERATIONS:
-            raise ArchitectureError(f"{where}: {unknown_name('operation', operation, OPERATIONS)}")
-        if not 0 <= source < node:
-            raise ArchitectureError(
-                f"{where}: there is no node {source} yet, inputs are 0 to {node - 1}"
-            )
+    check_edges(name, edges, OPERATIONS)
     last = 1 + len(edges) // 2
     ascending = list(concat) == sorted(set(concat))
     if not concat or not ascending or not all(2 <= one <= last for one in concat):
@@ -304,44 +296,14 @@ def _parsed_cell(name: str, text: str) -> tuple[Edges, tuple[int, ...]]:
         found = _NODE.fullmatch(node)
         if found is None:
             raise ArchitectureError(
-                f"{name}, node {2 + number} is {_short(node)!r}: two edges, as in "
+                f"{name}, node {2 + number} is {short(node)!r}: two edges, as in "
                 "|sep_conv_3x3~0|skip_connect~1|"
             )
         edges += [(found[1], int(found[2])), (found[3], int(found[4]))]
     # their order is a matter of naming channels
-    return tuple(edges), tuple(
-        sorted(_integer(f"{name}_concat", part) for part in concat.split(","))
-    )
+    return tuple(edges), tuple(sorted(_numbers(f"{name}_concat", concat)))
 
 
-def _integers(fields: dict[str, str], name: str) -> tuple[int, ...]:
-    return tuple(_integer(name, part) for part in _parts(fields.get(name)))
-
-
-def _parts(text: str | None) -> list[str]:
-    return [] if text is None else text.split(",")
-
-
-def _integer(name: str, text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 10):
-        raise ArchitectureError(f"{name} has {_short(text)!r}: whole numbers from 0 up")
-    return int(text)
-
-
-def _real(name: str, text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise ArchitectureError(f"{name} has {_short(text)!r}: a number, as in 0.5")
-    return value
-
-
-def _number(value: float) -> str:
+def _spelled_number(value: float) -> str:
     """As short as it can be read back: 1 for 1.0."""
     return str(int(value)) if value == int(value) else repr(value)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else text[:57] + "..."
