@@ -194,6 +194,16 @@ def image_set(name: str) -> ImageSet:
     return IMAGE_SETS.load(name)
 
 
+def modules_of(name: str) -> tuple[str, ...]:
+    """The modules that say what the images of a data set are: its own, and that which draws them.
+
+    Raises:
+        UnknownNameError: no such set.
+    """
+    drawn = image_set(name).draw.partition(":")[0]
+    return (IMAGE_SETS.module_of(name), *([drawn] if drawn else []))
+
+
 def stored_image_set(name: str) -> ImageSet:
     """Look up a data set that has files.
 

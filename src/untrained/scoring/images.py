@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from untrained.errors import ParameterError
-from untrained.files import BUNDLED, IMAGES, digest
+from untrained.files import IMAGES, digest
 from untrained.images.minibatches import (
     Minibatch,
     held_out_count,
@@ -203,7 +203,7 @@ class MinibatchSettings:
     def digest(self) -> str:
         """A digest of the files of the data set that are here, bundled or fetched."""
         known = image_set(self.dataset)
-        bundled = [BUNDLED / f"{known.name}{suffix}" for suffix in (".webp", ".json")]
+        bundled = [known.bundled, known.bundled.with_suffix(".json")] if known.bundled else []
         files = [*bundled, known.file(self.root)]
         here = [digest(path, "sha256") for path in files if path.is_file()]
         return hashlib.sha256("\n".join(here).encode()).hexdigest()

@@ -20,7 +20,7 @@ import numpy as np
 from untrained.closure import code_digest
 from untrained.errors import ParameterError
 from untrained.files import IMAGES
-from untrained.images.sets import image_set
+from untrained.images.sets import image_set, modules_of
 from untrained.proxies import PROXIES, get_proxy, setting_of
 from untrained.proxies.base import Direction, Proxy, Setting
 from untrained.training.recipe import ShortRecipe
@@ -207,6 +207,7 @@ class ScoreRequest:
         }
         used = {type(reading.proxy).__module__ for reading in self.proxies}
         used |= set() if own else {type(self.target).__module__}
+        used |= set(modules_of(self.images.dataset))
         return {
             "request": request,
             "versions": {name: version(name) for name in _LIBRARIES},
