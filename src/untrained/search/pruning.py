@@ -187,7 +187,7 @@ def prune(
         if workers is None:
             workers = os.cpu_count() or 1 if device.type == "cpu" else 1
         key = _key(searched, settings, seed) if ledger else {}
-        with opened(ledger, key) as kept, _measuring(workers) as measure:
+        with opened(ledger, key, tell) as kept, _measuring(workers) as measure:
             if kept.done:
                 tell(f"continuing after round {len(kept.done)}")
             rounds = Rounds(searched, settings, seed, measure, track, kept)
