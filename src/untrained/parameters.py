@@ -16,8 +16,8 @@ from annotated_types import Ge, Gt, Le, MinLen
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from untrained.errors import ParameterError, UntrainedError, unknown_name
-from untrained.images.sets import IMAGE_SETS, image_set
-from untrained.images.splits import check_training_split
+from untrained.images.sets import IMAGE_SETS, SAMPLE, image_set
+from untrained.images.splits import check_training_split, training_set
 from untrained.schema_words import Key, complaint_of, keys_of
 from untrained.scoring.curve_settings import CurveSettings
 from untrained.scoring.request import parse_reading, shows_test
@@ -57,12 +57,27 @@ def _check_different(values: tuple[Any, ...]) -> None:
             raise ParameterError(f"{value!r} is there twice: keep one")
 
 
+def _each_once(canonical: Callable[[str], object]) -> AfterValidator:
+    """Refuse a list that names one thing twice, for example by its name and by its address."""
+
+    def check(names: tuple[str, ...]) -> None:
+        found: dict[object, str] = {}
+        for name in names:
+            same = found.setdefault(canonical(name), name)
+            if same != name:
+                raise ParameterError(f"{same!r} and {name!r} are the same: keep one")
+
+    return _accepted(check)
+
+
+def _check_mirror(mirror: str | None) -> None:
+    if mirror is not None and "://" not in mirror and not (mirror and Path(mirror).is_dir()):
+        raise ParameterError(f"{mirror!r} is no folder: give one that is there, a URL, or null")
+
+
 def _check_scored(proxies: tuple[str, ...]) -> None:
-    readings = [parse_reading(name) for name in proxies]
-    for name, reading in zip(proxies, readings, strict=True):
+    for reading in map(parse_reading, proxies):
         reading.check_readable()
-        if [str(one) for one in readings].count(str(reading)) > 1:
-            raise ParameterError(f"{name!r} is {reading}, which is there twice: keep one")
 
 
 def _check_untrained(proxy: str) -> None:
@@ -102,7 +117,7 @@ class _Section(BaseModel):
 class Fetch(_Section):
     """Where tables and images come from."""
 
-    mirror: str | None
+    mirror: Annotated[str | None, _accepted(_check_mirror)]
     """Base URL or folder that holds the official files under their official names; null: official
     addresses. Not asked for what is bundled, but for the whole table of nasbench101"""
     allow_missing: bool
@@ -112,7 +127,7 @@ class Fetch(_Section):
 class Scores(_Section):
     """Which scores of which architectures, and the images that they are read on."""
 
-    proxies: Annotated[Names, _accepted(_check_scored)]
+    proxies: Annotated[Names, _accepted(_check_scored), _each_once(parse_reading)]
     """`name` or `name-variant`, or the address of a proxy of one's own (`my.module:MyProxy`);
     `untrained list proxies`. `lga@1`, `naswot@0.5` are read after so many epochs of training on the
     images that are not in the minibatch; docs/lga.md"""
@@ -144,7 +159,7 @@ class Scores(_Section):
 class Searches(_Section):
     """Search algorithms that are repeated on scores and accuracies that are known."""
 
-    algorithms: Annotated[Names, _each(parse_algorithm)]
+    algorithms: Annotated[Names, _each_once(parse_algorithm)]
     """`name`, `name-samples`, or `name+setting=value` (rea+init=naswot, bohb+eta=2);
     rea+fitness=lga@1 climbs a score, rea+pool=lga@1 accuracies among what is scored so; `untrained
     list algorithms`, docs/searches.md"""
@@ -245,9 +260,9 @@ class Report(_Section):
 class Parameters(_Section):
     """Every choice of a run. Read by Snakemake, by DVC and by the command line."""
 
-    spaces: Annotated[Names, _each(get_space)]
+    spaces: Annotated[Names, _each_once(lambda name: get_space(name).name)]
     """Search spaces; `untrained list spaces`"""
-    datasets: Annotated[Names, _each(image_set)]
+    datasets: Annotated[Names, _each_once(lambda name: image_set(name).name)]
     """Images that the networks are scored on; `untrained list datasets`"""
     seeds: Seeds
     """Seeds of minibatch and weights, 0 or larger"""
@@ -356,9 +371,20 @@ def _check_together(parameters: Parameters) -> None:
         if curves.seeds:
             with _blamed("training_curves.cells"):
                 sample_of(space, curves.cells, 0)
+    for size in ablations.batch_sizes if any(space.ablations for space in spaces) else ():
+        with _blamed("ablations.batch_sizes"):
+            _check_drawn(size, ablations.dataset, parameters)
+    if prunings.seeds and prunings.batch_size:
+        with _blamed("prunings.batch_size"):
+            for name in prunings.datasets:
+                _check_drawn(prunings.batch_size, name, parameters)
     if curves.seeds:
         with _blamed("training_curves.dataset"):
             _check_fetched(curves.dataset, parameters)
+        with _blamed("training_curves.shards"):
+            _check_shards(curves.shards, curves.cells)
+        with _blamed("training_curves.batch_size"):
+            _check_drawn(curves.batch_size, curves.dataset, parameters)
         with _blamed("scores.split"):
             split = image_set(curves.dataset).split(parameters.scores.split)
             check_training_split(curves.dataset, split)
@@ -369,6 +395,16 @@ def _check_scores(parameters: Parameters, spaces: list[SearchSpace]) -> None:
     with _blamed("spaces"):
         for space in spaces:
             sample_of(space, scores.architectures, 0)
+    if scores.architectures != "all":
+        with _blamed("scores.shards"):
+            _check_shards(scores.shards, scores.architectures)
+    for name in parameters.datasets:
+        with _blamed("scores.batch_size"):
+            _check_drawn(scores.batch_size, name, parameters)
+        with _blamed("scores.proxies"):
+            for setting in (parse_reading(one).setting for one in scores.proxies):
+                if setting.images and setting.crop is None:  # one image makes many crops
+                    _check_drawn(setting.images, name, parameters)
     trains = any("training" in parse_reading(name).needs for name in scores.proxies)
     for known in map(image_set, parameters.datasets):
         with _blamed("scores.split"):
@@ -390,11 +426,29 @@ def _check_scores(parameters: Parameters, spaces: list[SearchSpace]) -> None:
             )
 
 
+def _check_shards(shards: int, items: int) -> None:
+    if shards > items:
+        raise ParameterError(f"{shards} shards of {items} architectures: 1 to {items}")
+
+
+def _check_drawn(size: int, dataset: str, parameters: Parameters) -> None:
+    """Check that a split has as many images, where it is bundled; others may be yet to fetch."""
+    known = image_set(dataset)
+    split = known.split(parameters.scores.split)
+    if known.bundled is None or split != SAMPLE:
+        return
+    count = len(training_set(dataset, split)[1])
+    if size > count:
+        raise ParameterError(f"{size} images: {dataset} {split} has {count}")
+
+
 def _check_searches(parameters: Parameters, spaces: list[SearchSpace]) -> None:
     searches, scored = parameters.searches, parameters.scores.proxies
     for name in searches.algorithms:
         with _blamed("searches.algorithms"):
             _check_algorithm(name, parameters)
+            for space in spaces:
+                parse_algorithm(name).algorithm.check_space(space)
     with _blamed("searches.shards"):
         shard_of_runs(searches.runs, 0, searches.shards)
     budget = parse_budget(searches.budget)

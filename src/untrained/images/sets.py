@@ -13,6 +13,9 @@ AUGMENTATIONS: tuple[str, ...] = get_args(Augmentation)
 Sampling = Literal["uniform", "balanced"]
 SAMPLINGS: tuple[str, ...] = get_args(Sampling)
 
+#: The split that comes with the package.
+SAMPLE = "sample"
+
 #: Not for choice: the beginning of a split, in its order, which released code is shown.
 IN_ORDER = "in order"
 
