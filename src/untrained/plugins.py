@@ -30,7 +30,7 @@ _ADDRESS = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 def is_address(name: str) -> bool:
-    """Whether a name is spelled as the address of an attribute of a module."""
+    """Return whether a name is spelled as the address of an attribute of a module."""
     return _ADDRESS.fullmatch(name) is not None
 
 
@@ -85,7 +85,7 @@ class Registry(Generic[T_co]):
         return known[name][1] if name in known else self.address(name)
 
     def described(self, pattern: str = "*") -> list[tuple[str, str, str]]:
-        """What there is: spelling with variant, summary (or why it can't be used), and origin.
+        """List (spelling, summary or why it can't be used, origin) of all entries and variants.
 
         Args:
             pattern: shell-style, of the spelling.

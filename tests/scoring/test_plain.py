@@ -52,26 +52,16 @@ def test_the_engine_scores_as_the_published_procedure(name, spelled, engine):
 
 @pytest.mark.parametrize("variant", ["naswot", "naswot-released"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_the_plan_of_widths_scores_as_the_module_under_hooks(variant, precision):
-    space, proxy = get_space("natsbench_size"), get_proxy(variant)
-    indices = [space.parse(text).index for text in ("48:24:40:56:8", "32:56:56:56:56")]
-    found, expected = (
-        score_architectures(
-            space, indices, proxy, SETTINGS, 0, Execution(engine=engine, precision=kind)
-        )
-        for engine, kind in (("fast", precision), ("plain", "float32"))
-    )
-    tolerance = {"float32": 1e-5, "bfloat16": 2e-3}[precision]
-    for one, other in zip(found, expected, strict=True):
-        assert one.status == other.status == "ok"
-        assert one.score == pytest.approx(other.score, rel=tolerance)
-
-
-@pytest.mark.parametrize("variant", ["naswot", "naswot-released"])
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_the_plan_of_nasbench101_scores_as_the_module_under_hooks(variant, precision):
-    space, proxy = get_space("nasbench101"), get_proxy(variant)
-    indices = [132_099, 319_907, space.parse("01|00:input,output").index]
+@pytest.mark.parametrize(
+    ("name", "spelled"),
+    [
+        ("natsbench_size", ["48:24:40:56:8", "32:56:56:56:56"]),
+        ("nasbench101", [132_099, 319_907, "01|00:input,output"]),
+    ],
+)
+def test_a_plan_scores_as_the_module_under_hooks(name, spelled, variant, precision):
+    space, proxy = get_space(name), get_proxy(variant)
+    indices = [space.parse(text).index for text in spelled]
     found, expected = (
         score_architectures(
             space, indices, proxy, SETTINGS, 0, Execution(engine=engine, precision=kind)

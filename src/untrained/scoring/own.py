@@ -105,7 +105,7 @@ def load_factory(address: str) -> Callable[..., object]:
 
 
 def builder(factory: Callable[..., object]) -> Build:
-    """What makes the network of a factory, whatever the number of classes is."""
+    """Make a builder that calls a factory, whatever the number of classes is."""
 
     def build(_classes: int) -> nn.Module:
         network = factory()

@@ -32,7 +32,7 @@ _PER_CELL = math.prod(_PER_NODE.values())
 
 
 def _cell_at(code: int) -> Edges:
-    """The cell with a number below `_PER_CELL`: digits of nodes 2 to 5, the last one fastest."""
+    """Return the cell with a number below `_PER_CELL`: a digit for each of the nodes 2 to 5."""
     edges: list[tuple[str, int]] = []
     for node in reversed(NODES):
         code, digit = divmod(code, _PER_NODE[node])
@@ -47,7 +47,7 @@ def _cell_at(code: int) -> Edges:
 
 
 def _code(cell: Edges) -> int:
-    """The inverse of `_cell_at`; the two edges of a node may come in either order."""
+    """Return the number of a cell; the two edges of a node may be in either order."""
     code = 0
     for node, pair in zip(NODES, by_node(cell), strict=True):
         (first, source), (second, other) = sorted(pair, key=lambda edge: edge[1])
@@ -58,7 +58,7 @@ def _code(cell: Edges) -> int:
 
 
 def _relabelled(cell: Edges) -> Iterator[Edges]:
-    """The cell with its inner nodes in each order that keeps inputs before what reads them."""
+    """Yield the cell with its inner nodes in each order in which edges lead forward."""
     nodes = list(by_node(cell))
     for order in permutations(NODES):
         name = {0: 0, 1: 1} | {old: new for new, old in zip(NODES, order, strict=True)}
@@ -115,8 +115,8 @@ class Darts(SearchSpace):
     def canonical(self, architecture: Architecture) -> Architecture:
         """The lowest index among the orders of the inner nodes of both cells.
 
-        Another order permutes the channels of a concatenation, which fresh weights cannot tell
-        apart. Other reasons for two architectures to compute the same function are not looked for.
+        Another order permutes the channels of a concatenation, which makes no difference to fresh
+        weights. Two architectures may compute the same function for other reasons.
         """
         genotype = parse_genotype(architecture.spelling)
         normal, reduce = (
@@ -127,11 +127,7 @@ class Darts(SearchSpace):
 
     @property
     def representatives(self) -> NDArray[np.int64]:
-        """Too many to be listed.
-
-        Raises:
-            ParameterError: always.
-        """
+        """Raise `ParameterError`, since there are too many architectures to list."""
         raise ParameterError(
             f"{self.name} has {len(self):.2e} architectures, too many to list their classes: "
             "don't share scores"
@@ -145,7 +141,7 @@ class Darts(SearchSpace):
         See `SearchSpace.network` and `untrained.networks.darts`.
 
         Raises:
-            ParameterError: a skeleton is asked for, which is made for a single kind of cell.
+            ParameterError: a skeleton is given, which has a single kind of cell.
         """
         self.refuse_skeleton(skeleton)
         from untrained.networks.darts import CIFAR10, DartsNetwork
@@ -155,7 +151,7 @@ class Darts(SearchSpace):
     def planned(self, architecture: Architecture) -> "Planned":
         """See `SearchSpace.planned` and `untrained.networks.darts_plan`.
 
-        It is the module itself: its weights are what takes the time of making it.
+        It is the module itself, since most of the time of making it goes to its weights.
         """
         from untrained.networks.darts import CIFAR10, DartsNetwork
 
@@ -167,7 +163,7 @@ class Darts(SearchSpace):
 
 
 def _mutants(cell: Edges) -> Iterator[Edges]:
-    """Each cell that differs in the operation or the input of one edge."""
+    """Yield each cell that differs in the operation or the input of one edge."""
     for position, ((operation, source), node) in enumerate(zip(cell, _targets(), strict=True)):
         taken = {source, cell[position ^ 1][1]}  # the other edge of the node lies beside it
         others: Sequence[tuple[str, int]] = [

@@ -8,8 +8,8 @@ from typing import Any
 
 from untrained.errors import ArchitectureError, short, unknown_name
 
-#: What an edge of a genotype carries, in the order of the number of an architecture. Supernets have
-#: `none` besides: the papers leave it out when they read a genotype off one.
+#: The operations of an edge, in the order in which architectures are numbered. Supernets also have
+#: `none`, which the papers leave out when they read a genotype off one.
 OPERATIONS = (
     "max_pool_3x3",
     "avg_pool_3x3",
@@ -67,7 +67,7 @@ class Genotype:
 
     Attributes:
         normal: eight edges, two for each of the nodes 2, 3, 4 and 5.
-        reduce: likewise. Edges from nodes 0 and 1 halve the resolution.
+        reduce: eight edges; those from nodes 0 and 1 halve the resolution.
 
     Raises:
         ArchitectureError: a cell is not one of the space; the message names the cell and the edge.
@@ -82,12 +82,12 @@ class Genotype:
 
     @property
     def normal_concat(self) -> tuple[int, ...]:
-        """The output has all inner nodes side by side."""
+        """The nodes whose concatenation is the output of the normal cell: all inner ones."""
         return NODES
 
     @property
     def reduce_concat(self) -> tuple[int, ...]:
-        """Likewise."""
+        """The nodes whose concatenation is the output of the reduction cell: all inner ones."""
         return NODES
 
     def __str__(self) -> str:
@@ -113,7 +113,7 @@ def _check_cell(name: str, cell: Edges) -> None:
 
 
 def check_edges(name: str, edges: Edges, operations: Collection[str]) -> None:
-    """Refuse two edges for each inner node of a cell if one of them can't be.
+    """Check the edges of a cell, two for each inner node.
 
     Raises:
         ArchitectureError: an operation is unknown, or an input does not come before the node.
@@ -130,18 +130,18 @@ def check_edges(name: str, edges: Edges, operations: Collection[str]) -> None:
 
 
 def by_node(cell: Edges) -> Iterator[tuple[tuple[str, int], tuple[str, int]]]:
-    """The two edges of each inner node."""
+    """Yield the two edges of each inner node."""
     return zip(cell[::2], cell[1::2], strict=True)
 
 
 def parse_genotype(text: str) -> Genotype:
-    """The genotype that `text` spells, or the published one that it names.
+    """Return the genotype that `text` spells, or the published one that it names.
 
     The text is read as a Python literal and nothing in it is executed. Lists and tuples are
     alike, and the nodes of a concatenation are a list, a tuple or a `range`.
 
     Raises:
-        ArchitectureError: it spells none; the message names what is wrong.
+        ArchitectureError: the text spells none; the message names what is wrong.
     """
     stripped = text.strip()
     if stripped in PUBLISHED:
@@ -166,7 +166,7 @@ _SIGNATURE = Signature(
 
 
 def _fields(text: str) -> dict[str, ast.expr]:
-    """The four arguments of `Genotype(...)`, by name."""
+    """Return the four arguments of `Genotype(...)` by name."""
     if len(text) > _LONGEST_TEXT:
         raise ArchitectureError(
             f"{len(text)} characters are no genotype: at most {_LONGEST_TEXT}, as in {_EXAMPLE}"
@@ -184,7 +184,7 @@ def _fields(text: str) -> dict[str, ast.expr]:
 
 
 def _cell(name: str, node: ast.expr) -> Edges:
-    """The pairs of operation and input."""
+    """Return the pairs of operation and input of a cell."""
     pairs = _literal(node)
     if not isinstance(pairs, list | tuple):
         raise ArchitectureError(
@@ -201,7 +201,7 @@ def _cell(name: str, node: ast.expr) -> Edges:
 
 
 def _check_concat(name: str, node: ast.expr) -> None:
-    """Refuse another concatenation than of all inner nodes, whose order only names channels."""
+    """Check that a cell concatenates all inner nodes, in any order."""
     text = ast.unparse(node)
     nodes = _literal(node)
     listed = isinstance(nodes, list | tuple) and all(type(one) is int for one in nodes)

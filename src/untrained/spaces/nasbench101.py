@@ -57,9 +57,9 @@ class NasBench101(SearchSpace):
 
     def __init__(self) -> None:
         # a hash takes a tenth of a millisecond, and searches come back to the same cells
-        remember = lru_cache(maxsize=1 << 16)
-        self._index_of: Callable[[Cell], int] = remember(self._search)
-        self._hash_at: Callable[[int], str] = remember(lambda index: self.cell(index).module_hash)
+        cached = lru_cache(maxsize=1 << 16)
+        self._index_of: Callable[[Cell], int] = cached(self._search)
+        self._hash_at: Callable[[int], str] = cached(lambda index: self.cell(index).module_hash)
 
     @cached_property
     def _codes(self) -> NDArray[np.uint32]:
@@ -87,7 +87,7 @@ class NasBench101(SearchSpace):
         return cell_of(int(self._codes[index]))
 
     def parse(self, text: str | int) -> Architecture:
-        """See `SearchSpace.parse`; a module hash will do too.
+        """Return the architecture with an index, a spelling or a module hash.
 
         A spelled cell is pruned, and its inner vertices may have any order.
         """
@@ -101,10 +101,10 @@ class NasBench101(SearchSpace):
         return self.index_of(parse_cell(spelling))
 
     def index_of(self, cell: Cell) -> int:
-        """The index of a cell, pruned or not, in any numbering of its inner vertices.
+        """Return the index of a cell, pruned or not, in any numbering of its inner vertices.
 
         Raises:
-            ArchitectureError: it has no path from the input to the output, or too many edges.
+            ArchitectureError: the cell has no path from the input to the output, or too many edges.
         """
         pruned = cell.pruned()
         if pruned.edges > EDGES:
@@ -115,7 +115,7 @@ class NasBench101(SearchSpace):
         return self._index_of(pruned)
 
     def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
-        """The mutation of the benchmark's own evolution (Ying et al., appendix S3).
+        """Mutate as the benchmark's own evolution does (Ying et al., appendix S3).
 
         Every pair of 7 vertices is connected or disconnected with probability 1/7, every operation
         changed to another with probability 1/5, again and again until that gives a cell of the
@@ -137,10 +137,10 @@ class NasBench101(SearchSpace):
                 return self[mutant]
 
     def flip(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
-        """The mutation of the NASWOT authors' code: connect or disconnect one pair of vertices.
+        """Connect or disconnect one pair of vertices, as the NASWOT authors' code does.
 
-        It draws uniformly from the pairs whose change gives another cell of the space. It changes
-        no operation and adds no vertex.
+        The pair is drawn uniformly from those whose change gives another cell of the space. No
+        operation changes, and no vertex is added.
 
         Raises:
             ParameterError: no pair does.
@@ -164,7 +164,7 @@ class NasBench101(SearchSpace):
     def network(
         self, architecture: Architecture, num_classes: int, skeleton: Skeleton | None = None
     ) -> "nn.Module":
-        """The network that NASWOT scores: a stem of 16 channels, 3 stacks of 3 cells.
+        """Build the network that NASWOT scores: a stem of 16 channels, 3 stacks of 3 cells.
 
         The benchmark trained the skeleton `nasbench101_channels.BENCHMARK`, with a stem of 128. See
         `SearchSpace.network` and `untrained.networks.nasbench101`.
@@ -182,7 +182,7 @@ class NasBench101(SearchSpace):
         return draw_network(self.cell(architecture.index))
 
     def _valid(self, cell: Cell) -> int | None:
-        """The index of a cell, None where it is none of the space."""
+        """Return the index of a cell, or None if the space does not have it."""
         try:
             return self.index_of(cell)
         except ArchitectureError:
@@ -192,7 +192,7 @@ class NasBench101(SearchSpace):
         return self._position(pruned.module_hash)
 
     def _position(self, module_hash: str) -> int:
-        """The index of a hash: hashes are sorted and evenly spread, so it is guessed by proportion.
+        """Find the index of a hash by interpolation: hashes are sorted and evenly spread.
 
         Raises:
             ArchitectureError: no cell has it.
@@ -216,7 +216,7 @@ class NasBench101(SearchSpace):
 
 
 def _filled_up(cell: Cell, rng: np.random.Generator) -> tuple[list[list[int]], list[str]]:
-    """The matrix and the operations of a cell with as many unconnected vertices as it can take."""
+    """Return matrix and operations of a cell that is filled up with unconnected vertices."""
     count = len(cell.matrix)
     inner = np.sort(rng.choice(np.arange(1, VERTICES - 1), count - 2, replace=False))
     places = [0, *(int(place) for place in inner), VERTICES - 1]

@@ -10,9 +10,8 @@ from untrained.errors import ArchitectureError, short, unknown_name
 #: In the order of their labels in the benchmark's hashes.
 OPERATIONS = ("conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3")
 INPUT, OUTPUT = "input", "output"
-#: That a cell has at most, input and output included.
+#: The most vertices of a cell, input and output included, and the most edges.
 VERTICES = 7
-#: Likewise.
 EDGES = 9
 
 #: Rows of an upper triangular matrix: entry [i][j] is 1 where vertex j reads vertex i.
@@ -43,7 +42,7 @@ class Cell:
 
     @property
     def edges(self) -> int:
-        """How many there are."""
+        """The number of edges."""
         return sum(map(sum, self.matrix))
 
     @cached_property
@@ -62,7 +61,7 @@ class Cell:
 
     @cached_property
     def module_hash(self) -> str:
-        """What the benchmark knows the cell by: equal for all numberings of its inner vertices.
+        """The benchmark's key of the cell, equal for all numberings of its inner vertices.
 
         Each vertex starts from the MD5 of its degrees and label, and takes n times the MD5 of the
         sorted hashes of the vertices that it reads, of those that read it, and its own; the hash
@@ -72,7 +71,7 @@ class Cell:
         return hash_of(_neighbours(self.code & _MASK), labels)
 
     def pruned(self) -> "Cell":
-        """The cell without vertices that are on no path from the input to the output.
+        """Return the cell without vertices that are on no path from the input to the output.
 
         Raises:
             ArchitectureError: there is no such path.
@@ -93,7 +92,7 @@ class Cell:
 
 
 def cell_of(code: int) -> Cell:
-    """The cell with a number; the inverse of `Cell.code`."""
+    """Return the cell with a number, which is its `Cell.code`."""
     operations, bits = divmod(code, _MASK + 1)
     count = PAIRS[bits.bit_length() - 1][1] + 1  # the output has an edge
     digits = [operations // 3**place % 3 for place in reversed(range(count - 2))]
@@ -101,10 +100,10 @@ def cell_of(code: int) -> Cell:
 
 
 def parse_cell(spelling: str) -> Cell:
-    """The cell that `spelling` writes, as it is written: neither pruned nor renumbered.
+    """Return the cell with a spelling, neither pruned nor renumbered.
 
     Raises:
-        ArchitectureError: it writes none; the message names what is wrong.
+        ArchitectureError: no cell is spelled so; the message names what is wrong.
     """
     left, colon, right = spelling.strip().partition(":")
     if not colon:
@@ -147,11 +146,11 @@ def parse_cell(spelling: str) -> Cell:
 def hash_of(
     neighbours: Sequence[tuple[Sequence[int], Sequence[int]]], labels: Sequence[int]
 ) -> str:
-    """The module hash of a labelled graph; see `Cell.module_hash`.
+    """Return the module hash of a labelled graph; see `Cell.module_hash`.
 
     Args:
-        neighbours: of each vertex: those that it reads, those that read it.
-        labels: of each vertex: the operation's number, -1 for the input, -2 for the output.
+        neighbours: the vertices that each vertex reads, and those that read it.
+        labels: the number of each vertex's operation, -1 for the input, -2 for the output.
     """
     hashes = [
         _digest(f"({len(after)}, {len(before)}, {label})")
@@ -177,7 +176,7 @@ def _digest(text: str) -> str:
 
 @cache
 def _neighbours(bits: int) -> tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]:
-    """Of each vertex of a matrix: those that it reads, those that read it."""
+    """Return the vertices that each vertex of a matrix reads, and those that read it."""
     count = PAIRS[bits.bit_length() - 1][1] + 1
     edges = [pair for place, pair in enumerate(PAIRS) if bits >> place & 1]
     return tuple(

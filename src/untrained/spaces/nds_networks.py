@@ -1,4 +1,4 @@
-"""Which files NDS has, and what an entry of them trains, as values and as text.
+"""The files of NDS, and the networks that their entries train, as values and as text.
 
 Radosavovic, Johnson, Xie, Lo, Dollar: On Network Design Spaces for Visual Recognition, ICCV 2019.
 Half of its spaces put two cells into the network of DARTS, at a width and a depth of their own; the
@@ -33,73 +33,60 @@ _NAMES = (
 
 
 def plain(name: str) -> str:
-    """A name as file systems and authors agree on it: DARTS_fix-w-d and darts_fix_w_d are one."""
+    """Normalise a name, so that DARTS_fix-w-d and darts_fix_w_d are equal."""
     return name.lower().replace("-", "_")
 
 
-#: Space to the official file that it is read from; the names are from memory.
+#: The official file of each space; the names are from memory.
 FILES: Mapping[str, str] = {f"nds_{plain(name)}": f"{name}.json" for name in _NAMES}
 
 
 def dataset_of(space: str) -> str:
-    """The data set that the networks of an NDS space were trained on."""
+    """Return the data set that the networks of an NDS space were trained on."""
     return "ImageNet" if space.endswith("_in") else "cifar10"
 
 
 def has_stages(space: str) -> bool:
-    """Whether the networks of an NDS space are stages of blocks; those of others have cells."""
+    """Tell whether the networks of an NDS space are stages of blocks instead of cells."""
     return any(family in space for family in ("resnet", "resnext", "vanilla"))
 
 
-#: What an edge carries: the union of the five search spaces, in the files' own names. Which names
-#: the files use is from memory.
+#: The operations of an edge: the union of the five search spaces. The names are from memory.
 OPERATIONS = (
-    "none",
-    "skip_connect",
-    "avg_pool_2x2",
-    "avg_pool_3x3",
-    "avg_pool_5x5",
-    "max_pool_2x2",
-    "max_pool_3x3",
-    "max_pool_5x5",
-    "max_pool_7x7",
-    "conv_1x1",
-    "conv_3x3",
-    "conv_3x1_1x3",
-    "conv_7x1_1x7",
-    "sep_conv_3x3",
-    "sep_conv_5x5",
-    "sep_conv_7x7",
-    "dil_conv_3x3",
-    "dil_conv_5x5",
-    "dil_sep_conv_3x3",
+    *("none", "skip_connect"),
+    *("avg_pool_2x2", "avg_pool_3x3", "avg_pool_5x5"),
+    *("max_pool_2x2", "max_pool_3x3", "max_pool_5x5", "max_pool_7x7"),
+    *("conv_1x1", "conv_3x3", "conv_3x1_1x3", "conv_7x1_1x7"),
+    *("sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7"),
+    *("dil_conv_3x3", "dil_conv_5x5", "dil_sep_conv_3x3"),
 )
 BLOCKS = ("vanilla_block", "res_basic_block", "res_bottleneck_block")
 
-#: Far beyond what the paper trains, and small enough to be built.
+#: Far more than the paper's networks have, and small enough to be built.
 _MOST_NODES, _MOST_CELLS, _MOST_CHANNELS = 20, 200, 8192
 _LONGEST_TEXT = 8000
 
 
 @dataclass(frozen=True)
 class CellNetwork:
-    """Two cells of any number of nodes, and how many of how many channels are stacked.
+    """A stack of two kinds of cells, each of any number of nodes.
 
     Nodes 0 and 1 are the outputs of the two cells before; an inner node is the sum of two edges,
     which may come from the same node; a cell's output has the nodes of its concatenation side by
     side.
 
     Attributes:
-        width: channels of a node of the first cell.
-        depth: cells, of both kinds.
+        width: the channels of a node of the first cell.
+        depth: the number of cells of both kinds.
         auxiliary: whether the network was trained with an auxiliary head.
-        normal: two edges for each inner node.
-        normal_concat: the nodes that are the output, ascending.
-        reduce: likewise. Edges from nodes 0 and 1 halve the resolution.
-        reduce_concat: likewise.
+        normal: two edges for each inner node of a normal cell.
+        normal_concat: the nodes whose concatenation is its output, ascending.
+        reduce: two edges for each inner node of a reduction cell; those from nodes 0 and 1 halve
+            the resolution.
+        reduce_concat: the nodes whose concatenation is its output, ascending.
 
     Raises:
-        ArchitectureError: no such network; the message names what is wrong.
+        ArchitectureError: there is no such network; the message names what is wrong.
     """
 
     width: int
@@ -134,14 +121,14 @@ class StagedNetwork:
 
     Attributes:
         block: one of `BLOCKS`.
-        depths: blocks of each stage.
-        widths: channels of each stage.
-        strides: of each stage.
+        depths: the number of blocks of each stage.
+        widths: the channels of each stage.
+        strides: the stride of each stage.
         ratios: channels inside a bottleneck divided by those of its stage; empty for other blocks.
-        groups: of the 3x3 convolution of a bottleneck; likewise.
+        groups: groups of the 3x3 convolution of a bottleneck; empty for other blocks.
 
     Raises:
-        ArchitectureError: no such network; the message names what is wrong.
+        ArchitectureError: there is no such network; the message names what is wrong.
     """
 
     block: str
@@ -208,15 +195,15 @@ _WORDS: Mapping[type[Network], tuple[tuple[str, ...], tuple[str, ...], str]] = {
 
 
 def inner_width(width: int, ratio: float) -> int:
-    """Channels inside a bottleneck of a stage of `width` channels."""
+    """Return the channels inside a bottleneck of a stage of `width` channels."""
     return round(width * ratio)
 
 
 def parse_network(text: str) -> Network:
-    """The network that `text` spells; nothing in it is executed.
+    """Return the network that `text` spells.
 
     Raises:
-        ArchitectureError: it spells none; the message names what is wrong.
+        ArchitectureError: the text spells none; the message names what is wrong.
     """
     if len(text) > _LONGEST_TEXT:
         raise ArchitectureError(
@@ -300,10 +287,10 @@ def _parsed_cell(name: str, text: str) -> tuple[Edges, tuple[int, ...]]:
                 "|sep_conv_3x3~0|skip_connect~1|"
             )
         edges += [(found[1], int(found[2])), (found[3], int(found[4]))]
-    # their order is a matter of naming channels
+    # the order of a concatenation only names channels
     return tuple(edges), tuple(sorted(_numbers(f"{name}_concat", concat)))
 
 
 def _spelled_number(value: float) -> str:
-    """As short as it can be read back: 1 for 1.0."""
+    """Return the shortest text that can be read back: 1 for 1.0."""
     return str(int(value)) if value == int(value) else repr(value)
