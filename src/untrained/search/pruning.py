@@ -93,7 +93,7 @@ class Pruning:
         return CRITERIA[self.criterion]
 
     def images(self, space: PrunedSpace) -> int:
-        """How many images a kernel is of."""
+        """The number of images of a kernel."""
         if self.batch_size is not None:
             return self.batch_size
         return space.released_batch if self.released else 32
@@ -123,7 +123,7 @@ class Found:
 
     @property
     def undefined(self) -> int:
-        """How many candidates lack a condition number in some repeat."""
+        """The number of candidates that lack a condition number in some repeat."""
         asked = self.trace[self.trace["kappa_rank"] >= 0]
         return int((asked["kappa_repeats"] < self.settings.repeats).sum())
 
