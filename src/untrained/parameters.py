@@ -6,19 +6,37 @@ names the key, its value and what would be right.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import yaml
-from annotated_types import Ge, Gt, Le, MinLen
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from annotated_types import Ge
+from pydantic import ValidationError
 
 from untrained.errors import ParameterError, UntrainedError, unknown_name
 from untrained.images.sets import IMAGE_SETS, SAMPLE, image_set
 from untrained.images.splits import check_training_split, training_set
-from untrained.schema_words import Key, complaint_of, keys_of
+from untrained.parameter_types import (
+    Batches,
+    Count,
+    Epochs,
+    Fraction,
+    Key,
+    Names,
+    Number,
+    Section,
+    Seed,
+    Seeds,
+    SeedsOrNone,
+    Several,
+    accepted,
+    complaint_of,
+    each,
+    each_once,
+    keys_of,
+)
 from untrained.scoring.curve_settings import CurveSettings
 from untrained.scoring.request import parse_reading, shows_test
 from untrained.scoring.shards import sample_of
@@ -29,45 +47,6 @@ from untrained.search.runs import shard_of_runs
 from untrained.spaces import SearchSpace, get_space
 
 PARAMS = Path("params.yaml")
-
-T = TypeVar("T")
-
-
-def _accepted(check: Callable[[Any], object]) -> AfterValidator:
-    """Refuse a value for which `check` raises an error of the user's."""
-
-    def validated(value: T) -> T:
-        try:
-            check(value)
-        except UntrainedError as error:
-            raise ValueError(str(error)) from error
-        return value
-
-    return AfterValidator(validated)
-
-
-def _each(check: Callable[[Any], object]) -> AfterValidator:
-    """Refuse a list with a value for which `check` raises an error of the user's."""
-    return _accepted(lambda values: [check(value) for value in values])
-
-
-def _check_different(values: tuple[Any, ...]) -> None:
-    for value in values:
-        if values.count(value) > 1:
-            raise ParameterError(f"{value!r} is there twice: keep one")
-
-
-def _each_once(canonical: Callable[[str], object]) -> AfterValidator:
-    """Refuse a list that names one thing twice, for example by its name and by its address."""
-
-    def check(names: tuple[str, ...]) -> None:
-        found: dict[object, str] = {}
-        for name in names:
-            same = found.setdefault(canonical(name), name)
-            if same != name:
-                raise ParameterError(f"{same!r} and {name!r} are the same: keep one")
-
-    return _accepted(check)
 
 
 def _check_mirror(mirror: str | None) -> None:
@@ -85,49 +64,20 @@ def _check_untrained(proxy: str) -> None:
         raise ParameterError(f"{proxy!r} is read after training, and ablations don't train")
 
 
-def _check_followed(proxies: tuple[str, ...]) -> None:
-    CurveSettings((0,), tuple(map(parse_reading, proxies)))
-
-
-Seed = Annotated[int, Ge(0), Le(2**63 - 1)]
-Count = Annotated[int, Ge(1)]
-Several = Annotated[int, Ge(2)]
-Number = Annotated[float, Ge(0), Field(allow_inf_nan=False)]
-_Unique = (
-    _accepted(_check_different),
-    Field(strict=False, json_schema_extra={"uniqueItems": True}),
-)
-Names = Annotated[tuple[str, ...], MinLen(1), *_Unique]
-Seeds = Annotated[tuple[Seed, ...], MinLen(1), *_Unique]
-SeedsOrNone = Annotated[tuple[Seed, ...], *_Unique]
-Batches = Annotated[tuple[Several, ...], MinLen(1), *_Unique]
-Epochs = Annotated[tuple[Number, ...], MinLen(1), *_Unique]
-Fraction = Annotated[float, Gt(0), Le(1), Field(allow_inf_nan=False)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=True,  # neither 1.0 nor true is the integer 1
-        use_attribute_docstrings=True,
-    )
-
-
-class Fetch(_Section):
+class Fetch(Section):
     """Where tables and images come from."""
 
-    mirror: Annotated[str | None, _accepted(_check_mirror)]
+    mirror: Annotated[str | None, accepted(_check_mirror)]
     """Base URL or folder that holds the official files under their official names; null: official
     addresses. Not asked for what is bundled, but for the whole table of nasbench101"""
     allow_missing: bool
     """Whether a mirror may lack some of the official image files; there are fewer images then"""
 
 
-class Scores(_Section):
+class Scores(Section):
     """Which scores of which architectures, and the images that they are read on."""
 
-    proxies: Annotated[Names, _accepted(_check_scored), _each_once(parse_reading)]
+    proxies: Annotated[Names, accepted(_check_scored), each_once(parse_reading)]
     """`name` or `name-variant`, or the address of a proxy of one's own (`my.module:MyProxy`);
     `untrained list proxies`. `lga@1`, `naswot@0.5` are read after so many epochs of training on the
     images that are not in the minibatch; docs/lga.md"""
@@ -156,16 +106,16 @@ class Scores(_Section):
     """Whether to keep what each score took; the tables of two runs are never the same then"""
 
 
-class Searches(_Section):
+class Searches(Section):
     """Search algorithms that are repeated on scores and accuracies that are known."""
 
-    algorithms: Annotated[Names, _each_once(parse_algorithm)]
+    algorithms: Annotated[Names, each_once(parse_algorithm)]
     """`name`, `name-samples`, or `name+setting=value` (rea+init=naswot, bohb+eta=2);
     rea+fitness=lga@1 climbs a score, rea+pool=lga@1 accuracies among what is scored so; `untrained
     list algorithms`, docs/searches.md"""
     proxy: str
     """The proxy whose cached scores they read"""
-    budget: Annotated[str, _accepted(parse_budget)]
+    budget: Annotated[str, accepted(parse_budget)]
     """What a run of a search that trains may spend: simulated seconds (12000s) or trainings
     (100evaluations)"""
     runs: Count
@@ -182,10 +132,10 @@ class Searches(_Section):
     scores.seconds has kept"""
 
 
-class Ablations(_Section):
+class Ablations(Section):
     """Scores of a few architectures again and again, with one thing varied."""
 
-    proxy: Annotated[str, _accepted(_check_untrained)]
+    proxy: Annotated[str, accepted(_check_untrained)]
     """The proxy whose scores are taken apart; `name` or `name-variant`"""
     dataset: str
     """Images that the cells are scored on, one of datasets; split, batch size and precision are
@@ -204,12 +154,12 @@ class Ablations(_Section):
     """Seed of the draw of cells"""
 
 
-class Prunings(_Section):
+class Prunings(Section):
     """The pruning search of TE-NAS, for spaces with a supernet; a job is one of each."""
 
-    variants: Annotated[Names, _each(lambda name: Pruning(variant=name))]
+    variants: Annotated[Names, each(lambda name: Pruning(variant=name))]
     """tenas (corrected), released: as its code does"""
-    criteria: Annotated[Names, _each(lambda name: Pruning(criterion=name))]
+    criteria: Annotated[Names, each(lambda name: Pruning(criterion=name))]
     """Ranks by both numbers added, or by one of them: kappa (condition number), regions"""
     datasets: Names
     """Images that the supernets are shown, of datasets; their split is that of scores"""
@@ -221,7 +171,7 @@ class Prunings(_Section):
     """Images per kernel, 2 or more; null: 32 as the paper says, 72 where released"""
 
 
-class TrainingCurves(_Section):
+class TrainingCurves(Section):
     """How the tangent kernel and scores of random cells move over a short training."""
 
     cells: Count
@@ -234,17 +184,19 @@ class TrainingCurves(_Section):
     """Images that the cells see, one of datasets; its split has to be one for training"""
     seeds: SeedsOrNone
     """Seeds of minibatch, weights and training; [] for no training curves at all"""
-    epochs: Annotated[Epochs, _accepted(lambda epochs: CurveSettings(epochs, ()))]
+    epochs: Annotated[Epochs, accepted(lambda epochs: CurveSettings(epochs, ()))]
     """When to read, in epochs of training, ascending from 0; fractions are rounded to steps"""
-    kernel: Annotated[str, _accepted(lambda kernel: CurveSettings((0,), (), kernel))]
+    kernel: Annotated[str, accepted(lambda kernel: CurveSettings((0,), (), kernel))]
     """Parameters and mode of the kernel that is compared with its beginning"""
-    proxies: Annotated[Names, _accepted(_check_followed)]
+    proxies: Annotated[
+        Names, accepted(lambda names: CurveSettings((0,), tuple(map(parse_reading, names))))
+    ]
     """Whose scores are read; those of a variant share one kernel"""
     batch_size: Several
     """Images of the minibatch, 2 or more; the time of a kernel grows with its square"""
 
 
-class Report(_Section):
+class Report(Section):
     """How results are summarised."""
 
     resamples: Annotated[int, Ge(100)]
@@ -257,12 +209,12 @@ class Report(_Section):
     """Fraction of the architectures that count as the best, in the table of preferred operations"""
 
 
-class Parameters(_Section):
+class Parameters(Section):
     """Every choice of a run. Read by Snakemake, by DVC and by the command line."""
 
-    spaces: Annotated[Names, _each_once(lambda name: get_space(name).name)]
+    spaces: Annotated[Names, each_once(lambda name: get_space(name).name)]
     """Search spaces; `untrained list spaces`"""
-    datasets: Annotated[Names, _each_once(lambda name: image_set(name).name)]
+    datasets: Annotated[Names, each_once(lambda name: image_set(name).name)]
     """Images that the networks are scored on; `untrained list datasets`"""
     seeds: Seeds
     """Seeds of minibatch and weights, 0 or larger"""
@@ -275,11 +227,7 @@ class Parameters(_Section):
     report: Report
 
     def datasets_of(self, space: str) -> list[str]:
-        """The data sets whose images a space is scored on.
-
-        Raises:
-            UntrainedError: an unknown name.
-        """
+        """The data sets whose images a space is scored on."""
         trained_on = get_space(space).datasets
         return [name for name in self.datasets if image_set(name).measured_as in trained_on]
 
@@ -348,11 +296,7 @@ def _blamed(key: str) -> Iterator[None]:
 
 
 def _check_together(parameters: Parameters) -> None:
-    """Check keys against each other, each under the key that is to be changed.
-
-    Raises:
-        ParameterError: see `parse_parameters`.
-    """
+    """Check keys against each other, each under the key that is to be changed."""
     spaces = [get_space(name) for name in parameters.spaces]
     _check_scores(parameters, spaces)
     _check_searches(parameters, spaces)
@@ -362,29 +306,22 @@ def _check_together(parameters: Parameters) -> None:
         if space.ablations:
             with _blamed("ablations.cells"):
                 sample_of(space, ablations.cells, 0)
-            with _blamed("ablations.dataset"):
-                _check_fetched(ablations.dataset, parameters)
+            _check_fetched("ablations.dataset", [ablations.dataset], parameters)
         if prunings.seeds and space.supernet and space.benchmark:
-            with _blamed("prunings.datasets"):
-                for name in prunings.datasets:
-                    _check_fetched(name, parameters)
+            _check_fetched("prunings.datasets", prunings.datasets, parameters)
         if curves.seeds:
             with _blamed("training_curves.cells"):
                 sample_of(space, curves.cells, 0)
-    for size in ablations.batch_sizes if any(space.ablations for space in spaces) else ():
-        with _blamed("ablations.batch_sizes"):
-            _check_drawn(size, ablations.dataset, parameters)
+    if any(space.ablations for space in spaces):
+        for size in ablations.batch_sizes:
+            _check_drawn("ablations.batch_sizes", size, [ablations.dataset], parameters)
     if prunings.seeds and prunings.batch_size:
-        with _blamed("prunings.batch_size"):
-            for name in prunings.datasets:
-                _check_drawn(prunings.batch_size, name, parameters)
+        _check_drawn("prunings.batch_size", prunings.batch_size, prunings.datasets, parameters)
     if curves.seeds:
-        with _blamed("training_curves.dataset"):
-            _check_fetched(curves.dataset, parameters)
-        with _blamed("training_curves.shards"):
-            _check_shards(curves.shards, curves.cells)
-        with _blamed("training_curves.batch_size"):
-            _check_drawn(curves.batch_size, curves.dataset, parameters)
+        _check_fetched("training_curves.dataset", [curves.dataset], parameters)
+        _check_shards("training_curves.shards", curves.shards, curves.cells)
+        batch_size = curves.batch_size
+        _check_drawn("training_curves.batch_size", batch_size, [curves.dataset], parameters)
         with _blamed("scores.split"):
             split = image_set(curves.dataset).split(parameters.scores.split)
             check_training_split(curves.dataset, split)
@@ -396,15 +333,11 @@ def _check_scores(parameters: Parameters, spaces: list[SearchSpace]) -> None:
         for space in spaces:
             sample_of(space, scores.architectures, 0)
     if scores.architectures != "all":
-        with _blamed("scores.shards"):
-            _check_shards(scores.shards, scores.architectures)
-    for name in parameters.datasets:
-        with _blamed("scores.batch_size"):
-            _check_drawn(scores.batch_size, name, parameters)
-        with _blamed("scores.proxies"):
-            for setting in (parse_reading(one).setting for one in scores.proxies):
-                if setting.images and setting.crop is None:  # one image makes many crops
-                    _check_drawn(setting.images, name, parameters)
+        _check_shards("scores.shards", scores.shards, scores.architectures)
+    _check_drawn("scores.batch_size", scores.batch_size, parameters.datasets, parameters)
+    for setting in (parse_reading(name).setting for name in scores.proxies):
+        if setting.images and setting.crop is None:  # one image makes many crops
+            _check_drawn("scores.proxies", setting.images, parameters.datasets, parameters)
     trains = any("training" in parse_reading(name).needs for name in scores.proxies)
     for known in map(image_set, parameters.datasets):
         with _blamed("scores.split"):
@@ -426,22 +359,6 @@ def _check_scores(parameters: Parameters, spaces: list[SearchSpace]) -> None:
             )
 
 
-def _check_shards(shards: int, items: int) -> None:
-    if shards > items:
-        raise ParameterError(f"{shards} shards of {items} architectures: 1 to {items}")
-
-
-def _check_drawn(size: int, dataset: str, parameters: Parameters) -> None:
-    """Check that a split has as many images, where it is bundled; others may be yet to fetch."""
-    known = image_set(dataset)
-    split = known.split(parameters.scores.split)
-    if known.bundled is None or split != SAMPLE:
-        return
-    count = len(training_set(dataset, split)[1])
-    if size > count:
-        raise ParameterError(f"{size} images: {dataset} {split} has {count}")
-
-
 def _check_searches(parameters: Parameters, spaces: list[SearchSpace]) -> None:
     searches, scored = parameters.searches, parameters.scores.proxies
     for name in searches.algorithms:
@@ -460,17 +377,35 @@ def _check_searches(parameters: Parameters, spaces: list[SearchSpace]) -> None:
                 f"params: searches.budget: {budget}: {space.name} has no training times, give a "
                 "budget in evaluations, as in 100evaluations"
             )
-    with _blamed("searches.proxy"):
-        _check_one_of(searches.proxy, "scored", "scores.proxies", scored)
+    if searches.proxy not in scored:
+        raise ParameterError(
+            f"params: searches.proxy: {searches.proxy!r} is not scored: scores.proxies has "
+            f"{', '.join(scored)}"
+        )
 
 
-def _check_one_of(name: str, done: str, key: str, known: tuple[str, ...]) -> None:
-    if name not in known:
-        raise ParameterError(f"{name!r} is not {done}: {key} has {', '.join(known)}")
+def _check_fetched(key: str, names: Iterable[str], parameters: Parameters) -> None:
+    for name in names:
+        if name not in parameters.datasets:
+            known = ", ".join(parameters.datasets)
+            raise ParameterError(f"params: {key}: {name!r} is not fetched: datasets has {known}")
 
 
-def _check_fetched(dataset: str, parameters: Parameters) -> None:
-    _check_one_of(dataset, "fetched", "datasets", parameters.datasets)
+def _check_shards(key: str, shards: int, items: int) -> None:
+    if shards > items:
+        raise ParameterError(
+            f"params: {key}: {shards} shards of {items} architectures: 1 to {items}"
+        )
+
+
+def _check_drawn(key: str, size: int, names: Iterable[str], parameters: Parameters) -> None:
+    """Check that a bundled split has as many images; other splits may be yet to fetch."""
+    for known in map(image_set, names):
+        if known.bundled is None or known.split(parameters.scores.split) != SAMPLE:
+            continue
+        count = len(training_set(known.name, SAMPLE)[1])
+        if size > count:
+            raise ParameterError(f"params: {key}: {size} images: {known.name} {SAMPLE} has {count}")
 
 
 def _check_algorithm(name: str, parameters: Parameters) -> None:
