@@ -59,7 +59,9 @@ def workflow(workdir, config=PARAMS, snakefile=ROOT / "Snakefile", targets=("all
             snakefile=snakefile,
             workdir=workdir,
         )
-        dag = built.dag(dag_settings=DAGSettings(targets=set(targets)))
+        dag = built.dag(
+            dag_settings=DAGSettings(targets=set(targets), max_checksum_file_size=10**8)
+        )
         with contextlib.redirect_stdout(io.StringIO()):
             dag.summary()
         yield built._workflow
