@@ -33,7 +33,7 @@ class UnsharedSource(supernets.SharedSource):
     """A node whose edges share nothing: each computes what it reads."""
 
     def made(self, key: object, make: Callable[[Tensor], Tensor]) -> Tensor:
-        """`make(x)`, every time."""
+        """Compute `make(x)` anew every time."""
         del key
         return make(self.x)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from untrained.spaces.nasbench101 import EDGES, OPERATIONS, PAIRS, VERTICES, cell_of
+from untrained.spaces.nasbench101_cells import EDGES, OPERATIONS, PAIRS, VERTICES, cell_of
 
 TARGET = Path(__file__).with_name("nasbench101_order.npy")
 CELLS = 423_624

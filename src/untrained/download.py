@@ -25,11 +25,11 @@ _PASSING = (408, 425, 429, 500, 502, 503, 504)  # refusals that a later try may 
 
 
 class _InterruptedError(Exception):
-    """Worth another try."""
+    """Another try may succeed."""
 
 
 class _StaleError(_InterruptedError):
-    """Worth another try, from the start."""
+    """Another try may succeed that reads the file from its start."""
 
 
 def join(mirror: str, name: str) -> str:
@@ -49,7 +49,6 @@ def download(
     url: str,
     target: Path,
     md5: str | None = None,
-    size: int | None = None,
     progress: bool = True,
     *,
     retries: int = 3,
@@ -66,7 +65,6 @@ def download(
         url: `http(s)://`, `file://` or a plain path.
         target: the file to write; its folder is made.
         md5: the hexadecimal checksum that the file must have.
-        size: the number of bytes that it must have.
         progress: whether to draw a bar on standard error.
         retries: how many more times to try when the connection breaks.
         backoff: seconds before the first retry; each further one waits twice as long.
@@ -84,33 +82,21 @@ def download(
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         source = local_path(url)
-        if source is not None:
-            _copy(source, part)
-        else:
+        if source is None:
             _transfer(url, part, progress, retries, backoff)
-        _check(url, part, md5, size)
+        elif source.is_file():
+            shutil.copyfile(source, part)
+        else:
+            raise DownloadError(f"{source} does not exist: name a file, or a mirror that has it")
+        if md5 is not None and (found := digest(part, "md5")) != md5:
+            part.unlink()
+            raise DownloadError(
+                f"{url} has the MD5 {found}, not {md5}: try again, or another mirror"
+            )
         part.replace(target)
     except OSError as error:
         raise UntrainedError(f"cannot write {target}: {error.strerror or error}") from error
     return target
-
-
-def _copy(source: Path, part: Path) -> None:
-    if not source.is_file():
-        raise DownloadError(f"{source} does not exist: name a file, or a mirror that has it")
-    shutil.copyfile(source, part)
-
-
-def _check(url: str, part: Path, md5: str | None, size: int | None) -> None:
-    found = part.stat().st_size
-    if size is not None and found != size:
-        part.unlink()
-        raise DownloadError(f"{url} has {found} bytes, not {size}: try again, or another mirror")
-    if md5 is not None and (sum_found := digest(part, "md5")) != md5:
-        part.unlink()
-        raise DownloadError(
-            f"{url} has the MD5 {sum_found}, not {md5}: try again, or another mirror"
-        )
 
 
 def _transfer(url: str, part: Path, progress: bool, retries: int, backoff: float) -> None:

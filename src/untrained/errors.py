@@ -48,3 +48,9 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError
     near = get_close_matches(name.lower(), lowered, n=1, cutoff=0.5)
     suggestion = f"did you mean {lowered[near[0]]!r}? " if near else ""
     return UnknownNameError(f"unknown {kind} {name!r}: {suggestion}known: {', '.join(names)}")
+
+
+def short(text: str, most: int = 60) -> str:
+    """Return text of the user on one line that an error message can show."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= most else flat[: most - 3] + "..."

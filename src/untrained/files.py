@@ -1,4 +1,4 @@
-"""Where files lie and how they are written: beside the target, then renamed over it."""
+"""The places of files, atomic writes, and errors of reading."""
 
 import hashlib
 import os
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _PACKAGED = Path(__file__).parent / "bundled"
 
-#: What travels with the project: a wheel carries it inside the package, a checkout in `data/`.
+#: Files that come with the project: inside the package of a wheel, or in `data/` of a checkout.
 BUNDLED = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[2] / "data" / "bundled"
 #: The figures of papers, as CSV files.
 PUBLISHED = BUNDLED.with_name("published")
@@ -27,7 +27,7 @@ SCORES = Path("results/scores")
 
 
 def check_target(target: Path) -> None:
-    """Say before long work what `atomic` would say after it.
+    """Raise before long work the error that `atomic` would raise after it.
 
     Raises:
         UntrainedError: there is a folder in the place of the file.
@@ -101,8 +101,8 @@ def read_parquet_parts(path: Path, rows: int, categories: list[str]) -> "Iterato
 
     Args:
         path: the file.
-        rows: of a part, at most.
-        categories: columns of text with few different ones, which are read as categoricals.
+        rows: the most rows of a part.
+        categories: columns of text with few different values, which are read as categoricals.
 
     Raises:
         MissingDataError: there is no such file.
@@ -146,7 +146,7 @@ def reading(damage: str, remedy: str = "get it again") -> Iterator[None]:
 
 
 def _listed(names: list[str]) -> str:
-    """Some names, of files that may have thousands."""
+    """Join at most twelve names of a file that may have thousands."""
     return ", ".join([*names[:12], *(["..."] if len(names) > 12 else [])]) or "no columns"
 
 

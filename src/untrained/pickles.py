@@ -41,7 +41,7 @@ def unpickle(data: bytes, name: str) -> object:
 
 
 class _ForgedError(pickle.UnpicklingError):
-    """Well-formed, but nothing that NumPy would have written."""
+    """The pickle is well-formed, but NumPy would not have written it."""
 
 
 class _StandIn:
@@ -60,7 +60,7 @@ class _StandIn:
 
 
 class _Type:
-    """What `numpy.dtype` becomes: the type is kept apart from NumPy's own state setter."""
+    """Takes the place of `numpy.dtype`, so that no file reaches NumPy's own state setter."""
 
     def __init__(self, code: object, *_flags: object) -> None:
         if not isinstance(code, str) or np.dtype(code).kind not in _PLAIN_KINDS:
@@ -128,7 +128,7 @@ _ALLOWED: dict[str, object] = {
     "numpy.ndarray": "numpy.ndarray",
     "_codecs.encode": _StandIn(_encode),
 }
-# NumPy 2 renamed `numpy.core`; files of both ages are about.
+# NumPy 2 renamed `numpy.core`; there are files of both.
 for _core in ("numpy.core", "numpy._core"):
     _ALLOWED[f"{_core}.multiarray._reconstruct"] = _StandIn(_reconstruct)
     _ALLOWED[f"{_core}.multiarray.scalar"] = _StandIn(_scalar)

@@ -30,7 +30,7 @@ _ADDRESS = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 def is_address(name: str) -> bool:
-    """Whether a name is spelled as the address of an attribute of a module."""
+    """Return whether a name is spelled as the address of an attribute of a module."""
     return _ADDRESS.fullmatch(name) is not None
 
 
@@ -83,6 +83,25 @@ class Registry(Generic[T_co]):
         """Where an entry comes from: `BUILT_IN`, the package that adds it, or its address."""
         known = self._addresses()
         return known[name][1] if name in known else self.address(name)
+
+    def described(self, pattern: str = "*") -> list[tuple[str, str, str]]:
+        """List (spelling, summary or why it can't be used, origin) of all entries and variants.
+
+        Args:
+            pattern: shell-style, of the spelling.
+        """
+        found = []
+        for name in self.names():
+            try:
+                entry: object = self.load(name)
+            except PluginError as error:
+                entry, summary = None, f"can't be used: {error}"
+            else:
+                summary = getattr(entry, "summary", "")
+            others = getattr(entry, "variants", ("",))[1:]
+            spellings = [name, *(f"{name}-{variant}" for variant in others)]
+            found += [(one, summary, self.origin(name)) for one in spellings]
+        return sorted(one for one in found if fnmatchcase(one[0], pattern))
 
     def load(self, name: str) -> T_co:
         """Import and return the entry of this name, or at this address.

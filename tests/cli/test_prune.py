@@ -90,7 +90,7 @@ def quick_numbers(monkeypatch):
 def test_a_genotype_with_its_networks_and_how_to_train_it(untrained):
     from untrained.networks.costs import count_flops, count_parameters
     from untrained.networks.darts import IMAGENET, DartsNetwork
-    from untrained.spaces.darts import parse_genotype
+    from untrained.spaces.genotypes import parse_genotype
 
     code, out, err = untrained("prune", "darts", *FAST, "--out", "trace", "--json")
     assert code == 0, err
@@ -116,7 +116,7 @@ def test_a_genotype_with_its_networks_and_how_to_train_it(untrained):
 
 @pytest.mark.usefixtures("few_crops", "quick_numbers")
 def test_what_people_read_of_a_genotype(untrained):
-    from untrained.spaces.darts import parse_genotype
+    from untrained.spaces.genotypes import parse_genotype
 
     code, out, _ = untrained("prune", "darts", *FAST)
     assert code == 0

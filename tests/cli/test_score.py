@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from untrained.errors import ParameterError, UnknownNameError
+from untrained.errors import ParameterError, PluginError
 from untrained.scoring.own import load_factory, parse_shape
 
 
@@ -205,10 +205,10 @@ def test_seeds_without_a_score_are_named(untrained):
             "broken failed on images of 3x32x32: ValueError: no weights here ",
         ),
         (["my_networks:Fails"], "Fails failed on images of 3x32x32: KeyError: 'logits' (--debug"),
-        (["broken_module:Net"], "broken_module can't be imported: SyntaxError: "),
-        (["my_networks:number"], "no function or class 'number'"),
-        (["my_networks:Nothing"], "no function or class 'Nothing'"),
-        (["no_such_module:Net"], "no module named 'no_such_module'"),
+        (["broken_module:Net"], "broken_module:Net can't be imported: SyntaxError: "),
+        (["my_networks:number"], "number is no function or class"),
+        (["my_networks:Smal"], "unknown attribute of my_networks 'Smal': did you mean 'Small'"),
+        (["no_such_module:Net"], "there is no module no_such_module"),
         (["my_networks:Small", "1462"], "is one network"),
         (["my_networks:Small", "--input", "3x32"], "channels x height x width"),
         (["nasbench201"], "which architecture"),
@@ -274,5 +274,5 @@ def test_parse_shape():
 def test_load_factory_keeps_errors_inside_the_users_module(tmp_path, monkeypatch):
     (tmp_path / "broken_networks.py").write_text("import not_installed_here\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(UnknownNameError, match="not_installed_here"):
+    with pytest.raises(PluginError, match="not_installed_here"):
         load_factory("broken_networks:Net")

@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from untrained.errors import ParameterError
 from untrained.images import image_set
 from untrained.images.minibatches import crop_flip, normalise
 from untrained.networks.costs import count_flops, count_parameters
 from untrained.networks.darts import DartsNetwork, Skeleton
 from untrained.spaces import get_space
-from untrained.spaces.darts import parse_genotype
+from untrained.spaces.genotypes import parse_genotype
 from untrained.training.cutout import cut_out
 
 from .conftest import contents
@@ -170,41 +169,6 @@ def test_a_training_on_the_bundled_sample_has_no_accuracy(untrained):
     assert summary["evaluated_images"] == 0
 
 
-@pytest.mark.parametrize(
-    ("dataset", "split", "asked", "found"),
-    [
-        ("cifar10", "train", None, "test"),
-        ("cifar10", "train", "", ""),
-        ("cifar10", "train", "test", "test"),
-        ("cifar10", "train-half", None, "valid-half"),
-        ("cifar10", "train-half", "test", "test"),
-        ("cifar10", "sample", None, ""),
-        ("cifar10", "sample", "test", "test"),
-        ("cifar10", "test", None, ""),
-        ("ImageNet16-120", "train", None, "valid"),
-        ("TinyImageNet16-120", "train", None, ""),
-    ],
-)
-def test_what_is_evaluated_on_was_not_trained_on(dataset, split, asked, found):
-    from untrained.search.training import TrainingImages
-
-    assert TrainingImages(dataset, split, asked).evaluated_on == found
-
-
-@pytest.mark.parametrize(
-    ("split", "asked"),
-    [
-        ("train", "train"), ("train", "sample"), ("train", "valid-half"), ("sample", "train"),
-        ("sample", "valid-half"), ("train-half", "train"), ("test", "test"),
-    ],
-)  # fmt: skip
-def test_images_that_are_trained_on_are_not_held_out(split, asked):
-    from untrained.search.training import TrainingImages
-
-    with pytest.raises(ParameterError, match=f"^held-out split '{asked}' of cifar10 shares images"):
-        TrainingImages("cifar10", split, asked)
-
-
 @pytest.mark.usefixtures("few")
 @pytest.mark.parametrize(
     ("arguments", "said"),
@@ -292,20 +256,3 @@ def test_a_folder_is_no_checkpoint(refused, tmp_path):
     (tmp_path / "folder").mkdir()
     said = "cannot write folder: it is a folder, name a file"
     refused(["train", "DARTS_V2", *SMALL, "--checkpoint", "folder"], said)
-
-
-@pytest.mark.usefixtures("few")
-def test_a_notebook_trains_without_writing(tmp_path, monkeypatch):
-    from untrained import Recipe, TrainingImages, train
-
-    monkeypatch.chdir(tmp_path)
-
-    seen = []
-    images = TrainingImages(held_out="")
-    recipe = Recipe(epochs=2, batch_size=8)
-    found = train("DARTS_V2", recipe, images, Skeleton(3, 2), report=seen.append)
-    assert [len(one.epochs) for one in seen] == [1, 2]
-    assert found.epochs == seen[-1].epochs
-    assert found.network is seen[-1].network
-    assert (found.evaluated_images, found.epochs[-1].accuracy) == (0, None)
-    assert not contents(tmp_path)

@@ -52,23 +52,24 @@ def test_folders_have_the_files_or_the_official_folder(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("entry", "message"),
+    "entry",
     [
-        (("../a", b"1"), r"'\.\./a', which leaves"),
-        (("folder/../../a", b"1"), "leaves its folder"),
-        (("/etc/a", b"1"), "leaves its folder"),
-        (special("folder/a", tarfile.SYMTYPE, "/etc/passwd"), "no regular file"),
-        (special("folder/a", tarfile.LNKTYPE, "folder/b"), "no regular file"),
-        (special("folder/a", tarfile.FIFOTYPE), "no regular file"),
-        (("folder/b", b"again"), "has b twice"),
+        special("folder/a", tarfile.SYMTYPE, "/etc/passwd"),
+        special("folder/a", tarfile.LNKTYPE, "folder/b"),
+        special("folder/a", tarfile.FIFOTYPE),
+        ("../a.txt", b"1"),
     ],
 )
-def test_archives_that_no_one_publishes_are_refused(tmp_path, entry, message):
+def test_links_are_not_followed_and_nothing_is_extracted(tmp_path, entry):
     source = write_tar(tmp_path / "x.tar.gz", [("folder/b", b"22"), entry])
-    with pytest.raises(DamagedFileError, match=message) as caught:
-        read(source)
-    assert str(source) in str(caught.value)
+    assert read(source) == {"b": b"22"}
     assert list(tmp_path.iterdir()) == [source]
+
+
+def test_a_name_that_is_there_twice_is_refused(tmp_path):
+    source = write_tar(tmp_path / "x.tar.gz", [("folder/b", b"22"), ("b", b"again")])
+    with pytest.raises(DamagedFileError, match="has b twice"):
+        read(source)
 
 
 def test_absurd_sizes_are_refused_before_reading(tmp_path, monkeypatch):
@@ -76,17 +77,14 @@ def test_absurd_sizes_are_refused_before_reading(tmp_path, monkeypatch):
     header.size = 1 << 40
     source = tmp_path / "x.tar"
     source.write_bytes(header.tobuf() + bytes(1024))
-    with pytest.raises(DamagedFileError, match="1099511627776 bytes: no official file"):
+    with pytest.raises(DamagedFileError, match="one of over 268435456 bytes: no official archive"):
         read(source)
     monkeypatch.setattr(archives, "MAX_BYTES", 3)
-    (tmp_path / "a").write_bytes(b"1234")
-    with pytest.raises(DamagedFileError, match="4 bytes"):
-        read(tmp_path)
     with pytest.raises(DamagedFileError, match="goes on after its last entry"):
         read(write_tar(tmp_path / "padded.tar", [("a", b"1")]))
     monkeypatch.setattr(archives, "MAX_ENTRIES", 2)
     many = write_tar(tmp_path / "many.tar", [(f"{number}", b"") for number in range(3)])
-    with pytest.raises(DamagedFileError, match="more than 2 entries"):
+    with pytest.raises(DamagedFileError, match="over 2 entries"):
         read(many)
 
 

@@ -6,7 +6,7 @@ from torch.nn import functional
 
 
 def shaken(network, seed=None, *, shifts=True):
-    """In double precision, with normalisations that are not neutral."""
+    """Return a network in double precision, with normalisations that are not neutral."""
     if seed is not None:
         torch.manual_seed(seed)
     network = network.double()
@@ -19,7 +19,7 @@ def shaken(network, seed=None, *, shifts=True):
 
 
 def normalised(x, norm):
-    """Batch normalisation with the statistics of the batch, written out."""
+    """Normalise with the statistics of the batch, written out."""
     mean = x.mean((0, 2, 3), keepdim=True)
     variance = ((x - mean) ** 2).mean((0, 2, 3), keepdim=True)
     scaled = (x - mean) / (variance + 1e-5).sqrt()
@@ -27,7 +27,7 @@ def normalised(x, norm):
 
 
 def convolved(x, layer, stride=1):
-    """A convolution that keeps the resolution but for its stride, as sums over its windows."""
+    """Convolve as sums over windows; only the stride changes the resolution."""
     assert layer.bias is None
     weight, groups = layer.weight, layer.groups
     (rows, columns), (down, right) = layer.kernel_size, layer.dilation
@@ -46,7 +46,7 @@ def convolved(x, layer, stride=1):
 
 
 def pooled(x, kind="avg", stride=1, size=3):
-    """Mean or maximum over those pixels of a window that exist."""
+    """Take the mean or the maximum over the pixels of a window that exist."""
     before = (size - 1) // 2
     rows = []
     for row in range(0, x.shape[2], stride):
@@ -61,7 +61,7 @@ def pooled(x, kind="avg", stride=1, size=3):
 
 
 def factorised(x, module):
-    """A 1x1 convolution of even and one of odd pixels, side by side and normalised."""
+    """Concatenate 1x1 convolutions of even and of odd pixels, and normalise."""
     x = x.clamp(min=0)
     halves = convolved(x[:, :, ::2, ::2], module.even), convolved(x[:, :, 1::2, 1::2], module.odd)
     return normalised(torch.cat(halves, 1), module.norm)

@@ -18,7 +18,7 @@ from untrained.networks.darts import (
     operation_module,
 )
 from untrained.spaces import get_space
-from untrained.spaces.darts import OPERATIONS, Genotype, parse_genotype
+from untrained.spaces.genotypes import OPERATIONS, Genotype, parse_genotype
 
 
 def some(count, seed=0):

@@ -18,7 +18,7 @@ from untrained.networks.nasbench101_channels import (
 from untrained.networks.nasbench101_plan import draw_network
 from untrained.spaces import get_space
 from untrained.spaces.base import NotApplicable, Skeleton
-from untrained.spaces.nasbench101 import OPERATIONS, parse_cell
+from untrained.spaces.nasbench101_cells import OPERATIONS, parse_cell
 
 SPACE = get_space("nasbench101")
 INDICES = [int(index) for index in np.random.default_rng(0).integers(len(SPACE), size=12)]

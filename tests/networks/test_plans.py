@@ -21,22 +21,22 @@ from untrained.seeds import torch_seeded
 from untrained.spaces import get_space
 from untrained.spaces.base import Skeleton
 from untrained.spaces.cell_classes import live_edges
-from untrained.spaces.darts import parse_genotype
-from untrained.spaces.nasbench101 import parse_cell
+from untrained.spaces.genotypes import parse_genotype
+from untrained.spaces.nasbench101_cells import parse_cell
 from untrained.spaces.nasbench201 import operations_of
 from untrained.spaces.nds_networks import OPERATIONS, CellNetwork, StagedNetwork, parse_network
 
 CELLS = get_space("nasbench201")
 GRAPHS = get_space("nasbench101")
-#: Vertex 4 reads the input and three others: more than the compiled loops add at once.
+#: Vertex 4 reads the input and three other vertices: more than the compiled loops add at once.
 BUSY = (
     "010010|001010|000110|000010|000001|000000:input,conv1x1-bn-relu,maxpool3x3,"
     "conv1x1-bn-relu,conv3x3-bn-relu,output"
 )
 SMALL = ["01|00:input,output", "011|001|000:input,maxpool3x3,output"]
 BOTTLENECK = "res_bottleneck_block"
-#: Stages with and without a stride, of equal and of other widths, so that shortcuts are of each
-#: kind; groups of 1, of as many as there are channels, and of 3 or 5 channels.
+#: Stages with and without a stride, of equal and different widths, so that there are shortcuts of
+#: each kind; groups of 1, of as many as there are channels, and of 3 or 5 channels.
 STAGES = [
     StagedNetwork("vanilla_block", (2, 1, 2), (8, 8, 13), (1, 2, 2)),
     StagedNetwork("res_basic_block", (2, 1, 2), (6, 6, 9), (1, 1, 2)),
@@ -54,7 +54,7 @@ def images_of(side=8, count=4):
 
 
 def cells_of_edges(count=30):
-    """Networks of one cell a stage, a sixth of which have no path through a cell.
+    """Build networks of one cell per stage, a sixth of which have no path through a cell.
 
     Biases of their normalisations are zero, as before training: the plan relies on it.
     """
@@ -81,7 +81,7 @@ def widths():
     for chosen in ((3, 3, 3, 3, 3), (2, 4, 3, 5, 4), (4, 4, 4, 3, 2), (2, 3, 5, 5, 5)):
         torch.manual_seed(sum(chosen))
         network = shaken(NatsBenchSizeNetwork(chosen, 2), shifts=False)
-        # 5 of each cell, 2 of each reduction, 1 of the head; wrappers count once more
+        # 5 rectifiers of each cell, 2 of each reduction, 1 of the head; wrappers count once more
         counts = [len(codes_of_module(network, images_of(), dead)) for dead in (False, True)]
         assert counts == [19 + 1, 2 * 19 + 1]
         yield network, images_of()
@@ -96,7 +96,7 @@ def stages():
 
 
 def cells_of_nodes():
-    """Those that files of NDS have, and genotypes of DARTS."""
+    """Build networks as in files of NDS, and of genotypes of DARTS."""
     for given in TWO_CELLS:
         for imagenet in (False, True):
             network = scored_network(given, 2, imagenet=imagenet)
@@ -108,7 +108,7 @@ def cells_of_nodes():
 
 
 def random_cell(rng):
-    """Any operations and inputs, `none` often, so that parts of a network are dead or constant."""
+    """Draw any operations and inputs, `none` often, so that parts are dead or constant."""
     nodes = int(rng.integers(1, 5))
     operations = (*OPERATIONS, *["none"] * 12, *["skip_connect"] * 3)
     edges = tuple(
@@ -125,7 +125,7 @@ def odd_cells(count=40):
         normal, reduce = random_cell(rng), random_cell(rng)
         width, depth = 2 * int(rng.integers(1, 4)), int(rng.integers(3, 6))
         drawn = CellNetwork(width, depth, False, *normal, *reduce)
-        # a shift makes something of zeros, which must not look like something of the images
+        # a shift turns zeros into numbers, which must not count as made of the images
         network = scored_network(drawn, 2, imagenet=False)
         yield shaken(network, number, shifts=number % 2 == 0), images_of(count=3)
 
@@ -134,7 +134,7 @@ NETWORKS = [cells_of_edges, graphs_of_vertices, widths, stages, cells_of_nodes, 
 
 
 def codes_of_module(network, images, dead_branches):
-    """Codes (N, f) of every rectifier that counts, in order."""
+    """Return codes (N, f) of every rectifier that counts, in order."""
     seen = []
     with torch.no_grad():
         if dead_branches:
@@ -148,14 +148,14 @@ def codes_of_module(network, images, dead_branches):
 
 
 def codes_of_plan(network, images, dead_branches, count, **settings):
-    """The same by the plan: those of each reading as often as `count`, an attribute of it, says."""
+    """Return the plan's codes, each repeated as its attribute `count` says."""
     with torch.no_grad():
         readings = network.rectifier_inputs(images, dead_branches=dead_branches, **settings)
         return [one.codes for one in readings for _ in range(getattr(one, count))]
 
 
 def kernel_of(codes, images):
-    """On how many units each two images agree, over all codes."""
+    """Return the number of units on which each two images agree, over all codes."""
     total = torch.zeros(len(images), len(images), dtype=torch.int64)
     for flat in codes:
         total += (flat[:, None] == flat[None]).sum(2)
@@ -174,7 +174,7 @@ def test_the_plan_reads_what_the_module_reads(networks):
         for dead_branches, count, expected in (
             (False, "rectifiers", live),
             (True, "modules", everything),
-            (True, "rectifiers", live),  # a pass with dead branches tells the live ones, too
+            (True, "rectifiers", live),  # such a pass marks the live ones too
         ):
             found = kernel_of(codes_of_plan(network, images, dead_branches, count), images)
             assert torch.equal(found, expected), (number, dead_branches, count)
@@ -182,7 +182,7 @@ def test_the_plan_reads_what_the_module_reads(networks):
         assert all(torch.equal(value, after[name]) for name, value in before.items())
         unlike += int(live[0, 0]) < int(everything[0, 0]) // 3
     if networks is odd_cells:
-        assert unlike > 5  # networks with dead branches are among them
+        assert unlike > 5  # some have dead branches
 
 
 @pytest.mark.parametrize("pieces", [2, 3])
@@ -211,7 +211,7 @@ def test_a_batch_in_pieces_is_read_by_the_loops(dtype):
         for a, b in zip(whole, cut, strict=True):
             assert a[1:] == b[1:]
             different = (a.codes != b.codes).double().mean()
-            # a convolution of fewer images may be rounded otherwise
+            # a convolution of fewer images may round differently
             assert different < {torch.bfloat16: 5e-2}.get(dtype, 2e-3)
 
 
@@ -240,7 +240,7 @@ def test_drawn_weights_are_those_that_the_module_draws(space, architectures):
         assert all(torch.equal(a, b) for a, b in zip(own, modules, strict=True))
 
 
-#: As NDS draws them: widths that are no power of two, the last stage at 2x2 behind some stems.
+#: Stages as NDS draws them: widths that are no power of two, the last stage at 2x2 with some stems.
 DRAWN = [
     StagedNetwork("vanilla_block", (1, 2, 1), (24, 40, 64), (1, 2, 2)),
     StagedNetwork("res_basic_block", (2, 1, 2), (16, 72, 152), (1, 2, 2)),
@@ -276,7 +276,7 @@ def test_the_loops_read_what_double_precision_reads(kind, away_in_bfloat16):
                 for dtype in (torch.float64, torch.float32, torch.bfloat16)
             )
         for found, away in ((single, 2e-3), (half, away_in_bfloat16)):
-            packed = [b.codes.dtype == torch.uint8 for b in found]  # what the loops make
+            packed = [b.codes.dtype == torch.uint8 for b in found]  # only the loops pack
             assert any(packed) if kind == "stages" else all(packed)
             for a, b in zip(exact, found, strict=True):
                 assert a[1:] == b[1:]
@@ -299,7 +299,7 @@ def test_one_channel_that_is_not_finite_stays_so(dtype):
     images = images_of(32).to(dtype).contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
         assert all(one.finite for one in network.rectifier_inputs(images, dead_branches=False))
-        # what is no number must still be none when it has been rectified
+        # NaN must stay NaN when it is rectified
         network.blocks[0][0].weight[0] = torch.nan
         first, *later = network.rectifier_inputs(images, dead_branches=False)
     assert first.finite
@@ -308,7 +308,7 @@ def test_one_channel_that_is_not_finite_stays_so(dtype):
 
 
 def test_what_is_not_finite_is_noticed_in_every_later_reading():
-    # the last rectifier, on the way from the input to the output, does not read vertex 1
+    # the last rectifier on the path from input to output does not read vertex 1
     cell = "0111|0001|0001|0000:input,conv1x1-bn-relu,conv1x1-bn-relu,output"
     network = GRAPHS.planned(GRAPHS.parse(cell))
     network.blocks[-1].projections[1].weight[0] = float("nan")
@@ -344,7 +344,7 @@ def test_dead_edges_and_copies_are_not_executed():
 
 
 def test_nothing_is_executed_for_the_logits_alone():
-    # of the last cell only what rectifiers read; of a lone projection not even its value
+    # of the last cell only what rectifiers read is executed; a projection alone has no value
     nodes = GRAPHS.planned(GRAPHS.parse(SMALL[0])).graph()
     assert nodes[-1].rectifiers == 1
     assert not nodes[-1].edges
@@ -354,7 +354,7 @@ def test_nothing_is_executed_for_the_logits_alone():
 
 
 def test_nothing_is_executed_that_no_rectifier_reads(monkeypatch):
-    """Neither the last cell's concatenation nor nodes that only it reads."""
+    """Neither the last cell's concatenation is executed nor nodes that only it reads."""
     text = (
         "width=4 depth=3 auxiliary=0 normal=|sep_conv_3x3~0|sep_conv_3x3~1|+|conv_1x1~0|conv_1x1~1|"
         "@2,3 reduce=|conv_1x1~0|conv_1x1~1|+|conv_1x1~0|conv_3x3~1|@2,3"
@@ -370,5 +370,5 @@ def test_nothing_is_executed_that_no_rectifier_reads(monkeypatch):
     monkeypatch.setattr("torch.nn.functional.conv2d", counted)
     list(network.rectifier_inputs(images_of(), dead_branches=False))
     convolutions = sum(isinstance(one, nn.Conv2d) for one in network.modules())
-    # the last cell reduces; its four edges end it
+    # the last cell is a reduction cell; its last four edges are not executed
     assert len(calls) == convolutions - 4

@@ -15,7 +15,7 @@ from .test_gradients import batch, example, value
 
 
 def slow_norms(network, shown, layers):
-    """One `backward`, then the root of the sum of squares of each tensor."""
+    """Return the root of the sum of squares of each tensor's gradient after one `backward`."""
     network = copy.deepcopy(network)
     network.zero_grad()
     functional.cross_entropy(network(shown.images), shown.labels).backward()
@@ -53,7 +53,7 @@ def test_networks_of_ones_own(frozen):
 
 
 def test_a_linear_network_has_a_closed_form():
-    """(softmax - one-hot)^T x / N."""
+    """The gradient is (softmax - one-hot)^T x / N."""
     torch.manual_seed(0)
     network = nn.Sequential(nn.Flatten(), nn.Linear(12, 4)).double()
     images = torch.randn(6, 3, 2, 2, dtype=torch.float64)

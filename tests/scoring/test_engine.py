@@ -10,20 +10,12 @@ import torch
 from tests.asking import score_architectures, score_by_all, score_network, score_work
 from torch import nn
 
-from untrained.errors import ParameterError
 from untrained.images.minibatches import Minibatch
 from untrained.proxies import UndefinedScore, get_proxy
 from untrained.proxies.naswot import activation_kernel
 from untrained.scoring.execution import Execution
 from untrained.scoring.images import MinibatchSettings
 from untrained.scoring.kernels import kernels_of
-from untrained.scoring.request import parse_reading
-from untrained.scoring.shards import (
-    sample_of,
-    scored_for,
-    shard_of,
-    work_of,
-)
 from untrained.spaces import get_space
 
 CPU = torch.device("cpu")
@@ -282,93 +274,6 @@ def test_channels_last_does_not_change_the_kernel_by_more_than_rounding(space):
     )
     assert plain[0, 0] == last[0, 0]
     assert np.abs(plain - last).max() < 1e-3 * plain[0, 0]
-
-
-@pytest.mark.parametrize(("architectures", "shards"), [("100", 1), ("100", 7), ("all", 16)])
-def test_shards_partition_the_sample(space, architectures, shards):
-    pieces = [
-        shard_of(space, sample_of(space, architectures, 3), shard, shards)
-        for shard in range(shards)
-    ]
-    together = sorted(index for piece in pieces for index in piece)
-    assert together == sample_of(space, architectures, 3)
-    assert len(set(together)) == len(together) == {"100": 100, "all": 15_625}[architectures]
-    sizes = {len(piece) for piece in pieces}
-    assert max(sizes) - min(sizes) <= 1
-
-
-def test_more_shards_than_architectures_leave_some_empty(space):
-    sizes = [len(shard_of(space, [3, 14], shard, 4)) for shard in range(4)]
-    assert sizes == [1, 1, 0, 0]
-
-
-def test_the_sample_depends_on_its_seed_alone(space):
-    assert sample_of(space, 50, 1) == sample_of(space, "50", 1) != sample_of(space, 50, 2)
-
-
-def test_a_sample_among_some_is_of_them(space):
-    """All of a space are drawn from as if nothing was said; of a partial table what it knows."""
-    assert sample_of(space, 50, 1, np.arange(len(space))) == sample_of(space, 50, 1)
-    some = np.array([3, 14, 15, 92, 65, 35])
-    some.sort()
-    assert sample_of(space, "all", 0, some) == some.tolist()
-    drawn = sample_of(space, 4, 0, some)
-    assert len(set(drawn)) == 4
-    assert set(drawn) < set(some.tolist())
-    with pytest.raises(ParameterError, match="1 to 6 of them with a known accuracy"):
-        sample_of(space, 7, 0, some)
-
-
-@pytest.mark.parametrize(
-    ("shard", "shards", "message"),
-    [
-        (3, 3, "^shard 3 of 3: shards are numbered from 0 to 2$"),
-        (-1, 3, "^shard -1 of 3"),
-        (0, 0, "^0 shards: 1 or more$"),
-    ],
-)
-def test_shards_that_do_not_exist_are_refused(space, shard, shards, message):
-    with pytest.raises(ParameterError, match=message):
-        shard_of(space, [1, 2], shard, shards)
-
-
-@pytest.mark.parametrize(
-    ("architectures", "message"),
-    [
-        ("some", "^architectures is 'some': a number, or 'all'$"),
-        ("-4", "^architectures is '-4'"),
-        ("0", "^0 architectures asked of nasbench201"),
-        ("20000", "^20000 architectures asked of nasbench201"),
-    ],
-)
-def test_samples_that_do_not_exist_are_refused(space, architectures, message):
-    with pytest.raises(ParameterError, match=message):
-        sample_of(space, architectures, 0)
-
-
-def test_classes_stay_together_in_shared_shards(space):
-    sample = sample_of(space, 2000, 0)
-    pieces = [shard_of(space, sample, shard, 5, share=True) for shard in range(5)]
-    assert sorted(index for piece in pieces for index in piece) == sample
-    assert all(piece == sorted(piece) for piece in pieces)
-    classes = [set(space.representatives[piece]) for piece in pieces]
-    assert sum(map(len, classes)) == len(set.union(*classes))
-    assert max(map(len, classes)) - min(map(len, classes)) <= 1
-
-
-def test_shared_work_is_one_architecture_of_each_class_that_a_proxy_tells_apart(space):
-    corrected, released = parse_reading("naswot"), parse_reading("naswot-released")
-    everything = range(len(space))
-    assert len(work_of(space, everything, [corrected], share=True)) == 5260
-    assert len(work_of(space, everything, [released], share=True)) == 7189
-    both = work_of(space, everything, [corrected, released], share=True)
-    assert len(both) == 7189  # the canonical ones are among them
-    assert sum(corrected in proxies for proxies in both.values()) == 5260
-    assert work_of(space, [5, 9], [corrected], share=False) == {5: [corrected], 9: [corrected]}
-    owners = scored_for(space, corrected.proxy, share=True)
-    assert (owners <= np.arange(len(space))).all()
-    assert (owners == space.representatives).all()
-    assert (scored_for(space, object(), share=True) == space.executed_representatives).all()
 
 
 def test_settings_look_into_the_folder_they_are_given(tmp_path):

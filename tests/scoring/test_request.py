@@ -1,12 +1,14 @@
 """What is asked of scoring: spellings, and what identifies a request."""
 
 import json
+import sys
 from dataclasses import replace
 
 import pytest
 import torch
 
 from untrained.errors import ParameterError, UnknownNameError
+from untrained.images.sets import NOISE
 from untrained.proxies import get_proxy
 from untrained.proxies.naswot import Naswot
 from untrained.scoring import request as requests
@@ -126,6 +128,25 @@ def test_where_images_lie_is_not_in_the_key(space, tmp_path):
     assert key_of(space, images=MinibatchSettings(root=tmp_path)).key() == key_of(space).key()
 
 
+def test_what_images_hold_is_in_the_key(space, tmp_path, monkeypatch):
+    own = replace(NOISE, name="own", draw="", bundled=tmp_path / "bundled.npz")
+    monkeypatch.setattr(sys.modules[__name__], "OWN", own, raising=False)
+    request = key_of(space, images=MinibatchSettings(f"{__name__}:OWN", root=tmp_path))
+    keys = []
+    for path in (own.bundled, own.file(tmp_path)):
+        for held in (b"some", b"others"):
+            path.write_bytes(held)
+            keys.append(json.dumps(request.key()))
+    assert len(set(keys)) == 4
+
+
+def test_code_that_draws_images_is_in_the_key(space, monkeypatch):
+    asked = []
+    monkeypatch.setattr(requests, "code_digest", lambda *modules: asked.extend(modules) or "")
+    key_of(space, images=MinibatchSettings("noise")).key()
+    assert {"untrained.images.sets", "untrained.images.minibatches"} <= set(asked)
+
+
 def test_only_code_that_is_used_is_in_the_key(space, monkeypatch):
     asked = []
     monkeypatch.setattr(requests, "code_digest", lambda *modules: asked.append(modules) or "")
@@ -133,6 +154,7 @@ def test_only_code_that_is_used_is_in_the_key(space, monkeypatch):
     assert asked == [
         (
             "untrained.scoring.engine",
+            "untrained.images.sets",
             "untrained.proxies.naswot",
             "untrained.spaces.nasbench201",
             "more",

@@ -62,8 +62,7 @@ BATCH = minibatch("cifar10", "sample", 0, 8)
 
 
 def scored(names, execution=EXACT, build=small, training=None, seed=0):
-    proxies = names
-    return score_by_all(build, proxies, BATCH, execution, seed, 3, training=training or lesson())
+    return score_by_all(build, names, BATCH, execution, seed, 3, training=training or lesson())
 
 
 def slow_score(name, epochs, seed=0):
@@ -127,8 +126,7 @@ def test_the_seconds_have_the_training_in_them(monkeypatch):
 def test_what_is_read_before_training_is_what_it_was(space):
     settings = MinibatchSettings(batch_size=16)
     names = ["naswot", "lga", "ntk_condition_number", "linear_regions"]
-    alone = [f"{name}@0" if name != "linear_regions" else name
-             for name in names]  # fmt: skip
+    alone = [name if name == "linear_regions" else f"{name}@0" for name in names]
     (before,) = score_work(space, [(CELL, alone)], settings, 0, Execution())
     mixed = [*alone, "naswot@0.1", "ntk_condition_number@0.1"]
     (after,) = score_work(space, [(CELL, mixed)], settings, 0, Execution())

@@ -199,7 +199,7 @@ def test_what_fitness_and_pool_read(spelling, reads, guides, among_scored):
         ("rea+fitness=lga@x", "'x' is no number of epochs"),
         ("rea+fitness=", "setting 'fitness=' of Guidance"),
         ("rea+pool=scored", "unknown proxy 'scored'"),
-        ("bohb+charge=proportional+fitness=lga@1", "charges less for shorter trainings, and a sc"),
+        ("bohb+charge=proportional+fitness=lga@1", "a score has no shorter trainings"),
         ("naswot-4+fitness=lga@1", "setting 'fitness=lga@1' of Naswot: known: it has none"),
         ("rea+mutants=0", "mutants=0: 1 or more"),
         ("rea+mutants=x", "mutants=x: an integer"),

@@ -1,15 +1,10 @@
 """Local search against a plain climb, and against what a climb must end with."""
 
-import ast
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from untrained.errors import ParameterError
 from untrained.search.local_search import LocalSearch
-
-GUIDE = Path(__file__).parents[2] / "docs" / "extending.md"
 
 
 def slow_climbs(space, accuracy, rng, patience, start, limit):
@@ -65,11 +60,3 @@ def test_it_goes_on_when_everything_is_known(ask):
 def test_patience_is_positive():
     with pytest.raises(ParameterError, match=r"^patience=0: 1 or more$"):
         LocalSearch(0)
-
-
-def without_docstrings(code):
-    tree = ast.parse(code)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
-            del node.body[0]
-    return ast.unparse(tree)

@@ -19,7 +19,7 @@ from untrained.search.pruning import CRITERIA, Pruning, prune
 from untrained.search.rounds import dense_ranks
 from untrained.search.supernets import candidates_of, crowded_nodes, pruned_space
 from untrained.spaces import get_space
-from untrained.spaces.darts import parse_genotype
+from untrained.spaces.genotypes import parse_genotype
 
 SPACE = pruned_space("darts")
 #: The edges into each inner node of a cell.

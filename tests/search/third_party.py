@@ -59,4 +59,4 @@ class Foreign:
     """Has the attributes of an algorithm and is none."""
 
     name = label = summary = "foreign"
-    spends_budget = reads_scores = mutates = starts_scored = shortens = False
+    spends_budget = reads_scores = mutates = starts_scored = shortens = reference = False

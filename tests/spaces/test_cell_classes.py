@@ -15,15 +15,10 @@ import torch
 
 from untrained.networks.nasbench201 import Cell, ReLUConvBN
 from untrained.proxies.rectifiers import rectifier_modules
-from untrained.spaces.cell_classes import (
-    computed_function,
-    executed_function,
-    isomorphic,
-    live_edges,
-    path_tree,
-    singular_as_released,
-)
+from untrained.spaces.cell_classes import computed_function, executed_function, live_edges
 from untrained.spaces.nasbench201 import EDGES
+
+from .cell_rules import isomorphic, path_tree, singular_as_released
 
 PATHS = ([(0, 3)], [(0, 1), (1, 3)], [(0, 2), (2, 3)], [(0, 1), (1, 2), (2, 3)])
 

@@ -15,12 +15,12 @@ from scipy.stats import chi2_contingency, chisquare
 from untrained.errors import ArchitectureError, ParameterError
 from untrained.files import BUNDLED
 from untrained.spaces import get_space
-from untrained.spaces.nasbench101 import (
+from untrained.spaces.nasbench101 import NasBench101
+from untrained.spaces.nasbench101_cells import (
     EDGES,
     OPERATIONS,
     PAIRS,
     Cell,
-    NasBench101,
     cell_of,
     parse_cell,
 )

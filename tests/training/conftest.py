@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from untrained.networks.darts import DartsNetwork, Skeleton
-from untrained.spaces.darts import parse_genotype
+from untrained.spaces.genotypes import parse_genotype
 from untrained.training.cutout import cut_out
 from untrained.training.loop import Examples
 from untrained.training.recipe import Recipe

@@ -1,4 +1,4 @@
-"""What training would have said: benchmark tables, their queries and their official files."""
+"""Benchmark tables of trained architectures: queries, and the conversion of official files."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,4 +1,4 @@
-"""What training would have said: a benchmark table, ready for queries."""
+"""Answer queries about the trainings that a benchmark table records."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Values = NDArray[np.float64]
-#: Seeds of the short trainings that searches see, the one of the published searches first.
+#: Seeds of the short trainings that searches read; the published searches use the first.
 SHORT_SEEDS = ("777", "trial0", "mean")
 _MEASURES = ("accuracy", "train_seconds", "valid_seconds")
 
 
 def well_known(counts: Sequence[int] | NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which of some columns of a table are not known of few architectures only.
+    """Tell which columns of a table are filled for enough architectures to be used.
 
-    Those are known of at least half as many as the best known one: a value that is missing here or
-    there, of a training that failed, does not make another column preferred.
+    A column is if it has at least half as many values as the fullest one. Some missing values, of
+    trainings that failed, do not make another column preferable.
 
     Args:
-        counts: (m,): architectures that each column is known of.
+        counts: (m,): the architectures for which each column has a value.
 
     Returns:
         (m,).
@@ -41,14 +41,14 @@ def well_known(counts: Sequence[int] | NDArray[np.int64]) -> NDArray[np.bool_]:
 class Benchmark:
     """Accuracies and costs of the architectures of one space.
 
-    Make one with `Benchmark.load` or `Benchmark.read`. A look-up takes the same short time however
-    large the table is.
+    `Benchmark.load` and `Benchmark.read` make one. A look-up takes constant time.
 
     Attributes:
         space: name of the space.
         measures: group to the arrays of "accuracy", "train_seconds" and "valid_seconds", each
             `[n]` by architecture index, NaN where unknown, read-only.
-        networks: data set to the arrays of "parameters", "flops" and "latency_seconds", likewise.
+        networks: data set to the arrays of "parameters", "flops" and "latency_seconds", as in
+            `measures`.
     """
 
     space: str
@@ -77,17 +77,17 @@ class Benchmark:
             return cls.read(found, space)
         if get_space(space).benchmark is None:
             raise MissingDataError(
-                f"{space} has no benchmark: what training would have said of its architectures is "
-                "not known"
+                f"{space} has no benchmark: the accuracies of its trained architectures are not "
+                "known"
             )
         raise MissingDataError(
             f"{folder / f'{space}.parquet'} does not exist: `untrained fetch {space} --from FILE` "
-            "makes it of the benchmark's official files, or --mirror of a folder that has it"
+            "converts the benchmark's official files, and --mirror takes a folder that has it"
         )
 
     @staticmethod
     def find(space: str, folder: Path = BENCHMARKS) -> Path | None:
-        """The table of a space: the fetched one if `folder` has it, else the bundled one."""
+        """Return the path of the fetched table if `folder` has it, else of the bundled one."""
         known = get_space(space)
         bundled = None if known.benchmark is None else known.benchmark.bundled
         places = (folder / f"{known.name}.parquet", bundled)
@@ -95,7 +95,7 @@ class Benchmark:
 
     @classmethod
     def read(cls, path: Path, space: str = "nasbench201") -> "Benchmark":
-        """Read the table of a space from a file, of which some rows are in memory at a time.
+        """Read the table of a space from a file, part by part.
 
         Raises:
             MissingDataError: there is no such file.
@@ -111,12 +111,12 @@ class Benchmark:
                 if not np.isnan(values[name]).all():
                     into = columns.setdefault(name, np.full(size, np.nan))
                     into[values["arch"]] = values[name]
-        # what is known of no architecture is known of none in many groups, and takes memory once
+        # one empty column serves every group that lacks one
         unknown = np.full(size, np.nan)
         unknown.setflags(write=False)
         measures: dict[Group, Mapping[str, Values]] = {}
         networks: dict[str, dict[str, Values]] = {}
-        # in the order that prefers costs of long mean runs
+        # means of long trainings first, since their costs are preferred
         for group in sorted(found, key=lambda key: (key[3] != "mean", -key[2], key)):
             columns = found.pop(group)
             for column in columns.values():
@@ -133,13 +133,15 @@ class Benchmark:
         return next(iter(self.measures.values()))["accuracy"].size
 
     def check_within(self, size: int) -> None:
-        """Hold the table against its space: that of NDS is a list, which lies in another file.
+        """Check that the space has all architectures of the table.
+
+        The architectures of an NDS space are a list in another file, which may not belong to it.
 
         Args:
-            size: architectures of the space.
+            size: the number of architectures of the space.
 
         Raises:
-            DamagedFileError: the table is of more.
+            DamagedFileError: the table has more.
         """
         if len(self) > size:
             raise DamagedFileError(
@@ -151,7 +153,7 @@ class Benchmark:
     def accuracy(
         self, arch: int, dataset: str, split: str, epochs: int | None = None, seed: str = "mean"
     ) -> float:
-        """The accuracy of one architecture after training, in percent.
+        """Return the accuracy of one architecture after training, in percent.
 
         Args:
             arch: its index in the space.
@@ -169,9 +171,9 @@ class Benchmark:
     def accuracies(
         self, dataset: str, split: str, epochs: int | None = None, seed: str = "mean"
     ) -> Values:
-        """The accuracies of all architectures, `[n]` in percent by index, NaN where unknown.
+        """Return the accuracies of all architectures, `[n]` in percent, NaN where unknown.
 
-        The array is the benchmark's own and read-only; the arguments are those of `accuracy`.
+        The array is read-only and in the order of the indices; for the arguments see `accuracy`.
 
         Raises:
             MissingDataError: the table has no such data set, split, epochs or seed.
@@ -181,7 +183,7 @@ class Benchmark:
 
     @property
     def finals(self) -> list[tuple[str, str]]:
-        """(data set, split) of the mean accuracies after the full training, which reports read."""
+        """The pairs (data set, split) that have mean accuracies after the full training."""
         return [
             (dataset, split)
             for dataset, split, epochs, seed in sorted(self.measures)
@@ -190,9 +192,9 @@ class Benchmark:
 
     @property
     def known(self) -> NDArray[np.int64]:
-        """The sorted indices of the architectures with all accuracies of `finals`.
+        """The sorted indices of the architectures that have all accuracies of `finals`.
 
-        A column that is known of few architectures is passed over; see `well_known`.
+        Columns with few values are not required; see `well_known`.
 
         Raises:
             MissingDataError: the table has no accuracies after the full training, or no
@@ -208,19 +210,19 @@ class Benchmark:
         if not found.size:
             raise MissingDataError(
                 f"no architecture of {self.space} has all accuracies after {self.full_epochs} "
-                "epochs that the table has: name a table that is not of parts"
+                "epochs that the table has: name a complete table"
             )
         return found
 
     @property
     def short_runs(self) -> bool:
-        """Whether there are the short trainings that searches of papers see."""
+        """Whether the table has the short trainings that the searches of the papers read."""
         short = self.short_epochs, SHORT_SEEDS[0]
         return any((epochs, seed) == short for _, _, epochs, seed in self.measures)
 
     @property
     def short_epochs(self) -> int:
-        """The epochs of the short training that searches see; of the full one without any."""
+        """The epochs of the short training that searches read, or of the full one without any."""
         facts = get_space(self.space).benchmark
         return (facts.short_epochs if facts is not None else None) or self.full_epochs
 
@@ -234,17 +236,17 @@ class Benchmark:
     def train_seconds(
         self, arch: int, dataset: str, split: str, epochs: int | None = None, seed: str = "mean"
     ) -> float:
-        """Seconds of the whole training run, without validation; see `accuracy`."""
+        """Return the seconds of the whole training, without validation; see `accuracy`."""
         return self._one("train_seconds", arch, dataset, split, epochs, seed)
 
     def valid_seconds(
         self, arch: int, dataset: str, split: str, epochs: int | None = None, seed: str = "mean"
     ) -> float:
-        """Seconds of one pass over the validation images; see `accuracy`."""
+        """Return the seconds of one pass over the validation images; see `accuracy`."""
         return self._one("valid_seconds", arch, dataset, split, epochs, seed)
 
     def costs(self, dataset: str) -> "pd.DataFrame":
-        """What the networks of a data set cost, one row per architecture index.
+        """Return the costs of the networks of a data set, one row per architecture index.
 
         Returns:
             Columns `parameters` and `flops` (counts) and `latency_seconds` (one forward pass, as

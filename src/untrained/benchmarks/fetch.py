@@ -1,4 +1,4 @@
-"""Bring a benchmark table to where the other commands look for it."""
+"""Write a benchmark table to where the other commands look for it."""
 
 import shutil
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def fetch_benchmark(
     mirror: str | None = None,
     progress: Progress | None = None,
 ) -> str:
-    """Write the benchmark table of a space to `target`, as the space says.
+    """Write the benchmark table of a space to `target`, by the function that the space names.
 
     Args:
         space: name of the space.
@@ -33,14 +33,14 @@ def fetch_benchmark(
         progress: called with the bytes done and the bytes in all while a file is converted.
 
     Returns:
-        What the user should know of the table, in one line; often nothing.
+        A line for the user about the table, or an empty text.
 
     Raises:
-        UnknownNameError: no such space.
-        ParameterError: `source` is neither.
-        MissingDataError: there is no such file, or nothing is given and nothing bundled, or the
+        UnknownNameError: there is no such space.
+        ParameterError: `source` is neither of these.
+        MissingDataError: a file does not exist, or nothing is given and no table is bundled, or the
             space has no benchmark.
-        DownloadError: the mirror does not have it, or can't be reached.
+        DownloadError: the mirror lacks the table, or can't be reached.
         DamagedFileError: what was found is not a valid file; `target` stays as it was.
     """
     facts = get_space(space).benchmark
@@ -57,9 +57,9 @@ def fetch_table(
     mirror: str | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Write a table that is given, converted or bundled; see `fetch_benchmark`.
+    """Copy or convert the first of these that is given: `source`, `mirror`, the bundled table.
 
-    It comes from the first of these that is given: `source`, `mirror`, the bundled table.
+    The arguments and errors are those of `fetch_benchmark`.
     """
     facts = get_space(space).benchmark
     assert facts is not None  # noqa: S101 - `fetch_benchmark` checks it
@@ -80,7 +80,7 @@ def fetch_table(
     if source is not None:
         bring(source)
     elif mirror is not None:
-        # Beside the target: what has arrived of a broken download is there for the next try.
+        # beside the target, on the file system that has room for it
         arrived = target.parent / f".{space}.fetched" / f"{space}.parquet"
         try:
             download(join(mirror, arrived.name), arrived, progress=False)

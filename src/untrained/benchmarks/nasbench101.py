@@ -18,14 +18,14 @@ from untrained.files import read_parquet, reading
 TRIALS = 3
 #: Split of a table to the field of `Training`.
 _SPLITS = {"ori-test": "test", "x-valid": "valid"}
-#: SHA-256 of what the benchmark has of its cells, in the order of their hashes: the module hashes,
-#: 16 bytes each, and the parameters, 8 bytes each (little endian).
+#: SHA-256 of two properties of all cells, in the order of their hashes: the module hashes, 16 bytes
+#: each, and the numbers of parameters, 8 bytes each (little endian).
 CHECKSUMS = {
     "module hashes": "13bb1f0fa98c75fcbc269a7f011cf12245f8c9e0e6fc3eb94add6dcbdfba09db",
     "numbers of parameters": "62dd4ac915be2f00b30b15a64498a24d4d8925d48bfee2d7e638f5c9daf0ac94",
 }
 _PERCENT = 100
-#: What is kept of a record, and the types of its numbers; a place is that of the cell's hash.
+#: The kept numbers of a record, and their types; `place` is the place of the cell's hash.
 _KEPT = {"place": "i", "epochs": "i", "valid": "d", "test": "d", "seconds": "d", "parameters": "q"}
 
 
@@ -34,23 +34,25 @@ def convert_nasbench101(source: Path, target: Path, progress: Progress | None = 
 
     The table has a row for each training (`trial0` to `trial2`, in the order of the file) and one
     for their mean, on `x-valid` and `ori-test` of `cifar10`. Parameters stand in rows of means on
-    `ori-test` after 108 epochs. The file is read as a stream: what is kept of a training are three
-    numbers. Also converted: the published table `nasbench101.parquet` (index, module_hash, params,
-    test_acc108_mean). The official files could not be had when this was written: it was tried on
-    files made by their documented layout.
+    `ori-test` after 108 epochs. The file is read as a stream, and six numbers of each training are
+    kept. The published table `nasbench101.parquet` (index, module_hash, params, test_acc108_mean)
+    is converted, too. The official files were not available: this function was tested on files in
+    their documented layout.
 
-    An index is the rank of a module hash, so one foreign hash would give many cells another's
-    accuracies: all hashes, and all numbers of parameters, must be those of the benchmark.
+    An index is the rank of a module hash, so that one foreign hash would give many cells the
+    accuracies of others. Therefore all hashes and numbers of parameters are compared with those of
+    the benchmark, by their checksums.
 
     Args:
         source: the file, under its own name or another one.
-        target: the parquet file to write; nothing is written unless all is well.
-        progress: called with the bytes done and the bytes in all, now and then.
+        target: the parquet file to write; nothing is written after an error.
+        progress: called with the bytes done and the total from time to time.
 
     Raises:
-        ParameterError: neither a `.tfrecord` nor a `.parquet` file.
-        MissingDataError: there is no such file.
-        DamagedFileError: truncated, altered, of other cells, or not such a file at all.
+        ParameterError: the source is neither a `.tfrecord` nor a `.parquet` file.
+        MissingDataError: the source does not exist.
+        DamagedFileError: the source is truncated, altered, of other cells, or another file
+            altogether.
         UntrainedError: the target can't be written.
     """
     if source.suffix not in (".tfrecord", ".parquet"):
@@ -67,12 +69,12 @@ def convert_nasbench101(source: Path, target: Path, progress: Progress | None = 
 
 
 def _check_cells(name: str, hashes: bytes, counts: NDArray[np.int64]) -> None:
-    """Refuse a file of other cells than the benchmark's.
+    """Check that a file is of the benchmark's cells.
 
     Args:
-        name: of the file.
-        hashes: ascending, 16 bytes each.
-        counts: (cells,): parameters, in the order of the hashes.
+        name: the name of the file.
+        hashes: all module hashes in ascending order, 16 bytes each.
+        counts: (cells,): the numbers of parameters, in the order of the hashes.
 
     Raises:
         DamagedFileError: hashes or parameters differ.
@@ -85,10 +87,10 @@ def _check_cells(name: str, hashes: bytes, counts: NDArray[np.int64]) -> None:
 
 
 def _read_official(source: Path, progress: Progress | None) -> Iterator[dict[str, Any]]:
-    """The rows of the table, group by group; an index is the rank of a hash."""
+    """Yield the rows of the table, group by group; an index is the rank of a hash."""
     name, size = source.name, source.stat().st_size
     places: dict[bytes, int] = {}
-    # arrays of Python's own, into which single numbers go faster than into NumPy's
+    # appending single numbers to these is faster than to NumPy's arrays
     columns = {field: array(code) for field, code in _KEPT.items()}
     with source.open("rb") as file:
         for number, record in enumerate(records(file, name)):
@@ -131,7 +133,7 @@ def _read_official(source: Path, progress: Progress | None) -> Iterator[dict[str
 
 
 def _check_trainings(name: str, table: pd.DataFrame, cells: int) -> None:
-    """Refuse a file that lacks trainings or has too many, or several networks of one cell."""
+    """Check that each cell has three trainings of each length, and one number of parameters."""
     for epochs in {max(EPOCHS), *table["epochs"].unique()}:
         counts = np.bincount(table["arch"][table["epochs"] == epochs], minlength=cells)
         if (wrong := np.count_nonzero(counts != TRIALS)) or not cells:
@@ -144,7 +146,7 @@ def _check_trainings(name: str, table: pd.DataFrame, cells: int) -> None:
 
 
 def _published(source: Path) -> dict[str, Any]:
-    """The rows of the published table of all cells, which are in the order of the hashes."""
+    """Return the rows of the published table, which has all cells in the order of the hashes."""
     cells = read_parquet(source, ["index", "module_hash", "params", "test_acc108_mean"])
     with reading(f"{source} is not the published table of NAS-Bench-101"):
         if not np.array_equal(cells["index"], np.arange(len(cells))):

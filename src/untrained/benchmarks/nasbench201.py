@@ -26,27 +26,27 @@ def convert_nasbench201(source: Path, target: Path, progress: Progress | None = 
     """Convert `NAS-Bench-201-v1_1-096897.pth`, or the older `v1_0-e61699`, to a benchmark table.
 
     The table has a row for each run (its seed) and one for their mean, for all data sets and
-    splits in the file, after 12 epochs and after 200 (two separate schedules). Times are those of
-    the file; `valid_seconds` stands in the rows of `x-valid`, costs in those of the means. The
-    values are what the package `nas-bench-201` answers for the same file.
+    splits in the file, after 12 epochs and after 200 (two separate schedules). Times are copied
+    from the file; `valid_seconds` is in the rows of `x-valid`, costs are in the rows of means. The
+    values are what the package `nas-bench-201` returns for the same file.
 
-    The file is read as a stream: one architecture is in memory at a time, next to an index of the
-    names in the file, about a fifth of its size. On files of 35 to 200 MB in the official layout,
-    one core read 30 MB/s, or 10 MB/s where every number is a NumPy scalar; comparing the checksum
-    comes on top.
+    The file is read as a stream: memory holds one architecture at a time and an index of the names
+    in the file, about a fifth of its size. On files of 35 to 200 MB in the official layout, one
+    core read 30 MB/s, or 10 MB/s where every number is a NumPy scalar; the checksum takes extra
+    time.
 
     Args:
         source: the official file, under its own name: the six digits in it are compared with the
-            file's checksum. Whether they are the first or the last ones, of MD5 or of SHA-256, is
-            not documented, so any of the four will do.
-        target: the parquet file to write; nothing is written unless all is well.
-        progress: called with the bytes done and the bytes in all, as architectures are done.
+            file's checksum. It is not documented whether they are the first or the last ones of
+            the MD5 or the SHA-256, so any of the four is accepted.
+        target: the parquet file to write; nothing is written after an error.
+        progress: called with the bytes done and the total after each architecture.
 
     Raises:
-        ParameterError: it is no `.pth` file.
-        MissingDataError: there is no such file.
-        DamagedFileError: renamed, truncated, of other architectures than the space, or not such a
-            file at all.
+        ParameterError: the source is no `.pth` file.
+        MissingDataError: the source does not exist.
+        DamagedFileError: the source is renamed, truncated, of other architectures than the space,
+            or another file altogether.
         UntrainedError: the target can't be written.
     """
     _check_identity(source)

@@ -20,7 +20,7 @@ _SUFFIX = ".pickle.pbz2"
 _META = f"meta{_SUFFIX}"
 #: Schedule of training to its epochs.
 _LENGTHS = {"01": 1, "12": 12, "90": 90}
-#: Bytes that one file may decompress to: some ten times what the runs of one architecture take.
+#: Bytes that one file may decompress to, some ten times the size of one architecture's runs.
 _MOST = 16_000_000
 #: Data set to the split whose means the table of means holds.
 _MEANS = {"cifar10": "ori-test", "cifar100": "x-test", "ImageNet16-120": "x-test"}
@@ -35,8 +35,8 @@ def convert(source: Path, target: Path, progress: Progress | None = None) -> Non
     read one at a time, by an unpickler that builds plain data only, and are decompressed no
     further than to 16 MB.
 
-    The layout is the documented one. The official folder itself was not at hand: not verified are
-    the size and the contents of its files beyond what the authors' packages read of them.
+    The layout is the documented one. The official folder was not available, so the size and the
+    contents of its files are not verified beyond what the authors' packages read.
 
     A table of means is a parquet file with the columns `arch_index`, `arch_str`, `params_DATASET`
     and `test_acc90_DATASET` (percent, after 90 epochs; of cifar10 on `ori-test`, of cifar100 and
@@ -44,12 +44,12 @@ def convert(source: Path, target: Path, progress: Progress | None = None) -> Non
 
     Args:
         source: the folder, unpacked, or the table.
-        target: the parquet file to write; nothing is written unless all is well.
-        progress: called with the bytes done and the bytes in all, as architectures are done.
+        target: the parquet file to write; nothing is written after an error.
+        progress: called with the bytes done and the total after each architecture.
 
     Raises:
-        MissingDataError: there is no such folder or file.
-        ParameterError: it is neither.
+        MissingDataError: the source does not exist.
+        ParameterError: the source is neither such a folder nor a table.
         DamagedFileError: files are missing, renamed, truncated, not what they should be, or of
             other architectures than the space.
         UntrainedError: the target can't be written.
@@ -101,7 +101,7 @@ def _read_folder(folder: Path, progress: Progress | None) -> Rows:
 
 
 def _load(path: Path) -> object:
-    """The plain data in a compressed pickle.
+    """Return the plain data in a compressed pickle.
 
     Raises:
         DamagedFileError: truncated, malformed, larger than any official file, or it names a global
@@ -118,7 +118,7 @@ def _load(path: Path) -> object:
 
 
 def _read_means(source: Path) -> dict[str, Any]:
-    """The columns of a benchmark table from a table of means."""
+    """Make the columns of a benchmark table from a table of means."""
     names = [f"{kind}_{dataset}" for dataset in _MEANS for kind in ("params", "test_acc90")]
     table = read_parquet(source, ["arch_index", "arch_str", *names])
     table = table.sort_values("arch_index", ignore_index=True)

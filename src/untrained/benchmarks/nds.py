@@ -37,7 +37,7 @@ ADDRESSES = (
 )
 #: Its name beside the tables.
 ARCHIVE = "nds_data.zip"
-#: Far above the size of every official file, and what memory can hold.
+#: Far above the size of every official file.
 _MOST_BYTES = 2 << 30
 
 
@@ -50,23 +50,23 @@ def fetch_nds(
 ) -> str:
     """Write the benchmark table of a space of NDS, and the list of its architectures beside it.
 
-    They come from the first of these that is given: `source`, `mirror`, the official archive. That
-    is kept beside the target, where the next space finds it.
+    They are made from the first of these that is given: `source`, `mirror`, the official archive,
+    which is kept beside the target for the other spaces.
 
     Args:
-        space: name of the space.
+        space: the name of the space.
         target: the parquet file to write.
-        source: see `convert_nds`; or a table that has its list beside it, and no architecture
-            beyond that.
+        source: a source of `convert_nds`, or a table that has its list beside it.
         mirror: a folder that has the table or the official file, or a base URL that has the file.
         progress: not called, since a file takes seconds.
 
     Returns:
-        Whether some networks of the space have the costs that the table gives; see `compared`.
+        A sentence on whether some networks of the space have the costs that the table gives; see
+        `compared`.
 
     Raises:
-        MissingDataError: there is no such file.
-        DownloadError: mirror or official address don't have it, or can't be reached.
+        MissingDataError: the source does not exist or lacks the file.
+        DownloadError: the mirror or the official address can't be reached or lacks the file.
         DamagedFileError: what was found is not a valid file; `target` stays as it was.
     """
     del progress
@@ -95,19 +95,19 @@ def fetch_nds(
 def convert_nds(space: str, source: Path, target: Path) -> None:
     """Convert an official JSON file to a benchmark table and a list of architectures beside it.
 
-    The table has a row for each architecture, its only run: the seed is `mean`, the split
-    `ori-test`, the accuracy 100 minus the last test error. A run without a finite error has no row,
-    and its architecture stays in the list.
+    The table has one row for each architecture, with seed `mean` and split `ori-test`; the accuracy
+    is 100 minus the last test error. A run without a finite error has no row, but its architecture
+    is in the list.
 
     Args:
-        space: which file is wanted of a folder or an archive.
+        space: the name of the space, which selects the file in a folder or an archive.
         source: the JSON file, a folder that has it, or the official archive (.zip).
         target: the parquet file to write; the list lies beside it as .json.
 
     Raises:
-        MissingDataError: there is no such file, or folder or archive lack it.
-        DamagedFileError: no JSON, another layout, impossible values, or networks of another kind
-            of space; nothing is written.
+        MissingDataError: the source does not exist, or a folder or an archive lacks the file.
+        DamagedFileError: the file is no JSON, or has another layout, impossible values or the
+            networks of another kind of space; nothing is written.
     """
     (dataset,) = get_space(space).datasets
     name, content = _official(space, source)
@@ -130,7 +130,7 @@ def convert_nds(space: str, source: Path, target: Path) -> None:
 def compared(space: str, target: Path, count: int = 16) -> str:
     """Say whether the networks of some architectures have the costs that their table gives.
 
-    A difference is no error: no official file was at hand, the fault may be the networks'.
+    A difference is no error: no official file was available, and the networks may be wrong.
     """
     import numpy as np
 
@@ -155,7 +155,7 @@ def compared(space: str, target: Path, count: int = 16) -> str:
 
 
 def _check_kind(space: str, name: str, position: int, network: Network) -> None:
-    """Refuse the file of another space, as far as its networks tell."""
+    """Refuse the file of another space if its networks are of another kind."""
     kinds = {False: "two cells", True: "stages of blocks"}
     found, right = isinstance(network, StagedNetwork), has_stages(space)
     if found != right:
@@ -169,9 +169,9 @@ def _check_kind(space: str, name: str, position: int, network: Network) -> None:
 def _table_and_list(target: Path) -> Iterator[tuple[Path, Path]]:
     """Yield paths for a table and the list of its architectures, which replace the old ones.
 
-    They belong together: whenever this is interrupted, a table that is there has its own list. Both
-    are written before either is seen; then the old table goes, the new list comes, and the new
-    table, without which nothing is fetched, comes last.
+    After an interruption at any time, a table that exists has its own list: both files are written
+    under other names first; then the old table is removed, the new list gets its name, and the new
+    table last.
 
     Raises:
         UntrainedError: they can't be written.
@@ -218,7 +218,7 @@ def _download_archive(target: Path) -> None:
 
 
 def _official(space: str, source: Path) -> tuple[str, bytes]:
-    """The name and the content of the official file of a space; no archive is extracted."""
+    """Return name and content of the official file of a space, which is read in memory."""
     wanted = plain(FILES[space])
     if source.is_dir():
         found = [path for path in source.rglob("*.json") if plain(path.name) == wanted]

@@ -1,12 +1,12 @@
 """The layout of the official files of NDS (Radosavovic et al., ICCV 2019), one JSON file a space.
 
-It is written down here from memory, since no official file was at hand:
+It is described from memory, since no official file was available:
 
-- a list of entries, or {"top": [...], "mid": [...]}, which are read one after the other;
+- the content is a list of entries, or {"top": [...], "mid": [...]}, whose lists are joined;
 - `net` of an entry is {"genotype": {"normal", "normal_concat", "reduce", "reduce_concat"}, "width",
   "depth", "aux"}, or {"block_type", "ds", "ws", "ss", "bot_muls" or "bms", "num_gs" or "gws"};
-- `test_ep_top1` is the test error in percent after each epoch; `params` and `flops` are those of
-  the network.
+- `test_ep_top1` has the test error in percent after each epoch; `params` and `flops` count the
+  network's parameters and multiply-adds.
 
 An architecture's index is its position in the file.
 """
@@ -29,7 +29,7 @@ from untrained.errors import ArchitectureError, DamagedFileError
 from untrained.spaces.nds_networks import CellNetwork, Network, StagedNetwork, inner_width
 
 T = TypeVar("T")
-#: No network of the paper has so few parameters: below, they are counted in millions.
+#: No network of the paper has so few parameters; smaller numbers are counted in millions.
 _FEWEST = 1000
 _PERFECT = 100.0  # percent
 #: Far above every count of a network, and what a table can hold.
@@ -43,11 +43,12 @@ class Entry:
 
     Attributes:
         network: the network that was trained.
-        accuracy: on the test images after the last epoch, in percent; None where the run has no
-            finite error.
+        accuracy: the accuracy on the test images after the last epoch, in percent; None where the
+            run has no finite error.
         epochs: the length of the training.
-        parameters: of the network, as stored; None where unknown.
-        flops: likewise; None too where parameters are in millions, since then its unit is unknown.
+        parameters: the number of parameters that the file gives; None where it gives none.
+        flops: the multiply-adds that the file gives; None where it gives none, and where parameters
+            are in millions, since the unit is unknown then.
     """
 
     network: Network
@@ -62,7 +63,7 @@ _Whole = Annotated[int, Field(strict=False, lt=_LARGEST)]  # may be written as 8
 _Cost = Annotated[float, Field(ge=0, lt=_LARGEST, allow_inf_nan=False)]
 _Edges = tuple[tuple[str, _Whole], ...]
 _Wholes = tuple[_Whole, ...]
-#: Numbers of the inside of a bottleneck, for which other blocks may have nulls.
+#: Numbers about the inside of a bottleneck; other blocks may have nulls in their place.
 _Inside = tuple[T | None, ...] | None
 
 
@@ -168,12 +169,12 @@ def read_entries(content: bytes, name: str) -> list[Entry]:
     """Read the entries of an official file.
 
     Args:
-        content: of the file.
-        name: of the file, for errors.
+        content: the content of the file.
+        name: the name of the file, for errors.
 
     Raises:
-        DamagedFileError: no JSON, another layout, or impossible values; the message names the
-            entry, counted from 0.
+        DamagedFileError: the content is no JSON, has another layout, or impossible values; the
+            message names the entry, counted from 0.
     """
     try:
         if content.lstrip()[:1] == b"{":
@@ -195,10 +196,10 @@ def read_entries(content: bytes, name: str) -> list[Entry]:
 
 
 def _first(error: ValidationError) -> str:
-    """The first thing that is wrong: its place, what is needed, and what stands there."""
+    """Describe the first error: its place, what is needed there, and what was found."""
     first = error.errors(include_url=False, include_context=False)[0]
     found = repr(first["input"])
     where = f"entry {' '.join(map(str, first['loc']))}: " if first["loc"] else ""
-    # of broken JSON or of an object without a key, the input is far too much
+    # the input would be the whole file where JSON is broken, and a whole object that lacks a key
     seen = f", not {found[:60]}" if first["type"] not in ("json_invalid", "missing") else ""
     return f"{where}{first['msg']}{seen}"

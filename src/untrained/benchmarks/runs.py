@@ -1,4 +1,4 @@
-"""Rows of a benchmark table from training runs as the authors of NAS-Bench-201 store them."""
+"""Make rows of a benchmark table from runs as the authors of NAS-Bench-201 store them."""
 
 import math
 import sys
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Rows:
-    """The table so far, as columns: some 800,000 rows, which as tuples would take 0.3 GB."""
+    """Collects a table as columns: 800,000 rows would take 0.3 GB as tuples."""
 
     def __init__(self) -> None:
         self._columns: dict[str, Any] = {
@@ -26,7 +26,7 @@ class Rows:
         }
 
     def append(self, row: Mapping[str, Any]) -> None:
-        """Add a row; numbers that are missing or None are unknown."""
+        """Add a row; a number that is missing or None becomes NaN."""
         for name, column in self._columns.items():
             value = row.get(name)
             if isinstance(column, list):
@@ -35,7 +35,7 @@ class Rows:
                 column.append(math.nan if value is None else value)
 
     def columns(self) -> dict[str, Any]:
-        """As `write_table` takes them."""
+        """Return the columns as `write_table` takes them."""
         return {
             name: column if isinstance(column, list) else np.array(column)
             for name, column in self._columns.items()
@@ -48,17 +48,17 @@ def add_architecture(
     """Add the rows of one architecture.
 
     Args:
-        rows: where to.
-        name: of the file, for errors.
-        space: name of the space that has the architecture.
-        states: schedule of training to the state of its `ArchResults`.
-        lengths: schedule to its epochs.
+        rows: the rows to add to.
+        name: the name of the file, for errors.
+        space: the name of the space that has the architecture.
+        states: maps a training schedule to the state of its `ArchResults`.
+        lengths: maps a training schedule to its epochs.
 
     Returns:
-        Index and spelling of the architecture, as the file has them.
+        The index and the spelling of the architecture, as the file has them.
 
     Raises:
-        DamagedFileError: it is not what official files hold.
+        DamagedFileError: the states are not what official files hold.
     """
     from nas_201_api import ArchResults
 
@@ -87,7 +87,7 @@ def add_architecture(
 
 
 def rows_of(results: "ArchResults", dataset: str, epochs: int) -> Iterator[dict[str, Any]]:
-    """The rows of one architecture on one data set: every run, then their mean."""
+    """Yield the rows of one architecture on one data set: every run, then their mean."""
     runs: dict[Any, ResultsCount] = results.query(dataset)
     for seed, run in runs.items():
         if run.get_total_epoch() != epochs:
@@ -95,7 +95,7 @@ def rows_of(results: "ArchResults", dataset: str, epochs: int) -> Iterator[dict[
     for split in SPLITS:
         try:
             evaluated = [run.get_eval(split) for run in runs.values()]
-        except KeyError:  # what the package itself takes for "not evaluated on this split"
+        except KeyError:  # the package raises it for a split that was not evaluated
             continue
         measured = [
             {
@@ -121,7 +121,7 @@ def _mean(values: list[float | None]) -> float | None:
 
 
 def _costs(runs: "list[ResultsCount]") -> dict[str, float | None]:
-    """Means over the runs; the file counts in millions, and marks unknown latencies by -1."""
+    """Average over the runs; the file counts in millions, and marks unknown latencies by -1."""
     latencies = [seconds for run in runs if (seconds := run.get_latency()) > 0]
     return {
         "parameters": round(float(np.mean([run.params for run in runs])) * 1e6),
@@ -131,10 +131,10 @@ def _costs(runs: "list[ResultsCount]") -> dict[str, float | None]:
 
 
 def check_spellings(name: str, space: str, found: Sequence[object]) -> None:
-    """Compare what a file calls its architectures with what the space does.
+    """Check that a file lists exactly the architectures of the space, in its order.
 
     Raises:
-        DamagedFileError: there are more or fewer, or an architecture is another one in the space.
+        DamagedFileError: it lists more or fewer, or another architecture in some place.
     """
     known = get_space(space)
     if len(found) != len(known):

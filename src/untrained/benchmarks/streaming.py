@@ -1,8 +1,8 @@
 """Read the official NAS-Bench-201 file, one architecture in memory at a time.
 
-The file is one pickle of 2 to 5 GB that would be some 30 GB of Python objects, and a pickle may run
-any code that it names. This reader builds only numbers, text and containers of them, hands over
-each architecture as soon as it is complete and lets go of it.
+The file is one pickle of 2 to 5 GB, which would become some 30 GB of Python objects, and a pickle
+may run any code that it names. This reader builds only numbers, text and containers of them, and
+frees each architecture as soon as it has been consumed.
 """
 
 import pickle
@@ -34,7 +34,7 @@ def stream(path: Path, consume: Consumer, report: Callable[[int], None]) -> obje
         The object in the file, with {"index": index} for each architecture.
 
     Raises:
-        DamagedFileError: truncated, malformed, or it names a global that no data needs.
+        DamagedFileError: the file is truncated, malformed, or names a global that no data needs.
     """
     with (
         reading(f"{path.name} is not a complete PyTorch file of data"),

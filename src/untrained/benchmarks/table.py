@@ -1,8 +1,7 @@
 """The schema of a benchmark table, and how one is written, read and validated.
 
-One row says what one training run (or the mean over runs) of one architecture gave. Costs that do
-not depend on the run are repeated in some rows of a data set only; a reader takes the first value
-that is there.
+A row is one training run of one architecture, or the mean over its runs. Costs that do not depend
+on the run are in some rows of a data set only; a reader takes the first value that it finds.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,10 +22,10 @@ if TYPE_CHECKING:
 
 #: `cifar10-valid` trains on 25,000 images, `cifar10` on all 50,000.
 DATASETS = ("cifar10-valid", "cifar10", "cifar100", "ImageNet16-120")
-#: Of `cifar100` and `ImageNet16-120`, `ori-test` is `x-valid` and `x-test` together.
+#: For `cifar100` and `ImageNet16-120`, `ori-test` is the union of `x-valid` and `x-test`.
 SPLITS = ("x-valid", "ori-test", "x-test")
 
-#: Called with the bytes done and the bytes in all.
+#: Called with the number of bytes done and the total.
 Progress = Callable[[int, int], None]
 #: Data set, split, epochs, seed.
 Group = tuple[str, str, int, str]
@@ -46,7 +45,7 @@ COLUMNS: Mapping[str, str] = {
     "flops": "float64",
     "latency_seconds": "float64",
 }
-#: Rows that are in memory at a time; all of NAS-Bench-101 are 13.6 million.
+#: Rows that are read at a time; the full table of NAS-Bench-101 has 13.6 million.
 _PART = 1 << 18
 _TEXTS = tuple(name for name, kind in COLUMNS.items() if kind == "string")
 
@@ -118,9 +117,9 @@ def _writer(target: Path) -> "pq.ParquetWriter":
 
 
 def is_table(path: Path) -> bool:
-    """Whether a file is meant for a benchmark table: a parquet file with the first of its columns.
+    """Tell whether a file should be a benchmark table: a parquet file with the column `arch`.
 
-    Other tables may be a benchmark's official or published form, which its converter knows.
+    Other parquet files may be a published form of a benchmark, which its converter reads.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -130,7 +129,7 @@ def is_table(path: Path) -> bool:
     try:
         return "arch" in pq.read_schema(path).names
     except (pa.ArrowInvalid, OSError):
-        return True  # damaged: `read_table` says how
+        return True  # it is damaged, which `read_table` reports
 
 
 def read_table(path: Path, space: str) -> "pd.DataFrame":
@@ -157,8 +156,8 @@ def read_groups(path: Path, space: str) -> Iterator[tuple[Group, Mapping[str, ND
     """Read a benchmark table as `read_table` does, some rows at a time.
 
     Yields:
-        A group, and of some of its rows the columns that are not `KEYS`; a group may come again
-        with other architectures.
+        A group, and the columns that are not `KEYS` of some of its rows. A group may come several
+        times, each time with other architectures.
     """
     for part, groups in _parts(path, space):
         columns = {name: part[name].to_numpy() for name in COLUMNS if name not in KEYS}
@@ -167,13 +166,13 @@ def read_groups(path: Path, space: str) -> Iterator[tuple[Group, Mapping[str, ND
 
 
 def check_table(path: Path, space: str) -> None:
-    """Raise what `read_table` raises."""
+    """Check a benchmark table, and raise what `read_table` raises."""
     for _ in _parts(path, space):
         pass
 
 
 def _parts(path: Path, space: str) -> "Iterator[tuple[pd.DataFrame, dict[Group, NDArray[Any]]]]":
-    """The rows of a table, checked, and the places of each group among them.
+    """Yield checked rows of a table, and the places of each group among them.
 
     Raises:
         DamagedFileError: see `read_table`.
@@ -203,7 +202,7 @@ def _parts(path: Path, space: str) -> "Iterator[tuple[pd.DataFrame, dict[Group, 
 def _repeated(
     arch: NDArray[Any], groups: dict[Group, NDArray[Any]], seen: dict[Group, NDArray[np.bool_]]
 ) -> str | None:
-    """The first row that there is twice, in words, or None; `seen` keeps which there are."""
+    """Describe the first row that is there twice, or return None; `seen` collects the others."""
     for group, rows in groups.items():
         values, counts = np.unique(arch[rows], return_counts=True)
         flags = seen.get(group, np.zeros(0, bool))
@@ -217,7 +216,7 @@ def _repeated(
 
 
 def _problem(table: "pd.DataFrame", size: int | None) -> str | None:
-    """The first thing wrong with a table, in words, or None."""
+    """Describe the first thing that is wrong with a table, or return None."""
     if list(table.columns) != list(COLUMNS):
         return f"its columns are {', '.join(map(str, table.columns))}, not {', '.join(COLUMNS)}"
     for name, kind in COLUMNS.items():

@@ -25,12 +25,12 @@ class Training(NamedTuple):
     """One record of an official file.
 
     Attributes:
-        module_hash: of the cell.
+        module_hash: the hash of the cell.
         epochs: the length of the training.
-        valid: accuracy on the 10,000 validation images at the end, in 0..1.
-        test: likewise on the test images.
-        seconds: of training.
-        parameters: trainable scalars.
+        valid: the accuracy on the 10,000 validation images at the end, in 0..1.
+        test: the accuracy on the test images at the end, in 0..1.
+        seconds: the duration of the training.
+        parameters: the number of trainable scalars.
     """
 
     module_hash: str
@@ -42,13 +42,13 @@ class Training(NamedTuple):
 
 
 def records(file: BinaryIO, name: str) -> Iterator[bytes]:
-    """The records of a TFRecord file, one after the other.
+    """Yield the records of a TFRecord file.
 
     Each is its length (8 bytes, little endian), the length's checksum (4), the data and the data's
     checksum (4). A checksum is a CRC-32C, rotated by 15 bits, plus a constant.
 
     Raises:
-        DamagedFileError: truncated, or a checksum is wrong.
+        DamagedFileError: the file is truncated, or a checksum is wrong.
     """
     import google_crc32c
 
@@ -79,7 +79,7 @@ def training_of(record: bytes) -> Training:
     training, 3 accuracy on the training images, 4 on those for validation, 5 on those for test.
 
     Raises:
-        ValueError: it is something else; broken data raises other errors, too.
+        Exception: the record is something else; broken data raises errors of many types.
     """
     module_hash, epochs, _adjacency, _operations, encoded = json.loads(record)
     if not isinstance(module_hash, str) or not HASH.fullmatch(module_hash):
@@ -90,8 +90,8 @@ def training_of(record: bytes) -> Training:
     evaluations = metrics.get(1, [])
     if len(evaluations) != _EVALUATIONS:
         raise ValueError(f"{len(evaluations)} evaluations instead of {_EVALUATIONS}")
-    # The one after half of the epochs is dropped: the learning rate is not annealed there, so it
-    # is no training of that length.
+    # The evaluation after half of the epochs is dropped: the learning rate is not annealed there,
+    # so that it does not stand for a training of that length.
     last = _message(evaluations[-1])
     epoch, seconds, _train, valid, test = (_double(last, field) for field in range(1, 6))
     if not abs(epoch - epochs) < 0.5:  # batches do not divide epochs evenly
@@ -114,7 +114,7 @@ def _double(message: Mapping[int, list[Any]], field: int) -> float:
 
 
 def _message(data: bytes) -> dict[int, list[Any]]:
-    """The fields of a message: integers, doubles, and bytes, which may be a message again."""
+    """Return the fields of a message: integers, doubles, and bytes, which may be messages."""
     fields: dict[int, list[Any]] = {}
     place = 0
     while place < len(data):
@@ -137,7 +137,7 @@ def _message(data: bytes) -> dict[int, list[Any]]:
 
 
 def _varint(data: bytes, place: int) -> tuple[int, int]:
-    """An integer in groups of seven bits, lowest first, and the place after it."""
+    """Return an integer in groups of seven bits, lowest first, and the place after it."""
     value = 0
     for shift in range(0, 70, 7):
         byte = data[place]

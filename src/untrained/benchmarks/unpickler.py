@@ -1,4 +1,4 @@
-"""An unpickler that runs nothing, and lets go of each architecture when it has been read."""
+"""An unpickler that runs no code of a file, and frees each architecture when it has been read."""
 
 import pickle
 import struct
@@ -25,11 +25,11 @@ _PLAIN = b"\x80(0N\x88\x89JKM\x8a\x8bGX)t\x85\x86\x87]ae}"
 
 
 class Inert:
-    """A tensor, a storage, an array or a class of them: stands in the place, holds nothing."""
+    """Takes the place of a tensor, a storage, an array or a class of them, and holds nothing."""
 
 
 class Call:
-    """A function that the pickle may call; no other can be."""
+    """A function that a pickle may call; it can call no others."""
 
     __slots__ = ("function",)
 
@@ -38,7 +38,7 @@ class Call:
 
 
 class Type:
-    """A NumPy type: of a number, or useless."""
+    """Takes the place of `numpy.dtype`; scalars are made of the types of numbers only."""
 
     def __init__(self, code: object, *_flags: object) -> None:
         if not isinstance(code, str):
@@ -94,7 +94,7 @@ _LIGHT = frozenset({bool, int, float, np.float64, np.int64, Call, Type, Inert})
 
 
 class _Gone:
-    """What the memo keeps of an object that went with its architecture."""
+    """Takes the place of a freed object in the memo."""
 
 
 class _Stop(Exception):  # noqa: N818 - ends a pickle, no error
@@ -104,8 +104,8 @@ class _Stop(Exception):  # noqa: N818 - ends a pickle, no error
 _GONE = _Gone()
 
 
-# The unpickler in C is faster, but calls nobody when a dict is complete: that hook is the only way
-# to let go of an architecture before the next one is read.
+# The unpickler in C is faster, but has no hook for a complete dict, which is needed to free an
+# architecture before the next one is read.
 class StreamingUnpickler(pickle._Unpickler):
     """Reads the pickles of a file one after the other.
 
@@ -172,7 +172,7 @@ class StreamingUnpickler(pickle._Unpickler):
             return self.stack.pop()
 
     def _run(self) -> None:
-        """Obey opcodes until little of the data is left.
+        """Execute opcodes until little of the data is left.
 
         The six most frequent opcodes are handled here, with everything in local variables; that
         makes the whole three times as fast.
@@ -304,7 +304,7 @@ class StreamingUnpickler(pickle._Unpickler):
             self._report(self._before + self._at)
 
     def _forget(self) -> None:
-        """Let go of what the architecture just read has put into the memo.
+        """Free what the architecture just read has put into the memo.
 
         Later ones refer back to names and types, but not to containers. Texts and bytes that were
         a number go too: there are as many as numbers.

@@ -1,6 +1,5 @@
 """`untrained fetch`: benchmark tables and images, from official files or what is bundled."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -30,7 +29,7 @@ def fetch(
 ) -> None:
     """Fetch a benchmark table or a data set."""
     from untrained.errors import unknown_name
-    from untrained.images.sets import IMAGE_SETS, image_set
+    from untrained.images.sets import IMAGE_SETS
     from untrained.parameters import read_parameters
     from untrained.plugins import is_address
     from untrained.spaces import SPACES, get_space
@@ -39,11 +38,8 @@ def fetch(
         section = read_parameters().get("fetch")
         mirror = section.get("mirror") if isinstance(section, dict) else None
     if name in IMAGE_SETS.names():
-        split = image_set(name).split(split)
         target = out or IMAGES / f"{name}.npz"
-        _fetch_images(name, split, source, mirror, target, allow_missing)
-        if note is not None:
-            _write_note(name, split, target, note)
+        _fetch_images(name, split, source, mirror, target, allow_missing, note)
     elif name in SPACES.names() or is_address(name):
         own = get_space(name).name
         _fetch_benchmark(own, source, mirror, out or BENCHMARKS / f"{own}.parquet")
@@ -80,39 +76,27 @@ def _fetch_images(
     mirror: str | None,
     target: Path,
     allow_missing: bool,
+    note: Path | None,
 ) -> None:
-    from untrained.images.fetch import fetch_images
+    from untrained.images.fetch import fetch_images, write_note
     from untrained.images.sets import image_set
 
-    image_set(name).check_split(split)
+    known = image_set(name)
+    split = known.split(split)
+    known.check_split(split)
     if split == "sample":
-        where = "bundled" if image_set(name).stored else "drawn for each minibatch"
+        where = "bundled" if known.stored else "drawn for each minibatch"
         typer.echo(f"{name}: the sample is {where}, nothing to fetch", err=True)
-        return
-    counts = fetch_images(
-        name,
-        target,
-        source,
-        mirror,
-        allow_missing,
-        progress=lambda member: typer.echo(f"{name}: read {member}", err=True),
-    )
-    listed = ", ".join(f"{count} {part}" for part, count in counts.items())
-    typer.echo(f"{target}: {listed} images", err=True)
-
-
-def _write_note(name: str, split: str, target: Path, note: Path) -> None:
-    """Record what the shards will read; official files are too large to version themselves."""
-    from untrained.files import atomic, digest
-    from untrained.images.sets import image_set
-
-    file = image_set(name).bundled if split == "sample" else target
-    found = file if file is not None and file.is_file() else None
-    content = {
-        "dataset": name,
-        "split": split,
-        "file": found.name if found else None,
-        "sha256": digest(found, "sha256") if found else None,
-    }
-    with atomic(note) as part:
-        part.write_text(json.dumps(content, indent=1) + "\n")
+    else:
+        counts = fetch_images(
+            name,
+            target,
+            source,
+            mirror,
+            allow_missing,
+            progress=lambda member: typer.echo(f"{name}: read {member}", err=True),
+        )
+        listed = ", ".join(f"{count} {part}" for part, count in counts.items())
+        typer.echo(f"{target}: {listed} images", err=True)
+    if note is not None:
+        write_note(known, split, target, note)

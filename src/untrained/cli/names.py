@@ -23,9 +23,6 @@ def list_names(
 
     Any algorithm that spends a budget takes a proxy for its fitness: rea+fitness=lga@1.
     """
-    from fnmatch import fnmatchcase
-
-    from untrained.errors import PluginError
     from untrained.images.sets import IMAGE_SETS
     from untrained.plugins import Registry
     from untrained.proxies import PROXIES
@@ -38,19 +35,7 @@ def list_names(
         Kind.DATASETS: IMAGE_SETS,
         Kind.ALGORITHMS: ALGORITHMS,
     }
-    registry = registries[kind]
-    lines = []
-    for name in registry.names():
-        try:
-            entry = registry.load(name)
-        except PluginError as error:
-            entry, said = None, f"can't be used: {error}"
-        else:
-            said = getattr(entry, "summary", "")
-        variants = getattr(entry, "variants", ("",))
-        spellings = [name, *(f"{name}-{variant}" for variant in variants[1:])]
-        lines += [(one, said, registry.origin(name)) for one in spellings]
-    shown = [line for line in sorted(lines) if fnmatchcase(line[0], pattern)]
-    widths = [max((len(line[place]) for line in shown), default=0) for place in (0, 1)]
-    for name, said, origin in shown:
-        typer.echo(f"{name:{widths[0]}}  {said:{widths[1]}}  {origin}")
+    found = registries[kind].described(pattern)
+    widths = [max((len(line[place]) for line in found), default=0) for place in (0, 1)]
+    for name, summary, origin in found:
+        typer.echo(f"{name:{widths[0]}}  {summary:{widths[1]}}  {origin}")

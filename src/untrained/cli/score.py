@@ -2,8 +2,7 @@
 
 import json
 import math
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,41 +17,6 @@ if TYPE_CHECKING:
 
     from untrained.api import Scores
     from untrained.scoring.request import Settings
-
-
-@dataclass(frozen=True)
-class Result:
-    """What is printed of one architecture and proxy.
-
-    Attributes:
-        architecture: index in the space; None for a network of one's own.
-        spelling: in the space's notation, or the address of the network.
-        score: of the first seed; None where undefined.
-        mean: over the seeds; None where any is undefined.
-        std: over the seeds (ddof 1); None below two.
-        proxy: how it is spelled.
-        setting: of network and minibatch, as far as the proxy decides it.
-        status: of the first seed.
-        reason: of an undefined score.
-        seconds: per score, mean.
-        percentile: percent of the cached scores below the mean; None where there is no cache.
-        accuracy: data set and split to percent after the full training, where it is known.
-        undefined: seeds other than the first without a score, and why.
-    """
-
-    architecture: int | None
-    spelling: str
-    score: float | None
-    mean: float | None
-    std: float | None
-    proxy: str
-    setting: str
-    status: str
-    reason: str
-    seconds: float
-    percentile: float | None
-    accuracy: dict[str, float]
-    undefined: dict[int, str]
 
 
 @options.with_settings()
@@ -96,36 +60,42 @@ def score(
     )
     results = [_result(target, one, settings) for one in found]
     if as_json:
-        typer.echo(json.dumps([asdict(result) for result in results], indent=1))
+        typer.echo(json.dumps(results, indent=1))
     else:
         _print(target, results, chosen)
 
 
-def _result(target: str, found: "Scores", settings: "Settings") -> Result:
+def _result(target: str, found: "Scores", settings: "Settings") -> dict[str, Any]:
+    """Return what is printed of one architecture and proxy.
+
+    Score, status and reason are those of the first seed, mean and std (ddof 1) over all seeds, and
+    `undefined` tells why others have no score. The percentile is that of the mean among the cached
+    scores; accuracies, in percent after the full training, are by data set and split.
+    """
     first, one, percentile = found.scores[0], found.architecture, None
     if one is not None and found.mean is not None:
         cached = _cached_scores(one.space, str(found.reading), settings)
         if cached is not None and len(cached):
             percentile = float((cached < found.mean).mean() * 100)
-    return Result(
-        architecture=None if one is None else one.index,
-        spelling=target if one is None else one.spelling,
-        score=first.score,
-        mean=found.mean,
-        std=found.std,
-        proxy=str(found.reading),
-        setting=found.reading.description,
-        status=first.status,
-        reason=first.reason,
-        seconds=sum(score.seconds for score in found.scores) / len(found.scores),
-        percentile=percentile,
-        accuracy={} if one is None else _accuracies(one.space, one.index),
-        undefined={
+    return {
+        "architecture": None if one is None else one.index,
+        "spelling": target if one is None else one.spelling,
+        "score": first.score,
+        "mean": found.mean,
+        "std": found.std,
+        "proxy": str(found.reading),
+        "setting": found.reading.description,
+        "status": first.status,
+        "reason": first.reason,
+        "seconds": sum(score.seconds for score in found.scores) / len(found.scores),
+        "percentile": percentile,
+        "accuracy": {} if one is None else _accuracies(one.space, one.index),
+        "undefined": {
             seed: f"{score.status} ({score.reason})"
-            for seed, score in zip(found.seeds, found.scores, strict=True)
-            if score.score is None and seed != found.seeds[0]
+            for seed, score in zip(found.seeds[1:], found.scores[1:], strict=True)
+            if score.score is None
         },
-    )
+    }
 
 
 def _cached_scores(space: str, proxy: str, settings: "Settings") -> "NDArray[np.float64] | None":
@@ -166,26 +136,27 @@ def _accuracies(space: str, index: int) -> dict[str, float]:
     return {column: round(float(one), 4) for column, one in found.items() if not math.isnan(one)}
 
 
-def _print(target: str, results: list[Result], seeds: range) -> None:
+def _print(target: str, results: list[dict[str, Any]], seeds: range) -> None:
     for result in results:
-        name = f"{result.architecture}  " if result.architecture is not None else ""
-        typer.echo(f"{name}{result.spelling}")
-        if len({one.proxy for one in results}) > 1:
-            typer.echo(f"  proxy       {result.proxy}")
-        if result.score is None:
-            typer.echo(f"  score       undefined: {result.status} ({result.reason})")
+        name = f"{result['architecture']}  " if result["architecture"] is not None else ""
+        typer.echo(f"{name}{result['spelling']}")
+        if len({one["proxy"] for one in results}) > 1:
+            typer.echo(f"  proxy       {result['proxy']}")
+        if result["score"] is None:
+            typer.echo(f"  score       undefined: {result['status']} ({result['reason']})")
         else:
             spread = ""
-            if result.mean is not None and result.std is not None:
-                spread = f"; {_number(result.mean)} ± {_number(result.std)} over {len(seeds)} seeds"
-            typer.echo(f"  score       {_number(result.score)} (seed {seeds[0]}{spread})")
-        for number, said in result.undefined.items():
-            typer.echo(f"              undefined with seed {number}: {said}")
-        if result.percentile is not None:
-            typer.echo(f"  percentile  {result.percentile:.1f} of the cached scores")
-        for column, value in result.accuracy.items():
+            if result["std"] is not None:
+                mean, std = _number(result["mean"]), _number(result["std"])
+                spread = f"; {mean} ± {std} over {len(seeds)} seeds"
+            typer.echo(f"  score       {_number(result['score'])} (seed {seeds[0]}{spread})")
+        for number, why in result["undefined"].items():
+            typer.echo(f"              undefined with seed {number}: {why}")
+        if result["percentile"] is not None:
+            typer.echo(f"  percentile  {result['percentile']:.1f} of the cached scores")
+        for column, value in result["accuracy"].items():
             typer.echo(f"  accuracy    {value:.2f} %  {column}, {_training_of(target)}")
-        typer.echo(f"  time        {result.seconds:.3f} s per score")
+        typer.echo(f"  time        {result['seconds']:.3f} s per score")
 
 
 def _training_of(space: str) -> str:

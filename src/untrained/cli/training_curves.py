@@ -39,10 +39,9 @@ def training_curves(
 ) -> None:
     """Train architectures a little and follow their tangent kernel and scores.
 
-    All is read on the minibatch; what is learned is the rest of the split (as `lga@1` does). The
-    scores are by default those of the papers. The time of a kernel grows with the square of
-    --batch-size. --figure takes accuracies from --benchmark. With --ledger a command that was
-    interrupted resumes with the training that it was at.
+    All is read on the minibatch; what is learned is the rest of the split (as `lga@1` does). By
+    default the proxies are those of the papers. The time of a kernel grows with the square of
+    --batch-size. With --ledger an interrupted command resumes with the training that it was at.
     """
     from untrained.benchmarks.benchmark import Benchmark
     from untrained.files import check_target, write_parquet
@@ -73,13 +72,11 @@ def training_curves(
     )
     if truth is not None:
         _draw(settings["dataset"], curves, truth, drawn)
-    objects = _objects(space, settings["dataset"], curves)
     if as_json:
-        typer.echo(json.dumps(objects, indent=1))
+        typer.echo(json.dumps(_objects(space, settings["dataset"], curves), indent=1))
     elif out is None:
-        for one in objects:
-            typer.echo(f"{one['architecture']}  {one['spelling']}")
-            _print(one["seed"], one["readings"])
+        for one in _objects(space, settings["dataset"], curves):
+            _print(one)
 
 
 def _objects(space: str, dataset: str, curves: "list[Curve]") -> list[dict[str, Any]]:
@@ -111,8 +108,10 @@ def _draw(dataset: str, curves: "list[Curve]", truth: "Benchmark", targets: list
         save(drawn, target)
 
 
-def _print(seed: int, readings: list[dict[str, Any]]) -> None:
+def _print(curve: dict[str, Any]) -> None:
     """Print a line per quantity, a column per stop; a status instead of a value that is not."""
+    seed, readings = curve["seed"], curve["readings"]
+    typer.echo(f"{curve['architecture']}  {curve['spelling']}")
     stops = list(dict.fromkeys(reading["epochs"] for reading in readings))
     lines: dict[str, dict[float, str]] = {}
     for reading in readings:

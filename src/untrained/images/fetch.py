@@ -1,5 +1,6 @@
-"""Get a data set: from its official address, a mirror, or files that are here already."""
+"""Get a data set from its official address, a mirror, or local files."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ import numpy as np
 
 from untrained.download import download, join, local_path
 from untrained.errors import DamagedFileError, MissingDataError
-from untrained.files import atomic, reading
+from untrained.files import atomic, digest, reading
 from untrained.images.archives import Progress
 from untrained.images.official import LAYOUTS, archive_md5, convert
 from untrained.images.photographs import ARCHIVE, URL, convert_photographs
@@ -20,14 +21,14 @@ from untrained.plugins import imported
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the function that an image set names as its `fetch` is asked for.
+    """A request to the function that an image set names as its `fetch`.
 
     Attributes:
         known: the data set.
         target: the .npz to write.
-        source: a file or folder that is here, or None.
-        mirror: the base URL or folder that was asked for, or None; of a folder, it is `source` too.
-        allow_missing: whether incomplete data will do.
+        source: a local file or folder, or None; a mirror that is a folder is the source, too.
+        mirror: a base URL or folder, or None.
+        allow_missing: whether incomplete data is accepted.
         bar: whether to show a download on standard error.
         progress: called with the name of each official file that has been read.
     """
@@ -86,6 +87,29 @@ def fetch_images(
     return found
 
 
+def write_note(known: ImageSet, split: str, target: Path, note: Path) -> None:
+    """Record (JSON) which file the images of a split are read from, and its SHA-256.
+
+    Official files are too large to be versioned themselves.
+
+    Args:
+        known: the data set.
+        split: one of its splits.
+        target: where the file of the set lies if it is not bundled.
+        note: the file to write.
+    """
+    file = known.bundled if split == "sample" else target
+    found = file if file is not None and file.is_file() else None
+    content = {
+        "dataset": known.name,
+        "split": split,
+        "file": found.name if found else None,
+        "sha256": digest(found, "sha256") if found else None,
+    }
+    with atomic(note) as part:
+        part.write_text(json.dumps(content, indent=1) + "\n")
+
+
 def fetch_official(wanted: Wanted) -> dict[str, int]:
     """Convert the official files of a set of `official.LAYOUTS`; see `fetch_images`."""
     name, missing = wanted.known.name, wanted.allow_missing
@@ -105,7 +129,7 @@ def fetch_photographs(wanted: Wanted) -> dict[str, int]:
 
 @contextmanager
 def _archive(wanted: Wanted, name: str, address: str | None) -> Iterator[Path]:
-    """Yield an archive or a folder that is here, or an archive that is removed afterwards."""
+    """Yield a local archive or folder, or a downloaded archive that is removed afterwards."""
     if wanted.source is not None:
         archive = wanted.source / name
         yield archive if archive.is_file() else wanted.source
@@ -124,13 +148,13 @@ def _archive(wanted: Wanted, name: str, address: str | None) -> Iterator[Path]:
 
 
 def fetch_arrays(wanted: Wanted) -> dict[str, int]:
-    """Take over an .npz of images `x` and labels `y`, of a set with one split.
+    """Copy an .npz of images `x` and labels `y` of a data set with one split.
 
-    The file is `wanted.source`, or lies in that folder as `{name}.npz`; nothing is downloaded.
+    The file is `wanted.source`, or is called `{name}.npz` in that folder; nothing is downloaded.
 
     Raises:
-        MissingDataError: there is no such file.
-        DamagedFileError: it does not hold such images and labels.
+        MissingDataError: the file does not exist.
+        DamagedFileError: the file does not hold such images and labels.
     """
     known, path = wanted.known, wanted.source
     if path is None:

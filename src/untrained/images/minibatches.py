@@ -1,4 +1,4 @@
-"""One minibatch of a data set, the same for the same seed wherever and whenever it is drawn."""
+"""Draw minibatches of data sets; the same seed gives the same minibatch everywhere."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +22,12 @@ Images = NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Minibatch:
-    """What a network is shown.
+    """Images that a network is shown, and their labels.
 
     Attributes:
         images: float32, (images, channels, height, width), normalised per channel.
         labels: int64, (images,).
-        num_classes: of the data set, whether or not the minibatch has all of them.
+        num_classes: the number of classes of the data set; the minibatch may have fewer.
     """
 
     images: "torch.Tensor"
@@ -52,14 +52,14 @@ def minibatch(
 
     Args:
         dataset: a name in `IMAGE_SETS`. The images of `noise` have independent N(0, 1) entries
-            and labels that are uniform over its classes.
+            and uniform labels.
         split: one of the set's splits.
         seed: 0 or larger.
-        size: 2 (statistics over a batch need as many) up to the number of images of the split.
+        size: from 2, the fewest that have batch statistics, to the number of images of the split.
         augmentation: `none`, or `crop-flip`: zeros (black) around the image, a crop of its former
             size at a random place, and a horizontal flip of every other image on average.
-        sampling: `uniform` over all images, or `balanced`: uniform within each class, and of no
-            class more than one image more than of another that has images left; or `IN_ORDER`.
+        sampling: `uniform` over all images; `balanced`, which is uniform within each class and
+            takes at most one image more of a class than of another that has any left; `IN_ORDER`.
         root: the folder of the fetched files.
 
     Raises:
@@ -103,7 +103,7 @@ def random_crops(drawn: Minibatch, shape: tuple[int, int, int], count: int, seed
     Args:
         drawn: images (n, C, H, W), on any device.
         shape: (channels, height, width) of the pieces.
-        count: of the pieces.
+        count: the number of pieces.
         seed: 0 or larger.
 
     Returns:
@@ -181,16 +181,15 @@ def crop_flip(images: Images, padding: int, generator: np.random.Generator) -> I
     return cropped
 
 
-#: Images that no training sees, for the numbers that are read after it: at most so many, and at
-#: most this share of the split.
+#: Images that are held out of a training to measure it: at most 1,000, and an eighth of the split.
 HELD_OUT, HELD_OUT_SHARE = 1000, 8
 
 
 def held_out_count(dataset: str, split: str, size: int, *, root: Path = IMAGES) -> int:
-    """How many images of a split are held out where minibatches have `size` images.
+    """Return how many images of a split are held out where minibatches have `size` images.
 
-    1,000, or an eighth of a smaller split, or the minibatch where that has more. They are the
-    beginning of the same draw that the minibatch is the beginning of.
+    There are 1,000, or an eighth of a smaller split, or as many as in a larger minibatch. The
+    minibatch is the first of them.
 
     Raises:
         UntrainedError: see `rest_of`.
@@ -209,15 +208,15 @@ def rest_of(
     *,
     root: Path = IMAGES,
 ) -> tuple[Pixels, Labels]:
-    """The images of a split that the minibatch of the same arguments has not, to train on.
+    """Return the images of a split that are not in the minibatch of the same arguments.
 
     Returns:
         Images, uint8 of shape (images, height, width, channels), and labels, int64 (images,), in
         the order of the split.
 
     Raises:
-        UnknownNameError, ParameterError, MissingDataError, DamagedFileError: see `minibatch`;
-            drawn images are nowhere, and test images are not for training.
+        UnknownNameError, ParameterError, MissingDataError, DamagedFileError: see `minibatch`; a set
+            of drawn images has no others, and test images are not for training.
     """
     check_training_split(dataset, split)
     images, labels = training_set(dataset, split, root)
@@ -229,7 +228,7 @@ def rest_of(
 def _drawn(
     known: ImageSet, split: str, labels: Labels, seed: int, size: int, sampling: str
 ) -> NDArray[np.int64]:
-    """The positions (size,) of the images of a minibatch among those of a split."""
+    """Return the positions (size,) of the images of a minibatch in their split."""
     if size > len(labels):
         raise ParameterError(
             f"minibatch size {size} is too large: {known.name} {split} has {len(labels)} images"
@@ -245,10 +244,10 @@ def _drawn(
 
 
 def _rounds(labels: Labels, generator: np.random.Generator) -> NDArray[np.int64]:
-    """An order (n,) of images with labels (n,): round by round one of each class that has any left.
+    """Return an order (n,) of images: round by round one of each class that has any left.
 
-    Images of a class keep their order; that of the classes is drawn in every round, so that
-    minibatches that end within a round favour none of them.
+    Images of a class keep their order. The order of the classes is drawn in every round, so that
+    minibatches that end within a round favour no class.
     """
     turn = np.zeros(len(labels), np.int64)
     for label in np.unique(labels):
@@ -258,7 +257,7 @@ def _rounds(labels: Labels, generator: np.random.Generator) -> NDArray[np.int64]
 
 
 def draw_noise(known: ImageSet, seed: int, size: int, sampling: str) -> tuple[Images, Labels]:
-    """Images (size, height, width, channels) of Gaussian noise, and labels (size,)."""
+    """Draw images (size, height, width, channels) of Gaussian noise, and labels (size,)."""
     channels, height, width = known.shape
     if known.shape == NOISE.shape:
         pixels = numpy_generator(seed, "noise images").standard_normal(

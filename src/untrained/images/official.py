@@ -1,4 +1,4 @@
-"""Turn the official files of a data set into the project's one file."""
+"""Convert the official files of a data set to the .npz file that the project reads."""
 
 import hashlib
 import json
@@ -19,17 +19,18 @@ from untrained.pickles import unpickle
 
 @dataclass(frozen=True)
 class Layout:
-    """How a data set is published.
+    """The layout of the official files of a data set.
 
     Attributes:
-        folder: what its archive calls its folder.
-        archive: what its archive is called.
-        url: where its archive is, or None where registration is needed.
+        folder: the name of the folder in the archive.
+        archive: the name of the archive.
+        url: the address of the archive, or None where registration is needed.
         labels: the key of the labels in each pickled dictionary.
         first_label: the label of the first class.
-        parts: split to the official files that make it, in order.
-        counts: split to its number of images when all files are there.
-        classes: that the files have, of which the data set is the first; None where it has all.
+        parts: the official files of each split, in order.
+        counts: the number of images of each split.
+        classes: the number of classes in the files, of which the data set has the first; None where
+            it has all.
     """
 
     folder: str
@@ -124,8 +125,8 @@ def convert(
         source: a folder with the files, or the archive.
         target: the file to write, in one piece or not at all.
         progress: called with the name of each file read.
-        allow_missing: convert what is there of an incomplete mirror, if that is at least one file.
-            The result has fewer images; for CIFAR-10 it keeps their positions in the whole.
+        allow_missing: convert an incomplete mirror that has at least one file. The result has
+            fewer images, and for CIFAR-10 their positions in the complete set.
 
     Returns:
         Split to the number of images written.

@@ -1,8 +1,8 @@
-"""Turn Imagenette's photographs into the project's one file.
+"""Convert Imagenette's photographs to the .npz file that the project reads.
 
 Ten classes of ImageNet (J. Howard, github.com/fastai/imagenette, second version: other images for
-training and validation than ImageNet's own). They stand in where networks for ImageNet are shown
-images, as in the NASWOT paper.
+training and validation than ImageNet's own). Networks for ImageNet are shown these, as in the
+NASWOT paper.
 """
 
 import io
@@ -36,7 +36,7 @@ COUNTS: Mapping[str, int] = {"train": 9_469, "valid": 3_925}
 
 #: The shorter side of a photograph is scaled to the first, and a square of the second cut out.
 SCALED, SIDE = 256, 224
-#: Of the longer side, once scaled: far beyond what any photograph of Imagenette has.
+#: The most pixels of the longer side after scaling, far more than any photograph of Imagenette has.
 LONGEST = 20 * SCALED
 
 _PHOTOGRAPH = re.compile(rf"(?:^|(?<=/))(?:train|val)/(?:{'|'.join(CLASSES)})/[^/]+\.JPEG$")
@@ -60,7 +60,7 @@ def convert_photographs(
             unpacked will do too, but then pixels differ a little.
         target: the file to write, in one piece or not at all.
         progress: called with the name of each folder of a class that has been converted.
-        allow_missing: convert what there is, if that is at least one photograph.
+        allow_missing: convert an incomplete source that has at least one photograph.
         md5: the checksum of the archive, where it is known.
 
     Returns:
@@ -75,7 +75,7 @@ def convert_photographs(
             f"{source} has the MD5 {found}, the official {ARCHIVE} has {md5}: get it again, or "
             "name a folder that has train/ and val/"
         )
-    # compressed they take a seventh of the memory
+    # they stay compressed, which takes a seventh of the memory
     photographs = dict(sorted(read_matching(source, _PHOTOGRAPH)))
     names = {
         split: [name for name in photographs if name.startswith(f"{folder}/")]
@@ -116,7 +116,7 @@ def _write_images(
 
 
 def _decode(name: str, content: bytes) -> Pixels:
-    """The middle (224, 224, 3) of a photograph."""
+    """Return the middle (224, 224, 3) of a photograph."""
     from PIL import Image
 
     with (

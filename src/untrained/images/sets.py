@@ -1,4 +1,4 @@
-"""Which image data sets there are, and their splits."""
+"""The image data sets, and what is known of them without reading any images."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -13,7 +13,7 @@ AUGMENTATIONS: tuple[str, ...] = get_args(Augmentation)
 Sampling = Literal["uniform", "balanced"]
 SAMPLINGS: tuple[str, ...] = get_args(Sampling)
 
-#: Not for choice: the beginning of a split, in its order, which released code is shown.
+#: Not for users: the first images of a split, which variants of released code read.
 IN_ORDER = "in order"
 
 
@@ -22,17 +22,17 @@ class ImageSet:
     """A data set of colour images.
 
     Attributes:
-        name: as NAS-Bench-201 spells it, where it knows the set.
-        num_classes: labels run from 0 to one less.
+        name: the name, which NAS-Bench-201 also uses for the sets that it has.
+        num_classes: the number of classes; labels run from 0 to one less.
         shape: channels, height, width.
-        mean: per channel, in units of the stored pixels (0 to 255).
-        std: likewise. Both are those of NAS-Bench-201's loaders, which NASWOT uses too; those of
-            photographs are what networks for ImageNet are usually shown.
-        splits: what can be drawn from.
-        summary: what it shows, in one line without a full stop.
-        label: what tables and figures call it; the name by default.
-        stands_for: the benchmark's data set in whose place it is taken; empty where it is itself.
-        public: whether anyone may fetch it from its official address.
+        mean: the mean of each channel, in units of the stored pixels (0 to 255).
+        std: the standard deviation of each channel. Mean and deviation are those of NAS-Bench-201's
+            loaders, which NASWOT uses too, and for photographs the usual ones for ImageNet.
+        splits: the names of the splits.
+        summary: a description in one line without a full stop.
+        label: the name in tables and figures; `name` by default.
+        stands_for: the benchmark's data set that this one replaces; empty if it is that set.
+        public: whether it can be fetched from its official address without a registration.
         bundled: the images of the split `sample` that come with the package: a contact sheet
             (.webp) with notes beside it, or an .npz of `sample_x` and `sample_y`.
         fetch: address of the function that makes the file of the set: it takes an
@@ -60,12 +60,12 @@ class ImageSet:
 
     @property
     def stored(self) -> bool:
-        """Whether the images lie in files; others are drawn anew each time, in any shape."""
+        """Whether the images are in files; others are drawn for each minibatch, in any shape."""
         return not self.draw
 
     @property
     def measured_as(self) -> str:
-        """The benchmark's data set whose accuracies scores on these images are held against."""
+        """The benchmark's data set whose accuracies are compared with scores on these images."""
         return self.stands_for or self.name
 
     @property
@@ -74,11 +74,11 @@ class ImageSet:
         return self.shape[1] // 8
 
     def file(self, root: Path) -> Path:
-        """Where the converted official files of this set lie below `root`."""
+        """Return the path of the converted official files of this set below `root`."""
         return root / f"{self.name}.npz"
 
     def split(self, asked: str) -> str:
-        """The split that is read where `asked` is asked of several sets: some have but one."""
+        """Return the only split of a set that has one, and `asked` for any other set."""
         return self.splits[0] if len(self.splits) == 1 else asked
 
     @property
@@ -88,7 +88,7 @@ class ImageSet:
         Raises:
             ParameterError: there is none.
         """
-        # of ImageNet16-120 the benchmark tests on validation images
+        # the benchmark tests on the validation images of ImageNet16-120
         found = [name for name in self.splits if name in ("test", "valid")]
         if not found:
             names = ", ".join(self.splits)
@@ -192,6 +192,16 @@ def image_set(name: str) -> ImageSet:
         UnknownNameError: no such set; the message suggests the nearest one.
     """
     return IMAGE_SETS.load(name)
+
+
+def modules_of(name: str) -> tuple[str, ...]:
+    """The modules that say what the images of a data set are: its own, and that which draws them.
+
+    Raises:
+        UnknownNameError: no such set.
+    """
+    drawn = image_set(name).draw.partition(":")[0]
+    return (IMAGE_SETS.module_of(name), *([drawn] if drawn else []))
 
 
 def stored_image_set(name: str) -> ImageSet:

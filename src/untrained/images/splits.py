@@ -89,7 +89,7 @@ def fetch_command(dataset: str) -> str:
 
 
 def misfit(known: ImageSet, images: NDArray[Any], labels: NDArray[Any]) -> str | None:
-    """What is wrong with images and labels of a data set, in words; None if nothing is."""
+    """Describe what is wrong with images and labels of a data set, or return None."""
     channels, height, width = known.shape
     expected = (labels.size, height, width, channels)
     if images.dtype != np.uint8 or images.shape != expected or labels.ndim != 1:

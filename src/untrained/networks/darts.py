@@ -17,7 +17,7 @@ from untrained.errors import ParameterError
 from untrained.networks import darts_plan
 from untrained.networks.plans import Reading
 from untrained.networks.pointwise import StridedPointwise
-from untrained.spaces.darts import NODES, Edges
+from untrained.spaces.genotypes import NODES, Edges
 
 
 class TwoCells(Protocol):

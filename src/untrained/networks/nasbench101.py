@@ -13,7 +13,7 @@ from untrained.networks.nasbench101_channels import KERNELS, SCORED, vertex_chan
 from untrained.networks.nasbench101_plan import deviation, planned
 from untrained.networks.plans import Reading
 from untrained.spaces.base import Skeleton
-from untrained.spaces.nasbench101 import Cell
+from untrained.spaces.nasbench101_cells import Cell
 
 #: The benchmark averages running statistics with a decay of 0.997.
 MOMENTUM = 1 - 0.997

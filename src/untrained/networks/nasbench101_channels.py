@@ -4,7 +4,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from untrained.spaces.base import NotApplicable, Skeleton
-from untrained.spaces.nasbench101 import Matrix
+from untrained.spaces.nasbench101_cells import Matrix
 
 #: The network that the benchmark trained, and the network that the NASWOT authors score.
 BENCHMARK = Skeleton(channels=128, cells=3)

@@ -19,7 +19,7 @@ from untrained.networks.layers import Layer, Read, applied, convolved, layer_of
 from untrained.networks.nasbench101_channels import KERNELS, SCORED, vertex_channels, widths
 from untrained.networks.plans import Reading
 from untrained.spaces.base import Skeleton
-from untrained.spaces.nasbench101 import Cell
+from untrained.spaces.nasbench101_cells import Cell
 
 if TYPE_CHECKING:
     from untrained.networks.nasbench101 import ConvBnRelu, NasBench101Network

@@ -20,7 +20,7 @@ from untrained.errors import ParameterError
 from untrained.networks import darts
 from untrained.networks.nasbench201 import around_cells, head_of, operation_module, stem_of
 from untrained.spaces.base import Skeleton
-from untrained.spaces.darts import NODES
+from untrained.spaces.genotypes import NODES
 from untrained.spaces.nasbench201 import EDGES, OPERATIONS
 
 Mask = NDArray[np.bool_]
@@ -301,7 +301,7 @@ class DartsSupernet(Supernet):
         self.classifier = nn.Linear(self.reduce.outputs, num_classes)
 
     def check(self, mask: Mask) -> None:
-        """See `Supernet.check`."""
+        """Refuse a mask as `Supernet.check` does, or one with a node that has no live operation."""
         super().check(mask)
         live = mask.any(axis=1).reshape(2, len(DARTS_EDGES))
         for name, edges in zip(("normal", "reduction"), live, strict=True):

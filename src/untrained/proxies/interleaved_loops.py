@@ -100,7 +100,7 @@ def _multiply_add(_context: Any, lanes: Any, scalar: Any, summand: Any) -> Any:
 
 @_intrinsic
 def _zero(_context: Any) -> Any:
-    """Sixteen zeros."""
+    """Return sixteen zeros."""
     return _LANES_TYPE(), lambda _context, _builder, _signature, _arguments: _ZERO
 
 
@@ -127,11 +127,11 @@ class _Tile:
         return begin
 
     def address(self, array: int, place: Any) -> Any:
-        """Of a vector."""
+        """Return the address of a vector at a position of an array."""
         return _address(self.builder, self.arrays[array], place)
 
     def number(self, array: int, place: Any) -> Any:
-        """A scalar."""
+        """Read the scalar at a position of an array."""
         return self.builder.load(self.builder.gep(self.arrays[array].data, [place]))
 
     def write(self, across: int, down: int) -> None:
@@ -546,7 +546,7 @@ def normalisation(
     by_input: Array,
     adds: bool,
 ) -> None:
-    """Write, or add, factor * gradient + offset + slope * x; see `convolution`.
+    """Write or add factor * gradient + offset + slope * x; see `convolution`.
 
     `shape` is (n, H W, C).
     """
@@ -565,7 +565,7 @@ def normalisation(
 
 @jit
 def scaled(gradient: Array, factor: float, by_input: Array, adds: bool) -> None:
-    """Write, or add, factor * gradient."""
+    """Write or add factor * gradient."""
     times = np.float32(factor)
     for place in range(0, len(gradient), LANES):
         old = _at(by_input, place) if adds else _zero()
@@ -576,7 +576,7 @@ def scaled(gradient: Array, factor: float, by_input: Array, adds: bool) -> None:
 def rectified(
     gradient: Array, shape: Any, factor: float, gate: Array, by_input: Array, adds: bool
 ) -> None:
-    """Write, or add, factor * gradient where `gate` (n, C, H, W) is positive; shape (n, H W, C)."""
+    """Write or add factor * gradient where `gate` (n, C, H, W) is positive; shape (n, H W, C)."""
     images, pixels, channels = shape
     for image in range(images):
         for pixel in range(pixels):
@@ -600,7 +600,7 @@ def pooling(
     input_shape: Any,
     adds: bool,
 ) -> None:
-    """Write, or add, the gradient of an average pooling.
+    """Write or add the gradient of an average pooling.
 
     Args:
         gradient: gradient of the output.

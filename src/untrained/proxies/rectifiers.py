@@ -117,7 +117,7 @@ def rectifier_modules(network: nn.Module, see: Callable[[Tensor], None]) -> Iter
 
 
 def rectifiers_on_path(network: nn.Module, images: Tensor) -> list[bool]:
-    """For each rectifier call of a forward pass: whether it lies on a path from input to output.
+    """Return for each rectifier call whether it lies on a path from the input to the output.
 
     The answer comes from the graph that autograd records for `images` (N, C, H, W; two images are
     enough). Parameters are frozen while it is recorded, so a rectifier of constants is on no path,

@@ -69,7 +69,7 @@ class Synflow(BaseProxy):
     def measure(
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
     ) -> list[tuple[Tensor, Tensor]]:
-        """See `synaptic_flows`."""
+        """Return weights and flows; see `synaptic_flows`."""
         from untrained.proxies.synaptic_flows import synaptic_flows
 
         del generator

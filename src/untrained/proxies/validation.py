@@ -90,7 +90,7 @@ class _Validation(BaseProxy, ABC):
 
     @abstractmethod
     def read(self, measured: Predictions) -> float:
-        """The number."""
+        """Return the score of predictions."""
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from untrained.files import atomic
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
+    from matplotlib.axes import Axes as Axes
     from matplotlib.axis import Axis
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Figure
     from matplotlib.lines import Line2D
 
 Floats = npt.NDArray[np.float64]
@@ -88,7 +88,7 @@ def panels(
     **shared: Any,  # noqa: ANN401 - what Figure.subplots takes
 ) -> "tuple[Figure, Any]":
     """Return a figure of so many inches and its axes (rows, columns)."""
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Figure
 
     figure = Figure(figsize=size, layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False, **shared)

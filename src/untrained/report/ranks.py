@@ -28,14 +28,9 @@ def dense_ranks(values: npt.NDArray[Any]) -> Integers:
 
 
 def coefficients(x: Integers, y: Integers) -> tuple[float, float]:
-    """Kendall's tau-b and Spearman's rho of dense ranks, in O(n log n).
+    """Return Kendall's tau-b and Spearman's rho of dense ranks (n,), in O(n log n).
 
-    Args:
-        x: dense ranks, shape (n,).
-        y: likewise.
-
-    Returns:
-        Both are NaN below three values or for a constant vector.
+    Both are NaN below three values or for a constant vector.
     """
     if len(x) < 3:
         return float("nan"), float("nan")
@@ -46,16 +41,10 @@ def coefficients(x: Integers, y: Integers) -> tuple[float, float]:
 def resampled_coefficients(
     x: Integers, y: Integers, *, resamples: int, generator: np.random.Generator
 ) -> Floats:
-    """The coefficients of samples drawn with replacement from the pairs.
+    """Return the coefficients (resamples, 2) of samples drawn with replacement from the pairs.
 
-    Args:
-        x: dense ranks, shape (n,).
-        y: likewise.
-        resamples: how many samples of n pairs are drawn, one after the other.
-        generator: what draws them.
-
-    Returns:
-        (resamples, 2) Kendall's tau-b and Spearman's rho, NaN where a vector drawn is constant.
+    They are Kendall's tau-b and Spearman's rho of dense ranks (n,), NaN where a vector drawn is
+    constant.
     """
     starts = range(0, resamples, LANES)
     sizes = ((min(LANES, resamples - start), len(x)) for start in starts)
@@ -117,33 +106,43 @@ def _sums(x: Integers, y: Integers, place: Integers, draws: Integers) -> Floats:
             continue
         for pair in range(start, end):
             rank = y[pair]
-            below[:] = 0
-            node = rank
-            while node > 0:
-                for lane in range(lanes):
-                    below[lane] += tree[node, lane]
-                node &= node - 1
+            _count_below(tree, rank, below)
             for lane in range(lanes):
                 # below - above, where above = seen - below - equal
                 signs = 2 * below[lane] + seen_at[rank, lane] - seen[lane]
                 balance[lane] += times[pair, lane] * signs
                 products[lane] += times[pair, lane] * x_mid[x[pair], lane] * y_mid[rank, lane]
         for pair in range(start, end):
-            rank = y[pair]
-            node = rank + 1
-            while node < len(tree):
-                for lane in range(lanes):
-                    tree[node, lane] += times[pair, lane]
-                node += node & -node
-            for lane in range(lanes):
-                seen_at[rank, lane] += times[pair, lane]
-                seen[lane] += times[pair, lane]
+            _add(tree, y[pair], times[pair])
+            seen_at[y[pair]] += times[pair]
+            seen += times[pair]
         start = end
     sums = np.empty((6, lanes))
     sums[0], sums[1] = balance, products
     sums[2], sums[3] = x_pairs, y_pairs
     sums[4], sums[5] = x_squares, y_squares
     return sums
+
+
+@_jit  # pragma: no cover - machine code, which coverage does not see
+def _count_below(tree: Counts, rank: int, below: Counts) -> None:
+    """Sum the counts (lanes,) of all smaller ranks in a binary indexed tree (ranks + 1, lanes)."""
+    below[:] = 0
+    node = rank
+    while node > 0:
+        for lane in range(len(below)):
+            below[lane] += tree[node, lane]
+        node &= node - 1
+
+
+@_jit  # pragma: no cover - machine code, which coverage does not see
+def _add(tree: Counts, rank: int, times: Counts) -> None:
+    """Add the counts (lanes,) of a rank to a binary indexed tree."""
+    node = rank + 1
+    while node < len(tree):
+        for lane in range(len(times)):
+            tree[node, lane] += times[lane]
+        node += node & -node
 
 
 @_jit  # pragma: no cover - machine code, which coverage does not see

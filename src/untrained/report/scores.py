@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from untrained.errors import MissingDataError, ParameterError, UnknownNameError, unknown_name
+from untrained.errors import MissingDataError, ParameterError, UnknownNameError
 from untrained.images.sets import image_set
 from untrained.report.published import published_rank
 from untrained.scoring.request import parse_reading
@@ -98,21 +98,16 @@ def controls(inputs: "Inputs", sampled: Indices) -> "dict[str, pd.Series[float]]
 def scores_by_seed(scores: pd.DataFrame, images: str) -> dict[str, pd.DataFrame]:
     """Lay out the scores on one data set of images by proxy.
 
-    Args:
-        scores: columns `arch`, `proxy`, `dataset`, `seed`, `score`, `status`.
-        images: the data set.
+    Scores have the columns `arch`, `proxy`, `dataset`, `seed`, `score`, `status`.
 
     Returns:
         Proxy to its scores with a row per architecture and a column per seed, both in ascending
         order, NaN where undefined (status other than `ok`, or not finite).
 
     Raises:
-        UnknownNameError: no scores on these images.
         MissingDataError: some architectures lack the scores of some seeds.
         ParameterError: two scores for one architecture, proxy and seed.
     """
-    if images not in (known := image_sets(scores)):
-        raise unknown_name("scored data set", images, known)
     scores = scores[scores["dataset"] == images]
     values = scores["score"].astype("float64")
     scores = scores.assign(score=values.where((scores["status"] == "ok") & np.isfinite(values)))
@@ -138,10 +133,6 @@ def scores_by_seed(scores: pd.DataFrame, images: str) -> dict[str, pd.DataFrame]
 def with_accuracy(by_seed: pd.DataFrame, answers: Floats) -> tuple[Floats, Floats]:
     """Return scores (m, seeds) and accuracies (m,) of the architectures with an accuracy.
 
-    Args:
-        by_seed: one of `scores_by_seed`.
-        answers: accuracies by architecture index, NaN where unknown.
-
     Raises:
         ParameterError: a score of an architecture that the benchmark does not have.
     """
@@ -166,13 +157,8 @@ def with_summed_ranks(scores: pd.DataFrame) -> pd.DataFrame:
     Chen, Gong, Wang: Neural Architecture Search on ImageNet in Four GPU Hours, ICLR 2021 (arXiv
     2102.11535). On each data set and under each seed, the architectures for which both are defined
     are ranked from 1, the worst, to the best; equal scores share their mean rank. Higher is better;
-    an architecture that lacks one of the two is `undefined`.
-
-    Args:
-        scores: as `scores_by_seed` takes them.
-
-    Returns:
-        `scores`, followed by rows of `SUMMED_RANKS` for the data sets and seeds that have both.
+    an architecture that lacks one of the two is `undefined`. Rows follow for the data sets and
+    seeds that have both.
     """
     if not {CONDITION_NUMBER, REGIONS} <= set(scores["proxy"]):
         return scores

@@ -9,6 +9,7 @@ import pandas as pd
 
 from untrained.errors import ParameterError
 from untrained.images.sets import image_set
+from untrained.report.inputs import Inputs, Splits
 from untrained.report.published import published_runs
 from untrained.report.scores import Accuracy
 from untrained.search import ALGORITHMS, parse_algorithm
@@ -17,7 +18,6 @@ from untrained.search.clock import seen_in_searches
 
 if TYPE_CHECKING:
     from untrained.benchmarks.benchmark import Benchmark
-    from untrained.report.inputs import Inputs, Splits
 
 #: What a search spends to the column of its trace that counts it. Evaluations are trainings.
 UNITS = {"seconds": "simulated_seconds", "evaluations": "step"}
@@ -99,11 +99,6 @@ def references_of(
     in such a pool REA in that pool. Searches that start from the best-scored of a sample come
     first: that AREA outperforms REA is the claim of Mellor et al. 2021.
 
-    Args:
-        searches: those that were run.
-        spending: the algorithms that spend a budget.
-        main: the data set that searches are about unless their name says otherwise.
-
     Returns:
         Method to the method that it is held against, whether that was run or not.
     """
@@ -134,7 +129,7 @@ def _references(algorithm: str) -> Iterator[str]:
         yield f"{_reference()}+pool={pool}"
 
 
-def results_of(inputs: "Inputs") -> tuple[pd.DataFrame, dict[str, str]]:
+def results_of(inputs: Inputs) -> tuple[pd.DataFrame, dict[str, str]]:
     """Return `search_results` of the traces that a section reads."""
     traces, truth = inputs.traces, inputs.benchmark
     return search_results(
@@ -150,7 +145,7 @@ def results_of(inputs: "Inputs") -> tuple[pd.DataFrame, dict[str, str]]:
 def search_results(
     traces: Mapping[Search, pd.DataFrame],
     accuracy: Accuracy,
-    splits: "Splits",
+    splits: Splits,
     main: str,
     *,
     spending: Collection[str] = (),
@@ -158,14 +153,8 @@ def search_results(
 ) -> tuple[pd.DataFrame, dict[str, str]]:
     """Read off the accuracies that the runs of each search reached, and what they spent.
 
-    Args:
-        traces: search to its trace. Tables are about searches on the main data set; others are rows
-            of their own, for their data set alone.
-        accuracy: of the benchmark.
-        splits: of the benchmark.
-        main: the main data set.
-        spending: the algorithms that spend a budget; the others make no evaluations.
-        untimed: the searches whose training times are unknown.
+    Tables are about searches on the main data set; others are rows of their own, for their data set
+    alone. What spends no budget makes no evaluations.
 
     Returns:
         `method`, `run`, `dataset`, `split`, `accuracy`, `seconds` (simulated; NaN where untimed),
@@ -181,27 +170,19 @@ def search_results(
         if images != main and not (kind.spends_budget or kind.reads_scores):
             continue  # it reads nothing of the data set, so it would only repeat itself
         method = method_of(algorithm, images, main)
-        read = columns_read(images, main, [dataset for dataset, _ in splits])
-        final = trace[trace["is_final"]]
+        final = trace[trace["is_final"]].astype({"simulated_seconds": float})
         if final.empty:
             reasons[method] = _too_few(method)
-        own = []
-        for (dataset, split), column in splits.items():
-            if dataset in read:
-                answered = final[final["target"].isin(["", "/".join(column)])]
-                reached = accuracy(*column)[answered["arch"].to_numpy(dtype=np.int64)]
-                rows = {"method": method, "run": answered["run"], "dataset": dataset}
-                rows |= {"split": split, "accuracy": reached}
-                rows["seconds"] = answered["simulated_seconds"].astype(float)
-                own.append(pd.DataFrame(rows | {"evaluations": answered["step"]}))
-        if not own:
-            continue
-        found = pd.concat(own)
         if (algorithm, images) in untimed:
-            found["seconds"] = np.nan
+            final["simulated_seconds"] = np.nan
         if algorithm not in spending:
-            found["evaluations"] = 0
-        tables += [found, *first_runs(found, kind)]
+            final["step"] = 0
+        read = columns_read(images, main, [dataset for dataset, _ in splits])
+        columns = {pair: column for pair, column in splits.items() if pair[0] in read}
+        own = [_read_off(final, accuracy, *both) for both in columns.items()]
+        if own:
+            found = pd.concat(own).assign(method=method)
+            tables += [found, *first_runs(found, kind)]
     results = pd.concat(tables, ignore_index=True)
     if (twice := results.duplicated(["method", "run", "dataset", "split"])).any():
         first = results[twice].iloc[0]
@@ -210,6 +191,23 @@ def search_results(
             f"{first['split']}: keep one"
         )
     return results, reasons
+
+
+def _read_off(
+    final: pd.DataFrame, accuracy: Accuracy, pair: tuple[str, str], column: tuple[str, str]
+) -> pd.DataFrame:
+    """Return the accuracies of the answers of runs in one column, and what these have spent."""
+    own = final[final["target"].isin(["", "/".join(column)])]
+    renamed = {"simulated_seconds": "seconds", "step": "evaluations"}
+    return (
+        own[["run", *renamed]]
+        .rename(columns=renamed)
+        .assign(
+            dataset=pair[0],
+            split=pair[1],
+            accuracy=accuracy(*column)[own["arch"].to_numpy(dtype=np.int64)],
+        )
+    )
 
 
 def _too_few(method: str) -> str:
@@ -223,14 +221,9 @@ def _too_few(method: str) -> str:
 
 
 def first_runs(results: pd.DataFrame, kind: type[Algorithm]) -> list[pd.DataFrame]:
-    """Return as many first runs of a search that starts from scores as were published of it.
+    """Return the first runs of a search that starts from scores, as many as were published of it.
 
-    Args:
-        results: of one method.
-        kind: its algorithm.
-
-    Returns:
-        The rows of those runs as a method of their own; none where we have no more than published.
+    They are a method of their own; there are none where we have no more runs than published.
     """
     numbers = np.sort(results["run"].unique())
     count = published_runs(kind.label) if kind.starts_scored else 0

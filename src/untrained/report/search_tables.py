@@ -1,19 +1,16 @@
 """Our searches beside the published ones, as the NASWOT paper's Table 2(a) has them."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from untrained.report.inputs import is_untimed
+from untrained.report.inputs import Splits, is_untimed
 from untrained.report.published import TRAINING_FREE
 from untrained.report.scores import image_label
 from untrained.report.search_results import in_full
 from untrained.report.tables import with_spread
-
-if TYPE_CHECKING:
-    from untrained.report.inputs import Splits
 
 #: The columns of `search_table`, in order.
 COLUMNS = (
@@ -34,7 +31,7 @@ _KEYS = ["method", "dataset", "split"]
 
 def search_table(
     results: pd.DataFrame,
-    splits: "Splits",
+    splits: Splits,
     beside: Figures,
     *,
     methods: Sequence[str] = TRAINING_FREE,
@@ -43,16 +40,9 @@ def search_table(
 ) -> pd.DataFrame:
     """Summarise the runs of each search and hold them against the published ones.
 
-    Args:
-        results: columns `method` ("NASWOT N=10", "Random", ...), `run`, `dataset`, `split`,
-            `accuracy` (percent; NaN where the benchmark or the sample of the space has no answer);
-            one row per run and cell.
-        splits: of the benchmark.
-        beside: published figures.
-        methods: the rows of the table, without those that were neither run nor published; methods
-            that only `results` or `reasons` have follow them.
-        quoted: published methods that we never run; they end the table, held against nothing.
-        reasons: method to why we have no result of it, for the notes.
+    The rows are `methods`, without those that were neither run nor published; then those that only
+    `results` or `reasons`, why there is no result, have; and last `quoted` ones, which are held
+    against nothing.
 
     Returns:
         One row per method, data set and split with `COLUMNS`. `std` has ddof 1; `difference` is
@@ -127,14 +117,10 @@ def _why_unpublished(key: _Key, beside: Figures) -> str:
 def search_layout(table: pd.DataFrame) -> pd.DataFrame:
     """Lay out Table 2(a) as the paper does: methods by data set and split.
 
-    Args:
-        table: of `search_table`; with simulated `seconds` and `evaluations` or without.
-
-    Returns:
-        One row per method; each cell reads `mean ± std (published mean ± std, +0.4 se)`, or gives
-        the reason in place of what is missing; it is empty where the search is not read off. Where
-        it is known what runs spend, its mean is in the last columns: seconds, and evaluations where
-        the times of some are unknown.
+    Each cell reads `mean ± std (published mean ± std, +0.4 se)`, or gives the reason in place of
+    what is missing; it is empty where the search is not read off. Where it is known what runs
+    spend, its mean is in the last columns: seconds, and evaluations where the times of some are
+    unknown.
     """
     names = table["dataset"].map(image_label) + " " + table["split"]
     cells = [_search_cell(row) for row in table.to_dict("records")]
@@ -168,12 +154,8 @@ def _search_cell(row: Mapping[Any, Any]) -> str:
 def narrow_search_layout(table: pd.DataFrame) -> pd.DataFrame:
     """Lay out Table 2(a) for 100 columns of a terminal: one row per method and data set.
 
-    Args:
-        table: of `search_table`.
-
-    Returns:
-        For validation (`val`) and test: ours, the published counterpart, and their difference in
-        joint standard errors (`Δ/se`). What is missing is empty; `search_notes` says why.
+    For validation (`val`) and test it has ours, the published counterpart, and their difference in
+    joint standard errors (`Δ/se`). What is missing is empty; `search_notes` says why.
     """
     lines: dict[tuple[str, str], dict[str, str]] = {}
     for method, own in table.groupby("method", sort=False):

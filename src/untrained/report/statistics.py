@@ -14,19 +14,10 @@ Integers = npt.NDArray[np.int64]
 
 
 class Correlation(NamedTuple):
-    """Rank correlation of scores and accuracies, with 95 % percentile bootstrap intervals.
+    """Kendall's tau-b and Spearman's rho with 95 % percentile bootstrap intervals.
 
     All but `n` are NaN where the correlation is undefined: fewer than three architectures, or a
     constant vector.
-
-    Attributes:
-        tau: Kendall's tau-b.
-        tau_low: lower end of its interval.
-        tau_high: upper end of its interval.
-        rho: Spearman's rho.
-        rho_low: lower end of its interval.
-        rho_high: upper end of its interval.
-        n: number of architectures.
     """
 
     tau: float
@@ -41,17 +32,11 @@ class Correlation(NamedTuple):
 def correlation(
     scores: npt.ArrayLike, accuracy: npt.ArrayLike, *, resamples: int = 1000, seed: int
 ) -> Correlation:
-    """Correlate the ranks of scores and accuracies.
+    """Correlate the ranks of scores and accuracies (n,), both without NaN.
 
     The interval is the percentile bootstrap over architectures (Efron and Tibshirani, "An
     Introduction to the Bootstrap", 1993, section 13.3): pairs are drawn with replacement, and both
     coefficients are computed anew from each resample, its own ties included.
-
-    Args:
-        scores: (n,), without NaN; infinite values rank as they compare.
-        accuracy: (n,), likewise.
-        resamples: number of bootstrap resamples.
-        seed: of the resampling.
     """
     from untrained.report.ranks import coefficients, dense_ranks, resampled_coefficients
 

@@ -139,7 +139,7 @@ def binned_cells(accuracy: Accuracies, seed: int) -> list[BinnedCell]:
 
 @dataclass(frozen=True)
 class Design:
-    """What an experiment scores: each cell with each minibatch and each initialisation.
+    """The factors of an experiment: each cell is scored with each minibatch and initialisation.
 
     Attributes:
         images: the minibatches up to their seed.

@@ -25,7 +25,7 @@ def gpus_here(devices: Path = Path("/dev")) -> int:
 
 @contextmanager
 def leased_device(requested: str = "auto", locks: Path = LOCKS) -> Iterator["torch.device"]:
-    """Yield the device to work on; a visible GPU that nobody else leased comes first.
+    """Yield the device to work on; the first visible GPU that is not leased, if any.
 
     Snakemake hands out a number of GPUs, not their names, so each worker takes the first one
     whose lock file is free and keeps it until it is done.

@@ -41,9 +41,9 @@ class Score:
     """The value of a proxy for one network.
 
     Attributes:
-        score: natural units of the proxy; None where `status` is not "ok".
+        score: the value, in the proxy's natural units; None where `status` is not "ok".
         status: "ok", or why there is no score.
-        reason: the same in words; empty where the status is "ok".
+        reason: the status in words; empty where it is "ok".
         seconds: wall-clock time of building and scoring the network; after training, with all of
             the training up to then, whether or not other proxies were read on the way.
     """
@@ -73,9 +73,9 @@ def score_work(
     for, on the images of the split that are not held out.
 
     Args:
-        request: of the scores; its proxies and seeds are not looked at.
+        request: the request; its proxies and seeds are not read.
         work: index of each architecture, and the proxies to score it by.
-        seed: of minibatch and weights.
+        seed: the seed of minibatch and weights.
         watch: wraps the steps of each training.
 
     Yields:
@@ -95,7 +95,7 @@ def score_work(
 def images_of_seed(
     request: ScoreRequest, seed: int, watch: WatchSteps
 ) -> tuple[Callable[[Setting], Minibatch], Callable[[bool], TrainingImages]]:
-    """What a setting is shown, and what is learned (of the whole split or not), each made once."""
+    """Return what draws the minibatch of a setting, and the images to learn; each is made once."""
     images, device = request.images, request.execution.device
     return (
         cache(lambda setting: images.draw_for(setting, seed, device)),
@@ -104,9 +104,9 @@ def images_of_seed(
 
 
 def _groups(readings: Sequence[Reading]) -> dict[Setting, list[int]]:
-    """The places of the readings that one network serves, by what they have in common.
+    """Group the places of readings that one network serves by what they have in common.
 
-    What is read before training is apart, so that it is what it would be without the other. One
+    Readings before training are apart from those after it, so that neither changes the other. One
     training serves all numbers of epochs and of held-out images.
     """
     groups: dict[Setting, list[int]] = {}
@@ -126,10 +126,7 @@ def subject_of(
     shown: Callable[[Setting], Minibatch],
     training: TrainingImages | None = None,
 ) -> "Subject":
-    """The network of an architecture; see `Subject`, whose `scores` are to be those of `readings`.
-
-    The network is a plan where one can be run.
-    """
+    """Return the network of an architecture, as a plan where `readings` can be read off one."""
     space, execution = request.space, request.execution
     (skeleton,) = {reading.setting.skeleton for reading in readings}
     rectifiers = all(isinstance(reading.proxy, ReadsRectifiers) for reading in readings)
@@ -154,14 +151,14 @@ class Subject:
     """A network to score, and all that its scores depend on besides the proxies.
 
     Attributes:
-        build: makes the network for a number of classes. PyTorch's generator stands on the stream
-            of (seed, "weights", keys) meanwhile.
+        build: makes the network for a number of classes, while PyTorch's generator is seeded with
+            (seed, "weights", keys).
         execution: how the network is run.
-        seed: of the weights and of whatever the proxies draw.
-        shown: the minibatch, on the device of `execution`, that a proxy with a setting is shown.
-        keys: what tells this network's streams from those of others (its index).
-        training: what the network is trained on, once, where a proxy is read after training. All
-            proxies are then read off the module.
+        seed: the seed of the weights and of whatever the proxies draw.
+        shown: draws the minibatch of a setting, on the device of `execution`.
+        keys: the index of the network, so that its random streams differ from those of others.
+        training: the images that the network is trained on, once, where a proxy is read after
+            training. All proxies are then read off the module.
         on_stop: called with each stop of the training.
     """
 
@@ -212,7 +209,7 @@ class Subject:
     def _scores_while_training(
         self, readings: Sequence[Reading], batches: dict[Setting, Minibatch]
     ) -> list[Score]:
-        """The scores by proxies of one network, each at its number of epochs."""
+        """Train the network once, and read each proxy at its number of epochs."""
         start, plain = time.perf_counter(), replace(self.execution, engine="plain")
         mine = {s: [one for one in readings if one.setting == s] for s in batches}
         made: dict[Setting, Iterator[Score]] = {}
@@ -360,7 +357,7 @@ def _is_out_of_memory(error: Exception) -> bool:
 def _scores(
     found: Sequence[float | UndefinedScore] | UndefinedScore, count: int, seconds: float
 ) -> list[Score]:
-    """The scores of so many values, or of as many readings that have none for one reason."""
+    """Return the scores of values, or `count` undefined ones with the same reason."""
     values = [found] * count if isinstance(found, UndefinedScore) else found
     return [_score(value, seconds) for value in values]
 

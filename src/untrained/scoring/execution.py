@@ -40,17 +40,12 @@ class Execution:
             raise unknown_name("precision", self.precision, PRECISIONS)
 
     def dtype(self, *, planned: bool) -> torch.dtype:
-        """The type of weights and activations."""
+        """Return the type of weights and activations of a plan or a training, or of a module."""
         if self.precision == "bfloat16":
             return torch.bfloat16
         if self.precision == "auto" and planned and has_bfloat16_products(self.device):
             return torch.bfloat16
         return torch.float32
-
-    @property
-    def training_dtype(self) -> torch.dtype:
-        """The type that the products of a training are computed in."""
-        return self.dtype(planned=True)
 
 
 @runtime_checkable
@@ -61,16 +56,16 @@ class ReadsRectifiers(Protocol):
 
     @property
     def dead_branches(self) -> bool:
-        """Whether branches that lead nowhere count."""
+        """Return whether branches that lead nowhere count."""
         ...
 
     def score_readings(self, readings: Iterable[Reading]) -> float:
-        """The score, equal to that of the module up to rounding."""
+        """Return the score, equal to that of the module up to rounding."""
         ...
 
 
 def has_bfloat16_products(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 matrices faster than float32 ones."""
+    """Return whether the device multiplies bfloat16 matrices faster than float32 ones."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())

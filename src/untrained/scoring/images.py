@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from untrained.errors import ParameterError
-from untrained.files import BUNDLED, IMAGES, digest
+from untrained.files import IMAGES, digest
 from untrained.images.minibatches import (
     Minibatch,
     held_out_count,
@@ -34,13 +34,13 @@ from untrained.training.short import Stop, WatchSteps, train_shortly, unwatched
 
 @dataclass(frozen=True, eq=False)
 class TrainingImages:
-    """Images that no proxy is shown, and how they are learned.
+    """The images that a network is trained on, and how.
 
     Attributes:
-        images: of a split, but for those that are held out.
+        images: those of a split, except the held-out ones.
         labels: (images,).
         known: the data set.
-        recipe: of the training.
+        recipe: how the network is trained.
         watch: wraps the steps of each training.
     """
 
@@ -54,7 +54,7 @@ class TrainingImages:
         self, network: nn.Module, stops: Sequence[float], seed: int, execution: Execution
     ) -> Iterator[Stop]:
         """Train a network in place and stop after each number of epochs; see `train_shortly`."""
-        # a network whose weights have channels last is fast on such images; another may fail
+        # networks whose weights have channels last are fast on such images; others may fail
         last = any(
             p.ndim == 4
             and p.is_contiguous(memory_format=torch.channels_last)
@@ -68,7 +68,7 @@ class TrainingImages:
             seed,
             execution.device,
             self.recipe,
-            dtype=execution.training_dtype,
+            dtype=execution.dtype(planned=True),
             memory_format=torch.channels_last if last else torch.contiguous_format,
             fused=last and execution.engine != "plain",
             watch=self.watch,
@@ -92,21 +92,20 @@ class MinibatchSettings:
     root: Path = IMAGES
 
     def draw(self, seed: int, device: torch.device) -> Minibatch:
-        """The minibatch of `seed`, on `device`."""
+        """Draw the minibatch of `seed`, on `device`."""
         given = asdict(self)
         return _moved(minibatch(seed=seed, size=given.pop("batch_size"), **given), device)
 
     def draw_for_space(self, seed: int, device: torch.device) -> Minibatch:
-        """The same for networks of a space, channels last, which is twice as fast on CPUs.
+        """Draw the same with channels last, twice as fast on CPUs for the networks of spaces.
 
-        Only networks that we built ourselves surely stand it.
+        A network of one's own may fail on that.
         """
         drawn = self.draw(seed, device)
-        images = drawn.images.to(memory_format=torch.channels_last)
-        return Minibatch(images, drawn.labels, drawn.num_classes)
+        return replace(drawn, images=drawn.images.to(memory_format=torch.channels_last))
 
     def draw_for(self, setting: Setting, seed: int, device: torch.device) -> Minibatch:
-        """The minibatch that a proxy with this setting is shown around a cell of a space."""
+        """Draw the minibatch that a proxy with this setting is shown by a network of a space."""
         if setting.crop is not None:
             drawn = self.draw(seed, device)
             return random_crops(drawn, setting.crop, setting.images or self.batch_size, seed)
@@ -118,7 +117,7 @@ class MinibatchSettings:
     def draw_shaped(
         self, shape: tuple[int, int, int] | None, seed: int, device: torch.device
     ) -> Minibatch:
-        """The minibatch of `seed` with images of another shape, on `device`.
+        """Draw the minibatch of `seed` with images of another shape, on `device`.
 
         Images that are stored are resized bilinearly; others are drawn in any shape.
 
@@ -136,12 +135,8 @@ class MinibatchSettings:
         if shape is None or tuple(images.shape[1:]) == shape:
             return _moved(drawn, device)
         if known.draw:
-            asked = replace(
-                known,
-                shape=shape,
-                mean=known.mean[:1] * shape[0],
-                std=known.std[:1] * shape[0],
-            )
+            mean, std = known.mean[:1] * shape[0], known.std[:1] * shape[0]
+            asked = replace(known, shape=shape, mean=mean, std=std)
             draw = imported(f"images of {self.dataset}", known.draw)
             pixels, _ = draw(asked, seed, self.batch_size, self.sampling)
             images = torch.from_numpy(normalise(pixels, asked))
@@ -162,7 +157,7 @@ class MinibatchSettings:
         *,
         whole: bool = False,
     ) -> TrainingImages:
-        """The images of the split that no proxy is shown; see `held_out_count`.
+        """Return the images of the split that no proxy is shown; see `held_out_count`.
 
         Args:
             seed: of the minibatch.
@@ -183,8 +178,8 @@ class MinibatchSettings:
         return TrainingImages(*rest, image_set(self.dataset), recipe or ShortRecipe(), watch)
 
     def sized_for(self, setting: Setting) -> "MinibatchSettings":
-        """The settings of the whole images that a proxy with this setting is shown."""
-        if setting.crop is not None:  # by a network of one's own, which takes whole images
+        """Return the settings of the whole images that a proxy with this setting is shown."""
+        if setting.crop is not None:  # a network of one's own takes whole images
             return self
         size = setting.images or self.batch_size
         if not setting.epochs:
@@ -201,9 +196,9 @@ class MinibatchSettings:
         return replace(self, batch_size=held_out if setting.held_out else size)
 
     def digest(self) -> str:
-        """A digest of the files of the data set that are here, bundled or fetched."""
+        """Return a digest of the files of the data set that are here, bundled or fetched."""
         known = image_set(self.dataset)
-        bundled = [BUNDLED / f"{known.name}{suffix}" for suffix in (".webp", ".json")]
+        bundled = [known.bundled, known.bundled.with_suffix(".json")] if known.bundled else []
         files = [*bundled, known.file(self.root)]
         here = [digest(path, "sha256") for path in files if path.is_file()]
         return hashlib.sha256("\n".join(here).encode()).hexdigest()

@@ -36,7 +36,7 @@ _APPLICATION, _FORMAT = 0x756E7472, 1
 #: Seconds to wait for another process that writes.
 _PATIENCE = 60.0
 
-#: Items that nobody came back for in so many seconds are deleted.
+#: Seconds after which items of unfinished work are deleted.
 _KEPT = 60 * 86400.0
 
 #: File systems on which the shared memory of SQLite's write-ahead log or its locks may fail.
@@ -147,7 +147,7 @@ def opened(
 
 
 def damaged(path: Path | None) -> DamagedFileError:
-    """Return (not raise) the error for a ledger that holds what nobody wrote there."""
+    """Return (not raise) the error for a ledger whose content was not written by this program."""
     return DamagedFileError(f"ledger {path} is damaged: delete it, interrupted work begins anew")
 
 

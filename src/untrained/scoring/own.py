@@ -1,7 +1,7 @@
 """Scores networks of one's own: a module with the weights it has, or what a function makes."""
 
 import copy
-import importlib
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,9 +10,10 @@ from pathlib import Path
 
 from torch import nn
 
-from untrained.errors import ParameterError, UnknownNameError, UntrainedError
+from untrained.errors import ParameterError, UntrainedError
 from untrained.images.minibatches import Minibatch
 from untrained.networks.modes import modes_restored
+from untrained.plugins import imported
 from untrained.proxies.base import Setting
 from untrained.scoring.engine import Build, Score, Subject
 from untrained.scoring.request import ScoreRequest
@@ -86,29 +87,25 @@ def load_factory(address: str) -> Callable[..., object]:
     """The callable at `package.module:name`, looked for in the working directory too.
 
     Raises:
-        UnknownNameError: no such module or attribute, or it can't be called.
-        ParameterError: the module can't be imported.
+        PluginError: no such module or attribute.
+        ParameterError: the module can't be imported, or the attribute can't be called.
     """
-    module_name, _, name = address.partition(":")
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, here)
     try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise UnknownNameError(f"{address}: no module named {error.name!r}") from error
+        factory = imported("network", address)
+    except UntrainedError:
+        raise
     except Exception as error:
-        raise ParameterError(
-            f"{address}: {module_name} can't be imported: {_first_line(error)}"
-        ) from error
-    factory = getattr(module, name, None)
+        raise ParameterError(f"{address} can't be imported: {_first_line(error)}") from error
     if not callable(factory):
-        raise UnknownNameError(f"{address}: {module_name} has no function or class {name!r}")
+        raise ParameterError(f"{address} is no function or class: name one that makes a network")
     found: Callable[..., object] = factory
     return found
 
 
 def builder(factory: Callable[..., object]) -> Build:
-    """What makes the network of a factory, whatever the number of classes is."""
+    """Make a builder that calls a factory, whatever the number of classes is."""
 
     def build(_classes: int) -> nn.Module:
         network = factory()
@@ -144,10 +141,9 @@ def parse_shape(text: str) -> Shape:
     Raises:
         ParameterError: not three positive integers.
     """
-    parts = text.lower().split("x")
-    if len(parts) != 3 or not all(part.isdecimal() and int(part) > 0 for part in parts):
+    if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*){2}", text.lower()):
         raise ParameterError(f"--input {text!r}: channels x height x width, as in 3x32x32")
-    channels, height, width = (int(part) for part in parts)
+    channels, height, width = map(int, text.lower().split("x"))
     return channels, height, width
 
 

@@ -21,5 +21,5 @@ def untracked(items: Iterable[T], total: int, what: str, unit: str = "") -> Iter
 
 
 def quiet(message: str) -> None:
-    """Show a message to nobody."""
+    """Drop a message."""
     del message

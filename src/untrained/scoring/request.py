@@ -1,4 +1,4 @@
-"""What is asked of scoring: which proxies, read off which networks, images and seeds.
+"""Requests of scores: which proxies are read off which networks, images and seeds.
 
 A proxy is spelled `name`, or `name-variant` where it has variants: `naswot`, `naswot-released`.
 `lga:64` is read off 64 images whatever the minibatch has; `lga@1`, `lga-weights_train:64@0.5` are
@@ -20,7 +20,7 @@ import numpy as np
 from untrained.closure import code_digest
 from untrained.errors import ParameterError
 from untrained.files import IMAGES
-from untrained.images.sets import image_set
+from untrained.images.sets import image_set, modules_of
 from untrained.proxies import PROXIES, get_proxy, setting_of
 from untrained.proxies.base import Direction, Proxy, Setting
 from untrained.training.recipe import ShortRecipe
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from untrained.scoring.images import MinibatchSettings
     from untrained.spaces import SearchSpace
 
-#: Of a training before a score; what takes longer is no short one.
+#: The longest training before a score; it is meant to be short.
 MOST_EPOCHS = 1000
 
-#: Packages whose arithmetic scores are made of.
+#: Packages whose arithmetic makes the scores.
 _LIBRARIES = ("numba", "numpy", "torch")
 
 _SPELLING = re.compile(
@@ -45,16 +45,16 @@ _SPELLING = re.compile(
 
 @dataclass(frozen=True)
 class Reading:
-    """A proxy, and what it is read off beyond what its definition says.
+    """A proxy, with the number of images and the training that it is read after.
 
     Attributes:
-        proxy: what is read.
-        images: in the minibatch; None for as many as the proxy's definition or the request says.
-        epochs: of training before it is read.
+        proxy: the proxy that is read.
+        images: size of the minibatch; None for that of the proxy's definition or the request.
+        epochs: length of the training before it is read.
 
     Raises:
-        ParameterError: the proxy is read off crops, by a network that takes nothing else, or off
-            all images that a training leaves out, whatever their number.
+        ParameterError: images are given to a proxy that is read off all held-out images, or epochs
+            to one that is read off crops, on which no network is trained.
     """
 
     proxy: Proxy
@@ -78,28 +78,28 @@ class Reading:
 
     @property
     def name(self) -> str:
-        """The name of the proxy."""
+        """Return the name of the proxy."""
         return self.proxy.name
 
     @property
     def direction(self) -> Direction:
-        """Whether the better network scores higher or lower."""
+        """Return whether the better network scores higher or lower."""
         return self.proxy.direction
 
     @property
     def needs(self) -> frozenset[str]:
-        """What the proxy asks for beyond a forward pass; "training" where there are epochs."""
+        """Return what the proxy needs beyond a forward pass, such as "training"."""
         return self.proxy.needs | ({"training"} if self.epochs else set())
 
     @cached_property
     def setting(self) -> Setting:
-        """What it is read off: the network, the images, the training."""
+        """Return the network, the images and the training that it is read off."""
         own = setting_of(self.proxy)
         return replace(own, images=self.images or own.images, epochs=self.epochs)
 
     @cached_property
     def spelling(self) -> str:
-        """The inverse of `parse_reading`; defaults are left out."""
+        """Spell it so that `parse_reading` returns it; defaults are left out."""
         kind, variant = type(self.proxy), self.proxy.variant
         name = self.name
         if name not in PROXIES.names():
@@ -113,16 +113,12 @@ class Reading:
 
     @property
     def description(self) -> str:
-        """What it is read off, in words: details of the proxy, if it has any, and the setting."""
+        """Describe the proxy's details, if it has any, and its setting in words."""
         details: str = getattr(self.proxy, "details", "")
         return f"{details}; {self.setting}" if details else str(self.setting)
 
     def check_readable(self) -> None:
-        """Check that there is something to read the proxy off.
-
-        Raises:
-            ParameterError: it is read off what a training leaves out, and nothing is trained.
-        """
+        """Raise ParameterError for a proxy of held-out images that is read without a training."""
         if self.setting.held_out and not self.epochs:
             raise ParameterError(f"{self.name} is read after training: write {self.name}@1")
 
@@ -155,13 +151,13 @@ class Settings(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class ScoreRequest:
-    """All that scores depend on, but for which architectures of the target are scored.
+    """All that scores depend on, except which architectures of the target are scored.
 
     Attributes:
         target: the space, or the address of a network of one's own.
-        proxies: what is read off each network.
-        images: what the networks are shown, up to the seed.
-        seeds: of minibatch and weights.
+        proxies: the proxies that are read off each network.
+        images: the settings of the minibatch, without its seed.
+        seeds: the seeds of minibatch and weights.
         execution: how networks are run.
         training: how networks are trained before proxies with epochs are read.
     """
@@ -175,24 +171,20 @@ class ScoreRequest:
 
     @property
     def space(self) -> "SearchSpace":
-        """The target.
-
-        Raises:
-            TypeError: it is a network of one's own.
-        """
+        """Return the target, or raise TypeError where it is a network of one's own."""
         if isinstance(self.target, str):
             raise TypeError(f"{self.target} is no space of architectures")
         return self.target
 
     def key(self, *modules: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
-        """What identifies the work in a ledger: the request, its code, libraries and images.
+        """Return what identifies work in a ledger: request, code, libraries and images.
 
         Args:
-            modules: whose code the work uses beside that of engine, proxies and space.
-            more: what else the work depends on, as JSON.
+            modules: further modules whose code the work uses, besides engine, proxies and space.
+            more: whatever else the work depends on, as JSON.
         """
         shown = {one.name: getattr(self.images, one.name) for one in fields(self.images)}
-        del shown["root"]  # what lies there counts, not where it is
+        del shown["root"]  # the digest of the files counts, not where they lie
         own = isinstance(self.target, str)
         request = {
             "target": self.target if own else self.space.name,
@@ -207,6 +199,7 @@ class ScoreRequest:
         }
         used = {type(reading.proxy).__module__ for reading in self.proxies}
         used |= set() if own else {type(self.target).__module__}
+        used |= set(modules_of(self.images.dataset))
         return {
             "request": request,
             "versions": {name: version(name) for name in _LIBRARIES},
@@ -217,7 +210,7 @@ class ScoreRequest:
 
 
 def images_of(settings: Settings) -> "MinibatchSettings":
-    """The images of settings; of a data set with one split that one is taken."""
+    """Return the settings of the minibatch; a data set with one split has that one."""
     from untrained.scoring.images import MinibatchSettings
 
     dataset = settings.get("dataset", "cifar10")
@@ -246,15 +239,15 @@ def requested(
 
 
 def parse_reading(spelling: str, variant: str | None = None) -> Reading:
-    """The proxy, images and epochs that are spelled `name[-variant][:images][@epochs]`.
+    """Parse `name[-variant][:images][@epochs]`.
 
     Args:
         spelling: for example `naswot`, `naswot-released` or `lga:64@1`.
         variant: overrides the variant in the spelling.
 
     Raises:
-        UnknownNameError: no such proxy, or the proxy has no such variant.
-        ParameterError: no number of images or epochs, or none that the proxy can be read off.
+        UnknownNameError: there is no such proxy, or it has no such variant.
+        ParameterError: the number of images or epochs is none, or does not suit the proxy.
     """
     parts = _parts(spelling)
     proxy = get_proxy(parts["name"], variant or parts["variant"])
@@ -267,28 +260,28 @@ def parse_reading(spelling: str, variant: str | None = None) -> Reading:
 
 
 def name_of(spelling: str) -> str:
-    """The name or address of the proxy in a spelling, known or not."""
+    """Return the name or address of the proxy in a spelling, known or not."""
     return _parts(spelling)["name"] or ""
 
 
 def shows_test(spelling: str) -> bool:
-    """Whether a proxy is read on test images and their labels, as released code does."""
-    # only after training: others need not be imported to be told
+    """Return whether a proxy is read on test images and their labels, as released code does."""
+    # this is so only after training, so other proxies need not be imported
     return "@" in spelling and parse_reading(spelling).setting.shows_test
 
 
 def spell_epochs(epochs: float) -> str:
-    """A number of epochs as it is spelled: 1 or 0.5."""
+    """Spell a number of epochs: 1 or 0.5."""
     return np.format_float_positional(epochs, trim="-")
 
 
 def _parts(spelling: str) -> dict[str, Any]:
     found = _SPELLING.fullmatch(spelling)
-    parts = found.groupdict() if found else {"name": spelling, "variant": None}
+    parts = found.groupdict() if found else dict.fromkeys(_SPELLING.groupindex) | {"name": spelling}
     name, _, rest = str(parts["name"]).partition(":")
     if rest and name in PROXIES.names():  # a word in the place of a number of images
         parts |= {"name": name, "variant": None, "images": rest}
-    return {"images": None, "epochs": None} | parts
+    return parts
 
 
 def _parse_images(text: str, spelling: str) -> int:

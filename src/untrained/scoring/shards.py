@@ -108,7 +108,7 @@ def merge_shards(tables: "Iterable[pd.DataFrame]") -> "pd.DataFrame":
 
 
 def known_of(space: SearchSpace, table: "Benchmark | None") -> NDArray[np.int64] | None:
-    """The sorted indices of a space whose accuracies a table knows; None without a table."""
+    """Return the sorted indices whose accuracies a table knows; None without a table."""
     if table is None:
         return None
     table.check_within(len(space))
@@ -121,7 +121,7 @@ def sample_of(
     sample_seed: int,
     among: NDArray[np.int64] | None = None,
 ) -> list[int]:
-    """The sorted indices that are scored: all, or a number drawn with `sample_seed`.
+    """Return the sorted indices that are scored: all, or a number drawn with `sample_seed`.
 
     Args:
         space: of the architectures.
@@ -150,9 +150,10 @@ def sample_of(
 def shard_of(
     space: SearchSpace, sample: Sequence[int], shard: int, shards: int, *, share: bool = False
 ) -> list[int]:
-    """The sorted architectures of one shard; a stride, so that shards take equally long.
+    """Return the sorted architectures of one shard.
 
-    Where scores are shared, a class is in one shard.
+    Shards take turns, so that they take equally long. Where scores are shared, all members of a
+    class are in one shard.
 
     Raises:
         ParameterError: no such shard.
@@ -171,7 +172,7 @@ def shard_of(
 
 
 def scored_for(space: SearchSpace, proxy: Proxy, *, share: bool) -> NDArray[np.int64]:
-    """(len(space),): whose score each architecture gets; its own where scores are not shared.
+    """Return (len(space),) the index whose score each architecture gets: its own without sharing.
 
     A proxy that sees dead branches needs finer classes.
     """
@@ -185,7 +186,7 @@ def scored_for(space: SearchSpace, proxy: Proxy, *, share: bool) -> NDArray[np.i
 def work_of(
     space: SearchSpace, indices: Sequence[int], readings: Sequence[Reading], *, share: bool
 ) -> Work:
-    """The architectures to score for `indices`, each with the proxies that need it."""
+    """Return the architectures to score for `indices`, each with the proxies that need it."""
     work: Work = {}
     for reading in readings:
         for index in np.unique(scored_for(space, reading.proxy, share=share)[list(indices)]):
@@ -194,7 +195,7 @@ def work_of(
 
 
 def _key(request: ScoreRequest, indices: Sequence[int], share: bool) -> dict[str, object]:
-    """What identifies the work in a ledger."""
+    """Return what identifies the work in a ledger."""
     chosen = hashlib.sha256(",".join(map(str, indices)).encode()).hexdigest()
     return request.key(__name__, architectures=chosen, share=share)
 
@@ -202,7 +203,7 @@ def _key(request: ScoreRequest, indices: Sequence[int], share: bool) -> dict[str
 def _scores(
     request: ScoreRequest, work: Work, kept: "Ledger", track: Track, tell: Callable[[str], None]
 ) -> "dict[int, dict[str, Score]]":
-    """The scores of each architecture by proxy: those in the ledger, and the others made now."""
+    """Return the scores of each architecture by proxy; those that the ledger lacks are made."""
     from untrained.scoring.engine import Score, score_work
 
     seed, proxies = request.seeds[0], "+".join(map(str, request.proxies))
@@ -230,7 +231,7 @@ def _table(
     *,
     share: bool,
 ) -> "pd.DataFrame":
-    """A row per proxy and architecture, in the order of both."""
+    """Make a row per proxy and architecture, in the order of both."""
     import pandas as pd
 
     dataset, seed = request.images.dataset, request.seeds[0]

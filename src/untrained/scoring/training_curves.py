@@ -79,7 +79,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """What was read over one training.
+    """All points of one training.
 
     Attributes:
         arch: index of the architecture.
@@ -192,7 +192,7 @@ def follow(
     seed: int,
     watch: WatchSteps = unwatched,
 ) -> Curve:
-    """Train an architecture of a space once, and read what is asked at every stop.
+    """Train an architecture of a space once, and read the kernel and the scores at every stop.
 
     Scores are those of `score_work` with `name@epochs` and the same request: learned are the images
     of the split that are not held out, on which all is read.
@@ -221,7 +221,7 @@ def _resumed(
     track: Track,
     tell: Callable[[str], None],
 ) -> list[Curve]:
-    """The curves of architectures with all seeds of a request: those in the ledger, and others."""
+    """Return the curves of architectures with all seeds; those that the ledger lacks are made."""
     if kept.done:
         total = len(indices) * len(request.seeds)
         tell(f"{len(kept.done)} of {total} trainings were followed before")
@@ -240,7 +240,7 @@ def _resumed(
 def _key(
     request: ScoreRequest, indices: Sequence[int], settings: CurveSettings
 ) -> dict[str, object]:
-    """What identifies the work in a ledger."""
+    """Return what identifies the work in a ledger."""
     curves = {"architectures": list(indices), "kernel": settings.kernel}
     return request.key(__name__, curves=curves | {"epochs": list(settings.epochs)})
 

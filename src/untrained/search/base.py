@@ -1,6 +1,6 @@
-"""What a search algorithm is, of either kind: picking from a sample, or spending a budget.
+"""The two kinds of search algorithms: those that pick from a sample, and those that spend a budget.
 
-An algorithm is a frozen dataclass whose fields are its settings. Its class says everything that
+An algorithm is a frozen dataclass whose fields are its settings. Its class holds everything that
 the command line, the workflow and the report must know of it; nothing else lists algorithms.
 """
 
@@ -24,11 +24,11 @@ Configured = TypeVar("Configured", bound="DataclassInstance")
 
 
 class BudgetSpent(Exception):  # noqa: N818 - the end of a run, not an error
-    """What was asked for does not fit into the budget any more."""
+    """The next evaluation or score does not fit into the budget."""
 
 
 class Searchable(Protocol):
-    """All that an algorithm may know of a space; every `SearchSpace` is one."""
+    """The part of a space that an algorithm may use; every `SearchSpace` has it."""
 
     @property
     def name(self) -> str:
@@ -49,7 +49,7 @@ class Searchable(Protocol):
 
 
 class Evaluate(Protocol):
-    """Trains an architecture, or looks up what training would have said."""
+    """Trains an architecture, or looks its training up."""
 
     def __call__(
         self, architecture: Architecture, share: float = 1.0, length: float = 1.0
@@ -57,13 +57,13 @@ class Evaluate(Protocol):
         """The fitness of `architecture`, higher is better; -inf where it is undefined.
 
         Args:
-            architecture: one of the space.
-            share: of the cost that is charged, above 0 and up to 1.
-            length: of the training that it stands for, above 0 and up to 1. As the answer of a run
-                a longer training goes before a shorter one, whatever their fitness.
+            architecture: an architecture of the space.
+            share: share of its cost that is charged, above 0 and up to 1.
+            length: length of the training that it stands for, above 0 and up to 1. The answer of a
+                run is one of its longest trainings, whatever the fitness of shorter ones.
 
         Raises:
-            BudgetSpent: the budget does not cover it; the algorithm lets this through.
+            BudgetSpent: the budget does not cover it; the algorithm must not catch this.
             ArchitectureError: the space has no such architecture.
         """
         ...
@@ -103,10 +103,7 @@ class Algorithm(ABC):
 
 @dataclass(frozen=True)
 class SampledSearch(Algorithm):
-    """An algorithm that picks one architecture of a random sample and trains nothing.
-
-    It says itself whether it reads scores; a pool without scores refuses to give them.
-    """
+    """An algorithm that picks one architecture of a random sample and trains nothing."""
 
     spends_budget: ClassVar[bool] = False
 
@@ -116,9 +113,9 @@ class SampledSearch(Algorithm):
 
         Args:
             pool: the architectures that samples are drawn from.
-            samples: how many architectures each run draws.
-            runs: independent repetitions.
-            seed: of the draws.
+            samples: number of architectures that each run draws.
+            runs: number of independent repetitions.
+            seed: seed of the draws.
 
         Returns:
             The trace; see `untrained.search.pool`.
@@ -129,7 +126,7 @@ class SampledSearch(Algorithm):
 class BudgetedSearch(Algorithm):
     """An algorithm that proposes architectures to be trained for as long as a budget lasts.
 
-    What it found is kept by the clock that answers and charges, so it returns nothing.
+    It returns nothing, since the clock that answers and charges keeps the best.
     """
 
     spends_budget: ClassVar[bool] = True
@@ -146,13 +143,13 @@ class BudgetedSearch(Algorithm):
         """Search until `evaluate` raises `BudgetSpent`; never return before.
 
         Args:
-            space: what to search.
+            space: the space to search.
             evaluate: answers and charges.
-            rng: for every random choice of the run.
+            rng: generator of every random choice of the run.
             start: architectures to evaluate first, the most promising one first.
 
         Raises:
-            BudgetSpent: at the end.
+            BudgetSpent: the budget is spent.
             ParameterError: the algorithm can't search such a space.
         """
 
@@ -160,12 +157,10 @@ class BudgetedSearch(Algorithm):
 def configured(
     kind: type[Configured], settings: Sequence[str], besides: Sequence[str] = ()
 ) -> Configured:
-    """A dataclass of settings with some of them changed, each spelled `name=value`.
+    """A dataclass with some of its settings changed, each spelled `name=value`.
 
-    Args:
-        kind: the dataclass.
-        settings: the changes; where a name comes twice, the last one holds.
-        besides: names of settings of something else, for the message.
+    The last change of a setting counts. Messages also name the settings of something else,
+    `besides`.
 
     Raises:
         ParameterError: no such setting, or a value of another type or outside its range.
@@ -197,10 +192,6 @@ def _parse(kind: type, name: str, value: str) -> object:
 
 
 def require(condition: bool, name: str, value: object, right: str) -> None:
-    """Raise unless a setting is in its range.
-
-    Raises:
-        ParameterError: `condition` is false; the message has the value and what is right.
-    """
+    """Raise a ParameterError with the value and what is right unless a condition holds."""
     if not condition:
         raise ParameterError(f"{name}={value}: {right}")

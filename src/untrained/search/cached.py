@@ -42,26 +42,40 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Tables:
-    """The benchmark and the cached scores of a space.
+    """The benchmark and the cached scores that a search reads.
 
     Attributes:
-        space: the space.
-        benchmark: the table of its trainings.
-        dataset: the data set whose trainings and scores are read.
+        task: the space that is searched, and on which data set.
+        path: file of the benchmark table; None for the fetched or bundled one.
         epochs: epochs of the trainings that a search sees; None for those of `seen_in_searches`.
         training_seed: seed of those trainings; likewise.
-        cached: the table of merged scores, or its file.
+        cached: the table of merged scores, or its file; None for that of the workflow.
         seconds_per_score: simulated cost of a score without its training; None for the seconds
             that the table of scores says it took.
+
+    Raises:
+        ParameterError: the space is too large for any benchmark.
     """
 
-    space: SearchSpace
-    benchmark: Benchmark
-    dataset: str
+    task: Task
+    path: Path | None
     epochs: int | None
     training_seed: str | None
-    cached: "Path | pd.DataFrame"
+    cached: "Path | pd.DataFrame | None"
     seconds_per_score: float | None
+
+    def __post_init__(self) -> None:
+        space = self.task.space
+        if len(space) > LISTED:
+            raise ParameterError(
+                f"{space.name} has {len(space):.2e} architectures and no benchmark: searches look "
+                "trainings up, unless they have a proxy for fitness and --live"
+            )
+
+    @cached_property
+    def benchmark(self) -> Benchmark:
+        """The table of all trainings."""
+        return loaded(self.task.space, self.path)
 
     @cached_property
     def accuracies(self) -> dict[str, Values]:
@@ -70,7 +84,7 @@ class Tables:
 
     @cached_property
     def trainings(self) -> Trainings:
-        """What the trainings that a search sees say and cost."""
+        """The trainings that a search sees."""
         return trainings_of(self.benchmark, *self._trained)
 
     def unscored(self) -> Pool:
@@ -84,7 +98,9 @@ class Tables:
             MissingDataError: there are no such scores; the message says what makes them.
             DamagedFileError: they are not those of this space.
         """
-        by, source, table = parse_reading(proxy), "", self.cached
+        by, source, table, task = parse_reading(proxy), "", self.cached, self.task
+        if table is None:
+            table = SCORES / f"{task.space.name}.parquet"
         if isinstance(table, Path):
             if not table.is_file():
                 raise MissingDataError(
@@ -95,12 +111,12 @@ class Tables:
             if self.seconds_per_score is None:  # the column `seconds`, which not every table has
                 table = read_parquet(path)
         try:
-            architectures, matrix = scores_of(table, proxy, self.dataset, len(self.space))
+            architectures, matrix = scores_of(table, proxy, task.dataset, len(task.space))
         except DamagedFileError as error:
             raise DamagedFileError(f"{source}{error}") from error
         seconds: float | Values
         if self.seconds_per_score is None:
-            seconds = measured_seconds(table, proxy, self.dataset)
+            seconds = measured_seconds(table, proxy, task.dataset)
         elif by.epochs:
             own = epoch_seconds(self.benchmark, *self._trained)[architectures]
             seconds = seconds_of_scores(by.epochs, own, self.seconds_per_score)
@@ -111,35 +127,10 @@ class Tables:
 
     @property
     def _trained(self) -> tuple[str, int | None, str | None]:
-        return image_set(self.dataset).measured_as, self.epochs, self.training_seed
+        return image_set(self.task.dataset).measured_as, self.epochs, self.training_seed
 
     def _known_of(self, architectures: NDArray[np.int64]) -> dict[str, Values]:
         return {name: values[architectures] for name, values in self.accuracies.items()}
-
-
-def tables_of(
-    task: Task,
-    epochs: int | None,
-    training_seed: str | None,
-    benchmark: Path | None,
-    scores: "Path | pd.DataFrame | None",
-    seconds_per_score: float | None,
-) -> Tables:
-    """What is known of the space of a task; see `Tables`.
-
-    Raises:
-        ParameterError: the space is too large for any benchmark.
-        MissingDataError: its table is not there.
-    """
-    space = task.space
-    if len(space) > LISTED:
-        raise ParameterError(
-            f"{space.name} has {len(space):.2e} architectures and no benchmark: searches look "
-            "trainings up, unless they have a proxy for fitness and --live"
-        )
-    table = loaded(space, benchmark)
-    cached = SCORES / f"{space.name}.parquet" if scores is None else scores
-    return Tables(space, table, task.dataset, epochs, training_seed, cached, seconds_per_score)
 
 
 def loaded(space: SearchSpace, path: Path | None) -> Benchmark:
@@ -154,18 +145,12 @@ def accuracies_of(benchmark: Benchmark) -> dict[str, Values]:
     return {"/".join(column): benchmark.accuracies(*column) for column in benchmark.finals}
 
 
-def cached_trace(task: Task, tables: Tables, proxy: str) -> "pd.DataFrame":
-    """The trace of a search on cached scores and benchmarked trainings.
+def cached_trace(tables: Tables, proxy: str) -> "pd.DataFrame":
+    """The trace of a search; `proxy` is read where the spelling of the search names none.
 
-    Args:
-        task: what is searched, and how.
-        tables: what is known of the space.
-        proxy: whose scores the search reads where its spelling names none.
-
-    Returns:
-        The trace; empty where fewer architectures are scored than what a run draws calls for.
+    It is empty where too few architectures are scored for what a run draws.
     """
-    search = task.search
+    task, search = tables.task, tables.task.search
     pools = {name: tables.scored(name) for name in search.reads(proxy)}
     space: Searchable = task.space
     if search.moves_among_scored:

@@ -164,12 +164,7 @@ def trainings_of(
     CIFAR-10 is searched on the half of its training images that leaves the other half for
     validation (`cifar10-valid`), as the benchmark's own scripts do. Where the table has no
     validation time, training alone is charged; where it has no times at all, a second each.
-
-    Args:
-        benchmark: the table of trainings.
-        dataset: the data set that is searched on.
-        epochs: epochs of the trainings; None for those of `seen_in_searches`.
-        seed: seed of the trainings; likewise.
+    Without epochs and seed the trainings are those of `seen_in_searches`.
 
     Raises:
         MissingDataError: the table has no such trainings; the message says what it has.
@@ -222,12 +217,9 @@ def _searched_on(benchmark: Benchmark, dataset: str) -> str:
 
 
 def scores_as_answers(space: str, size: int, pool: Pool) -> Trainings:
-    """Answer with the scores of a pool; an undefined score loses to every other.
+    """Answer with the scores of a pool from a space of so many architectures.
 
-    Args:
-        space: name of the space.
-        size: number of architectures of the space.
-        pool: the scores, the better network higher, and what they cost.
+    An undefined score loses to every other.
 
     Raises:
         ParameterError: a score costs nothing.

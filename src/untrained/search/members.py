@@ -21,15 +21,11 @@ Integers = NDArray[np.int64]
 
 
 def part_of(space: Searchable, members: Integers) -> Searchable:
-    """The part of a space with these members; the space itself where they are all of it.
-
-    Args:
-        space: a product of independent choices; see `choices_of`.
-        members: (n,) sorted indices in the space.
+    """The part of a space with these sorted indices (n,); the space itself where they are all.
 
     Raises:
         MissingDataError: there are fewer than two.
-        ParameterError: the space is no such product.
+        ParameterError: the space is no product of independent choices.
     """
     if len(members) < 2:  # a mutant is never the architecture itself
         raise MissingDataError(

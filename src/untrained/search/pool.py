@@ -138,12 +138,7 @@ def seconds_of_scores(epochs: float, of_an_epoch: Floats, seconds_per_score: flo
     """The simulated seconds (n,) of scores after some epochs of training.
 
     The training is charged what the benchmark measured, which makes it comparable with the
-    trainings whose accuracy a search would see instead.
-
-    Args:
-        epochs: number of epochs before the score is read.
-        of_an_epoch: (n,) seconds of an epoch of each architecture.
-        seconds_per_score: seconds of reading the score.
+    trainings whose accuracy a search would see instead: `of_an_epoch` (n,) is what an epoch took.
 
     Raises:
         MissingDataError: the benchmark has no time of one of them.

@@ -19,7 +19,7 @@ from untrained.benchmarks.benchmark import Benchmark
 from untrained.closure import code_digest
 from untrained.errors import ParameterError, unknown_name
 from untrained.files import IMAGES, digest
-from untrained.images.sets import image_set
+from untrained.images.sets import image_set, modules_of
 from untrained.scoring.devices import leased_device
 from untrained.scoring.ledger import opened
 from untrained.scoring.progress import Track, quiet, untracked
@@ -226,5 +226,7 @@ def _key(space: PrunedSpace, settings: Pruning, seed: int) -> dict[str, Any]:
         "settings": asked,
         "files": [digest(path, "sha256") for path in files if path.is_file()],
         "versions": {name: version(name) for name in ("numpy", "torch")},
-        "code": code_digest(__name__, type(get_space(space.name)).__module__),
+        "code": code_digest(
+            __name__, type(get_space(space.name)).__module__, *modules_of(settings.dataset)
+        ),
     }

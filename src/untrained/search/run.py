@@ -11,7 +11,7 @@ from untrained.errors import ParameterError
 from untrained.images.sets import image_set
 from untrained.scoring.progress import Track, quiet, untracked
 from untrained.scoring.request import parse_reading
-from untrained.search.cached import accuracies_of, cached_trace, loaded, tables_of
+from untrained.search.cached import Tables, accuracies_of, cached_trace, loaded
 from untrained.search.clock import Budget, parse_budget
 from untrained.search.runs import shard_of_runs
 from untrained.search.spelling import Search, parse_algorithm
@@ -130,8 +130,8 @@ def run_search(
     task = Task(algorithm, search, get_space(space), dataset, allowed, own, seed, track, tell)
     if live is not None:
         return _live_result(task, live, benchmark)
-    tables = tables_of(task, epochs, training_seed, benchmark, scores, cost)
-    trace = cached_trace(task, tables, proxy)
+    tables = Tables(task, benchmark, epochs, training_seed, scores, cost)
+    trace = cached_trace(tables, proxy)
     timed = not search.sees_trainings or tables.trainings.timed
     return _result(task, trace, tables.accuracies, timed=timed)
 

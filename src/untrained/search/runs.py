@@ -31,22 +31,10 @@ def search_runs(
     seed: int,
     guide: Guide | None = None,
 ) -> Iterator[tuple[int, Clock]]:
-    """Run a search several times, each with a clock of its own.
+    """Run a search several times: the number and the clock of each run, as it ends.
 
     A run depends on the seed and its own number alone. Two algorithms draw from the same stream in
     runs of the same number.
-
-    Args:
-        algorithm: the algorithm with its settings.
-        space: the space that is searched.
-        answers: the answers to evaluations, and what they cost.
-        budget: what each run may spend.
-        runs: the numbers of the runs, from 0.
-        seed: seed of all runs.
-        guide: the part that a proxy has in the search; None for none.
-
-    Returns:
-        The number and the clock of each run, as it ends.
 
     Raises:
         ParameterError: the budget might not cover one evaluation.

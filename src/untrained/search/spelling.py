@@ -1,4 +1,4 @@
-"""How a search is spelled: the algorithm, the size of its sample, the settings that differ.
+"""The spelling of a search: the algorithm, the size of its sample, the settings that differ.
 
 `random`, `naswot-1000` and `optimal-100` pick from a sample of so many. The others spend a budget
 of simulated training and take settings, of their own and those of `Guidance`:
@@ -45,17 +45,17 @@ RANDOM = "random"
 
 @dataclass(frozen=True)
 class Guidance:
-    """What a proxy decides in a search that spends a budget.
+    """The settings of what proxies decide in a search that spends a budget.
 
     Attributes:
-        init: the proxy that picks where the search starts, or `random` for none; empty: the
-            search's own proxy where the algorithm starts scored, none elsewhere.
-        scored: architectures that the proxy picks from.
-        kept: how many of them the search starts from.
-        mutants: drawn for each that is trained; the best-scored one is.
-        fitness: the proxy whose score is the fitness; empty: the accuracy after a short training.
-        pool: the proxy that says where the search moves, among what it has scored; empty: in the
-            whole space. A search whose fitness is a score moves among what has it, too.
+        init: the proxy that picks the start, or `random` for none; by default the search's own
+            proxy if the algorithm starts scored, else none.
+        scored: number of architectures that this proxy picks from.
+        kept: number of them that the search starts from.
+        mutants: number of mutants that are drawn for each that is trained, the best-scored.
+        fitness: the proxy whose score is the fitness; by default the accuracy of a short training.
+        pool: the proxy among whose scored architectures the search moves; by default it moves in
+            the whole space, or among those with a fitness if that is a score.
     """
 
     init: str = ""
@@ -77,13 +77,12 @@ class Guidance:
 
 @dataclass(frozen=True)
 class Search:
-    """A search as it is spelled: the algorithm with its settings, and what a proxy decides in it.
+    """A search: an algorithm with its settings, and what proxies decide in it.
 
     Attributes:
-        algorithm: with its settings.
-        samples: architectures that each run of an algorithm draws that picks from a sample; 0 for
-            an algorithm that spends a budget.
-        guidance: what a proxy decides; only an algorithm that spends a budget takes any.
+        algorithm: the algorithm with its settings.
+        samples: size of the sample that an algorithm picks from; 0 if it spends a budget.
+        guidance: what proxies decide, if the algorithm spends a budget.
     """
 
     algorithm: SampledSearch | BudgetedSearch
@@ -113,43 +112,41 @@ class Search:
 
     @property
     def moves_among_scored(self) -> bool:
-        """Whether it moves among what has scores by all that it reads, not in the whole space."""
+        """Whether it moves among what all its proxies have scored, not in the whole space."""
         return bool(self.guidance.fitness or self.guidance.pool)
 
     def proxy_of(self, proxy: str) -> str | None:
-        """The proxy that picks: `proxy` unless the spelling names another one; None for none."""
+        """The proxy that picks architectures: `proxy` if the spelling names none; None for none."""
         if self.starts_scored:
             return self.guidance.init or proxy
         return proxy if self.algorithm.reads_scores or self.guidance.mutants > 1 else None
 
     def decisive(self, proxy: str) -> list[str]:
-        """The proxies whose scores decide something: of a pool only the members count."""
+        """The proxies whose scores decide something; of `pool` only the members count."""
         named = self.guidance.fitness, self.proxy_of(proxy)
-        return list(dict.fromkeys(name for name in named if name))
+        return list(dict.fromkeys(filter(None, named)))
 
     def reads(self, proxy: str) -> list[str]:
-        """All proxies whose scores it reads: of its fitness, of its pool, and the picking one."""
+        """All proxies whose scores it reads: for fitness, pool and picks."""
         named = self.guidance.fitness, self.guidance.pool, self.proxy_of(proxy)
-        return list(dict.fromkeys(name for name in named if name))
+        return list(dict.fromkeys(filter(None, named)))
 
     def guide(self, pool: "Pool") -> "Guide":
-        """Make what the proxy decides, whose scores `pool` holds, in the runs of the search."""
+        """The decisions of the proxy whose scores `pool` holds."""
         from untrained.search.guided import Guide
 
-        scored, kept = self.guidance.scored, self.guidance.kept
-        if not self.starts_scored:
-            scored, kept = 0, 0
-        return Guide(pool, scored, kept, self.guidance.mutants)
+        own = self.guidance
+        scored, kept = (own.scored, own.kept) if self.starts_scored else (0, 0)
+        return Guide(pool, scored, kept, own.mutants)
 
 
 def parse_algorithm(spelling: str) -> Search:
-    """The search that a spelling asks for.
+    """The search that is spelled so.
 
     Raises:
         UnknownNameError: no such algorithm, or no such proxy.
-        PluginError: what is registered under the name, or lies at the address, is no algorithm.
-        ParameterError: the number of samples is no positive integer, the algorithm has no such
-            samples or settings, or a setting is out of its range.
+        PluginError: what has this name or address is no algorithm.
+        ParameterError: wrong samples, or a setting that does not exist or is out of its range.
     """
     head, *settings = spelling.split("+")
     name, dash, samples = head.partition("-")
@@ -179,8 +176,8 @@ def _budgeted(spelling: str, name: str, kind: type[BudgetedSearch], settings: li
         raise ParameterError(f"{spelling!r}: {name} never mutates an architecture")
     if guidance.fitness and algorithm.shortens:
         raise ParameterError(
-            f"{spelling!r}: charges less for shorter trainings, and a score has none: drop the "
-            "setting that says so"
+            f"{spelling!r}: a score has no shorter trainings: drop the setting that charges "
+            "less for them"
         )
     search = Search(algorithm, guidance=guidance)
     idle = [setting for setting in guiding if setting.partition("=")[0] in ("scored", "kept")]

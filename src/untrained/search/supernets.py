@@ -102,7 +102,7 @@ def darts() -> PrunedSpace:
     """DARTS: two cells of fourteen edges, of which a last round leaves two into each node."""
     from untrained.networks.supernets import DARTS_EDGES, DARTS_OPERATIONS, DartsSupernet
     from untrained.spaces import get_space
-    from untrained.spaces.darts import Genotype
+    from untrained.spaces.genotypes import Genotype
 
     space = get_space("darts")
 
@@ -135,7 +135,7 @@ def _darts_networks(architecture: Architecture) -> dict[str, dict[str, int]]:
     """Sizes of the two networks that the papers train of a genotype, without auxiliary head."""
     from untrained.networks.costs import count_flops, count_parameters
     from untrained.networks.darts import CIFAR10, IMAGENET, DartsNetwork
-    from untrained.spaces.darts import parse_genotype
+    from untrained.spaces.genotypes import parse_genotype
 
     genotype = parse_genotype(architecture.spelling)
     sizes: dict[str, dict[str, int]] = {}

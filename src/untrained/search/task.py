@@ -1,4 +1,4 @@
-"""What a search is asked for, of any kind: cached or live."""
+"""The settings of a search, cached or live."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ from untrained.spaces import SearchSpace
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """What any search needs, cached or live.
+    """The settings that any search has, cached or live.
 
     Attributes:
-        spelling: of the search.
-        search: what is spelled so.
-        space: that is searched.
-        dataset: whose trainings and scores guide the search.
-        budget: of each run that spends one.
+        spelling: spelling of the search.
+        search: the search that is spelled so.
+        space: the space that is searched.
+        dataset: the data set whose trainings and scores guide the search.
+        budget: what each run may spend.
         runs: the numbers of the runs.
-        seed: of them all.
+        seed: seed of all runs.
         track: reports progress.
         tell: takes messages for people.
     """
@@ -40,19 +40,19 @@ class Task:
 
     @property
     def title(self) -> str:
-        """What progress is reported under."""
+        """The title of its progress."""
         return f"{self.spelling}/{self.space.name}/{self.dataset}"
 
 
 @dataclass(frozen=True)
 class Live:
-    """How a live search scores what it proposes.
+    """The settings of the scores of a live search.
 
     Attributes:
-        split: of the data set; `sample` is bundled.
-        batch_size: images in the minibatch.
+        split: split of the data set; `sample` is bundled.
+        batch_size: number of images in the minibatch.
         augmentation: `none` or `crop-flip`.
-        sampling: of images: `uniform`, or `balanced` by class.
+        sampling: draw of the images: `uniform`, or `balanced` by class.
         seeds: run r scores with seed r modulo so many.
         device: `auto`, or a device in PyTorch's notation.
         engine: `auto`, `plain` or `fast`; see `untrained.scoring.execution`.

@@ -18,7 +18,7 @@ from untrained.scoring.devices import leased_device
 from untrained.scoring.progress import quiet
 from untrained.seeds import torch_seeded
 from untrained.spaces import get_space
-from untrained.spaces.darts import parse_genotype
+from untrained.spaces.genotypes import parse_genotype
 from untrained.training import checkpoints, loop
 from untrained.training.cutout import cut_out
 from untrained.training.recipe import Recipe

@@ -1,4 +1,4 @@
-"""Which architectures exist: enumerate, index, sample, mutate, parse and print them."""
+"""Search spaces: enumerate, index, sample, mutate, parse and print their architectures."""
 
 from functools import cache
 

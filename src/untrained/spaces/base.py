@@ -1,4 +1,4 @@
-"""What search spaces share."""
+"""The base class of search spaces, and the values that describe them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from untrained.networks.plans import Planned
 
-#: Up to this size a space is listed architecture by architecture where a table needs it. A larger
-#: one is sampled, mutated and parsed, and its indices are names.
+#: The largest space that is listed architecture by architecture where a table needs it. Larger ones
+#: are sampled, mutated and parsed only.
 LISTED = 10_000_000
-#: Of an index; Python refuses to read numbers of thousands of digits.
+#: The most digits of an index; Python refuses to read numbers of thousands of digits.
 _MOST_DIGITS = 20
 
 
@@ -33,9 +33,9 @@ class Architecture:
     """One architecture of a space.
 
     Attributes:
-        space: name of the space.
-        index: position in the space's own order.
-        spelling: the space's own notation.
+        space: the name of the space.
+        index: the position in the space's order.
+        spelling: the architecture in the space's notation.
     """
 
     space: str
@@ -51,9 +51,9 @@ class Skeleton:
     """A network smaller than the benchmark's around the same cell.
 
     Attributes:
-        channels: of the first stage; each stage has twice those of the one before.
-        cells: per stage.
-        stages: 1 to 3.
+        channels: the channels of the first stage; they double from stage to stage.
+        cells: the number of cells of a stage.
+        stages: the number of stages, 1 to 3.
         stem: whether a convolution makes the first channels of images with three; without it the
             first cell reads images with `channels` channels.
     """
@@ -73,12 +73,12 @@ class Skeleton:
 
 @dataclass(frozen=True)
 class Words:
-    """What a report calls the parts of the architectures of a space, in the plural.
+    """The words, in the plural, by which reports name the parts of a space.
 
     Attributes:
         members: the architectures.
-        options: what is counted.
-        places: what takes one option each.
+        options: the options that architectures choose from.
+        places: the parts of an architecture that take one option each.
     """
 
     members: str = "architectures"
@@ -88,23 +88,20 @@ class Words:
 
 @dataclass(frozen=True)
 class BenchmarkFacts:
-    """What is known of the benchmark table of a space before it is read.
+    """Facts about the benchmark table of a space that are known before it is read.
 
     Attributes:
-        full_epochs: of the full training, which reports are about; None for the longest training
-            that the table has.
-        short_epochs: of the short training that searches see; None if there is none.
+        full_epochs: the epochs of the full training; None for the longest in the table.
+        short_epochs: the epochs of the short training that searches read; None if there is none.
         has_times: whether the table has training times.
-        partial: whether a table may know some of the architectures only.
+        partial: whether a table may lack some architectures.
         bundled: the table that comes with the package of the space; None without one.
-        bundled_sample: whether the bundled table knows a small sample of the space.
+        bundled_sample: whether the bundled table has only a small sample of the space.
         converter: address of a function that makes a table of official files, a
             `untrained.benchmarks.fetch.Converter`; None if nothing is converted.
-        fetch: address of the function that brings the table to where commands look for it; it
-            takes (space, target, source, mirror, progress) as
-            `untrained.benchmarks.fetch.fetch_table` does, which takes a table, converts official
-            files or copies the bundled table.
-        ablated_by: (data set, split) of the accuracy after which ablations choose architectures.
+        fetch: address of the function that writes the table; it takes (space, target, source,
+            mirror, progress) as `untrained.benchmarks.fetch.fetch_table` does.
+        ablated_by: (data set, split) of the accuracy by which ablations choose architectures.
     """
 
     full_epochs: int | None = None
@@ -119,20 +116,19 @@ class BenchmarkFacts:
 
 
 class SearchSpace(ABC):
-    """What a search, a proxy and a report need to know of a space.
+    """A set of architectures with an order, a notation, neighbours and networks.
 
-    One gives `name`, `summary`, `__len__`, `spelling` and `network`. Without more it is a space of
-    architectures that all differ, which is scored on CIFAR-10, has no benchmark, and of which no
-    architecture neighbours another.
+    A space defines `name`, `summary`, `__len__`, `spelling` and `network`. By default its
+    architectures all differ, are scored on CIFAR-10, have no benchmark and no neighbours.
 
     Attributes:
         name: the registered name.
-        summary: which architectures it has, in one line without a full stop.
-        datasets: the data sets whose trainings its benchmark has, which it may be scored on.
-        words: what reports call its parts.
-        benchmark: what is known of its benchmark; None without one.
-        supernet: address of a function that returns what a pruning search needs to know of the
-            space (`untrained.search.supernets.PrunedSpace`); None without a supernet.
+        summary: a description of its architectures in one line without a full stop.
+        datasets: the data sets that its benchmark was trained on, which it may be scored on.
+        words: the words of reports for its parts.
+        benchmark: facts about its benchmark; None without one.
+        supernet: address of a function that returns a `untrained.search.supernets.PrunedSpace`,
+            which a pruning search needs; None without a supernet.
         ablations: the experiments of `untrained.scoring.ablations` that make sense on it.
         ordered: whether all architectures make the same choices out of the same options, so that
             one can ask which options the best ones prefer.
@@ -152,7 +148,7 @@ class SearchSpace(ABC):
 
     @property
     def label(self) -> str:
-        """What tables and figures call it: its name, unless a space says otherwise."""
+        """The name in tables and figures, which is `name` by default."""
         return self.name
 
     @abstractmethod
@@ -160,18 +156,18 @@ class SearchSpace(ABC):
 
     @abstractmethod
     def spelling(self, index: int) -> str:
-        """The notation of an architecture; the index is in range."""
+        """Return the notation of an architecture, whose index is in range."""
 
     @abstractmethod
     def network(
         self, architecture: Architecture, num_classes: int, skeleton: Skeleton | None = None
     ) -> "nn.Module":
-        """The architecture as a module in training mode, initialised as PyTorch does by default.
+        """Build the network in training mode, initialised as PyTorch does by default.
 
         Args:
-            architecture: of this space.
-            num_classes: outputs of the classifier.
-            skeleton: around the cell; the benchmark's by default.
+            architecture: an architecture of this space.
+            num_classes: the number of outputs of the classifier.
+            skeleton: the skeleton around the cell; the benchmark's by default.
 
         Raises:
             NotApplicable: this architecture, unlike others, can't be built in the skeleton.
@@ -185,7 +181,7 @@ class SearchSpace(ABC):
         return Architecture(self.name, int(index), self.spelling(index))
 
     def parse(self, text: str | int) -> Architecture:
-        """The architecture with this index (as number or digits) or spelling.
+        """Return the architecture with this index (as number or digits) or spelling.
 
         Raises:
             ArchitectureError: no such architecture; the message points at the wrong part.
@@ -201,10 +197,10 @@ class SearchSpace(ABC):
         return self[self.index_at(stripped)]
 
     def index_at(self, spelling: str) -> int:
-        """The index of the architecture that is spelled so, or is the same if spelled otherwise.
+        """Return the index of the architecture with a spelling, which may be one of several.
 
         Raises:
-            ArchitectureError: there is none.
+            ArchitectureError: no architecture has it.
         """
         if spelling not in self._indices:
             raise ArchitectureError(
@@ -215,21 +211,21 @@ class SearchSpace(ABC):
 
     @cached_property
     def _indices(self) -> dict[str, int]:
-        """Spelling to its lowest index."""
+        """The lowest index of each spelling."""
         indices: dict[str, int] = {}
         for index in range(len(self)):
             indices.setdefault(self.spelling(index), index)
         return indices
 
     def sample(self, rng: np.random.Generator) -> Architecture:
-        """An architecture drawn uniformly."""
+        """Draw an architecture uniformly."""
         return self[int(rng.integers(len(self)))]
 
     def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
-        """A neighbour of `architecture`, drawn uniformly; never the architecture itself.
+        """Draw a neighbour of `architecture`, never the architecture itself.
 
         Raises:
-            ParameterError: no architecture neighbours another.
+            ParameterError: the architectures have no neighbours.
         """
         del architecture, rng
         raise ParameterError(
@@ -238,12 +234,12 @@ class SearchSpace(ABC):
         )
 
     def canonical(self, architecture: Architecture) -> Architecture:
-        """The representative (lowest index) of the architectures that compute the same function."""
+        """Return the architecture of lowest index that computes the same function."""
         return self[int(self.representatives[architecture.index])]
 
     @cached_property
     def representatives(self) -> NDArray[np.int64]:
-        """(len,): index of the canonical architecture of each architecture.
+        """The index of the canonical architecture of each architecture, (len,).
 
         Raises:
             ParameterError: the space is larger than `LISTED`.
@@ -252,19 +248,19 @@ class SearchSpace(ABC):
 
     @property
     def executed_representatives(self) -> NDArray[np.int64]:
-        """(len,): lowest index of an architecture that executes the same, dead branches included.
+        """The lowest index of an architecture that executes the same as each one, (len,).
 
-        Finer than `representatives`, and raises where that does.
+        Dead branches count, so that the classes are finer than those of `representatives`.
         """
         return self.representatives
 
     def tabulated(self, table: Path) -> int | None:
-        """How many architectures a benchmark table at this path may know; None if unknown."""
+        """Return how many architectures a benchmark table at this path may have, if known."""
         del table
         return len(self) if len(self) <= LISTED else None
 
     def refuse_skeleton(self, skeleton: Skeleton | None) -> None:
-        """Raise `ParameterError` where a skeleton is asked for that the space has no network of."""
+        """Raise `ParameterError` for a skeleton, where the space has no network of one."""
         if skeleton is not None:
             raise ParameterError(
                 f"{self.name} has no network of {skeleton}: take a variant that reads the "
@@ -275,13 +271,13 @@ class SearchSpace(ABC):
 def draw_without_replacement(
     space: SearchSpace, count: int, seed: int, among: NDArray[np.int64] | None = None
 ) -> list[int]:
-    """Sorted indices of `count` distinct architectures, the same for the same seed.
+    """Draw `count` distinct architectures, and return their sorted indices.
 
     Args:
-        space: of the architectures.
-        count: how many.
-        seed: of the draw.
-        among: (m,) indices that are drawn from; None for all.
+        space: the space of the architectures.
+        count: the number of architectures.
+        seed: the seed of the draw; the same seed gives the same architectures.
+        among: (m,) indices to draw from; None for all.
 
     Raises:
         ParameterError: `count` is not in 1..m.

@@ -1,24 +1,15 @@
-"""When do two NAS-Bench-201 cells count as one?  Four rules, from the finest to the coarsest.
+"""When do two NAS-Bench-201 cells count as one?  Three rules, each on the six operations of a cell.
 
-Each function maps the six operations of a cell to a key; cells with equal keys are one class.
+Cells with equal keys are one class:
 
-==========================  =======  ==============================================================
-rule                        classes  two cells are one if they ...
-==========================  =======  ==============================================================
-`live_edges`                  9,445  differ only in edges that carry nothing to the output
-`isomorphic`                  8,765  ... or by exchanging the inner nodes 1 and 2
-`computed_function`           5,260  ... or by identities: a skip connection is its source, and a
-                                     node whose sum is read through a skip is that sum. Weights
-                                     that are shared stay shared.
-`path_tree`                   6,466  write the same sum over paths, with dropped operations as a
-                                     symbol of their own: the rule of the NAS-Bench-201 paper. It
-                                     unshares weights, so it also merges cells that differ
-==========================  =======  ==============================================================
+- `live_edges` (9,445 classes): they differ only in edges that carry nothing to the output;
+- `computed_function` (5,260): or by exchanging the inner nodes 1 and 2, or by identities: a skip
+  connection is its source, and a node whose sum is read through a skip is that sum. Weights that
+  are shared stay shared;
+- `executed_function` (7,189): they compute the same function, and dead branches execute the same.
 
-9,445 is the list of NAS-Bench-Suite-Zero. `path_tree` is neither finer nor coarser than the
-others: it keeps "plus nothing" apart and merges one shared convolution with two separate ones.
-A fifth rule, `executed_function` (7,189 classes, finer than `computed_function`), also tells apart
-what dead branches execute.
+9,445 is the list of NAS-Bench-Suite-Zero. The rule of the NAS-Bench-201 paper is in
+`tests/spaces/cell_rules.py`: it unshares weights, so it also merges cells that differ.
 """
 
 from collections.abc import Callable
@@ -31,13 +22,14 @@ _CONVOLUTIONS = ("nor_conv_1x1", "nor_conv_3x3")
 Edge = tuple[int, int]
 
 
+def _edges(operations: tuple[str, ...]) -> dict[Edge, str]:
+    pairs = zip(EDGES, operations, strict=True)
+    return {edge: operation for edge, operation in pairs if operation != "none"}
+
+
 def live_edges(operations: tuple[str, ...]) -> dict[Edge, str]:
     """The edges on a path from the input to the output, with their operations."""
-    edges = {
-        edge: operation
-        for edge, operation in zip(EDGES, operations, strict=True)
-        if operation != "none"
-    }
+    edges = _edges(operations)
     forward, backward = {0}, {3}
     for source, target in EDGES:  # sorted by target, so a source is settled before it is read
         if source in forward and (source, target) in edges:
@@ -47,17 +39,6 @@ def live_edges(operations: tuple[str, ...]) -> dict[Edge, str]:
             backward.add(source)
     live = forward & backward
     return {edge: edges[edge] for edge in edges if set(edge) <= live}
-
-
-def isomorphic(operations: tuple[str, ...]) -> tuple[tuple[Edge, str], ...]:
-    """`live_edges` up to an exchange of the inner nodes."""
-    edges = live_edges(operations)
-    key = tuple(sorted(edges.items()))
-    if (1, 2) in edges:
-        return key
-    swap = {0: 0, 1: 2, 2: 1, 3: 3}
-    swapped = {(swap[source], swap[target]): edges[source, target] for source, target in edges}
-    return min(key, tuple(sorted(swapped.items())))
 
 
 def computed_function(operations: tuple[str, ...]) -> str:
@@ -72,17 +53,12 @@ def computed_function(operations: tuple[str, ...]) -> str:
 
 def executed_function(operations: tuple[str, ...]) -> str:
     """`computed_function` beside all convolutions that a forward pass executes, dead ones too."""
-    edges = {
-        edge: operation
-        for edge, operation in zip(EDGES, operations, strict=True)
-        if operation != "none"
-    }
 
     def expression(edges: dict[Edge, str], names: dict[Edge, str]) -> str:
         executed = sorted(_term(edges, edge, names) for edge in names)
         return f"{_value(edges, 3, names)} beside {executed}"
 
-    return _least_expression(edges, expression)
+    return _least_expression(_edges(operations), expression)
 
 
 def _least_expression(
@@ -122,42 +98,3 @@ def _term(edges: dict[Edge, str], edge: Edge, names: dict[Edge, str]) -> str:
 
 def _value(edges: dict[Edge, str], node: int, names: dict[Edge, str]) -> str:
     return "+".join(_terms(edges, node, names))
-
-
-def path_tree(operations: tuple[str, ...]) -> str:
-    """The key by which the NAS-Bench-201 paper (section 2) counts 6,466 unique topologies.
-
-    Terms are sorted as text and nested sums are not flattened, so the count hangs on how the
-    terms are written ("(source)@operation", "0" for the input, "#" for nothing).
-    """
-    by_edge = dict(zip(EDGES, operations, strict=True))
-    nodes = ["0"]
-    for target in (1, 2, 3):
-        terms = []
-        for source in range(target):
-            operation = by_edge[source, target]
-            if operation == "none" or nodes[source] == "#":
-                terms.append("#")
-            elif operation == "skip_connect":
-                terms.append(nodes[source])
-            else:
-                terms.append(f"({nodes[source]})@{operation}")
-        nodes.append("+".join(sorted(terms)))
-    return nodes[-1]
-
-
-def singular_as_released(operations: tuple[str, ...]) -> bool:
-    """Whether the released NASWOT code gives this cell a log-determinant of minus infinity.
-
-    So it is iff nothing reaches the output and no convolution reads a node that the input reaches:
-    then no rectifier in a cell sees anything but zeros.
-    """
-    by_edge = dict(zip(EDGES, operations, strict=True))
-    reached = {0}
-    for source, target in EDGES:
-        if source in reached and by_edge[source, target] != "none":
-            reached.add(target)
-    return 3 not in reached and not any(
-        source in reached and operation in _CONVOLUTIONS
-        for (source, _), operation in by_edge.items()
-    )

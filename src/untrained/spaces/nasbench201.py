@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
     from untrained.networks.nasbench201_plan import PlannedNetwork
 
-#: In the order in which the benchmark's authors list them, and their searches number them.
+#: The operations of an edge, in the order of the benchmark's authors.
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 
 
 def operations_of(spelling: str) -> tuple[str, ...]:
-    """The operations of the six edges, in the order of `EDGES`.
+    """Return the operations of the six edges, in the order of `EDGES`.
 
     Raises:
-        ArchitectureError: not a spelling of this space; the message names the wrong edge.
+        ArchitectureError: no cell is spelled so; the message names the wrong edge.
     """
     nodes = spelling.split("+")
     if len(nodes) != 3:
@@ -62,7 +62,7 @@ def operations_of(spelling: str) -> tuple[str, ...]:
 
 
 def spelling_of(operations: tuple[str, ...]) -> str:
-    """The benchmark's notation of six operations in the order of `EDGES`."""
+    """Return the benchmark's notation of six operations in the order of `EDGES`."""
     entries: dict[int, list[str]] = {1: [], 2: [], 3: []}
     for (source, target), operation in zip(EDGES, operations, strict=True):
         entries[target].append(f"{operation}~{source}")
@@ -70,7 +70,7 @@ def spelling_of(operations: tuple[str, ...]) -> str:
 
 
 def _code(operations: tuple[str, ...]) -> int:
-    """The six operations as a number to base 5, first edge most significant."""
+    """Return the six operations as a number to base 5, first edge most significant."""
     code = 0
     for operation in operations:
         code = code * 5 + OPERATIONS.index(operation)
@@ -100,13 +100,13 @@ class NasBench201(SearchSpace):
 
     @cached_property
     def _codes(self) -> NDArray[np.uint16]:
-        """(15625,) uint16: `_code` of the cell at each index."""
+        """The `_code` of the cell at each index, (15625,) uint16."""
         codes: NDArray[np.uint16] = np.load(BUNDLED / "nasbench201_order.npy", allow_pickle=False)
         return codes
 
     @cached_property
     def _positions(self) -> NDArray[np.int64]:
-        """(15625,): index of the cell with each code."""
+        """The index of the cell with each code, (15625,)."""
         return np.argsort(self._codes)
 
     def __len__(self) -> int:
@@ -131,7 +131,7 @@ class NasBench201(SearchSpace):
 
     @cached_property
     def representatives(self) -> NDArray[np.int64]:
-        """(15625,): lowest index of a cell that computes the same function as the cell.
+        """The lowest index of a cell that computes the same function as each cell, (15625,).
 
         The rule is `cell_classes.computed_function`.
         """
@@ -154,7 +154,7 @@ class NasBench201(SearchSpace):
     def network(
         self, architecture: Architecture, num_classes: int, skeleton: Skeleton | None = None
     ) -> "nn.Module":
-        """The benchmark's skeleton around the cell: stem, 3 stages of 5 cells, 16/32/64 channels.
+        """Build the cell in the benchmark's skeleton: 3 stages of 5 cells, 16/32/64 channels.
 
         See `SearchSpace.network` and `untrained.networks.nasbench201`.
         """

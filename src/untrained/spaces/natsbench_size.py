@@ -23,10 +23,10 @@ LAYERS = 5
 
 
 def widths_of(spelling: str) -> tuple[int, ...]:
-    """The widths of the five layers, first to last.
+    """Return the widths of the five layers, first to last.
 
     Raises:
-        ArchitectureError: not a spelling of this space; the message names the wrong layer.
+        ArchitectureError: no architecture is spelled so; the message names the wrong layer.
     """
     words = spelling.split(":")
     if len(words) != LAYERS:
@@ -44,7 +44,7 @@ def widths_of(spelling: str) -> tuple[int, ...]:
 
 
 def spelling_of(widths: tuple[int, ...]) -> str:
-    """The benchmark's notation of five widths."""
+    """Return the benchmark's notation of five widths."""
     return ":".join(map(str, widths))
 
 
@@ -80,7 +80,7 @@ class NatsBenchSize(SearchSpace):
     def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
         """Change the width of one layer.
 
-        The benchmark's own evolution may draw the width that the layer had; this one never does.
+        The benchmark's own evolution may draw the width that the layer had; this mutation does not.
         """
         widths = list(widths_of(architecture.spelling))
         layer = int(rng.integers(LAYERS))
@@ -91,12 +91,12 @@ class NatsBenchSize(SearchSpace):
     def network(
         self, architecture: Architecture, num_classes: int, skeleton: Skeleton | None = None
     ) -> "nn.Module":
-        """The benchmark's network of these widths.
+        """Build the benchmark's network of these widths.
 
         See `SearchSpace.network` and `untrained.networks.natsbench_size`.
 
         Raises:
-            ParameterError: a skeleton is asked for, which would take the place of the widths.
+            ParameterError: a skeleton is given, which would replace the widths.
         """
         self.refuse_skeleton(skeleton)
         from untrained.networks.natsbench_size import NatsBenchSizeNetwork

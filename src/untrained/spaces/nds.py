@@ -1,7 +1,7 @@
 """The spaces of NDS (Radosavovic et al., ICCV 2019): the networks that one official file has.
 
-The paper trained samples of its design spaces, once each; a space here is such a sample. It is read
-from the list that `untrained fetch` writes beside the benchmark table.
+The paper trained samples of its design spaces, each network once; a space here is such a sample. It
+is read from the list that `untrained fetch` writes beside the benchmark table.
 """
 
 import json
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from untrained.errors import DamagedFileError, MissingDataError, unknown_name
-from untrained.files import BENCHMARKS, atomic
+from untrained.files import BENCHMARKS, atomic, reading
 from untrained.spaces.base import Architecture, BenchmarkFacts, SearchSpace, Skeleton, Words
 from untrained.spaces.nds_networks import FILES, dataset_of, parse_network
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 class Nds(SearchSpace):
     """The networks of one file, by their position in it.
 
-    Networks may be the same, as in the files that vary learning rate and weight decay.
+    A file that varies learning rate and weight decay has equal networks.
 
     Args:
-        name: of the space.
-        folder: where its list of architectures is looked for, when it is first needed.
+        name: the name of the space.
+        folder: the folder of its list of architectures, which is read when it is first needed.
     """
 
     words = Words("networks")
@@ -49,10 +49,10 @@ class Nds(SearchSpace):
 
     @cached_property
     def spellings(self) -> list[str]:
-        """Of the architectures, by index.
+        """The spellings of the architectures, by index.
 
         Raises:
-            MissingDataError: the file was not fetched; the message says how to.
+            MissingDataError: the file was not fetched; the message has the command.
             DamagedFileError: the list is damaged.
         """
         table = self._folder / f"{self.name}.parquet"
@@ -66,18 +66,18 @@ class Nds(SearchSpace):
         return self.spellings[index]
 
     def index_at(self, spelling: str) -> int:
-        """See `SearchSpace.index_at`; of equal networks the first one is meant."""
+        """Return the index of the first of the networks with a spelling."""
         return super().index_at(str(parse_network(spelling)))
 
     @cached_property
     def representatives(self) -> NDArray[np.int64]:
-        """(len,): the first of the networks that are spelled alike; nothing else is compared."""
+        """The first of the networks with the same spelling as each network, (len,)."""
         return np.array([self._indices[spelling] for spelling in self.spellings])
 
     def tabulated(self, table: Path) -> int | None:
-        """How many architectures the list beside a table has; None where there is no list.
+        """Return how many architectures the list beside a table has; None without a list.
 
-        The table has no rows of those whose training failed.
+        The table itself lacks those whose training failed.
         """
         beside = architectures_beside(table)
         return len(read_architectures(self.name, beside)) if beside.is_file() else None
@@ -85,17 +85,17 @@ class Nds(SearchSpace):
     def planned(self, architecture: Architecture) -> "Planned":
         """See `SearchSpace.planned`, and `darts_plan` and `anynet_plan` of `untrained.networks`.
 
-        It is the module itself: its weights are what takes the time of making it.
+        It is the module itself, since most of the time of making it goes to its weights.
         """
         return cast("Planned", self.network(architecture, 1))
 
     def network(
         self, architecture: Architecture, num_classes: int, skeleton: Skeleton | None = None
     ) -> "nn.Module":
-        """The network that NASWOT scores; see `SearchSpace.network` and `untrained.networks.nds`.
+        """Build the network that NASWOT scores; see `untrained.networks.nds`.
 
         Raises:
-            ParameterError: a skeleton is asked for, which is made for a single kind of cell.
+            ParameterError: a skeleton is given, which has a single kind of cell.
         """
         self.refuse_skeleton(skeleton)
         from untrained.networks.nds import scored_network
@@ -104,7 +104,7 @@ class Nds(SearchSpace):
         return scored_network(network, num_classes, imagenet=self._imagenet)
 
     def trained_network(self, architecture: Architecture, num_classes: int) -> "nn.Module":
-        """The network that the benchmark trained, which has its parameters; see `network`."""
+        """Build the network that the benchmark trained, whose parameters it counted."""
         from untrained.networks.nds import trained_network
 
         network = parse_network(architecture.spelling)
@@ -112,7 +112,7 @@ class Nds(SearchSpace):
 
 
 def architectures_beside(table: Path) -> Path:
-    """Where the architectures of a benchmark table of NDS lie."""
+    """Return the path of the list of architectures of a benchmark table of NDS."""
     return table.with_suffix(".json")
 
 
@@ -124,23 +124,20 @@ def write_architectures(space: str, spellings: Sequence[str], target: Path) -> N
 
 
 def read_architectures(space: str, path: Path) -> list[str]:
-    """The spellings of the architectures of a space, by index.
+    """Return the spellings of the architectures of a space, by index.
 
     Raises:
-        MissingDataError: there is no such file; the message says how to make it.
-        DamagedFileError: it is not such a file, or that of another space.
+        MissingDataError: there is no such file; the message has the command that makes it.
+        DamagedFileError: the file is another one, or that of another space.
     """
     if not path.is_file():
         raise MissingDataError(
             f"{path} does not exist: run `untrained fetch {space}`, with --mirror FOLDER or --from "
             f"{FILES.get(space, 'FILE')} if you have the file"
         )
-    try:
+    with reading(f"{path} is damaged", f"fetch {space} again"):
         content = json.loads(path.read_text())
         found, spellings = content["space"], _texts(content["architectures"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        said = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DamagedFileError(f"{path} is damaged ({said}): fetch {space} again") from error
     if found != space:
         raise DamagedFileError(f"{path} has the architectures of {found!r}: fetch {space} again")
     return spellings

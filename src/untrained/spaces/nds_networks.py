@@ -1,4 +1,4 @@
-"""Which files NDS has, and what an entry of them trains, as values and as text.
+"""The files of NDS, and the networks that their entries train, as values and as text.
 
 Radosavovic, Johnson, Xie, Lo, Dollar: On Network Design Spaces for Visual Recognition, ICCV 2019.
 Half of its spaces put two cells into the network of DARTS, at a width and a depth of their own; the
@@ -9,14 +9,15 @@ form key=value, in this order:
     block=res_bottleneck_block depths=2,3 widths=16,32 strides=1,2 ratios=1,0.5 groups=1,4
 """
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from typing import TypeVar
 
-from untrained.errors import ArchitectureError, unknown_name
+from untrained.errors import ArchitectureError, short, unknown_name
+from untrained.spaces.genotypes import Edges, check_edges
 
+T = TypeVar("T", int, float)
 _NAMES = (
     *("Amoeba", "Amoeba_in"),
     *("DARTS", "DARTS_fix-w-d", "DARTS_in", "DARTS_lr-wd", "DARTS_lr-wd_in"),
@@ -32,81 +33,60 @@ _NAMES = (
 
 
 def plain(name: str) -> str:
-    """A name as file systems and authors agree on it: DARTS_fix-w-d and darts_fix_w_d are one."""
+    """Normalise a name, so that DARTS_fix-w-d and darts_fix_w_d are equal."""
     return name.lower().replace("-", "_")
 
 
-#: Space to the official file that it is read from; the names are from memory.
+#: The official file of each space; the names are from memory.
 FILES: Mapping[str, str] = {f"nds_{plain(name)}": f"{name}.json" for name in _NAMES}
 
 
 def dataset_of(space: str) -> str:
-    """The data set that the networks of an NDS space were trained on."""
+    """Return the data set that the networks of an NDS space were trained on."""
     return "ImageNet" if space.endswith("_in") else "cifar10"
 
 
 def has_stages(space: str) -> bool:
-    """Whether the networks of an NDS space are stages of blocks; those of others have cells."""
+    """Tell whether the networks of an NDS space are stages of blocks instead of cells."""
     return any(family in space for family in ("resnet", "resnext", "vanilla"))
 
 
-#: What an edge carries: the union of the five search spaces, in the files' own names. Which names
-#: the files use is from memory.
+#: The operations of an edge: the union of the five search spaces. The names are from memory.
 OPERATIONS = (
-    "none",
-    "skip_connect",
-    "avg_pool_2x2",
-    "avg_pool_3x3",
-    "avg_pool_5x5",
-    "max_pool_2x2",
-    "max_pool_3x3",
-    "max_pool_5x5",
-    "max_pool_7x7",
-    "conv_1x1",
-    "conv_3x3",
-    "conv_3x1_1x3",
-    "conv_7x1_1x7",
-    "sep_conv_3x3",
-    "sep_conv_5x5",
-    "sep_conv_7x7",
-    "dil_conv_3x3",
-    "dil_conv_5x5",
-    "dil_sep_conv_3x3",
+    *("none", "skip_connect"),
+    *("avg_pool_2x2", "avg_pool_3x3", "avg_pool_5x5"),
+    *("max_pool_2x2", "max_pool_3x3", "max_pool_5x5", "max_pool_7x7"),
+    *("conv_1x1", "conv_3x3", "conv_3x1_1x3", "conv_7x1_1x7"),
+    *("sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7"),
+    *("dil_conv_3x3", "dil_conv_5x5", "dil_sep_conv_3x3"),
 )
 BLOCKS = ("vanilla_block", "res_basic_block", "res_bottleneck_block")
 
-#: (operation, source) of each edge, two for each inner node in turn.
-Edges = tuple[tuple[str, int], ...]
-
-#: Far beyond what the paper trains, and small enough to be built.
+#: Far more than the paper's networks have, and small enough to be built.
 _MOST_NODES, _MOST_CELLS, _MOST_CHANNELS = 20, 200, 8192
 _LONGEST_TEXT = 8000
-_EXAMPLES = {
-    "cells": "width=32 depth=20 auxiliary=0 normal=|sep_conv_3x3~0|skip_connect~1|+...@2,3 "
-    "reduce=...@2,3",
-    "stages": "block=res_basic_block depths=1,2,3 widths=16,32,64 strides=1,2,2",
-}
 
 
 @dataclass(frozen=True)
 class CellNetwork:
-    """Two cells of any number of nodes, and how many of how many channels are stacked.
+    """A stack of two kinds of cells, each of any number of nodes.
 
     Nodes 0 and 1 are the outputs of the two cells before; an inner node is the sum of two edges,
     which may come from the same node; a cell's output has the nodes of its concatenation side by
     side.
 
     Attributes:
-        width: channels of a node of the first cell.
-        depth: cells, of both kinds.
+        width: the channels of a node of the first cell.
+        depth: the number of cells of both kinds.
         auxiliary: whether the network was trained with an auxiliary head.
-        normal: two edges for each inner node.
-        normal_concat: the nodes that are the output, ascending.
-        reduce: likewise. Edges from nodes 0 and 1 halve the resolution.
-        reduce_concat: likewise.
+        normal: two edges for each inner node of a normal cell.
+        normal_concat: the nodes whose concatenation is its output, ascending.
+        reduce: two edges for each inner node of a reduction cell; those from nodes 0 and 1 halve
+            the resolution.
+        reduce_concat: the nodes whose concatenation is its output, ascending.
 
     Raises:
-        ArchitectureError: no such network; the message names what is wrong.
+        ArchitectureError: there is no such network; the message names what is wrong.
     """
 
     width: int
@@ -141,14 +121,14 @@ class StagedNetwork:
 
     Attributes:
         block: one of `BLOCKS`.
-        depths: blocks of each stage.
-        widths: channels of each stage.
-        strides: of each stage.
+        depths: the number of blocks of each stage.
+        widths: the channels of each stage.
+        strides: the stride of each stage.
         ratios: channels inside a bottleneck divided by those of its stage; empty for other blocks.
-        groups: of the 3x3 convolution of a bottleneck; likewise.
+        groups: groups of the 3x3 convolution of a bottleneck; empty for other blocks.
 
     Raises:
-        ArchitectureError: no such network; the message names what is wrong.
+        ArchitectureError: there is no such network; the message names what is wrong.
     """
 
     block: str
@@ -192,32 +172,38 @@ class StagedNetwork:
                 )
 
     def __str__(self) -> str:
-        lists = {
-            "depths": self.depths,
-            "widths": self.widths,
-            "strides": self.strides,
-            "ratios": self.ratios,
-            "groups": self.groups,
-        }
-        words = (
-            f"{name}={','.join(map(_number, values))}" for name, values in lists.items() if values
-        )
+        lists = {name: values for name, values in vars(self).items() if name != "block" and values}
+        words = (f"{name}={','.join(map(_spelled_number, lists[name]))}" for name in lists)
         return " ".join((f"block={self.block}", *words))
 
 
 Network = CellNetwork | StagedNetwork
+#: Kind of a network to the words that its text has, those that it may have, and an example.
+_WORDS: Mapping[type[Network], tuple[tuple[str, ...], tuple[str, ...], str]] = {
+    CellNetwork: (
+        ("width", "depth", "auxiliary", "normal", "reduce"),
+        (),
+        "width=32 depth=20 auxiliary=0 normal=|sep_conv_3x3~0|skip_connect~1|+...@2,3 "
+        "reduce=...@2,3",
+    ),
+    StagedNetwork: (
+        ("block", "depths", "widths", "strides"),
+        ("ratios", "groups"),
+        "block=res_basic_block depths=1,2,3 widths=16,32,64 strides=1,2,2",
+    ),
+}
 
 
 def inner_width(width: int, ratio: float) -> int:
-    """Channels inside a bottleneck of a stage of `width` channels."""
+    """Return the channels inside a bottleneck of a stage of `width` channels."""
     return round(width * ratio)
 
 
 def parse_network(text: str) -> Network:
-    """The network that `text` spells; nothing in it is executed.
+    """Return the network that `text` spells.
 
     Raises:
-        ArchitectureError: it spells none; the message names what is wrong.
+        ArchitectureError: the text spells none; the message names what is wrong.
     """
     if len(text) > _LONGEST_TEXT:
         raise ArchitectureError(
@@ -227,41 +213,42 @@ def parse_network(text: str) -> Network:
     for word in text.split():
         name, equals, value = word.partition("=")
         if not equals or name in fields:
-            wrong = f"{name!r} comes twice" if equals else f"{_short(word)!r} is no key=value"
-            raise ArchitectureError(f"{wrong}: spell it as {_EXAMPLES['cells']}")
+            wrong = f"{name!r} comes twice" if equals else f"{short(word)!r} is no key=value"
+            raise ArchitectureError(f"{wrong}: spell it as {_WORDS[CellNetwork][2]}")
         fields[name] = value
-    kind = "stages" if "block" in fields else "cells"
-    names = (
-        ("block", "depths", "widths", "strides")
-        if kind == "stages"
-        else ("width", "depth", "auxiliary", "normal", "reduce")
-    )
-    may = (*names, "ratios", "groups") if kind == "stages" else names
+    kind = StagedNetwork if "block" in fields else CellNetwork
+    names, optional, example = _WORDS[kind]
     missing = [name for name in names if name not in fields]
-    extra = [name for name in fields if name not in may]
+    extra = [name for name in fields if name not in (*names, *optional)]
     if missing or extra:
         wrong = f"lacks {', '.join(missing)}" if missing else f"has the unknown {extra[0]!r}"
-        raise ArchitectureError(f"{_short(text)!r} {wrong}: spell it as {_EXAMPLES[kind]}")
-    if kind == "cells":
-        if fields["auxiliary"] not in ("0", "1"):
-            raise ArchitectureError(f"auxiliary is {_short(fields['auxiliary'])!r}: 0 or 1")
-        cells = [_parsed_cell(name, fields[name]) for name in ("normal", "reduce")]
-        return CellNetwork(
-            _integer("width", fields["width"]),
-            _integer("depth", fields["depth"]),
-            fields["auxiliary"] == "1",
-            *cells[0],
-            *cells[1],
+        raise ArchitectureError(f"{short(text)!r} {wrong}: spell it as {example}")
+    if kind is StagedNetwork:
+        depths, widths, strides, groups = (
+            _numbers(name, fields[name]) if name in fields else ()
+            for name in ("depths", "widths", "strides", "groups")
         )
-    integers = partial(_integers, fields)
-    return StagedNetwork(
-        fields["block"],
-        integers("depths"),
-        integers("widths"),
-        integers("strides"),
-        tuple(_real("ratios", part) for part in _parts(fields.get("ratios"))),
-        integers("groups"),
-    )
+        ratios = _numbers("ratios", fields["ratios"], float) if "ratios" in fields else ()
+        return StagedNetwork(fields["block"], depths, widths, strides, ratios, groups)
+    if fields["auxiliary"] not in ("0", "1"):
+        raise ArchitectureError(f"auxiliary is {short(fields['auxiliary'])!r}: 0 or 1")
+    cells = [_parsed_cell(name, fields[name]) for name in ("normal", "reduce")]
+    width, depth = (_number(name, fields[name]) for name in ("width", "depth"))
+    return CellNetwork(width, depth, fields["auxiliary"] == "1", *cells[0], *cells[1])
+
+
+def _numbers(name: str, text: str, kind: type[T] = int) -> tuple[T, ...]:
+    try:
+        return tuple(map(kind, text.split(",")))
+    except ValueError as error:
+        raise ArchitectureError(f"{name} has {short(text)!r}: numbers, as in 1,2") from error
+
+
+def _number(name: str, text: str) -> int:
+    values = _numbers(name, text)
+    if len(values) > 1:
+        raise ArchitectureError(f"{name} has {short(text)!r}: one number")
+    return values[0]
 
 
 def _check_cell(name: str, edges: Edges, concat: tuple[int, ...]) -> None:
@@ -270,15 +257,7 @@ def _check_cell(name: str, edges: Edges, concat: tuple[int, ...]) -> None:
             f"{name} has {len(edges)} pairs of operation and input: two for each of 1 to "
             f"{_MOST_NODES} nodes"
         )
-    for position, (operation, source) in enumerate(edges):
-        node = 2 + position // 2
-        where = f"{name}, node {node}: ({operation!r}, {source!r})"
-        if operation not in OPERATIONS:
-            raise ArchitectureError(f"{where}: {unknown_name('operation', operation, OPERATIONS)}")
-        if not 0 <= source < node:
-            raise ArchitectureError(
-                f"{where}: there is no node {source} yet, inputs are 0 to {node - 1}"
-            )
+    check_edges(name, edges, OPERATIONS)
     last = 1 + len(edges) // 2
     ascending = list(concat) == sorted(set(concat))
     if not concat or not ascending or not all(2 <= one <= last for one in concat):
@@ -304,44 +283,14 @@ def _parsed_cell(name: str, text: str) -> tuple[Edges, tuple[int, ...]]:
         found = _NODE.fullmatch(node)
         if found is None:
             raise ArchitectureError(
-                f"{name}, node {2 + number} is {_short(node)!r}: two edges, as in "
+                f"{name}, node {2 + number} is {short(node)!r}: two edges, as in "
                 "|sep_conv_3x3~0|skip_connect~1|"
             )
         edges += [(found[1], int(found[2])), (found[3], int(found[4]))]
-    # their order is a matter of naming channels
-    return tuple(edges), tuple(
-        sorted(_integer(f"{name}_concat", part) for part in concat.split(","))
-    )
+    # the order of a concatenation only names channels
+    return tuple(edges), tuple(sorted(_numbers(f"{name}_concat", concat)))
 
 
-def _integers(fields: dict[str, str], name: str) -> tuple[int, ...]:
-    return tuple(_integer(name, part) for part in _parts(fields.get(name)))
-
-
-def _parts(text: str | None) -> list[str]:
-    return [] if text is None else text.split(",")
-
-
-def _integer(name: str, text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 10):
-        raise ArchitectureError(f"{name} has {_short(text)!r}: whole numbers from 0 up")
-    return int(text)
-
-
-def _real(name: str, text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise ArchitectureError(f"{name} has {_short(text)!r}: a number, as in 0.5")
-    return value
-
-
-def _number(value: float) -> str:
-    """As short as it can be read back: 1 for 1.0."""
+def _spelled_number(value: float) -> str:
+    """Return the shortest text that can be read back: 1 for 1.0."""
     return str(int(value)) if value == int(value) else repr(value)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,22 +1,17 @@
 """What the variance of a score is made of: architecture, minibatch, initialisation."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from untrained.errors import ParameterError
 from untrained.report import plotting
+from untrained.report.inputs import Inputs
 from untrained.report.scores import Floats, image_label
 from untrained.report.section import Figure, Options, Section, Table
 from untrained.report.statistics import interval
 from untrained.report.tables import intervals, lay_out, numbers
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Drawn
-
-    from untrained.report.inputs import Inputs
 
 #: The components of variance, in the order of every table. A minibatch shifts the scores of all
 #: architectures; weights are an architecture's own, so an initialisation shifts only its scores.
@@ -35,7 +30,7 @@ COLUMNS = (
 )
 
 
-def make(inputs: "Inputs", options: Options) -> tuple[pd.DataFrame, ...]:
+def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
     """Split the variance of a score in every experiment."""
     return (variance_table(inputs.joined("ablations"), **options),)
 
@@ -111,11 +106,7 @@ def _shares(variances: Floats) -> Floats:
 def split_variance(scores: Floats, *, resamples: int = 1000, seed: int = 0) -> VarianceSplit:
     """Split the variance of a single score, with bootstrap intervals over the architectures.
 
-    Args:
-        scores: as in `variance_components`, all finite.
-        resamples: of the architectures, drawn with replacement; minibatches and initialisations
-            are too few to resample.
-        seed: of the resampling.
+    Minibatches and initialisations are too few to resample. All scores are finite.
     """
     variances = variance_components(scores)
     generator = np.random.default_rng(seed)
@@ -130,13 +121,6 @@ def split_variance(scores: Floats, *, resamples: int = 1000, seed: int = 0) -> V
 
 def variance_table(scores: pd.DataFrame, *, resamples: int = 1000, seed: int = 0) -> pd.DataFrame:
     """Split the variance of the scores of each experiment and batch size.
-
-    Args:
-        scores: columns `experiment`, `dataset`, `batch_size`, `arch`, `minibatch_seed`,
-            `weight_seed`, `score`, `status`; in each experiment every architecture has the same
-            seeds. An architecture with an undefined score is dropped.
-        resamples: bootstrap resamples of every interval.
-        seed: of the resampling.
 
     Returns:
         One row per experiment, batch size and component that the design can tell apart, with
@@ -211,21 +195,18 @@ _ABLATIONS = {
 
 
 @plotting.style()
-def ablations(scores: pd.DataFrame, variances: pd.DataFrame, *, ablated_by: str) -> "Drawn":
+def ablations(
+    scores: pd.DataFrame, variances: pd.DataFrame, *, ablated_by: str
+) -> "plotting.Figure":
     """Draw what moves a score besides the architecture (Mellor et al. 2021, Fig. 5).
 
-    Four panels show every repeat of each cell, at the middle of its bin of accuracy; where the
-    batch size varies, each score is divided by the smallest one at that size, as in the paper. The
-    fifth shows the shares of the variance of a score with their intervals.
-
-    Args:
-        scores: columns `experiment`, `batch_size`, `bin_low`, `bin_high` (percent) and `score`,
-            NaN where undefined; all five experiments.
-        variances: of `variance_table`.
-        ablated_by: what the data set of the accuracies is called.
+    Four panels show every repeat of each cell, at the middle of its bin of accuracy (on the data
+    set `ablated_by`); where the batch size varies, each score is divided by the smallest one at
+    that size, as in the paper. The fifth shows the shares of the variance of a score with their
+    intervals.
 
     Raises:
-        ParameterError: an experiment has no scores.
+        ParameterError: one of the five experiments has no scores.
     """
     from matplotlib.figure import Figure as Canvas
 
@@ -258,7 +239,7 @@ def ablations(scores: pd.DataFrame, variances: pd.DataFrame, *, ablated_by: str)
 
 
 def _repeats(
-    axes: "Axes",
+    axes: "plotting.Axes",
     accuracy: "pd.Series[float]",
     scores: "pd.Series[float]",
     place: int,
@@ -268,7 +249,7 @@ def _repeats(
     axes.plot(accuracy, scores, label=label, **look)
 
 
-def _draw_shares(axes: "Axes", variances: pd.DataFrame) -> None:
+def _draw_shares(axes: "plotting.Axes", variances: pd.DataFrame) -> None:
     rows = variances.iloc[::-1]  # the first component on top
     percent = 100 * rows[["share", "share_low", "share_high"]].to_numpy(dtype=np.float64)
     axes.barh(rows["component"], percent[:, 0], color=plotting.COLOURS[0], height=0.6)
@@ -291,7 +272,7 @@ def _draw_shares(axes: "Axes", variances: pd.DataFrame) -> None:
     axes.set_title(f"(e) {left} random architectures")
 
 
-def draw(inputs: "Inputs", options: Options) -> "Drawn":
+def draw(inputs: Inputs, options: Options) -> "plotting.Figure":
     """Draw the repeated scores and what their variance is made of."""
     del options
     facts = inputs.space.benchmark

@@ -1,20 +1,18 @@
 """One search against another, run by run: by how much, how surely, and how often it is better."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from untrained.report.inputs import Inputs, Splits
 from untrained.report.scores import Floats, image_label
 from untrained.report.search_results import references_of, results_of, spending
 from untrained.report.search_tables import named_once, search_notes
 from untrained.report.section import Options, Section, Table
 from untrained.report.statistics import Integers, interval, mean_draws, resample_counts
 from untrained.report.tables import Columns, intervals, lay_out, terminal_table
-
-if TYPE_CHECKING:
-    from untrained.report.inputs import Inputs, Splits
 
 #: The columns of `comparison_table`, in order.
 COLUMNS = (
@@ -26,7 +24,7 @@ COLUMNS = (
 _KEYS = ["method", "dataset", "split"]
 
 
-def make(inputs: "Inputs", options: Options) -> tuple[pd.DataFrame, ...]:
+def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
     """Compare every search that spends a budget with its reference."""
     results, _ = results_of(inputs)
     references = references_of(inputs.traces, spending(inputs.traces), inputs.searched_on)
@@ -59,18 +57,12 @@ class Comparison(NamedTuple):
 def compare(
     method: Floats, reference: Floats, *, resamples: int = 1000, seed: int = 0
 ) -> Comparison:
-    """Compare two searches whose runs are pairs.
+    """Compare the accuracies (n,) of two searches whose runs are pairs.
 
     A resample draws pairs with replacement, and both figures are computed anew from it. The test
     is Wilcoxon's signed-rank test as SciPy has it; differences of zero take part in the ranking
     and leave the sums (Pratt, "Remarks on zeros and ties in the Wilcoxon signed rank procedures",
     1959). Where all are zero, p is 1.
-
-    Args:
-        method: (n,) accuracies in percent, run by run.
-        reference: (n,) those of the same runs.
-        resamples: bootstrap resamples.
-        seed: of the resampling.
     """
     once = np.ones((1, len(method)), dtype=np.int64)
     counts = resample_counts(len(method), resamples=resamples, seed=seed)
@@ -95,16 +87,9 @@ def improvement_draws(method: Floats, reference: Floats, counts: Integers) -> Fl
 
     Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Precipice", NeurIPS
     2021, section 4.3. It is the Mann-Whitney statistic over its largest value: every run of the
-    method looks up how many runs of the sorted reference lie below it. Unlike there, a resample
-    draws both runs of a pair together, as they share their random draws.
-
-    Args:
-        method: (n,) accuracies.
-        reference: (n,) accuracies.
-        counts: (resamples, n), of `resample_counts`.
-
-    Returns:
-        (resamples,), 0 to 1.
+    method looks up how many runs of the sorted reference lie below it. Unlike there, a resample, a
+    row of the counts (resamples, n), draws both runs of a pair together, as they share their random
+    draws.
     """
     order = np.argsort(reference, kind="stable")
     ordered = reference[order]
@@ -118,13 +103,10 @@ def improvement_draws(method: Floats, reference: Floats, counts: Integers) -> Fl
 
 
 def holm(p: Floats) -> Floats:
-    """Adjust p for several tests so that their family-wise error is bounded.
+    """Adjust p (m,) for several tests so that their family-wise error is bounded; NaN is no test.
 
     Holm, "A simple sequentially rejective multiple test procedure", 1979: the k-th smallest of m
     is multiplied by m - k + 1, at most 1, and never below a smaller one's.
-
-    Args:
-        p: (m,); NaN stays NaN and is no test.
     """
     order = np.argsort(p, kind="stable")[: int((~np.isnan(p)).sum())]  # NaN sorts last
     adjusted = np.full(len(p), np.nan)
@@ -136,7 +118,7 @@ def holm(p: Floats) -> Floats:
 def comparison_table(
     results: pd.DataFrame,
     references: Mapping[str, str],
-    splits: "Splits",
+    splits: Splits,
     *,
     resamples: int = 1000,
     seed: int = 0,
@@ -146,14 +128,6 @@ def comparison_table(
     Runs of the same number are pairs, because two searches draw from the same random stream in
     them: that takes traces of one seed. Where one search has more runs than the other, those that
     both have are compared, and the note says so.
-
-    Args:
-        results: of `search_results`: columns `method`, `run`, `dataset`, `split`, `accuracy`
-            (percent; NaN where the benchmark has no answer).
-        references: method to the method that it is held against, in the order of the rows.
-        splits: of the benchmark.
-        resamples: bootstrap resamples of every interval.
-        seed: of the resampling.
 
     Returns:
         One row per method, data set and split with `COLUMNS`; `runs` counts the pairs. `p_holm` is
@@ -221,10 +195,8 @@ def _signed_rank_p(differences: Floats) -> float:
 def comparison_layout(table: pd.DataFrame, *, narrow: bool = False) -> pd.DataFrame:
     """Lay out what searches are against their references.
 
-    Args:
-        table: of `comparison_table`.
-        narrow: name each method once and leave out what does not fit into 100 columns of a
-            terminal; `search_notes` has the notes.
+    The narrow form, for 100 columns of a terminal, names each method once; `search_notes` has the
+    notes.
     """
     counts = table.groupby("method", sort=False).size()
     once = [name for method, count in counts.items() for name in named_once(str(method), count)]
@@ -242,7 +214,7 @@ def comparison_layout(table: pd.DataFrame, *, narrow: bool = False) -> pd.DataFr
     return lay_out(table, columns, but=("against", "p", "note") if narrow else ())
 
 
-def _show(inputs: "Inputs") -> list[Any]:
+def _show(inputs: Inputs) -> list[Any]:
     table = inputs.table("comparisons")
     table = table[~table["method"].str.contains(" on ", regex=False)]
     if table.empty:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ import pandas as pd
 
 from untrained.errors import MissingDataError
 from untrained.report import plotting
+from untrained.report.inputs import Inputs
 from untrained.report.published import with_published
 from untrained.report.scores import (
     ALL_SAMPLED,
@@ -48,12 +49,6 @@ from untrained.report.tables import (
     with_interval,
 )
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Drawn
-
-    from untrained.report.inputs import Inputs
-
 #: The columns of `correlation_table`, in order.
 COLUMNS = (
     *("proxy", "images", "dataset", "split", "subset", "seeds", "n", "excluded"),
@@ -64,7 +59,7 @@ COLUMNS = (
 _RASTERISE_ABOVE = 2000
 
 
-def make(inputs: "Inputs", options: Options) -> tuple[pd.DataFrame, ...]:
+def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
     """Correlate every proxy and control with every accuracy of the benchmark."""
     truth = inputs.benchmark
     table = with_summed_ranks(inputs.scores)
@@ -86,15 +81,10 @@ def make(inputs: "Inputs", options: Options) -> tuple[pd.DataFrame, ...]:
 
 
 def subsets_of(sampled: Indices, representatives: Indices) -> dict[str, Indices]:
-    """Return the subsets that every correlation is given for.
+    """Return the subsets that every correlation is given for, of sorted indices of what was scored.
 
-    Args:
-        sampled: (m,) sorted indices of the scored architectures.
-        representatives: (n,) index of each architecture's class in the whole space.
-
-    Returns:
-        All; one per class (the one with the lowest index that was scored); and all again twice,
-        of which `correlation_table` drops the undefined, and takes the most accurate tenth.
+    One architecture stands for its class (`representatives`): the one with the lowest index that
+    was scored. Of two subsets, which are all again, `correlation_table` takes a part itself.
     """
     _, first = np.unique(representatives[sampled], return_index=True)
     canonical = sampled[np.sort(first)]
@@ -115,21 +105,11 @@ def correlation_table(
     """Correlate every proxy with every target on every subset.
 
     The score of an architecture is the mean over its seeds; it is undefined if that of any seed is.
-
-    Args:
-        scores: as `scores_by_seed` takes them; tau is that of the score as it is, so negative of a
-            good one whose lower scores are better.
-        accuracy: architectures whose accuracy is NaN are left out.
-        subsets: name to architecture indices, of which those that were scored count. In
-            `FINITE_ONLY` undefined scores are dropped, in all others ranked last; of `TOP_TENTH`
-            the most accurate tenth is taken, for each target its own.
-        targets: what the scores are correlated with.
-        controls: name to a series by architecture index, or to one for each data set of images,
-            correlated as if it were a proxy without seeds; where a proxy of that name is scored, it
-            is that.
-        lower: proxies of which the lower score is better; to rank last is to be highest there.
-        resamples: bootstrap resamples per row.
-        seed: of the resampling, the same for each row.
+    Tau is that of the score as it is, so negative of a good one whose `lower` scores are better; to
+    rank last is to be highest there. In `FINITE_ONLY` undefined scores are dropped, in all others
+    ranked last; of `TOP_TENTH` the most accurate tenth is taken, for each target its own. Controls
+    are correlated as if they were proxies without seeds: series by architecture index, or one for
+    each data set of images. A control that is scored as a proxy is left out.
 
     Returns:
         One row per (target, subset, proxy) with `COLUMNS`: `seeds` is 0 for controls, `excluded`
@@ -181,12 +161,7 @@ def _figures(
 
 
 def correlation_layout(table: pd.DataFrame, *, narrow: bool = False) -> pd.DataFrame:
-    """Lay out a correlation table with its intervals.
-
-    Args:
-        table: of `correlation_table`, with the columns that `published.with_published` adds.
-        narrow: leave out what does not fit into 100 columns of a terminal.
-    """
+    """Lay out a correlation table `with_published` figures; narrow for a terminal."""
     columns: Columns = {
         "proxy": "proxy",
         "scored on": "images",
@@ -237,15 +212,10 @@ class ScorePanel:
 @plotting.style()
 def score_against_accuracy(
     panels: Sequence[ScorePanel], *, subset: str, score: str = "score"
-) -> "Drawn":
+) -> "plotting.Figure":
     """Draw accuracy against score, one panel per data set (Mellor et al. 2021, Fig. 3).
 
     Architectures whose score is undefined stand as dashes along the left edge.
-
-    Args:
-        panels: one or more.
-        subset: the architectures that the correlations are about.
-        score: label of the horizontal axes.
     """
     figure, (row,) = plotting.panels(1, len(panels), (3.9 * len(panels), 4.6))
     for axes, panel in zip(row, panels, strict=True):
@@ -256,7 +226,7 @@ def score_against_accuracy(
     return figure
 
 
-def _score_panel(axes: "Axes", panel: ScorePanel) -> None:
+def _score_panel(axes: "plotting.Axes", panel: ScorePanel) -> None:
     finite = np.isfinite(panel.scores)
     # The more points, the fainter and smaller each: density stays visible.
     crowd = max(int(finite.sum()), 1)
@@ -290,7 +260,7 @@ def _score_panel(axes: "Axes", panel: ScorePanel) -> None:
     axes.locator_params(axis="x", nbins=4)
 
 
-def draw(inputs: "Inputs", options: Options) -> "Drawn":
+def draw(inputs: Inputs, options: Options) -> "plotting.Figure":
     """Draw score, mean over the seeds, against test accuracy; a panel per data set."""
     table, correlations = inputs.scores, inputs.table("correlations")
     proxy = proxy_drawn(table, options.get("proxy"))
@@ -312,7 +282,7 @@ def draw(inputs: "Inputs", options: Options) -> "Drawn":
     return score_against_accuracy(panels, subset=ALL_SAMPLED, score=f"{proxy} score")
 
 
-def _more(inputs: "Inputs") -> str:
+def _more(inputs: Inputs) -> str:
     if SUMMED_RANKS not in set(inputs.table("correlations")["proxy"]):
         return ""
     return (
@@ -321,7 +291,7 @@ def _more(inputs: "Inputs") -> str:
     )
 
 
-def _show(inputs: "Inputs") -> list[Any]:
+def _show(inputs: Inputs) -> list[Any]:
     table = with_published(inputs.table("correlations"), space=inputs.name)
     comparable = table[table["subset"] == FINITE_ONLY]  # what the paper gives
     title = "Score against accuracy, with 95 % intervals"
@@ -329,7 +299,7 @@ def _show(inputs: "Inputs") -> list[Any]:
     return [rendered, *(f"- {note}" for note in score_notes(comparable))]
 
 
-def _metrics(inputs: "Inputs") -> dict[str, float]:
+def _metrics(inputs: Inputs) -> dict[str, float]:
     table = inputs.table("correlations")
     every = table[table["subset"] == ALL_SAMPLED]
     names = "tau/" + every["proxy"] + "/" + every["images"] + "/" + every["split"]

@@ -7,33 +7,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from untrained.report import plotting
+from untrained.report.inputs import Inputs
 from untrained.report.scores import Floats, image_sets, mean_scores, proxy_drawn, target_of
 from untrained.report.section import Figure, Options, Section
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure as Drawn
 
-    from untrained.report.inputs import Inputs
     from untrained.scoring.images import MinibatchSettings
 
 _Titled = Sequence[tuple[str, Floats]]
 
 
 @plotting.style()
-def kernel_matrices(good: _Titled, bad: _Titled, *, members: str = "cells") -> "Drawn":
+def kernel_matrices(good: _Titled, bad: _Titled, *, members: str = "cells") -> "plotting.Figure":
     """Draw the kernels of good architectures above those of bad ones (Mellor et al. 2021, Fig. 1).
 
-    Each kernel is divided by sqrt(K_ii K_jj), so that its diagonal is 1 and all share one colour
-    bar: the nearer to the identity, the better the network tells its images apart.
-
-    Args:
-        good: (title, kernel of shape (N, N)) of each architecture with a high accuracy.
-        bad: the same for a low accuracy.
-        members: what architectures are called.
-
-    Returns:
-        The figure; without any kernel it says so.
+    Kernels (N, N), each with a title, are divided by sqrt(K_ii K_jj), so that their diagonal is 1
+    and all share one colour bar: the nearer to the identity, the better the network tells its
+    images apart. Without any kernel the figure says so.
     """
     if not good and not bad:
         return plotting.nothing_drawn(f"none of the scored {members} has a kernel")
@@ -68,7 +60,7 @@ def _unit_diagonal(kernel: Floats) -> Floats:
     return unit
 
 
-def draw(inputs: "Inputs", options: Options) -> "Drawn":
+def draw(inputs: Inputs, options: Options) -> "plotting.Figure":
     """Compute the kernels anew on the main data set of the space, or the first one scored."""
     from untrained.images.sets import image_set
     from untrained.scoring.images import MinibatchSettings
@@ -87,20 +79,12 @@ def draw(inputs: "Inputs", options: Options) -> "Drawn":
 
 
 def kernels(
-    inputs: "Inputs", settings: "MinibatchSettings", scores: "pd.Series[float]", count: int
+    inputs: Inputs, settings: "MinibatchSettings", scores: "pd.Series[float]", count: int
 ) -> tuple[_Titled, _Titled]:
     """Compute the kernels of the most and the least accurate of the architectures with a score.
 
-    Architectures without a kernel are passed over; there may be fewer than `count`, or none.
-
-    Args:
-        inputs: what accuracies are read of.
-        settings: of the images that the networks are shown.
-        scores: by architecture index.
-        count: of the most accurate, and of the least.
-
-    Returns:
-        The kernels of both, titled with accuracy and score.
+    Each is titled with accuracy and score. Architectures without a kernel are passed over; there
+    may be fewer than `count` of each, or none.
     """
     from untrained.scoring.kernels import kernels_of
 

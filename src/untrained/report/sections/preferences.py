@@ -1,13 +1,14 @@
 """What the best architectures of a score are made of (TE-NAS's Fig. 2 D)."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
 from untrained.errors import ParameterError
 from untrained.report import plotting
+from untrained.report.inputs import Inputs
 from untrained.report.published import published
 from untrained.report.scores import (
     ALL_SAMPLED,
@@ -28,12 +29,6 @@ from untrained.report.statistics import interval, resample_counts
 from untrained.report.tables import with_interval
 from untrained.spaces.base import Words
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Drawn
-
-    from untrained.report.inputs import Inputs
-
 #: The columns of `preference_table`, in order.
 COLUMNS = (
     *("proxy", "images", "fraction", "architectures", "best", "option"),
@@ -47,7 +42,7 @@ ACCURACY: Final = "accuracy"
 _AT_ONCE = 64
 
 
-def make(inputs: "Inputs", options: Options) -> tuple[pd.DataFrame, ...]:
+def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
     """Count the options of the best by every score."""
     from untrained.search.choices import Ordered, choices_of
 
@@ -116,20 +111,8 @@ def preference_table(
     The score of an architecture is the mean over its seeds; where that of any is undefined, it is
     not among the best, but it is one of those that a fraction is taken of. Intervals are 95 %
     percentile bootstrap intervals: scored architectures are drawn with replacement, and the best of
-    each resample are its own.
-
-    Args:
-        scores: as `scores_by_seed` takes them.
-        accuracy: of the benchmark.
-        targets: one for each data set of images: what the truly best are taken by.
-        used: option to its share (n,) of the decisions of each architecture by index.
-        space: that the published shares are looked up for.
-        controls: name to a series by architecture index, higher is better, as if it were a proxy;
-            where a proxy of that name is scored, it is that.
-        lower: proxies of which the lower score is better.
-        best: fraction of the architectures that count as the best, above 0 and at most 1.
-        resamples: of every interval.
-        seed: of the resampling.
+    each resample are its own. `used` is the share (n,) of each option in the decisions of every
+    architecture; `controls` are series by architecture index, higher for better.
 
     Returns:
         One row per target, proxy and option with `COLUMNS`: of so many `architectures`, the
@@ -138,7 +121,7 @@ def preference_table(
         target are `ACCURACY`, and `ALL_SAMPLED`, of which all are the best.
 
     Raises:
-        ParameterError: a fraction out of range.
+        ParameterError: the fraction of the `best` is not above 0 and at most 1.
     """
     if not 0 < best <= 1:
         raise ParameterError(f"fraction {best} of the best: give more than 0 and at most 1")
@@ -205,15 +188,11 @@ def preference_layout(table: pd.DataFrame) -> pd.DataFrame:
 
 
 @plotting.style()
-def preferences(table: pd.DataFrame, words: Words) -> "Drawn":
+def preferences(table: pd.DataFrame, words: Words) -> "plotting.Figure":
     """Draw what the best architectures are made of (Chen et al. 2021, Fig. 2 D).
 
     A panel per data set of the images; for each option the share of every proxy side by side
     with its 95 % interval, and hollow the published one.
-
-    Args:
-        table: of `preference_table`.
-        words: for what is counted.
     """
     images, proxies = table["images"].unique(), table["proxy"].unique()
     options = list(table["option"].unique())
@@ -238,7 +217,7 @@ def preferences(table: pd.DataFrame, words: Words) -> "Drawn":
     return figure
 
 
-def _preferred(axes: "Axes", at: Floats, own: pd.DataFrame, place: int) -> None:
+def _preferred(axes: "plotting.Axes", at: Floats, own: pd.DataFrame, place: int) -> None:
     percent = 100 * own[["share", "share_low", "share_high"]].to_numpy(dtype=np.float64)
     settings: dict[str, Any] = plotting.look(place, 8) | {"linestyle": "none"}
     axes.errorbar(at, percent[:, 0], yerr=plotting.error_bars(*percent.T), capsize=3, **settings)
@@ -246,7 +225,7 @@ def _preferred(axes: "Axes", at: Floats, own: pd.DataFrame, place: int) -> None:
     axes.plot(at, published, fillstyle="none", markeredgewidth=1.6, **settings)
 
 
-def _more(inputs: "Inputs") -> str:
+def _more(inputs: Inputs) -> str:
     found = inputs.table("preferences")
     text = f"The best are {100 * float(found['fraction'].iloc[0]):g} % of the scored ones."
     if found["paper_share"].notna().any():

@@ -1,22 +1,17 @@
 """Scores beside each other and beside their controls, after Mellor et al. 2021, Fig. 4."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from untrained.report import plotting
+from untrained.report.inputs import Inputs
 from untrained.report.published import published, published_key, sources
 from untrained.report.scores import ALL_SAMPLED, FINITE_ONLY, image_label
 from untrained.report.section import Figure, Options, Section, Table
 from untrained.report.tables import intervals, joined, lay_out, numbers
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Drawn
-
-    from untrained.report.inputs import Inputs
 
 #: The columns of `proxy_table`, in order.
 COLUMNS = (
@@ -25,7 +20,7 @@ COLUMNS = (
 )
 
 
-def make(inputs: "Inputs", options: Options) -> tuple[pd.DataFrame, ...]:
+def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
     """Set the taus of all scored architectures side by side."""
     del options
     return (proxy_table(inputs.table("correlations"), space=inputs.name),)
@@ -36,10 +31,6 @@ def proxy_table(table: pd.DataFrame, *, space: str) -> pd.DataFrame:
 
     All are about the same architectures: those with an undefined score are ranked last. Published
     figures may drop them; they stand beside ours whether they are of the same architectures or not.
-
-    Args:
-        table: of the section `correlations`.
-        space: the search space that it is about.
 
     Returns:
         One row per data set of the images and proxy with `COLUMNS`, controls last: `low` and
@@ -91,14 +82,11 @@ def proxy_layout(table: pd.DataFrame) -> pd.DataFrame:
 
 
 @plotting.style()
-def proxies(table: pd.DataFrame) -> "Drawn":
+def proxies(table: pd.DataFrame) -> "plotting.Figure":
     """Draw the tau of scores and of their controls side by side (Mellor et al. 2021, Fig. 4).
 
     A group of bars per space and data set of the images, with 95 % intervals; hollow the published
     figure, of whichever architectures it is. Groups are broken into rows of six.
-
-    Args:
-        table: of `proxy_table`, of one space or several.
     """
     from matplotlib.patches import Patch
 
@@ -139,7 +127,7 @@ def _hatched(place: int) -> dict[str, Any]:
     return {"hatch": "//", "edgecolor": "white"} if place >= len(plotting.COLOURS) else {}
 
 
-def _proxy_bars(axes: "Axes", place: int, own: pd.DataFrame, names: Sequence[str]) -> None:
+def _proxy_bars(axes: "plotting.Axes", place: int, own: pd.DataFrame, names: Sequence[str]) -> None:
     """Draw the bars of one group: ours filled, the published ones hollow at their right."""
     slot = 0.86 / len(names)
     for row in own.to_dict("records"):

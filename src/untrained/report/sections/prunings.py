@@ -10,6 +10,7 @@ import pandas as pd
 
 from untrained.errors import ParameterError
 from untrained.report import plotting
+from untrained.report.inputs import Inputs, Splits
 from untrained.report.published import published_prunings
 from untrained.report.scores import Accuracy, Floats
 from untrained.report.search_tables import COLUMNS as SEARCH_COLUMNS
@@ -23,10 +24,6 @@ from untrained.report.section import Figure, Options, Section, Table
 from untrained.report.tables import terminal_table, with_spread
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Drawn
-
-    from untrained.report.inputs import Inputs, Splits
     from untrained.search.supernets import PrunedSpace
 
 #: The columns of `pruning_table`, in order.
@@ -43,7 +40,7 @@ RANDOM_CELL = "Random cell"
 MOST_PARAMETERS = "Most parameters"
 
 
-def make(inputs: "Inputs", options: Options) -> tuple[pd.DataFrame, ...]:
+def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
     """Summarise what pruning searches found, and lay out their rounds."""
     from untrained.search.supernets import pruned_space
 
@@ -59,7 +56,7 @@ def make(inputs: "Inputs", options: Options) -> tuple[pd.DataFrame, ...]:
     return found, trajectory_table(runs)
 
 
-def _runs(inputs: "Inputs") -> "dict[PruningRun, pd.DataFrame]":
+def _runs(inputs: Inputs) -> "dict[PruningRun, pd.DataFrame]":
     """Return search to its trace, as the path of the trace says."""
     from untrained.search.pruning import Pruning
 
@@ -109,11 +106,7 @@ class PruningRun:
 
 
 def cell_left(space: "PrunedSpace", trace: pd.DataFrame) -> int:
-    """Return the index of the architecture that a search ended in.
-
-    Args:
-        space: that was pruned.
-        trace: of the search; see `untrained.search.pruning.Found`.
+    """Return the index of the architecture that a search ended in, of its trace.
 
     Raises:
         ParameterError: an edge is left with several operations.
@@ -138,17 +131,10 @@ def pruning_table(
     cells: Mapping[PruningRun, int],
     accuracy: Accuracy,
     parameters: Floats,
-    splits: "Splits",
+    splits: Splits,
     published: Figures,
 ) -> pd.DataFrame:
-    """Summarise the seeds of each search and hold them against the published ones.
-
-    Args:
-        cells: search to the index of the cell that it ended in.
-        accuracy: of the benchmark.
-        parameters: (n,) number of parameters by index.
-        splits: of the benchmark.
-        published: (criterion, data set, split) to the published figures.
+    """Summarise the cells that the seeds of each search ended in, beside the published figures.
 
     Returns:
         One row per method, data set and split with `COLUMNS`: those of `search_tables.search_table`
@@ -192,9 +178,6 @@ def pruning_table(
 def trajectory_table(traces: Mapping[PruningRun, pd.DataFrame]) -> pd.DataFrame:
     """Follow the two numbers of the unpruned supernet over the rounds.
 
-    Args:
-        traces: search to its trace.
-
     Returns:
         One row per search and round with `TRAJECTORY`; the last round is what is left. `kappa` and
         `regions` are means over the repeats, NaN where undefined in all of them; their
@@ -231,15 +214,12 @@ _TRAJECTORY = {"kappa": "condition number", "regions": "linear regions"}
 
 
 @plotting.style()
-def trajectory(table: pd.DataFrame) -> "Drawn":
+def trajectory(table: pd.DataFrame) -> "plotting.Figure":
     """Draw the way of every pruning search by its two numbers (Chen et al. 2021, Fig. 3 B).
 
     A panel per method, a line per seed from the unpruned supernet (hollow) to what is left; a
     condition number that is undefined interrupts it. Below the title stands by how many percent
     each round changed the numbers, mean over the seeds.
-
-    Args:
-        table: of `trajectory_table`.
     """
     if table.empty:
         return plotting.nothing_drawn("no pruning search was run")
@@ -262,7 +242,7 @@ def trajectory(table: pd.DataFrame) -> "Drawn":
     return figure
 
 
-def _trajectories(axes: "Axes", own: pd.DataFrame, seeds: Sequence[int]) -> None:
+def _trajectories(axes: "plotting.Axes", own: pd.DataFrame, seeds: Sequence[int]) -> None:
     for place, seed in enumerate(seeds):
         rounds = own[own["seed"] == seed]
         for shown, fill in ((rounds, None), (rounds.iloc[:1], "white")):
@@ -294,7 +274,7 @@ def _cells(table: pd.DataFrame) -> list[str]:
     ]
 
 
-def _show(inputs: "Inputs") -> list[Any]:
+def _show(inputs: Inputs) -> list[Any]:
     title = "The pruning search of TE-NAS: accuracy in %, ours and the paper's"
     return [
         "",

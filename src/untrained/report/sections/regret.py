@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from untrained.report import plotting
+from untrained.report.inputs import Inputs, Splits
 from untrained.report.scores import Accuracy, Floats, Indices, image_label
 from untrained.report.search_results import (
     UNITS,
@@ -20,11 +21,7 @@ from untrained.report.section import Figure, Options, Section, Table
 from untrained.report.statistics import interval, mean_draws, resample_counts
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Drawn
     from matplotlib.lines import Line2D
-
-    from untrained.report.inputs import Inputs, Splits
 
 #: The columns of `regret_table`, in order.
 COLUMNS = (
@@ -37,7 +34,7 @@ COLUMNS = (
 TIMES = 150
 
 
-def make(inputs: "Inputs", options: Options) -> tuple[pd.DataFrame, ...]:
+def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
     """Follow the regret of every search; a figure has one unit for all of them."""
     traces, truth = inputs.traces, inputs.benchmark
     found = regret_table(
@@ -53,15 +50,9 @@ def make(inputs: "Inputs", options: Options) -> tuple[pd.DataFrame, ...]:
 
 
 def incumbents_at(trace: pd.DataFrame, spent: Floats, unit: str) -> Indices:
-    """Return the incumbent of each run at each time; it holds until the next one.
+    """Return the incumbents (runs, times) of a search; one holds until the next.
 
-    Args:
-        trace: of one search, its `target` empty throughout; see `untrained.search.pool`.
-        spent: (times,) of `unit`, at which every run has an incumbent.
-        unit: one of `UNITS`.
-
-    Returns:
-        (runs, times) indices of architectures, the runs in ascending order.
+    Every run has one at all of these times, which are in a unit of `UNITS`.
     """
     ordered = trace.sort_values(["run", "step", "is_final"], kind="stable")
     return np.stack(
@@ -77,7 +68,7 @@ def incumbents_at(trace: pd.DataFrame, spent: Floats, unit: str) -> Indices:
 def regret_table(
     traces: Mapping[Search, pd.DataFrame],
     accuracy: Accuracy,
-    splits: "Splits",
+    splits: Splits,
     main: str,
     *,
     spending: Collection[str],
@@ -87,22 +78,11 @@ def regret_table(
 ) -> pd.DataFrame:
     """Follow the mean regret of every search over what it has spent, with bootstrap intervals.
 
-    The regret is the best final test accuracy that the benchmark knows, less that of
-    the incumbent: of the architecture for which the search saw the highest fitness. What the
-    search saw is not in it. Without an incumbent a run has no regret; so that every mean is over
-    the same runs, a curve starts at the first time at which all of its runs have one. It ends at
-    the latest end of any search.
-
-    Args:
-        traces: search to its trace.
-        accuracy: of the benchmark.
-        splits: of the benchmark.
-        main: the main data set.
-        spending: the algorithms that spend a budget, which have a curve of `TIMES` points. The
-            others have one point at their end, on the main data set only.
-        unit: one of `UNITS`; what spends no budget has spent no evaluations.
-        resamples: of the runs, for every interval.
-        seed: of the resampling.
+    The regret is the best final test accuracy that the benchmark knows, less that of the incumbent:
+    of the architecture for which the search saw the highest fitness. What the search saw is not in
+    it. Without an incumbent a run has no regret; so that every mean is over the same runs, a curve
+    starts at the first time at which all of its runs have one. It ends at the latest end of any
+    search. Algorithms that spend no budget have one point at their end, on the main data set only.
 
     Returns:
         One row per search, data set of the report and time with `COLUMNS`, those of searches on
@@ -155,7 +135,7 @@ _ELSEWHERE: Any = "--"
 
 
 @plotting.style()
-def regret_against_time(table: pd.DataFrame) -> "Drawn":
+def regret_against_time(table: pd.DataFrame) -> "plotting.Figure":
     """Draw the regret of searches over what they spend (after Mellor et al. 2021, Fig. 7).
 
     A panel per data set, with its own unit. Curves are step functions with a band, their 95 %
@@ -163,9 +143,6 @@ def regret_against_time(table: pd.DataFrame) -> "Drawn":
     another. Searches that train nothing are grey markers at their end, those without a cost at the
     left edge. A regret of 0 lies below the logarithmic axis, unless all are 0. Without any regret
     the figure says so: a sample of the space can be too small for every search.
-
-    Args:
-        table: of `regret_table`.
     """
     table = table[table["regret"].notna()]
     if table.empty:
@@ -219,7 +196,9 @@ def _point_look(place: int) -> dict[str, Any]:
     return plotting.look(place, 8) | {"color": "0.35", "linestyle": "none"}
 
 
-def _regret_curves(axes: "Axes", own: pd.DataFrame, table: pd.DataFrame, place: int) -> None:
+def _regret_curves(
+    axes: "plotting.Axes", own: pd.DataFrame, table: pd.DataFrame, place: int
+) -> None:
     for images, curve in own.groupby("searched_on", sort=False):
         line = _curve_look(place)
         if images != table["searched_on"].iloc[0]:
@@ -231,13 +210,13 @@ def _regret_curves(axes: "Axes", own: pd.DataFrame, table: pd.DataFrame, place: 
         )
 
 
-def _leave_room(axes: "Axes", part: float) -> None:
+def _leave_room(axes: "plotting.Axes", part: float) -> None:
     """Widen a logarithmic axis at its left so that this part of it is empty."""
     left, right = axes.get_xlim()
     axes.set_xlim(left * (left / right) ** (part / (1 - part)), right)
 
 
-def _regret_points(axes: "Axes", own: pd.DataFrame, place: int, at: float) -> None:
+def _regret_points(axes: "plotting.Axes", own: pd.DataFrame, place: int, at: float) -> None:
     """Draw the ends of a search; one that spends nothing at this part of the axis."""
     columns = ("spent", "regret", "regret_low", "regret_high")
     for spent, *ends in own[list(columns)].to_numpy(dtype=np.float64):

@@ -1,13 +1,13 @@
 """What searches found and spent, beside the published figures; accuracy against cost."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from untrained.report import plotting
-from untrained.report.inputs import is_untimed
+from untrained.report.inputs import Inputs, is_untimed
 from untrained.report.published import (
     PAPER,
     TRAINING_FREE,
@@ -28,14 +28,8 @@ from untrained.report.search_tables import (
 from untrained.report.section import Figure, Options, Section, Table
 from untrained.report.tables import terminal_table
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Drawn
 
-    from untrained.report.inputs import Inputs
-
-
-def make(inputs: "Inputs", options: Options) -> tuple[pd.DataFrame, ...]:
+def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
     """Summarise every search, with what its runs spend."""
     del options
     results, reasons = results_of(inputs)
@@ -53,7 +47,7 @@ def make(inputs: "Inputs", options: Options) -> tuple[pd.DataFrame, ...]:
     return (summary.merge(means, on=key, how="left"),)
 
 
-def with_leaks(inputs: "Inputs", summary: pd.DataFrame) -> list[str]:
+def with_leaks(inputs: Inputs, summary: pd.DataFrame) -> list[str]:
     """Return the notes of a summary, with those of searches that see what they are judged by."""
     leaking = {
         method_of(*search, inputs.searched_on)
@@ -68,15 +62,10 @@ def with_leaks(inputs: "Inputs", summary: pd.DataFrame) -> list[str]:
 
 
 def times_table(summary: pd.DataFrame, dataset: str, space: str) -> pd.DataFrame:
-    """Return test accuracy against what searches spend, for `accuracy_against_time`.
+    """Return test accuracy on a data set against what searches spend.
 
     Weight sharing is left out: three of its six methods fail so badly that the others could not be
     told apart. So are first runs, which are no search of their own, and what costs nothing.
-
-    Args:
-        summary: the table of the section.
-        dataset: of the accuracies.
-        space: of the searches.
 
     Returns:
         `method`, `spent`, `unit`, `mean`, `std`, `source` (`ours` or `published`). The unit is
@@ -106,16 +95,12 @@ _STEP, _WIDEST = 8.0, 56.0
 
 
 @plotting.style()
-def accuracy_against_time(table: pd.DataFrame, *, title: str = "") -> "Drawn":
+def accuracy_against_time(table: pd.DataFrame, *, title: str = "") -> "plotting.Figure":
     """Draw accuracy against what a search spends (Mellor et al. 2021, Fig. 7).
 
     Methods that spend the same, up to 2 %, are set side by side around a dotted line at what they
     spend: their error bars could not be told apart otherwise. What spends nothing stands at the
     left edge. Without any search the figure says so.
-
-    Args:
-        table: of `times_table`; rows without cost or accuracy are left out.
-        title: the data set and split.
     """
     table = table[table["spent"].notna() & table["mean"].notna()]
     if table.empty:
@@ -147,8 +132,8 @@ def accuracy_against_time(table: pd.DataFrame, *, title: str = "") -> "Drawn":
 
 
 def _timed_point(
-    figure: "Drawn",
-    axes: "Axes",
+    figure: "plotting.Figure",
+    axes: "plotting.Axes",
     table: pd.DataFrame,
     row: dict[Any, Any],
     look: dict[str, Any],
@@ -196,21 +181,21 @@ def _shared(spent: Floats) -> list[float]:
     return found
 
 
-def _drawn(inputs: "Inputs") -> tuple[pd.DataFrame, str]:
+def _drawn(inputs: Inputs) -> tuple[pd.DataFrame, str]:
     """Return what is drawn, and the label of the main data set."""
     summary = inputs.table("searches")
     dataset = inputs.main(summary["dataset"])
     return times_table(summary, dataset, inputs.name), image_label(dataset)
 
 
-def draw(inputs: "Inputs", options: Options) -> "Drawn":
+def draw(inputs: Inputs, options: Options) -> "plotting.Figure":
     """Draw accuracy against cost on the main data set."""
     del options
     table, label = _drawn(inputs)
     return accuracy_against_time(table, title=f"{label} test")
 
 
-def _more(inputs: "Inputs") -> str:
+def _more(inputs: Inputs) -> str:
     summary = inputs.table("searches")
     text = (
         "`evaluations`: trainings that a run makes, as their times are unknown; `time`: what a run "
@@ -230,7 +215,7 @@ def _more(inputs: "Inputs") -> str:
     return text
 
 
-def _more_of_time(inputs: "Inputs") -> str:
+def _more_of_time(inputs: Inputs) -> str:
     drawn, _ = _drawn(inputs)
     if not is_untimed(inputs.table("searches")).any():
         text = "Our times are simulated with `searches.seconds_per_score`"
@@ -248,7 +233,7 @@ def _more_of_time(inputs: "Inputs") -> str:
     return text
 
 
-def _show(inputs: "Inputs") -> list[Any]:
+def _show(inputs: Inputs) -> list[Any]:
     summary = inputs.table("searches")
     # the page has the rows of searches on other data sets too
     summary = summary[~summary["method"].str.contains(" on ", regex=False)]
@@ -261,7 +246,7 @@ def _show(inputs: "Inputs") -> list[Any]:
     ]
 
 
-def _metrics(inputs: "Inputs") -> dict[str, float]:
+def _metrics(inputs: Inputs) -> dict[str, float]:
     ran = inputs.table("searches").dropna(subset=["mean"])
     names = ran["method"] + "/" + ran["dataset"] + "/" + ran["split"]
     return dict(zip(names, ran["mean"], strict=True))

@@ -3,12 +3,12 @@
 from collections.abc import Collection, Sequence
 from itertools import combinations
 from math import comb
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from untrained.report import plotting
+from untrained.report.inputs import Inputs
 from untrained.report.scores import (
     ALL_SAMPLED,
     Accuracy,
@@ -25,12 +25,6 @@ from untrained.report.scores import (
 from untrained.report.section import Figure, Options, Section, Table
 from untrained.report.tables import joined, lay_out, numbers
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Drawn
-
-    from untrained.report.inputs import Inputs
-
 #: The columns of `seed_table`, in order.
 COLUMNS = (
     *("proxy", "images", "dataset", "split", "n", "seeds", "sets"),
@@ -44,7 +38,7 @@ MOST_SETS = 256
 _POINT = 6
 
 
-def make(inputs: "Inputs", options: Options) -> tuple[pd.DataFrame, ...]:
+def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
     """Correlate the means of all sets of seeds, with the intervals of the table `correlations`."""
     del options
     table = with_summed_ranks(inputs.scores)
@@ -69,14 +63,7 @@ def seed_table(
     """Correlate the mean over k seeds with every target, for k from 1 to the number of seeds.
 
     All scored architectures count; a mean is undefined, and ranked last, if the score of any of
-    its seeds is.
-
-    Args:
-        scores: as `scores_by_seed` takes them.
-        accuracy: of the benchmark.
-        targets: what the scores are correlated with.
-        correlations: the table of the same scores and targets, for its intervals.
-        lower: proxies of which the lower score is better.
+    its seeds is. Intervals are those of the table of the section `correlations`.
 
     Returns:
         One row per target, proxy and number of `seeds` with `COLUMNS`. `sets` counts the sets of
@@ -162,14 +149,11 @@ def seed_layout(table: pd.DataFrame) -> pd.DataFrame:
 
 
 @plotting.style()
-def tau_against_seeds(table: pd.DataFrame) -> "Drawn":
+def tau_against_seeds(table: pd.DataFrame) -> "plotting.Figure":
     """Draw Kendall's tau against the number of seeds, one panel per data set of the images.
 
     A line is the mean over the sets of seeds of one proxy, its band the extremes, and the bar at
     all seeds the bootstrap interval over architectures.
-
-    Args:
-        table: of `seed_table`, of one benchmark column per data set of the images.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -190,7 +174,7 @@ def tau_against_seeds(table: pd.DataFrame) -> "Drawn":
     return figure
 
 
-def _seed_line(axes: "Axes", own: pd.DataFrame, place: int, shift: float) -> None:
+def _seed_line(axes: "plotting.Axes", own: pd.DataFrame, place: int, shift: float) -> None:
     seeds, own_colour = own["seeds"] + shift, plotting.colour(place)
     extremes = own["tau_min"], own["tau_max"]
     axes.fill_between(seeds, *extremes, color=own_colour, alpha=0.2, linewidth=0)
@@ -198,7 +182,7 @@ def _seed_line(axes: "Axes", own: pd.DataFrame, place: int, shift: float) -> Non
     axes.plot(seeds, own["tau"], **plotting.look(place, _POINT))
 
 
-def draw(inputs: "Inputs", options: Options) -> "Drawn":
+def draw(inputs: Inputs, options: Options) -> "plotting.Figure":
     """Draw tau on the test accuracy against the number of seeds; a panel per data set."""
     del options
     table = inputs.table("seeds")

@@ -1,23 +1,18 @@
 """How kernels and scores of several cells move over a short training."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from untrained.errors import ParameterError
 from untrained.report import plotting
+from untrained.report.inputs import Inputs, Splits
 from untrained.report.published import published_rank
 from untrained.report.scores import Accuracy, lower_is_better, target_of
 from untrained.report.section import Figure, Options, Section, Table
 from untrained.report.statistics import correlation
 from untrained.report.tables import with_interval
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawn
-
-    from untrained.report.inputs import Inputs, Splits
 
 #: The columns of `curve_table`, in order.
 CURVE_COLUMNS = (
@@ -38,7 +33,7 @@ MEASURED = ("change", "correlation", "accuracy", "loss")
 FEWEST_CELLS = 10
 
 
-def make(inputs: "Inputs", options: Options) -> tuple[pd.DataFrame, ...]:
+def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
     """Take the medians over the seeds, and sum them up over the cells."""
     readings = inputs.joined("training_curves")
     points = curve_table(readings, inputs.benchmark.accuracies, inputs.splits)
@@ -58,14 +53,8 @@ def _sorted(table: pd.DataFrame, keys: list[str], quantities: "pd.Series[str]") 
     )
 
 
-def curve_table(readings: pd.DataFrame, accuracy: Accuracy, splits: "Splits") -> pd.DataFrame:
+def curve_table(readings: pd.DataFrame, accuracy: Accuracy, splits: Splits) -> pd.DataFrame:
     """Take the median over the seeds of each quantity of each cell at each stop.
-
-    Args:
-        readings: columns `dataset`, `arch`, `seed`, `epochs`, `quantity`, `value` (NaN where
-            undefined) and `status`, of any number of files.
-        accuracy: of the benchmark.
-        splits: of the benchmark.
 
     Returns:
         One row per data set, cell, number of epochs and quantity, with `CURVE_COLUMNS`: `accuracy`
@@ -100,13 +89,7 @@ def curve_table(readings: pd.DataFrame, accuracy: Accuracy, splits: "Splits") ->
 def curves_table(
     curves: pd.DataFrame, *, lower: Collection[str] = (), resamples: int = 1000, seed: int = 0
 ) -> pd.DataFrame:
-    """Median and range over the cells of each quantity at each stop.
-
-    Args:
-        curves: as `curve_table` returns it.
-        lower: proxies of which the lower score is better; of them minus the score is correlated.
-        resamples: bootstrap resamples of the intervals of tau.
-        seed: of the resampling.
+    """Sum up the medians of `curve_table` over the cells, for each quantity at each stop.
 
     Returns:
         One row per data set, number of epochs and quantity, with `COLUMNS`: `low` and `high` are
@@ -131,8 +114,7 @@ def curves_table(
 def curves_layout(table: pd.DataFrame) -> pd.DataFrame:
     """Lay out how quantities move: median and range over the cells, a column per stop.
 
-    Args:
-        table: of `curves_table`. Kendall's tau stands below a proxy where it has any.
+    Kendall's tau stands below a proxy where it has any.
     """
     rows = []
     stops = sorted(table["epochs"].unique())
@@ -169,31 +151,23 @@ _KERNEL = {
 }
 
 
-def kernel_curves(curves: pd.DataFrame) -> "Drawn":
+def kernel_curves(curves: pd.DataFrame) -> "plotting.Figure":
     """Draw how far the tangent kernel moves over a training (after Mok et al. 2022).
 
     Left its relative change, right its correlation with the kernel before training; a line per
     cell, coloured by test accuracy. What is undefined interrupts a line.
-
-    Args:
-        curves: as `curve_table` returns it.
     """
     return _curves(curves, _KERNEL)
 
 
-def score_curves(curves: pd.DataFrame, proxies: Sequence[str]) -> "Drawn":
-    """Draw scores over a training, a panel per proxy (Mellor et al. 2021, Fig. 6).
-
-    Args:
-        curves: as `curve_table` returns it.
-        proxies: in the order of the panels.
-    """
+def score_curves(curves: pd.DataFrame, proxies: Sequence[str]) -> "plotting.Figure":
+    """Draw scores over a training, a panel per proxy (Mellor et al. 2021, Fig. 6)."""
     # a spelling with its variant is too wide for a title
     return _curves(curves, {name: "\n".join(name.split("-", 1)) for name in proxies})
 
 
 @plotting.style()
-def _curves(curves: pd.DataFrame, titles: Mapping[str, str]) -> "Drawn":
+def _curves(curves: pd.DataFrame, titles: Mapping[str, str]) -> "plotting.Figure":
     """Draw a panel per quantity of `titles`; every data set begins a row of panels."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -228,7 +202,7 @@ def _curves(curves: pd.DataFrame, titles: Mapping[str, str]) -> "Drawn":
     return figure
 
 
-def _draw_scores(inputs: "Inputs", options: Options) -> "Drawn":
+def _draw_scores(inputs: Inputs, options: Options) -> "plotting.Figure":
     """Draw the scores of every proxy, those of the NASWOT paper first."""
     del options
     points = inputs.table("training_curve_points")
