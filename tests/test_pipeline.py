@@ -145,7 +145,7 @@ def test_deps_are_what_the_jobs_read(stages, planned):
         idle = [
             dep
             for dep in stages[name]["deps"]
-            if not dep.startswith("workflow/rules/")
+            if not dep.startswith("results/code/rules/")
             and (name, dep) not in READ_OF_OTHER_SPACES
             and not any(within(p, [dep]) for p in read)
         ]
@@ -167,9 +167,9 @@ def test_deps_that_other_spaces_read(workdir):
 
 def test_a_stage_depends_on_the_rules_that_it_runs(stages):
     for name, stage in stages.items():
-        rules = [dep for dep in stage["deps"] if dep.startswith("workflow/rules/")]
+        rules = [PurePath(dep).stem for dep in stage["deps"] if "/rules/" in dep]
         assert len(rules) == (name != "code"), name
-        assert all((ROOT / path).is_file() for path in rules)
+        assert all((ROOT / f"workflow/rules/{rule}.smk").is_file() for rule in rules)
 
 
 def leaves(tree, prefix=""):
@@ -315,10 +315,21 @@ def test_one_shard_has_all_that_is_read_after_training(workdir):
     }
 
 
+#: A module of one's own with an image set, and the images that it brings.
+PLUG_IN = """from dataclasses import replace
+from pathlib import Path
+
+from untrained.images.sets import CIFAR10
+
+BUNDLED = Path(__file__).with_name("dots.webp")
+
+
+DOTS = replace(CIFAR10, name="dots", stands_for="cifar10", bundled=BUNDLED)
+"""
 #: Parameters of the run that edits are made in: two families of proxies, two spaces.
 EDITED = {
     "spaces": ["nasbench201", "nasbench101"],
-    "datasets": ["cifar10", "cifar100"],
+    "datasets": ["cifar10", "cifar100", "dots:DOTS"],
     "seeds": [0],
     "scores.proxies": ["naswot", "ntk_mean"],
     "searches.algorithms": ["naswot-10", "rea", "area"],
@@ -334,16 +345,18 @@ def adopted(tmp_path_factory):
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
     shutil.copy(ROOT / "Snakefile", folder)
     (folder / "params.yaml").write_text(yaml.safe_dump(with_changes(EDITED)))
+    (folder / "dots.py").write_text(PLUG_IN)
+    (folder / "dots.webp").write_text("pixels")
     with of_copied_source(folder), workflow(folder, {}, folder / "Snakefile") as built:
         made = [folder / path for job in built.dag.jobs for path in job.output]
     for path in made:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    python_path = f"{folder / 'src'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    path = [str(folder / "src"), str(folder), os.environ.get("PYTHONPATH", "")]
     subprocess.run(
         [sys.executable, "-m", "snakemake", "--touch", "--forceall", "--cores", "1", "--quiet"],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": python_path},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(path)},
         check=True,
         capture_output=True,
     )
@@ -353,10 +366,11 @@ def adopted(tmp_path_factory):
 
 @contextlib.contextmanager
 def of_copied_source(folder):
-    """The dependency graph of another copy of the package."""
-    cached = closure._file, closure._folders
+    """The dependency graph of another copy of the package, with a module of one's own."""
+    cached = closure._file, closure._folders, closure._origin
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(closure, "__file__", str(folder / "src/untrained/closure.py"))
+        patch.syspath_prepend(folder)
         for function in cached:
             function.cache_clear()
         yield
@@ -365,7 +379,12 @@ def of_copied_source(folder):
 
 
 def stale(folder):
-    """Jobs that Snakemake would run, and not only since an input of theirs is made again."""
+    """Jobs that Snakemake would run, and not only since an input of theirs is made again.
+
+    What else has changed for a stage of DVC is among them: rules, and how images are drawn.
+    """
+    digests = [*folder.glob("results/code/rules/*"), *folder.glob("results/code/minibatches/*")]
+    before = {path: path.read_text() for path in digests}
     found = set()
     with of_copied_source(folder), workflow(folder, {}, folder / "Snakefile") as built:
         for job in built.dag.needrun_jobs():
@@ -373,7 +392,8 @@ def stale(folder):
             if job.output and (why.updated_input or why.params_changed or why.code_changed):
                 told = (job.wildcards.get(name) for name in ("space", "family", "algorithm"))
                 found.add(" ".join(filter(None, (job.rule.name, *told))))
-    return found
+    changed = [path for path in digests if path.read_text() != before[path]]
+    return found | {f"{path.parent.name}/{path.stem}" for path in changed}
 
 
 #: An edit (file, old, new) and the jobs that run again for its sake, without those that follow.
@@ -428,8 +448,11 @@ EDITS = {
         "workflow/rules/prunings.smk",
         "untrained prune",
         "untrained  prune",
-        {"prune nasbench201"},
+        {"prune nasbench201", "rules/prunings"},
     ),
+    "a comment of a plug-in": ("dots.py", *PROSE, set()),
+    "the image set of a plug-in": ("dots.py", *CODE, {"fetch_images", "minibatches/dots:DOTS"}),
+    "images that a plug-in brings": ("dots.webp", "pixels", "more pixels", {"fetch_images"}),
 }
 
 

@@ -15,6 +15,7 @@ import ast
 import hashlib
 import sys
 import sysconfig
+import tokenize
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -87,6 +88,17 @@ def code_digest(*modules: str) -> str:
     """One digest of the code of all modules that some modules are made of."""
     lines = (f"{name} {digest}\n" for name, digest in code_digests(*modules).items())
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def digest_of_tokens(path: Path) -> str:
+    """A digest of a file whose tokens are those of Python, without its comments and layout."""
+    with tokenize.open(path) as file:
+        tokens = [
+            token.string
+            for token in tokenize.generate_tokens(file.readline)
+            if token.type not in (tokenize.COMMENT, tokenize.NL)
+        ]
+    return hashlib.sha256("\0".join(tokens).encode()).hexdigest()
 
 
 def _imported(name: str, followed: set[str]) -> list[str]:

@@ -6,19 +6,36 @@ names the key, its value and what would be right.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import yaml
-from annotated_types import Ge, Gt, Le, MinLen
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from annotated_types import Ge
+from pydantic import ValidationError
 
 from untrained.errors import ParameterError, UntrainedError, unknown_name
 from untrained.images.sets import IMAGE_SETS, image_set
 from untrained.images.splits import check_training_split
-from untrained.schema_words import Key, complaint_of, keys_of
+from untrained.parameter_types import (
+    Batches,
+    Count,
+    Epochs,
+    Fraction,
+    Key,
+    Names,
+    Number,
+    Section,
+    Seed,
+    Seeds,
+    SeedsOrNone,
+    Several,
+    accepted,
+    complaint_of,
+    each,
+    keys_of,
+)
 from untrained.scoring.curve_settings import CurveSettings
 from untrained.scoring.request import parse_reading, shows_test
 from untrained.scoring.shards import sample_of
@@ -29,32 +46,6 @@ from untrained.search.runs import shard_of_runs
 from untrained.spaces import SearchSpace, get_space
 
 PARAMS = Path("params.yaml")
-
-T = TypeVar("T")
-
-
-def _accepted(check: Callable[[Any], object]) -> AfterValidator:
-    """Refuse a value for which `check` raises an error of the user's."""
-
-    def validated(value: T) -> T:
-        try:
-            check(value)
-        except UntrainedError as error:
-            raise ValueError(str(error)) from error
-        return value
-
-    return AfterValidator(validated)
-
-
-def _each(check: Callable[[Any], object]) -> AfterValidator:
-    """Refuse a list with a value for which `check` raises an error of the user's."""
-    return _accepted(lambda values: [check(value) for value in values])
-
-
-def _check_different(values: tuple[Any, ...]) -> None:
-    for value in values:
-        if values.count(value) > 1:
-            raise ParameterError(f"{value!r} is there twice: keep one")
 
 
 def _check_scored(proxies: tuple[str, ...]) -> None:
@@ -70,36 +61,7 @@ def _check_untrained(proxy: str) -> None:
         raise ParameterError(f"{proxy!r} is read after training, and ablations don't train")
 
 
-def _check_followed(proxies: tuple[str, ...]) -> None:
-    CurveSettings((0,), tuple(map(parse_reading, proxies)))
-
-
-Seed = Annotated[int, Ge(0), Le(2**63 - 1)]
-Count = Annotated[int, Ge(1)]
-Several = Annotated[int, Ge(2)]
-Number = Annotated[float, Ge(0), Field(allow_inf_nan=False)]
-_Unique = (
-    _accepted(_check_different),
-    Field(strict=False, json_schema_extra={"uniqueItems": True}),
-)
-Names = Annotated[tuple[str, ...], MinLen(1), *_Unique]
-Seeds = Annotated[tuple[Seed, ...], MinLen(1), *_Unique]
-SeedsOrNone = Annotated[tuple[Seed, ...], *_Unique]
-Batches = Annotated[tuple[Several, ...], MinLen(1), *_Unique]
-Epochs = Annotated[tuple[Number, ...], MinLen(1), *_Unique]
-Fraction = Annotated[float, Gt(0), Le(1), Field(allow_inf_nan=False)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=True,  # neither 1.0 nor true is the integer 1
-        use_attribute_docstrings=True,
-    )
-
-
-class Fetch(_Section):
+class Fetch(Section):
     """Where tables and images come from."""
 
     mirror: str | None
@@ -109,10 +71,10 @@ class Fetch(_Section):
     """Whether a mirror may lack some of the official image files; there are fewer images then"""
 
 
-class Scores(_Section):
+class Scores(Section):
     """Which scores of which architectures, and the images that they are read on."""
 
-    proxies: Annotated[Names, _accepted(_check_scored)]
+    proxies: Annotated[Names, accepted(_check_scored)]
     """`name` or `name-variant`, or the address of a proxy of one's own (`my.module:MyProxy`);
     `untrained list proxies`. `lga@1`, `naswot@0.5` are read after so many epochs of training on the
     images that are not in the minibatch; docs/lga.md"""
@@ -141,16 +103,16 @@ class Scores(_Section):
     """Whether to keep what each score took; the tables of two runs are never the same then"""
 
 
-class Searches(_Section):
+class Searches(Section):
     """Search algorithms that are repeated on scores and accuracies that are known."""
 
-    algorithms: Annotated[Names, _each(parse_algorithm)]
+    algorithms: Annotated[Names, each(parse_algorithm)]
     """`name`, `name-samples`, or `name+setting=value` (rea+init=naswot, bohb+eta=2);
     rea+fitness=lga@1 climbs a score, rea+pool=lga@1 accuracies among what is scored so; `untrained
     list algorithms`, docs/searches.md"""
     proxy: str
     """The proxy whose cached scores they read"""
-    budget: Annotated[str, _accepted(parse_budget)]
+    budget: Annotated[str, accepted(parse_budget)]
     """What a run of a search that trains may spend: simulated seconds (12000s) or trainings
     (100evaluations)"""
     runs: Count
@@ -167,10 +129,10 @@ class Searches(_Section):
     scores.seconds has kept"""
 
 
-class Ablations(_Section):
+class Ablations(Section):
     """Scores of a few architectures again and again, with one thing varied."""
 
-    proxy: Annotated[str, _accepted(_check_untrained)]
+    proxy: Annotated[str, accepted(_check_untrained)]
     """The proxy whose scores are taken apart; `name` or `name-variant`"""
     dataset: str
     """Images that the cells are scored on, one of datasets; split, batch size and precision are
@@ -189,12 +151,12 @@ class Ablations(_Section):
     """Seed of the draw of cells"""
 
 
-class Prunings(_Section):
+class Prunings(Section):
     """The pruning search of TE-NAS, for spaces with a supernet; a job is one of each."""
 
-    variants: Annotated[Names, _each(lambda name: Pruning(variant=name))]
+    variants: Annotated[Names, each(lambda name: Pruning(variant=name))]
     """tenas (corrected), released: as its code does"""
-    criteria: Annotated[Names, _each(lambda name: Pruning(criterion=name))]
+    criteria: Annotated[Names, each(lambda name: Pruning(criterion=name))]
     """Ranks by both numbers added, or by one of them: kappa (condition number), regions"""
     datasets: Names
     """Images that the supernets are shown, of datasets; their split is that of scores"""
@@ -206,7 +168,7 @@ class Prunings(_Section):
     """Images per kernel, 2 or more; null: 32 as the paper says, 72 where released"""
 
 
-class TrainingCurves(_Section):
+class TrainingCurves(Section):
     """How the tangent kernel and scores of random cells move over a short training."""
 
     cells: Count
@@ -219,17 +181,19 @@ class TrainingCurves(_Section):
     """Images that the cells see, one of datasets; its split has to be one for training"""
     seeds: SeedsOrNone
     """Seeds of minibatch, weights and training; [] for no training curves at all"""
-    epochs: Annotated[Epochs, _accepted(lambda epochs: CurveSettings(epochs, ()))]
+    epochs: Annotated[Epochs, accepted(lambda epochs: CurveSettings(epochs, ()))]
     """When to read, in epochs of training, ascending from 0; fractions are rounded to steps"""
-    kernel: Annotated[str, _accepted(lambda kernel: CurveSettings((0,), (), kernel))]
+    kernel: Annotated[str, accepted(lambda kernel: CurveSettings((0,), (), kernel))]
     """Parameters and mode of the kernel that is compared with its beginning"""
-    proxies: Annotated[Names, _accepted(_check_followed)]
+    proxies: Annotated[
+        Names, accepted(lambda names: CurveSettings((0,), tuple(map(parse_reading, names))))
+    ]
     """Whose scores are read; those of a variant share one kernel"""
     batch_size: Several
     """Images of the minibatch, 2 or more; the time of a kernel grows with its square"""
 
 
-class Report(_Section):
+class Report(Section):
     """How results are summarised."""
 
     resamples: Annotated[int, Ge(100)]
@@ -242,12 +206,12 @@ class Report(_Section):
     """Fraction of the architectures that count as the best, in the table of preferred operations"""
 
 
-class Parameters(_Section):
+class Parameters(Section):
     """Every choice of a run. Read by Snakemake, by DVC and by the command line."""
 
-    spaces: Annotated[Names, _each(get_space)]
+    spaces: Annotated[Names, each(get_space)]
     """Search spaces; `untrained list spaces`"""
-    datasets: Annotated[Names, _each(image_set)]
+    datasets: Annotated[Names, each(image_set)]
     """Images that the networks are scored on; `untrained list datasets`"""
     seeds: Seeds
     """Seeds of minibatch and weights, 0 or larger"""
@@ -260,11 +224,7 @@ class Parameters(_Section):
     report: Report
 
     def datasets_of(self, space: str) -> list[str]:
-        """The data sets whose images a space is scored on.
-
-        Raises:
-            UntrainedError: an unknown name.
-        """
+        """The data sets whose images a space is scored on."""
         trained_on = get_space(space).datasets
         return [name for name in self.datasets if image_set(name).measured_as in trained_on]
 
@@ -333,11 +293,7 @@ def _blamed(key: str) -> Iterator[None]:
 
 
 def _check_together(parameters: Parameters) -> None:
-    """Check keys against each other, each under the key that is to be changed.
-
-    Raises:
-        ParameterError: see `parse_parameters`.
-    """
+    """Check keys against each other, each under the key that is to be changed."""
     spaces = [get_space(name) for name in parameters.spaces]
     _check_scores(parameters, spaces)
     _check_searches(parameters, spaces)
@@ -347,18 +303,14 @@ def _check_together(parameters: Parameters) -> None:
         if space.ablations:
             with _blamed("ablations.cells"):
                 sample_of(space, ablations.cells, 0)
-            with _blamed("ablations.dataset"):
-                _check_fetched(ablations.dataset, parameters)
+            _check_fetched("ablations.dataset", [ablations.dataset], parameters)
         if prunings.seeds and space.supernet and space.benchmark:
-            with _blamed("prunings.datasets"):
-                for name in prunings.datasets:
-                    _check_fetched(name, parameters)
+            _check_fetched("prunings.datasets", prunings.datasets, parameters)
         if curves.seeds:
             with _blamed("training_curves.cells"):
                 sample_of(space, curves.cells, 0)
     if curves.seeds:
-        with _blamed("training_curves.dataset"):
-            _check_fetched(curves.dataset, parameters)
+        _check_fetched("training_curves.dataset", [curves.dataset], parameters)
         with _blamed("scores.split"):
             split = image_set(curves.dataset).split(parameters.scores.split)
             check_training_split(curves.dataset, split)
@@ -406,17 +358,18 @@ def _check_searches(parameters: Parameters, spaces: list[SearchSpace]) -> None:
                 f"params: searches.budget: {budget}: {space.name} has no training times, give a "
                 "budget in evaluations, as in 100evaluations"
             )
-    with _blamed("searches.proxy"):
-        _check_one_of(searches.proxy, "scored", "scores.proxies", scored)
+    if searches.proxy not in scored:
+        raise ParameterError(
+            f"params: searches.proxy: {searches.proxy!r} is not scored: scores.proxies has "
+            f"{', '.join(scored)}"
+        )
 
 
-def _check_one_of(name: str, done: str, key: str, known: tuple[str, ...]) -> None:
-    if name not in known:
-        raise ParameterError(f"{name!r} is not {done}: {key} has {', '.join(known)}")
-
-
-def _check_fetched(dataset: str, parameters: Parameters) -> None:
-    _check_one_of(dataset, "fetched", "datasets", parameters.datasets)
+def _check_fetched(key: str, names: Iterable[str], parameters: Parameters) -> None:
+    for name in names:
+        if name not in parameters.datasets:
+            known = ", ".join(parameters.datasets)
+            raise ParameterError(f"params: {key}: {name!r} is not fetched: datasets has {known}")
 
 
 def _check_algorithm(name: str, parameters: Parameters) -> None:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from untrained.closure import code_digests
+from untrained.closure import code_digests, digest_of_tokens
 from untrained.files import atomic
+from untrained.images.sets import IMAGE_SETS, image_set
 from untrained.parameters import Parameters
 from untrained.proxies import PROXIES
 from untrained.report import NAMES as REPORT_SECTIONS
@@ -102,9 +103,11 @@ class Plan:
 
     def bundled_images(self, dataset: str) -> list[str]:
         """The bundled images of a data set, where they are what networks are shown."""
-        sheet = BUNDLED_HERE / f"{dataset}.webp"
-        shown = self.parameters.scores.split == "sample"
-        return [str(sheet)] if shown and sheet.exists() else []
+        known = image_set(dataset)
+        if known.bundled is None or known.split(self.parameters.scores.split) != "sample":
+            return []
+        here = BUNDLED_HERE / known.bundled.name
+        return [str(here if here.exists() else known.bundled)]
 
     @cached_property
     def _followed_cells(self) -> dict[str, list[int]]:
@@ -127,7 +130,11 @@ class Plan:
         ablated = module_of_proxy(parameters.ablations.proxy)
         curves = [*map(module_of_proxy, parameters.training_curves.proxies)]
         for dataset in parameters.datasets:
-            yield f"images/{dataset}", ("untrained.images.fetch", "untrained.images.splits")
+            known = image_set(dataset)
+            own = IMAGE_SETS.module_of(dataset)
+            fetched = "untrained.images.fetch", "untrained.images.splits", module_at(known.fetch)
+            yield f"images/{dataset}", (*fetched, own)
+            yield f"minibatches/{dataset}", (own, *([module_at(known.draw)] if known.draw else []))
         for name, space in self.spaces.items():
             own = SPACES.module_of(name)
             facts = space.benchmark
@@ -148,21 +155,34 @@ class Plan:
             yield f"report/{name}", (_REPORT, f"{_REPORT_SECTIONS}.{name}")
         yield "report/page", (_REPORT,)
 
-    def write_code(self) -> list[str]:
-        """Write the digests of the code of all jobs; return the files.
+    def write_code(self, rules: Path) -> list[str]:
+        """Write the digests of the code of all jobs and of the rules; return the files.
 
         A file is left alone where it holds what would be written, so that only a change of code,
         not of prose, makes anything stale.
+
+        Args:
+            rules: the folder of the rules.
         """
+        digests = {name: code_digests(*modules) for name, modules in self.code()}
+        digests |= {
+            f"rules/{path.stem}": {path.name: digest_of_tokens(path)}
+            for path in sorted(rules.glob("*.smk"))
+        }
         written = []
-        for name, modules in self.code():
+        for name, found in digests.items():
             path = CODE / f"{name}.json"
-            text = json.dumps(code_digests(*modules), indent=1) + "\n"
+            text = json.dumps(found, indent=1) + "\n"
             if not path.is_file() or path.read_text() != text:
                 with atomic(path) as part:
                     part.write_text(text)
             written.append(str(path))
         return written
+
+
+def module_at(address: str) -> str:
+    """The module of an address, `package.module:attribute`."""
+    return address.partition(":")[0]
 
 
 def module_of_proxy(spelling: str) -> str:

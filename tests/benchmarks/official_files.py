@@ -33,13 +33,14 @@ def few_cells(monkeypatch):
     monkeypatch.setattr(NasBench201, "spelling", lambda self, index: SPELLINGS[index])
 
 
-def run_of(dataset, seed, index, epochs, rng, kind):
+def run_of(dataset, seed, index, epochs, rng, kind, config=None):
     """One training run: per-epoch losses, accuracies and times on every split."""
 
     def numbers(low, high):
         return [kind(value) for value in rng.uniform(low, high, epochs)]
 
-    config = {"channel": 16, "num_cells": 5, "arch_str": SPELLINGS[index], "class_num": 10}
+    if config is None:
+        config = {"channel": 16, "num_cells": 5, "arch_str": SPELLINGS[index], "class_num": 10}
     params, flops = kind(0.073306 + index / 1e3), kind(7.78305 + index)
     run = ResultsCount(dataset, None, {}, {}, params, flops, config, str(seed), epochs, None)
     keys = range(epochs)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from nas_201_api import ArchResults, ResultsCount
+from nas_201_api import ArchResults
 
 from untrained.benchmarks import Benchmark, fetch_benchmark
 from untrained.benchmarks import natsbench_size as converter
@@ -19,44 +19,21 @@ from untrained.errors import DamagedFileError, MissingDataError, ParameterError
 from untrained.spaces import get_space
 from untrained.spaces.natsbench_size import NatsBenchSize
 
-from .official_files import SPLITS
+from .official_files import SPLITS, run_of
 
 SPACE = get_space("natsbench_size")
 SPELLINGS = [SPACE[index].spelling for index in range(len(SPACE))]
 EPOCHS = {"01": 1, "12": 12, "90": 90}
 
 
-def run_of(dataset, seed, index, epochs, rng, kind):
-    """One training run: per-epoch losses, accuracies and times on every split."""
-
-    def numbers(low, high):
-        return [kind(value) for value in rng.uniform(low, high, epochs)]
-
+def results_of(index, epochs, rng, kind):
     config = {"name": "infer.shape.tiny", "channels": SPELLINGS[index], "class_num": 10}
     config["genotype"] = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+..."
-    params, flops = kind(0.073306 + index / 1e3), kind(7.78305 + index)
-    run = ResultsCount(dataset, None, {}, {}, params, flops, config, seed, epochs, None)
-    keys = range(epochs)
-    run.update_train_info(*(dict(zip(keys, numbers(1, 99), strict=True)) for _ in range(4)))
-    run.update_eval(
-        *(
-            {
-                f"{split}@{epoch}": value
-                for split in SPLITS[dataset]
-                for epoch, value in enumerate(numbers(5, 95))
-            }
-            for _ in range(3)
-        )
-    )
-    run.update_latency([kind(0.01 + index / 1e3), kind(0.02)])
-    return run
-
-
-def results_of(index, epochs, rng, kind):
     results = ArchResults(index, SPELLINGS[index])
     for dataset in SPLITS:
         for seed in (777, 888, 999) if epochs == 90 else (777,):
-            results.update(dataset, seed, run_of(dataset, seed, index, epochs, rng, kind))
+            run = run_of(dataset, seed, index, epochs, rng, kind, config)
+            results.update(dataset, seed, run)
     return results
 
 

@@ -174,7 +174,7 @@ def test_a_training_on_the_bundled_sample_has_no_accuracy(untrained):
     ("arguments", "said"),
     [
         (["DARTS_V3"], "unknown genotype 'DARTS_V3': did you mean 'DARTS_V2'?"),
-        (["Genotype(normal=[])"], "a genotype lacks normal_concat, reduce, reduce_concat"),
+        (["Genotype(normal=[])"], "no genotype (missing a required argument: 'normal_concat')"),
         (["DARTS_V2", "--dataset", "cifar"], "unknown data set 'cifar': did you mean"),
         (["DARTS_V2", "--dataset", "noise"], "'noise' is drawn for each minibatch"),
         (["DARTS_V2", "--split", "half"], "unknown split of cifar10 'half'"),

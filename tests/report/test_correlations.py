@@ -1,110 +1,27 @@
-import os
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from untrained.errors import MissingDataError, ParameterError
 from untrained.report.scores import ALL_SAMPLED, CANONICAL, FINITE_ONLY, TOP_TENTH
-from untrained.report.sections.correlations import COLUMNS, correlation_table
-from untrained.report.statistics import correlation
+from untrained.report.sections.correlations import COLUMNS, correlation_table, subsets_of
+
+from .test_statistics import slow_rho, slow_tau_b
 
 
-def slow_tau_b(x, y):
-    """Kendall's tau-b straight from its definition, in O(n^2)."""
-    balance = x_pairs = y_pairs = 0
-    for i in range(len(x)):
-        for j in range(i):
-            a = np.sign(x[i] - x[j])
-            b = np.sign(y[i] - y[j])
-            balance += a * b
-            x_pairs += a * a
-            y_pairs += b * b
-    return balance / (x_pairs * y_pairs) ** 0.5
+def test_one_architecture_stands_for_its_class_among_those_sampled():
+    #                           0  1  2  3  4  5  6
+    representatives = np.array([0, 0, 2, 0, 2, 5, 6])
+    subsets = subsets_of(np.array([1, 3, 4, 5]), representatives)
+    assert subsets[ALL_SAMPLED].tolist() == [1, 3, 4, 5]
+    assert subsets[CANONICAL].tolist() == [1, 4, 5]
+    assert subsets[FINITE_ONLY].tolist() == subsets[TOP_TENTH].tolist() == [1, 3, 4, 5]
 
 
-def slow_midranks(x):
-    return np.array([np.sum(x < value) + (np.sum(x == value) + 1) / 2 for value in x])
-
-
-def slow_rho(x, y):
-    return np.corrcoef(slow_midranks(x), slow_midranks(y))[0, 1]
-
-
-def tied_sample(seed, n=60):
-    generator = np.random.default_rng(seed)
-    x = generator.integers(12, size=n).astype(float)
-    return x, np.round(x / 3 + generator.normal(size=n), 0)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_point_estimates_follow_the_definitions_with_ties(seed):
-    x, y = tied_sample(seed)
-    result = correlation(x, y, resamples=2, seed=0)
-    assert result.tau == pytest.approx(slow_tau_b(x, y), abs=1e-12)
-    assert result.rho == pytest.approx(slow_rho(x, y), abs=1e-12)
-    assert result.n == 60
-
-
-def test_the_interval_is_the_percentile_bootstrap():
-    x, y = tied_sample(9, n=25)
-    result = correlation(x, y, resamples=80, seed=5)
-    generator = np.random.default_rng(5)
-    drawn = [generator.integers(25, size=25) for _ in range(80)]
-    taus = [slow_tau_b(x[index], y[index]) for index in drawn]
-    rhos = [slow_rho(x[index], y[index]) for index in drawn]
-    expected = (*np.percentile(taus, [2.5, 97.5]), *np.percentile(rhos, [2.5, 97.5]))
-    found = (result.tau_low, result.tau_high, result.rho_low, result.rho_high)
-    assert found == pytest.approx(expected, abs=1e-12)
-
-
-def test_the_interval_covers_the_truth_about_95_times_in_100():
-    generator = np.random.default_rng(11)
-    r, repeats, covered = 0.7, 150, 0
-    truth = 2 / np.pi * np.arcsin(r)  # Kendall's tau of a bivariate normal distribution
-    for repeat in range(repeats):
-        x = generator.normal(size=120)
-        y = r * x + np.sqrt(1 - r**2) * generator.normal(size=120)
-        result = correlation(x, y, resamples=100, seed=repeat)
-        covered += result.tau_low <= truth <= result.tau_high
-    assert 0.88 <= covered / repeats <= 0.985
-
-
-def test_a_seed_fixes_the_interval_and_another_changes_it():
-    x, y = tied_sample(1)
-    first = correlation(x, y, resamples=50, seed=1)
-    assert correlation(x, y, resamples=50, seed=1) == first
-    assert correlation(x, y, resamples=50, seed=2).tau_low != first.tau_low
-
-
-def test_minus_infinity_ranks_last():
-    x, y = np.array([-np.inf, 1.0, 2.0, -np.inf]), np.array([0.0, 5.0, 6.0, 1.0])
-    lowered = correlation([-9, 1, 2, -9], y, resamples=20, seed=0)
-    assert correlation(x, y, resamples=20, seed=0) == lowered
-
-
-@pytest.mark.parametrize(("x", "y"), [([1, 2], [3, 4]), ([], []), ([1, 1, 1], [1, 2, 3])])
-def test_too_few_or_constant_values_are_undefined(x, y):
-    result = correlation(x, y, seed=0)
-    assert result.n == len(x)
-    assert np.isnan([result.tau, result.tau_low, result.rho, result.rho_high]).all()
-
-
-def test_a_resample_that_is_constant_by_chance_does_not_spoil_the_interval():
-    result = correlation([1, 2, 3], [1, 2, 3], resamples=200, seed=0)
-    assert [result.tau, result.tau_low, result.tau_high] == pytest.approx([1, 1, 1])
-
-
-def test_only_constant_resamples_leave_the_interval_undefined():
-    seed = next(
-        seed
-        for seed in range(1000)
-        if len(set(np.random.default_rng(seed).integers(3, size=3))) == 1
-    )
-    result = correlation([1, 2, 3], [1, 2, 3], resamples=1, seed=seed)
-    assert result.tau == 1
-    assert np.isnan(result.tau_low)
+def test_the_whole_space_has_its_representatives_for_a_subset(space):
+    everything = np.arange(len(space))
+    canonical = subsets_of(everything, space.representatives)[CANONICAL]
+    assert canonical.tolist() == sorted(set(space.representatives.tolist()))
 
 
 def score_rows(proxy="naswot", seeds=(0, 1), n=30, undefined=(), dataset="cifar10"):
@@ -284,26 +201,3 @@ def test_faults_of_the_scores_are_named():
         correlation_table(twice, accuracies, subset, TARGETS)
     with pytest.raises(ParameterError, match=r"architecture 49 has no accuracy.* ends at 39"):
         correlation_table(score_rows(n=50), accuracies, {ALL_SAMPLED: np.arange(50)}, TARGETS)
-
-
-def test_real_accuracies_with_their_ties_agree_with_the_definition():
-    root = Path(__file__).parents[2]
-    shared = Path(os.environ.get("UNTRAINED_SHARED_DATA", root.parent / "shared" / "data"))
-    path = shared / "benchmarks" / "nasbench201_accuracy.parquet"
-    if not path.is_file():
-        pytest.skip(f"{path} is not there")
-    table = pd.read_parquet(
-        path,
-        filters=[("epochs", "=", 200), ("seed", "=", "mean"), ("vintage", "=", "NATS-tss-v1_0")],
-    )
-
-    def read(dataset, split):
-        own = table[(table["dataset"] == dataset) & (table["split"] == split)]
-        return own.set_index("arch_index")["accuracy"].sort_index().to_numpy()
-
-    # Every cell without a path from input to output has exactly 10 %: ties are many.
-    validation, test = read("cifar10-valid", "x-valid")[:300], read("cifar10", "ori-test")[:300]
-    result = correlation(validation, test, resamples=5, seed=0)
-    assert np.sum(test == 10) > 5
-    assert result.tau == pytest.approx(slow_tau_b(validation, test), abs=1e-12)
-    assert result.rho == pytest.approx(slow_rho(validation, test), abs=1e-12)

@@ -3,75 +3,13 @@ import pandas as pd
 import pytest
 from tests.report import SPLITS, table_of_searches
 
-from untrained.errors import MissingDataError, ParameterError
+from untrained.errors import ParameterError
 from untrained.report import search_results as search_results_module
-from untrained.report.inputs import Inputs, is_untimed, splits_of
+from untrained.report.inputs import Inputs, is_untimed
 from untrained.report.published import WEIGHT_SHARING
-from untrained.report.scores import (
-    ALL_SAMPLED,
-    CANONICAL,
-    FINITE_ONLY,
-    TOP_TENTH,
-    target_of,
-    targets_of,
-)
 from untrained.report.search_results import method_of, references_of
-from untrained.report.sections.correlations import subsets_of
 from untrained.report.sections.searches import times_table
 from untrained.search.pool import Pool, best_of_sample_trace, empty_trace
-
-DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
-
-
-def test_one_architecture_stands_for_its_class_among_those_sampled():
-    #                           0  1  2  3  4  5  6
-    representatives = np.array([0, 0, 2, 0, 2, 5, 6])
-    subsets = subsets_of(np.array([1, 3, 4, 5]), representatives)
-    assert subsets[ALL_SAMPLED].tolist() == [1, 3, 4, 5]
-    assert subsets[CANONICAL].tolist() == [1, 4, 5]
-    assert subsets[FINITE_ONLY].tolist() == subsets[TOP_TENTH].tolist() == [1, 3, 4, 5]
-
-
-def test_the_whole_space_has_its_representatives_for_a_subset(space):
-    everything = np.arange(len(space))
-    canonical = subsets_of(everything, space.representatives)[CANONICAL]
-    assert canonical.tolist() == sorted(set(space.representatives.tolist()))
-
-
-def test_scores_are_held_against_validation_and_test_of_their_data_set():
-    assert targets_of(["ImageNet16-120", "cifar10", "noise"], SPLITS) == [
-        ("ImageNet16-120", "ImageNet16-120", "x-valid"),
-        ("ImageNet16-120", "ImageNet16-120", "x-test"),
-        ("cifar10", "cifar10-valid", "x-valid"),
-        ("cifar10", "cifar10", "ori-test"),
-        ("noise", "cifar10-valid", "x-valid"),
-        ("noise", "cifar10", "ori-test"),
-    ]
-
-
-def test_what_a_benchmark_lacks_is_not_read():
-    """NAS-Bench-101 has one training set; a published table of the size space, test only."""
-    one = {("cifar10", "x-valid"), ("cifar10", "ori-test")}
-    assert dict(splits_of(one, DATASETS)) == {
-        ("cifar10", "val"): ("cifar10", "x-valid"),
-        ("cifar10", "test"): ("cifar10", "ori-test"),
-    }
-    both = one | {("cifar10-valid", "x-valid")}
-    assert splits_of(both, DATASETS)["cifar10", "val"] == ("cifar10-valid", "x-valid")
-    tests = splits_of([("cifar100", "x-test"), ("cifar10", "ori-test")], DATASETS)
-    assert targets_of(["cifar10", "cifar100", "ImageNet16-120"], tests) == [
-        ("cifar10", "cifar10", "ori-test"),
-        ("cifar100", "cifar100", "x-test"),
-    ]
-    with pytest.raises(MissingDataError, match="no val accuracies of cifar100: there is cifar10"):
-        target_of("cifar100", "val", tests)
-
-
-def test_images_that_the_benchmark_lacks_are_held_against_what_they_stand_for():
-    of_nds = splits_of([("ImageNet", "ori-test")], ["ImageNet"])
-    assert targets_of(["imagenette"], of_nds) == [("imagenette", "ImageNet", "ori-test")]
-    imagenet = ("ImageNet16-120", "x-test")
-    assert target_of("TinyImageNet16-120", "test", SPLITS) == ("TinyImageNet16-120", *imagenet)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ rule ablate:
         benchmark="data/benchmarks/{space}.parquet",
         images=f"data/images/{config['ablations']['dataset']}.json",
         code="results/code/ablations/{space}.json",
+        minibatches=f"results/code/minibatches/{config['ablations']['dataset']}.json",
     output:
         ABLATIONS,
     log:

@@ -28,7 +28,7 @@ if (
 try:
     PARAMETERS = parse_parameters(config)
     PLAN = Plan(PARAMETERS)
-    CODE = PLAN.write_code()
+    CODE = PLAN.write_code(Path(workflow.basedir, "workflow/rules"))
 except UntrainedError as error:
     sys.exit(f"untrained: {error}")  # one line, without the traceback of a WorkflowError
 

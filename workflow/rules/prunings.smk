@@ -8,6 +8,7 @@ rule prune:
     input:
         images="data/images/{dataset}.json",
         code="results/code/prunings/{space}.json",
+        minibatches="results/code/minibatches/{dataset}.json",
     output:
         PRUNING,
     log:

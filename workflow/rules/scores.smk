@@ -13,6 +13,7 @@ rule score:
         images="data/images/{dataset}.json",
         among=only(PLAN.partly_known, "data/benchmarks/{space}.parquet"),
         code="results/code/scores/{space}/{family}.json",
+        minibatches="results/code/minibatches/{dataset}.json",
     output:
         SHARD,
     log:

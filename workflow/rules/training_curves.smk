@@ -8,6 +8,7 @@ rule training_curve:
     input:
         images="data/images/{dataset}.json",
         code="results/code/training_curves/{space}.json",
+        minibatches="results/code/minibatches/{dataset}.json",
     output:
         CURVES,
     log:

@@ -74,19 +74,14 @@ def search(
     kept=10: start from the best kept of so many scored; mutants=4: draw four, train the
     best-scored; fitness=PROXY: climb the score; pool=PROXY: move among what is scored. With --live
     nothing needs to be scored before: the options from --ledger on (default OUT.ledger) say how.
-    Where too few architectures are scored for what a run draws, the trace stays empty.
+    Where too few architectures are scored for what a run draws, the trace is empty.
     """
-    from untrained.files import check_target, write_parquet
     from untrained.search import parse_algorithm, task
     from untrained.search.run import run_search
 
-    if ledger is not None and not live:
-        raise ParameterError(f"--ledger {ledger}: only --live makes scores")
     options.warn_of_test_labels(parse_algorithm(algorithm).decisive(proxy))
-    if live and out is not None:
-        check_target(out)
-        ledger = ledger or out.with_name(f"{out.name}.ledger")
-    shown = split, batch_size, augmentation, sampling, score_seeds
+    shown = split, batch_size, augmentation, sampling, score_seeds, device, engine, precision
+    kept = _ledger_of(ledger, out, live=live)
     found = run_search(
         algorithm,
         space,
@@ -102,14 +97,35 @@ def search(
         seconds_per_score=seconds_per_score,
         benchmark=benchmark,
         scores=scores,
-        live=task.Live(*shown, device, engine, precision, ledger) if live else None,
+        live=task.Live(*shown, kept) if live else None,
         track=track,
         tell=options.tell,
     )
+    asked = {"algorithm": algorithm, "space": space, "dataset": dataset, "seed": seed}
+    _write(found, out, asked, as_json=as_json)
+
+
+def _ledger_of(ledger: Path | None, out: Path | None, *, live: bool) -> Path | None:
+    """The ledger of a live search, which lies beside its trace by default."""
+    from untrained.files import check_target
+
+    if ledger is not None and not live:
+        raise ParameterError(f"--ledger {ledger}: only --live makes scores")
+    if live and out is not None:
+        check_target(out)
+        return ledger or out.with_name(f"{out.name}.ledger")
+    return ledger
+
+
+def _write(
+    found: "SearchResult", out: Path | None, asked: dict[str, Any], *, as_json: bool
+) -> None:
+    """Write the trace, and print what was found."""
+    from untrained.files import write_parquet
+
     if out is not None:
         write_parquet(found.trace, out)
-    answer = {"algorithm": algorithm, "space": space, "dataset": dataset, "seed": seed}
-    answer |= _summary(found)
+    answer = asked | _summary(found)
     if as_json:
         typer.echo(json.dumps(answer))
     else:

@@ -27,7 +27,7 @@ class Synflow(BaseProxy):
 
     R is the sum of the logits for one image of ones, in float64, with every parameter replaced by
     its absolute value and without batch normalisations. Other modules are in evaluation mode, so
-    dropout does nothing. Of the minibatch only the shape of an image is used. Biases take part in
+    dropout does nothing. Only the shape of the minibatch's images is used. Biases take part in
     R, but they and frozen weights add nothing to the sum.
 
     Attributes:

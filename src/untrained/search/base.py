@@ -74,9 +74,9 @@ class Algorithm(ABC):
     """A search algorithm of either kind; its fields are its settings, each with a default.
 
     Attributes:
-        name: that it is registered under and spelled by.
-        label: its name in tables and figures.
-        summary: what it does, in one line.
+        name: name that it is registered under and spelled by.
+        label: name in tables and figures.
+        summary: one line that says what it does.
         spends_budget: whether it trains architectures for as long as a budget lasts; otherwise it
             picks one architecture of a sample.
         reads_scores: whether it picks by the scores of a proxy. A search that spends a budget

@@ -271,5 +271,5 @@ def _best_first(observed: Sequence[tuple[Architecture, float]]) -> list[tuple[Ar
 
 
 def _rungs(eta: int, min_share: float) -> int:
-    """How many lengths of training there are: 1, 1/eta, ... down to `min_share`."""
+    """The number of lengths of training: 1, 1/eta, ... down to `min_share`."""
     return next(rung for rung in count(1) if eta**-rung < min_share * (1 - 1e-9))

@@ -7,20 +7,17 @@ charged what it took then, so that a resumed search ends where it would have end
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from math import ceil, inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from untrained.errors import ParameterError
-from untrained.images.sets import image_set
-from untrained.scoring.devices import leased_device
 from untrained.scoring.engine import Score, score_work
-from untrained.scoring.execution import Execution, prepare_worker
-from untrained.scoring.images import MinibatchSettings
+from untrained.scoring.execution import prepare_worker
 from untrained.scoring.ledger import Ledger, opened
-from untrained.scoring.request import ScoreRequest, parse_reading
+from untrained.scoring.request import ScoreRequest, Settings, parse_reading, requested
 from untrained.search.base import BudgetedSearch, BudgetSpent
 from untrained.search.clock import Answer
 from untrained.search.runs import search_runs, trace_of
@@ -49,22 +46,12 @@ def live_trace(task: Task, live: Live) -> "tuple[pd.DataFrame, dict[str, int]]":
             f"{spelling!r} --live: only the fitness is scored there, drop pool, init and mutants"
         )
     reading = parse_reading(search.guidance.fitness)
-    images = MinibatchSettings(
-        task.dataset,
-        image_set(task.dataset).split(live.split),
-        live.batch_size,
-        live.augmentation,
-        live.sampling,
-        live.root,
-    )
+    settings = cast("Settings", asdict(live) | {"dataset": task.dataset})
     prepare_worker()
-    with leased_device(live.device) as device:
-        execution = Execution(device, live.engine, live.precision)
-        seeds = tuple(range(live.seeds))
-        request = ScoreRequest(task.space, (reading,), images, seeds, execution)
+    with requested(task.space, [reading], range(live.seeds), settings) as request:
         # how many seeds there are changes no score
         key = replace(request, seeds=()).key(work="live scores") if live.ledger else {}
-        with opened(live.ledger, key) as ledger:
+        with opened(live.ledger, key, task.tell) as ledger:
             resumed = len(ledger.done)
             if resumed:
                 task.tell(f"continuing with {resumed} scores of {ledger.path}")

@@ -1,4 +1,4 @@
-"""What the pruning search measures: supernets under masks, and how pruning changes their numbers.
+"""The measurements of the pruning search: supernets under masks, and how pruning changes them.
 
 The two numbers are the condition number kappa of the tangent kernel and the number R of linear
 regions; see docs/tenas.md.
@@ -73,7 +73,7 @@ class Draw:
         self.crops: Tensor = crops.to(settings.device)
 
     def numbers(self, mask: "Mask", *, kappa: bool = True, regions: bool = True) -> Numbers:
-        """Measure the supernets under a mask; what is not asked for is NaN."""
+        """Measure the supernets under a mask; a number that is not wanted is NaN."""
         from untrained.proxies.linear_regions import activation_patterns, count_distinct
 
         self.network.mask = self.thin.mask = mask
@@ -129,7 +129,9 @@ def _draw(space: str, settings: "Pruning", seed: int, keys: tuple[int, int]) -> 
 
 
 def relative_changes(numbers: Values, *, released: bool) -> tuple[Values, NDArray[np.int64]]:
-    """What pruning each of n candidates does to the two numbers: (before - after) / before.
+    """The relative changes of both numbers by pruning each of n candidates.
+
+    A change is (before - after) / before.
 
     Args:
         numbers: (repeats, 1 + n, 2), those of the unpruned supernet first.

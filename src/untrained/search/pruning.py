@@ -93,7 +93,7 @@ class Pruning:
         return CRITERIA[self.criterion]
 
     def images(self, space: PrunedSpace) -> int:
-        """How many images a kernel is of."""
+        """The number of images of a kernel."""
         if self.batch_size is not None:
             return self.batch_size
         return space.released_batch if self.released else 32
@@ -123,7 +123,7 @@ class Found:
 
     @property
     def undefined(self) -> int:
-        """How many candidates lack a condition number in some repeat."""
+        """The number of candidates that lack a condition number in some repeat."""
         asked = self.trace[self.trace["kappa_rank"] >= 0]
         return int((asked["kappa_repeats"] < self.settings.repeats).sum())
 
@@ -187,7 +187,7 @@ def prune(
         if workers is None:
             workers = os.cpu_count() or 1 if device.type == "cpu" else 1
         key = _key(searched, settings, seed) if ledger else {}
-        with opened(ledger, key) as kept, _measuring(workers) as measure:
+        with opened(ledger, key, tell) as kept, _measuring(workers) as measure:
             if kept.done:
                 tell(f"continuing after round {len(kept.done)}")
             rounds = Rounds(searched, settings, seed, measure, track, kept)

@@ -20,8 +20,8 @@ class RegularisedEvolution(BudgetedSearch):
     """Mutate the best of a random part of the population; the child replaces the oldest.
 
     Attributes:
-        population: how many are alive. It starts from `start`, filled up with random ones.
-        sample: how many compete to be the parent.
+        population: size of the population. It begins with `start`, filled up with random ones.
+        sample: number of architectures that compete to be the parent.
         replacement: whether one may be drawn twice for the competition.
     """
 

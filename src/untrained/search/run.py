@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class SearchResult:
-    """What the runs of a search found.
+    """The results of the runs of a search.
 
     Attributes:
         search: the search that was run.
@@ -38,7 +38,7 @@ class SearchResult:
             holds for all columns.
         fitness: fitness of that architecture.
         timed: whether the seconds of the trace are those of real trainings.
-        counts: of a live search: how many scores were made, and how many resumed.
+        counts: numbers of the scores that a live search made and resumed; empty for others.
     """
 
     search: Search

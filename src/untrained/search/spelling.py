@@ -107,7 +107,7 @@ class Search:
 
     @property
     def drawn(self) -> int:
-        """How many architectures a run draws from the pool."""
+        """The number of architectures that a run draws from the pool."""
         return self.guidance.scored if self.starts_scored else self.samples
 
     @property

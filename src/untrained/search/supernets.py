@@ -1,4 +1,4 @@
-"""What the pruning search needs to know of a space: its supernet, and masks over its operations.
+"""The supernets of spaces for the pruning search, and masks over their operations.
 
 A mask (edges, operations) is True where an operation lives. A space says in its attribute
 `supernet` which function describes its supernet; those of the package are here.
@@ -24,22 +24,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PrunedSpace:
-    """What the search needs to know of a space.
+    """The supernet of a space, and how the search prunes it.
 
     Attributes:
-        name: of the space.
-        operations: of an edge, `none` first.
+        name: name of the space.
+        operations: operations of an edge, `none` first.
         cells: name of the cell of each edge of a mask.
         edges: (source, target) of each edge of a mask.
-        pruned_per_round: operations that an edge loses in a round, as long as it keeps one.
-        skeletons: of the network of the kernel and of the one of the regions.
-        supernet: its class, made from a number of classes and a skeleton.
-        architecture: of a mask that is cut down.
+        pruned_per_round: number of operations that an edge loses in a round; it keeps one.
+        skeletons: the skeletons of the networks for the kernel and for the regions.
+        supernet: class of the supernet, made from a number of classes and a skeleton.
+        architecture: maps a mask with one operation per edge to its architecture.
         released_batch: images per kernel in the released code.
-        kept_inputs: edges into a node that a last round leaves; None for all.
-        networks: name to the sizes of the networks that the papers train of what was found, where
-            no benchmark trained them.
-        training: the command that trains what was found, given the data set searched on.
+        kept_inputs: number of edges into a node that a last round leaves; None for all.
+        networks: maps an architecture to the sizes, by name, of the networks that papers train.
+        training: maps an architecture and the data set of the search to the command that trains it.
     """
 
     name: str
@@ -58,7 +57,7 @@ class PrunedSpace:
 
 @lru_cache
 def pruned_space(name: str) -> PrunedSpace:
-    """What the pruning search needs to know of the space of this name.
+    """The supernet of the space of this name.
 
     Raises:
         UnknownNameError: there is no such space.
@@ -167,8 +166,8 @@ class Candidate:
     """An operation that may be pruned.
 
     Attributes:
-        edge: its row in the mask.
-        operation: its column.
+        edge: row of the operation in the mask.
+        operation: column of the operation in the mask.
     """
 
     edge: int

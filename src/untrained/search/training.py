@@ -98,13 +98,13 @@ class Training:
     """A training as far as it has come.
 
     Attributes:
-        network: the network with its weights of now.
+        network: the network with its present weights.
         settings: everything that the result depends on, by name.
-        parameters: how many the network has without its auxiliary head.
+        parameters: number of parameters without the auxiliary head.
         flops: multiply-adds of the network.
-        evaluated_images: how many images the network is evaluated on.
+        evaluated_images: number of images that the network is evaluated on.
         device: where it is trained.
-        epochs: what each epoch so far did.
+        epochs: the results of each epoch so far.
     """
 
     network: DartsNetwork

@@ -45,8 +45,8 @@ def read_checkpoint(path: Path, settings: Settings) -> State | None:
     """The state in a file, on the CPU; None where there is no such file.
 
     Args:
-        path: of the file.
-        settings: those of the training that is to continue.
+        path: file of the checkpoint.
+        settings: settings of the training that is to continue.
 
     Raises:
         DamagedFileError: the file is no checkpoint, or not intact.

@@ -13,7 +13,7 @@ def cut_out(
 
     Args:
         images: (images, channels, height, width), normalised.
-        side: of the square in pixels: `side // 2` before its middle and as many from there on.
+        side: side of the square in pixels: `side // 2` before its middle and as many from there on.
         generator: gives two numbers to each image in turn.
 
     Returns:

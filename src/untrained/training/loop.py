@@ -77,17 +77,17 @@ class Examples:
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch did.
+    """The results of one epoch.
 
     Attributes:
         epoch: counted from 1.
-        learning_rate: of its steps.
+        learning_rate: learning rate of its steps.
         drop_path: probability to drop an edge.
         loss: cross-entropy of the classifier, mean over the training images as they were learned.
         train_accuracy: likewise, in percent; augmentation and dropped edges keep it low.
-        accuracy: on the images to evaluate on, after the epoch, in percent; None where there are
-            none or it was not asked for.
-        seconds: that training took.
+        accuracy: accuracy on the held-out images after the epoch, in percent; None if there are
+            none or the epoch is not evaluated.
+        seconds: time of the training.
     """
 
     epoch: int
@@ -104,9 +104,9 @@ class State:
     """A training after some epochs; its tensors change with the next one unless they are copied.
 
     Attributes:
-        epochs: what each of them did, in order.
-        network: its state dictionary.
-        optimiser: its state dictionary.
+        epochs: the results of each epoch, in order.
+        network: state dictionary of the network.
+        optimiser: state dictionary of the optimiser.
     """
 
     epochs: tuple[Epoch, ...]
@@ -142,12 +142,12 @@ def train(
 
     Args:
         network: on `device`, with its initial weights.
-        examples: to learn.
-        recipe: how.
-        seed: of everything random but the initial weights.
-        device: to train on.
-        held_out: to evaluate on.
-        evaluate_every: so many epochs; always after the last one.
+        examples: what is learned.
+        recipe: settings of the training.
+        seed: seed of everything random but the initial weights.
+        device: where to train.
+        held_out: what to evaluate on; None for nothing.
+        evaluate_every: number of epochs between evaluations, 0 for one after the last epoch only.
         begun: the state to continue from; nothing is yielded for the epochs that it has.
         watch: wraps the steps of each epoch.
 
@@ -205,7 +205,7 @@ def _train_epoch(
     losses, right = torch.zeros((), device=device), torch.zeros((), device=device)
     count = sum(map(len, steps))
     network.train()
-    # one algorithm for each convolution, so that a seed says the same twice on the same device
+    # one algorithm for each convolution, so that a seed gives the same twice on the same device
     with (
         torch_seeded(seed, "dropped edges of an epoch", number),
         torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
@@ -260,7 +260,7 @@ def _check_finite(loss: float, number: int, recipe: Recipe) -> None:
 
 
 def changes_of(seed: int, epoch: int) -> np.random.Generator:
-    """What the random changes of an epoch's images are drawn from, batch by batch."""
+    """The generator of the random changes of an epoch's images, batch by batch."""
     return numpy_generator(seed, "augmentation of an epoch", epoch)
 
 

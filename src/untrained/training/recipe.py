@@ -15,16 +15,16 @@ class Recipe:
     Attributes:
         epochs: passes over the training images.
         batch_size: images per step, 2 or more.
-        learning_rate: of the first epoch; it falls to 0 along a cosine.
-        momentum: of stochastic gradient descent.
-        weight_decay: of all parameters.
+        learning_rate: learning rate of the first epoch; it falls to 0 along a cosine.
+        momentum: momentum of stochastic gradient descent.
+        weight_decay: weight decay of all parameters.
         gradient_clip: largest norm of the gradient of a step; 0 clips nothing.
         crop_flip: whether training images are shifted and flipped.
         cutout: side of the square that is cut out of each training image (DeVries and Taylor,
             2017), in pixels; 0 cuts nothing.
         drop_path: probability to drop an edge, which would be reached after the last epoch; it
             rises linearly from 0. The paper has 0.2, its successors 0.3.
-        auxiliary_weight: of the loss of the auxiliary head; 0 trains without one.
+        auxiliary_weight: weight of the loss of the auxiliary head; 0 trains without one.
 
     Raises:
         ParameterError: a setting outside its range.
@@ -63,9 +63,9 @@ class ShortRecipe:
 
     Attributes:
         batch_size: images per step, 2 or more; see `batch_size_for`.
-        learning_rate: of every step.
-        momentum: of stochastic gradient descent.
-        weight_decay: of all parameters.
+        learning_rate: learning rate of every step.
+        momentum: momentum of stochastic gradient descent.
+        weight_decay: weight decay of all parameters.
         crop_flip: whether images are shifted and flipped.
 
     Raises:
@@ -115,7 +115,7 @@ def _check_fractions(settings: object, *names: str) -> None:
 
 
 def steps_of(epochs: float, per_epoch: int) -> int:
-    """How many steps a number of epochs is, rounded; at least one where it is not 0.
+    """The number of steps of some epochs, rounded; at least one unless they are 0.
 
     Raises:
         ParameterError: a negative number, or none.

@@ -1,14 +1,68 @@
-"""Say in words what may stand under the keys of a pydantic model with sections."""
+"""Types of parameters, and words for what may stand under a key of a model of them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import ValidationError
+from annotated_types import Ge, Gt, Le, MinLen
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from untrained.errors import unknown_name
+from untrained.errors import ParameterError, UntrainedError, unknown_name
 
 Schema = Mapping[str, Any]
+
+T = TypeVar("T")
+
+
+def accepted(check: Callable[[Any], object]) -> AfterValidator:
+    """Refuse a value for which `check` raises an error of the user's."""
+
+    def validated(value: T) -> T:
+        try:
+            check(value)
+        except UntrainedError as error:
+            raise ValueError(str(error)) from error
+        return value
+
+    return AfterValidator(validated)
+
+
+def each(check: Callable[[Any], object]) -> AfterValidator:
+    """Refuse a list with a value for which `check` raises an error of the user's."""
+    return accepted(lambda values: [check(value) for value in values])
+
+
+def _check_different(values: tuple[Any, ...]) -> None:
+    for value in values:
+        if values.count(value) > 1:
+            raise ParameterError(f"{value!r} is there twice: keep one")
+
+
+Seed = Annotated[int, Ge(0), Le(2**63 - 1)]
+Count = Annotated[int, Ge(1)]
+Several = Annotated[int, Ge(2)]
+Number = Annotated[float, Ge(0), Field(allow_inf_nan=False)]
+_Unique = (
+    accepted(_check_different),
+    Field(strict=False, json_schema_extra={"uniqueItems": True}),
+)
+Names = Annotated[tuple[str, ...], MinLen(1), *_Unique]
+Seeds = Annotated[tuple[Seed, ...], MinLen(1), *_Unique]
+SeedsOrNone = Annotated[tuple[Seed, ...], *_Unique]
+Batches = Annotated[tuple[Several, ...], MinLen(1), *_Unique]
+Epochs = Annotated[tuple[Number, ...], MinLen(1), *_Unique]
+Fraction = Annotated[float, Gt(0), Le(1), Field(allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """Parameters that belong together."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,  # neither 1.0 nor true is the integer 1
+        use_attribute_docstrings=True,
+    )
 
 
 @dataclass(frozen=True)

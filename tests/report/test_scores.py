@@ -3,10 +3,13 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from tests.report import SPLITS
 
-from untrained.errors import ParameterError
-from untrained.report.scores import with_summed_ranks
+from untrained.errors import MissingDataError, ParameterError
+from untrained.report.inputs import splits_of
+from untrained.report.scores import target_of, targets_of, with_summed_ranks
 
+DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
 KAPPA, REGIONS = "ntk_condition_number", "linear_regions"
 
 
@@ -87,3 +90,39 @@ def test_two_scores_for_one_architecture_are_named():
         ParameterError, match=r"two scores of ntk_condition_number for arch.* 1 and"
     ):
         with_summed_ranks(scores)
+
+
+def test_scores_are_held_against_validation_and_test_of_their_data_set():
+    assert targets_of(["ImageNet16-120", "cifar10", "noise"], SPLITS) == [
+        ("ImageNet16-120", "ImageNet16-120", "x-valid"),
+        ("ImageNet16-120", "ImageNet16-120", "x-test"),
+        ("cifar10", "cifar10-valid", "x-valid"),
+        ("cifar10", "cifar10", "ori-test"),
+        ("noise", "cifar10-valid", "x-valid"),
+        ("noise", "cifar10", "ori-test"),
+    ]
+
+
+def test_what_a_benchmark_lacks_is_not_read():
+    """NAS-Bench-101 has one training set; a published table of the size space, test only."""
+    one = {("cifar10", "x-valid"), ("cifar10", "ori-test")}
+    assert dict(splits_of(one, DATASETS)) == {
+        ("cifar10", "val"): ("cifar10", "x-valid"),
+        ("cifar10", "test"): ("cifar10", "ori-test"),
+    }
+    both = one | {("cifar10-valid", "x-valid")}
+    assert splits_of(both, DATASETS)["cifar10", "val"] == ("cifar10-valid", "x-valid")
+    tests = splits_of([("cifar100", "x-test"), ("cifar10", "ori-test")], DATASETS)
+    assert targets_of(["cifar10", "cifar100", "ImageNet16-120"], tests) == [
+        ("cifar10", "cifar10", "ori-test"),
+        ("cifar100", "cifar100", "x-test"),
+    ]
+    with pytest.raises(MissingDataError, match="no val accuracies of cifar100: there is cifar10"):
+        target_of("cifar100", "val", tests)
+
+
+def test_images_that_the_benchmark_lacks_are_held_against_what_they_stand_for():
+    of_nds = splits_of([("ImageNet", "ori-test")], ["ImageNet"])
+    assert targets_of(["imagenette"], of_nds) == [("imagenette", "ImageNet", "ori-test")]
+    imagenet = ("ImageNet16-120", "x-test")
+    assert target_of("TinyImageNet16-120", "test", SPLITS) == ("TinyImageNet16-120", *imagenet)
