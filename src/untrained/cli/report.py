@@ -1,14 +1,12 @@
 """`untrained report`: tables, figures and the page that holds them."""
 
-import inspect
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from untrained.cli import options
 from untrained.errors import ParameterError
-from untrained.report.options import OPTIONS
 
 if TYPE_CHECKING:
     from untrained.report.inputs import Inputs
@@ -29,42 +27,8 @@ ScoresFile = Annotated[Path | None, typer.Option("--scores", help="Merged scores
 Tables = Annotated[Path | None, typer.Option(help="Folder of the tables.")]
 Figures = Annotated[Path | None, typer.Option(help="Folder of the figures.")]
 
-_TABLE_OPTIONS = ("resamples", "seed", "best")
-_FIGURE_OPTIONS = ("proxy", "kernels", "split", "batch_size", "augmentation", "sampling")
-
-
-def _with_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Declare options of sections on a command, which takes them as `**options`."""
-
-    def declared(command: Callable[..., None]) -> Callable[..., None]:
-        own = [
-            one
-            for one in inspect.signature(command).parameters.values()
-            if one.kind is not inspect.Parameter.VAR_KEYWORD
-        ]
-        for name in names:
-            option = OPTIONS[name]
-            annotation: Any = Annotated[
-                option.kind, typer.Option(help=option.help, min=option.least)
-            ]
-            own.append(
-                inspect.Parameter(
-                    name,
-                    inspect.Parameter.KEYWORD_ONLY,
-                    default=option.default,
-                    annotation=annotation,
-                )
-            )
-            command.__annotations__[name] = annotation
-        command.__annotations__.pop("options", None)
-        command.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
-        return command
-
-    return declared
-
 
 @app.command()
-@_with_options(*_TABLE_OPTIONS)
 def table(
     section: Sections,
     space: Space,
@@ -72,7 +36,11 @@ def table(
     benchmark: BenchmarkFile = None,
     scores: ScoresFile = None,
     tables: Tables = None,
-    **options: Any,  # noqa: ANN401 - those that sections declare
+    resamples: Annotated[
+        int, typer.Option(help="Bootstrap resamples of every interval.", min=1)
+    ] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of the resampling.", min=0)] = 0,
+    best: Annotated[float, typer.Option(help="Fraction that counts as the best.")] = 0.1,
 ) -> None:
     """Make the tables of a section, as parquet and for reading."""
     from rich.console import Console
@@ -82,11 +50,10 @@ def table(
     chosen = _sections(section)
     inputs = _inputs(space, chosen, files, benchmark, scores, tables)
     with Console(stderr=True).status("resampling"):
-        make_tables(chosen, inputs, options)
+        make_tables(chosen, inputs, {"resamples": resamples, "seed": seed, "best": best})
 
 
 @app.command()
-@_with_options(*_FIGURE_OPTIONS)
 def figure(
     section: Sections,
     space: Space,
@@ -100,7 +67,14 @@ def figure(
         list[str] | None,
         typer.Option(help="Another space that a joint figure shows; may be repeated."),
     ] = None,
-    **options: Any,  # noqa: ANN401 - those that sections declare
+    proxy: Annotated[
+        str | None, typer.Option(help="Whose scores are drawn; default: the best known one.")
+    ] = None,
+    kernels: Annotated[int, typer.Option(help="Good and bad architectures, of each.", min=1)] = 4,
+    split: options.Split = "sample",
+    batch_size: options.BatchSize = 128,
+    augmentation: options.Augmentation = "none",
+    sampling: options.Sampling = "uniform",
 ) -> None:
     """Draw the figures of a section, as SVG and PNG."""
     from untrained.report.build import draw_figures
@@ -108,7 +82,9 @@ def figure(
     chosen = _sections(section)
     inputs = _inputs(space, chosen, files, benchmark, scores, tables, tuple(beside or ()))
     folder = figures or Path("results/figures") / ("" if beside else space)
-    draw_figures(chosen, inputs, options, folder, figure)
+    drawn = {"proxy": proxy, "kernels": kernels, "split": split, "batch_size": batch_size}
+    drawn |= {"augmentation": augmentation, "sampling": sampling}
+    draw_figures(chosen, inputs, drawn, folder, figure)
 
 
 @app.command()

@@ -32,7 +32,7 @@ def make_tables(
     Args:
         sections: those above first, as in `untrained.report.SECTIONS`.
         inputs: what is read, and the folder that is written to.
-        options: those that the sections take; see `untrained.report.options`.
+        options: those that the sections take.
 
     Returns:
         Name to tidy table.
