@@ -15,6 +15,8 @@ from untrained.parameters import (
     parse_parameters,
     read_parameters,
 )
+from untrained.spaces.base import SearchSpace
+from untrained.spaces.nasbench201 import NasBench201
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = ROOT / "workflow/schemas/params.schema.json"
@@ -221,6 +223,28 @@ def test_a_value_of_another_type_or_range_is_named_with_what_is_right(path, valu
         ("training_curves.dataset", "noise",
          "training_curves.dataset: 'noise' is not fetched: datasets has cifar10, cifar100"),
         ("scores.split", "test", "scores.split: cifar10 test is not for training: take "),
+        ("scores.batch_size", 100_000,
+         "scores.batch_size: 100000 images: cifar10 sample has 2048"),
+        ("scores.proxies", ["naswot:100000"],
+         "scores.proxies: 100000 images: cifar10 sample has 2048"),
+        ("scores.shards", 301, "scores.shards: 301 shards of 300 architectures: 1 to 300"),
+        ("ablations.batch_sizes", [4, 100_000],
+         "ablations.batch_sizes: 100000 images: cifar100 sample has 1024"),
+        ("prunings.batch_size", 100_000, "prunings.batch_size: 100000 images: cifar100 sample has"),
+        ("training_curves.batch_size", 100_000,
+         "training_curves.batch_size: 100000 images: cifar10 sample has 2048"),
+        ("training_curves.shards", 7,
+         "training_curves.shards: 7 shards of 6 architectures: 1 to 6"),
+        ("training_curves.epochs", [0, 5000],
+         "training_curves.epochs: 5000 epochs of training: 0 to 1000"),
+        ("spaces", ["nasbench201", "untrained.spaces.nasbench201:NasBench201"],
+         "spaces: 'nasbench201' and '.*NasBench201' are the same: keep one"),
+        ("datasets", ["cifar10", "untrained.images.sets:CIFAR10"],
+         "datasets: 'cifar10' and '.*:CIFAR10' are the same: keep one"),
+        ("searches.algorithms", ["naswot-10", "naswot-010"],
+         "searches.algorithms: 'naswot-10' and 'naswot-010' are the same: keep one"),
+        ("fetch.mirror", "", "fetch.mirror: '' is no folder: give one that is there, a URL"),
+        ("fetch.mirror", "nowhere/at/all", "fetch.mirror: 'nowhere/at/all' is no folder: "),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line_that_names_the_key(path, value, message):
@@ -231,6 +255,30 @@ def refused(parameters, message):
     with pytest.raises(ParameterError, match=f"^{message}") as caught:
         parse_parameters(parameters)
     assert "\n" not in str(caught.value)
+
+
+class Lonely(NasBench201):
+    """A space of which no architecture neighbours another and that is no product of choices."""
+
+    name = "lonely"
+    mutate = SearchSpace.mutate
+
+    def spelling(self, index):
+        return "x " * (index % 3)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "message"),
+    [
+        ("rea", "rea mutates architectures, and none of lonely neighbours another: take an"),
+        ("bohb", "lonely is no product of independent choices"),
+        ("reinforce", "lonely is no product of independent choices"),
+    ],
+)
+def test_a_search_that_a_space_can_not_serve_is_named(algorithm, message):
+    parameters = changed("spaces", [f"{__name__}:Lonely"])
+    parameters["searches"]["algorithms"] = [algorithm]
+    refused(parameters, f"params: searches.algorithms: {message}")
 
 
 def test_a_proxy_that_is_read_on_test_images_needs_some():
@@ -250,7 +298,7 @@ def test_a_proxy_that_is_read_on_test_images_needs_some():
 
 
 def test_a_proxy_under_two_names_is_one():
-    said = r"^params: scores.proxies: 'lga@1' is lga@1, which is there twice: keep one$"
+    said = r"^params: scores.proxies: 'lga@1' and .* are the same: keep one$"
     with pytest.raises(ParameterError, match=said):
         parse_parameters(changed("scores.proxies", ["lga@1", "lga@1.0"]))
     said = r"validation_loss is read after training: write validation_loss@1$"

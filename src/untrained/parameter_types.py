@@ -32,6 +32,19 @@ def each(check: Callable[[Any], object]) -> AfterValidator:
     return accepted(lambda values: [check(value) for value in values])
 
 
+def each_once(canonical: Callable[[str], object]) -> AfterValidator:
+    """Refuse a list that names one thing twice, for example by its name and by its address."""
+
+    def check(names: tuple[str, ...]) -> None:
+        found: dict[object, str] = {}
+        for name in names:
+            same = found.setdefault(canonical(name), name)
+            if same != name:
+                raise ParameterError(f"{same!r} and {name!r} are the same: keep one")
+
+    return accepted(check)
+
+
 def _check_different(values: tuple[Any, ...]) -> None:
     for value in values:
         if values.count(value) > 1:

@@ -16,8 +16,8 @@ from annotated_types import Ge
 from pydantic import ValidationError
 
 from untrained.errors import ParameterError, UntrainedError, unknown_name
-from untrained.images.sets import IMAGE_SETS, image_set
-from untrained.images.splits import check_training_split
+from untrained.images.sets import IMAGE_SETS, SAMPLE, image_set
+from untrained.images.splits import check_training_split, training_set
 from untrained.parameter_types import (
     Batches,
     Count,
@@ -34,6 +34,7 @@ from untrained.parameter_types import (
     accepted,
     complaint_of,
     each,
+    each_once,
     keys_of,
 )
 from untrained.scoring.curve_settings import CurveSettings
@@ -48,12 +49,14 @@ from untrained.spaces import SearchSpace, get_space
 PARAMS = Path("params.yaml")
 
 
+def _check_mirror(mirror: str | None) -> None:
+    if mirror is not None and "://" not in mirror and not (mirror and Path(mirror).is_dir()):
+        raise ParameterError(f"{mirror!r} is no folder: give one that is there, a URL, or null")
+
+
 def _check_scored(proxies: tuple[str, ...]) -> None:
-    readings = [parse_reading(name) for name in proxies]
-    for name, reading in zip(proxies, readings, strict=True):
+    for reading in map(parse_reading, proxies):
         reading.check_readable()
-        if [str(one) for one in readings].count(str(reading)) > 1:
-            raise ParameterError(f"{name!r} is {reading}, which is there twice: keep one")
 
 
 def _check_untrained(proxy: str) -> None:
@@ -64,7 +67,7 @@ def _check_untrained(proxy: str) -> None:
 class Fetch(Section):
     """Where tables and images come from."""
 
-    mirror: str | None
+    mirror: Annotated[str | None, accepted(_check_mirror)]
     """Base URL or folder that holds the official files under their official names; null: official
     addresses. Not asked for what is bundled, but for the whole table of nasbench101"""
     allow_missing: bool
@@ -74,7 +77,7 @@ class Fetch(Section):
 class Scores(Section):
     """Which scores of which architectures, and the images that they are read on."""
 
-    proxies: Annotated[Names, accepted(_check_scored)]
+    proxies: Annotated[Names, accepted(_check_scored), each_once(parse_reading)]
     """`name` or `name-variant`, or the address of a proxy of one's own (`my.module:MyProxy`);
     `untrained list proxies`. `lga@1`, `naswot@0.5` are read after so many epochs of training on the
     images that are not in the minibatch; docs/lga.md"""
@@ -106,7 +109,7 @@ class Scores(Section):
 class Searches(Section):
     """Search algorithms that are repeated on scores and accuracies that are known."""
 
-    algorithms: Annotated[Names, each(parse_algorithm)]
+    algorithms: Annotated[Names, each_once(parse_algorithm)]
     """`name`, `name-samples`, or `name+setting=value` (rea+init=naswot, bohb+eta=2);
     rea+fitness=lga@1 climbs a score, rea+pool=lga@1 accuracies among what is scored so; `untrained
     list algorithms`, docs/searches.md"""
@@ -209,9 +212,9 @@ class Report(Section):
 class Parameters(Section):
     """Every choice of a run. Read by Snakemake, by DVC and by the command line."""
 
-    spaces: Annotated[Names, each(get_space)]
+    spaces: Annotated[Names, each_once(lambda name: get_space(name).name)]
     """Search spaces; `untrained list spaces`"""
-    datasets: Annotated[Names, each(image_set)]
+    datasets: Annotated[Names, each_once(lambda name: image_set(name).name)]
     """Images that the networks are scored on; `untrained list datasets`"""
     seeds: Seeds
     """Seeds of minibatch and weights, 0 or larger"""
@@ -309,8 +312,16 @@ def _check_together(parameters: Parameters) -> None:
         if curves.seeds:
             with _blamed("training_curves.cells"):
                 sample_of(space, curves.cells, 0)
+    if any(space.ablations for space in spaces):
+        for size in ablations.batch_sizes:
+            _check_drawn("ablations.batch_sizes", size, [ablations.dataset], parameters)
+    if prunings.seeds and prunings.batch_size:
+        _check_drawn("prunings.batch_size", prunings.batch_size, prunings.datasets, parameters)
     if curves.seeds:
         _check_fetched("training_curves.dataset", [curves.dataset], parameters)
+        _check_shards("training_curves.shards", curves.shards, curves.cells)
+        batch_size = curves.batch_size
+        _check_drawn("training_curves.batch_size", batch_size, [curves.dataset], parameters)
         with _blamed("scores.split"):
             split = image_set(curves.dataset).split(parameters.scores.split)
             check_training_split(curves.dataset, split)
@@ -321,6 +332,12 @@ def _check_scores(parameters: Parameters, spaces: list[SearchSpace]) -> None:
     with _blamed("spaces"):
         for space in spaces:
             sample_of(space, scores.architectures, 0)
+    if scores.architectures != "all":
+        _check_shards("scores.shards", scores.shards, scores.architectures)
+    _check_drawn("scores.batch_size", scores.batch_size, parameters.datasets, parameters)
+    for setting in (parse_reading(name).setting for name in scores.proxies):
+        if setting.images and setting.crop is None:  # one image makes many crops
+            _check_drawn("scores.proxies", setting.images, parameters.datasets, parameters)
     trains = any("training" in parse_reading(name).needs for name in scores.proxies)
     for known in map(image_set, parameters.datasets):
         with _blamed("scores.split"):
@@ -347,6 +364,8 @@ def _check_searches(parameters: Parameters, spaces: list[SearchSpace]) -> None:
     for name in searches.algorithms:
         with _blamed("searches.algorithms"):
             _check_algorithm(name, parameters)
+            for space in spaces:
+                parse_algorithm(name).algorithm.check_space(space)
     with _blamed("searches.shards"):
         shard_of_runs(searches.runs, 0, searches.shards)
     budget = parse_budget(searches.budget)
@@ -370,6 +389,23 @@ def _check_fetched(key: str, names: Iterable[str], parameters: Parameters) -> No
         if name not in parameters.datasets:
             known = ", ".join(parameters.datasets)
             raise ParameterError(f"params: {key}: {name!r} is not fetched: datasets has {known}")
+
+
+def _check_shards(key: str, shards: int, items: int) -> None:
+    if shards > items:
+        raise ParameterError(
+            f"params: {key}: {shards} shards of {items} architectures: 1 to {items}"
+        )
+
+
+def _check_drawn(key: str, size: int, names: Iterable[str], parameters: Parameters) -> None:
+    """Check that a bundled split has as many images; other splits may be yet to fetch."""
+    for known in map(image_set, names):
+        if known.bundled is None or known.split(parameters.scores.split) != SAMPLE:
+            continue
+        count = len(training_set(known.name, SAMPLE)[1])
+        if size > count:
+            raise ParameterError(f"params: {key}: {size} images: {known.name} {SAMPLE} has {count}")
 
 
 def _check_algorithm(name: str, parameters: Parameters) -> None:

@@ -14,7 +14,7 @@ from untrained.files import atomic, digest, reading
 from untrained.images.archives import Progress
 from untrained.images.official import LAYOUTS, archive_md5, convert
 from untrained.images.photographs import ARCHIVE, URL, convert_photographs
-from untrained.images.sets import ImageSet, stored_image_set
+from untrained.images.sets import SAMPLE, ImageSet, stored_image_set
 from untrained.images.splits import fetch_command, misfit
 from untrained.plugins import imported
 
@@ -98,7 +98,7 @@ def write_note(known: ImageSet, split: str, target: Path, note: Path) -> None:
         target: where the file of the set lies if it is not bundled.
         note: the file to write.
     """
-    file = known.bundled if split == "sample" else target
+    file = known.bundled if split == SAMPLE else target
     found = file if file is not None and file.is_file() else None
     content = {
         "dataset": known.name,

@@ -13,6 +13,9 @@ AUGMENTATIONS: tuple[str, ...] = get_args(Augmentation)
 Sampling = Literal["uniform", "balanced"]
 SAMPLINGS: tuple[str, ...] = get_args(Sampling)
 
+#: The split that comes with the package.
+SAMPLE = "sample"
+
 #: Not for users: the first images of a split, which variants of released code read.
 IN_ORDER = "in order"
 

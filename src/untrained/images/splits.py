@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from untrained.errors import MissingDataError, ParameterError
 from untrained.files import BUNDLED, IMAGES, reading
-from untrained.images.sets import ImageSet, stored_image_set
+from untrained.images.sets import SAMPLE, ImageSet, stored_image_set
 
 Pixels = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -39,7 +39,7 @@ def training_set(dataset: str, split: str = "train", root: Path = IMAGES) -> tup
     """
     known = stored_image_set(dataset)
     known.check_split(split)
-    if split == "sample":
+    if split == SAMPLE:
         return _read_sample(known)
     file = known.file(root)
     if not split.endswith("-half"):
@@ -109,7 +109,7 @@ def _read_sample(known: ImageSet) -> tuple[Pixels, Labels]:
     if path is None:
         raise MissingDataError(f"{known.name} brings no images of its sample: name another split")
     if path.suffix == ".npz":
-        return _read_arrays(known, "sample", path)[:2]
+        return _read_arrays(known, SAMPLE, path)[:2]
     notes = path.with_suffix(".json")
     with reading(f"{notes} is damaged", _REINSTALL):
         labels = np.array(json.loads(notes.read_text(encoding="utf-8"))["labels"], np.int64)

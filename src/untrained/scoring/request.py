@@ -23,15 +23,12 @@ from untrained.files import IMAGES
 from untrained.images.sets import image_set, modules_of
 from untrained.proxies import PROXIES, get_proxy, setting_of
 from untrained.proxies.base import Direction, Proxy, Setting
-from untrained.training.recipe import ShortRecipe
+from untrained.training.recipe import MOST_EPOCHS, ShortRecipe
 
 if TYPE_CHECKING:
     from untrained.scoring.execution import Execution
     from untrained.scoring.images import MinibatchSettings
     from untrained.spaces import SearchSpace
-
-#: The longest training before a score; it is meant to be short.
-MOST_EPOCHS = 1000
 
 #: Packages whose arithmetic makes the scores.
 _LIBRARIES = ("numba", "numpy", "torch")

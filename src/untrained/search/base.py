@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 import numpy as np
 
 from untrained.errors import ParameterError
-from untrained.spaces.base import Architecture
+from untrained.spaces.base import Architecture, SearchSpace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,6 +99,18 @@ class Algorithm(ABC):
     def shortens(self) -> bool:
         """Whether its settings charge less than a full training for a shorter one."""
         return False
+
+    def check_space(self, space: SearchSpace) -> None:
+        """Check that the algorithm can search a space.
+
+        Raises:
+            ParameterError: it can't, for example because no architecture neighbours another.
+        """
+        if self.mutates and type(space).mutate is SearchSpace.mutate:
+            raise ParameterError(
+                f"{self.name} mutates architectures, and none of {space.name} neighbours another: "
+                "take an algorithm that samples"
+            )
 
 
 @dataclass(frozen=True)

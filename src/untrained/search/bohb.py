@@ -39,7 +39,7 @@ from numpy.typing import NDArray
 
 from untrained.search.base import BudgetedSearch, Evaluate, Searchable, require
 from untrained.search.choices import Choices, choices_of
-from untrained.spaces.base import Architecture
+from untrained.spaces.base import Architecture, SearchSpace
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -99,6 +99,10 @@ class Bohb(BudgetedSearch):
         # without any, a density is 0 wherever nothing was observed, and ratios are undefined
         width = self.min_bandwidth
         require(0 < width < math.inf, "min_bandwidth", width, "above 0, finite")
+
+    def check_space(self, space: SearchSpace) -> None:
+        """See `Algorithm.check_space`; the architectures have to be a product of choices."""
+        choices_of(space)
 
     def __call__(
         self,

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from untrained.search.base import BudgetedSearch, Evaluate, Searchable, require
 from untrained.search.choices import choices_of
-from untrained.spaces.base import Architecture
+from untrained.spaces.base import Architecture, SearchSpace
 
 Floats = NDArray[np.float64]
 
@@ -52,6 +52,10 @@ class Reinforce(BudgetedSearch):
         )
         require(0 <= self.baseline_decay < 1, "baseline_decay", self.baseline_decay, "0 to below 1")
         require(0 <= self.initial_spread <= 1e6, "initial_spread", self.initial_spread, "0 to 1e6")
+
+    def check_space(self, space: SearchSpace) -> None:
+        """See `Algorithm.check_space`; the architectures have to be a product of choices."""
+        choices_of(space)
 
     def __call__(
         self,

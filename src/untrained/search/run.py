@@ -127,7 +127,9 @@ def run_search(
     search, allowed = parse_algorithm(algorithm), parse_budget(budget)
     cost = _seconds_per_score(seconds_per_score)
     parse_reading(proxy), image_set(dataset)  # which say what is wrong with the names
-    task = Task(algorithm, search, get_space(space), dataset, allowed, own, seed, track, tell)
+    searched = get_space(space)
+    search.algorithm.check_space(searched)
+    task = Task(algorithm, search, searched, dataset, allowed, own, seed, track, tell)
     if live is not None:
         return _live_result(task, live, benchmark)
     tables = Tables(task, benchmark, epochs, training_seed, scores, cost)

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from untrained.errors import ParameterError
 
+#: The longest training before a score; what takes longer is no short one.
+MOST_EPOCHS = 1000
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -118,8 +121,8 @@ def steps_of(epochs: float, per_epoch: int) -> int:
     """The number of steps of some epochs, rounded; at least one unless they are 0.
 
     Raises:
-        ParameterError: a negative number, or none.
+        ParameterError: a negative number, one above `MOST_EPOCHS`, or no number.
     """
-    if not 0 <= epochs < math.inf:
-        raise ParameterError(f"{epochs} epochs of training: 0 or more")
+    if not 0 <= epochs <= MOST_EPOCHS:
+        raise ParameterError(f"{epochs:g} epochs of training: 0 to {MOST_EPOCHS}")
     return max(1, math.floor(epochs * per_epoch + 0.5)) if epochs else 0
