@@ -28,13 +28,14 @@ run: install ## score, search and report as params.yaml says
 report: install ## results/report.html: all tables and figures in one file
 	snakemake --report results/report.html
 
+TEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
 test: install ## the whole test suite, with branch coverage
 	@rm -f .coverage .coverage.*
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term
+	$(TEST) --cov --cov-report=term
 
-test-quick: install ## what a change needs between commits: no whole run of the workflow, no golden run
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --quiet tests \
-	  --ignore tests/test_workflow.py --ignore tests/golden --ignore tests/cli --ignore tests/networks
+test-quick: install ## what a change needs between commits: all tests that are not slow
+	$(TEST) --quiet -m "not slow"
 
 lint: install ## ruff, mypy, import rules, snakefmt, snakemake --lint
 	ruff check . && ruff format --check .

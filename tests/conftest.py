@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from tests import durations
+
+
+def pytest_collection_modifyitems(items):
+    durations.mark(items, pytest.mark.slow)
 
 
 @pytest.fixture(scope="session", autouse=True)

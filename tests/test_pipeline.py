@@ -50,7 +50,7 @@ def with_changes(changes, base=PARAMS):
 
 
 @contextlib.contextmanager
-def workflow(workdir, config=PARAMS, snakefile=ROOT / "Snakefile"):
+def workflow(workdir, config=PARAMS, snakefile=ROOT / "Snakefile", targets=("all",)):
     """The workflow with its job graph, built but not run."""
     with SnakemakeApi(OutputSettings(dryrun=True, quiet={Quietness.ALL})) as api:
         built = api.workflow(
@@ -59,7 +59,9 @@ def workflow(workdir, config=PARAMS, snakefile=ROOT / "Snakefile"):
             snakefile=snakefile,
             workdir=workdir,
         )
-        dag = built.dag(dag_settings=DAGSettings(targets={"all"}))
+        dag = built.dag(
+            dag_settings=DAGSettings(targets=set(targets), max_checksum_file_size=10**8)
+        )
         with contextlib.redirect_stdout(io.StringIO()):
             dag.summary()
         yield built._workflow

@@ -1,12 +1,13 @@
 """A package of one's own in the workflow: a whole run, its tables, and what its changes rerun."""
 
 import os
+import re
 import shutil
 
 import pytest
 
 import test_plugin_package
-from test_workflow import jobs, new_checkout, set_parameters, snakemake
+from test_workflow import new_checkout, set_parameters, snakemake
 
 site = test_plugin_package.site
 HELPER = "untrained_example/measures.py"
@@ -34,6 +35,15 @@ def project(site, tmp_path_factory):
         patched.setenv("PYTHONPATH", os.pathsep.join([str(site), *filter(None, [path])]))
         snakemake(folder)
         yield folder
+
+
+def jobs(folder):
+    """What the program would do, which finds the package: rule to number of jobs."""
+    said = snakemake(folder, "-n")
+    stats = said.partition("Job stats:")[2].partition("\ntotal")[0]
+    assert stats or "Nothing to be done" in said
+    found = re.findall(r"^(\w+) +(\d+)$", stats, re.MULTILINE)
+    return {rule: int(count) for rule, count in found}
 
 
 @pytest.mark.parametrize("name", ["correlations", "preferences", "seeds", "searches"])

@@ -187,8 +187,7 @@ def test_an_interrupted_search_resumes(untrained, monkeypatch):
 
 
 def test_a_killed_search_resumes(tmp_path, untrained):
-    asked = ["prune", "nasbench201", "--dataset", "noise", "--repeats", "1", "--workers", "1"]
-    asked += ["--batch-size", "4", "--out", "trace"]
+    asked = list(map(str, SEARCH))
     ledger = tmp_path / "trace.ledger"
     program = [sys.executable, "-c", "from untrained.cli import main; main()"]
     running = subprocess.Popen([*program, *asked], stdout=subprocess.DEVNULL, stderr=-3)

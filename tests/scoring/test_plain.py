@@ -33,10 +33,9 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("engine", ["fast", "plain"])
 @pytest.mark.parametrize(("name", "spelled"), CASES)
 @pytest.mark.filterwarnings("ignore:Full backward hook is firing")
-def test_the_engine_scores_as_the_published_procedure(name, spelled, engine):
+def test_the_engine_scores_as_the_published_procedure(name, spelled):
     space = get_space(name)
     index = space.parse(spelled).index
     batch = SETTINGS.draw(0, torch.device("cpu"))
@@ -44,31 +43,31 @@ def test_the_engine_scores_as_the_published_procedure(name, spelled, engine):
         network = space.network(space[index], batch.num_classes)
     with modes_restored(network):
         expected = load_plain().plain_score(network.train(), batch.images)
-    how = Execution(engine=engine, precision="float32")
     proxy = get_proxy("naswot-released")
-    (found,) = score_architectures(space, [index], proxy, SETTINGS, 0, how)
-    assert found.score == pytest.approx(expected, rel=1e-5)
+    for engine in ("fast", "plain"):
+        how = Execution(engine=engine, precision="float32")
+        (found,) = score_architectures(space, [index], proxy, SETTINGS, 0, how)
+        assert found.score == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("variant", ["naswot", "naswot-released"])
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize(
     ("name", "spelled"),
     [
-        ("natsbench_size", ["48:24:40:56:8", "32:56:56:56:56"]),
-        ("nasbench101", [132_099, 319_907, "01|00:input,output"]),
+        ("natsbench_size", ("48:24:40:56:8", "32:56:56:56:56")),
+        ("nasbench101", (132_099, 319_907, "01|00:input,output")),
     ],
 )
-def test_a_plan_scores_as_the_module_under_hooks(name, spelled, variant, precision):
-    space, proxy = get_space(name), get_proxy(variant)
-    indices = [space.parse(text).index for text in spelled]
-    found, expected = (
-        score_architectures(
-            space, indices, proxy, SETTINGS, 0, Execution(engine=engine, precision=kind)
-        )
-        for engine, kind in (("fast", precision), ("plain", "float32"))
-    )
-    tolerance = {"float32": 1e-5, "bfloat16": 2e-3}[precision]
-    for one, other in zip(found, expected, strict=True):
-        assert one.status == other.status == "ok"
-        assert one.score == pytest.approx(other.score, rel=tolerance)
+def test_a_plan_scores_as_the_module_under_hooks(name, spelled, variant):
+    space = get_space(name)
+    indices = [space.parse(one).index for one in spelled]
+
+    def scored(engine, precision):
+        how = Execution(engine=engine, precision=precision)
+        return list(score_architectures(space, indices, variant, SETTINGS, 0, how))
+
+    expected = scored("plain", "float32")
+    for precision, tolerance in (("float32", 1e-5), ("bfloat16", 2e-3)):
+        for one, other in zip(scored("fast", precision), expected, strict=True):
+            assert one.status == other.status == "ok"
+            assert one.score == pytest.approx(other.score, rel=tolerance)

@@ -272,9 +272,8 @@ def _draw_shares(axes: "plotting.Axes", variances: pd.DataFrame) -> None:
     axes.set_title(f"(e) {left} random architectures")
 
 
-def draw(inputs: Inputs, options: Options) -> "plotting.Figure":
+def draw(inputs: Inputs, _: Options) -> "plotting.Figure":
     """Draw the repeated scores and what their variance is made of."""
-    del options
     facts = inputs.space.benchmark
     dataset = facts.ablated_by[0] if facts and facts.ablated_by else ""
     scores, variances = inputs.joined("ablations"), inputs.table("ablations")

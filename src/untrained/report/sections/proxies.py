@@ -20,9 +20,8 @@ COLUMNS = (
 )
 
 
-def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
+def make(inputs: Inputs, _: Options) -> tuple[pd.DataFrame, ...]:
     """Set the taus of all scored architectures side by side."""
-    del options
     return (proxy_table(inputs.table("correlations"), space=inputs.name),)
 
 

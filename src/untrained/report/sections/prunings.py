@@ -40,11 +40,10 @@ RANDOM_CELL = "Random cell"
 MOST_PARAMETERS = "Most parameters"
 
 
-def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
+def make(inputs: Inputs, _: Options) -> tuple[pd.DataFrame, ...]:
     """Summarise what pruning searches found, and lay out their rounds."""
     from untrained.search.supernets import pruned_space
 
-    del options
     pruned, truth = pruned_space(inputs.name), inputs.benchmark
     runs = _runs(inputs)
     cells = {run: cell_left(pruned, trace) for run, trace in runs.items()}

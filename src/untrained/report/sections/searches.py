@@ -29,9 +29,8 @@ from untrained.report.section import Figure, Options, Section, Table
 from untrained.report.tables import terminal_table
 
 
-def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
+def make(inputs: Inputs, _: Options) -> tuple[pd.DataFrame, ...]:
     """Summarise every search, with what its runs spend."""
-    del options
     results, reasons = results_of(inputs)
     published = published_searches(inputs.name)
     summary = search_table(
@@ -188,9 +187,8 @@ def _drawn(inputs: Inputs) -> tuple[pd.DataFrame, str]:
     return times_table(summary, dataset, inputs.name), image_label(dataset)
 
 
-def draw(inputs: Inputs, options: Options) -> "plotting.Figure":
+def draw(inputs: Inputs, _: Options) -> "plotting.Figure":
     """Draw accuracy against cost on the main data set."""
-    del options
     table, label = _drawn(inputs)
     return accuracy_against_time(table, title=f"{label} test")
 

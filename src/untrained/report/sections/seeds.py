@@ -38,9 +38,8 @@ MOST_SETS = 256
 _POINT = 6
 
 
-def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
+def make(inputs: Inputs, _: Options) -> tuple[pd.DataFrame, ...]:
     """Correlate the means of all sets of seeds, with the intervals of the table `correlations`."""
-    del options
     table = with_summed_ranks(inputs.scores)
     found = seed_table(
         table,
@@ -182,9 +181,8 @@ def _seed_line(axes: "plotting.Axes", own: pd.DataFrame, place: int, shift: floa
     axes.plot(seeds, own["tau"], **plotting.look(place, _POINT))
 
 
-def draw(inputs: Inputs, options: Options) -> "plotting.Figure":
+def draw(inputs: Inputs, _: Options) -> "plotting.Figure":
     """Draw tau on the test accuracy against the number of seeds; a panel per data set."""
-    del options
     table = inputs.table("seeds")
     return tau_against_seeds(table[table["split"].str.endswith("test")])
 

@@ -202,9 +202,8 @@ def _curves(curves: pd.DataFrame, titles: Mapping[str, str]) -> "plotting.Figure
     return figure
 
 
-def _draw_scores(inputs: Inputs, options: Options) -> "plotting.Figure":
+def _draw_scores(inputs: Inputs, _: Options) -> "plotting.Figure":
     """Draw the scores of every proxy, those of the NASWOT paper first."""
-    del options
     points = inputs.table("training_curve_points")
     order = sorted(_proxies(points), key=lambda name: published_rank(name) > 0)
     return score_curves(points, order)
