@@ -70,11 +70,6 @@ def closure(*modules: str) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def code_files(*modules: str) -> tuple[Path, ...]:
-    """Return the files of all modules that some modules are made of, in the order of names."""
-    return tuple(path for name in closure(*modules) if (path := _file(name)) is not None)
-
-
 def code_digests(*modules: str) -> dict[str, str]:
     """Return the digest of the code of each module that some modules are made of.
 
