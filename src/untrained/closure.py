@@ -1,7 +1,7 @@
-"""The one dependency graph of the project: which modules some modules are made of.
+"""The dependency graph of the project, from which staleness of results follows.
 
-What makes a result stale, the inputs of a job and the identity of resumable work follow from it.
-It is read off the import statements of the source, so nothing is imported to know it.
+The inputs of jobs and the identity of resumable work follow from it, too. It is read off the import
+statements of the source, so nothing is imported to know it.
 
 A module is made of itself and of every module of `untrained` that it imports, directly or not, at
 its top or inside a function. Imports for type checkers alone (`if TYPE_CHECKING:`) do not count,
@@ -47,7 +47,7 @@ class _Source:
 
 
 def closure(*modules: str) -> tuple[str, ...]:
-    """The sorted names of all modules that some modules are made of, they themselves included.
+    """Return the sorted names of all modules that some modules are made of, themselves included.
 
     Args:
         modules: absolute names, or addresses of something in them (`package.module:Attribute`).
@@ -71,27 +71,27 @@ def closure(*modules: str) -> tuple[str, ...]:
 
 
 def code_files(*modules: str) -> tuple[Path, ...]:
-    """The files of all modules that some modules are made of, in the order of their names."""
+    """Return the files of all modules that some modules are made of, in the order of names."""
     return tuple(path for name in closure(*modules) if (path := _file(name)) is not None)
 
 
 def code_digests(*modules: str) -> dict[str, str]:
-    """The digest of the code of each module that some modules are made of.
+    """Return the digest of the code of each module that some modules are made of.
 
-    Comments, docstrings and layout are no code: a change of prose changes no digest. Nor do the
-    tables of registries count: an entry more leaves the others as they were.
+    Comments, docstrings and layout change no digest. Nor do the tables of registries: one more
+    entry leaves the code of the others as it was.
     """
     return {name: _source(path).digest for name in closure(*modules) if (path := _file(name))}
 
 
 def code_digest(*modules: str) -> str:
-    """One digest of the code of all modules that some modules are made of."""
+    """Return one digest of the code of all modules that some modules are made of."""
     lines = (f"{name} {digest}\n" for name, digest in code_digests(*modules).items())
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def digest_of_tokens(path: Path) -> str:
-    """A digest of a file whose tokens are those of Python, without its comments and layout."""
+    """Return a digest of a file with the tokens of Python, without comments and layout."""
     with tokenize.open(path) as file:
         tokens = [
             token.string

@@ -227,13 +227,13 @@ class Parameters(Section):
     report: Report
 
     def datasets_of(self, space: str) -> list[str]:
-        """The data sets whose images a space is scored on."""
+        """Return the data sets whose images a space is scored on."""
         trained_on = get_space(space).datasets
         return [name for name in self.datasets if image_set(name).measured_as in trained_on]
 
 
 def read_parameters(path: Path = PARAMS) -> dict[str, Any]:
-    """The parameters in `path`, unchecked; empty where there is no such file.
+    """Return the parameters in `path`, unchecked; empty where there is no such file.
 
     Raises:
         ParameterError: the file is not a YAML mapping.
@@ -264,12 +264,12 @@ def parse_parameters(parameters: Mapping[str, Any]) -> Parameters:
 
 
 def keys() -> dict[str, Key]:
-    """All keys of params.yaml by their paths, in its order."""
+    """Return all keys of params.yaml by their paths, in its order."""
     return keys_of(json_schema())
 
 
 def explain(path: str) -> Key:
-    """What is known of a key.
+    """Return what is known of a key.
 
     Raises:
         UnknownNameError: no such key; the message suggests the nearest one.
@@ -281,14 +281,14 @@ def explain(path: str) -> Key:
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON schema of params.yaml, as editors and `untrained params` read it."""
+    """Return the JSON schema of params.yaml, as editors and `untrained params` read it."""
     schema = Parameters.model_json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 @contextmanager
 def _blamed(key: str) -> Iterator[None]:
-    """Say of an error of the user's which key is wrong."""
+    """Name the key that an error of the user's is about."""
     try:
         yield
     except UntrainedError as error:

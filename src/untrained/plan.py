@@ -1,4 +1,4 @@
-"""What a run of the workflow consists of, as its parameters say. Rules only spell it out."""
+"""Derive from the parameters what a run of the workflow consists of; rules only spell it out."""
 
 import json
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ _REPORT, _REPORT_SECTIONS = "untrained.report.build", "untrained.report.sections
 
 @dataclass(frozen=True)
 class Plan:
-    """What is computed with some parameters.
+    """The spaces, families of proxies and code that a run with some parameters is made of.
 
     Attributes:
         parameters: checked ones.
@@ -36,12 +36,12 @@ class Plan:
 
     @cached_property
     def spaces(self) -> dict[str, SearchSpace]:
-        """The search spaces by name."""
+        """Return the search spaces by name."""
         return {name: get_space(name) for name in self.parameters.spaces}
 
     @cached_property
     def families(self) -> dict[str, list[str]]:
-        """Proxies that one job scores together: one pass through a network serves them all.
+        """Return the proxies that one job scores together: one pass through a network serves all.
 
         They are those of a module, and all that are read after training.
         """
@@ -54,12 +54,12 @@ class Plan:
 
     @cached_property
     def ablated(self) -> list[str]:
-        """The spaces on which ablations make sense."""
+        """Return the spaces on which ablations make sense."""
         return [name for name, space in self.spaces.items() if space.ablations]
 
     @cached_property
     def pruned(self) -> list[str]:
-        """The spaces with a supernet to prune and a benchmark; none where there are no seeds."""
+        """Return the spaces with a supernet to prune and a benchmark; none without seeds."""
         seeds = self.parameters.prunings.seeds
         return [
             name
@@ -69,7 +69,7 @@ class Plan:
 
     @cached_property
     def followed(self) -> list[str]:
-        """The spaces with training curves; none where there are no seeds.
+        """Return the spaces with training curves; none without seeds.
 
         A bundled sample of a benchmark would know hardly any of the cells that are drawn.
         """
@@ -82,7 +82,7 @@ class Plan:
 
     @cached_property
     def partly_known(self) -> list[str]:
-        """The spaces whose benchmark table may know some of the architectures only."""
+        """Return the spaces whose benchmark table may know only some of the architectures."""
         return [
             name
             for name, space in self.spaces.items()
@@ -90,7 +90,7 @@ class Plan:
         ]
 
     def bundled_table(self, space: str) -> list[str]:
-        """The bundled table of a space, where it is what a run is about.
+        """Return the bundled table of a space, where a run reads it.
 
         A mirror has the tables of the other spaces, and whole ones instead of samples.
         """
@@ -102,7 +102,7 @@ class Plan:
         return [str(here if here.exists() else facts.bundled)]
 
     def bundled_images(self, dataset: str) -> list[str]:
-        """The bundled images of a data set, where they are what networks are shown."""
+        """Return the bundled images of a data set, where networks are shown those."""
         known = image_set(dataset)
         if known.bundled is None or known.split(self.parameters.scores.split) != "sample":
             return []
@@ -117,11 +117,11 @@ class Plan:
         }
 
     def followed_cells(self, space: str, shard: int, shards: int) -> list[int]:
-        """The architectures of a space whose training curves one shard draws."""
+        """Return the architectures of a space whose training curves one shard draws."""
         return self._followed_cells[space][shard::shards]
 
     def code(self) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """The code of all jobs: name of what is made, and the modules that make it.
+        """Yield the code of all jobs: the name of what is made, and the modules that make it.
 
         What these import counts as well. A registry names its entries by address, so the modules
         of spaces, proxies and algorithms stand here beside those that use them.
@@ -181,15 +181,15 @@ class Plan:
 
 
 def module_at(address: str) -> str:
-    """The module of an address, `package.module:attribute`."""
+    """Return the module of an address, `package.module:attribute`."""
     return address.partition(":")[0]
 
 
 def module_of_proxy(spelling: str) -> str:
-    """The module of a spelled proxy."""
+    """Return the module of a spelled proxy."""
     return PROXIES.module_of(name_of(spelling))
 
 
 def module_of_algorithm(spelling: str) -> str:
-    """The module of a spelled search algorithm."""
+    """Return the module of a spelled search algorithm."""
     return ALGORITHMS.module_of(spelling.partition("+")[0].partition("-")[0])

@@ -214,5 +214,5 @@ def rounds_in(ledger):
 
 def test_a_folder_is_no_trace(refused, tmp_path):
     (tmp_path / "folder").mkdir()
-    said = "cannot write folder: it is a folder, name a file"
+    said = "file 'folder' is a directory"
     refused(["prune", "nasbench201", *FAST, "--out", "folder"], said)

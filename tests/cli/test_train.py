@@ -254,5 +254,5 @@ def test_the_weights_of_another_network_are_refused(refused):
 @pytest.mark.usefixtures("few")
 def test_a_folder_is_no_checkpoint(refused, tmp_path):
     (tmp_path / "folder").mkdir()
-    said = "cannot write folder: it is a folder, name a file"
+    said = "file 'folder' is a directory"
     refused(["train", "DARTS_V2", *SMALL, "--checkpoint", "folder"], said)

@@ -120,7 +120,7 @@ def test_tables_and_figures(finished):
     [
         (["--epochs", "0;1"], "--epochs '0;1': numbers between commas, as in 0,0.5,2"),
         (["--epochs", "1,2"], "epochs are 1, 2: start with 0"),
-        (["--epochs", "0,-1"], "-1.0 epochs of training: 0 or more"),
+        (["--epochs", "0,-1"], "-1 epochs of training: 0 to 1000"),
         (["--proxy", "lga@1"], "'lga@1' has its own epochs"),
         (["--proxy", "nawsot"], "did you mean 'naswot'"),
         (["--kernel", "tenas"], "'tenas' is no kernel to follow"),
@@ -143,9 +143,10 @@ def test_mistakes_write_nothing(refused, changes, said):
 def test_mistakes_of_the_report(finished, refused, tmp_path):
     table = ["report", "table", "training_curves", SPACE]
     refused([*table, "no.parquet"], "no.parquet does not exist")
-    shutil.copy(finished / "made.parquet", tmp_path)
+    for name in ("one.parquet", "other.parquet"):
+        shutil.copy(finished / "made.parquet", tmp_path / name)
     said = "cell 45 on cifar10 has two readings of change after 0 epochs with seed 0"
-    refused([*table, "made.parquet", "made.parquet"], said)
+    refused([*table, "one.parquet", "other.parquet"], said)
 
 
 def test_epochs_are_numbers():

@@ -10,7 +10,7 @@ rule code:
         CODE,
 
 
-# What training would have said.
+# The accuracies of trained networks.
 rule fetch_benchmark:
     input:
         code="results/code/benchmarks/{space}.json",

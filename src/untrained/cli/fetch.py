@@ -19,9 +19,10 @@ def fetch(
     split: Annotated[
         str, typer.Option(help="Of a data set: `sample` is bundled, any other needs the files.")
     ] = "train",
-    out: Annotated[Path | None, typer.Option(help="File to write.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write.", dir_okay=False)] = None,
     note: Annotated[
-        Path | None, typer.Option(help="Also write which file a data set is read from (JSON).")
+        Path | None,
+        typer.Option(help="Also write which file a data set is read from (JSON).", dir_okay=False),
     ] = None,
     allow_missing: Annotated[
         bool, typer.Option(help="Convert images although some official files are not there.")

@@ -34,13 +34,15 @@ Sampling = Annotated[str, typer.Option(help="Draw of the images: uniform, or bal
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda:0, ...")]
 Engine = Annotated[str, typer.Option(help="auto, plain or fast.")]
 Precision = Annotated[str, typer.Option(help="auto, float32 or bfloat16.")]
-Out = Annotated[Path, typer.Option(help="Parquet file to write.")]
-Benchmark = Annotated[Path | None, typer.Option(help="Benchmark table.")]
+Out = Annotated[Path, typer.Option(help="Parquet file to write.", dir_okay=False)]
+Benchmark = Annotated[Path | None, typer.Option(help="Benchmark table.", dir_okay=False)]
 Shard = Annotated[int, typer.Option(help="Number of the piece, from 0.")]
 Shards = Annotated[int, typer.Option(help="Number of pieces that the work is cut into.")]
 Ledger = Annotated[
     Path | None,
-    typer.Option(help="File of finished work, from which an interrupted command resumes."),
+    typer.Option(
+        help="File of finished work, from which an interrupted command resumes.", dir_okay=False
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

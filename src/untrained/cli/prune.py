@@ -30,7 +30,9 @@ def prune(
         typer.Option(help="Processes; default: one per core, one on a GPU. They change nothing."),
     ] = None,
     device: options.Device = "cpu",
-    out: Annotated[Path | None, typer.Option(help="Trace to write (parquet).")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Trace to write (parquet).", dir_okay=False)
+    ] = None,
     ledger: options.Ledger = None,
     as_json: options.Json = False,
 ) -> None:
@@ -40,7 +42,7 @@ def prune(
     of linear regions ranks it (TE-NAS). A search that was interrupted resumes after its last
     finished round when it is asked for again; its ledger is OUT.ledger unless --ledger names one.
     """
-    from untrained.files import check_target, write_parquet
+    from untrained.files import write_parquet
     from untrained.scoring.execution import prepare_worker
     from untrained.search import pruning
     from untrained.search.supernets import pruned_space
@@ -50,8 +52,6 @@ def prune(
         variant, criterion, repeats, batch_size, dataset, split, device=device
     )
     beside = None if out is None or ledger is not None else out.with_name(f"{out.name}.ledger")
-    if out is not None:
-        check_target(out)
     prepare_worker()  # several threads gain nothing on networks as thin as these
     found = pruning.prune(
         space,

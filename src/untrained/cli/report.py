@@ -20,12 +20,16 @@ Sections = Annotated[
 Space = Annotated[str, typer.Argument(help="Search space.")]
 Files = Annotated[
     list[Path] | None,
-    typer.Argument(help="What it reads besides benchmark and scores: traces, ablations, ..."),
+    typer.Argument(
+        help="What it reads besides benchmark and scores: traces, ablations, ...", dir_okay=False
+    ),
 ]
-BenchmarkFile = Annotated[Path | None, typer.Option("--benchmark", help="Benchmark table.")]
-ScoresFile = Annotated[Path | None, typer.Option("--scores", help="Merged scores.")]
-Tables = Annotated[Path | None, typer.Option(help="Folder of the tables.")]
-Figures = Annotated[Path | None, typer.Option(help="Folder of the figures.")]
+BenchmarkFile = Annotated[
+    Path | None, typer.Option("--benchmark", help="Benchmark table.", dir_okay=False)
+]
+ScoresFile = Annotated[Path | None, typer.Option("--scores", help="Merged scores.", dir_okay=False)]
+Tables = Annotated[Path | None, typer.Option(help="Folder of the tables.", file_okay=False)]
+Figures = Annotated[Path | None, typer.Option(help="Folder of the figures.", file_okay=False)]
 
 
 @app.command()
@@ -93,10 +97,14 @@ def page(
     sections: Annotated[
         list[str] | None, typer.Argument(help="Sections; default: all that have tables.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Markdown file to write.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Markdown file to write.", dir_okay=False)
+    ] = None,
     tables: Tables = None,
     figures: Figures = None,
-    metrics: Annotated[Path | None, typer.Option(help="Main numbers to write (JSON).")] = None,
+    metrics: Annotated[
+        Path | None, typer.Option(help="Main numbers to write (JSON).", dir_okay=False)
+    ] = None,
 ) -> None:
     """Write the report as one Markdown page, with the tables and figures of its sections."""
     from untrained.report.build import made, write_metrics, write_page

@@ -54,8 +54,10 @@ def search(
     seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
     seconds_per_score: SecondsPerScore = "0.3",
     benchmark: options.Benchmark = None,
-    scores: Annotated[Path | None, typer.Option(help="Merged scores.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Trace to write (parquet).")] = None,
+    scores: Annotated[Path | None, typer.Option(help="Merged scores.", dir_okay=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Trace to write (parquet).", dir_okay=False)
+    ] = None,
     as_json: options.Json = False,
     live: Live = False,
     ledger: options.Ledger = None,
@@ -107,12 +109,9 @@ def search(
 
 def _ledger_of(ledger: Path | None, out: Path | None, *, live: bool) -> Path | None:
     """The ledger of a live search, which lies beside its trace by default."""
-    from untrained.files import check_target
-
     if ledger is not None and not live:
         raise ParameterError(f"--ledger {ledger}: only --live makes scores")
     if live and out is not None:
-        check_target(out)
         return ledger or out.with_name(f"{out.name}.ledger")
     return ledger
 

@@ -31,7 +31,9 @@ def shard(
     sample_seed: Annotated[int, typer.Option(help="Seed of the draw of architectures.")] = 0,
     among: Annotated[
         Path | None,
-        typer.Option(help="Benchmark table: draw from the architectures that it knows."),
+        typer.Option(
+            help="Benchmark table: draw from the architectures that it knows.", dir_okay=False
+        ),
     ] = None,
     share: Annotated[
         bool, typer.Option(help="Score one of each class that computes the same function.")
@@ -75,10 +77,13 @@ def shard(
 
 
 def merge(
-    shards: Annotated[list[Path] | None, typer.Argument(help="Shards, in any order.")] = None,
+    shards: Annotated[
+        list[Path] | None, typer.Argument(help="Shards, in any order.", dir_okay=False)
+    ] = None,
     out: options.Out = ...,  # type: ignore[assignment] # how Typer spells a required option
     listed: Annotated[
-        Path | None, typer.Option("--list", help="File with the path of a shard in each line.")
+        Path | None,
+        typer.Option("--list", help="File with the path of a shard in each line.", dir_okay=False),
     ] = None,
 ) -> None:
     """Merge score shards into one sorted table."""

@@ -26,7 +26,7 @@ HeldOut = Annotated[
     str | None, typer.Option(help="Split to evaluate on, '' for none; default: see docs.")
 ]
 Checkpoint = Annotated[
-    Path | None, typer.Option(help="Written after every epoch, and continued from.")
+    Path | None, typer.Option(help="Written after every epoch, and continued from.", dir_okay=False)
 ]
 
 

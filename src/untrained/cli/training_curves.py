@@ -31,9 +31,10 @@ def training_curves(
     seeds: options.Seeds = 1,
     benchmark: options.Benchmark = None,
     ledger: options.Ledger = None,
-    out: Annotated[Path | None, typer.Option(help="Parquet file to write.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Parquet file to write.", dir_okay=False)] = None,
     figure: Annotated[
-        Path | None, typer.Option(help="Figure of the kernels to write, as SVG and PNG.")
+        Path | None,
+        typer.Option(help="Figure of the kernels to write, as SVG and PNG.", dir_okay=False),
     ] = None,
     as_json: options.Json = False,
 ) -> None:
@@ -49,7 +50,7 @@ def training_curves(
     stops = options.numbers("--epochs", epochs, float, "numbers", "0,0.5,2")
     chosen = options.seeds_from(seed, seeds)
     drawn = [] if figure is None else [figure.with_suffix(suffix) for suffix in (".svg", ".png")]
-    for target in [*drawn, *([] if out is None else [out])]:
+    for target in drawn:  # the figure is named without its suffixes
         check_target(target)
     truth = Benchmark.load(space, path=benchmark) if drawn else None
 
