@@ -85,8 +85,8 @@ class Inputs:
             )
         return read_parquet(path, list(COLUMNS["scores"]))
 
-    def read(self, kind: str) -> "dict[Path, pd.DataFrame]":
-        """The other files of a kind by their paths.
+    def read(self, kind: str) -> "list[tuple[Path, pd.DataFrame]]":
+        """The other files of a kind with their paths, one that is named twice included twice.
 
         Raises:
             ParameterError: none was given.
@@ -94,13 +94,13 @@ class Inputs:
         paths = self.files.get(kind, ())
         if not paths:
             raise ParameterError(f"no files of {kind.replace('_', ' ')}: name them")
-        return {path: read_parquet(path, list(COLUMNS[kind])) for path in paths}
+        return [(path, read_parquet(path, list(COLUMNS[kind]))) for path in paths]
 
     def joined(self, kind: str) -> "pd.DataFrame":
         """The other files of a kind as one table."""
         import pandas as pd
 
-        return pd.concat(self.read(kind).values(), ignore_index=True)
+        return pd.concat([table for _, table in self.read(kind)], ignore_index=True)
 
     @cached_property
     def traces(self) -> "dict[tuple[str, str], pd.DataFrame]":
@@ -115,7 +115,7 @@ class Inputs:
             if len(path.parts) < 4:
                 raise ParameterError(f"{path}: traces lie at ALGORITHM/SPACE/DATASET/SHARD.parquet")
         shards: dict[tuple[str, str], list[pd.DataFrame]] = {}
-        for path, trace in self.read("searches").items():
+        for path, trace in self.read("searches"):
             shards.setdefault((path.parts[-4], path.parts[-2]), []).append(trace)
         return {key: pd.concat(own, ignore_index=True) for key, own in shards.items()}
 

@@ -72,7 +72,7 @@ def _runs(inputs: Inputs) -> "dict[PruningRun, pd.DataFrame]":
         if run in named:
             raise ParameterError(f"{path}: two traces of {run.method} and seed {number}: give one")
         named[run] = path
-    tables = inputs.read("prunings")
+    tables = dict(inputs.read("prunings"))
     return {run: tables[path] for run, path in named.items()}
 
 
