@@ -26,7 +26,8 @@ from snakemake.settings.types import (
     ResourceSettings,
 )
 
-from untrained import closure
+from untrained import closure, plan
+from untrained.parameters import parse_parameters
 from untrained.scoring.shards import draw_without_replacement
 from untrained.spaces import get_space
 
@@ -473,3 +474,17 @@ def test_an_edit_reruns_what_it_must(edit, adopted):
             file.write_bytes(text)
             os.utime(file, ns=(times[file].st_atime_ns, times[file].st_mtime_ns))
     assert found == expected
+
+
+def test_published_figures_are_an_input_of_the_report_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(plan.PUBLISHED, "published")
+    monkeypatch.setattr(plan, "PUBLISHED", Path("published"))
+    made = plan.Plan(parse_parameters(PARAMS))
+    before = {path: Path(path).read_text() for path in made.write_code(ROOT / "workflow/rules")}
+    with Path("published/searches.csv").open("a") as file:
+        file.write("\n")
+    made.write_code(ROOT / "workflow/rules")
+    changed = {path for path, text in before.items() if Path(path).read_text() != text}
+    assert "results/code/report/searches.json" in changed
+    assert {Path(path).parent.name for path in changed} == {"report"}

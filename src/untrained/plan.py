@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from untrained.closure import code_digests, digest_of_tokens
-from untrained.files import atomic
+from untrained.files import PUBLISHED, atomic, digest
 from untrained.images.sets import IMAGE_SETS, image_set
 from untrained.parameters import Parameters
 from untrained.proxies import PROXIES
@@ -22,6 +22,7 @@ CODE, BUNDLED_HERE = Path("results/code"), Path("data/bundled")
 
 _OURS = "untrained.proxies."
 _REPORT, _REPORT_SECTIONS = "untrained.report.build", "untrained.report.sections"
+_PUBLISHED = "untrained.report.published"
 
 
 @dataclass(frozen=True)
@@ -158,8 +159,9 @@ class Plan:
     def write_code(self, rules: Path) -> list[str]:
         """Write the digests of the code of all jobs and of the rules; return the files.
 
-        A file is left alone where it holds what would be written, so that only a change of code,
-        not of prose, makes anything stale.
+        The published figures count as code of what reads them. A file is left alone where it
+        holds what would be written, so that only a change of code, not of prose, makes anything
+        stale.
 
         Args:
             rules: the folder of the rules.
@@ -169,8 +171,11 @@ class Plan:
             f"rules/{path.stem}": {path.name: digest_of_tokens(path)}
             for path in sorted(rules.glob("*.smk"))
         }
+        published = {path.name: digest(path, "sha256") for path in sorted(PUBLISHED.glob("*.csv"))}
         written = []
         for name, found in digests.items():
+            if _PUBLISHED in found:
+                found |= published
             path = CODE / f"{name}.json"
             text = json.dumps(found, indent=1) + "\n"
             if not path.is_file() or path.read_text() != text:
