@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import copy
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 import yaml
 from dvc.dependency.param import ParamsDependency
 from dvc.repo import Repo
+from PIL import Image
 from snakemake.api import SnakemakeApi
 from snakemake.caching.hash import ProvenanceHashMap
 from snakemake.settings.types import (
@@ -27,15 +29,19 @@ from snakemake.settings.types import (
 )
 
 from untrained import closure, plan
+from untrained.images.splits import SHEET_COLUMNS
 from untrained.parameters import parse_parameters
 from untrained.scoring.shards import draw_without_replacement
 from untrained.spaces import get_space
+from untrained.spaces.nasbench201 import NasBench201
 
 ROOT = Path(__file__).parent.parent
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 
 #: Stage and dep that the spaces of params.yaml can do without.
 READ_OF_OTHER_SPACES = {("scores", "data/benchmarks")}
+#: The stages of a space without a benchmark.
+SCORED = {"scores", "training_curves"}
 
 
 def with_changes(changes, base=PARAMS):
@@ -164,6 +170,22 @@ def test_deps_that_other_spaces_read(workdir):
     with workflow(workdir, with_changes(others)) as built:
         read = {(job.rule.name, path) for job in built.dag.jobs for path in job.input}
     assert ("score", "data/benchmarks/nasbench101.parquet") in read
+
+
+class Unmeasured(NasBench201):
+    """A space without a benchmark, whatever else it has."""
+
+    name = "unmeasured"
+    benchmark = None
+
+
+def test_a_space_without_a_benchmark_is_scored_and_followed_alone(planned):
+    """Nothing is fetched, searched or reported of it, and the plans of the others stay."""
+    spaces = [*PARAMS["spaces"], f"{__name__}:Unmeasured"]
+    before, both, alone = planned(), planned(spaces=spaces), planned(spaces=spaces[1:])
+    assert {name for name in both for job in both[name] if job not in before[name]} == SCORED
+    assert all(job in both[name] for name in before for job in before[name])
+    assert set(alone) == {"images@cifar10", "images@cifar100", *SCORED}
 
 
 def test_a_stage_depends_on_the_rules_that_it_runs(stages):
@@ -347,7 +369,8 @@ def adopted(tmp_path_factory):
     shutil.copy(ROOT / "Snakefile", folder)
     (folder / "params.yaml").write_text(yaml.safe_dump(with_changes(EDITED)))
     (folder / "dots.py").write_text(PLUG_IN)
-    (folder / "dots.webp").write_text("pixels")
+    Image.new("RGB", (32 * SHEET_COLUMNS, 4 * 32)).save(folder / "dots.webp", xmp=b"a note")
+    (folder / "dots.json").write_text(json.dumps({"labels": [0] * 4 * SHEET_COLUMNS}))
     with of_copied_source(folder), workflow(folder, {}, folder / "Snakefile") as built:
         made = [folder / path for job in built.dag.jobs for path in job.output]
     for path in made:
@@ -453,7 +476,7 @@ EDITS = {
     ),
     "a comment of a plug-in": ("dots.py", *PROSE, set()),
     "the image set of a plug-in": ("dots.py", *CODE, {"fetch_images", "minibatches/dots:DOTS"}),
-    "images that a plug-in brings": ("dots.webp", "pixels", "more pixels", {"fetch_images"}),
+    "images that a plug-in brings": ("dots.webp", "a note", "a text", {"fetch_images"}),
 }
 
 
@@ -461,15 +484,15 @@ EDITS = {
 def test_an_edit_reruns_what_it_must(edit, adopted):
     name, old, new, expected = EDITS[edit]
     path = adopted / name
-    before = path.read_text()
-    assert old in before
+    before = path.read_bytes()
+    assert old.encode() in before
     code = {file: file.read_bytes() for file in (adopted / "results/code").rglob("*.json")}
     times = {file: file.stat() for file in code}
     try:
-        path.write_text(before.replace(old, new, 1))
+        path.write_bytes(before.replace(old.encode(), new.encode(), 1))
         found = stale(adopted)
     finally:
-        path.write_text(before)
+        path.write_bytes(before)
         for file, text in code.items():
             file.write_bytes(text)
             os.utime(file, ns=(times[file].st_atime_ns, times[file].st_mtime_ns))

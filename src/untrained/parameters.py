@@ -298,21 +298,23 @@ def _blamed(key: str) -> Iterator[None]:
 def _check_together(parameters: Parameters) -> None:
     """Check keys against each other, each under the key that is to be changed."""
     spaces = [get_space(name) for name in parameters.spaces]
+    measured = [space for space in spaces if space.benchmark]
     _check_scores(parameters, spaces)
-    _check_searches(parameters, spaces)
+    _check_searches(parameters, measured)
     ablations, prunings = parameters.ablations, parameters.prunings
     curves = parameters.training_curves
-    for space in spaces:
+    for space in measured:
         if space.ablations:
             with _blamed("ablations.cells"):
                 sample_of(space, ablations.cells, 0)
             _check_fetched("ablations.dataset", [ablations.dataset], parameters)
-        if prunings.seeds and space.supernet and space.benchmark:
+        if prunings.seeds and space.supernet:
             _check_fetched("prunings.datasets", prunings.datasets, parameters)
+    for space in spaces:
         if curves.seeds:
             with _blamed("training_curves.cells"):
                 sample_of(space, curves.cells, 0)
-    if any(space.ablations for space in spaces):
+    if any(space.ablations for space in measured):
         for size in ablations.batch_sizes:
             _check_drawn("ablations.batch_sizes", size, [ablations.dataset], parameters)
     if prunings.seeds and prunings.batch_size:
@@ -371,7 +373,7 @@ def _check_searches(parameters: Parameters, spaces: list[SearchSpace]) -> None:
     budget = parse_budget(searches.budget)
     trains = any(parse_algorithm(name).sees_trainings for name in searches.algorithms)
     for space in spaces:
-        untimed = space.benchmark is not None and not space.benchmark.has_times
+        untimed = space.benchmark and not space.benchmark.has_times
         if untimed and trains and budget.seconds < math.inf:
             raise ParameterError(
                 f"params: searches.budget: {budget}: {space.name} has no training times, give a "

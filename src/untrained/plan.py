@@ -54,19 +54,20 @@ class Plan:
         return found
 
     @cached_property
+    def measured(self) -> list[str]:
+        """Return the spaces with a benchmark; others are scored, but not searched or reported."""
+        return [name for name, space in self.spaces.items() if space.benchmark]
+
+    @cached_property
     def ablated(self) -> list[str]:
-        """Return the spaces on which ablations make sense."""
-        return [name for name, space in self.spaces.items() if space.ablations]
+        """Return the spaces with a benchmark on which ablations make sense."""
+        return [name for name in self.measured if self.spaces[name].ablations]
 
     @cached_property
     def pruned(self) -> list[str]:
         """Return the spaces with a supernet to prune and a benchmark; none without seeds."""
         seeds = self.parameters.prunings.seeds
-        return [
-            name
-            for name, space in self.spaces.items()
-            if space.supernet and space.benchmark and seeds
-        ]
+        return [name for name in self.measured if self.spaces[name].supernet and seeds]
 
     @cached_property
     def followed(self) -> list[str]:
@@ -138,20 +139,22 @@ class Plan:
             yield f"minibatches/{dataset}", (own, *([module_at(known.draw)] if known.draw else []))
         for name, space in self.spaces.items():
             own = SPACES.module_of(name)
-            facts = space.benchmark
-            makers = [facts.fetch, facts.converter] if facts else []
-            yield f"benchmarks/{name}", ("untrained.benchmarks.fetch", *filter(None, makers))
             for family, proxies in self.families.items():
                 read = map(module_of_proxy, proxies)
                 yield f"scores/{name}/{family}", ("untrained.scoring.shards", own, *read)
+            yield f"training_curves/{name}", ("untrained.scoring.training_curves", own, *curves)
+            if space.supernet is not None:
+                yield f"prunings/{name}", ("untrained.search.pruning", space.supernet, own)
+            facts = space.benchmark
+            if facts is None:
+                continue
+            makers = filter(None, [facts.fetch, facts.converter])
+            yield f"benchmarks/{name}", ("untrained.benchmarks.fetch", *makers)
             for algorithm in parameters.searches.algorithms:
                 searched = module_of_algorithm(algorithm)
                 yield f"searches/{name}/{algorithm}", ("untrained.search.run", own, searched)
             if space.ablations:
                 yield f"ablations/{name}", ("untrained.scoring.ablations", own, ablated)
-            if space.supernet is not None:
-                yield f"prunings/{name}", ("untrained.search.pruning", space.supernet, own)
-            yield f"training_curves/{name}", ("untrained.scoring.training_curves", own, *curves)
         for name in REPORT_SECTIONS:
             yield f"report/{name}", (_REPORT, f"{_REPORT_SECTIONS}.{name}")
         yield "report/page", (_REPORT,)

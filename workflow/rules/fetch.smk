@@ -1,6 +1,12 @@
+# Only of spaces that have one.
+rule benchmarks:
+    input:
+        expand("data/benchmarks/{space}.parquet", space=PLAN.measured),
+
+
 rule fetch:
     input:
-        expand("data/benchmarks/{space}.parquet", space=SPACES),
+        rules.benchmarks.input,
         expand("data/images/{dataset}.json", dataset=config["datasets"]),
 
 

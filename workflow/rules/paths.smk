@@ -2,11 +2,11 @@ TRACE = "results/searches/{algorithm}/{space}/{dataset}/{shard}of{shards}.parque
 
 
 def traces(space):
-    """The traces of all shards of the runs on a space."""
+    """The traces of all shards of the runs on a space, where it has a benchmark."""
     return expand(
         TRACE,
         algorithm=config["searches"]["algorithms"],
-        space=space,
+        space={space} & set(PLAN.measured),
         dataset=PARAMETERS.datasets_of(space),
         **numbered("searches"),
     )

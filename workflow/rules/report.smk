@@ -1,11 +1,11 @@
 rule report:
     input:
-        expand("results/report/{space}.md", space=SPACES),
-        expand("results/metrics/{space}.json", space=SPACES),
+        expand("results/report/{space}.md", space=PLAN.measured),
+        expand("results/metrics/{space}.json", space=PLAN.measured),
         [tables_of(own, space) + figures_of(own, space) for space, own in SECTIONS_OF.items()],
         expand(
             "results/figures/{name}.{format}",
-            name=JOINT * (len(SPACES) > 1),
+            name=JOINT * (len(PLAN.measured) > 1),
             format=["svg", "png"],
         ),
 
@@ -70,7 +70,7 @@ for section in APPLYING:
 # One figure of all spaces, of a section of the same name.
 rule joint_figure:
     input:
-        tables=expand("results/tables/{space}/{{section}}.parquet", space=SPACES),
+        tables=expand("results/tables/{space}/{{section}}.parquet", space=PLAN.measured),
         code="results/code/report/{section}.json",
     output:
         report(
@@ -88,7 +88,7 @@ rule joint_figure:
     conda:
         "../envs/untrained.yaml"
     params:
-        spaces=" --beside ".join(SPACES),
+        spaces=" --beside ".join(PLAN.measured),
     shell:
         "untrained report figure {wildcards.section} {params.spaces} --figures results/figures 2> {log}"
 

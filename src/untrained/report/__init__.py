@@ -51,5 +51,9 @@ def section(name: str) -> Section:
 
 
 def sections_of(space: "SearchSpace", parameters: Mapping[str, Any]) -> list[Section]:
-    """Return the sections of a space in a run with these parameters (those of `params.yaml`)."""
-    return [one for one in map(section, NAMES) if one.applies(space, parameters)]
+    """Return the sections of a space in a run with these parameters (those of `params.yaml`).
+
+    All hold something against the accuracies of a benchmark: without one there are none.
+    """
+    every = map(section, NAMES if space.benchmark else ())
+    return [one for one in every if one.applies(space, parameters)]

@@ -286,9 +286,7 @@ def _show(inputs: Inputs) -> list[Any]:
 SECTION = Section(
     name="prunings",
     reads=("benchmark", "prunings"),
-    applies=lambda space, parameters: bool(
-        space.supernet and space.benchmark and parameters["prunings"]["seeds"]
-    ),
+    applies=lambda space, parameters: bool(space.supernet and parameters["prunings"]["seeds"]),
     make=make,
     tables=(
         Table(
