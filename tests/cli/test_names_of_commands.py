@@ -83,6 +83,26 @@ def test_list(untrained, arguments, listed):
     assert bool(listed) == bool(found)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "facts"),
+    [
+        (["spaces", "nasbench201"], {"label": "nasbench201",
+                                     "datasets": "cifar10, cifar100, ImageNet16-120"}),
+        (["spaces", "nds_darts_in"], {"datasets": "ImageNet", "ablations": "none"}),
+        (["proxies", "synflow-logsynflow"], {"cost": "backward", "unit": "none",
+                                             "needs": "gradients", "direction": "higher"}),
+        (["proxies", "validation_loss"], {"unit": "nats", "applies to": "any network"}),
+        (["datasets", "noise"], {"label": "noise", "shape": "3, 32, 32", "stands for": "cifar10"}),
+        (["algorithms", "rea"], {"label": "REA", "spends budget": "yes", "reads scores": "no"}),
+    ],
+)  # fmt: skip
+def test_list_long(untrained, arguments, facts):
+    code, out, err = untrained("list", *arguments, "--long")
+    assert (code, err) == (0, "")
+    found = dict(re.split(" {2,}", line.strip()) for line in out.splitlines()[1:])
+    assert facts.items() <= found.items()
+
+
 def test_what_is_listed_is_taken(untrained):
     from untrained.images.sets import image_set
     from untrained.proxies import get_proxy

@@ -43,3 +43,33 @@ def test_every_proxy_declares_itself(name):
         assert get_proxy(f"{name}-{variant}").variant == variant
     with pytest.raises(AttributeError):
         proxy.variant = "other"  # settings are frozen
+
+
+class Plain(Naswot):
+    """A proxy that leaves its label to its name."""
+
+    name = "plain"
+
+
+class Named(Naswot):
+    """A proxy that sets both of its other names."""
+
+    name = "named"
+    label = "A label"
+    published = "another name"
+
+
+class Nameless(Named):
+    """A proxy with the names of the one that it derives from."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        (Plain, ("plain", "plain")),
+        (Named, ("A label", "another name")),
+        (Nameless, ("A label", "another name")),
+    ],
+)
+def test_a_proxy_has_its_name_in_tables_unless_it_sets_another(kind, names):
+    assert (kind.label, kind.published) == names

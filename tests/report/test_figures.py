@@ -24,6 +24,7 @@ from untrained.report.sections.searches import accuracy_against_time
 from untrained.report.sections.seeds import tau_against_seeds
 from untrained.report.sections.training_curves import CURVE_COLUMNS as CURVES
 from untrained.report.sections.training_curves import kernel_curves, score_curves
+from untrained.spaces import SPACES
 from untrained.spaces.base import Words
 
 CELLS = Words("cells", "operations", "edges")
@@ -472,7 +473,7 @@ def test_proxies_are_groups_of_bars_with_hollow_published_ones():
 
 
 def test_many_spaces_take_several_rows(tmp_path):
-    many = compared([f"space{number}" for number in range(4)], [*"abcdefgh", "naswot"])
+    many = compared(SPACES.names("nds_*")[:4], [*"abcdefgh", "naswot"])
     figure = proxies(many)
     assert [len(axes.get_xticks()) for axes in figure.axes] == [6, 2]
     assert len({axes.get_xlim() for axes in figure.axes}) == 1

@@ -157,7 +157,8 @@ class Benchmark:
 
         Args:
             arch: its index in the space.
-            dataset: `cifar10-valid`, `cifar10`, `cifar100` or `ImageNet16-120`.
+            dataset: of the table; NAS-Bench-201 has `cifar10-valid` (trained on one half of the
+                images), `cifar10`, `cifar100` and `ImageNet16-120`.
             split: `x-valid`, `ori-test` or `x-test`.
             epochs: the length of the training run; None for the full one.
             seed: one run, or `mean` for the mean over the runs.
@@ -213,12 +214,6 @@ class Benchmark:
                 "epochs that the table has: name a complete table"
             )
         return found
-
-    @property
-    def short_runs(self) -> bool:
-        """Whether the table has the short trainings that the searches of the papers read."""
-        short = self.short_epochs, SHORT_SEEDS[0]
-        return any((epochs, seed) == short for _, _, epochs, seed in self.measures)
 
     @property
     def short_epochs(self) -> int:

@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from untrained.benchmarks.table import COLUMNS, DATASETS, SPLITS
+from untrained.benchmarks.table import COLUMNS
 from untrained.errors import DamagedFileError
 from untrained.files import reading
 from untrained.spaces import get_space
 
 if TYPE_CHECKING:
     from nas_201_api import ArchResults, ResultsCount
+
+#: `cifar10-valid` trains on 25,000 images, `cifar10` on all 50,000.
+_DATASETS = ("cifar10-valid", "cifar10", "cifar100", "ImageNet16-120")
+#: For `cifar100` and `ImageNet16-120`, `ori-test` is the union of `x-valid` and `x-test`.
+_SPLITS = ("x-valid", "ori-test", "x-test")
 
 
 class Rows:
@@ -75,7 +80,7 @@ def add_architecture(
             found.add((index, results.arch_str))
             if len(found) > 1:
                 raise ValueError(f"runs of architectures {sorted(found)} in one place")
-            known = [dataset for dataset in DATASETS if dataset in results.dataset_seed]
+            known = [dataset for dataset in _DATASETS if dataset in results.dataset_seed]
             if not known:
                 raise ValueError(f"architecture {index} has no runs of {epochs} epochs")
             for dataset in known:
@@ -92,7 +97,7 @@ def rows_of(results: "ArchResults", dataset: str, epochs: int) -> Iterator[dict[
     for seed, run in runs.items():
         if run.get_total_epoch() != epochs:
             raise ValueError(f"run {seed} has {run.get_total_epoch()} epochs instead of {epochs}")
-    for split in SPLITS:
+    for split in _SPLITS:
         try:
             evaluated = [run.get_eval(split) for run in runs.values()]
         except KeyError:  # the package raises it for a split that was not evaluated

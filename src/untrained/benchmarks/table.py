@@ -20,11 +20,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-#: `cifar10-valid` trains on 25,000 images, `cifar10` on all 50,000.
-DATASETS = ("cifar10-valid", "cifar10", "cifar100", "ImageNet16-120")
-#: For `cifar100` and `ImageNet16-120`, `ori-test` is the union of `x-valid` and `x-test`.
-SPLITS = ("x-valid", "ori-test", "x-test")
-
 #: Called with the number of bytes done and the total.
 Progress = Callable[[int, int], None]
 #: Data set, split, epochs, seed.

@@ -33,7 +33,8 @@ class ImageSet:
             loaders, which NASWOT uses too, and for photographs the usual ones for ImageNet.
         splits: the names of the splits.
         summary: a description in one line without a full stop.
-        label: the name in tables and figures; `name` by default.
+        label: the name in headings of tables and in titles and legends of figures where several
+            data sets of a benchmark are compared; `name` by default, which stands in columns.
         stands_for: the benchmark's data set that this one replaces; empty if it is that set.
         public: whether it can be fetched from its official address without a registration.
         bundled: the images of the split `sample` that come with the package: a contact sheet

@@ -119,7 +119,7 @@ def write_page(sections: Sequence[Section], inputs: Inputs, figures: Path, out: 
         figures: the folder of the figures.
         out: Markdown file to write.
     """
-    parts = [f"# {inputs.name}: training-free scores against trained accuracies"]
+    parts = [f"# {inputs.space.label}: training-free scores against trained accuracies"]
     for table in (one for section in sections for one in section.tables if one.on_page):
         parts += _table_on_page(table, inputs)
     parts.append("## Figures")

@@ -9,8 +9,9 @@ import pandas as pd
 
 from untrained.errors import MissingDataError, ParameterError, UnknownNameError
 from untrained.images.sets import image_set
+from untrained.proxies import PROXIES
 from untrained.report.published import published_rank
-from untrained.scoring.request import parse_reading
+from untrained.scoring.request import name_of, parse_reading
 
 if TYPE_CHECKING:
     from untrained.report.inputs import Inputs, Splits
@@ -35,6 +36,18 @@ TOP_TENTH: Final = "top 10 %"
 SUMMED_RANKS: Final = "tenas"
 CONDITION_NUMBER: Final = "ntk_condition_number"
 REGIONS: Final = "linear_regions"
+
+
+def proxy_label(proxy: str) -> str:
+    """Return what tables and figures call a spelled proxy: its label in place of its name.
+
+    What is no proxy, such as a control, keeps its name.
+    """
+    name = name_of(proxy)
+    try:
+        return PROXIES.load(name).label + proxy.removeprefix(name)
+    except UnknownNameError:
+        return proxy
 
 
 def image_label(dataset: str) -> str:
@@ -190,12 +203,17 @@ def mean_scores(scores: pd.DataFrame, proxy: str, images: str) -> "pd.Series[flo
 
 
 def short_accuracies(inputs: "Inputs", sampled: Indices) -> "Mapping[str, pd.Series[float]]":
-    """Return what searches see of a short training, by data set of the images that were scored."""
+    """Return what searches see of a short training, by data set of the images that were scored.
+
+    It is that of the first of `SHORT_SEEDS`; data sets of which the table lacks it are left out.
+    """
     from untrained.benchmarks.benchmark import SHORT_SEEDS
 
     truth, found = inputs.benchmark, {}
     for images in image_sets(inputs.scores):
-        _, dataset, split = target_of(images, "val", inputs.splits)
-        known = truth.accuracies(dataset, split, truth.short_epochs, SHORT_SEEDS[0])
-        found[images] = pd.Series(known[sampled], index=sampled)
+        pair = image_set(images).measured_as, "val"
+        if pair in inputs.splits:
+            group = (*inputs.splits[pair], truth.short_epochs, SHORT_SEEDS[0])
+            if group in truth.measures:
+                found[images] = pd.Series(truth.accuracies(*group)[sampled], index=sampled)
     return found

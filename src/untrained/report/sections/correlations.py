@@ -29,6 +29,7 @@ from untrained.report.scores import (
     lower_is_better,
     mean_scores,
     proxy_drawn,
+    proxy_label,
     scores_by_seed,
     short_accuracies,
     target_of,
@@ -65,9 +66,7 @@ def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
     table = with_summed_ranks(inputs.scores)
     sampled = np.unique(table["arch"].to_numpy(dtype=np.int64))
     known: dict[str, Any] = {**controls(inputs, sampled)}
-    if truth.short_runs:
-        name = f"accuracy after {truth.short_epochs} epochs"
-        known[name] = short_accuracies(inputs, sampled)
+    known[f"accuracy after {truth.short_epochs} epochs"] = short_accuracies(inputs, sampled)
     found = correlation_table(
         table,
         truth.accuracies,
@@ -109,7 +108,7 @@ def correlation_table(
     rank last is to be highest there. In `FINITE_ONLY` undefined scores are dropped, in all others
     ranked last; of `TOP_TENTH` the most accurate tenth is taken, for each target its own. Controls
     are correlated as if they were proxies without seeds: series by architecture index, or one for
-    each data set of images. A control that is scored as a proxy is left out.
+    some data sets of images. A control that is scored as a proxy is left out.
 
     Returns:
         One row per (target, subset, proxy) with `COLUMNS`: `seeds` is 0 for controls, `excluded`
@@ -121,8 +120,9 @@ def correlation_table(
         candidates = scores_by_seed(scores, images)
         beside = {name: one for name, one in (controls or {}).items() if name not in candidates}
         for name, control in beside.items():
-            series = control[images] if isinstance(control, Mapping) else control
-            candidates[name] = series.to_frame()
+            series = control.get(images) if isinstance(control, Mapping) else control
+            if series is not None:
+                candidates[name] = series.to_frame()
         answers = np.asarray(accuracy(dataset, split), dtype=np.float64)
         for subset, members in subsets.items():
             for proxy, by_seed in candidates.items():
@@ -163,7 +163,7 @@ def _figures(
 def correlation_layout(table: pd.DataFrame, *, narrow: bool = False) -> pd.DataFrame:
     """Lay out a correlation table `with_published` figures; narrow for a terminal."""
     columns: Columns = {
-        "proxy": "proxy",
+        "proxy": lambda own: map(proxy_label, own["proxy"]),
         "scored on": "images",
         "accuracy": joined("dataset", "split"),
         "subset": "subset",
@@ -185,8 +185,8 @@ def score_notes(table: pd.DataFrame) -> list[str]:
     from untrained.scoring.request import shows_test
 
     return [
-        f"{proxy}: read on test images with their labels, as the released code does; its figures "
-        "are no prediction"
+        f"{proxy_label(proxy)}: read on test images with their labels, as the released code does; "
+        "its figures are no prediction"
         for proxy in table["proxy"].unique()
         if shows_test(proxy)
     ]
@@ -279,7 +279,7 @@ def draw(inputs: Inputs, options: Options) -> "plotting.Figure":
         tau = with_interval(row["tau"], row["tau_low"], row["tau_high"]) or "undefined"
         accuracy = inputs.benchmark.accuracies(trained, split)[scores.index]
         panels.append(ScorePanel(images, np.asarray(scores), accuracy, tau))
-    return score_against_accuracy(panels, subset=ALL_SAMPLED, score=f"{proxy} score")
+    return score_against_accuracy(panels, subset=ALL_SAMPLED, score=f"{proxy_label(proxy)} score")
 
 
 def _more(inputs: Inputs) -> str:

@@ -19,6 +19,7 @@ from untrained.report.scores import (
     controls,
     image_sets,
     lower_is_better,
+    proxy_label,
     scores_by_seed,
     target_of,
     undefined_last,
@@ -175,7 +176,7 @@ def preference_layout(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (proxy, images), own in table.groupby(["proxy", "images"], sort=False):
         first = own.iloc[0]
-        row = {"proxy": proxy, "scored on": images}
+        row = {"proxy": proxy_label(str(proxy)), "scored on": images}
         row["best"] = f"{first['best']} of {first['architectures']}"
         percent = 100 * own[["share", "share_low", "share_high", "paper_share"]]
         for option, (share, low, high, paper) in zip(
@@ -210,7 +211,7 @@ def preferences(table: pd.DataFrame, words: Words) -> "plotting.Figure":
         if all(option.isdecimal() for option in options):
             axes.set_xlabel(words.options)  # bare numbers don't say what they are
         plotting.faint_grid(axes, axis="y")
-    keys = plotting.keys(proxies, 8, linestyle="none")
+    keys = plotting.keys(map(proxy_label, proxies), 8, linestyle="none")
     if table["paper_share"].notna().any():
         keys.append(plotting.source_key("published", "none"))
     plotting.legend_below(figure, keys, 4)

@@ -9,9 +9,10 @@ import pandas as pd
 from untrained.report import plotting
 from untrained.report.inputs import Inputs
 from untrained.report.published import published, published_key, sources
-from untrained.report.scores import ALL_SAMPLED, FINITE_ONLY, image_label
+from untrained.report.scores import ALL_SAMPLED, FINITE_ONLY, image_label, proxy_label
 from untrained.report.section import Figure, Options, Section, Table
 from untrained.report.tables import intervals, joined, lay_out, numbers
+from untrained.spaces import get_space
 
 #: The columns of `proxy_table`, in order.
 COLUMNS = (
@@ -67,10 +68,10 @@ def proxy_layout(table: pd.DataFrame) -> pd.DataFrame:
     return lay_out(
         table,
         {
-            "space": "space",
+            "space": lambda own: [get_space(name).label for name in own["space"]],
             "scored on": "images",
             "accuracy": joined("dataset", "split"),
-            "score": "proxy",
+            "score": lambda own: map(proxy_label, own["proxy"]),
             "n": "n",
             "undefined": "undefined",
             "τ": intervals("tau", "low", "high"),
@@ -105,14 +106,14 @@ def proxies(table: pd.DataFrame) -> "plotting.Figure":
         for place, group in enumerate(shown):
             own = table[(table["space"] == group[0]) & (table["images"] == group[1])]
             _proxy_bars(axes, place, own, names)
-        titles = [f"{space}\n{image_label(images)}" for space, images in shown]
+        titles = [f"{get_space(space).label}\n{image_label(images)}" for space, images in shown]
         axes.set_xticks(range(len(shown)), titles)
         axes.set(ylabel="Kendall's τ", xlim=(-0.5, columns - 0.5))
         axes.axhline(0, color="0.4", linewidth=0.8)
         plotting.faint_grid(axes, axis="y")
         axes.set_axisbelow(True)
     keys = [
-        Patch(label=name, facecolor=plotting.colour(place), **_hatched(place))
+        Patch(label=proxy_label(name), facecolor=plotting.colour(place), **_hatched(place))
         for place, name in enumerate(names)
     ]
     if table["published_tau"].notna().any():

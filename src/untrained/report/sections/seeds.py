@@ -16,6 +16,7 @@ from untrained.report.scores import (
     Target,
     image_sets,
     lower_is_better,
+    proxy_label,
     scores_by_seed,
     targets_of,
     undefined_last,
@@ -131,7 +132,7 @@ def seed_layout(table: pd.DataFrame) -> pd.DataFrame:
     return lay_out(
         table,
         {
-            "proxy": "proxy",
+            "proxy": lambda own: map(proxy_label, own["proxy"]),
             "scored on": "images",
             "accuracy": joined("dataset", "split"),
             "n": "n",
@@ -169,7 +170,7 @@ def tau_against_seeds(table: pd.DataFrame) -> "plotting.Figure":
         axes.set_xlim(0.5, most + 0.5)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
     row[0].set_ylabel("Kendall's τ")
-    plotting.legend_below(figure, plotting.keys(proxies, _POINT), 3)
+    plotting.legend_below(figure, plotting.keys(map(proxy_label, proxies), _POINT), 3)
     return figure
 
 

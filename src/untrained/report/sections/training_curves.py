@@ -9,7 +9,7 @@ from untrained.errors import ParameterError
 from untrained.report import plotting
 from untrained.report.inputs import Inputs, Splits
 from untrained.report.published import published_rank
-from untrained.report.scores import Accuracy, lower_is_better, target_of
+from untrained.report.scores import Accuracy, lower_is_better, proxy_label, target_of
 from untrained.report.section import Figure, Options, Section, Table
 from untrained.report.statistics import correlation
 from untrained.report.tables import with_interval
@@ -120,7 +120,7 @@ def curves_layout(table: pd.DataFrame) -> pd.DataFrame:
     stops = sorted(table["epochs"].unique())
     for (dataset, quantity), own in table.groupby(["dataset", "quantity"], sort=False):
         few, most = own["cells"].min(), own["cells"].max()
-        row = {"images": str(dataset), "quantity": str(quantity)}
+        row = {"images": str(dataset), "quantity": proxy_label(str(quantity))}
         row["seeds"] = str(own["seeds"].max())
         row["cells"] = str(most) if few == most else f"{few} to {most}"
         by_stop = own.set_index("epochs")
@@ -128,7 +128,7 @@ def curves_layout(table: pd.DataFrame) -> pd.DataFrame:
         rows.append(row | _named(ranges, stops))
         if own["tau"].notna().any():
             taus = by_stop[["tau", "tau_low", "tau_high"]]
-            row["quantity"] = f"Kendall's τ of {quantity}"
+            row["quantity"] = f"Kendall's τ of {row['quantity']}"
             rows.append(row | _named(taus.apply(lambda one: with_interval(*one), axis=1), stops))
     columns = ["images", "quantity", "seeds", "cells", *(f"epoch {stop:g}" for stop in stops)]
     return pd.DataFrame(rows, columns=columns)
@@ -163,7 +163,7 @@ def kernel_curves(curves: pd.DataFrame) -> "plotting.Figure":
 def score_curves(curves: pd.DataFrame, proxies: Sequence[str]) -> "plotting.Figure":
     """Draw scores over a training, a panel per proxy (Mellor et al. 2021, Fig. 6)."""
     # a spelling with its variant is too wide for a title
-    return _curves(curves, {name: "\n".join(name.split("-", 1)) for name in proxies})
+    return _curves(curves, {name: "\n".join(proxy_label(name).split("-", 1)) for name in proxies})
 
 
 @plotting.style()
