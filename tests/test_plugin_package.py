@@ -27,7 +27,7 @@ NAMES = {
     "proxies": ["logit_spread"],
     "algorithms": ["second", "sweep"],
     "spaces": ["triples"],
-    "datasets": ["stripes"],
+    "datasets": ["stripes", "waves"],
 }
 
 
@@ -65,7 +65,9 @@ def folder(installed, tmp_path_factory):
             "data/benchmarks/triples.parquet\ntriples: the table is invented\n",
         )
         out = Path("results/scores/triples/part.parquet")
-        settings = ["--dataset", "cifar10", "--seed", "0", "--batch-size", "8", "--out", out]
+        assert command("fetch", "stripes")[0] == 0
+        images = ["--dataset", "stripes", "--split", "train", "--batch-size", "8"]
+        settings = [*images, "--seed", "0", "--out", out]
         code, _, err = command("shard", "triples", "--proxy", "logit_spread", *settings)
         assert code == 0, err
         code, _, err = command("merge", out, "--out", "results/scores/triples.parquet")
@@ -81,17 +83,28 @@ def test_it_is_listed(installed, kind):
     assert all(len(line.split()) > 3 for line in lines)
 
 
+def test_what_it_says_of_itself_is_listed(installed):
+    lines = command("list", "proxies", "logit*", "--long")[1].splitlines()
+    assert [line.split(maxsplit=1) for line in lines[1:5]] == [
+        ["label", "Spread of logits"],
+        ["direction", "higher"],
+        ["unit", "logits"],
+        ["cost", "forward"],
+    ]
+    assert "Triples of layers" in command("list", "spaces", "triples", "--long")[1]
+
+
 def test_networks_are_scored(folder):
     """By the command line and by the API, with each part from the package or from the project."""
     from untrained import score
 
     code, out, err = command(
         *("score", "triples", "conv1:skip:conv3", "--proxy", "logit_spread"),
-        *("--dataset", "stripes", "--batch-size", "8"),
+        *("--dataset", "waves", "--batch-size", "8"),
     )
     assert code == 0, err
     assert out.startswith("7  conv1:skip:conv3\n")
-    assert "cifar10/ori-test, 20 epochs" in out
+    assert "stripes/ori-test, 20 epochs" in out
     assert score("triples", 7, proxy="naswot", batch_size=8).status == "ok"
     found = score("nasbench201", 1462, proxy="logit_spread", batch_size=8)
     assert found.status == "ok"
@@ -122,7 +135,8 @@ def test_scores_are_read_of_the_whole_space(folder):
 def test_the_space_is_searched(folder, tmp_path, arguments):
     out = tmp_path / "trace.parquet"
     code, said, err = command(
-        "search", arguments[0], "triples", *arguments[1:], "--runs", "6", "--out", out
+        *("search", arguments[0], "triples", "--dataset", "stripes", *arguments[1:]),
+        *("--runs", "6", "--out", out),
     )
     assert code == 0, err
     trace = pd.read_parquet(out)
@@ -135,28 +149,29 @@ def test_the_space_is_searched(folder, tmp_path, arguments):
 def test_searches_see_the_short_training(folder):
     from untrained.search.clock import seen_in_searches
 
-    assert seen_in_searches(Benchmark.load("triples"), "cifar10") == (
-        *("cifar10", "x-valid", 2, "mean"),
+    assert seen_in_searches(Benchmark.load("triples"), "stripes") == (
+        *("stripes", "x-valid", 5, "777"),
     )
 
 
 def test_a_search_without_its_scores_is_refused(folder):
     """It neither picks from zeros nor from the scores of another proxy."""
-    code, out, err = command("search", "second-5", "triples", "--proxy", "parameters")
+    search = ("search", "second-5", "triples", "--dataset", "stripes")
+    code, out, err = command(*search, "--proxy", "parameters")
     assert (code, out) == (2, "")
-    assert err.startswith("untrained: no cached scores of parameters on cifar10: add them")
+    assert err.startswith("untrained: no cached scores of parameters on stripes: add them")
     assert err.count("\n") == 1
-    missing = command("search", "second-5", "triples", "--scores", "none.parquet")
+    missing = command(*search, "--scores", "none.parquet")
     assert missing[0] == 2
     assert missing[2].startswith("untrained: none.parquet does not exist")
 
 
 def test_its_images_are_drawn_as_others_are(installed):
-    first, second = (minibatch("stripes", "sample", 3, size) for size in (4, 4))
-    assert first.images.shape == (4, 3, 32, 32)
+    first, second = (minibatch("waves", "sample", 3, size) for size in (4, 4))
+    assert first.images.shape == (4, 3, 12, 12)
     assert first.images.equal(second.images)
-    assert not first.images.equal(minibatch("stripes", "sample", 4, 4).images)
-    assert command("fetch", "stripes", "--split", "sample")[0] == 0
+    assert not first.images.equal(minibatch("waves", "sample", 4, 4).images)
+    assert command("fetch", "waves", "--split", "sample")[0] == 0
 
 
 def test_entries_are_found_by_address(installed):
@@ -179,7 +194,7 @@ def test_what_the_guide_shows_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
     commands = re.findall(r"^\$ ((?:untrained|python) .*)$", guide, re.MULTILINE)
-    assert len(commands) == 3
+    assert len(commands) == 4
     for line in commands:
         program, *arguments = shlex.split(line)
         main = ["-c", "from untrained.cli import main; main()"]

@@ -18,6 +18,8 @@ class LogitSpread(BaseProxy):
     name: ClassVar[str] = "logit_spread"
     direction: ClassVar[Direction] = "higher"
     summary: ClassVar[str] = "spread of the logits over the images of a minibatch"
+    label: ClassVar[str] = "Spread of logits"
+    unit: ClassVar[str] = "logits"
 
     def __call__(
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
