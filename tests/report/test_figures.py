@@ -540,6 +540,15 @@ def test_shares_that_do_not_exist_can_be_drawn(tmp_path):
 
 
 @pytest.mark.parametrize("experiment", SEEDS)
+def test_an_ablation_that_does_not_apply_has_no_panel(experiment, tmp_path):
+    scores = ablated()
+    kept = scores[scores["experiment"] != experiment]
+    figure = ablations(kept, variance_table(kept, resamples=20), ablated_by="CIFAR-100")
+    save(figure, tmp_path / "ablations.svg")
+    assert sum(axes.get_visible() for axes in figure.axes) == 4
+
+
+@pytest.mark.parametrize("experiment", SEEDS)
 def test_an_ablation_without_scores_is_named(experiment):
     scores = ablated()
     table = variance_table(scores, resamples=20)

@@ -203,15 +203,15 @@ def ablations(
     Four panels show every repeat of each cell, at the middle of its bin of accuracy (on the data
     set `ablated_by`); where the batch size varies, each score is divided by the smallest one at
     that size, as in the paper. The fifth shows the shares of the variance of a score with their
-    intervals.
+    intervals. An experiment that the table lacks has no panel.
 
     Raises:
-        ParameterError: one of the five experiments has no scores.
+        ParameterError: an experiment of the table has no scores.
     """
     from matplotlib.figure import Figure as Canvas
 
-    for experiment in (*_ABLATIONS, "batch-size", "variance"):
-        if experiment not in set(scores["experiment"]) & set(variances["experiment"]):
+    for experiment in variances["experiment"].unique():
+        if experiment not in set(scores["experiment"]):
             raise ParameterError(f"no scores of the experiment {experiment!r}: make them first")
     middle = (scores["bin_low"] + scores["bin_high"]) / 2
     scores = scores.assign(accuracy=middle).dropna(subset=["accuracy", "score"])
@@ -223,18 +223,23 @@ def ablations(
     for place, (experiment, title) in enumerate(_ABLATIONS.items()):
         own = scores[scores["experiment"] == experiment]
         _repeats(panels[experiment], own["accuracy"], own["score"], place)
-        panels[experiment].set(title=title, ylabel="" if place else "score")
+        panels[experiment].set(title=title, ylabel="" if place else "score", visible=len(own) > 0)
     sizes = scores[scores["experiment"] == "batch-size"]
     for place, (size, own) in enumerate(sizes.groupby("batch_size")):
         relative = own["score"] / own["score"].min()
         _repeats(panels["size"], own["accuracy"], relative, place, label=str(size))
     panels["size"].set(title="(d) other batch sizes", ylabel="score / smallest at that size")
-    panels["size"].legend(
-        title="images", loc="lower right", handletextpad=0.1, fontsize=12, title_fontsize=12
-    )
+    if len(sizes):
+        panels["size"].legend(
+            title="images", loc="lower right", handletextpad=0.1, fontsize=12, title_fontsize=12
+        )
+    panels["size"].set_visible(len(sizes) > 0)
     for axes in panels.values():
         axes.set_xlabel(f"{ablated_by} accuracy (%)")
-    _draw_shares(shares, variances[variances["experiment"] == "variance"])
+    split = variances[variances["experiment"] == "variance"]
+    shares.set_visible(len(split) > 0)
+    if len(split):
+        _draw_shares(shares, split)
     return figure
 
 
@@ -274,10 +279,14 @@ def _draw_shares(axes: "plotting.Axes", variances: pd.DataFrame) -> None:
 
 def draw(inputs: Inputs, _: Options) -> "plotting.Figure":
     """Draw the repeated scores and what their variance is made of."""
-    facts = inputs.space.benchmark
-    dataset = facts.ablated_by[0] if facts and facts.ablated_by else ""
     scores, variances = inputs.joined("ablations"), inputs.table("ablations")
-    return ablations(scores, variances, ablated_by=image_label(dataset))
+    return ablations(scores, variances, ablated_by=_ablated_by(inputs))
+
+
+def _ablated_by(inputs: Inputs) -> str:
+    """Return what the data set is called by whose accuracies the cells are chosen."""
+    facts = inputs.space.benchmark
+    return image_label(facts.ablated_by[0]) if facts and facts.ablated_by else ""
 
 
 SECTION = Section(
@@ -294,10 +303,11 @@ SECTION = Section(
             "deviations and as shares with 95 % bootstrap intervals over architectures. `variance` "
             "has random architectures and crosses minibatches with initialisations. The other "
             "experiments vary one thing on ten cells, one from each of ten equally wide bins of "
-            "CIFAR-100 test accuracy between 50 % and the best, so their shares are not those of "
-            "the space; with one initialisation its effect is part of the architecture's, and the "
-            "residual part of the interaction. Architectures with an undefined score are dropped.",
+            "test accuracy between 50 % and the best, so their shares are not those of the space; "
+            "with one initialisation its effect is part of the architecture's, and the residual "
+            "part of the interaction. Architectures with an undefined score are dropped.",
             lambda table, _: variance_layout(table),
+            more=lambda inputs: f"The accuracies of the bins are those of {_ablated_by(inputs)}.",
         ),
     ),
     figures=(

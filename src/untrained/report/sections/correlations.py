@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from untrained.errors import MissingDataError
+from untrained.proxies import PROXIES
 from untrained.report import plotting
 from untrained.report.inputs import Inputs
 from untrained.report.published import with_published
@@ -49,6 +50,7 @@ from untrained.report.tables import (
     terminal_table,
     with_interval,
 )
+from untrained.scoring.request import name_of
 
 #: The columns of `correlation_table`, in order.
 COLUMNS = (
@@ -283,12 +285,22 @@ def draw(inputs: Inputs, options: Options) -> "plotting.Figure":
 
 
 def _more(inputs: Inputs) -> str:
-    if SUMMED_RANKS not in set(inputs.table("correlations")["proxy"]):
-        return ""
-    return (
-        f"`{SUMMED_RANKS}` is the sum of the ranks by `{CONDITION_NUMBER}` and `{REGIONS}` "
-        "under each seed, higher for better, over the architectures for which both are defined."
-    )
+    table = inputs.table("correlations")
+    names = [str(name) for name in table["proxy"].unique()]
+    scored = dict.fromkeys(name_of(name) for name in table["proxy"][table["seeds"] > 0])
+    told = [
+        f"`{proxy_label(name)}`: {PROXIES.load(name).summary}."
+        for name in scored
+        if name != SUMMED_RANKS
+    ]
+    if any(name.endswith("-released") for name in names):
+        told.append("Variants `released` compute what the authors' code does.")
+    if SUMMED_RANKS in names:
+        told.append(
+            f"`{SUMMED_RANKS}` is the sum of the ranks by `{CONDITION_NUMBER}` and `{REGIONS}` "
+            "under each seed, higher for better, over the architectures for which both are defined."
+        )
+    return " ".join(told)
 
 
 def _show(inputs: Inputs) -> list[Any]:
@@ -317,12 +329,11 @@ SECTION = Section(
             "Rank correlations",
             "Kendall's tau-b and Spearman's rho between score and accuracy after the full "
             "training, with 95 % bootstrap intervals over architectures. A score is the mean over "
-            "the seeds. `naswot` counts rectifiers between input and output once; "
-            "`naswot-released` counts as the authors' code does. Undefined scores rank last, "
-            "except in the subset of finite ones. `canonical`: one architecture of each class that "
-            "computes the same function. `top 10 %`: the most accurate tenth of those scored, for "
-            "each accuracy its own. `recomputed` figures are those of the whole space. Tau is that "
-            "of the score as it is: negative where lower is better.",
+            "the seeds. Undefined scores rank last, except in the subset of finite ones. "
+            "`canonical`: one architecture of each class that computes the same function. `top 10 "
+            "%`: the most accurate tenth of those scored, for each accuracy its own. `recomputed` "
+            "figures are those of the whole space. Tau is that of the score as it is: negative "
+            "where lower is better.",
             lambda table, space: correlation_layout(with_published(table, space=space)),
             notes=score_notes,
             more=_more,

@@ -261,10 +261,10 @@ SECTION = Section(
             "Mean and standard deviation over runs; in brackets the published figures, and the "
             "difference in joint standard errors (se). Searches are evaluated on all data sets; "
             "one on another data set than the main one (`searched on`, `scored on`) on that alone. "
-            "`NASWOT` draws from the scored architectures alone: where they are a sample of the "
-            "space, its rows differ from the paper's by what the sample happens to hold, which se "
-            "leaves out; so do rows with a `fitness` or a `pool`, which move in a sample. `Random` "
-            "and `Optimal` draw from all.",
+            "What picks by scores alone draws from the scored architectures: where they are a "
+            "sample of the space, its rows differ from the paper's by what the sample happens to "
+            "hold, which se leaves out; so do rows with a `fitness` or a `pool`, which move in a "
+            "sample. What reads no scores draws from all.",
             lambda table, _: search_layout(table),
             below=search_notes,
             more=_more,
