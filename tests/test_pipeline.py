@@ -188,6 +188,14 @@ def test_a_space_without_a_benchmark_is_scored_and_followed_alone(planned):
     assert set(alone) == {"images@cifar10", "images@cifar100", *SCORED}
 
 
+def test_without_a_benchmark_every_stage_has_its_deps(stages, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    spaces = {"spaces": [f"{__name__}:Unmeasured"]}
+    plan.Plan(parse_parameters(with_changes(spaces))).write_code(ROOT / "workflow/rules")
+    deps = {dep for stage in stages.values() for dep in stage["deps"]}
+    assert all(Path(dep).exists() for dep in deps if dep.startswith("results/code"))
+
+
 def test_a_stage_depends_on_the_rules_that_it_runs(stages):
     for name, stage in stages.items():
         rules = [PurePath(dep).stem for dep in stage["deps"] if "/rules/" in dep]

@@ -175,6 +175,9 @@ class Plan:
             for path in sorted(rules.glob("*.smk"))
         }
         published = {path.name: digest(path, "sha256") for path in sorted(PUBLISHED.glob("*.csv"))}
+        for stage in ("ablations", "benchmarks", "prunings", "searches"):
+            # DVC looks for it even where no space has any
+            (CODE / stage).mkdir(parents=True, exist_ok=True)
         written = []
         for name, found in digests.items():
             if _PUBLISHED in found:
