@@ -174,7 +174,7 @@ def test_its_images_are_drawn_as_others_are(installed):
     assert command("fetch", "waves", "--split", "sample")[0] == 0
 
 
-def test_entries_are_found_by_address(installed):
+def test_entries_are_found_by_address(installed, tmp_path, monkeypatch):
     """Where nothing is installed as a package, an address will do."""
     from untrained.search import parse_algorithm
 
@@ -182,6 +182,9 @@ def test_entries_are_found_by_address(installed):
     assert is_address(address)
     assert get_space(address).name == "triples"
     assert parse_algorithm("untrained_example.searches:SecondBest-7").samples == 7
+    monkeypatch.chdir(tmp_path)
+    assert command("fetch", "untrained_example.images:STRIPES")[2].endswith(": 64 train images\n")
+    assert command("fetch", address)[2].endswith("triples: the table is invented\n")
 
 
 def test_what_the_guide_shows_runs(tmp_path, monkeypatch):

@@ -30,18 +30,19 @@ def fetch(
 ) -> None:
     """Fetch a benchmark table or a data set."""
     from untrained.errors import unknown_name
-    from untrained.images.sets import IMAGE_SETS
+    from untrained.images.sets import IMAGE_SETS, ImageSet, image_set
     from untrained.parameters import read_parameters
-    from untrained.plugins import is_address
+    from untrained.plugins import imported, is_address
     from untrained.spaces import SPACES, get_space
 
     if mirror is None and source is None:
         section = read_parameters().get("fetch")
         mirror = section.get("mirror") if isinstance(section, dict) else None
-    if name in IMAGE_SETS.names():
-        target = out or IMAGES / f"{name}.npz"
+    found = imported("space or data set", name) if is_address(name) else None
+    if name in IMAGE_SETS.names() or isinstance(found, ImageSet):
+        target = out or image_set(name).file(IMAGES)
         _fetch_images(name, split, source, mirror, target, allow_missing, note)
-    elif name in SPACES.names() or is_address(name):
+    elif name in SPACES.names() or found is not None:
         own = get_space(name).name
         _fetch_benchmark(own, source, mirror, out or BENCHMARKS / f"{own}.parquet")
     else:
