@@ -367,7 +367,7 @@ def _check_searches(parameters: Parameters, spaces: list[SearchSpace]) -> None:
         with _blamed("searches.algorithms"):
             _check_algorithm(name, parameters)
             for space in spaces:
-                parse_algorithm(name).algorithm.check_space(space)
+                parse_algorithm(name).check_space(space)
     with _blamed("searches.shards"):
         shard_of_runs(searches.runs, 0, searches.shards)
     budget = parse_budget(searches.budget)

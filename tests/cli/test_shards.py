@@ -423,7 +423,7 @@ def test_a_full_disk_while_the_table_is_written_loses_no_score(
 
 def test_a_ledger_that_cannot_be_written(refused, tmp_path):
     (tmp_path / "ledger.sqlite").mkdir()
-    refused(asked(*KEPT), "untrained: cannot write ledger ledger.sqlite: it is no plain file")
+    refused(asked(*KEPT), "file 'ledger.sqlite' is a directory")
 
 
 def test_a_network_file_system_is_said(untrained, tmp_path, monkeypatch):

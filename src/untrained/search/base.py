@@ -100,17 +100,12 @@ class Algorithm(ABC):
         """Whether its settings charge less than a full training for a shorter one."""
         return False
 
-    def check_space(self, space: SearchSpace) -> None:
-        """Check that the algorithm can search a space.
+    def check_space(self, space: SearchSpace) -> None:  # noqa: B027 - most ask for nothing
+        """Check what the algorithm asks of a whole space beyond samples and mutants.
 
         Raises:
-            ParameterError: it can't, for example because no architecture neighbours another.
+            ParameterError: the space does not have it.
         """
-        if self.mutates and type(space).mutate is SearchSpace.mutate:
-            raise ParameterError(
-                f"{self.name} mutates architectures, and none of {space.name} neighbours another: "
-                "take an algorithm that samples"
-            )
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ def run_search(
     cost = _seconds_per_score(seconds_per_score)
     parse_reading(proxy), image_set(dataset)  # which say what is wrong with the names
     searched = get_space(space)
-    search.algorithm.check_space(searched)
+    search.check_space(searched)
     task = Task(algorithm, search, searched, dataset, allowed, own, seed, track, tell)
     if live is not None:
         return _live_result(task, live, benchmark)

@@ -14,6 +14,7 @@ from untrained.errors import ParameterError, PluginError
 from untrained.plugins import Registry
 from untrained.scoring.request import parse_reading
 from untrained.search.base import Algorithm, BudgetedSearch, SampledSearch, configured
+from untrained.spaces import SearchSpace
 
 if TYPE_CHECKING:
     from untrained.search.guided import Guide
@@ -114,6 +115,22 @@ class Search:
     def moves_among_scored(self) -> bool:
         """Whether it moves among what all its proxies have scored, not in the whole space."""
         return bool(self.guidance.fitness or self.guidance.pool)
+
+    def check_space(self, space: SearchSpace) -> None:
+        """Check that it can search a space.
+
+        Raises:
+            ParameterError: it can't, for example because no architecture neighbours another. In a
+                part of a space members always have neighbours; see `untrained.search.members`.
+        """
+        partial = space.benchmark is not None and space.benchmark.partial
+        whole = not (partial or self.moves_among_scored)
+        if whole and self.algorithm.mutates and type(space).mutate is SearchSpace.mutate:
+            raise ParameterError(
+                f"{self.algorithm.name} mutates architectures, and none of {space.name} neighbours "
+                "another: take an algorithm that samples"
+            )
+        self.algorithm.check_space(space)
 
     def proxy_of(self, proxy: str) -> str | None:
         """The proxy that picks architectures: `proxy` if the spelling names none; None for none."""
