@@ -175,12 +175,14 @@ def test_its_images_are_drawn_as_others_are(installed):
 
 
 def test_entries_are_found_by_address(installed, tmp_path, monkeypatch):
-    """Where nothing is installed as a package, an address will do."""
+    """Where nothing is installed as a package, an address will do; files are named by it."""
+    from untrained.report.inputs import TABLES, Inputs
     from untrained.search import parse_algorithm
 
     address = "untrained_example.space:Triples"
     assert is_address(address)
     assert get_space(address).name == "triples"
+    assert Inputs(address).tables == TABLES / address
     assert parse_algorithm("untrained_example.searches:SecondBest-7").samples == 7
     monkeypatch.chdir(tmp_path)
     assert command("fetch", "untrained_example.images:STRIPES")[2].endswith(": 64 train images\n")

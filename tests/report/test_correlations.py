@@ -73,6 +73,17 @@ def test_the_table_has_a_row_per_target_subset_and_proxy():
     assert control["tau"] == pytest.approx(slow_tau_b(-np.arange(30), accuracies(*TARGETS[0][1:])))
 
 
+def test_a_control_may_be_known_for_some_images_only():
+    scores = pd.concat([score_rows(), score_rows(dataset="cifar100")])
+    targets = [(name, "cifar10-valid", "x-valid") for name in ("cifar10", "cifar100")]
+    known = {"cifar100": pd.Series(np.arange(30.0))}
+    table = correlation_table(
+        scores, accuracies, subsets(), targets, controls={"short": known}, resamples=2
+    )
+    assert set(table.loc[table["proxy"] == "short", "images"]) == {"cifar100"}
+    assert set(table.loc[table["proxy"] == "naswot", "images"]) == {"cifar10", "cifar100"}
+
+
 def test_a_score_is_the_mean_over_seeds_and_an_undefined_seed_undoes_it():
     lost = (3, 17)
     scores = score_rows(undefined=lost)

@@ -1,4 +1,5 @@
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -7,7 +8,13 @@ from tests.report import SPLITS
 
 from untrained.errors import MissingDataError, ParameterError
 from untrained.report.inputs import splits_of
-from untrained.report.scores import target_of, targets_of, with_summed_ranks
+from untrained.report.scores import (
+    proxy_label,
+    short_accuracies,
+    target_of,
+    targets_of,
+    with_summed_ranks,
+)
 
 DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
 KAPPA, REGIONS = "ntk_condition_number", "linear_regions"
@@ -126,3 +133,31 @@ def test_images_that_the_benchmark_lacks_are_held_against_what_they_stand_for():
     assert targets_of(["imagenette"], of_nds) == [("imagenette", "ImageNet", "ori-test")]
     imagenet = ("ImageNet16-120", "x-test")
     assert target_of("TinyImageNet16-120", "test", SPLITS) == ("TinyImageNet16-120", *imagenet)
+
+
+def test_short_trainings_are_those_of_the_space_where_the_benchmark_has_them():
+    """Not those of another length, of another seed, or of images without a split."""
+    measures = {
+        ("cifar10-valid", "x-valid", 5, "777"): np.array([70.0, 71.0, 72.0]),
+        ("cifar100", "x-valid", 12, "777"): np.zeros(3),
+        ("ImageNet16-120", "x-valid", 5, "mean"): np.zeros(3),
+    }
+    truth = SimpleNamespace(
+        short_epochs=5, measures=measures, accuracies=lambda *group: measures[group]
+    )
+    images = [*DATASETS, "imagenette"]
+    inputs = SimpleNamespace(
+        benchmark=truth, splits=SPLITS, scores=pd.DataFrame({"dataset": images})
+    )
+    found = short_accuracies(inputs, np.array([0, 2]))
+    assert {name: dict(own) for name, own in found.items()} == {"cifar10": {0: 70.0, 2: 72.0}}
+
+
+def test_a_label_takes_the_place_of_a_proxys_name(monkeypatch):
+    from untrained.proxies.naswot import Naswot
+
+    monkeypatch.setattr(Naswot, "label", "NASWOT")
+    names = ["naswot", "naswot-released", "naswot:64@0.5", "tenas", "accuracy after 5 epochs"]
+    assert [proxy_label(name) for name in names] == [
+        *("NASWOT", "NASWOT-released", "NASWOT:64@0.5", "tenas", "accuracy after 5 epochs"),
+    ]

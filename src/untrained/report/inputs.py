@@ -37,7 +37,7 @@ class Inputs:
     """What a report on one space is made of.
 
     Attributes:
-        name: of the space.
+        name: of the space as it is spelled, which its files have, too.
         benchmark_file: its benchmark table; None for where commands look for it.
         scores_file: its merged scores; None for those of a run.
         files: kind to other files.
@@ -78,7 +78,7 @@ class Inputs:
         Raises:
             MissingDataError: there are none.
         """
-        path = self.scores_file or SCORES / f"{self.space.name}.parquet"
+        path = self.scores_file or SCORES / f"{self.name}.parquet"
         if not path.is_file():
             raise MissingDataError(
                 f"{path} does not exist: `make run` or `snakemake scores` makes it"
@@ -132,7 +132,7 @@ class Inputs:
     @property
     def tables(self) -> Path:
         """The folder of the tables."""
-        return self.folder or TABLES / self.space.name
+        return self.folder or TABLES / self.name
 
     def has(self, table: str) -> bool:
         """Whether a table was made."""
