@@ -1,6 +1,7 @@
 """`untrained search` on small tables of real scores."""
 
 import json
+import os
 import shlex
 import shutil
 import signal
@@ -535,7 +536,10 @@ def test_a_killed_live_search_resumes_without_loss(untrained, tmp_path):
     program = [sys.executable, "-c", f"{short}from untrained.cli import main; main()"]
     asked = ["search", "rea+fitness=naswot", "nasbench201", *LIVE, *more, "--out", "killed"]
     running = subprocess.Popen(
-        [*program, *map(str, asked)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*program, *map(str, asked)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},  # what pytest added as well
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     ledger, finished = tmp_path / "killed.ledger", {}
     while running.poll() is None and len(finished) < 3:

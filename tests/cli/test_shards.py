@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 import signal
 import sqlite3
@@ -350,7 +351,10 @@ def resumed(untrained, tmp_path, *changes):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_shard_resumes_without_loss(untrained, tmp_path, whole, monkeypatch, number):
     command = [sys.executable, "-c", DYING, 2, int(number), *asked(*KEPT)]
-    died = subprocess.run(list(map(str, command)), check=False, capture_output=True, text=True)
+    path = {"PYTHONPATH": os.pathsep.join(sys.path)}  # what pytest added as well
+    died = subprocess.run(
+        list(map(str, command)), env=os.environ | path, check=False, capture_output=True, text=True
+    )
     assert died.returncode == -number, died.stderr
     assert not Path("made.parquet").exists()
     left = {int(item) for item, _ in rows()}

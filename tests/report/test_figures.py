@@ -625,17 +625,20 @@ def every_figure():
     ]
 
 
-@pytest.mark.parametrize("suffix", [".svg", ".png"])
-def test_the_same_figure_gives_the_same_bytes_whatever_the_users_style(tmp_path, suffix):
-    for place, figure in enumerate(every_figure()):
-        save(figure, tmp_path / f"{place}a{suffix}")
-    with mpl.rc_context({"font.size": 30, "savefig.dpi": 40, "axes.facecolor": "black"}):
+def test_the_same_figure_gives_the_same_bytes_whatever_the_users_style(tmp_path):
+    def saved(folder):
         for place, figure in enumerate(every_figure()):
-            save(figure, tmp_path / f"{place}b{suffix}")
+            for suffix in (".svg", ".png"):
+                save(figure, folder / f"{place}{suffix}")
+        return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    folders = [tmp_path / name for name in ("plain", "styled")]
+    for folder in folders:
+        folder.mkdir()
+    first = saved(folders[0])
+    with mpl.rc_context({"font.size": 30, "savefig.dpi": 40, "axes.facecolor": "black"}):
+        assert saved(folders[1]) == first
         assert mpl.rcParams["font.size"] == 30
-    for place in range(len(every_figure())):
-        first = (tmp_path / f"{place}a{suffix}").read_bytes()
-        assert first == (tmp_path / f"{place}b{suffix}").read_bytes()
 
 
 def test_files_hold_neither_date_nor_version(tmp_path):
