@@ -16,7 +16,7 @@ from untrained.errors import (
 )
 from untrained.files import BUNDLED
 from untrained.images import image_set, sets
-from untrained.images.splits import cifar10_halves, training_set
+from untrained.images.splits import read_halves, training_set
 from untrained.pickles import unpickle
 
 SIZES = {"cifar10": 2048, "cifar100": 1024}
@@ -71,7 +71,7 @@ def test_the_sample_equals_the_official_images(real_images):
 
 def test_the_halves_are_those_of_nas_bench_201(real_images):
     text = json.loads((real_images / "cifar-split.txt").read_text())
-    halves = cifar10_halves()
+    halves = read_halves(sets.CIFAR10.halves)
     assert np.flatnonzero(halves).tolist() == sorted(map(int, text["train"][1]))
     assert np.flatnonzero(~halves).tolist() == sorted(map(int, text["valid"][1]))
 
@@ -115,14 +115,13 @@ def test_damage_to_the_bundle_is_noticed(bundle):
 def test_damage_to_the_halves_is_noticed(tmp_path):
     path = tmp_path / "cifar10_halves.npy"
     with pytest.raises(DamagedFileError, match="install"):
-        cifar10_halves(tmp_path)
-    for wrong in (np.zeros(3, np.uint8), np.zeros(6250)):
-        np.save(path, wrong)
-        with pytest.raises(DamagedFileError, match="install"):
-            cifar10_halves(tmp_path)
+        read_halves(path)
+    np.save(path, np.zeros(6250))
+    with pytest.raises(DamagedFileError, match="install"):
+        read_halves(path)
     path.write_bytes(b"\x93NUMPY")
     with pytest.raises(DamagedFileError, match="install"):
-        cifar10_halves(tmp_path)
+        read_halves(path)
 
 
 def test_what_does_not_exist_says_how_to_get_it(tmp_path):
@@ -149,7 +148,7 @@ def test_the_halves_are_looked_up_by_position(tmp_path):
     positions = np.array([0, 1, 49_999, 24_999, 7])
     arrays = stored(5, train_positions=positions)
     np.savez(tmp_path / "cifar10.npz", **arrays)
-    halves = cifar10_halves()
+    halves = read_halves(sets.CIFAR10.halves)
     for split, wanted in (("train-half", True), ("valid-half", False)):
         chosen = [place for place in range(5) if halves[positions[place]] == wanted]
         images, labels = training_set("cifar10", split, tmp_path)

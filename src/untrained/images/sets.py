@@ -43,6 +43,8 @@ class ImageSet:
             `untrained.images.fetch.Wanted` and returns the number of images of each split.
         draw: address of a function that makes the images of each minibatch anew, as
             `untrained.images.minibatches.draw_noise` does; empty where images are stored.
+        halves: file that tells which training images are in the split `train-half`, as packed bits;
+            the others are in `valid-half`. None for a set without these splits.
     """
 
     name: str
@@ -58,6 +60,7 @@ class ImageSet:
     bundled: Path | None = None
     fetch: str = "untrained.images.fetch:fetch_arrays"
     draw: str = ""
+    halves: Path | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "label", self.label or self.name)
@@ -116,6 +119,7 @@ CIFAR10 = ImageSet(
     summary="ten classes of small photographs (Krizhevsky)",
     bundled=BUNDLED / "cifar10.webp",
     fetch="untrained.images.fetch:fetch_official",
+    halves=BUNDLED / "cifar10_halves.npy",
 )
 CIFAR100 = ImageSet(
     name="cifar100",

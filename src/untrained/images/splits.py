@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from untrained.errors import MissingDataError, ParameterError
-from untrained.files import BUNDLED, IMAGES, reading
+from untrained.files import IMAGES, reading
 from untrained.images.sets import SAMPLE, ImageSet, stored_image_set
 
 Pixels = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 
+#: The splits that a set with a file of halves has.
+HALVES = ("train-half", "valid-half")
 #: Images per row of a bundled contact sheet.
 SHEET_COLUMNS = 32
 _REINSTALL = "install the project again, which brings the file"
@@ -42,28 +44,31 @@ def training_set(dataset: str, split: str = "train", root: Path = IMAGES) -> tup
     if split == SAMPLE:
         return _read_sample(known)
     file = known.file(root)
-    if not split.endswith("-half"):
+    if known.halves is None or split not in HALVES:
         return _read_arrays(known, split, file)[:2]
     images, labels, positions = _read_arrays(known, "train", file)
-    halves = cifar10_halves()
+    halves = read_halves(known.halves)
     # A partial mirror has fewer images, so they are looked up by position, not by order.
     with _reading_file(known, file):
-        chosen = halves[positions] == (split == "train-half")
+        chosen = halves[positions] == (split == HALVES[0])
     return images[chosen], labels[chosen]
 
 
-def cifar10_halves(folder: Path = BUNDLED) -> NDArray[np.bool_]:
-    """Tell which half each CIFAR-10 training image is in, as NAS-Bench-201 splits them.
+def read_halves(path: Path) -> NDArray[np.bool_]:
+    """Read which training images of a set are in the first of its `HALVES`.
+
+    Args:
+        path: file of packed bits; `ImageSet.halves`.
 
     Returns:
-        (50000,), True for the training half and False for the validation half.
+        (images,), True for the training half and False for the validation half; padded to a
+        multiple of 8.
 
     Raises:
-        DamagedFileError: the bundled file is not there, or not intact.
+        DamagedFileError: the file is not there, or not intact.
     """
-    path = folder / "cifar10_halves.npy"
     with reading(f"{path} is damaged", _REINSTALL):
-        return np.unpackbits(np.load(path, allow_pickle=False)).astype(bool).reshape(50_000)
+        return np.unpackbits(np.load(path, allow_pickle=False)).astype(bool)
 
 
 def check_training_split(dataset: str, split: str) -> None:
