@@ -17,7 +17,7 @@ import pytest
 
 from cli.conftest import command
 from untrained.benchmarks import Benchmark
-from untrained.images import minibatch
+from untrained.images.minibatches import minibatch
 from untrained.plugins import is_address
 from untrained.spaces import get_space
 

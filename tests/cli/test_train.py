@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from untrained.images import image_set
 from untrained.images.minibatches import crop_flip, normalise
+from untrained.images.sets import image_set
 from untrained.networks.costs import count_flops, count_parameters
 from untrained.networks.darts import DartsNetwork, Skeleton
 from untrained.spaces import get_space

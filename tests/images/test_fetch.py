@@ -14,7 +14,9 @@ from untrained.errors import (
     ParameterError,
     UnknownNameError,
 )
-from untrained.images import fetch, fetch_images, training_set
+from untrained.images import fetch
+from untrained.images.fetch import fetch_images
+from untrained.images.splits import training_set
 
 
 @pytest.fixture

@@ -10,8 +10,10 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
 from untrained.errors import ParameterError, UnknownNameError
-from untrained.images import image_set, minibatch, minibatches, training_set
-from untrained.images.minibatches import crop_flip, normalise, random_crops, rest_of
+from untrained.images import minibatches
+from untrained.images.minibatches import crop_flip, minibatch, normalise, random_crops, rest_of
+from untrained.images.sets import image_set
+from untrained.images.splits import training_set
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -83,7 +85,7 @@ def test_smaller_minibatches_begin_larger_ones(dataset, augmentation, sampling):
 
 PROGRAM = """
 import hashlib
-from untrained.images import minibatch
+from untrained.images.minibatches import minibatch
 for dataset in ("cifar10", "noise"):
     batch = minibatch(dataset, "sample", 11, 16, "crop-flip")
     content = batch.images.numpy().tobytes() + batch.labels.numpy().tobytes()

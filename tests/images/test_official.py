@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from untrained.errors import DamagedFileError, MissingDataError, ParameterError, UnknownNameError
-from untrained.images import convert, image_set, minibatch, training_set
-from untrained.images.official import LAYOUTS, archive_md5, member_md5s
+from untrained.images.minibatches import minibatch
+from untrained.images.official import LAYOUTS, archive_md5, convert, member_md5s
+from untrained.images.sets import image_set
+from untrained.images.splits import training_set
 
 from .conftest import Official
 

@@ -11,10 +11,13 @@ from PIL import Image
 from torch.nn.functional import interpolate
 
 from untrained.errors import DamagedFileError, DownloadError, MissingDataError
-from untrained.images import fetch, fetch_images, minibatch, training_set
+from untrained.images import fetch
 from untrained.images import photographs as module
+from untrained.images.fetch import fetch_images
+from untrained.images.minibatches import minibatch
 from untrained.images.official import archive_md5
 from untrained.images.photographs import CLASSES, convert_photographs
+from untrained.images.splits import training_set
 
 COUNTS = {"train": 20, "valid": 10}
 

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from untrained.errors import ParameterError, UnknownNameError
-from untrained.images import IMAGE_SETS, image_set
-from untrained.images.sets import stored_image_set
+from untrained.images.sets import IMAGE_SETS, image_set, stored_image_set
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from untrained.errors import (
     UnknownNameError,
 )
 from untrained.files import BUNDLED
-from untrained.images import image_set, sets
+from untrained.images import sets
+from untrained.images.sets import image_set
 from untrained.images.splits import read_halves, training_set
 from untrained.pickles import unpickle
 

@@ -12,8 +12,8 @@ from tests.scoring.test_trained import CELL, EXACT, Small
 
 from untrained import score
 from untrained.errors import MissingDataError, ParameterError
-from untrained.images import image_set
 from untrained.images.minibatches import Minibatch, minibatch, normalise, prepare_images
+from untrained.images.sets import image_set
 from untrained.proxies.label_alignment import entry_correlation
 from untrained.proxies.ntk import LabelGradientAlignment
 from untrained.proxies.selections import ParameterSelection

@@ -11,8 +11,8 @@ from torch import nn
 
 from untrained import score
 from untrained.errors import ParameterError
-from untrained.images import image_set
 from untrained.images.minibatches import held_out_count, minibatch, prepare_images, rest_of
+from untrained.images.sets import image_set
 from untrained.networks.nasbench201 import NasBench201Network
 from untrained.proxies import Setting, get_proxy
 from untrained.proxies.ntk import NtkMean

@@ -9,8 +9,8 @@ import torch
 from tests.networks.test_supernets import SMALL, THIN, single
 
 from untrained.errors import ParameterError, UnknownNameError
-from untrained.images import image_set
 from untrained.images.minibatches import normalise
+from untrained.images.sets import image_set
 from untrained.images.splits import training_set
 from untrained.networks.supernets import NasBench201Supernet
 from untrained.search.measurements import Draw, relative_changes

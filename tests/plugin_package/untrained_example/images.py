@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from untrained.files import atomic
-from untrained.images import ImageSet
 from untrained.images.fetch import Wanted
+from untrained.images.sets import ImageSet
 from untrained.seeds import numpy_generator
 
 STRIPES = ImageSet(

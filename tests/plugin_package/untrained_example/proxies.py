@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from untrained.images import Minibatch
+from untrained.images.minibatches import Minibatch
 from untrained.proxies.base import BaseProxy, Direction, UndefinedScore
 from untrained_example.measures import spread
 
