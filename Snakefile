@@ -40,7 +40,9 @@ rule all:
 
 # `quiet: rules` of the profile hides what a failed job wrote along with the job.
 onerror:
-    messages = "".join(Path(name).read_text() for name in ([log] if isinstance(log, str) else log))
+    messages = "".join(
+        Path(name).read_text() for name in ([log] if isinstance(log, str) else log)
+    )
     for name in re.findall(r"2> (\S+)' returned non-zero", messages):
         lines = Path(name).read_text().splitlines()[-20:]
         sys.stderr.write("\n".join([f"{name}:", *lines]) + "\n")
