@@ -145,6 +145,19 @@ def stored(count, **changes):
     return arrays | changes
 
 
+#: A set that happens to have a split of this name, and no file of halves.
+OWN = replace(sets.CIFAR10, name="own", splits=("upper-half",), bundled=None, halves=None)
+
+
+def test_only_a_set_with_a_file_of_halves_is_cut_by_it(tmp_path):
+    arrays = stored(3)
+    named = {"upper-half_x": arrays["train_x"], "upper-half_y": arrays["train_y"]}
+    np.savez(tmp_path / "own.npz", **named)
+    images, labels = training_set(f"{__name__}:OWN", "upper-half", tmp_path)
+    np.testing.assert_array_equal(images, arrays["train_x"])
+    np.testing.assert_array_equal(labels, arrays["train_y"])
+
+
 def test_the_halves_are_looked_up_by_position(tmp_path):
     positions = np.array([0, 1, 49_999, 24_999, 7])
     arrays = stored(5, train_positions=positions)
