@@ -8,6 +8,7 @@ charged what it took then, so that a resumed search ends where it would have end
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from math import ceil, inf
 from typing import TYPE_CHECKING, cast
 
@@ -100,7 +101,7 @@ class LiveScores:
     ledger: Ledger
     watch: Callable[[float], None] = unwatched
     made: int = 0
-    _streams: dict[int, tuple[deque[int], Iterator[list[Score]]]] = field(default_factory=dict)
+    _asked: deque[tuple[int, int]] = field(default_factory=deque)
 
     @property
     def longest(self) -> float:
@@ -142,11 +143,11 @@ class LiveScores:
         return self.ledger.read(item, Score)
 
     def _make(self, index: int, seed: int) -> Score:
-        """A new score; images are read and drawn once for all scores of a seed."""
-        if seed not in self._streams:
-            asked = deque[int]()
-            work = ((index, self.request.proxies) for index in iter(asked.popleft, None))
-            self._streams[seed] = asked, score_work(self.request, work, seed)
-        asked, scores = self._streams[seed]
-        asked.append(index)
-        return next(scores)[0]
+        self._asked.append((index, seed))
+        return next(self._scores)[0]
+
+    @cached_property
+    def _scores(self) -> Iterator[list[Score]]:
+        """The scores of what is asked; images are read once for all scores of a seed."""
+        asked = iter(self._asked.popleft, None)
+        return score_work(self.request, ((*one, self.request.proxies) for one in asked))
