@@ -37,9 +37,10 @@ from untrained.parameter_types import (
     each_once,
     keys_of,
 )
-from untrained.scoring.curve_settings import CurveSettings
+from untrained.scoring.ablations import check_untrained
 from untrained.scoring.request import parse_reading, shows_test
 from untrained.scoring.shards import sample_of
+from untrained.scoring.training_curves import CurveSettings
 from untrained.search import parse_algorithm
 from untrained.search.clock import parse_budget
 from untrained.search.pruning import Pruning
@@ -57,11 +58,6 @@ def _check_mirror(mirror: str | None) -> None:
 def _check_scored(proxies: tuple[str, ...]) -> None:
     for reading in map(parse_reading, proxies):
         reading.check_readable()
-
-
-def _check_untrained(proxy: str) -> None:
-    if "training" in parse_reading(proxy).needs:
-        raise ParameterError(f"{proxy!r} is read after training, and ablations don't train")
 
 
 class Fetch(Section):
@@ -135,7 +131,7 @@ class Searches(Section):
 class Ablations(Section):
     """Scores of a few architectures again and again, with one thing varied."""
 
-    proxy: Annotated[str, accepted(_check_untrained)]
+    proxy: Annotated[str, accepted(lambda proxy: check_untrained(parse_reading(proxy)))]
     """The proxy whose scores are taken apart; `name` or `name-variant`"""
     dataset: str
     """Images that the cells are scored on, one of datasets; split, batch size and precision are

@@ -173,8 +173,12 @@ def light(space: str) -> list[int]:
     return sorted(architectures(space), key=lambda index: (sizes[index], index))[8:10]
 
 
-def make_scores() -> pd.DataFrame:
-    """Scores with space, arch, proxy, seed, score and status; an own network has arch 0."""
+def make_scores(again: int = COUNT) -> pd.DataFrame:
+    """Scores with space, arch, proxy, seed, score and status; an own network has arch 0.
+
+    Args:
+        again: so many architectures of each space are scored with the second seed, too.
+    """
     named = proxies()
     dear = [name for name in named if is_kernel(name) and not is_tenas(name)]
     apart = [name for name in named if name.startswith("naswot")]  # by the plan, as in a workflow
@@ -184,26 +188,22 @@ def make_scores() -> pd.DataFrame:
     for space in SPACES:
         drawn = architectures(space)
         for chosen, indices in ((apart, drawn), (rest, drawn), (dear, drawn[:FEW])):
-            found.append(_scores(space, chosen, indices))
-    found.append(_scores("nasbench201", trained, light("nasbench201")[:1], SEEDS[:1]))
+            for seed, scored in zip(SEEDS, (indices, indices[:again]), strict=True):
+                found.append(_scores(space, chosen, scored, seed))
+    found.append(_scores("nasbench201", trained, light("nasbench201")[:1], SEEDS[0]))
     found += [_own_scores(network, named) for network in OWN]
     table = pd.concat(found, ignore_index=True)
     return table.sort_values(["space", "arch", "proxy", "seed"], ignore_index=True)
 
 
-def _scores(
-    space: str, chosen: Iterable[str], indices: list[int], seeds: Iterable[int] = SEEDS
-) -> pd.DataFrame:
+def _scores(space: str, chosen: Iterable[str], indices: list[int], seed: int) -> pd.DataFrame:
     whole = pd.read_parquet(ROOT / f"data/bundled/{space}.parquet")
     whole[whole["arch"].isin(indices)].to_parquet("among.parquet")
     asked = [part for name in chosen for part in ("--proxy", name)]
-    found = []
-    for seed in seeds:
-        given = ["--dataset", "cifar10", "--seed", seed, "--among", "among.parquet"]
-        run("shard", space, *asked, *given, *EXACT, "--out", "shard.parquet")
-        found.append(pd.read_parquet("shard.parquet"))
+    given = ["--dataset", "cifar10", "--seed", seed, "--among", "among.parquet"]
+    run("shard", space, *asked, *given, *EXACT, "--out", "shard.parquet")
     columns = ["arch", "proxy", "seed", "score", "status"]
-    return pd.concat(found)[columns].assign(space=space)
+    return pd.read_parquet("shard.parquet")[columns].assign(space=space)
 
 
 def _own_scores(network: str, chosen: Iterable[str]) -> pd.DataFrame:
