@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from untrained.errors import ParameterError, UntrainedError, unknown_name
 from untrained.images.sets import IMAGE_SETS, SAMPLE, image_set
-from untrained.images.splits import check_training_split, training_set
+from untrained.images.splits import check_training_split, sample_labels
 from untrained.parameter_types import (
     Batches,
     Count,
@@ -399,7 +399,7 @@ def _check_drawn(key: str, size: int, names: Iterable[str], parameters: Paramete
     for known in map(image_set, names):
         if known.bundled is None or known.split(parameters.scores.split) != SAMPLE:
             continue
-        count = len(training_set(known.name, SAMPLE)[1])
+        count = len(sample_labels(known))
         if size > count:
             raise ParameterError(f"params: {key}: {size} images: {known.name} {SAMPLE} has {count}")
 
