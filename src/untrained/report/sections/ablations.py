@@ -317,7 +317,6 @@ SECTION = Section(
             "Repeated scores of ten cells of different accuracy with one thing varied, and what "
             "the variance of a single score of random cells is made of (the NASWOT paper's Fig. 5 "
             "and beyond).",
-            reads=("ablations",),
         ),
     ),
 )

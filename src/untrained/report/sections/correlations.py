@@ -321,7 +321,7 @@ def _metrics(inputs: Inputs) -> dict[str, float]:
 SECTION = Section(
     name="correlations",
     reads=("benchmark", "scores"),
-    options=("resamples", "seed"),
+    options=("resamples", "seed", "proxy"),
     make=make,
     tables=(
         Table(
@@ -344,8 +344,6 @@ SECTION = Section(
             "scores",
             draw,
             "Score against test accuracy after the full training (the NASWOT paper's Fig. 3).",
-            reads=("benchmark", "scores"),
-            options=("proxy",),
         ),
     ),
     show=_show,
