@@ -8,14 +8,14 @@ if TYPE_CHECKING:
     from untrained.scoring.ablations import ablate
     from untrained.scoring.shards import score_space
     from untrained.scoring.training_curves import training_curves
+    from untrained.search.live import Live
     from untrained.search.pruning import Pruning, prune
     from untrained.search.run import SearchResult, run_search
-    from untrained.search.task import Live
     from untrained.search.training import Training, TrainingImages, train
     from untrained.training.recipe import Recipe
 
 _MODULES = {
-    "Live": "untrained.search.task",
+    "Live": "untrained.search.live",
     "Pruning": "untrained.search.pruning",
     "Recipe": "untrained.training.recipe",
     "Score": "untrained.api",

@@ -79,6 +79,14 @@ def test_images(untrained, monkeypatch, tmp_path):
     )
 
 
+@pytest.fixture
+def quick_numbers(monkeypatch):
+    """The numbers of a pruning search follow from the mask alone."""
+    from untrained.search.measurements import Draw, Numbers
+
+    monkeypatch.setattr(Draw, "numbers", lambda _self, mask, **_: Numbers(9.0, float(mask.sum())))
+
+
 def train_on_few(patched):
     """Short trainings are on 32 images."""
     from dataclasses import replace

@@ -15,9 +15,8 @@ from untrained.scoring.request import ScoreRequest, parse_reading
 from untrained.search import ALGORITHMS, live
 from untrained.search.base import BudgetedSearch
 from untrained.search.clock import Budget
-from untrained.search.live import PATIENCE, LiveScores
+from untrained.search.live import PATIENCE, Live, LiveScores
 from untrained.search.runs import search_runs, trace_of
-from untrained.search.task import Live
 
 NAMES = [name for name in ALGORITHMS.names() if ALGORITHMS.load(name).spends_budget]
 

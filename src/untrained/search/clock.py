@@ -8,7 +8,7 @@ budget. A training that is asked for twice is charged twice.
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,19 +61,6 @@ def parse_budget(text: str) -> Budget:
 #: Maps an architecture to its fitness, higher is better, and the seconds that it takes. It raises
 #: ArchitectureError for one of another space, MissingDataError where nothing is known of it.
 Answer = Callable[[Architecture], tuple[float, float]]
-
-
-class Answers(Protocol):
-    """The answers to the evaluations of each run of a search, and what they cost."""
-
-    @property
-    def longest(self) -> float:
-        """The seconds that one answer may take; 0 where they are unknown."""
-        ...
-
-    def of_run(self, run: int) -> Answer:
-        """The answers of the run of this number."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)

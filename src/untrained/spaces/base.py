@@ -132,6 +132,8 @@ class SearchSpace(ABC):
         ablations: the experiments of `untrained.scoring.ablations` that make sense on it.
         ordered: whether all architectures make the same choices out of the same options, so that
             one can ask which options the best ones prefer.
+        option_order: the words of its spellings that are options, in the order in which searches
+            number them; other words follow in alphabetical order.
         planned: builds a faster equivalent of the network for its rectifiers, which draws the same
             weights as `network` from PyTorch's generator; None without one.
     """
@@ -144,6 +146,7 @@ class SearchSpace(ABC):
     supernet: str | None = None
     ablations: tuple[str, ...] = ()
     ordered = False
+    option_order: tuple[str, ...] = ()
     planned: "Callable[[Architecture], Planned] | None" = None
 
     @property
