@@ -76,7 +76,8 @@ def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
         targets_of(image_sets(table), inputs.splits),
         controls=known,
         lower=lower_is_better(table["proxy"]),
-        **options,
+        resamples=options["resamples"],
+        seed=options["seed"],
     )
     return (found,)
 
