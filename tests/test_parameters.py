@@ -211,7 +211,7 @@ def test_a_value_of_another_type_or_range_is_named_with_what_is_right(path, valu
         ("prunings.datasets", ["noise"],
          "prunings.datasets: 'noise' is not fetched: datasets has cifar10, cifar100"),
         ("training_curves.epochs", [1, 2],
-         "training_curves.epochs: epochs are 1, 2: start with 0, which the kernel is held"),
+         "training_curves.epochs: epochs are 1, 2: start with 0, which all kernels are"),
         ("training_curves.kernel", "tenas",
          "training_curves.kernel: 'tenas' is no kernel to follow: take weights_train, "),
         ("training_curves.proxies", ["lga@1"], "training_curves.proxies: 'lga@1' has its own"),

@@ -2,7 +2,8 @@
 
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
@@ -53,14 +54,20 @@ def score(
     if reading.setting.shows_test:
         warnings.warn(f"{reading.name} reads the labels of test images", stacklevel=2)
     if isinstance(target, nn.Module):
-        with requested(type(target).__name__, [reading], [seed], settings) as request:
-            return own.score_module(request, target)[0]
+        if settings.get("engine", "auto") == "auto":
+            # a plan takes normalisations of zeros to be zero, which need not hold for these weights
+            settings["engine"] = "plain"
+        with (
+            own.kept(target, trained=reading.epochs > 0) as network,
+            requested(network, [reading], [seed], settings) as request,
+        ):
+            return next(score_work(request, [(0, seed, [reading])]))[0]
     space = get_space(target)
     if architecture is None:
         raise TypeError(f"which architecture of {target}? Give its index or spelling")
     index = space.parse(architecture).index
     with requested(space, [reading], [seed], settings) as request:
-        return next(score_work(request, [(index, [reading])], seed))[0]
+        return next(score_work(request, [(index, seed, [reading])]))[0]
 
 
 @dataclass(frozen=True)
@@ -131,27 +138,25 @@ def score_seeds(
     if space is None:
         if architectures:
             raise ParameterError(f"{target} is one network: drop {architectures[0]!r}")
-        size, build = own.parse_shape(shape), own.builder(own.load_factory(target))
-    elif not architectures:
-        raise ParameterError(f"which architecture of {target}? give an index or a spelling")
-    chosen = [] if space is None else [space.parse(text) for text in architectures]
+        network = own.made_by(target, own.parse_shape(shape))
+        chosen: list[Architecture | None] = [None]
+    else:
+        if not architectures:
+            raise ParameterError(f"which architecture of {target}? give an index or a spelling")
+        chosen = [space.parse(text) for text in architectures]
 
     def watch(steps: Iterable[int], count: int) -> Iterable[int]:
         return track(steps, count, "training", "steps")
 
     found = []
-    with requested(space or target, readings, seeds, settings) as request:
+    with requested(network if space is None else space, readings, seeds, settings) as request:
         for reading in readings:
-            one = replace(request, proxies=(reading,))
-            if space is None:
-                with own.blamed(target, size):
-                    by_seed = [own.score_own(one, build, seed, size, watch) for seed in seeds]
-            else:
-                work = [(architecture.index, [reading]) for architecture in chosen]
-                made = [score_work(one, work, seed, watch) for seed in seeds]
-                by_seed = [[score for (score,) in scores] for scores in made]
-            for place, architecture in enumerate(chosen or [None]):
-                scores = tuple(of_seed[place] for of_seed in by_seed)
+            indices = [one.index if one else 0 for one in chosen]
+            work = [(index, seed, [reading]) for seed in seeds for index in indices]
+            with nullcontext() if space is not None else own.blamed(network):
+                made = [score for (score,) in score_work(request, work, watch)]
+            for place, architecture in enumerate(chosen):
+                scores = tuple(made[place :: len(chosen)])
                 found.append(Scores(architecture, reading, tuple(seeds), scores))
     return found
 

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from untrained.errors import ParameterError, UntrainedError, unknown_name
 from untrained.images.sets import IMAGE_SETS, SAMPLE, image_set
-from untrained.images.splits import check_training_split, training_set
+from untrained.images.splits import check_training_split, sample_labels
 from untrained.parameter_types import (
     Batches,
     Count,
@@ -37,9 +37,10 @@ from untrained.parameter_types import (
     each_once,
     keys_of,
 )
-from untrained.scoring.curve_settings import CurveSettings
+from untrained.scoring.ablations import check_untrained
 from untrained.scoring.request import parse_reading, shows_test
 from untrained.scoring.shards import sample_of
+from untrained.scoring.training_curves import CurveSettings
 from untrained.search import parse_algorithm
 from untrained.search.clock import parse_budget
 from untrained.search.pruning import Pruning
@@ -57,11 +58,6 @@ def _check_mirror(mirror: str | None) -> None:
 def _check_scored(proxies: tuple[str, ...]) -> None:
     for reading in map(parse_reading, proxies):
         reading.check_readable()
-
-
-def _check_untrained(proxy: str) -> None:
-    if "training" in parse_reading(proxy).needs:
-        raise ParameterError(f"{proxy!r} is read after training, and ablations don't train")
 
 
 class Fetch(Section):
@@ -135,7 +131,7 @@ class Searches(Section):
 class Ablations(Section):
     """Scores of a few architectures again and again, with one thing varied."""
 
-    proxy: Annotated[str, accepted(_check_untrained)]
+    proxy: Annotated[str, accepted(lambda proxy: check_untrained(parse_reading(proxy)))]
     """The proxy whose scores are taken apart; `name` or `name-variant`"""
     dataset: str
     """Images that the cells are scored on, one of datasets; split, batch size and precision are
@@ -405,7 +401,7 @@ def _check_drawn(key: str, size: int, names: Iterable[str], parameters: Paramete
     for known in map(image_set, names):
         if known.bundled is None or known.split(parameters.scores.split) != SAMPLE:
             continue
-        count = len(training_set(known.name, SAMPLE)[1])
+        count = len(sample_labels(known))
         if size > count:
             raise ParameterError(f"params: {key}: {size} images: {known.name} {SAMPLE} has {count}")
 

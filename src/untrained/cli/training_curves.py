@@ -2,7 +2,6 @@
 
 import json
 import math
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,9 +11,10 @@ from untrained.cli import options
 from untrained.cli.progress import track
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from untrained.benchmarks.benchmark import Benchmark
     from untrained.scoring.request import Settings
-    from untrained.scoring.training_curves import Curve
 
 
 @options.with_settings(batch_size=32)
@@ -56,11 +56,13 @@ def training_curves(
 
     from untrained.scoring.execution import prepare_worker
     from untrained.scoring.training_curves import training_curves as run
+    from untrained.spaces import get_space
 
     prepare_worker()
-    curves = run(
+    indices = [get_space(space).parse(text).index for text in architectures]
+    table = run(
         space,
-        architectures,
+        indices,
         epochs=stops,
         proxies=proxy,
         kernel=kernel,
@@ -72,37 +74,37 @@ def training_curves(
         **settings,
     )
     if truth is not None:
-        _draw(settings["dataset"], curves, truth, drawn)
-    if as_json:
-        typer.echo(json.dumps(_objects(space, settings["dataset"], curves), indent=1))
-    elif out is None:
-        for one in _objects(space, settings["dataset"], curves):
-            _print(one)
+        _draw(table, truth, drawn)
+    if out is None or as_json:
+        curves = [_curve(space, table, index, seed) for seed in chosen for index in indices]
+        if as_json:
+            typer.echo(json.dumps(curves, indent=1))
+        else:
+            for curve in curves:
+                _print(curve)
 
 
-def _objects(space: str, dataset: str, curves: "list[Curve]") -> list[dict[str, Any]]:
+def _curve(space: str, table: "pd.DataFrame", index: int, seed: int) -> dict[str, Any]:
+    """Return one training as JSON; a value that is undefined is null."""
     from untrained.spaces import get_space
 
-    return [
-        {
-            "architecture": curve.arch,
-            "spelling": get_space(space)[curve.arch].spelling,
-            "dataset": dataset,
-            "seed": curve.seed,
-            "readings": [asdict(point) for point in curve.points],
-        }
-        for curve in curves
-    ]
+    own = table[(table["arch"] == index) & (table["seed"] == seed)]
+    readings = own[["epochs", "quantity", "value", "status", "reason"]].to_dict("records")
+    return {
+        "architecture": index,
+        "spelling": get_space(space)[index].spelling,
+        "dataset": own["dataset"].iloc[0],
+        "seed": seed,
+        "readings": [one if one["status"] == "ok" else one | {"value": None} for one in readings],
+    }
 
 
-def _draw(dataset: str, curves: "list[Curve]", truth: "Benchmark", targets: list[Path]) -> None:
+def _draw(table: "pd.DataFrame", truth: "Benchmark", targets: list[Path]) -> None:
     from untrained.report.inputs import splits_of
     from untrained.report.plotting import save
     from untrained.report.sections.training_curves import curve_table, kernel_curves
-    from untrained.scoring import training_curves
     from untrained.spaces import get_space
 
-    table = training_curves.curve_table(dataset, curves)
     splits = splits_of(truth.finals, get_space(truth.space).datasets)
     drawn = kernel_curves(curve_table(table, truth.accuracies, splits))
     for target in targets:
