@@ -305,16 +305,36 @@ def make_tables(frozen: dict[str, pd.DataFrame]) -> pd.DataFrame:
     drawn = ["--resamples", 50]
     read = [*traces, *drawn]
     scored = "correlations,seeds,proxies,preferences"
-    run("report", "table", scored, "nasbench201", *drawn)
-    run("report", "table", "searches,comparisons,regret", "nasbench201", *read)
+    run("report", "section", scored, "nasbench201", "--only", "tables", *drawn)
+    run(
+        "report", "section", "searches,comparisons,regret", "nasbench201", "--only", "tables", *read
+    )
     pruned = Path("results/prunings/tenas/both/nasbench201/cifar10/seed0.parquet")
     pruned.parent.mkdir(parents=True)
     frozen["pruning"].to_parquet(pruned)
-    run("report", "table", "prunings", "nasbench201", pruned)
+    run("report", "section", "prunings", "nasbench201", "--only", "tables", pruned)
     frozen["evolution"].assign(reason="").to_parquet("evolution.parquet")
-    run("report", "table", "training_curves", "nasbench201", "evolution.parquet", *drawn)
+    run(
+        "report",
+        "section",
+        "training_curves",
+        "nasbench201",
+        "--only",
+        "tables",
+        "evolution.parquet",
+        *drawn,
+    )
     frozen["ablations"].to_parquet("ablations.parquet")
-    run("report", "table", "ablations", "nasbench201", "ablations.parquet", *drawn)
+    run(
+        "report",
+        "section",
+        "ablations",
+        "nasbench201",
+        "--only",
+        "tables",
+        "ablations.parquet",
+        *drawn,
+    )
     metrics = Path("results/metrics/nasbench201.json")
     run("report", "page", "nasbench201", "--out", "page.md", "--metrics", metrics)
     folder = Path("results/tables/nasbench201")

@@ -10,16 +10,17 @@ from untrained.errors import ParameterError, UnknownNameError
 from untrained.proxies import get_proxy
 from untrained.scoring.ablations import (
     BINS,
-    EXPERIMENTS,
     AblationSettings,
     BinnedCell,
-    Trial,
     binned_cells,
-    score_trials,
-    trials_of,
+    cells_of,
+    check_untrained,
+    requests_of,
+    scored_rows,
 )
 from untrained.scoring.execution import Execution
 from untrained.scoring.images import MinibatchSettings
+from untrained.scoring.request import parse_reading
 
 pytestmark = pytest.mark.usefixtures("short_networks")
 
@@ -35,12 +36,21 @@ def accuracy(benchmark_table):
 
 
 def trials(experiment, space, accuracy, images=IMAGES):
-    return trials_of(experiment, space, accuracy, images, SETTINGS)
+    """(cell, images, seed of the minibatch, seed of the weights) of each score, in order."""
+    one = request(space, ["naswot"], images, 0, Execution())
+    return [
+        (cell, asked.images, asked.minibatch_seed, seed)
+        for asked in requests_of(experiment, one, SETTINGS)
+        for cell in cells_of(experiment, space, accuracy, SETTINGS)
+        for seed in asked.seeds
+    ]
 
 
-def scores(space, chosen, proxy="naswot", engine="auto"):
+def scores(space, archs, minibatch_seed, weight_seeds, proxy="naswot", engine="auto"):
     how = Execution(engine=engine, precision="float32")
-    return [score.score for score in score_trials(request(space, [proxy], IMAGES, 0, how), chosen)]
+    asked = request(space, [proxy], IMAGES, 0, how)
+    asked = dataclasses.replace(asked, minibatch_seed=minibatch_seed, seeds=weight_seeds)
+    return [row[-2] for row in scored_rows("any", asked, list(map(BinnedCell, archs)))]
 
 
 def test_one_cell_of_every_bin(accuracy):
@@ -100,38 +110,49 @@ def test_an_experiment_varies_one_thing(
 ):
     found = trials(experiment, space, accuracy, dataclasses.replace(IMAGES, split="train"))
     splits = {"sample"} if experiment == "noise" else {"train"}
-    assert {trial.images.split for trial in found} == splits
-    assert len(found) == len(set(map(dataclasses.astuple, found))) == count
-    assert {trial.images.dataset for trial in found} == datasets
-    assert {trial.images.batch_size for trial in found} == sizes
-    assert {trial.minibatch_seed for trial in found} == minibatch_seeds
-    assert {trial.weight_seed for trial in found} == weight_seeds
-    cells = {trial.cell.arch for trial in found}
+    assert len(found) == len(set(map(str, found))) == count
+    cells, shown, *seeds = map(set, zip(*found, strict=True))
+    assert {one.split for one in shown} == splits
+    assert {one.dataset for one in shown} == datasets
+    assert {one.batch_size for one in shown} == sizes
+    assert seeds == [minibatch_seeds, weight_seeds]
     if experiment == "variance":
         assert len(cells) == 5
-        assert all(np.isnan(trial.cell.low) and np.isnan(trial.cell.high) for trial in found)
+        assert all(np.isnan(cell.low) and np.isnan(cell.high) for cell in cells)
     else:
-        assert cells == {cell.arch for cell in binned_cells(accuracy, SETTINGS.seed)}
+        assert cells == set(binned_cells(accuracy, SETTINGS.seed))
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_a_minibatch_is_drawn_once(space, accuracy, experiment):
-    keys = [(trial.images, trial.minibatch_seed) for trial in trials(experiment, space, accuracy)]
-    changes = sum(before != after for before, after in itertools.pairwise(keys))
-    assert changes + 1 == len(set(keys))
+def test_the_size_of_the_minibatch_is_that_of_the_experiment(space):
+    """Whatever the proxy's own is; crops keep their number."""
+    one = request(space, ["ntk_condition_number"], IMAGES, 0, Execution())
+    sizes = [asked.proxies[0].setting.images for asked in requests_of("batch-size", one, SETTINGS)]
+    assert sizes == [4, 4, 4, 8, 8, 8]
+    crops = request(space, ["linear_regions"], IMAGES, 0, Execution())
+    (asked,) = requests_of("initialisation", crops, SETTINGS)
+    assert asked.proxies == crops.proxies
+
+
+def test_a_minibatch_is_drawn_once(space, monkeypatch):
+    drawn, draw = [], MinibatchSettings.draw
+    monkeypatch.setattr(
+        MinibatchSettings, "draw", lambda self, *given: drawn.append(self) or draw(self, *given)
+    )
+    scores(space, [45, 1462], 1, (0, 1))
+    assert len(drawn) == 1
 
 
 @pytest.mark.parametrize("proxy", ["naswot", "naswot-released"])
 @pytest.mark.parametrize("engine", ["auto", "plain"])
 def test_equal_seeds_give_the_scores_of_the_engine(space, proxy, engine):
-    chosen = [Trial(BinnedCell(arch), IMAGES, seed, seed) for seed in (0, 1) for arch in (45, 1462)]
     how = Execution(engine=engine, precision="float32")
     expected = [
         score.score
         for seed in (0, 1)
         for score in score_architectures(space, [45, 1462], get_proxy(proxy), IMAGES, seed, how)
     ]
-    assert scores(space, chosen, proxy, engine) == expected
+    first, second = (scores(space, [45, 1462], s, (s,), proxy, engine) for s in (0, 1))
+    assert [*first, *second] == expected
 
 
 def test_seeds_of_minibatch_and_weights_act_apart(space):
@@ -139,8 +160,7 @@ def test_seeds_of_minibatch_and_weights_act_apart(space):
     from untrained.seeds import torch_seeded
 
     pairs = [(0, 0), (0, 1), (1, 0), (1, 1)]
-    chosen = [Trial(BinnedCell(1462), IMAGES, *pair) for pair in pairs]
-    found = scores(space, chosen)
+    found = scores(space, [1462], 0, (0, 1)) + scores(space, [1462], 1, (0, 1))
     assert len(set(found)) == 4
     for (minibatch_seed, weight_seed), score in zip(pairs, found, strict=True):
         batch = IMAGES.draw(minibatch_seed, torch.device("cpu"))
@@ -154,8 +174,8 @@ def test_seeds_of_minibatch_and_weights_act_apart(space):
 def test_an_undefined_score_has_a_status(space):
     none = space.parse("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|").index
     asked = request(space, ["naswot"], IMAGES, 0, Execution())
-    (score,) = score_trials(asked, [Trial(BinnedCell(none), IMAGES, 0, 0)])
-    assert (score.score, score.status) == (None, "disconnected")
+    (row,) = scored_rows("noise", asked, [BinnedCell(none)])
+    assert row[-2:] == (None, "disconnected")
 
 
 @pytest.mark.parametrize(
@@ -177,3 +197,8 @@ def test_settings_out_of_range(settings, said):
 def test_an_unknown_experiment(space, accuracy):
     with pytest.raises(UnknownNameError, match="did you mean 'noise'"):
         trials("nosie", space, accuracy)
+
+
+def test_nothing_is_trained():
+    with pytest.raises(ParameterError, match=r"^'lga@1' is read after training, and ablations "):
+        check_untrained(parse_reading("lga@1"))

@@ -8,6 +8,7 @@ charged what it took when it was made, so that a resumed search ends like an uni
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from math import ceil, inf
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -134,7 +135,7 @@ class LiveScores:
     watch: Callable[[float], None] = lambda _: None
     made: int = 0
     longest: float = 0.0
-    _streams: dict[int, tuple[deque[int], Iterator[list[Score]]]] = field(default_factory=dict)
+    _asked: deque[tuple[int, int]] = field(default_factory=deque)
 
     def of_run(self, run: int) -> Answer:
         """Return what scores the proposals of the run of this number.
@@ -166,13 +167,13 @@ class LiveScores:
         item = f"{index} {seed}"
         if item in self.ledger.done:
             return self.ledger.read(item, Score)
-        if seed not in self._streams:
-            asked = deque[int]()
-            work = ((one, self.request.proxies) for one in iter(asked.popleft, None))
-            self._streams[seed] = asked, score_work(self.request, work, seed)
-        asked, scores = self._streams[seed]
-        asked.append(index)
-        made = next(scores)[0]
+        self._asked.append((index, seed))
+        made = next(self._scores)[0]
         self.ledger.add(item, made)
         self.made += 1
         return made
+
+    @cached_property
+    def _scores(self) -> Iterator[list[Score]]:
+        asked = iter(self._asked.popleft, None)
+        return score_work(self.request, ((*one, self.request.proxies) for one in asked))
