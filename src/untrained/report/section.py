@@ -51,20 +51,16 @@ class Figure:
 
     Attributes:
         name: stem of its files.
-        draw: draws it from the inputs with the values of `options`.
+        draw: draws it from the inputs with the options of its section.
         text: caption, with the placeholders of a table's caption.
-        reads: kinds of files that it reads in addition, and tables of other sections.
         more: makes sentences of the page that depend on the results.
-        options: names of the options that `draw` takes.
         joint: whether it can show several spaces; see `Inputs.beside`.
     """
 
     name: str
     draw: "Callable[[Inputs, Options], Drawn]"
     text: str
-    reads: tuple[str, ...] = ()
     more: "Callable[[Inputs], str]" = lambda *_: ""
-    options: tuple[str, ...] = ()
     joint: bool = False
 
 
@@ -74,13 +70,13 @@ class Section:
 
     Attributes:
         name: its name on the command line.
-        reads: kinds of files that `make` reads: `benchmark`, `scores`, `searches`, `ablations`,
+        reads: kinds of files that it reads: `benchmark`, `scores`, `searches`, `ablations`,
             `prunings`, `training_curves`.
         needs: tables of other sections that `make` reads.
         make: makes the tables, in the order of `tables`, with the values of `options`.
         tables: the tables that it makes.
         figures: the figures drawn from them.
-        options: names of the options that `make` takes.
+        options: names of the options that `make` and the figures take.
         applies: whether a space has this section in a run with these parameters.
         show: makes what the terminal shows.
         metrics: makes the numbers by which runs are compared.

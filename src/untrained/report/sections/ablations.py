@@ -315,7 +315,6 @@ SECTION = Section(
             draw,
             "Repeated scores of ten cells of different accuracy with one factor varied (the NASWOT "
             "paper's Fig. 5), and the variance components of a single score of random cells.",
-            reads=("ablations",),
         ),
     ),
 )

@@ -77,7 +77,8 @@ def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
         targets_of(image_sets(table), inputs.splits),
         controls=known,
         lower=lower_is_better(table["proxy"]),
-        **options,
+        resamples=options["resamples"],
+        seed=options["seed"],
     )
     return (found,)
 
@@ -322,7 +323,7 @@ def _metrics(inputs: Inputs) -> dict[str, float]:
 SECTION = Section(
     name="correlations",
     reads=("benchmark", "scores"),
-    options=("resamples", "seed"),
+    options=("resamples", "seed", "proxy"),
     make=make,
     tables=(
         Table(
@@ -345,8 +346,6 @@ SECTION = Section(
             "scores",
             draw,
             "Score against test accuracy after the full training (the NASWOT paper's Fig. 3).",
-            reads=("benchmark", "scores"),
-            options=("proxy",),
         ),
     ),
     show=_show,

@@ -104,6 +104,8 @@ def kernels(
 
 SECTION = Section(
     name="kernels",
+    reads=("benchmark", "scores"),
+    options=("proxy", "kernels", "split", "batch_size", "augmentation", "sampling"),
     figures=(
         Figure(
             "kernels",
@@ -111,8 +113,6 @@ SECTION = Section(
             "Kernels of activation codes, accurate {members} above inaccurate ones (the NASWOT "
             "paper's Fig. 1), normalised to a diagonal of 1. The closer a kernel is to the "
             "identity, the better the network distinguishes its images.",
-            reads=("benchmark", "scores"),
-            options=("proxy", "kernels", "split", "batch_size", "augmentation", "sampling"),
         ),
     ),
 )
