@@ -295,39 +295,44 @@ def _check_together(parameters: Parameters) -> None:
     measured = [space for space in spaces if space.benchmark]
     _check_scores(parameters, spaces)
     _check_searches(parameters, measured)
-    ablations, prunings = parameters.ablations, parameters.prunings
+    _check_ablations(parameters, [space for space in measured if space.ablations])
+    _check_prunings(parameters, [space for space in measured if space.supernet])
+    _check_curves(parameters, spaces)
+
+
+def _check_ablations(parameters: Parameters, spaces: list[SearchSpace]) -> None:
+    ablations = parameters.ablations
+    if spaces:
+        _check_sampled("ablations.cells", ablations.cells, spaces)
+        _check_fetched("ablations.dataset", [ablations.dataset], parameters)
+        largest = max(ablations.batch_sizes)
+        _check_drawn("ablations.batch_sizes", largest, [ablations.dataset], parameters)
+
+
+def _check_prunings(parameters: Parameters, spaces: list[SearchSpace]) -> None:
+    prunings = parameters.prunings
+    if spaces and prunings.seeds:
+        _check_fetched("prunings.datasets", prunings.datasets, parameters)
+        size = prunings.batch_size or 0
+        _check_drawn("prunings.batch_size", size, prunings.datasets, parameters)
+
+
+def _check_curves(parameters: Parameters, spaces: list[SearchSpace]) -> None:
     curves = parameters.training_curves
-    for space in measured:
-        if space.ablations:
-            with _blamed("ablations.cells"):
-                sample_of(space, ablations.cells, 0)
-            _check_fetched("ablations.dataset", [ablations.dataset], parameters)
-        if prunings.seeds and space.supernet:
-            _check_fetched("prunings.datasets", prunings.datasets, parameters)
-    for space in spaces:
-        if curves.seeds:
-            with _blamed("training_curves.cells"):
-                sample_of(space, curves.cells, 0)
-    if any(space.ablations for space in measured):
-        for size in ablations.batch_sizes:
-            _check_drawn("ablations.batch_sizes", size, [ablations.dataset], parameters)
-    if prunings.seeds and prunings.batch_size:
-        _check_drawn("prunings.batch_size", prunings.batch_size, prunings.datasets, parameters)
-    if curves.seeds:
-        _check_fetched("training_curves.dataset", [curves.dataset], parameters)
-        _check_shards("training_curves.shards", curves.shards, curves.cells)
-        batch_size = curves.batch_size
-        _check_drawn("training_curves.batch_size", batch_size, [curves.dataset], parameters)
-        with _blamed("scores.split"):
-            split = image_set(curves.dataset).split(parameters.scores.split)
-            check_training_split(curves.dataset, split)
+    if not curves.seeds:
+        return
+    _check_sampled("training_curves.cells", curves.cells, spaces)
+    _check_shards("training_curves.shards", curves.shards, curves.cells)
+    _check_fetched("training_curves.dataset", [curves.dataset], parameters)
+    _check_drawn("training_curves.batch_size", curves.batch_size, [curves.dataset], parameters)
+    with _blamed("scores.split"):
+        split = image_set(curves.dataset).split(parameters.scores.split)
+        check_training_split(curves.dataset, split)
 
 
 def _check_scores(parameters: Parameters, spaces: list[SearchSpace]) -> None:
     scores = parameters.scores
-    with _blamed("spaces"):
-        for space in spaces:
-            sample_of(space, scores.architectures, 0)
+    _check_sampled("spaces", scores.architectures, spaces)
     if scores.architectures != "all":
         _check_shards("scores.shards", scores.shards, scores.architectures)
     _check_drawn("scores.batch_size", scores.batch_size, parameters.datasets, parameters)
@@ -378,6 +383,12 @@ def _check_searches(parameters: Parameters, spaces: list[SearchSpace]) -> None:
             f"params: searches.proxy: {searches.proxy!r} is not scored: scores.proxies has "
             f"{', '.join(scored)}"
         )
+
+
+def _check_sampled(key: str, architectures: int | str, spaces: list[SearchSpace]) -> None:
+    with _blamed(key):
+        for space in spaces:
+            sample_of(space, architectures, 0)
 
 
 def _check_fetched(key: str, names: Iterable[str], parameters: Parameters) -> None:

@@ -7,7 +7,6 @@ import sys
 import pytest
 
 from untrained import cli
-from untrained.cli import app  # noqa: F401 - while coverage is measured
 
 SPLITS = ("train", "test")
 

@@ -4,14 +4,13 @@ The numbers are the condition number kappa of the tangent kernel and the number 
 regions; see docs/tenas.md.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from untrained.search.supernets import Candidate, PrunedSpace, pruned_space
+from untrained.search.supernets import PrunedSpace, pruned_space
 from untrained.seeds import seed_sequence
 
 if TYPE_CHECKING:
@@ -94,33 +93,26 @@ class Draw:
             return np.nan  # the trace counts it
 
 
-@dataclass(frozen=True)
-class Job:
-    """One measurement, which any process can make.
+def measure(
+    space: str,
+    settings: "Pruning",
+    seed: int,
+    keys: tuple[int, int],
+    mask: "Mask",
+    reads: tuple[bool, bool] = (True, True),
+) -> Numbers:
+    """Measure the supernets of a repeat under a mask, in any process.
 
-    Attributes:
+    Args:
         space: name of the space.
         settings: settings of the search.
         seed: seed of the search.
         keys: round and repeat, counted from 0.
-        removed: the operation that is removed from the mask; None for the unpruned supernet.
-        kappa: whether the condition number is measured.
-        regions: whether the linear regions are counted.
+        mask: the live operations.
+        reads: whether kappa is measured, and whether the regions are counted.
     """
-
-    space: str
-    settings: "Pruning"
-    seed: int
-    keys: tuple[int, int]
-    removed: Candidate | None = None
-    kappa: bool = True
-    regions: bool = True
-
-    def run(self, mask: "Mask") -> Numbers:
-        """Measure the supernet under a mask."""
-        draw = _draw(self.space, self.settings, self.seed, self.keys)
-        left = mask if self.removed is None else self.removed.without(mask)
-        return draw.numbers(left, kappa=self.kappa, regions=self.regions)
+    kappa, regions = reads
+    return _draw(space, settings, seed, keys).numbers(mask, kappa=kappa, regions=regions)
 
 
 @lru_cache(maxsize=1)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from untrained.errors import ParameterError
 from untrained.scoring.ledger import Ledger, damaged
 from untrained.scoring.progress import Track
-from untrained.search.measurements import Job, Numbers, Values, mean_of_finite, relative_changes
+from untrained.search.measurements import Numbers, Values, mean_of_finite, measure, relative_changes
 from untrained.search.supernets import Candidate, PrunedSpace, candidates_of, crowded_nodes
 from untrained.seeds import numpy_generator
 
@@ -68,7 +68,7 @@ class Rounds:
         space: the space that is searched.
         settings: settings of the search.
         seed: seed of everything random.
-        measure: `map`, or its like over several processes.
+        map: the built-in `map`, or that of a pool of processes.
         track: reports progress.
         ledger: keeps the numbers of finished rounds.
     """
@@ -76,7 +76,7 @@ class Rounds:
     space: PrunedSpace
     settings: "Pruning"
     seed: int
-    measure: Callable[..., Iterator[Numbers]]
+    map: Callable[..., Iterator[Numbers]]
     track: Track
     ledger: Ledger
 
@@ -116,9 +116,9 @@ class Rounds:
         start, jobs = time.perf_counter(), []
         for repeat in range(self.settings.repeats):
             common = (self.space.name, self.settings, self.seed, (number, repeat))
-            jobs.append(Job(*common))
-            jobs += [Job(*common, one, *self.settings.reads) for one in candidates]
-        measured = self.measure(Job.run, jobs, [mask] * len(jobs))
+            jobs.append((*common, mask, (True, True)))
+            jobs += [(*common, one.without(mask), self.settings.reads) for one in candidates]
+        measured = self.map(measure, *zip(*jobs, strict=True))
         numbers = np.array(list(self.track(measured, len(jobs), item, "supernets"))).reshape(shape)
         seconds = time.perf_counter() - start
         if candidates:
