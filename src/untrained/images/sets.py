@@ -72,7 +72,7 @@ class ImageSet:
 
     @property
     def measured_as(self) -> str:
-        """The data set of the benchmark whose accuracies are compared with scores on these images."""
+        """The data set of the benchmark whose accuracies scores on these images predict."""
         return self.stands_for or self.name
 
     @property
