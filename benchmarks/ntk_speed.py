@@ -161,8 +161,8 @@ def main() -> None:
         f"Tangent kernels in training mode: weights, float32, CIFAR-10 sample, one thread, "
         f"{machine()}. Processor time, median of {arguments.repetitions} repetitions in turns "
         "after one that is not counted; ratios are of pairs. `plain` is one backward pass per "
-        f"image; `torch.func` its `vmap` over {TOGETHER} of them. The last column is the largest relative "
-        "difference of an eigenvalue by our engine from that by the plain loop.",
+        f"image; `torch.func` its `vmap` over {TOGETHER} of them. The last column is the "
+        "largest relative difference of an eigenvalue by our engine from that by the plain loop.",
         "",
         "| network | images | plain, seconds | torch.func | ours | plain / torch.func "
         "| plain / ours | eigenvalues |",
