@@ -1,17 +1,16 @@
 """Regret of searches, relative to the best architecture of the benchmark, over their cost."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from untrained.report import plotting
-from untrained.report.inputs import Inputs, Splits
-from untrained.report.scores import Accuracy, Floats, Indices, image_label
+from untrained.report.inputs import Inputs
+from untrained.report.scores import Floats, Indices, image_label
 from untrained.report.search_results import (
     UNITS,
-    Search,
     columns_read,
     method_of,
     spending,
@@ -34,21 +33,6 @@ COLUMNS = (
 TIMES = 150
 
 
-def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
-    """Compute the regret of every search, with one unit of cost for all."""
-    traces, truth = inputs.traces, inputs.benchmark
-    found = regret_table(
-        traces,
-        truth.accuracies,
-        inputs.splits,
-        inputs.searched_on,
-        spending=spending(traces),
-        unit="evaluations" if untimed(traces, truth) else "seconds",
-        **options,
-    )
-    return (found,)
-
-
 def incumbents_at(trace: pd.DataFrame, spent: Floats, unit: str) -> Indices:
     """Return the incumbents (runs, times) of a search; each holds until the next one.
 
@@ -65,17 +49,7 @@ def incumbents_at(trace: pd.DataFrame, spent: Floats, unit: str) -> Indices:
     )
 
 
-def regret_table(
-    traces: Mapping[Search, pd.DataFrame],
-    accuracy: Accuracy,
-    splits: Splits,
-    main: str,
-    *,
-    spending: Collection[str],
-    unit: str = "seconds",
-    resamples: int = 1000,
-    seed: int = 0,
-) -> pd.DataFrame:
+def regret_table(inputs: Inputs, options: Options) -> pd.DataFrame:
     """Compute the mean regret of every search over its cost, with bootstrap intervals.
 
     The regret is the best final test accuracy in the benchmark minus that of the incumbent, which
@@ -86,25 +60,27 @@ def regret_table(
     Returns:
         One row per search, data set of the report and cost with `COLUMNS`, searches on the main
         data set first: `searched_on` is the data set that the search saw, `spent` the cost in
-        `unit`, `regret` is in percent points and NaN where the benchmark lacks an accuracy, and
-        `trains` tells whether the row belongs to a curve.
+        `unit`, the same for all, `regret` is in percent points and NaN where the benchmark lacks an
+        accuracy, and `trains` tells whether the row belongs to a curve.
     """
+    traces, truth, main = inputs.traces, inputs.benchmark, inputs.searched_on
+    spends = spending(traces)
+    unit = "evaluations" if untimed(traces, truth) else "seconds"
     run = {search: trace for search, trace in traces.items() if len(trace)}
-    ends = [trace[UNITS[unit]].max() for (name, _), trace in run.items() if name in spending]
+    ends = [trace[UNITS[unit]].max() for (name, _), trace in run.items() if name in spends]
+    tested = [name for name, split in inputs.splits if split == "test"]
     tables = [pd.DataFrame(columns=list(COLUMNS)).astype({"trains": bool})]
     for (algorithm, images), trace in sorted(run.items(), key=lambda item: item[0][1] != main):
-        trains = algorithm in spending
+        trains = algorithm in spends
         if images != main and not trains:
             continue
         curve = _curve(trace, float(max(ends)), unit) if trains else None
-        for dataset in columns_read(
-            images, main, [name for name, split in splits if split == "test"]
-        ):
-            column = splits[dataset, "test"]
+        for dataset in columns_read(images, main, tested):
+            column = inputs.splits[dataset, "test"]
             spent, reached = curve or _end(trace, "/".join(column), unit)
-            answers = accuracy(*column)
+            answers = truth.accuracies(*column)
             regret = np.nanmax(answers) - answers[reached]
-            counts = resample_counts(len(regret), resamples=resamples, seed=seed)
+            counts = resample_counts(len(regret), **options)
             low, high = interval(mean_draws(regret, counts))
             head = (method_of(algorithm, main, main), images, dataset, spent, unit, len(regret))
             figures = (regret.mean(axis=0), low, high, trains)
@@ -234,8 +210,7 @@ SECTION = Section(
     name="regret",
     reads=("benchmark", "searches"),
     options=("resamples", "seed"),
-    make=make,
-    tables=(Table("regret", "Regret", on_page=False),),
+    tables=(Table("regret", regret_table, "Regret", on_page=False),),
     figures=(
         Figure(
             "regret",
