@@ -1,6 +1,5 @@
 """Regret of searches, relative to the best architecture of the benchmark, over their cost."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from untrained.report.section import Figure, Options, Section, Table
 from untrained.report.statistics import interval, mean_draws, resample_counts
 
 if TYPE_CHECKING:
-    from matplotlib.lines import Line2D
+    from matplotlib.artist import Artist
 
 #: The columns of `regret_table`, in order.
 COLUMNS = (
@@ -107,6 +106,8 @@ def _end(trace: pd.DataFrame, target: str, unit: str) -> tuple[Floats, Indices]:
 #: Line styles of curves whose colours repeat, and that of searches on a panel's own data set.
 _LINES = ("-", "-.", ":")
 _ELSEWHERE: Any = "--"
+#: The look of searches that train nothing, besides their marker.
+_POINT: dict[str, Any] = {"color": "0.35", "linestyle": "none"}
 
 
 @plotting.style()
@@ -144,30 +145,24 @@ def regret_against_time(table: pd.DataFrame) -> "plotting.Figure":
             plotting.plain_steps(axes.yaxis)
         plotting.faint_grid(axes)
     panels[0].set_ylabel("regret (percent points of test accuracy)")
-    plotting.legend_below(figure, list(_keys(table, curves, points)), 4)
+    plotting.legend_below(figure, _keys(table, curves, points), 4)
     return figure
 
 
-def _keys(table: pd.DataFrame, curves: Any, points: Any) -> "Iterator[Line2D]":  # noqa: ANN401
-    """Yield the entries of the legend."""
+def _keys(table: pd.DataFrame, curves: Any, points: Any) -> "list[Artist]":  # noqa: ANN401
+    """Return the entries of the legend."""
     from matplotlib.lines import Line2D
 
-    for place, name in enumerate(curves):
-        yield Line2D([], [], label=name, **_curve_look(place))
+    found = [Line2D([], [], label=name, **_curve_look(place)) for place, name in enumerate(curves)]
     if (table["searched_on"] != table["searched_on"].iloc[0]).any():
         label = "searched on the panel's data set"
-        yield Line2D([], [], color="0.4", linestyle=_ELSEWHERE, label=label)
-    for place, name in enumerate(points):
-        yield Line2D([], [], label=name, **_point_look(place))
+        found.append(Line2D([], [], color="0.4", linestyle=_ELSEWHERE, label=label))
+    return [*found, *plotting.keys(points, 8, **_POINT)]
 
 
 def _curve_look(place: int) -> dict[str, Any]:
     line = _LINES[place // len(plotting.COLOURS) % len(_LINES)]
     return {"color": plotting.colour(place), "linestyle": line, "linewidth": 1.8}
-
-
-def _point_look(place: int) -> dict[str, Any]:
-    return plotting.look(place, 8) | {"color": "0.35", "linestyle": "none"}
 
 
 def _regret_curves(
@@ -202,7 +197,7 @@ def _regret_points(axes: "plotting.Axes", own: pd.DataFrame, place: int, at: flo
             yerr=plotting.error_bars(value, low, high),
             capsize=3,
             transform=axes.get_yaxis_transform() if free else axes.transData,
-            **_point_look(place),
+            **(plotting.look(place, 8) | _POINT),
         )
 
 
