@@ -69,6 +69,17 @@ def test_what_is_no_address(name):
     assert not is_address(name)
 
 
+def test_files_have_one_name_however_an_entry_is_spelled(monkeypatch):
+    module = SimpleNamespace(thing=SimpleNamespace(name="thing"))
+    monkeypatch.setitem(sys.modules, "things", module)
+    registry = Registry("join", GROUP, {"unix": "posixpath:join"})
+    registry.load("things:thing")
+    assert {registry.file_name(name) for name in ("unix", "posixpath:join")} == {"unix"}
+    assert {registry.file_name(name) for name in ("thing", "things:thing")} == {"things:thing"}
+    with pytest.raises(UnknownNameError):
+        registry.file_name("other")
+
+
 def test_packages_add_entries(install):
     install("more-joins", "mac = posixpath:normpath")
     assert REGISTRY.names() == ["mac", "unix", "windows"]

@@ -75,6 +75,15 @@ class Registry(Generic[T_co]):
             return self._named_by_address[name]
         raise unknown_name(self.kind, name, known)
 
+    def file_name(self, name: str) -> str:
+        """Return the one spelling of an entry by which its files are named.
+
+        It is the name that the entry is registered with, or else its address. Errors are those of
+        `address`.
+        """
+        known, address = self._addresses(), self.address(name)
+        return next((own for own, (its, _) in known.items() if its == address), address)
+
     def module_of(self, name: str) -> str:
         """Return the module of an entry, which is not imported; errors are those of `address`."""
         return self.address(name).partition(":")[0]
