@@ -10,6 +10,7 @@ import torch
 from tests.asking import score_architectures, score_by_all, score_network, score_work
 from torch import nn
 
+from untrained.errors import PluginError
 from untrained.images.minibatches import Minibatch
 from untrained.proxies import UndefinedScore, get_proxy
 from untrained.proxies.naswot import activation_kernel
@@ -236,9 +237,10 @@ def test_proxies_that_share_a_pass_score_as_they_do_alone(space, engine):
 
 
 @pytest.mark.parametrize("error", [RuntimeError("not enough memories"), KeyError("x")])
-def test_other_errors_are_bugs_and_propagate(error):
-    with pytest.raises(type(error)):
+def test_other_errors_are_those_of_the_proxy(error):
+    with pytest.raises(PluginError, match=r"^the proxy \S+:Says failed: ") as raised:
         score_network(lambda _: nn.Identity(), Says(error), BATCH, Execution(), 0)
+    assert raised.value.__cause__ is error
 
 
 def test_a_network_is_built_for_the_classes_and_put_into_training_mode():
