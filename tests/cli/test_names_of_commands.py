@@ -53,6 +53,30 @@ def test_help_needs_no_heavy_package():
     assert ran.stdout == "[]\n"
 
 
+@pytest.mark.parametrize("target", ["/proc/x", "file/x", "file/folder/x"])
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        ("shard nowhere --proxy naswot --dataset cifar10 --seed 0", "--out"),
+        ("merge", "--out"),
+        ("search rs nowhere", "--out"),
+        ("ablate nowhere", "--out"),
+        ("prune nowhere", "--out"),
+        ("training-curves nowhere 0", "--out"),
+        ("training-curves nowhere 0", "--figure"),
+        ("fetch nowhere", "--out"),
+        ("fetch nowhere", "--note"),
+        ("report section correlations nowhere", "--tables"),
+        ("report section correlations nowhere", "--figures"),
+        ("report page nowhere", "--out"),
+        ("report page nowhere", "--metrics"),
+    ],
+)
+def test_what_can_not_be_written_is_refused_first(refused, tmp_path, command, option, target):
+    (tmp_path / "file").touch()
+    refused([*command.split(), option, target], f"cannot write {target}")
+
+
 def test_version(untrained):
     assert untrained("--version") == (0, f"untrained {package.__version__}\n", "")
 

@@ -9,8 +9,24 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from untrained.errors import ParameterError
+from untrained.files import check_folder, check_target
 
 Number = TypeVar("Number", int, float)
+
+
+def written(target: Path | None) -> Path | None:
+    """Check before any work that the file of an option can be written."""
+    if target is not None:
+        check_target(target)
+    return target
+
+
+def filled(folder: Path | None) -> Path | None:
+    """Check before any work that files can be written in the folder of an option."""
+    if folder is not None:
+        check_folder(folder)
+    return folder
+
 
 Space = Annotated[str, typer.Argument(help="Search space.")]
 Architectures = Annotated[
@@ -34,7 +50,7 @@ Sampling = Annotated[str, typer.Option(help="Sampling: uniform, or balanced by c
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda:0, ...")]
 Engine = Annotated[str, typer.Option(help="auto, plain or fast.")]
 Precision = Annotated[str, typer.Option(help="auto, float32 or bfloat16.")]
-Out = Annotated[Path, typer.Option(help="Parquet file to write.", dir_okay=False)]
+Out = Annotated[Path, typer.Option(help="Parquet file to write.", dir_okay=False, callback=written)]
 Benchmark = Annotated[Path | None, typer.Option(help="Benchmark table.", dir_okay=False)]
 Shard = Annotated[int, typer.Option(help="Number of the shard, from 0.")]
 Shards = Annotated[int, typer.Option(help="Number of shards of the work.")]

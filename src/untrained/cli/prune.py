@@ -34,7 +34,8 @@ def prune(
     ] = None,
     device: options.Device = "cpu",
     out: Annotated[
-        Path | None, typer.Option(help="Trace to write (parquet).", dir_okay=False)
+        Path | None,
+        typer.Option(help="Trace to write (parquet).", dir_okay=False, callback=options.written),
     ] = None,
     ledger: options.Ledger = None,
     as_json: options.Json = False,

@@ -30,6 +30,14 @@ BenchmarkFile = Annotated[
 ScoresFile = Annotated[Path | None, typer.Option("--scores", help="Merged scores.", dir_okay=False)]
 Tables = Annotated[Path | None, typer.Option(help="Folder of the tables.", file_okay=False)]
 Figures = Annotated[Path | None, typer.Option(help="Folder of the figures.", file_okay=False)]
+TablesMade = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the tables.", file_okay=False, callback=options.filled),
+]
+FiguresMade = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the figures.", file_okay=False, callback=options.filled),
+]
 
 
 @app.command()
@@ -39,8 +47,8 @@ def section(
     files: Files = None,
     benchmark: BenchmarkFile = None,
     scores: ScoresFile = None,
-    tables: Tables = None,
-    figures: Figures = None,
+    tables: TablesMade = None,
+    figures: FiguresMade = None,
     only: Annotated[
         Literal["tables", "figures"] | None,
         typer.Option(help="Make these alone; figures show the tables that were made before."),
@@ -88,12 +96,16 @@ def page(
         list[str] | None, typer.Argument(help="Sections; default: all that have tables.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Markdown file to write.", dir_okay=False)
+        Path | None,
+        typer.Option(help="Markdown file to write.", dir_okay=False, callback=options.written),
     ] = None,
     tables: Tables = None,
     figures: Figures = None,
     metrics: Annotated[
-        Path | None, typer.Option(help="Main numbers to write (JSON).", dir_okay=False)
+        Path | None,
+        typer.Option(
+            help="Main numbers to write (JSON).", dir_okay=False, callback=options.written
+        ),
     ] = None,
 ) -> None:
     """Write the report as one Markdown page, with the tables and figures of its sections."""

@@ -66,7 +66,8 @@ def search(
     benchmark: options.Benchmark = None,
     scores: Annotated[Path | None, typer.Option(help="Merged scores.", dir_okay=False)] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Trace to write (parquet).", dir_okay=False)
+        Path | None,
+        typer.Option(help="Trace to write (parquet).", dir_okay=False, callback=options.written),
     ] = None,
     as_json: options.Json = False,
     live: Live = False,
