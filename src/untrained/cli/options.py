@@ -21,6 +21,14 @@ def written(target: Path | None) -> Path | None:
     return target
 
 
+def allowed(seed: int) -> int:
+    """Check the seed of an option."""
+    from untrained.seeds import check_seed
+
+    check_seed(seed)
+    return seed
+
+
 def filled(folder: Path | None) -> Path | None:
     """Check before any work that files can be written in the folder of an option."""
     if folder is not None:
@@ -42,7 +50,7 @@ Proxies = Annotated[
 ]
 Dataset = Annotated[str, typer.Option(help="Data set of the images that networks are shown.")]
 Split = Annotated[str, typer.Option(help="Split of the data set; `sample` is bundled.")]
-Seed = Annotated[int, typer.Option(help="Seed of minibatch and weights.")]
+Seed = Annotated[int, typer.Option(help="Seed of minibatch and weights.", callback=allowed)]
 Seeds = Annotated[int, typer.Option(help="Number of consecutive seeds, from --seed.")]
 BatchSize = Annotated[int, typer.Option(help="Images per minibatch.")]
 Augmentation = Annotated[str, typer.Option(help="Augmentation of the images: none or crop-flip.")]
@@ -128,10 +136,13 @@ def seeds_from(seed: int, seeds: int) -> range:
     """Return the seeds of the options --seed and --seeds.
 
     Raises:
-        ParameterError: there are none.
+        ParameterError: there are none, or the last is too large.
     """
+    from untrained.seeds import check_seed
+
     if seeds < 1:
         raise ParameterError(f"--seeds {seeds}: 1 or more")
+    check_seed(seed + seeds - 1)
     return range(seed, seed + seeds)
 
 

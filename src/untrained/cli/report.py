@@ -60,7 +60,9 @@ def section(
     resamples: Annotated[
         int, typer.Option(help="Bootstrap resamples of every interval.", min=1)
     ] = 1000,
-    seed: Annotated[int, typer.Option(help="Seed of the resampling.", min=0)] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the resampling.", callback=options.allowed)
+    ] = 0,
     best: Annotated[float, typer.Option(help="Fraction that counts as the best.")] = 0.1,
     proxy: Annotated[
         str | None, typer.Option(help="Whose scores are drawn; default: the best known one.")

@@ -61,7 +61,7 @@ def search(
     runs: Runs = None,
     shard: options.Shard = 0,
     shards: options.Shards = 1,
-    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the draws.", callback=options.allowed)] = 0,
     seconds_per_score: SecondsPerScore = "0.3",
     benchmark: options.Benchmark = None,
     scores: Annotated[Path | None, typer.Option(help="Merged scores.", dir_okay=False)] = None,
