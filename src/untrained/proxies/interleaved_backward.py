@@ -8,6 +8,7 @@ those layers, such as a classifier, is left to PyTorch. The gradients are exact:
 another order.
 """
 
+import math
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -74,6 +75,13 @@ class _Memory:
         array = spare.pop() if spare else np.empty(size, np.float32)
         self.share(activation, array, 1.0)
         return array, False
+
+    def filled(self, activation: Tensor) -> Array:
+        """Return the array to add an activation's gradient to, with zeros at first."""
+        array, adds = self.target(activation)
+        if not adds:
+            array[:] = 0
+        return array
 
     def share(self, activation: Tensor, array: Array, factor: float) -> None:
         """Set an activation's gradient to a factor times an array that others may share."""
@@ -175,6 +183,55 @@ class _Pooling(_Operation):
 
 
 @dataclass(frozen=True, eq=False)
+class _MaxPooling(_Operation):
+    """A maximum pooling; `chosen` (n, C, H', W') are the pixels that were the largest."""
+
+    chosen: Tensor
+
+    def run(self, memory: _Memory) -> None:
+        numbers, factor = memory.found[self.output]
+        (target,) = self.inputs
+        if target is not None:
+            made = memory.filled(target)
+            area = target.shape[2] * target.shape[3]
+            chosen = _flat(self.chosen)
+            interleaved_loops.selected(numbers, _pixels(self.output), factor, chosen, area, made)
+
+
+@dataclass(frozen=True, eq=False)
+class _Part(_Operation):
+    """A part of an activation: lines, columns and channels from a place on, and their steps."""
+
+    place: tuple[int, int, int, int, int]
+
+    def run(self, memory: _Memory) -> None:
+        numbers, factor = memory.found[self.output]
+        (target,) = self.inputs
+        if target is not None:
+            made, shape = memory.filled(target), _lined(self.output)
+            parts = (numbers, shape, (0, 0, 0, 1, 1)), (made, _lined(target), self.place)
+            interleaved_loops.copied(*parts[0], factor, *parts[1], shape[1:], True)
+
+
+@dataclass(frozen=True, eq=False)
+class _Concatenation(_Operation):
+    """Channels of several tensors side by side; `places` are their first ones."""
+
+    places: tuple[int, ...]
+
+    def run(self, memory: _Memory) -> None:
+        numbers, factor = memory.found[self.output]
+        for target, place in zip(self.inputs, self.places, strict=True):
+            if target is not None:
+                made, adds = memory.target(target)
+                shape = _lined(target)
+                given = numbers, _lined(self.output), (0, 0, place, 1, 1)
+                interleaved_loops.copied(
+                    *given, factor, made, shape, (0, 0, 0, 1, 1), shape[1:], adds
+                )
+
+
+@dataclass(frozen=True, eq=False)
 class _Normalisation(_Operation):
     """A batch normalisation; `parameters` are scale and shift, as far as they need a gradient."""
 
@@ -228,6 +285,8 @@ class _Convolution(_Operation):
     weight: Tensor
     stride: int
     padding: int
+    dilation: int
+    groups: int
     normalised: _Normalisation | None = None
     gate: Tensor | None = None
 
@@ -235,7 +294,7 @@ class _Convolution(_Operation):
         numbers, factor = memory.found[self.output]
         images, outputs, high, wide = self.output.shape
         _, inputs, height, width = self.x.shape
-        size = self.weight.shape[2]
+        size, own, filters = self.weight.shape[2], inputs // self.groups, outputs // self.groups
         times, offset, slope = np.full(outputs, factor, np.float32), _NOTHING, _NOTHING
         seen = _NOTHING
         if self.normalised is not None:
@@ -243,13 +302,15 @@ class _Convolution(_Operation):
             seen = memory.kept(self.normalised.x)
         phases, packed, margin = np.zeros((1, 3), np.int64), _NOTHING, (0, 0)
         made, adds = _NOTHING, False
-        blocks = interleaved_loops.block_of(inputs), interleaved_loops.block_of(outputs)
+        blocks = interleaved_loops.block_of(own), interleaved_loops.block_of(filters)
         (target,) = self.inputs
         if target is not None:
             made, adds = memory.target(target)
-            phases, packed = packed_weight(self.weight, self.stride, self.padding, blocks)
-            margin = _margin(phases, self.stride, (height, width), (high, wide))
-        channels = -(-outputs // blocks[1]) * blocks[1]
+            taps = (self.stride, self.padding, self.dilation)
+            parts = [packed_weight(one, *taps, blocks) for one in self.weight.chunk(self.groups)]
+            phases, packed = parts[0][0], np.concatenate([numbers for _, numbers in parts])
+            margin = _margin(phases, *taps, (height, width), (high, wide))
+        channels = -(-filters // blocks[1]) * blocks[1] * self.groups
         image_size = (high + sum(margin)) * (wide + sum(margin)) * channels * LANES
         together = max(1, min(images, _PART // (4 * image_size)))
         interleaved_loops.convolution(
@@ -261,13 +322,13 @@ class _Convolution(_Operation):
             seen,
             memory.kept(self.x, self.padding),
             (inputs, height + 2 * self.padding, width + 2 * self.padding),
-            (size, self.stride),
-            memory.parameter(self.parameters[0], (outputs, size, size, inputs)).reshape(-1),
+            (size, self.stride, self.dilation, self.groups),
+            memory.parameter(self.parameters[0], (outputs, size, size, own)).reshape(-1),
             phases,
             packed,
             blocks,
             margin,
-            memory.around(together * image_size, (outputs, high, wide, margin)),
+            memory.around(together * image_size, (outputs, self.groups, high, wide, margin)),
             made,
             (inputs, height, width),
             adds,
@@ -281,8 +342,14 @@ def _pixels(activation: Tensor) -> tuple[int, int, int]:
     return images, height * width, channels
 
 
+def _lined(activation: Tensor) -> tuple[int, int, int, int]:
+    """Return (n, H, W, C) of an activation."""
+    images, channels, height, width = activation.shape
+    return images, height, width, channels
+
+
 def packed_weight(
-    weight: Tensor, stride: int, padding: int, blocks: tuple[int, int]
+    weight: Tensor, stride: int, padding: int, dilation: int, blocks: tuple[int, int]
 ) -> tuple[Array, Array]:
     """Put a weight (D, C, size, size) into the order in which the gradient of the input reads it.
 
@@ -305,9 +372,10 @@ def packed_weight(
     phases = np.zeros((stride, 2 + stride), np.int64)
     taps = []
     for phase in range(stride):
-        found = [r for r in reversed(range(size)) if (r - padding - phase) % stride == 0]
+        found = [r for r in reversed(range(size)) if (r * dilation - padding - phase) % stride == 0]
         taps.append(found)
-        phases[phase, :2] = (phase + padding - found[0]) // stride if found else 0, len(found)
+        first = (phase + padding - found[0] * dilation) // stride if found else 0
+        phases[phase, :2] = first, len(found)
     pieces: list[Array] = []
     place = 0
     for row in range(stride):
@@ -323,14 +391,21 @@ def packed_weight(
 
 
 def _margin(
-    phases: Array, stride: int, shape: tuple[int, ...], output: tuple[int, int]
+    phases: Array,
+    stride: int,
+    padding: int,
+    dilation: int,
+    shape: tuple[int, ...],
+    output: tuple[int, int],
 ) -> tuple[int, int]:
     """Return how many zeros before and after an image of the output the input's gradient reads."""
+    del padding  # the phases include it
     before = after = 0
+    gap = dilation // math.gcd(dilation, stride)
     for phase in range(stride):
         first, taps = phases[phase, :2]
         for length, made in zip(shape, output, strict=True):
-            last = -(-(length - phase) // stride) - 1 + first + taps - 1
+            last = -(-(length - phase) // stride) - 1 + first + max(taps - 1, 0) * gap
             before, after = max(before, -int(first)), max(after, int(last) - (made - 1))
     return before, after
 
@@ -484,6 +559,47 @@ class Recording(TorchFunctionMode):
             raise _NoLoopError
         return _Pooling(output, (self.source(x),), (), shares, (size, step, around))
 
+    def largest(
+        self,
+        x: Tensor,
+        kernel_size: Sides,
+        stride: Sides | None = None,
+        padding: Sides = 0,
+        dilation: Sides = 1,
+        ceil_mode: bool = False,
+        return_indices: bool = False,
+    ) -> _Operation:
+        """Note F.max_pool2d."""
+        if return_indices:
+            raise _NoLoopError
+        inputs = (self.source(x),)
+        settings = (kernel_size, stride, padding, dilation, ceil_mode)
+        output, chosen = functional.max_pool2d(x, *settings, return_indices=True)
+        return _MaxPooling(output, inputs, (), chosen)
+
+    def part(self, x: Tensor, index: object) -> _Operation:
+        """Note x[:, channels, lines, columns] of slices."""
+        index = index if isinstance(index, tuple) else (index,)
+        if not all(isinstance(one, slice) for one in index):
+            raise _NoLoopError
+        ranges = [one.indices(size) for one, size in zip(index, x.shape, strict=False)]
+        (first, _, step), (channel, _, along), lines, columns = [
+            *ranges, *((0, 0, 1) for _ in range(4 - len(ranges)))
+        ]  # fmt: skip
+        output = x[index]
+        if len(output) != len(x) or (first, step, along) != (0, 1, 1):
+            raise _NoLoopError
+        place = (lines[0], columns[0], channel, lines[2], columns[2])
+        return _Part(output, (self.source(x),), (), place)
+
+    def concatenate(self, tensors: Sequence[Tensor], dim: int = 0) -> _Operation:
+        """Note the concatenation of channels."""
+        if dim != 1:
+            raise _NoLoopError
+        places = np.cumsum([0, *(one.shape[1] for one in tensors[:-1])])
+        inputs = tuple(self.source(one) for one in tensors)
+        return _Concatenation(torch.cat(tensors, 1), inputs, (), tuple(places.tolist()))
+
     def normalise(
         self,
         x: Tensor,
@@ -516,11 +632,12 @@ class Recording(TorchFunctionMode):
     ) -> _Operation:
         """Note F.conv2d."""
         step, around = _side(stride), _side(padding)
-        if groups != 1 or _side(dilation) != 1 or weight.shape[2] != weight.shape[3]:
+        spread = _side(dilation)
+        if weight.shape[2] != weight.shape[3] or (spread > 1 and len(weight) > groups):
             raise _NoLoopError
         inputs, parameters = (self.source(x),), (self.parameter(weight), self.parameter(bias))
-        output = torch.conv2d(x, weight, bias, step, around)
-        return _Convolution(output, inputs, parameters, x, weight, step, around)
+        output = torch.conv2d(x, weight, bias, step, around, spread, groups)
+        return _Convolution(output, inputs, parameters, x, weight, step, around, spread, groups)
 
 
 #: The functions that there are loops for.
@@ -528,6 +645,9 @@ _NOTED: dict[object, Callable[..., _Operation]] = {
     functional.conv2d: Recording.convolve,
     functional.batch_norm: Recording.normalise,
     functional.avg_pool2d: Recording.average,
+    functional.max_pool2d: Recording.largest,
+    torch.cat: Recording.concatenate,
+    Tensor.__getitem__: Recording.part,
     **dict.fromkeys((functional.relu, torch.relu, Tensor.relu), Recording.rectify),
     **dict.fromkeys((torch.relu_, Tensor.relu_), Recording.rectify_in_place),
     **dict.fromkeys((torch.add, Tensor.add), Recording.add),
@@ -539,7 +659,7 @@ _NOTED: dict[object, Callable[..., _Operation]] = {
 
 
 def _of_images(value: object) -> bool:
-    return isinstance(value, Tensor) and value.ndim == 4
+    return any(one.ndim == 4 for one in _tensors(value)[:1])
 
 
 def _tensors(value: object) -> list[Tensor]:
