@@ -168,7 +168,7 @@ def test_a_value_of_another_type_or_range_is_named_with_what_is_right(path, valu
         (3, [0], "3: unknown key '3': known: ablations, "),
         ("scores", None, "scores is missing: add a section of proxies, architectures, "),
         ("scores.shards", None, "scores.shards is missing: add an integer, 1 or larger"),
-        ("seeds", [1, 1], "seeds: 1 is there twice: keep one"),
+        ("seeds", [1, 1], "seeds: 1 and 1 are the same: keep one"),
         ("scores.architectures", 20_000, "spaces: 20000 architectures asked of nasbench201"),
         ("spaces", ["nasbench202"],
          "spaces: unknown space 'nasbench202': did you mean 'nasbench201'"),

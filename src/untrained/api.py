@@ -1,4 +1,4 @@
-"""Score networks one by one: `from untrained import score, score_seeds`."""
+"""Score architectures of a space and networks of one's own, one by one, by name."""
 
 import warnings
 from collections.abc import Iterable, Sequence
@@ -39,12 +39,12 @@ def score(
     'ok'
 
     Args:
-        target: name of a space, or a module that takes (N, C, H, W) images of the data set. A
+        target: the name of a space, or a module that takes (N, C, H, W) images of the data set. A
             module is scored with the weights it has, and left as it was.
         architecture: index or spelling in the space.
-        proxy: name, `name-variant` or `name@epochs`, or a `Proxy`.
-        variant: of the proxy; its default otherwise.
-        seed: of minibatch and weights.
+        proxy: its name, `name-variant` or `name@epochs`, or a `Proxy`.
+        variant: variant of the proxy; by default that of the spelling, or the first.
+        seed: seed of minibatch and weights.
         settings: see `untrained.scoring.request.Settings`.
 
     Raises:
@@ -75,10 +75,10 @@ class Scores:
     """The scores of one network by one proxy with several seeds.
 
     Attributes:
-        architecture: of a space; None for a network of one's own.
+        architecture: the architecture; None for a network of one's own.
         reading: the proxy.
-        seeds: of minibatch and weights.
-        scores: one for each seed.
+        seeds: seeds of minibatch and weights.
+        scores: the score with each seed.
     """
 
     architecture: Architecture | None
@@ -88,13 +88,13 @@ class Scores:
 
     @property
     def mean(self) -> float | None:
-        """Over the seeds; None where any score is undefined."""
+        """The mean over the seeds; None if any score is undefined."""
         values = self._values
         return None if np.isnan(values).any() else float(values.mean())
 
     @property
     def std(self) -> float | None:
-        """Over the seeds (ddof 1); None below two, and where any score is undefined."""
+        """The standard deviation over the seeds (ddof 1); None if it is undefined."""
         values = self._values
         return None if np.isnan(values).any() or len(values) < 2 else float(values.std(ddof=1))
 
@@ -117,17 +117,17 @@ def score_seeds(
     """Score architectures of a space, or a network of your own, by several proxies and seeds.
 
     Args:
-        target: name of a space, or `package.module:factory` of a network of your own.
+        target: the name of a space, or `package.module:factory` of a network of your own.
         architectures: indices or spellings in the space.
-        proxies: how they are spelled.
-        variant: of the proxies; that of their spelling otherwise.
-        seeds: of minibatch and weights.
-        shape: CxHxW that a network of your own takes.
+        proxies: the spellings of the proxies.
+        variant: variant of the proxies; by default that of their spelling.
+        seeds: seeds of minibatch and weights.
+        shape: the shape CxHxW of the images that a network of your own takes.
         track: reports the progress of trainings.
         settings: see `untrained.scoring.request.Settings`.
 
     Returns:
-        One for each proxy and, within that, architecture.
+        The scores of each architecture by the first proxy, then by the second, and so on.
 
     Raises:
         UntrainedError: a name, an architecture or a setting that does not exist, or a network of
@@ -162,7 +162,7 @@ def score_seeds(
 
 
 def _space_of(target: str) -> SearchSpace | None:
-    """The space of this name or at this address; None for the address of something else."""
+    """Return the space of a name or an address; None for the address of something else."""
     address = ":" in target and target not in SPACES.names()
     if address and not hasattr(own.load_factory(target), "parse"):
         return None

@@ -6,13 +6,13 @@ import sys
 
 import pytest
 
+from untrained import cli
+
 SPLITS = ("train", "test")
 
 
 def command(*arguments):
     """Run `untrained` in the working directory; (exit code, standard output, standard error)."""
-    from untrained import cli
-
     out, err = io.StringIO(), io.StringIO()
     with (
         pytest.MonkeyPatch.context() as patched,

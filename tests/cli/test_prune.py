@@ -150,17 +150,17 @@ SEARCH = ["prune", "nasbench201", *FAST, "--out", "trace"]
 
 @pytest.mark.usefixtures("quick_numbers")
 def test_an_interrupted_search_resumes(untrained, monkeypatch):
-    from untrained.search import measurements
+    from untrained.search import rounds
 
-    plain = measurements.Job.run
+    plain = rounds.measure
 
-    def until(job, mask):
-        if job.keys[0] == 2:
+    def until(space, settings, seed, keys, *masks):
+        if keys[0] == 2:
             raise KeyboardInterrupt
-        return plain(job, mask)
+        return plain(space, settings, seed, keys, *masks)
 
     with monkeypatch.context() as patched:
-        patched.setattr(measurements.Job, "run", until)
+        patched.setattr(rounds, "measure", until)
         assert untrained(*SEARCH)[0] != 0
     (path,) = Path().iterdir()
     assert path.name == "trace.ledger"

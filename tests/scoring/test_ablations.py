@@ -10,10 +10,11 @@ from untrained.errors import ParameterError, UnknownNameError
 from untrained.proxies import get_proxy
 from untrained.scoring.ablations import (
     BINS,
+    EXPERIMENTS,
     AblationSettings,
     BinnedCell,
+    ablate,
     binned_cells,
-    cells_of,
     check_untrained,
     requests_of,
     scored_rows,
@@ -35,15 +36,13 @@ def accuracy(benchmark_table):
     return benchmark_table.accuracies("cifar100", "x-test")
 
 
-def trials(experiment, space, accuracy, images=IMAGES):
-    """(cell, images, seed of the minibatch, seed of the weights) of each score, in order."""
-    one = request(space, ["naswot"], images, 0, Execution())
-    return [
-        (cell, asked.images, asked.minibatch_seed, seed)
-        for asked in requests_of(experiment, one, SETTINGS)
-        for cell in cells_of(experiment, space, accuracy, SETTINGS)
-        for seed in asked.seeds
-    ]
+def design_of(experiment, images=IMAGES):
+    return EXPERIMENTS[experiment](images, SETTINGS)
+
+
+def requests(space, experiment, proxy="naswot", images=IMAGES):
+    one = request(space, [proxy], images, 0, Execution())
+    return requests_of(design_of(experiment, images), one)
 
 
 def scores(space, archs, minibatch_seed, weight_seeds, proxy="naswot", engine="auto"):
@@ -96,41 +95,35 @@ def test_bins_without_a_cell_are_named(accuracy, said):
 
 
 @pytest.mark.parametrize(
-    ("experiment", "count", "datasets", "sizes", "minibatch_seeds", "weight_seeds"),
+    ("experiment", "datasets", "sizes", "minibatch_seeds", "weight_seeds"),
     [
-        ("minibatch", 30, {"cifar100"}, {6}, {0, 1, 2}, {0}),
-        ("noise", 30, {"noise"}, {6}, {0, 1, 2}, {0}),
-        ("initialisation", 30, {"cifar100"}, {6}, {0}, {0, 1, 2}),
-        ("batch-size", 60, {"cifar100"}, {4, 8}, {0, 1, 2}, {0}),
-        ("variance", 30, {"cifar100"}, {6}, {0, 1}, {0, 1, 2}),
+        ("minibatch", {"cifar100"}, {6}, {0, 1, 2}, {0}),
+        ("noise", {"noise"}, {6}, {0, 1, 2}, {0}),
+        ("initialisation", {"cifar100"}, {6}, {0}, {0, 1, 2}),
+        ("batch-size", {"cifar100"}, {4, 8}, {0, 1, 2}, {0}),
+        ("variance", {"cifar100"}, {6}, {0, 1}, {0, 1, 2}),
     ],
 )
 def test_an_experiment_varies_one_thing(
-    space, accuracy, experiment, count, datasets, sizes, minibatch_seeds, weight_seeds
+    space, experiment, datasets, sizes, minibatch_seeds, weight_seeds
 ):
-    found = trials(experiment, space, accuracy, dataclasses.replace(IMAGES, split="train"))
+    found = requests(space, experiment, images=dataclasses.replace(IMAGES, split="train"))
+    assert len(found) == len(sizes) * len(minibatch_seeds)
     splits = {"sample"} if experiment == "noise" else {"train"}
-    assert len(found) == len(set(map(str, found))) == count
-    cells, shown, *seeds = map(set, zip(*found, strict=True))
-    assert {one.split for one in shown} == splits
-    assert {one.dataset for one in shown} == datasets
-    assert {one.batch_size for one in shown} == sizes
-    assert seeds == [minibatch_seeds, weight_seeds]
-    if experiment == "variance":
-        assert len(cells) == 5
-        assert all(np.isnan(cell.low) and np.isnan(cell.high) for cell in cells)
-    else:
-        assert cells == set(binned_cells(accuracy, SETTINGS.seed))
+    assert {one.images.split for one in found} == splits
+    assert {one.images.dataset for one in found} == datasets
+    assert {one.images.batch_size for one in found} == sizes
+    assert {one.minibatch_seed for one in found} == minibatch_seeds
+    assert {one.seeds for one in found} == {tuple(weight_seeds)}
+    assert design_of(experiment).binned == (experiment != "variance")
 
 
 def test_the_size_of_the_minibatch_is_that_of_the_experiment(space):
     """Whatever the proxy's own is; crops keep their number."""
-    one = request(space, ["ntk_condition_number"], IMAGES, 0, Execution())
-    sizes = [asked.proxies[0].setting.images for asked in requests_of("batch-size", one, SETTINGS)]
-    assert sizes == [4, 4, 4, 8, 8, 8]
-    crops = request(space, ["linear_regions"], IMAGES, 0, Execution())
-    (asked,) = requests_of("initialisation", crops, SETTINGS)
-    assert asked.proxies == crops.proxies
+    found = requests(space, "batch-size", "ntk_condition_number")
+    assert [one.proxies[0].setting.images for one in found] == [4, 4, 4, 8, 8, 8]
+    (crops,) = requests(space, "initialisation", "linear_regions")
+    assert str(crops.proxies[0]) == "linear_regions"
 
 
 def test_a_minibatch_is_drawn_once(space, monkeypatch):
@@ -194,9 +187,9 @@ def test_settings_out_of_range(settings, said):
         AblationSettings(**settings)
 
 
-def test_an_unknown_experiment(space, accuracy):
+def test_an_unknown_experiment():
     with pytest.raises(UnknownNameError, match="did you mean 'noise'"):
-        trials("nosie", space, accuracy)
+        ablate("nasbench201", experiments=["nosie"])
 
 
 def test_nothing_is_trained():

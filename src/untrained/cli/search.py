@@ -148,7 +148,7 @@ def _summary(found: "SearchResult") -> dict[str, Any]:
 
 
 def _print(answer: dict[str, Any]) -> None:
-    """Print what the runs reached and the command that scores the best, for people."""
+    """Print the accuracies of the runs and the command that scores the best, for people."""
     runs = answer["runs"]
     for column, value in answer["accuracy"].items():
         mean = "unknown in places" if value["mean"] is None else f"{value['mean']:.2f}"

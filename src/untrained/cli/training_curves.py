@@ -1,4 +1,4 @@
-"""`untrained training-curves`: how the tangent kernel and scores move over a short training."""
+"""`untrained training-curves`: the tangent kernel and scores during a short training."""
 
 import json
 import math
@@ -22,7 +22,7 @@ def training_curves(
     space: options.Space,
     architectures: options.Architectures,
     settings: "Settings",
-    epochs: Annotated[str, typer.Option(help="When to read, in epochs.")] = "0,0.5,1,2",
+    epochs: Annotated[str, typer.Option(help="Epochs at which to read.")] = "0,0.5,1,2",
     proxy: options.Proxies = None,
     kernel: Annotated[
         str, typer.Option(help="Parameters and mode of the kernel that is followed.")
@@ -38,11 +38,11 @@ def training_curves(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Train architectures a little and follow their tangent kernel and scores.
+    """Train architectures for a few epochs and follow their tangent kernel and scores.
 
-    All is read on the minibatch; what is learned is the rest of the split (as `lga@1` does). By
-    default the proxies are those of the papers. The time of a kernel grows with the square of
-    --batch-size. With --ledger an interrupted command resumes with the training that it was at.
+    Everything is read on the minibatch, and the network is trained on the rest of the split, as for
+    `lga@1`. The default proxies are those of the papers. The time of a kernel grows with the square
+    of --batch-size. With --ledger, an interrupted command resumes after its last finished training.
     """
     from untrained.benchmarks.benchmark import Benchmark
     from untrained.files import check_target, write_parquet
@@ -50,7 +50,7 @@ def training_curves(
     stops = options.numbers("--epochs", epochs, float, "numbers", "0,0.5,2")
     chosen = options.seeds_from(seed, seeds)
     drawn = [] if figure is None else [figure.with_suffix(suffix) for suffix in (".svg", ".png")]
-    for target in drawn:  # the figure is named without its suffixes
+    for target in drawn:
         check_target(target)
     truth = Benchmark.load(space, path=benchmark) if drawn else None
 
@@ -112,7 +112,7 @@ def _draw(table: "pd.DataFrame", truth: "Benchmark", targets: list[Path]) -> Non
 
 
 def _print(curve: dict[str, Any]) -> None:
-    """Print a line per quantity, a column per stop; a status instead of a value that is not."""
+    """Print a line per quantity and a column per stop; a status stands for an undefined value."""
     seed, readings = curve["seed"], curve["readings"]
     typer.echo(f"{curve['architecture']}  {curve['spelling']}")
     stops = list(dict.fromkeys(reading["epochs"] for reading in readings))

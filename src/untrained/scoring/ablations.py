@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from math import nan
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, NamedTuple, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -22,15 +22,13 @@ from untrained.scoring.columns import ABLATION_TYPES
 from untrained.scoring.progress import Track, untracked
 from untrained.scoring.request import Reading, ScoreRequest, Settings, parse_reading, requested
 from untrained.seeds import numpy_generator
-from untrained.spaces import SPACES, SearchSpace, get_space
+from untrained.spaces import SPACES, get_space
 from untrained.spaces.base import draw_without_replacement
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from untrained.scoring.images import MinibatchSettings
-
-    Design = tuple[Sequence[MinibatchSettings], range, range]
 
 #: The paper's ten bins start at this accuracy, in percent.
 LOWEST_ACCURACY = 50.0
@@ -122,78 +120,58 @@ def binned_cells(accuracy: Accuracies, seed: int) -> list[BinnedCell]:
     return cells
 
 
+class Design(NamedTuple):
+    """The factors of an experiment: each cell is scored with each combination of them.
+
+    Attributes:
+        images: the settings of the minibatches.
+        minibatch_seeds: the seeds of each minibatch.
+        weight_seeds: the seeds of the initialisations.
+        binned: whether there is one cell of each bin of accuracies, or random cells.
+    """
+
+    images: "Sequence[MinibatchSettings]"
+    minibatch_seeds: range = range(1)
+    weight_seeds: range = range(1)
+    binned: bool = True
+
+
 def _noise(images: "MinibatchSettings") -> "MinibatchSettings":
     return replace(images, dataset=NOISE.name, split=NOISE.split(images.split))
 
 
-#: The minibatches of each experiment without their seeds, the seeds of each minibatch and the seeds
-#: of each initialisation. Repeats have the seeds 0, 1, ...; what is held fixed has seed 0. A
+#: The design of each experiment. Repeats have the seeds 0, 1, ...; what is held fixed has seed 0. A
 #: smaller minibatch is the beginning of a larger one with its seed.
-EXPERIMENTS: dict[str, Callable[["MinibatchSettings", AblationSettings], "Design"]] = {
-    "minibatch": lambda images, how: ([images], range(how.repeats), range(1)),
-    "noise": lambda images, how: ([_noise(images)], range(how.repeats), range(1)),
-    "initialisation": lambda images, how: ([images], range(1), range(how.repeats)),
-    "batch-size": lambda images, how: (
-        *([replace(images, batch_size=size) for size in how.batch_sizes], range(how.repeats)),
-        range(1),
+EXPERIMENTS: dict[str, Callable[["MinibatchSettings", AblationSettings], Design]] = {
+    "minibatch": lambda images, how: Design([images], range(how.repeats)),
+    "noise": lambda images, how: Design([_noise(images)], range(how.repeats)),
+    "initialisation": lambda images, how: Design([images], weight_seeds=range(how.repeats)),
+    "batch-size": lambda images, how: Design(
+        [replace(images, batch_size=size) for size in how.batch_sizes], range(how.repeats)
     ),
-    "variance": lambda images, how: ([images], range(how.minibatches), range(how.initialisations)),
+    "variance": lambda images, how: Design(
+        [images], range(how.minibatches), range(how.initialisations), binned=False
+    ),
 }
 
-#: The experiment on cells drawn from the whole space; the others have a cell for each bin.
-CROSSED = "variance"
 
+def requests_of(design: Design, request: ScoreRequest) -> list[ScoreRequest]:
+    """Return a request for each minibatch of an experiment, with the seeds of initialisations.
 
-def requests_of(
-    experiment: str, request: ScoreRequest, settings: AblationSettings
-) -> list[ScoreRequest]:
-    """Return the requests of one experiment, which hold for each of its cells.
-
-    Args:
-        experiment: one of `EXPERIMENTS`.
-        request: a request of one proxy, with the minibatch but for what the experiment varies.
-        settings: how many of everything.
-
-    Raises:
-        UnknownNameError: no such experiment.
+    The number of images is that of the minibatch, whatever the definition of the proxy has; only
+    the number of crops is that of the proxy.
     """
-    if experiment not in EXPERIMENTS:
-        raise unknown_name("experiment", experiment, EXPERIMENTS)
-    minibatches, minibatch_seeds, weight_seeds = EXPERIMENTS[experiment](request.images, settings)
     (reading,) = request.proxies
+    crops = reading.setting.crop is not None
     return [
         replace(
             request,
-            # crops are as many as the proxy has it, whatever the minibatch
-            proxies=(
-                reading if reading.setting.crop else replace(reading, images=images.batch_size),
-            ),
+            proxies=(reading if crops else replace(reading, images=images.batch_size),),
             images=images,
             minibatch_seed=seed,
-            seeds=tuple(weight_seeds),
+            seeds=tuple(design.weight_seeds),
         )
-        for images, seed in product(minibatches, minibatch_seeds)
-    ]
-
-
-def cells_of(
-    experiment: str, space: SearchSpace, accuracy: Accuracies, settings: AblationSettings
-) -> list[BinnedCell]:
-    """Return the cells of an experiment: one of each bin of accuracies, or random ones.
-
-    Args:
-        experiment: one of `EXPERIMENTS`.
-        space: the space of the cells.
-        accuracy: (len(space),) percent on CIFAR-100.
-        settings: the number of random cells, and the seed of the draw.
-
-    Raises:
-        ParameterError: no cell in a bin, or more cells than the space has.
-    """
-    if experiment != CROSSED:
-        return binned_cells(accuracy, settings.seed)
-    return [
-        BinnedCell(arch) for arch in draw_without_replacement(space, settings.cells, settings.seed)
+        for images, seed in product(design.images, design.minibatch_seeds)
     ]
 
 
@@ -213,7 +191,7 @@ def ablate(
     track: Track = untracked,
     **settings: Unpack[Settings],
 ) -> "pd.DataFrame":
-    """Score architectures again and again with one thing varied (the NASWOT paper's Fig. 5).
+    """Score architectures repeatedly while one thing varies, as in Fig. 5 of the NASWOT paper.
 
     Args:
         space: the name of the space.
@@ -243,12 +221,18 @@ def ablate(
         )
     accuracy = Benchmark.load(space, path=benchmark).accuracies(*column)
     names, how = list(dict.fromkeys(experiments or searched.ablations)), sizes or AblationSettings()
+    if unknown := [name for name in names if name not in EXPERIMENTS]:
+        raise unknown_name("experiment", unknown[0], EXPERIMENTS)
     with requested(searched, [reading], [0], settings) as request:
-        varied = [
-            (name, one, cells_of(name, searched, accuracy, how))
-            for name in names
-            for one in requests_of(name, request, how)
-        ]
+        varied = []
+        for name in names:
+            design = EXPERIMENTS[name](request.images, how)
+            if design.binned:
+                cells = binned_cells(accuracy, how.seed)
+            else:
+                drawn = draw_without_replacement(searched, how.cells, how.seed)
+                cells = [BinnedCell(arch) for arch in drawn]
+            varied += [(name, one, cells) for one in requests_of(design, request)]
         count = sum(len(one.seeds) * len(cells) for _, one, cells in varied)
         title = f"{space}/{'+'.join(names)}/{proxy} on {request.execution.device}"
         scored = (row for one in varied for row in scored_rows(*one))

@@ -187,14 +187,12 @@ class Subject:
             building a network that is trained.
 
         Raises:
-            ParameterError: a proxy is read after training, and there are no images to train on or
-                the fast engine is asked for; or a minibatch can't be drawn.
+            ParameterError: the fast engine is to read a proxy after training, or a minibatch can't
+                be drawn.
         """
         for reading in readings:
             reading.check_readable()
         trained = " and ".join(reading.name for reading in readings if reading.epochs)
-        if trained and self.training is None:
-            raise ParameterError(f"{trained} after training: nothing is trained here, drop @epochs")
         if trained and self.execution.engine == "fast":
             # a plan takes normalisations of zeros to be zero, which holds for fresh weights only
             raise ParameterError(f"no fast engine for {trained} after training: take --engine auto")

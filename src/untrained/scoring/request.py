@@ -1,7 +1,7 @@
 """Requests of scores: the proxies that are read off networks, images and seeds.
 
 A proxy is spelled `name`, or `name-variant` where it has variants: `naswot`, `naswot-released`.
-`lga:64` is read off 64 images whatever the minibatch has; `lga@1`, `lga-weights_train:64@0.5` are
+`lga:64` is read off 64 images of any minibatch; `lga@1`, `lga-weights_train:64@0.5` are
 read after so many epochs of training. The name may be an address: `my.module:MyProxy-variant:64@1`.
 """
 
@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -19,7 +19,6 @@ import numpy as np
 
 from untrained.closure import code_digest
 from untrained.errors import ParameterError
-from untrained.files import IMAGES
 from untrained.images.sets import image_set, modules_of
 from untrained.proxies import PROXIES, get_proxy, setting_of
 from untrained.proxies.base import Direction, Proxy, Setting
@@ -154,7 +153,7 @@ class OwnNetwork:
 
     Attributes:
         name: its address, or its type.
-        build: makes the network for a number of classes, which it need not heed.
+        build: makes the network; it is given the number of classes.
         shape: (C, H, W) of the images that it takes; None for those of the data set.
     """
 
@@ -206,9 +205,9 @@ class ScoreRequest:
 
         Args:
             modules: further modules whose code the work uses, besides engine, proxies and space.
-            more: whatever else the work depends on, as JSON.
+            more: everything else that the work depends on, as JSON.
         """
-        shown = {one.name: getattr(self.images, one.name) for one in fields(self.images)}
+        shown = asdict(self.images)
         del shown["root"]  # the digest of the files counts, not where they lie
         request = {
             "target": self.space.name,
@@ -233,36 +232,28 @@ class ScoreRequest:
         }
 
 
-def images_of(settings: Settings) -> "MinibatchSettings":
-    """Return the settings of the minibatch; a data set with one split has that one."""
-    from untrained.scoring.images import MinibatchSettings
-
-    dataset = settings.get("dataset", "cifar10")
-    return MinibatchSettings(
-        dataset,
-        image_set(dataset).split(settings.get("split", "sample")),
-        settings.get("batch_size", 128),
-        settings.get("augmentation", "none"),
-        settings.get("sampling", "uniform"),
-        settings.get("root", IMAGES),
-    )
-
-
 @contextmanager
 def requested(
     target: "SearchSpace | OwnNetwork",
     readings: Iterable[Reading],
     seeds: Iterable[int],
-    given: Settings,
+    settings: Settings,
 ) -> Iterator[ScoreRequest]:
-    """Yield the request of some settings; its device is leased until the context ends."""
+    """Yield the request of some settings; its device is leased until the context ends.
+
+    A data set that has only one split is shown in that split.
+    """
     from untrained.scoring.devices import leased_device
     from untrained.scoring.execution import Execution
+    from untrained.scoring.images import MinibatchSettings
 
-    images = images_of(given)
-    with leased_device(given.get("device", "cpu")) as device:
-        execution = Execution(device, given.get("engine", "auto"), given.get("precision", "auto"))
-        yield ScoreRequest(target, tuple(readings), images, tuple(seeds), execution)
+    given: dict[str, Any] = {**settings}
+    device = given.pop("device", "cpu")
+    run = {name: given.pop(name) for name in ("engine", "precision") if name in given}
+    images = MinibatchSettings(**given)
+    images = replace(images, split=image_set(images.dataset).split(images.split))
+    with leased_device(device) as leased:
+        yield ScoreRequest(target, tuple(readings), images, tuple(seeds), Execution(leased, **run))
 
 
 def parse_reading(spelling: str, variant: str | None = None) -> Reading:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -71,12 +72,15 @@ def score_space(
     searched = get_space(space)
     # two spellings may be of one proxy, such as naswot and naswot@0
     readings = list({str(one): one for one in map(parse_reading, proxies)}.values())
-    sample = sample_of(searched, architectures, sample_seed, known_of(searched, among))
+    if among is not None:
+        among.check_within(len(searched))
+    known = None if among is None else among.known
+    sample = sample_of(searched, architectures, sample_seed, known)
     indices = shard_of(searched, sample, shard, shards, share=share)
-    with (
-        requested(searched, readings, [seed], settings) as request,
-        opened(ledger, _key(request, indices, share) if ledger else {}, tell) as kept,
-    ):
+    chosen = hashlib.sha256(",".join(map(str, indices)).encode()).hexdigest()
+    with requested(searched, readings, [seed], settings) as request, ExitStack() as stack:
+        key = request.key(__name__, architectures=chosen, share=share) if ledger else {}
+        kept = stack.enter_context(opened(ledger, key, tell))
         needed = work_of(searched, indices, readings, share=share)
         work = [(index, seed, mine) for index, mine in needed.items()]
         title = f"{space}/{request.images.dataset}/{'+'.join(map(str, readings))}/seed{seed}"
@@ -114,14 +118,6 @@ def merge_shards(tables: "Iterable[pd.DataFrame]") -> "pd.DataFrame":
         raise DamagedFileError(f"the shards score {first} twice: remove stale shards")
     columns = [*SCORE_COLUMNS, *([SECONDS] if SECONDS in table else [])]
     return table.sort_values(key, ignore_index=True)[columns]
-
-
-def known_of(space: SearchSpace, table: "Benchmark | None") -> NDArray[np.int64] | None:
-    """Return the sorted indices of the architectures in a table; None without a table."""
-    if table is None:
-        return None
-    table.check_within(len(space))
-    return table.known
 
 
 def sample_of(
@@ -200,12 +196,6 @@ def work_of(
         for index in np.unique(scored_for(space, reading.proxy, share=share)[list(indices)]):
             work.setdefault(int(index), []).append(reading)
     return dict(sorted(work.items()))
-
-
-def _key(request: ScoreRequest, indices: Sequence[int], share: bool) -> dict[str, object]:
-    """Return what identifies the work in a ledger."""
-    chosen = hashlib.sha256(",".join(map(str, indices)).encode()).hexdigest()
-    return request.key(__name__, architectures=chosen, share=share)
 
 
 def scores_of(

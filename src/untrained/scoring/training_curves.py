@@ -211,7 +211,8 @@ def training_curves(
     settings.setdefault("batch_size", 32)
     with requested(searched, readings, seeds, settings) as request:
         image_set(request.images.dataset).check_split(request.images.split)
-        key = _key(request, indices, followed) if ledger else {}
+        curves = {"architectures": indices, "kernel": kernel, "epochs": list(epochs)}
+        key = request.key(__name__, curves=curves) if ledger else {}
         with opened(ledger, key, tell) as kept:
             table = curve_table(request, indices, followed, kept, track, tell)
             if save is not None:
@@ -257,14 +258,6 @@ def curve_table(
         ]
     rows.sort(key=lambda row: row[1:3])
     return pd.DataFrame(rows, columns=CURVE_COLUMNS).astype(CURVE_TYPES)
-
-
-def _key(
-    request: ScoreRequest, indices: Sequence[int], settings: CurveSettings
-) -> dict[str, object]:
-    """Return what identifies the work in a ledger."""
-    curves = {"architectures": list(indices), "kernel": settings.kernel}
-    return request.key(__name__, curves=curves | {"epochs": list(settings.epochs)})
 
 
 def _readings(settings: CurveSettings, stops: "list[Stop]") -> Iterator[tuple[str, Reading]]:

@@ -84,7 +84,8 @@ def live_trace(task: Task, live: Live) -> "tuple[pd.DataFrame, dict[str, int]]":
             f"{spelling!r} --live: only the fitness is scored there, drop pool, init and mutants"
         )
     reading = parse_reading(search.guidance.fitness)
-    settings = cast("Settings", asdict(live) | {"dataset": task.dataset})
+    how = asdict(live) | {"dataset": task.dataset}
+    settings = cast("Settings", {name: how[name] for name in Settings.__annotations__})
     prepare_worker()
     with requested(task.space, [reading], range(live.seeds), settings) as request:
         # the number of seeds changes no score
