@@ -7,9 +7,10 @@ from torch import nn
 from torch.nn import functional
 
 from untrained.networks.nasbench201 import NasBench201Network
-from untrained.networks.supernets import NasBench201Supernet
+from untrained.networks.supernets import DartsSupernet, NasBench201Supernet
 from untrained.proxies import interleaved_backward
 from untrained.proxies.interleaved_backward import Recording
+from untrained.spaces import get_space
 from untrained.spaces.base import Skeleton
 
 
@@ -119,6 +120,59 @@ def test_convolutions(inputs, outputs, size, stride, padding, normalised):
     check(*drawn(Layers(in_turn, *modules, channels=inputs)))
 
 
+@pytest.mark.parametrize("normalised", [False, True])
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "size", "stride", "padding", "dilation", "groups"),
+    [
+        (4, 4, 3, 1, 1, 1, 4),  # one filter per channel, as in the cells of DARTS
+        (4, 4, 3, 1, 2, 2, 4),
+        (4, 4, 5, 2, 4, 2, 4),
+        (2, 2, 5, 2, 2, 1, 2),
+        (3, 3, 3, 2, 2, 3, 3),
+        (3, 3, 3, 3, 2, 2, 3),
+        (1, 1, 5, 1, 4, 2, 1),
+        (3, 1, 3, 1, 2, 2, 1),
+        (2, 4, 3, 1, 2, 1, 2),
+        (6, 4, 3, 1, 1, 1, 2),
+        (10, 14, 3, 2, 1, 1, 2),
+        (6, 6, 3, 3, 1, 1, 3),
+    ],
+)
+def test_groups_and_dilations(inputs, outputs, size, stride, padding, dilation, groups, normalised):
+    inner = nn.Conv2d(inputs, outputs, size, stride, padding, dilation, groups, bias=False)
+    modules = [inner, *([nn.BatchNorm2d(outputs)] if normalised else [])]
+    modules += [nn.ReLU(), convolution(outputs, 2, 1)]
+    check(*drawn(Layers(in_turn, *modules, channels=inputs)))
+
+
+@pytest.mark.parametrize("ceil_mode", [False, True])
+@pytest.mark.parametrize(
+    ("size", "stride", "padding"), [(3, 1, 1), (2, 2, 0), (3, 2, 1), ((1, 2), 1, 0), (5, 3, 2)]
+)
+def test_maximum_pools(size, stride, padding, ceil_mode):
+    def apply(modules, x):
+        y = modules[0](x)
+        return modules[1](modules[2](y) / 3) + modules[2](x) + modules[2](2 * y)
+
+    pool = nn.MaxPool2d(size, stride, padding, ceil_mode=ceil_mode)
+    check(*drawn(Layers(apply, convolution(3, 3, 3, 1, 1), convolution(3, 3, 3, 1, 1), pool)))
+
+
+@pytest.mark.parametrize(
+    "apply",
+    [
+        lambda m, x: m[0](x[:, :, 1:, 1:]) + m[0](x)[:, :, :-1, :-1],
+        lambda m, x: m[0](x[:, :, ::2, 1::3] / 2),
+        lambda m, x: m[0](x)[:, 1:] + x[:, :2] * 2,
+        lambda m, x: m[1](torch.cat([m[0](x), x[:, 1:2], functional.relu(x[:, 2:])], 1)),
+        lambda m, x: m[1](torch.cat([x, torch.ones(len(x), 2, *x.shape[2:])], dim=1)) + m[0](x[:]),
+        lambda m, x: functional.relu(torch.cat([x, x], 1) / 2)[:, 2:5] + m[0](x),
+    ],
+)
+def test_parts_and_concatenations(apply):
+    check(*drawn(Layers(apply, convolution(3, 3, 3, 1, 1), convolution(5, 3, 3, 1, 1))))
+
+
 def test_parts_of_an_image_and_of_a_batch(monkeypatch):
     """Large images are processed one by one and line by line; here small ones are too."""
     monkeypatch.setattr(interleaved_backward, "_PART", 1)
@@ -195,6 +249,19 @@ def test_a_supernet():
     check(*drawn(network, 4, (8, 8), 3))
 
 
+def test_networks_of_nasbench101():
+    space = get_space("nasbench101")
+    for index in (5, 1000, 300000):
+        network = space.network(space[index], 10, Skeleton(4, 1, 3))
+        check(*drawn(network, 4, (12, 12), 3, index))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_supernet_of_darts(layout):
+    network = DartsSupernet(10, Skeleton(1, 1, 2))
+    check(*drawn(network, 3, (8, 12), 3), layout)
+
+
 def test_parameters_that_are_frozen_or_not_reached():
     network, images = drawn(Layers(in_turn, convolution(3, 4, 3, 1, 1), nn.BatchNorm2d(4)))
     network.inner[0].weight.requires_grad_(False)
@@ -214,14 +281,13 @@ def test_nothing_is_left_to_follow():
 @pytest.mark.parametrize(
     "module",
     [
-        nn.Conv2d(3, 3, 3, groups=3, bias=False),
         nn.Conv2d(3, 3, 3, dilation=2, bias=False),
         nn.Conv2d(3, 3, 3),
         nn.Conv2d(3, 3, (1, 3), bias=False),
         nn.Conv2d(3, 3, 3, padding=(0, 1), bias=False),
         nn.ConvTranspose2d(3, 3, 3, bias=False),
         nn.BatchNorm2d(3).eval(),
-        nn.MaxPool2d(2),
+        nn.FractionalMaxPool2d(2, 3),
         nn.AvgPool2d((1, 2)),
         nn.AvgPool2d(2, ceil_mode=True),
         nn.Sigmoid(),
@@ -240,6 +306,10 @@ def test_other_operations_have_no_loop(module):
         lambda _, x: x + x.mean((2, 3), keepdim=True),
         lambda _, x: functional.conv2d(x, torch.ones(1, 3, 1, 1) * x.mean()),
         lambda _, x: x / x.detach().abs().sum().requires_grad_(),
+        lambda _, x: functional.relu(x[:, [0, 2]]),
+        lambda _, x: functional.relu(x[:, :, 2][:, :, None]),
+        lambda _, x: functional.relu(x[::2]),
+        lambda _, x: functional.relu(torch.cat([x, x], 2)),
     ],
 )
 def test_other_products_and_sums_have_no_loop(apply):
@@ -303,9 +373,12 @@ def test_other_types_and_large_images_have_no_loop(monkeypatch):
     parameters = list(network.parameters())
     assert gradient_rows(network, images, parameters) is not None
     assert gradient_rows(lambda x: network(x).detach(), images, parameters) is None
-    monkeypatch.setattr(interleaved_backward, "_LARGE", 5 * 3 * 7 * 6 * 16 * 4 - 1)
-    assert gradient_rows(network, images, parameters) is None
-    monkeypatch.undo()
+    for name, numbers in (("_LARGE", 5 * 3 * 7 * 6), ("_MANY", 3 * 2 * 9)):
+        monkeypatch.setattr(interleaved_backward, name, numbers * 16 * 4)
+        assert gradient_rows(network, images, parameters) is not None
+        monkeypatch.setattr(interleaved_backward, name, numbers * 16 * 4 - 1)
+        assert gradient_rows(network, images, parameters) is None
+        monkeypatch.undo()
     assert gradient_rows(network.double(), images.double(), parameters) is None
 
 

@@ -29,6 +29,8 @@ from untrained.proxies.interleaved_loops import LANES
 
 #: Activations whose gradients take more bytes than this are left to PyTorch, to save memory.
 _LARGE = 2**30
+#: Nor are parameters with more bytes of gradients: sums that leave the caches take PyTorch's time.
+_MANY = 2**28
 #: Bytes of gradients that a convolution processes together; they stay in the second-level cache.
 _PART = 2**20
 
@@ -573,24 +575,22 @@ class Recording(TorchFunctionMode):
         if return_indices:
             raise _NoLoopError
         inputs = (self.source(x),)
-        settings = (kernel_size, stride, padding, dilation, ceil_mode)
+        settings: Any = (kernel_size, stride, padding, dilation, ceil_mode)
         output, chosen = functional.max_pool2d(x, *settings, return_indices=True)
         return _MaxPooling(output, inputs, (), chosen)
 
     def part(self, x: Tensor, index: object) -> _Operation:
         """Note x[:, channels, lines, columns] of slices."""
-        index = index if isinstance(index, tuple) else (index,)
-        if not all(isinstance(one, slice) for one in index):
+        slices = index if isinstance(index, tuple) else (index,)
+        if not all(isinstance(one, slice) for one in slices):
             raise _NoLoopError
-        ranges = [one.indices(size) for one, size in zip(index, x.shape, strict=False)]
-        (first, _, step), (channel, _, along), lines, columns = [
-            *ranges, *((0, 0, 1) for _ in range(4 - len(ranges)))
-        ]  # fmt: skip
-        output = x[index]
+        output = x[slices]
+        slices += (slice(None),) * (4 - len(slices))
+        ranges = [one.indices(size)[::2] for one, size in zip(slices, x.shape, strict=True)]
+        (first, step), (channel, along), (line, down), (column, across) = ranges
         if len(output) != len(x) or (first, step, along) != (0, 1, 1):
             raise _NoLoopError
-        place = (lines[0], columns[0], channel, lines[2], columns[2])
-        return _Part(output, (self.source(x),), (), place)
+        return _Part(output, (self.source(x),), (), (line, column, channel, down, across))
 
     def concatenate(self, tensors: Sequence[Tensor], dim: int = 0) -> _Operation:
         """Note the concatenation of channels."""
@@ -598,7 +598,7 @@ class Recording(TorchFunctionMode):
             raise _NoLoopError
         places = np.cumsum([0, *(one.shape[1] for one in tensors[:-1])])
         inputs = tuple(self.source(one) for one in tensors)
-        return _Concatenation(torch.cat(tensors, 1), inputs, (), tuple(places.tolist()))
+        return _Concatenation(torch.cat(list(tensors), 1), inputs, (), tuple(places.tolist()))
 
     def normalise(
         self,
@@ -717,6 +717,8 @@ class _Plan:
         self.steps: list[_Operation] = []
         self.givers = Counter(self.boundary)
         order, consumers = self._order()
+        if LANES * 4 * sum(one.numel() for one in self.wanted - set(self.head)) > _MANY:
+            raise _NoLoopError
         for activation in order:
             if self.givers[activation]:  # otherwise another step includes it
                 step = self._joined(operations[activation], consumers)
