@@ -6,8 +6,10 @@ loops of `untrained.compiled` do everything between two convolutions in one pass
 `fused.has_loops` accepts. Statistics and their gradients are summed in float64.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -17,7 +19,11 @@ from torch.nn import functional
 
 from untrained import compiled
 from untrained.compiled import EPSILON, LANES, Array
-from untrained.networks.fused import TERMS, Normalisation, Sum, average_pool, rows_of
+from untrained.networks.fused import TERMS, Normalisation, Sum, average_pool, fits, rows_of
+from untrained.networks.graph import Edge, Pooling
+
+if TYPE_CHECKING:
+    from untrained.networks.network import GraphNetwork
 
 
 class Term(NamedTuple):
@@ -88,6 +94,72 @@ def is_fused(module: nn.BatchNorm2d) -> bool:
         and module.momentum is not None
         and module.eps == EPSILON
     )
+
+
+def logits_of(network: "GraphNetwork", images: Tensor) -> Tensor | None:
+    """Return what the network's forward pass returns, in float32 and up to rounding.
+
+    Products and stored activations have the type of the images, bfloat16 or float32. Edges that
+    lead nowhere are left out, so their normalisations keep their initial running statistics; no
+    score depends on those.
+
+    Args:
+        network: a network in training mode.
+        images: (N, C, H, W).
+
+    Returns:
+        (N, classes), or None where the loops do not take the network or the images.
+    """
+    if not _fits(network, images):
+        return None
+    graph = network.graph
+    terms: dict[int, list[Term]] = defaultdict(list)
+    leaving: dict[int, list[tuple[Edge, nn.Module]]] = defaultdict(list)
+    for edge, connection in zip(graph.executed, network.connections, strict=True):
+        if edge.target in graph.leading:
+            leaving[edge.source].append((edge, connection))
+    read = ReadSum(images, None)
+    for node in graph.order[:-1]:
+        edges = leaving[node]
+        if node and edges:
+            flags = [edge.rectified for edge, _ in edges]
+            read = read_sum(terms.pop(node), value=not all(flags), rectified=any(flags))
+        for edge, connection in edges:
+            source = cast("Tensor", read.rectified if edge.rectified else read.value)
+            if edge.target == graph.output:
+                return cast("Tensor", network.classifier(connection(source.float())))
+            terms[edge.target].append(_term(edge, connection, source))
+    raise AssertionError  # an edge leads to the logits
+
+
+def _term(edge: Edge, connection: nn.Module, source: Tensor) -> Term:
+    """Make the term of an edge from its source, which is rectified already if need be."""
+    norm = None
+    modules = list(cast("nn.Sequential", connection))[int(edge.rectified) :]
+    for module, operation in zip_longest(modules, edge.operations):
+        match module:
+            case nn.BatchNorm2d():
+                norm = module
+            case nn.Conv2d():
+                source = convolve(source, module)
+            case _:
+                source = pool(source) if operation == Pooling("avg", 3) else module(source)
+    own = bool(edge.weighted) and edge.normalised
+    return Term(source, norm, own)
+
+
+def _fits(network: "GraphNetwork", images: Tensor) -> bool:
+    """Return whether the compiled loops take all nodes of the network for images (N, C, H, W)."""
+    graph = network.graph
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    if not images.is_cpu or not all(map(is_fused, norms)):
+        return False
+    if any(node.concatenated or node.rectified for node in graph.nodes):
+        return False
+    shapes = graph.shapes(tuple(images.shape[1:]))
+    inner = [shape for node, shape in shapes.items() if node not in (0, graph.output)]
+    counts = Counter(edge.target for edge in graph.executed)
+    return max(counts.values()) <= TERMS and all(fits(images.dtype, shape) for shape in inner)
 
 
 class _Moments(NamedTuple):

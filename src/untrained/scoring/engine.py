@@ -13,7 +13,7 @@ from torch import nn
 
 from untrained.errors import ParameterError
 from untrained.images.minibatches import Minibatch
-from untrained.networks.plans import Planned
+from untrained.networks.plans import Planned, draw
 from untrained.networks.plans import Reading as RectifierReading
 from untrained.proxies.base import Proxy, Setting, SharesMeasurement, Status, UndefinedScore
 from untrained.scoring.execution import Execution, ReadsRectifiers
@@ -138,8 +138,8 @@ def subject_of(
 def _built(
     space: SearchSpace, index: int, skeleton: Skeleton | None, num_classes: int, *, planned: bool
 ) -> nn.Module | Planned:
-    if planned and space.planned is not None:
-        return space.planned(space[index])
+    if planned and space.graph is not None:
+        return draw(space.graph(space[index], num_classes, None))
     network = space.network(space[index], num_classes, skeleton)
     if skeleton is not None:
         return network
