@@ -82,16 +82,12 @@ EVERYTHING = {
     "results/ablations/nasbench201.parquet",
 }
 SEARCHES = {"search": 2, "page": 1, "all": 1}
-SEARCHES |= dict.fromkeys(("table_searches", "table_comparisons", "table_regret"), 1)
-SEARCHES |= dict.fromkeys(("figure_searches", "figure_regret"), 1)
-SCORES = {"merge": 1, "figure_kernels": 1} | {
-    f"{kind}_{section}": 1
-    for kind in ("table", "figure")
-    for section in ("correlations", "seeds", "proxies", "preferences")
-}
+SEARCHES |= dict.fromkeys(("section_searches", "section_comparisons", "section_regret"), 1)
+SCORED = "correlations", "seeds", "proxies", "preferences", "kernels"
+SCORES = {"merge": 1} | {f"section_{name}": 1 for name in SCORED}
 AFTER_SCORES = SEARCHES | SCORES
-TRAINING_CURVES = {"training_curve": 1, "table_training_curves": 1, "figure_training_curves": 1}
-ABLATIONS = {"ablate": 1, "table_ablations": 1, "figure_ablations": 1}
+TRAINING_CURVES = {"training_curve": 1, "section_training_curves": 1}
+ABLATIONS = {"ablate": 1, "section_ablations": 1}
 
 
 def environment():
@@ -215,7 +211,7 @@ def test_a_second_run_does_nothing(project):
     [
         ({"seeds": [0, 1, 2]}, {"score": 1} | AFTER_SCORES),
         ({"scores.batch_size": 9}, {"score": 2} | AFTER_SCORES | ABLATIONS),
-        ({"report.kernels": 2}, {"figure_kernels": 1, "page": 1, "all": 1}),
+        ({"report.kernels": 2}, {"section_kernels": 1, "page": 1, "all": 1}),
         ({"training_curves.seeds": [0, 1]}, TRAINING_CURVES | {"page": 1, "all": 1}),
         ({"prunings.seeds": []}, {"page": 1, "all": 1}),
     ],
@@ -243,7 +239,7 @@ def test_deleted_intermediates_are_made_again(project):
     view = "results/tables/nasbench201/searches.csv"
     for name in (trace, view):
         (project / name).unlink()
-    assert {"search", "table_searches"} <= set(jobs(project))
+    assert {"search", "section_searches"} <= set(jobs(project))
     snakemake(project, trace)
     del before[view]
     assert artifacts(project) == before

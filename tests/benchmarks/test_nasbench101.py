@@ -196,7 +196,7 @@ def test_one_cell_has_one_number_of_parameters(tmp_path):
     message = metrics(108, *values_of(0, 108, 0)[:3], parameters=999)
     wrong = [encoded(message), *every()[1:]]
     said = damaged(lambda _: b"".join(map(framed, wrong)), tmp_path)
-    assert "a cell with two numbers of parameters" in said
+    assert "its cell has another number of parameters elsewhere" in said
 
 
 def foreign(place):

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from untrained.benchmarks.table import Progress, write_groups
@@ -25,8 +24,9 @@ CHECKSUMS = {
     "numbers of parameters": "62dd4ac915be2f00b30b15a64498a24d4d8925d48bfee2d7e638f5c9daf0ac94",
 }
 _PERCENT = 100
-#: The kept numbers of a record, and their types; `place` is the place of the cell's hash.
-_KEPT = {"place": "i", "epochs": "i", "valid": "d", "test": "d", "seconds": "d", "parameters": "q"}
+#: The numbers that are kept of each training, and their types; `cell` counts the cells in the order
+#: of the file.
+_KEPT = {"cell": "i", "epochs": "i", "valid": "d", "test": "d", "seconds": "d"}
 
 
 def convert_nasbench101(source: Path, target: Path, progress: Progress | None = None) -> None:
@@ -91,58 +91,78 @@ def _read_official(source: Path, progress: Progress | None) -> Iterator[dict[str
     name, size = source.name, source.stat().st_size
     places: dict[bytes, int] = {}
     # appending single numbers to these is faster than to NumPy's arrays
+    parameters = array("q")
     columns = {field: array(code) for field, code in _KEPT.items()}
     with source.open("rb") as file:
         for number, record in enumerate(records(file, name)):
             with reading(f"record {number} of {name} is no training of NAS-Bench-101"):
                 training = training_of(record)
-                columns["place"].append(
-                    places.setdefault(bytes.fromhex(training.module_hash), len(places))
-                )
-                for field in _KEPT.keys() - {"place"}:
+                place = places.setdefault(bytes.fromhex(training.module_hash), len(places))
+                if place == len(parameters):
+                    parameters.append(training.parameters)
+                elif parameters[place] != training.parameters:
+                    raise ValueError("its cell has another number of parameters elsewhere")
+                columns["cell"].append(place)
+                for field in _KEPT.keys() - {"cell"}:
                     columns[field].append(getattr(training, field))
             if progress is not None and number % 1000 == 0:
                 progress(file.tell(), size)
     hashes = sorted(places)
-    ranks = np.empty(len(hashes), np.int32)
-    ranks[[places[one] for one in hashes]] = np.arange(len(hashes))
-    table = pd.DataFrame({field: np.asarray(column) for field, column in columns.items()})
-    table["arch"] = ranks[table.pop("place")]
-    # trials stay in the order of the file
-    table = table.sort_values(["epochs", "arch"], kind="stable", ignore_index=True)
-    _check_trainings(name, table, len(hashes))
-    parameters = table["parameters"].to_numpy()[: len(hashes) * TRIALS : TRIALS]
-    _check_cells(name, b"".join(hashes), parameters)
+    in_order = np.array([places[one] for one in hashes], np.int32)
+    ranks = np.empty_like(in_order)
+    ranks[in_order] = np.arange(len(hashes))
+    del places
+    kept = {field: np.asarray(column) for field, column in columns.items()}
+    counts = np.asarray(parameters)[in_order]
+    lengths, order = _in_order(name, kept["epochs"], ranks[kept["cell"]], len(hashes))
+    _check_cells(name, b"".join(hashes), counts)
     if progress is not None:
         progress(size, size)
     for split, measure in _SPLITS.items():
-        for epochs, part in table.groupby("epochs"):
-            accuracies, seconds = (
-                part[field].to_numpy().reshape(-1, TRIALS).T for field in (measure, "seconds")
-            )
+        for epochs, rows in zip(lengths, order, strict=True):
+            accuracies, seconds = (kept[field][rows].T for field in (measure, "seconds"))
             accuracies = _PERCENT * accuracies
             where: dict[str, Any] = {"dataset": "cifar10", "split": split, "epochs": epochs}
             where["arch"] = np.arange(len(hashes))
             means = {"accuracy": accuracies.mean(0), "train_seconds": seconds.mean(0)}
             if epochs == max(EPOCHS) and split == "ori-test":
-                means["parameters"] = parameters
+                means["parameters"] = counts
             yield {**where, "seed": "mean", **means}
             for trial in range(TRIALS):
                 measured = {"accuracy": accuracies[trial], "train_seconds": seconds[trial]}
                 yield {**where, "seed": f"trial{trial}", **measured}
 
 
-def _check_trainings(name: str, table: pd.DataFrame, cells: int) -> None:
-    """Check that each cell has three trainings of each length, and one number of parameters."""
-    for epochs in {max(EPOCHS), *table["epochs"].unique()}:
-        counts = np.bincount(table["arch"][table["epochs"] == epochs], minlength=cells)
-        if (wrong := np.count_nonzero(counts != TRIALS)) or not cells:
-            raise DamagedFileError(
-                f"{name} has other than {TRIALS} trainings of {wrong} cell(s) for {epochs} epochs: "
-                "get it again"
-            )
-    if (table.groupby("arch")["parameters"].nunique() > 1).any():
-        raise DamagedFileError(f"{name} has a cell with two numbers of parameters: get it again")
+def _in_order(
+    name: str, epochs: NDArray[np.int32], arch: NDArray[np.int32], cells: int
+) -> tuple[list[int], NDArray[np.int64]]:
+    """Order trainings by length and cell; those of one cell stay in the order of the file.
+
+    Args:
+        name: the name of the file, for errors.
+        epochs: (trainings,): the length of each training.
+        arch: (trainings,): the cell of each training, 0 to `cells` - 1.
+        cells: the number of cells.
+
+    Returns:
+        The lengths that occur, ascending, and the positions of the trainings in the file,
+        (lengths, cells, 3).
+
+    Raises:
+        DamagedFileError: a cell does not have three trainings of a length.
+    """
+    lengths = np.union1d(epochs, max(EPOCHS)).astype(int)
+    keys = (np.searchsorted(lengths, epochs) * cells + arch).astype(np.int32)
+    counts = np.bincount(keys, minlength=len(lengths) * cells).reshape(len(lengths), cells)
+    wrong = np.count_nonzero(counts != TRIALS, axis=1)
+    if wrong.any() or not cells:
+        place = wrong.argmax()
+        raise DamagedFileError(
+            f"{name} has other than {TRIALS} trainings of {wrong[place]} cell(s) for "
+            f"{lengths[place]} epochs: get it again"
+        )
+    order = np.argsort(keys, kind="stable").reshape(len(lengths), cells, TRIALS)
+    return lengths.tolist(), order
 
 
 def _published(source: Path) -> dict[str, Any]:

@@ -85,10 +85,11 @@ def _arrow(columns: "Mapping[str, Any] | pd.DataFrame") -> "pa.Table":
 
     arrays = {}
     for name, kind in COLUMNS.items():
-        values = columns.get(name)
+        values, of = columns.get(name), pa.type_for_alias(kind)
         if values is None or isinstance(values, str | int):
-            values = [values] * len(columns["arch"])
-        arrays[name] = pa.array(values, type=pa.type_for_alias(kind), from_pandas=True)
+            arrays[name] = pa.repeat(pa.scalar(values, of), len(columns["arch"]))
+        else:
+            arrays[name] = pa.array(values, type=of, from_pandas=True)
     return pa.table(arrays)
 
 

@@ -107,17 +107,30 @@ def misfit(known: ImageSet, images: NDArray[Any], labels: NDArray[Any]) -> str |
     return None
 
 
-def _read_sample(known: ImageSet) -> tuple[Pixels, Labels]:
-    from PIL import Image
+def sample_labels(known: ImageSet) -> Labels:
+    """Read the labels of the bundled images of a set; images of a contact sheet are not decoded.
 
+    Raises:
+        MissingDataError: the set has no bundled images.
+        DamagedFileError: the file is not there, or not intact.
+    """
     path = known.bundled
     if path is None:
         raise MissingDataError(f"{known.name} brings no images of its sample: name another split")
     if path.suffix == ".npz":
-        return _read_arrays(known, SAMPLE, path)[:2]
+        return _read_arrays(known, SAMPLE, path)[1]
     notes = path.with_suffix(".json")
     with reading(f"{notes} is damaged", _REINSTALL):
-        labels = np.array(json.loads(notes.read_text(encoding="utf-8"))["labels"], np.int64)
+        return np.array(json.loads(notes.read_text(encoding="utf-8"))["labels"], np.int64)
+
+
+def _read_sample(known: ImageSet) -> tuple[Pixels, Labels]:
+    from PIL import Image
+
+    labels, path = sample_labels(known), known.bundled
+    assert path is not None  # noqa: S101 - it has labels
+    if path.suffix == ".npz":
+        return _read_arrays(known, SAMPLE, path)[:2]
     channels, height, width = known.shape
     with reading(f"{path} is damaged", _REINSTALL), Image.open(path) as sheet:
         pixels = np.asarray(sheet.convert("RGB"))

@@ -1,5 +1,6 @@
 """The figures that were published, read from `data/published`, and their places beside ours."""
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Final
 
@@ -7,6 +8,9 @@ import pandas as pd
 
 from untrained.errors import DamagedFileError
 from untrained.files import PUBLISHED
+
+#: (method or criterion, data set, split) to mean, standard deviation and number of runs.
+Figures = Mapping[tuple[str, str, str], tuple[float, float, int]]
 
 #: The NASWOT paper, whose tables the report follows.
 PAPER: Final = "Mellor et al. 2021 (arXiv 2006.04647)"
@@ -93,31 +97,25 @@ def methods(kind: str) -> tuple[str, ...]:
 def published_runs(method: str) -> int:
     """Return of how many runs a method was published; 0 where it was not."""
     table = _read("searches")
-    return (
-        int(table.loc[table["method"] == method, "runs"].max())
-        if method in set(table["method"])
-        else 0
-    )
+    runs = table.loc[table["method"] == method, "runs"]
+    return int(runs.max()) if len(runs) else 0
 
 
-def published_searches(space: str) -> dict[tuple[str, str, str], tuple[float, float, int]]:
-    """Return (method, data set, split) to mean, standard deviation and runs, as printed."""
-    table = _read("searches")
+def published_searches(space: str) -> Figures:
+    """Return the printed results of searches by method, data set and split."""
+    return _printed("searches", space, "method")
+
+
+def published_prunings(space: str) -> Figures:
+    """Return the printed results of pruning searches by criterion, data set and split."""
+    return _printed("prunings", space, "criterion")
+
+
+def _printed(name: str, space: str, key: str) -> Figures:
+    table = _read(name)
     table = table[(table["space"] == space) & table["source"].isin(sources("printed"))]
-    return _by_key(table, "method")
-
-
-def published_prunings(space: str) -> dict[tuple[str, str, str], tuple[float, float, int]]:
-    """Return (criterion, data set, split) to mean, standard deviation and runs."""
-    table = _read("prunings")
-    return _by_key(table[table["space"] == space], "criterion")
-
-
-def _by_key(table: pd.DataFrame, name: str) -> dict[tuple[str, str, str], tuple[float, float, int]]:
-    keys = table[[name, "dataset", "split"]].itertuples(index=False, name=None)
-    return dict(
-        zip(keys, table[["mean", "std", "runs"]].itertuples(index=False, name=None), strict=True)
-    )
+    rows = table.set_index([key, "dataset", "split"])[["mean", "std", "runs"]]
+    return dict(zip(rows.index, rows.itertuples(index=False, name=None), strict=True))
 
 
 def search_title(space: str) -> str:

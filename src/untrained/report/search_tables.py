@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from untrained.report.inputs import Splits, is_untimed
-from untrained.report.published import TRAINING_FREE
+from untrained.report.published import TRAINING_FREE, Figures
 from untrained.report.scores import image_label
 from untrained.report.search_results import in_full
 from untrained.report.tables import with_spread
@@ -23,10 +23,8 @@ COLUMNS = (
 QUOTED = "published, not run"
 
 _Key = tuple[str, str, str]
-#: (method, data set, split) to mean, standard deviation and number of runs.
-Figures = Mapping[_Key, tuple[float, float, int]]
-
 _KEYS = ["method", "dataset", "split"]
+_PUBLISHED = ["published_mean", "published_std", "published_runs"]
 
 
 def search_table(
@@ -51,59 +49,53 @@ def search_table(
         missing, and `note` says why; a search that is read off on other columns alone, of which
         nothing is published here, has neither a figure nor a note.
     """
-    ours = {key: cell["accuracy"] for key, cell in results.groupby(_KEYS, sort=False)}
     run = dict.fromkeys([*map(str, results["method"].unique()), *(reasons or {})])
     own = [name for name in run if name not in methods]
     last = [name for name in quoted if name not in (*methods, *own)]
     why = dict(reasons or {}) | dict.fromkeys(last, QUOTED)
-    told = {method for method, _, _ in (*ours, *beside)} | why.keys()
-    first = [name for name in methods if name in told]
-    rows = []
-    for method in [*first, *own, *last]:
-        ran = any(key[0] == method for key in ours)
-        for key in ((method, *pair) for pair in splits):
-            accuracy, published = ours.get(key), beside.get(key)
-            cells: tuple[Any, ...] = (*(np.nan,) * 8, "")
-            # else it was searched on another data set, so it is not read off here: `columns_read`
-            if accuracy is not None or published is not None or not ran:
-                cells = _cells(key, accuracy, published, why.get(method, "not run"), beside)
-            rows.append((*key, *cells))
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    return table.astype({"runs": "Int64", "published_runs": "Int64"})
+    known = {*run, *last, *(method for method, _, _ in beside)}
+    first = [name for name in methods if name in known]
+    keys = [(method, *pair) for method in (*first, *own, *last) for pair in splits]
+    # a mean over the runs that have an accuracy would mislead: they are no random choice
+    ours = results.groupby(_KEYS, as_index=False, sort=False).agg(
+        mean=("accuracy", lambda own: own.mean(skipna=False)),
+        std=("accuracy", lambda own: own.std(ddof=1, skipna=False)),
+        size=("accuracy", "size"),
+        unknown=("accuracy", lambda own: own.isna().sum()),
+    )
+    theirs = pd.DataFrame([(*key, *beside[key]) for key in beside], columns=[*_KEYS, *_PUBLISHED])
+    theirs = theirs.astype(dict.fromkeys(_PUBLISHED, float))
+    table = pd.DataFrame(keys, columns=_KEYS).merge(ours, "left").merge(theirs, "left")
+    table["runs"] = table["size"].where(table["unknown"] == 0)
+    table["difference"] = table["mean"] - table["published_mean"]
+    joint = np.hypot(
+        table["std"] / np.sqrt(table["runs"]),
+        table["published_std"] / np.sqrt(table["published_runs"]),
+    )
+    table["difference_in_se"] = table["difference"] / joint.where(joint > 0)
+    ran = set(results["method"])
+    table["note"] = [
+        _note(key, size, unknown, why.get(key[0], "not run"), beside)
+        # a search that ran and is read off on other columns alone has no figure and no note here
+        if key in beside or size == size or key[0] not in ran
+        else ""
+        for key, size, unknown in zip(keys, table["size"], table["unknown"], strict=True)
+    ]
+    return table.astype({"runs": "Int64", "published_runs": "Int64"})[list(COLUMNS)]
 
 
-def _cells(
-    key: _Key,
-    accuracy: "pd.Series[float] | None",
-    published: tuple[float, float, int] | None,
-    reason: str,
-    beside: Figures,
-) -> tuple[Any, ...]:
-    """Compute the cells of a row, from `mean` on."""
+def _note(key: _Key, size: float, unknown: float, reason: str, beside: Figures) -> str:
+    """Return why a row lacks our figure, its standard error or the published figure."""
     notes = []
-    mean, std, runs = np.nan, np.nan, 0
-    if accuracy is None:
+    if np.isnan(size):
         notes.append(reason)
-    elif accuracy.isna().any():
-        # The runs that can be answered are no random choice, so their mean would mislead.
-        notes.append(f"{int(accuracy.isna().sum())} of {len(accuracy)} runs have no accuracy")
-    else:
-        mean, std, runs = float(accuracy.mean()), float(accuracy.std(ddof=1)), len(accuracy)
-        if runs == 1:
-            notes.append("one run: no standard error")
-    known = published or (np.nan, np.nan, 0)
-    if published is None:
+    elif unknown:
+        notes.append(f"{unknown:.0f} of {size:.0f} runs have no accuracy")
+    elif size == 1:
+        notes.append("one run: no standard error")
+    if key not in beside:
         notes.append(_why_unpublished(key, beside))
-    joint = np.hypot(_standard_error(std, runs), _standard_error(known[1], known[2]))
-    difference = mean - known[0]
-    in_se = difference / joint if joint > 0 else np.nan
-    numbers = (mean, std, runs or None, *known[:2], known[2] or None, difference, in_se)
-    return (*numbers, "; ".join(notes))
-
-
-def _standard_error(std: float, runs: int) -> float:
-    """Return the standard error of the mean of `runs` results with standard deviation `std`."""
-    return float(std / np.sqrt(runs)) if runs > 0 else float("nan")
+    return "; ".join(notes)
 
 
 def _why_unpublished(key: _Key, beside: Figures) -> str:

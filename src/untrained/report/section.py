@@ -51,20 +51,16 @@ class Figure:
 
     Attributes:
         name: of its files.
-        draw: makes it, with these `options`.
+        draw: makes it, with the options of its section.
         text: its caption, with placeholders as in the text of a table.
-        reads: kinds of files that it reads besides, and tables of other sections.
         more: sentences of the page that depend on what was found.
-        options: that `draw` takes.
         joint: whether it can show several spaces; see `Inputs.beside`.
     """
 
     name: str
     draw: "Callable[[Inputs, Options], Drawn]"
     text: str
-    reads: tuple[str, ...] = ()
     more: "Callable[[Inputs], str]" = lambda *_: ""
-    options: tuple[str, ...] = ()
     joint: bool = False
 
 
@@ -74,13 +70,13 @@ class Section:
 
     Attributes:
         name: on the command line.
-        reads: kinds of files that its tables are made of: `benchmark`, `scores`, `searches`,
-            `ablations`, `prunings`, `training_curves`.
-        needs: tables of other sections that they are made of.
+        reads: kinds of files that it is made of: `benchmark`, `scores`, `searches`, `ablations`,
+            `prunings`, `training_curves`.
+        needs: tables of other sections that its tables are made of.
         make: makes the tables, in their order, with these `options`.
         tables: what it makes.
         figures: what is drawn of them.
-        options: that `make` takes.
+        options: that `make` and the figures take.
         applies: whether there is such a section for a space, with the parameters of a run.
         show: what the terminal shows.
         metrics: numbers that runs are compared by.

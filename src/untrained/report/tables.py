@@ -5,7 +5,7 @@ A layout is a DataFrame of text that a section makes of a tidy one; any DataFram
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -64,6 +64,16 @@ def lay_out(table: pd.DataFrame, columns: Columns, but: Collection[str] = ()) ->
             if title not in but
         }
     )
+
+
+def laid_out(columns: Columns) -> Callable[..., pd.DataFrame]:
+    """Return the layout of a section's table that has these columns, whatever the space."""
+    return lambda table, *_: lay_out(table, columns)
+
+
+def named(name: str, label: Callable[[Any], str]) -> Callable[[pd.DataFrame], Iterable[str]]:
+    """Show a column by the label of each of its values."""
+    return lambda table: map(label, table[name])
 
 
 def joined(*names: str) -> Callable[[pd.DataFrame], Iterable[str]]:

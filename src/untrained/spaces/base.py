@@ -135,6 +135,8 @@ class SearchSpace(ABC):
         graph: returns the `untrained.networks.graph.Graph` of an architecture, with the arguments
             of `network`; modules, costs and the fast engine follow from it. None for a space that
             defines `network`.
+        option_order: the words of its spellings that are options, in the order in which searches
+            number them; other words follow in alphabetical order.
     """
 
     name: str
@@ -146,6 +148,7 @@ class SearchSpace(ABC):
     ablations: tuple[str, ...] = ()
     ordered = False
     graph: "Callable[[Architecture, int, Skeleton | None], Graph] | None" = None
+    option_order: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:

@@ -11,7 +11,7 @@ from untrained.report.inputs import Inputs
 from untrained.report.scores import Floats, image_label
 from untrained.report.section import Figure, Options, Section, Table
 from untrained.report.statistics import interval
-from untrained.report.tables import intervals, lay_out, numbers
+from untrained.report.tables import intervals, laid_out, numbers
 
 #: The components of variance, in the order of every table. A minibatch shifts the scores of all
 #: architectures; weights are an architecture's own, so an initialisation shifts only its scores.
@@ -167,23 +167,21 @@ def _design(own: pd.DataFrame, what: str) -> Floats:
     return np.asarray(values, dtype=np.float64).reshape(shape)
 
 
-def variance_layout(table: pd.DataFrame) -> pd.DataFrame:
-    """Lay out the components of variance with the intervals of their shares."""
-    return lay_out(
-        table,
-        {
-            "experiment": "experiment",
-            "images": "dataset",
-            "batch size": "batch_size",
-            "architectures": "architectures",
-            "undefined": "undefined",
-            "minibatches": "minibatches",
-            "initialisations": "initialisations",
-            "component": "component",
-            "std": numbers("std", 2),
-            "share (%)": intervals("share", scale=100),
-        },
-    )
+#: The components of variance with the intervals of their shares.
+variance_layout = laid_out(
+    {
+        "experiment": "experiment",
+        "images": "dataset",
+        "batch size": "batch_size",
+        "architectures": "architectures",
+        "undefined": "undefined",
+        "minibatches": "minibatches",
+        "initialisations": "initialisations",
+        "component": "component",
+        "std": numbers("std", 2),
+        "share (%)": intervals("share", scale=100),
+    }
+)
 
 
 #: Experiment to the title of its panel.
@@ -306,7 +304,7 @@ SECTION = Section(
             "test accuracy between 50 % and the best, so their shares are not those of the space; "
             "with one initialisation its effect is part of the architecture's, and the residual "
             "part of the interaction. Architectures with an undefined score are dropped.",
-            lambda table, _: variance_layout(table),
+            variance_layout,
             more=lambda inputs: f"The accuracies of the bins are those of {_ablated_by(inputs)}.",
         ),
     ),
@@ -317,7 +315,6 @@ SECTION = Section(
             "Repeated scores of ten cells of different accuracy with one thing varied, and what "
             "the variance of a single score of random cells is made of (the NASWOT paper's Fig. 5 "
             "and beyond).",
-            reads=("ablations",),
         ),
     ),
 )

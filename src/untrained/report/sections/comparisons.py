@@ -12,7 +12,7 @@ from untrained.report.search_results import references_of, results_of, spending
 from untrained.report.search_tables import named_once, search_notes
 from untrained.report.section import Options, Section, Table
 from untrained.report.statistics import Integers, interval, mean_draws, resample_counts
-from untrained.report.tables import Columns, intervals, lay_out, terminal_table
+from untrained.report.tables import Columns, intervals, lay_out, named, terminal_table
 
 #: The columns of `comparison_table`, in order.
 COLUMNS = (
@@ -207,11 +207,15 @@ def comparison_layout(table: pd.DataFrame, *, narrow: bool = False) -> pd.DataFr
         "runs": "runs",
         "difference (points)": intervals("difference"),
         "P(better)": intervals("improvement"),
-        "p": lambda own: ["" if pd.isna(value) else f"{value:.2g}" for value in own["p"]],
-        "p (Holm)": lambda own: ["" if pd.isna(one) else f"{one:.2g}" for one in own["p_holm"]],
+        "p": named("p", _two_digits),
+        "p (Holm)": named("p_holm", _two_digits),
         "note": "note",
     }
     return lay_out(table, columns, but=("against", "p", "note") if narrow else ())
+
+
+def _two_digits(p: float) -> str:
+    return "" if pd.isna(p) else f"{p:.2g}"
 
 
 def _show(inputs: Inputs) -> list[Any]:

@@ -46,6 +46,7 @@ from untrained.report.tables import (
     intervals,
     joined,
     lay_out,
+    named,
     numbers,
     terminal_table,
     with_interval,
@@ -76,7 +77,8 @@ def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
         targets_of(image_sets(table), inputs.splits),
         controls=known,
         lower=lower_is_better(table["proxy"]),
-        **options,
+        resamples=options["resamples"],
+        seed=options["seed"],
     )
     return (found,)
 
@@ -165,13 +167,13 @@ def _figures(
 def correlation_layout(table: pd.DataFrame, *, narrow: bool = False) -> pd.DataFrame:
     """Lay out a correlation table `with_published` figures; narrow for a terminal."""
     columns: Columns = {
-        "proxy": lambda own: map(proxy_label, own["proxy"]),
+        "proxy": named("proxy", proxy_label),
         "scored on": "images",
         "accuracy": joined("dataset", "split"),
         "subset": "subset",
         "n": "n",
         "undefined": "excluded",
-        "seeds": lambda own: ["" if seeds == 0 else str(seeds) for seeds in own["seeds"]],
+        "seeds": named("seeds", lambda count: str(count or "")),
         "Kendall's τ": intervals("tau", digits=3),
         "Spearman's ρ": intervals("rho", digits=3),
         "paper": numbers("paper_tau", 3),
@@ -321,7 +323,7 @@ def _metrics(inputs: Inputs) -> dict[str, float]:
 SECTION = Section(
     name="correlations",
     reads=("benchmark", "scores"),
-    options=("resamples", "seed"),
+    options=("resamples", "seed", "proxy"),
     make=make,
     tables=(
         Table(
@@ -344,8 +346,6 @@ SECTION = Section(
             "scores",
             draw,
             "Score against test accuracy after the full training (the NASWOT paper's Fig. 3).",
-            reads=("benchmark", "scores"),
-            options=("proxy",),
         ),
     ),
     show=_show,

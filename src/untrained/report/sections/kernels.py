@@ -104,6 +104,8 @@ def kernels(
 
 SECTION = Section(
     name="kernels",
+    reads=("benchmark", "scores"),
+    options=("proxy", "kernels", "split", "batch_size", "augmentation", "sampling"),
     figures=(
         Figure(
             "kernels",
@@ -111,8 +113,6 @@ SECTION = Section(
             "Kernels of activation codes, accurate {members} above inaccurate ones (the NASWOT "
             "paper's Fig. 1), divided so that the diagonal is 1: the nearer to the identity, the "
             "better a network tells its images apart.",
-            reads=("benchmark", "scores"),
-            options=("proxy", "kernels", "split", "batch_size", "augmentation", "sampling"),
         ),
     ),
 )

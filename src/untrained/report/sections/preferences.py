@@ -45,10 +45,10 @@ _AT_ONCE = 64
 
 def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
     """Count the options of the best by every score."""
-    from untrained.search.choices import Ordered, choices_of
+    from untrained.search.choices import choices_of
 
     space = inputs.space
-    if not space.ordered or not isinstance(space, Ordered):
+    if not space.ordered or not space.option_order:
         raise ParameterError(
             f"{inputs.name} is not made of the same choices everywhere: there is nothing to count"
         )

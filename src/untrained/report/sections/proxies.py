@@ -11,7 +11,7 @@ from untrained.report.inputs import Inputs
 from untrained.report.published import published, published_key, sources
 from untrained.report.scores import ALL_SAMPLED, FINITE_ONLY, image_label, proxy_label
 from untrained.report.section import Figure, Options, Section, Table
-from untrained.report.tables import intervals, joined, lay_out, numbers
+from untrained.report.tables import intervals, joined, laid_out, named, numbers
 from untrained.spaces import get_space
 
 #: The columns of `proxy_table`, in order.
@@ -63,22 +63,20 @@ def _published(space: str) -> pd.DataFrame:
     return known.rename(columns={"proxy": "key", "tau": "published_tau"})
 
 
-def proxy_layout(table: pd.DataFrame) -> pd.DataFrame:
-    """Lay out the scores of a space beside each other."""
-    return lay_out(
-        table,
-        {
-            "space": lambda own: [get_space(name).label for name in own["space"]],
-            "scored on": "images",
-            "accuracy": joined("dataset", "split"),
-            "score": lambda own: map(proxy_label, own["proxy"]),
-            "n": "n",
-            "undefined": "undefined",
-            "τ": intervals("tau", "low", "high"),
-            "published τ": numbers("published_tau", 3),
-            "source": "source",
-        },
-    )
+#: The scores of a space beside each other.
+proxy_layout = laid_out(
+    {
+        "space": named("space", lambda name: get_space(name).label),
+        "scored on": "images",
+        "accuracy": joined("dataset", "split"),
+        "score": named("proxy", proxy_label),
+        "n": "n",
+        "undefined": "undefined",
+        "τ": intervals("tau", "low", "high"),
+        "published τ": numbers("published_tau", 3),
+        "source": "source",
+    }
+)
 
 
 @plotting.style()
@@ -161,7 +159,7 @@ SECTION = Section(
             "paper's Fig. 4, with 95 % bootstrap intervals. All are about the same architectures, "
             "those with an undefined score ranked last. Published figures are of other samples, or "
             "of the whole space.",
-            lambda table, _: proxy_layout(table),
+            proxy_layout,
             on_page=False,
         ),
     ),

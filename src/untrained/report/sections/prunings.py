@@ -11,15 +11,10 @@ import pandas as pd
 from untrained.errors import ParameterError
 from untrained.report import plotting
 from untrained.report.inputs import Inputs, Splits
-from untrained.report.published import published_prunings
+from untrained.report.published import Figures, published_prunings
 from untrained.report.scores import Accuracy, Floats
 from untrained.report.search_tables import COLUMNS as SEARCH_COLUMNS
-from untrained.report.search_tables import (
-    Figures,
-    narrow_search_layout,
-    search_layout,
-    search_table,
-)
+from untrained.report.search_tables import narrow_search_layout, search_layout, search_table
 from untrained.report.section import Figure, Options, Section, Table
 from untrained.report.tables import terminal_table, with_spread
 

@@ -24,7 +24,7 @@ from untrained.report.scores import (
     with_summed_ranks,
 )
 from untrained.report.section import Figure, Options, Section, Table
-from untrained.report.tables import joined, lay_out, numbers
+from untrained.report.tables import joined, laid_out, named, numbers
 
 #: The columns of `seed_table`, in order.
 COLUMNS = (
@@ -127,25 +127,23 @@ def _rho_disjoint(sets: list[list[int]], means: Floats) -> float:
     return float(np.mean([rho[pair] for pair in disjoint]))
 
 
-def seed_layout(table: pd.DataFrame) -> pd.DataFrame:
-    """Lay out a seed table."""
-    return lay_out(
-        table,
-        {
-            "proxy": lambda own: map(proxy_label, own["proxy"]),
-            "scored on": "images",
-            "accuracy": joined("dataset", "split"),
-            "n": "n",
-            "seeds": "seeds",
-            "sets": "sets",
-            "mean τ": numbers("tau", 3),
-            "smallest τ": numbers("tau_min", 3),
-            "largest τ": numbers("tau_max", 3),
-            "95 % low": numbers("tau_low", 3),
-            "95 % high": numbers("tau_high", 3),
-            "ρ of two sets": numbers("rho_disjoint", 3),
-        },
-    )
+#: One row per proxy, accuracy and number of seeds.
+seed_layout = laid_out(
+    {
+        "proxy": named("proxy", proxy_label),
+        "scored on": "images",
+        "accuracy": joined("dataset", "split"),
+        "n": "n",
+        "seeds": "seeds",
+        "sets": "sets",
+        "mean τ": numbers("tau", 3),
+        "smallest τ": numbers("tau_min", 3),
+        "largest τ": numbers("tau_max", 3),
+        "95 % low": numbers("tau_low", 3),
+        "95 % high": numbers("tau_high", 3),
+        "ρ of two sets": numbers("rho_disjoint", 3),
+    }
+)
 
 
 @plotting.style()
@@ -202,7 +200,7 @@ SECTION = Section(
             "95 % bootstrap interval of all seeds. The last column is Spearman's rho between the "
             "mean scores of two sets without a common seed, averaged over all such pairs: how "
             "alike they rank.",
-            lambda table, _: seed_layout(table),
+            seed_layout,
         ),
     ),
     figures=(
