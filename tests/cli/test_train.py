@@ -191,7 +191,10 @@ def test_a_training_on_the_bundled_sample_has_no_accuracy(untrained):
         (["DARTS_V2", "--channels", 3], "3 channels: an even number"),
         (["DARTS_V2", "--seed", -1], "seed -1 is negative"),
         (["DARTS_V2", "--device", "cuda:77"], "device 'cuda:77' is not here"),
-        (["DARTS_V2", "--dataset", "ImageNet16-120"], "images of 16x16 leave 4x4: train without"),
+        (
+            ["DARTS_V2", "--dataset", "ImageNet16-120"],
+            "does not take images of 16x16: train without",
+        ),
     ],
 )
 def test_mistakes_take_one_line(refused, arguments, said):
