@@ -21,7 +21,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "networks.md").read_text()
 @pytest.fixture(scope="module")
 def toy():
     names = {}
-    exec(compile(TEXT, "docs/networks.md", "exec"), names)  # noqa: S102 - a page of this project
+    exec(compile(TEXT, "docs/networks.md", "exec"), names)
     return names
 
 
