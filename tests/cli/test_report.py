@@ -332,9 +332,9 @@ def test_show_fits_a_terminal(project):
     out = run("report", "show", SPACE)
     assert "Score against accuracy" in out
     assert "Table 2(a)" in out
-    assert "Searches against REA" in out
+    assert "Searches compared with REA" in out
     assert "searched on" not in out
-    assert "\nse: standard error of the runs' mean; it and ± leave out" in out
+    assert "\nse: standard error of the mean over runs. Neither it nor ±" in out
     assert out.endswith(f"\nReport: results/report/{SPACE}.md\n")
     assert max(map(len, out.splitlines())) <= 100
     elsewhere = shutil.move(f"results/tables/{SPACE}", "elsewhere")

@@ -31,7 +31,7 @@ def asked(*changes, cells=CELLS, out="made.parquet"):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, short_networks):
     """What one command wrote, and its tables and figures; nothing may change in it."""
-    folder = tmp_path_factory.mktemp("evolutions")
+    folder = tmp_path_factory.mktemp("training_curves")
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(folder)
         train_on_few(patched)

@@ -1,4 +1,4 @@
-"""What is asked of scoring: spellings, and what identifies a request."""
+"""Spellings of readings, and the keys of requests in a ledger."""
 
 import json
 import sys

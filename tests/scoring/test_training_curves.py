@@ -1,4 +1,4 @@
-"""What moves while a network is trained: against a training, a kernel and a formula by hand."""
+"""Training curves equal a training, a kernel and a formula by hand."""
 
 from collections import Counter
 from dataclasses import replace

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from untrained.benchmarks.table import Progress, write_groups
 from untrained.benchmarks.tfrecords import EPOCHS, HASH, records, training_of
-from untrained.errors import DamagedFileError, MissingDataError, ParameterError
+from untrained.errors import DamagedFileError, ParameterError
 from untrained.files import read_parquet, reading
 
 TRIALS = 3
-#: Split of a table to the field of `Training`.
+#: Maps a split of the table to the field of `Training` that has its accuracy.
 _SPLITS = {"ori-test": "test", "x-valid": "valid"}
-#: SHA-256 of two properties of all cells, in the order of their hashes: the module hashes, 16 bytes
+#: SHA-256 of two lists in the order of the module hashes of all cells: the module hashes, 16 bytes
 #: each, and the numbers of parameters, 8 bytes each (little endian).
 CHECKSUMS = {
     "module hashes": "13bb1f0fa98c75fcbc269a7f011cf12245f8c9e0e6fc3eb94add6dcbdfba09db",
@@ -33,35 +33,31 @@ def convert_nasbench101(source: Path, target: Path, progress: Progress | None = 
     """Convert `nasbench_only108.tfrecord` or `nasbench_full.tfrecord` to a benchmark table.
 
     The table has a row for each training (`trial0` to `trial2`, in the order of the file) and one
-    for their mean, on `x-valid` and `ori-test` of `cifar10`. Parameters stand in rows of means on
-    `ori-test` after 108 epochs. The file is read as a stream, and six numbers of each training are
-    kept. The published table `nasbench101.parquet` (index, module_hash, params, test_acc108_mean)
-    is converted, too. The official files were not available: this function was tested on files in
-    their documented layout.
+    for their mean, on `x-valid` and `ori-test` of `cifar10`. Parameters are in the rows of means on
+    `ori-test` after 108 epochs. The official files were not available, so this function was tested
+    on files in their documented layout. A published table with the columns index, module_hash,
+    params and test_acc108_mean is converted, too.
 
-    An index is the rank of a module hash, so that one foreign hash would give many cells the
-    accuracies of others. Therefore all hashes and numbers of parameters are compared with those of
-    the benchmark, by their checksums.
+    An index is the rank of a module hash, so that one wrong hash would give many cells the
+    accuracies of others. Therefore checksums of all hashes and numbers of parameters are compared
+    with those of the benchmark.
 
     Args:
-        source: the file, under its own name or another one.
+        source: the file, under any name.
         target: the parquet file to write; nothing is written after an error.
-        progress: called with the bytes done and the total from time to time.
+        progress: see `untrained.benchmarks.fetch.Converter`.
 
     Raises:
         ParameterError: the source is neither a `.tfrecord` nor a `.parquet` file.
-        MissingDataError: the source does not exist.
-        DamagedFileError: the source is truncated, altered, of other cells, or another file
+        DamagedFileError: the source is truncated, altered, of other cells, or has other content
             altogether.
-        UntrainedError: the target can't be written.
+        UntrainedError: the target cannot be written.
     """
     if source.suffix not in (".tfrecord", ".parquet"):
         raise ParameterError(
             f"{source} is neither nasbench_only108.tfrecord, nasbench_full.tfrecord nor a table "
             "(.parquet)"
         )
-    if not source.is_file():
-        raise MissingDataError(f"{source} does not exist: name an official NAS-Bench-101 file")
     if source.suffix == ".parquet":
         write_groups([_published(source)], target)
     else:
@@ -69,7 +65,7 @@ def convert_nasbench101(source: Path, target: Path, progress: Progress | None = 
 
 
 def _check_cells(name: str, hashes: bytes, counts: NDArray[np.int64]) -> None:
-    """Check that a file is of the benchmark's cells.
+    """Check that a file has the cells of the benchmark.
 
     Args:
         name: the name of the file.
@@ -77,7 +73,7 @@ def _check_cells(name: str, hashes: bytes, counts: NDArray[np.int64]) -> None:
         counts: (cells,): the numbers of parameters, in the order of the hashes.
 
     Raises:
-        DamagedFileError: hashes or parameters differ.
+        DamagedFileError: hashes or numbers of parameters differ.
     """
     for content, (what, right) in zip(
         (hashes, counts.astype("<i8").tobytes()), CHECKSUMS.items(), strict=True
@@ -90,7 +86,7 @@ def _read_official(source: Path, progress: Progress | None) -> Iterator[dict[str
     """Yield the rows of the table, group by group; an index is the rank of a hash."""
     name, size = source.name, source.stat().st_size
     places: dict[bytes, int] = {}
-    # appending single numbers to these is faster than to NumPy's arrays
+    # arrays of the standard library grow faster number by number than those of NumPy
     parameters = array("q")
     columns = {field: array(code) for field, code in _KEPT.items()}
     with source.open("rb") as file:
@@ -166,7 +162,7 @@ def _in_order(
 
 
 def _published(source: Path) -> dict[str, Any]:
-    """Return the rows of the published table, which has all cells in the order of the hashes."""
+    """Read the published table, which has all cells in the order of their hashes."""
     cells = read_parquet(source, ["index", "module_hash", "params", "test_acc108_mean"])
     with reading(f"{source} is not the published table of NAS-Bench-101"):
         if not np.array_equal(cells["index"], np.arange(len(cells))):

@@ -1,4 +1,4 @@
-"""Our searches beside the published ones, as the NASWOT paper's Table 2(a) has them."""
+"""Our searches beside the published ones, laid out like the NASWOT paper's Table 2(a)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ COLUMNS = (
     *("difference", "difference_in_se", "note"),
 )
 
-#: The note of what we only quote.
+#: The note of rows that are quoted and were not run.
 QUOTED = "published, not run"
 
 _Key = tuple[str, str, str]
@@ -36,18 +36,18 @@ def search_table(
     quoted: Sequence[str] = (),
     reasons: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
-    """Summarise the runs of each search and hold them against the published ones.
+    """Summarise the runs of each search and compare them with the published ones.
 
-    The rows are `methods`, without those that were neither run nor published; then those that only
-    `results` or `reasons`, why there is no result, have; and last `quoted` ones, which are held
-    against nothing.
+    The rows are those of `methods` that were run or published, then the other methods of `results`
+    and of `reasons` (why a method has no result), and last the `quoted` methods, which are only
+    quoted.
 
     Returns:
         One row per method, data set and split with `COLUMNS`. `std` has ddof 1; `difference` is
         ours less published in percent points, and `difference_in_se` that in units of the joint
-        standard error sqrt(se_ours^2 + se_published^2) of the two means. What is not known stays
-        missing, and `note` says why; a search that is read off on other columns alone, of which
-        nothing is published here, has neither a figure nor a note.
+        standard error sqrt(se_ours^2 + se_published^2) of the two means. Unknown numbers are
+        missing, with the reason in `note`; a row for which a search is not evaluated and nothing
+        is published has neither numbers nor a note.
     """
     run = dict.fromkeys([*map(str, results["method"].unique()), *(reasons or {})])
     own = [name for name in run if name not in methods]
@@ -56,7 +56,7 @@ def search_table(
     known = {*run, *last, *(method for method, _, _ in beside)}
     first = [name for name in methods if name in known]
     keys = [(method, *pair) for method in (*first, *own, *last) for pair in splits]
-    # a mean over the runs that have an accuracy would mislead: they are no random choice
+    # a mean over the runs with a known accuracy would be biased: they are not a random choice
     ours = results.groupby(_KEYS, as_index=False, sort=False).agg(
         mean=("accuracy", lambda own: own.mean(skipna=False)),
         std=("accuracy", lambda own: own.std(ddof=1, skipna=False)),
@@ -76,7 +76,7 @@ def search_table(
     ran = set(results["method"])
     table["note"] = [
         _note(key, size, unknown, why.get(key[0], "not run"), beside)
-        # a search that ran and is read off on other columns alone has no figure and no note here
+        # no note where a search is not evaluated and nothing is published
         if key in beside or size == size or key[0] not in ran
         else ""
         for key, size, unknown in zip(keys, table["size"], table["unknown"], strict=True)
@@ -107,12 +107,11 @@ def _why_unpublished(key: _Key, beside: Figures) -> str:
 
 
 def search_layout(table: pd.DataFrame) -> pd.DataFrame:
-    """Lay out Table 2(a) as the paper does: methods by data set and split.
+    """Lay out a table of searches like Table 2(a): methods by data set and split.
 
-    Each cell reads `mean ± std (published mean ± std, +0.4 se)`, or gives the reason in place of
-    what is missing; it is empty where the search is not read off. Where it is known what runs
-    spend, its mean is in the last columns: seconds, and evaluations where the times of some are
-    unknown.
+    Each cell reads `mean ± std (published mean ± std, +0.4 se)`, or gives the reason for what is
+    missing; it is empty where the search is not evaluated. The last columns hold the mean cost of a
+    run where it is known: seconds, and evaluations where the times of some searches are unknown.
     """
     names = table["dataset"].map(image_label) + " " + table["split"]
     cells = [_search_cell(row) for row in table.to_dict("records")]
@@ -122,7 +121,7 @@ def search_layout(table: pd.DataFrame) -> pd.DataFrame:
     methods = table["method"].unique()
     layout = layout.loc[methods, names.unique()].reset_index()
     if "seconds" in table:
-        # the same on every data set and split, but for those without an answer
+        # equal on all data sets and splits that have a result
         spent = table.groupby("method", sort=False)[["evaluations", "seconds"]].max().loc[methods]
         titles = {"evaluations": "evaluations"} if is_untimed(spent).any() else {}
         for name, title in (titles | {"seconds": "time (s)"}).items():
@@ -144,10 +143,10 @@ def _search_cell(row: Mapping[Any, Any]) -> str:
 
 
 def narrow_search_layout(table: pd.DataFrame) -> pd.DataFrame:
-    """Lay out Table 2(a) for 100 columns of a terminal: one row per method and data set.
+    """Lay out a table of searches for 100 columns of a terminal: a row per method and data set.
 
-    For validation (`val`) and test it has ours, the published counterpart, and their difference in
-    joint standard errors (`Δ/se`). What is missing is empty; `search_notes` says why.
+    For validation (`val`) and test there are our result, the published one, and their difference in
+    joint standard errors (`Δ/se`). Missing results are empty; `search_notes` gives the reasons.
     """
     lines: dict[tuple[str, str], dict[str, str]] = {}
     for method, own in table.groupby("method", sort=False):
@@ -159,7 +158,7 @@ def narrow_search_layout(table: pd.DataFrame) -> pd.DataFrame:
                     lines[str(method), dataset][title] = ""
     for row in table.to_dict("records"):
         line, split, in_se = lines[row["method"], row["dataset"]], row["split"], "difference_in_se"
-        # six columns of numbers fit only without the spaces
+        # without these spaces six columns of numbers fit
         line[split] = with_spread(row["mean"], row["std"]).replace(" ", "")
         published = with_spread(row["published_mean"], row["published_std"])
         line[f"{split} paper"] = published.replace(" ", "")
@@ -168,16 +167,16 @@ def narrow_search_layout(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def named_once(method: str, lines: int) -> list[str]:
-    """Return the first column of the lines of a method, which then read as one group.
+    """Return the first column of the lines of a method: its name once, then empty.
 
-    What it has in brackets goes into the second line: the column has to be narrow.
+    A part in brackets goes to the second line, so that the column is narrow.
     """
     name, bracket, rest = method.partition(" (")
     return [name, *([f"({rest}"] if bracket else []), *[""] * lines][:lines]
 
 
 def search_notes(table: pd.DataFrame) -> list[str]:
-    """Gather the notes of a table of searches in their order, `method, method: note`, each once."""
+    """Return each different note of a table of searches once, after the methods that have it."""
     noted = table[table["note"] != ""]
     return [
         f"{', '.join(own['method'].unique())}: {note}"

@@ -60,7 +60,7 @@ class Ledger:
     _key: str = ""
     _connection: sqlite3.Connection | None = None
 
-    def add(self, item: str, value: Any) -> None:  # noqa: ANN401 - whatever JSON holds
+    def add(self, item: str, value: Any) -> None:  # noqa: ANN401 - any JSON
         """Store a finished item, which survives if the process is killed afterwards.
 
         Args:

@@ -60,7 +60,7 @@ def load_factory(address: str) -> Callable[..., object]:
 
 
 def made_by(address: str, shape: Shape) -> OwnNetwork:
-    """Return the network that a factory makes, whatever the number of classes is.
+    """Return the network that a factory makes, for any number of classes.
 
     Args:
         address: `package.module:name` of the factory.

@@ -1,7 +1,7 @@
 """Requests of scores: the proxies that are read off networks, images and seeds.
 
 A proxy is spelled `name`, or `name-variant` where it has variants: `naswot`, `naswot-released`.
-`lga:64` is read off 64 images whatever the minibatch has; `lga@1`, `lga-weights_train:64@0.5` are
+`lga:64` is read off 64 images of any minibatch; `lga@1`, `lga-weights_train:64@0.5` are
 read after so many epochs of training. The name may be an address: `my.module:MyProxy-variant:64@1`.
 """
 
@@ -153,7 +153,7 @@ class OwnNetwork:
 
     Attributes:
         name: its address, or its type.
-        build: makes the network for a number of classes, which it need not heed.
+        build: makes the network; it is given the number of classes.
         shape: (C, H, W) of the images that it takes; None for those of the data set.
     """
 
@@ -205,7 +205,7 @@ class ScoreRequest:
 
         Args:
             modules: further modules whose code the work uses, besides engine, proxies and space.
-            more: whatever else the work depends on, as JSON.
+            more: everything else that the work depends on, as JSON.
         """
         shown = asdict(self.images)
         del shown["root"]  # the digest of the files counts, not where they lie
@@ -241,7 +241,7 @@ def requested(
 ) -> Iterator[ScoreRequest]:
     """Yield the request of some settings; its device is leased until the context ends.
 
-    A data set with one split has that one, whatever the settings say.
+    A data set that has only one split is shown in that split.
     """
     from untrained.scoring.devices import leased_device
     from untrained.scoring.execution import Execution
