@@ -30,11 +30,9 @@ report: install ## results/report.html: all tables and figures in one file
 
 TEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-# Coverage costs Python 3.11 two fifths more time, and the quick tests reach what it asks for.
-test: install ## the whole test suite; the quick tests with branch coverage
+test: install ## the whole test suite, with the branch coverage of the quick tests
 	@rm -f .coverage .coverage.*
-	$(TEST) -m "not slow" --cov --cov-report=term
-	$(TEST) -m slow
+	$(TEST) --cov --cov-report=term
 
 test-quick: install ## what a change needs between commits: all tests that are not slow
 	$(TEST) --quiet -m "not slow"

@@ -105,7 +105,7 @@ def seconds_engine(
     execution = Execution(engine=engine, precision=precision)
     proxy = parse_reading("naswot")
     request = ScoreRequest(space_of(name), (proxy,), settings, (0,), execution)
-    ((found,),) = score_work(request, [(index, request.proxies)], 0)
+    ((found,),) = score_work(request, [(index, 0, request.proxies)])
     return found.seconds
 
 

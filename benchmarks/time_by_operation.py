@@ -70,7 +70,7 @@ def measure(indices: list[int], precision: str) -> tuple[Meter, float]:
     execution = Execution(engine="fast", precision=precision)
     proxies = (parse_reading("naswot"),)
     request = ScoreRequest(SPACE, proxies, MinibatchSettings(), (0,), execution)
-    list(score_work(request, [(index, proxies) for index in indices[:2]], 0))
+    list(score_work(request, [(index, 0, proxies) for index in indices[:2]]))
     meter = Meter()
     originals = [
         (module, name, getattr(module, name)) for where in TIMED.values() for module, name in where
@@ -79,7 +79,7 @@ def measure(indices: list[int], precision: str) -> tuple[Meter, float]:
         for module, name in where:
             setattr(module, name, meter.timed(row, getattr(module, name)))
     try:
-        scores = score_work(request, [(index, proxies) for index in indices], 0)
+        scores = score_work(request, [(index, 0, proxies) for index in indices])
         found = list(track(scores, len(indices), f"scoring in {precision}"))
     finally:
         for module, name, original in originals:

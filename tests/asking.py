@@ -21,8 +21,8 @@ def score_architectures(space, indices, proxy, images, seed, execution):
 
 def score_work(space, work, images, seed, execution):
     asked = request(space, [], images, seed, execution)
-    chosen = ((index, list(map(reading_of, proxies))) for index, proxies in work)
-    return engine.score_work(asked, chosen, seed)
+    chosen = ((index, seed, list(map(reading_of, proxies))) for index, proxies in work)
+    return engine.score_work(asked, chosen)
 
 
 def score_by_all(build, proxies, batch, execution, seed, *keys, training=None):

@@ -59,6 +59,11 @@ def test_mistakes_are_one_line(arguments, settings, error, message):
     assert "\n" not in str(caught.value)
 
 
+def test_an_unknown_setting_is_not_ignored():
+    with pytest.raises(TypeError, match="unexpected keyword argument 'batchsize'"):
+        untrained.score("nasbench201", 1, batchsize=8)
+
+
 def test_a_space_alone_is_no_architecture():
     with pytest.raises(TypeError, match=r"which architecture of nasbench201\?"):
         untrained.score("nasbench201")

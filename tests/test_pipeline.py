@@ -438,18 +438,18 @@ EDITS = {
     "a section of the report": (
         "src/untrained/report/sections/seeds.py",
         *CODE,
-        {f"table_seeds {space}" for space in EDITED["spaces"]},
+        {f"section_seeds {space}" for space in EDITED["spaces"]},
     ),
     "a comment of a section": ("src/untrained/report/sections/seeds.py", *PROSE, set()),
     "what sections of searches share": (
         "src/untrained/report/search_results.py",
         *CODE,
         {
-            f"table_{section} {space}"
+            f"section_{section} {space}"
             for section in ("searches", "comparisons", "regret")
             for space in EDITED["spaces"]
         }
-        | {"table_prunings nasbench201"},
+        | {"section_prunings nasbench201"},
     ),
     "a comment of the engine": ("src/untrained/scoring/engine.py", *PROSE, set()),
     "the helper of a proxy": (

@@ -4,7 +4,6 @@
 file of the project knows its names.
 """
 
-import os
 import re
 import shlex
 import shutil
@@ -197,15 +196,10 @@ def test_what_the_guide_shows_runs(tmp_path, monkeypatch):
     for name, text in saved:
         (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
-    commands = re.findall(r"^\$ ((?:untrained|python) .*)$", guide, re.MULTILINE)
+    monkeypatch.syspath_prepend(tmp_path)
+    commands = re.findall(r"^\$ untrained (.*)$", guide, re.MULTILINE)
     assert len(commands) == 4
     for line in commands:
-        program, *arguments = shlex.split(line)
-        main = ["-c", "from untrained.cli import main; main()"]
-        module = main if program == "untrained" else []
-        done = subprocess.run(
-            [sys.executable, *module, *arguments], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        assert done.stdout
+        code, out, err = command(*shlex.split(line))
+        assert code == 0, err
+        assert out

@@ -1,8 +1,9 @@
-"""Score networks one by one: `from untrained import score, score_seeds`."""
+"""Score architectures of a space and networks of one's own, one by one, by name."""
 
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
@@ -38,12 +39,12 @@ def score(
     'ok'
 
     Args:
-        target: name of a space, or a module that takes (N, C, H, W) images of the data set. A
+        target: the name of a space, or a module that takes (N, C, H, W) images of the data set. A
             module is scored with the weights it has, and left as it was.
         architecture: index or spelling in the space.
-        proxy: name, `name-variant` or `name@epochs`, or a `Proxy`.
-        variant: of the proxy; its default otherwise.
-        seed: of minibatch and weights.
+        proxy: its name, `name-variant` or `name@epochs`, or a `Proxy`.
+        variant: variant of the proxy; by default that of the spelling, or the first.
+        seed: seed of minibatch and weights.
         settings: see `untrained.scoring.request.Settings`.
 
     Raises:
@@ -53,14 +54,20 @@ def score(
     if reading.setting.shows_test:
         warnings.warn(f"{reading.name} reads the labels of test images", stacklevel=2)
     if isinstance(target, nn.Module):
-        with requested(type(target).__name__, [reading], [seed], settings) as request:
-            return own.score_module(request, target)[0]
+        if settings.get("engine", "auto") == "auto":
+            # a plan takes normalisations of zeros to be zero, which need not hold for these weights
+            settings["engine"] = "plain"
+        with (
+            own.kept(target, trained=reading.epochs > 0) as network,
+            requested(network, [reading], [seed], settings) as request,
+        ):
+            return next(score_work(request, [(0, seed, [reading])]))[0]
     space = get_space(target)
     if architecture is None:
         raise TypeError(f"which architecture of {target}? Give its index or spelling")
     index = space.parse(architecture).index
     with requested(space, [reading], [seed], settings) as request:
-        return next(score_work(request, [(index, [reading])], seed))[0]
+        return next(score_work(request, [(index, seed, [reading])]))[0]
 
 
 @dataclass(frozen=True)
@@ -68,10 +75,10 @@ class Scores:
     """The scores of one network by one proxy with several seeds.
 
     Attributes:
-        architecture: of a space; None for a network of one's own.
+        architecture: the architecture; None for a network of one's own.
         reading: the proxy.
-        seeds: of minibatch and weights.
-        scores: one for each seed.
+        seeds: seeds of minibatch and weights.
+        scores: the score with each seed.
     """
 
     architecture: Architecture | None
@@ -81,13 +88,13 @@ class Scores:
 
     @property
     def mean(self) -> float | None:
-        """Over the seeds; None where any score is undefined."""
+        """The mean over the seeds; None if any score is undefined."""
         values = self._values
         return None if np.isnan(values).any() else float(values.mean())
 
     @property
     def std(self) -> float | None:
-        """Over the seeds (ddof 1); None below two, and where any score is undefined."""
+        """The standard deviation over the seeds (ddof 1); None if it is undefined."""
         values = self._values
         return None if np.isnan(values).any() or len(values) < 2 else float(values.std(ddof=1))
 
@@ -110,17 +117,17 @@ def score_seeds(
     """Score architectures of a space, or a network of your own, by several proxies and seeds.
 
     Args:
-        target: name of a space, or `package.module:factory` of a network of your own.
+        target: the name of a space, or `package.module:factory` of a network of your own.
         architectures: indices or spellings in the space.
-        proxies: how they are spelled.
-        variant: of the proxies; that of their spelling otherwise.
-        seeds: of minibatch and weights.
-        shape: CxHxW that a network of your own takes.
+        proxies: the spellings of the proxies.
+        variant: variant of the proxies; by default that of their spelling.
+        seeds: seeds of minibatch and weights.
+        shape: the shape CxHxW of the images that a network of your own takes.
         track: reports the progress of trainings.
         settings: see `untrained.scoring.request.Settings`.
 
     Returns:
-        One for each proxy and, within that, architecture.
+        The scores of each architecture by the first proxy, then by the second, and so on.
 
     Raises:
         UntrainedError: a name, an architecture or a setting that does not exist, or a network of
@@ -131,33 +138,31 @@ def score_seeds(
     if space is None:
         if architectures:
             raise ParameterError(f"{target} is one network: drop {architectures[0]!r}")
-        size, build = own.parse_shape(shape), own.builder(own.load_factory(target))
-    elif not architectures:
-        raise ParameterError(f"which architecture of {target}? give an index or a spelling")
-    chosen = [] if space is None else [space.parse(text) for text in architectures]
+        network = own.made_by(target, own.parse_shape(shape))
+        chosen: list[Architecture | None] = [None]
+    else:
+        if not architectures:
+            raise ParameterError(f"which architecture of {target}? give an index or a spelling")
+        chosen = [space.parse(text) for text in architectures]
 
     def watch(steps: Iterable[int], count: int) -> Iterable[int]:
         return track(steps, count, "training", "steps")
 
     found = []
-    with requested(space or target, readings, seeds, settings) as request:
+    with requested(network if space is None else space, readings, seeds, settings) as request:
         for reading in readings:
-            one = replace(request, proxies=(reading,))
-            if space is None:
-                with own.blamed(target, size):
-                    by_seed = [own.score_own(one, build, seed, size, watch) for seed in seeds]
-            else:
-                work = [(architecture.index, [reading]) for architecture in chosen]
-                made = [score_work(one, work, seed, watch) for seed in seeds]
-                by_seed = [[score for (score,) in scores] for scores in made]
-            for place, architecture in enumerate(chosen or [None]):
-                scores = tuple(of_seed[place] for of_seed in by_seed)
+            indices = [one.index if one else 0 for one in chosen]
+            work = [(index, seed, [reading]) for seed in seeds for index in indices]
+            with nullcontext() if space is not None else own.blamed(network):
+                made = [score for (score,) in score_work(request, work, watch)]
+            for place, architecture in enumerate(chosen):
+                scores = tuple(made[place :: len(chosen)])
                 found.append(Scores(architecture, reading, tuple(seeds), scores))
     return found
 
 
 def _space_of(target: str) -> SearchSpace | None:
-    """The space of this name or at this address; None for the address of something else."""
+    """Return the space of a name or an address; None for the address of something else."""
     address = ":" in target and target not in SPACES.names()
     if address and not hasattr(own.load_factory(target), "parse"):
         return None

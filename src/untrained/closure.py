@@ -1,14 +1,14 @@
-"""The dependency graph of the project, from which staleness of results follows.
+"""The dependency graph of the code, which decides when a result is out of date.
 
-The inputs of jobs and the identity of resumable work follow from it, too. It is read off the import
-statements of the source, so nothing is imported to know it.
+The inputs of jobs and the keys of resumable work follow from it. It is read from the import
+statements of the source; no module is imported.
 
-A module is made of itself and of every module of `untrained` that it imports, directly or not, at
-its top or inside a function. Imports for type checkers alone (`if TYPE_CHECKING:`) do not count,
+The closure of a module is itself and every module of `untrained` that it imports, directly or not,
+at its top or inside a function. Imports for type checkers alone (`if TYPE_CHECKING:`) do not count,
 nor do the packages above a module unless something is imported from them. A registry refers to its
-entries by address, which is no import: whoever uses an entry names its module as well. A module
-outside `untrained`, for example a plug-in's, is followed likewise, through its own package and
-through whatever else is neither installed nor in the standard library.
+entries by address, which is not an import, so that users of an entry have to name its module. From
+a module outside `untrained`, for example of a plug-in, imports are followed through its own package
+and through all code that is neither installed nor in the standard library.
 """
 
 import ast
@@ -27,7 +27,7 @@ from untrained.errors import MissingDataError
 
 _OURS = "untrained"
 
-#: Where installed packages lie: what changes there has a version.
+#: The folders of installed packages, whose code changes with their version only.
 _INSTALLED = tuple(
     Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "purelib", "platlib")
 )
@@ -35,11 +35,11 @@ _INSTALLED = tuple(
 
 @dataclass(frozen=True)
 class _Source:
-    """What is known of a module from its text.
+    """The imports and the digest of a source file.
 
     Attributes:
-        imports: absolute names of what it imports, modules and their attributes alike.
-        digest: of its code, in hexadecimal.
+        imports: names of modules and of their attributes; relative ones begin with dots.
+        digest: the digest of its code, in hexadecimal.
     """
 
     imports: tuple[str, ...]
@@ -47,10 +47,10 @@ class _Source:
 
 
 def closure(*modules: str) -> tuple[str, ...]:
-    """Return the sorted names of all modules that some modules are made of, themselves included.
+    """Return the sorted names of all modules in the closure of some modules.
 
     Args:
-        modules: absolute names, or addresses of something in them (`package.module:Attribute`).
+        modules: absolute names, or addresses of attributes (`package.module:Attribute`).
 
     Raises:
         MissingDataError: there is no such module, or it is not written in Python.
@@ -71,22 +71,22 @@ def closure(*modules: str) -> tuple[str, ...]:
 
 
 def code_digests(*modules: str) -> dict[str, str]:
-    """Return the digest of the code of each module that some modules are made of.
+    """Return the digest of the code of each module in the closure of some modules.
 
-    Comments, docstrings and layout change no digest. Nor do the tables of registries: one more
-    entry leaves the code of the others as it was.
+    Comments, docstrings and layout do not change a digest. Neither do the tables of registries,
+    since a new entry does not affect the code of the others.
     """
     return {name: _source(path).digest for name in closure(*modules) if (path := _file(name))}
 
 
 def code_digest(*modules: str) -> str:
-    """Return one digest of the code of all modules that some modules are made of."""
+    """Return one digest of the code of all modules in the closure of some modules."""
     lines = (f"{name} {digest}\n" for name, digest in code_digests(*modules).items())
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def digest_of_tokens(path: Path) -> str:
-    """Return a digest of a file with the tokens of Python, without comments and layout."""
+    """Return a digest of the Python tokens of a file, without comments and layout."""
     with tokenize.open(path) as file:
         tokens = [
             token.string
@@ -97,7 +97,7 @@ def digest_of_tokens(path: Path) -> str:
 
 
 def _imported(name: str, followed: set[str]) -> list[str]:
-    """The modules that a module imports itself, of packages that are followed."""
+    """Return the modules that a module imports directly, of packages that are followed."""
     path = _file(name)
     if path is None:
         return []
@@ -113,7 +113,7 @@ def _imported(name: str, followed: set[str]) -> list[str]:
 
 
 def _absolute(imported: str, package: str) -> str:
-    """A name as seen from outside; a relative one begins with as many dots as in its import."""
+    """Return the absolute name of an import in a package, whose leading dots are resolved."""
     bare = imported.lstrip(".")
     above = len(imported) - len(bare) - 1
     if above < 0:
@@ -123,7 +123,7 @@ def _absolute(imported: str, package: str) -> str:
 
 
 def _module(name: str) -> str | None:
-    """The module that a name is, or else the one that the name is an attribute of."""
+    """Return the module of this name, or the one that has an attribute of this name."""
     for candidate in (name, name.rpartition(".")[0]):
         if candidate and _file(candidate) is not None:
             return candidate
@@ -132,7 +132,7 @@ def _module(name: str) -> str | None:
 
 @cache
 def _file(module: str) -> Path | None:
-    """The source file of a module; None where there is none."""
+    """Return the source file of a module; None if there is none."""
     top, *inside = module.split(".")
     for folder in _folders(top):
         path = folder.joinpath(*inside)
@@ -145,7 +145,7 @@ def _file(module: str) -> Path | None:
 
 @cache
 def _folders(top: str) -> tuple[Path, ...]:
-    """The folders of a package."""
+    """Return the folders of a top-level package."""
     if top == _OURS:
         return (Path(__file__).parent,)
     spec = _spec(top)
@@ -154,7 +154,7 @@ def _folders(top: str) -> tuple[Path, ...]:
 
 @cache
 def _origin(top: str) -> Path | None:
-    """The file of a module without a package."""
+    """Return the file of a top-level module without a package."""
     spec = _spec(top)
     origin = Path(spec.origin) if spec and spec.origin else None
     return origin if origin is not None and origin.suffix == ".py" else None
@@ -169,7 +169,7 @@ def _spec(top: str) -> ModuleSpec | None:
 
 @cache
 def _is_local(top: str) -> bool:
-    """Whether a package is neither installed nor in the standard library: a neighbour's code."""
+    """Return whether a package is neither installed nor in the standard library."""
     if top in sys.stdlib_module_names:
         return False
     path = next(iter([*_folders(top), _origin(top)]), None)
@@ -185,12 +185,12 @@ def _source(path: Path) -> _Source:
 
 @cache
 def _parsed(path: Path, changed: int, size: int) -> _Source:
-    """What is known of a file, read again only where it has been written to."""
+    """Parse a file; the result is cached until the file changes."""
     del changed, size
     text = path.read_bytes()
     try:
         tree = ast.parse(text)
-    except SyntaxError:  # whoever imports it says what is wrong with it
+    except SyntaxError:  # its import will report it
         return _Source((), hashlib.sha256(text).hexdigest())
     words: list[str] = []
     _spell(tree, words)
@@ -199,7 +199,7 @@ def _parsed(path: Path, changed: int, size: int) -> _Source:
 
 
 def _imports(statements: Iterable[ast.stmt]) -> Iterator[str]:
-    """The names that statements import, those inside them included."""
+    """Yield the names that statements import, at any depth."""
     for statement in statements:
         if isinstance(statement, ast.Import):
             yield from (alias.name for alias in statement.names)
@@ -226,9 +226,9 @@ def _is_for_type_checkers(test: ast.expr) -> bool:
 
 
 def _spell(node: ast.AST, words: list[str]) -> None:
-    """Append a syntax tree to some words, alike in all versions of Python.
+    """Append the words of a syntax tree, which are the same in all versions of Python.
 
-    Without docstrings, without what only type checkers read, without positions in the text.
+    Docstrings, code for type checkers alone and positions in the text are left out.
     """
     words.append(type(node).__name__)
     for field in node._fields:
@@ -250,15 +250,14 @@ def _spell(node: ast.AST, words: list[str]) -> None:
 
 
 def _is_prose(part: ast.AST) -> bool:
-    """Whether a statement does nothing at run time that another module could depend on."""
-    if isinstance(part, ast.Expr):  # of a body: a docstring, or a string where one could be
+    """Return whether a statement has no effect at run time that another module depends on."""
+    if isinstance(part, ast.Expr):  # a docstring, or another string that is not used
         return isinstance(part.value, ast.Constant) and isinstance(part.value.value, str)
     if isinstance(part, ast.If) and _is_for_type_checkers(part.test):
         return not part.orelse
     if isinstance(part, ast.Assign | ast.AnnAssign):
         called = part.value.func if isinstance(part.value, ast.Call) else None
-        called = (
-            called.value if isinstance(called, ast.Subscript) else called
-        )  # Registry[Space](...)
+        if isinstance(called, ast.Subscript):  # Registry[Space](...)
+            called = called.value
         return isinstance(called, ast.Name) and called.id == "Registry"
     return False

@@ -1,7 +1,7 @@
-"""Loops over arrays, compiled by Numba for the processor that they run on.
+"""Loops over arrays that Numba compiles for the processor that they run on.
 
-They are compiled on their first call and cached on disk. NumPy has no bfloat16, so such numbers are
-passed as their bits in int16; arithmetic is in float32, sums over a batch are in float64.
+Each is compiled on its first call and cached on disk. NumPy has no bfloat16, so such numbers are
+passed as their bits in int16. Arithmetic is in float32; sums over a batch are in float64.
 """
 
 from collections.abc import Callable
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 #: PyTorch's default epsilon of batch normalisation.
 EPSILON = 1e-5
-#: Numbers that the loops process together; a constant, so that the compiler unrolls them. Loops
-#: that score also take other numbers, for channels that don't divide it.
+#: The number of elements that the loops process together; as a constant it lets the compiler unroll
+#: them. Loops for scores also take other numbers, for channels that do not divide it.
 LANES = 128
-#: Rows to prefetch, since the processor's own prefetching does not reach as far.
+#: The number of rows to prefetch ahead, further than the processor does by itself.
 AHEAD = 8
 
 Array = NDArray[Any]

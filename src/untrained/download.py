@@ -1,4 +1,4 @@
-"""Fetch one file: resumed where it stopped, checked before it gets its name."""
+"""Download one file; an interrupted download is resumed, and the result is checked."""
 
 import re
 import shutil
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 16
 _TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces
 _SPAN = re.compile(r"bytes (?:(?P<start>\d+)-\d+|\*)/(?P<total>\d+|\*)")
-_PASSING = (408, 425, 429, 500, 502, 503, 504)  # refusals that a later try may not meet
+_PASSING = (408, 425, 429, 500, 502, 503, 504)  # refusals that may be temporary
 
 
 class _InterruptedError(Exception):
-    """Another try may succeed."""
+    """Signals a failure after which another try may succeed."""
 
 
 class _StaleError(_InterruptedError):
-    """Another try may succeed that reads the file from its start."""
+    """Signals a failure after which another try must read the file from its start."""
 
 
 def join(mirror: str, name: str) -> str:
@@ -54,27 +54,27 @@ def download(
     retries: int = 3,
     backoff: float = 1.0,
 ) -> Path:
-    """Bring `url` to `target`.
+    """Download a file, or copy it from a folder.
 
-    What has arrived lies in `target` + `.part` and is continued by an HTTP range request, in this
-    call or in a later one; a server that does not know ranges is read from the start again. Only
-    the checksum tells whether the two pieces belong together, so give one where it is known.
-    A target that is there already and has the checksum is left alone.
+    The part that has arrived is in `target` + `.part`, and an HTTP range request continues it in
+    this call or in a later one; from a server that does not support ranges, the file is read from
+    the start again. Only the checksum shows whether the parts belong together. A target that
+    exists and has the checksum is not downloaded again.
 
     Args:
-        url: `http(s)://`, `file://` or a plain path.
-        target: the file to write; its folder is made.
+        url: an `http(s)://` or `file://` address, or a plain path.
+        target: the file to write; its folder is created.
         md5: the hexadecimal checksum that the file must have.
         progress: whether to draw a bar on standard error.
-        retries: how many more times to try when the connection breaks.
-        backoff: seconds before the first retry; each further one waits twice as long.
+        retries: the number of further tries when the connection breaks.
+        backoff: the seconds before the first retry, which double before each further one.
 
     Returns:
         `target`.
 
     Raises:
-        DownloadError: no connection, a refusal of the server, or the wrong content.
-        UntrainedError: the target can't be written.
+        DownloadError: there is no connection, the server refuses, or the content is wrong.
+        UntrainedError: the target cannot be written.
     """
     if md5 is not None and target.is_file() and digest(target, "md5") == md5:
         return target
@@ -103,7 +103,7 @@ def _transfer(url: str, part: Path, progress: bool, retries: int, backoff: float
     import requests
 
     with _bar(progress) as bar, requests.Session() as session:
-        # Compressed on the way, neither lengths nor ranges would be those of the file.
+        # In a compressed transfer, lengths and ranges would not be those of the file.
         session.headers["Accept-Encoding"] = "identity"
         task = bar.add_task(url.rsplit("/", 1)[-1], total=None)
         for attempt in range(retries + 1):
@@ -160,7 +160,7 @@ def _attempt(
 
 
 def _range(url: str, response: "requests.Response", have: int) -> tuple[int, int | None]:
-    """Where the answer's content starts in the file, and how long the file is, if it says so."""
+    """Return where the content of a response starts in the file, and the file's length if known."""
     status = response.status_code
     if status == HTTPStatus.OK:
         length = response.headers.get("Content-Length")
@@ -168,12 +168,10 @@ def _range(url: str, response: "requests.Response", have: int) -> tuple[int, int
     span = _SPAN.fullmatch(response.headers.get("Content-Range", ""))
     if status == HTTPStatus.PARTIAL_CONTENT and span and span["start"] == str(have):
         return have, int(span["total"]) if span["total"] != "*" else None
-    if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and have:
-        # Either everything has arrived already, or the part belongs to another file.
-        if span and span["total"] == str(have):
-            return have, have
-        raise _StaleError("the server sent another part of the file")
-    if status == HTTPStatus.PARTIAL_CONTENT:
+    unsatisfiable = status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and have
+    if unsatisfiable and span and span["total"] == str(have):
+        return have, have  # everything has arrived already
+    if unsatisfiable or status == HTTPStatus.PARTIAL_CONTENT:
         raise _StaleError("the server sent another part of the file")
     if status in _PASSING:
         raise _InterruptedError(f"the server says {status} {response.reason}")

@@ -1,8 +1,7 @@
-"""The one hierarchy of errors that are the user's to mend.
+"""The errors that a user can correct.
 
-Each message is one line that names the offending value and says what would be right. The command
-line prints it without a traceback and exits with 2; any other exception is a bug and keeps its
-traceback.
+Each message is one line with the wrong value and the remedy. The command line prints it without a
+traceback and exits with code 2. Any other exception is a bug and keeps its traceback.
 """
 
 from collections.abc import Iterable
@@ -10,7 +9,7 @@ from difflib import get_close_matches
 
 
 class UntrainedError(Exception):
-    """Something that the user can mend: bad input, a missing or a damaged file."""
+    """An error that the user can correct: bad input, a missing or a damaged file."""
 
 
 class UnknownNameError(UntrainedError):
@@ -18,11 +17,11 @@ class UnknownNameError(UntrainedError):
 
 
 class PluginError(UntrainedError):
-    """A proxy, space, algorithm or image set of another package that can't be used."""
+    """A proxy, space, algorithm or data set of another package that can't be used."""
 
 
 class ArchitectureError(UntrainedError):
-    """An index or a spelling that no architecture of the space has."""
+    """An index or a spelling without an architecture in the space."""
 
 
 class ParameterError(UntrainedError):
@@ -30,19 +29,19 @@ class ParameterError(UntrainedError):
 
 
 class MissingDataError(UntrainedError):
-    """Data that was asked for and is not there; the message says how to get it."""
+    """Data that does not exist; the message says how to get it."""
 
 
 class DamagedFileError(UntrainedError):
-    """A file that is not what its name or its checksum promises."""
+    """A file whose content does not fit its name or its checksum."""
 
 
 class DownloadError(UntrainedError):
-    """A download that did not complete; what arrived is kept for a resume."""
+    """A download that did not complete; the next attempt continues it."""
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
-    """Return (not raise) the error for a name outside `known`, with the nearest one suggested."""
+    """Return, not raise, the error for a name outside `known`; it suggests the nearest one."""
     names = sorted(known)
     lowered = {candidate.lower(): candidate for candidate in names}
     near = get_close_matches(name.lower(), lowered, n=1, cutoff=0.5)
@@ -51,6 +50,6 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError
 
 
 def short(text: str, most: int = 60) -> str:
-    """Return text of the user on one line that an error message can show."""
+    """Return a text on one line of at most `most` characters, for an error message."""
     flat = " ".join(text.split())
     return flat if len(flat) <= most else flat[: most - 3] + "..."

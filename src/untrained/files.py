@@ -1,4 +1,4 @@
-"""The places of files, atomic writes, and errors of reading."""
+"""Standard paths, atomic writes, and reading with errors for the user."""
 
 import hashlib
 import os
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
 
 _PACKAGED = Path(__file__).parent / "bundled"
 
-#: Files that come with the project: inside the package of a wheel, or in `data/` of a checkout.
+#: Files that come with the project, in the package of a wheel or in `data/` of a checkout.
 BUNDLED = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[2] / "data" / "bundled"
 #: The figures of papers, as CSV files.
 PUBLISHED = BUNDLED.with_name("published")
 
-#: Folders of a project, relative to the working directory.
+#: Folders of a run, relative to the working directory.
 BENCHMARKS = Path("data/benchmarks")
 IMAGES = Path("data/images")
 SCORES = Path("results/scores")
 
 
 def check_target(target: Path) -> None:
-    """Raise before long work the error that `atomic` would raise after it.
+    """Raise the error before long work that `atomic` would raise after it.
 
     Raises:
-        UntrainedError: there is a folder in the place of the file.
+        UntrainedError: the path is a folder.
     """
     if target.is_dir():
         raise UntrainedError(f"cannot write {target}: it is a folder, name a file")
@@ -38,9 +38,9 @@ def check_target(target: Path) -> None:
 
 @contextmanager
 def atomic(target: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `target` that replaces it if the block succeeds.
+    """Yield a temporary path beside `target`, which replaces it if the block succeeds.
 
-    Nothing is left behind if the block fails.
+    If the block fails, the temporary file is deleted.
 
     Raises:
         UntrainedError: the disk is full or the folder can't be written.
@@ -63,9 +63,9 @@ def atomic(target: Path) -> Iterator[Path]:
 
 
 def write_parquet(table: "pd.DataFrame", target: Path) -> None:
-    """Write `table` (already sorted) as the project's parquet: zstd, no index, atomic.
+    """Write a table atomically as parquet, compressed by zstd and without an index.
 
-    The same table gives the same bytes.
+    Equal tables give equal bytes.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -80,7 +80,7 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> "pd.DataFrame"
 
     Raises:
         MissingDataError: there is no such file.
-        DamagedFileError: it is not parquet, or lacks one of `columns`.
+        DamagedFileError: the file is not parquet, or lacks one of `columns`.
     """
     import pandas as pd
     import pyarrow.parquet as pq
@@ -97,16 +97,16 @@ def read_parquet(path: Path, columns: list[str] | None = None) -> "pd.DataFrame"
 
 
 def read_parquet_parts(path: Path, rows: int, categories: list[str]) -> "Iterator[pd.DataFrame]":
-    """Read a parquet file that is too large to be in memory as a whole.
+    """Read a parquet file in parts, for files that are too large for memory.
 
     Args:
         path: the file.
-        rows: the most rows of a part.
+        rows: the largest number of rows of a part.
         categories: columns of text with few different values, which are read as categoricals.
 
     Raises:
         MissingDataError: there is no such file.
-        DamagedFileError: it is not parquet.
+        DamagedFileError: the file is not parquet.
     """
     import pyarrow.parquet as pq
 
@@ -127,14 +127,14 @@ def _reading_parquet(path: Path) -> Iterator[None]:
 
 @contextmanager
 def reading(damage: str, remedy: str = "get it again") -> Iterator[None]:
-    """Turn whatever malformed content makes its readers raise into one line for the user.
+    """Turn any error that malformed content causes into one line for the user.
 
     Args:
-        damage: what is wrong if the block fails: "cells.npz is no archive of arrays".
-        remedy: what to do about it.
+        damage: what is wrong if the block fails, such as "cells.npz is no archive of arrays".
+        remedy: what the user can do.
 
     Raises:
-        DamagedFileError: the block raised something else than an `UntrainedError`.
+        DamagedFileError: the block raised an exception that is no `UntrainedError`.
     """
     try:
         yield
@@ -146,12 +146,12 @@ def reading(damage: str, remedy: str = "get it again") -> Iterator[None]:
 
 
 def _listed(names: list[str]) -> str:
-    """Join at most twelve names of a file that may have thousands."""
+    """Join the first twelve names."""
     return ", ".join([*names[:12], *(["..."] if len(names) > 12 else [])]) or "no columns"
 
 
 def digest(path: Path, algorithm: str) -> str:
-    """The hexadecimal digest of a file's content (`md5`, `sha256`, ...)."""
+    """Return the hexadecimal digest of a file by an algorithm (`md5`, `sha256`, ...)."""
     with path.open("rb") as file:
         return hashlib.file_digest(
             file, lambda: hashlib.new(algorithm, usedforsecurity=False)

@@ -1,4 +1,4 @@
-"""Types of parameters, and words for what may stand under a key of a model of them."""
+"""Types of parameters, and descriptions of their allowed values in words."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def accepted(check: Callable[[Any], object]) -> AfterValidator:
-    """Refuse a value for which `check` raises an error of the user's."""
+    """Refuse a value for which `check` raises an `UntrainedError`."""
 
     def validated(value: T) -> T:
         try:
@@ -28,37 +28,29 @@ def accepted(check: Callable[[Any], object]) -> AfterValidator:
 
 
 def each(check: Callable[[Any], object]) -> AfterValidator:
-    """Refuse a list with a value for which `check` raises an error of the user's."""
+    """Refuse a list with a value for which `check` raises an `UntrainedError`."""
     return accepted(lambda values: [check(value) for value in values])
 
 
-def each_once(canonical: Callable[[str], object]) -> AfterValidator:
-    """Refuse a list that names one thing twice, for example by its name and by its address."""
+def each_once(canonical: Callable[[Any], object] = lambda value: value) -> AfterValidator:
+    """Refuse a list with two spellings of one thing, such as its name and its address."""
 
-    def check(names: tuple[str, ...]) -> None:
-        found: dict[object, str] = {}
-        for name in names:
-            same = found.setdefault(canonical(name), name)
-            if same != name:
-                raise ParameterError(f"{same!r} and {name!r} are the same: keep one")
+    def check(values: tuple[Any, ...]) -> None:
+        found: dict[object, object] = {}
+        for value in values:
+            own = canonical(value)
+            if own in found:
+                raise ParameterError(f"{found[own]!r} and {value!r} are the same: keep one")
+            found[own] = value
 
     return accepted(check)
-
-
-def _check_different(values: tuple[Any, ...]) -> None:
-    for value in values:
-        if values.count(value) > 1:
-            raise ParameterError(f"{value!r} is there twice: keep one")
 
 
 Seed = Annotated[int, Ge(0), Le(2**63 - 1)]
 Count = Annotated[int, Ge(1)]
 Several = Annotated[int, Ge(2)]
 Number = Annotated[float, Ge(0), Field(allow_inf_nan=False)]
-_Unique = (
-    accepted(_check_different),
-    Field(strict=False, json_schema_extra={"uniqueItems": True}),
-)
+_Unique = (each_once(), Field(strict=False, json_schema_extra={"uniqueItems": True}))
 Names = Annotated[tuple[str, ...], MinLen(1), *_Unique]
 Seeds = Annotated[tuple[Seed, ...], MinLen(1), *_Unique]
 SeedsOrNone = Annotated[tuple[Seed, ...], *_Unique]
@@ -68,7 +60,7 @@ Fraction = Annotated[float, Gt(0), Le(1), Field(allow_inf_nan=False)]
 
 
 class Section(BaseModel):
-    """Parameters that belong together."""
+    """A section of the parameters."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -80,12 +72,12 @@ class Section(BaseModel):
 
 @dataclass(frozen=True)
 class Key:
-    """What is known of a key.
+    """A key of the parameters.
 
     Attributes:
         path: `key` or `section.key`.
-        allowed: what may stand there, in words.
-        description: what it means.
+        allowed: the allowed values in words.
+        description: the meaning of the key.
     """
 
     path: str
@@ -94,7 +86,7 @@ class Key:
 
 
 def keys_of(schema: Schema) -> dict[str, Key]:
-    """List the keys of a model by their paths, in its order, from its JSON schema."""
+    """Return the keys of a JSON schema by their paths, in its order."""
     found = {}
     for name, part in schema["properties"].items():
         section = _resolved(part, schema)
@@ -111,11 +103,11 @@ def _resolved(part: Schema, schema: Schema) -> Schema:
 
 
 def _in_words(schema: Schema, *, several: bool = False) -> str:
-    """What a JSON schema allows, in words.
+    """Describe the values that a JSON schema allows.
 
     Args:
-        schema: of one value, or of a section.
-        several: whether values in a list are described.
+        schema: the schema of a value, or of a section.
+        several: whether the noun is in the plural, for values of a list.
     """
     if "properties" in schema:
         return f"a section of {', '.join(schema['properties'])}"
@@ -136,7 +128,7 @@ def _in_words(schema: Schema, *, several: bool = False) -> str:
     return noun if schema.get("maximum") is None else f"{noun}, below 2^63"
 
 
-#: Types of JSON in words: one value, and several.
+#: Nouns for the types of JSON: singular and plural.
 _NOUNS = {
     "boolean": ("true or false", "true or false"),
     "integer": ("an integer", "integers"),
@@ -147,9 +139,9 @@ _NOUNS = {
 
 
 def complaint_of(error: ValidationError, schema: Schema) -> str:
-    """Describe the most telling of some errors in one line, by the JSON schema of the model.
+    """Describe one of some validation errors in a line, by the JSON schema of the model.
 
-    A misspelled key comes before the key that is then missing.
+    A misspelled key is described rather than the key that is then missing.
     """
     order = ("extra_forbidden", "missing")
     found = error.errors(include_url=False)
@@ -165,7 +157,7 @@ def complaint_of(error: ValidationError, schema: Schema) -> str:
         elif first["type"] in ("extra_forbidden", "invalid_key"):
             unknown = unknown_name("key", str(step), within)
             return f"{path}.{step}: {unknown}".lstrip(".")
-        # else a branch of a union, which is described as a whole
+        # otherwise it is a branch of a union, which is described as a whole
     if first["type"] == "missing":
         return f"{path} is missing: add {_in_words(part)}"
     if first["type"] == "value_error":

@@ -1,8 +1,7 @@
-"""The parameters of a run: what each key of params.yaml means, and what may stand there.
+"""The parameters of a run: the meaning and the allowed values of each key of params.yaml.
 
-The model below is the one place that knows. The JSON schema that editors read is generated from it
-(`json_schema`), `untrained params` prints it, and a wrong key is refused by it in one line that
-names the key, its value and what would be right.
+The JSON schema for editors, the explanations of `untrained params` and the checks all follow from
+the model below. A wrong key is refused in one line with the key, its value and the remedy.
 """
 
 import math
@@ -17,7 +16,7 @@ from pydantic import ValidationError
 
 from untrained.errors import ParameterError, UntrainedError, unknown_name
 from untrained.images.sets import IMAGE_SETS, SAMPLE, image_set
-from untrained.images.splits import check_training_split, training_set
+from untrained.images.splits import check_training_split, sample_labels
 from untrained.parameter_types import (
     Batches,
     Count,
@@ -37,9 +36,10 @@ from untrained.parameter_types import (
     each_once,
     keys_of,
 )
-from untrained.scoring.curve_settings import CurveSettings
+from untrained.scoring.ablations import check_untrained
 from untrained.scoring.request import parse_reading, shows_test
 from untrained.scoring.shards import sample_of
+from untrained.scoring.training_curves import CurveSettings
 from untrained.search import parse_algorithm
 from untrained.search.clock import parse_budget
 from untrained.search.pruning import Pruning
@@ -59,37 +59,32 @@ def _check_scored(proxies: tuple[str, ...]) -> None:
         reading.check_readable()
 
 
-def _check_untrained(proxy: str) -> None:
-    if "training" in parse_reading(proxy).needs:
-        raise ParameterError(f"{proxy!r} is read after training, and ablations don't train")
-
-
 class Fetch(Section):
-    """Where tables and images come from."""
+    """The sources of tables and images."""
 
     mirror: Annotated[str | None, accepted(_check_mirror)]
-    """Base URL or folder that holds the official files under their official names; null: official
-    addresses. Not asked for what is bundled, but for the whole table of nasbench101"""
+    """Base URL or folder with the official files under their official names; null: official
+    addresses. Bundled files are not read from it, except the whole table of nasbench101"""
     allow_missing: bool
-    """Whether a mirror may lack some of the official image files; there are fewer images then"""
+    """Whether a mirror may lack some of the official image files, which leaves fewer images"""
 
 
 class Scores(Section):
-    """Which scores of which architectures, and the images that they are read on."""
+    """The scores of architectures, and the images that they are read on."""
 
     proxies: Annotated[Names, accepted(_check_scored), each_once(parse_reading)]
     """`name` or `name-variant`, or the address of a proxy of one's own (`my.module:MyProxy`);
     `untrained list proxies`. `lga@1`, `naswot@0.5` are read after so many epochs of training on the
     images that are not in the minibatch; docs/lga.md"""
     architectures: Literal["all"] | Count
-    """How many architectures of each space, drawn at random without replacement, or all"""
+    """Number of architectures of each space, drawn at random without replacement, or all"""
     sample_seed: Seed
     """Seed of that draw"""
     share: bool
     """Score one architecture of each class that computes the same function, for all of its members:
     a third of the work on the whole of NAS-Bench-201"""
     shards: Count
-    """Jobs per space, data set, file of proxies and seed"""
+    """Jobs per space, data set, family of proxies and seed"""
     split: str
     """Split of the data sets: sample (bundled), or train, test, ... of the official files"""
     batch_size: Several
@@ -100,43 +95,42 @@ class Scores(Section):
     """How the images of a minibatch are drawn: uniform, or balanced (as many of each class as can
     be)"""
     precision: Literal["auto", "float32", "bfloat16"]
-    """float32, bfloat16, or auto: bfloat16 where the device has instructions for it. It moves a
-    score by rounding only, a hundredth of what another seed does."""
+    """float32, bfloat16, or auto: bfloat16 where the device has instructions for it. It changes
+    a score by rounding only, a hundredth of the difference between two seeds"""
     seconds: bool
-    """Whether to keep what each score took; the tables of two runs are never the same then"""
+    """Whether to keep the seconds of each score, which differ between any two runs"""
 
 
 class Searches(Section):
-    """Search algorithms that are repeated on scores and accuracies that are known."""
+    """Search algorithms that are run repeatedly on cached scores and known accuracies."""
 
     algorithms: Annotated[Names, each_once(parse_algorithm)]
-    """`name`, `name-samples`, or `name+setting=value` (rea+init=naswot, bohb+eta=2);
-    rea+fitness=lga@1 climbs a score, rea+pool=lga@1 accuracies among what is scored so; `untrained
-    list algorithms`, docs/searches.md"""
+    """`name`, `name-samples`, or `name+setting=value` (rea+init=naswot, bohb+eta=2); the fitness
+    of rea+fitness=lga@1 is a score; rea+pool=lga@1 searches accuracies among the architectures
+    with that score; `untrained list algorithms`, docs/searches.md"""
     proxy: str
-    """The proxy whose cached scores they read"""
+    """Proxy whose cached scores they read"""
     budget: Annotated[str, accepted(parse_budget)]
-    """What a run of a search that trains may spend: simulated seconds (12000s) or trainings
+    """Budget of a run of a search that trains: simulated seconds (12000s) or trainings
     (100evaluations)"""
     runs: Count
-    """Independent repetitions of each"""
+    """Independent repetitions of each algorithm"""
     shards: Count
-    """Jobs per algorithm, space and data set, each with its part of the runs; 500 runs take seconds
-    """
+    """Jobs per algorithm, space and data set, each with some of the runs; 500 runs take seconds"""
     seed: Seed
-    """Seed of their draws"""
+    """Seed of the runs"""
     seconds_per_score: Literal["measured"] | Number
-    """Simulated seconds that a search pays for one score (0.306 in the paper, on a 1080 Ti),
-    besides the benchmark's own seconds of any training before it. Measured times differ from run to
-    run, so they would change every result; docs/performance.md has ours. `measured`: what
-    scores.seconds has kept"""
+    """Simulated seconds that a search spends on one score (0.306 in the paper, on a 1080 Ti),
+    besides the benchmark's seconds of any training before it; docs/performance.md has ours.
+    `measured` takes the times that scores.seconds has kept, so that results differ from run to
+    run"""
 
 
 class Ablations(Section):
-    """Scores of a few architectures again and again, with one thing varied."""
+    """Repeated scores of a few architectures while one thing varies."""
 
-    proxy: Annotated[str, accepted(_check_untrained)]
-    """The proxy whose scores are taken apart; `name` or `name-variant`"""
+    proxy: Annotated[str, accepted(lambda proxy: check_untrained(parse_reading(proxy)))]
+    """Proxy whose scores are analysed; `name` or `name-variant`"""
     dataset: str
     """Images that the cells are scored on, one of datasets; split, batch size and precision are
     those of scores"""
@@ -145,11 +139,11 @@ class Ablations(Section):
     batch_sizes: Batches
     """Batch sizes that are compared with each other"""
     cells: Several
-    """Random cells whose variance is split"""
+    """Random cells of the variance split"""
     minibatches: Several
-    """Minibatches that each of them is shown, 2 or more"""
+    """Minibatches of the variance split, 2 or more"""
     initialisations: Several
-    """Initialisations of each that see every one of these minibatches, 2 or more"""
+    """Initialisations of each cell of the variance split, each shown every minibatch, 2 or more"""
     seed: Seed
     """Seed of the draw of cells"""
 
@@ -158,11 +152,11 @@ class Prunings(Section):
     """The pruning search of TE-NAS, for spaces with a supernet; a job is one of each."""
 
     variants: Annotated[Names, each(lambda name: Pruning(variant=name))]
-    """tenas (corrected), released: as its code does"""
+    """tenas (corrected), or released: as the code of the paper does"""
     criteria: Annotated[Names, each(lambda name: Pruning(criterion=name))]
-    """Ranks by both numbers added, or by one of them: kappa (condition number), regions"""
+    """both (ranks by both numbers added), or one of them: kappa (condition number), regions"""
     datasets: Names
-    """Images that the supernets are shown, of datasets; their split is that of scores"""
+    """Images that the supernets are shown, from datasets; their split is that of scores"""
     seeds: SeedsOrNone
     """Seeds of weights, images and ties; [] for no pruning at all"""
     repeats: Count
@@ -179,38 +173,38 @@ class TrainingCurves(Section):
     seed: Seed
     """Seed of that draw"""
     shards: Count
-    """Jobs per space and seed, each with its part of the cells"""
+    """Jobs per space and seed, each with some of the cells"""
     dataset: str
-    """Images that the cells see, one of datasets; its split has to be one for training"""
+    """Images that the cells are shown, one of datasets; its split has to be one for training"""
     seeds: SeedsOrNone
     """Seeds of minibatch, weights and training; [] for no training curves at all"""
     epochs: Annotated[Epochs, accepted(lambda epochs: CurveSettings(epochs, ()))]
-    """When to read, in epochs of training, ascending from 0; fractions are rounded to steps"""
+    """Epochs at which to read, ascending from 0; fractions are rounded to steps"""
     kernel: Annotated[str, accepted(lambda kernel: CurveSettings((0,), (), kernel))]
-    """Parameters and mode of the kernel that is compared with its beginning"""
+    """Parameters and mode of the kernel that is compared with the one before training"""
     proxies: Annotated[
         Names, accepted(lambda names: CurveSettings((0,), tuple(map(parse_reading, names))))
     ]
-    """Whose scores are read; those of a variant share one kernel"""
+    """Proxies whose scores are read; those of the same variant share one kernel"""
     batch_size: Several
     """Images of the minibatch, 2 or more; the time of a kernel grows with its square"""
 
 
 class Report(Section):
-    """How results are summarised."""
+    """The settings of tables and figures."""
 
     resamples: Annotated[int, Ge(100)]
     """Bootstrap resamples of every interval"""
     seed: Seed
     """Seed of the resampling"""
     kernels: Count
-    """Good cells and bad cells in the figure of kernel matrices, of each"""
+    """Number of good cells, and of bad cells, in the figure of kernel matrices"""
     best: Fraction
-    """Fraction of the architectures that count as the best, in the table of preferred operations"""
+    """Fraction of the architectures that count as the best in the table of preferred operations"""
 
 
 class Parameters(Section):
-    """Every choice of a run. Read by Snakemake, by DVC and by the command line."""
+    """All parameters of a run, which Snakemake, DVC and the command line read."""
 
     spaces: Annotated[Names, each_once(lambda name: get_space(name).name)]
     """Search spaces; `untrained list spaces`"""
@@ -233,7 +227,7 @@ class Parameters(Section):
 
 
 def read_parameters(path: Path = PARAMS) -> dict[str, Any]:
-    """Return the parameters in `path`, unchecked; empty where there is no such file.
+    """Return the parameters in a file, unchecked; empty if there is no such file.
 
     Raises:
         ParameterError: the file is not a YAML mapping.
@@ -250,10 +244,10 @@ def read_parameters(path: Path = PARAMS) -> dict[str, Any]:
 
 
 def parse_parameters(parameters: Mapping[str, Any]) -> Parameters:
-    """Check the types and ranges of the parameters, and every name in them.
+    """Check the types, ranges and names of the parameters.
 
     Raises:
-        ParameterError: the message names the key, its value and what would be right.
+        ParameterError: a key is wrong; the message has the key, its value and the remedy.
     """
     try:
         parsed = Parameters.model_validate(dict(parameters))
@@ -269,7 +263,7 @@ def keys() -> dict[str, Key]:
 
 
 def explain(path: str) -> Key:
-    """Return what is known of a key.
+    """Return a key with its allowed values and its meaning.
 
     Raises:
         UnknownNameError: no such key; the message suggests the nearest one.
@@ -288,7 +282,7 @@ def json_schema() -> dict[str, Any]:
 
 @contextmanager
 def _blamed(key: str) -> Iterator[None]:
-    """Name the key that an error of the user's is about."""
+    """Add the key to the message of an error."""
     try:
         yield
     except UntrainedError as error:
@@ -296,44 +290,49 @@ def _blamed(key: str) -> Iterator[None]:
 
 
 def _check_together(parameters: Parameters) -> None:
-    """Check keys against each other, each under the key that is to be changed."""
+    """Check keys against each other; errors name the key to change."""
     spaces = [get_space(name) for name in parameters.spaces]
     measured = [space for space in spaces if space.benchmark]
     _check_scores(parameters, spaces)
     _check_searches(parameters, measured)
-    ablations, prunings = parameters.ablations, parameters.prunings
+    _check_ablations(parameters, [space for space in measured if space.ablations])
+    _check_prunings(parameters, [space for space in measured if space.supernet])
+    _check_curves(parameters, spaces)
+
+
+def _check_ablations(parameters: Parameters, spaces: list[SearchSpace]) -> None:
+    ablations = parameters.ablations
+    if spaces:
+        _check_sampled("ablations.cells", ablations.cells, spaces)
+        _check_fetched("ablations.dataset", [ablations.dataset], parameters)
+        largest = max(ablations.batch_sizes)
+        _check_drawn("ablations.batch_sizes", largest, [ablations.dataset], parameters)
+
+
+def _check_prunings(parameters: Parameters, spaces: list[SearchSpace]) -> None:
+    prunings = parameters.prunings
+    if spaces and prunings.seeds:
+        _check_fetched("prunings.datasets", prunings.datasets, parameters)
+        size = prunings.batch_size or 0
+        _check_drawn("prunings.batch_size", size, prunings.datasets, parameters)
+
+
+def _check_curves(parameters: Parameters, spaces: list[SearchSpace]) -> None:
     curves = parameters.training_curves
-    for space in measured:
-        if space.ablations:
-            with _blamed("ablations.cells"):
-                sample_of(space, ablations.cells, 0)
-            _check_fetched("ablations.dataset", [ablations.dataset], parameters)
-        if prunings.seeds and space.supernet:
-            _check_fetched("prunings.datasets", prunings.datasets, parameters)
-    for space in spaces:
-        if curves.seeds:
-            with _blamed("training_curves.cells"):
-                sample_of(space, curves.cells, 0)
-    if any(space.ablations for space in measured):
-        for size in ablations.batch_sizes:
-            _check_drawn("ablations.batch_sizes", size, [ablations.dataset], parameters)
-    if prunings.seeds and prunings.batch_size:
-        _check_drawn("prunings.batch_size", prunings.batch_size, prunings.datasets, parameters)
-    if curves.seeds:
-        _check_fetched("training_curves.dataset", [curves.dataset], parameters)
-        _check_shards("training_curves.shards", curves.shards, curves.cells)
-        batch_size = curves.batch_size
-        _check_drawn("training_curves.batch_size", batch_size, [curves.dataset], parameters)
-        with _blamed("scores.split"):
-            split = image_set(curves.dataset).split(parameters.scores.split)
-            check_training_split(curves.dataset, split)
+    if not curves.seeds:
+        return
+    _check_sampled("training_curves.cells", curves.cells, spaces)
+    _check_shards("training_curves.shards", curves.shards, curves.cells)
+    _check_fetched("training_curves.dataset", [curves.dataset], parameters)
+    _check_drawn("training_curves.batch_size", curves.batch_size, [curves.dataset], parameters)
+    with _blamed("scores.split"):
+        split = image_set(curves.dataset).split(parameters.scores.split)
+        check_training_split(curves.dataset, split)
 
 
 def _check_scores(parameters: Parameters, spaces: list[SearchSpace]) -> None:
     scores = parameters.scores
-    with _blamed("spaces"):
-        for space in spaces:
-            sample_of(space, scores.architectures, 0)
+    _check_sampled("spaces", scores.architectures, spaces)
     if scores.architectures != "all":
         _check_shards("scores.shards", scores.shards, scores.architectures)
     _check_drawn("scores.batch_size", scores.batch_size, parameters.datasets, parameters)
@@ -386,6 +385,12 @@ def _check_searches(parameters: Parameters, spaces: list[SearchSpace]) -> None:
         )
 
 
+def _check_sampled(key: str, architectures: int | str, spaces: list[SearchSpace]) -> None:
+    with _blamed(key):
+        for space in spaces:
+            sample_of(space, architectures, 0)
+
+
 def _check_fetched(key: str, names: Iterable[str], parameters: Parameters) -> None:
     for name in names:
         if name not in parameters.datasets:
@@ -401,11 +406,11 @@ def _check_shards(key: str, shards: int, items: int) -> None:
 
 
 def _check_drawn(key: str, size: int, names: Iterable[str], parameters: Parameters) -> None:
-    """Check that a bundled split has as many images; other splits may be yet to fetch."""
+    """Check that a bundled split has enough images; other splits may not be fetched yet."""
     for known in map(image_set, names):
         if known.bundled is None or known.split(parameters.scores.split) != SAMPLE:
             continue
-        count = len(training_set(known.name, SAMPLE)[1])
+        count = len(sample_labels(known))
         if size > count:
             raise ParameterError(f"params: {key}: {size} images: {known.name} {SAMPLE} has {count}")
 

@@ -1,8 +1,7 @@
-"""Read pickled arrays without running what a pickle may ask to run.
+"""Read pickled data without running any code that the pickle names.
 
-Official image archives are pickles. An ordinary unpickler imports and calls whatever the file
-names; this one knows a handful of names, and gives each a stand-in of its own that builds nothing
-but numbers, text and arrays of them.
+An ordinary unpickler imports and calls whatever a file names. This one accepts a few names only
+and replaces each of them with a stand-in that builds numbers, text, and arrays of them.
 """
 
 import io
@@ -16,36 +15,36 @@ from numpy.typing import NDArray
 from untrained.errors import DamagedFileError
 from untrained.files import reading
 
-# Booleans, integers, floats, complex numbers, byte strings and text. Objects and structures are
-# out: their memory holds pointers, and a forged state could point anywhere.
+# Booleans, integers, floats, complex numbers, byte strings and text. Arrays of objects and of
+# structures are refused, since their memory holds pointers, which a forged file could set.
 _PLAIN_KINDS = "biufcSU"
 
 
 def unpickle(data: bytes, name: str) -> object:
-    """Rebuild the plain data in a pickle: containers, numbers, text, arrays of numbers or text.
+    """Rebuild the data in a pickle: containers, numbers, text, and arrays of numbers or text.
 
-    Strings of Python 2 become text by Latin-1, which keeps every byte.
+    Strings of Python 2 are decoded as Latin-1, which keeps every byte.
 
     Args:
-        data: the pickle, protocols 0 to 5.
-        name: what to call it in error messages, usually its file name.
+        data: the pickle, in one of the protocols 0 to 5.
+        name: the name of the file, for errors.
 
     Returns:
-        The object. Its arrays belong to a private subclass: `numpy.asarray` gives plain ones.
+        The object. Its arrays have a private subclass; `numpy.asarray` makes plain ones of them.
 
     Raises:
-        DamagedFileError: truncated or malformed, or it names a global outside the allowed ones.
+        DamagedFileError: the pickle is truncated, malformed, or names a global that is not allowed.
     """
     with reading(f"{name} is not a complete pickle"):
         return _PlainUnpickler(io.BytesIO(data), name).load()
 
 
 class _ForgedError(pickle.UnpicklingError):
-    """The pickle is well-formed, but NumPy would not have written it."""
+    """Signals a well-formed pickle that NumPy would not have written."""
 
 
-class _StandIn:
-    """A callable whose attributes no pickle can set (a function's it could)."""
+class StandIn:
+    """Wraps a function that a pickle may call, so that the pickle cannot set its attributes."""
 
     __slots__ = ("_function",)
 
@@ -53,14 +52,15 @@ class _StandIn:
         self._function = function
 
     def __call__(self, *arguments: object) -> object:
+        """Call the function."""
         return self._function(*arguments)
 
     def __setstate__(self, state: object) -> None:
         raise _ForgedError("state for a global")
 
 
-class _Type:
-    """Takes the place of `numpy.dtype`, so that no file reaches NumPy's own state setter."""
+class Type:
+    """Replaces `numpy.dtype`, so that no file reaches NumPy's own method that restores a state."""
 
     def __init__(self, code: object, *_flags: object) -> None:
         if not isinstance(code, str) or np.dtype(code).kind not in _PLAIN_KINDS:
@@ -74,7 +74,7 @@ class _Type:
 
 
 class _Array(np.ndarray[Any, np.dtype[Any]]):
-    """An array that checks the state it is rebuilt from."""
+    """An array that checks the state from which it is rebuilt."""
 
     def __setstate__(self, state: Any) -> None:  # noqa: ANN401 - whatever the file holds
         _, shape, kind, fortran, content = state
@@ -83,7 +83,7 @@ class _Array(np.ndarray[Any, np.dtype[Any]]):
 
 
 def _plain(kind: object) -> np.dtype[Any]:
-    if not isinstance(kind, _Type):
+    if not isinstance(kind, Type):
         raise _ForgedError("an array without a type")
     return kind.dtype
 
@@ -118,21 +118,21 @@ def _empty() -> bytes:
     return b""
 
 
-_ALLOWED: dict[str, object] = {
-    # How Python 3 spells b"" in the protocols of Python 2.
-    "__builtin__.bytes": _StandIn(_empty),
-    "numpy.dtype": _StandIn(_Type),
-    # One that keeps its order, as every dict does.
-    "collections.OrderedDict": _StandIn(dict),
-    # Only ever an argument of `_reconstruct`, which does not look at it.
+#: Maps each allowed address to its stand-in.
+ALLOWED: dict[str, object] = {
+    # Python 3 writes b"" as a call of this in the protocols of Python 2.
+    "__builtin__.bytes": StandIn(_empty),
+    "numpy.dtype": StandIn(Type),
+    "collections.OrderedDict": StandIn(dict),
+    # It is only an argument of `_reconstruct`, which ignores it.
     "numpy.ndarray": "numpy.ndarray",
-    "_codecs.encode": _StandIn(_encode),
+    "_codecs.encode": StandIn(_encode),
 }
-# NumPy 2 renamed `numpy.core`; there are files of both.
+# NumPy 2 renamed `numpy.core`, and files have either name.
 for _core in ("numpy.core", "numpy._core"):
-    _ALLOWED[f"{_core}.multiarray._reconstruct"] = _StandIn(_reconstruct)
-    _ALLOWED[f"{_core}.multiarray.scalar"] = _StandIn(_scalar)
-    _ALLOWED[f"{_core}.numeric._frombuffer"] = _StandIn(_from_buffer)
+    ALLOWED[f"{_core}.multiarray._reconstruct"] = StandIn(_reconstruct)
+    ALLOWED[f"{_core}.multiarray.scalar"] = StandIn(_scalar)
+    ALLOWED[f"{_core}.numeric._frombuffer"] = StandIn(_from_buffer)
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -142,9 +142,9 @@ class _PlainUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, attribute: str) -> object:
         address = f"{module}.{attribute}"
-        if address not in _ALLOWED:
+        if address not in ALLOWED:
             raise DamagedFileError(
                 f"{self._name} names the forbidden global {address!r}: "
                 "it is more than data, get it from a source that you trust"
             )
-        return _ALLOWED[address]
+        return ALLOWED[address]

@@ -1,4 +1,4 @@
-"""Derive from the parameters what a run of the workflow consists of; rules only spell it out."""
+"""The spaces, families of proxies and code of a run of the workflow, by its parameters."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from untrained.scoring.shards import sample_of
 from untrained.search import ALGORITHMS
 from untrained.spaces import SPACES, SearchSpace, get_space
 
-#: Where the digests of the code of jobs stand, and the bundled files, from the working directory.
+#: The folders of the digests of code and of bundled files, from the working directory.
 CODE, BUNDLED_HERE = Path("results/code"), Path("data/bundled")
 
 _OURS = "untrained.proxies."
@@ -27,10 +27,10 @@ _PUBLISHED = "untrained.report.published"
 
 @dataclass(frozen=True)
 class Plan:
-    """The spaces, families of proxies and code that a run with some parameters is made of.
+    """The jobs that follow from the parameters of a run.
 
     Attributes:
-        parameters: checked ones.
+        parameters: the checked parameters.
     """
 
     parameters: Parameters
@@ -42,9 +42,9 @@ class Plan:
 
     @cached_property
     def families(self) -> dict[str, list[str]]:
-        """Return the proxies that one job scores together: one pass through a network serves all.
+        """Return the families of proxies, each of which one job reads off the same networks.
 
-        They are those of a module, and all that are read after training.
+        A family has the proxies of one module, or all proxies that are read after training.
         """
         found: dict[str, list[str]] = {}
         for proxy in self.parameters.scores.proxies:
@@ -55,25 +55,25 @@ class Plan:
 
     @cached_property
     def measured(self) -> list[str]:
-        """Return the spaces with a benchmark; others are scored, but not searched or reported."""
+        """Return the spaces with a benchmark; only these are searched and have a report."""
         return [name for name, space in self.spaces.items() if space.benchmark]
 
     @cached_property
     def ablated(self) -> list[str]:
-        """Return the spaces with a benchmark on which ablations make sense."""
+        """Return the spaces with a benchmark and ablations."""
         return [name for name in self.measured if self.spaces[name].ablations]
 
     @cached_property
     def pruned(self) -> list[str]:
-        """Return the spaces with a supernet to prune and a benchmark; none without seeds."""
+        """Return the spaces with a supernet and a benchmark; none if there are no seeds."""
         seeds = self.parameters.prunings.seeds
         return [name for name in self.measured if self.spaces[name].supernet and seeds]
 
     @cached_property
     def followed(self) -> list[str]:
-        """Return the spaces with training curves; none without seeds.
+        """Return the spaces with training curves; none if there are no seeds.
 
-        A bundled sample of a benchmark would know hardly any of the cells that are drawn.
+        A bundled sample of a benchmark is left out, since it lacks most of the cells drawn.
         """
         seeds = self.parameters.training_curves.seeds
         return [
@@ -84,7 +84,7 @@ class Plan:
 
     @cached_property
     def partly_known(self) -> list[str]:
-        """Return the spaces whose benchmark table may know only some of the architectures."""
+        """Return the spaces whose benchmark table may lack some of the architectures."""
         return [
             name
             for name, space in self.spaces.items()
@@ -92,24 +92,22 @@ class Plan:
         ]
 
     def bundled_table(self, space: str) -> list[str]:
-        """Return the bundled table of a space, where a run reads it.
+        """Return the bundled table of a space if the run reads it, in a list.
 
-        A mirror has the tables of the other spaces, and whole ones instead of samples.
+        With a mirror the run reads whole tables instead of bundled samples.
         """
         facts = self.spaces[space].benchmark
         mirrored = self.parameters.fetch.mirror is not None
         if facts is None or facts.bundled is None or (facts.bundled_sample and mirrored):
             return []
-        here = BUNDLED_HERE / facts.bundled.name
-        return [str(here if here.exists() else facts.bundled)]
+        return [_bundled_here(facts.bundled)]
 
     def bundled_images(self, dataset: str) -> list[str]:
-        """Return the bundled images of a data set, where networks are shown those."""
+        """Return the bundled images of a data set if networks are shown them, in a list."""
         known = image_set(dataset)
         if known.bundled is None or known.split(self.parameters.scores.split) != "sample":
             return []
-        here = BUNDLED_HERE / known.bundled.name
-        return [str(here if here.exists() else known.bundled)]
+        return [_bundled_here(known.bundled)]
 
     @cached_property
     def _followed_cells(self) -> dict[str, list[int]]:
@@ -119,14 +117,14 @@ class Plan:
         }
 
     def followed_cells(self, space: str, shard: int, shards: int) -> list[int]:
-        """Return the architectures of a space whose training curves one shard draws."""
+        """Return the architectures of a space in one shard of the training curves."""
         return self._followed_cells[space][shard::shards]
 
     def code(self) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Yield the code of all jobs: the name of what is made, and the modules that make it.
+        """Yield (name of a result, modules that compute it) for all jobs.
 
-        What these import counts as well. A registry names its entries by address, so the modules
-        of spaces, proxies and algorithms stand here beside those that use them.
+        Modules that these import count as well. Registries name their entries by address, which is
+        no import, so the modules of spaces, proxies and algorithms are listed here.
         """
         parameters = self.parameters
         ablated = module_of_proxy(parameters.ablations.proxy)
@@ -160,11 +158,10 @@ class Plan:
         yield "report/page", (_REPORT,)
 
     def write_code(self, rules: Path) -> list[str]:
-        """Write the digests of the code of all jobs and of the rules; return the files.
+        """Write the digests of the code of all jobs and of the rules, and return the files.
 
-        The published figures count as code of what reads them. A file is left alone where it
-        holds what would be written, so that only a change of code, not of prose, makes anything
-        stale.
+        Published figures count as code of the modules that read them. A file is written only if
+        its content changes, so that changes of comments and docstrings make nothing stale.
 
         Args:
             rules: the folder of the rules.
@@ -176,7 +173,7 @@ class Plan:
         }
         published = {path.name: digest(path, "sha256") for path in sorted(PUBLISHED.glob("*.csv"))}
         for stage in ("ablations", "benchmarks", "prunings", "searches"):
-            # DVC looks for it even where no space has any
+            # DVC needs the folder even if no space has such a stage
             (CODE / stage).mkdir(parents=True, exist_ok=True)
         written = []
         for name, found in digests.items():
@@ -189,6 +186,12 @@ class Plan:
                     part.write_text(text)
             written.append(str(path))
         return written
+
+
+def _bundled_here(path: Path) -> str:
+    """Return the path of a bundled file, from the working directory if it is a checkout."""
+    here = BUNDLED_HERE / path.name
+    return str(here if here.exists() else path)
 
 
 def module_at(address: str) -> str:

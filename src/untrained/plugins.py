@@ -1,12 +1,12 @@
-"""Find proxies, spaces, algorithms and image sets by name: built in, installed, or by address.
+"""Registries of proxies, spaces, algorithms and data sets, to which other packages can add.
 
-An installed package adds entries under an entry point group, in its `pyproject.toml`:
+An installed package adds entries by an entry point group in its `pyproject.toml`:
 
     [project.entry-points."untrained.proxies"]
     mean_activation = "my_package.proxies:MeanActivation"
 
-Where a name is asked for, an address of the form `package.module:Attribute` will do as well. Names
-and addresses are known without importing what they stand for.
+An address of the form `package.module:Attribute` may take the place of a name. Names and addresses
+are known without an import of the entries.
 """
 
 import re
@@ -23,14 +23,14 @@ from untrained.errors import PluginError, unknown_name
 
 T_co = TypeVar("T_co", covariant=True)
 
-#: Where an entry of the package itself comes from.
+#: The origin of an entry of this package.
 BUILT_IN = "built in"
 
 _ADDRESS = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 def is_address(name: str) -> bool:
-    """Return whether a name is spelled as the address of an attribute of a module."""
+    """Return whether a name has the form of an address, `package.module:Attribute`."""
     return _ADDRESS.fullmatch(name) is not None
 
 
@@ -39,10 +39,10 @@ class Registry(Generic[T_co]):
     """The entries of one kind, by name.
 
     Attributes:
-        kind: what the entries are, for error messages ("space", "proxy", ...).
-        group: the entry point group through which other packages add entries.
-        builtin: name to `package.module:attribute`, of the entries of this package.
-        attributes: what every entry has; one that lacks any of them is refused.
+        kind: the word for an entry in messages ("space", "proxy", ...).
+        group: the entry point group by which other packages add entries.
+        builtin: the entries of this package, name to `package.module:attribute`.
+        attributes: the attributes that an entry must have.
     """
 
     kind: str
@@ -52,19 +52,19 @@ class Registry(Generic[T_co]):
     _named_by_address: dict[str, str] = field(default_factory=dict, init=False, compare=False)
 
     def names(self, pattern: str = "*") -> list[str]:
-        """The sorted names that match a shell-style pattern, built in and installed.
+        """Return the sorted names, built in and installed, that match a shell-style pattern.
 
         Raises:
-            PluginError: a package takes a name that is taken.
+            PluginError: two packages add an entry of the same name.
         """
         return sorted(name for name in self._addresses() if fnmatchcase(name, pattern))
 
     def address(self, name: str) -> str:
-        """The address of the entry of this name; an address is its own.
+        """Return the address of an entry by its name; an address is returned as it is.
 
         Raises:
             UnknownNameError: no such entry; the message suggests the nearest one.
-            PluginError: a package takes a name that is taken.
+            PluginError: two packages add an entry of the same name.
         """
         known = self._addresses()
         if name in known:
@@ -76,19 +76,19 @@ class Registry(Generic[T_co]):
         raise unknown_name(self.kind, name, known)
 
     def module_of(self, name: str) -> str:
-        """The module of an entry, which is not imported; see `address` for what is raised."""
+        """Return the module of an entry, which is not imported; errors are those of `address`."""
         return self.address(name).partition(":")[0]
 
     def origin(self, name: str) -> str:
-        """Where an entry comes from: `BUILT_IN`, the package that adds it, or its address."""
+        """Return the origin of an entry: `BUILT_IN`, the package that adds it, or its address."""
         known = self._addresses()
         return known[name][1] if name in known else self.address(name)
 
     def described(self, pattern: str = "*") -> list[tuple[str, str, str]]:
-        """List (spelling, summary or why it can't be used, origin) of all entries and variants.
+        """List (spelling, summary or error, origin) of all entries and their variants.
 
         Args:
-            pattern: shell-style, of the spelling.
+            pattern: shell-style pattern of the spelling.
         """
         found = []
         for name in self.names():
@@ -104,15 +104,15 @@ class Registry(Generic[T_co]):
         return sorted(one for one in found if fnmatchcase(one[0], pattern))
 
     def load(self, name: str) -> T_co:
-        """Import and return the entry of this name, or at this address.
+        """Import and return the entry with a name or at an address.
 
-        An entry that was loaded by its address is known by its own `name` from then on, so that
-        what refers to it by that name finds it in the same process.
+        An entry that has been loaded by its address can then be loaded by its own `name` in the
+        same process.
 
         Raises:
             UnknownNameError: no such entry; the message suggests the nearest one.
-            PluginError: the entry can't be imported, lacks attributes that its kind has, calls
-                itself otherwise than it is registered, or takes a name that is taken.
+            PluginError: the entry can't be imported, lacks attributes of its kind, has another
+                `name` than the one it is registered with, or the `name` of another entry.
         """
         address = self.address(name)
         entry: T_co = imported(self.kind, address)
@@ -143,7 +143,7 @@ class Registry(Generic[T_co]):
         self._named_by_address[own] = address
 
     def _addresses(self) -> Mapping[str, tuple[str, str]]:
-        """Name to address and origin of the entries that need no address."""
+        """Return name to (address, origin) of the entries that are built in or installed."""
         found = {name: (address, BUILT_IN) for name, address in self.builtin.items()}
         for point in _entry_points(self.group, tuple(sys.path)):
             package = _package(point)
@@ -167,21 +167,21 @@ class Registry(Generic[T_co]):
 
 @lru_cache
 def _entry_points(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
-    """The installed entry points of a group, read once for each import path."""
+    """Return the installed entry points of a group, which are read once for each import path."""
     del path
     return tuple(sorted(entry_points(group=group), key=_package))
 
 
 def _package(point: EntryPoint) -> str:
-    """The name of the package that has an entry point."""
+    """Return the name of the package of an entry point."""
     return point.dist.name if point.dist is not None else point.module
 
 
-def imported(kind: str, address: str) -> Any:  # noqa: ANN401 - whatever is there
+def imported(kind: str, address: str) -> Any:  # noqa: ANN401 - any attribute
     """Return the attribute of a module at an address.
 
     Args:
-        kind: what it should be, for the message.
+        kind: the word for the attribute in messages.
         address: `package.module:Attribute`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Random streams, each derived from (seed, purpose, ...) and never from global state."""
+"""Random streams that are derived from (seed, purpose, ...), never from global state."""
 
 import zlib
 from collections.abc import Iterator
@@ -10,22 +10,22 @@ from untrained.errors import ParameterError
 
 
 def seed_sequence(seed: int, purpose: str, *keys: int) -> np.random.SeedSequence:
-    """The stream of one purpose, for example `seed_sequence(0, "weights", 1462)`.
+    """Return the stream of one purpose, for example `seed_sequence(0, "weights", 1462)`.
 
-    Streams of different purposes or keys are independent, so a result depends on no order of
-    evaluation, shard size or number of workers.
+    Streams of different purposes or keys are independent, so that results do not depend on the
+    order of evaluation, on shards or on workers.
 
     Raises:
-        ParameterError: a negative seed.
+        ParameterError: the seed is negative.
     """
     if seed < 0:
         raise ParameterError(f"seed {seed} is negative: seeds are 0 or larger")
-    # keys are no part of the entropy, because there a trailing 0 would make no difference
+    # keys are not part of the entropy, where a trailing 0 would not change the stream
     return np.random.SeedSequence([seed, zlib.crc32(purpose.encode())], spawn_key=keys)
 
 
 def numpy_generator(seed: int, purpose: str, *keys: int) -> np.random.Generator:
-    """A NumPy generator on the stream of `seed_sequence`."""
+    """Return a NumPy generator on the stream of `seed_sequence`."""
     return np.random.default_rng(seed_sequence(seed, purpose, *keys))
 
 
@@ -33,8 +33,8 @@ def numpy_generator(seed: int, purpose: str, *keys: int) -> np.random.Generator:
 def torch_seeded(seed: int, purpose: str, *keys: int) -> Iterator[None]:
     """Run a block with PyTorch's global generator on the stream, and restore it afterwards.
 
-    Module constructors draw their weights from the global generator; this is the only place that
-    touches it. Weights are drawn on the CPU, so every device starts from the same ones.
+    Constructors of modules draw weights from the global generator, which is set nowhere else.
+    Weights are drawn on the CPU, so that they are the same for every device.
     """
     import torch
 

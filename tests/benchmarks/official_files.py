@@ -9,7 +9,7 @@ import pytest
 import torch
 from nas_201_api import ArchResults, ResultsCount
 
-from untrained.benchmarks import convert_nasbench201
+from untrained.benchmarks.nasbench201 import convert_nasbench201
 from untrained.errors import DamagedFileError
 from untrained.spaces.nasbench201 import NasBench201
 

@@ -78,6 +78,7 @@ def test_invalid_tables_leave_the_target_alone(tmp_path, target):
 def test_wrong_arguments(tmp_path, target):
     with pytest.raises(UnknownNameError, match="did you mean 'nasbench201'"):
         fetch_benchmark("nasbench-201", target)
+    (tmp_path / "table.csv").touch()
     with pytest.raises(ParameterError, match=r"neither an official \.pth file nor a \.parquet"):
         fetch_benchmark("nasbench201", target, source=tmp_path / "table.csv")
     with pytest.raises(MissingDataError, match="does not exist"):

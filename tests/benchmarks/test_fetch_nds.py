@@ -52,7 +52,7 @@ def test_one_download_serves_all_spaces(target, official, monkeypatch):
 
 def test_addresses_that_do_not_answer_are_said(target, tmp_path, monkeypatch):
     monkeypatch.setattr(nds, "ADDRESSES", (str(tmp_path / "a.zip"), str(tmp_path / "b.zip")))
-    said = r"b\.zip does not exist.*; get the data as github.com/facebookresearch/nds says, and"
+    said = r"b\.zip does not exist.*; get the data as github.com/facebookresearch/nds describes"
     with pytest.raises(DownloadError, match=said):
         fetch_benchmark("nds_darts", target)
     assert not target.exists()
@@ -115,9 +115,9 @@ THREE = spelled(cell_entry(width=8), cell_entry(width=10), cell_entry(width=12))
 @pytest.mark.parametrize(
     ("spellings", "message"),
     [
-        (THREE[:1], r"nds_darts\.parquet is no.*: architecture 1 is beyond the last, 0$"),
+        (THREE[:1], r"nds_darts\.parquet is not.*: architecture 1 is beyond the last, 0$"),
         ([*THREE, *spelled(staged_entry())],
-         r"nds_darts\.json, entry 3: a network of stages of blocks, those of nds_darts are of two"),
+         r"nds_darts\.json, entry 3 is a network of stages of blocks, those of nds_darts have two"),
         ([*THREE, "width=8"], r"nds_darts\.json, entry 3: 'width=8' lacks depth, .*: fetch"),
     ],
 )  # fmt: skip

@@ -135,8 +135,7 @@ def test_the_command_of_fetching_takes_the_folder(tmp_path, folder):
     assert copied.read_bytes() == target.read_bytes()
 
 
-def test_what_is_not_there_or_no_folder(tmp_path, refused):
-    refused(tmp_path / "nowhere", r"nowhere does not exist: name the official", MissingDataError)
+def test_other_files_are_named(tmp_path, refused):
     (tmp_path / "empty").mkdir()
     refused(tmp_path / "empty", r"meta\.pickle\.pbz2 does not exist: name", MissingDataError)
     (tmp_path / "file.tar").write_bytes(b"archive")
@@ -149,8 +148,8 @@ def test_missing_and_renamed_files_are_named(folder, refused):
     write(folder / name_of(5), content_of(6))
     refused(
         folder,
-        r"^000005\.pickle\.pbz2 has the runs of architecture \(6, '8:8:8:8:56'\), "
-        r"instead of \(5, '8:8:8:8:48'\)",
+        r"^000005\.pickle\.pbz2 has the runs of architecture \[6, '8:8:8:8:56'\], "
+        r"instead of \[5, '8:8:8:8:48'\]",
     )
 
 

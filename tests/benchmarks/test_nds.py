@@ -126,7 +126,7 @@ STAGED = staged_entry("res_bottleneck_block", **BOTTLENECK)
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "^given.json is no file of NDS: Invalid JSON: EOF"),
+        ("", "^given.json is not a file of NDS: Invalid JSON: EOF"),
         (WHOLE[:-1], "Invalid JSON: EOF while parsing a list"),
         (WHOLE[: len(WHOLE) // 2], "Invalid JSON: EOF while parsing a string"),
         (WHOLE + "x", "Invalid JSON: trailing characters .*: get it again$"),
@@ -138,7 +138,7 @@ STAGED = staged_entry("res_bottleneck_block", **BOTTLENECK)
         ('{"top": [], "mid": [], "bottom": []}', "entry bottom: Extra inputs are not permitted"),
         ('{"top": {}, "mid": []}', "entry top: Input should be a valid array, not {}"),
         ("[" * 100_000, "Invalid JSON: recursion limit"),
-        ("[7]", "^given.json is no file of NDS: entry 0: Input should be an object, not 7"),
+        ("[7]", "^given.json is not a file of NDS: entry 0: Input should be an object, not 7"),
         ([cell_entry(), changed(cell_entry(), ["net"], ...)],
          "entry 1 net: Field required"),
         ([changed(cell_entry(), ["test_ep_top1"], ...)],
@@ -210,14 +210,14 @@ def test_text_in_another_encoding_is_refused(tmp_path, target):
     ("space", "right", "wrong", "message"),
     [
         ("nds_resnet", staged_entry(), cell_entry(),
-         "a network of two cells, those of nds_resnet are of stages of blocks: name its file "
-         "ResNet.json, or fetch the space that this is of"),
-        ("nds_resnext_a_in", staged_entry(), cell_entry(), "name its file ResNeXt-A_in.json"),
-        ("nds_vanilla_rng2", staged_entry(), cell_entry(), "name its file Vanilla_rng2.json"),
+         "is a network of two cells, those of nds_resnet have stages of blocks: name the file "
+         "ResNet.json, or fetch the space of this file"),
+        ("nds_resnext_a_in", staged_entry(), cell_entry(), "name the file ResNeXt-A_in.json"),
+        ("nds_vanilla_rng2", staged_entry(), cell_entry(), "name the file Vanilla_rng2.json"),
         ("nds_darts", cell_entry(), staged_entry(),
-         "a network of stages of blocks, those of nds_darts are of two cells: name its file "
+         "is a network of stages of blocks, those of nds_darts have two cells: name the file "
          "DARTS.json"),
-        ("nds_nasnet_in", cell_entry(), staged_entry(), "name its file NASNet_in.json"),
+        ("nds_nasnet_in", cell_entry(), staged_entry(), "name the file NASNet_in.json"),
     ],
 )  # fmt: skip
 def test_the_file_of_another_kind_of_space_is_refused(
@@ -227,7 +227,7 @@ def test_the_file_of_another_kind_of_space_is_refused(
     before = target.read_bytes()
     with pytest.raises(DamagedFileError) as caught:
         converted(tmp_path, target, [right, wrong], space)
-    assert str(caught.value).startswith("given.json, entry 1: ")
+    assert str(caught.value).startswith("given.json, entry 1 ")
     assert message in str(caught.value)
     assert target.read_bytes() == before
 

@@ -6,13 +6,13 @@ import sys
 
 import pytest
 
+from untrained import cli
+
 SPLITS = ("train", "test")
 
 
 def command(*arguments):
     """Run `untrained` in the working directory; (exit code, standard output, standard error)."""
-    from untrained import cli
-
     out, err = io.StringIO(), io.StringIO()
     with (
         pytest.MonkeyPatch.context() as patched,
@@ -77,6 +77,14 @@ def test_images(untrained, monkeypatch, tmp_path):
         **{f"{split}_x": rng.integers(0, 256, (16, 32, 32, 3), np.uint8) for split in SPLITS},
         **{f"{split}_y": rng.permutation(16) % 10 for split in SPLITS},
     )
+
+
+@pytest.fixture
+def quick_numbers(monkeypatch):
+    """The numbers of a pruning search follow from the mask alone."""
+    from untrained.search.measurements import Draw, Numbers
+
+    monkeypatch.setattr(Draw, "numbers", lambda _self, mask, **_: Numbers(9.0, float(mask.sum())))
 
 
 def train_on_few(patched):

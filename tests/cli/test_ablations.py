@@ -26,8 +26,8 @@ def asked(*changes, out="made.parquet"):
     return ["ablate", SPACE, *SMALL, *changes, "--out", out]
 
 
-TABLE = ["report", "table", "ablations", SPACE, "made.parquet", "--resamples", 20, "--tables", "."]
-FIGURE = ["report", "figure", "ablations", SPACE, "made.parquet", "--tables", ".", "--figures", "."]
+REPORT = ["report", "section", "ablations", SPACE, "made.parquet", "--resamples", 20]
+REPORT += ["--tables", ".", "--figures", "."]
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +38,7 @@ def finished(tmp_path_factory, short_networks):
         patched.chdir(folder)
         for arguments in (
             asked(),
-            TABLE,
-            FIGURE,
+            REPORT,
         ):
             code, out, err = command(*arguments)
             assert (code, out) == (0, ""), err
@@ -70,7 +69,7 @@ def test_scores_are_those_of_the_notebook(finished):
 
 def test_the_same_bytes_when_repeated(untrained, finished, tmp_path):
     shutil.copy(finished / "made.parquet", "made.parquet")
-    for arguments in (asked("--experiment", "noise", out="noise.parquet"), TABLE, FIGURE):
+    for arguments in (asked("--experiment", "noise", out="noise.parquet"), REPORT):
         assert untrained(*arguments)[0] == 0
     for suffix in ("parquet", "csv", "md", "tex"):
         name = f"ablations.{suffix}"
@@ -131,11 +130,10 @@ def test_the_table_has_every_experiment(finished):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([*TABLE[:4], "no.parquet"], "no.parquet does not exist"),
-        ([*TABLE[:4], "ablations.png"], "ablations.png is damaged"),
-        ([*TABLE[:3], "nasbench20", "made.parquet"], "did you mean 'nasbench201'"),
-        ([*FIGURE[:4], "no.parquet", "--tables", "."], "no.parquet does not exist"),
-        ([*FIGURE[:4], "made.parquet"], "ablations.parquet does not"),
+        ([*REPORT[:4], "no.parquet"], "no.parquet does not exist"),
+        ([*REPORT[:4], "ablations.png"], "ablations.png is damaged"),
+        ([*REPORT[:3], "nasbench20", "made.parquet"], "did you mean 'nasbench201'"),
+        ([*REPORT[:5], "--only", "figures"], "ablations.parquet does not"),
     ],
 )
 def test_mistakes_of_the_report_write_nothing(finished, tmp_path, refused, arguments, said):

@@ -22,8 +22,7 @@ COMMANDS = [
     ["training-curves"],
     ["train"],
     ["report"],
-    ["report", "table"],
-    ["report", "figure"],
+    ["report", "section"],
     ["report", "page"],
     ["report", "show"],
 ]

@@ -36,6 +36,7 @@ def test_one_operation_is_left_on_every_edge(untrained, spelled, benchmark_table
     assert all("supernets/s" in line for line in err.splitlines())
 
 
+@pytest.mark.usefixtures("quick_numbers")
 def test_what_people_read(untrained):
     code, out, _ = untrained("prune", "nasbench201", *FAST)
     assert code == 0
@@ -76,14 +77,6 @@ def few_crops(monkeypatch):
     measurements._draw.cache_clear()
     yield
     measurements._draw.cache_clear()
-
-
-@pytest.fixture
-def quick_numbers(monkeypatch):
-    """Numbers that follow from the mask alone."""
-    from untrained.search.measurements import Draw, Numbers
-
-    monkeypatch.setattr(Draw, "numbers", lambda _self, mask, **_: Numbers(9.0, float(mask.sum())))
 
 
 @pytest.mark.usefixtures("few_crops", "quick_numbers")
@@ -157,17 +150,17 @@ SEARCH = ["prune", "nasbench201", *FAST, "--out", "trace"]
 
 @pytest.mark.usefixtures("quick_numbers")
 def test_an_interrupted_search_resumes(untrained, monkeypatch):
-    from untrained.search import measurements
+    from untrained.search import rounds
 
-    plain = measurements.Job.run
+    plain = rounds.measure
 
-    def until(job, mask):
-        if job.keys[0] == 2:
+    def until(space, settings, seed, keys, *masks):
+        if keys[0] == 2:
             raise KeyboardInterrupt
-        return plain(job, mask)
+        return plain(space, settings, seed, keys, *masks)
 
     with monkeypatch.context() as patched:
-        patched.setattr(measurements.Job, "run", until)
+        patched.setattr(rounds, "measure", until)
         assert untrained(*SEARCH)[0] != 0
     (path,) = Path().iterdir()
     assert path.name == "trace.ledger"

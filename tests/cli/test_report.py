@@ -15,6 +15,8 @@ from untrained.files import BUNDLED
 
 from .conftest import command, contents
 
+pytestmark = pytest.mark.usefixtures("short_networks")
+
 SPACE = "nasbench201"
 FORMATS = "csv", "md", "parquet", "tex"
 TABLES = "correlations", "seeds", "searches", "comparisons", "preferences", "proxies"
@@ -57,13 +59,25 @@ SECTIONS = [*SCORED.split(","), "kernels", *SEARCHED.split(",")]
 
 
 def make_tables(traces):
-    run("report", "table", SCORED, SPACE, "--resamples", 100)
-    run("report", "table", SEARCHED, SPACE, *traces, "--resamples", 100)
+    run("report", "section", SCORED, SPACE, "--only", "tables", "--resamples", 100)
+    run("report", "section", SEARCHED, SPACE, "--only", "tables", *traces, "--resamples", 100)
 
 
 def make_figures(sections=(SCORED, "kernels", "searches,regret"), *options):
     for names in sections:
-        run("report", "figure", names, SPACE, "--kernels", 2, "--batch-size", 8, *options)
+        run(
+            "report",
+            "section",
+            names,
+            SPACE,
+            "--only",
+            "figures",
+            "--kernels",
+            2,
+            "--batch-size",
+            8,
+            *options,
+        )
 
 
 def make_page(*sections):
@@ -72,7 +86,7 @@ def make_page(*sections):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory, short_networks):
     """Two data sets and two seeds, from scores to page; nothing may change in it."""
     folder = tmp_path_factory.mktemp("finished")
     with pytest.MonkeyPatch.context() as patched:
@@ -117,11 +131,13 @@ def test_figures_are_figures(finished):
 
 
 def test_the_same_bytes_when_repeated(finished, project):
+    """Of figures those that a network is run for; tests/report/test_figures.py has all others."""
     shutil.rmtree(project / "results/tables")
-    shutil.rmtree(project / "results/figures")
+    for drawn in (project / "results/figures" / SPACE).glob("kernels.*"):
+        drawn.unlink()
     (project / f"results/report/{SPACE}.md").unlink()
     make_tables(traces_of(project))
-    make_figures()
+    make_figures(["kernels"])
     make_page()
     before, after = (contents(folder / "results") for folder in (finished, project))
     relative = {path.relative_to(finished): data for path, data in before.items()}
@@ -184,16 +200,27 @@ def test_the_page_shows_every_figure(finished):
     assert "| naswot-released |" in page
 
 
+@pytest.mark.usefixtures("quick_numbers")
 def test_the_page_has_the_sections_that_are_asked_for(project):
     sizes = ["--batch-size", 4, "--batch-sizes", 4, "--repeats", 2, "--cells", 4]
     crossed = ["--minibatches", 2, "--initialisations", 2]
     run("ablate", SPACE, *sizes, *crossed, "--out", "ablations.parquet")
-    run("report", "table", "ablations", SPACE, "ablations.parquet", "--resamples", 20)
+    run(
+        "report",
+        "section",
+        "ablations",
+        SPACE,
+        "--only",
+        "tables",
+        "ablations.parquet",
+        "--resamples",
+        20,
+    )
     pruning = ["--dataset", "noise", "--criterion", "regions", "--repeats", 1, "--workers", 1]
     trace = f"results/prunings/tenas/regions/{SPACE}/noise/seed0.parquet"
     assert "TE-NAS" not in run("report", "show", SPACE)
     run("prune", SPACE, *pruning, "--out", trace)
-    run("report", "table", "prunings", SPACE, trace)
+    run("report", "section", "prunings", SPACE, "--only", "tables", trace)
     out = run("report", "show", SPACE)
     assert max(map(len, out.splitlines())) <= 100
     assert "The pruning search of TE-NAS" in out
@@ -201,8 +228,8 @@ def test_the_page_has_the_sections_that_are_asked_for(project):
     make_page()
     path = project / f"results/report/{SPACE}.md"
     assert not {"Ablations", "pruning search of"} & set(re.findall(r"^## (.*)$", path.read_text()))
-    run("report", "figure", "ablations", SPACE, "ablations.parquet")
-    run("report", "figure", "prunings", SPACE)
+    run("report", "section", "ablations", SPACE, "ablations.parquet", "--resamples", 20)
+    run("report", "section", "prunings", SPACE, trace)
     run("report", "page", SPACE)  # all that have tables
     text = path.read_text()
     for name in ("ablations", "trajectory"):
@@ -305,9 +332,9 @@ def test_show_fits_a_terminal(project):
     out = run("report", "show", SPACE)
     assert "Score against accuracy" in out
     assert "Table 2(a)" in out
-    assert "Searches against REA" in out
+    assert "Searches compared with REA" in out
     assert "searched on" not in out
-    assert "\nse: standard error of the runs' mean; it and ± leave out" in out
+    assert "\nse: standard error of the mean over runs. Neither it nor ±" in out
     assert out.endswith(f"\nReport: results/report/{SPACE}.md\n")
     assert max(map(len, out.splitlines())) <= 100
     elsewhere = shutil.move(f"results/tables/{SPACE}", "elsewhere")
@@ -395,38 +422,62 @@ def test_kernels_pass_over_cells_that_have_none(project, monkeypatch, space):
             ["page", SPACE, "correlations", "--out", "page.md"],
             "`snakemake report` makes it",
         ),
-        ("tables", ["figure", "searches", SPACE], "searches.parquet does not exist"),
-        ("tables", ["figure", "regret", SPACE], "regret.parquet does not exist"),
-        ("tables", ["figure", "correlations", SPACE], "correlations.parquet does not"),
+        (
+            "tables",
+            ["section", "searches", SPACE, "--only", "figures"],
+            "searches.parquet does not exist",
+        ),
+        (
+            "tables",
+            ["section", "regret", SPACE, "--only", "figures"],
+            "regret.parquet does not exist",
+        ),
+        (
+            "tables",
+            ["section", "correlations", SPACE, "--only", "figures"],
+            "correlations.parquet does not",
+        ),
         (
             "scores",
-            ["table", "searches", SPACE, "a/b/c/d.parquet"],
+            ["section", "searches", SPACE, "a/b/c/d.parquet"],
             "a/b/c/d.parquet does not exist",
         ),
-        ("scores", ["figure", "correlations", SPACE], "`snakemake scores` makes it"),
-        ("scores", ["figure", "kernels", SPACE], "`snakemake scores` makes it"),
+        (
+            "scores",
+            ["section", "correlations", SPACE, "--only", "figures"],
+            "`snakemake scores` makes it",
+        ),
+        ("scores", ["section", "kernels", SPACE], "`snakemake scores` makes it"),
         (
             "",
-            ["table", "searches", SPACE, "c.parquet"],
+            ["section", "searches", SPACE, "c.parquet"],
             "traces lie at ALGORITHM/SPACE/DATASET/SHARD.parquet",
         ),
         (
             "",
-            ["table", "searches", SPACE, f"results/scores/../scores/{SPACE}.parquet"],
+            ["section", "searches", SPACE, f"results/scores/../scores/{SPACE}.parquet"],
             "is damaged",
         ),
-        ("", ["table", "searches", SPACE], "no files of searches: name them"),
+        ("", ["section", "searches", SPACE], "no files of searches: name them"),
         ("", ["show", "nasbench20"], "did you mean 'nasbench201'"),
-        ("", ["table", "searches", "nasbench20", "a/b/c/d.parquet"], "did you mean 'nasbench201'"),
-        ("", ["figure", "seeds", "nasbench20"], "did you mean 'nasbench201'"),
-        ("", ["figure", "nothing", SPACE], "unknown section 'nothing'"),
-        ("", ["figure", "correlations", SPACE, "--proxy", "nawsot"], "of nawsot on"),
-        ("", ["figure", "kernels", SPACE, "--batch-size", 1], "minibatch size 1"),
-        ("", ["figure", "kernels", SPACE, "--kernels", 0], "should be greater than or equal to 1"),
-        ("", ["figure", "kernels", SPACE, "--split", "tset"], "mean 'test'"),
         (
             "",
-            ["figure", "searches", SPACE, "--figures", "/proc/nowhere"],
+            ["section", "searches", "nasbench20", "a/b/c/d.parquet"],
+            "did you mean 'nasbench201'",
+        ),
+        ("", ["section", "seeds", "nasbench20"], "did you mean 'nasbench201'"),
+        ("", ["section", "nothing", SPACE], "unknown section 'nothing'"),
+        (
+            "",
+            ["section", "correlations", SPACE, "--only", "figures", "--proxy", "nawsot"],
+            "of nawsot on",
+        ),
+        ("", ["section", "kernels", SPACE, "--batch-size", 1], "minibatch size 1"),
+        ("", ["section", "kernels", SPACE, "--kernels", 0], "should be greater than or equal to 1"),
+        ("", ["section", "kernels", SPACE, "--split", "tset"], "mean 'test'"),
+        (
+            "",
+            ["section", "searches", SPACE, "--only", "figures", "--figures", "/proc/nowhere"],
             "cannot write /proc/nowhere",
         ),
     ],
@@ -441,7 +492,7 @@ def test_scores_newer_than_the_tables(project, refused):
     path = project / f"results/tables/{SPACE}/correlations.parquet"
     table = pd.read_parquet(path)
     table[table["proxy"] != "naswot-released"].to_parquet(path)
-    asked = ["figure", "correlations", SPACE, "--proxy", "naswot-released"]
+    asked = ["section", "correlations", SPACE, "--only", "figures", "--proxy", "naswot-released"]
     refused(["report", *asked], "the table of correlations lacks naswot-released on cifar10")
 
 
@@ -449,8 +500,8 @@ def test_score_tables_of_something_else(project, refused):
     path = project / f"results/scores/{SPACE}.parquet"
     pd.DataFrame({"arch": [1]}).to_parquet(path)
     for asked in (
-        ["table", "correlations", SPACE],
-        ["figure", "correlations", SPACE],
+        ["section", "correlations", SPACE],
+        ["section", "correlations", SPACE, "--only", "figures"],
     ):
         refused(["report", *asked], f"{SPACE}.parquet is damaged")
 
@@ -483,7 +534,7 @@ def test_traces_of_an_unknown_algorithm(project, refused):
     trace.parent.mkdir(parents=True)
     shutil.copy(f"results/searches/rea/{SPACE}/cifar10/0of1.parquet", trace)
     refused(
-        ["report", "table", "searches", SPACE, trace],
+        ["report", "section", "searches", SPACE, trace],
         "unknown search algorithm 'reas': did you mean",
     )
 
@@ -528,24 +579,24 @@ def test_several_spaces_are_one_figure(project):
     other = Path("results/tables/nasbench101/proxies.parquet")
     other.parent.mkdir()
     table.assign(space="nasbench101").query("images == 'cifar10'").to_parquet(other)
-    run("report", "figure", "proxies", SPACE, "--beside", "nasbench101")
+    run("report", "section", "proxies", SPACE, "--beside", "nasbench101")
     for suffix, head in ((".png", b"\x89PNG"), (".svg", b"<?xml")):
         written = Path("results/figures/proxies").with_suffix(suffix).read_bytes()
         assert written.startswith(head)
 
 
 def test_a_space_without_tables_beside(project, refused):
-    asked = ["figure", "proxies", SPACE, "--beside", "nasbench101"]
+    asked = ["section", "proxies", SPACE, "--beside", "nasbench101"]
     refused(["report", *asked], "results/tables/nasbench101/proxies.parquet does not exist")
 
 
 def test_bad_fraction(project, refused):
-    asked = ["table", "preferences", SPACE, "--tables", "other"]
+    asked = ["section", "preferences", SPACE, "--tables", "other"]
     refused(["report", *asked, "--best", 0], "fraction 0.0 of the best: give more than 0")
 
 
 def test_bad_resamples(project, refused):
-    asked = ["table", "comparisons", SPACE, *traces_of(project), "--tables", "other"]
+    asked = ["section", "comparisons", SPACE, *traces_of(project), "--tables", "other"]
     refused(["report", *asked, "--resamples", 0], "should be greater than or equal to 1")
 
 
@@ -561,7 +612,7 @@ def test_where_trainings_have_no_times_evaluations_are_what_is_spent(untrained):
         traces.append(f"results/searches/{algorithm}/{space}/cifar10/0of1.parquet")
         options = ["--runs", 6, "--budget", "3evaluations", "--out", traces[-1]]
         run("search", algorithm, space, *options)
-    run("report", "table", SEARCHED, space, *traces, "--resamples", 10)
+    run("report", "section", SEARCHED, space, *traces, "--resamples", 10)
     folder = Path(f"results/tables/{space}")
     table = pd.read_parquet(folder / "searches.parquet").set_index("method")
     spent = table[["seconds", "evaluations"]]
@@ -576,7 +627,6 @@ def test_where_trainings_have_no_times_evaluations_are_what_is_spent(untrained):
     regret = pd.read_parquet(folder / "regret.parquet")
     assert set(regret["unit"]) == {"evaluations"}
     assert set(regret.loc[regret["trains"], "spent"]) == {1, 2, 3}
-    run("report", "figure", "regret,searches", space)
 
 
 def test_searches_that_see_what_they_are_judged_by_are_named():

@@ -22,7 +22,7 @@ def pruned(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(folder)
         found = json.loads(run("prune", SPACE, *FAST, "--out", TRACE, "--json"))
-        run("report", "table", "prunings", SPACE, TRACE)
+        run("report", "section", "prunings", SPACE, "--only", "tables", TRACE)
     return folder, found
 
 
@@ -69,7 +69,7 @@ def test_seeds_are_a_mean_in_their_order(project):
     third = TRACE.replace("seed0", "seed2")
     for path in (other, third):
         shutil.copy(TRACE, path)
-    run("report", "table", "prunings", SPACE, other, TRACE, third)
+    run("report", "section", "prunings", SPACE, "--only", "tables", other, TRACE, third)
     table = pd.read_parquet(project / f"results/tables/{SPACE}/prunings.parquet")
     own = table[table["images"] == "noise"]
     assert (own["runs"] == 3).all()
@@ -81,10 +81,9 @@ def test_seeds_are_a_mean_in_their_order(project):
 def test_the_same_bytes_when_repeated(project):
     folder = project / f"results/tables/{SPACE}"
     out = f"results/figures/{SPACE}/trajectory.png"
-    run("report", "figure", "prunings", SPACE)
+    run("report", "section", "prunings", SPACE, "--only", "figures")
     before = {path: path.read_bytes() for path in (*folder.iterdir(), *Path(out).parent.iterdir())}
-    run("report", "table", "prunings", SPACE, TRACE)
-    run("report", "figure", "prunings", SPACE)
+    run("report", "section", "prunings", SPACE, TRACE)
     assert {path: path.read_bytes() for path in before} == before
     assert {path.suffix for path in before} >= {".svg", ".png"}
 
@@ -105,21 +104,24 @@ def test_the_same_bytes_when_repeated(project):
     ],
 )
 def test_mistakes_write_nothing(project, refused, arguments, said):
-    refused(["report", "table", "prunings", *arguments], said)
+    refused(["report", "section", "prunings", *arguments], said)
 
 
 def test_a_trace_without_its_end_is_named(project, refused):
     trace = pd.read_parquet(TRACE)
     trace[trace["round"] < 3].to_parquet(TRACE)
-    refused(["report", "table", "prunings", SPACE, TRACE], "is left with")
+    refused(["report", "section", "prunings", SPACE, TRACE], "is left with")
 
 
 def test_a_table_of_something_else_is_damaged(project, refused):
     pd.DataFrame({"arch": [1]}).to_parquet(TRACE)
-    refused(["report", "table", "prunings", SPACE, TRACE], "seed0.parquet is damaged")
+    refused(["report", "section", "prunings", SPACE, TRACE], "seed0.parquet is damaged")
 
 
 def test_the_figure_needs_its_table(project, refused):
     shutil.rmtree(project / "results/tables")
-    refused(["report", "figure", "prunings", SPACE], "trajectory.parquet does not exist")
+    refused(
+        ["report", "section", "prunings", SPACE, "--only", "figures"],
+        "trajectory.parquet does not exist",
+    )
     assert command("report", "show", SPACE)[0] == 2

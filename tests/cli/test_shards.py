@@ -18,6 +18,8 @@ from untrained import score
 from untrained.scoring.columns import SCORE_COLUMNS
 from untrained.scoring.ledger import Ledger
 
+from .conftest import command
+
 pytestmark = pytest.mark.usefixtures("short_networks")
 
 SMALL = ["--architectures", 6, "--batch-size", 8]
@@ -283,22 +285,22 @@ def test_a_shard_is_drawn_among_what_a_table_knows(untrained, tmp_path, refused)
 
 # --- interrupted shards
 
-KEPT = ["--ledger", "ledger.sqlite", "--proxy", "lga", "--device", "cpu"]
+KEPT = ["--ledger", "ledger.sqlite", "--proxy", "lga", "--device", "cpu", "--batch-size", 4]
 
-#: Runs the command and dies as soon as some architectures are in the ledger.
+#: Runs the command and is killed as soon as two architectures are in the ledger.
 DYING = """
-import os, sys
+import os, signal
 from untrained import cli
 from untrained.scoring.ledger import Ledger
 from tests.short import shorten
 
 shorten()
-add, after, number = Ledger.add, int(sys.argv.pop(1)), int(sys.argv.pop(1))
+add = Ledger.add
 
 def add_and_die(self, *given):
     add(self, *given)
-    if len(self.done) == after:
-        os.kill(os.getpid(), number)
+    if len(self.done) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 Ledger.add = add_and_die
 cli.main()
@@ -334,12 +336,14 @@ def rows(statement="SELECT item, value FROM done ORDER BY item", *values):
         return ledger.execute(statement, values).fetchall()
 
 
-@pytest.fixture
-def whole(untrained, tmp_path):
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, short_networks):
     """The bytes of the shard that was not interrupted."""
-    made(untrained, *KEPT, out="whole.parquet")
-    assert rows() == []
-    return (tmp_path / "whole.parquet").read_bytes()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(tmp_path_factory.mktemp("whole"))
+        made(command, *KEPT)
+        assert rows() == []
+        return Path("made.parquet").read_bytes()
 
 
 def resumed(untrained, tmp_path, *changes):
@@ -348,16 +352,15 @@ def resumed(untrained, tmp_path, *changes):
     return (tmp_path / "made.parquet").read_bytes(), err.splitlines()
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_shard_resumes_without_loss(untrained, tmp_path, whole, monkeypatch, number):
-    command = [sys.executable, "-c", DYING, 2, int(number), *asked(*KEPT)]
+def test_a_killed_shard_resumes_without_loss(untrained, tmp_path, whole, monkeypatch):
+    dying = [sys.executable, "-c", DYING, *asked(*KEPT)]
     path = {"PYTHONPATH": os.pathsep.join(sys.path)}  # what pytest added as well
     died = subprocess.run(
-        list(map(str, command)), env=os.environ | path, check=False, capture_output=True, text=True
+        list(map(str, dying)), env=os.environ | path, check=False, capture_output=True, text=True
     )
-    assert died.returncode == -number, died.stderr
+    assert died.returncode == -signal.SIGKILL, died.stderr
     assert not Path("made.parquet").exists()
-    left = {int(item) for item, _ in rows()}
+    left = {int(item.split()[0]) for item, _ in rows()}
     assert len(left) == 2
     scored = []
     from untrained.scoring import engine
@@ -381,11 +384,11 @@ def test_what_the_ledger_has_is_not_scored_again(untrained, tmp_path, whole, int
     interrupted()
     item, value = rows()[0]
     scores = json.loads(value)
-    scores["lga"]["score"] = 0.1 + 0.2
+    scores[1]["score"] = 0.1 + 0.2
     rows("UPDATE done SET value = ? WHERE item = ?", json.dumps(scores), item)
     assert resumed(untrained, tmp_path)[0] != whole
     table = pd.read_parquet("made.parquet").set_index(["proxy", "arch"])["score"]
-    assert table["lga", int(item)] == 0.1 + 0.2
+    assert table["lga", int(item.split()[0])] == 0.1 + 0.2
 
 
 @pytest.mark.parametrize("changed", ["code", "shard"])
@@ -404,10 +407,12 @@ def test_what_is_of_something_else_is_not_used(
     assert "2 of 6 architectures" in resumed(untrained, tmp_path)[1][0]
 
 
-def test_what_is_no_score_is_damage(untrained, interrupted):
+@pytest.mark.parametrize("kept", ["another status", "one score of two"])
+def test_what_is_no_score_is_damage(untrained, interrupted, kept):
     interrupted(1)
     ((item, value),) = rows()
-    damaged = value.replace('"ok"', '"fine"')
+    fewer = json.dumps(json.loads(value)[:1])
+    damaged = fewer if kept == "one score of two" else value.replace('"ok"', '"fine"')
     rows("UPDATE done SET value = ? WHERE item = ?", damaged, item)
     code, _, err = untrained(*asked(*KEPT))
     assert code == 2

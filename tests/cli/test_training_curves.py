@@ -20,6 +20,7 @@ pytestmark = pytest.mark.usefixtures("short_networks")
 
 SPACE = "nasbench201"
 CELLS = (45, 12365)
+REPORT = ["report", "section", "training_curves", SPACE]
 FEW = ["--batch-size", 8, "--epochs", "0,1,2", "--proxy", "naswot", "--proxy", "lga"]
 
 
@@ -30,14 +31,13 @@ def asked(*changes, cells=CELLS, out="made.parquet"):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, short_networks):
     """What one command wrote, and its tables and figures; nothing may change in it."""
-    folder = tmp_path_factory.mktemp("evolutions")
+    folder = tmp_path_factory.mktemp("training_curves")
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(folder)
         train_on_few(patched)
         for arguments in (
             asked("--figure", "own.png", "--seeds", 2),
-            ["report", "table", "training_curves", SPACE, "made.parquet", "--tables", "."],
-            ["report", "figure", "training_curves", SPACE, "--tables", ".", "--figures", "."],
+            [*REPORT, "made.parquet", "--tables", ".", "--figures", "."],
         ):
             code, out, err = command(*arguments)
             assert (code, out) == (0, ""), err
@@ -141,12 +141,11 @@ def test_mistakes_write_nothing(refused, changes, said):
 
 
 def test_mistakes_of_the_report(finished, refused, tmp_path):
-    table = ["report", "table", "training_curves", SPACE]
-    refused([*table, "no.parquet"], "no.parquet does not exist")
+    refused([*REPORT, "no.parquet"], "no.parquet does not exist")
     for name in ("one.parquet", "other.parquet"):
         shutil.copy(finished / "made.parquet", tmp_path / name)
     said = "cell 45 on cifar10 has two readings of change after 0 epochs with seed 0"
-    refused([*table, "one.parquet", "other.parquet"], said)
+    refused([*REPORT, "one.parquet", "other.parquet"], said)
 
 
 def test_epochs_are_numbers():

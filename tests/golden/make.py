@@ -1,18 +1,18 @@
 """Makes the golden values: `python -m tests.golden.make` writes them into tests/golden/values/.
 
-Everything goes through the command line, whose form lasts longer than what is behind it. Scores
-are made afresh; tables are fed the frozen ones and searches made-up ones, so that they can be
-compared exactly whatever the processor.
+Everything goes through the command line, which changes less often than the code behind it. Scores
+are computed; tables read the frozen scores and searches read made-up ones, so that both can be
+compared exactly on any processor.
 
 Each proxy in `untrained list proxies` is scored on 40 architectures of each bundled space with two
 seeds, with these exceptions:
 
-- The 45 readings of tangent kernels in the benchmark's network take 1.8 s of processor time in all
-  for one architecture of NAS-Bench-201 and one seed, and 0.8 s on NAS-Bench-101, where all others
-  take 0.2 s: two architectures of each. They are of four images, so that no variant with more
-  (32, 72, 256) costs more.
-- What is read after training takes 8 s a training: one small architecture of NAS-Bench-201, and by
-  `OWN_TRAINED` the two networks of one's own, with one seed.
+- The 45 proxies that read tangent kernels of the benchmark's network take 1.8 s of processor time
+  for one architecture of NAS-Bench-201 and one seed, and 0.8 s on NAS-Bench-101, where all other
+  proxies take 0.2 s. They score two architectures of each space, on four images, although some
+  variants have 32, 72 or 256 by default.
+- Proxies that are read after training take 8 s per training. They score one small architecture of
+  NAS-Bench-201 with one seed; `OWN_TRAINED` also scores the two networks of `networks.py`.
 """
 
 import contextlib
@@ -37,14 +37,14 @@ OWN = ("plain", "residual")
 SEEDS = (0, 1)
 EXACT = ("--batch-size", 4, "--device", "cpu", "--precision", "float32")
 COUNT = 40
-#: Of which so many have tangent kernels in the benchmark's network.
+#: The number of these that are scored by tangent kernels of the benchmark's network.
 FEW = 2
-#: Read after training, besides what is never read before.
+#: Proxies that are read after training here, besides those that always are.
 AFTER_TRAINING = ("naswot@0.02", "lga:4@0.02")
 EPOCHS = "@0.02"
-#: What is read off a network of one's own after training, which is trained anew for each.
+#: The one proxy that a user's network is trained for, as each such proxy trains it anew.
 OWN_TRAINED = f"validation_loss{EPOCHS}"
-#: Forms of searches besides every registered algorithm with its defaults.
+#: Spellings of searches, besides every registered algorithm with its defaults.
 SEARCHES = {
     "area": ("area+scored=8+kept=4", "area+fitness=synflow"),
     "naswot": ("naswot-10", "naswot-100"),
@@ -69,13 +69,13 @@ SEARCHES = {
     "reinforce": ("reinforce+learning_rate=0.04", "reinforce+fitness=naswot"),
     "bohb": ("bohb+eta=2", "bohb+init=naswot"),
 }
-#: Columns of words that name what a number is of; others may be reworded.
+#: Columns whose words identify a number; the words of other columns may change.
 KEYS = ("space", "images", "dataset", "proxy", "split", "option", "unit", "arch", "quantity")
 FLAGS = re.compile(r"^(avx|amx|fma|sse|f16c|bmi|asimd|sve)")
 
 
 def run(*arguments: object) -> str:
-    """What `untrained` says on standard output in the working directory.
+    """Run `untrained` in the working directory and return its standard output.
 
     Raises:
         RuntimeError: it fails.
@@ -110,7 +110,7 @@ def empty_folder() -> Iterator[Path]:
 
 
 def fingerprint() -> dict[str, object]:
-    """What decides the last digits of a float: processor, instructions in use, libraries."""
+    """Describe what the last digits of a float depend on: processor, instructions, libraries."""
     import llvmlite.binding
 
     info = Path("/proc/cpuinfo")
@@ -133,7 +133,7 @@ def fingerprint() -> dict[str, object]:
 
 
 def proxies() -> list[str]:
-    """Every registered proxy and variant, as it is scored here."""
+    """Return the spelling of every registered proxy and variant that is scored here."""
     names = [line.split()[0] for line in run("list", "proxies").splitlines()]
     return [
         f"{name}:4" if is_kernel(name) else f"{name}{EPOCHS}" if is_validation(name) else name
@@ -142,17 +142,17 @@ def proxies() -> list[str]:
 
 
 def is_validation(proxy: str) -> bool:
-    """Whether it is read after training only."""
+    """Whether the proxy is only defined after training."""
     return proxy.startswith("validation")
 
 
 def is_kernel(proxy: str) -> bool:
-    """Whether it is read off a tangent kernel."""
+    """Whether the proxy reads a tangent kernel."""
     return proxy.startswith(("ntk_", "lga", "kernel_"))
 
 
 def is_tenas(proxy: str) -> bool:
-    """Whether it is read off the thin network of TE-NAS."""
+    """Whether the proxy reads the thin network of TE-NAS."""
     name, _, variant = proxy.partition(":")[0].partition("-")
     if name in ("lga", "kernel_target_alignment"):
         return variant == "tenas"
@@ -160,21 +160,25 @@ def is_tenas(proxy: str) -> bool:
 
 
 def architectures(space: str) -> "list[int]":
-    """Forty that the bundled table knows, in the order of a draw."""
+    """Draw forty architectures of the bundled table."""
     known = pd.read_parquet(ROOT / f"data/bundled/{space}.parquet", columns=["arch"])["arch"]
     drawn = np.random.default_rng(0).choice(known.unique(), COUNT, replace=False)
     return [int(index) for index in drawn]
 
 
 def light(space: str) -> list[int]:
-    """Two of them that are trained fast, and yet are no mere copies of their input."""
+    """Return two of them that train fast and yet change their input."""
     table = pd.read_parquet(ROOT / f"data/bundled/{space}.parquet", columns=["arch", "parameters"])
     sizes = table.drop_duplicates("arch").set_index("arch")["parameters"]
     return sorted(architectures(space), key=lambda index: (sizes[index], index))[8:10]
 
 
-def make_scores() -> pd.DataFrame:
-    """Scores with space, arch, proxy, seed, score and status; an own network has arch 0."""
+def make_scores(again: int = COUNT) -> pd.DataFrame:
+    """Score everything: columns space, arch (0 for `networks.py`), proxy, seed, score, status.
+
+    Args:
+        again: the number of architectures of each space that are scored with the second seed too.
+    """
     named = proxies()
     dear = [name for name in named if is_kernel(name) and not is_tenas(name)]
     apart = [name for name in named if name.startswith("naswot")]  # by the plan, as in a workflow
@@ -184,26 +188,22 @@ def make_scores() -> pd.DataFrame:
     for space in SPACES:
         drawn = architectures(space)
         for chosen, indices in ((apart, drawn), (rest, drawn), (dear, drawn[:FEW])):
-            found.append(_scores(space, chosen, indices))
-    found.append(_scores("nasbench201", trained, light("nasbench201")[:1], SEEDS[:1]))
+            for seed, scored in zip(SEEDS, (indices, indices[:again]), strict=True):
+                found.append(_scores(space, chosen, scored, seed))
+    found.append(_scores("nasbench201", trained, light("nasbench201")[:1], SEEDS[0]))
     found += [_own_scores(network, named) for network in OWN]
     table = pd.concat(found, ignore_index=True)
     return table.sort_values(["space", "arch", "proxy", "seed"], ignore_index=True)
 
 
-def _scores(
-    space: str, chosen: Iterable[str], indices: list[int], seeds: Iterable[int] = SEEDS
-) -> pd.DataFrame:
+def _scores(space: str, chosen: Iterable[str], indices: list[int], seed: int) -> pd.DataFrame:
     whole = pd.read_parquet(ROOT / f"data/bundled/{space}.parquet")
     whole[whole["arch"].isin(indices)].to_parquet("among.parquet")
     asked = [part for name in chosen for part in ("--proxy", name)]
-    found = []
-    for seed in seeds:
-        given = ["--dataset", "cifar10", "--seed", seed, "--among", "among.parquet"]
-        run("shard", space, *asked, *given, *EXACT, "--out", "shard.parquet")
-        found.append(pd.read_parquet("shard.parquet"))
+    given = ["--dataset", "cifar10", "--seed", seed, "--among", "among.parquet"]
+    run("shard", space, *asked, *given, *EXACT, "--out", "shard.parquet")
     columns = ["arch", "proxy", "seed", "score", "status"]
-    return pd.concat(found)[columns].assign(space=space)
+    return pd.read_parquet("shard.parquet")[columns].assign(space=space)
 
 
 def _own_scores(network: str, chosen: Iterable[str]) -> pd.DataFrame:
@@ -221,14 +221,14 @@ def _own_scores(network: str, chosen: Iterable[str]) -> pd.DataFrame:
 
 
 def algorithms() -> list[str]:
-    """Every registered search algorithm, in every form that is frozen."""
+    """Return every registered search algorithm, in every spelling that is frozen."""
     names = [line.split()[0] for line in run("list", "algorithms").splitlines()]
     plain = [name for name in names if name not in ("naswot", "optimal", "random")]
     return [*plain, *(form for name in names for form in SEARCHES.get(name, ()))]
 
 
 def write_scores(scores: pd.DataFrame) -> None:
-    """Put frozen scores where searches and tables look for them."""
+    """Write frozen scores where searches and tables look for them."""
     names = ["naswot", "naswot-released", "synflow", "parameters", "grad_norm"]
     names += ["ntk_condition_number:4"]
     own = scores[(scores["space"] == "nasbench201") & scores["proxy"].isin(names)]
@@ -239,9 +239,9 @@ def write_scores(scores: pd.DataFrame) -> None:
 
 
 def write_whole_space() -> None:
-    """Put made-up scores of a whole space there: accuracies with noise, some undefined.
+    """Write made-up scores of a whole space there: accuracies with noise, some undefined.
 
-    Searches need more scores than can be frozen or made; these are the same everywhere.
+    Searches read more scores than can be frozen or computed; these are the same everywhere.
     """
     table = pd.read_parquet(ROOT / "data/bundled/nasbench201.parquet")
     own = table[(table["dataset"] == "cifar10") & (table["epochs"] == 200)]
@@ -259,7 +259,7 @@ def write_whole_space() -> None:
 
 
 def make_traces() -> pd.DataFrame:
-    """The traces of five runs of each search."""
+    """Trace five runs of each search."""
     write_whole_space()
     found = []
     for algorithm in algorithms():
@@ -271,14 +271,14 @@ def make_traces() -> pd.DataFrame:
 
 
 def make_pruning() -> pd.DataFrame:
-    """The rounds of one small pruning search."""
+    """Trace the rounds of one small pruning search."""
     given = ["--repeats", 1, "--batch-size", 2, "--workers", 1, "--device", "cpu"]
     run("prune", "nasbench201", *given, "--out", "pruning.parquet")
     return pd.read_parquet("pruning.parquet")
 
 
 def make_evolution() -> pd.DataFrame:
-    """What is read over a short training of two cells."""
+    """Read proxies over a short training of two cells."""
     kernel = "weights_eval"
     given = ["--epochs", "0,0.02", "--kernel", kernel, "--proxy", "naswot", *EXACT]
     run("training-curves", "nasbench201", *light("nasbench201"), *given, "--out", "e.parquet")
@@ -286,7 +286,7 @@ def make_evolution() -> pd.DataFrame:
 
 
 def make_ablations() -> pd.DataFrame:
-    """The variances of a few scores."""
+    """Compute the variances of a few scores."""
     given = ["--experiment", "variance", "--dataset", "cifar10", "--batch-sizes", "4"]
     given += ["--repeats", "2", "--cells", "3"]
     run("ablate", "nasbench201", *given, *EXACT, "--out", "ablations.parquet")
@@ -294,7 +294,7 @@ def make_ablations() -> pd.DataFrame:
 
 
 def make_tables(frozen: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """All tidy tables, metrics and numbers of the page, one value a row, from frozen values."""
+    """Make all tables, metrics and the page from frozen values; return one value per row."""
     write_scores(frozen["scores"])
     traces = []
     for algorithm, trace in frozen["traces"].groupby("algorithm", sort=False):
@@ -305,16 +305,36 @@ def make_tables(frozen: dict[str, pd.DataFrame]) -> pd.DataFrame:
     drawn = ["--resamples", 50]
     read = [*traces, *drawn]
     scored = "correlations,seeds,proxies,preferences"
-    run("report", "table", scored, "nasbench201", *drawn)
-    run("report", "table", "searches,comparisons,regret", "nasbench201", *read)
+    run("report", "section", scored, "nasbench201", "--only", "tables", *drawn)
+    run(
+        "report", "section", "searches,comparisons,regret", "nasbench201", "--only", "tables", *read
+    )
     pruned = Path("results/prunings/tenas/both/nasbench201/cifar10/seed0.parquet")
     pruned.parent.mkdir(parents=True)
     frozen["pruning"].to_parquet(pruned)
-    run("report", "table", "prunings", "nasbench201", pruned)
+    run("report", "section", "prunings", "nasbench201", "--only", "tables", pruned)
     frozen["evolution"].assign(reason="").to_parquet("evolution.parquet")
-    run("report", "table", "training_curves", "nasbench201", "evolution.parquet", *drawn)
+    run(
+        "report",
+        "section",
+        "training_curves",
+        "nasbench201",
+        "--only",
+        "tables",
+        "evolution.parquet",
+        *drawn,
+    )
     frozen["ablations"].to_parquet("ablations.parquet")
-    run("report", "table", "ablations", "nasbench201", "ablations.parquet", *drawn)
+    run(
+        "report",
+        "section",
+        "ablations",
+        "nasbench201",
+        "--only",
+        "tables",
+        "ablations.parquet",
+        *drawn,
+    )
     metrics = Path("results/metrics/nasbench201.json")
     run("report", "page", "nasbench201", "--out", "page.md", "--metrics", metrics)
     folder = Path("results/tables/nasbench201")
@@ -342,7 +362,7 @@ def _cells(table: pd.DataFrame) -> Iterator[tuple[int, str, str]]:
 
 
 def _numbers(path: Path) -> Iterator[tuple[int, str, str]]:
-    """The decimals of each line of a table, without the words around them."""
+    """Yield the decimals of each line of a table, without the words around them."""
     lines = path.read_text().splitlines()
     if path.suffix == ".md":
         lines = [line for line in lines if line.startswith("|")]
@@ -352,10 +372,10 @@ def _numbers(path: Path) -> Iterator[tuple[int, str, str]]:
 
 
 def make(frozen: dict[str, pd.DataFrame] | None = None) -> dict[str, pd.DataFrame]:
-    """All values by name.
+    """Make all values, by name.
 
     Args:
-        frozen: what searches and tables are fed; None for what is made here.
+        frozen: the values that tables read; by default those that are made here.
     """
     found: dict[str, pd.DataFrame] = {}
     for name in ("scores", "traces", "pruning", "evolution", "ablations", "tables"):
@@ -364,7 +384,7 @@ def make(frozen: dict[str, pd.DataFrame] | None = None) -> dict[str, pd.DataFram
 
 
 def make_one(name: str, frozen: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """The values of one name; see `make`."""
+    """Make the values of one name; see `make`."""
     with empty_folder():
         if name == "tables":
             return make_tables(frozen)
@@ -378,7 +398,7 @@ def make_one(name: str, frozen: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def read() -> dict[str, pd.DataFrame]:
-    """The frozen values by name."""
+    """Read the frozen values, by name."""
     return {path.stem: pd.read_parquet(path) for path in VALUES.glob("*.parquet")}
 
 

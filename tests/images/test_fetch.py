@@ -139,7 +139,7 @@ def test_a_set_without_official_files_is_taken_from_arrays(tmp_path):
         ({"y": np.zeros(4, np.int64)}, r"labels of shape \(4,\)"),
         ({"y": np.full(5, 120)}, "labels outside 0 to 119"),
         ({"y": np.zeros(5)}, "labels outside 0 to 119"),
-        ({"y": None}, r"is no \.npz of x"),
+        ({"y": None}, r"is not an \.npz of x"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(tmp_path, change, message):
@@ -156,5 +156,5 @@ def test_arrays_that_are_not_there(tmp_path):
     with pytest.raises(MissingDataError, match="does not exist"):
         fetch_images("TinyImageNet16-120", tmp_path / "b.npz", tmp_path)
     (tmp_path / "c.npz").write_text("no archive")
-    with pytest.raises(DamagedFileError, match=r"is no \.npz"):
+    with pytest.raises(DamagedFileError, match=r"is not an \.npz"):
         fetch_images("TinyImageNet16-120", tmp_path / "b.npz", tmp_path / "c.npz")

@@ -117,11 +117,11 @@ def replaced(made, **changes):
 @pytest.mark.parametrize(
     ("dataset", "changes", "message"),
     [
-        ("cifar100", {"data": None}, "no dictionary with `data` and `fine_labels`"),
-        ("cifar100", {"fine_labels": None}, "no dictionary"),
+        ("cifar100", {"data": None}, "not a dictionary with `data` and `fine_labels`"),
+        ("cifar100", {"fine_labels": None}, "not a dictionary"),
         ("cifar100", {"fine_labels": [100] * 20}, "labels outside 0 to 99"),
         ("cifar100", {"fine_labels": [-1] * 20}, "labels outside 0 to 99"),
-        ("cifar100", {"fine_labels": ["cat"] * 20}, "no dictionary with `data`"),
+        ("cifar100", {"fine_labels": ["cat"] * 20}, "not a dictionary with `data`"),
         ("cifar100", {"fine_labels": [1] * 19}, "cannot reshape"),
         ("cifar100", {"data": np.zeros((20, 3072))}, "float64 images"),
         ("cifar100", {"data": np.zeros((20, 3, 32, 31), np.uint8)}, "cannot reshape"),

@@ -127,10 +127,10 @@ def test_what_needs_no_scaling_is_only_cut(photographs, tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"<html>", "is no photograph"),
-        (encoded(320, 320, 0)[:2000], "is no photograph"),
-        (encoded(4000, 10, 0), "is no photograph .it has 4000x10 pixels"),
-        (encoded(320, 320, 0, "GIF"), "is no photograph"),
+        (b"<html>", "is not a photograph"),
+        (encoded(320, 320, 0)[:2000], "is not a photograph"),
+        (encoded(4000, 10, 0), "is not a photograph .it has 4000x10 pixels"),
+        (encoded(320, 320, 0, "GIF"), "is not a photograph"),
     ],
 )
 def test_files_that_are_no_photographs(photographs, tmp_path, content, message):

@@ -9,7 +9,7 @@ from torch.nn import functional
 from untrained.networks.nasbench201 import NasBench201Network
 from untrained.networks.supernets import NasBench201Supernet
 from untrained.proxies import interleaved_backward
-from untrained.proxies.interleaved_backward import gradient_rows
+from untrained.proxies.interleaved_backward import Recording
 from untrained.spaces.base import Skeleton
 
 
@@ -37,6 +37,12 @@ def drawn(network, images=5, side=(7, 6), channels=2, seed=0):
     return network, torch.randn(images, channels, *side, generator=generator)
 
 
+def gradient_rows(network, images, parameters):
+    with Recording() as recording:
+        outputs = network(images).sum(1)
+    return recording.gradients(outputs, parameters)
+
+
 def gram(rows, images):
     total = np.zeros((images, images))
     for row in rows:
@@ -57,10 +63,10 @@ def slow_gram(network, images, parameter):
 def check(network, images, layout=torch.contiguous_format, skip=()):
     """Compare the Gram matrix of each parameter alone, and of all together."""
     shown = images.to(memory_format=layout)
-    outputs = network.to(memory_format=layout)(shown).sum(1)
+    network = network.to(memory_format=layout)
     named = {name: p for name, p in network.named_parameters() if name not in skip}
-    found = {name: gradient_rows(outputs, [one]) for name, one in named.items()}
-    together = gradient_rows(outputs, list(named.values()))
+    found = {name: gradient_rows(network, shown, [one]) for name, one in named.items()}
+    together = gradient_rows(network, shown, list(named.values()))
     exact = network.double()
     total = 0
     for name, parameter in exact.named_parameters():
@@ -139,6 +145,7 @@ def test_numbers_of_outputs(images):
         lambda m, x: sum(f(functional.relu(x)) for f in m) + functional.relu(x),
         lambda m, x: m[1](functional.relu(functional.relu(x) - m[0](x))) + x * 2,
         lambda m, x: functional.relu(m[0](x) + 1 / 3),
+        lambda m, x: m[0](x).add_(m[1](x), alpha=2).relu_(),
     ],
 )
 @pytest.mark.parametrize("affine", [False, True])
@@ -191,10 +198,9 @@ def test_a_supernet():
 def test_parameters_that_are_frozen_or_not_reached():
     network, images = drawn(Layers(in_turn, convolution(3, 4, 3, 1, 1), nn.BatchNorm2d(4)))
     network.inner[0].weight.requires_grad_(False)
-    outputs = network(images).sum(1)
     stranger = nn.Parameter(torch.ones(3))
-    assert gradient_rows(outputs, [stranger]) == []
-    assert len(gradient_rows(outputs, [stranger, network.stem.weight])) == 1
+    assert gradient_rows(network, images, [stranger]) == []
+    assert len(gradient_rows(network, images, [stranger, network.stem.weight])) == 1
     check(*drawn(network), skip=["inner.0.weight"])
 
 
@@ -223,7 +229,7 @@ def test_nothing_is_left_to_follow():
 )
 def test_other_operations_have_no_loop(module):
     network, images = drawn(Layers(in_turn, module, nn.ReLU(), convolution(3, 2, 1)))
-    assert gradient_rows(network(images).sum(1), list(network.parameters())) is None
+    assert gradient_rows(network, images, list(network.parameters())) is None
 
 
 @pytest.mark.parametrize(
@@ -238,32 +244,86 @@ def test_other_operations_have_no_loop(module):
 )
 def test_other_products_and_sums_have_no_loop(apply):
     network, images = drawn(Layers(apply))
-    assert gradient_rows(network(images).sum(1), list(network.parameters())) is None
+    assert gradient_rows(network, images, list(network.parameters())) is None
+
+
+def overwrite(x, value):
+    with torch.no_grad():
+        x[:, 0] = value
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: (functional.relu(x, inplace=True), x)[1],  # reads what was overwritten
+        lambda x: (x.add_(1), torch.cat([x, x], 1))[1],
+        lambda x: (overwrite(x, 2), x)[1],
+        lambda x: (x.requires_grad and x.register_hook(lambda gradient: 2 * gradient), x)[1],
+    ],
+)
+def test_what_changes_unseen_has_no_loop(change):
+    network, images = drawn(Layers(lambda m, x: change(m[0](x)), convolution(3, 3, 1)))
+    assert gradient_rows(network, images, list(network.parameters())) is None
+
+
+def test_activations_that_are_read_early_and_late():
+    """A graph may lead from the outputs to several activations, some made of others."""
+
+    class Levels(Layers):
+        def forward(self, x):
+            first = self.stem(x)
+            second = self.inner[0](first)
+            levels = [one.mean((2, 3)) for one in (second, first, self.inner[0](second))]
+            return self.classifier(torch.cat(levels, 1))
+
+    network = Levels(in_turn, convolution(3, 3, 3, 1, 1))
+    network.classifier = nn.Linear(9, 4)
+    check(*drawn(network))
+
+
+def test_an_operation_of_ones_own_is_left_to_pytorch():
+    class Cube(torch.autograd.Function):
+        @staticmethod
+        def forward(x):
+            return x**3
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            ctx.save_for_backward(*inputs)
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return 3 * ctx.saved_tensors[0] ** 2 * gradient
+
+    check(*drawn(Layers(lambda m, x: Cube.apply(m[0](x)), convolution(3, 4, 3, 1, 1))))
 
 
 def test_other_types_and_large_images_have_no_loop(monkeypatch):
     network, images = drawn(Layers(in_turn, nn.ReLU()))
     parameters = list(network.parameters())
-    assert gradient_rows(network(images).sum(1), parameters) is not None
-    assert gradient_rows(network(images).sum(1).detach(), parameters) is None
+    assert gradient_rows(network, images, parameters) is not None
+    assert gradient_rows(lambda x: network(x).detach(), images, parameters) is None
     monkeypatch.setattr(interleaved_backward, "_LARGE", 5 * 3 * 7 * 6 * 16 * 4 - 1)
-    assert gradient_rows(network(images).sum(1), parameters) is None
+    assert gradient_rows(network, images, parameters) is None
     monkeypatch.undo()
-    assert gradient_rows(network.double()(images.double()).sum(1), parameters) is None
+    assert gradient_rows(network.double(), images.double(), parameters) is None
 
 
 def test_images_that_are_parameters_have_no_loop():
     network, images = drawn(Layers(in_turn, nn.ReLU()))
     images.requires_grad_()
-    assert gradient_rows(network(images).sum(1), list(network.parameters())) is None
+    assert gradient_rows(network, images, list(network.parameters())) is None
 
 
 def test_a_parameter_of_a_layer_and_of_the_classifier_has_no_loop():
     network, images = drawn(Layers(in_turn, nn.BatchNorm2d(3), nn.ReLU(), classify=False))
     scale = network.inner[0].weight
-    outputs = (network(images) * scale).sum(1)
-    assert gradient_rows(outputs, [scale]) is None
-    assert gradient_rows(outputs, [network.stem.weight]) is not None
+
+    def scaled(x):
+        return network(x) * scale
+
+    assert gradient_rows(scaled, images, [scale]) is None
+    assert gradient_rows(scaled, images, [network.stem.weight]) is not None
 
 
 @pytest.mark.parametrize(
@@ -288,7 +348,7 @@ def test_views_of_one_tensor_are_not_mistaken_for_each_other(view):
 
     network, images = drawn(TwoViews(), side=(8, 8))
     parameters = list(network.parameters())
-    found = gradient_rows(network(images).sum(1), parameters)
+    found = gradient_rows(network, images, parameters)
     assert found is not None
     network, images = network.double(), images.double()
     expected = sum(slow_gram(network, images, one) for one in network.parameters())

@@ -81,7 +81,7 @@ def headings(text):
 def test_the_page_holds_the_tables_and_the_figures(page):
     text = page()
     assert text.startswith("# nasbench201: training-free scores against trained accuracies\n")
-    held = "Searches against regularised evolution (REA)"
+    held = "Searches compared with regularised evolution (REA)"
     titles = ["Rank correlations", "Means over seeds", "Searches", held, "Figures"]
     assert headings(text) == titles
     for name in ("scores", "kernels", "seeds", "time", "regret"):
@@ -135,12 +135,12 @@ def pruned():
     [
         (
             ablated(),
-            ["Ablations: what moves a score"],
+            ["Ablations: variance components of a score"],
             ["| residual | 1.50 | 0.20 [0.10, 0.30] |", "![ablations](figures/ablations.png)"],
         ),
         (
             curves(),
-            ["How the kernel moves"],
+            ["Change of the tangent kernel over training"],
             [
                 "| cifar10 | change | 2 | 4 | 0 [0, 0.9] | 0.5 [0, 0.9] |",
                 "![score_curves](figures/score_curves.png)\n\nScores of the same cells",
@@ -188,11 +188,11 @@ def test_the_prose_fits_the_space(page, space, options, words, others):
 def test_where_trainings_have_no_times_the_page_says_what_is_counted(page, searches):
     known = searches.assign(seconds=3.0, evaluations=57.0)
     timed = page("nasbench101", searches=known)
-    assert "`time`: what a run spends on the simulated clock. " in timed
+    assert "`time`: the simulated time of a run. " in timed
     assert "Regret over simulated time (" in timed
     assert "a 1080 Ti" in timed
     text = page("nasbench101", searches=known.assign(seconds=np.nan))
-    assert "`evaluations`: trainings that a run makes, as their times are unknown" in text
+    assert "`evaluations`: number of trainings of a run, as their times are unknown" in text
     assert "Regret over evaluations (" in text
     assert "The benchmark has no training times, so evaluations are counted." in text
     assert "1080 Ti" not in text
@@ -238,7 +238,7 @@ def test_weight_sharing_is_explained_where_it_is_quoted(page, searches):
 
 
 def test_without_a_search_that_trains_there_is_nothing_to_compare(page, comparisons):
-    assert "## Searches against" not in page(comparisons=comparisons.iloc[:0])
+    assert "## Searches compared" not in page(comparisons=comparisons.iloc[:0])
 
 
 def test_every_table_that_is_read_and_every_figure_has_a_caption():

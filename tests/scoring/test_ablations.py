@@ -13,13 +13,15 @@ from untrained.scoring.ablations import (
     EXPERIMENTS,
     AblationSettings,
     BinnedCell,
-    Trial,
+    ablate,
     binned_cells,
-    score_trials,
-    trials_of,
+    check_untrained,
+    requests_of,
+    scored_rows,
 )
 from untrained.scoring.execution import Execution
 from untrained.scoring.images import MinibatchSettings
+from untrained.scoring.request import parse_reading
 
 pytestmark = pytest.mark.usefixtures("short_networks")
 
@@ -34,13 +36,20 @@ def accuracy(benchmark_table):
     return benchmark_table.accuracies("cifar100", "x-test")
 
 
-def trials(experiment, space, accuracy, images=IMAGES):
-    return trials_of(experiment, space, accuracy, images, SETTINGS)
+def design_of(experiment, images=IMAGES):
+    return EXPERIMENTS[experiment](images, SETTINGS)
 
 
-def scores(space, chosen, proxy="naswot", engine="auto"):
+def requests(space, experiment, proxy="naswot", images=IMAGES):
+    one = request(space, [proxy], images, 0, Execution())
+    return requests_of(design_of(experiment, images), one)
+
+
+def scores(space, archs, minibatch_seed, weight_seeds, proxy="naswot", engine="auto"):
     how = Execution(engine=engine, precision="float32")
-    return [score.score for score in score_trials(request(space, [proxy], IMAGES, 0, how), chosen)]
+    asked = request(space, [proxy], IMAGES, 0, how)
+    asked = dataclasses.replace(asked, minibatch_seed=minibatch_seed, seeds=weight_seeds)
+    return [row[-2] for row in scored_rows("any", asked, list(map(BinnedCell, archs)))]
 
 
 def test_one_cell_of_every_bin(accuracy):
@@ -86,52 +95,57 @@ def test_bins_without_a_cell_are_named(accuracy, said):
 
 
 @pytest.mark.parametrize(
-    ("experiment", "count", "datasets", "sizes", "minibatch_seeds", "weight_seeds"),
+    ("experiment", "datasets", "sizes", "minibatch_seeds", "weight_seeds"),
     [
-        ("minibatch", 30, {"cifar100"}, {6}, {0, 1, 2}, {0}),
-        ("noise", 30, {"noise"}, {6}, {0, 1, 2}, {0}),
-        ("initialisation", 30, {"cifar100"}, {6}, {0}, {0, 1, 2}),
-        ("batch-size", 60, {"cifar100"}, {4, 8}, {0, 1, 2}, {0}),
-        ("variance", 30, {"cifar100"}, {6}, {0, 1}, {0, 1, 2}),
+        ("minibatch", {"cifar100"}, {6}, {0, 1, 2}, {0}),
+        ("noise", {"noise"}, {6}, {0, 1, 2}, {0}),
+        ("initialisation", {"cifar100"}, {6}, {0}, {0, 1, 2}),
+        ("batch-size", {"cifar100"}, {4, 8}, {0, 1, 2}, {0}),
+        ("variance", {"cifar100"}, {6}, {0, 1}, {0, 1, 2}),
     ],
 )
 def test_an_experiment_varies_one_thing(
-    space, accuracy, experiment, count, datasets, sizes, minibatch_seeds, weight_seeds
+    space, experiment, datasets, sizes, minibatch_seeds, weight_seeds
 ):
-    found = trials(experiment, space, accuracy, dataclasses.replace(IMAGES, split="train"))
+    found = requests(space, experiment, images=dataclasses.replace(IMAGES, split="train"))
+    assert len(found) == len(sizes) * len(minibatch_seeds)
     splits = {"sample"} if experiment == "noise" else {"train"}
-    assert {trial.images.split for trial in found} == splits
-    assert len(found) == len(set(map(dataclasses.astuple, found))) == count
-    assert {trial.images.dataset for trial in found} == datasets
-    assert {trial.images.batch_size for trial in found} == sizes
-    assert {trial.minibatch_seed for trial in found} == minibatch_seeds
-    assert {trial.weight_seed for trial in found} == weight_seeds
-    cells = {trial.cell.arch for trial in found}
-    if experiment == "variance":
-        assert len(cells) == 5
-        assert all(np.isnan(trial.cell.low) and np.isnan(trial.cell.high) for trial in found)
-    else:
-        assert cells == {cell.arch for cell in binned_cells(accuracy, SETTINGS.seed)}
+    assert {one.images.split for one in found} == splits
+    assert {one.images.dataset for one in found} == datasets
+    assert {one.images.batch_size for one in found} == sizes
+    assert {one.minibatch_seed for one in found} == minibatch_seeds
+    assert {one.seeds for one in found} == {tuple(weight_seeds)}
+    assert design_of(experiment).binned == (experiment != "variance")
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_a_minibatch_is_drawn_once(space, accuracy, experiment):
-    keys = [(trial.images, trial.minibatch_seed) for trial in trials(experiment, space, accuracy)]
-    changes = sum(before != after for before, after in itertools.pairwise(keys))
-    assert changes + 1 == len(set(keys))
+def test_the_size_of_the_minibatch_is_that_of_the_experiment(space):
+    """Whatever the proxy's own is; crops keep their number."""
+    found = requests(space, "batch-size", "ntk_condition_number")
+    assert [one.proxies[0].setting.images for one in found] == [4, 4, 4, 8, 8, 8]
+    (crops,) = requests(space, "initialisation", "linear_regions")
+    assert str(crops.proxies[0]) == "linear_regions"
+
+
+def test_a_minibatch_is_drawn_once(space, monkeypatch):
+    drawn, draw = [], MinibatchSettings.draw
+    monkeypatch.setattr(
+        MinibatchSettings, "draw", lambda self, *given: drawn.append(self) or draw(self, *given)
+    )
+    scores(space, [45, 1462], 1, (0, 1))
+    assert len(drawn) == 1
 
 
 @pytest.mark.parametrize("proxy", ["naswot", "naswot-released"])
 @pytest.mark.parametrize("engine", ["auto", "plain"])
 def test_equal_seeds_give_the_scores_of_the_engine(space, proxy, engine):
-    chosen = [Trial(BinnedCell(arch), IMAGES, seed, seed) for seed in (0, 1) for arch in (45, 1462)]
     how = Execution(engine=engine, precision="float32")
     expected = [
         score.score
         for seed in (0, 1)
         for score in score_architectures(space, [45, 1462], get_proxy(proxy), IMAGES, seed, how)
     ]
-    assert scores(space, chosen, proxy, engine) == expected
+    first, second = (scores(space, [45, 1462], s, (s,), proxy, engine) for s in (0, 1))
+    assert [*first, *second] == expected
 
 
 def test_seeds_of_minibatch_and_weights_act_apart(space):
@@ -139,8 +153,7 @@ def test_seeds_of_minibatch_and_weights_act_apart(space):
     from untrained.seeds import torch_seeded
 
     pairs = [(0, 0), (0, 1), (1, 0), (1, 1)]
-    chosen = [Trial(BinnedCell(1462), IMAGES, *pair) for pair in pairs]
-    found = scores(space, chosen)
+    found = scores(space, [1462], 0, (0, 1)) + scores(space, [1462], 1, (0, 1))
     assert len(set(found)) == 4
     for (minibatch_seed, weight_seed), score in zip(pairs, found, strict=True):
         batch = IMAGES.draw(minibatch_seed, torch.device("cpu"))
@@ -154,8 +167,8 @@ def test_seeds_of_minibatch_and_weights_act_apart(space):
 def test_an_undefined_score_has_a_status(space):
     none = space.parse("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|").index
     asked = request(space, ["naswot"], IMAGES, 0, Execution())
-    (score,) = score_trials(asked, [Trial(BinnedCell(none), IMAGES, 0, 0)])
-    assert (score.score, score.status) == (None, "disconnected")
+    (row,) = scored_rows("noise", asked, [BinnedCell(none)])
+    assert row[-2:] == (None, "disconnected")
 
 
 @pytest.mark.parametrize(
@@ -174,6 +187,11 @@ def test_settings_out_of_range(settings, said):
         AblationSettings(**settings)
 
 
-def test_an_unknown_experiment(space, accuracy):
+def test_an_unknown_experiment():
     with pytest.raises(UnknownNameError, match="did you mean 'noise'"):
-        trials("nosie", space, accuracy)
+        ablate("nasbench201", experiments=["nosie"])
+
+
+def test_nothing_is_trained():
+    with pytest.raises(ParameterError, match=r"^'lga@1' is read after training, and ablations "):
+        check_untrained(parse_reading("lga@1"))

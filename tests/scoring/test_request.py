@@ -1,4 +1,4 @@
-"""What is asked of scoring: spellings, and what identifies a request."""
+"""Spellings of readings, and the keys of requests in a ledger."""
 
 import json
 import sys
@@ -15,6 +15,7 @@ from untrained.scoring import request as requests
 from untrained.scoring.execution import Execution
 from untrained.scoring.images import MinibatchSettings
 from untrained.scoring.request import Reading, ScoreRequest, name_of, parse_reading, shows_test
+from untrained.spaces import get_space
 from untrained.training.recipe import ShortRecipe
 
 
@@ -109,12 +110,13 @@ def key_of(space, **changes):
 def test_all_that_scores_depend_on_is_in_the_key(space):
     requests_of = [
         key_of(space),
-        key_of("another"),
+        key_of(get_space("natsbench_size")),
         key_of(space, proxies=(parse_reading("lga:8"),)),
         key_of(space, proxies=(parse_reading("lga@1"),)),
         key_of(space, images=MinibatchSettings(batch_size=8)),
         key_of(space, images=MinibatchSettings("cifar100")),
         key_of(space, seeds=(1,)),
+        key_of(space, minibatch_seed=0),
         key_of(space, execution=Execution(precision="bfloat16")),
         key_of(space, execution=Execution(engine="plain")),
         key_of(space, execution=Execution(torch.device("meta"))),

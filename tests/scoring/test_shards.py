@@ -1,4 +1,4 @@
-"""Which architectures are drawn, which shard has which, whose scores are shared, and merging."""
+"""Samples, shards, shared scores, and merging."""
 
 import numpy as np
 import pandas as pd

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tests.asking import score_by_all, score_network, score_work
+from tests.asking import score_by_all, score_work
 from torch import nn
 
 from untrained import score
@@ -323,11 +323,6 @@ def test_a_minibatch_that_leaves_nothing_to_learn():
 def test_other_failures_are_not_swallowed():
     with pytest.raises(ParameterError, match="training needs logits"):
         scored(["naswot@1"], build=lambda _: nn.Conv2d(3, 4, 3))
-
-
-def test_without_images_to_train_on_nothing_is_trained():
-    with pytest.raises(ParameterError, match=r"^lga after training: nothing is trained here"):
-        score_network(small, "lga@1", BATCH, EXACT, 0)
 
 
 @pytest.mark.parametrize(

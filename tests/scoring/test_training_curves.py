@@ -1,4 +1,4 @@
-"""What moves while a network is trained: against a training, a kernel and a formula by hand."""
+"""Training curves equal a training, a kernel and a formula by hand."""
 
 from collections import Counter
 from dataclasses import replace
@@ -9,14 +9,15 @@ import torch
 from tests.cli.conftest import train_on_few
 
 from untrained.errors import ParameterError
+from untrained.proxies import Setting
 from untrained.proxies.selections import ParameterSelection
 from untrained.proxies.tangent_kernels import tangent_kernel
-from untrained.scoring.curve_settings import CurveSettings
 from untrained.scoring.engine import score_work
 from untrained.scoring.execution import Execution
 from untrained.scoring.images import MinibatchSettings
+from untrained.scoring.ledger import Ledger
 from untrained.scoring.request import ScoreRequest, parse_reading
-from untrained.scoring.training_curves import QUANTITIES, follow
+from untrained.scoring.training_curves import QUANTITIES, CurveSettings, curve_table
 from untrained.seeds import torch_seeded
 from untrained.training.recipe import ShortRecipe
 
@@ -40,7 +41,9 @@ def asked(epochs=EPOCHS, names=NAMES, **changes):
 
 def read(space, settings, cells=(CELL,), seed=0, images=IMAGES, **more):
     request = ScoreRequest(space, (), images, (seed,), EXACT, **more)
-    return [list(follow(request, cell, settings, seed).points) for cell in cells]
+    table = curve_table(request, cells, settings, Ledger())
+    table["value"] = table["value"].astype(object).where(table["status"] == "ok", None)
+    return [list(table[table["arch"] == cell].itertuples(index=False)) for cell in cells]
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +61,8 @@ def values(readings, quantity):
 def slow(space, mode="train"):
     """Per stop the kernel, the accuracy and the last loss, from a training by hand."""
     training = IMAGES.training_images(0)
-    batch = IMAGES.draw_for_space(0, torch.device("cpu"))
-    held_out = replace(IMAGES, batch_size=2048 // 8).draw_for_space(0, torch.device("cpu"))
+    batch = IMAGES.draw_for(Setting(), 0, torch.device("cpu"))
+    held_out = replace(IMAGES, batch_size=2048 // 8).draw_for(Setting(), 0, torch.device("cpu"))
     with torch_seeded(0, "weights", CELL):
         network = space.network(space[CELL], 10)
     network = network.to(memory_format=torch.channels_last).train()
@@ -98,7 +101,7 @@ def test_readings_equal_those_by_hand(space, mode):
 def test_scores_are_those_of_the_proxies_after_as_many_epochs(space, followed):
     names = [f"{name}@{epochs:g}" for epochs in EPOCHS for name in NAMES]
     request = ScoreRequest(space, (), IMAGES, (0,), EXACT)
-    (expected,) = score_work(request, [(CELL, list(map(parse_reading, names)))], 0)
+    (expected,) = score_work(request, [(CELL, 0, list(map(parse_reading, names)))])
     scores = [one for one in followed if one.quantity in NAMES]
     assert [one.value for one in scores] == [one.score for one in expected]
     assert {one.status for one in scores} == {"ok"}

@@ -1,10 +1,13 @@
 """A space small enough to see through, and a trainer that writes down what it is asked."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from untrained.search.base import BudgetSpent
 from untrained.search.clock import Trainings
+from untrained.search.pool import TRACE_COLUMNS
+from untrained.seeds import numpy_generator
 from untrained.spaces.base import Architecture
 
 OPTIONS = ("low", "middle", "high")
@@ -61,6 +64,38 @@ class Trainer:
         self.shares.append(share)
         self.lengths.append(length)
         return float(self.accuracy[architecture.index])
+
+
+def slow_trace(space, algorithm, answer_of, budget, runs, seed, guide=None):
+    """The trace of a plain loop over runs, which answers, charges and keeps the best.
+
+    `answer_of(run)` maps the index of an architecture to its fitness and its seconds.
+    """
+    rows = []
+    for number in runs:
+        answer, start, best, steps, spent = answer_of(number), [], None, 0, 0.0
+
+        def evaluate(architecture, share=1.0, length=1.0, answer=answer, number=number):
+            nonlocal best, steps, spent
+            fitness, seconds = answer(architecture.index)
+            if steps == budget.evaluations or spent + share * seconds > budget.seconds:
+                raise BudgetSpent
+            spent += share * seconds
+            steps += 1
+            if best is None or (length, fitness) > best[:2]:
+                best = (length, fitness, architecture.index)
+                rows.append((number, "", steps, best[2], fitness, spent, False))
+            return fitness
+
+        if guide is not None:
+            rng = numpy_generator(seed, "scored start", number)
+            start = guide.start(space, number, rng, lambda _: None)
+            spent = guide.scored * guide.pool.seconds_per_score
+        with pytest.raises(BudgetSpent):
+            algorithm(space, evaluate, numpy_generator(seed, "search", number), start)
+        rows.append((number, "", steps, best[2], best[1], spent, True))
+    trace = pd.DataFrame(rows, columns=list(TRACE_COLUMNS))
+    return trace.replace({"fitness": {-np.inf: np.nan}})
 
 
 @pytest.fixture(scope="session")

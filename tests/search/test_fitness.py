@@ -6,13 +6,14 @@ import pytest
 
 from untrained.errors import MissingDataError, ParameterError
 from untrained.search import ALGORITHMS
-from untrained.search.base import BudgetedSearch, BudgetSpent
+from untrained.search.base import BudgetedSearch
 from untrained.search.clock import Budget, epoch_seconds, scores_as_answers
 from untrained.search.guided import Guide
 from untrained.search.members import part_of
-from untrained.search.pool import TRACE_COLUMNS, Pool, seconds_of_scores
+from untrained.search.pool import Pool, seconds_of_scores
 from untrained.search.runs import search_runs, trace_of
-from untrained.seeds import numpy_generator
+
+from .conftest import slow_trace
 
 NAMES = [name for name in ALGORITHMS.names() if ALGORITHMS.load(name).spends_budget]
 
@@ -26,34 +27,18 @@ def pool_of(undefined, count=30, seconds=None):
     return Pool(members, scores, {}, rng.uniform(0.5, 2, count) if seconds is None else seconds)
 
 
-def slow_trace(space, algorithm, pool, budget, runs, seed):
-    """Each run in words: ask, look the score of its seed up, pay, keep the best."""
-    place = {int(index): position for position, index in enumerate(pool.architectures)}
-    rows = []
-    for number in runs:
-        scores = pool.scores[number % len(pool.scores)]
-        best, steps, spent = None, 0, 0.0
+def answers_of(pool):
+    """The score of a run's seed and its cost, looked up for each architecture."""
 
-        def evaluate(architecture, share=1.0, length=1.0, scores=scores, number=number):
-            nonlocal best, steps, spent
-            assert share == 1.0
-            position = place[architecture.index]
-            cost = np.broadcast_to(pool.seconds_per_score, len(scores))[position]
-            if steps == budget.evaluations or spent + cost > budget.seconds:
-                raise BudgetSpent
-            spent += cost
-            steps += 1
-            score = scores[position]
-            worth = -np.inf if np.isnan(score) else score
-            if best is None or (length, worth) > best[:2]:
-                best = (length, worth, architecture.index, score)
-                rows.append((number, "", steps, *best[2:], spent, False))
-            return worth
+    def answer_of(run):
+        def answer(index):
+            place = pool.architectures.tolist().index(index)
+            score = pool.scores[run % len(pool.scores), place]
+            return -np.inf if np.isnan(score) else score, pool.seconds_per_score[place]
 
-        with pytest.raises(BudgetSpent):
-            algorithm(space, evaluate, numpy_generator(seed, "search", number))
-        rows.append((number, "", steps, *best[2:], spent, True))
-    return pd.DataFrame(rows, columns=list(TRACE_COLUMNS))
+        return answer
+
+    return answer_of
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -63,7 +48,7 @@ def test_the_trace_is_that_of_the_slow_loop(toy, name, budget, undefined):
     pool = pool_of(undefined)
     algorithm = ALGORITHMS.load(name)()
     space = part_of(toy, pool.architectures)
-    expected = slow_trace(space, algorithm, pool, budget, range(5), 3)
+    expected = slow_trace(space, algorithm, answers_of(pool), budget, range(5), 3)
     answers = scores_as_answers("toy", 81, pool)
     found = trace_of(search_runs(algorithm, space, answers, budget, range(5), 3))
     pd.testing.assert_frame_equal(found, expected, check_dtype=False)

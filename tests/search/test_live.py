@@ -4,6 +4,7 @@ import math
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from untrained.errors import DamagedFileError, ParameterError
@@ -15,9 +16,10 @@ from untrained.scoring.request import ScoreRequest, parse_reading
 from untrained.search import ALGORITHMS, live
 from untrained.search.base import BudgetedSearch
 from untrained.search.clock import Budget
-from untrained.search.live import PATIENCE, LiveScores
+from untrained.search.live import PATIENCE, Live, LiveScores
 from untrained.search.runs import search_runs, trace_of
-from untrained.search.task import Live
+
+from .conftest import slow_trace
 
 NAMES = [name for name in ALGORITHMS.names() if ALGORITHMS.load(name).spends_budget]
 
@@ -40,9 +42,9 @@ def scorer(monkeypatch):
 
     found = SimpleNamespace(made=[], limit=math.inf, streams=0)
 
-    def score_work(request, work, seed):
+    def score_work(request, work):
         found.streams += 1
-        for index, _ in work:
+        for index, seed, _ in work:
             if len(found.made) == found.limit:
                 raise KeyboardInterrupt
             found.made.append((index, seed))
@@ -66,33 +68,21 @@ def search(toy, scorer):
     return run
 
 
-def slow_run(toy, algorithm, budget, run, seed, seeds, sign):
-    """What a run asks for, in words; the rows that changed something, and its end."""
-    from untrained.seeds import numpy_generator
+def answer_of_seeds(seeds, sign):
+    """Scores of a run's seed, of which the run pays each once."""
 
-    heard, best, rows = [], None, []
-    spent = 0.0
+    def answer_of(run):
+        paid = set()
 
-    def evaluate(architecture, share=1.0, length=1.0):
-        nonlocal spent, best
-        if len(heard) == budget.evaluations:
-            raise KeyboardInterrupt
-        score = score_of(architecture.index, run % seeds)
-        cost = 0.0 if architecture.index in heard else share * score.seconds
-        if spent + cost > budget.seconds:
-            raise KeyboardInterrupt
-        spent += cost
-        heard.append(architecture.index)
-        worth = -np.inf if score.score is None else sign * score.score
-        if best is None or (length, worth) > best[:2]:
-            best = (length, worth, architecture.index)
-            rows.append((run, len(heard), architecture.index, worth, spent, False))
-        return worth
+        def answer(index):
+            score = score_of(index, run % seeds)
+            seconds = 0.0 if index in paid else score.seconds
+            paid.add(index)
+            return -np.inf if score.score is None else sign * score.score, seconds
 
-    with pytest.raises(KeyboardInterrupt):
-        algorithm(toy, evaluate, numpy_generator(seed, "search", run))
-    rows.append((run, len(heard), best[2], best[1], spent, True))
-    return rows
+        return answer
+
+    return answer_of
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -101,16 +91,11 @@ def slow_run(toy, algorithm, budget, run, seed, seeds, sign):
 def test_the_trace_is_that_of_the_slow_loop(toy, search, scorer, name, budget, proxy, sign):
     trace, scores = search(name, budget, proxy=proxy)
     algorithm = ALGORITHMS.load(name)()
-    rows = [row for run in range(3) for row in slow_run(toy, algorithm, budget, run, 0, 2, sign)]
-    for found, expected in zip(trace.itertuples(), rows, strict=True):
-        run, step, arch, fitness, seconds, final = expected
-        assert (found.run, found.step, found.arch, found.is_final) == (run, step, arch, final)
-        assert found.simulated_seconds == pytest.approx(seconds)
-        undefined = fitness == -np.inf
-        assert np.isnan(found.fitness) if undefined else found.fitness == fitness
+    expected = slow_trace(toy, algorithm, answer_of_seeds(2, sign), budget, range(3), 0)
+    pd.testing.assert_frame_equal(trace, expected, check_dtype=False)
     # each once, with the seed of its run, and the images of a seed are drawn once
     assert len(scorer.made) == len(set(scorer.made)) == scores.made
-    assert scorer.streams == 2
+    assert scorer.streams == 1
 
 
 @pytest.mark.parametrize("name", NAMES)

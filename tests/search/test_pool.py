@@ -89,7 +89,7 @@ def test_measured_seconds_are_means_over_the_seeds():
         MissingDataError, match=r"^4 of 4 cached scores of naswot on cifar10 have no"
     ):
         measured_seconds(both, "naswot", "cifar10")
-    with pytest.raises(MissingDataError, match=r"^the cached scores have no column `seconds`: say"):
+    with pytest.raises(MissingDataError, match=r"^the cached scores have no column `seconds`: "):
         measured_seconds(table.drop(columns="seconds"), "lga@1", "cifar10")
 
 

@@ -13,10 +13,12 @@ from untrained.search import ALGORITHMS, parse_algorithm
 from untrained.search.base import BudgetedSearch, configured
 from untrained.search.clock import Budget, Clock, trainings_of
 from untrained.search.guided import Guide
-from untrained.search.pool import TRACE_COLUMNS, Pool, empty_trace
+from untrained.search.pool import Pool, empty_trace
 from untrained.search.runs import search_runs, trace_of
 from untrained.seeds import numpy_generator
 from untrained.spaces.base import Architecture
+
+from .conftest import slow_trace
 
 NAMES = [name for name in ALGORITHMS.names() if ALGORITHMS.load(name).spends_budget]
 
@@ -36,38 +38,6 @@ def run(toy, trainings):
     return make
 
 
-def slow_trace(toy, trainings, algorithm, budget, runs, seed, guide):
-    """Every question of every run, in the order of asking; then the rows that changed something."""
-    rows = []
-    for number in runs:
-        asked = []
-
-        def evaluate(architecture, share=1.0, length=1.0, asked=asked):
-            if len(asked) == 60:
-                raise KeyboardInterrupt
-            asked.append((architecture.index, share, length))
-            return trainings.accuracy[architecture.index]
-
-        start, seconds = [], 0.0
-        if guide is not None:
-            rng = numpy_generator(seed, "scored start", number)
-            start = guide.start(toy, number, rng, lambda _: None)
-            seconds = guide.scored * guide.pool.seconds_per_score
-        with pytest.raises(KeyboardInterrupt):
-            algorithm(toy, evaluate, numpy_generator(seed, "search", number), start)
-        best = None
-        for step, (index, share, length) in enumerate(asked):
-            cost = share * trainings.seconds[index]
-            if seconds + cost > budget.seconds or step == budget.evaluations:
-                break
-            seconds += cost
-            if best is None or (length, trainings.accuracy[index]) > (best[2], best[1]):
-                best = (index, trainings.accuracy[index], length)
-                rows.append((number, "", step + 1, *best[:2], seconds, False))
-        rows.append((number, "", step, *best[:2], seconds, True))
-    return pd.DataFrame(rows, columns=list(TRACE_COLUMNS))
-
-
 def test_which_algorithms_there_are():
     assert {"area", "bohb", "local", "rea", "reinforce", "rs"} <= set(NAMES)
     assert all(issubclass(ALGORITHMS.load(name), BudgetedSearch) for name in NAMES)
@@ -79,7 +49,11 @@ def test_which_algorithms_there_are():
 def test_the_trace_is_that_of_the_slow_loop(toy, trainings, run, guide, name, budget, guided):
     guide = guide if guided else None
     algorithm = ALGORITHMS.load(name)()
-    expected = slow_trace(toy, trainings, algorithm, budget, range(5), 3, guide)
+
+    def answer_of(_run):
+        return lambda index: (trainings.accuracy[index], trainings.seconds[index])
+
+    expected = slow_trace(toy, algorithm, answer_of, budget, range(5), 3, guide)
     found = run(name, budget, seed=3, guide=guide)
     pd.testing.assert_frame_equal(found, expected, check_dtype=False)
 

@@ -155,7 +155,7 @@ EDGE = "('dil_conv_3x3', 2)"
         ("\0", "is no genotype"),
         ("(" * 3999, "is no genotype"),
         ("-" * 3999 + "1", "is no genotype"),
-        ("9" * 4000, "^a number of 4000 digits is no index"),
+        ("9" * 4000, "^a number of 4000 digits is not an index"),
         (V2 + " " * 10 + "#" * 4000, "^.* characters are no genotype: at most 4000"),
         ("DARTS_V3", "^unknown genotype 'DARTS_V3': did you mean 'DARTS_V2'"),
         ("-1", "^index -1 is not in darts: it has 0 to 1076746950455072399$"),

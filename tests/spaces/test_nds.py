@@ -67,7 +67,7 @@ def test_an_architecture_is_parsed_by_index_or_spelling(space):
     [
         ("-1", "^index -1 is not in nds_darts: it has 0 to 10$"),
         ("11", "^index 11 is not in nds_darts: it has 0 to 10$"),
-        ("9" * 5000, "^a number of 5000 digits is no index"),
+        ("9" * 5000, "^a number of 5000 digits is not an index"),
         ("DARTS_V2", "^'DARTS_V2' is no key=value"),
         ("block=vanilla_block depths=9,2,1 widths=8,16,24 strides=1,2,2",
          "^nds_darts has no block=vanilla_block .*: spell one of its 11 architectures, or"),

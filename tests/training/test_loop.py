@@ -68,7 +68,7 @@ def slow_training(net, shown, recipe, seed):
 
 @pytest.mark.parametrize("clip", [5.0, 0.05])
 def test_a_training_follows_the_formulas(few, clip):
-    recipe = replace(RECIPE, gradient_clip=clip, epochs=3, weight_decay=0.05)
+    recipe = replace(RECIPE, gradient_clip=clip, epochs=2, weight_decay=0.05)
     exact = replace(few, prepare=lambda *given: prepare(*given).astype(np.float64))
     fast, slow = network().double(), network().double()
     *_, last = train(fast, exact, recipe, 7, CPU)

@@ -10,61 +10,31 @@ rule report:
         ),
 
 
-# A shell command is spelled when its job runs, after these loops: what differs is in params.
+# A shell command is spelled when its job runs, after this loop: what differs is in params.
 for section in APPLYING:
-    if section.tables:
 
-        rule:
-            name:
-                f"table_{section.name}"
-            input:
-                **read_by(section.reads),
-                tables=expand("results/tables/{{space}}/{name}.parquet", name=section.needs),
-                code=f"results/code/report/{section.name}.json",
-            output:
-                *map(reported, tables_of([section])),
-            log:
-                f"logs/report/{{space}}/table_{section.name}.log",
-            localrule: True
-            conda:
-                "../envs/untrained.yaml"
-            params:
-                name=section.name,
-                read=partial(spelled_inputs, section.reads),
-                options=spelled(section.options, config),
-            shell:
-                "untrained report table {params.name} {wildcards.space} {params.read} {params.options}"
-                " --tables results/tables/{wildcards.space} 2> {log}"
-
-
-for section in APPLYING:
-    if section.figures:
-        reads = [kind for figure in section.figures for kind in figure.reads]
-
-        rule:
-            name:
-                f"figure_{section.name}"
-            input:
-                **read_by(reads),
-                tables=[path for path in tables_of([section]) if path.endswith(".parquet")],
-                code=f"results/code/report/{section.name}.json",
-            output:
-                *map(reported, figures_of([section])),
-            log:
-                f"logs/report/{{space}}/figure_{section.name}.log",
-            localrule: True
-            conda:
-                "../envs/untrained.yaml"
-            params:
-                name=section.name,
-                read=partial(spelled_inputs, reads),
-                options=spelled(
-                    [name for figure in section.figures for name in figure.options], config
-                ),
-            shell:
-                "untrained report figure {params.name} {wildcards.space} {params.read} {params.options}"
-                " --tables results/tables/{wildcards.space}"
-                " --figures results/figures/{wildcards.space} 2> {log}"
+    rule:
+        name:
+            f"section_{section.name}"
+        input:
+            **read_by(section.reads),
+            tables=expand("results/tables/{{space}}/{name}.parquet", name=section.needs),
+            code=f"results/code/report/{section.name}.json",
+        output:
+            *map(reported, tables_of([section]) + figures_of([section])),
+        log:
+            f"logs/report/{{space}}/{section.name}.log",
+        localrule: True
+        conda:
+            "../envs/untrained.yaml"
+        params:
+            name=section.name,
+            read=partial(spelled_inputs, section.reads),
+            options=spelled(section.options, config),
+        shell:
+            "untrained report section {params.name} {wildcards.space} {params.read} {params.options}"
+            " --tables results/tables/{wildcards.space}"
+            " --figures results/figures/{wildcards.space} 2> {log}"
 
 
 # One figure of all spaces, of a section of the same name.
@@ -90,7 +60,7 @@ rule joint_figure:
     params:
         spaces=" --beside ".join(PLAN.measured),
     shell:
-        "untrained report figure {wildcards.section} {params.spaces} --figures results/figures 2> {log}"
+        "untrained report section {wildcards.section} {params.spaces} --figures results/figures 2> {log}"
 
 
 rule page:

@@ -1,4 +1,4 @@
-"""Answer queries about the trainings that a benchmark table records."""
+"""Look up accuracies and costs in a benchmark table."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Values = NDArray[np.float64]
-#: Seeds of the short trainings that searches read; the published searches use the first.
+#: Seeds of the short trainings that searches read, by preference; published searches use the first.
 SHORT_SEEDS = ("777", "trial0", "mean")
 _MEASURES = ("accuracy", "train_seconds", "valid_seconds")
 
 
 def well_known(counts: Sequence[int] | NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Tell which columns of a table are filled for enough architectures to be used.
+    """Tell which columns of a table have values for enough architectures to be used.
 
-    A column is if it has at least half as many values as the fullest one. Some missing values, of
-    trainings that failed, do not make another column preferable.
+    A column has enough values if it has at least half as many as the fullest column. A few missing
+    values, of trainings that failed, do not exclude a column.
 
     Args:
-        counts: (m,): the architectures for which each column has a value.
+        counts: (m,): the number of architectures with a value in each column.
 
     Returns:
-        (m,).
+        (m,): True for each column to be used.
     """
     return 2 * np.asarray(counts) >= np.max(counts)
 
@@ -41,14 +41,14 @@ def well_known(counts: Sequence[int] | NDArray[np.int64]) -> NDArray[np.bool_]:
 class Benchmark:
     """Accuracies and costs of the architectures of one space.
 
-    `Benchmark.load` and `Benchmark.read` make one. A look-up takes constant time.
+    `Benchmark.load` and `Benchmark.read` make it. A look-up takes constant time.
 
     Attributes:
-        space: name of the space.
-        measures: group to the arrays of "accuracy", "train_seconds" and "valid_seconds", each
-            `[n]` by architecture index, NaN where unknown, read-only.
-        networks: data set to the arrays of "parameters", "flops" and "latency_seconds", as in
-            `measures`.
+        space: the name of the space.
+        measures: maps a group to the arrays of "accuracy", "train_seconds" and "valid_seconds",
+            each of shape (n,) by architecture index, NaN where unknown, read-only.
+        networks: maps a data set to the arrays of "parameters", "flops" and "latency_seconds", as
+            in `measures`.
     """
 
     space: str
@@ -62,9 +62,9 @@ class Benchmark:
         """Load the table of a space: the fetched one if `folder` has it, else the bundled one.
 
         Args:
-            space: its name.
-            folder: of the fetched tables.
-            path: a file to read instead of either.
+            space: the name of the space.
+            folder: the folder of the fetched tables.
+            path: a file to read instead.
 
         Raises:
             MissingDataError: `path` does not exist, or the table was never fetched and is not
@@ -111,12 +111,12 @@ class Benchmark:
                 if not np.isnan(values[name]).all():
                     into = columns.setdefault(name, np.full(size, np.nan))
                     into[values["arch"]] = values[name]
-        # one empty column serves every group that lacks one
+        # all groups share one column of unknown values
         unknown = np.full(size, np.nan)
         unknown.setflags(write=False)
         measures: dict[Group, Mapping[str, Values]] = {}
         networks: dict[str, dict[str, Values]] = {}
-        # means of long trainings first, since their costs are preferred
+        # means of long trainings come first, since their costs are preferred
         for group in sorted(found, key=lambda key: (key[3] != "mean", -key[2], key)):
             columns = found.pop(group)
             for column in columns.values():
@@ -129,13 +129,14 @@ class Benchmark:
         return cls(space, measures, networks)
 
     def __len__(self) -> int:
-        """The number of architecture indices, with or without values."""
+        """Return the number of architecture indices, with or without values."""
         return next(iter(self.measures.values()))["accuracy"].size
 
     def check_within(self, size: int) -> None:
         """Check that the space has all architectures of the table.
 
-        The architectures of an NDS space are a list in another file, which may not belong to it.
+        The architectures of an NDS space are listed in another file, which may not belong to the
+        table.
 
         Args:
             size: the number of architectures of the space.
@@ -156,15 +157,15 @@ class Benchmark:
         """Return the accuracy of one architecture after training, in percent.
 
         Args:
-            arch: its index in the space.
-            dataset: of the table; NAS-Bench-201 has `cifar10-valid` (trained on one half of the
-                images), `cifar10`, `cifar100` and `ImageNet16-120`.
+            arch: the index of the architecture.
+            dataset: a data set of the table; NAS-Bench-201 has `cifar10-valid` (trained on one half
+                of the images), `cifar10`, `cifar100` and `ImageNet16-120`.
             split: `x-valid`, `ori-test` or `x-test`.
             epochs: the length of the training run; None for the full one.
             seed: one run, or `mean` for the mean over the runs.
 
         Raises:
-            MissingDataError: the table does not have it; the message says what it has.
+            MissingDataError: the table does not have the accuracy; the message lists what it has.
             ArchitectureError: no architecture has that index.
         """
         return self._one("accuracy", arch, dataset, split, epochs, seed)
@@ -172,9 +173,10 @@ class Benchmark:
     def accuracies(
         self, dataset: str, split: str, epochs: int | None = None, seed: str = "mean"
     ) -> Values:
-        """Return the accuracies of all architectures, `[n]` in percent, NaN where unknown.
+        """Return the accuracies of all architectures, (n,) in percent, NaN where unknown.
 
-        The array is read-only and in the order of the indices; for the arguments see `accuracy`.
+        The array is read-only and in the order of the indices. The arguments are those of
+        `accuracy`.
 
         Raises:
             MissingDataError: the table has no such data set, split, epochs or seed.
@@ -217,7 +219,7 @@ class Benchmark:
 
     @property
     def short_epochs(self) -> int:
-        """The epochs of the short training that searches read, or of the full one without any."""
+        """The epochs of the short training that searches read, else those of the full one."""
         facts = get_space(self.space).benchmark
         return (facts.short_epochs if facts is not None else None) or self.full_epochs
 
@@ -289,7 +291,7 @@ class Benchmark:
         return value
 
     def _missing(self, group: tuple[str | int, ...]) -> MissingDataError:
-        """The error for a group that is not there: names the first part that no group has."""
+        """Make the error for a missing group, which names the first part that no group has."""
         depth = 0
         while any(key[: depth + 1] == group[: depth + 1] for key in self.measures):
             depth += 1

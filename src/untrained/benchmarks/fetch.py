@@ -11,8 +11,8 @@ from untrained.files import atomic
 from untrained.plugins import imported
 from untrained.spaces import get_space
 
-#: Writes the table of a benchmark from its official files, as `convert_nasbench201` does: source,
-#: target, progress.
+#: Converts official files of a benchmark: takes the path of an existing file or folder, the table
+#: to write, and a function that is called with the bytes done and the total from time to time.
 Converter = Callable[[Path, Path, Progress | None], None]
 
 
@@ -23,14 +23,14 @@ def fetch_benchmark(
     mirror: str | None = None,
     progress: Progress | None = None,
 ) -> str:
-    """Write the benchmark table of a space to `target`, by the function that the space names.
+    """Write the benchmark table of a space, with the function that the space names.
 
     Args:
-        space: name of the space.
+        space: the name of the space.
         target: the parquet file to write.
-        source: official files, which are converted, or a benchmark table.
-        mirror: base URL or folder that has {space}.parquet.
-        progress: called with the bytes done and the bytes in all while a file is converted.
+        source: official files to convert, or a benchmark table.
+        mirror: a base URL or a folder that has {space}.parquet.
+        progress: called with the bytes done and the total while a file is converted.
 
     Returns:
         A line for the user about the table, or an empty text.
@@ -38,10 +38,10 @@ def fetch_benchmark(
     Raises:
         UnknownNameError: there is no such space.
         ParameterError: `source` is neither of these.
-        MissingDataError: a file does not exist, or nothing is given and no table is bundled, or the
-            space has no benchmark.
-        DownloadError: the mirror lacks the table, or can't be reached.
-        DamagedFileError: what was found is not a valid file; `target` stays as it was.
+        MissingDataError: the space has no benchmark, a file does not exist, or neither source nor
+            mirror is given and no table is bundled.
+        DownloadError: the mirror lacks the table or cannot be reached.
+        DamagedFileError: the file is not valid; `target` stays as it was.
     """
     facts = get_space(space).benchmark
     if facts is None:
@@ -57,7 +57,7 @@ def fetch_table(
     mirror: str | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Copy or convert the first of these that is given: `source`, `mirror`, the bundled table.
+    """Copy or convert the first of `source`, `mirror` and the bundled table that is given.
 
     The arguments and errors are those of `fetch_benchmark`.
     """
@@ -65,7 +65,9 @@ def fetch_table(
     assert facts is not None  # noqa: S101 - `fetch_benchmark` checks it
 
     def bring(source: Path) -> None:
-        if source.is_file() and is_table(source):
+        if not source.exists():
+            raise MissingDataError(f"{source} does not exist: name an official file or a table")
+        if is_table(source):
             check_table(source, space)
             with atomic(target) as part:
                 shutil.copyfile(source, part)
@@ -74,13 +76,14 @@ def fetch_table(
             convert(source, target, progress)
         else:
             raise ParameterError(
-                f"{source} is no benchmark table: {space} has no official files that are converted"
+                f"{source} is not a benchmark table, and {space} has no official files to convert: "
+                "name a .parquet file with the columns of a benchmark table"
             )
 
     if source is not None:
         bring(source)
     elif mirror is not None:
-        # beside the target, on the file system that has room for it
+        # beside the target, whose file system has room for it
         arrived = target.parent / f".{space}.fetched" / f"{space}.parquet"
         try:
             download(join(mirror, arrived.name), arrived, progress=False)

@@ -3,26 +3,29 @@
 import bz2
 import operator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from untrained.benchmarks.runs import Rows, add_architecture, check_spellings
-from untrained.benchmarks.table import Progress, write_table
+from untrained.benchmarks.runs import check_spellings, table_of_architecture
+from untrained.benchmarks.table import Progress, write_table, write_tables
 from untrained.errors import DamagedFileError, MissingDataError, ParameterError
 from untrained.files import read_parquet, reading
 from untrained.pickles import unpickle
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _SPACE = "natsbench_size"
 _FOLDER = "NATS-sss-v1_0-50262-simple"
 _SUFFIX = ".pickle.pbz2"
 _META = f"meta{_SUFFIX}"
-#: Schedule of training to its epochs.
+#: Maps a training schedule to its epochs.
 _LENGTHS = {"01": 1, "12": 12, "90": 90}
-#: Bytes that one file may decompress to, some ten times the size of one architecture's runs.
+#: The most bytes of a decompressed file, some ten times the size of one architecture's runs.
 _MOST = 16_000_000
-#: Data set to the split whose means the table of means holds.
+#: Maps a data set to the split of its accuracies in the table of means.
 _MEANS = {"cifar10": "ori-test", "cifar100": "x-test", "ImageNet16-120": "x-test"}
 
 
@@ -31,12 +34,11 @@ def convert(source: Path, target: Path, progress: Progress | None = None) -> Non
 
     The folder holds `meta.pickle.pbz2` and a file `NNNNNN.pickle.pbz2` for each architecture: its
     runs of 1, 12 and 90 epochs (three separate schedules) on all data sets. The table has a row for
-    each run (its seed) and one for their mean, as `convert_nasbench201` makes them. Files are
-    read one at a time, by an unpickler that builds plain data only, and are decompressed no
-    further than to 16 MB.
+    each run and one for their mean, as that of `convert_nasbench201`. Files are read one at a time,
+    by an unpickler that builds plain data only, and no more than 16 MB of each are decompressed.
 
-    The layout is the documented one. The official folder was not available, so the size and the
-    contents of its files are not verified beyond what the authors' packages read.
+    The official folder was not available, so this function was tested on files in the documented
+    layout.
 
     A table of means is a parquet file with the columns `arch_index`, `arch_str`, `params_DATASET`
     and `test_acc90_DATASET` (percent, after 90 epochs; of cifar10 on `ori-test`, of cifar100 and
@@ -45,19 +47,17 @@ def convert(source: Path, target: Path, progress: Progress | None = None) -> Non
     Args:
         source: the folder, unpacked, or the table.
         target: the parquet file to write; nothing is written after an error.
-        progress: called with the bytes done and the total after each architecture.
+        progress: see `untrained.benchmarks.fetch.Converter`.
 
     Raises:
-        MissingDataError: the source does not exist.
-        ParameterError: the source is neither such a folder nor a table.
-        DamagedFileError: files are missing, renamed, truncated, not what they should be, or of
-            other architectures than the space.
-        UntrainedError: the target can't be written.
+        MissingDataError: the folder has no `meta.pickle.pbz2`.
+        ParameterError: the source is neither a folder nor a `.parquet` file.
+        DamagedFileError: files are missing, renamed, truncated, of other architectures than the
+            space, or have other content altogether.
+        UntrainedError: the target cannot be written.
     """
     if source.is_dir():
-        write_table(_read_folder(source, progress).columns(), target)
-    elif not source.is_file():
-        raise MissingDataError(f"{source} does not exist: name the official folder {_FOLDER}")
+        write_tables(_read_folder(source, progress), target)
     elif source.suffix == ".parquet":
         write_table(_read_means(source), target)
     else:
@@ -67,7 +67,7 @@ def convert(source: Path, target: Path, progress: Progress | None = None) -> Non
         )
 
 
-def _read_folder(folder: Path, progress: Progress | None) -> Rows:
+def _read_folder(folder: Path, progress: Progress | None) -> "list[pa.Table]":
     if not (folder / _META).is_file():
         raise MissingDataError(f"{folder / _META} does not exist: name the official folder")
     meta: Any = _load(folder / _META)
@@ -85,27 +85,28 @@ def _read_folder(folder: Path, progress: Progress | None) -> Rows:
             "unpack the official archive again"
         )
     total = sum(path.stat().st_size for path in paths.values())
-    rows, done = Rows(), 0
+    tables, done = [], 0
     for index, path in paths.items():
         states: Any = _load(path)
-        found = add_architecture(rows, path.name, _SPACE, states, _LENGTHS)
-        if found != (index, spellings[index]):
+        *found, table = table_of_architecture(path.name, _SPACE, states, _LENGTHS)
+        if found != [index, spellings[index]]:
             raise DamagedFileError(
                 f"{path.name} has the runs of architecture {found}, instead of "
-                f"{(index, spellings[index])}: get it again"
+                f"{[index, spellings[index]]}: get it again"
             )
+        tables.append(table)
         done += path.stat().st_size
         if progress:
             progress(done, total)
-    return rows
+    return tables
 
 
 def _load(path: Path) -> object:
     """Return the plain data in a compressed pickle.
 
     Raises:
-        DamagedFileError: truncated, malformed, larger than any official file, or it names a global
-            that no data needs.
+        DamagedFileError: the file is truncated, malformed, larger than any official one, or names a
+            global that is not allowed.
     """
     with reading(f"{path.name} is not a complete bzip2 file"), bz2.open(path) as file:
         content = file.read(_MOST + 1)

@@ -1,7 +1,7 @@
 """Make benchmark tables of the official files of NDS (Radosavovic et al., ICCV 2019).
 
-The files are published with the code of the paper (github.com/facebookresearch/nds); their layout
-is that of `untrained.benchmarks.nds_entries`.
+The files are published with the code of the paper (github.com/facebookresearch/nds);
+`untrained.benchmarks.nds_entries` describes their layout.
 """
 
 import shutil
@@ -29,15 +29,15 @@ from untrained.spaces.nds_networks import (
 )
 
 T = TypeVar("T")
-#: Where the official archive is looked for, in this order. Both addresses are from memory, and the
-#: archive's checksum is not known: only its layout is checked.
+#: The addresses that are tried for the official archive, in this order. Neither address could be
+#: verified, and the checksum of the archive is not known, so only its layout is checked.
 ADDRESSES = (
     "https://dl.fbaipublicfiles.com/nds/data.zip",
     "https://dl.fbaipublicfiles.com/nds/nds_data.zip",
 )
-#: Its name beside the tables.
+#: The name of the archive beside the tables.
 ARCHIVE = "nds_data.zip"
-#: Far above the size of every official file.
+#: A size in bytes that is far above that of every official file.
 _MOST_BYTES = 2 << 30
 
 
@@ -48,9 +48,9 @@ def fetch_nds(
     mirror: str | None = None,
     progress: Progress | None = None,
 ) -> str:
-    """Write the benchmark table of a space of NDS, and the list of its architectures beside it.
+    """Write the benchmark table of an NDS space, and the list of its architectures beside it.
 
-    They are made from the first of these that is given: `source`, `mirror`, the official archive,
+    They are made of the first of these that is given: `source`, `mirror`, or the official archive,
     which is kept beside the target for the other spaces.
 
     Args:
@@ -61,13 +61,12 @@ def fetch_nds(
         progress: not called, since a file takes seconds.
 
     Returns:
-        A sentence on whether some networks of the space have the costs that the table gives; see
-        `compared`.
+        The line of `compared`.
 
     Raises:
         MissingDataError: the source does not exist or lacks the file.
-        DownloadError: the mirror or the official address can't be reached or lacks the file.
-        DamagedFileError: what was found is not a valid file; `target` stays as it was.
+        DownloadError: the mirror or the official address lacks the file or cannot be reached.
+        DamagedFileError: the file is not valid; `target` stays as it was.
     """
     del progress
     if source is None and mirror is not None and (folder := local_path(mirror)) is not None:
@@ -95,9 +94,9 @@ def fetch_nds(
 def convert_nds(space: str, source: Path, target: Path) -> None:
     """Convert an official JSON file to a benchmark table and a list of architectures beside it.
 
-    The table has one row for each architecture, with seed `mean` and split `ori-test`; the accuracy
-    is 100 minus the last test error. A run without a finite error has no row, but its architecture
-    is in the list.
+    The table has one row per architecture, with seed `mean` and split `ori-test`. The accuracy is
+    100 minus the last test error. A run without a finite error has no row, but its architecture is
+    in the list.
 
     Args:
         space: the name of the space, which selects the file in a folder or an archive.
@@ -106,8 +105,8 @@ def convert_nds(space: str, source: Path, target: Path) -> None:
 
     Raises:
         MissingDataError: the source does not exist, or a folder or an archive lacks the file.
-        DamagedFileError: the file is no JSON, or has another layout, impossible values or the
-            networks of another kind of space; nothing is written.
+        DamagedFileError: the file is not JSON, or has another layout, impossible values or networks
+            of another kind of space; nothing is written.
     """
     (dataset,) = get_space(space).datasets
     name, content = _official(space, source)
@@ -128,9 +127,9 @@ def convert_nds(space: str, source: Path, target: Path) -> None:
 
 
 def compared(space: str, target: Path, count: int = 16) -> str:
-    """Say whether the networks of some architectures have the costs that their table gives.
+    """Describe whether the networks of some architectures have the costs that the table gives.
 
-    A difference is no error: no official file was available, and the networks may be wrong.
+    A difference is not an error, since no official file was available to verify the networks.
     """
     import numpy as np
 
@@ -155,26 +154,26 @@ def compared(space: str, target: Path, count: int = 16) -> str:
 
 
 def _check_kind(space: str, name: str, position: int, network: Network) -> None:
-    """Refuse the file of another space if its networks are of another kind."""
+    """Raise `DamagedFileError` for a network that is not of the kind of the space."""
     kinds = {False: "two cells", True: "stages of blocks"}
     found, right = isinstance(network, StagedNetwork), has_stages(space)
     if found != right:
         raise DamagedFileError(
-            f"{name}, entry {position}: a network of {kinds[found]}, those of {space} are of "
-            f"{kinds[right]}: name its file {FILES[space]}, or fetch the space that this is of"
+            f"{name}, entry {position} is a network of {kinds[found]}, those of {space} have "
+            f"{kinds[right]}: name the file {FILES[space]}, or fetch the space of this file"
         )
 
 
 @contextmanager
 def _table_and_list(target: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield paths for a table and the list of its architectures, which replace the old ones.
+    """Yield temporary paths of a table and of the list of its architectures.
 
-    After an interruption at any time, a table that exists has its own list: both files are written
-    under other names first; then the old table is removed, the new list gets its name, and the new
-    table last.
+    The files replace the old ones so that after an interruption at any time a table that exists
+    has its own list: the old table is removed first, then the new list gets its name, then the new
+    table.
 
     Raises:
-        UntrainedError: they can't be written.
+        UntrainedError: the files cannot be written.
     """
     beside = architectures_beside(target)
     check_target(target)
@@ -185,7 +184,7 @@ def _table_and_list(target: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _copy(space: str, source: Path, target: Path) -> None:
-    """Copy a table and its list, if they are valid and belong together."""
+    """Copy a table and its list after checking that they are valid and belong together."""
     beside = architectures_beside(source)
     spellings = read_architectures(space, beside)
     for position, spelling in enumerate(spellings):
@@ -212,13 +211,13 @@ def _download_archive(target: Path) -> None:
         else:
             return
     raise DownloadError(
-        f"{refusals[-1]}; get the data as github.com/facebookresearch/nds says, and name the "
+        f"{refusals[-1]}; get the data as github.com/facebookresearch/nds describes, and name the "
         "archive or its folder with --from"
     )
 
 
 def _official(space: str, source: Path) -> tuple[str, bytes]:
-    """Return name and content of the official file of a space, which is read in memory."""
+    """Return the name and the content of the official file of a space."""
     wanted = plain(FILES[space])
     if source.is_dir():
         found = [path for path in source.rglob("*.json") if plain(path.name) == wanted]

@@ -1,14 +1,14 @@
-"""The layout of the official files of NDS (Radosavovic et al., ICCV 2019), one JSON file a space.
+"""Read the official files of NDS (Radosavovic et al., ICCV 2019), one JSON file for each space.
 
-It is described from memory, since no official file was available:
+No official file was available, so the following layout is not verified:
 
 - the content is a list of entries, or {"top": [...], "mid": [...]}, whose lists are joined;
 - `net` of an entry is {"genotype": {"normal", "normal_concat", "reduce", "reduce_concat"}, "width",
   "depth", "aux"}, or {"block_type", "ds", "ws", "ss", "bot_muls" or "bms", "num_gs" or "gws"};
-- `test_ep_top1` has the test error in percent after each epoch; `params` and `flops` count the
-  network's parameters and multiply-adds.
+- `test_ep_top1` has the test error in percent after each epoch; `params` and `flops` are the
+  numbers of parameters and of multiply-adds of the network.
 
-An architecture's index is its position in the file.
+The index of an architecture is its position in the file.
 """
 
 import math
@@ -29,12 +29,12 @@ from untrained.errors import ArchitectureError, DamagedFileError
 from untrained.spaces.nds_networks import CellNetwork, Network, StagedNetwork, inner_width
 
 T = TypeVar("T")
-#: No network of the paper has so few parameters; smaller numbers are counted in millions.
+#: Fewer parameters than any network of the paper has; smaller numbers are in millions.
 _FEWEST = 1000
 _PERFECT = 100.0  # percent
-#: Far above every count of a network, and what a table can hold.
+#: A number far above every count of a network that a table can still hold.
 _LARGEST = 10**18
-_BLOCKS = {"double_plain_block": "vanilla_block"}  # older and newer name
+_BLOCKS = {"double_plain_block": "vanilla_block"}  # maps the older name to the newer one
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,12 @@ class Entry:
 
     Attributes:
         network: the network that was trained.
-        accuracy: the accuracy on the test images after the last epoch, in percent; None where the
-            run has no finite error.
+        accuracy: the accuracy on the test images after the last epoch, in percent; None if the run
+            has no finite error.
         epochs: the length of the training.
-        parameters: the number of parameters that the file gives; None where it gives none.
-        flops: the multiply-adds that the file gives; None where it gives none, and where parameters
-            are in millions, since the unit is unknown then.
+        parameters: the number of parameters; None if the file does not give it.
+        flops: the number of multiply-adds; None if the file does not give it, or gives parameters
+            in millions, since the unit of `flops` is unknown then.
     """
 
     network: Network
@@ -63,7 +63,7 @@ _Whole = Annotated[int, Field(strict=False, lt=_LARGEST)]  # may be written as 8
 _Cost = Annotated[float, Field(ge=0, lt=_LARGEST, allow_inf_nan=False)]
 _Edges = tuple[tuple[str, _Whole], ...]
 _Wholes = tuple[_Whole, ...]
-#: Numbers about the inside of a bottleneck; other blocks may have nulls in their place.
+#: Numbers of the inner layers of a bottleneck; other blocks may have nulls instead.
 _Inside = tuple[T | None, ...] | None
 
 
@@ -91,7 +91,7 @@ class _Cells(_Layout):
             self.depth,
             self.aux,
             cells.normal,
-            # the order of a concatenation only names channels
+            # the order of a concatenation only permutes channels
             tuple(sorted(cells.normal_concat)),
             cells.reduce,
             tuple(sorted(cells.reduce_concat)),
@@ -173,7 +173,7 @@ def read_entries(content: bytes, name: str) -> list[Entry]:
         name: the name of the file, for errors.
 
     Raises:
-        DamagedFileError: the content is no JSON, has another layout, or impossible values; the
+        DamagedFileError: the content is not JSON, or has another layout or impossible values; the
             message names the entry, counted from 0.
     """
     try:
@@ -183,7 +183,9 @@ def read_entries(content: bytes, name: str) -> list[Entry]:
         else:
             runs = TypeAdapter(tuple[_Run, ...]).validate_json(content)
     except ValidationError as error:
-        raise DamagedFileError(f"{name} is no file of NDS: {_first(error)}: get it again") from None
+        raise DamagedFileError(
+            f"{name} is not a file of NDS: {_first(error)}: get it again"
+        ) from None
     entries = []
     for number, run in enumerate(runs):
         try:
@@ -191,15 +193,15 @@ def read_entries(content: bytes, name: str) -> list[Entry]:
         except (ArchitectureError, ValueError) as error:
             raise DamagedFileError(f"{name}, entry {number}: {error}") from error
     if not entries:
-        raise DamagedFileError(f"{name} has no entries: it is no file of NDS")
+        raise DamagedFileError(f"{name} has no entries: get it again")
     return entries
 
 
 def _first(error: ValidationError) -> str:
-    """Describe the first error: its place, what is needed there, and what was found."""
+    """Describe the first error: where it is, what is needed there, and what was found."""
     first = error.errors(include_url=False, include_context=False)[0]
     found = repr(first["input"])
     where = f"entry {' '.join(map(str, first['loc']))}: " if first["loc"] else ""
-    # the input would be the whole file where JSON is broken, and a whole object that lacks a key
+    # for broken JSON the input is the whole file, for a missing key it is the whole object
     seen = f", not {found[:60]}" if first["type"] not in ("json_invalid", "missing") else ""
     return f"{where}{first['msg']}{seen}"

@@ -1,66 +1,38 @@
-"""Make rows of a benchmark table from runs as the authors of NAS-Bench-201 store them."""
+"""Make rows of a benchmark table from runs in the format of the authors of NAS-Bench-201."""
 
-import math
-import sys
-from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from untrained.benchmarks.table import COLUMNS
+from untrained.benchmarks.table import COLUMNS, arrow_table
 from untrained.errors import DamagedFileError
 from untrained.files import reading
 from untrained.spaces import get_space
 
 if TYPE_CHECKING:
-    from nas_201_api import ArchResults, ResultsCount
+    import pyarrow as pa
+    from nas_201_api import ResultsCount
 
-#: `cifar10-valid` trains on 25,000 images, `cifar10` on all 50,000.
+#: Networks were trained on 25,000 images of `cifar10-valid`, and on all 50,000 of `cifar10`.
 _DATASETS = ("cifar10-valid", "cifar10", "cifar100", "ImageNet16-120")
 #: For `cifar100` and `ImageNet16-120`, `ori-test` is the union of `x-valid` and `x-test`.
 _SPLITS = ("x-valid", "ori-test", "x-test")
 
 
-class Rows:
-    """Collects a table as columns: 800,000 rows would take 0.3 GB as tuples."""
-
-    def __init__(self) -> None:
-        self._columns: dict[str, Any] = {
-            name: [] if kind == "string" else array("d") for name, kind in COLUMNS.items()
-        }
-
-    def append(self, row: Mapping[str, Any]) -> None:
-        """Add a row; a number that is missing or None becomes NaN."""
-        for name, column in self._columns.items():
-            value = row.get(name)
-            if isinstance(column, list):
-                column.append(sys.intern(row[name]))
-            else:
-                column.append(math.nan if value is None else value)
-
-    def columns(self) -> dict[str, Any]:
-        """Return the columns as `write_table` takes them."""
-        return {
-            name: column if isinstance(column, list) else np.array(column)
-            for name, column in self._columns.items()
-        }
-
-
-def add_architecture(
-    rows: Rows, name: str, space: str, states: Mapping[str, Any], lengths: Mapping[str, int]
-) -> tuple[int, str]:
-    """Add the rows of one architecture.
+def table_of_architecture(
+    name: str, space: str, states: Mapping[str, Any], lengths: Mapping[str, int]
+) -> tuple[int, str, "pa.Table"]:
+    """Make the rows of one architecture.
 
     Args:
-        rows: the rows to add to.
         name: the name of the file, for errors.
         space: the name of the space that has the architecture.
         states: maps a training schedule to the state of its `ArchResults`.
         lengths: maps a training schedule to its epochs.
 
     Returns:
-        The index and the spelling of the architecture, as the file has them.
+        The index and the spelling of the architecture, as the file has them, and the rows.
 
     Raises:
         DamagedFileError: the states are not what official files hold.
@@ -69,6 +41,7 @@ def add_architecture(
 
     with reading(f"{name} has unreadable results"):
         found: set[tuple[int, str]] = set()
+        rows: list[dict[str, Any]] = []
         for schedule, epochs in lengths.items():
             state = states.get(schedule)
             if not isinstance(state, dict):  # the package takes text for the name of a file
@@ -84,23 +57,26 @@ def add_architecture(
             if not known:
                 raise ValueError(f"architecture {index} has no runs of {epochs} epochs")
             for dataset in known:
-                for row in rows_of(results, dataset, epochs):
+                for row in _rows(results.query(dataset), dataset, epochs):
                     if not 0 <= row["accuracy"] <= 100:
                         raise ValueError(f"the accuracy {row['accuracy']} is not in 0..100")
-                    rows.append({"arch": index, **row})
-    return found.pop()
+                    rows.append(row)
+        ((index, spelling),) = found
+        columns = {column: [row.get(column) for row in rows] for column in COLUMNS}
+        return index, spelling, arrow_table({**columns, "arch": [index] * len(rows)})
 
 
-def rows_of(results: "ArchResults", dataset: str, epochs: int) -> Iterator[dict[str, Any]]:
-    """Yield the rows of one architecture on one data set: every run, then their mean."""
-    runs: dict[Any, ResultsCount] = results.query(dataset)
+def _rows(
+    runs: "Mapping[Any, ResultsCount]", dataset: str, epochs: int
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of one architecture on one data set: each run, then their mean."""
     for seed, run in runs.items():
         if run.get_total_epoch() != epochs:
             raise ValueError(f"run {seed} has {run.get_total_epoch()} epochs instead of {epochs}")
     for split in _SPLITS:
         try:
             evaluated = [run.get_eval(split) for run in runs.values()]
-        except KeyError:  # the package raises it for a split that was not evaluated
+        except KeyError:  # the split was not evaluated
             continue
         measured = [
             {
@@ -126,7 +102,7 @@ def _mean(values: list[float | None]) -> float | None:
 
 
 def _costs(runs: "list[ResultsCount]") -> dict[str, float | None]:
-    """Average over the runs; the file counts in millions, and marks unknown latencies by -1."""
+    """Average costs over runs; files count in millions, and unknown latencies are -1."""
     latencies = [seconds for run in runs if (seconds := run.get_latency()) > 0]
     return {
         "parameters": round(float(np.mean([run.params for run in runs])) * 1e6),
@@ -136,10 +112,10 @@ def _costs(runs: "list[ResultsCount]") -> dict[str, float | None]:
 
 
 def check_spellings(name: str, space: str, found: Sequence[object]) -> None:
-    """Check that a file lists exactly the architectures of the space, in its order.
+    """Check that a file lists the architectures of the space in the order of their indices.
 
     Raises:
-        DamagedFileError: it lists more or fewer, or another architecture in some place.
+        DamagedFileError: it lists more or fewer architectures, or a different one at some index.
     """
     known = get_space(space)
     if len(found) != len(known):

@@ -1,10 +1,10 @@
 """The schema of a benchmark table, and how one is written, read and validated.
 
 A row is one training run of one architecture, or the mean over its runs. Costs that do not depend
-on the run are in some rows of a data set only; a reader takes the first value that it finds.
+on the run are in some rows of a data set only.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-#: Called with the number of bytes done and the total.
+#: A function that is called with the number of bytes done and the total.
 Progress = Callable[[int, int], None]
-#: Data set, split, epochs, seed.
+#: (data set, split, epochs, seed): the trainings of a column of accuracies.
 Group = tuple[str, str, int, str]
 KEYS = ("dataset", "split", "epochs", "seed")
 COSTS = ("parameters", "flops", "latency_seconds")
-#: Column to Arrow type, in the order of the file.
+#: Maps each column, in the order of the file, to its Arrow type.
 COLUMNS: Mapping[str, str] = {
     "arch": "int32",
     "dataset": "string",
@@ -40,7 +40,7 @@ COLUMNS: Mapping[str, str] = {
     "flops": "float64",
     "latency_seconds": "float64",
 }
-#: Rows that are read at a time; the full table of NAS-Bench-101 has 13.6 million.
+#: The number of rows that are read at a time; the table of NAS-Bench-101 may have 13.6 million.
 _PART = 1 << 18
 _TEXTS = tuple(name for name, kind in COLUMNS.items() if kind == "string")
 
@@ -48,53 +48,61 @@ _TEXTS = tuple(name for name, kind in COLUMNS.items() if kind == "string")
 def write_table(columns: "Mapping[str, Any] | pd.DataFrame", target: Path) -> None:
     """Sort a benchmark table and write it as parquet (zstd, atomic).
 
-    Each column has the encoding that is smallest for it: with the default ones the table of
-    NAS-Bench-201 is 55 % larger. The same values give the same bytes.
-
     Args:
         columns: some of `COLUMNS`, of one length, where None and NaN are null. A single value
-            stands in every row, and a column that is left out is null.
+            fills its column, and a column that is left out is null.
         target: the file to write.
 
     Raises:
-        UntrainedError: the file can't be written.
+        UntrainedError: the file cannot be written.
     """
-    table = _arrow(columns).sort_by([(name, "ascending") for name in (*KEYS, "arch")])
+    write_tables([arrow_table(columns)], target)
+
+
+def write_tables(tables: "Sequence[pa.Table]", target: Path) -> None:
+    """Sort the rows of tables of `arrow_table` and write them; see `write_table`."""
+    import pyarrow as pa
+
+    whole = pa.concat_tables(tables).sort_by([(name, "ascending") for name in (*KEYS, "arch")])
     with atomic(target) as part, _writer(part) as writer:
-        writer.write_table(table.combine_chunks())
+        writer.write_table(whole.combine_chunks())
 
 
 def write_groups(groups: Iterable[Mapping[str, Any]], target: Path) -> None:
-    """Write a benchmark table that is too large to be in memory twice, group by group.
+    """Write a benchmark table group by group, so that it is never in memory as a whole.
 
     Args:
-        groups: columns as `write_table` takes them, of one data set, split, epochs and seed each:
-            in the order of `KEYS`, and sorted by architecture.
+        groups: columns as `write_table` takes them, of one data set, split, epochs and seed each,
+            in the order of `KEYS` and sorted by architecture.
         target: the file to write.
 
     Raises:
-        UntrainedError: the file can't be written.
+        UntrainedError: the file cannot be written.
     """
     with atomic(target) as part, _writer(part) as writer:
         for group in groups:
-            writer.write_table(_arrow(group))
+            writer.write_table(arrow_table(group))
 
 
-def _arrow(columns: "Mapping[str, Any] | pd.DataFrame") -> "pa.Table":
+def arrow_table(columns: "Mapping[str, Any] | pd.DataFrame") -> "pa.Table":
+    """Make a table of all `COLUMNS`; see `write_table` for the argument."""
     import pyarrow as pa
 
     arrays = {}
     for name, kind in COLUMNS.items():
-        values = columns.get(name)
+        values, of = columns.get(name), pa.type_for_alias(kind)
         if values is None or isinstance(values, str | int):
-            values = [values] * len(columns["arch"])
-        arrays[name] = pa.array(values, type=pa.type_for_alias(kind), from_pandas=True)
+            arrays[name] = pa.repeat(pa.scalar(values, of), len(columns["arch"]))
+        else:
+            arrays[name] = pa.array(values, type=of, from_pandas=True)
     return pa.table(arrays)
 
 
 def _writer(target: Path) -> "pq.ParquetWriter":
     import pyarrow.parquet as pq
 
+    # the smallest encoding of each column: with the default ones the table of NAS-Bench-201 is
+    # 55 % larger
     encodings = {
         "arch": "DELTA_BINARY_PACKED",
         "accuracy": "PLAIN",
@@ -103,7 +111,7 @@ def _writer(target: Path) -> "pq.ParquetWriter":
     }
     return pq.ParquetWriter(
         target,
-        _arrow({"arch": []}).schema,
+        arrow_table({"arch": []}).schema,
         compression="zstd",
         compression_level=19,
         use_dictionary=[name for name in COLUMNS if name not in encodings],
@@ -112,19 +120,19 @@ def _writer(target: Path) -> "pq.ParquetWriter":
 
 
 def is_table(path: Path) -> bool:
-    """Tell whether a file should be a benchmark table: a parquet file with the column `arch`.
+    """Tell whether a path is a benchmark table: a parquet file with the column `arch`.
 
     Other parquet files may be a published form of a benchmark, which its converter reads.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if path.suffix != ".parquet":
+    if path.suffix != ".parquet" or not path.is_file():
         return False
     try:
         return "arch" in pq.read_schema(path).names
     except (pa.ArrowInvalid, OSError):
-        return True  # it is damaged, which `read_table` reports
+        return True  # the file is damaged, which `check_table` reports
 
 
 def read_table(path: Path, space: str) -> "pd.DataFrame":
@@ -132,14 +140,14 @@ def read_table(path: Path, space: str) -> "pd.DataFrame":
 
     Args:
         path: a parquet file.
-        space: the space that its indices refer to.
+        space: the name of the space whose architectures it has.
 
     Returns:
         The columns of `COLUMNS`, one row per (arch, data set, split, epochs, seed).
 
     Raises:
         MissingDataError: there is no such file.
-        DamagedFileError: it is not a benchmark table, or holds impossible values.
+        DamagedFileError: the file is not a benchmark table, or has impossible values.
     """
     import pandas as pd
 
@@ -148,10 +156,10 @@ def read_table(path: Path, space: str) -> "pd.DataFrame":
 
 
 def read_groups(path: Path, space: str) -> Iterator[tuple[Group, Mapping[str, NDArray[Any]]]]:
-    """Read a benchmark table as `read_table` does, some rows at a time.
+    """Read and check a benchmark table some rows at a time, as `read_table` does with the whole.
 
     Yields:
-        A group, and the columns that are not `KEYS` of some of its rows. A group may come several
+        A group and the columns other than `KEYS` of some of its rows. A group may come several
         times, each time with other architectures.
     """
     for part, groups in _parts(path, space):
@@ -161,17 +169,13 @@ def read_groups(path: Path, space: str) -> Iterator[tuple[Group, Mapping[str, ND
 
 
 def check_table(path: Path, space: str) -> None:
-    """Check a benchmark table, and raise what `read_table` raises."""
+    """Check a benchmark table; the errors are those of `read_table`."""
     for _ in _parts(path, space):
         pass
 
 
 def _parts(path: Path, space: str) -> "Iterator[tuple[pd.DataFrame, dict[Group, NDArray[Any]]]]":
-    """Yield checked rows of a table, and the places of each group among them.
-
-    Raises:
-        DamagedFileError: see `read_table`.
-    """
+    """Yield some checked rows of a table, and the positions of each group among them."""
     seen: dict[Group, NDArray[np.bool_]] = {}
     size = get_space(space).tabulated(path)
     problem: str | None = "it has no rows"
@@ -197,7 +201,7 @@ def _parts(path: Path, space: str) -> "Iterator[tuple[pd.DataFrame, dict[Group, 
 def _repeated(
     arch: NDArray[Any], groups: dict[Group, NDArray[Any]], seen: dict[Group, NDArray[np.bool_]]
 ) -> str | None:
-    """Describe the first row that is there twice, or return None; `seen` collects the others."""
+    """Describe the first repeated row, or return None, having added the rows to `seen`."""
     for group, rows in groups.items():
         values, counts = np.unique(arch[rows], return_counts=True)
         flags = seen.get(group, np.zeros(0, bool))

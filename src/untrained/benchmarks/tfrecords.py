@@ -1,6 +1,6 @@
-"""Read the official files of NAS-Bench-101 (Ying et al., ICML 2019): one training a record.
+"""Read the official files of NAS-Bench-101 (Ying et al., ICML 2019), one training per record.
 
-Neither TensorFlow nor the package `nasbench` is needed to read them.
+Neither TensorFlow nor the package `nasbench` is needed.
 """
 
 import binascii
@@ -14,10 +14,10 @@ import numpy as np
 
 from untrained.errors import DamagedFileError
 
-#: Lengths of training; each cell was trained three times at each.
+#: Lengths of training; each cell was trained three times for each.
 EPOCHS = (4, 12, 36, 108)
 HASH = re.compile(r"[0-9a-f]{32}")
-_LONGEST_RECORD = 1 << 20  # bytes; real ones have a few hundred
+_LONGEST_RECORD = 1 << 20  # bytes; the official ones have a few hundred
 _EVALUATIONS = 3  # before training, after half of it, at its end
 
 
@@ -44,8 +44,8 @@ class Training(NamedTuple):
 def records(file: BinaryIO, name: str) -> Iterator[bytes]:
     """Yield the records of a TFRecord file.
 
-    Each is its length (8 bytes, little endian), the length's checksum (4), the data and the data's
-    checksum (4). A checksum is a CRC-32C, rotated by 15 bits, plus a constant.
+    A record has its length (8 bytes, little endian), the checksum of the length (4), the data and
+    the checksum of the data (4). A checksum is a CRC-32C, rotated by 15 bits, plus a constant.
 
     Raises:
         DamagedFileError: the file is truncated, or a checksum is wrong.
@@ -71,27 +71,27 @@ def records(file: BinaryIO, name: str) -> Iterator[bytes]:
 
 
 def training_of(record: bytes) -> Training:
-    """Read [module hash, epochs, adjacency, operations, metrics] (JSON).
+    """Read a record: [module hash, epochs, adjacency, operations, metrics] in JSON.
 
-    The metrics are a message in the wire format of Protocol Buffers, in base64: field 1 an
-    evaluation (before training, after half of the epochs, at the end), 2 the parameters, 3 the
-    total time. Fields of an evaluation, all of them doubles but a path: 1 epoch, 2 seconds of
-    training, 3 accuracy on the training images, 4 on those for validation, 5 on those for test.
+    The metrics are a message in the wire format of Protocol Buffers, in base64. Its field 1 is an
+    evaluation (before training, after half of the epochs, or at the end), 2 the number of
+    parameters, 3 the total time. The fields of an evaluation are doubles: 1 the epoch, 2 the
+    seconds of training, 3 to 5 the accuracies on training, validation and test images.
 
     Raises:
-        Exception: the record is something else; broken data raises errors of many types.
+        Exception: the record has other content; the type of the error depends on it.
     """
     module_hash, epochs, _adjacency, _operations, encoded = json.loads(record)
     if not isinstance(module_hash, str) or not HASH.fullmatch(module_hash):
-        raise ValueError(f"{module_hash!r} is no module hash")
+        raise ValueError(f"{module_hash!r} is not a module hash")
     if epochs not in EPOCHS:
         raise ValueError(f"{epochs!r} epochs instead of one of {', '.join(map(str, EPOCHS))}")
     metrics = _message(binascii.a2b_base64(encoded, strict_mode=True))
     evaluations = metrics.get(1, [])
     if len(evaluations) != _EVALUATIONS:
         raise ValueError(f"{len(evaluations)} evaluations instead of {_EVALUATIONS}")
-    # The evaluation after half of the epochs is dropped: the learning rate is not annealed there,
-    # so that it does not stand for a training of that length.
+    # The evaluation after half of the epochs is ignored: the learning rate is not annealed then, so
+    # it does not represent a training of that length.
     last = _message(evaluations[-1])
     epoch, seconds, _train, valid, test = (_double(last, field) for field in range(1, 6))
     if not abs(epoch - epochs) < 0.5:  # batches do not divide epochs evenly
@@ -109,12 +109,12 @@ def training_of(record: bytes) -> Training:
 def _double(message: Mapping[int, list[Any]], field: int) -> float:
     value = message[field][-1] if field in message else 0.0  # zeros may be left out
     if type(value) is not float:
-        raise ValueError(f"field {field} of an evaluation is no double")
+        raise ValueError(f"field {field} of an evaluation is not a double")
     return value
 
 
 def _message(data: bytes) -> dict[int, list[Any]]:
-    """Return the fields of a message: integers, doubles, and bytes, which may be messages."""
+    """Return the fields of a message; bytes may be messages themselves."""
     fields: dict[int, list[Any]] = {}
     place = 0
     while place < len(data):
@@ -137,7 +137,7 @@ def _message(data: bytes) -> dict[int, list[Any]]:
 
 
 def _varint(data: bytes, place: int) -> tuple[int, int]:
-    """Return an integer in groups of seven bits, lowest first, and the place after it."""
+    """Return an integer, stored in groups of seven bits, lowest first, and the place after it."""
     value = 0
     for shift in range(0, 70, 7):
         byte = data[place]

@@ -1,121 +1,113 @@
-"""An unpickler that runs no code of a file, and frees each architecture when it has been read."""
+"""Read the official file of NAS-Bench-201, with one architecture in memory at a time.
+
+The file is one pickle of 2 to 5 GB, which would become some 30 GB of Python objects, and a pickle
+may name any code to be run. The unpickler here builds only numbers, text and containers of them,
+and frees each architecture as soon as it has been read.
+"""
 
 import pickle
+import re
 import struct
-from collections import OrderedDict
+import zipfile
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, cast
 
 import numpy as np
 
 from untrained.errors import DamagedFileError
+from untrained.files import reading
+from untrained.pickles import ALLOWED as PLAIN_ALLOWED
+from untrained.pickles import StandIn, Type
 
-#: Given the complete {"full": ..., "less": ...} of an architecture, returns its index.
+#: Takes the complete {"full": ..., "less": ...} of an architecture, and returns its index.
 Consumer = Callable[[dict[str, Any]], int]
 
-#: Bytes read at once.
-CHUNK = 1 << 20
-
-_LONGEST = 9  # bytes that the opcodes of the fast path have at most, text apart
+_CHUNK = 1 << 20  # bytes that are read at once
+_LONGEST = 9  # the most bytes of an opcode of the fast path, without its text
 _LONGEST_NAME = 200
-# Protocol 2, which PyTorch writes, and no more of it than data needs: the opcodes that build
+_ZIP_START = b"PK\x03\x04"
+_PICKLE = re.compile(r"[^/]+/data\.pkl")
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of a file in PyTorch's older format
+# Opcodes of protocol 2, which PyTorch writes, as far as data needs them: those that build
 # constants, numbers, text, tuples, lists and dicts.
 _PLAIN = b"\x80(0N\x88\x89JKM\x8a\x8bGX)t\x85\x86\x87]ae}"
 
 
 class Inert:
-    """Takes the place of a tensor, a storage, an array or a class of them, and holds nothing."""
-
-
-class Call:
-    """A function that a pickle may call; it can call no others."""
-
-    __slots__ = ("function",)
-
-    def __init__(self, function: Callable[..., object]) -> None:
-        self.function = function
-
-
-class Type:
-    """Takes the place of `numpy.dtype`; scalars are made of the types of numbers only."""
-
-    def __init__(self, code: object, *_flags: object) -> None:
-        if not isinstance(code, str):
-            raise pickle.UnpicklingError("a NumPy type without a name")
-        self.dtype = np.dtype(code)
-
-    def restore(self, state: tuple[object, ...]) -> None:
-        """Take the byte order from the state that NumPy saved; a number's type has no more."""
-        if state[1] in ("<", ">"):
-            self.dtype = self.dtype.newbyteorder(cast("Any", state[1]))
+    """Replaces tensors, storages, arrays and their classes, whose content is not needed."""
 
 
 INERT = Inert()
+_make_inert = StandIn(lambda *_: INERT)
 
-
-def _inert(*_arguments: object) -> Inert:
-    return INERT
-
-
-def _no_bytes() -> bytes:
-    return b""
-
-
-def _scalar(kind: Type, content: bytes) -> object:
-    if kind.dtype.kind not in "biuf":
-        raise pickle.UnpicklingError(f"a scalar of type {kind.dtype}")
-    return np.frombuffer(content, kind.dtype, count=1)[0]
-
-
-def _allowed() -> dict[str, object]:
-    names: dict[str, object] = {
-        "collections.OrderedDict": Call(OrderedDict),
-        "numpy.dtype": Call(Type),
-        "numpy.ndarray": INERT,
-        "torch._utils._rebuild_tensor_v2": Call(_inert),
-        "torch._utils._rebuild_parameter": Call(_inert),
-        # How Python 3 spells b"" for Python 2.
-        "__builtin__.bytes": Call(_no_bytes),
-    }
-    for core in ("numpy.core", "numpy._core"):  # NumPy 2 renamed it
-        names[f"{core}.multiarray.scalar"] = Call(_scalar)
-        names[f"{core}.multiarray._reconstruct"] = Call(_inert)
-    for kind in ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte"):
-        names[f"torch.{kind}Storage"] = INERT
-    names["torch.BoolStorage"] = INERT
-    return names
-
-
-#: Address to stand-in; `_codecs.encode` is missing, as the unpickler has its own.
-ALLOWED = _allowed()
-# Kept in the memo: a few bytes each, and unlike containers they hold on to nothing else.
-_LIGHT = frozenset({bool, int, float, np.float64, np.int64, Call, Type, Inert})
+#: Maps each allowed address to its stand-in; `_codecs.encode` is replaced by each unpickler.
+ALLOWED: dict[str, object] = {
+    **PLAIN_ALLOWED,
+    "numpy.ndarray": INERT,
+    "torch._utils._rebuild_tensor_v2": _make_inert,
+    "torch._utils._rebuild_parameter": _make_inert,
+}
+for _core in ("numpy.core", "numpy._core"):
+    ALLOWED[f"{_core}.multiarray._reconstruct"] = _make_inert
+    ALLOWED[f"{_core}.numeric._frombuffer"] = _make_inert
+_KINDS = ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool")
+for _kind in _KINDS:
+    ALLOWED[f"torch.{_kind}Storage"] = INERT
+# Types whose values stay in the memo: they are small and refer to nothing else.
+_LIGHT = frozenset({bool, int, float, np.float64, np.int64, StandIn, Type, Inert})
 
 
 class _Gone:
-    """Takes the place of a freed object in the memo."""
+    """Replaces a freed object in the memo."""
 
 
-class _Stop(Exception):  # noqa: N818 - ends a pickle, no error
-    """The pickle is complete."""
+class _Stop(Exception):  # noqa: N818 - it is no error
+    """Signals that the pickle is complete."""
 
 
 _GONE = _Gone()
 
 
-# The unpickler in C is faster, but has no hook for a complete dict, which is needed to free an
-# architecture before the next one is read.
-class StreamingUnpickler(pickle._Unpickler):
-    """Reads the pickles of a file one after the other.
+def stream(path: Path, consume: Consumer, report: Callable[[int], None]) -> object:
+    """Read an official file, in either format of PyTorch.
 
     Args:
-        file: binary, at the start of the first pickle.
-        name: what to call the file in errors.
-        consume: called with each dict that has both keys "full" and "less", when it has; the dict
-            is then replaced by {"index": what the call returned}.
-        report: called with the number of bytes read, after each architecture.
+        path: the file.
+        consume: called with each dict that has both keys "full" and "less", in the order of the
+            file.
+        report: called with the number of bytes read so far, after each architecture.
+
+    Returns:
+        The object in the file, with {"index": what `consume` returned} for each architecture.
+
+    Raises:
+        DamagedFileError: the file is truncated, malformed, or names a global that is not allowed.
     """
+    with reading(f"{path.name} is not a complete PyTorch file of data"), path.open("rb") as file:
+        if file.read(len(_ZIP_START)) != _ZIP_START:
+            file.seek(0)
+            # the older format: magic number, protocol, system, the object, keys of its storages
+            reader = StreamingUnpickler(file, path.name, consume, report)
+            if reader.load() != _LEGACY_MAGIC:
+                raise pickle.UnpicklingError("no magic number")
+            _protocol, _system, result, _keys = (reader.load() for _ in range(4))
+            return result
+        with zipfile.ZipFile(file) as archive:
+            (pickled,) = (one for one in archive.namelist() if _PICKLE.fullmatch(one))
+            with archive.open(pickled) as content:
+                reader = StreamingUnpickler(cast("BinaryIO", content), path.name, consume, report)
+                result = reader.load()
+                while content.read(_CHUNK):  # the checksum is compared at the very end
+                    pass
+                return result
+
+
+# The unpickler in C is faster, but it has no hook for a complete dict, which is needed to free an
+# architecture before the next one is read.
+class StreamingUnpickler(pickle._Unpickler):
+    """Reads the pickles of a file one after the other; see `stream` for the arguments."""
 
     def __init__(
         self, file: BinaryIO, name: str, consume: Consumer, report: Callable[[int], None]
@@ -126,30 +118,30 @@ class StreamingUnpickler(pickle._Unpickler):
         self._consume = consume
         self._report = report
         self._data = b""
-        self._at = 0  # in the data
+        self._at = 0  # position in the data
         self._before = 0  # bytes of the file before the data
-        # A list, as entries are numbered from 0 on; with 10^8 of them a dict would take 10 GB.
+        # Entries are numbered from 0 on; a dict of 10^8 of them would take 10 GB.
         self.memo: list[object] = []
         self._settled = 0
         self._texts: dict[str, str] = {}
         self._encoded: set[str] = set()
-        self._globals = {**ALLOWED, "_codecs.encode": Call(self._encode)}
+        self._globals = {**ALLOWED, "_codecs.encode": StandIn(self._encode)}
 
     def read(self, count: int) -> bytes:
-        """The next `count` bytes."""
+        """Return the next `count` bytes."""
         if self._at + count > len(self._data):
             self._refill(count)
         self._at += count
         return self._data[self._at - count : self._at]
 
     def _refill(self, count: int) -> None:
-        """Have at least `count` bytes ahead; reads no more than that and a chunk at once."""
+        """Make at least `count` bytes available, reading a chunk at a time."""
         pieces = [self._data[self._at :]]
         self._before += self._at
         have = len(pieces[0])
         while have < count:
-            # In pieces, as a forged length must not reserve memory.
-            piece = self._file.read(CHUNK)
+            # A forged length must not reserve memory, so the file is read in pieces.
+            piece = self._file.read(_CHUNK)
             if not piece:
                 raise EOFError("it ends in the middle")
             pieces.append(piece)
@@ -174,8 +166,8 @@ class StreamingUnpickler(pickle._Unpickler):
     def _run(self) -> None:
         """Execute opcodes until little of the data is left.
 
-        The six most frequent opcodes are handled here, with everything in local variables; that
-        makes the whole three times as fast.
+        The six most frequent opcodes are handled here with local variables, which makes reading
+        three times as fast.
         """
         if len(self._data) - self._at <= _LONGEST:
             self._step()
@@ -270,16 +262,16 @@ class StreamingUnpickler(pickle._Unpickler):
     def _load_reduce(self) -> None:
         arguments = self.stack.pop()
         call = self.stack[-1]
-        if not isinstance(call, Call) or not isinstance(arguments, tuple):
-            raise pickle.UnpicklingError("a call of something else than a function")
+        if not isinstance(call, StandIn) or not isinstance(arguments, tuple):
+            raise pickle.UnpicklingError("it calls something that is not a function")
         if self.memo and self.memo[-1] is arguments:
-            self.memo[-1] = _GONE  # made for this call only
-        self.stack[-1] = call.function(*arguments)
+            self.memo[-1] = _GONE  # the tuple was made for this call only
+        self.stack[-1] = call(*arguments)
 
     def _load_build(self) -> None:
         state = self.stack.pop()
         if isinstance(self.stack[-1], Type):
-            self.stack[-1].restore(cast("tuple[object, ...]", state))
+            self.stack[-1].__setstate__(cast("tuple[object, ...]", state))
 
     def _load_persistent(self) -> None:
         self.stack[-1] = INERT
@@ -304,10 +296,10 @@ class StreamingUnpickler(pickle._Unpickler):
             self._report(self._before + self._at)
 
     def _forget(self) -> None:
-        """Free what the architecture just read has put into the memo.
+        """Free the objects that the last architecture has put into the memo.
 
-        Later ones refer back to names and types, but not to containers. Texts and bytes that were
-        a number go too: there are as many as numbers.
+        Later architectures refer back to names and types, but not to containers. Texts that encoded
+        a number are freed too, since there are as many of them as numbers.
         """
         self.memo[self._settled :] = [
             entry if self._is_light(entry) else _GONE for entry in self.memo[self._settled :]
@@ -323,7 +315,7 @@ class StreamingUnpickler(pickle._Unpickler):
             return entry not in self._encoded
         if kind is tuple:
             return all(type(part) in _LIGHT or type(part) is str for part in cast("Any", entry))
-        # Python has one object for each byte, so architectures do share those.
+        # Python has one object for each single byte, so architectures share these.
         return kind in _LIGHT or (kind is bytes and len(cast("bytes", entry)) <= 1)
 
     _handlers: ClassVar[dict[int, Callable[[Any], None]]] = {

@@ -1,4 +1,4 @@
-"""The command line: thin commands, and the only Python that writes results."""
+"""The command line: commands parse options, call a function that notebooks can call, and print."""
 
 import sys
 
@@ -6,7 +6,7 @@ from untrained.errors import UntrainedError
 
 
 def main() -> None:
-    """Run `untrained`; a mistake of the user's is one line on standard error and exit code 2."""
+    """Run `untrained`; an `UntrainedError` is one line on standard error and exit code 2."""
     from untrained.cli.app import app
 
     debug = "--debug" in sys.argv

@@ -1,4 +1,4 @@
-"""`untrained ablate`: what moves a score besides the architecture."""
+"""`untrained ablate`: how a score depends on minibatch, initialisation and batch size."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +19,7 @@ def ablate(
     experiment: Annotated[
         list[str] | None,
         typer.Option(
-            help="minibatch, noise, initialisation, batch-size or variance; may be repeated. "
+            help="minibatch, noise, initialisation, batch-size or variance; repeatable. "
             "Default: all."
         ),
     ] = None,
@@ -36,9 +36,9 @@ def ablate(
     seed: Annotated[int, typer.Option(help="Seed of the draws of cells.")] = 0,
     benchmark: options.Benchmark = None,
 ) -> None:
-    """Score cells again and again with one thing varied (the NASWOT paper's Fig. 5).
+    """Score cells repeatedly while one thing varies, as in Fig. 5 of the NASWOT paper.
 
-    The ten cells differ in CIFAR-100 test accuracy; the variance split has random ones.
+    There are ten cells of different CIFAR-100 test accuracy; the variance split has random ones.
     """
     from untrained.files import write_parquet
     from untrained.scoring.ablations import AblationSettings

@@ -1,4 +1,4 @@
-"""All commands. Bodies import what they need, so that `--help` needs no PyTorch."""
+"""The list of commands; each imports what it needs when it runs, so that `--help` is fast."""
 
 from typing import Annotated
 
@@ -51,7 +51,10 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="And leave.")
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None:
     """Rank neural architectures before training them."""

@@ -17,7 +17,7 @@ def fetch(
         str | None, typer.Option(help="Base URL or folder; default: fetch.mirror of params.yaml.")
     ] = None,
     split: Annotated[
-        str, typer.Option(help="Of a data set: `sample` is bundled, any other needs the files.")
+        str, typer.Option(help="Split of a data set: `sample` is bundled, others need the files.")
     ] = "train",
     out: Annotated[Path | None, typer.Option(help="File to write.", dir_okay=False)] = None,
     note: Annotated[
@@ -56,7 +56,7 @@ def _fetch_benchmark(name: str, source: Path | None, mirror: str | None, target:
     from untrained.benchmarks.fetch import fetch_benchmark
 
     console = Console(stderr=True)
-    # in a log a bar would be an empty line
+    # in a log file the bar would be an empty line
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(f"converting {source}", total=None, visible=source is not None)
         remark = fetch_benchmark(

@@ -1,4 +1,4 @@
-"""`untrained list`: the names that the other commands take."""
+"""`untrained list`: names of spaces, proxies, data sets and search algorithms."""
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -9,7 +9,7 @@ import typer
 
 
 class Kind(StrEnum):
-    """What can be listed."""
+    """A kind of names that can be listed."""
 
     SPACES = "spaces"
     PROXIES = "proxies"
@@ -17,7 +17,7 @@ class Kind(StrEnum):
     ALGORITHMS = "algorithms"
 
 
-#: The attributes that `--long` shows, besides those of every line; docs/extending.md explains them.
+#: The attributes that `--long` shows of each kind; docs/extending.md explains them.
 _FACTS: Mapping[Kind, tuple[str, ...]] = {
     Kind.SPACES: ("label", "datasets", "ablations"),
     Kind.PROXIES: ("label", "direction", "unit", "cost", "needs", "applies_to", "published"),
@@ -31,9 +31,9 @@ def list_names(
     pattern: Annotated[str, typer.Argument(help="Shell-style pattern, for example 'na*'.")] = "*",
     long: Annotated[bool, typer.Option("--long", help="Show label, cost, unit and so on.")] = False,
 ) -> None:
-    """List spaces, proxies, data sets or search algorithms: name, what it is, where it comes from.
+    """List spaces, proxies, data sets or search algorithms: name, description and origin.
 
-    Any algorithm that spends a budget takes a proxy for its fitness: rea+fitness=lga@1.
+    Any algorithm that spends a budget can have a proxy as its fitness: rea+fitness=lga@1.
     """
     from untrained.errors import PluginError
     from untrained.images.sets import IMAGE_SETS
@@ -54,7 +54,7 @@ def list_names(
     for name, summary, origin in found:
         typer.echo(f"{name:{widths[0]}}  {summary:{widths[1]}}  {origin}")
         if long:
-            with suppress(PluginError):  # its line says why it can't be used
+            with suppress(PluginError):  # its description is the error
                 entry = load(name)
                 for fact in _FACTS[kind]:
                     typer.echo(f"    {fact.replace('_', ' '):13}  {_text(getattr(entry, fact))}")

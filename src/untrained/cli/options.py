@@ -1,4 +1,4 @@
-"""Options that several commands share, each defined once, and what they print alike."""
+"""Options and messages that several commands share."""
 
 import inspect
 from collections.abc import Callable, Iterable
@@ -24,20 +24,20 @@ Proxies = Annotated[
         help="`name`, `name-variant`, `name:images` or `name@epochs` of training; repeatable.",
     ),
 ]
-Dataset = Annotated[str, typer.Option(help="Data set whose images the networks are shown.")]
+Dataset = Annotated[str, typer.Option(help="Data set of the images that networks are shown.")]
 Split = Annotated[str, typer.Option(help="Split of the data set; `sample` is bundled.")]
 Seed = Annotated[int, typer.Option(help="Seed of minibatch and weights.")]
-Seeds = Annotated[int, typer.Option(help="Number of seeds, from --seed on.")]
+Seeds = Annotated[int, typer.Option(help="Number of consecutive seeds, from --seed.")]
 BatchSize = Annotated[int, typer.Option(help="Images per minibatch.")]
 Augmentation = Annotated[str, typer.Option(help="Augmentation of the images: none or crop-flip.")]
-Sampling = Annotated[str, typer.Option(help="Draw of the images: uniform, or balanced by class.")]
+Sampling = Annotated[str, typer.Option(help="Sampling: uniform, or balanced by class.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda:0, ...")]
 Engine = Annotated[str, typer.Option(help="auto, plain or fast.")]
 Precision = Annotated[str, typer.Option(help="auto, float32 or bfloat16.")]
 Out = Annotated[Path, typer.Option(help="Parquet file to write.", dir_okay=False)]
 Benchmark = Annotated[Path | None, typer.Option(help="Benchmark table.", dir_okay=False)]
-Shard = Annotated[int, typer.Option(help="Number of the piece, from 0.")]
-Shards = Annotated[int, typer.Option(help="Number of pieces that the work is cut into.")]
+Shard = Annotated[int, typer.Option(help="Number of the shard, from 0.")]
+Shards = Annotated[int, typer.Option(help="Number of shards of the work.")]
 Ledger = Annotated[
     Path | None,
     typer.Option(
@@ -46,7 +46,7 @@ Ledger = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-#: Type and default of each option that `untrained.scoring.request.Settings` has.
+#: The type and default of the option for each item of `untrained.scoring.request.Settings`.
 _SETTINGS: dict[str, tuple[Any, Any]] = {
     "dataset": (Dataset, "cifar10"),
     "split": (Split, "sample"),
@@ -63,12 +63,12 @@ def with_settings(**defaults: Any) -> Callable[[Callable[..., None]], Callable[.
     """Replace the parameter `settings` of a command by an option for each of its items.
 
     Args:
-        defaults: of options whose default differs from the usual one; `...` requires the option.
+        defaults: defaults that differ from the usual ones; `...` makes an option required.
     """
 
     def decorated(command: Callable[..., None]) -> Callable[..., None]:
         @wraps(command)
-        def run(**given: Any) -> None:  # noqa: ANN401 - as the command takes them
+        def run(**given: Any) -> None:  # noqa: ANN401 - the options of the command
             settings = {name: given.pop(name) for name in _SETTINGS}
             command(**given, settings=settings)
 
@@ -95,10 +95,10 @@ def _parameter(name: str, defaults: dict[str, Any]) -> inspect.Parameter:
 def numbers(
     option: str, text: str, kind: Callable[[str], Number], words: str, example: str
 ) -> tuple[Number, ...]:
-    """The numbers between the commas of an option.
+    """Return the numbers of an option, which are separated by commas.
 
     Raises:
-        ParameterError: something between them is no number of this kind.
+        ParameterError: one of them is no number of this kind.
     """
     try:
         return tuple(map(kind, text.split(",")))
@@ -109,10 +109,10 @@ def numbers(
 
 
 def seeds_from(seed: int, seeds: int) -> range:
-    """The seeds that --seed and --seeds ask for.
+    """Return the seeds of the options --seed and --seeds.
 
     Raises:
-        ParameterError: none are.
+        ParameterError: there are none.
     """
     if seeds < 1:
         raise ParameterError(f"--seeds {seeds}: 1 or more")
@@ -125,7 +125,7 @@ def tell(message: str) -> None:
 
 
 def warn_of_test_labels(proxies: Iterable[str]) -> None:
-    """Warn on standard error of the spelled proxies that are read on test labels."""
+    """Warn on standard error of proxies that are read on the labels of test images."""
     from untrained.scoring.request import parse_reading
 
     readings = dict.fromkeys(map(parse_reading, proxies))

@@ -1,4 +1,4 @@
-"""`untrained params`: what the keys of params.yaml mean, and what may stand there."""
+"""`untrained params`: the meaning and the allowed values of the keys of params.yaml."""
 
 import json
 from typing import Annotated
@@ -11,10 +11,10 @@ def params(
         str, typer.Argument(help="Explain this key, for example scores.batch_size.")
     ] = "",
     schema: Annotated[
-        bool, typer.Option("--schema", help="Print the JSON schema, which editors read.")
+        bool, typer.Option("--schema", help="Print the JSON schema for editors.")
     ] = False,
 ) -> None:
-    """Explain the keys of params.yaml: what may stand there, what stands there, what it means."""
+    """Explain the keys of params.yaml: allowed values, the value here, and the meaning."""
     from untrained.parameters import explain, json_schema, keys, read_parameters
 
     if schema:

@@ -1,4 +1,4 @@
-"""Progress of long work, on standard error: a bar on a terminal, lines in a log file."""
+"""Progress of long work on standard error: a bar on a terminal, lines in a log file."""
 
 import sys
 import time
@@ -30,9 +30,9 @@ class _Rate(ProgressColumn):
 
 
 def track(items: Iterable[T], total: int, what: str, unit: str = "architectures") -> Iterator[T]:
-    """Yield `items`, reporting how many came, how fast, and how long the rest will take.
+    """Yield items and report their number, their rate and the time left.
 
-    In a log file there is a line for every tenth of the work.
+    A log file gets a line for every tenth of the work.
     """
     console = Console(stderr=True)
     if console.is_terminal:

@@ -19,15 +19,18 @@ def prune(
     dataset: options.Dataset = "cifar10",
     split: options.Split = "sample",
     seed: Annotated[int, typer.Option(help="Seed of weights, images and ties.")] = 0,
-    variant: Annotated[str, typer.Option(help="tenas, or released: as its code does.")] = "tenas",
+    variant: Annotated[str, typer.Option(help="tenas, or released: the authors' code.")] = "tenas",
     criterion: Annotated[str, typer.Option(help="both, kappa or regions.")] = "both",
     repeats: Annotated[int, typer.Option(help="Draws per round, averaged.")] = 3,
     batch_size: Annotated[
-        int | None, typer.Option(help="Images per kernel; default 32, or as released.")
+        int | None,
+        typer.Option(help="Images per kernel; default 32, or the released code's."),
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(help="Processes; default: one per core, one on a GPU. They change nothing."),
+        typer.Option(
+            help="Processes, which do not change the result; default: one per core, one on a GPU."
+        ),
     ] = None,
     device: options.Device = "cpu",
     out: Annotated[
@@ -38,9 +41,9 @@ def prune(
 ) -> None:
     """Cut a supernet down to one architecture without training.
 
-    What pruning an operation does to the condition number of the tangent kernel and to the number
-    of linear regions ranks it (TE-NAS). A search that was interrupted resumes after its last
-    finished round when it is asked for again; its ledger is OUT.ledger unless --ledger names one.
+    An operation is ranked by how its removal changes the condition number of the tangent kernel and
+    the number of linear regions (TE-NAS). The same command continues an interrupted search after
+    its last finished round; the ledger is OUT.ledger unless --ledger names another file.
     """
     from untrained.files import write_parquet
     from untrained.scoring.execution import prepare_worker
@@ -76,8 +79,8 @@ def prune(
 
 
 def _print(answer: dict[str, Any], trace: "pd.DataFrame") -> None:
-    """Print what was found and how the rounds went, for people."""
-    trained = "train" in answer  # then the index is long, and the spelling what papers print
+    """Print what was found and a line for each round, for people."""
+    trained = "train" in answer  # papers print the spelling, and the index is long
     typer.echo(answer["spelling"] if trained else f"{answer['architecture']}  {answer['spelling']}")
     for number, rows in trace.groupby("round"):
         first = rows.iloc[0]

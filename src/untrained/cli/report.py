@@ -1,7 +1,7 @@
 """`untrained report`: tables, figures and the page that holds them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -33,32 +33,7 @@ Figures = Annotated[Path | None, typer.Option(help="Folder of the figures.", fil
 
 
 @app.command()
-def table(
-    section: Sections,
-    space: Space,
-    files: Files = None,
-    benchmark: BenchmarkFile = None,
-    scores: ScoresFile = None,
-    tables: Tables = None,
-    resamples: Annotated[
-        int, typer.Option(help="Bootstrap resamples of every interval.", min=1)
-    ] = 1000,
-    seed: Annotated[int, typer.Option(help="Seed of the resampling.", min=0)] = 0,
-    best: Annotated[float, typer.Option(help="Fraction that counts as the best.")] = 0.1,
-) -> None:
-    """Make the tables of a section, as parquet and for reading."""
-    from rich.console import Console
-
-    from untrained.report.build import make_tables
-
-    chosen = _sections(section)
-    inputs = _inputs(space, chosen, files, benchmark, scores, tables)
-    with Console(stderr=True).status("resampling"):
-        make_tables(chosen, inputs, {"resamples": resamples, "seed": seed, "best": best})
-
-
-@app.command()
-def figure(
+def section(
     section: Sections,
     space: Space,
     files: Files = None,
@@ -66,11 +41,19 @@ def figure(
     scores: ScoresFile = None,
     tables: Tables = None,
     figures: Figures = None,
-    figure: Annotated[str | None, typer.Option(help="One of its figures; default: all.")] = None,
+    only: Annotated[
+        Literal["tables", "figures"] | None,
+        typer.Option(help="Make these alone; figures show the tables that were made before."),
+    ] = None,
     beside: Annotated[
         list[str] | None,
-        typer.Option(help="Another space that a joint figure shows; may be repeated."),
+        typer.Option(help="Another space in a joint figure, which alone is drawn; repeatable."),
     ] = None,
+    resamples: Annotated[
+        int, typer.Option(help="Bootstrap resamples of every interval.", min=1)
+    ] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of the resampling.", min=0)] = 0,
+    best: Annotated[float, typer.Option(help="Fraction that counts as the best.")] = 0.1,
     proxy: Annotated[
         str | None, typer.Option(help="Whose scores are drawn; default: the best known one.")
     ] = None,
@@ -80,15 +63,22 @@ def figure(
     augmentation: options.Augmentation = "none",
     sampling: options.Sampling = "uniform",
 ) -> None:
-    """Draw the figures of a section, as SVG and PNG."""
-    from untrained.report.build import draw_figures
+    """Make the tables of a section (parquet, CSV, Markdown, LaTeX) and its figures (SVG, PNG)."""
+    from rich.console import Console
+
+    from untrained.report.build import draw_figures, make_tables
 
     chosen = _sections(section)
     inputs = _inputs(space, chosen, files, benchmark, scores, tables, tuple(beside or ()))
-    folder = figures or Path("results/figures") / ("" if beside else space)
-    drawn = {"proxy": proxy, "kernels": kernels, "split": split, "batch_size": batch_size}
-    drawn |= {"augmentation": augmentation, "sampling": sampling}
-    draw_figures(chosen, inputs, drawn, folder, figure)
+    taken = {"resamples": resamples, "seed": seed, "best": best, "proxy": proxy}
+    taken |= {"kernels": kernels, "split": split, "batch_size": batch_size}
+    taken |= {"augmentation": augmentation, "sampling": sampling}
+    if only != "figures" and not beside:
+        with Console(stderr=True).status("resampling"):
+            make_tables(chosen, inputs, taken)
+    if only != "tables":
+        folder = figures or Path("results/figures") / ("" if beside else space)
+        draw_figures(chosen, inputs, taken, folder)
 
 
 @app.command()
@@ -154,9 +144,7 @@ def _inputs(
 
     for name in (space, *beside):
         get_space(name)
-    read = [one.reads for one in sections]
-    read += [figure.reads for one in sections for figure in one.figures]
-    kinds = {kind for own in read for kind in own if kind in COLUMNS} - {"scores"}
+    kinds = {kind for one in sections for kind in one.reads if kind in COLUMNS} - {"scores"}
     if len(kinds) > 1:
         raise ParameterError(f"sections that read {', '.join(sorted(kinds))}: make them apart")
     given = dict.fromkeys(kinds, files or [])

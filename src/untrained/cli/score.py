@@ -1,4 +1,4 @@
-"""`untrained score`: one architecture, several, or a network of one's own."""
+"""`untrained score`: score architectures of a space, or a network of one's own."""
 
 import json
 import math
@@ -33,7 +33,7 @@ def score(
     seed: options.Seed = 0,
     seeds: options.Seeds = 3,
     shape: Annotated[
-        str, typer.Option("--input", help="CxHxW that your own network takes.")
+        str, typer.Option("--input", help="CxHxW of the images of your own network.")
     ] = "3x32x32",
     as_json: options.Json = False,
 ) -> None:
@@ -47,7 +47,7 @@ def score(
     from untrained.api import score_seeds
     from untrained.scoring.execution import prepare_worker
 
-    if architectures:  # a network of one's own may be too large for one thread
+    if architectures:  # one thread may be too slow for a network of one's own
         prepare_worker()
     found = score_seeds(
         target,
@@ -66,11 +66,11 @@ def score(
 
 
 def _result(target: str, found: "Scores", settings: "Settings") -> dict[str, Any]:
-    """Return what is printed of one architecture and proxy.
+    """Return the result for one architecture and proxy as JSON.
 
-    Score, status and reason are those of the first seed, mean and std (ddof 1) over all seeds, and
-    `undefined` tells why others have no score. The percentile is that of the mean among the cached
-    scores; accuracies, in percent after the full training, are by data set and split.
+    Score, status and reason are those of the first seed; mean and std (ddof 1) are over all seeds;
+    `undefined` has the reasons why other seeds have no score. The percentile is that of the mean
+    among cached scores. Accuracies are in percent after the full training, by data set and split.
     """
     first, one, percentile = found.scores[0], found.architecture, None
     if one is not None and found.mean is not None:
@@ -99,7 +99,7 @@ def _result(target: str, found: "Scores", settings: "Settings") -> dict[str, Any
 
 
 def _cached_scores(space: str, proxy: str, settings: "Settings") -> "NDArray[np.float64] | None":
-    """Finite mean scores of the last run, if it was made with the same settings."""
+    """Return the finite mean scores of the last run, if it had the same settings."""
     path = SCORES / f"{space}.parquet"
     if not path.is_file():
         return None
@@ -117,7 +117,7 @@ def _cached_scores(space: str, proxy: str, settings: "Settings") -> "NDArray[np.
     try:
         _, values = scores_of(read_parquet(path), proxy, settings["dataset"])
     except MissingDataError:
-        return None  # other proxies or data sets were scored, these were not
+        return None  # the run had other proxies or data sets
     mean: NDArray[np.float64] = values.mean(axis=0)
     return mean[np.isfinite(mean)]
 
@@ -132,7 +132,7 @@ def _accuracies(space: str, index: int) -> dict[str, float]:
     if index >= len(table):
         return {}
     found = {f"{one}/{split}": table.accuracies(one, split)[index] for one, split in table.finals}
-    # a bundled table may be of some architectures
+    # a bundled table may lack architectures
     return {column: round(float(one), 4) for column, one in found.items() if not math.isnan(one)}
 
 
@@ -167,5 +167,5 @@ def _training_of(space: str) -> str:
 
 
 def _number(value: float) -> str:
-    """Three decimals; three digits where decimals would show none of them."""
+    """Format a number with three decimals, or with three digits if it is small."""
     return f"{value:.3f}" if value == 0 or abs(value) >= 0.1 else f"{value:.3g}"

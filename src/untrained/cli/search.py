@@ -12,6 +12,7 @@ from untrained.cli.progress import track
 from untrained.errors import ParameterError
 
 if TYPE_CHECKING:
+    from untrained.scoring.request import Settings
     from untrained.search.run import SearchResult
 
 Algorithm = Annotated[
@@ -19,10 +20,13 @@ Algorithm = Annotated[
 ]
 Budget = Annotated[str, typer.Option(help="Budget of a run, as in 12000s or 100evaluations.")]
 Epochs = Annotated[
-    int | None, typer.Option(help="Epochs of the trainings seen; default 12, or what there is.")
+    int | None,
+    typer.Option(
+        help="Epochs of the trainings that the search sees; default 12, or what the table has."
+    ),
 ]
 TrainingSeed = Annotated[
-    str | None, typer.Option(help="Seed of those trainings; default 777, or what there is.")
+    str | None, typer.Option(help="Seed of those trainings; default 777, or what the table has.")
 ]
 Runs = Annotated[
     int | None, typer.Option(help="Independent repetitions; default 500, or 1 with --live.")
@@ -30,20 +34,26 @@ Runs = Annotated[
 SecondsPerScore = Annotated[
     str,
     typer.Option(
-        help="Simulated cost of a score, to which that of any training is added; or measured: "
-        "what the table of scores says."
+        help="Simulated cost of a score in seconds, to which that of any training is added; or "
+        "measured: the seconds in the table of scores."
     ),
 ]
 ScoreSeeds = Annotated[
-    int, typer.Option(help="With --live: run r scores with seed r modulo so many.")
+    int, typer.Option(help="With --live: run r scores with seed r modulo this number.")
 ]
-Live = Annotated[bool, typer.Option("--live", help="Score what is proposed, at its real cost.")]
+Live = Annotated[
+    bool,
+    typer.Option(
+        "--live", help="Score each proposed architecture, and charge the time that it takes."
+    ),
+]
 
 
+@options.with_settings()
 def search(
     algorithm: Algorithm,
     space: options.Space,
-    dataset: options.Dataset = "cifar10",
+    settings: "Settings",
     budget: Budget = "12000s",
     proxy: options.Proxy = "naswot",
     epochs: Epochs = None,
@@ -62,32 +72,34 @@ def search(
     live: Live = False,
     ledger: options.Ledger = None,
     score_seeds: ScoreSeeds = 1,
-    split: options.Split = "sample",
-    batch_size: options.BatchSize = 128,
-    augmentation: options.Augmentation = "none",
-    sampling: options.Sampling = "uniform",
-    device: options.Device = "auto",
-    engine: options.Engine = "auto",
-    precision: options.Precision = "auto",
 ) -> None:
     """Run a search on cached scores and benchmarked trainings, and write its trace.
 
     Searches that spend a budget take settings of their own, and init=PROXY (or random), scored=20,
     kept=10: start from the best kept of so many scored; mutants=4: draw four, train the
     best-scored; fitness=PROXY: climb the score; pool=PROXY: move among what is scored. With --live
-    nothing needs to be scored before: the options from --ledger on (default OUT.ledger) say how.
-    Where too few architectures are scored for what a run draws, the trace is empty.
+    nothing needs to be scored before: --ledger (default OUT.ledger), --score-seeds and the options
+    from --split to --precision describe its scores. If too few architectures are scored for what a
+    run draws, the trace is empty.
     """
-    from untrained.search import parse_algorithm, task
+    from untrained.search import parse_algorithm
     from untrained.search.run import run_search
 
     options.warn_of_test_labels(parse_algorithm(algorithm).decisive(proxy))
-    shown = split, batch_size, augmentation, sampling, score_seeds, device, engine, precision
-    kept = _ledger_of(ledger, out, live=live)
+    if ledger is not None and not live:
+        raise ParameterError(f"--ledger {ledger}: only --live makes scores")
+    scored = None
+    if live:
+        from untrained.search.live import Live
+
+        beside = None if out is None else out.with_name(f"{out.name}.ledger")
+        shown: dict[str, Any] = {**settings}
+        del shown["dataset"]
+        scored = Live(seeds=score_seeds, ledger=ledger or beside, **shown)
     found = run_search(
         algorithm,
         space,
-        dataset=dataset,
+        dataset=settings["dataset"],
         budget=budget,
         proxy=proxy,
         runs=runs,
@@ -99,32 +111,16 @@ def search(
         seconds_per_score=seconds_per_score,
         benchmark=benchmark,
         scores=scores,
-        live=task.Live(*shown, kept) if live else None,
+        live=scored,
         track=track,
         tell=options.tell,
     )
-    asked = {"algorithm": algorithm, "space": space, "dataset": dataset, "seed": seed}
-    _write(found, out, asked, as_json=as_json)
-
-
-def _ledger_of(ledger: Path | None, out: Path | None, *, live: bool) -> Path | None:
-    """The ledger of a live search, which lies beside its trace by default."""
-    if ledger is not None and not live:
-        raise ParameterError(f"--ledger {ledger}: only --live makes scores")
-    if live and out is not None:
-        return ledger or out.with_name(f"{out.name}.ledger")
-    return ledger
-
-
-def _write(
-    found: "SearchResult", out: Path | None, asked: dict[str, Any], *, as_json: bool
-) -> None:
-    """Write the trace, and print what was found."""
-    from untrained.files import write_parquet
-
     if out is not None:
+        from untrained.files import write_parquet
+
         write_parquet(found.trace, out)
-    answer = asked | _summary(found)
+    answer = {"algorithm": algorithm, "space": space, "dataset": settings["dataset"], "seed": seed}
+    answer |= _summary(found)
     if as_json:
         typer.echo(json.dumps(answer))
     else:
@@ -132,7 +128,7 @@ def _write(
 
 
 def _summary(found: "SearchResult") -> dict[str, Any]:
-    """What was found, as JSON."""
+    """Return what was found, as JSON."""
     final, spends = found.final, found.search.spends_budget
     answer: dict[str, Any] = {"budget": str(found.budget)} if spends else {}
     answer["runs"] = found.runs
@@ -152,7 +148,7 @@ def _summary(found: "SearchResult") -> dict[str, Any]:
 
 
 def _print(answer: dict[str, Any]) -> None:
-    """Print what the runs reached and the command that scores the best, for people."""
+    """Print the accuracies of the runs and the command that scores the best, for people."""
     runs = answer["runs"]
     for column, value in answer["accuracy"].items():
         mean = "unknown in places" if value["mean"] is None else f"{value['mean']:.2f}"

@@ -1,4 +1,4 @@
-"""`untrained shard` and `untrained merge`: the scores of a space, piece by piece."""
+"""`untrained shard` and `untrained merge`: score a space in shards, and merge their tables."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,26 +27,25 @@ def shard(
     out: options.Out,
     shard: options.Shard = 0,
     shards: options.Shards = 1,
-    architectures: Annotated[str, typer.Option(help="A number drawn at random, or `all`.")] = "all",
+    architectures: Annotated[str, typer.Option(help="Number to draw at random, or `all`.")] = "all",
     sample_seed: Annotated[int, typer.Option(help="Seed of the draw of architectures.")] = 0,
     among: Annotated[
         Path | None,
-        typer.Option(
-            help="Benchmark table: draw from the architectures that it knows.", dir_okay=False
-        ),
+        typer.Option(help="Benchmark table: draw from the architectures in it.", dir_okay=False),
     ] = None,
     share: Annotated[
-        bool, typer.Option(help="Score one of each class that computes the same function.")
+        bool, typer.Option(help="Score one architecture of each class with the same function.")
     ] = False,
     ledger: options.Ledger = None,
     seconds: Annotated[
-        bool, typer.Option(help="Also write what each score took, which no two runs share.")
+        bool,
+        typer.Option(help="Also write the seconds of each score, which vary between runs."),
     ] = False,
 ) -> None:
     """Score one shard of a space and write it as parquet.
 
-    With --ledger a shard that was interrupted resumes with the architecture that it was at when it
-    is asked for again.
+    With --ledger, a shard that was interrupted resumes after its last finished architecture when
+    the command is run again.
     """
     from untrained.benchmarks.benchmark import Benchmark
     from untrained.files import write_parquet
@@ -106,10 +105,10 @@ def _read_shard(path: Path) -> "pd.DataFrame":
     from untrained.files import read_parquet
 
     try:
-        read_parquet(path, SCORE_COLUMNS)  # has them all, and may have more
+        read_parquet(path, SCORE_COLUMNS)  # raises if a column is missing; there may be more
         return read_parquet(path)
     except DamagedFileError as error:
         if not path.is_symlink():
             raise
-        # Snakemake's output cache would bring the damaged file back
+        # without its deletion Snakemake's output cache would restore the damaged file
         raise DamagedFileError(f"{error}; it is a link, delete {path.resolve()} too") from error

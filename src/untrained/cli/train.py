@@ -23,10 +23,12 @@ TRAININGS = Path("results/trainings")
 
 Genotype = Annotated[str, typer.Argument(help="Genotype(...), DARTS_V2 and the like, or an index.")]
 HeldOut = Annotated[
-    str | None, typer.Option(help="Split to evaluate on, '' for none; default: see docs.")
+    str | None,
+    typer.Option(help="Split to evaluate on, '' for none; default: one that shares no image."),
 ]
 Checkpoint = Annotated[
-    Path | None, typer.Option(help="Written after every epoch, and continued from.", dir_okay=False)
+    Path | None,
+    typer.Option(help="File that is written after every epoch, to continue from.", dir_okay=False),
 ]
 
 
@@ -35,16 +37,18 @@ def train(
     dataset: options.Dataset = "cifar10",
     split: options.Split = "train",
     held_out: HeldOut = None,
-    evaluate_every: Annotated[int, typer.Option(help="So many epochs, 0 for only the last.")] = 10,
+    evaluate_every: Annotated[int, typer.Option(help="Epochs between; 0: only the last.")] = 10,
     epochs: Annotated[int, typer.Option(help="Passes over the images.")] = 600,
     batch_size: Annotated[int, typer.Option(help="Images per step.")] = 96,
-    learning_rate: Annotated[float, typer.Option(help="Falls to 0 along a cosine.")] = 0.025,
+    learning_rate: Annotated[
+        float, typer.Option(help="The first; falls to 0 along a cosine.")
+    ] = 0.025,
     momentum: Annotated[float, typer.Option(help="Momentum of the gradient.")] = 0.9,
     weight_decay: Annotated[float, typer.Option(help="Weight decay of all parameters.")] = 3e-4,
-    gradient_clip: Annotated[float, typer.Option(help="Largest norm; 0: none.")] = 5.0,
+    gradient_clip: Annotated[float, typer.Option(help="Largest gradient norm; 0: none.")] = 5.0,
     crop_flip: Annotated[bool, typer.Option(help="Shift and flip images.")] = True,
-    cutout: Annotated[int, typer.Option(help="Side of the square in pixels; 0: none.")] = 16,
-    drop_path: Annotated[float, typer.Option(help="Reached linearly; 0: none.")] = 0.2,
+    cutout: Annotated[int, typer.Option(help="Side of the cut square in pixels; 0: none.")] = 16,
+    drop_path: Annotated[float, typer.Option(help="Chance to drop an edge at the end.")] = 0.2,
     auxiliary_weight: Annotated[float, typer.Option(help="Weight of its loss; 0: no head.")] = 0.4,
     cells: Annotated[int, typer.Option(help="Cells of both kinds.")] = 20,
     channels: Annotated[int, typer.Option(help="Channels of the first cell.")] = 36,
@@ -52,12 +56,12 @@ def train(
     checkpoint: Checkpoint = None,
     device: options.Device = "auto",
     as_json: Annotated[
-        bool, typer.Option("--json", help="A JSON line per epoch, and one.")
+        bool, typer.Option("--json", help="Print a JSON line per epoch, and one at the end.")
     ] = False,
 ) -> None:
     """Train the network of a DARTS genotype by the recipe of the DARTS papers.
 
-    A training that was interrupted continues from its checkpoint when it is asked for again.
+    The same command continues an interrupted training from its checkpoint.
     """
     from untrained.networks.darts import Skeleton
     from untrained.search import training
@@ -90,12 +94,12 @@ def train(
 def _watch(
     steps: "Iterable[NDArray[np.int64]]", epoch: int, count: int
 ) -> "Iterable[NDArray[np.int64]]":
-    """A bar for each epoch on a terminal; in a log file the line after it is enough."""
+    """Show a bar for each epoch on a terminal; a log file has a line after it."""
     return track(steps, count, f"epoch {epoch}", "steps") if sys.stderr.isatty() else steps
 
 
 def _report(training: "Training", *, as_json: bool) -> None:
-    """Print what the last epoch did."""
+    """Print the results of the last epoch."""
     done, settings = training.epochs, training.settings
     last, epochs = done[-1], int(settings["epochs"])
     if as_json:
@@ -114,7 +118,7 @@ def _duration(seconds: float) -> str:
 
 
 def _summary(training: "Training") -> dict[str, Any]:
-    """What was trained and what came of it, as JSON."""
+    """Return the settings and the results of a training, as JSON."""
     settings, last = training.settings, training.epochs[-1]
     held_out = settings["held_out"]
     return {

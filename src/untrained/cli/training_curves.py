@@ -1,8 +1,7 @@
-"""`untrained training-curves`: how the tangent kernel and scores move over a short training."""
+"""`untrained training-curves`: the tangent kernel and scores during a short training."""
 
 import json
 import math
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,9 +11,10 @@ from untrained.cli import options
 from untrained.cli.progress import track
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from untrained.benchmarks.benchmark import Benchmark
     from untrained.scoring.request import Settings
-    from untrained.scoring.training_curves import Curve
 
 
 @options.with_settings(batch_size=32)
@@ -22,7 +22,7 @@ def training_curves(
     space: options.Space,
     architectures: options.Architectures,
     settings: "Settings",
-    epochs: Annotated[str, typer.Option(help="When to read, in epochs.")] = "0,0.5,1,2",
+    epochs: Annotated[str, typer.Option(help="Epochs at which to read.")] = "0,0.5,1,2",
     proxy: options.Proxies = None,
     kernel: Annotated[
         str, typer.Option(help="Parameters and mode of the kernel that is followed.")
@@ -38,11 +38,11 @@ def training_curves(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Train architectures a little and follow their tangent kernel and scores.
+    """Train architectures for a few epochs and follow their tangent kernel and scores.
 
-    All is read on the minibatch; what is learned is the rest of the split (as `lga@1` does). By
-    default the proxies are those of the papers. The time of a kernel grows with the square of
-    --batch-size. With --ledger an interrupted command resumes with the training that it was at.
+    Everything is read on the minibatch, and the network is trained on the rest of the split, as for
+    `lga@1`. The default proxies are those of the papers. The time of a kernel grows with the square
+    of --batch-size. With --ledger, an interrupted command resumes after its last finished training.
     """
     from untrained.benchmarks.benchmark import Benchmark
     from untrained.files import check_target, write_parquet
@@ -50,17 +50,19 @@ def training_curves(
     stops = options.numbers("--epochs", epochs, float, "numbers", "0,0.5,2")
     chosen = options.seeds_from(seed, seeds)
     drawn = [] if figure is None else [figure.with_suffix(suffix) for suffix in (".svg", ".png")]
-    for target in drawn:  # the figure is named without its suffixes
+    for target in drawn:
         check_target(target)
     truth = Benchmark.load(space, path=benchmark) if drawn else None
 
     from untrained.scoring.execution import prepare_worker
     from untrained.scoring.training_curves import training_curves as run
+    from untrained.spaces import get_space
 
     prepare_worker()
-    curves = run(
+    indices = [get_space(space).parse(text).index for text in architectures]
+    table = run(
         space,
-        architectures,
+        indices,
         epochs=stops,
         proxies=proxy,
         kernel=kernel,
@@ -72,37 +74,37 @@ def training_curves(
         **settings,
     )
     if truth is not None:
-        _draw(settings["dataset"], curves, truth, drawn)
-    if as_json:
-        typer.echo(json.dumps(_objects(space, settings["dataset"], curves), indent=1))
-    elif out is None:
-        for one in _objects(space, settings["dataset"], curves):
-            _print(one)
+        _draw(table, truth, drawn)
+    if out is None or as_json:
+        curves = [_curve(space, table, index, seed) for seed in chosen for index in indices]
+        if as_json:
+            typer.echo(json.dumps(curves, indent=1))
+        else:
+            for curve in curves:
+                _print(curve)
 
 
-def _objects(space: str, dataset: str, curves: "list[Curve]") -> list[dict[str, Any]]:
+def _curve(space: str, table: "pd.DataFrame", index: int, seed: int) -> dict[str, Any]:
+    """Return one training as JSON; a value that is undefined is null."""
     from untrained.spaces import get_space
 
-    return [
-        {
-            "architecture": curve.arch,
-            "spelling": get_space(space)[curve.arch].spelling,
-            "dataset": dataset,
-            "seed": curve.seed,
-            "readings": [asdict(point) for point in curve.points],
-        }
-        for curve in curves
-    ]
+    own = table[(table["arch"] == index) & (table["seed"] == seed)]
+    readings = own[["epochs", "quantity", "value", "status", "reason"]].to_dict("records")
+    return {
+        "architecture": index,
+        "spelling": get_space(space)[index].spelling,
+        "dataset": own["dataset"].iloc[0],
+        "seed": seed,
+        "readings": [one if one["status"] == "ok" else one | {"value": None} for one in readings],
+    }
 
 
-def _draw(dataset: str, curves: "list[Curve]", truth: "Benchmark", targets: list[Path]) -> None:
+def _draw(table: "pd.DataFrame", truth: "Benchmark", targets: list[Path]) -> None:
     from untrained.report.inputs import splits_of
     from untrained.report.plotting import save
     from untrained.report.sections.training_curves import curve_table, kernel_curves
-    from untrained.scoring import training_curves
     from untrained.spaces import get_space
 
-    table = training_curves.curve_table(dataset, curves)
     splits = splits_of(truth.finals, get_space(truth.space).datasets)
     drawn = kernel_curves(curve_table(table, truth.accuracies, splits))
     for target in targets:
@@ -110,7 +112,7 @@ def _draw(dataset: str, curves: "list[Curve]", truth: "Benchmark", targets: list
 
 
 def _print(curve: dict[str, Any]) -> None:
-    """Print a line per quantity, a column per stop; a status instead of a value that is not."""
+    """Print a line per quantity and a column per stop; a status stands for an undefined value."""
     seed, readings = curve["seed"], curve["readings"]
     typer.echo(f"{curve['architecture']}  {curve['spelling']}")
     stops = list(dict.fromkeys(reading["epochs"] for reading in readings))

@@ -1,6 +1,6 @@
-"""Read chosen files out of a folder or a tar archive, in memory and one at a time.
+"""Read chosen files of a folder or a tar archive into memory, one at a time.
 
-Nothing is extracted to the disk, so that the paths and links of an archive do no harm.
+Nothing is extracted to the disk, so the paths and links of an archive cannot do harm.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import Any
 from untrained.errors import DamagedFileError, MissingDataError
 from untrained.files import reading
 
-#: Called with the name of each official file, or folder of photographs, that has been read.
+#: A function that is called with the name of each file, or folder of photographs, that was read.
 Progress = Callable[[str], object]
 
 # The largest official member, CIFAR-100's `train`, has 148 MiB; the archive with the most entries,
@@ -22,7 +22,7 @@ MAX_ENTRIES = 20_000
 
 
 def read_members(source: Path, folder: str, names: Collection[str]) -> Iterator[tuple[str, bytes]]:
-    """Yield the files called `names` that the source has, each once, with their content.
+    """Yield the name and content of each of the files `names` that the source has.
 
     Args:
         source: a folder that holds the files, a folder that holds `folder`, or a tar archive
@@ -31,8 +31,9 @@ def read_members(source: Path, folder: str, names: Collection[str]) -> Iterator[
         names: bare file names.
 
     Raises:
-        MissingDataError: no such source.
-        DamagedFileError: no complete tar archive, or one that has absurd sizes or one name twice.
+        MissingDataError: the source does not exist.
+        DamagedFileError: the source is not a complete tar archive, has a name twice, or is far
+            larger than any official archive.
     """
     if not source.is_dir():
         yield from _read_tar(source, re.compile(rf"(?<![^/])(?:{'|'.join(names)})$"))
@@ -45,15 +46,15 @@ def read_members(source: Path, folder: str, names: Collection[str]) -> Iterator[
 
 
 def read_matching(source: Path, pattern: re.Pattern[str]) -> Iterator[tuple[str, bytes]]:
-    """Yield what `pattern` finds in the path of each file of the source, with the file's content.
+    """Yield the match of a pattern in the path of each file of a source, and the file's content.
 
     Args:
         source: a folder, or a tar archive (compressed or not).
-        pattern: for paths with slashes, relative to the source.
+        pattern: searched in paths with slashes, relative to the source.
 
     Raises:
-        MissingDataError: no such source.
-        DamagedFileError: see `read_members`; or the pattern finds one thing twice.
+        MissingDataError: the source does not exist.
+        DamagedFileError: see `read_members`; or two paths have the same match.
     """
     if not source.is_dir():
         yield from _read_tar(source, pattern)
@@ -89,8 +90,8 @@ def _read_tar(source: Path, pattern: re.Pattern[str]) -> Iterator[tuple[str, byt
                 _note_name(source, found[0], seen)
                 content: Any = archive.extractfile(entry)
                 yield found[0], content.read()
-        # A compressed file is checked against its sum only when it is read to its very end, and an
-        # archive that breaks off between two entries looks complete to `tarfile`.
+        # The checksum of a compressed file is compared only at its very end, and `tarfile` takes an
+        # archive that is truncated between two entries for a complete one.
         padding: Any = archive.fileobj
         if len(padding.read(MAX_BYTES)) == MAX_BYTES:
-            raise DamagedFileError(f"{source} goes on after its last entry: get it again")
+            raise DamagedFileError(f"{source} continues after its last entry: get it again")

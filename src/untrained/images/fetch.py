@@ -1,4 +1,4 @@
-"""Get a data set from its official address, a mirror, or local files."""
+"""Fetch a data set from its official address, a mirror, or local files."""
 
 import json
 from collections.abc import Iterator
@@ -26,8 +26,8 @@ class Wanted:
     Attributes:
         known: the data set.
         target: the .npz to write.
-        source: a local file or folder, or None; a mirror that is a folder is the source, too.
-        mirror: a base URL or folder, or None.
+        source: a local file or folder, such as a mirror that is a folder; or None.
+        mirror: a base URL or a folder; or None.
         allow_missing: whether incomplete data is accepted.
         bar: whether to show a download on standard error.
         progress: called with the name of each official file that has been read.
@@ -52,30 +52,30 @@ def fetch_images(
     bar: bool = True,
     progress: Progress | None = None,
 ) -> dict[str, int]:
-    """Make `target` from the official files.
+    """Fetch and convert the official files of a data set.
 
-    A downloaded archive lies beside `target` until it has been converted.
+    A downloaded archive is kept beside `target` until it has been converted.
 
     Args:
         dataset: a name in `IMAGE_SETS` whose images are stored.
-        target: the .npz to write; `image_set(dataset).file(IMAGES)` is where it is looked for.
+        target: the .npz to write; other commands read `image_set(dataset).file(IMAGES)`.
         source: the official archive, or a folder that has it or the files in it. Nothing is
             downloaded then. For a set without official files: an .npz of `x`, uint8 (images,
             height, width, channels), and `y`, labels from 0, or a folder that has it as
             `{dataset}.npz`.
         mirror: a base URL or a folder that has the archive under its official name.
-        allow_missing: see `convert`.
+        allow_missing: whether to accept an incomplete source; see `official.convert`.
         bar: whether to show the download on standard error.
         progress: called with the name of each official file that has been read.
 
     Returns:
-        Split to number of images.
+        The number of images of each split.
 
     Raises:
         MissingDataError: the set has no public address and neither source nor mirror is given; or
             files are missing.
-        DownloadError: the archive can't be fetched.
-        DamagedFileError: it is not the official one.
+        DownloadError: the archive cannot be downloaded.
+        DamagedFileError: the archive or a file is not the official one.
     """
     known = stored_image_set(dataset)
     fetch = imported(f"function that fetches {dataset}", known.fetch)
@@ -88,14 +88,14 @@ def fetch_images(
 
 
 def write_note(known: ImageSet, split: str, target: Path, note: Path) -> None:
-    """Record (JSON) which file the images of a split are read from, and its SHA-256.
+    """Write the name and the SHA-256 of the file of a split as JSON.
 
-    Official files are too large to be versioned themselves.
+    The note can be versioned, unlike the file itself, which is too large.
 
     Args:
         known: the data set.
         split: one of its splits.
-        target: where the file of the set lies if it is not bundled.
+        target: the file of the set, which `sample` does not need.
         note: the file to write.
     """
     file = known.bundled if split == SAMPLE else target
@@ -129,7 +129,7 @@ def fetch_photographs(wanted: Wanted) -> dict[str, int]:
 
 @contextmanager
 def _archive(wanted: Wanted, name: str, address: str | None) -> Iterator[Path]:
-    """Yield a local archive or folder, or a downloaded archive that is removed afterwards."""
+    """Yield a local archive or folder, or download an archive and remove it afterwards."""
     if wanted.source is not None:
         archive = wanted.source / name
         yield archive if archive.is_file() else wanted.source
@@ -167,7 +167,7 @@ def fetch_arrays(wanted: Wanted) -> dict[str, int]:
     if not path.is_file():
         raise MissingDataError(f"{path} does not exist: it should hold x (images) and y (labels)")
     with (
-        reading(f"{path} is no .npz of x (images) and y (labels)", "name one"),
+        reading(f"{path} is not an .npz of x (images) and y (labels)", "name one"),
         np.load(path, allow_pickle=False) as file,
     ):
         images, labels = file["x"], file["y"]

@@ -1,4 +1,4 @@
-"""Draw minibatches of data sets; the same seed gives the same minibatch everywhere."""
+"""Draw minibatches of data sets, reproducibly by seed."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ Images = NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Minibatch:
-    """Images that a network is shown, and their labels.
+    """Images and labels that a network is evaluated on.
 
     Attributes:
         images: float32, (images, channels, height, width), normalised per channel.
@@ -47,7 +47,7 @@ def minibatch(
 ) -> Minibatch:
     """Draw a minibatch without replacement.
 
-    The result depends on the arguments and the files alone. With the same seed a smaller minibatch
+    The result depends only on the arguments and the files. With the same seed, a smaller minibatch
     is the beginning of a larger one, and augmentation does not change which images are drawn.
 
     Args:
@@ -56,14 +56,15 @@ def minibatch(
         split: one of the set's splits.
         seed: 0 or larger.
         size: from 2, the fewest that have batch statistics, to the number of images of the split.
-        augmentation: `none`, or `crop-flip`: zeros (black) around the image, a crop of its former
-            size at a random place, and a horizontal flip of every other image on average.
+        augmentation: `none`, or `crop-flip`: a crop of the original size at a random place of the
+            zero-padded image, and a horizontal flip with probability 1/2.
         sampling: `uniform` over all images; `balanced`, which is uniform within each class and
-            takes at most one image more of a class than of another that has any left; `IN_ORDER`.
+            takes the same number of images of all classes that have enough, up to one;
+            or `IN_ORDER`.
         root: the folder of the fetched files.
 
     Raises:
-        UnknownNameError: no such set, split, augmentation or sampling.
+        UnknownNameError: there is no such set, split, augmentation or sampling.
         ParameterError: the seed or the size is out of range.
         MissingDataError, DamagedFileError: see `training_set`.
     """
@@ -181,7 +182,7 @@ def crop_flip(images: Images, padding: int, generator: np.random.Generator) -> I
     return cropped
 
 
-#: Images that are held out of a training to measure it: at most 1,000, and an eighth of the split.
+#: The most images that are held out of training for measurements, and the split divided by them.
 HELD_OUT, HELD_OUT_SHARE = 1000, 8
 
 
@@ -235,7 +236,7 @@ def _drawn(
         )
     if sampling == IN_ORDER:
         return np.arange(size)
-    # A permutation, so that the draws of different sizes are nested.
+    # the first entries of a permutation, so that draws of different sizes are nested
     order = numpy_generator(seed, f"minibatch {known.name} {split}").permutation(len(labels))
     if sampling == "balanced":
         order = order[_rounds(labels[order], numpy_generator(seed, "classes of a minibatch"))]

@@ -29,8 +29,8 @@ class Layout:
         first_label: the label of the first class.
         parts: the official files of each split, in order.
         counts: the number of images of each split.
-        classes: the number of classes in the files, of which the data set has the first; None where
-            it has all.
+        classes: the number of classes in the files, of which the data set has the first ones;
+            None if it has all.
     """
 
     folder: str
@@ -90,13 +90,13 @@ class _Part:
 
 
 def archive_md5(dataset: str) -> str | None:
-    """Return the checksum of the official archive, where it is known."""
+    """Return the MD5 of the official archive, or None if it is not known."""
     found: str | None = _checksums(dataset).get("archive")
     return found
 
 
 def member_md5s(dataset: str) -> dict[str, str]:
-    """Return the checksums of the official files, by name; empty where they are not known."""
+    """Return the MD5 sums of the official files by name; empty if they are not known."""
     return dict(_checksums(dataset).get("members", {}))
 
 
@@ -114,26 +114,26 @@ def convert(
     *,
     allow_missing: bool = False,
 ) -> dict[str, int]:
-    """Write `target` (.npz) from the official files: uint8 images (NHWC) and labels per split.
+    """Convert official files to an .npz of uint8 images (NHWC) and labels per split.
 
-    CIFAR files are checked against the published MD5 sums. None are published for ImageNet16-120
-    (Chrabaszcz et al. 2017, classes 1 to 120 of 1,000), so there the shapes, the range of the
-    labels and the number of images of those classes stand in for them.
+    The MD5 sums of CIFAR files are compared with the published ones. None are published for
+    ImageNet16-120 (Chrabaszcz et al. 2017, classes 1 to 120 of 1,000); there, shapes, labels and
+    the number of images are checked instead.
 
     Args:
         dataset: a key of `LAYOUTS`.
         source: a folder with the files, or the archive.
-        target: the file to write, in one piece or not at all.
+        target: the file to write; nothing is written after an error.
         progress: called with the name of each file read.
-        allow_missing: convert an incomplete mirror that has at least one file. The result has
-            fewer images, and for CIFAR-10 their positions in the complete set.
+        allow_missing: whether to convert an incomplete mirror that has at least one file. The
+            result has fewer images, and for CIFAR-10 their positions in the complete set.
 
     Returns:
         Split to the number of images written.
 
     Raises:
         UnknownNameError: no such data set.
-        MissingDataError: files are missing; the message lists them.
+        MissingDataError: files are missing, which the message lists.
         DamagedFileError: a file or the archive is not the official one.
     """
     known = stored_image_set(dataset)
@@ -165,7 +165,7 @@ def convert(
 
 def _decode(name: str, content: bytes, known: ImageSet, layout: Layout) -> _Part:
     batch: Any = unpickle(content, name)
-    with reading(f"{name} is no dictionary with `data` and `{layout.labels}`"):
+    with reading(f"{name} is not a dictionary with `data` and `{layout.labels}`"):
         labels = np.array(batch[layout.labels], np.int64) - layout.first_label
         pixels = np.asarray(batch["data"]).reshape(len(labels), *known.shape)
     images = pixels.transpose(0, 2, 3, 1)
@@ -189,7 +189,7 @@ def _assemble(
         arrays[f"{split}_x"] = np.concatenate([part.images for part in there.values()])
         arrays[f"{split}_y"] = labels
         written[split] = len(labels)
-        # Only where official files are equally long is it known how many images a missing one has.
+        # The number of images in a missing file is known only if all files have equally many.
         count = layout.counts[split]
         size = count // len(names)
         if len(there) == len(names):

@@ -1,8 +1,8 @@
 """Convert Imagenette's photographs to the .npz file that the project reads.
 
-Ten classes of ImageNet (J. Howard, github.com/fastai/imagenette, second version: other images for
-training and validation than ImageNet's own). Networks for ImageNet are shown these, as in the
-NASWOT paper.
+Imagenette has ten classes of ImageNet (J. Howard, github.com/fastai/imagenette); its second version
+splits them into training and validation images in its own way. Networks for ImageNet are scored on
+these photographs, as in the NASWOT paper.
 """
 
 import io
@@ -30,13 +30,13 @@ CLASSES = (
     *("n03394916", "n03417042", "n03425413", "n03445777", "n03888257"),
 )
 
-#: Split to its folder, and to its number of photographs.
+#: Each split's folder and number of photographs.
 FOLDERS: Mapping[str, str] = {"train": "train", "valid": "val"}
 COUNTS: Mapping[str, int] = {"train": 9_469, "valid": 3_925}
 
-#: The shorter side of a photograph is scaled to the first, and a square of the second cut out.
+#: The shorter side of a scaled photograph, and the side of the square that is cut out of it.
 SCALED, SIDE = 256, 224
-#: The most pixels of the longer side after scaling, far more than any photograph of Imagenette has.
+#: The most pixels of the longer side after scaling, far more than photographs of Imagenette have.
 LONGEST = 20 * SCALED
 
 _PHOTOGRAPH = re.compile(rf"(?:^|(?<=/))(?:train|val)/(?:{'|'.join(CLASSES)})/[^/]+\.JPEG$")
@@ -50,32 +50,32 @@ def convert_photographs(
     allow_missing: bool = False,
     md5: str | None = None,
 ) -> dict[str, int]:
-    """Write `target` (.npz): uint8 images (NHWC) of 224x224 pixels and labels per split.
+    """Convert photographs to an .npz of uint8 images (NHWC) of 224x224 pixels and labels per split.
 
-    A photograph is scaled to 256 pixels on its shorter side (bilinear, with antialiasing) and cut
-    to its middle; they are in the order of their classes and names.
+    A photograph is scaled to 256 pixels on its shorter side (bilinear, with antialiasing) and
+    cropped to its centre. Images are in the order of their classes and names.
 
     Args:
-        source: the archive, or a folder with what was in it. The larger original (`imagenette2`)
-            unpacked will do too, but then pixels differ a little.
-        target: the file to write, in one piece or not at all.
+        source: the archive, or the folder that was in it. The larger original (`imagenette2`) is
+            accepted as a folder, too, but then pixels differ slightly.
+        target: the file to write; nothing is written after an error.
         progress: called with the name of each folder of a class that has been converted.
-        allow_missing: convert an incomplete source that has at least one photograph.
-        md5: the checksum of the archive, where it is known.
+        allow_missing: whether to convert an incomplete source that has at least one photograph.
+        md5: the checksum of the archive; None if it is not known.
 
     Returns:
         Split to the number of images written.
 
     Raises:
         MissingDataError: photographs are missing.
-        DamagedFileError: the archive is not the official one, or a file is no photograph.
+        DamagedFileError: the archive is not the official one, or a file is not a photograph.
     """
     if source.is_file() and md5 is not None and (found := digest(source, "md5")) != md5:
         raise DamagedFileError(
             f"{source} has the MD5 {found}, the official {ARCHIVE} has {md5}: get it again, or "
             "name a folder that has train/ and val/"
         )
-    # they stay compressed, which takes a seventh of the memory
+    # compressed photographs take a seventh of the memory
     photographs = dict(sorted(read_matching(source, _PHOTOGRAPH)))
     names = {
         split: [name for name in photographs if name.startswith(f"{folder}/")]
@@ -116,11 +116,11 @@ def _write_images(
 
 
 def _decode(name: str, content: bytes) -> Pixels:
-    """Return the middle (224, 224, 3) of a photograph."""
+    """Return the centre (224, 224, 3) of a photograph."""
     from PIL import Image
 
     with (
-        reading(f"{name} is no photograph"),
+        reading(f"{name} is not a photograph"),
         Image.open(io.BytesIO(content), formats=["JPEG", "PNG"]) as photograph,
     ):
         width, height = photograph.size

@@ -1,4 +1,4 @@
-"""The image data sets, and what is known of them without reading any images."""
+"""The image data sets, described without reading any images."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -13,10 +13,10 @@ AUGMENTATIONS: tuple[str, ...] = get_args(Augmentation)
 Sampling = Literal["uniform", "balanced"]
 SAMPLINGS: tuple[str, ...] = get_args(Sampling)
 
-#: The split that comes with the package.
+#: The split that is bundled with the package.
 SAMPLE = "sample"
 
-#: Not for users: the first images of a split, which variants of released code read.
+#: An internal sampling: the first images of a split, which variants of released code read.
 IN_ORDER = "in order"
 
 
@@ -25,7 +25,7 @@ class ImageSet:
     """A data set of colour images.
 
     Attributes:
-        name: the name, which NAS-Bench-201 also uses for the sets that it has.
+        name: the name, which is that of NAS-Bench-201 for the sets that it has.
         num_classes: the number of classes; labels run from 0 to one less.
         shape: channels, height, width.
         mean: the mean of each channel, in units of the stored pixels (0 to 255).
@@ -33,17 +33,17 @@ class ImageSet:
             loaders, which NASWOT uses too, and for photographs the usual ones for ImageNet.
         splits: the names of the splits.
         summary: a description in one line without a full stop.
-        label: the name in headings of tables and in titles and legends of figures where several
-            data sets of a benchmark are compared; `name` by default, which stands in columns.
-        stands_for: the benchmark's data set that this one replaces; empty if it is that set.
-        public: whether it can be fetched from its official address without a registration.
+        label: the name in headings of tables and in figures where several data sets of a benchmark
+            are compared; `name` by default.
+        stands_for: the benchmark's data set that this one replaces; empty if it replaces none.
+        public: whether it can be downloaded without a registration.
         bundled: the images of the split `sample` that come with the package: a contact sheet
             (.webp) with notes beside it, or an .npz of `sample_x` and `sample_y`.
-        fetch: address of the function that makes the file of the set: it takes an
+        fetch: address of the function that writes the file of the set; it takes an
             `untrained.images.fetch.Wanted` and returns the number of images of each split.
-        draw: address of a function that makes the images of each minibatch anew, as
+        draw: address of a function that generates the images of each minibatch, as
             `untrained.images.minibatches.draw_noise` does; empty where images are stored.
-        halves: file that tells which training images are in the split `train-half`, as packed bits;
+        halves: the file of packed bits that marks the training images of the split `train-half`;
             the others are in `valid-half`. None for a set without these splits.
     """
 
@@ -67,17 +67,17 @@ class ImageSet:
 
     @property
     def stored(self) -> bool:
-        """Whether the images are in files; others are drawn for each minibatch, in any shape."""
+        """Whether the images are in files, instead of generated for each minibatch in any shape."""
         return not self.draw
 
     @property
     def measured_as(self) -> str:
-        """The benchmark's data set whose accuracies are compared with scores on these images."""
+        """The data set of the benchmark whose accuracies scores on these images predict."""
         return self.stands_for or self.name
 
     @property
     def padding(self) -> int:
-        """Pixels on each side of an image before a random crop: an eighth of its side."""
+        """The pixels that are added on each side before a random crop: an eighth of the height."""
         return self.shape[1] // 8
 
     def file(self, root: Path) -> Path:
@@ -95,7 +95,7 @@ class ImageSet:
         Raises:
             ParameterError: there is none.
         """
-        # the benchmark tests on the validation images of ImageNet16-120
+        # NAS-Bench-201 tests on the validation images of ImageNet16-120
         found = [name for name in self.splits if name in ("test", "valid")]
         if not found:
             names = ", ".join(self.splits)
@@ -203,7 +203,7 @@ def image_set(name: str) -> ImageSet:
 
 
 def modules_of(name: str) -> tuple[str, ...]:
-    """The modules that say what the images of a data set are: its own, and that which draws them.
+    """Return the modules that define the images of a data set and generate them.
 
     Raises:
         UnknownNameError: no such set.
@@ -217,7 +217,7 @@ def stored_image_set(name: str) -> ImageSet:
 
     Raises:
         UnknownNameError: no such set.
-        ParameterError: it is drawn anew each time and never stored.
+        ParameterError: its images are generated for each minibatch and not stored.
     """
     found = image_set(name)
     if not found.stored:

@@ -1,4 +1,4 @@
-"""Read the images and labels of a split from the bundled sample or the converted files."""
+"""Read the images and labels of a split from the bundled sample or from fetched files."""
 
 import json
 from contextlib import AbstractContextManager
@@ -15,7 +15,7 @@ from untrained.images.sets import SAMPLE, ImageSet, stored_image_set
 Pixels = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 
-#: The splits that a set with a file of halves has.
+#: The splits of a set that has a file of halves.
 HALVES = ("train-half", "valid-half")
 #: Images per row of a bundled contact sheet.
 SHEET_COLUMNS = 32
@@ -27,7 +27,7 @@ def training_set(dataset: str, split: str = "train", root: Path = IMAGES) -> tup
 
     Args:
         dataset: a name in `IMAGE_SETS` whose images are stored.
-        split: one of the set's splits; `sample` is bundled, the others have been fetched.
+        split: one of the set's splits; `sample` is bundled, the others must have been fetched.
         root: the folder of the fetched files.
 
     Returns:
@@ -36,8 +36,8 @@ def training_set(dataset: str, split: str = "train", root: Path = IMAGES) -> tup
     Raises:
         UnknownNameError: no such set or split.
         ParameterError: the images of the set are not stored.
-        MissingDataError: it has not been fetched; the message has the command that does.
-        DamagedFileError: the file is not what `untrained fetch` writes.
+        MissingDataError: the split has not been fetched; the message has the command for it.
+        DamagedFileError: `untrained fetch` did not write the file, or it is damaged.
     """
     known = stored_image_set(dataset)
     known.check_split(split)
@@ -48,7 +48,7 @@ def training_set(dataset: str, split: str = "train", root: Path = IMAGES) -> tup
         return _read_arrays(known, split, file)[:2]
     images, labels, positions = _read_arrays(known, "train", file)
     halves = read_halves(known.halves)
-    # A partial mirror has fewer images, so they are looked up by position, not by order.
+    # A partial mirror has fewer images, so halves are looked up by position in the complete set.
     with _reading_file(known, file):
         chosen = halves[positions] == (split == HALVES[0])
     return images[chosen], labels[chosen]
@@ -58,7 +58,7 @@ def read_halves(path: Path) -> NDArray[np.bool_]:
     """Read which training images of a set are in the first of its `HALVES`.
 
     Args:
-        path: file of packed bits; `ImageSet.halves`.
+        path: the file of packed bits, `ImageSet.halves`.
 
     Returns:
         (images,), True for the training half and False for the validation half; padded to a
@@ -74,11 +74,11 @@ def read_halves(path: Path) -> NDArray[np.bool_]:
 def check_training_split(dataset: str, split: str) -> None:
     """Check that networks may be trained on a split.
 
-    ImageNet16-120's validation images are what NAS-Bench-201 tests on, too.
+    NAS-Bench-201 also tests on the validation images of ImageNet16-120.
 
     Raises:
         UnknownNameError: no such set or split.
-        ParameterError: no images are stored, or training must not see their labels.
+        ParameterError: the images are not stored, or are for validation or test.
     """
     known = stored_image_set(dataset)
     known.check_split(split)
@@ -88,7 +88,7 @@ def check_training_split(dataset: str, split: str) -> None:
 
 
 def fetch_command(dataset: str) -> str:
-    """Return the command line that makes the file of a data set."""
+    """Return the command that fetches a data set."""
     public = stored_image_set(dataset).public
     return f"untrained fetch {dataset}" + ("" if public else " --from FOLDER")
 
@@ -107,17 +107,30 @@ def misfit(known: ImageSet, images: NDArray[Any], labels: NDArray[Any]) -> str |
     return None
 
 
+def sample_labels(known: ImageSet) -> Labels:
+    """Read the labels of the bundled images of a set; images of a contact sheet are not decoded.
+
+    Raises:
+        MissingDataError: the set has no bundled images.
+        DamagedFileError: the file is not there, or not intact.
+    """
+    path = known.bundled
+    if path is None:
+        raise MissingDataError(f"{known.name} has no bundled sample: name another split")
+    if path.suffix == ".npz":
+        return _read_arrays(known, SAMPLE, path)[1]
+    notes = path.with_suffix(".json")
+    with reading(f"{notes} is damaged", _REINSTALL):
+        return np.array(json.loads(notes.read_text(encoding="utf-8"))["labels"], np.int64)
+
+
 def _read_sample(known: ImageSet) -> tuple[Pixels, Labels]:
     from PIL import Image
 
-    path = known.bundled
-    if path is None:
-        raise MissingDataError(f"{known.name} brings no images of its sample: name another split")
+    labels, path = sample_labels(known), known.bundled
+    assert path is not None  # noqa: S101 - it has labels
     if path.suffix == ".npz":
         return _read_arrays(known, SAMPLE, path)[:2]
-    notes = path.with_suffix(".json")
-    with reading(f"{notes} is damaged", _REINSTALL):
-        labels = np.array(json.loads(notes.read_text(encoding="utf-8"))["labels"], np.int64)
     channels, height, width = known.shape
     with reading(f"{path} is damaged", _REINSTALL), Image.open(path) as sheet:
         pixels = np.asarray(sheet.convert("RGB"))

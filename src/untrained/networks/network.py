@@ -101,15 +101,13 @@ class ConnectionReLU(Connection):
     """The module of an edge that the authors' code puts into a module named after ReLU."""
 
 
-class GraphNetwork(nn.Module):
-    """The module of a graph.
-
-    All edges up to the logits are executed, also those that lead nowhere.
+class GraphModule(nn.Module):
+    """The modules of a graph's edges, without an order of execution.
 
     Attributes:
         graph: the graph.
-        drop_path: probability of dropping an edge for an image during training (Larsson et al.,
-            ICLR 2017); edges that are kept are divided by the probability of keeping them.
+        connections: the module of each edge.
+        classifier: the last operation before the logits, a linear layer.
 
     Args:
         graph: the graph.
@@ -120,16 +118,14 @@ class GraphNetwork(nn.Module):
 
     def __init__(self, graph: Graph) -> None:
         super().__init__()
-        self.graph, self.drop_path = graph, 0.0
-        self.connections = nn.ModuleList()
-        for edge, channels in zip(graph.edges, graph.normalised_channels, strict=True):
-            self.connections.append(self._connection(edge, channels))
+        self.graph = graph
+        self.connections = nn.ModuleList(
+            self._connection(edge, channels)
+            for edge, channels in zip(graph.edges, graph.normalised_channels, strict=True)
+        )
         # registered last, under the name by which selections of parameters leave it out
         last = cast("nn.Sequential", self.connections[len(graph.executed) - 1])
         self.classifier = last.pop(len(last) - 1)
-        self.rectifiers = nn.ModuleDict(
-            {str(number): nn.ReLU() for number, node in enumerate(graph.nodes) if node.rectified}
-        )
 
     def _connection(self, edge: Edge, channels: int) -> nn.Module:
         layers: list[nn.Module] = [nn.ReLU()] if edge.rectified and self.rectifies else []
@@ -137,6 +133,27 @@ class GraphNetwork(nn.Module):
         if edge.normalised:
             layers.append(nn.BatchNorm2d(channels, momentum=self.graph.momentum))
         return (ConnectionReLU if edge.wrapped else Connection)(*layers)
+
+
+class GraphNetwork(GraphModule):
+    """A network as its graph says.
+
+    All edges up to the logits are executed, also those that lead nowhere.
+
+    Attributes:
+        drop_path: probability of dropping an edge for an image during training (Larsson et al.,
+            ICLR 2017); edges that are kept are divided by the probability of keeping them.
+
+    Args:
+        graph: the graph.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__(graph)
+        self.drop_path = 0.0
+        self.rectifiers = nn.ModuleDict(
+            {str(number): nn.ReLU() for number, node in enumerate(graph.nodes) if node.rectified}
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images (N, C, H, W) to logits (N, classes)."""
@@ -175,34 +192,29 @@ class GraphNetwork(nn.Module):
         """Execute the first `count` edges; return the logits and the result of the last edge."""
         edges = self.graph.edges[:count]
         last_read = {edge.source: place for place, edge in enumerate(edges)}
-        terms: dict[int, list[Tensor]] = {0: [x]}
+        values = {0: x}
+        terms: dict[int, list[Tensor]] = {}
         kept, output = self._kept(x), x
         for place, edge in enumerate(edges):
-            source = self._value(edge.source, terms)
+            if edge.source not in values:
+                values[edge.source] = self._value(edge.source, terms.pop(edge.source))
+            term = self.connections[place](values[edge.source])
             if last_read[edge.source] == place:
-                del terms[edge.source]
-            term = self.connections[place](source)
+                del values[edge.source]
             if edge.target == self.graph.output:
                 output = term = self.classifier(term)
             if kept is not None and edge.path is not None:
                 term = term * kept[edge.path]
-            earlier = terms.get(edge.target)
-            if earlier is None:
-                terms[edge.target] = [term]
-            elif self.graph.nodes[edge.target].concatenated:
-                earlier.append(term)
-            else:
-                earlier[0] = earlier[0] + term
+            if edge.target in terms and not self.graph.nodes[edge.target].concatenated:
+                term = terms.pop(edge.target)[0] + term
+            terms.setdefault(edge.target, []).append(term)
         return output, term
 
-    def _value(self, node: int, terms: dict[int, list[Tensor]]) -> Tensor:
-        """Return a node's value, which is made of its terms when it is first read."""
-        kind, made = self.graph.nodes[node], terms[node]
-        if kind.concatenated and len(made) > 1:
-            terms[node] = made = [torch.cat(made, dim=1)]
-        if kind.rectified and not isinstance(made, tuple):
-            terms[node] = made = (self.rectifiers[str(node)](made[0]),)  # type: ignore[assignment]
-        return made[0]
+    def _value(self, node: int, terms: list[Tensor]) -> Tensor:
+        """Return a node's value, given its sum or the parts to concatenate."""
+        kind = self.graph.nodes[node]
+        value = torch.cat(terms, dim=1) if kind.concatenated else terms[0]
+        return self.rectifiers[str(node)](value) if kind.rectified else value
 
     def _kept(self, x: Tensor) -> Tensor | None:
         """Draw (cells, edges, N, 1, 1, 1): 0 for a dropped edge, else 1 / probability of keeping.

@@ -145,7 +145,8 @@ class _Plan:
     def _parts(self, node: int) -> list[int]:
         """Return the nodes whose rectifiers read what a rectifier of this node reads."""
         node = self.same.get(node, node)
-        if not self.graph.nodes[node].concatenated:
+        kind = self.graph.nodes[node]
+        if kind.rectified or not kind.concatenated:
             return [node]
         return [part for edge, _ in self.incoming[node] for part in self._parts(edge.source)]
 

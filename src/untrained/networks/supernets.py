@@ -20,7 +20,7 @@ from torch.nn import functional
 from untrained.errors import ParameterError
 from untrained.networks import darts, nasbench201
 from untrained.networks.graph import Builder, Edge, Graph
-from untrained.networks.network import GraphNetwork
+from untrained.networks.network import GraphModule
 from untrained.spaces.base import Skeleton
 from untrained.spaces.genotypes import NODES
 from untrained.spaces.nasbench201 import EDGES, OPERATIONS
@@ -42,7 +42,7 @@ DARTS_OPERATIONS = (
 DARTS_EDGES = tuple((source, node) for node in NODES for source in range(node))
 
 
-class Supernet(GraphNetwork):
+class Supernet(GraphModule):
     """A network under a mask; the candidates of a search differ in their masks alone.
 
     Attributes:

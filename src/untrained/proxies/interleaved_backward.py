@@ -1,25 +1,27 @@
-"""Backward passes of many outputs through PyTorch's graph, sixteen at a time.
+"""Backward passes of many outputs through one forward pass, sixteen at a time.
 
 A kernel of gradients needs one backward pass per image through the same forward pass. Where the
 layers of images are convolutions, batch normalisations in training mode, rectifiers, average pools
-and weighted sums in float32 on a CPU, whatever modules they are in, the passes are run here, by the
-loops of `interleaved_loops`. What follows those layers, such as a classifier, is left to PyTorch.
-The gradients are exact: the same sums in another order.
+and weighted sums in float32 on a CPU, whatever modules they are in, `Recording` notes them during
+the forward pass, and the passes are run here, by the loops of `interleaved_loops`. What follows
+those layers, such as a classifier, is left to PyTorch. The gradients are exact: the same sums in
+another order.
 """
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.autograd.graph import GradientEdge, Node
+from torch.autograd.graph import Node, get_gradient_edge
 from torch.func import vmap
 from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from untrained.proxies import interleaved_loops
 from untrained.proxies.interleaved_loops import LANES
@@ -30,45 +32,13 @@ _LARGE = 2**30
 _PART = 2**20
 
 Array = NDArray[Any]
+#: What PyTorch takes for lines and columns.
+Sides = int | Sequence[int]
 _NOTHING = np.empty(0, np.float32)
 
 
-def gradient_rows(outputs: Tensor, parameters: Sequence[Tensor]) -> list[Tensor] | None:
-    """Return gradients of n outputs by parameters; None where an operation has no loop.
-
-    Args:
-        outputs: (n,) with their graph, which is kept.
-        parameters: leaves of the graph; those that the outputs don't depend on have no gradient.
-
-    Returns:
-        One tensor (n, size) for each parameter with a gradient, in no particular order. The order
-        of the numbers within a tensor is unspecified, but the same for all outputs.
-    """
-    root = outputs.grad_fn
-    if root is None or outputs.dtype != torch.float32 or outputs.device.type != "cpu":
-        return None
-    try:
-        steps = _Steps(root, parameters)
-    except _NoLoopError:
-        return None
-    return _run(steps, outputs)
-
-
 class _NoLoopError(Exception):
-    """There is no loop for an operation of the graph."""
-
-
-def _shape(node: Node) -> tuple[int, ...]:
-    """Return the shape of a node's result."""
-    return tuple(node._input_metadata[0].shape)
-
-
-def _below(node: Node) -> list[Node]:
-    return [one for one, _ in node.next_functions if one is not None]
-
-
-def _is_leaf(node: Node) -> bool:
-    return node.name() == "torch::autograd::AccumulateGrad"
+    """There is no loop for an operation."""
 
 
 def _flat(tensor: Tensor) -> Array:
@@ -78,56 +48,52 @@ def _flat(tensor: Tensor) -> Array:
 
 
 class _Memory:
-    """Memory for gradients: those of nodes in use, and arrays that are free again."""
+    """Memory for gradients: those of activations in use, and arrays that are free again."""
 
-    def __init__(self, steps: "_Steps") -> None:
-        self.givers = steps.givers
-        self.readers = Counter(one.source for one in steps.steps)
+    def __init__(self, plan: "_Plan") -> None:
+        self.plan = plan
         self.free: dict[int, list[Array]] = {}
         self.arounds: dict[object, Array] = {}
-        self.by_parameter: dict[int, Array] = {}
+        self.by_parameter: dict[Tensor, Array] = {}
+        self._kept: dict[object, Array] = {}
         self.begin()
 
     def begin(self) -> None:
         """Forget the gradients of the last backward passes."""
-        self.found: dict[Node, tuple[Array, float]] = {}
-        self.left = Counter(self.readers)
+        self.found: dict[Tensor, tuple[Array, float]] = {}
         self.users: Counter[int] = Counter()
         for array in self.by_parameter.values():
             array[:] = 0
 
-    def target(self, node: Node) -> tuple[Array, bool]:
-        """Return the array for a node's gradient (n H W C 16,), and whether to add to it."""
-        if node in self.found:
-            return self.found[node][0], True
-        images, channels, height, width = _shape(node)
-        size = images * channels * height * width * LANES
+    def target(self, activation: Tensor) -> tuple[Array, bool]:
+        """Return the array for an activation's gradient (n H W C 16,), and whether to add to it."""
+        if activation in self.found:
+            return self.found[activation][0], True
+        size = activation.numel() * LANES
         spare = self.free.get(size)
         array = spare.pop() if spare else np.empty(size, np.float32)
-        self.share(node, array, 1.0)
+        self.share(activation, array, 1.0)
         return array, False
 
-    def share(self, node: Node, array: Array, factor: float) -> None:
-        """Set the gradient of a node to a factor times an array that other nodes may share."""
-        self.found[node] = array, factor
+    def share(self, activation: Tensor, array: Array, factor: float) -> None:
+        """Set an activation's gradient to a factor times an array that others may share."""
+        self.found[activation] = array, factor
         self.users[id(array)] += 1
 
-    def read(self, node: Node) -> None:
-        """Record that one reader of a node's gradient is done, and free it after the last."""
-        self.left[node] -= 1
-        if not self.left[node]:
-            array, _ = self.found.pop(node)
-            self.users[id(array)] -= 1
-            if not self.users[id(array)]:
-                self.free.setdefault(array.size, []).append(array)
+    def release(self, activation: Tensor) -> None:
+        """Free an activation's gradient, which has been read."""
+        array, _ = self.found.pop(activation)
+        self.users[id(array)] -= 1
+        if not self.users[id(array)]:
+            self.free.setdefault(array.size, []).append(array)
 
     def parameter(self, parameter: Tensor | None, shape: tuple[int, ...]) -> Array:
-        """Return the array to add a parameter's gradient to, (*shape, 16); empty for None."""
-        if parameter is None:
+        """Return the array to add a gradient to, (*shape, 16); empty if it is not requested."""
+        if parameter is None or parameter not in self.plan.wanted:
             return _NOTHING
-        if id(parameter) not in self.by_parameter:
-            self.by_parameter[id(parameter)] = np.zeros((*shape, LANES), np.float32)
-        return self.by_parameter[id(parameter)]
+        if parameter not in self.by_parameter:
+            self.by_parameter[parameter] = np.zeros((*shape, LANES), np.float32)
+        return self.by_parameter[parameter]
 
     def around(self, size: int, key: object) -> Array:
         """Return scratch memory, one array per key, which is zero where nothing was written."""
@@ -135,181 +101,183 @@ class _Memory:
             self.arounds[key] = np.zeros(size, np.float32)
         return self.arounds[key]
 
+    def kept(self, tensor: Tensor, padding: int = 0) -> Array:
+        """Return the numbers of an activation surrounded by zeros; the copy is made once."""
+        key = (tensor, padding)
+        if key not in self._kept:
+            self._kept[key] = _flat(functional.pad(tensor.detach(), (padding,) * 4))
+        return self._kept[key]
 
-@dataclass(frozen=True)
-class _Step:
-    """One step of a backward pass: reads the gradient of `source`, adds to that of its target."""
 
-    source: Node
+@dataclass(frozen=True, eq=False)
+class _Operation:
+    """An operation of the forward pass, with its backward pass.
+
+    Attributes:
+        output: activation that it made.
+        inputs: activations that it read, in order; None for what depends on no parameter.
+        parameters: parameters that it read, with None for one that it has not.
+    """
+
+    output: Tensor
+    inputs: tuple[Tensor | None, ...]
+    parameters: tuple[Tensor | None, ...]
 
     @abstractmethod
     def run(self, memory: _Memory) -> None:
-        """Run the step for sixteen backward passes."""
+        """Add to the gradients of inputs and parameters, for sixteen backward passes."""
 
 
-@dataclass(frozen=True)
-class _Scaling(_Step):
-    target: Node
-    factor: float
+@dataclass(frozen=True, eq=False)
+class _Sum(_Operation):
+    """A sum of inputs, each with a factor."""
 
-    def run(self, memory: _Memory) -> None:
-        numbers, factor = memory.found[self.source]
-        if memory.givers[self.target] == 1:
-            memory.share(self.target, numbers, factor * self.factor)
-        else:
-            made, adds = memory.target(self.target)
-            interleaved_loops.scaled(numbers, factor * self.factor, made, adds)
-        memory.read(self.source)
-
-
-@dataclass(frozen=True)
-class _Rectifier(_Step):
-    target: Node
-    gate: Array
+    factors: tuple[float, ...]
 
     def run(self, memory: _Memory) -> None:
-        numbers, factor = memory.found[self.source]
-        made, adds = memory.target(self.target)
-        shape = _pixels(self.source)
-        interleaved_loops.rectified(numbers, shape, factor, self.gate, made, adds)
-        memory.read(self.source)
+        numbers, factor = memory.found[self.output]
+        for target, own in zip(self.inputs, self.factors, strict=True):
+            if target is not None and memory.plan.givers[target] == 1:
+                memory.share(target, numbers, factor * own)
+            elif target is not None:
+                made, adds = memory.target(target)
+                interleaved_loops.scaled(numbers, factor * own, made, adds)
 
 
-@dataclass(frozen=True)
-class _Pooling(_Step):
-    target: Node
+@dataclass(frozen=True, eq=False)
+class _Rectifier(_Operation):
+    def run(self, memory: _Memory) -> None:
+        numbers, factor = memory.found[self.output]
+        (target,) = self.inputs
+        if target is not None:
+            made, adds = memory.target(target)
+            gate = memory.kept(self.output)
+            interleaved_loops.rectified(numbers, _pixels(target), factor, gate, made, adds)
+
+
+@dataclass(frozen=True, eq=False)
+class _Pooling(_Operation):
+    """An average pooling; (H', W') factors multiply gradients, of windows (size, stride, zeros)."""
+
     shares: Array
-    size: int
-    stride: int
-    padding: int
+    window: tuple[int, int, int]
 
     def run(self, memory: _Memory) -> None:
-        numbers, factor = memory.found[self.source]
-        made, adds = memory.target(self.target)
-        images, channels, high, wide = _shape(self.source)
-        interleaved_loops.pooling(
-            numbers,
-            (images, high, wide, channels),
-            np.float32(factor) * self.shares,
-            (self.size, self.stride, self.padding),
-            made,
-            _shape(self.target)[2:],
-            adds,
-        )
-        memory.read(self.source)
+        numbers, factor = memory.found[self.output]
+        (target,) = self.inputs
+        if target is None:
+            return
+        made, adds = memory.target(target)
+        images, channels, high, wide = self.output.shape
+        shape = (images, high, wide, channels)
+        shares, sides = np.float32(factor) * self.shares, tuple(target.shape[2:])
+        interleaved_loops.pooling(numbers, shape, shares, self.window, made, sides, adds)
 
 
-@dataclass(frozen=True)
-class _Normalised:
-    """The input, statistics and parameters of a batch normalisation."""
+@dataclass(frozen=True, eq=False)
+class _Normalisation(_Operation):
+    """A batch normalisation; `parameters` are scale and shift, as far as they need a gradient."""
 
-    x: Array
-    mean: Array
-    deviation: Array
-    scale: Array
-    weight: Tensor | None
-    bias: Tensor | None
+    x: Tensor
+    mean: Tensor
+    deviation: Tensor
+    scale: Tensor | None
 
-    def affine(
-        self, numbers: Array, factor: float, shape: tuple[int, int, int], memory: _Memory
-    ) -> tuple[Array, Array, Array]:
+    def run(self, memory: _Memory) -> None:
+        numbers, factor = memory.found[self.output]
+        affine = self.affine(numbers, factor, memory)
+        (target,) = self.inputs
+        if target is not None:
+            made, adds = memory.target(target)
+            x = memory.kept(self.x)
+            interleaved_loops.normalisation(numbers, _pixels(target), *affine, x, made, adds)
+
+    def affine(self, numbers: Array, factor: float, memory: _Memory) -> tuple[Array, Array, Array]:
         """Return the gradient by x as an affine map: factor (C,), offset (C 16,), slope (C 16,).
 
-        The gradient is factor * gradient + offset + slope * x; shape is (n, H W, C).
+        The gradient is factor * gradient + offset + slope * x.
         """
-        images, pixels, channels = shape
+        images, pixels, channels = shape = _pixels(self.x)
+        mean, deviation = _flat(self.mean), _flat(self.deviation)
+        scale = np.ones_like(mean) if self.scale is None else _flat(self.scale)
         first, second = np.empty((2, channels, LANES))
-        interleaved_loops.moments(numbers, self.x, shape, self.mean, self.deviation, first, second)
-        for parameter, sums in ((self.weight, second), (self.bias, first)):
-            if parameter is not None:
-                memory.parameter(parameter, (channels,))[:] += factor * sums
-        deviation = self.deviation.astype(np.float64)
-        times = factor * deviation * self.scale
+        x = memory.kept(self.x)
+        interleaved_loops.moments(numbers, x, shape, mean, deviation, first, second)
+        for parameter, sums in zip(self.parameters, (second, first), strict=True):
+            made = memory.parameter(parameter, (channels,))
+            if made.size:
+                made += factor * sums
+        deviation = deviation.astype(np.float64)
+        times = factor * deviation * scale
         slope = -(times * deviation)[:, None] * second / (images * pixels)
-        offset = -times[:, None] * first / (images * pixels) - slope * self.mean[:, None]
+        offset = -times[:, None] * first / (images * pixels) - slope * mean[:, None]
         flat = (offset.astype(np.float32).reshape(-1), slope.astype(np.float32).reshape(-1))
         return times.astype(np.float32), *flat
 
 
-@dataclass(frozen=True)
-class _Normalisation(_Step):
-    target: Node | None
-    normalised: _Normalised
+@dataclass(frozen=True, eq=False)
+class _Convolution(_Operation):
+    """A convolution; with a rectifier before it, and a batch normalisation after it, one step.
 
-    def run(self, memory: _Memory) -> None:
-        numbers, factor = memory.found[self.source]
-        shape = _pixels(self.source)
-        affine = self.normalised.affine(numbers, factor, shape, memory)
-        if self.target is not None:
-            made, adds = memory.target(self.target)
-            interleaved_loops.normalisation(numbers, shape, *affine, self.normalised.x, made, adds)
-        memory.read(self.source)
+    Attributes:
+        normalised: normalisation whose output is this one's too.
+        gate: output of the rectifier whose input is this one's.
+    """
 
-
-@dataclass(frozen=True)
-class _Convolution(_Step):
-    """The step of a convolution and of the batch normalisation of its output, if there is one."""
-
-    target: Node | None
-    normalised: _Normalised | None
-    x: Array
-    x_shape: tuple[int, ...]
-    parameter: Tensor | None
+    x: Tensor
     weight: Tensor
     stride: int
     padding: int
-    gate: Array
+    normalised: _Normalisation | None = None
+    gate: Tensor | None = None
 
     def run(self, memory: _Memory) -> None:
-        numbers, factor = memory.found[self.source]
-        images, outputs, high, wide = _shape(self.source)
-        _, inputs, size, _ = self.weight.shape
+        numbers, factor = memory.found[self.output]
+        images, outputs, high, wide = self.output.shape
+        _, inputs, height, width = self.x.shape
+        size = self.weight.shape[2]
         times, offset, slope = np.full(outputs, factor, np.float32), _NOTHING, _NOTHING
-        x = _NOTHING
+        seen = _NOTHING
         if self.normalised is not None:
-            shape = (images, high * wide, outputs)
-            times, offset, slope = self.normalised.affine(numbers, factor, shape, memory)
-            x = self.normalised.x
+            times, offset, slope = self.normalised.affine(numbers, factor, memory)
+            seen = memory.kept(self.normalised.x)
         phases, packed, margin = np.zeros((1, 3), np.int64), _NOTHING, (0, 0)
-        made, adds, input_shape = _NOTHING, False, (0, 0, 0)
+        made, adds = _NOTHING, False
         blocks = interleaved_loops.block_of(inputs), interleaved_loops.block_of(outputs)
-        if self.target is not None:
-            made, adds = memory.target(self.target)
-            _, *sides = _shape(self.target)
-            input_shape = sides[0], sides[1], sides[2]
+        (target,) = self.inputs
+        if target is not None:
+            made, adds = memory.target(target)
             phases, packed = packed_weight(self.weight, self.stride, self.padding, blocks)
-            margin = _margin(phases, self.stride, input_shape[1:], (high, wide))
+            margin = _margin(phases, self.stride, (height, width), (high, wide))
         channels = -(-outputs // blocks[1]) * blocks[1]
         image_size = (high + sum(margin)) * (wide + sum(margin)) * channels * LANES
         together = max(1, min(images, _PART // (4 * image_size)))
-        around = memory.around(together * image_size, (outputs, high, wide, margin))
         interleaved_loops.convolution(
             numbers,
             (images, high, wide, outputs),
             times,
             offset,
             slope,
-            x,
-            self.x,
-            self.x_shape,
+            seen,
+            memory.kept(self.x, self.padding),
+            (inputs, height + 2 * self.padding, width + 2 * self.padding),
             (size, self.stride),
-            memory.parameter(self.parameter, (outputs, size, size, inputs)).reshape(-1),
+            memory.parameter(self.parameters[0], (outputs, size, size, inputs)).reshape(-1),
             phases,
             packed,
             blocks,
             margin,
-            around,
+            memory.around(together * image_size, (outputs, high, wide, margin)),
             made,
-            input_shape,
+            (inputs, height, width),
             adds,
-            self.gate,
+            _NOTHING if self.gate is None else memory.kept(self.gate),
         )
-        memory.read(self.source)
 
 
-def _pixels(node: Node) -> tuple[int, int, int]:
-    """Return (n, H W, C) of a node's result."""
-    images, channels, height, width = _shape(node)
+def _pixels(activation: Tensor) -> tuple[int, int, int]:
+    """Return (n, H W, C) of an activation."""
+    images, channels, height, width = activation.shape
     return images, height * width, channels
 
 
@@ -367,258 +335,365 @@ def _margin(
     return before, after
 
 
-class _Steps:
-    """The steps of a backward pass, in order.
+class Recording(TorchFunctionMode):
+    """Notes the operations of a forward pass that there are loops for.
 
-    Args:
-        root: root of the graph.
-        parameters: parameters whose gradients are requested.
-
-    Attributes:
-        boundary: nodes with images as results whose readers have other results.
-        head: requested parameters that those readers use.
-        steps: steps of the nodes with images as results.
-        givers: number of steps that add to the gradient of a node.
-
-    Raises:
-        _NoLoopError: an operation has no loop.
+    They run without PyTorch's graph and return leaves that require a gradient, from which a graph
+    leads to the outputs. A network that changes its activations in other ways than by `relu_` and
+    `add_` may fail under this mode: PyTorch raises RuntimeError where a leaf is overwritten.
     """
 
-    def __init__(self, root: Node, parameters: Sequence[Tensor]) -> None:
-        self.wanted = {id(one) for one in parameters}
-        self.boundary: list[Node] = []
-        self.head: list[Tensor] = []
-        self.steps: list[_Step] = []
-        self.kept: dict[object, Array] = {}
-        self._find_boundary(root)
-        self.givers = Counter(self.boundary)
-        order, self.consumers = self._order()
-        for node in order:
-            if self.givers[node]:  # otherwise the step of another node includes this one
-                self._add_steps(node)
+    def __init__(self) -> None:
+        super().__init__()
+        self._operations: dict[Tensor, _Operation] = {}
+        self._supported = True
+        # what a network has overwritten; here it has its former numbers, and must not be read
+        self._stale: set[Tensor] = set()
 
-    def _find_boundary(self, root: Node) -> None:
-        seen: set[Node] = set()
-        waiting = [root]
-        while waiting:
-            node = waiting.pop()
-            if node in seen:
-                continue
-            seen.add(node)
-            if node.name() in _KNOWN and len(_shape(node)) == 4:
-                self.boundary.append(node)
-            elif not _is_leaf(node):
-                waiting += _below(node)
-            elif id(node.variable) in self.wanted:  # type: ignore[attr-defined]
-                self.head.append(node.variable)  # type: ignore[attr-defined]
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> object:
+        kwargs = kwargs or {}
+        note = _NOTED.get(func)
+        if note is not None and self._supported and torch.is_grad_enabled() and _of_images(args[0]):
+            try:
+                with torch.no_grad():
+                    operation = note(self, *args, **kwargs)
+            except (_NoLoopError, TypeError):  # TypeError: an argument without a loop
+                self._supported = False
+            else:
+                if any(one is not None for one in (*operation.inputs, *operation.parameters)):
+                    self._operations[operation.output] = operation
+                    operation.output.requires_grad_()
+                return operation.output
+        given = {one for arg in (*args, *kwargs.values()) for one in _tensors(arg)}
+        changes = func.__name__.endswith("_") and not func.__name__.endswith("__")
+        changes = changes or func in (Tensor.__setitem__, Tensor.register_hook)
+        if given & self._stale or (changes and given & self._operations.keys()):
+            self._supported = False
+        return func(*args, **kwargs)
 
-    def _order(self) -> tuple[list[Node], Counter[Node]]:
-        """Order the nodes of images, readers first, and count the readers of each."""
-        body: set[Node] = set()
-        waiting = list(self.boundary)
-        while waiting:
-            node = waiting.pop()
-            if node not in body:
-                if node.name() not in _KNOWN or _size(node) > _LARGE:
-                    raise _NoLoopError
-                body.add(node)
-                waiting += [one for one in _below(node) if not _is_leaf(one)]
-        consumers = Counter(below for node in body for below in _below(node))
-        left = Counter(consumers)
-        ready = [node for node in self.boundary if not left[node]]
-        ordered: list[Node] = []
-        while ready:
-            node = ready.pop()
-            ordered.append(node)
-            for below in _below(node):
-                left[below] -= 1
-                if not left[below] and below in body:
-                    ready.append(below)
-        return ordered, consumers + Counter(self.boundary)
+    def gradients(self, outputs: Tensor, parameters: Sequence[Tensor]) -> list[Tensor] | None:
+        """Return gradients of n outputs by parameters; None where an operation has no loop.
 
-    def _add_steps(self, node: Node) -> None:
-        saved: Any = node
-        inputs = [one for one, _ in node.next_functions]
-        match node.name():
-            case "AddBackward0":
-                self._add_scaling(node, inputs[0], 1.0)
-                self._add_scaling(node, inputs[1], float(saved._saved_alpha))
-            case "SubBackward0":
-                self._add_scaling(node, inputs[0], 1.0)
-                self._add_scaling(node, inputs[1], -float(saved._saved_alpha))
-            case "DivBackward0":
-                self._add_scaling(node, inputs[0], 1 / _number(saved._saved_other))
-            case "MulBackward0":
-                self._add_scaling(node, inputs[0], _number(saved._saved_other))
-            case "ReluBackward0":
-                if inputs[0] is not None:
-                    self._add(
-                        _Rectifier(node, inputs[0], self._kept(saved._saved_result)), inputs[0]
-                    )
-            case "AvgPool2DBackward0":
-                self._add_pooling(node, inputs[0])
-            case "NativeBatchNormBackward0":
-                self._add_normalisation(node, inputs)
-            case _:
-                self._add_convolution(node, node, None)
+        Args:
+            outputs: (n,) that the recorded forward pass returned.
+            parameters: leaves; those that the outputs don't depend on have no gradient.
 
-    def _add(self, step: _Step, target: Node | None) -> None:
-        if target is not None:
-            if _is_leaf(target):
-                raise _NoLoopError  # a parameter is itself an image
-            self.givers[target] += 1
-        self.steps.append(step)
-
-    def _add_scaling(self, node: Node, below: Node | None, factor: float) -> None:
-        if below is not None:
-            if _shape(below) != _shape(node):
-                raise _NoLoopError
-            self._add(_Scaling(node, below, factor), below)
-
-    def _add_pooling(self, node: Node, below: Node | None) -> None:
-        saved: Any = node
-        size, stride = saved._saved_kernel_size, saved._saved_stride or saved._saved_kernel_size
-        padding = saved._saved_padding
-        if below is None:
-            return
-        if any(len(set(one)) > 1 for one in (size, stride, padding)):
-            raise _NoLoopError
-        _, _, high, wide = _shape(node)
-        divisor = saved._saved_divisor_override or size[0] ** 2
-        shares = np.full((high, wide), 1 / divisor, np.float32)
-        if not saved._saved_count_include_pad and not saved._saved_divisor_override:
-            ones = torch.ones(1, 1, *_shape(below)[2:])
-            sums = functional.avg_pool2d(
-                ones, size, stride, padding, saved._saved_ceil_mode, divisor_override=1
-            )
-            shares = (1 / sums[0, 0]).numpy()
-        elif saved._saved_ceil_mode:
-            raise _NoLoopError
-        self._add(_Pooling(node, below, shares, size[0], stride[0], padding[0]), below)
-
-    def _add_normalisation(self, node: Node, inputs: list[Node | None]) -> None:
-        saved: Any = node
-        if not saved._saved_training:
-            raise _NoLoopError
-        mean, deviation = _flat(saved._saved_result1), _flat(saved._saved_result2)
-        weight = saved._saved_weight
-        normalised = _Normalised(
-            self._kept(saved._saved_input),
-            mean,
-            deviation,
-            np.ones_like(mean) if weight is None else _flat(weight),
-            self._parameter(inputs[1]),
-            self._parameter(inputs[2]),
-        )
-        below = inputs[0]
-        if (
-            below is not None
-            and below.name() == "ConvolutionBackward0"
-            and self.consumers[below] == 1  # otherwise two steps would do the same work
-        ):
-            self._add_convolution(node, below, normalised)
-        else:
-            self._add(_Normalisation(node, below, normalised), below)
-
-    def _add_convolution(self, source: Node, node: Node, normalised: _Normalised | None) -> None:
-        saved: Any = node
-        weight, stride, padding = saved._saved_weight, saved._saved_stride, saved._saved_padding
-        plain = (
-            saved._saved_groups == 1
-            and not saved._saved_transposed
-            and set(saved._saved_dilation) == {1}
-            and len(set(stride)) == len(set(padding)) == len(set(weight.shape[2:])) == 1
-        )
-        target, of_weight, of_bias = (one for one, _ in node.next_functions)
-        if not plain or self._parameter(of_bias) is not None:
-            raise _NoLoopError
-        gate = _NOTHING
-        if target is not None and target.name() == "ReluBackward0":
-            gate = self._kept(target._saved_result)  # type: ignore[attr-defined]
-            target = target.next_functions[0][0]
-        x = self._kept(saved._saved_input, padding[0])
-        _, inputs, height, width = saved._saved_input.shape
-        self._add(
-            _Convolution(
-                source,
-                target,
-                normalised,
-                x,
-                (inputs, height + 2 * padding[0], width + 2 * padding[0]),
-                self._parameter(of_weight),
-                weight.detach(),
-                stride[0],
-                padding[0],
-                gate,
-            ),
-            target,
-        )
-
-    def _parameter(self, node: Node | None) -> Tensor | None:
-        """Return the parameter of a leaf node, or None if its gradient is not requested."""
-        if node is None:
+        Returns:
+            One tensor (n, size) for each parameter with a gradient, in no particular order. The
+            order of the numbers within a tensor is unspecified, but the same for all outputs.
+        """
+        if not self._supported or not outputs.requires_grad:
             return None
-        if not _is_leaf(node):
+        try:
+            plan = _Plan(self._operations, outputs, parameters)
+        except _NoLoopError:
+            return None
+        return _run(plan, outputs)
+
+    def source(self, x: Tensor) -> Tensor | None:
+        """Return an activation; None for images that depend on no parameter.
+
+        Raises:
+            _NoLoopError: it is neither.
+        """
+        if x.dtype != torch.float32 or x.device.type != "cpu" or x in self._stale:
             raise _NoLoopError
-        variable: Tensor = node.variable  # type: ignore[attr-defined]
-        if any(variable is one for one in self.head):
+        if not x.requires_grad:
+            return None
+        if x not in self._operations:
             raise _NoLoopError
-        return variable if id(variable) in self.wanted else None
+        return x
 
-    def _kept(self, tensor: Tensor, padding: int = 0) -> Array:
-        """Return the numbers of an activation surrounded by zeros; the copy is made once."""
-        key = (tensor.data_ptr(), tensor.shape, tensor.stride(), padding)
-        if key not in self.kept:
-            self.kept[key] = _flat(functional.pad(tensor.detach(), (padding,) * 4))
-        return self.kept[key]
+    def parameter(self, x: Tensor | None) -> Tensor | None:
+        """Return a parameter that requires a gradient; None for other numbers.
+
+        Raises:
+            _NoLoopError: it is computed from parameters.
+        """
+        if x is None or not x.requires_grad:
+            return None
+        if not x.is_leaf or x in self._operations:
+            raise _NoLoopError
+        return x
+
+    def add(self, x: Tensor, other: Tensor | float, *, alpha: float = 1) -> _Operation:
+        """Note x + alpha other."""
+        inputs = (self.source(x), self.source(other) if isinstance(other, Tensor) else None)
+        output = torch.add(x, other, alpha=alpha)
+        if any(one is not None and one.shape != output.shape for one in inputs):
+            raise _NoLoopError
+        return _Sum(output, inputs, (), (1.0, float(alpha)))
+
+    def subtract(self, x: Tensor, other: Tensor | float, *, alpha: float = 1) -> _Operation:
+        """Note x - alpha other."""
+        return self.add(x, other, alpha=-alpha)
+
+    def add_in_place(self, x: Tensor, other: Tensor | float, *, alpha: float = 1) -> _Operation:
+        """Note x + alpha other, which replaces x."""
+        operation = self.add(x, other, alpha=alpha)
+        if operation.output.shape != x.shape:
+            raise _NoLoopError
+        self._stale.add(x)
+        return operation
+
+    def multiply(self, x: Tensor, other: Tensor | float) -> _Operation:
+        """Note x times a number."""
+        return _Sum(x * other, (self.source(x),), (), (_number(other),))
+
+    def divide(self, x: Tensor, other: Tensor | float) -> _Operation:
+        """Note x over a number."""
+        return _Sum(x / other, (self.source(x),), (), (1 / _number(other),))
+
+    def rectify(self, x: Tensor, inplace: bool = False) -> _Operation:
+        """Note max(x, 0)."""
+        operation = _Rectifier(torch.relu(x), (self.source(x),), ())
+        if inplace:
+            self._stale.add(x)
+        return operation
+
+    def rectify_in_place(self, x: Tensor) -> _Operation:
+        """Note max(x, 0), which replaces x."""
+        return self.rectify(x, inplace=True)
+
+    def average(
+        self,
+        x: Tensor,
+        kernel_size: Sides,
+        stride: Sides | None = None,
+        padding: Sides = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+    ) -> _Operation:
+        """Note F.avg_pool2d."""
+        size, around = _side(kernel_size), _side(padding)
+        step = size if stride is None else _side(stride)
+        settings = (size, step, around, ceil_mode)
+        output = functional.avg_pool2d(x, *settings, count_include_pad, divisor_override)
+        shares = np.full(output.shape[2:], 1 / (divisor_override or size**2), np.float32)
+        if not count_include_pad and not divisor_override:
+            ones = torch.ones(1, 1, *x.shape[2:])
+            shares = (1 / functional.avg_pool2d(ones, *settings, divisor_override=1)[0, 0]).numpy()
+        elif ceil_mode:
+            raise _NoLoopError
+        return _Pooling(output, (self.source(x),), (), shares, (size, step, around))
+
+    def normalise(
+        self,
+        x: Tensor,
+        running_mean: Tensor | None,
+        running_var: Tensor | None,
+        weight: Tensor | None = None,
+        bias: Tensor | None = None,
+        training: bool = False,
+        momentum: float = 0.1,
+        eps: float = 1e-5,
+    ) -> _Operation:
+        """Note F.batch_norm in training mode."""
+        if not training or x.numel() == x.shape[1]:
+            raise _NoLoopError
+        inputs, parameters = (self.source(x),), (self.parameter(weight), self.parameter(bias))
+        output, mean, deviation = torch.native_batch_norm(
+            x, weight, bias, running_mean, running_var, True, momentum, eps
+        )
+        return _Normalisation(output, inputs, parameters, x, mean, deviation, weight)
+
+    def convolve(
+        self,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        stride: Sides = 1,
+        padding: Sides = 0,
+        dilation: Sides = 1,
+        groups: int = 1,
+    ) -> _Operation:
+        """Note F.conv2d."""
+        step, around = _side(stride), _side(padding)
+        if groups != 1 or _side(dilation) != 1 or weight.shape[2] != weight.shape[3]:
+            raise _NoLoopError
+        inputs, parameters = (self.source(x),), (self.parameter(weight), self.parameter(bias))
+        output = torch.conv2d(x, weight, bias, step, around)
+        return _Convolution(output, inputs, parameters, x, weight, step, around)
 
 
-#: Names of the nodes that there are loops for.
-_KNOWN = frozenset(
-    f"{name}Backward0"
-    for name in ("Add", "Sub", "Div", "Mul", "Relu", "AvgPool2D", "NativeBatchNorm", "Convolution")
-)
+#: The functions that there are loops for.
+_NOTED: dict[object, Callable[..., _Operation]] = {
+    functional.conv2d: Recording.convolve,
+    functional.batch_norm: Recording.normalise,
+    functional.avg_pool2d: Recording.average,
+    **dict.fromkeys((functional.relu, torch.relu, Tensor.relu), Recording.rectify),
+    **dict.fromkeys((torch.relu_, Tensor.relu_), Recording.rectify_in_place),
+    **dict.fromkeys((torch.add, Tensor.add), Recording.add),
+    Tensor.add_: Recording.add_in_place,
+    **dict.fromkeys((torch.sub, Tensor.sub), Recording.subtract),
+    **dict.fromkeys((torch.mul, Tensor.mul), Recording.multiply),
+    **dict.fromkeys((torch.div, Tensor.div), Recording.divide),
+}
 
 
-def _size(node: Node) -> int:
-    """Return the bytes of sixteen gradients of a node's result."""
-    if len(_shape(node)) != 4:
+def _of_images(value: object) -> bool:
+    return isinstance(value, Tensor) and value.ndim == 4
+
+
+def _tensors(value: object) -> list[Tensor]:
+    """Return the tensors of an argument, which may be one or a sequence of some."""
+    among = value if isinstance(value, list | tuple) else [value]
+    return [one for one in among if isinstance(one, Tensor)]
+
+
+def _side(value: Sides | str) -> int:
+    """Return the number that lines and columns have in common."""
+    sides = {value} if isinstance(value, int) else set(value)
+    if len(sides) > 1 or isinstance(value, str):
         raise _NoLoopError
-    return int(np.prod(_shape(node))) * LANES * 4
+    return int(*sides)
 
 
-def _number(other: Tensor | None) -> float:
-    """Return the number by which images were multiplied or divided."""
-    if other is None or other.ndim or other.requires_grad:
+def _number(other: Tensor | float) -> float:
+    """Return the number by which images are multiplied or divided."""
+    if isinstance(other, Tensor) and (other.ndim or other.requires_grad):
         raise _NoLoopError
     return float(other)
 
 
-def _run(steps: _Steps, outputs: Tensor) -> list[Tensor]:
+class _Plan:
+    """The steps of a backward pass.
+
+    Args:
+        operations: operation that made each activation.
+        outputs: (n,), with a graph that leads to activations and parameters.
+        parameters: parameters whose gradients are requested.
+
+    Attributes:
+        wanted: those that require a gradient.
+        boundary: activations that the graph leads to.
+        head: parameters in `wanted` that it leads to.
+        steps: operations whose backward passes follow, in order.
+        givers: number of steps that add to the gradient of an activation, plus one at the boundary.
+
+    Raises:
+        _NoLoopError: there is no loop for a requested gradient, or gradients are too large.
+    """
+
+    def __init__(
+        self,
+        operations: dict[Tensor, _Operation],
+        outputs: Tensor,
+        parameters: Sequence[Tensor],
+    ) -> None:
+        self.operations = operations
+        self.wanted = {one for one in parameters if one.requires_grad}
+        leaves = {get_gradient_edge(one).node: one for one in (*operations, *self.wanted)}
+        reached = [leaves[node] for node in _nodes(outputs) if node in leaves]
+        self.boundary = [one for one in reached if one in operations]
+        self.head = [one for one in reached if one in self.wanted]
+        self.steps: list[_Operation] = []
+        self.givers = Counter(self.boundary)
+        order, consumers = self._order()
+        for activation in order:
+            if self.givers[activation]:  # otherwise another step includes it
+                step = self._joined(operations[activation], consumers)
+                self.givers.update(one for one in step.inputs if one is not None)
+                self.steps.append(step)
+
+    def _order(self) -> tuple[list[Tensor], Counter[Tensor]]:
+        """Order the activations, readers first, and count the readers of each."""
+        body: set[Tensor] = set()
+        waiting = list(self.boundary)
+        while waiting:
+            activation = waiting.pop()
+            if activation not in body:
+                self._check(self.operations[activation])
+                body.add(activation)
+                waiting += self._read_by(activation)
+        consumers = Counter(below for one in body for below in self._read_by(one))
+        left = Counter(consumers)
+        ready = [one for one in self.boundary if not left[one]]
+        ordered: list[Tensor] = []
+        while ready:
+            activation = ready.pop()
+            ordered.append(activation)
+            for below in self._read_by(activation):
+                left[below] -= 1
+                if not left[below]:
+                    ready.append(below)
+        return ordered, consumers + Counter(self.boundary)
+
+    def _check(self, operation: _Operation) -> None:
+        wanted = {one for one in operation.parameters if one in self.wanted}
+        of_bias = isinstance(operation, _Convolution) and operation.parameters[1] in wanted
+        too_large = operation.output.numel() * LANES * 4 > _LARGE
+        if of_bias or too_large or not wanted.isdisjoint(self.head):
+            raise _NoLoopError
+
+    def _read_by(self, activation: Tensor) -> list[Tensor]:
+        """Return the activations that an activation was made from."""
+        return [one for one in self.operations[activation].inputs if one is not None]
+
+    def _joined(self, operation: _Operation, consumers: Counter[Tensor]) -> _Operation:
+        """Join a convolution with the rectifier before it and the normalisation after it."""
+        before = self._before(operation)
+        if (
+            isinstance(operation, _Normalisation)
+            and isinstance(before, _Convolution)
+            and consumers[before.output] == 1  # otherwise two steps would do the same work
+        ):
+            operation = replace(before, output=operation.output, normalised=operation)
+            before = self._before(operation)
+        if isinstance(operation, _Convolution) and isinstance(before, _Rectifier):
+            operation = replace(operation, inputs=before.inputs, gate=before.output)
+        return operation
+
+    def _before(self, operation: _Operation) -> _Operation | None:
+        first = operation.inputs[0]
+        return None if first is None else self.operations[first]
+
+
+def _nodes(outputs: Tensor) -> list[Node]:
+    """Return the nodes of the graph of outputs."""
+    found: dict[Node, None] = {}
+    waiting: list[Node | None] = [get_gradient_edge(outputs).node]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in found:
+            found[node] = None
+            waiting += [below for below, _ in node.next_functions]
+    return list(found)
+
+
+def _run(plan: _Plan, outputs: Tensor) -> list[Tensor]:
     """Return the gradients (n, size) by all parameters."""
-    memory = _Memory(steps)
-    edges = [GradientEdge(node, 0) for node in steps.boundary]
-    edges += [torch.autograd.graph.get_gradient_edge(one) for one in steps.head]
+    memory = _Memory(plan)
+    sources = [*plan.boundary, *plan.head]
 
     def pull_back(cotangent: Tensor) -> tuple[Tensor, ...]:
         return torch.autograd.grad(
-            outputs, edges, cotangent, retain_graph=True, materialize_grads=True
+            outputs, sources, cotangent, retain_graph=True, materialize_grads=True
         )
 
-    rows: dict[int, list[Array]] = {}
+    rows: dict[Tensor, list[Array]] = {}
     identity = torch.eye(len(outputs))
     for cotangents in torch.split(identity, LANES):
         found = vmap(pull_back)(cotangents)
         memory.begin()
-        for node, gradient in zip(steps.boundary, found, strict=False):
-            images, channels, height, width = _shape(node)
-            made, _ = memory.target(node)
+        for activation, gradient in zip(plan.boundary, found, strict=False):
+            images, channels, height, width = activation.shape
+            made, _ = memory.target(activation)
             shape = (len(cotangents), images, channels, height * width)
             interleaved_loops.interleaved(_flat(gradient), shape, made)
-        for step in steps.steps:
+        for step in plan.steps:
             step.run(memory)
-        for key, made in memory.by_parameter.items():
-            rows.setdefault(key, []).append(made.reshape(-1, LANES)[:, : len(cotangents)].T.copy())
-        for number, gradient in enumerate(found[len(steps.boundary) :]):
-            rows.setdefault(-1 - number, []).append(gradient.detach().flatten(1).numpy())
+            memory.release(step.output)
+        for parameter, made in memory.by_parameter.items():
+            pieces = rows.setdefault(parameter, [])
+            pieces.append(made.reshape(-1, LANES)[:, : len(cotangents)].T.copy())
+        for parameter, gradient in zip(plan.head, found[len(plan.boundary) :], strict=True):
+            rows.setdefault(parameter, []).append(gradient.detach().flatten(1).numpy())
     return [torch.from_numpy(np.concatenate(pieces)) for pieces in rows.values()]

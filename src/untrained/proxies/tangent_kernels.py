@@ -6,18 +6,16 @@ batch statistics couple the images, g_i depends on the whole minibatch, and ther
 pass per image. Otherwise one pass serves all images.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
-from torch.overrides import TorchFunctionMode
 
 from untrained.errors import ParameterError
 from untrained.networks.modes import buffers_restored
 from untrained.proxies.batched_backward import BatchedBackward
-from untrained.proxies.interleaved_backward import gradient_rows
+from untrained.proxies.interleaved_backward import Recording
 from untrained.proxies.selections import ParameterSelection
 
 
@@ -73,28 +71,6 @@ def _sums_of_logits(network: nn.Module, images: Tensor) -> Tensor:
     return logits.flatten(1).sum(1)
 
 
-class _HookWatch(TorchFunctionMode):
-    """Detects forward passes that register hooks on their tensors.
-
-    Attributes:
-        registered: whether a hook was registered.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.registered = False
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: object,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> object:
-        self.registered |= func is Tensor.register_hook
-        return func(*args, **(kwargs or {}))
-
-
 def _coupled(network: nn.Module, pair: Tensor) -> bool:
     """Whether the output for one of two images depends on the other image."""
     shown = pair.detach().clone().requires_grad_()
@@ -114,19 +90,17 @@ def _rows_of_backward_passes(
     """Return gradients (n, ...) by each parameter, by one backward pass per image."""
     chosen = list(parameters.values())
     state = torch.get_rng_state()
-    with _HookWatch() as hooks:
-        outputs = _sums_of_logits(network, images)
-    if not outputs.requires_grad:  # the outputs depend on no parameter
-        return [torch.zeros(len(images), 1)]
-    # the graph does not show which of its tensors have hooks
-    found = None if hooks.registered else gradient_rows(outputs, chosen)
+    found = _interleaved(network, images, chosen)
     if found is not None:
         return found
     torch.set_rng_state(state)
     with BatchedBackward() as batched:
-        together = _sums_of_logits(network, images)
-    if batched.rows > 1:  # otherwise PyTorch's own operations are faster
-        outputs = together
+        outputs = _sums_of_logits(network, images)
+    if not outputs.requires_grad:  # they depend on no parameter
+        return [torch.zeros(len(images), 1)]
+    if batched.rows == 1:  # PyTorch's own operations are faster
+        torch.set_rng_state(state)
+        outputs = _sums_of_logits(network, images)
 
     def pull_back(cotangent: Tensor) -> tuple[Tensor, ...]:
         return torch.autograd.grad(
@@ -141,6 +115,19 @@ def _rows_of_backward_passes(
         else:
             rows.append(vmap(pull_back)(given))
     return [torch.cat(pieces) for pieces in zip(*rows, strict=True)]
+
+
+def _interleaved(
+    network: nn.Module, images: Tensor, parameters: list[nn.Parameter]
+) -> list[Tensor] | None:
+    """Return the gradients by our loops; None where they don't support the network."""
+    recording = Recording()
+    try:
+        with recording:
+            outputs = _sums_of_logits(network, images)
+    except RuntimeError:  # it overwrites an activation
+        return None
+    return recording.gradients(outputs, parameters)
 
 
 def _rows_of_single_images(

@@ -1,4 +1,4 @@
-"""The report: a list of sections, each with its tables, figures and words.
+"""The report: a list of sections, each with its tables, its figures and their captions.
 
     >>> from untrained.report import SECTIONS, section
     >>> [table.name for table in section("prunings").tables]
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     SECTIONS: tuple[Section, ...]
 
-#: In the order of the page. A section may read the tables of those above it.
+#: Sections in the order of the page; each may read the tables of the ones before it.
 NAMES: Final = (
     *("correlations", "seeds", "proxies", "preferences", "kernels"),
     *("searches", "comparisons", "regret", "prunings", "ablations", "training_curves"),
@@ -31,7 +31,7 @@ __all__ = ["NAMES", "SECTIONS", "Figure", "Section", "Table", "section", "sectio
 
 
 def __getattr__(name: str) -> tuple[Section, ...]:
-    """Import the sections when they are asked for first: they need pandas."""
+    """Import the sections on first use, because they need pandas."""
     if name != "SECTIONS":
         raise AttributeError(name)
     return tuple(map(section, NAMES))
@@ -42,7 +42,7 @@ def section(name: str) -> Section:
     """Return the section of this name.
 
     Raises:
-        UnknownNameError: there is none.
+        UnknownNameError: no section has this name.
     """
     if name not in NAMES:
         raise unknown_name("section", name, NAMES)
@@ -51,9 +51,9 @@ def section(name: str) -> Section:
 
 
 def sections_of(space: "SearchSpace", parameters: Mapping[str, Any]) -> list[Section]:
-    """Return the sections of a space in a run with these parameters (those of `params.yaml`).
+    """Return the sections of a space in a run with these parameters (of `params.yaml`).
 
-    All hold something against the accuracies of a benchmark: without one there are none.
+    Every section needs the accuracies of a benchmark, so a space without one has no sections.
     """
     every = map(section, NAMES if space.benchmark else ())
     return [one for one in every if one.applies(space, parameters)]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from untrained import report
-from untrained.errors import ParameterError, unknown_name
 from untrained.files import atomic, write_parquet
 from untrained.report.inputs import Inputs
 from untrained.report.section import GENERAL_WORDS, Figure, Section, Table
@@ -42,10 +41,8 @@ def make_tables(
     """
     made = {}
     for section in sections:
-        if section.make is None:
-            raise ParameterError(f"the section {section.name} has figures only")
-        chosen = {name: options[name] for name in section.options if name in options}
-        for table, frame in zip(section.tables, section.make(inputs, chosen), strict=True):
+        frames = section.make(inputs, _taken(section, options)) if section.make else ()
+        for table, frame in zip(section.tables, frames, strict=True):
             _write_table(table, frame, inputs)
             made[table.name] = frame
     return made
@@ -71,43 +68,38 @@ def _write_table(table: Table, frame: "pd.DataFrame", inputs: Inputs) -> None:
 
 
 def draw_figures(
-    sections: Sequence[Section],
-    inputs: Inputs,
-    options: Mapping[str, Any],
-    folder: Path,
-    only: str | None = None,
+    sections: Sequence[Section], inputs: Inputs, options: Mapping[str, Any], folder: Path
 ) -> list[Path]:
     """Draw the figures of some sections as SVG and PNG.
 
     Args:
         sections: whose tables were made.
         inputs: what is read; where it names several spaces, of joint figures only.
-        options: those that the figures take.
+        options: those that the sections take.
         folder: that is written to.
-        only: the one figure that is drawn; None for all.
 
     Returns:
         The files written.
 
     Raises:
-        UntrainedError: no such figure, or something is missing, damaged or out of range.
+        UntrainedError: something is missing, damaged or out of range.
     """
     from untrained.report.plotting import save
 
-    figures = [one for section in sections for one in section.figures]
-    if inputs.beside:
-        figures = [one for one in figures if one.joint]
-    if only is not None and only not in [one.name for one in figures]:
-        raise unknown_name("figure", only, [one.name for one in figures])
     written = []
-    for figure in figures:
-        if only in (None, figure.name):
-            chosen = {name: options[name] for name in figure.options if name in options}
-            drawn = figure.draw(inputs, chosen)
+    for section in sections:
+        for figure in section.figures:
+            if inputs.beside and not figure.joint:
+                continue
+            drawn = figure.draw(inputs, _taken(section, options))
             for suffix in ("svg", "png"):
                 written.append(folder / f"{figure.name}.{suffix}")
                 save(drawn, written[-1])
     return written
+
+
+def _taken(section: Section, options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: options[name] for name in section.options if name in options}
 
 
 def write_page(sections: Sequence[Section], inputs: Inputs, figures: Path, out: Path) -> None:

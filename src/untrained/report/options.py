@@ -1,10 +1,10 @@
-"""Where the parameters of a run hold the options of sections."""
+"""The keys of `params.yaml` from which sections take their options."""
 
 import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-#: Option to its key of `params.yaml`, with a dot; a run chooses no others.
+#: Option to its key in `params.yaml`; options that are missing here keep their default in a run.
 KEYS: Mapping[str, str] = {
     "resamples": "report.resamples",
     "seed": "report.seed",
@@ -18,7 +18,7 @@ KEYS: Mapping[str, str] = {
 
 
 def spelled(names: Iterable[str], parameters: Mapping[str, Any]) -> str:
-    """Spell options as the parameters of a run choose them, for a command line."""
+    """Write options as command-line arguments with the values from a run's parameters."""
     words = []
     for name in (one for one in names if one in KEYS):
         section, _, entry = KEYS[name].partition(".")

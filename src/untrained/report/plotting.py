@@ -1,6 +1,6 @@
 """What the figures of a report share: colours, axes, legends, and files with stable bytes.
 
-Figures are built without pyplot, so they work without a display and leave no state behind.
+Figures are built without pyplot, so they need no display and leave no global state behind.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 
-# Okabe and Ito, "Color Universal Design", 2008: told apart with any colour vision. Yellow is left
-# out: it is too faint on white.
+# Okabe and Ito, "Color Universal Design", 2008: distinguishable with any colour vision. Yellow is
+# left out because it is too faint on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "<", ">", "p", "h")
 
-# Everything that a user's matplotlibrc might change and that the bytes of a figure depend on.
+# Settings that the bytes of a figure depend on and that a user's matplotlibrc might change.
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 14,
@@ -47,23 +47,23 @@ _METADATA: dict[str, dict[str, None]] = {
     ".png": {"Software": None},
 }
 
-#: Inches that a line of a legend takes.
+#: Height of one line of a legend, in inches.
 LEGEND_LINE = 0.3
 
 
 def colour(place: int) -> str:
-    """Return the colour of what stands at this place; they repeat where there are no more."""
+    """Return the colour of the series with this number; colours repeat after the last."""
     return COLOURS[place % len(COLOURS)]
 
 
 def look(place: int, size: float) -> dict[str, Any]:
-    """Return colour and marker of what stands at this place; the two together repeat late."""
+    """Return colour and marker of the series with this number; pairs repeat after 63 series."""
     marker = _MARKERS[place % len(_MARKERS)]
     return {"color": colour(place), "marker": marker, "markersize": size}
 
 
 def keys(names: Iterable[Any], size: float, **settings: Any) -> "list[Artist]":  # noqa: ANN401
-    """Return the entries of a legend that name what stands at each place."""
+    """Return the entries of a legend that name the series in their order."""
     from matplotlib.lines import Line2D
 
     return [
@@ -73,7 +73,7 @@ def keys(names: Iterable[Any], size: float, **settings: Any) -> "list[Artist]": 
 
 
 def source_key(label: str, fill: Any) -> "Line2D":  # noqa: ANN401
-    """Return the entry of a legend that says what filled or hollow markers are."""
+    """Return the entry of a legend that explains filled or hollow markers."""
     from matplotlib.lines import Line2D
 
     return Line2D(
@@ -87,7 +87,7 @@ def panels(
     size: tuple[float, float],
     **shared: Any,  # noqa: ANN401 - what Figure.subplots takes
 ) -> "tuple[Figure, Any]":
-    """Return a figure of so many inches and its axes (rows, columns)."""
+    """Return a figure of this size in inches and its axes (rows, columns)."""
     from matplotlib.figure import Figure as Figure
 
     figure = Figure(figsize=size, layout="constrained")
@@ -95,20 +95,20 @@ def panels(
 
 
 def error_bars(values: Floats, low: Floats, high: Floats) -> Floats:
-    """Return (2, n) how far bars reach below and above values (n,) to the ends of intervals.
+    """Return the lengths (2, n) of error bars below and above values (n,).
 
-    An estimate may lie outside its percentile interval, or be undefined: no bar reaches there.
+    Where an estimate is undefined or outside its percentile interval, the length is 0.
     """
     return np.nan_to_num(np.maximum([values - low, high - values], 0))
 
 
 def faint_grid(axes: "Axes", **settings: Any) -> None:  # noqa: ANN401
-    """Draw lines to read values off by."""
+    """Draw faint grid lines."""
     axes.grid(visible=True, alpha=0.25, linewidth=0.8, **settings)
 
 
 def plain_steps(axis: "Axis", steps: Sequence[float] = (1, 2, 5)) -> None:
-    """Name steps within the decades of a logarithmic axis as plain numbers, as there are few."""
+    """Label these steps of each decade of a logarithmic axis with plain numbers."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
     axis.set_major_locator(LogLocator(subs=steps))
@@ -117,10 +117,10 @@ def plain_steps(axis: "Axis", steps: Sequence[float] = (1, 2, 5)) -> None:
 
 
 def legend_below(figure: "Figure", keys: Sequence["Artist"], columns: int) -> None:
-    """Put a legend below all panels, in so many columns or as many as fit.
+    """Put a legend below all panels, in this many columns or as many as fit.
 
-    Where fewer fit, the figure grows by the lines that this takes, and by its width where not even
-    one does.
+    Where fewer fit, the figure grows in height by the additional lines, and in width where even
+    one column is too wide.
     """
     asked = min(len(keys), columns)
     for count in range(asked, 0, -1):
@@ -135,14 +135,14 @@ def legend_below(figure: "Figure", keys: Sequence["Artist"], columns: int) -> No
 
 
 def save(figure: "Figure", path: Path) -> None:
-    """Write a figure; the same figure gives the same bytes.
+    """Write a figure to a file; equal figures give equal bytes.
 
     Args:
-        figure: any figure of this package.
-        path: its suffix, `.svg` or `.png`, chooses the format.
+        figure: a figure made by this package.
+        path: file whose suffix, `.svg` or `.png`, chooses the format.
 
     Raises:
-        ParameterError: another suffix.
+        ParameterError: the suffix is another one.
         UntrainedError: the file can't be written.
     """
     if path.suffix not in _METADATA:
@@ -153,9 +153,9 @@ def save(figure: "Figure", path: Path) -> None:
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Draw as figures of a report are drawn, whatever the user's own settings are.
+    """Apply the style of the report's figures, whatever the user's own settings are.
 
-    It decorates the functions that draw a figure.
+    Functions that draw a figure are decorated with it.
     """
     import matplotlib as mpl
 
@@ -167,20 +167,20 @@ def style() -> Iterator[None]:
 
 @style()
 def nothing_drawn(why: str) -> "Figure":
-    """Return the figure that says why it is empty."""
+    """Return an empty figure that gives the reason as its text."""
     figure, ((axes,),) = panels(1, 1, (5.4, 2))
     axes.set_axis_off()
     axes.text(0.5, 0.5, why, ha="center", va="center")
     return figure
 
 
-#: Where on the axis of what is spent, in parts of it, the first of those stands that spend nothing,
-#: and how far from each other they stand.
+#: Position on the axis of costs, as a fraction of its length, of the first search without a cost,
+#: and the distance between two of them.
 FREE, FREE_STEP = 0.02, 0.03
 
 
 def spent_axis(axes: "Axes", unit: str, time: str) -> None:
-    """Name what is spent: evaluations, or seconds of `time`."""
+    """Set up the axis of costs: evaluations, or seconds of `time`."""
     axes.set(xscale="log", xlabel=f"{time} (s)" if unit == "seconds" else unit)
     if unit == "evaluations":
         plain_steps(axes.xaxis)

@@ -1,5 +1,6 @@
-"""The figures that were published, read from `data/published`, and their places beside ours."""
+"""Published results, read from `data/published`, and how they are matched with ours."""
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Final
 
@@ -8,10 +9,13 @@ import pandas as pd
 from untrained.errors import DamagedFileError
 from untrained.files import PUBLISHED
 
+#: (method or criterion, data set, split) to mean, standard deviation and number of runs.
+Figures = Mapping[tuple[str, str, str], tuple[float, float, int]]
+
 #: The NASWOT paper, whose tables the report follows.
 PAPER: Final = "Mellor et al. 2021 (arXiv 2006.04647)"
 
-#: File to its columns of text and of numbers, and those that tell its rows apart.
+#: File to its text columns, its number columns, and the columns that identify a row.
 _COLUMNS: Final = {
     "sources": (("source", "kind", "title"), (), ("source",)),
     "correlations": (
@@ -35,7 +39,7 @@ _COLUMNS: Final = {
         ("space", "proxy", "images", "option", "source"),
     ),
 }
-#: Column to the values that it may have.
+#: Column to its allowed values.
 _VALUES: Final = {
     "kind": ("printed", "recomputed", "training-free", "search", "weight sharing"),
     "criterion": ("both", "kappa", "regions"),
@@ -47,11 +51,11 @@ def published(name: str) -> pd.DataFrame:
 
     Args:
         name: `correlations`, `searches`, `prunings` or `preferences`; `sources` describes what
-            their column `source` names. Figures that were not published are NaN.
+            their column `source` refers to. Numbers that were not published are NaN.
 
     Raises:
-        DamagedFileError: the file lacks a column or has unknown ones, a row is there twice, or a
-            source or a kind is unknown.
+        DamagedFileError: a column is missing or unknown, a row is repeated, or a source or a kind
+            is unknown.
     """
     return _read(name).copy()
 
@@ -79,7 +83,7 @@ def _read(name: str) -> pd.DataFrame:
 
 
 def sources(kind: str) -> list[str]:
-    """Return the sources whose figures were `printed`, or `recomputed` from what was published."""
+    """Return the sources whose figures were `printed`, or `recomputed` from published data."""
     table = _read("sources")
     return list(table.loc[table["kind"] == kind, "source"])
 
@@ -91,57 +95,50 @@ def methods(kind: str) -> tuple[str, ...]:
 
 
 def published_runs(method: str) -> int:
-    """Return of how many runs a method was published; 0 where it was not."""
+    """Return the number of runs in the published results of a method; 0 without any."""
     table = _read("searches")
-    return (
-        int(table.loc[table["method"] == method, "runs"].max())
-        if method in set(table["method"])
-        else 0
-    )
+    runs = table.loc[table["method"] == method, "runs"]
+    return int(runs.max()) if len(runs) else 0
 
 
-def published_searches(space: str) -> dict[tuple[str, str, str], tuple[float, float, int]]:
-    """Return (method, data set, split) to mean, standard deviation and runs, as printed."""
-    table = _read("searches")
+def published_searches(space: str) -> Figures:
+    """Return the printed results of searches by method, data set and split."""
+    return _printed("searches", space, "method")
+
+
+def published_prunings(space: str) -> Figures:
+    """Return the printed results of pruning searches by criterion, data set and split."""
+    return _printed("prunings", space, "criterion")
+
+
+def _printed(name: str, space: str, key: str) -> Figures:
+    table = _read(name)
     table = table[(table["space"] == space) & table["source"].isin(sources("printed"))]
-    return _by_key(table, "method")
-
-
-def published_prunings(space: str) -> dict[tuple[str, str, str], tuple[float, float, int]]:
-    """Return (criterion, data set, split) to mean, standard deviation and runs."""
-    table = _read("prunings")
-    return _by_key(table[table["space"] == space], "criterion")
-
-
-def _by_key(table: pd.DataFrame, name: str) -> dict[tuple[str, str, str], tuple[float, float, int]]:
-    keys = table[[name, "dataset", "split"]].itertuples(index=False, name=None)
-    return dict(
-        zip(keys, table[["mean", "std", "runs"]].itertuples(index=False, name=None), strict=True)
-    )
+    rows = table.set_index([key, "dataset", "split"])[["mean", "std", "runs"]]
+    return dict(zip(rows.index, rows.itertuples(index=False, name=None), strict=True))
 
 
 def search_title(space: str) -> str:
-    """Return the table of the NASWOT paper that has searches of a space; empty without one."""
+    """Return the name of the NASWOT paper's table of searches in a space; empty without one."""
     table = _read("searches")
     places = table.loc[(table["space"] == space) & (table["source"] == PAPER), "place"]
     return str(places.iloc[0]) if len(places) else ""
 
 
-#: The rows of the NASWOT paper's Table 2(a) that train nothing, and those on weight sharing, which
-#: the paper quotes: they train a network of all cells at once, which no table can answer.
+#: Rows of the NASWOT paper's Table 2(a) that train nothing, and those on weight sharing, which it
+#: quotes. Weight sharing trains a supernet, so no benchmark table can replay it.
 TRAINING_FREE: Final = methods("training-free")
 WEIGHT_SHARING: Final = methods("weight sharing")
 
 
 def with_published(table: pd.DataFrame, *, space: str) -> pd.DataFrame:
-    """Set the published correlations beside ours.
+    """Add the published correlations to a table of ours.
 
-    The proxy (as its attribute `published` names it), the data sets, the split and the subset have
-    to agree.
+    Rows match in proxy (by its attribute `published`), data sets, split and subset.
 
     Args:
-        table: as `correlations.correlation_table` returns it.
-        space: the search space that `table` is about.
+        table: a result of `correlations.correlation_table`.
+        space: name of the search space of `table`.
 
     Returns:
         `table` with the columns `paper_tau` and `recomputed_tau` (NaN where there is none).
@@ -159,9 +156,9 @@ def with_published(table: pd.DataFrame, *, space: str) -> pd.DataFrame:
 
 
 def published_key(proxy: str) -> str:
-    """Return the name under which the figures of a proxy stand in `data/published`.
+    """Return the name of a proxy in `data/published`.
 
-    The variant `released` is what the authors' code computes, so the figures of its paper are its
+    The variant `released` computes what the authors' code does, so the figures of the paper are its
     own.
     """
     from untrained.proxies import PROXIES
@@ -174,6 +171,6 @@ def published_key(proxy: str) -> str:
 
 
 def published_rank(proxy: str) -> float:
-    """Return the place of a proxy among those with published correlations; infinite without one."""
+    """Return the rank of a proxy among those with published correlations; infinite without one."""
     known = list(dict.fromkeys(_read("correlations")["proxy"]))
     return known.index(proxy) if proxy in known else float("inf")

@@ -1,7 +1,7 @@
-"""Rank coefficients of a sample and of its resamples, counted in whole numbers.
+"""Rank coefficients of a sample and of its bootstrap resamples, in integer arithmetic.
 
-A resample holds the same pairs as the sample, each so many times. So the pairs are sorted once,
-and several resamples go through them side by side, one per lane.
+A resample repeats the pairs of the sample, each a certain number of times. The pairs are therefore
+sorted once, and several resamples are processed side by side, one per lane.
 """
 
 from collections.abc import Callable, Iterable
@@ -11,7 +11,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-#: Resamples that go through the pairs together; with many more their counts leave the cache.
+#: Resamples that are processed together; the counts of many more would not fit into the cache.
 LANES = 16
 
 Floats = npt.NDArray[np.float64]
@@ -22,7 +22,7 @@ _jit: Callable[..., Any] = numba.njit(cache=True, nogil=True)
 
 
 def dense_ranks(values: npt.NDArray[Any]) -> Integers:
-    """Number the different values from 0 on, in ascending order; shape (n,) as `values`."""
+    """Return the rank (n,) of each value among the distinct values, from 0 on."""
     ranks: Integers = np.unique(values, return_inverse=True)[1].astype(np.int64)
     return ranks
 
@@ -41,10 +41,10 @@ def coefficients(x: Integers, y: Integers) -> tuple[float, float]:
 def resampled_coefficients(
     x: Integers, y: Integers, *, resamples: int, generator: np.random.Generator
 ) -> Floats:
-    """Return the coefficients (resamples, 2) of samples drawn with replacement from the pairs.
+    """Return Kendall's tau-b and Spearman's rho (resamples, 2) of bootstrap resamples.
 
-    They are Kendall's tau-b and Spearman's rho of dense ranks (n,), NaN where a vector drawn is
-    constant.
+    Pairs of dense ranks (n,) are drawn with replacement; a resample in which one vector is constant
+    has NaN.
     """
     starts = range(0, resamples, LANES)
     sizes = ((min(LANES, resamples - start), len(x)) for start in starts)
@@ -52,7 +52,7 @@ def resampled_coefficients(
 
 
 def _of_draws(x: Integers, y: Integers, draws: Iterable[Integers]) -> Floats:
-    """Coefficients (resamples, 2) of draws (lanes, n)."""
+    """Return the coefficients (resamples, 2) of draws (lanes, n)."""
     order = np.argsort(x, kind="stable")
     place = np.empty_like(order)
     place[order] = np.arange(len(x))
@@ -69,7 +69,7 @@ def _of_draws(x: Integers, y: Integers, draws: Iterable[Integers]) -> Floats:
 
 @_jit  # pragma: no cover - machine code, which coverage does not see
 def _sums(x: Integers, y: Integers, place: Integers, draws: Integers) -> Floats:
-    """What the coefficients of several resamples are made of.
+    """Return the sums from which the coefficients of several resamples are computed.
 
     Kendall's tau-b is (concordant - discordant) / sqrt(pairs untied in x * pairs untied in y)
     (Kendall, "The treatment of ties in ranking problems", 1945). Spearman's rho is Pearson's
@@ -78,8 +78,8 @@ def _sums(x: Integers, y: Integers, place: Integers, draws: Integers) -> Floats:
     Args:
         x: (n,) dense ranks in ascending order.
         y: (n,) dense ranks of the same pairs.
-        place: (n,) where each pair went when they were sorted.
-        draws: (lanes, n) pairs of each resample, as they were before.
+        place: (n,) the position of each pair after sorting.
+        draws: (lanes, n) the pairs of each resample, by their position before sorting.
 
     Returns:
         (6, lanes): concordant less discordant pairs; sum of the products of the doubled and
@@ -147,7 +147,7 @@ def _add(tree: Counts, rank: int, times: Counts) -> None:
 
 @_jit  # pragma: no cover - machine code, which coverage does not see
 def _midranks(times: Counts, ranks: Integers) -> tuple[Counts, Integers, Floats]:
-    """Doubled and centred midranks by rank (groups, lanes), untied pairs and sum of squares."""
+    """Return doubled, centred midranks by rank (groups, lanes), untied pairs, sums of squares."""
     lanes = times.shape[1]
     size = np.zeros((ranks.max() + 1, lanes), np.int32)
     n = np.zeros(lanes, np.int64)

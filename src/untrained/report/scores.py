@@ -1,4 +1,4 @@
-"""What the tables of scores share: which scores, accuracies and controls they are about."""
+"""Scores, accuracies and controls as the tables of scores need them."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
@@ -18,30 +18,30 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
-#: (data set of the benchmark, split) to percent by architecture index, NaN where unknown.
+#: Maps (data set of the benchmark, split) to percent by architecture index, NaN where unknown.
 Accuracy = Callable[[str, str], Floats]
 #: (data set of the images, data set of the benchmark, split).
 Target = tuple[str, str, str]
 
-#: Every scored architecture; undefined scores are ranked last, all equal.
+#: Every scored architecture; undefined scores are ranked last and tie.
 ALL_SAMPLED: Final = "all sampled"
 #: One architecture of each class that computes the same function; undefined ranked last.
 CANONICAL: Final = "canonical"
-#: The only subset from which architectures with an undefined score are dropped.
+#: Architectures with a defined score; all other subsets rank undefined scores last.
 FINITE_ONLY: Final = "finite only"
-#: The tenth with the highest accuracy in the column that is correlated; undefined ranked last.
+#: The tenth with the highest accuracy in the correlated column; undefined ranked last.
 TOP_TENTH: Final = "top 10 %"
 
-#: TE-NAS's score, which is derived from two others: lower is better of the first of them.
+#: TE-NAS's score and the two scores of which it sums the ranks; a lower condition number is better.
 SUMMED_RANKS: Final = "tenas"
 CONDITION_NUMBER: Final = "ntk_condition_number"
 REGIONS: Final = "linear_regions"
 
 
 def proxy_label(proxy: str) -> str:
-    """Return what tables and figures call a spelled proxy: its label in place of its name.
+    """Return the label of a proxy with its variant and settings, for tables and figures.
 
-    What is no proxy, such as a control, keeps its name.
+    Names that are not a proxy, such as those of controls, are returned unchanged.
     """
     name = name_of(proxy)
     try:
@@ -51,10 +51,10 @@ def proxy_label(proxy: str) -> str:
 
 
 def image_label(dataset: str) -> str:
-    """Return what tables and figures call a data set."""
+    """Return the label of a data set for tables and figures."""
     try:
         return image_set(dataset).label
-    except UnknownNameError:  # the benchmark's own, of which there are no images here
+    except UnknownNameError:  # a data set of the benchmark without an image set
         return dataset
 
 
@@ -64,23 +64,28 @@ def image_sets(scores: pd.DataFrame) -> list[str]:
 
 
 def lower_is_better(proxies: Iterable[str]) -> set[str]:
-    """Return those of some proxies of which the lower score is better."""
+    """Return those of the given proxies for which a lower score is better."""
     known = {str(name) for name in proxies} - {SUMMED_RANKS}
     return {name for name in known if parse_reading(name).direction == "lower"}
 
 
 def proxy_drawn(scores: pd.DataFrame, proxy: str | None) -> str:
-    """Return the proxy asked for; else the first scored one with published figures, or of all."""
+    """Return the given proxy, else the first scored one, preferably with published figures."""
     return proxy or min(sorted(map(str, scores["proxy"].unique())), key=published_rank)
 
 
 def target_of(images: str, split: str, splits: "Splits") -> Target:
-    """Return the target of scores on some images for the split `val` or `test` of reports.
+    """Return the accuracies that scores on some images are compared with.
 
-    Scores on images that the benchmark does not know are held against what they stand for.
+    Images that the benchmark does not have are compared with the data set that they represent.
+
+    Args:
+        images: data set of the images.
+        split: `val` or `test` of reports.
+        splits: columns of the benchmark; see `Splits`.
 
     Raises:
-        MissingDataError: the benchmark has no such accuracies.
+        MissingDataError: the benchmark lacks these accuracies.
     """
     pair = image_set(images).measured_as, split
     if pair not in splits:
@@ -92,7 +97,7 @@ def target_of(images: str, split: str, splits: "Splits") -> Target:
 
 
 def targets_of(images: Iterable[str], splits: "Splits") -> list[Target]:
-    """Return validation and test of each data set of images, where the benchmark has them."""
+    """Return the validation and test targets of each data set of images that exist."""
     return [
         target_of(name, split, splits)
         for name in images
@@ -102,14 +107,14 @@ def targets_of(images: Iterable[str], splits: "Splits") -> list[Target]:
 
 
 def controls(inputs: "Inputs", sampled: Indices) -> "dict[str, pd.Series[float]]":
-    """Return parameters and FLOPs of the sampled architectures, where the benchmark has them."""
+    """Return parameters and FLOPs of the sampled architectures where the benchmark has both."""
     costs = inputs.benchmark.costs(inputs.main(inputs.benchmark.networks)).loc[sampled]
     found = {name: costs[name].astype(float) for name in ("parameters", "flops")}
     return {name: values for name, values in found.items() if not values.isna().any()}
 
 
 def scores_by_seed(scores: pd.DataFrame, images: str) -> dict[str, pd.DataFrame]:
-    """Lay out the scores on one data set of images by proxy.
+    """Pivot the scores on one data set of images, for each proxy.
 
     Scores have the columns `arch`, `proxy`, `dataset`, `seed`, `score`, `status`.
 
@@ -118,8 +123,8 @@ def scores_by_seed(scores: pd.DataFrame, images: str) -> dict[str, pd.DataFrame]
         order, NaN where undefined (status other than `ok`, or not finite).
 
     Raises:
-        MissingDataError: some architectures lack the scores of some seeds.
-        ParameterError: two scores for one architecture, proxy and seed.
+        MissingDataError: an architecture lacks the score of a seed.
+        ParameterError: an architecture has two scores for one proxy and seed.
     """
     scores = scores[scores["dataset"] == images]
     values = scores["score"].astype("float64")
@@ -147,7 +152,7 @@ def with_accuracy(by_seed: pd.DataFrame, answers: Floats) -> tuple[Floats, Float
     """Return scores (m, seeds) and accuracies (m,) of the architectures with an accuracy.
 
     Raises:
-        ParameterError: a score of an architecture that the benchmark does not have.
+        ParameterError: the benchmark lacks a scored architecture.
     """
     index = by_seed.index.to_numpy(dtype=np.int64)
     if len(index) and not 0 <= index.min() <= index.max() < len(answers):
@@ -160,7 +165,7 @@ def with_accuracy(by_seed: pd.DataFrame, answers: Floats) -> tuple[Floats, Float
 
 
 def undefined_last(scores: Floats, *, lower: bool = False) -> Floats:
-    """Replace what is undefined (NaN) by less than all others, or more where lower is better."""
+    """Replace undefined scores (NaN) by -inf, or by inf where a lower score is better."""
     return np.where(np.isnan(scores), np.inf if lower else -np.inf, scores)
 
 
@@ -168,10 +173,10 @@ def with_summed_ranks(scores: pd.DataFrame) -> pd.DataFrame:
     """Add TE-NAS's score: the sum of the ranks by condition number and by linear regions.
 
     Chen, Gong, Wang: Neural Architecture Search on ImageNet in Four GPU Hours, ICLR 2021 (arXiv
-    2102.11535). On each data set and under each seed, the architectures for which both are defined
-    are ranked from 1, the worst, to the best; equal scores share their mean rank. Higher is better;
-    an architecture that lacks one of the two is `undefined`. Rows follow for the data sets and
-    seeds that have both.
+    2102.11535). For each data set and seed, the architectures for which both scores are defined are
+    ranked from 1, the worst, to the best; ties share their mean rank. Higher is better; an
+    architecture that lacks one of the two scores is `undefined`. Only data sets and seeds with both
+    proxies get rows.
     """
     if not {CONDITION_NUMBER, REGIONS} <= set(scores["proxy"]):
         return scores
@@ -194,7 +199,7 @@ def mean_scores(scores: pd.DataFrame, proxy: str, images: str) -> "pd.Series[flo
     """Return the mean score over the seeds by architecture index, NaN where one is undefined.
 
     Raises:
-        MissingDataError: there are no such scores.
+        MissingDataError: the proxy was not scored on these images.
     """
     from untrained.search.pool import scores_of
 
@@ -203,9 +208,9 @@ def mean_scores(scores: pd.DataFrame, proxy: str, images: str) -> "pd.Series[flo
 
 
 def short_accuracies(inputs: "Inputs", sampled: Indices) -> "Mapping[str, pd.Series[float]]":
-    """Return what searches see of a short training, by data set of the images that were scored.
+    """Return the short-training validation accuracies that searches see, by scored data set.
 
-    It is that of the first of `SHORT_SEEDS`; data sets of which the table lacks it are left out.
+    They are those of the first of `SHORT_SEEDS`; data sets without them are left out.
     """
     from untrained.benchmarks.benchmark import SHORT_SEEDS
 

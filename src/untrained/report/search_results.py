@@ -1,4 +1,4 @@
-"""From the traces of searches to what the tables and figures of searches are made of."""
+"""Results of the runs of searches, read from their traces."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
@@ -19,38 +19,38 @@ from untrained.search.clock import seen_in_searches
 if TYPE_CHECKING:
     from untrained.benchmarks.benchmark import Benchmark
 
-#: What a search spends to the column of its trace that counts it. Evaluations are trainings.
+#: Unit of cost to the column of a trace that counts it. Evaluations are trainings.
 UNITS = {"seconds": "simulated_seconds", "evaluations": "step"}
 
-#: What tells a search apart: how its algorithm is spelled, and the data set searched on.
+#: A search: the spelling of its algorithm with its settings, and the data set searched on.
 Search = tuple[str, str]
 
 
 def kind_of(algorithm: str) -> type[Algorithm]:
-    """Return the class of a spelled search."""
+    """Return the class of an algorithm, given its spelling with settings."""
     kind: type[Algorithm] = ALGORITHMS.load(algorithm.partition("+")[0].partition("-")[0])
     return kind
 
 
 @cache
 def _reference() -> str:
-    """Return the algorithm that every search which spends a budget is held against."""
+    """Return the algorithm with which searches that spend a budget are compared."""
     return next(name for name in ALGORITHMS.names() if ALGORITHMS.load(name).reference)
 
 
 def spending(searches: Iterable[Search]) -> set[str]:
-    """Return the algorithms of some searches that spend a budget.
+    """Return the algorithms among the given searches that spend a budget.
 
     Raises:
-        UntrainedError: no such algorithm, or no such settings.
+        UntrainedError: an algorithm or its settings are unknown.
     """
     return {name for name, _ in searches if parse_algorithm(name).spends_budget}
 
 
 def seen(searches: Iterable[Search], truth: "Benchmark") -> dict[Search, tuple[str, bool]]:
-    """Return the split of the accuracies that each search sees, and whether trainings have times.
+    """Return for each search the split of the accuracies it sees, and whether times are known.
 
-    Searches that see no trainings are left out.
+    Searches that see no accuracies are left out.
     """
     found = {}
     for algorithm, images in searches:
@@ -62,14 +62,14 @@ def seen(searches: Iterable[Search], truth: "Benchmark") -> dict[Search, tuple[s
 
 
 def untimed(searches: Iterable[Search], truth: "Benchmark") -> set[Search]:
-    """Return the searches whose trainings have no known times."""
+    """Return the searches whose training times are unknown."""
     return {search for search, (_, timed) in seen(searches, truth).items() if not timed}
 
 
 def method_of(algorithm: str, images: str, main: str) -> str:
-    """Return the row of a search in tables: "naswot-10" is "NASWOT N=10".
+    """Return the name of a search in tables.
 
-    Settings follow in brackets: "rea+init=naswot" is "REA (init=naswot)".
+    For example, "naswot-10" gives "NASWOT N=10" and "rea+init=naswot" gives "REA (init=naswot)".
     """
     head, *settings = algorithm.split("+")
     _, _, samples = head.partition("-")
@@ -81,9 +81,9 @@ def method_of(algorithm: str, images: str, main: str) -> str:
 
 
 def columns_read(images: str, main: str, datasets: Sequence[str]) -> list[str]:
-    """Return the data sets on which a search on `images` is read off.
+    """Return the data sets on which the architectures found on `images` are evaluated.
 
-    All, for a search on the main data set; else the one that was searched on, or stood for.
+    These are all for a search on the main data set, else only the data set `images` stands for.
     """
     own = image_set(images).measured_as
     return [dataset for dataset in datasets if images == main or dataset == own]
@@ -92,15 +92,16 @@ def columns_read(images: str, main: str, datasets: Sequence[str]) -> list[str]:
 def references_of(
     searches: Iterable[Search], spending: Collection[str], main: str
 ) -> dict[str, str]:
-    """Return what each search that spends a budget is held against: REA on the same data set.
+    """Return the reference of each search that spends a budget: REA on the same data set.
 
-    Where both were run, it is a search that differs in one thing: for one whose fitness is a score
-    (`rea+fitness=lga@1`) the same on accuracies in the same pool (`rea+pool=lga@1`), and for one
-    in such a pool REA in that pool. Searches that start from the best-scored of a sample come
-    first: that AREA outperforms REA is the claim of Mellor et al. 2021.
+    Where it was run, the reference is a search that differs in one setting: a search whose fitness
+    is a score (`rea+fitness=lga@1`) is compared with the same search on accuracies in the same
+    pool (`rea+pool=lga@1`), and another search in a pool with REA in that pool. Searches that start
+    from the best-scored architectures of a sample come first: that AREA outperforms REA is the
+    claim of Mellor et al. 2021.
 
     Returns:
-        Method to the method that it is held against, whether that was run or not.
+        Method to its reference, whether that was run or not.
     """
     run = list(searches)
     held = [one for one in run if one[0] in spending and one[0] != _reference()]
@@ -114,7 +115,7 @@ def references_of(
 
 
 def _references(algorithm: str) -> Iterator[str]:
-    """Yield what a search is best held against, the nearest first, if it has a pool."""
+    """Yield the possible references of a search in a pool, the most similar first."""
     name, *settings = algorithm.split("+")
     values = {key: value for key, _, value in (one.partition("=") for one in settings)}
     scored = values.pop("fitness", None)
@@ -151,24 +152,24 @@ def search_results(
     spending: Collection[str] = (),
     untimed: Collection[Search] = (),
 ) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Read off the accuracies that the runs of each search reached, and what they spent.
+    """Collect the accuracy that each run of a search reached, and its cost.
 
-    Tables are about searches on the main data set; others are rows of their own, for their data set
-    alone. What spends no budget makes no evaluations.
+    Searches on the main data set are evaluated on all data sets, other searches only on their own.
+    An algorithm that spends no budget makes no evaluations.
 
     Returns:
         `method`, `run`, `dataset`, `split`, `accuracy`, `seconds` (simulated; NaN where untimed),
-        `evaluations`, one row per run and column; and why a method has no result. A method that was
-        published with fewer runs, see `first_runs`, is followed by as many of ours.
+        `evaluations`, one row per run, data set and split; and for methods without results the
+        reason. A method that was published with fewer runs is followed by its `first_runs`.
 
     Raises:
-        ParameterError: two results for one method, run, data set and split.
+        ParameterError: a method has two results for one run, data set and split.
     """
     tables, reasons = [], {}
     for (algorithm, images), trace in traces.items():
         kind = kind_of(algorithm)
         if images != main and not (kind.spends_budget or kind.reads_scores):
-            continue  # it reads nothing of the data set, so it would only repeat itself
+            continue  # it reads nothing from the data set, so its results would only be repeated
         method = method_of(algorithm, images, main)
         final = trace[trace["is_final"]].astype({"simulated_seconds": float})
         if final.empty:
@@ -196,7 +197,7 @@ def search_results(
 def _read_off(
     final: pd.DataFrame, accuracy: Accuracy, pair: tuple[str, str], column: tuple[str, str]
 ) -> pd.DataFrame:
-    """Return the accuracies of the answers of runs in one column, and what these have spent."""
+    """Return the accuracies in one column of the architectures that runs chose, with the costs."""
     own = final[final["target"].isin(["", "/".join(column)])]
     renamed = {"simulated_seconds": "seconds", "step": "evaluations"}
     return (
@@ -211,7 +212,7 @@ def _read_off(
 
 
 def _too_few(method: str) -> str:
-    """Return why a trace is empty: what is scored does not stand for the whole space.
+    """Return why a trace is empty: too few architectures are scored to represent the space.
 
     See `untrained.search.pool.can_answer`.
     """
@@ -221,9 +222,9 @@ def _too_few(method: str) -> str:
 
 
 def first_runs(results: pd.DataFrame, kind: type[Algorithm]) -> list[pd.DataFrame]:
-    """Return the first runs of a search that starts from scores, as many as were published of it.
+    """Return the first runs of a search that starts from scores, as many as were published.
 
-    They are a method of their own; there are none where we have no more runs than published.
+    They form a separate method. The list is empty unless we have more runs than published.
     """
     numbers = np.sort(results["run"].unique())
     count = published_runs(kind.label) if kind.starts_scored else 0
@@ -235,5 +236,5 @@ def first_runs(results: pd.DataFrame, kind: type[Algorithm]) -> list[pd.DataFram
 
 
 def in_full(method: str) -> str:
-    """Return the method of whose runs a method holds the first, or else the method itself."""
+    """Return the method without the suffix that `first_runs` adds."""
     return method.partition(" (first ")[0]

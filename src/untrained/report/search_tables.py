@@ -1,4 +1,4 @@
-"""Our searches beside the published ones, as the NASWOT paper's Table 2(a) has them."""
+"""Our searches beside the published ones, laid out like the NASWOT paper's Table 2(a)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from untrained.report.inputs import Splits, is_untimed
-from untrained.report.published import TRAINING_FREE
+from untrained.report.published import TRAINING_FREE, Figures
 from untrained.report.scores import image_label
 from untrained.report.search_results import in_full
 from untrained.report.tables import with_spread
@@ -19,14 +19,12 @@ COLUMNS = (
     *("difference", "difference_in_se", "note"),
 )
 
-#: The note of what we only quote.
+#: The note of rows that are quoted and were not run.
 QUOTED = "published, not run"
 
 _Key = tuple[str, str, str]
-#: (method, data set, split) to mean, standard deviation and number of runs.
-Figures = Mapping[_Key, tuple[float, float, int]]
-
 _KEYS = ["method", "dataset", "split"]
+_PUBLISHED = ["published_mean", "published_std", "published_runs"]
 
 
 def search_table(
@@ -38,72 +36,66 @@ def search_table(
     quoted: Sequence[str] = (),
     reasons: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
-    """Summarise the runs of each search and hold them against the published ones.
+    """Summarise the runs of each search and compare them with the published ones.
 
-    The rows are `methods`, without those that were neither run nor published; then those that only
-    `results` or `reasons`, why there is no result, have; and last `quoted` ones, which are held
-    against nothing.
+    The rows are those of `methods` that were run or published, then the other methods of `results`
+    and of `reasons` (why a method has no result), and last the `quoted` methods, which are only
+    quoted.
 
     Returns:
         One row per method, data set and split with `COLUMNS`. `std` has ddof 1; `difference` is
         ours less published in percent points, and `difference_in_se` that in units of the joint
-        standard error sqrt(se_ours^2 + se_published^2) of the two means. What is not known stays
-        missing, and `note` says why; a search that is read off on other columns alone, of which
-        nothing is published here, has neither a figure nor a note.
+        standard error sqrt(se_ours^2 + se_published^2) of the two means. Unknown numbers are
+        missing, with the reason in `note`; a row for which a search is not evaluated and nothing
+        is published has neither numbers nor a note.
     """
-    ours = {key: cell["accuracy"] for key, cell in results.groupby(_KEYS, sort=False)}
     run = dict.fromkeys([*map(str, results["method"].unique()), *(reasons or {})])
     own = [name for name in run if name not in methods]
     last = [name for name in quoted if name not in (*methods, *own)]
     why = dict(reasons or {}) | dict.fromkeys(last, QUOTED)
-    told = {method for method, _, _ in (*ours, *beside)} | why.keys()
-    first = [name for name in methods if name in told]
-    rows = []
-    for method in [*first, *own, *last]:
-        ran = any(key[0] == method for key in ours)
-        for key in ((method, *pair) for pair in splits):
-            accuracy, published = ours.get(key), beside.get(key)
-            cells: tuple[Any, ...] = (*(np.nan,) * 8, "")
-            # else it was searched on another data set, so it is not read off here: `columns_read`
-            if accuracy is not None or published is not None or not ran:
-                cells = _cells(key, accuracy, published, why.get(method, "not run"), beside)
-            rows.append((*key, *cells))
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    return table.astype({"runs": "Int64", "published_runs": "Int64"})
+    known = {*run, *last, *(method for method, _, _ in beside)}
+    first = [name for name in methods if name in known]
+    keys = [(method, *pair) for method in (*first, *own, *last) for pair in splits]
+    # a mean over the runs with a known accuracy would be biased: they are not a random choice
+    ours = results.groupby(_KEYS, as_index=False, sort=False).agg(
+        mean=("accuracy", lambda own: own.mean(skipna=False)),
+        std=("accuracy", lambda own: own.std(ddof=1, skipna=False)),
+        size=("accuracy", "size"),
+        unknown=("accuracy", lambda own: own.isna().sum()),
+    )
+    theirs = pd.DataFrame([(*key, *beside[key]) for key in beside], columns=[*_KEYS, *_PUBLISHED])
+    theirs = theirs.astype(dict.fromkeys(_PUBLISHED, float))
+    table = pd.DataFrame(keys, columns=_KEYS).merge(ours, "left").merge(theirs, "left")
+    table["runs"] = table["size"].where(table["unknown"] == 0)
+    table["difference"] = table["mean"] - table["published_mean"]
+    joint = np.hypot(
+        table["std"] / np.sqrt(table["runs"]),
+        table["published_std"] / np.sqrt(table["published_runs"]),
+    )
+    table["difference_in_se"] = table["difference"] / joint.where(joint > 0)
+    ran = set(results["method"])
+    table["note"] = [
+        _note(key, size, unknown, why.get(key[0], "not run"), beside)
+        # no note where a search is not evaluated and nothing is published
+        if key in beside or size == size or key[0] not in ran
+        else ""
+        for key, size, unknown in zip(keys, table["size"], table["unknown"], strict=True)
+    ]
+    return table.astype({"runs": "Int64", "published_runs": "Int64"})[list(COLUMNS)]
 
 
-def _cells(
-    key: _Key,
-    accuracy: "pd.Series[float] | None",
-    published: tuple[float, float, int] | None,
-    reason: str,
-    beside: Figures,
-) -> tuple[Any, ...]:
-    """Compute the cells of a row, from `mean` on."""
+def _note(key: _Key, size: float, unknown: float, reason: str, beside: Figures) -> str:
+    """Return why a row lacks our figure, its standard error or the published figure."""
     notes = []
-    mean, std, runs = np.nan, np.nan, 0
-    if accuracy is None:
+    if np.isnan(size):
         notes.append(reason)
-    elif accuracy.isna().any():
-        # The runs that can be answered are no random choice, so their mean would mislead.
-        notes.append(f"{int(accuracy.isna().sum())} of {len(accuracy)} runs have no accuracy")
-    else:
-        mean, std, runs = float(accuracy.mean()), float(accuracy.std(ddof=1)), len(accuracy)
-        if runs == 1:
-            notes.append("one run: no standard error")
-    known = published or (np.nan, np.nan, 0)
-    if published is None:
+    elif unknown:
+        notes.append(f"{unknown:.0f} of {size:.0f} runs have no accuracy")
+    elif size == 1:
+        notes.append("one run: no standard error")
+    if key not in beside:
         notes.append(_why_unpublished(key, beside))
-    joint = np.hypot(_standard_error(std, runs), _standard_error(known[1], known[2]))
-    difference = mean - known[0]
-    in_se = difference / joint if joint > 0 else np.nan
-    numbers = (mean, std, runs or None, *known[:2], known[2] or None, difference, in_se)
-    return (*numbers, "; ".join(notes))
-
-
-def _standard_error(std: float, runs: int) -> float:
-    """Return the standard error of the mean of `runs` results with standard deviation `std`."""
-    return float(std / np.sqrt(runs)) if runs > 0 else float("nan")
+    return "; ".join(notes)
 
 
 def _why_unpublished(key: _Key, beside: Figures) -> str:
@@ -115,12 +107,11 @@ def _why_unpublished(key: _Key, beside: Figures) -> str:
 
 
 def search_layout(table: pd.DataFrame) -> pd.DataFrame:
-    """Lay out Table 2(a) as the paper does: methods by data set and split.
+    """Lay out a table of searches like Table 2(a): methods by data set and split.
 
-    Each cell reads `mean ± std (published mean ± std, +0.4 se)`, or gives the reason in place of
-    what is missing; it is empty where the search is not read off. Where it is known what runs
-    spend, its mean is in the last columns: seconds, and evaluations where the times of some are
-    unknown.
+    Each cell reads `mean ± std (published mean ± std, +0.4 se)`, or gives the reason for what is
+    missing; it is empty where the search is not evaluated. The last columns hold the mean cost of a
+    run where it is known: seconds, and evaluations where the times of some searches are unknown.
     """
     names = table["dataset"].map(image_label) + " " + table["split"]
     cells = [_search_cell(row) for row in table.to_dict("records")]
@@ -130,7 +121,7 @@ def search_layout(table: pd.DataFrame) -> pd.DataFrame:
     methods = table["method"].unique()
     layout = layout.loc[methods, names.unique()].reset_index()
     if "seconds" in table:
-        # the same on every data set and split, but for those without an answer
+        # equal on all data sets and splits that have a result
         spent = table.groupby("method", sort=False)[["evaluations", "seconds"]].max().loc[methods]
         titles = {"evaluations": "evaluations"} if is_untimed(spent).any() else {}
         for name, title in (titles | {"seconds": "time (s)"}).items():
@@ -152,10 +143,10 @@ def _search_cell(row: Mapping[Any, Any]) -> str:
 
 
 def narrow_search_layout(table: pd.DataFrame) -> pd.DataFrame:
-    """Lay out Table 2(a) for 100 columns of a terminal: one row per method and data set.
+    """Lay out a table of searches for 100 columns of a terminal: a row per method and data set.
 
-    For validation (`val`) and test it has ours, the published counterpart, and their difference in
-    joint standard errors (`Δ/se`). What is missing is empty; `search_notes` says why.
+    For validation (`val`) and test there are our result, the published one, and their difference in
+    joint standard errors (`Δ/se`). Missing results are empty; `search_notes` gives the reasons.
     """
     lines: dict[tuple[str, str], dict[str, str]] = {}
     for method, own in table.groupby("method", sort=False):
@@ -167,7 +158,7 @@ def narrow_search_layout(table: pd.DataFrame) -> pd.DataFrame:
                     lines[str(method), dataset][title] = ""
     for row in table.to_dict("records"):
         line, split, in_se = lines[row["method"], row["dataset"]], row["split"], "difference_in_se"
-        # six columns of numbers fit only without the spaces
+        # without these spaces six columns of numbers fit
         line[split] = with_spread(row["mean"], row["std"]).replace(" ", "")
         published = with_spread(row["published_mean"], row["published_std"])
         line[f"{split} paper"] = published.replace(" ", "")
@@ -176,16 +167,16 @@ def narrow_search_layout(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def named_once(method: str, lines: int) -> list[str]:
-    """Return the first column of the lines of a method, which then read as one group.
+    """Return the first column of the lines of a method: its name once, then empty.
 
-    What it has in brackets goes into the second line: the column has to be narrow.
+    A part in brackets goes to the second line, so that the column is narrow.
     """
     name, bracket, rest = method.partition(" (")
     return [name, *([f"({rest}"] if bracket else []), *[""] * lines][:lines]
 
 
 def search_notes(table: pd.DataFrame) -> list[str]:
-    """Gather the notes of a table of searches in their order, `method, method: note`, each once."""
+    """Return each different note of a table of searches once, after the methods that have it."""
     noted = table[table["note"] != ""]
     return [
         f"{', '.join(own['method'].unique())}: {note}"

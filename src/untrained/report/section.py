@@ -1,4 +1,4 @@
-"""What a section of the report is: what it reads, its tables, figures and words."""
+"""The parts of a section of the report: its inputs, tables, figures and captions."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
 
 Options = Mapping[str, Any]
 
-#: What placeholders of texts stand for where nothing more is known.
+#: Values of the placeholders in captions where the space is not known.
 GENERAL_WORDS = vars(Words()) | {"spent": "simulated time"}
 
 
 @dataclass(frozen=True)
 class Table:
-    """A tidy table and how people read it.
+    """A tidy table and its form for readers.
 
     Attributes:
-        name: of its files.
-        title: of its place on the page, and in a run's report.
-        text: what it shows; may hold `{members}`, `{options}` and `{places}` of the space.
-        layout: from the tidy table and the name of the space to text by row and column; None for a
-            table that is only drawn.
-        notes: lines below the layout, in every format.
-        below: further lines below it, on the page alone.
-        more: sentences of the page that depend on what was found.
-        on_page: whether the page shows it.
+        name: stem of its files.
+        title: heading on the page and in a run's report.
+        text: caption; may contain `{members}`, `{options}` and `{places}` of the space.
+        layout: maps the tidy table and the name of the space to a table of text; None for a table
+            that only a figure shows.
+        notes: makes the lines below the layout in every format.
+        below: makes further lines below it, on the page only.
+        more: makes sentences of the page that depend on the results.
+        on_page: whether the page shows the table.
     """
 
     name: str
@@ -47,24 +47,20 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure, drawn of the tables of its section.
+    """A figure, drawn from the tables of its section.
 
     Attributes:
-        name: of its files.
-        draw: makes it, with these `options`.
-        text: its caption, with placeholders as in the text of a table.
-        reads: kinds of files that it reads besides, and tables of other sections.
-        more: sentences of the page that depend on what was found.
-        options: that `draw` takes.
+        name: stem of its files.
+        draw: draws it from the inputs with the options of its section.
+        text: caption, with the placeholders of a table's caption.
+        more: makes sentences of the page that depend on the results.
         joint: whether it can show several spaces; see `Inputs.beside`.
     """
 
     name: str
     draw: "Callable[[Inputs, Options], Drawn]"
     text: str
-    reads: tuple[str, ...] = ()
     more: "Callable[[Inputs], str]" = lambda *_: ""
-    options: tuple[str, ...] = ()
     joint: bool = False
 
 
@@ -73,17 +69,17 @@ class Section:
     """A section of the report.
 
     Attributes:
-        name: on the command line.
-        reads: kinds of files that its tables are made of: `benchmark`, `scores`, `searches`,
-            `ablations`, `prunings`, `training_curves`.
-        needs: tables of other sections that they are made of.
-        make: makes the tables, in their order, with these `options`.
-        tables: what it makes.
-        figures: what is drawn of them.
-        options: that `make` takes.
-        applies: whether there is such a section for a space, with the parameters of a run.
-        show: what the terminal shows.
-        metrics: numbers that runs are compared by.
+        name: its name on the command line.
+        reads: kinds of files that it reads: `benchmark`, `scores`, `searches`, `ablations`,
+            `prunings`, `training_curves`.
+        needs: tables of other sections that `make` reads.
+        make: makes the tables, in the order of `tables`, with the values of `options`.
+        tables: the tables that it makes.
+        figures: the figures drawn from them.
+        options: names of the options that `make` and the figures take.
+        applies: whether a space has this section in a run with these parameters.
+        show: makes what the terminal shows.
+        metrics: makes the numbers by which runs are compared.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Rank correlations and the bootstrap.
 
-Everything that is resampled with equal numbers of observations and an equal seed has equal
-resamples, so intervals are paired.
+The same number of observations and the same seed give the same resamples, so intervals are
+paired.
 """
 
 from typing import NamedTuple
@@ -16,8 +16,8 @@ Integers = npt.NDArray[np.int64]
 class Correlation(NamedTuple):
     """Kendall's tau-b and Spearman's rho with 95 % percentile bootstrap intervals.
 
-    All but `n` are NaN where the correlation is undefined: fewer than three architectures, or a
-    constant vector.
+    All but `n` are NaN where the correlation is undefined: with fewer than three architectures, or
+    for a constant vector.
     """
 
     tau: float
@@ -36,7 +36,7 @@ def correlation(
 
     The interval is the percentile bootstrap over architectures (Efron and Tibshirani, "An
     Introduction to the Bootstrap", 1993, section 13.3): pairs are drawn with replacement, and both
-    coefficients are computed anew from each resample, its own ties included.
+    coefficients are computed from each resample with its own ties.
     """
     from untrained.report.ranks import coefficients, dense_ranks, resampled_coefficients
 
@@ -45,13 +45,13 @@ def correlation(
     if np.isnan(tau):
         return Correlation(*(float("nan"),) * 6, n=len(x))
     draws = resampled_coefficients(x, y, resamples=resamples, generator=np.random.default_rng(seed))
-    # a small sample can be constant by chance of the draw, and has no coefficients then
+    # a resample of a small sample can be constant and has no coefficients then
     low, high = interval(draws[~np.isnan(draws).any(axis=1)]).tolist()
     return Correlation(tau, low[0], high[0], rho, low[1], high[1], n=len(x))
 
 
 def resample_counts(size: int, *, resamples: int, seed: int) -> Integers:
-    """Return how many times each observation is in each resample, drawn with replacement.
+    """Return how often each observation occurs in each bootstrap resample.
 
     Returns:
         (resamples, size) counts; the sum of every row is `size`.

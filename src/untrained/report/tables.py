@@ -1,21 +1,22 @@
 """Render tables as Markdown, LaTeX, CSV and on terminals.
 
-A layout is a DataFrame of text that a section makes of a tidy one; any DataFrame can be rendered.
+A layout is a DataFrame of text made from a tidy table; any DataFrame can be rendered.
 """
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-#: Title of a column of a layout to a column of the tidy table, or to what makes texts of the table.
+#: Title of a column of a layout to a column of the tidy table, or to a function from the table to
+#: the texts of the column.
 Columns = Mapping[str, str | Callable[[pd.DataFrame], Iterable[str]]]
 
-#: What a cell of a right-aligned column starts with.
+#: How a cell of a right-aligned column starts.
 _NUMBER = re.compile(r"[-+−±]?\d|none ")
 _LATEX = {sign: f"\\{sign}" for sign in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
@@ -53,9 +54,9 @@ def lay_out(table: pd.DataFrame, columns: Columns, but: Collection[str] = ()) ->
     """Lay out a tidy table as text.
 
     Args:
-        table: to be laid out.
-        columns: of the layout, in their order; a column of the table is shown as it is.
-        but: titles that are left out.
+        table: tidy table.
+        columns: the columns of the layout, in order; columns of the table are shown unchanged.
+        but: titles of columns to leave out.
     """
     return pd.DataFrame(
         {
@@ -66,20 +67,30 @@ def lay_out(table: pd.DataFrame, columns: Columns, but: Collection[str] = ()) ->
     )
 
 
+def laid_out(columns: Columns) -> Callable[..., pd.DataFrame]:
+    """Return the layout of a section's table that has these columns, whatever the space."""
+    return lambda table, *_: lay_out(table, columns)
+
+
+def named(name: str, label: Callable[[Any], str]) -> Callable[[pd.DataFrame], Iterable[str]]:
+    """Show a column by the label of each of its values."""
+    return lambda table: map(label, table[name])
+
+
 def joined(*names: str) -> Callable[[pd.DataFrame], Iterable[str]]:
-    """Show several columns as one, with spaces between."""
+    """Show several columns as one, separated by spaces."""
     return lambda table: map(" ".join, zip(*(table[name] for name in names), strict=True))
 
 
 def numbers(name: str, digits: int, scale: float = 1) -> Callable[[pd.DataFrame], Iterable[str]]:
-    """Show a column of numbers, multiplied by a scale, with so many decimals."""
+    """Show a column of numbers, multiplied by a scale, with this many decimals."""
     return lambda table: [text_of(value, digits) for value in scale * table[name]]
 
 
 def intervals(
     name: str, low: str = "", high: str = "", *, digits: int = 2, scale: float = 1
 ) -> Callable[[pd.DataFrame], Iterable[str]]:
-    """Show a column with its interval, by default of the columns with `_low` and `_high` added."""
+    """Show a column with its interval, by default from columns ending in `_low` and `_high`."""
     names = [name, low or f"{name}_low", high or f"{name}_high"]
     return lambda table: [
         with_interval(value, start, end, digits)
@@ -88,7 +99,7 @@ def intervals(
 
 
 def to_markdown(table: pd.DataFrame, digits: int = 3) -> str:
-    """Render as a table in GitHub's Markdown, which shows every cell as it is."""
+    """Render as a table in GitHub's Markdown, with special characters escaped."""
     cells = _cells(table, digits)
     rule = ["---:" if right else "---" for right in _right(table, cells)]
     lines = [[_markdown(str(name)) for name in table.columns], rule]
@@ -101,9 +112,9 @@ def to_latex(table: pd.DataFrame, *, caption: str, label: str, digits: int = 3) 
 
     Args:
         table: any table.
-        caption: plain text, escaped here.
-        label: key for references, as it is.
-        digits: decimals of plain numbers.
+        caption: plain text, which is escaped.
+        label: key for references, which is not escaped.
+        digits: decimals of floating-point numbers.
     """
     cells = _cells(table, digits)
     columns = "".join("r" if right else "l" for right in _right(table, cells))
@@ -155,21 +166,21 @@ def _cells(table: pd.DataFrame, digits: int) -> list[list[str]]:
 
 
 def text_of(value: object, digits: int) -> str:
-    """Format a cell: numbers with so many digits, what is missing as nothing."""
+    """Format a cell: floats with this many decimals, missing values as an empty text."""
     if pd.isna(value):  # type: ignore[call-overload]
         return ""
     return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
 
 
 def _right(table: pd.DataFrame, cells: list[list[str]]) -> list[bool]:
-    """Which columns hold numbers: every cell that is not empty starts with one."""
+    """Return which columns are right-aligned: all their non-empty cells start with a number."""
     columns = [[row[place] for row in cells if row[place]] for place in range(table.shape[1])]
     return [bool(column) and all(_NUMBER.match(cell) for cell in column) for column in columns]
 
 
 def _markdown(text: str) -> str:
     text = re.sub(r"([\\`*~|<>])", r"\\\1", text)
-    # Within a word an underscore is no emphasis.
+    # An underscore within a word does not start emphasis.
     return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", text).replace("\n", "<br>")
 
 

@@ -1,1 +1,1 @@
-"""Architectures times proxies times seeds: where scores are made."""
+"""Requests of scores, the engine that computes them, and the ledger that resumes them."""

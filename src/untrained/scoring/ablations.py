@@ -1,34 +1,34 @@
-"""What moves a score besides the architecture (Mellor et al. 2021, section 3.1 and Fig. 5).
+"""Ablations of a score (Mellor et al., ICML 2021, arXiv 2006.04647, section 3.1 and Fig. 5).
 
-Four experiments vary one thing each on ten cells of different accuracy; a fifth crosses minibatches
-with initialisations on many random cells, so that the variance of a score can be split.
+Four experiments vary one thing each on ten cells of different accuracy. A fifth crosses minibatches
+with initialisations on many random cells, so that the variance of a score can be split. Each is a
+list of requests.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby, pairwise, product
+from itertools import pairwise, product
 from math import nan
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, NamedTuple, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
 from untrained.benchmarks.benchmark import Benchmark
 from untrained.errors import ParameterError, unknown_name
-from untrained.images.minibatches import Minibatch
 from untrained.images.sets import NOISE
-from untrained.scoring.columns import ABLATION_COLUMNS
-from untrained.scoring.engine import Score, subject_of
-from untrained.scoring.images import MinibatchSettings
+from untrained.scoring.columns import ABLATION_TYPES
 from untrained.scoring.progress import Track, untracked
-from untrained.scoring.request import ScoreRequest, Settings, images_of, parse_reading, requested
+from untrained.scoring.request import Reading, ScoreRequest, Settings, parse_reading, requested
 from untrained.seeds import numpy_generator
-from untrained.spaces import SPACES, SearchSpace, get_space
+from untrained.spaces import SPACES, get_space
 from untrained.spaces.base import draw_without_replacement
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from untrained.scoring.images import MinibatchSettings
 
 #: The paper's ten bins start at this accuracy, in percent.
 LOWEST_ACCURACY = 50.0
@@ -45,7 +45,7 @@ class BinnedCell:
     Attributes:
         arch: index in the space.
         low: lower end of the bin, in percent.
-        high: upper end. Both are NaN where a cell was drawn from the whole space.
+        high: upper end. Both are NaN for a cell drawn from the whole space.
     """
 
     arch: int
@@ -54,34 +54,17 @@ class BinnedCell:
 
 
 @dataclass(frozen=True)
-class Trial:
-    """One score to compute.
-
-    Attributes:
-        cell: whose.
-        images: the minibatch up to its seed.
-        minibatch_seed: of the minibatch.
-        weight_seed: of the initialisation. Each cell has its own stream of weights, so equal
-            seeds of two cells have nothing in common.
-    """
-
-    cell: BinnedCell
-    images: MinibatchSettings
-    minibatch_seed: int
-    weight_seed: int
-
-
-@dataclass(frozen=True)
 class AblationSettings:
-    """How large the experiments are.
+    """The sizes of the experiments.
 
     Attributes:
-        repeats: scores of each of the ten cells, per batch size.
-        batch_sizes: of the experiment that varies them.
-        cells: drawn at random from the whole space for the variance split.
-        minibatches: of the variance split.
-        initialisations: of the variance split; each is crossed with each minibatch.
-        seed: of the draws of cells.
+        repeats: number of scores of each of the ten cells, per batch size.
+        batch_sizes: the batch sizes of the experiment that varies them.
+        cells: number of cells of the variance split, drawn at random from the whole space.
+        minibatches: number of minibatches of the variance split.
+        initialisations: number of initialisations of the variance split, each of which is crossed
+            with each minibatch.
+        seed: seed of the draws of cells.
     """
 
     repeats: int = 20
@@ -105,16 +88,16 @@ class AblationSettings:
 def binned_cells(accuracy: Accuracies, seed: int) -> list[BinnedCell]:
     """Draw one cell from each of ten equally wide bins of accuracy.
 
-    The paper takes one network per 5 % of CIFAR-100 accuracy from 50 to 100. NAS-Bench-201 ends at
-    73.5 % (test, 200 epochs, mean over the runs), so half of those bins are empty; here the ten
-    bins divide what there is, from 50 % to the best cell, and each is about 2.35 points wide.
+    The paper takes one network for each 5 % of CIFAR-100 accuracy from 50 to 100 %. The best cell
+    of NAS-Bench-201 has 73.5 % (test, 200 epochs, mean over the runs), so half of those bins would
+    be empty. Here the ten bins go from 50 % to the best cell; each is about 2.35 points wide.
 
     Args:
         accuracy: (n,) percent by index in the space, NaN where unknown.
-        seed: of the draw.
+        seed: seed of the draw.
 
     Returns:
-        Ten cells, least accurate first. A bin holds its lower end; the last one its upper too.
+        Ten cells, least accurate first. A bin contains its lower end, the last one its upper end.
 
     Raises:
         ParameterError: no cell lies in one of the bins.
@@ -137,32 +120,31 @@ def binned_cells(accuracy: Accuracies, seed: int) -> list[BinnedCell]:
     return cells
 
 
-@dataclass(frozen=True)
-class Design:
-    """The factors of an experiment: each cell is scored with each minibatch and initialisation.
+class Design(NamedTuple):
+    """The factors of an experiment: each cell is scored with each combination of them.
 
     Attributes:
-        images: the minibatches up to their seed.
-        minibatch_seeds: of each of them.
-        weight_seeds: of the initialisations.
-        binned: whether the cells are `binned_cells`, or random ones.
+        images: the settings of the minibatches.
+        minibatch_seeds: the seeds of each minibatch.
+        weight_seeds: the seeds of the initialisations.
+        binned: whether there is one cell of each bin of accuracies, or random cells.
     """
 
-    images: Sequence[MinibatchSettings]
-    minibatch_seeds: Sequence[int] = (0,)
-    weight_seeds: Sequence[int] = (0,)
+    images: "Sequence[MinibatchSettings]"
+    minibatch_seeds: range = range(1)
+    weight_seeds: range = range(1)
     binned: bool = True
 
 
-def _of_noise(images: MinibatchSettings) -> MinibatchSettings:
+def _noise(images: "MinibatchSettings") -> "MinibatchSettings":
     return replace(images, dataset=NOISE.name, split=NOISE.split(images.split))
 
 
-#: What each experiment varies: repeats have the seeds 0, 1, ...; what is held fixed has seed 0. A
+#: The design of each experiment. Repeats have the seeds 0, 1, ...; what is held fixed has seed 0. A
 #: smaller minibatch is the beginning of a larger one with its seed.
-EXPERIMENTS: dict[str, Callable[[MinibatchSettings, AblationSettings], Design]] = {
+EXPERIMENTS: dict[str, Callable[["MinibatchSettings", AblationSettings], Design]] = {
     "minibatch": lambda images, how: Design([images], range(how.repeats)),
-    "noise": lambda images, how: Design([_of_noise(images)], range(how.repeats)),
+    "noise": lambda images, how: Design([_noise(images)], range(how.repeats)),
     "initialisation": lambda images, how: Design([images], weight_seeds=range(how.repeats)),
     "batch-size": lambda images, how: Design(
         [replace(images, batch_size=size) for size in how.batch_sizes], range(how.repeats)
@@ -173,36 +155,30 @@ EXPERIMENTS: dict[str, Callable[[MinibatchSettings, AblationSettings], Design]] 
 }
 
 
-def trials_of(
-    experiment: str,
-    space: SearchSpace,
-    accuracy: Accuracies,
-    images: MinibatchSettings,
-    settings: AblationSettings,
-) -> list[Trial]:
-    """List the scores of one experiment; trials with the same minibatch lie next to each other.
+def requests_of(design: Design, request: ScoreRequest) -> list[ScoreRequest]:
+    """Return a request for each minibatch of an experiment, with the seeds of initialisations.
 
-    Args:
-        experiment: one of `EXPERIMENTS`.
-        space: of the cells.
-        accuracy: on CIFAR-100, in percent.
-        images: the minibatch, except for what the experiment varies.
-        settings: how many of everything.
-
-    Raises:
-        UnknownNameError: no such experiment.
-        ParameterError: no cell in a bin, or more cells than the space has.
+    The number of images is that of the minibatch, whatever the definition of the proxy has; only
+    the number of crops is that of the proxy.
     """
-    if experiment not in EXPERIMENTS:
-        raise unknown_name("experiment", experiment, EXPERIMENTS)
-    design = EXPERIMENTS[experiment](images, settings)
-    if design.binned:
-        cells = binned_cells(accuracy, settings.seed)
-    else:
-        drawn = draw_without_replacement(space, settings.cells, settings.seed)
-        cells = [BinnedCell(arch) for arch in drawn]
-    varied = product(design.images, design.minibatch_seeds, cells, design.weight_seeds)
-    return [Trial(cell, shown, images_seed, seed) for shown, images_seed, cell, seed in varied]
+    (reading,) = request.proxies
+    crops = reading.setting.crop is not None
+    return [
+        replace(
+            request,
+            proxies=(reading if crops else replace(reading, images=images.batch_size),),
+            images=images,
+            minibatch_seed=seed,
+            seeds=tuple(design.weight_seeds),
+        )
+        for images, seed in product(design.images, design.minibatch_seeds)
+    ]
+
+
+def check_untrained(reading: Reading) -> None:
+    """Raise ParameterError for a proxy that is read after training."""
+    if "training" in reading.needs:
+        raise ParameterError(f"{str(reading)!r} is read after training, and ablations don't train")
 
 
 def ablate(
@@ -215,26 +191,27 @@ def ablate(
     track: Track = untracked,
     **settings: Unpack[Settings],
 ) -> "pd.DataFrame":
-    """Score architectures again and again with one thing varied (the NASWOT paper's Fig. 5).
+    """Score architectures repeatedly while one thing varies, as in Fig. 5 of the NASWOT paper.
 
     Args:
-        space: its name.
-        experiments: what is varied, of `EXPERIMENTS`; None for all that make sense.
-        proxy: how it is spelled.
-        sizes: how large the experiments are.
-        benchmark: table with the accuracies after which architectures are chosen; by default the
+        space: the name of the space.
+        experiments: names in `EXPERIMENTS`; None for all that make sense on the space.
+        proxy: the spelling of the proxy.
+        sizes: the sizes of the experiments.
+        benchmark: table with the accuracies by which architectures are chosen; by default the
             fetched or bundled one.
         track: reports progress.
         settings: see `untrained.scoring.request.Settings`.
 
     Returns:
-        A row per score; see `untrained.scoring.columns.ABLATION_COLUMNS`.
+        A sorted row for each score; see `untrained.scoring.columns.ABLATION_TYPES`.
 
     Raises:
         UntrainedError: a name, a number or a setting that does not exist, no cell in a bin, or
             more cells than the space has.
     """
     searched, reading = get_space(space), parse_reading(proxy)
+    check_untrained(reading)
     column = searched.benchmark and searched.benchmark.ablated_by
     if not column:
         able = [name for name in SPACES.names() if get_space(name).ablations]
@@ -243,61 +220,45 @@ def ablate(
             f"take {', '.join(able)}"
         )
     accuracy = Benchmark.load(space, path=benchmark).accuracies(*column)
-    images, how = images_of(settings), sizes or AblationSettings()
-    names = list(dict.fromkeys(experiments or searched.ablations))
-    trials = [
-        (name, trial)
-        for name in names
-        for trial in trials_of(name, searched, accuracy, images, how)
-    ]
+    names, how = list(dict.fromkeys(experiments or searched.ablations)), sizes or AblationSettings()
+    if unknown := [name for name in names if name not in EXPERIMENTS]:
+        raise unknown_name("experiment", unknown[0], EXPERIMENTS)
     with requested(searched, [reading], [0], settings) as request:
-        scores = score_trials(request, (trial for _, trial in trials))
+        varied = []
+        for name in names:
+            design = EXPERIMENTS[name](request.images, how)
+            if design.binned:
+                cells = binned_cells(accuracy, how.seed)
+            else:
+                drawn = draw_without_replacement(searched, how.cells, how.seed)
+                cells = [BinnedCell(arch) for arch in drawn]
+            varied += [(name, one, cells) for one in requests_of(design, request)]
+        count = sum(len(one.seeds) * len(cells) for _, one, cells in varied)
         title = f"{space}/{'+'.join(names)}/{proxy} on {request.execution.device}"
-        followed = track(scores, len(trials), title, "scores")
-        return ablation_table(
-            (name, trial, score) for (name, trial), score in zip(trials, followed, strict=True)
+        scored = (row for one in varied for row in scored_rows(*one))
+        return ablation_table(track(scored, count, title, "scores"))
+
+
+def scored_rows(
+    experiment: str, request: ScoreRequest, cells: Sequence[BinnedCell]
+) -> Iterator[tuple[object, ...]]:
+    """Score cells with each seed of a request, and yield the rows of the table."""
+    from untrained.scoring.engine import score_work
+
+    asked = list(product(cells, request.seeds))
+    work = ((cell.arch, seed, request.proxies) for cell, seed in asked)
+    images = request.images
+    for (cell, seed), (score,) in zip(asked, score_work(request, work), strict=True):
+        yield (
+            *(experiment, images.dataset, images.batch_size, cell.arch, cell.low, cell.high),
+            *(request.minibatch_seed, seed, score.score, score.status),
         )
 
 
-def score_trials(request: ScoreRequest, trials: Iterable[Trial]) -> Iterator[Score]:
-    """Score trials by the proxy of a request, in order, as they are asked for.
-
-    With equal seeds of minibatch and weights a score is that of `score_work`.
-
-    Args:
-        request: of one proxy; trials have images and seeds of their own.
-        trials: those with the same minibatch next to each other, since each run of them draws it.
-    """
-    setting = request.proxies[0].setting
-    if setting.crop is None:
-        # the size is what some of the experiments vary, whatever the proxy's own would be
-        setting = replace(setting, images=None)
-
-    def scores(trial: Trial, batch: Minibatch) -> list[Score]:
-        arch, seed, proxies = trial.cell.arch, trial.weight_seed, request.proxies
-        return subject_of(request, arch, proxies, seed, lambda _setting: batch).scores(proxies)
-
-    for (images, seed), same in groupby(trials, lambda trial: (trial.images, trial.minibatch_seed)):
-        batch = images.draw_for(setting, seed, request.execution.device)
-        for trial in same:
-            yield from scores(trial, batch)
-
-
-def ablation_table(rows: Iterable[tuple[str, Trial, Score]]) -> "pd.DataFrame":
-    """A sorted row with `ABLATION_COLUMNS` for each (experiment, trial, score)."""
+def ablation_table(rows: Iterable[tuple[object, ...]]) -> "pd.DataFrame":
+    """Return the sorted table of rows with the columns of `ABLATION_TYPES`."""
     import pandas as pd
 
-    found = [
-        (
-            *(experiment, trial.images.dataset, trial.images.batch_size),
-            *(trial.cell.arch, trial.cell.low, trial.cell.high),
-            *(trial.minibatch_seed, trial.weight_seed, score.score, score.status),
-        )
-        for experiment, trial, score in rows
-    ]
-    types = {"experiment": "str", "dataset": "str", "batch_size": "int32", "arch": "int32"}
-    types |= dict.fromkeys(("bin_low", "bin_high", "score"), "float64")
-    types |= dict.fromkeys(("minibatch_seed", "weight_seed"), "int64") | {"status": "str"}
     keys = ["experiment", "batch_size", "arch", "minibatch_seed", "weight_seed"]
-    table = pd.DataFrame(found, columns=ABLATION_COLUMNS).astype(types)
+    table = pd.DataFrame(rows, columns=[*ABLATION_TYPES]).astype(ABLATION_TYPES)
     return table.sort_values(keys, ignore_index=True)

@@ -1,4 +1,4 @@
-"""Columns of the tables of scores, which are known without importing what makes them."""
+"""Columns of the tables of scores with their types, known without importing what makes them."""
 
 SCORE_TYPES = {
     "arch": "int32",
@@ -10,16 +10,33 @@ SCORE_TYPES = {
 }
 SCORE_COLUMNS = list(SCORE_TYPES)
 
-#: How long a score took, where that was asked for.
+#: The optional column with the seconds that each score took.
 SECONDS = "seconds"
 
-#: Of a table of training curves.
-CURVE_COLUMNS = [
-    *("dataset", "arch", "seed", "epochs", "quantity", "value", "status", "reason"),
-]
+#: Columns of a table of training curves.
+CURVE_TYPES = {
+    "dataset": "str",
+    "arch": "int64",
+    "seed": "int64",
+    "epochs": "float64",
+    "quantity": "str",
+    "value": "float64",
+    "status": "str",
+    "reason": "str",
+}
+CURVE_COLUMNS = list(CURVE_TYPES)
 
-#: Of a table of ablations.
-ABLATION_COLUMNS = [
-    *("experiment", "dataset", "batch_size", "arch", "bin_low", "bin_high"),
-    *("minibatch_seed", "weight_seed", "score", "status"),
-]
+#: Columns of a table of ablations.
+ABLATION_TYPES = {
+    "experiment": "str",
+    "dataset": "str",
+    "batch_size": "int32",
+    "arch": "int32",
+    "bin_low": "float64",
+    "bin_high": "float64",
+    "minibatch_seed": "int64",
+    "weight_seed": "int64",
+    "score": "float64",
+    "status": "str",
+}
+ABLATION_COLUMNS = list(ABLATION_TYPES)

@@ -1,4 +1,4 @@
-"""Chooses the device that does the work, one process per GPU."""
+"""Choose the device that networks are run on, so that each GPU has one process."""
 
 import fcntl
 import os
@@ -17,7 +17,7 @@ LOCKS = Path(tempfile.gettempdir()) / f"untrained-devices-{os.getuid()}"
 
 
 def gpus_here(devices: Path = Path("/dev")) -> int:
-    """How many NVIDIA GPUs this process may use, without asking PyTorch (which takes seconds)."""
+    """Return how many NVIDIA GPUs this process may use, without PyTorch, which loads slowly."""
     if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         return len([name for name in visible.split(",") if name.strip() not in ("", "-1")])
     return sum(path.name.removeprefix("nvidia").isdecimal() for path in devices.glob("nvidia*"))
@@ -25,18 +25,20 @@ def gpus_here(devices: Path = Path("/dev")) -> int:
 
 @contextmanager
 def leased_device(requested: str = "auto", locks: Path = LOCKS) -> Iterator["torch.device"]:
-    """Yield the device to work on; the first visible GPU that is not leased, if any.
+    """Yield the device to work on: by default the first visible GPU that no process holds.
 
-    Snakemake hands out a number of GPUs, not their names, so each worker takes the first one
-    whose lock file is free and keeps it until it is done.
+    The CPU is taken where there is no GPU.
+
+    Snakemake assigns a number of GPUs, not their names, so each worker takes the first one whose
+    lock file is free and keeps it until it is done.
 
     Args:
         requested: `auto`, or a device in PyTorch's notation (`cpu`, `cuda:1`), which is taken
-            whether or not it is leased.
-        locks: folder of the lock files.
+            even if another process holds it.
+        locks: the folder of the lock files.
 
     Raises:
-        ParameterError: no such device on this machine.
+        ParameterError: this machine has no such device.
     """
     if requested != "auto":
         yield check_device(requested)
@@ -50,9 +52,9 @@ def leased_device(requested: str = "auto", locks: Path = LOCKS) -> Iterator["tor
 
 @contextmanager
 def lease(names: Sequence[str], locks: Path) -> Iterator[str | None]:
-    """Yield the first of `names` that no other process holds; where all are held, one of them.
+    """Yield the first name that no other process holds, or any where all are held.
 
-    None where there are no names.
+    Where there are no names it yields None.
     """
     with ExitStack() as stack:
         for name in names:
@@ -68,10 +70,10 @@ def lease(names: Sequence[str], locks: Path) -> Iterator[str | None]:
 
 
 def check_device(name: str) -> "torch.device":
-    """The device called `name`.
+    """Return the device with a name in PyTorch's notation.
 
     Raises:
-        ParameterError: not a device of this machine.
+        ParameterError: this machine has no such device.
     """
     import torch
 

@@ -1,11 +1,11 @@
-"""Scores networks, one at a time, each from its own random stream."""
+"""Score networks one at a time, each from its own random stream."""
 
 import copy
 import math
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import lru_cache, partial
 from typing import Any, ClassVar, TypeVar, cast
 
 import torch
@@ -18,21 +18,20 @@ from untrained.networks.plans import Reading as RectifierReading
 from untrained.proxies.base import Proxy, Setting, SharesMeasurement, Status, UndefinedScore
 from untrained.scoring.execution import Execution, ReadsRectifiers
 from untrained.scoring.images import TrainingImages
-from untrained.scoring.request import Reading, ScoreRequest
+from untrained.scoring.request import OwnNetwork, Reading, ScoreRequest
 from untrained.seeds import seed_sequence, torch_seeded
-from untrained.spaces import SearchSpace
-from untrained.spaces.base import NotApplicable, Skeleton
+from untrained.spaces.base import NotApplicable
 from untrained.training.short import Diverged, Stop, WatchSteps, unwatched
 
 T = TypeVar("T")
 
-#: Makes a network for a number of classes.
-Build = Callable[[int], nn.Module | Planned]
+#: The index of an architecture, the seed of its minibatch and weights, and the proxies to read.
+Work = tuple[int, int, Sequence[Reading]]
 
-#: How PyTorch's allocator and oneDNN say that there is no memory left.
+#: What errors of PyTorch's allocator and oneDNN contain if there is no memory left.
 _OUT_OF_MEMORY = ("DefaultCPUAllocator: ", "could not create a primitive", "std::bad_alloc")
 
-#: Into how many pieces a batch is cut, one after the other, when a plan runs out of memory.
+#: Numbers of pieces that a batch is cut into, in turn, as long as a plan runs out of memory.
 _PIECES = (1, 4, 16)
 
 
@@ -42,10 +41,10 @@ class Score:
 
     Attributes:
         score: the value, in the proxy's natural units; None where `status` is not "ok".
-        status: "ok", or why there is no score.
-        reason: the status in words; empty where it is "ok".
-        seconds: wall-clock time of building and scoring the network; after training, with all of
-            the training up to then, whether or not other proxies were read on the way.
+        status: "ok", or the kind of reason why there is no score.
+        reason: the reason in words; empty where the status is "ok".
+        seconds: wall-clock time of building and scoring the network, and of all of its training
+            before the score, without the reading of other proxies.
     """
 
     __pydantic_config__: ClassVar = {"strict": True, "extra": "forbid", "allow_inf_nan": False}
@@ -62,52 +61,58 @@ class Score:
 
 def score_work(
     request: ScoreRequest,
-    work: Iterable[tuple[int, Sequence[Reading]]],
-    seed: int,
+    work: Iterable[Work],
     watch: WatchSteps = unwatched,
+    on_stop: Callable[[Stop], None] = lambda _stop: None,
 ) -> Iterator[list[Score]]:
-    """Score architectures of a space on one minibatch, in order, as they are asked for.
+    """Score networks in order, each when its scores are taken.
 
-    The score of an architecture depends on request, architecture, proxy and seed alone. What is
-    read after training is read off one training for each network and minibatch that proxies ask
-    for, on the images of the split that are not held out.
+    A score depends on the request, the network, the proxy and the seed alone. All proxies with
+    epochs that share a network and its images are read off one training, on the images of the
+    split that are not held out.
 
     Args:
         request: the request; its proxies and seeds are not read.
-        work: index of each architecture, and the proxies to score it by.
-        seed: the seed of minibatch and weights.
+        work: (index of an architecture, seed of its minibatch and weights, proxies) for each
+            network; the index of a network of one's own is 0.
         watch: wraps the steps of each training.
+        on_stop: called with each stop of each training, before proxies are read there.
 
     Yields:
-        For each architecture the scores by its proxies.
+        The scores of each network by its proxies.
     """
-    shown, learned = images_of_seed(request, seed, watch)
-    for index, readings in work:
-        found: dict[int, Score] = {}
+    images, execution, target = request.images, request.execution, request.target
+    own = target if isinstance(target, OwnNetwork) else None
+
+    @lru_cache(maxsize=16)
+    def shown(setting: Setting, seed: int) -> Minibatch:
+        if own is None:
+            return images.draw_for(setting, seed, execution.device)
+        return images.sized_for(setting).draw_shaped(own.shape, seed, execution.device)
+
+    @lru_cache(maxsize=2)
+    def learned(whole: bool, seed: int) -> TrainingImages:
+        training = images.training_images(seed, request.training, watch, whole=whole)
+        if own is not None:
+            own.check_trainable(training.known.shape)
+        return training
+
+    for index, seed, readings in work:
+        of_images = seed if request.minibatch_seed is None else request.minibatch_seed
+        drawn, found = partial(shown, seed=of_images), dict[int, Score]()
         for setting, mine in _groups(readings).items():
             chosen = [readings[number] for number in mine]
-            training = learned(setting.test_after_training) if setting.epochs else None
-            subject = subject_of(request, index, chosen, seed, shown, training)
+            training = learned(setting.test_after_training, of_images) if setting.epochs else None
+            subject = subject_of(request, index, chosen, seed, drawn, training, on_stop)
             found |= dict(zip(mine, subject.scores(chosen), strict=True))
         yield [found[number] for number in range(len(readings))]
 
 
-def images_of_seed(
-    request: ScoreRequest, seed: int, watch: WatchSteps
-) -> tuple[Callable[[Setting], Minibatch], Callable[[bool], TrainingImages]]:
-    """Return what draws the minibatch of a setting, and the images to learn; each is made once."""
-    images, device = request.images, request.execution.device
-    return (
-        cache(lambda setting: images.draw_for(setting, seed, device)),
-        cache(lambda whole: images.training_images(seed, request.training, watch, whole=whole)),
-    )
-
-
 def _groups(readings: Sequence[Reading]) -> dict[Setting, list[int]]:
-    """Group the places of readings that one network serves by what they have in common.
+    """Group the positions of readings that are read off one network.
 
-    Readings before training are apart from those after it, so that neither changes the other. One
-    training serves all numbers of epochs and of held-out images.
+    Readings before training have another network than those after it, so that neither changes the
+    other. One training serves all numbers of epochs and of held-out images.
     """
     groups: dict[Setting, list[int]] = {}
     for number, setting in enumerate(reading.setting for reading in readings):
@@ -124,45 +129,45 @@ def subject_of(
     readings: Sequence[Reading],
     seed: int,
     shown: Callable[[Setting], Minibatch],
-    training: TrainingImages | None = None,
+    training: TrainingImages | None,
+    on_stop: Callable[[Stop], None],
 ) -> "Subject":
-    """Return the network of an architecture, as a plan where `readings` can be read off one."""
-    space, execution = request.space, request.execution
+    """Return the network to score, as a plan where all `readings` can be read off one."""
+    target, execution = request.target, request.execution
+    if isinstance(target, OwnNetwork):
+        return Subject(target.build, execution, seed, shown, (), training, on_stop)
     (skeleton,) = {reading.setting.skeleton for reading in readings}
     rectifiers = all(isinstance(reading.proxy, ReadsRectifiers) for reading in readings)
     planned = rectifiers and training is None and execution.engine != "plain"
-    build = partial(_built, space, index, skeleton, planned=planned)
-    return Subject(build, execution, seed, shown, (index,), training)
 
-
-def _built(
-    space: SearchSpace, index: int, skeleton: Skeleton | None, num_classes: int, *, planned: bool
-) -> nn.Module | Planned:
-    if planned and space.graph is not None:
-        return draw(space.graph(space[index], num_classes, None))
-    network = space.network(space[index], num_classes, skeleton)
-    if skeleton is not None:
+    def build(num_classes: int) -> nn.Module | Planned:
+        if planned and target.graph is not None:
+            return draw(target.graph(target[index], num_classes, skeleton))
+        network = target.network(target[index], num_classes, skeleton)
+        if skeleton is None:
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return network
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+    return Subject(build, execution, seed, shown, (index,), training, on_stop)
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A network to score, and all that its scores depend on besides the proxies.
+    """A network to score, with everything that its scores depend on besides the proxies.
 
     Attributes:
         build: makes the network for a number of classes, while PyTorch's generator is seeded with
             (seed, "weights", keys).
         execution: how the network is run.
-        seed: the seed of the weights and of whatever the proxies draw.
+        seed: the seed of the weights and of random numbers of the proxies.
         shown: draws the minibatch of a setting, on the device of `execution`.
         keys: the index of the network, so that its random streams differ from those of others.
-        training: the images that the network is trained on, once, where a proxy is read after
-            training. All proxies are then read off the module.
+        training: the images that the network is trained on if a proxy is read after training; all
+            proxies are then read off the module.
         on_stop: called with each stop of the training.
     """
 
-    build: Build
+    build: Callable[[int], nn.Module | Planned]
     execution: Execution
     seed: int
     shown: Callable[[Setting], Minibatch]
@@ -174,22 +179,20 @@ class Subject:
         """Build the network and score it by each of several proxies.
 
         Args:
-            readings: the proxies, of one setting but for what follows training.
+            readings: the proxies, whose settings differ in epochs and held-out images only.
 
         Returns:
-            For each proxy the score, or the status of an undefined one; running out of memory is
-            a status too, and so is a training that diverged. The time is shared among them, but
-            for that of training and of building what is trained.
+            The score by each proxy. It is undefined, too, where memory runs out or a training
+            diverges. The time is divided by the number of proxies, except that of training and of
+            building a network that is trained.
 
         Raises:
-            ParameterError: a proxy is read after training, and there is nothing to train on or
-                only the fast engine to run; or a minibatch can't be drawn.
+            ParameterError: the fast engine is to read a proxy after training, or a minibatch can't
+                be drawn.
         """
         for reading in readings:
             reading.check_readable()
         trained = " and ".join(reading.name for reading in readings if reading.epochs)
-        if trained and self.training is None:
-            raise ParameterError(f"{trained} after training: nothing is trained here, drop @epochs")
         if trained and self.execution.engine == "fast":
             # a plan takes normalisations of zeros to be zero, which holds for fresh weights only
             raise ParameterError(f"no fast engine for {trained} after training: take --engine auto")
@@ -262,16 +265,16 @@ def run_proxies(
     execution: Execution,
     seed_of_proxy: int,
 ) -> list[float | UndefinedScore]:
-    """Read proxies off a network, through its plan where `execution` says so.
+    """Read proxies off a network, through its plan if it has one and `execution` allows it.
 
-    A plan is run once for all of them. Where it runs out of memory it is run again with the batch
-    cut into pieces: statistics are still those of the whole batch, so the scores are the same.
+    A plan is run once for all proxies. If it runs out of memory it is run again with the batch cut
+    into pieces; statistics are still those of the whole batch, so the scores are the same.
 
     Returns:
-        For each proxy its value, or why it has none.
+        The value of each proxy, or the reason why it has none.
 
     Raises:
-        ParameterError: the fast engine was asked for, and network or proxies have none.
+        ParameterError: the fast engine is asked for, and network or proxies have none.
     """
     reading = [proxy for proxy in proxies if isinstance(proxy, ReadsRectifiers)]
     if isinstance(network, Planned) and len(reading) == len(proxies):
@@ -314,7 +317,7 @@ def _readings(
         except (RuntimeError, MemoryError) as error:
             if pieces == _PIECES[-1] or not _is_out_of_memory(error):
                 raise
-    raise AssertionError  # the last size returns or raises
+    raise AssertionError  # the last number of pieces returns or raises
 
 
 def _run_module(
@@ -332,7 +335,7 @@ def _run_module(
 
 
 def _outcome(run: Callable[[], T]) -> T | UndefinedScore:
-    """Return what a call returns, or why the network has no score; other errors propagate."""
+    """Return the value of a call, or the reason why there is no score; other errors propagate."""
     try:
         return run()
     except UndefinedScore as undefined:
@@ -348,7 +351,7 @@ def _outcome(run: Callable[[], T]) -> T | UndefinedScore:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    # on the CPU PyTorch has no type of its own for it, and neither has oneDNN
+    # neither PyTorch on the CPU nor oneDNN has an error type of its own for this
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return any(words in str(error) for words in _OUT_OF_MEMORY)
@@ -357,7 +360,7 @@ def _is_out_of_memory(error: Exception) -> bool:
 def _scores(
     found: Sequence[float | UndefinedScore] | UndefinedScore, count: int, seconds: float
 ) -> list[Score]:
-    """Return the scores of values, or `count` undefined ones with the same reason."""
+    """Return scores with these values, or `count` scores that are undefined for one reason."""
     values = [found] * count if isinstance(found, UndefinedScore) else found
     return [_score(value, seconds) for value in values]
 

@@ -1,4 +1,4 @@
-"""How networks are run: device, engine, precision."""
+"""The device, engine and precision with which networks are run."""
 
 import ctypes
 import os
@@ -18,15 +18,15 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 @dataclass(frozen=True)
 class Execution:
-    """How networks are run; it moves a score by rounding only.
+    """The way in which networks are run, which changes a score by rounding only.
 
     Attributes:
-        device: where.
-        engine: `plain` runs the module under the proxy's hooks, `fast` runs the network's plan,
-            `auto` is fast where the network offers a plan and the proxy reads one.
-        precision: `float32`, `bfloat16`, or `auto`: bfloat16 where the device has instructions
-            for its matrix products and the plan is run or a network is trained, float32
-            elsewhere. Weights that are trained are float32.
+        device: the device of networks and images.
+        engine: `plain` runs the module under the proxy's hooks; `fast` runs the network's plan;
+            `auto` is fast where the network has a plan that the proxy can be read off.
+        precision: `float32`, `bfloat16`, or `auto`, which is bfloat16 for plans and trainings on
+            devices with instructions for its matrix products, and float32 otherwise. Weights that
+            are trained are always float32.
     """
 
     device: torch.device = torch.device("cpu")  # noqa: RUF009 - immutable
@@ -40,7 +40,11 @@ class Execution:
             raise unknown_name("precision", self.precision, PRECISIONS)
 
     def dtype(self, *, planned: bool) -> torch.dtype:
-        """Return the type of weights and activations of a plan or a training, or of a module."""
+        """Return the type of activations.
+
+        Args:
+            planned: whether a plan is run or a network is trained, rather than a module read.
+        """
         if self.precision == "bfloat16":
             return torch.bfloat16
         if self.precision == "auto" and planned and has_bfloat16_products(self.device):
@@ -50,17 +54,17 @@ class Execution:
 
 @runtime_checkable
 class ReadsRectifiers(Protocol):
-    """A proxy whose score follows from what rectifiers read."""
+    """A proxy whose score follows from the inputs of the rectifiers."""
 
     name: ClassVar[str]
 
     @property
     def dead_branches(self) -> bool:
-        """Return whether branches that lead nowhere count."""
+        """Return whether branches without influence on the output count."""
         ...
 
     def score_readings(self, readings: Iterable[Reading]) -> float:
-        """Return the score, equal to that of the module up to rounding."""
+        """Return the score, which is that of the module up to rounding."""
         ...
 
 
@@ -72,12 +76,11 @@ def has_bfloat16_products(device: torch.device) -> bool:
 
 
 def prepare_worker() -> None:
-    """Set this process up for scoring: for workers, which do nothing else.
+    """Set up a process that does nothing but score.
 
-    One thread, since one worker per core beats several threads in one. Activations come and go by
-    the hundred, and new zeroed pages for each take a tenth of the time of a score, so glibc is
-    asked to reuse large blocks instead of returning them, and PyTorch to take large pages. Both
-    are for Linux; elsewhere they do nothing.
+    It has one thread, since one worker per core is faster than several threads in one worker. On
+    Linux glibc is told to reuse large blocks instead of returning them, and PyTorch to take large
+    pages, because fresh zeroed pages for each activation take a tenth of the time of a score.
     """
     torch.set_num_threads(1)
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # read at the first large allocation

@@ -1,4 +1,4 @@
-"""The images that networks are shown, and those that they are trained on before."""
+"""The images that networks are scored on, and those that they are trained on before."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -34,13 +34,13 @@ from untrained.training.short import Stop, WatchSteps, train_shortly, unwatched
 
 @dataclass(frozen=True, eq=False)
 class TrainingImages:
-    """The images that a network is trained on, and how.
+    """The images that a network is trained on, and the recipe of the training.
 
     Attributes:
-        images: those of a split, except the held-out ones.
+        images: the images of a split that are not held out.
         labels: (images,).
         known: the data set.
-        recipe: how the network is trained.
+        recipe: the settings of the training.
         watch: wraps the steps of each training.
     """
 
@@ -82,7 +82,7 @@ class TrainingImages:
 
 @dataclass(frozen=True)
 class MinibatchSettings:
-    """Which images the networks are shown, up to the seed; see `untrained.images.minibatches`."""
+    """The settings of a minibatch without its seed; see `untrained.images.minibatches`."""
 
     dataset: str = "cifar10"
     split: str = "sample"
@@ -92,42 +92,35 @@ class MinibatchSettings:
     root: Path = IMAGES
 
     def draw(self, seed: int, device: torch.device) -> Minibatch:
-        """Draw the minibatch of `seed`, on `device`."""
+        """Draw the minibatch of a seed."""
         given = asdict(self)
         return _moved(minibatch(seed=seed, size=given.pop("batch_size"), **given), device)
 
-    def draw_for_space(self, seed: int, device: torch.device) -> Minibatch:
-        """Draw the same with channels last, twice as fast on CPUs for the networks of spaces.
-
-        A network of one's own may fail on that.
-        """
-        drawn = self.draw(seed, device)
-        return replace(drawn, images=drawn.images.to(memory_format=torch.channels_last))
-
     def draw_for(self, setting: Setting, seed: int, device: torch.device) -> Minibatch:
-        """Draw the minibatch that a proxy with this setting is shown by a network of a space."""
+        """Draw the minibatch that a network of a space is shown for a proxy with a setting."""
         if setting.crop is not None:
             drawn = self.draw(seed, device)
             return random_crops(drawn, setting.crop, setting.images or self.batch_size, seed)
-        sized = self.sized_for(setting)
-        # blocks of channels are what makes channels last fast; thin networks don't fill one
-        draw = sized.draw_for_space if setting.skeleton is None else sized.draw
-        return draw(seed, device)
+        drawn = self.sized_for(setting).draw(seed, device)
+        if setting.skeleton is not None:
+            return drawn
+        # twice as fast on CPUs for the benchmarks' networks; others are too thin to gain from it
+        return replace(drawn, images=drawn.images.to(memory_format=torch.channels_last))
 
     def draw_shaped(
         self, shape: tuple[int, int, int] | None, seed: int, device: torch.device
     ) -> Minibatch:
-        """Draw the minibatch of `seed` with images of another shape, on `device`.
+        """Draw a minibatch with images of another shape.
 
-        Images that are stored are resized bilinearly; others are drawn in any shape.
+        Stored images are resized bilinearly; those of a data set that is drawn have any shape.
 
         Args:
             shape: (C, H, W); None for that of the data set.
-            seed: of the minibatch.
-            device: for the images.
+            seed: the seed of the minibatch.
+            device: the device of the images.
 
         Raises:
-            ParameterError: the data set's images have another number of channels.
+            ParameterError: stored images have another number of channels.
         """
         drawn = self.draw(seed, torch.device("cpu"))
         known = image_set(self.dataset)
@@ -157,13 +150,13 @@ class MinibatchSettings:
         *,
         whole: bool = False,
     ) -> TrainingImages:
-        """Return the images of the split that no proxy is shown; see `held_out_count`.
+        """Return the images of the split that are not held out; see `held_out_count`.
 
         Args:
-            seed: of the minibatch.
-            recipe: of the training; the paper's by default.
+            seed: the seed of the minibatch.
+            recipe: the settings of the training; the paper's by default.
             watch: wraps the steps of each training.
-            whole: whether none are held out, for proxies that are shown the test set.
+            whole: whether no images are held out, for proxies that are shown the test set.
 
         Raises:
             UntrainedError: see `rest_of`.
@@ -178,8 +171,11 @@ class MinibatchSettings:
         return TrainingImages(*rest, image_set(self.dataset), recipe or ShortRecipe(), watch)
 
     def sized_for(self, setting: Setting) -> "MinibatchSettings":
-        """Return the settings of the whole images that a proxy with this setting is shown."""
-        if setting.crop is not None:  # a network of one's own takes whole images
+        """Return the settings of the images that a proxy with a setting is shown.
+
+        Crops are not cut here: a network of one's own is shown whole images in their place.
+        """
+        if setting.crop is not None:
             return self
         size = setting.images or self.batch_size
         if not setting.epochs:
@@ -196,7 +192,7 @@ class MinibatchSettings:
         return replace(self, batch_size=held_out if setting.held_out else size)
 
     def digest(self) -> str:
-        """Return a digest of the files of the data set that are here, bundled or fetched."""
+        """Return a digest of the files of the data set that exist, bundled or fetched."""
         known = image_set(self.dataset)
         bundled = [known.bundled, known.bundled.with_suffix(".json")] if known.bundled else []
         files = [*bundled, known.file(self.root)]

@@ -1,4 +1,4 @@
-"""Kernels of activation codes, to look at."""
+"""Kernels of activation codes, for figures."""
 
 from collections.abc import Iterable, Iterator
 
@@ -15,12 +15,12 @@ from untrained.spaces import SearchSpace
 def kernels_of(
     space: SearchSpace, indices: Iterable[int], settings: MinibatchSettings, seed: int
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """K_H (N, N) of each architecture: the matrices whose log-determinants are its NASWOT scores.
+    """Yield the kernel K_H (N, N) of each architecture, whose log-determinant is its NASWOT score.
 
     Weights and minibatch are those of `untrained.scoring.engine.score_work` with the same seed.
 
     Yields:
-        (index, kernel), one at a time; architectures whose kernel is undefined are left out.
+        (index, kernel); architectures whose kernel is undefined are left out.
     """
     batch = settings.draw(seed, torch.device("cpu"))
     for index in indices:
@@ -29,5 +29,5 @@ def kernels_of(
         try:
             kernel = activation_kernel(network, batch.images)
         except UndefinedScore:
-            continue  # disconnected, say: another proxy may have a score of it
+            continue
         yield index, kernel

@@ -1,9 +1,9 @@
 """The ledger of finished pieces of long work, from which interrupted work resumes.
 
 A ledger is one SQLite file that any number of processes share. Each piece of work has a key (the
-request and the digest of the code that it uses) and finished items, each with a JSON value. What
-has another key is never seen, so changed settings or code begin anew. Nothing that is finished
-depends on a ledger: it may be deleted whenever no work is running.
+request and the digest of the code that it uses) and finished items, each with a JSON value. Items
+with another key are never read, so work with other settings or code starts from the beginning. No
+result depends on a ledger: it may be deleted whenever no work is running.
 """
 
 import hashlib
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: How any SQLite file begins.
+#: The first bytes of any SQLite file.
 _MAGIC = b"SQLite format 3\0"
 
-#: Marks a SQLite file as a ledger ("untr"), and the version of its table.
+#: The mark of a SQLite file that is a ledger ("untr"), and the version of its table.
 _APPLICATION, _FORMAT = 0x756E7472, 1
 
-#: Seconds to wait for another process that writes.
+#: Seconds to wait for another process that is writing.
 _PATIENCE = 60.0
 
 #: Seconds after which items of unfinished work are deleted.
@@ -60,12 +60,12 @@ class Ledger:
     _key: str = ""
     _connection: sqlite3.Connection | None = None
 
-    def add(self, item: str, value: Any) -> None:  # noqa: ANN401 - whatever JSON holds
-        """Keep a finished item; a process that is killed after this has not lost it.
+    def add(self, item: str, value: Any) -> None:  # noqa: ANN401 - any JSON
+        """Store a finished item, which survives if the process is killed afterwards.
 
         Args:
-            item: unique within the work.
-            value: JSON, in which there may be dataclasses.
+            item: a name that is unique within the work.
+            value: JSON, which may contain dataclasses.
 
         Raises:
             UntrainedError: the disk is full, or the file can't be written.
@@ -79,11 +79,11 @@ class Ledger:
         self.done[item] = json.loads(text)
 
     def read(self, item: str, kind: type[T]) -> T:
-        """Return a finished item as what it was when it was added.
+        """Return a finished item with the type that it had when it was added.
 
         Args:
-            item: that is finished.
-            kind: of a dataclass, or a collection of them.
+            item: the name of a finished item.
+            kind: a dataclass, or a collection of dataclasses.
 
         Raises:
             DamagedFileError: the value is of another type.
@@ -95,7 +95,7 @@ class Ledger:
         return found
 
     def finish(self) -> None:
-        """Delete the items: the result of the work stands elsewhere."""
+        """Delete the items, whose result has been written elsewhere."""
         self._execute("DELETE FROM done WHERE key = ? OR added < ?", self._key, time.time() - _KEPT)
 
     def _execute(self, statement: str, *values: object) -> None:
@@ -115,19 +115,19 @@ def _adapter(kind: Any) -> "TypeAdapter[Any]":  # noqa: ANN401 - any type
 def opened(
     path: Path | None, key: Mapping[str, Any], tell: Callable[[str], None] = quiet
 ) -> Iterator[Ledger]:
-    """Open the items of a piece of work in a ledger, which is begun where there is none.
+    """Open the items of a piece of work in a ledger, which is created if there is none.
 
     A file on a network file system is replaced by one in a local temporary folder, since SQLite
-    needs locks and shared memory that such file systems may not have; `Ledger.path` says where.
+    needs locks and shared memory that such file systems may lack. `Ledger.path` is the file used.
 
     Args:
-        path: of the file; None to keep nothing.
-        key: all that the values of the items depend on, as JSON.
-        tell: is told where the file is replaced.
+        path: the file; None to store nothing.
+        key: everything that the values of the items depend on, as JSON.
+        tell: takes the message that the file is replaced.
 
     Raises:
-        UntrainedError: it can't be written, or is no ledger, or of another version.
-        DamagedFileError: it is damaged.
+        UntrainedError: the file can't be written, is no ledger, or has another version.
+        DamagedFileError: the file is damaged.
     """
     if path is None:
         yield Ledger()
@@ -147,22 +147,22 @@ def opened(
 
 
 def damaged(path: Path | None) -> DamagedFileError:
-    """Return (not raise) the error for a ledger whose content was not written by this program."""
-    return DamagedFileError(f"ledger {path} is damaged: delete it, interrupted work begins anew")
+    """Return, not raise, the error for a ledger whose content this program did not write."""
+    return DamagedFileError(f"ledger {path} is damaged: delete it, interrupted work starts again")
 
 
 def local(path: Path, mounts: Path = Path("/proc/mounts")) -> Path:
-    """The path itself, or one in a local temporary folder where it is on a network file system.
+    """Return a path, or one in a local temporary folder if it is on a network file system.
 
     Args:
-        path: of a ledger.
-        mounts: table of the mounted file systems, as in Linux; without one nothing is known.
+        path: the path of a ledger.
+        mounts: Linux's table of mounted file systems; without it every path is taken as local.
     """
     whole, kind, longest = path.absolute().parent.resolve() / path.name, "", -1
     for line in mounts.read_text().splitlines() if mounts.is_file() else ():
         _, point, found, *_ = line.split()
-        point = point.replace("\\040", " ")  # how a space is written there
-        # of two on one point the later one hides the earlier
+        point = point.replace("\\040", " ")  # spaces are escaped in the table
+        # a later mount hides an earlier one on the same point
         if whole.is_relative_to(point) and len(point) >= longest:
             kind, longest = found, len(point)
     if kind not in _NETWORK:
@@ -181,7 +181,7 @@ def _connect(path: Path) -> sqlite3.Connection:
             begins = file.read(len(_MAGIC))
     except OSError as error:
         raise UntrainedError(f"cannot write ledger {path}: {error.strerror}") from error
-    if begins and begins != _MAGIC:  # SQLite would overwrite short files of others
+    if begins and begins != _MAGIC:  # SQLite would overwrite a short file of another kind
         raise DamagedFileError(f"{path} is no ledger: name another file")
     with _explained(path):
         connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)
@@ -194,13 +194,13 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Check that the file is a ledger, or make it one where it is empty."""
+    """Create the table in an empty file, or check that the file is a ledger."""
 
     def number(pragma: str) -> int:
         return int(connection.execute(f"PRAGMA {pragma}").fetchone()[0])
 
     if not number("schema_version"):  # no table yet
-        # one process makes the table; others wait for it and find it
+        # one process creates the table, and others wait until it has
         connection.execute("BEGIN IMMEDIATE")
         if not number("schema_version"):
             connection.execute(
@@ -217,7 +217,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             f"ledger {path} has format {version}, not {_FORMAT}: delete it or name another file"
         )
     deadline = time.monotonic() + _PATIENCE
-    while True:  # SQLite does not wait by itself for the lock that this needs
+    while True:  # SQLite does not itself wait for the lock that this takes
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             break
@@ -225,22 +225,22 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
-    # a killed process loses nothing; a machine without power may lose its last items
+    # a killed process loses nothing; a power failure may lose the last items
     connection.execute("PRAGMA synchronous = NORMAL")
 
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Turn errors of SQLite into those of the user."""
+    """Turn errors of SQLite into one line for the user."""
     try:
         yield
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
-            said = f"another process has locked it for {_PATIENCE:.0f} s"
+            reason = f"another process has locked it for {_PATIENCE:.0f} s"
         else:
-            said = str(error)
+            reason = str(error)
         raise UntrainedError(
-            f"cannot write ledger {path}: {said}; make room or name another file"
+            f"cannot write ledger {path}: {reason}; make room or name another file"
         ) from error
     except sqlite3.DatabaseError as error:
         raise damaged(path) from error

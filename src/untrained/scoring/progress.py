@@ -1,4 +1,4 @@
-"""How long work reports its progress and speaks to people, where it is asked to."""
+"""Callbacks by which long work reports its progress and messages."""
 
 from collections.abc import Iterable
 from typing import Protocol, TypeVar
@@ -7,19 +7,19 @@ T = TypeVar("T")
 
 
 class Track(Protocol):
-    """Reports the progress of long work: wraps its items; see `untrained.cli.progress.track`."""
+    """A function that wraps the items of long work; see `untrained.cli.progress.track`."""
 
     def __call__(self, items: Iterable[T], total: int, what: str, unit: str = ...) -> Iterable[T]:
-        """Yield the items."""
+        """Yield the items and report how many there were."""
         ...
 
 
 def untracked(items: Iterable[T], total: int, what: str, unit: str = "") -> Iterable[T]:
-    """Report no progress."""
+    """Return the items and report nothing."""
     del total, what, unit
     return items
 
 
 def quiet(message: str) -> None:
-    """Drop a message."""
+    """Ignore a message."""
     del message

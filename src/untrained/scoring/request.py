@@ -1,15 +1,15 @@
-"""Requests of scores: which proxies are read off which networks, images and seeds.
+"""Requests of scores: the proxies that are read off networks, images and seeds.
 
 A proxy is spelled `name`, or `name-variant` where it has variants: `naswot`, `naswot-released`.
-`lga:64` is read off 64 images whatever the minibatch has; `lga@1`, `lga-weights_train:64@0.5` are
+`lga:64` is read off 64 images of any minibatch; `lga@1`, `lga-weights_train:64@0.5` are
 read after so many epochs of training. The name may be an address: `my.module:MyProxy-variant:64@1`.
 """
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -19,18 +19,19 @@ import numpy as np
 
 from untrained.closure import code_digest
 from untrained.errors import ParameterError
-from untrained.files import IMAGES
 from untrained.images.sets import image_set, modules_of
 from untrained.proxies import PROXIES, get_proxy, setting_of
 from untrained.proxies.base import Direction, Proxy, Setting
 from untrained.training.recipe import MOST_EPOCHS, ShortRecipe
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from untrained.scoring.execution import Execution
     from untrained.scoring.images import MinibatchSettings
     from untrained.spaces import SearchSpace
 
-#: Packages whose arithmetic makes the scores.
+#: Packages that compute the scores.
 _LIBRARIES = ("numba", "numpy", "torch")
 
 _SPELLING = re.compile(
@@ -42,12 +43,12 @@ _SPELLING = re.compile(
 
 @dataclass(frozen=True)
 class Reading:
-    """A proxy, with the number of images and the training that it is read after.
+    """A proxy, with the number of images and the epochs of training before it is read.
 
     Attributes:
         proxy: the proxy that is read.
-        images: size of the minibatch; None for that of the proxy's definition or the request.
-        epochs: length of the training before it is read.
+        images: number of images; None for that of the proxy's definition or of the request.
+        epochs: epochs of training before the proxy is read.
 
     Raises:
         ParameterError: images are given to a proxy that is read off all held-out images, or epochs
@@ -70,7 +71,7 @@ class Reading:
                 f"{self.name} is read off crops of {size}, and no network is trained on those: "
                 f"drop @{spell_epochs(self.epochs)}"
             )
-        if self.images == own.images:  # one spelling for what is the same
+        if self.images == own.images:  # equal readings have one spelling
             object.__setattr__(self, "images", None)
 
     @property
@@ -121,10 +122,10 @@ class Reading:
 
 
 class Settings(TypedDict, total=False):
-    """Which images networks are shown, and how they are run.
+    """The images that networks are shown, and the way in which they are run.
 
     Attributes:
-        dataset: whose images are shown; default cifar10.
+        dataset: the data set of the images; default cifar10.
         split: `sample` (bundled, default), or a split of the official files.
         batch_size: images in the minibatch; default 128.
         augmentation: `none` (default) or `crop-flip`.
@@ -146,45 +147,70 @@ class Settings(TypedDict, total=False):
     precision: str
 
 
+@dataclass(frozen=True, eq=False)
+class OwnNetwork:
+    """A network that belongs to no space.
+
+    Attributes:
+        name: its address, or its type.
+        build: makes the network; it is given the number of classes.
+        shape: (C, H, W) of the images that it takes; None for those of the data set.
+    """
+
+    name: str
+    build: "Callable[[int], nn.Module]"
+    shape: tuple[int, int, int] | None = None
+
+    def check_trainable(self, shape: tuple[int, ...]) -> None:
+        """Raise ParameterError where images of this shape, which training shows, do not fit."""
+        if self.shape not in (None, shape):
+            asked, shown = ("x".join(map(str, one)) for one in (self.shape or (), shape))
+            raise ParameterError(f"--input {asked}: training shows images as they are, {shown}")
+
+
 @dataclass(frozen=True)
 class ScoreRequest:
     """All that scores depend on, except which architectures of the target are scored.
 
     Attributes:
-        target: the space, or the address of a network of one's own.
+        target: the space, or a network that belongs to none.
         proxies: the proxies that are read off each network.
         images: the settings of the minibatch, without its seed.
         seeds: the seeds of minibatch and weights.
         execution: how networks are run.
         training: how networks are trained before proxies with epochs are read.
+        minibatch_seed: the seed of the minibatch; None for that of the weights.
     """
 
-    target: "SearchSpace | str"
+    target: "SearchSpace | OwnNetwork"
     proxies: tuple[Reading, ...]
     images: "MinibatchSettings"
     seeds: tuple[int, ...]
     execution: "Execution"
     training: ShortRecipe = ShortRecipe()  # noqa: RUF009 - immutable
+    minibatch_seed: int | None = None
 
     @property
     def space(self) -> "SearchSpace":
-        """Return the target, or raise TypeError where it is a network of one's own."""
-        if isinstance(self.target, str):
-            raise TypeError(f"{self.target} is no space of architectures")
+        """Return the target, or raise TypeError where it belongs to no space."""
+        if isinstance(self.target, OwnNetwork):
+            raise TypeError(f"{self.target.name} is no space of architectures")
         return self.target
 
     def key(self, *modules: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
-        """Return what identifies work in a ledger: request, code, libraries and images.
+        """Return what identifies work on a space in a ledger.
+
+        This is the request with the digest of the code that it uses, the versions of libraries
+        and the digest of the images.
 
         Args:
             modules: further modules whose code the work uses, besides engine, proxies and space.
-            more: whatever else the work depends on, as JSON.
+            more: everything else that the work depends on, as JSON.
         """
-        shown = {one.name: getattr(self.images, one.name) for one in fields(self.images)}
+        shown = asdict(self.images)
         del shown["root"]  # the digest of the files counts, not where they lie
-        own = isinstance(self.target, str)
         request = {
-            "target": self.target if own else self.space.name,
+            "target": self.space.name,
             "proxies": [one.spelling for one in self.proxies],
             "images": shown,
             "seeds": list(self.seeds),
@@ -193,10 +219,10 @@ class ScoreRequest:
             "device": self.execution.device.type,
             "type": str(self.execution.dtype(planned=True)),
             "training": asdict(self.training),
+            "minibatch_seed": self.minibatch_seed,
         }
         used = {type(reading.proxy).__module__ for reading in self.proxies}
-        used |= set() if own else {type(self.target).__module__}
-        used |= set(modules_of(self.images.dataset))
+        used |= {type(self.space).__module__, *modules_of(self.images.dataset)}
         return {
             "request": request,
             "versions": {name: version(name) for name in _LIBRARIES},
@@ -206,33 +232,28 @@ class ScoreRequest:
         }
 
 
-def images_of(settings: Settings) -> "MinibatchSettings":
-    """Return the settings of the minibatch; a data set with one split has that one."""
-    from untrained.scoring.images import MinibatchSettings
-
-    dataset = settings.get("dataset", "cifar10")
-    return MinibatchSettings(
-        dataset,
-        image_set(dataset).split(settings.get("split", "sample")),
-        settings.get("batch_size", 128),
-        settings.get("augmentation", "none"),
-        settings.get("sampling", "uniform"),
-        settings.get("root", IMAGES),
-    )
-
-
 @contextmanager
 def requested(
-    target: "SearchSpace | str", readings: Iterable[Reading], seeds: Iterable[int], given: Settings
+    target: "SearchSpace | OwnNetwork",
+    readings: Iterable[Reading],
+    seeds: Iterable[int],
+    settings: Settings,
 ) -> Iterator[ScoreRequest]:
-    """Yield the request that settings make; its device is leased until the context ends."""
+    """Yield the request of some settings; its device is leased until the context ends.
+
+    A data set that has only one split is shown in that split.
+    """
     from untrained.scoring.devices import leased_device
     from untrained.scoring.execution import Execution
+    from untrained.scoring.images import MinibatchSettings
 
-    images = images_of(given)
-    with leased_device(given.get("device", "cpu")) as device:
-        execution = Execution(device, given.get("engine", "auto"), given.get("precision", "auto"))
-        yield ScoreRequest(target, tuple(readings), images, tuple(seeds), execution)
+    given: dict[str, Any] = {**settings}
+    device = given.pop("device", "cpu")
+    run = {name: given.pop(name) for name in ("engine", "precision") if name in given}
+    images = MinibatchSettings(**given)
+    images = replace(images, split=image_set(images.dataset).split(images.split))
+    with leased_device(device) as leased:
+        yield ScoreRequest(target, tuple(readings), images, tuple(seeds), Execution(leased, **run))
 
 
 def parse_reading(spelling: str, variant: str | None = None) -> Reading:
@@ -240,11 +261,11 @@ def parse_reading(spelling: str, variant: str | None = None) -> Reading:
 
     Args:
         spelling: for example `naswot`, `naswot-released` or `lga:64@1`.
-        variant: overrides the variant in the spelling.
+        variant: takes the place of the variant in the spelling.
 
     Raises:
         UnknownNameError: there is no such proxy, or it has no such variant.
-        ParameterError: the number of images or epochs is none, or does not suit the proxy.
+        ParameterError: the number of images or epochs is no number, or does not suit the proxy.
     """
     parts = _parts(spelling)
     proxy = get_proxy(parts["name"], variant or parts["variant"])
@@ -263,7 +284,7 @@ def name_of(spelling: str) -> str:
 
 def shows_test(spelling: str) -> bool:
     """Return whether a proxy is read on test images and their labels, as released code does."""
-    # this is so only after training, so other proxies need not be imported
+    # this is so only after training, which saves the import of other proxies
     return "@" in spelling and parse_reading(spelling).setting.shows_test
 
 

@@ -1,9 +1,10 @@
-"""Scores of a sample of a space, piece by piece."""
+"""Score a sample of a space, shard by shard, with a ledger from which a shard resumes."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from untrained.benchmarks.benchmark import Benchmark
-    from untrained.scoring.engine import Score
+    from untrained.scoring.engine import Score, Work
     from untrained.scoring.ledger import Ledger
-
-#: Architecture to the proxies that it has to be scored by.
-Work = dict[int, list[Reading]]
 
 
 def score_space(
@@ -44,20 +42,21 @@ def score_space(
     tell: Callable[[str], None] = quiet,
     **settings: Unpack[Settings],
 ) -> "pd.DataFrame":
-    """Score a sample of a space by several proxies with one seed, or a piece of it.
+    """Score a sample of a space, or one shard of it, by several proxies with one seed.
 
     Args:
-        space: its name.
-        proxies: how they are spelled.
-        seed: of minibatch and weights.
-        architectures: how many are drawn at random, or "all".
-        sample_seed: of the draw.
-        shard: which piece, from 0.
-        shards: into how many pieces the sample is cut.
-        among: draws from the architectures that this table knows; None for the whole space.
-        share: whether one of each class that computes the same function is scored for all.
+        space: the name of the space.
+        proxies: the spellings of the proxies.
+        seed: the seed of minibatch and weights.
+        architectures: the number of architectures drawn at random, or "all".
+        sample_seed: the seed of the draw.
+        shard: the number of the shard, from 0.
+        shards: the number of shards of the sample.
+        among: a benchmark table, to draw from the architectures that it has; None for all.
+        share: whether one architecture of each class that computes the same function is scored
+            for all of its members.
         ledger: file from which an interrupted call resumes; None for none.
-        save: takes the table to where it stays; then the ledger forgets the scores.
+        save: writes the table; after that the ledger forgets the scores.
         track: reports progress.
         tell: takes messages for people.
         settings: see `untrained.scoring.request.Settings`.
@@ -71,16 +70,30 @@ def score_space(
     from untrained.scoring.ledger import opened
 
     searched = get_space(space)
-    # naswot and naswot@0 are one
+    # two spellings may be of one proxy, such as naswot and naswot@0
     readings = list({str(one): one for one in map(parse_reading, proxies)}.values())
-    sample = sample_of(searched, architectures, sample_seed, known_of(searched, among))
+    if among is not None:
+        among.check_within(len(searched))
+    known = None if among is None else among.known
+    sample = sample_of(searched, architectures, sample_seed, known)
     indices = shard_of(searched, sample, shard, shards, share=share)
-    with (
-        requested(searched, readings, [seed], settings) as request,
-        opened(ledger, _key(request, indices, share) if ledger else {}, tell) as kept,
-    ):
-        work = work_of(searched, indices, readings, share=share)
-        table = _table(request, indices, _scores(request, work, kept, track, tell), share=share)
+    chosen = hashlib.sha256(",".join(map(str, indices)).encode()).hexdigest()
+    with requested(searched, readings, [seed], settings) as request, ExitStack() as stack:
+        key = request.key(__name__, architectures=chosen, share=share) if ledger else {}
+        kept = stack.enter_context(opened(ledger, key, tell))
+        needed = work_of(searched, indices, readings, share=share)
+        work = [(index, seed, mine) for index, mine in needed.items()]
+        title = f"{space}/{request.images.dataset}/{'+'.join(map(str, readings))}/seed{seed}"
+        title += f" on {request.execution.device}"
+        if kept.done:
+            tell(f"{title}: {len(kept.done)} of {len(work)} architectures were scored before")
+        made = scores_of(request, work, kept, title, track)
+        scores = {
+            (index, reading): score
+            for (index, mine), found in zip(needed.items(), made, strict=True)
+            for reading, score in zip(mine, found, strict=True)
+        }
+        table = _table(request, indices, scores, share=share)
         if save is not None:
             save(table)
             kept.finish()
@@ -92,7 +105,7 @@ def merge_shards(tables: "Iterable[pd.DataFrame]") -> "pd.DataFrame":
 
     Raises:
         ParameterError: there are none.
-        DamagedFileError: two of them have a score of the same.
+        DamagedFileError: two of them have the score of one architecture.
     """
     import pandas as pd
 
@@ -107,28 +120,19 @@ def merge_shards(tables: "Iterable[pd.DataFrame]") -> "pd.DataFrame":
     return table.sort_values(key, ignore_index=True)[columns]
 
 
-def known_of(space: SearchSpace, table: "Benchmark | None") -> NDArray[np.int64] | None:
-    """Return the sorted indices whose accuracies a table knows; None without a table."""
-    if table is None:
-        return None
-    table.check_within(len(space))
-    return table.known
-
-
 def sample_of(
     space: SearchSpace,
     architectures: str | int,
     sample_seed: int,
     among: NDArray[np.int64] | None = None,
 ) -> list[int]:
-    """Return the sorted indices that are scored: all, or a number drawn with `sample_seed`.
+    """Return the sorted indices of a sample: all architectures, or some drawn at random.
 
     Args:
-        space: of the architectures.
+        space: the space of the architectures.
         architectures: a number or "all".
-        sample_seed: of the draw.
-        among: (m,) sorted indices that are drawn from; None for the whole space, whose draw is
-            that among all of its indices.
+        sample_seed: the seed of the draw.
+        among: (m,) sorted indices to draw from; None for all indices, which draws the same.
 
     Raises:
         ParameterError: neither "all" nor a number within the space, or the space is too large for
@@ -152,8 +156,8 @@ def shard_of(
 ) -> list[int]:
     """Return the sorted architectures of one shard.
 
-    Shards take turns, so that they take equally long. Where scores are shared, all members of a
-    class are in one shard.
+    Shards get architectures in turn, so that they take equally long. Where scores are shared, all
+    members of a class are in one shard.
 
     Raises:
         ParameterError: no such shard.
@@ -172,9 +176,9 @@ def shard_of(
 
 
 def scored_for(space: SearchSpace, proxy: Proxy, *, share: bool) -> NDArray[np.int64]:
-    """Return (len(space),) the index whose score each architecture gets: its own without sharing.
+    """Return (len(space),) the index of the architecture whose score each architecture gets.
 
-    A proxy that sees dead branches needs finer classes.
+    Without sharing it is its own. Proxies for which dead branches count need finer classes.
     """
     if not share:
         return np.arange(len(space))
@@ -185,49 +189,56 @@ def scored_for(space: SearchSpace, proxy: Proxy, *, share: bool) -> NDArray[np.i
 
 def work_of(
     space: SearchSpace, indices: Sequence[int], readings: Sequence[Reading], *, share: bool
-) -> Work:
-    """Return the architectures to score for `indices`, each with the proxies that need it."""
-    work: Work = {}
+) -> dict[int, list[Reading]]:
+    """Return the architectures that have to be scored for all `indices`, with their proxies."""
+    work: dict[int, list[Reading]] = {}
     for reading in readings:
         for index in np.unique(scored_for(space, reading.proxy, share=share)[list(indices)]):
             work.setdefault(int(index), []).append(reading)
     return dict(sorted(work.items()))
 
 
-def _key(request: ScoreRequest, indices: Sequence[int], share: bool) -> dict[str, object]:
-    """Return what identifies the work in a ledger."""
-    chosen = hashlib.sha256(",".join(map(str, indices)).encode()).hexdigest()
-    return request.key(__name__, architectures=chosen, share=share)
+def scores_of(
+    request: ScoreRequest,
+    work: "Sequence[Work]",
+    kept: "Ledger",
+    title: str = "",
+    track: Track = untracked,
+    **watches: Any,  # noqa: ANN401 - see `score_work`
+) -> "list[list[Score]]":
+    """Return the scores of some work in its order, and compute those that the ledger lacks.
 
+    Args:
+        request: the request.
+        work: the networks and proxies; see `untrained.scoring.engine.score_work`.
+        kept: the ledger of the finished scores.
+        title: the title of the progress.
+        track: reports the progress, architecture by architecture.
+        watches: further arguments of `score_work`.
 
-def _scores(
-    request: ScoreRequest, work: Work, kept: "Ledger", track: Track, tell: Callable[[str], None]
-) -> "dict[int, dict[str, Score]]":
-    """Return the scores of each architecture by proxy; those that the ledger lacks are made."""
+    Raises:
+        DamagedFileError: the ledger holds something else.
+    """
     from untrained.scoring.engine import Score, score_work
+    from untrained.scoring.ledger import damaged
 
-    seed, proxies = request.seeds[0], "+".join(map(str, request.proxies))
-    title = (
-        f"{request.space.name}/{request.images.dataset}/{proxies}/seed{seed} on "
-        f"{request.execution.device}"
-    )
-    found = {
-        index: kept.read(str(index), dict[str, Score]) for index in work if str(index) in kept.done
-    }
-    if found:
-        tell(f"{title}: {len(found)} of {len(work)} architectures were scored before")
-    left = {index: readings for index, readings in work.items() if index not in found}
-    made = track(score_work(request, left.items(), seed), len(left), title)
-    for (index, readings), scores in zip(left.items(), made, strict=True):
-        found[index] = dict(zip(map(str, readings), scores, strict=True))
-        kept.add(str(index), found[index])
-    return found
+    items = [f"{index} {seed}" for index, seed, _ in work]
+    found = {item: kept.read(item, list[Score]) for item in items if item in kept.done}
+    left = [(item, one) for item, one in zip(items, work, strict=True) if item not in found]
+    made = score_work(request, (one for _, one in left), **watches)
+    for (item, _), scores in zip(left, track(made, len(left), title), strict=True):
+        found[item] = scores
+        kept.add(item, scores)
+    for item, (_, _, readings) in zip(items, work, strict=True):
+        if len(found[item]) != len(readings):
+            raise damaged(kept.path)
+    return [found[item] for item in items]
 
 
 def _table(
     request: ScoreRequest,
     indices: Sequence[int],
-    found: "Mapping[int, Mapping[str, Score]]",
+    scores: "Mapping[tuple[int, Reading], Score]",
     *,
     share: bool,
 ) -> "pd.DataFrame":
@@ -240,6 +251,6 @@ def _table(
         for reading in request.proxies
         for owners in [scored_for(request.space, reading.proxy, share=share)]
         for index in indices
-        for one in [found[int(owners[index])][str(reading)]]
+        for one in [scores[int(owners[index]), reading]]
     ]
     return pd.DataFrame(rows, columns=[*SCORE_COLUMNS, SECONDS]).astype(SCORE_TYPES)

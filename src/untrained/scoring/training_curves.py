@@ -1,32 +1,27 @@
 """Training curves: how the tangent kernel of a network, and scores, move in a short training.
 
 Mok et al., CVPR 2022 (arXiv 2203.14577) follow the kernel from its state before training; Mellor et
-al., ICML 2021 (arXiv 2006.04647, Fig. 6) follow a score. Nothing but the moments of reading tells
-these scores from those of `name@epochs`: one training of a network serves all of them.
+al., ICML 2021 (arXiv 2006.04647, Fig. 6) follow a score. A curve is a list of readings with
+different numbers of epochs, which are all read off one training of the network.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Unpack, cast
 
-import torch
-
 from untrained.errors import ParameterError
 from untrained.images.sets import image_set
 from untrained.images.splits import check_training_split
 from untrained.proxies import Proxy, Setting
-from untrained.proxies.base import Status, UndefinedScore
+from untrained.proxies.base import UndefinedScore
 from untrained.proxies.kernel_change import kernel_correlation, relative_change
 from untrained.proxies.label_alignment import Matrix
 from untrained.proxies.ntk import VARIANTS, LabelGradientAlignment, LabelledKernel, check_finite
 from untrained.proxies.validation import ValidationAccuracy
-from untrained.scoring.columns import CURVE_COLUMNS
-from untrained.scoring.curve_settings import PROXIES, CurveSettings
-from untrained.scoring.engine import Score, images_of_seed, subject_of
-from untrained.scoring.ledger import Ledger, opened
+from untrained.scoring.columns import CURVE_COLUMNS, CURVE_TYPES
 from untrained.scoring.progress import Track, quiet, untracked
 from untrained.scoring.request import (
     Reading,
@@ -34,79 +29,99 @@ from untrained.scoring.request import (
     Settings,
     parse_reading,
     requested,
+    spell_epochs,
 )
+from untrained.scoring.shards import scores_of
 from untrained.spaces import get_space
-from untrained.training.short import Stop, WatchSteps, unwatched
+from untrained.training.recipe import steps_of
 
 if TYPE_CHECKING:
     import pandas as pd
+    import torch
     from torch import nn
 
     from untrained.images.minibatches import Minibatch
+    from untrained.scoring.ledger import Ledger
+    from untrained.training.short import Stop
 
-#: What is read beside the scores. The first two are of the kernel, held against that before
-#: training; see `untrained.proxies.kernel_change`. `accuracy` is the percentage of the held-out
-#: images that get their label, in the mode of the kernel; `loss` the cross-entropy of the batch of
-#: the last step, before that step.
+#: What is read besides scores. The first two compare the kernel with that before training; see
+#: `untrained.proxies.kernel_change`. `accuracy` is the percentage of the held-out images that are
+#: classified correctly, in the mode of the kernel; `loss` is the cross-entropy of the batch of the
+#: last step, before that step. There is no accuracy and no loss before training.
 CHANGE, CORRELATION, ACCURACY, LOSS = ("change", "correlation", "accuracy", "loss")
 QUANTITIES = (CHANGE, CORRELATION, ACCURACY, LOSS)
 
+#: Variants of the kernels of the benchmark's network and the run's minibatch.
+KERNELS = tuple(name for name, known in VARIANTS.items() if known.setting == Setting())
+
+#: Proxies of the papers; all but the first share the kernel that is followed by default.
+PROXIES = (
+    "naswot",
+    "lga",
+    "kernel_target_alignment",
+    *(
+        f"{name}-weights_without_classifier_train"
+        for name in ("ntk_condition_number", "ntk_frobenius_norm", "ntk_mean")
+    ),
+)
+
 
 @dataclass(frozen=True)
-class Point:
-    """One number at one stop of a training.
+class CurveSettings:
+    """The quantities of a training curve and the epochs at which they are read.
 
     Attributes:
-        epochs: of training so far.
-        quantity: one of `QUANTITIES`, or a proxy as it is spelled.
-        value: None where `status` is not "ok".
-        status: "ok", or why there is no value; see `untrained.proxies.base.Status`.
-        reason: the same in words.
+        epochs: numbers of epochs, ascending; the first is 0.
+        proxies: the proxies whose scores are read, without epochs of their own.
+        kernel: one of `KERNELS`.
+
+    Raises:
+        ParameterError: epochs without 0 or out of order, a kernel or a proxy of another network or
+            minibatch, or a proxy named twice.
     """
 
-    __pydantic_config__: ClassVar = {"strict": True, "extra": "forbid", "allow_inf_nan": False}
-
-    epochs: float
-    quantity: str
-    value: float | None
-    status: Status
-    reason: str
+    epochs: tuple[float, ...]
+    proxies: tuple[Reading, ...]
+    kernel: str = "weights_without_classifier_train"
 
     def __post_init__(self) -> None:
-        if (self.status == "ok") == (self.value is None):
-            raise ValueError(f"a value of {self.value} has the status {self.status}")
-
-
-@dataclass(frozen=True)
-class Curve:
-    """All points of one training.
-
-    Attributes:
-        arch: index of the architecture.
-        seed: of minibatch, weights and training.
-        points: in the order of epochs, then of `QUANTITIES` and proxies; there are no accuracy and
-            no loss before training. After a training that diverged or ran out of memory all stops
-            to come have that status, with its reason; earlier ones stay.
-    """
-
-    arch: int
-    seed: int
-    points: tuple[Point, ...]
+        spelled = ", ".join(map(spell_epochs, self.epochs)) or "empty"
+        for epochs in self.epochs:
+            steps_of(epochs, 1)  # raises for what is no number of epochs
+        if self.epochs[:1] != (0,) or list(self.epochs) != sorted(set(self.epochs)):
+            raise ParameterError(
+                f"epochs are {spelled}: start with 0, which all kernels are compared with, "
+                "and ascend"
+            )
+        if self.kernel not in KERNELS:
+            raise ParameterError(
+                f"{self.kernel!r} is no kernel to follow: take {', '.join(KERNELS)}"
+            )
+        names = list(map(str, self.proxies))
+        for name, reading in zip(names, self.proxies, strict=True):
+            if reading.epochs:
+                raise ParameterError(f"{name!r} has its own epochs: drop @, the others are given")
+            if reading.setting != Setting():
+                raise ParameterError(
+                    f"{name!r} is read off {reading.setting}, and one training serves all: take a "
+                    "variant of the benchmark's network, as in ntk_mean-weights_train"
+                )
+            if names.count(name) > 1:
+                raise ParameterError(f"{name!r} is named twice: name a proxy once")
 
 
 @dataclass(frozen=True, eq=False)
 class _Compared:
-    """A number of the kernel and of that which the stop before training left.
+    """A comparison of the kernel with that before training, read as a proxy is.
 
     Attributes:
         of: a proxy that is read off the kernel.
         compare: (kernel, initial kernel), each (n, n), to the number.
-        initial: empty until the initial kernel is known.
-        keeps: whether this is the stop that keeps it.
+        initial: the kernel before training, once it is known.
+        keeps: whether this is the stop before training.
     """
 
     name: ClassVar[str] = "kernel change"
-    setting: ClassVar[Setting] = Setting()
 
     of: LabelGradientAlignment
     compare: Callable[[Matrix, Matrix], float]
@@ -118,7 +133,7 @@ class _Compared:
         return self.of.measurement
 
     def measure(
-        self, network: "nn.Module", minibatch: "Minibatch", generator: torch.Generator
+        self, network: "nn.Module", minibatch: "Minibatch", generator: "torch.Generator"
     ) -> LabelledKernel:
         return self.of.measure(network, minibatch, generator)
 
@@ -129,6 +144,18 @@ class _Compared:
         if not self.initial:
             raise UndefinedScore("non_finite", "the kernel before training is not finite")
         return self.compare(measured.kernel, self.initial[0])
+
+
+@dataclass(frozen=True, eq=False)
+class _LastLoss:
+    """The loss of the last step before the last of some stops, read as a proxy is."""
+
+    name: ClassVar[str] = "loss"
+
+    stops: "list[Stop]"
+
+    def __call__(self, *_given: object) -> float:
+        return self.stops[-1].losses[-1]
 
 
 def training_curves(
@@ -144,28 +171,36 @@ def training_curves(
     track: Track = untracked,
     tell: Callable[[str], None] = quiet,
     **settings: Unpack[Settings],
-) -> list[Curve]:
-    """Train architectures a little and follow their tangent kernel and scores.
+) -> "pd.DataFrame":
+    """Train architectures for a few epochs and follow their tangent kernel and scores.
 
-    All is read on the minibatch; what is learned is the rest of the split (as `lga@1` does).
+    Everything is read on the minibatch; the network is trained on the rest of the split, as for
+    `lga@1`.
 
     Args:
-        space: its name.
+        space: the name of the space.
         architectures: indices or spellings, each once.
-        epochs: when to read; starts with 0 and ascends.
-        proxies: how those are spelled whose scores are read; those of the papers by default.
+        epochs: the numbers of epochs at which to read, ascending from 0.
+        proxies: the spellings of the proxies that are read; those of the papers by default.
         kernel: parameters and mode of the kernel that is followed.
-        seeds: of minibatch, weights and training.
+        seeds: seeds of minibatch, weights and training.
         ledger: file from which an interrupted call resumes; None for none.
-        save: takes the table of `curve_table` to where it stays; then the ledger forgets it.
+        save: writes the table; after that the ledger forgets the scores.
         track: reports the progress of each training.
         tell: takes messages for people.
         settings: see `untrained.scoring.request.Settings`; the default batch size is 32, as the
             time of a kernel grows with its square.
 
+    Returns:
+        A row for each number, with `untrained.scoring.columns.CURVE_COLUMNS`: architecture by
+        architecture, seed by seed, stop by stop, first `QUANTITIES`, then scores. A value that is
+        undefined has a status and a reason; from where a training diverges on, all have.
+
     Raises:
         UntrainedError: a name or a setting that does not exist, or an unusable ledger.
     """
+    from untrained.scoring.ledger import opened
+
     searched = get_space(space)
     indices = [searched.parse(text).index for text in architectures]
     if len(set(indices)) < len(indices):
@@ -176,115 +211,66 @@ def training_curves(
     settings.setdefault("batch_size", 32)
     with requested(searched, readings, seeds, settings) as request:
         image_set(request.images.dataset).check_split(request.images.split)
-        check_training_split(request.images.dataset, request.images.split)
-        with opened(ledger, _key(request, indices, followed) if ledger else {}, tell) as kept:
-            curves = _resumed(request, indices, followed, kept, track, tell)
+        curves = {"architectures": indices, "kernel": kernel, "epochs": list(epochs)}
+        key = request.key(__name__, curves=curves) if ledger else {}
+        with opened(ledger, key, tell) as kept:
+            table = curve_table(request, indices, followed, kept, track, tell)
             if save is not None:
-                save(curve_table(request.images.dataset, curves))
+                save(table)
                 kept.finish()
-    return curves
+    return table
 
 
-def follow(
-    request: ScoreRequest,
-    index: int,
-    settings: CurveSettings,
-    seed: int,
-    watch: WatchSteps = unwatched,
-) -> Curve:
-    """Train an architecture of a space once, and read the kernel and the scores at every stop.
-
-    Scores are those of `score_work` with `name@epochs` and the same request: learned are the images
-    of the split that are not held out, on which all is read.
-
-    Args:
-        request: of the curves, whose split has to be one for training; its proxies and seeds are
-            not looked at.
-        index: of the architecture.
-        settings: what is read, and when.
-        seed: of minibatch, weights and training.
-        watch: wraps the steps of the training.
-    """
-    named, stops = list(_readings(settings)), list[Stop]()
-    readings = [reading for _, reading in named]
-    shown, learned = images_of_seed(request, seed, watch)
-    subject = subject_of(request, index, readings, seed, shown, learned(False))
-    scores = replace(subject, on_stop=stops.append).scores(readings)
-    return Curve(index, seed, tuple(_points(named, scores, stops)))
-
-
-def _resumed(
+def curve_table(
     request: ScoreRequest,
     indices: Sequence[int],
     settings: CurveSettings,
-    kept: Ledger,
-    track: Track,
-    tell: Callable[[str], None],
-) -> list[Curve]:
-    """Return the curves of architectures with all seeds; those that the ledger lacks are made."""
-    if kept.done:
-        total = len(indices) * len(request.seeds)
-        tell(f"{len(kept.done)} of {total} trainings were followed before")
-    curves = []
-    for seed, index in product(request.seeds, indices):
-        item, title = f"{index} seed {seed}", f"training {index}, seed {seed}"
-        if item in kept.done:
-            curves.append(Curve(index, seed, tuple(kept.read(item, list[Point]))))
-            continue
-        watch = partial(track, what=title, unit="steps")
-        curves.append(follow(request, index, settings, seed, watch))
-        kept.add(item, curves[-1].points)
-    return curves
+    kept: "Ledger",
+    track: Track = untracked,
+    tell: Callable[[str], None] = quiet,
+) -> "pd.DataFrame":
+    """Return the table of the curves of architectures with all seeds of a request.
 
-
-def _key(
-    request: ScoreRequest, indices: Sequence[int], settings: CurveSettings
-) -> dict[str, object]:
-    """Return what identifies the work in a ledger."""
-    curves = {"architectures": list(indices), "kernel": settings.kernel}
-    return request.key(__name__, curves=curves | {"epochs": list(settings.epochs)})
-
-
-def curve_table(dataset: str, curves: Iterable[Curve]) -> "pd.DataFrame":
-    """One row per point with `CURVE_COLUMNS`, architecture by architecture, seed by seed."""
+    Args:
+        request: the request, whose split has to be one for training.
+        indices: the architectures.
+        settings: what is read, and when.
+        kept: ledger of the finished trainings.
+        track: reports the progress of each training.
+        tell: takes messages for people.
+    """
     import pandas as pd
 
-    rows = [
-        (dataset, one.arch, one.seed, p.epochs, p.quantity, p.value, p.status, p.reason)
-        for one in sorted(curves, key=lambda one: (one.arch, one.seed))
-        for p in one.points
-    ]
-    return pd.DataFrame(rows, columns=CURVE_COLUMNS).astype(
-        {"dataset": "str", "arch": "int64", "seed": "int64", "epochs": "float64"}
-        | {"quantity": "str", "value": "float64", "status": "str", "reason": "str"}
-    )
+    dataset, total = request.images.dataset, len(indices) * len(request.seeds)
+    check_training_split(dataset, request.images.split)
+    if kept.done:
+        tell(f"{len(kept.done)} of {total} trainings were followed before")
+    rows = []
+    for seed, index in product(request.seeds, indices):
+        stops: list[Stop] = []
+        named = list(_readings(settings, stops))
+        work = [(index, seed, [reading for _, reading in named])]
+        watch = partial(track, what=f"training {index}, seed {seed}", unit="steps")
+        (scores,) = scores_of(request, work, kept, watch=watch, on_stop=stops.append)
+        rows += [
+            (dataset, index, seed, reading.epochs, quantity, one.score, one.status, one.reason)
+            for (quantity, reading), one in zip(named, scores, strict=True)
+        ]
+    rows.sort(key=lambda row: row[1:3])
+    return pd.DataFrame(rows, columns=CURVE_COLUMNS).astype(CURVE_TYPES)
 
 
-def _readings(settings: CurveSettings) -> Iterator[tuple[str, Reading]]:
-    """(quantity, what reads it at a stop), stop by stop."""
+def _readings(settings: CurveSettings, stops: "list[Stop]") -> Iterator[tuple[str, Reading]]:
+    """Yield (quantity, what reads it at a stop), stop by stop."""
     kernel, initial = LabelGradientAlignment(variant=settings.kernel), list[Matrix]()
     mode = VARIANTS[settings.kernel].mode
     for epochs in settings.epochs:
-        found: dict[str, object] = {
+        read: dict[str, object] = {
             CHANGE: _Compared(kernel, relative_change, initial, keeps=not epochs),
             CORRELATION: _Compared(kernel, kernel_correlation, initial, keeps=not epochs),
         }
         if epochs:
-            found[ACCURACY] = ValidationAccuracy(variant=mode)
-        found |= {str(reading): reading.proxy for reading in settings.proxies}
-        for quantity, proxy in found.items():
+            read |= {ACCURACY: ValidationAccuracy(variant=mode), LOSS: _LastLoss(stops)}
+        read |= {str(reading): reading.proxy for reading in settings.proxies}
+        for quantity, proxy in read.items():
             yield quantity, Reading(cast("Proxy", proxy), epochs=epochs)
-
-
-def _points(
-    named: Sequence[tuple[str, Reading]], scores: Sequence[Score], stops: Sequence[Stop]
-) -> Iterator[Point]:
-    losses = {stop.epochs: stop.losses[-1] for stop in stops if stop.losses}
-    for (quantity, reading), score in zip(named, scores, strict=True):
-        epochs = reading.epochs
-        yield Point(epochs, quantity, score.score, score.status, score.reason)
-        if quantity == ACCURACY:
-            if epochs in losses:
-                yield Point(epochs, LOSS, losses[epochs], "ok", "")
-            else:
-                yield Point(epochs, LOSS, None, score.status, score.reason)

@@ -1,4 +1,4 @@
-"""Algorithms that spend scores and benchmark queries to pick one architecture."""
+"""Search algorithms, which pick one architecture by scores and benchmarked trainings."""
 
 from untrained.search.spelling import ALGORITHMS, Search, parse_algorithm
 

@@ -2,7 +2,7 @@
 
 Mellor et al., Neural Architecture Search without Training, ICML 2021, algorithm 2: score 20, start
 from the best 10 (the defaults of `Guide`), then evolve. The parents' sample is drawn without
-replacement; the paper does not say how large it is, so it is that of NAS-Bench-201's script.
+replacement. The paper omits its size, so it is taken from NAS-Bench-201's script.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from untrained.search.regularised_evolution import RegularisedEvolution
 
 @dataclass(frozen=True)
 class Area(RegularisedEvolution):
-    """Regularised evolution from a scored start, parents drawn without replacement."""
+    """Evolve from a scored start, with parents drawn without replacement."""
 
     name: ClassVar[str] = "area"
     label: ClassVar[str] = "AREA"

@@ -1,7 +1,7 @@
 """The two kinds of search algorithms: those that pick from a sample, and those that spend a budget.
 
-An algorithm is a frozen dataclass whose fields are its settings. Its class holds everything that
-the command line, the workflow and the report must know of it; nothing else lists algorithms.
+An algorithm is a frozen dataclass whose fields are its settings. Its class attributes are all that
+the command line, the workflow and the report know of it; nothing else lists algorithms.
 """
 
 from abc import ABC, abstractmethod
@@ -40,27 +40,27 @@ class Searchable(Protocol):
     def __getitem__(self, index: int) -> Architecture: ...
 
     def sample(self, rng: np.random.Generator) -> Architecture:
-        """An architecture drawn uniformly."""
+        """Draw an architecture uniformly."""
         ...
 
     def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
-        """A neighbour of `architecture`, never itself."""
+        """Draw a neighbour of `architecture`, never itself."""
         ...
 
 
 class Evaluate(Protocol):
-    """Trains an architecture, or looks its training up."""
+    """Evaluates an architecture: trains it, looks its training up, or scores it."""
 
     def __call__(
         self, architecture: Architecture, share: float = 1.0, length: float = 1.0
     ) -> float:
-        """The fitness of `architecture`, higher is better; -inf where it is undefined.
+        """Return the fitness of `architecture`: higher is better, -inf if it is undefined.
 
         Args:
             architecture: an architecture of the space.
             share: share of its cost that is charged, above 0 and up to 1.
-            length: length of the training that it stands for, above 0 and up to 1. The answer of a
-                run is one of its longest trainings, whatever the fitness of shorter ones.
+            length: length of the training that it stands for, above 0 and up to 1. A run answers
+                with one of its longest trainings, whatever the fitness of shorter ones.
 
         Raises:
             BudgetSpent: the budget does not cover it; the algorithm must not catch this.
@@ -74,15 +74,15 @@ class Algorithm(ABC):
     """A search algorithm of either kind; its fields are its settings, each with a default.
 
     Attributes:
-        name: name that it is registered under and spelled by.
+        name: name under which it is registered and spelled.
         label: name in tables and figures.
-        summary: one line that says what it does.
-        spends_budget: whether it trains architectures for as long as a budget lasts; otherwise it
-            picks one architecture of a sample.
+        summary: a description of what it does, in one line.
+        spends_budget: whether it trains architectures as long as a budget lasts; otherwise it picks
+            one architecture of a sample.
         reads_scores: whether it picks by the scores of a proxy. A search that spends a budget
-            reads those that its spelling names (`init`, `mutants`, `fitness`, `pool`).
-        mutates: whether it asks the space for mutants, so that a proxy can choose among them.
-        starts_scored: whether it starts from the best-scored of a sample unless told otherwise.
+            reads the scores that its spelling names (`init`, `mutants`, `fitness`, `pool`).
+        mutates: whether it draws mutants from the space, so that a proxy can choose among them.
+        starts_scored: whether it starts from the best-scored of a sample by default.
         reference: whether reports compare every other search that spends a budget with it.
     """
 
@@ -100,11 +100,11 @@ class Algorithm(ABC):
         """Whether its settings charge less than a full training for a shorter one."""
         return False
 
-    def check_space(self, space: SearchSpace) -> None:  # noqa: B027 - most ask for nothing
-        """Check what the algorithm asks of a whole space beyond samples and mutants.
+    def check_space(self, space: SearchSpace) -> None:  # noqa: B027 - most need nothing
+        """Check that a whole space has what the algorithm needs beyond samples and mutants.
 
         Raises:
-            ParameterError: the space does not have it.
+            ParameterError: the space lacks it.
         """
 
 
@@ -133,7 +133,7 @@ class SampledSearch(Algorithm):
 class BudgetedSearch(Algorithm):
     """An algorithm that proposes architectures to be trained for as long as a budget lasts.
 
-    It returns nothing, since the clock that answers and charges keeps the best.
+    It returns nothing: the clock that answers and charges keeps the best architecture.
     """
 
     spends_budget: ClassVar[bool] = True
@@ -164,13 +164,13 @@ class BudgetedSearch(Algorithm):
 def configured(
     kind: type[Configured], settings: Sequence[str], besides: Sequence[str] = ()
 ) -> Configured:
-    """A dataclass with some of its settings changed, each spelled `name=value`.
+    """Return a dataclass with some of its settings changed, each spelled `name=value`.
 
-    The last change of a setting counts. Messages also name the settings of something else,
-    `besides`.
+    The last change of a setting counts. Messages also name the settings `besides`, which belong to
+    something else.
 
     Raises:
-        ParameterError: no such setting, or a value of another type or outside its range.
+        ParameterError: a setting does not exist, or its value has another type or is out of range.
     """
     known = {field.name: type(field.default) for field in fields(kind)}
     chosen: dict[str, object] = {}
@@ -183,7 +183,7 @@ def configured(
     return kind(**chosen)
 
 
-#: Type of a setting to how its value is read, and what is right.
+#: Type of a setting to what reads its value, and what a message calls a right one.
 _READ: dict[type, tuple[Callable[[str], object], str]] = {
     bool: ({"true": True, "false": False}.__getitem__, "true or false"),
     int: (int, "an integer"),

@@ -2,29 +2,30 @@
 
 Falkner, Klein and Hutter, BOHB: Robust and Efficient Hyperparameter Optimization at Scale, ICML
 2018, section 3 (Hyperband: Li et al., JMLR 18, 2018), with the settings of NAS-Bench-201's script.
-Written here because the maintained libraries run on wall-clock time.
+It is written here because the maintained libraries run on wall-clock time.
 
-**Model.** `released` is that of the authors' hpbandster 0.7.4 on statsmodels, which the script
+**Model.** `released` is the model of the authors' hpbandster 0.7.4 on statsmodels, which the script
 runs: a bandwidth has no upper bound, so that densities may be negative; a decision has as many
-options as its observations show, so that one seen with a single value has infinite densities; a
-moved decision may land where it was; a model needs 2 (decisions + 1) observations.
-`paper`: bounded bandwidths, the space's options, moves that move, and decisions + 3 observations.
-Bandwidths are those of the options' numbers, so the order of the options matters. hpbandster's
-bandwidth factor widens continuous parameters only, and every decision here is categorical.
+options as its observations show, so that a decision observed with a single option has infinite
+densities; a changed decision may take its old option again; a model needs 2 (decisions + 1)
+observations. `paper` has bounded bandwidths, all options of the space, changes to another option,
+and needs decisions + 3 observations. Bandwidths are computed from the numbers of the options, so
+the order of the options matters. hpbandster's bandwidth factor widens continuous parameters only,
+and every decision here is categorical.
 
-**Answer.** hpbandster's incumbent is the best of the `longest` trainings, a quarter of them all;
-`any` is the best of all of them.
+**Answer.** hpbandster's incumbent is the best of the `longest` trainings, a quarter of all
+trainings; `any` is the best of all.
 
 **Results** on NAS-Bench-201, 12,000 s: with the defaults all six cells of the NASWOT paper's Table
 2(a) lie within 0.6 joint standard errors of the published ones (500 runs, seed 0). `any` adds 1;
-`paper` lies 4 above and `proportional` 13 to 15, so that neither can be what was published.
+`paper` lies 4 above and `proportional` 13 to 15, so neither of them was the published setting.
 
-**Fidelities.** BOHB ranks many short trainings and lengthens the best. A benchmark that knows one
-length of training (NAS-Bench-201: 12 epochs before the full 200) does not know how shorter ones
-rank, and inventing that would invent the result. So a rung of any length answers with the full
-evaluation, and `charge` says what it costs: `full`, the whole of it, as in the script, so that
-climbing a rung trains anew; or `proportional`, the rung's share of it. Then short trainings rank as
-well as long ones do, and the result is an upper bound of what BOHB could reach.
+**Fidelities.** BOHB ranks many short trainings and lengthens the best. A benchmark with one length
+of training (NAS-Bench-201: 12 epochs before the full 200) does not tell how shorter trainings rank.
+So a rung of any length answers with the full evaluation, and `charge` sets its cost: `full` charges
+all of it, as in the script, so that climbing a rung trains anew; `proportional` charges the rung's
+share of it. Then short trainings rank as well as long ones, and the result is an upper bound of
+what BOHB could reach.
 """
 
 import math
@@ -53,13 +54,13 @@ _LEAST_DENSITY = 1e-32
 
 @dataclass(frozen=True)
 class Bohb(BudgetedSearch):
-    """BOHB. The first brackets begin with `start` instead of proposals.
+    """Search by BOHB; the first brackets begin with `start` instead of proposals.
 
     Attributes:
-        charge: what a short training costs, `full` or `proportional`.
+        charge: cost of a short training, `full` or `proportional`.
         model: model of the proposals, `released` or `paper`.
         answer: whether a run answers with the best of the `longest` trainings or of `any`.
-        eta: one in so many climbs a rung, to a training so many times as long.
+        eta: one in `eta` architectures climbs a rung, to a training `eta` times as long.
         min_share: the shortest rung is at least this share of the full training (1 of 12 epochs).
         candidates: number of candidates that are drawn from the model for each proposal.
         random_fraction: share of the proposals that ignore the model.
@@ -83,7 +84,7 @@ class Bohb(BudgetedSearch):
 
     @property
     def shortens(self) -> bool:
-        """See `BudgetedSearch`."""
+        """Whether its settings charge less than a full training for a shorter one."""
         return self.charge == "proportional"
 
     def __post_init__(self) -> None:
@@ -96,12 +97,12 @@ class Bohb(BudgetedSearch):
         require(0 <= self.random_fraction <= 1, "random_fraction", self.random_fraction, "0 to 1")
         good = self.good_fraction
         require(0 <= good < 0.99, "good_fraction", good, "0 to below 0.99")
-        # without any, a density is 0 wherever nothing was observed, and ratios are undefined
+        # without a bandwidth a density is 0 wherever nothing was observed, and ratios are undefined
         width = self.min_bandwidth
         require(0 < width < math.inf, "min_bandwidth", width, "above 0, finite")
 
     def check_space(self, space: SearchSpace) -> None:
-        """See `Algorithm.check_space`; the architectures have to be a product of choices."""
+        """Check that the architectures are a product of choices; see `Algorithm.check_space`."""
         choices_of(space)
 
     def __call__(
@@ -111,7 +112,7 @@ class Bohb(BudgetedSearch):
         rng: np.random.Generator,
         start: Sequence[Architecture] = (),
     ) -> None:
-        """See `BudgetedSearch`."""
+        """Search until the budget is spent; see `BudgetedSearch`."""
         choices = choices_of(space)
         rungs = _rungs(self.eta, self.min_share)
         # observations by rung, the longest training at 0
@@ -147,16 +148,17 @@ class Bohb(BudgetedSearch):
         seen: Sequence[Sequence[tuple[Architecture, float]]],
         rng: np.random.Generator,
     ) -> Architecture:
-        """The proposal of the model of the longest training that has enough observations.
+        """Return the proposal of the model of the longest training that has enough observations.
 
-        Before there is one, and where it proposes nothing, an architecture is drawn uniformly.
+        Without such a model, and if it proposes nothing, an architecture is drawn uniformly.
         """
         fewest = len(choices.sizes) + 1
         enough = 2 * fewest if self.model == "released" else fewest + 2
         observed = next((rung for rung in seen if len(rung) >= enough), None)
         if observed is None or rng.random() < self.random_fraction:
             return space.sample(rng)
-        ranked = choices.codes[[architecture.index for architecture, _ in _best_first(observed)]]
+        best_first = sorted(observed, key=lambda pair: -pair[1])
+        ranked = choices.codes[[architecture.index for architecture, _ in best_first]]
         propose = self._released if self.model == "released" else self._paper
         options = propose(ranked, choices.sizes, fewest, rng)
         return space.sample(rng) if options is None else space[choices.index(options)]
@@ -164,13 +166,13 @@ class Bohb(BudgetedSearch):
     def _paper(
         self, ranked: Integers, sizes: Integers, fewest: int, rng: np.random.Generator
     ) -> Integers:
-        """The candidate (decisions,) with the largest ratio of the good to the bad density.
+        """Return the candidate (decisions,) with the largest ratio of good to bad density.
 
         Args:
             ranked: (n, decisions) observed options, the best first.
             sizes: (decisions,) numbers of options.
-            fewest: observations that either density is made of.
-            rng: for the draws.
+            fewest: least number of observations for either density.
+            rng: generator of the draws.
         """
         good_size = max(fewest, int(self.good_fraction * len(ranked)))
         bad_size = max(fewest, len(ranked) - good_size)
@@ -185,7 +187,7 @@ class Bohb(BudgetedSearch):
     def _released(
         self, ranked: Integers, sizes: Integers, fewest: int, rng: np.random.Generator
     ) -> Integers | None:
-        """The candidate that hpbandster prefers, None for one drawn uniformly; as `_paper`."""
+        """Return the candidate of hpbandster, None for a uniform draw; arguments as in `_paper`."""
         # whole percent, because hpbandster divides integers
         percent = round(100 * self.good_fraction)
         good_size = max(fewest, percent * len(ranked) // 100)
@@ -203,31 +205,32 @@ class Bohb(BudgetedSearch):
 
 
 def reference_rule(data: Integers, least: float) -> Floats:
-    """Scott's normal reference rule (decisions,) of options (n, decisions), but not below `least`.
+    """Return Scott's normal reference rule (decisions,) of options (n, decisions), or `least`.
 
-    It is `1.06 std n^(-1 / (4 + decisions))` of the options' numbers, as statsmodels has it.
+    The rule is `1.06 std n^(-1 / (4 + decisions))` of the options' numbers, as in statsmodels.
     """
     rule: Floats = 1.06 * data.std(axis=0) * len(data) ** (-1 / (4 + data.shape[1]))
     return np.maximum(rule, least)
 
 
 def bandwidths(data: Integers, sizes: Integers, least: float) -> Floats:
-    """The bandwidths (decisions,) of `reference_rule`, bounded from above by the `sizes` too.
+    """Return the bandwidths (decisions,) of `reference_rule`, bounded from above by the `sizes`.
 
-    At `(options - 1) / options` a kernel is uniform, and beyond it prefers what was not observed.
+    With a bandwidth of `(options - 1) / options` a kernel is uniform; with a larger one it prefers
+    options that were not observed.
     """
     bounded: Floats = np.minimum(reference_rule(data, least), (sizes - 1) / sizes)
     return bounded
 
 
 def density(points: Integers, data: Integers, widths: Floats, sizes: Integers) -> Floats:
-    """The density (points,) of `points` (points, decisions) under `data` (n, decisions).
+    """Return the density (points,) of `points` (points, decisions) under `data` (n, decisions).
 
-    A product of Aitchison and Aitken's kernels (Biometrika 63, 1976): 1 - bandwidth where an option
-    agrees, bandwidth / (options - 1) where not. In statsmodels a decision has as many options as
-    `data` has values of it (see `observed_sizes`). With widths above 1 a density may be negative;
-    where `data` has one value of a decision, every other value has an infinite kernel, and a
-    product of that with 0 is NaN.
+    It is a product of Aitchison and Aitken's kernels (Biometrika 63, 1976): 1 - bandwidth for an
+    option that agrees, bandwidth / (options - 1) for another one. In statsmodels a decision has as
+    many options as `data` has values of it (see `observed_sizes`). With widths above 1 a density
+    may be negative. If `data` has one value of a decision, every other value has an infinite
+    kernel, and the product of that with 0 is NaN.
     """
     agrees = points[:, None] == data[None]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -237,21 +240,21 @@ def density(points: Integers, data: Integers, widths: Floats, sizes: Integers) -
 
 
 def observed_sizes(data: Integers) -> Integers:
-    """The number of different options (decisions,) that observations (n, decisions) have."""
+    """Return how many different options (decisions,) the observations (n, decisions) have."""
     sizes: Integers = 1 + (np.diff(np.sort(data, axis=0), axis=0) != 0).sum(axis=0)
     return sizes
 
 
 def released_choice(above: Sequence[float], below: Sequence[float]) -> int | None:
-    """The place of the candidate that hpbandster takes; None for none.
+    """Return the place of the candidate that hpbandster takes; None for none.
 
-    It is the one with the least ratio of the bad density (`below`) to the good one (`above`), each
-    raised to 1e-32. The first whose good density alone is finite is taken at once; a candidate with
-    neither is passed over.
+    It has the least ratio of the bad density (`below`) to the good one (`above`), each at least
+    1e-32. The first candidate whose good density alone is finite is taken at once; a candidate
+    without a finite density is passed over.
     """
     best, least = None, math.inf
     for place, (good, bad) in enumerate(zip(above, below, strict=True)):
-        # of a NaN and a number Python's max is the first, so that a bad NaN is raised, a good not
+        # Python's max of a NaN and a number is its first argument, so a NaN among the good stays
         ratio = max(_LEAST_DENSITY, bad) / max(good, _LEAST_DENSITY)
         if not math.isfinite(ratio) and math.isfinite(good):
             return place
@@ -270,10 +273,6 @@ def _draw(
     return np.where(moves, (chosen + other) % sizes, chosen)
 
 
-def _best_first(observed: Sequence[tuple[Architecture, float]]) -> list[tuple[Architecture, float]]:
-    return sorted(observed, key=lambda pair: -pair[1])
-
-
 def _rungs(eta: int, min_share: float) -> int:
-    """The number of lengths of training: 1, 1/eta, ... down to `min_share`."""
+    """Return the number of lengths of training: 1, 1/eta, ... down to `min_share`."""
     return next(rung for rung in count(1) if eta**-rung < min_share * (1 - 1e-9))

@@ -15,13 +15,7 @@ from untrained.images.sets import image_set
 from untrained.scoring.columns import SCORE_COLUMNS
 from untrained.scoring.request import parse_reading
 from untrained.search.base import SampledSearch, Searchable
-from untrained.search.clock import (
-    Answers,
-    Trainings,
-    epoch_seconds,
-    scores_as_answers,
-    trainings_of,
-)
+from untrained.search.clock import Trainings, epoch_seconds, scores_as_answers, trainings_of
 from untrained.search.members import part_of
 from untrained.search.pool import (
     Pool,
@@ -31,8 +25,7 @@ from untrained.search.pool import (
     scores_of,
     seconds_of_scores,
 )
-from untrained.search.runs import search_runs, trace_of
-from untrained.search.task import Task
+from untrained.search.runs import Task, search_runs, trace_of
 from untrained.spaces import SearchSpace
 from untrained.spaces.base import LISTED
 
@@ -48,10 +41,10 @@ class Tables:
         task: the space that is searched, and on which data set.
         path: file of the benchmark table; None for the fetched or bundled one.
         epochs: epochs of the trainings that a search sees; None for those of `seen_in_searches`.
-        training_seed: seed of those trainings; likewise.
+        training_seed: seed of those trainings; None for that of `seen_in_searches`.
         cached: the table of merged scores, or its file; None for that of the workflow.
-        seconds_per_score: simulated cost of a score without its training; None for the seconds
-            that the table of scores says it took.
+        seconds_per_score: simulated cost of a score without its training; None for the seconds in
+            the table of scores.
 
     Raises:
         ParameterError: the space is too large for any benchmark.
@@ -79,7 +72,7 @@ class Tables:
 
     @cached_property
     def accuracies(self) -> dict[str, Values]:
-        """Column to percent by index."""
+        """The accuracies in percent by index, of each column."""
         return accuracies_of(self.benchmark)
 
     @cached_property
@@ -88,19 +81,20 @@ class Tables:
         return trainings_of(self.benchmark, *self._trained)
 
     def unscored(self) -> Pool:
-        """All architectures with known accuracies, for searches that read no score."""
-        return Pool(self.benchmark.known, None, self._known_of(self.benchmark.known), 0.0)
+        """Return all architectures with known accuracies, for searches that read no score."""
+        return Pool(self.benchmark.known, None, self._accuracies_of(self.benchmark.known), 0.0)
 
     def scored(self, proxy: str) -> Pool:
-        """The architectures with scores of a proxy, the better network higher.
+        """Return the architectures with scores of a proxy, the better network higher.
 
         Raises:
-            MissingDataError: there are no such scores; the message says what makes them.
-            DamagedFileError: they are not those of this space.
+            MissingDataError: there are no such scores; the message names what makes them.
+            DamagedFileError: the scores are not those of this space.
         """
-        by, source, table, task = parse_reading(proxy), "", self.cached, self.task
+        reading, source, table = parse_reading(proxy), "", self.cached
+        dataset, size = self.task.dataset, len(self.task.space)
         if table is None:
-            table = SCORES / f"{task.space.name}.parquet"
+            table = SCORES / f"{self.task.space.name}.parquet"
         if isinstance(table, Path):
             if not table.is_file():
                 raise MissingDataError(
@@ -111,44 +105,44 @@ class Tables:
             if self.seconds_per_score is None:  # the column `seconds`, which not every table has
                 table = read_parquet(path)
         try:
-            architectures, matrix = scores_of(table, proxy, task.dataset, len(task.space))
+            architectures, scores = scores_of(table, proxy, dataset, size)
         except DamagedFileError as error:
             raise DamagedFileError(f"{source}{error}") from error
         seconds: float | Values
         if self.seconds_per_score is None:
-            seconds = measured_seconds(table, proxy, task.dataset)
-        elif by.epochs:
-            own = epoch_seconds(self.benchmark, *self._trained)[architectures]
-            seconds = seconds_of_scores(by.epochs, own, self.seconds_per_score)
+            seconds = measured_seconds(table, proxy, dataset)
+        elif reading.epochs:
+            of_an_epoch = epoch_seconds(self.benchmark, *self._trained)[architectures]
+            seconds = seconds_of_scores(reading.epochs, of_an_epoch, self.seconds_per_score)
         else:
             seconds = self.seconds_per_score
-        scores = matrix if by.direction == "higher" else -matrix
-        return Pool(architectures, scores, self._known_of(architectures), seconds)
+        higher = scores if reading.direction == "higher" else -scores
+        return Pool(architectures, higher, self._accuracies_of(architectures), seconds)
 
     @property
     def _trained(self) -> tuple[str, int | None, str | None]:
         return image_set(self.task.dataset).measured_as, self.epochs, self.training_seed
 
-    def _known_of(self, architectures: NDArray[np.int64]) -> dict[str, Values]:
+    def _accuracies_of(self, architectures: NDArray[np.int64]) -> dict[str, Values]:
         return {name: values[architectures] for name, values in self.accuracies.items()}
 
 
 def loaded(space: SearchSpace, path: Path | None) -> Benchmark:
-    """The benchmark table of a space, which fits it; see `Benchmark.load`."""
+    """Load the benchmark table of a space and check that it fits; see `Benchmark.load`."""
     table = Benchmark.load(space.name, path=path)
     table.check_within(len(space))
     return table
 
 
 def accuracies_of(benchmark: Benchmark) -> dict[str, Values]:
-    """Column, as in "cifar10/ori-test", to the accuracies (n,) after the full training."""
+    """Return the accuracies (n,) after the full training by column, as in "cifar10/ori-test"."""
     return {"/".join(column): benchmark.accuracies(*column) for column in benchmark.finals}
 
 
 def cached_trace(tables: Tables, proxy: str) -> "pd.DataFrame":
-    """The trace of a search; `proxy` is read where the spelling of the search names none.
+    """Return the trace of a search that reads `proxy` if its spelling names none.
 
-    It is empty where too few architectures are scored for what a run draws.
+    The trace is empty if too few architectures are scored for what a run draws.
     """
     task, search = tables.task, tables.task.search
     pools = {name: tables.scored(name) for name in search.reads(proxy)}
@@ -172,16 +166,16 @@ def cached_trace(tables: Tables, proxy: str) -> "pd.DataFrame":
         trace = algorithm(pool, search.drawn, task.runs.stop, task.seed)
         return trace[trace["run"] >= task.runs.start].reset_index(drop=True)
     if name := search.guidance.fitness:
-        answers: Answers = _scores(task, name, pools[name])
+        answers = _scores_as_fitness(task, name, pools[name])
     else:
-        answers, space = _trainings(task, tables.trainings, space)
+        answers, space = tables.trainings, _trained_part(task, tables.trainings, space)
     guide = search.guide(pool)
     found = search_runs(algorithm, space, answers, task.budget, task.runs, task.seed, guide)
     return trace_of(task.track(found, len(task.runs), task.title, "runs"))
 
 
-def _scores(task: Task, proxy: str, pool: Pool) -> Answers:
-    """The scores of a proxy as fitness."""
+def _scores_as_fitness(task: Task, proxy: str, pool: Pool) -> Trainings:
+    """Return the scores of a proxy as fitness."""
     if not np.isfinite(pool.scores).any():
         raise MissingDataError(
             f"nothing has a fitness: all scores of {proxy} on {task.dataset} are undefined for the "
@@ -190,8 +184,8 @@ def _scores(task: Task, proxy: str, pool: Pool) -> Answers:
     return scores_as_answers(task.space.name, len(task.space), pool)
 
 
-def _trainings(task: Task, trainings: Trainings, space: Searchable) -> tuple[Answers, Searchable]:
-    """The accuracies of trainings as fitness, and where all that is proposed has one."""
+def _trained_part(task: Task, trainings: Trainings, space: Searchable) -> Searchable:
+    """Return the part of `space` whose architectures all have a training."""
     if not trainings.timed and task.budget.seconds < np.inf:
         raise ParameterError(
             f"budget {task.budget}: the benchmark of {space.name} has no training times, give one "
@@ -201,11 +195,11 @@ def _trainings(task: Task, trainings: Trainings, space: Searchable) -> tuple[Ans
     facts = task.space.benchmark
     if lacking and facts is not None and facts.partial and not facts.bundled_sample:
         # trainings that failed, which no table has
-        return trainings, part_of(task.space, np.flatnonzero(~np.isnan(trainings.accuracy)))
+        return part_of(task.space, np.flatnonzero(~np.isnan(trainings.accuracy)))
     if lacking and space is task.space:
         raise MissingDataError(
             f"the table of {space.name} lacks {lacking} of {len(trainings.accuracy)} trainings, "
             f"and {task.spelling!r} moves in the whole space: fetch the whole table, or search by "
             "naswot-100"
         )
-    return trainings, space
+    return space

@@ -1,19 +1,18 @@
-"""The decisions that the architectures of a space are made of, read off their spellings.
+"""The decisions that the architectures of a space are made of, derived from their spellings.
 
-Policies and density models need each decision and its options, beyond samples and mutants. Where
-every spelling has the same number of words, and any combination of the words that vary is an
-architecture, those words are the decisions: `|nor_conv_3x3~0|+|...` has six of five options,
-`8:16:64:32:8` five of eight.
+Policies and density models need each decision and its options, beyond samples and mutants. If every
+spelling has the same number of words, and any combination of the words that vary is an
+architecture, then those words are the decisions: `|nor_conv_3x3~0|+|...` has six of five options,
+`8:16:64:32:8` has five of eight.
 
-Options are numbered alphabetically unless the space orders them (`option_order`). Most searches
-use the numbers as names only; the bandwidths of BOHB's densities depend on them.
+Options are numbered alphabetically unless the space orders them (`SearchSpace.option_order`). Most
+searches use the numbers as names only; the bandwidths of BOHB's densities depend on them.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,26 +22,6 @@ from untrained.search.base import Searchable
 from untrained.spaces.base import LISTED
 
 Integers = NDArray[np.int64]
-
-
-@runtime_checkable
-class Ordered(Protocol):
-    """A space that says how its options are numbered."""
-
-    @property
-    def option_order(self) -> Sequence[str]:
-        """The words of its spellings that are options; any other comes after them."""
-        ...
-
-
-@runtime_checkable
-class Part(Protocol):
-    """A part of a space, which has the decisions of the whole."""
-
-    @property
-    def whole(self) -> Searchable:
-        """The space that it is a part of."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,22 +38,23 @@ class Choices:
     _indices: Integers
 
     def index(self, options: Integers) -> int:
-        """The index of the architecture with these options (decisions,)."""
+        """Return the index of the architecture with these options (decisions,)."""
         return int(self._indices[np.ravel_multi_index(tuple(options), tuple(self.sizes))])
 
 
 def choices_of(space: Searchable) -> Choices:
-    """The decisions of a space, which are read once.
+    """Return the decisions of a space, or of the space that `space` is a part of.
+
+    They are derived once per process.
 
     Raises:
         ParameterError: its architectures are no product of independent choices.
     """
-    whole = space.whole if isinstance(space, Part) else space
-    return _read(whole)  # type: ignore[arg-type] # a protocol promises no hash, an object has one
+    return _derived(getattr(space, "whole", space))  # type: ignore[arg-type] # no hash promised
 
 
 @lru_cache(maxsize=8)
-def _read(space: Searchable) -> Choices:
+def _derived(space: Searchable) -> Choices:
     wrong = ParameterError(
         f"{space.name} is no product of independent choices: search it with an algorithm that "
         "samples and mutates"
@@ -84,7 +64,7 @@ def _read(space: Searchable) -> Choices:
     words = [re.split(r"\W+", space[index].spelling) for index in range(len(space))]
     if len({len(spelled) for spelled in words}) != 1:
         raise wrong
-    order = tuple(space.option_order) if isinstance(space, Ordered) else ()
+    order = getattr(space, "option_order", ())
     columns = [_numbered(column, order) for column in zip(*words, strict=True)]
     varying = [(options, codes) for options, codes in columns if len(options) > 1]
     sizes = np.array([len(options) for options, _ in varying], dtype=np.int64)
@@ -99,7 +79,7 @@ def _read(space: Searchable) -> Choices:
 
 
 def _numbered(column: Sequence[str], order: Sequence[str]) -> tuple[list[str], Integers]:
-    """The distinct words of a column in their order, and the number of each of its words."""
+    """Return the distinct words of a column in their order, and the number of each of its words."""
     rank = {word: place for place, word in enumerate(order)}
     options = sorted(set(column), key=lambda word: (rank.get(word, len(rank)), word))
     numbers = {word: number for number, word in enumerate(options)}

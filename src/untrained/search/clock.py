@@ -1,14 +1,14 @@
-"""The simulated clock of a run: what an evaluation answers, what it costs, and what is left.
+"""The simulated clock of a run: the answers to evaluations, their costs, and the budget.
 
-A run is charged for every training and for every score. A training that would end after the budget
-is not started: it is neither charged nor counted, the run is over, and no run ever exceeds its
-budget. A training that is asked for twice is charged twice.
+A run is charged for every training and every score. A training that would end after the budget is
+not started: it is neither charged nor counted, and the run ends, so that no run exceeds its budget.
+A training that is requested twice is charged twice.
 """
 
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +25,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Budget:
-    """What a run may spend; an infinite part does not bind.
+    """The budget of a run; an infinite part does not bind.
 
     Attributes:
         seconds: simulated seconds of trainings and scores.
-        evaluations: number of trainings, whole or partial; scores are none.
+        evaluations: number of trainings, whole or partial; scores do not count.
     """
 
     seconds: float = np.inf
@@ -42,10 +42,10 @@ class Budget:
 
 
 def parse_budget(text: str) -> Budget:
-    """The budget spelled `12000s` or `100evaluations`.
+    """Read a budget, spelled `12000s` or `100evaluations`.
 
     Raises:
-        ParameterError: neither form, or not positive.
+        ParameterError: the text has neither form, or is not positive.
     """
     seconds, trainings = (text.removesuffix(unit) for unit in ("s", "evaluations"))
     if trainings != text and trainings.isdecimal() and int(trainings) > 0:
@@ -58,34 +58,21 @@ def parse_budget(text: str) -> Budget:
     )
 
 
-#: Maps an architecture to its fitness, higher is better, and the seconds that it takes. It raises
-#: ArchitectureError for one of another space, MissingDataError where nothing is known of it.
+#: Maps an architecture to its fitness, higher is better, and its cost in seconds. It raises
+#: ArchitectureError for an architecture of another space, MissingDataError without a fitness.
 Answer = Callable[[Architecture], tuple[float, float]]
-
-
-class Answers(Protocol):
-    """The answers to the evaluations of each run of a search, and what they cost."""
-
-    @property
-    def longest(self) -> float:
-        """The seconds that one answer may take; 0 where they are unknown."""
-        ...
-
-    def of_run(self, run: int) -> Answer:
-        """The answers of the run of this number."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
 class Trainings:
-    """A fitness for each architecture of a space, and what it costs; see `Answers`.
+    """The fitness and the cost of each architecture of a space; see `search.runs.Answers`.
 
     Attributes:
         space: name of the space.
-        accuracy: (n,) percent by index, NaN where unknown; or (seeds, n) scores, -inf where
-            undefined: run r is answered with those of seed r modulo their number.
-        seconds: (n,) seconds of each evaluation; positive where the fitness is known.
-        timed: whether the benchmark knows the seconds; they are ones otherwise.
+        accuracy: (n,) percent by index, NaN if unknown; or (seeds, n) scores, -inf if undefined,
+            of which run r sees those of seed r modulo their number.
+        seconds: (n,) seconds of each evaluation; positive if the fitness is known.
+        timed: whether the seconds are the benchmark's; otherwise each is 1.
     """
 
     space: str
@@ -103,11 +90,11 @@ class Trainings:
 
     @property
     def longest(self) -> float:
-        """See `Answers`."""
+        """The seconds that one evaluation may take."""
         return float(np.nanmax(self.seconds))
 
     def of_run(self, run: int) -> Answer:
-        """See `Answers`."""
+        """Return what answers the evaluations of the run of this number."""
         seeds = np.atleast_2d(self.accuracy)
         known, size = seeds[run % len(seeds)], seeds.shape[1]
 
@@ -128,14 +115,14 @@ class Trainings:
 
 
 def seen_in_searches(benchmark: Benchmark, dataset: str) -> Group:
-    """The (data set, split, epochs, seed) of the accuracies that searches see.
+    """Return the (data set, split, epochs, seed) of the accuracies that searches see.
 
-    The published searches see accuracies on validation images after 12 epochs. Where a table lacks
-    them a search sees those of longer trainings, and without validation images the test accuracies
-    that it is judged by. What is known of few architectures only is passed over; see `well_known`.
+    The published searches see accuracies on validation images after 12 epochs. If a table lacks
+    them, a search sees those of longer trainings, and without validation images the test accuracies
+    by which it is judged. Accuracies of a few architectures only are passed over; see `well_known`.
 
     Raises:
-        MissingDataError: the table has nothing of that data set.
+        MissingDataError: the table has no accuracies for that data set.
     """
     trained = _searched_on(benchmark, dataset)
     full = benchmark.full_epochs
@@ -151,7 +138,7 @@ def seen_in_searches(benchmark: Benchmark, dataset: str) -> Group:
         if group in benchmark.measures
     }
     if not known:
-        benchmark.accuracies(*choices[0])  # says what there is
+        benchmark.accuracies(*choices[0])  # raises an error that names what there is
     taken = well_known(list(known.values()))
     return next(group for group, enough in zip(known, taken, strict=True) if enough)
 
@@ -159,15 +146,15 @@ def seen_in_searches(benchmark: Benchmark, dataset: str) -> Group:
 def trainings_of(
     benchmark: Benchmark, dataset: str, epochs: int | None = None, seed: str | None = None
 ) -> Trainings:
-    """The accuracies of the benchmark's trainings on validation images, and their seconds.
+    """Return the accuracies of the benchmark's trainings on validation images, and their seconds.
 
-    CIFAR-10 is searched on the half of its training images that leaves the other half for
-    validation (`cifar10-valid`), as the benchmark's own scripts do. Where the table has no
-    validation time, training alone is charged; where it has no times at all, a second each.
-    Without epochs and seed the trainings are those of `seen_in_searches`.
+    On CIFAR-10 networks are trained on one half of the training images and validated on the other
+    (`cifar10-valid`), as in the benchmark's own scripts. If the table has no validation time,
+    training alone is charged; if it has no times at all, each training costs a second. Without
+    epochs and seed the trainings are those of `seen_in_searches`.
 
     Raises:
-        MissingDataError: the table has no such trainings; the message says what it has.
+        MissingDataError: the table has no such trainings; the message names those that it has.
     """
     group = _asked(benchmark, dataset, epochs, seed)
     accuracy, costs = benchmark.accuracies(*group), benchmark.measures[group]
@@ -180,10 +167,10 @@ def trainings_of(
 def epoch_seconds(
     benchmark: Benchmark, dataset: str, epochs: int | None = None, seed: str | None = None
 ) -> Floats:
-    """The seconds (n,) that an epoch of each architecture took the benchmark, without validation.
+    """Return the seconds (n,) of an epoch of each architecture in the benchmark, unvalidated.
 
     They are a share of the trainings of `trainings_of`, so that scores after training and
-    accuracies are charged in seconds of one machine on one set of images.
+    accuracies are charged in seconds of the same machine on the same images.
 
     Raises:
         MissingDataError: see `trainings_of`.
@@ -199,30 +186,30 @@ def epoch_seconds(
 
 
 def _asked(benchmark: Benchmark, dataset: str, epochs: int | None, seed: str | None) -> Group:
-    """The trainings of these epochs and seed; those of `seen_in_searches` without either."""
+    """Return the trainings of these epochs and seed; those of `seen_in_searches` without either."""
     if epochs is None and seed is None:
         return seen_in_searches(benchmark, dataset)
     trained, length = _searched_on(benchmark, dataset), epochs or benchmark.short_epochs
     seeds = [seed] if seed else SHORT_SEEDS
     groups = [(trained, "x-valid", length, one) for one in seeds]
     group = next((group for group in groups if group in benchmark.measures), groups[0])
-    benchmark.accuracies(*group)  # says what there is
+    benchmark.accuracies(*group)  # raises an error that names what there is
     return group
 
 
 def _searched_on(benchmark: Benchmark, dataset: str) -> str:
-    """The benchmark's name of the images that leave others for validation."""
+    """Return the benchmark's name of the training images that leave others for validation."""
     held_out = f"{dataset}-valid"
     return held_out if any(key[0] == held_out for key in benchmark.measures) else dataset
 
 
 def scores_as_answers(space: str, size: int, pool: Pool) -> Trainings:
-    """Answer with the scores of a pool from a space of so many architectures.
+    """Return the scores of a pool as the fitness of the `size` architectures of a space.
 
-    An undefined score loses to every other.
+    An undefined score loses to every other one.
 
     Raises:
-        ParameterError: a score costs nothing.
+        ParameterError: a score has no cost.
     """
     spent = np.full(size, np.nan)
     spent[pool.architectures] = pool.seconds_per_score
@@ -232,13 +219,13 @@ def scores_as_answers(space: str, size: int, pool: Pool) -> Trainings:
 
 
 class Incumbent(NamedTuple):
-    """The best architecture so far among the longest trainings, when it was found.
+    """The best architecture among the longest trainings up to some time of a run.
 
     Attributes:
-        step: evaluations until then.
+        step: number of evaluations until it was found.
         arch: index in the space.
-        fitness: percent, or a score, the better higher.
-        seconds: on the clock, once it was evaluated.
+        fitness: percent, or a score, the better one higher.
+        seconds: time on the clock after its evaluation.
     """
 
     step: int
@@ -249,14 +236,14 @@ class Incumbent(NamedTuple):
 
 @dataclass
 class Clock:
-    """The account of one run.
+    """The clock of one run, which answers evaluations and charges them.
 
     Attributes:
         answer: answers the evaluations of the run.
-        budget: what the run may spend.
+        budget: the budget of the run.
         seconds: seconds spent so far.
         evaluations: number of evaluations so far.
-        incumbents: in the order in which they replaced each other; the first of equals stays.
+        incumbents: in the order in which they replaced each other; the first of equals is kept.
         longest: length of the incumbent's training, as a share of the full one.
     """
 
@@ -268,10 +255,10 @@ class Clock:
     longest: float = 0.0
 
     def charge(self, seconds: float) -> None:
-        """Spend time on something that is no evaluation.
+        """Charge time for something other than an evaluation.
 
         Raises:
-            BudgetSpent: there is not so much left; nothing is spent.
+            BudgetSpent: less time is left; nothing is charged.
         """
         if self.seconds + seconds > self.budget.seconds:
             raise BudgetSpent
@@ -280,12 +267,12 @@ class Clock:
     def evaluate(
         self, architecture: Architecture, share: float = 1.0, length: float = 1.0
     ) -> float:
-        """See `Evaluate`; the answer is always that of the full training.
+        """Evaluate an architecture, always by its full training; see `Evaluate`.
 
         Raises:
-            BudgetSpent: it would end after the budget; nothing is spent.
-            ArchitectureError: not an architecture of this space.
-            MissingDataError: nothing is known of it.
+            BudgetSpent: the training would end after the budget; nothing is charged.
+            ArchitectureError: the space has no such architecture.
+            MissingDataError: its fitness is unknown.
             ParameterError: `share` or `length` is outside (0, 1].
         """
         for name, part in (("share", share), ("length", length)):

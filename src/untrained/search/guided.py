@@ -1,7 +1,7 @@
-"""The part that a proxy has in a search: it picks the start, and which mutant is trained.
+"""The decisions of a proxy in a search: it picks the start, and which mutant is trained.
 
 AREA (Mellor et al., ICML 2021, algorithm 2) starts evolution from the best-scored of a sample;
-here every algorithm takes such a start.
+here every algorithm accepts such a start.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,8 +25,8 @@ class Guide:
         pool: the scores, higher is better; run r sees row r modulo the number of seeds.
         scored: number of architectures that are drawn from the pool, without replacement, and
             scored before the search starts; 0 for none.
-        kept: number of the best-scored of them that the search starts from, the best one first.
-        mutants: number of mutants that are drawn for each that is trained, the best-scored.
+        kept: number of the best-scored among them, from which the search starts.
+        mutants: number of mutants that are drawn, of which the best-scored is trained.
 
     Raises:
         ParameterError: fewer than `scored` architectures have scores.
@@ -50,7 +50,10 @@ class Guide:
         rng: np.random.Generator,
         charge: Callable[[float], None],
     ) -> list[Architecture]:
-        """The `kept` best of `scored` architectures; an undefined score loses to every other."""
+        """Return the `kept` best-scored of `scored` architectures, the best one first.
+
+        An undefined score loses to every other one; `charge` takes the seconds of the scores.
+        """
         if not self.scored:
             return []
         drawn = rng.choice(len(self.pool.architectures), self.scored, replace=False)
@@ -60,10 +63,10 @@ class Guide:
         return [space[int(index)] for index in self.pool.architectures[best]]
 
     def guided(self, space: Searchable, run: int, charge: Callable[[float], None]) -> Searchable:
-        """The space with the best-scored of `mutants` mutants for a mutant.
+        """Return a space whose mutants are the best-scored of `mutants` mutants.
 
         Raises:
-            MissingDataError: only a part of what can be a mutant is scored.
+            MissingDataError: only a part of the possible mutants is scored.
         """
         if self.mutants == 1:
             return space
@@ -85,11 +88,11 @@ class _BestMutant:
 
     Attributes:
         space: the space itself.
-        pool: the pool of the scores, which knows their costs.
+        pool: the pool of the scores, with their costs.
         scores: (n,) by position in the pool, higher is better.
         position: position in the pool of each index.
         mutants: number of mutants that are drawn for each.
-        charge: takes the seconds.
+        charge: takes the seconds of the scores.
     """
 
     space: Searchable

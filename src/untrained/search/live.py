@@ -1,39 +1,77 @@
 """Live searches: an architecture is scored when it is proposed, and the score is its fitness.
 
-A score is charged the seconds that it took. What its run has scored before is free, but counts as
-an evaluation. A score in the ledger (of an earlier run, or of a search that was interrupted) is
-charged what it took then, so that a resumed search ends where it would have ended.
+A score is charged the seconds that it took. A score that the run already made is free, but counts
+as an evaluation. A score in the ledger (of an earlier run, or of a search that was interrupted) is
+charged what it took when it was made, so that a resumed search ends like an uninterrupted one.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from math import ceil, inf
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from untrained.errors import ParameterError
+from untrained.files import IMAGES
 from untrained.scoring.engine import Score, score_work
 from untrained.scoring.execution import prepare_worker
 from untrained.scoring.ledger import Ledger, opened
 from untrained.scoring.request import ScoreRequest, Settings, parse_reading, requested
 from untrained.search.base import BudgetedSearch, BudgetSpent
 from untrained.search.clock import Answer
-from untrained.search.runs import search_runs, trace_of
-from untrained.search.task import Live, Task
+from untrained.search.runs import Task, search_runs, trace_of
 from untrained.spaces.base import Architecture
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Number of answers in a row that end a run if it had them all before. They spend no seconds, so
-#: that a budget in seconds would never end a search that proposes nothing new.
+#: A run ends after so many answers in a row that it already had. They cost no seconds, so a budget
+#: in seconds would never end a search that proposes nothing new.
 PATIENCE = 10_000
 
 
+@dataclass(frozen=True)
+class Live:
+    """The settings of the scores of a live search.
+
+    Attributes:
+        split: split of the data set; `sample` is bundled.
+        batch_size: number of images in the minibatch.
+        augmentation: `none` or `crop-flip`.
+        sampling: how images are drawn: `uniform`, or `balanced` by class.
+        seeds: number of seeds; run r scores with seed r modulo this number.
+        device: `auto`, or a device in PyTorch's notation.
+        engine: `auto`, `plain` or `fast`; see `untrained.scoring.execution`.
+        precision: `auto`, `float32` or `bfloat16`.
+        ledger: file of finished scores, from which the search resumes; None for none.
+        root: folder of the official files.
+
+    Raises:
+        ParameterError: the number of seeds is below 1.
+    """
+
+    split: str = "sample"
+    batch_size: int = 128
+    augmentation: str = "none"
+    sampling: str = "uniform"
+    seeds: int = 1
+    device: str = "cpu"
+    engine: str = "auto"
+    precision: str = "auto"
+    ledger: Path | None = None
+    root: Path = IMAGES
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise ParameterError(f"{self.seeds} seeds of the scores: 1 or more")
+
+
 def live_trace(task: Task, live: Live) -> "tuple[pd.DataFrame, dict[str, int]]":
-    """The trace of a live search, and the numbers of scores that were made and resumed.
+    """Return the trace of a live search, and how many scores were made and how many resumed.
 
     Raises:
         ParameterError: the fitness of the search is no score, or more than the fitness is scored.
@@ -46,10 +84,11 @@ def live_trace(task: Task, live: Live) -> "tuple[pd.DataFrame, dict[str, int]]":
             f"{spelling!r} --live: only the fitness is scored there, drop pool, init and mutants"
         )
     reading = parse_reading(search.guidance.fitness)
-    settings = cast("Settings", asdict(live) | {"dataset": task.dataset})
+    how = asdict(live) | {"dataset": task.dataset}
+    settings = cast("Settings", {name: how[name] for name in Settings.__annotations__})
     prepare_worker()
     with requested(task.space, [reading], range(live.seeds), settings) as request:
-        # how many seeds there are changes no score
+        # the number of seeds changes no score
         key = replace(request, seeds=()).key(work="live scores") if live.ledger else {}
         with opened(live.ledger, key, task.tell) as ledger:
             resumed = len(ledger.done)
@@ -62,7 +101,7 @@ def live_trace(task: Task, live: Live) -> "tuple[pd.DataFrame, dict[str, int]]":
 
 
 def _progress(task: Task) -> Callable[[float], None]:
-    """Report each answer as an evaluation, or its seconds where those are what is spent."""
+    """Return what reports each answer: as an evaluation, or as seconds if the budget is seconds."""
     counts = task.budget.evaluations < inf
     total = len(task.runs) * int(task.budget.evaluations if counts else ceil(task.budget.seconds))
     unit = "evaluations" if counts else "seconds"
@@ -80,73 +119,62 @@ def _progress(task: Task) -> Callable[[float], None]:
     return advance
 
 
-def unwatched(seconds: float) -> None:
-    """Report nothing of an answer."""
-    del seconds
-
-
 @dataclass(eq=False)
 class LiveScores:
-    """Scores each architecture that is proposed; see `untrained.search.clock.Answers`.
+    """Scores each architecture that is proposed; see `untrained.search.runs.Answers`.
 
     Attributes:
         request: a request of one proxy; run r scores with its seed r modulo their number.
         ledger: the finished scores, to which new ones are added.
         watch: takes the seconds of each answer.
         made: number of scores that were not in the ledger.
+        longest: seconds that one answer may take; they are unknown, which is 0.
     """
 
     request: ScoreRequest
     ledger: Ledger
-    watch: Callable[[float], None] = unwatched
+    watch: Callable[[float], None] = lambda _: None
     made: int = 0
-    _streams: dict[int, tuple[deque[int], Iterator[list[Score]]]] = field(default_factory=dict)
-
-    @property
-    def longest(self) -> float:
-        """Unknown, which is 0."""
-        return 0.0
+    longest: float = 0.0
+    _asked: deque[tuple[int, int]] = field(default_factory=deque)
 
     def of_run(self, run: int) -> Answer:
-        """Score what the run of this number proposes; see `Answers`.
+        """Return what scores the proposals of the run of this number.
 
-        The answer raises BudgetSpent after `PATIENCE` answers in a row that the run had before.
+        It raises BudgetSpent after `PATIENCE` answers in a row that the run already had.
         """
-        seed, heard, in_vain = self.request.seeds[run % len(self.request.seeds)], set[int](), 0
-        direction = self.request.proxies[0].direction
+        seed, scored, repeated = self.request.seeds[run % len(self.request.seeds)], set[int](), 0
+        sign = 1 if self.request.proxies[0].direction == "higher" else -1
 
         def answer(architecture: Architecture) -> tuple[float, float]:
-            nonlocal in_vain
+            nonlocal repeated
             score = self.score(architecture.index, seed)
-            again = architecture.index in heard
+            again = architecture.index in scored
             seconds = 0.0 if again else score.seconds
-            in_vain = in_vain + 1 if again else 0
-            if in_vain > PATIENCE:
+            repeated = repeated + 1 if again else 0
+            if repeated > PATIENCE:
                 raise BudgetSpent
-            heard.add(architecture.index)
+            scored.add(architecture.index)
             self.watch(seconds)
-            if score.score is None:
-                return -np.inf, seconds
-            return score.score if direction == "higher" else -score.score, seconds
+            return -np.inf if score.score is None else sign * score.score, seconds
 
         return answer
 
     def score(self, index: int, seed: int) -> Score:
-        """The score of an architecture, out of the ledger or made now."""
-        item = f"{index} {seed}"
-        if item not in self.ledger.done:
-            made = self._make(index, seed)
-            self.ledger.add(item, made)
-            self.made += 1
-            return made
-        return self.ledger.read(item, Score)
+        """Return the score of an architecture from the ledger, or make it.
 
-    def _make(self, index: int, seed: int) -> Score:
-        """A new score; images are read and drawn once for all scores of a seed."""
-        if seed not in self._streams:
-            asked = deque[int]()
-            work = ((index, self.request.proxies) for index in iter(asked.popleft, None))
-            self._streams[seed] = asked, score_work(self.request, work, seed)
-        asked, scores = self._streams[seed]
-        asked.append(index)
-        return next(scores)[0]
+        Images are read and drawn once for all scores of a seed.
+        """
+        item = f"{index} {seed}"
+        if item in self.ledger.done:
+            return self.ledger.read(item, Score)
+        self._asked.append((index, seed))
+        made = next(self._scores)[0]
+        self.ledger.add(item, made)
+        self.made += 1
+        return made
+
+    @cached_property
+    def _scores(self) -> Iterator[list[Score]]:
+        asked = iter(self._asked.popleft, None)
+        return score_work(self.request, ((*one, self.request.proxies) for one in asked))

@@ -2,7 +2,7 @@
 
 White, Nolen and Savani, Exploring the Loss Landscape in Neural Architecture Search, UAI 2021, with
 the first better neighbour taken. Spaces draw mutants and do not list neighbours, so a climb ends
-where `patience` mutants in a row were evaluated before.
+after `patience` mutants in a row that were evaluated before.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from untrained.spaces.base import Architecture
 
 @dataclass(frozen=True)
 class LocalSearch(BudgetedSearch):
-    """Local search. The first climb begins at the best of `start`.
+    """Climb from the best of `start`, then from random architectures.
 
     Attributes:
         patience: number of mutants in a row, all evaluated before, that end a climb.
@@ -40,20 +40,20 @@ class LocalSearch(BudgetedSearch):
         rng: np.random.Generator,
         start: Sequence[Architecture] = (),
     ) -> None:
-        """See `BudgetedSearch`."""
+        """Search until the budget is spent; see `BudgetedSearch`."""
         known: set[int] = set()
         while True:
             begun = [(evaluate(one), one) for one in start or [space.sample(rng)]]
             start = ()
             known.update(one.index for _, one in begun)
             best, incumbent = max(begun, key=lambda pair: pair[0])
-            in_vain = 0
-            while in_vain < self.patience:
+            repeated = 0
+            while repeated < self.patience:
                 neighbour = space.mutate(incumbent, rng)
                 if neighbour.index in known:
-                    in_vain += 1
+                    repeated += 1
                     continue
-                in_vain = 0
+                repeated = 0
                 known.add(neighbour.index)
                 fitness = evaluate(neighbour)
                 if fitness > best:

@@ -1,17 +1,16 @@
-"""The measurements of the pruning search: supernets under masks, and how pruning changes them.
+"""The measurements of the pruning search: two numbers of supernets under masks.
 
-The two numbers are the condition number kappa of the tangent kernel and the number R of linear
+The numbers are the condition number kappa of the tangent kernel and the number R of linear
 regions; see docs/tenas.md.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from untrained.search.supernets import Candidate, PrunedSpace, pruned_space
+from untrained.search.supernets import PrunedSpace, pruned_space
 from untrained.seeds import seed_sequence
 
 if TYPE_CHECKING:
@@ -30,8 +29,8 @@ class Numbers(NamedTuple):
     """The two numbers of a supernet under a mask.
 
     Attributes:
-        kappa: condition number of the tangent kernel; NaN where it has none or was not measured.
-        regions: number of linear regions; NaN where it was not measured.
+        kappa: condition number of the tangent kernel; NaN if undefined or not measured.
+        regions: number of linear regions; NaN if not measured.
     """
 
     kappa: float
@@ -73,7 +72,7 @@ class Draw:
         self.crops: Tensor = crops.to(settings.device)
 
     def numbers(self, mask: "Mask", *, kappa: bool = True, regions: bool = True) -> Numbers:
-        """Measure the supernets under a mask; a number that is not wanted is NaN."""
+        """Measure the supernets under a mask; a number that is not requested is NaN."""
         from untrained.proxies.linear_regions import activation_patterns, count_distinct
 
         self.network.mask = self.thin.mask = mask
@@ -91,36 +90,29 @@ class Draw:
         try:
             return condition_number(kernel)
         except UndefinedScore:
-            return np.nan  # an outcome, which the trace counts
+            return np.nan  # the trace counts it
 
 
-@dataclass(frozen=True)
-class Job:
-    """One measurement; it depends on nothing else, so any process may make it.
+def measure(
+    space: str,
+    settings: "Pruning",
+    seed: int,
+    keys: tuple[int, int],
+    mask: "Mask",
+    reads: tuple[bool, bool] = (True, True),
+) -> Numbers:
+    """Measure the supernets of a repeat under a mask, in any process.
 
-    Attributes:
+    Args:
         space: name of the space.
         settings: settings of the search.
         seed: seed of the search.
         keys: round and repeat, counted from 0.
-        removed: the operation that is left out of the mask; None for the unpruned supernet.
-        kappa: whether the condition number is measured.
-        regions: whether the linear regions are counted.
+        mask: the live operations.
+        reads: whether kappa is measured, and whether the regions are counted.
     """
-
-    space: str
-    settings: "Pruning"
-    seed: int
-    keys: tuple[int, int]
-    removed: Candidate | None = None
-    kappa: bool = True
-    regions: bool = True
-
-    def run(self, mask: "Mask") -> Numbers:
-        """Measure the supernet under a mask."""
-        draw = _draw(self.space, self.settings, self.seed, self.keys)
-        left = mask if self.removed is None else self.removed.without(mask)
-        return draw.numbers(left, kappa=self.kappa, regions=self.regions)
+    kappa, regions = reads
+    return _draw(space, settings, seed, keys).numbers(mask, kappa=kappa, regions=regions)
 
 
 @lru_cache(maxsize=1)
@@ -129,7 +121,7 @@ def _draw(space: str, settings: "Pruning", seed: int, keys: tuple[int, int]) -> 
 
 
 def relative_changes(numbers: Values, *, released: bool) -> tuple[Values, NDArray[np.int64]]:
-    """The relative changes of both numbers by pruning each of n candidates.
+    """Return the relative changes of both numbers by pruning each of n candidates.
 
     A change is (before - after) / before.
 
@@ -138,8 +130,8 @@ def relative_changes(numbers: Values, *, released: bool) -> tuple[Values, NDArra
         released: whether each change is rounded to three decimals, as in the authors' code.
 
     Returns:
-        The means (n, 2) over the repeats that have a number before and after, NaN where none has,
-        and how many repeats (n,) the mean of kappa is over.
+        The means (n, 2) over the repeats with a number before and after pruning, NaN without any,
+        and the number of repeats (n,) of the mean of kappa.
     """
     before, after = numbers[:, :1], numbers[:, 1:]
     changes = (before - after) / before
@@ -149,7 +141,7 @@ def relative_changes(numbers: Values, *, released: bool) -> tuple[Values, NDArra
 
 
 def mean_of_finite(values: Values) -> Values:
-    """The means over the first axis of the values that are finite, NaN where none is."""
+    """Return the means of the finite values over the first axis, NaN without any."""
     known = np.isfinite(values)
     counts = known.sum(axis=0)
     sums = np.where(known, values, 0).sum(axis=0)

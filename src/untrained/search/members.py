@@ -1,7 +1,7 @@
-"""A part of a space as a space, for searches that see nothing but what is scored.
+"""A part of a space as a space, for searches among scored architectures only.
 
 Most neighbours of an architecture are not in a small part, so the part has neighbours of its own.
-Two members are neighbours where they differ in at most `radius` decisions, the least radius with
+Two members are neighbours if they differ in at most `radius` decisions, with the least radius at
 which every member can be reached from every other. 200 random cells of NAS-Bench-201 have a radius
 of about 3, 1,000 of about 2; the whole space has 1, which is the space's own mutation.
 """
@@ -21,10 +21,10 @@ Integers = NDArray[np.int64]
 
 
 def part_of(space: Searchable, members: Integers) -> Searchable:
-    """The part of a space with these sorted indices (n,); the space itself where they are all.
+    """Return the part of a space with these sorted indices (n,), or the space if they are all.
 
     Raises:
-        MissingDataError: there are fewer than two.
+        MissingDataError: there are fewer than two indices.
         ParameterError: the space is no product of independent choices.
     """
     if len(members) < 2:  # a mutant is never the architecture itself
@@ -37,7 +37,7 @@ def part_of(space: Searchable, members: Integers) -> Searchable:
 
 
 def members_of(space: Searchable) -> Integers:
-    """The sorted indices of the architectures of a space, or of a part of one."""
+    """Return the sorted indices of the architectures of a space, or of a part of one."""
     return space.members if isinstance(space, PartOfSpace) else np.arange(len(space))
 
 
@@ -56,26 +56,26 @@ class PartOfSpace:
 
     @property
     def name(self) -> str:
-        """That of the whole space."""
+        """The name of the whole space."""
         return self.whole.name
 
     def __len__(self) -> int:
         return len(self.whole)
 
     def __getitem__(self, index: int) -> Architecture:
-        """The member that differs from this index in the fewest decisions, the first of several.
+        """Return the first of the members that differ from this index in the fewest decisions.
 
-        So the proposal of a policy or a density model is evaluated as the nearest member.
+        So the nearest member stands for the proposal of a policy or a density model.
         """
         differing = (self._codes != self._choices.codes[index]).sum(axis=1)
         return self.whole[int(self.members[np.argmin(differing)])]
 
     def sample(self, rng: np.random.Generator) -> Architecture:
-        """A member drawn uniformly."""
+        """Draw a member uniformly."""
         return self.whole[int(self.members[rng.integers(len(self.members))])]
 
     def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
-        """A neighbour of a member, drawn uniformly."""
+        """Draw a neighbour of a member uniformly."""
         place = int(np.searchsorted(self.members, architecture.index))
         if place not in self._neighbours:
             self._neighbours[place] = self._within(place, self.radius)
@@ -103,7 +103,7 @@ class PartOfSpace:
         return np.flatnonzero((differing <= radius) & (differing > 0))
 
     def _connected(self, radius: int) -> bool:
-        """Whether every member can be reached from the first."""
+        """Return whether every member can be reached from the first."""
         reached = np.zeros(len(self.members), dtype=bool)
         reached[0] = True
         waiting = [0]

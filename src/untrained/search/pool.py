@@ -1,9 +1,9 @@
-"""The pool that a search on cached values draws from, and the trace that it leaves.
+"""The pool from which a search on cached values draws, and the trace of a search.
 
-A trace has one row for each step at which a run's incumbent changed, and one for its end
-(`is_final`), with the columns `run`, `target`, `step` (evaluations so far), `arch` (the
-incumbent), `fitness`, `simulated_seconds` and `is_final`. `target` is empty where the answer of a
-run holds for every accuracy column, else the column that it holds for.
+A trace has one row for each step at which the incumbent of a run changed, and one for the end of
+the run (`is_final`), with the columns `run`, `target`, `step` (evaluations so far), `arch` (the
+incumbent), `fitness`, `simulated_seconds` and `is_final`. `target` names the accuracy column for
+which the answer of a run holds; it is empty if the answer holds for all columns.
 """
 
 from collections.abc import Mapping
@@ -28,10 +28,10 @@ class Pool:
 
     Attributes:
         architectures: (n,) indices in the space.
-        cached_scores: (seeds, n), the better network higher, NaN where undefined; None where no
-            scores were read.
+        cached_scores: (seeds, n), the better network higher, NaN if undefined; None if no scores
+            were read.
         accuracies: column, for example "cifar10-valid/x-valid", to (n,) percent.
-        seconds_per_score: simulated cost of a score; or (n,), that of each architecture.
+        seconds_per_score: simulated cost of a score; or (n,), the cost by architecture.
     """
 
     architectures: NDArray[np.int64]
@@ -44,7 +44,7 @@ class Pool:
         """(seeds, n) scores; run r sees row r modulo the number of seeds.
 
         Raises:
-            PluginError: none were read, because the algorithm says that it reads none.
+            PluginError: no scores were read, because the algorithm declares that it reads none.
         """
         if self.cached_scores is None:
             raise PluginError(
@@ -54,13 +54,13 @@ class Pool:
         return self.cached_scores
 
     def cost(self, positions: NDArray[np.int64]) -> float:
-        """The simulated seconds of the scores at some positions."""
+        """Return the simulated seconds of the scores at some positions."""
         if isinstance(self.seconds_per_score, np.ndarray):
             return float(self.seconds_per_score[positions].sum())
         return len(positions) * self.seconds_per_score
 
     def within(self, members: NDArray[np.int64]) -> "Pool":
-        """The part of the pool with these architectures, all of which it has."""
+        """Return the part of the pool with these architectures, all of which are in it."""
         kept = np.flatnonzero(np.isin(self.architectures, members))
         seconds = self.seconds_per_score
         return Pool(
@@ -72,10 +72,10 @@ class Pool:
 
 
 def can_answer(pool_size: int, space_size: int, samples: int) -> bool:
-    """Whether a search that draws `samples` from a pool stands for one over the whole space.
+    """Return whether a search that draws `samples` from a pool represents the whole space.
 
-    A part of the space must hold three times what a run draws. With less the runs share most of
-    their candidates, and their spread is smaller than over the space.
+    A part of the space must have three times as many architectures as a run draws. In a smaller
+    part the runs share most of their candidates, and spread less than over the space.
     """
     return pool_size == space_size or 3 * samples <= pool_size
 
@@ -92,14 +92,14 @@ def best_of_sample_trace(
     seconds: float | Floats,
     target: str = "",
 ) -> "pd.DataFrame":
-    """The trace of keeping the best of each run's sample.
+    """Return the trace of runs that keep the best of their samples.
 
     Args:
         pool: the architectures.
         drawn: (runs, samples) positions in the pool.
-        fitness: (runs, samples), higher is better; NaN loses to everything.
-        seconds: simulated cost of one evaluation; or (n,), that of each architecture.
-        target: the accuracy column that the answers hold for; empty for all.
+        fitness: (runs, samples), higher is better; NaN loses to every number.
+        seconds: simulated cost of one evaluation; or (n,), the cost by architecture.
+        target: the accuracy column for which the answers hold; empty for all.
     """
     import pandas as pd
 
@@ -125,7 +125,7 @@ def best_of_sample_trace(
 
 
 def empty_trace() -> "pd.DataFrame":
-    """The trace of a search that could not be run on this pool."""
+    """Return the trace of a search that could not be run on its pool."""
     return best_of_sample_trace(
         Pool(np.arange(1), np.zeros((1, 1)), {}, 0.0),
         np.zeros((0, 1), dtype=np.int64),
@@ -135,13 +135,13 @@ def empty_trace() -> "pd.DataFrame":
 
 
 def seconds_of_scores(epochs: float, of_an_epoch: Floats, seconds_per_score: float) -> Floats:
-    """The simulated seconds (n,) of scores after some epochs of training.
+    """Return the simulated seconds (n,) of scores after some epochs of training.
 
-    The training is charged what the benchmark measured, which makes it comparable with the
-    trainings whose accuracy a search would see instead: `of_an_epoch` (n,) is what an epoch took.
+    The training is charged by the benchmark's seconds of an epoch, `of_an_epoch` (n,), which makes
+    it comparable with the trainings whose accuracy a search would see instead.
 
     Raises:
-        MissingDataError: the benchmark has no time of one of them.
+        MissingDataError: the benchmark lacks the time of an architecture.
     """
     unknown = int(np.isnan(of_an_epoch).sum())
     if unknown:
@@ -153,22 +153,22 @@ def seconds_of_scores(epochs: float, of_an_epoch: Floats, seconds_per_score: flo
 
 
 def measured_seconds(table: "pd.DataFrame", proxy: str, dataset: str) -> Floats:
-    """The seconds (n,) that scores took where they were made, mean over the seeds.
+    """Return the seconds (n,) that scores took when they were made, mean over the seeds.
 
-    Arguments and order are those of `scores_of`; the table has the column `seconds` besides.
+    Arguments and order are those of `scores_of`; the table also has the column `seconds`.
 
     Raises:
-        MissingDataError: the table has no seconds, or not of all.
+        MissingDataError: the table lacks seconds.
     """
     if "seconds" not in table:
         raise MissingDataError(
-            "the cached scores have no column `seconds`: say what a score costs instead of measured"
+            "the cached scores have no column `seconds`: give the cost of a score in seconds"
         )
     own = table[(table["proxy"] == proxy) & (table["dataset"] == dataset)]
     if unknown := int(own["seconds"].isna().sum()):
         raise MissingDataError(
-            f"{unknown} of {len(own)} cached scores of {proxy} on {dataset} have no seconds: say "
-            "what a score costs instead of measured"
+            f"{unknown} of {len(own)} cached scores of {proxy} on {dataset} have no seconds: give "
+            "the cost of a score in seconds"
         )
     return own.groupby("arch")["seconds"].mean().to_numpy(dtype=np.float64)
 
@@ -176,19 +176,19 @@ def measured_seconds(table: "pd.DataFrame", proxy: str, dataset: str) -> Floats:
 def scores_of(
     table: "pd.DataFrame", proxy: str, dataset: str, size: int | None = None
 ) -> tuple[NDArray[np.int64], Floats]:
-    """The architectures and the (seeds, n) scores of one proxy and data set, NaN where undefined.
+    """Return the architectures and the (seeds, n) scores of a proxy on a data set.
 
-    An infinite score is undefined.
+    Undefined scores are NaN; an infinite score is undefined.
 
     Args:
         table: merged scores, with the columns `arch`, `proxy`, `dataset`, `seed`, `score`.
         proxy: spelling of the proxy in the table.
-        dataset: data set whose images were shown.
+        dataset: data set of the images.
         size: number of architectures of the space, to check their indices; None for no check.
 
     Raises:
-        MissingDataError: the table has none; the message names the command that makes them.
-        DamagedFileError: an architecture is scored twice with one seed, or is not of the space.
+        MissingDataError: the table has no such scores; the message names the command for them.
+        DamagedFileError: an architecture is scored twice with one seed, or is not in the space.
     """
     own = table[(table["proxy"] == proxy) & (table["dataset"] == dataset)]
     if own.empty:

@@ -1,10 +1,10 @@
-"""The pruning search of TE-NAS: cut a supernet down to one network, by two numbers of candidates.
+"""The pruning search of TE-NAS, which cuts a supernet down to one network without training.
 
 Chen, Gong, Wang: Neural Architecture Search on ImageNet in Four GPU Hours: A Theoretically Inspired
-Perspective, ICLR 2021 (arXiv 2102.11535), algorithm 1. In a round every live operation is left out
-once; what its absence does to the condition number kappa of the tangent kernel and to the number R
-of linear regions ranks it, and the lowest ranks of each edge are pruned. In the space `darts`,
-whose nodes read two others, a last round ranks the inputs of each node in the same way.
+Perspective, ICLR 2021 (arXiv 2102.11535), algorithm 1. In a round every live operation is removed
+once. The changes of the condition number kappa of the tangent kernel and of the number R of linear
+regions rank it, and the operations with the lowest ranks on each edge are pruned. In the space
+`darts`, whose nodes have two inputs, a last round ranks the inputs of each node in the same way.
 """
 
 import os
@@ -42,15 +42,15 @@ class Pruning:
     """The settings of a pruning search.
 
     Attributes:
-        variant: `tenas` draws weights and images anew for every repeat of every round, shows
-            all candidates and the unpruned supernet of a repeat the same ones, and compares exact
-            numbers. `released` keeps one initialisation, crops and flips images, and rounds as the
-            authors' code does.
-        criterion: which ranks are summed: `both`, `kappa` or `regions`.
+        variant: `tenas` draws weights and images anew for every repeat of every round, measures all
+            candidates and the unpruned supernet of a repeat with the same ones, and compares exact
+            numbers. `released` keeps one initialisation, crops and flips images, and rounds
+            numbers, as the authors' code does.
+        criterion: the numbers whose ranks are summed: `both`, `kappa` or `regions`.
         repeats: draws per round, over which changes are averaged.
-        batch_size: images per kernel; by default the paper's 32, or what the released code takes.
-        dataset: the data set whose images are shown.
-        split: its part, `sample` (bundled) or a split of the official files.
+        batch_size: images per kernel; by default the paper's 32, or that of the released code.
+        dataset: the data set of the images.
+        split: split of the data set: `sample` is bundled, others are in the official files.
         root: folder of the official files.
         device: `auto` for a GPU that is free, or a device in PyTorch's notation; devices round
             differently.
@@ -93,7 +93,7 @@ class Pruning:
         return CRITERIA[self.criterion]
 
     def images(self, space: PrunedSpace) -> int:
-        """The number of images of a kernel."""
+        """Return the number of images of a kernel."""
         if self.batch_size is not None:
             return self.batch_size
         return space.released_batch if self.released else 32
@@ -105,15 +105,16 @@ class Found:
 
     Attributes:
         architecture: the architecture that is left.
-        trace: one row per round and candidate, and a last one, without an operation, for what is
-            left: `round` (from 1; where nodes keep some of their inputs, the last round with
-            candidates cuts edges and ranks those of a node), `cell`, `edge` ("0->2"), `operation`,
-            `kappa_change`, `regions_change` (means over repeats; positive where pruning lowers
-            them), `kappa_repeats` (that the mean is over), `kappa_rank`, `regions_rank` (from 0,
-            -1 where the criterion does not read it), `pruned`, and of the unpruned supernet of the
-            round the means `kappa` and `regions` and in how many repeats `kappa_undefined`.
-        settings: settings of the search, with the device that it ran on.
-        seconds: time that the search took, with that before an interruption.
+        trace: one row per round and candidate, and a last one without an operation for the
+            architecture that is left: `round` (from 1; if nodes keep some of their inputs, the
+            last round with candidates removes edges and ranks those into a node), `cell`, `edge`
+            ("0->2"), `operation`, `kappa_change`, `regions_change` (means over repeats; positive if
+            pruning lowers the number), `kappa_repeats` (number of repeats in the mean),
+            `kappa_rank`, `regions_rank` (from 0; -1 if the criterion does not read it), `pruned`,
+            and of the unpruned supernet of the round the means `kappa` and `regions` and the number
+            of repeats `kappa_undefined`.
+        settings: settings of the search, with the device on which it ran.
+        seconds: duration of the search, including the time before an interruption.
     """
 
     architecture: Architecture
@@ -128,9 +129,9 @@ class Found:
         return int((asked["kappa_repeats"] < self.settings.repeats).sum())
 
     def known(self) -> dict[str, Any]:
-        """The accuracies of the architecture, or what its networks cost and how to train them.
+        """Return the accuracies of the architecture, from the benchmark of the space.
 
-        The second is what there is where no benchmark knows the space.
+        Without a benchmark, return the sizes of its networks and the command that trains them.
         """
         name = self.architecture.space
         if get_space(name).benchmark is not None:
@@ -166,18 +167,18 @@ def prune(
         space: name of a space with a supernet.
         settings: settings of the search; by default those of TE-NAS.
         seed: seed of weights, images and ties. The same seed gives the same result.
-        workers: processes that measure, which change nothing in the result; 1 is this process,
-            None one process per core, or this one on a GPU.
+        workers: number of processes that measure; it does not change the result. 1 is this
+            process; None is one process per core, or this one on a GPU.
         ledger: file of finished rounds, from which an interrupted search resumes; None for none.
-        save: takes what was found to where it stays, after which the ledger forgets the rounds.
+        save: stores what was found, after which the ledger drops the rounds.
         track: reports progress.
         tell: takes messages for people.
 
     Raises:
-        UnknownNameError: no such space.
-        ParameterError: it has no supernet, no candidate of a round has a condition number to be
-            ranked by, the minibatch is larger than the data set, or fewer than 1 worker.
-        MissingDataError: the images are not there.
+        UnknownNameError: there is no such space.
+        ParameterError: the space has no supernet, no candidate of a round has a condition number,
+            the minibatch is larger than the data set, or there is no worker.
+        MissingDataError: the images have not been fetched.
     """
     searched, settings = pruned_space(space), settings or Pruning()
     if workers is not None and workers < 1:
@@ -201,7 +202,7 @@ def prune(
 
 @contextmanager
 def _measuring(workers: int) -> Iterator[Callable[..., Iterator[Numbers]]]:
-    """A `map` over so many processes."""
+    """Provide a `map` over some number of processes."""
     if workers == 1:
         yield map
         return
@@ -215,7 +216,7 @@ def _measuring(workers: int) -> Iterator[Callable[..., Iterator[Numbers]]]:
 
 
 def _key(space: PrunedSpace, settings: Pruning, seed: int) -> dict[str, Any]:
-    """All that the rounds of a search depend on, for the ledger."""
+    """Return everything that the rounds of a search depend on, as the key of the ledger."""
     asked = asdict(settings) | {"batch_size": settings.images(space)}
     shown = image_set(settings.dataset)
     files = [path for path in (shown.bundled, shown.file(asked.pop("root"))) if path]

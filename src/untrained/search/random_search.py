@@ -15,7 +15,7 @@ from untrained.spaces.base import Architecture
 
 @dataclass(frozen=True)
 class RandomSearch(BudgetedSearch):
-    """Evaluate the start, then architectures drawn with replacement; it has no settings."""
+    """Evaluate the start, then random architectures."""
 
     name: ClassVar[str] = "rs"
     label: ClassVar[str] = "RS"
@@ -28,7 +28,7 @@ class RandomSearch(BudgetedSearch):
         rng: np.random.Generator,
         start: Sequence[Architecture] = (),
     ) -> None:
-        """See `BudgetedSearch`."""
+        """Search until the budget is spent; see `BudgetedSearch`."""
         for architecture in start:
             evaluate(architecture)
         while True:

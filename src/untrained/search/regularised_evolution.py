@@ -1,4 +1,4 @@
-"""Regularised evolution (REA): the oldest dies, whatever its fitness.
+"""Regularised evolution (REA): the oldest member of the population is dropped.
 
 Real, Aggarwal, Huang and Le, Regularized Evolution for Image Classifier Architecture Search, AAAI
 2019, algorithm 1; population, sample and its replacement as in NAS-Bench-201's script.
@@ -20,9 +20,9 @@ class RegularisedEvolution(BudgetedSearch):
     """Mutate the best of a random part of the population; the child replaces the oldest.
 
     Attributes:
-        population: size of the population. It begins with `start`, filled up with random ones.
+        population: size of the population, which begins with `start` and random architectures.
         sample: number of architectures that compete to be the parent.
-        replacement: whether one may be drawn twice for the competition.
+        replacement: whether an architecture may be drawn twice for one competition.
     """
 
     name: ClassVar[str] = "rea"
@@ -48,7 +48,7 @@ class RegularisedEvolution(BudgetedSearch):
         rng: np.random.Generator,
         start: Sequence[Architecture] = (),
     ) -> None:
-        """See `BudgetedSearch`."""
+        """Search until the budget is spent; see `BudgetedSearch`."""
         alive: deque[tuple[float, Architecture]] = deque(maxlen=self.population)
         for architecture in start[: self.population]:
             alive.append((evaluate(architecture), architecture))

@@ -1,11 +1,11 @@
-"""REINFORCE: a policy over the decisions of the space, moved towards what was rewarded.
+"""REINFORCE: a policy over the decisions of the space that learns from rewards.
 
 Williams, Machine Learning 8, 1992, in the form of NAS-Bench-201's and NATS-Bench's scripts: an
 independent softmax for each decision, Adam, and a moving average of the rewards as baseline. A run
-answers with the best architecture that it trained, as theirs do. An undefined fitness counts as
-the worst one so far; before there is one, the policy stays as it is.
+answers with the best architecture that it trained, as in those scripts. An undefined fitness counts
+as the worst defined one so far; before there is a defined one, the policy does not change.
 
-**The learning rate** is an option of those scripts, and the published one is not known. The default
+**The learning rate** is an option of those scripts, and the published value is unknown. The default
 is NATS-Bench's, 0.01: on NAS-Bench-201 (12,000 s) it learns too little in 100 trainings and lies
 2.6 to 5.4 joint standard errors below the NASWOT paper's Table 2(a) (500 runs). 0.04 lies within
 1.52 of all six published cells, 0.1 above, and 0.5 far below (docs/searches.md).
@@ -24,13 +24,13 @@ from untrained.spaces.base import Architecture, SearchSpace
 
 Floats = NDArray[np.float64]
 
-# Adam as Kingma and Ba (ICLR 2015) recommend it
+# the settings of Adam that Kingma and Ba (ICLR 2015) recommend
 _DECAY, _SQUARE_DECAY, _EPSILON = 0.9, 0.999, 1e-8
 
 
 @dataclass(frozen=True)
 class Reinforce(BudgetedSearch):
-    """REINFORCE. The policy learns from `start` as though it had drawn it.
+    """Search by REINFORCE; the policy learns from `start` as if it had drawn it.
 
     Attributes:
         learning_rate: learning rate of Adam.
@@ -54,7 +54,7 @@ class Reinforce(BudgetedSearch):
         require(0 <= self.initial_spread <= 1e6, "initial_spread", self.initial_spread, "0 to 1e6")
 
     def check_space(self, space: SearchSpace) -> None:
-        """See `Algorithm.check_space`; the architectures have to be a product of choices."""
+        """Check that the architectures are a product of choices; see `Algorithm.check_space`."""
         choices_of(space)
 
     def __call__(
@@ -64,7 +64,7 @@ class Reinforce(BudgetedSearch):
         rng: np.random.Generator,
         start: Sequence[Architecture] = (),
     ) -> None:
-        """See `BudgetedSearch`."""
+        """Search until the budget is spent; see `BudgetedSearch`."""
         choices = choices_of(space)
         shape = (len(choices.sizes), int(choices.sizes.max()))
         offered = np.arange(shape[1]) < choices.sizes[:, None]
@@ -93,7 +93,7 @@ class Reinforce(BudgetedSearch):
             average = self.baseline_decay * average + (1 - self.baseline_decay) * reward
             weight = self.baseline_decay * weight + (1 - self.baseline_decay)
             advantage = reward - average / weight
-            # of -advantage * log policy(options)
+            # the gradient of -advantage * log policy(options)
             gradient = advantage * policy
             gradient[np.arange(shape[0]), options] -= advantage
             momentum = _DECAY * momentum + (1 - _DECAY) * gradient
@@ -104,14 +104,14 @@ class Reinforce(BudgetedSearch):
 
 
 def softmax(logits: Floats) -> Floats:
-    """Probabilities (decisions, options) of logits of that shape; an option at -inf has none."""
+    """Return the probabilities (decisions, options) of logits of that shape, 0 at -inf."""
     weights = np.exp(logits - logits.max(axis=1, keepdims=True))
     probabilities: Floats = weights / weights.sum(axis=1, keepdims=True)
     return probabilities
 
 
 def _draw(policy: Floats, sizes: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """An option for each decision: the first whose cumulative probability exceeds a uniform."""
+    """Draw an option for each decision: the first with a cumulative probability above a uniform."""
     above = policy.cumsum(axis=1) > rng.random((len(policy), 1))
     # rounding can leave the last cumulative probability below 1
     return np.where(above.any(axis=1), above.argmax(axis=1), sizes - 1)

@@ -1,4 +1,4 @@
-"""The rounds of the pruning search: what is measured, how it ranks, and what it prunes."""
+"""The rounds of the pruning search, which measure candidates, rank them and prune some."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from untrained.errors import ParameterError
 from untrained.scoring.ledger import Ledger, damaged
 from untrained.scoring.progress import Track
-from untrained.search.measurements import Job, Numbers, Values, mean_of_finite, relative_changes
+from untrained.search.measurements import Numbers, Values, mean_of_finite, measure, relative_changes
 from untrained.search.supernets import Candidate, PrunedSpace, candidates_of, crowded_nodes
 from untrained.seeds import numpy_generator
 
@@ -42,11 +42,11 @@ _COLUMNS = {
 
 
 def dense_ranks(values: Values, *, released: bool = False) -> Ranks:
-    """Ranks from 0, smallest value first; equal values share one, and so do all NaN, the last.
+    """Return ranks from 0, smallest value first; equal values share a rank, and NaN share the last.
 
-    The released code sorts by three significant figures, and gives two neighbours of that order
-    the same rank where they are equal before rounding: so equal values with another between them
-    may differ in rank, which is kept.
+    The released code sorts by three significant figures, and gives two neighbours in that order the
+    same rank if they are equal before rounding. So equal values with another value between them may
+    differ in rank, which `released` reproduces.
     """
     if not released:
         return np.unique(values, return_inverse=True)[1]
@@ -68,7 +68,7 @@ class Rounds:
         space: the space that is searched.
         settings: settings of the search.
         seed: seed of everything random.
-        measure: a `map`, perhaps over several processes.
+        map: the built-in `map`, or that of a pool of processes.
         track: reports progress.
         ledger: keeps the numbers of finished rounds.
     """
@@ -76,17 +76,17 @@ class Rounds:
     space: PrunedSpace
     settings: "Pruning"
     seed: int
-    measure: Callable[..., Iterator[Numbers]]
+    map: Callable[..., Iterator[Numbers]]
     track: Track
     ledger: Ledger
 
     def run(self) -> "tuple[Mask, pd.DataFrame, float]":
-        """The mask that is left, the trace, and the seconds that all rounds took."""
+        """Return the mask that is left, the trace, and the seconds of all rounds."""
         import pandas as pd
 
         mask, rounds, seconds = self.space.supernet.full_mask(), [], 0.0
         for number in count():
-            # groups of candidates, each ranked on its own
+            # each group of candidates is ranked separately
             operations = candidates_of(mask)
             groups = [operations] if operations else crowded_nodes(self.space, mask)
             numbers, took = self._numbers(number, mask, list(chain(*groups)))
@@ -103,9 +103,9 @@ class Rounds:
     def _numbers(
         self, number: int, mask: "Mask", candidates: list[Candidate]
     ) -> tuple[Values, float]:
-        """The numbers (repeats, 1 + candidates, 2) of a round, and the seconds that they took.
+        """Return the numbers (repeats, 1 + candidates, 2) of a round, and their seconds.
 
-        Those of the unpruned supernet come first. A round that the ledger has is not measured.
+        Those of the unpruned supernet come first. A round in the ledger is not measured again.
         """
         shape, item = (self.settings.repeats, 1 + len(candidates), 2), f"round {number + 1}"
         if (done := self.ledger.done.get(item)) is not None:
@@ -116,9 +116,9 @@ class Rounds:
         start, jobs = time.perf_counter(), []
         for repeat in range(self.settings.repeats):
             common = (self.space.name, self.settings, self.seed, (number, repeat))
-            jobs.append(Job(*common))
-            jobs += [Job(*common, one, *self.settings.reads) for one in candidates]
-        measured = self.measure(Job.run, jobs, [mask] * len(jobs))
+            jobs.append((*common, mask, (True, True)))
+            jobs += [(*common, one.without(mask), self.settings.reads) for one in candidates]
+        measured = self.map(measure, *zip(*jobs, strict=True))
         numbers = np.array(list(self.track(measured, len(jobs), item, "supernets"))).reshape(shape)
         seconds = time.perf_counter() - start
         if candidates:
@@ -130,7 +130,7 @@ class Rounds:
     def _round(
         self, number: int, mask: "Mask", groups: list[list[Candidate]], numbers: Values
     ) -> "tuple[pd.DataFrame, set[Candidate]]":
-        """The rows of a round, and what it prunes; the row of what is left without candidates."""
+        """Return the rows of a round and what it prunes; without candidates one row."""
         import pandas as pd
 
         candidates = list(chain(*groups))
@@ -162,9 +162,9 @@ class Rounds:
         return frame.assign(round=number + 1, **unpruned), chosen
 
     def _ranks(self, number: int, groups: list[list[Candidate]], changes: Values) -> Ranks:
-        """Ranks (n, 2) by kappa and regions within each group, 0 for what to prune first.
+        """Return ranks (n, 2) by kappa and regions within each group, 0 for what to prune first.
 
-        They are -1 for what the criterion does not read.
+        They are -1 for a number that the criterion does not read.
         """
         ranks = np.full(changes.shape, -1)
         reads, size = self.settings.reads, len(changes)
@@ -182,7 +182,7 @@ class Rounds:
         return ranks
 
     def _order(self, number: int, sums: Ranks) -> Ranks:
-        """Positions by summed ranks; ties at random, or in the order of the list as released."""
+        """Return positions by summed ranks, with ties at random, or in order if released."""
         ties = np.arange(len(sums))
         if not self.settings.released:
             ties = numpy_generator(self.seed, "pruning ties", number).permutation(len(sums))
@@ -190,7 +190,7 @@ class Rounds:
         return order
 
     def _chosen(self, ordered: list[Candidate], mask: "Mask") -> set[Candidate]:
-        """The first few of each edge, which keeps one at least; or all but the last of a node."""
+        """Return the first few of each edge but not all, or all but the last of a node."""
         live = mask.sum(axis=1)
         if live.max() == 1 and self.space.kept_inputs is not None:
             return set(ordered[: -self.space.kept_inputs])

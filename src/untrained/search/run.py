@@ -13,14 +13,15 @@ from untrained.scoring.progress import Track, quiet, untracked
 from untrained.scoring.request import parse_reading
 from untrained.search.cached import Tables, accuracies_of, cached_trace, loaded
 from untrained.search.clock import Budget, parse_budget
-from untrained.search.runs import shard_of_runs
+from untrained.search.runs import Task, shard_of_runs
 from untrained.search.spelling import Search, parse_algorithm
-from untrained.search.task import Live, Task
 from untrained.spaces import get_space
 from untrained.spaces.base import Architecture
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from untrained.search.live import Live
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,16 +30,16 @@ class SearchResult:
 
     Attributes:
         search: the search that was run.
-        budget: what each run might spend.
+        budget: the budget of each run.
         runs: number of runs.
         trace: the trace of all runs; `untrained.search.pool` describes its columns.
         accuracies: column, as in "cifar10/ori-test", to the accuracy of every architecture of the
-            space in percent; empty where no benchmark knows the space.
-        architecture: the answer of the run that saw the highest fitness; None where no answer
-            holds for all columns.
+            space in percent; empty if no benchmark knows the space.
+        architecture: the answer of the run that saw the highest fitness; None if no answer holds
+            for all columns.
         fitness: fitness of that architecture.
         timed: whether the seconds of the trace are those of real trainings.
-        counts: numbers of the scores that a live search made and resumed; empty for others.
+        counts: numbers of the scores that a live search made and resumed; empty for other searches.
     """
 
     search: Search
@@ -57,9 +58,9 @@ class SearchResult:
         return self.trace[self.trace["is_final"]]
 
     def reached(self) -> dict[str, dict[str, float | None]]:
-        """Mean and standard deviation (ddof 1) over the runs for each column, in percent.
+        """Return the mean and standard deviation (ddof 1) over the runs by column, in percent.
 
-        None stands for the spread of one run, and for a mean that lacks an accuracy.
+        None stands for the deviation of a single run, and for a mean that lacks an accuracy.
         """
         found: dict[str, dict[str, float | None]] = {}
         for column, accuracy in self.accuracies.items():
@@ -90,7 +91,7 @@ def run_search(
     seconds_per_score: float | str = 0.3,
     benchmark: Path | None = None,
     scores: "Path | pd.DataFrame | None" = None,
-    live: Live | None = None,
+    live: "Live | None" = None,
     track: Track = untracked,
     tell: Callable[[str], None] = quiet,
 ) -> SearchResult:
@@ -105,51 +106,51 @@ def run_search(
         algorithm: the spelling of the search; see `untrained.search.spelling`.
         space: name of the space.
         dataset: the data set whose trainings and scores guide the search.
-        budget: what a run may spend: `12000s` or `100evaluations`.
-        proxy: the proxy whose scores are read where the spelling names none.
+        budget: the budget of each run: `12000s` or `100evaluations`.
+        proxy: the proxy whose scores are read if the spelling names none.
         runs: independent repetitions; default 500, or 1 for a live search.
-        shard: the piece of the runs that is done, from 0.
-        shards: the number of pieces.
+        shard: number of the shard of the runs that is done, from 0.
+        shards: number of shards.
         seed: seed of all random choices.
-        epochs: epochs of the trainings seen; default 12, or what the table has.
+        epochs: epochs of the trainings that the search sees; default 12, or what the table has.
         training_seed: seed of those trainings; default 777, or what the table has.
         seconds_per_score: cost of a score without its training; `measured` for that of the table.
         benchmark: file of the benchmark table; by default the fetched or bundled one.
         scores: merged scores, or their file; by default that of the workflow.
-        live: how to score what is proposed; None for cached scores.
+        live: settings of the scores of a live search; None for cached scores.
         track: reports progress.
         tell: takes messages for people.
 
     Raises:
-        UntrainedError: a name, a setting or a file that is not right, or scores that are missing.
+        UntrainedError: a name, a setting or a file is wrong, or scores are missing.
     """
     own = shard_of_runs(runs if runs is not None else 1 if live else 500, shard, shards)
     search, allowed = parse_algorithm(algorithm), parse_budget(budget)
     cost = _seconds_per_score(seconds_per_score)
-    parse_reading(proxy), image_set(dataset)  # which say what is wrong with the names
+    parse_reading(proxy), image_set(dataset)  # which raise an error for a wrong name
     searched = get_space(space)
     search.check_space(searched)
     task = Task(algorithm, search, searched, dataset, allowed, own, seed, track, tell)
-    if live is not None:
-        return _live_result(task, live, benchmark)
-    tables = Tables(task, benchmark, epochs, training_seed, scores, cost)
-    trace = cached_trace(tables, proxy)
-    timed = not search.sees_trainings or tables.trainings.timed
-    return _result(task, trace, tables.accuracies, timed=timed)
+    counts: dict[str, int] = {}
+    if live is None:
+        tables = Tables(task, benchmark, epochs, training_seed, scores, cost)
+        trace, accuracies = cached_trace(tables, proxy), tables.accuracies
+        timed = not search.sees_trainings or tables.trainings.timed
+    else:
+        from untrained.search.live import live_trace  # which imports PyTorch
 
-
-def _live_result(task: Task, live: Live, benchmark: Path | None) -> SearchResult:
-    """The result of a live search, with accuracies where a benchmark knows the space."""
-    from untrained.search.live import live_trace  # which imports PyTorch
-
-    known = benchmark is not None or Benchmark.find(task.space.name)
-    accuracies = accuracies_of(loaded(task.space, benchmark)) if known else {}
-    trace, counts = live_trace(task, live)
-    return _result(task, trace, accuracies, counts=counts)
+        known = benchmark is not None or Benchmark.find(searched.name)
+        accuracies, timed = accuracies_of(loaded(searched, benchmark)) if known else {}, True
+        trace, counts = live_trace(task, live)
+    best, fitness = _best(trace)
+    architecture = None if best is None else searched[best]
+    return SearchResult(
+        search, allowed, len(own), trace, accuracies, architecture, fitness, timed, counts
+    )
 
 
 def _seconds_per_score(given: float | str) -> float | None:
-    """The seconds that a score costs; None for those that it took."""
+    """Return the seconds that a score costs; None for those that it took."""
     if given == "measured":
         return None
     try:
@@ -161,22 +162,10 @@ def _seconds_per_score(given: float | str) -> float | None:
     return seconds
 
 
-def _result(
-    task: Task,
-    trace: "pd.DataFrame",
-    accuracies: dict[str, Values],
-    *,
-    timed: bool = True,
-    counts: dict[str, int] | None = None,
-) -> SearchResult:
-    """The result with the answer of the highest fitness."""
+def _best(trace: "pd.DataFrame") -> tuple[int | None, float]:
+    """Return the answer with the highest fitness that holds for all columns, and its fitness."""
     final = trace[trace["is_final"] & (trace["target"] == "") & trace["fitness"].notna()]
-    best, fitness = None, math.nan
-    if len(final):
-        place = int(final["fitness"].to_numpy().argmax())
-        best = task.space[int(final["arch"].to_numpy()[place])]
-        fitness = float(final["fitness"].to_numpy()[place])
-    runs = len(task.runs)
-    return SearchResult(
-        task.search, task.budget, runs, trace, accuracies, best, fitness, timed, counts or {}
-    )
+    if final.empty:
+        return None, math.nan
+    best = int(final["fitness"].to_numpy().argmax())
+    return int(final["arch"].to_numpy()[best]), float(final["fitness"].to_numpy()[best])

@@ -1,25 +1,73 @@
-"""Runs of a search that spends a budget, and their trace.
+"""The runs of a search that spends a budget, and their trace.
 
-The trace is that of `untrained.search.pool`, with an empty `target`: `fitness` is what the search
-saw, never the accuracy that the report reads.
+The trace is that of `untrained.search.pool` with an empty `target`. Its `fitness` is the value that
+the search saw, never the accuracy that the report reads.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from untrained.errors import ParameterError
+from untrained.scoring.progress import Track
 from untrained.search.base import BudgetedSearch, BudgetSpent, Searchable
-from untrained.search.clock import Answers, Budget, Clock
+from untrained.search.clock import Answer, Budget, Clock
 from untrained.search.guided import Guide
 from untrained.search.pool import TRACE_COLUMNS
+from untrained.search.spelling import Search
 from untrained.seeds import numpy_generator
-from untrained.spaces.base import Architecture
+from untrained.spaces.base import Architecture, SearchSpace
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """The settings that every search has, cached or live.
+
+    Attributes:
+        spelling: spelling of the search.
+        search: the search that is spelled so.
+        space: the space that is searched.
+        dataset: the data set whose trainings and scores guide the search.
+        budget: the budget of each run.
+        runs: the numbers of the runs.
+        seed: seed of all runs.
+        track: reports progress.
+        tell: takes messages for people.
+    """
+
+    spelling: str
+    search: Search
+    space: SearchSpace
+    dataset: str
+    budget: Budget
+    runs: range
+    seed: int
+    track: Track
+    tell: Callable[[str], None]
+
+    @property
+    def title(self) -> str:
+        """The title of its progress bar."""
+        return f"{self.spelling}/{self.space.name}/{self.dataset}"
+
+
+class Answers(Protocol):
+    """What answers the evaluations of each run of a search, and knows their costs."""
+
+    @property
+    def longest(self) -> float:
+        """The seconds that one answer may take; 0 if they are unknown."""
+        ...
+
+    def of_run(self, run: int) -> Answer:
+        """Return what answers the evaluations of the run of this number."""
+        ...
 
 
 def search_runs(
@@ -31,37 +79,27 @@ def search_runs(
     seed: int,
     guide: Guide | None = None,
 ) -> Iterator[tuple[int, Clock]]:
-    """Run a search several times: the number and the clock of each run, as it ends.
+    """Run a search several times, and yield the number and the clock of each run as it ends.
 
-    A run depends on the seed and its own number alone. Two algorithms draw from the same stream in
-    runs of the same number.
+    A run depends on the seed and its own number alone. Runs of the same number draw from the same
+    stream, whatever the algorithm.
 
     Raises:
         ParameterError: the budget might not cover one evaluation.
         MissingDataError: the guide lacks scores.
     """
-    _check(space, answers, budget, guide)
+    longest = answers.longest
+    scoring = guide.scored * float(np.max(guide.pool.seconds_per_score)) if guide else 0.0
+    if budget.seconds < scoring + longest:
+        first = f"the scores at the start take {scoring:g} s and " if scoring else ""
+        raise ParameterError(
+            f"budget {budget}: {first}one evaluation on {space.name} takes up to "
+            f"{longest:{'.0f' if longest >= 1 else '.2g'}} s"
+        )
     return (
         (run, _run(algorithm, space, Clock(answers.of_run(run), budget), run, seed, guide))
         for run in runs
     )
-
-
-def shard_of_runs(runs: int, shard: int, shards: int) -> range:
-    """The numbers of the runs of one shard.
-
-    Raises:
-        ParameterError: no runs, or no such shard.
-    """
-    if runs < 1:
-        raise ParameterError(f"{runs} runs: 1 or more")
-    if not 1 <= shards <= runs:
-        raise ParameterError(f"{shards} shards of {runs} runs: 1 to {runs}")
-    if not 0 <= shard < shards:
-        raise ParameterError(
-            f"shard {shard} of {shards}: shards are numbered from 0 to {shards - 1}"
-        )
-    return range(shard * runs // shards, (shard + 1) * runs // shards)
 
 
 def _run(
@@ -72,7 +110,7 @@ def _run(
     seed: int,
     guide: Guide | None,
 ) -> Clock:
-    """Run a search until its clock has run out."""
+    """Run a search until its clock has run out, and return the clock."""
     start: list[Architecture] = []
     with suppress(BudgetSpent):
         if guide is not None:
@@ -87,19 +125,20 @@ def _run(
 
 
 def trace_of(runs: Iterable[tuple[int, Clock]]) -> "pd.DataFrame":
-    """The trace of finished runs; see `untrained.search.pool` for its columns."""
+    """Return the trace of finished runs; see `untrained.search.pool` for its columns.
+
+    Raises:
+        ParameterError: a run evaluated nothing within its budget.
+    """
     import pandas as pd
 
     rows: list[tuple[object, ...]] = []
     for run, clock in runs:
-        rows += [
-            (run, "", step, arch, fitness, seconds, False)
-            for step, arch, fitness, seconds in clock.incumbents
-        ]
         if not clock.incumbents:
             raise ParameterError(
                 f"budget {clock.budget}: run {run} found nothing that fits into it, give more"
             )
+        rows += [(run, "", *found, False) for found in clock.incumbents]
         last = clock.incumbents[-1]
         rows.append((run, "", clock.evaluations, last.arch, last.fitness, clock.seconds, True))
     types = {"run": "int64", "step": "int64", "arch": "int64", "is_final": "bool"}
@@ -108,12 +147,18 @@ def trace_of(runs: Iterable[tuple[int, Clock]]) -> "pd.DataFrame":
     return trace.assign(fitness=trace["fitness"].astype("float64").replace(-np.inf, np.nan))
 
 
-def _check(space: Searchable, answers: Answers, budget: Budget, guide: Guide | None) -> None:
-    longest = answers.longest
-    scoring = guide.scored * float(np.max(guide.pool.seconds_per_score)) if guide else 0.0
-    if budget.seconds < scoring + longest:
-        first = f"the scores at the start take {scoring:g} s and " if scoring else ""
+def shard_of_runs(runs: int, shard: int, shards: int) -> range:
+    """Return the numbers of the runs of one shard.
+
+    Raises:
+        ParameterError: there are no runs, or no such shard.
+    """
+    if runs < 1:
+        raise ParameterError(f"{runs} runs: 1 or more")
+    if not 1 <= shards <= runs:
+        raise ParameterError(f"{shards} shards of {runs} runs: 1 to {runs}")
+    if not 0 <= shard < shards:
         raise ParameterError(
-            f"budget {budget}: {first}one evaluation on {space.name} takes up to "
-            f"{longest:{'.0f' if longest >= 1 else '.2g'}} s"
+            f"shard {shard} of {shards}: shards are numbered from 0 to {shards - 1}"
         )
+    return range(shard * runs // shards, (shard + 1) * runs // shards)

@@ -1,10 +1,11 @@
 """The spelling of a search: the algorithm, the size of its sample, the settings that differ.
 
-`random`, `naswot-1000` and `optimal-100` pick from a sample of so many. The others spend a budget
-of simulated training and take settings, of their own and those of `Guidance`:
+`naswot-1000` and `optimal-100` pick from a sample of 1,000 and of 100, `random` from one of 1. The
+others spend a budget of simulated training and take settings, their own and those of `Guidance`:
 `rea+population=20+sample=5`, `bohb+init=naswot`, `rea+mutants=4`. `rea+fitness=lga@1` climbs the
-score in place of the accuracy, and `rea+pool=lga@1` the accuracy where that one climbs. The name
-may be an address: `my.module:MySearch-100`, `my.module:MySearch+population=20`.
+score instead of the accuracy, and `rea+pool=lga@1` climbs the accuracy among the same
+architectures. The name may be an address: `my.module:MySearch-100`,
+`my.module:MySearch+population=20`.
 """
 
 from dataclasses import dataclass, fields
@@ -27,9 +28,9 @@ ALGORITHMS: Registry[type[Algorithm]] = Registry(
         "area": "untrained.search.area:Area",
         "bohb": "untrained.search.bohb:Bohb",
         "local": "untrained.search.local_search:LocalSearch",
-        "naswot": "untrained.search.naswot:Naswot",
-        "optimal": "untrained.search.optimal:Optimal",
-        "random": "untrained.search.random_choice:RandomChoice",
+        "naswot": "untrained.search.sampled:Naswot",
+        "optimal": "untrained.search.sampled:Optimal",
+        "random": "untrained.search.sampled:RandomChoice",
         "rea": "untrained.search.regularised_evolution:RegularisedEvolution",
         "reinforce": "untrained.search.reinforce:Reinforce",
         "rs": "untrained.search.random_search:RandomSearch",
@@ -40,20 +41,20 @@ ALGORITHMS: Registry[type[Algorithm]] = Registry(
     ),
 )
 
-#: The value of `init` for a start that no proxy picks.
+#: The value of `init` for a start that is drawn at random.
 RANDOM = "random"
 
 
 @dataclass(frozen=True)
 class Guidance:
-    """The settings of what proxies decide in a search that spends a budget.
+    """The decisions of proxies in a search that spends a budget.
 
     Attributes:
         init: the proxy that picks the start, or `random` for none; by default the search's own
             proxy if the algorithm starts scored, else none.
-        scored: number of architectures that this proxy picks from.
-        kept: number of them that the search starts from.
-        mutants: number of mutants that are drawn for each that is trained, the best-scored.
+        scored: number of architectures from which this proxy picks.
+        kept: number of architectures that it picks, from which the search starts.
+        mutants: number of mutants that are drawn, of which the best-scored is trained.
         fitness: the proxy whose score is the fitness; by default the accuracy of a short training.
         pool: the proxy among whose scored architectures the search moves; by default it moves in
             the whole space, or among those with a fitness if that is a score.
@@ -78,12 +79,12 @@ class Guidance:
 
 @dataclass(frozen=True)
 class Search:
-    """A search: an algorithm with its settings, and what proxies decide in it.
+    """A search: an algorithm with its settings, and the decisions of proxies in it.
 
     Attributes:
         algorithm: the algorithm with its settings.
-        samples: size of the sample that an algorithm picks from; 0 if it spends a budget.
-        guidance: what proxies decide, if the algorithm spends a budget.
+        samples: size of the sample from which the algorithm picks; 0 if it spends a budget.
+        guidance: the decisions of proxies, if the algorithm spends a budget.
     """
 
     algorithm: SampledSearch | BudgetedSearch
@@ -102,7 +103,7 @@ class Search:
 
     @property
     def starts_scored(self) -> bool:
-        """Whether it starts from what a proxy picks."""
+        """Whether it starts from architectures that a proxy picks."""
         init = self.guidance.init
         return init != RANDOM if init else self.algorithm.starts_scored
 
@@ -113,11 +114,11 @@ class Search:
 
     @property
     def moves_among_scored(self) -> bool:
-        """Whether it moves among what all its proxies have scored, not in the whole space."""
+        """Whether it moves among the architectures that all its proxies have scored."""
         return bool(self.guidance.fitness or self.guidance.pool)
 
     def check_space(self, space: SearchSpace) -> None:
-        """Check that it can search a space.
+        """Check that the algorithm can search a space.
 
         Raises:
             ParameterError: it can't, for example because no architecture neighbours another. In a
@@ -133,23 +134,23 @@ class Search:
         self.algorithm.check_space(space)
 
     def proxy_of(self, proxy: str) -> str | None:
-        """The proxy that picks architectures: `proxy` if the spelling names none; None for none."""
+        """Return the proxy that picks architectures, by default `proxy`; None for none."""
         if self.starts_scored:
             return self.guidance.init or proxy
         return proxy if self.algorithm.reads_scores or self.guidance.mutants > 1 else None
 
     def decisive(self, proxy: str) -> list[str]:
-        """The proxies whose scores decide something; of `pool` only the members count."""
+        """Return the proxies whose scores decide something; of `pool` only the members count."""
         named = self.guidance.fitness, self.proxy_of(proxy)
         return list(dict.fromkeys(filter(None, named)))
 
     def reads(self, proxy: str) -> list[str]:
-        """All proxies whose scores it reads: for fitness, pool and picks."""
+        """Return all proxies whose scores are read: for fitness, pool and picks."""
         named = self.guidance.fitness, self.guidance.pool, self.proxy_of(proxy)
         return list(dict.fromkeys(filter(None, named)))
 
     def guide(self, pool: "Pool") -> "Guide":
-        """The decisions of the proxy whose scores `pool` holds."""
+        """Return the decisions of the proxy whose scores are in `pool`."""
         from untrained.search.guided import Guide
 
         own = self.guidance
@@ -158,12 +159,12 @@ class Search:
 
 
 def parse_algorithm(spelling: str) -> Search:
-    """The search that is spelled so.
+    """Return the search with this spelling.
 
     Raises:
-        UnknownNameError: no such algorithm, or no such proxy.
-        PluginError: what has this name or address is no algorithm.
-        ParameterError: wrong samples, or a setting that does not exist or is out of its range.
+        UnknownNameError: there is no such algorithm, or no such proxy.
+        PluginError: the object of this name or address is no algorithm.
+        ParameterError: the samples are wrong, or a setting does not exist or is out of range.
     """
     head, *settings = spelling.split("+")
     name, dash, samples = head.partition("-")
@@ -183,7 +184,7 @@ def parse_algorithm(spelling: str) -> Search:
 
 
 def _budgeted(spelling: str, name: str, kind: type[BudgetedSearch], settings: list[str]) -> Search:
-    """The search of an algorithm that spends a budget, whose settings fit each other."""
+    """Return the search of an algorithm that spends a budget, after checks of its settings."""
     shared = {field.name for field in fields(Guidance)}
     guiding = [setting for setting in settings if setting.partition("=")[0] in shared]
     own = [setting for setting in settings if setting not in guiding]

@@ -1,7 +1,7 @@
 """The supernets of spaces for the pruning search, and masks over their operations.
 
-A mask (edges, operations) is True where an operation lives. A space says in its attribute
-`supernet` which function describes its supernet; those of the package are here.
+A mask (edges, operations) is True for a live operation. The attribute `supernet` of a space is the
+address of a function that describes its supernet; the functions of this package are here.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ class PrunedSpace:
         cells: name of the cell of each edge of a mask.
         edges: (source, target) of each edge of a mask.
         pruned_per_round: number of operations that an edge loses in a round; it keeps one.
-        skeletons: the skeletons of the networks for the kernel and for the regions.
+        skeletons: the skeletons of the networks for the kernel and for the linear regions.
         supernet: class of the supernet, made from a number of classes and a skeleton.
         architecture: maps a mask with one operation per edge to its architecture.
         released_batch: images per kernel in the released code.
@@ -57,7 +57,7 @@ class PrunedSpace:
 
 @lru_cache
 def pruned_space(name: str) -> PrunedSpace:
-    """The supernet of the space of this name.
+    """Return the supernet of the space of this name.
 
     Raises:
         UnknownNameError: there is no such space.
@@ -72,7 +72,7 @@ def pruned_space(name: str) -> PrunedSpace:
 
 
 def nasbench201() -> PrunedSpace:
-    """NAS-Bench-201: six edges of five operations, of which a round prunes one each."""
+    """Describe the supernet of NAS-Bench-201: six edges, each losing an operation per round."""
     from untrained.networks.supernets import NasBench201Supernet
     from untrained.proxies.linear_regions import THIN_SKELETON
     from untrained.proxies.ntk import TENAS_SKELETON
@@ -98,7 +98,7 @@ def nasbench201() -> PrunedSpace:
 
 
 def darts() -> PrunedSpace:
-    """DARTS: two cells of fourteen edges, of which a last round leaves two into each node."""
+    """Describe the supernet of DARTS: two cells, whose nodes keep two inputs in a last round."""
     from untrained.networks.supernets import DARTS_EDGES, DARTS_OPERATIONS, DartsSupernet
     from untrained.spaces import get_space
     from untrained.spaces.genotypes import Genotype
@@ -131,7 +131,7 @@ def darts() -> PrunedSpace:
 
 
 def _darts_networks(architecture: Architecture) -> dict[str, dict[str, int]]:
-    """Sizes of the two networks that the papers train of a genotype, without auxiliary head."""
+    """Return the sizes of a genotype's networks in the papers, without auxiliary head."""
     from untrained.networks.darts import CIFAR10, IMAGENET, network_graph
     from untrained.spaces.genotypes import parse_genotype
 
@@ -152,7 +152,7 @@ def _darts_networks(architecture: Architecture) -> dict[str, dict[str, int]]:
 
 
 def _darts_training(architecture: Architecture, dataset: str) -> str:
-    """The command that trains a genotype as TE-NAS does, on the images that it was searched on."""
+    """Return the command that trains a genotype as in TE-NAS, on the images of its search."""
     known = image_set(dataset)
     options = f" --dataset {dataset}" if known.stored else ""
     if known.shape[1] < 32:
@@ -173,20 +173,20 @@ class Candidate:
     operation: int
 
     def without(self, mask: "Mask") -> "Mask":
-        """The mask with the operation dead."""
+        """Return the mask without the operation."""
         pruned = mask.copy()
         pruned[self.edge, self.operation] = False
         return pruned
 
 
 def candidates_of(mask: "Mask") -> list[Candidate]:
-    """Live operations of edges with more than one, in the order of edges and operations."""
+    """Return the live operations of edges with more than one, by edge and operation."""
     crowded = mask.sum(axis=1) > 1
     return [Candidate(int(e), int(o)) for e, o in np.argwhere(mask & crowded[:, None])]
 
 
 def crowded_nodes(space: PrunedSpace, mask: "Mask") -> list[list[Candidate]]:
-    """The live operations into each node that reads more nodes than the space keeps."""
+    """Return the live operations into each node with more inputs than the space keeps."""
     if space.kept_inputs is None:
         return []
     nodes: dict[tuple[str, int], list[Candidate]] = {}

@@ -1,4 +1,4 @@
-"""Trains what a search found: a DARTS genotype, by the recipe of the DARTS papers."""
+"""Training of a DARTS genotype, as found by a search, by the recipe of the DARTS papers."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -23,8 +23,8 @@ from untrained.training import checkpoints, loop
 from untrained.training.cutout import cut_out
 from untrained.training.recipe import Recipe
 
-#: Training split to the splits that share no image with it, the usual one first. The bundled
-#: sample is a part of the training images, so it has none of its own to evaluate on.
+#: Training split to the splits that share no image with it, the usual one first; "" is none. The
+#: bundled sample is a part of the training images and has no images to evaluate on.
 HELD_OUT = {
     "sample": ("", "test"),
     "train": ("test", "valid", ""),
@@ -35,11 +35,11 @@ HELD_OUT = {
 
 @dataclass(frozen=True)
 class TrainingImages:
-    """Images to learn, and others to evaluate on.
+    """The images to learn, and others to evaluate on.
 
     Attributes:
         dataset: name of a data set whose images are stored.
-        split: the part of it that is learned; `sample` is bundled.
+        split: the split that is learned; `sample` is bundled.
         held_out: the split to evaluate on, "" for none; by default one that shares no image.
         root: folder of the fetched images.
 
@@ -80,7 +80,7 @@ class TrainingImages:
         return [split for split in apart if not split or split in self.known.splits]
 
     def examples(self, split: str, recipe: Recipe) -> loop.Examples:
-        """The images of a split, normalised, and while training changed as the recipe says."""
+        """Return the images of a split, normalised, and augmented by the recipe while training."""
 
         def prepare(
             images: NDArray[np.uint8], generator: np.random.Generator | None
@@ -95,15 +95,15 @@ class TrainingImages:
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """A training as far as it has come.
+    """A training up to some epoch.
 
     Attributes:
-        network: the network with its present weights.
-        settings: everything that the result depends on, by name.
+        network: the network with its current weights.
+        settings: everything on which the result depends, by name.
         parameters: number of parameters without the auxiliary head.
         flops: multiply-adds of the network.
         evaluated_images: number of images that the network is evaluated on.
-        device: where it is trained.
+        device: the device on which it is trained.
         epochs: the results of each epoch so far.
     """
 
@@ -116,10 +116,6 @@ class Training:
     epochs: tuple[loop.Epoch, ...]
 
 
-def unreported(_training: Training) -> None:
-    """Report nothing."""
-
-
 def train(
     genotype: str | int,
     recipe: Recipe | None = None,
@@ -130,7 +126,7 @@ def train(
     seed: int = 0,
     checkpoint: Path | None = None,
     device: str = "cpu",
-    report: Callable[[Training], None] = unreported,
+    report: Callable[[Training], None] = lambda _: None,
     watch: loop.Watch = loop.unwatched,
     tell: Callable[[str], None] = quiet,
 ) -> Training:
@@ -139,19 +135,20 @@ def train(
     Args:
         genotype: `Genotype(...)`, the name of a published one, or an index in the space `darts`.
         recipe: the settings of the training; those of the DARTS paper by default.
-        images: what is learned; the training images of CIFAR-10 by default.
+        images: the images to learn and to evaluate on; by default those of CIFAR-10.
         skeleton: the numbers of cells and channels.
         evaluate_every: number of epochs between evaluations, 0 for one after the last epoch only.
-        seed: seed of the weights, the order of the images and their changes.
-        checkpoint: file that is written after every epoch and continued from; None for none.
+        seed: seed of the weights, and of the order and augmentation of the images.
+        checkpoint: file that is written after every epoch, from which a later call continues; None
+            for none.
         device: `auto` for a GPU that is free, or a device in PyTorch's notation.
         report: takes the training after every epoch.
         watch: wraps the steps of an epoch, to report them.
         tell: takes messages for people.
 
     Raises:
-        UntrainedError: a name or a setting that is not right, images that are missing, or a
-            checkpoint that is damaged or of another training.
+        UntrainedError: a name or a setting is wrong, images are missing, or the checkpoint is
+            damaged or of another training.
     """
     recipe, images = recipe or Recipe(), images or TrainingImages()
     if evaluate_every < 0:
@@ -159,7 +156,10 @@ def train(
     examples, on = images.examples(images.split, recipe), images.evaluated_on
     held_out = images.examples(on, recipe) if on else None
     training = _untrained(genotype, recipe, images, skeleton, seed, len(examples.labels))
-    begun = _saved(checkpoint, training.settings)
+    begun = None
+    if checkpoint is not None:
+        check_target(checkpoint)
+        begun = checkpoints.read_checkpoint(checkpoint, training.settings)
     if begun is not None:
         training = replace(training, epochs=begun.epochs)
         tell(f"continuing {checkpoint} after epoch {len(begun.epochs)} of {recipe.epochs}")
@@ -187,7 +187,7 @@ def _untrained(
     seed: int,
     count: int,
 ) -> Training:
-    """A training that has not begun."""
+    """Return a training before its first epoch."""
     architecture, known = get_space("darts").parse(genotype), images.known
     shape = parse_genotype(architecture.spelling), known.num_classes, skeleton
     with torch_seeded(seed, "weights", architecture.index):
@@ -206,11 +206,3 @@ def _untrained(
     plain = network_graph(*shape)
     costs = plain.parameters, plain.flops(known.shape)
     return Training(network, settings, *costs, 0, "cpu", ())
-
-
-def _saved(checkpoint: Path | None, settings: checkpoints.Settings) -> loop.State | None:
-    """The training in a checkpoint; None where there is no such file."""
-    if checkpoint is None:
-        return None
-    check_target(checkpoint)
-    return checkpoints.read_checkpoint(checkpoint, settings)

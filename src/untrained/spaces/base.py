@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
     from untrained.networks.graph import Graph
 
-#: The largest space that is listed architecture by architecture where a table needs it. Larger ones
-#: are sampled, mutated and parsed only.
+#: The largest number of architectures that are ever listed; larger spaces are only sampled, mutated
+#: and parsed.
 LISTED = 10_000_000
-#: The most digits of an index; Python refuses to read numbers of thousands of digits.
+#: The most digits of an index; Python refuses to parse numbers of thousands of digits.
 _MOST_DIGITS = 20
 
 
 class NotApplicable(Exception):  # noqa: N818 - an outcome, not an error
-    """An architecture has no network with the skeleton that a proxy is read off."""
+    """Signals that an architecture cannot be built in the skeleton that a proxy needs."""
 
 
 @dataclass(frozen=True, order=True)
@@ -48,14 +48,14 @@ class Architecture:
 
 @dataclass(frozen=True)
 class Skeleton:
-    """A network smaller than the benchmark's around the same cell.
+    """Describes a smaller network than the benchmark's, built of the same cell.
 
     Attributes:
         channels: the channels of the first stage; they double from stage to stage.
         cells: the number of cells of a stage.
         stages: the number of stages, 1 to 3.
-        stem: whether a convolution makes the first channels of images with three; without it the
-            first cell reads images with `channels` channels.
+        stem: whether a convolution reads images with three channels; without it, the first cell
+            reads images with `channels` channels.
     """
 
     channels: int
@@ -73,7 +73,7 @@ class Skeleton:
 
 @dataclass(frozen=True)
 class Words:
-    """The words, in the plural, by which reports name the parts of a space.
+    """The plural nouns by which reports name the parts of a space.
 
     Attributes:
         members: the architectures.
@@ -95,13 +95,13 @@ class BenchmarkFacts:
         short_epochs: the epochs of the short training that searches read; None if there is none.
         has_times: whether the table has training times.
         partial: whether a table may lack some architectures.
-        bundled: the table that comes with the package of the space; None without one.
+        bundled: the path of the table that is bundled with the space's package; None without one.
         bundled_sample: whether the bundled table has only a small sample of the space.
-        converter: address of a function that makes a table of official files, a
-            `untrained.benchmarks.fetch.Converter`; None if nothing is converted.
+        converter: address of a function that converts official files, a
+            `untrained.benchmarks.fetch.Converter`; None without one.
         fetch: address of the function that writes the table; it takes (space, target, source,
             mirror, progress) as `untrained.benchmarks.fetch.fetch_table` does.
-        ablated_by: (data set, split) of the accuracy by which ablations choose architectures.
+        ablated_by: the data set and split of the accuracy by which ablations choose architectures.
     """
 
     full_epochs: int | None = None
@@ -123,18 +123,20 @@ class SearchSpace(ABC):
 
     Attributes:
         name: the registered name.
-        summary: a description of its architectures in one line without a full stop.
-        datasets: the data sets that its benchmark was trained on, which it may be scored on.
-        words: the words of reports for its parts.
+        summary: a one-line description of its architectures, without a full stop.
+        datasets: the data sets of its benchmark, on which it may be scored.
+        words: the nouns by which reports name its parts.
         benchmark: facts about its benchmark; None without one.
         supernet: address of a function that returns a `untrained.search.supernets.PrunedSpace`,
             which a pruning search needs; None without a supernet.
-        ablations: the experiments of `untrained.scoring.ablations` that make sense on it.
-        ordered: whether all architectures make the same choices out of the same options, so that
-            one can ask which options the best ones prefer.
+        ablations: the experiments of `untrained.scoring.ablations` that apply to it.
+        ordered: whether all architectures make the same decisions among the same options, so that
+            reports can show which options the best ones prefer.
         graph: returns the `untrained.networks.graph.Graph` of an architecture, with the arguments
             of `network`; modules, costs and the fast engine follow from it. None for a space that
             defines `network`.
+        option_order: the words of its spellings that are options, in the order in which searches
+            number them; other words follow in alphabetical order.
     """
 
     name: str
@@ -146,6 +148,7 @@ class SearchSpace(ABC):
     ablations: tuple[str, ...] = ()
     ordered = False
     graph: "Callable[[Architecture, int, Skeleton | None], Graph] | None" = None
+    option_order: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -172,7 +175,7 @@ class SearchSpace(ABC):
             skeleton: the skeleton around the cell; the benchmark's by default.
 
         Raises:
-            NotApplicable: this architecture, unlike others, can't be built in the skeleton.
+            NotApplicable: this architecture, unlike others, cannot be built in the skeleton.
         """
         from untrained.networks.network import GraphNetwork
 
@@ -188,23 +191,23 @@ class SearchSpace(ABC):
         return Architecture(self.name, int(index), self.spelling(index))
 
     def parse(self, text: str | int) -> Architecture:
-        """Return the architecture with this index (as number or digits) or spelling.
+        """Return the architecture with an index (a number or its digits) or a spelling.
 
         Raises:
-            ArchitectureError: no such architecture; the message points at the wrong part.
+            ArchitectureError: there is no such architecture; the message names what is wrong.
         """
         stripped = str(text).strip()
         digits = stripped.removeprefix("-")
         if digits.isdecimal():
             if len(digits) > _MOST_DIGITS:
                 raise ArchitectureError(
-                    f"a number of {len(digits)} digits is no index: give one in range"
+                    f"a number of {len(digits)} digits is not an index: give one in range"
                 )
             return self[int(stripped)]
         return self[self.index_at(stripped)]
 
     def index_at(self, spelling: str) -> int:
-        """Return the index of the architecture with a spelling, which may be one of several.
+        """Return the index of the architecture with a spelling, of which it may have several.
 
         Raises:
             ArchitectureError: no architecture has it.
@@ -218,7 +221,7 @@ class SearchSpace(ABC):
 
     @cached_property
     def _indices(self) -> dict[str, int]:
-        """The lowest index of each spelling."""
+        """Map each spelling to its lowest index."""
         indices: dict[str, int] = {}
         for index in range(len(self)):
             indices.setdefault(self.spelling(index), index)
@@ -241,7 +244,7 @@ class SearchSpace(ABC):
         )
 
     def canonical(self, architecture: Architecture) -> Architecture:
-        """Return the architecture of lowest index that computes the same function."""
+        """Return the architecture with the lowest index that computes the same function."""
         return self[int(self.representatives[architecture.index])]
 
     @cached_property
@@ -255,19 +258,19 @@ class SearchSpace(ABC):
 
     @property
     def executed_representatives(self) -> NDArray[np.int64]:
-        """The lowest index of an architecture that executes the same as each one, (len,).
+        """The lowest index of an architecture that executes the same operations, (len,).
 
-        Dead branches count, so that the classes are finer than those of `representatives`.
+        Operations of dead branches count, so the classes are finer than those of `representatives`.
         """
         return self.representatives
 
     def tabulated(self, table: Path) -> int | None:
-        """Return how many architectures a benchmark table at this path may have, if known."""
+        """Return how many architectures a benchmark table may have; None if it is not known."""
         del table
         return len(self) if len(self) <= LISTED else None
 
     def refuse_skeleton(self, skeleton: Skeleton | None) -> None:
-        """Raise `ParameterError` for a skeleton, where the space has no network of one."""
+        """Raise `ParameterError` for a skeleton; spaces without one call this."""
         if skeleton is not None:
             raise ParameterError(
                 f"{self.name} has no network of {skeleton}: take a variant that reads the "

@@ -1,15 +1,15 @@
-"""When do two NAS-Bench-201 cells count as one?  Three rules, each on the six operations of a cell.
+"""Group equivalent cells of NAS-Bench-201 by three rules, each a key of a cell's six operations.
 
-Cells with equal keys are one class:
+Cells with equal keys are in the same class:
 
-- `live_edges` (9,445 classes): they differ only in edges that carry nothing to the output;
-- `computed_function` (5,260): or by exchanging the inner nodes 1 and 2, or by identities: a skip
-  connection is its source, and a node whose sum is read through a skip is that sum. Weights that
-  are shared stay shared;
-- `executed_function` (7,189): they compute the same function, and dead branches execute the same.
+- `live_edges` (9,445 classes): they differ only in edges that are on no path to the output;
+- `computed_function` (5,260 classes): they compute the same function, where the inner nodes 1 and 2
+  may be exchanged and skip connections are identities. Shared weights stay shared;
+- `executed_function` (7,189 classes): they compute the same function, and their dead branches
+  execute the same operations.
 
-9,445 is the list of NAS-Bench-Suite-Zero. The rule of the NAS-Bench-201 paper is in
-`tests/spaces/cell_rules.py`: it unshares weights, so it also merges cells that differ.
+NAS-Bench-Suite-Zero lists 9,445 classes. The rule of the NAS-Bench-201 paper is in
+`tests/spaces/cell_rules.py`; it does not keep weights shared, so it also merges different cells.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def _edges(operations: tuple[str, ...]) -> dict[Edge, str]:
 
 
 def live_edges(operations: tuple[str, ...]) -> dict[Edge, str]:
-    """The edges on a path from the input to the output, with their operations."""
+    """Return the edges on paths from the input to the output, with their operations."""
     edges = _edges(operations)
     forward, backward = {0}, {3}
     for source, target in EDGES:  # sorted by target, so a source is settled before it is read
@@ -42,17 +42,17 @@ def live_edges(operations: tuple[str, ...]) -> dict[Edge, str]:
 
 
 def computed_function(operations: tuple[str, ...]) -> str:
-    """The cell's output as an expression: equal for cells that compute the same function.
+    """Return the cell's output as an expression, equal for cells that compute the same function.
 
     A value is a multiset of terms: the input, a pooled value, or a convolution of a value. Every
-    convolution is named, since it has weights of its own; of all namings the least expression is
+    convolution has a name, since it has its own weights; of all namings the least expression is
     taken. Names are exchanged only among convolutions with equal unnamed expressions.
     """
     return _least_expression(live_edges(operations), lambda edges, names: _value(edges, 3, names))
 
 
 def executed_function(operations: tuple[str, ...]) -> str:
-    """`computed_function` beside all convolutions that a forward pass executes, dead ones too."""
+    """Return `computed_function` and all convolutions that are executed, including dead ones."""
 
     def expression(edges: dict[Edge, str], names: dict[Edge, str]) -> str:
         executed = sorted(_term(edges, edge, names) for edge in names)
@@ -64,7 +64,7 @@ def executed_function(operations: tuple[str, ...]) -> str:
 def _least_expression(
     edges: dict[Edge, str], expression: Callable[[dict[Edge, str], dict[Edge, str]], str]
 ) -> str:
-    """The least of `expression(edges, names)` over all namings of the convolutions."""
+    """Return the least of `expression(edges, names)` over all namings of the convolutions."""
     convolutions = [edge for edge, operation in edges.items() if operation in _CONVOLUTIONS]
     unnamed = dict.fromkeys(convolutions, "")
     groups: dict[str, list[Edge]] = {}

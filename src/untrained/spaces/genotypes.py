@@ -1,4 +1,4 @@
-"""The genotypes of DARTS (Liu, Simonyan and Yang, ICLR 2019), and the text that spells them."""
+"""Represent, parse and print genotypes of DARTS (Liu, Simonyan and Yang, ICLR 2019)."""
 
 import ast
 from collections.abc import Collection, Iterator
@@ -19,7 +19,7 @@ OPERATIONS = (
     "dil_conv_3x3",
     "dil_conv_5x5",
 )
-#: Inner nodes of a cell; they follow its two inputs.
+#: The inner nodes of a cell, which follow its two inputs.
 NODES = (2, 3, 4, 5)
 
 #: Genotypes that papers printed, in their notation: DARTS of first and second order (Liu et al.,
@@ -178,7 +178,7 @@ def _fields(text: str) -> dict[str, ast.expr]:
             named = {keyword.arg or "**": keyword.value for keyword in call.keywords}
             return _SIGNATURE.bind(*call.args, **named).arguments
     except (SyntaxError, TypeError, ValueError, RecursionError, MemoryError) as error:
-        # the last two are what Python makes of very deep nesting
+        # Python raises the last two for very deep nesting
         reason = error.msg if isinstance(error, SyntaxError) else error
     raise ArchitectureError(f"{short(text)!r} is no genotype ({reason}): spell it as {_EXAMPLE}")
 

@@ -1,4 +1,4 @@
-"""The cells of NAS-Bench-101 (Ying et al., ICML 2019) as values, text, numbers and hashes."""
+"""Represent cells of NAS-Bench-101 (Ying et al., ICML 2019) as values, text, numbers and hashes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from hashlib import md5
 
 from untrained.errors import ArchitectureError, short, unknown_name
 
-#: In the order of their labels in the benchmark's hashes.
+#: The operations, in the order of their labels in the benchmark's hashes.
 OPERATIONS = ("conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3")
 INPUT, OUTPUT = "input", "output"
 #: The most vertices of a cell, input and output included, and the most edges.
@@ -26,11 +26,11 @@ HASH_DIGITS = 32
 
 @dataclass(frozen=True)
 class Cell:
-    """A graph with an operation in each inner vertex; vertex 0 is the input, the last the output.
+    """A graph with an operation at each inner vertex; vertex 0 is the input, the last the output.
 
     Attributes:
         matrix: (n, n), upper triangular.
-        operations: of the n - 2 inner vertices.
+        operations: the operations of the n - 2 inner vertices.
     """
 
     matrix: Matrix
@@ -47,7 +47,7 @@ class Cell:
 
     @cached_property
     def code(self) -> int:
-        """The cell as a number: a bit for each of `PAIRS`, above them the operations to base 3."""
+        """The cell as a number: a bit per pair of `PAIRS`, then the operations to base 3."""
         operations = 0
         for operation in self.operations:
             operations = 3 * operations + OPERATIONS.index(operation)
@@ -92,7 +92,7 @@ class Cell:
 
 
 def cell_of(code: int) -> Cell:
-    """Return the cell with a number, which is its `Cell.code`."""
+    """Return the cell with a given `Cell.code`."""
     operations, bits = divmod(code, _MASK + 1)
     count = PAIRS[bits.bit_length() - 1][1] + 1  # the output has an edge
     digits = [operations // 3**place % 3 for place in reversed(range(count - 2))]

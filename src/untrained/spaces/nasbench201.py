@@ -93,7 +93,6 @@ class NasBench201(SearchSpace):
     supernet = "untrained.search.supernets:nasbench201"
     ablations = ("minibatch", "noise", "initialisation", "batch-size", "variance")
     ordered = True
-    #: See `untrained.search.choices.Ordered`.
     option_order = OPERATIONS
 
     @cached_property

@@ -60,7 +60,7 @@ class NatsBenchSize(SearchSpace):
         converter="untrained.benchmarks.natsbench_size:convert",
     )
     ordered = True
-    #: See `untrained.search.choices.Ordered`: narrow to wide, as the authors' searches number them.
+    #: From narrow to wide, as the authors' searches number them.
     option_order = tuple(map(str, WIDTHS))
 
     def __len__(self) -> int:

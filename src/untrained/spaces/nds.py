@@ -1,6 +1,6 @@
 """The spaces of NDS (Radosavovic et al., ICCV 2019): the networks that one official file has.
 
-The paper trained samples of its design spaces, each network once; a space here is such a sample. It
+The paper trained each network of a sample of a design space once; a space here is such a sample. It
 is read from the list that `untrained fetch` writes beside the benchmark table.
 """
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 class Nds(SearchSpace):
-    """The networks of one file, by their position in it.
+    """The networks of one official file, indexed by their position in it.
 
-    A file that varies learning rate and weight decay has equal networks.
+    A file with several learning rates and weight decays has some networks more than once.
 
     Args:
         name: the name of the space.
-        folder: the folder of its list of architectures, which is read when it is first needed.
+        folder: the folder of its list of architectures, which is read at first use.
     """
 
     words = Words("networks")
@@ -119,7 +119,7 @@ def read_architectures(space: str, path: Path) -> list[str]:
 
     Raises:
         MissingDataError: there is no such file; the message has the command that makes it.
-        DamagedFileError: the file is another one, or that of another space.
+        DamagedFileError: the file has other content, or is that of another space.
     """
     if not path.is_file():
         raise MissingDataError(
@@ -136,12 +136,12 @@ def read_architectures(space: str, path: Path) -> list[str]:
 
 def _texts(value: object) -> list[str]:
     if not (isinstance(value, list) and value and all(isinstance(one, str) for one in value)):
-        raise ValueError("its architectures are no list of texts")
+        raise ValueError("its architectures are not a list of texts")
     return value
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - spaces, and nothing else
-    """The class of a space under the space's own name, for the registry."""
+    """Return the class of a space by the space's name, for the registry."""
     if name not in FILES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     made = {

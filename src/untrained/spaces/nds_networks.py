@@ -37,7 +37,7 @@ def plain(name: str) -> str:
     return name.lower().replace("-", "_")
 
 
-#: The official file of each space; the names are from memory.
+#: The official file of each space; the names could not be verified.
 FILES: Mapping[str, str] = {f"nds_{plain(name)}": f"{name}.json" for name in _NAMES}
 
 
@@ -51,7 +51,7 @@ def has_stages(space: str) -> bool:
     return any(family in space for family in ("resnet", "resnext", "vanilla"))
 
 
-#: The operations of an edge: the union of the five search spaces. The names are from memory.
+#: The operations of an edge in any of the five search spaces; the names could not be verified.
 OPERATIONS = (
     *("none", "skip_connect"),
     *("avg_pool_2x2", "avg_pool_3x3", "avg_pool_5x5"),
@@ -62,7 +62,7 @@ OPERATIONS = (
 )
 BLOCKS = ("vanilla_block", "res_basic_block", "res_bottleneck_block")
 
-#: Far more than the paper's networks have, and small enough to be built.
+#: Limits far above the paper's networks, of networks that can still be built.
 _MOST_NODES, _MOST_CELLS, _MOST_CHANNELS = 20, 200, 8192
 _LONGEST_TEXT = 8000
 
@@ -287,10 +287,10 @@ def _parsed_cell(name: str, text: str) -> tuple[Edges, tuple[int, ...]]:
                 "|sep_conv_3x3~0|skip_connect~1|"
             )
         edges += [(found[1], int(found[2])), (found[3], int(found[4]))]
-    # the order of a concatenation only names channels
+    # the order of a concatenation only permutes channels
     return tuple(edges), tuple(sorted(_numbers(f"{name}_concat", concat)))
 
 
 def _spelled_number(value: float) -> str:
-    """Return the shortest text that can be read back: 1 for 1.0."""
+    """Return the shortest text that can be parsed again, such as 1 for 1.0."""
     return str(int(value)) if value == int(value) else repr(value)

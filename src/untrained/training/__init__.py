@@ -1,1 +1,1 @@
-"""Train a network by the recipe of the DARTS papers, with checkpoints that resume exactly."""
+"""Training of networks, by the recipe of the DARTS papers or for a few epochs before a score."""

@@ -1,4 +1,4 @@
-"""A training on disk: tensors, numbers and strings, read without executing anything."""
+"""Checkpoints of trainings: tensors, numbers and strings, read without executing anything."""
 
 import io
 import pickle
@@ -17,7 +17,7 @@ from untrained.training.loop import Epoch, State
 
 _FORMAT = "untrained training 1"
 
-#: What a training is of: each setting that its result depends on.
+#: The settings of a training on which its result depends, by name.
 Settings = Mapping[str, str | int | float | bool]
 
 
@@ -42,20 +42,20 @@ def write_checkpoint(path: Path, settings: Settings, state: State) -> None:
 
 
 def read_checkpoint(path: Path, settings: Settings) -> State | None:
-    """The state in a file, on the CPU; None where there is no such file.
+    """Return the state in a file, on the CPU; None if there is no such file.
 
     Args:
         path: file of the checkpoint.
-        settings: settings of the training that is to continue.
+        settings: settings of the training that continues.
 
     Raises:
         DamagedFileError: the file is no checkpoint, or not intact.
-        ParameterError: it is of another training; the message has the first setting that differs.
+        ParameterError: it belongs to another training; the message names a setting that differs.
     """
     if not path.is_file():
         return None
     try:
-        # PyTorch does not look at the checksums of its archive
+        # PyTorch does not check the checksums of its archive
         with zipfile.ZipFile(path) as archive:
             intact = archive.testzip() is None
         content = torch.load(path, map_location="cpu", weights_only=True) if intact else None

@@ -1,4 +1,4 @@
-"""Cutout (DeVries and Taylor, 2017)."""
+"""Cutout augmentation (DeVries and Taylor, 2017)."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,12 +9,12 @@ def cut_out(
 ) -> NDArray[np.float32]:
     """Set a square of each image to 0, which is the mean of normalised images.
 
-    The middle of the square is uniform over the pixels, so a part of it may lie outside.
+    The middle of the square is uniform over the pixels, so a part of the square may lie outside.
 
     Args:
         images: (images, channels, height, width), normalised.
         side: side of the square in pixels: `side // 2` before its middle and as many from there on.
-        generator: gives two numbers to each image in turn.
+        generator: draws two numbers for each image in turn.
 
     Returns:
         A new array.

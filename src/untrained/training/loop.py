@@ -1,8 +1,8 @@
-"""The training itself, epoch by epoch.
+"""Training of a network epoch by epoch.
 
-Every random choice of an epoch is derived from (seed, purpose, epoch). What is carried from one
-epoch to the next is therefore the network and the momentum alone, and a training that resumes from
-those does what an uninterrupted one does.
+Every random choice of an epoch is derived from (seed, purpose, epoch). So only the network and the
+momentum pass from one epoch to the next, and a training that resumes from them has the result of an
+uninterrupted one.
 """
 
 import math
@@ -21,7 +21,7 @@ from untrained.errors import ParameterError
 from untrained.seeds import numpy_generator, torch_seeded
 from untrained.training.recipe import Recipe, ShortRecipe
 
-#: Images of one forward pass where nothing is learned.
+#: Number of images of one forward pass in an evaluation.
 EVALUATED_AT_ONCE = 256
 
 
@@ -35,7 +35,7 @@ class Trainable(Protocol):
         ...
 
     def logits_of_both(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The logits of the classifier and of the auxiliary head, None without one."""
+        """Return the logits of the classifier and of the auxiliary head; None without that head."""
         ...
 
     def parameters(self) -> Iterator[nn.Parameter]:
@@ -55,19 +55,19 @@ class Trainable(Protocol):
         ...
 
 
-class OtherNetwork(Exception):  # noqa: N818 - the caller knows which file it is about
+class OtherNetwork(Exception):  # noqa: N818 - the caller turns it into an error of its file
     """The state to continue from is of another network."""
 
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Images to train or to evaluate on.
+    """Labelled images to train or to evaluate on.
 
     Attributes:
         images: uint8, (images, height, width, channels).
         labels: int64, (images,).
-        prepare: makes float32 of shape (N, channels, height, width) of some of the images. While
-            training it is given a generator for random changes; otherwise None.
+        prepare: converts some of the images to float32 of shape (N, channels, height, width). Its
+            second argument is a generator for augmentation while training, otherwise None.
     """
 
     images: NDArray[np.uint8]
@@ -80,14 +80,14 @@ class Epoch:
     """The results of one epoch.
 
     Attributes:
-        epoch: counted from 1.
+        epoch: number of the epoch, from 1.
         learning_rate: learning rate of its steps.
-        drop_path: probability to drop an edge.
+        drop_path: probability that an edge is dropped.
         loss: cross-entropy of the classifier, mean over the training images as they were learned.
-        train_accuracy: likewise, in percent; augmentation and dropped edges keep it low.
+        train_accuracy: accuracy on them in percent; augmentation and dropped edges lower it.
         accuracy: accuracy on the held-out images after the epoch, in percent; None if there are
             none or the epoch is not evaluated.
-        seconds: time of the training.
+        seconds: duration of the training in this epoch.
     """
 
     epoch: int
@@ -101,7 +101,7 @@ class Epoch:
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """A training after some epochs; its tensors change with the next one unless they are copied.
+    """A training after some epochs; the next epoch changes its tensors unless they are copied.
 
     Attributes:
         epochs: the results of each epoch, in order.
@@ -138,22 +138,22 @@ def train(
 ) -> Iterator[State]:
     """Train a network in place and yield the state after every epoch.
 
-    The result depends on the arguments alone, and not on whether it was begun here.
+    The result depends on the arguments alone, not on interruptions.
 
     Args:
         network: on `device`, with its initial weights.
-        examples: what is learned.
+        examples: the images to learn.
         recipe: settings of the training.
         seed: seed of everything random but the initial weights.
-        device: where to train.
-        held_out: what to evaluate on; None for nothing.
+        device: the device on which to train.
+        held_out: the images to evaluate on; None for none.
         evaluate_every: number of epochs between evaluations, 0 for one after the last epoch only.
-        begun: the state to continue from; nothing is yielded for the epochs that it has.
+        begun: the state from which to continue; nothing is yielded for its epochs.
         watch: wraps the steps of each epoch.
 
     Raises:
-        ParameterError: fewer than 2 images, or the loss is not finite any more.
-        OtherNetwork: `begun` is of another one; the network may be partly overwritten.
+        ParameterError: there are fewer than 2 images, or the loss is not finite any more.
+        OtherNetwork: `begun` is of another network; `network` may be partly overwritten.
     """
     if len(examples.labels) < 2:
         raise ParameterError(f"{len(examples.labels)} training images: 2 or more")
@@ -180,7 +180,7 @@ def train(
 def _restored(
     network: Trainable, optimiser: torch.optim.Optimizer, begun: State
 ) -> tuple[Epoch, ...]:
-    """The epochs of a state, which is loaded."""
+    """Load a state and return its epochs."""
     try:
         network.load_state_dict(begun.network)
         optimiser.load_state_dict(dict(begun.optimiser))
@@ -199,13 +199,13 @@ def _train_epoch(
     optimiser: torch.optim.Optimizer,
     watch: Watch,
 ) -> tuple[float, float]:
-    """Mean loss, and accuracy in percent."""
+    """Train for one epoch; return the mean loss, and the accuracy in percent."""
     steps = batches_of(len(examples.labels), recipe.batch_size, seed, number)
     changes = changes_of(seed, number)
     losses, right = torch.zeros((), device=device), torch.zeros((), device=device)
     count = sum(map(len, steps))
     network.train()
-    # one algorithm for each convolution, so that a seed gives the same twice on the same device
+    # one algorithm for each convolution, so that a seed always gives the same result on a device
     with (
         torch_seeded(seed, "dropped edges of an epoch", number),
         torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
@@ -226,7 +226,7 @@ def _train_epoch(
             optimiser.step()
             losses += loss.detach() * len(chosen)
             right += (logits.detach().argmax(1) == labels).sum()
-            # to ask a GPU each time would make it wait
+            # reading the loss from a GPU in every step would make it wait
             if done % 50 == 0 or done == len(steps):
                 _check_finite(float(losses), number, recipe)
     return float(losses) / count, 100 * float(right) / count
@@ -235,7 +235,7 @@ def _train_epoch(
 def optimiser_of(
     network: Trainable | nn.Module, settings: Recipe | ShortRecipe
 ) -> torch.optim.Optimizer:
-    """Stochastic gradient descent, with momentum and weight decay of all parameters."""
+    """Return stochastic gradient descent with momentum and weight decay of all parameters."""
     return torch.optim.SGD(
         network.parameters(),
         lr=settings.learning_rate,
@@ -245,8 +245,8 @@ def optimiser_of(
 
 
 def on_device(device: torch.device, images: NDArray[np.float32]) -> Tensor:
-    """The images on the device, in the order in memory that depthwise convolutions like there."""
-    # depthwise convolutions of single-precision numbers want channels first on a GPU
+    """Return images on a device, in the memory layout of its fast depthwise convolutions."""
+    # on a GPU single-precision depthwise convolutions are faster with channels first
     layout = torch.channels_last if device.type == "cpu" else torch.contiguous_format
     return torch.from_numpy(images).to(device).contiguous(memory_format=layout)
 
@@ -260,15 +260,15 @@ def _check_finite(loss: float, number: int, recipe: Recipe) -> None:
 
 
 def changes_of(seed: int, epoch: int) -> np.random.Generator:
-    """The generator of the random changes of an epoch's images, batch by batch."""
+    """Return the generator of the augmentation of an epoch's images, batch by batch."""
     return numpy_generator(seed, "augmentation of an epoch", epoch)
 
 
 def batches_of(count: int, size: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
-    """The positions of each batch of an epoch: all `count` images in a new order.
+    """Return the positions of each batch of an epoch: all `count` images in a new order.
 
-    The last batch is smaller where `size` does not divide `count`. A single image that would be
-    left over is left out, because statistics over a batch need two.
+    The last batch is smaller if `size` does not divide `count`. A last batch of a single image is
+    dropped, because statistics over a batch need two images.
     """
     order = numpy_generator(seed, "order of an epoch", epoch).permutation(count)
     batches = [order[start : start + size] for start in range(0, count, size)]
@@ -276,7 +276,7 @@ def batches_of(count: int, size: int, seed: int, epoch: int) -> list[NDArray[np.
 
 
 def accuracy_of(network: Trainable, examples: Examples, device: torch.device) -> float:
-    """Percent of the images that the network, in evaluation mode, gives their label."""
+    """Return the accuracy of a network in evaluation mode, in percent."""
     network.train(False)
     right = 0
     with torch.no_grad():

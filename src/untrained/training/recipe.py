@@ -1,17 +1,17 @@
-"""Settings of trainings: those of the DARTS papers, and those of a few epochs of any network."""
+"""Settings of trainings: the recipe of the DARTS papers, and a few epochs before a score."""
 
 import math
 from dataclasses import dataclass
 
 from untrained.errors import ParameterError
 
-#: The longest training before a score; what takes longer is no short one.
+#: Largest number of epochs of a training before a score.
 MOST_EPOCHS = 1000
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings of a training; the defaults are those of the DARTS paper for CIFAR-10.
+    """The settings of a training; the defaults are those of the DARTS paper for CIFAR-10.
 
     Liu, Simonyan and Yang, ICLR 2019, section 3.2.
 
@@ -25,12 +25,12 @@ class Recipe:
         crop_flip: whether training images are shifted and flipped.
         cutout: side of the square that is cut out of each training image (DeVries and Taylor,
             2017), in pixels; 0 cuts nothing.
-        drop_path: probability to drop an edge, which would be reached after the last epoch; it
-            rises linearly from 0. The paper has 0.2, its successors 0.3.
+        drop_path: probability that an edge is dropped. It rises linearly from 0 towards this value
+            after the last epoch. The paper has 0.2, its successors 0.3.
         auxiliary_weight: weight of the loss of the auxiliary head; 0 trains without one.
 
     Raises:
-        ParameterError: a setting outside its range.
+        ParameterError: a setting is out of its range.
     """
 
     epochs: int = 600
@@ -50,19 +50,19 @@ class Recipe:
         _check_fractions(self, "momentum", "drop_path")
 
     def learning_rate_at(self, epoch: int) -> float:
-        """The learning rate of an epoch, counted from 0: half a cosine from the first to 0."""
+        """Return the learning rate of an epoch, counted from 0, along half a cosine to 0."""
         return self.learning_rate * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
 
     def drop_path_at(self, epoch: int) -> float:
-        """The probability to drop an edge in an epoch, counted from 0."""
+        """Return the probability that an edge is dropped in an epoch, counted from 0."""
         return self.drop_path * epoch / self.epochs
 
 
 @dataclass(frozen=True)
 class ShortRecipe:
-    """Settings of a few epochs at one learning rate.
+    """The settings of a training for a few epochs at one learning rate.
 
-    The defaults are those of Mok et al., CVPR 2022 (arXiv 2203.14577), as their code has them.
+    The defaults are those of the code of Mok et al., CVPR 2022 (arXiv 2203.14577).
 
     Attributes:
         batch_size: images per step, 2 or more; see `batch_size_for`.
@@ -72,7 +72,7 @@ class ShortRecipe:
         crop_flip: whether images are shifted and flipped.
 
     Raises:
-        ParameterError: a setting outside its range.
+        ParameterError: a setting is out of its range.
     """
 
     batch_size: int = 1024
@@ -87,11 +87,11 @@ class ShortRecipe:
         _check_fractions(self, "momentum")
 
     def batch_size_for(self, images: int) -> int:
-        """Images per step of an epoch over `images`: `batch_size`, or fewer where the set is small.
+        """Return the images per step: `batch_size`, or fewer for a small set of `images`.
 
-        An epoch of a set of some thousand images would be one or two steps otherwise, and hold
-        gigabytes of activations. It has 16 steps, unless these were smaller than 64 images or than
-        half of the set.
+        With `batch_size` an epoch of some thousand images would be one or two steps that need
+        gigabytes of activations. It has 16 steps instead, each of at least 64 images or half of the
+        set.
         """
         return max(2, min(self.batch_size, max(images // 16, min(64, images // 2))))
 
@@ -103,7 +103,7 @@ def _check_least(settings: object, **least: int) -> None:
 
 
 def _check_rates(settings: "Recipe | ShortRecipe", *not_negative: str) -> None:
-    """Check numbers that are finite, 0 or more; the learning rate is above 0."""
+    """Check that the learning rate is above 0, and other numbers are finite and 0 or more."""
     for name in not_negative:
         if not 0 <= (number := getattr(settings, name)) < math.inf:
             raise ParameterError(f"{name} is {number}: 0 or more")
@@ -118,10 +118,10 @@ def _check_fractions(settings: object, *names: str) -> None:
 
 
 def steps_of(epochs: float, per_epoch: int) -> int:
-    """The number of steps of some epochs, rounded; at least one unless they are 0.
+    """Return the number of steps of some epochs, rounded, at least 1 unless `epochs` is 0.
 
     Raises:
-        ParameterError: a negative number, one above `MOST_EPOCHS`, or no number.
+        ParameterError: `epochs` is negative, above `MOST_EPOCHS`, or not a number.
     """
     if not 0 <= epochs <= MOST_EPOCHS:
         raise ParameterError(f"{epochs:g} epochs of training: 0 to {MOST_EPOCHS}")

@@ -1,8 +1,8 @@
-"""Training of any network for a few epochs, with stops on the way.
+"""Training of any network for a few epochs, with stops at which it can be scored.
 
 Mok, Na, Kim, Han, Yoon: Demystifying the Neural Tangent Kernel from a Practical Perspective, CVPR
-2022 (arXiv 2203.14577) read their scores after one epoch. The steps of a training are the same
-wherever it stops: the first half of an epoch is the beginning of the whole one.
+2022 (arXiv 2203.14577) score networks after one epoch. Stops do not change the steps of a training:
+half an epoch consists of the first steps of a whole one.
 """
 
 import math
@@ -31,26 +31,26 @@ class TrainsFused(Protocol):
     """A network that can be trained in fewer passes over memory than as a module."""
 
     def fused_logits(self, images: Tensor) -> Tensor | None:
-        """Logits (N, classes) whose backward pass leaves the module's gradients, up to rounding.
+        """Return logits (N, classes) with the module's gradients, up to rounding.
 
         Args:
-            images: (N, C, H, W), in the type that products are to be taken in.
+            images: (N, C, H, W), in the type of the products.
 
         Returns:
-            None where this does not work for such images, or on their device.
+            None if this is impossible for such images, or on their device.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Stop:
-    """Where a training stands.
+    """The state of a training at a stop.
 
     Attributes:
-        epochs: the number of epochs that was asked for.
-        steps: the number of steps that were taken.
+        epochs: the number of epochs of the stop, as given.
+        steps: the number of steps until then.
         losses: (steps,) cross-entropy of the batch of every step, before the step.
-        seconds: time of the steps, without what happened at earlier stops.
+        seconds: duration of the steps, without the time at earlier stops.
     """
 
     epochs: float
@@ -60,7 +60,7 @@ class Stop:
 
     @property
     def loss_curve(self) -> list[tuple[int, float]]:
-        """(step, loss), steps counted from 1."""
+        """The pairs (step, loss), with steps counted from 1."""
         return list(enumerate(self.losses, start=1))
 
 
@@ -90,21 +90,22 @@ def train_shortly(
 
     Args:
         network: on `device`, maps images (N, C, H, W) to logits (N, classes).
-        examples: what is learned; every epoch shows all of them in a new order.
+        examples: the images to learn; every epoch has all of them in a new order.
         stops: numbers of epochs, ascending; fractions are rounded to steps.
         seed: seed of everything random but the initial weights.
-        device: where to train.
+        device: the device on which to train.
         recipe: settings of the training; the paper's by default.
-        dtype: type of products: float32, or bfloat16 where autocast takes it.
-        memory_format: layout of the images; channels last is faster where the network is, too.
-        fused: whether a network that offers `TrainsFused` is trained so, without its hooks.
+        dtype: type of products: float32, or bfloat16 in the operations that autocast converts.
+        memory_format: layout of the images; channels last is faster if the network has it too.
+        fused: whether a network with `TrainsFused` is trained by it, without calling hooks.
         watch: wraps the steps, to report them.
 
     Yields:
-        Where the training stands, once per stop, with the network in training mode.
+        The state at each stop, with the network in training mode.
 
     Raises:
-        ParameterError: fewer than 2 images, stops out of order, or no logits for the labels.
+        ParameterError: there are fewer than 2 images, stops are not ascending, or the network
+            has no logits for the labels.
         Diverged: the loss or a weight is not finite; the message names the epoch.
     """
     recipe, classes = recipe or ShortRecipe(), int(examples.labels.max(initial=0)) + 1
@@ -121,23 +122,23 @@ def train_shortly(
             images, labels = next(batches)
             with torch_seeded(seed, "dropped units of a step", next(steps)):
                 losses.append(_take_step(network, logits_of, images, labels, classes, optimiser))
-            # to ask a GPU each time would make it wait
+            # reading the loss from a GPU in every step would make it wait
             if device.type == "cpu" or len(losses) % 50 == 0:
                 checked = _check_finite(losses, checked, per_epoch)
-        # a stop leaves no gradients in the way of what is read there
+        # no gradients are left for proxies at the stop
         optimiser.zero_grad()
         checked = _check_finite(losses, checked, per_epoch)
         if losses:
             _check_weights(network, _epoch(end - 1, per_epoch))
         seconds += time.perf_counter() - start
         yield Stop(epochs, end, tuple(map(float, losses)), seconds)
-    next(steps, None)  # so that whatever watches them sees their end
+    next(steps, None)  # so that a progress bar sees the end of the steps
 
 
 def _ends(
     stops: Sequence[float], examples: Examples, size: int, seed: int
 ) -> tuple[list[int], int]:
-    """The number of steps until each stop, and the steps of an epoch."""
+    """Return the number of steps until each stop, and the number of steps of an epoch."""
     images = len(examples.labels)
     if images < 2:
         raise ParameterError(f"{images} training images: 2 or more")
@@ -155,7 +156,7 @@ def _batches(
     device: torch.device,
     memory_format: torch.memory_format,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images (N, C, H, W) and labels (N,) of the steps of all epochs, without end."""
+    """Yield the images (N, C, H, W) and labels (N,) of each step, epoch after epoch."""
     for epoch in count():
         changes = changes_of(seed, epoch)
         for chosen in batches_of(len(examples.labels), size, seed, epoch):
@@ -165,7 +166,7 @@ def _batches(
 
 
 def _logits_of(network: nn.Module, dtype: torch.dtype, fused: bool) -> Callable[[Tensor], Tensor]:
-    """The forward pass of a step."""
+    """Return the forward pass of a step."""
 
     def as_module(images: Tensor) -> Tensor:
         with torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
@@ -191,10 +192,10 @@ def _take_step(
     classes: int,
     optimiser: torch.optim.Optimizer,
 ) -> Tensor:
-    """One step of stochastic gradient descent; the loss before it."""
+    """Take a step of stochastic gradient descent, and return the loss before it."""
     with (
-        torch.inference_mode(mode=False),  # or no_grad around it would leave no gradients
-        # one algorithm for each convolution, so that a seed gives the same twice on a device
+        torch.inference_mode(mode=False),  # gradients are needed even if the caller disabled them
+        # one algorithm for each convolution, so that a seed gives one result on a device
         torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
     ):
         optimiser.zero_grad()
@@ -221,7 +222,7 @@ def _check_logits(network: nn.Module, logits: object, images: int, classes: int)
 
 
 def _check_finite(losses: Sequence[Tensor], checked: int, per_epoch: int) -> int:
-    """Look at the losses after the first `checked`; how many there are."""
+    """Check the losses after the first `checked`, and return the number of losses."""
     for step in range(checked, len(losses)):
         if not math.isfinite(loss := float(losses[step])):
             raise Diverged(f"the loss became {loss} in epoch {_epoch(step, per_epoch)}")
@@ -234,5 +235,5 @@ def _check_weights(network: nn.Module, epoch: int) -> None:
 
 
 def _epoch(step: int, per_epoch: int) -> int:
-    """The epoch, from 1, of a step, from 0."""
+    """Return the epoch, from 1, of a step, from 0."""
     return step // per_epoch + 1

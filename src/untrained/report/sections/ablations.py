@@ -1,4 +1,4 @@
-"""What the variance of a score is made of: architecture, minibatch, initialisation."""
+"""Variance components of a score: architecture, minibatch, initialisation."""
 
 from typing import NamedTuple
 
@@ -11,10 +11,10 @@ from untrained.report.inputs import Inputs
 from untrained.report.scores import Floats, image_label
 from untrained.report.section import Figure, Options, Section, Table
 from untrained.report.statistics import interval
-from untrained.report.tables import intervals, lay_out, numbers
+from untrained.report.tables import intervals, laid_out, numbers
 
-#: The components of variance, in the order of every table. A minibatch shifts the scores of all
-#: architectures; weights are an architecture's own, so an initialisation shifts only its scores.
+#: The components of variance, in the order of every table. A minibatch affects the scores of
+#: all architectures; an initialisation affects only its own architecture.
 COMPONENTS = (
     "architecture",
     "minibatch",
@@ -40,9 +40,9 @@ class VarianceSplit(NamedTuple):
 
     Attributes:
         variances: (5,), in squared units of the score; an estimate may be below 0. NaN where the
-            design can't tell the component from the others.
-        shares: (5,), of the sum of the components, those below 0 taken as 0; NaN likewise, and
-            where all scores are equal.
+            design cannot identify the component.
+        shares: (5,), of the sum of the components, with negative ones set to 0; also NaN where
+            all scores are equal.
         low: (5,), lower ends of the 95 % percentile bootstrap intervals of the shares.
         high: (5,), upper ends.
     """
@@ -63,14 +63,14 @@ def variance_components(scores: Floats) -> Floats:
 
     Args:
         scores: (architectures, minibatches, initialisations), two architectures or more and two
-            scores or more of each. With one minibatch there is no telling minibatch, interaction
-            and residual from the others; with one initialisation none for initialisation and
-            residual: the interaction has the residual in it, and the architecture the effect of its
-            weights.
+            scores or more of each. With one minibatch the components minibatch, interaction and
+            residual are not identifiable; with one initialisation those of initialisation and
+            residual are not: the interaction then contains the residual, and the architecture the
+            effect of its weights.
 
     Returns:
-        (5,), in the order of `COMPONENTS`; NaN for what can't be told apart, else unbiased and
-        therefore possibly below 0.
+        (5,), in the order of `COMPONENTS`; NaN where not identifiable, else unbiased and therefore
+        possibly below 0.
     """
     n, m, w = scores.shape
     mean = scores.mean()
@@ -80,8 +80,7 @@ def variance_components(scores: Floats) -> Floats:
     by_weights = scores.mean(axis=1)
     interaction = by_both - by_arch[:, None] - by_batch + mean
     rest = scores - by_both[:, :, None] - by_weights[:, None, :] + by_arch[:, None, None]
-    # Without degrees of freedom the sum of squares is 0, which leaves the component out of the
-    # estimates of the others, as it has to be.
+    # without degrees of freedom the sum of squares is 0, so the other estimates ignore it
     a = m * w * np.square(by_arch - mean).sum() / (n - 1)
     b = n * w * np.square(by_batch - mean).sum() / max(m - 1, 1)
     ab = w * np.square(interaction).sum() / ((n - 1) * max(m - 1, 1))
@@ -92,7 +91,7 @@ def variance_components(scores: Floats) -> Floats:
 
 
 def _told_apart(minibatches: int, initialisations: int) -> tuple[bool, ...]:
-    """Which of `COMPONENTS` a design can estimate."""
+    """Return which of `COMPONENTS` a design identifies."""
     several, nested = minibatches > 1, initialisations > 1
     return True, several, several, nested, several and nested
 
@@ -106,7 +105,7 @@ def _shares(variances: Floats) -> Floats:
 def split_variance(scores: Floats, *, resamples: int = 1000, seed: int = 0) -> VarianceSplit:
     """Split the variance of a single score, with bootstrap intervals over the architectures.
 
-    Minibatches and initialisations are too few to resample. All scores are finite.
+    All scores are finite. Minibatches and initialisations are too few to be resampled.
     """
     variances = variance_components(scores)
     generator = np.random.default_rng(seed)
@@ -114,7 +113,7 @@ def split_variance(scores: Floats, *, resamples: int = 1000, seed: int = 0) -> V
     for row in draws:
         drawn = generator.integers(len(scores), size=len(scores))
         row[:] = _shares(variance_components(scores[drawn]))
-    # a resample of one architecture alone can be constant, and has no shares then
+    # a resample that is one architecture repeated can be constant and has no shares then
     low, high = interval(draws[~np.isnan(draws[:, 0])])
     return VarianceSplit(variances, _shares(variances), low, high)
 
@@ -123,13 +122,14 @@ def variance_table(scores: pd.DataFrame, *, resamples: int = 1000, seed: int = 0
     """Split the variance of the scores of each experiment and batch size.
 
     Returns:
-        One row per experiment, batch size and component that the design can tell apart, with
-        `COLUMNS`: `architectures` were scored, of which `undefined` were dropped; `std` is the
-        root of the component, 0 where its estimate is below 0. Figures are NaN where fewer than
-        two architectures are left.
+        One row per experiment, batch size and identifiable component with `COLUMNS`:
+        `architectures` counts the scored ones, of which `undefined` were dropped; `std` is the
+        square root of the component, 0 where its estimate is below 0. Numbers are NaN where fewer
+        than two architectures remain.
 
     Raises:
-        ParameterError: a score is missing, or there twice; one minibatch and one initialisation.
+        ParameterError: a score is missing or repeated, or there are only one minibatch and one
+            initialisation.
     """
     rows = []
     keys = ["experiment", "dataset", "batch_size"]
@@ -153,7 +153,7 @@ def variance_table(scores: pd.DataFrame, *, resamples: int = 1000, seed: int = 0
 
 
 def _design(own: pd.DataFrame, what: str) -> Floats:
-    """(architectures, minibatches, initialisations), NaN where undefined."""
+    """Return scores (architectures, minibatches, initialisations), NaN where undefined."""
     axes = ["arch", "minibatch_seed", "weight_seed"]
     shape = tuple(own[axis].nunique() for axis in axes)
     if len(own) != np.prod(shape) or own.duplicated(axes).any() or shape[1:] == (1, 1):
@@ -167,23 +167,21 @@ def _design(own: pd.DataFrame, what: str) -> Floats:
     return np.asarray(values, dtype=np.float64).reshape(shape)
 
 
-def variance_layout(table: pd.DataFrame) -> pd.DataFrame:
-    """Lay out the components of variance with the intervals of their shares."""
-    return lay_out(
-        table,
-        {
-            "experiment": "experiment",
-            "images": "dataset",
-            "batch size": "batch_size",
-            "architectures": "architectures",
-            "undefined": "undefined",
-            "minibatches": "minibatches",
-            "initialisations": "initialisations",
-            "component": "component",
-            "std": numbers("std", 2),
-            "share (%)": intervals("share", scale=100),
-        },
-    )
+#: The components of variance with the intervals of their shares.
+variance_layout = laid_out(
+    {
+        "experiment": "experiment",
+        "images": "dataset",
+        "batch size": "batch_size",
+        "architectures": "architectures",
+        "undefined": "undefined",
+        "minibatches": "minibatches",
+        "initialisations": "initialisations",
+        "component": "component",
+        "std": numbers("std", 2),
+        "share (%)": intervals("share", scale=100),
+    }
+)
 
 
 #: Experiment to the title of its panel.
@@ -198,12 +196,12 @@ _ABLATIONS = {
 def ablations(
     scores: pd.DataFrame, variances: pd.DataFrame, *, ablated_by: str
 ) -> "plotting.Figure":
-    """Draw what moves a score besides the architecture (Mellor et al. 2021, Fig. 5).
+    """Draw repeated scores and their variance components (Mellor et al. 2021, Fig. 5).
 
-    Four panels show every repeat of each cell, at the middle of its bin of accuracy (on the data
-    set `ablated_by`); where the batch size varies, each score is divided by the smallest one at
-    that size, as in the paper. The fifth shows the shares of the variance of a score with their
-    intervals. An experiment that the table lacks has no panel.
+    Four panels show every repeat of each cell at the middle of its bin of accuracy (on the data set
+    `ablated_by`). Where the batch size varies, each score is divided by the smallest one at that
+    size, as in the paper. The fifth panel shows the shares of variance with their intervals.
+    Experiments that are missing have no panel.
 
     Raises:
         ParameterError: an experiment of the table has no scores.
@@ -216,7 +214,7 @@ def ablations(
     middle = (scores["bin_low"] + scores["bin_high"]) / 2
     scores = scores.assign(accuracy=middle).dropna(subset=["accuracy", "score"])
     figure = Canvas(figsize=(13, 8), layout="constrained")
-    # apart, so that the long labels of the last panel push none of the first row's aside
+    # two subfigures, so that the long labels of the last panel do not shift the first row
     top, bottom = figure.subfigures(2, 1, squeeze=False)[:, 0]
     panels = dict(zip(_ABLATIONS, top.subplots(1, 3), strict=True))
     panels["size"], shares = bottom.subplots(1, 2, width_ratios=[1, 1.4])
@@ -278,13 +276,13 @@ def _draw_shares(axes: "plotting.Axes", variances: pd.DataFrame) -> None:
 
 
 def draw(inputs: Inputs, _: Options) -> "plotting.Figure":
-    """Draw the repeated scores and what their variance is made of."""
+    """Draw repeated scores and their variance components."""
     scores, variances = inputs.joined("ablations"), inputs.table("ablations")
     return ablations(scores, variances, ablated_by=_ablated_by(inputs))
 
 
 def _ablated_by(inputs: Inputs) -> str:
-    """Return what the data set is called by whose accuracies the cells are chosen."""
+    """Return the label of the data set by whose accuracies the cells are chosen."""
     facts = inputs.space.benchmark
     return image_label(facts.ablated_by[0]) if facts and facts.ablated_by else ""
 
@@ -298,15 +296,16 @@ SECTION = Section(
     tables=(
         Table(
             "ablations",
-            "Ablations: what moves a score",
+            "Ablations: variance components of a score",
             "Components of the variance of a single score by the analysis of variance, as standard "
-            "deviations and as shares with 95 % bootstrap intervals over architectures. `variance` "
-            "has random architectures and crosses minibatches with initialisations. The other "
-            "experiments vary one thing on ten cells, one from each of ten equally wide bins of "
-            "test accuracy between 50 % and the best, so their shares are not those of the space; "
-            "with one initialisation its effect is part of the architecture's, and the residual "
-            "part of the interaction. Architectures with an undefined score are dropped.",
-            lambda table, _: variance_layout(table),
+            "deviations and as shares with 95 % bootstrap intervals over architectures. The "
+            "experiment `variance` crosses minibatches with initialisations on random "
+            "architectures. The other experiments vary one factor on ten cells, one from each of "
+            "ten equally wide bins of test accuracy between 50 % and the best, so their shares are "
+            "not those of the space; with one initialisation its effect is part of the "
+            "architecture's, and the residual is part of the interaction. Architectures with an "
+            "undefined score are dropped.",
+            variance_layout,
             more=lambda inputs: f"The accuracies of the bins are those of {_ablated_by(inputs)}.",
         ),
     ),
@@ -314,10 +313,8 @@ SECTION = Section(
         Figure(
             "ablations",
             draw,
-            "Repeated scores of ten cells of different accuracy with one thing varied, and what "
-            "the variance of a single score of random cells is made of (the NASWOT paper's Fig. 5 "
-            "and beyond).",
-            reads=("ablations",),
+            "Repeated scores of ten cells of different accuracy with one factor varied (the NASWOT "
+            "paper's Fig. 5), and the variance components of a single score of random cells.",
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""One search against another, run by run: by how much, how surely, and how often it is better."""
+"""Each search that spends a budget compared with a reference search over paired runs."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from untrained.report.search_results import references_of, results_of, spending
 from untrained.report.search_tables import named_once, search_notes
 from untrained.report.section import Options, Section, Table
 from untrained.report.statistics import Integers, interval, mean_draws, resample_counts
-from untrained.report.tables import Columns, intervals, lay_out, terminal_table
+from untrained.report.tables import Columns, intervals, lay_out, named, terminal_table
 
 #: The columns of `comparison_table`, in order.
 COLUMNS = (
@@ -32,17 +32,15 @@ def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
 
 
 class Comparison(NamedTuple):
-    """A search against a reference over pairs of runs; intervals are 95 % percentile bootstrap.
+    """A search compared with a reference over pairs of runs; see `compare`.
 
     Attributes:
         difference: mean over the pairs of the method's accuracy less the reference's, in percent
             points.
-        difference_low: lower end of its interval, NaN for one pair.
-        difference_high: upper end.
         p: two-sided, of Wilcoxon's signed-rank test.
         improvement: probability that a run of the method beats one of the reference, 0 to 1.
-        improvement_low: lower end of its interval, NaN for one pair.
-        improvement_high: upper end.
+
+    `_low` and `_high` are the ends of 95 % percentile bootstrap intervals, NaN for one pair.
     """
 
     difference: float
@@ -59,9 +57,9 @@ def compare(
 ) -> Comparison:
     """Compare the accuracies (n,) of two searches whose runs are pairs.
 
-    A resample draws pairs with replacement, and both figures are computed anew from it. The test
-    is Wilcoxon's signed-rank test as SciPy has it; differences of zero take part in the ranking
-    and leave the sums (Pratt, "Remarks on zeros and ties in the Wilcoxon signed rank procedures",
+    A resample draws pairs with replacement, and both statistics are computed from each. The test
+    is SciPy's Wilcoxon signed-rank test; differences of zero are ranked but do not enter the sums
+    (Pratt, "Remarks on zeros and ties in the Wilcoxon signed rank procedures",
     1959). Where all are zero, p is 1.
     """
     once = np.ones((1, len(method)), dtype=np.int64)
@@ -83,7 +81,7 @@ def compare(
 
 
 def improvement_draws(method: Floats, reference: Floats, counts: Integers) -> Floats:
-    """Return P(method > reference) over all pairs of runs, ties counted half, in every resample.
+    """Return P(method > reference) over all pairs of runs in each resample; ties count half.
 
     Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Precipice", NeurIPS
     2021, section 4.3. It is the Mann-Whitney statistic over its largest value: every run of the
@@ -103,7 +101,7 @@ def improvement_draws(method: Floats, reference: Floats, counts: Integers) -> Fl
 
 
 def holm(p: Floats) -> Floats:
-    """Adjust p (m,) for several tests so that their family-wise error is bounded; NaN is no test.
+    """Adjust p values (m,) so that their family-wise error is bounded; NaN marks no test.
 
     Holm, "A simple sequentially rejective multiple test procedure", 1979: the k-th smallest of m
     is multiplied by m - k + 1, at most 1, and never below a smaller one's.
@@ -123,16 +121,16 @@ def comparison_table(
     resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Hold searches against their references on every data set and split that they are known on.
+    """Compare searches with their references on every data set and split with results.
 
-    Runs of the same number are pairs, because two searches draw from the same random stream in
-    them: that takes traces of one seed. Where one search has more runs than the other, those that
-    both have are compared, and the note says so.
+    Runs of the same number are pairs, because two searches with the same seed draw from the same
+    random stream in them. Where one search has more runs, only those that both have are compared,
+    as the note reports.
 
     Returns:
         One row per method, data set and split with `COLUMNS`; `runs` counts the pairs. `p_holm` is
-        p adjusted over the methods of the data set and split. What can't be compared has no
-        figures, and `note` says why.
+        p adjusted over the methods of the data set and split. Where there is no comparison, the
+        numbers are NaN and `note` gives the reason.
     """
     cells = {
         key: cell.set_index("run")["accuracy"] for key, cell in results.groupby(_KEYS, sort=False)
@@ -161,13 +159,13 @@ def _paired(
     reference: str,
     theirs: "pd.Series[float] | None",
 ) -> tuple[pd.DataFrame, str]:
-    """Return the runs that both have, a column of accuracies each, and notes on them."""
+    """Return the accuracies of the runs that both have in two columns, and notes on them."""
     nothing = pd.DataFrame()
     for name, own in ((method, ours), (reference, theirs)):
         if own is None:
             return nothing, f"no runs of {name}"
         if own.isna().any():
-            # The runs that can be answered are no random choice, so their mean would mislead.
+            # the runs with an accuracy are not a random choice, so their mean would be biased
             return nothing, f"{int(own.isna().sum())} of {len(own)} runs of {name} lack an accuracy"
     paired = pd.concat([ours, theirs], axis=1, join="inner").sort_index()
     notes = []
@@ -184,8 +182,7 @@ def _paired(
 def _signed_rank_p(differences: Floats) -> float:
     from scipy import stats
 
-    # Accuracies are decimals: without rounding, equal differences would be told apart by the
-    # rounding of the subtraction.
+    # accuracies are decimals: floating-point subtraction makes equal differences unequal
     rounded = np.round(differences, 9)
     if not rounded.any():
         return 1.0
@@ -193,11 +190,7 @@ def _signed_rank_p(differences: Floats) -> float:
 
 
 def comparison_layout(table: pd.DataFrame, *, narrow: bool = False) -> pd.DataFrame:
-    """Lay out what searches are against their references.
-
-    The narrow form, for 100 columns of a terminal, names each method once; `search_notes` has the
-    notes.
-    """
+    """Lay out comparisons; the narrow form fits 100 columns and names each method once."""
     counts = table.groupby("method", sort=False).size()
     once = [name for method, count in counts.items() for name in named_once(str(method), count)]
     columns: Columns = {
@@ -207,11 +200,15 @@ def comparison_layout(table: pd.DataFrame, *, narrow: bool = False) -> pd.DataFr
         "runs": "runs",
         "difference (points)": intervals("difference"),
         "P(better)": intervals("improvement"),
-        "p": lambda own: ["" if pd.isna(value) else f"{value:.2g}" for value in own["p"]],
-        "p (Holm)": lambda own: ["" if pd.isna(one) else f"{one:.2g}" for one in own["p_holm"]],
+        "p": named("p", _two_digits),
+        "p (Holm)": named("p_holm", _two_digits),
         "note": "note",
     }
     return lay_out(table, columns, but=("against", "p", "note") if narrow else ())
+
+
+def _two_digits(p: float) -> str:
+    return "" if pd.isna(p) else f"{p:.2g}"
 
 
 def _show(inputs: Inputs) -> list[Any]:
@@ -219,12 +216,12 @@ def _show(inputs: Inputs) -> list[Any]:
     table = table[~table["method"].str.contains(" on ", regex=False)]
     if table.empty:
         return []
-    title = "Searches against REA, with 95 % intervals"
+    title = "Searches compared with REA, with 95 % intervals"
     return [
         "",
         terminal_table(comparison_layout(table, narrow=True), title=title),
-        "Runs of equal number are pairs. P(better): that a run beats one of REA. p: Wilcoxon's "
-        "signed-rank test, adjusted for the number of searches.",
+        "Runs of the same number are pairs. P(better): probability that a run beats one of REA. "
+        "p: Wilcoxon's signed-rank test, adjusted for the number of searches.",
         *(f"- {note}" for note in search_notes(table)),
     ]
 
@@ -237,16 +234,16 @@ SECTION = Section(
     tables=(
         Table(
             "comparisons",
-            "Searches against regularised evolution (REA)",
-            "Every search that spends a budget against REA, in final accuracy; that AREA "
-            "outperforms it is the claim of the NASWOT paper. A search whose fitness is a score is "
+            "Searches compared with regularised evolution (REA)",
+            "Final accuracy of every search that spends a budget, compared with REA; the NASWOT "
+            "paper claims that AREA outperforms REA. A search whose fitness is a score is "
             "compared with the same search on accuracies in the same pool, and others in a pool "
             "with REA in that pool, where those were run (`against`). Runs of the same number draw "
             "from the same random stream, so they are pairs. `difference`: mean over the pairs in "
             "percent points. `P(better)`: probability that a run of the search beats one of REA, "
-            "over all pairs of runs, ties counted half (Agarwal et al., NeurIPS 2021). Both with "
+            "over all pairs of runs, where ties count half (Agarwal et al. 2021). Both have "
             "95 % bootstrap intervals from resampled pairs. `p`: Wilcoxon's signed-rank test, in "
-            "which differences of zero are ranked (Pratt's way); `p (Holm)` is adjusted for the "
+            "which differences of zero are ranked (Pratt 1959); `p (Holm)` is adjusted for the "
             "searches of one data set and split. Results of one search on several data sets and "
             "splits are not independent of each other.",
             lambda table, _: comparison_layout(table),

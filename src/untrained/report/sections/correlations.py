@@ -1,4 +1,4 @@
-"""How well scores rank architectures, beside the published figures; score against accuracy."""
+"""Rank correlations of scores and accuracies beside the published ones; their scatter plot."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -46,6 +46,7 @@ from untrained.report.tables import (
     intervals,
     joined,
     lay_out,
+    named,
     numbers,
     terminal_table,
     with_interval,
@@ -58,7 +59,7 @@ COLUMNS = (
     *("tau", "tau_low", "tau_high", "rho", "rho_low", "rho_high", "tau_seed_std"),
 )
 
-#: Beyond this many points a vector file would be slow to open.
+#: With more points than this, a vector file would be slow to open.
 _RASTERISE_ABOVE = 2000
 
 
@@ -76,16 +77,17 @@ def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
         targets_of(image_sets(table), inputs.splits),
         controls=known,
         lower=lower_is_better(table["proxy"]),
-        **options,
+        resamples=options["resamples"],
+        seed=options["seed"],
     )
     return (found,)
 
 
 def subsets_of(sampled: Indices, representatives: Indices) -> dict[str, Indices]:
-    """Return the subsets that every correlation is given for, of sorted indices of what was scored.
+    """Return the members of the subsets for which correlations are computed.
 
-    One architecture stands for its class (`representatives`): the one with the lowest index that
-    was scored. Of two subsets, which are all again, `correlation_table` takes a part itself.
+    A class of equal architectures (`representatives`) is represented by its scored member with the
+    lowest index. Two subsets are selected further in `correlation_table`.
     """
     _, first = np.unique(representatives[sampled], return_index=True)
     canonical = sampled[np.sort(first)]
@@ -105,12 +107,12 @@ def correlation_table(
 ) -> pd.DataFrame:
     """Correlate every proxy with every target on every subset.
 
-    The score of an architecture is the mean over its seeds; it is undefined if that of any seed is.
-    Tau is that of the score as it is, so negative of a good one whose `lower` scores are better; to
-    rank last is to be highest there. In `FINITE_ONLY` undefined scores are dropped, in all others
-    ranked last; of `TOP_TENTH` the most accurate tenth is taken, for each target its own. Controls
-    are correlated as if they were proxies without seeds: series by architecture index, or one for
-    some data sets of images. A control that is scored as a proxy is left out.
+    The score of an architecture is the mean over its seeds, undefined if the score of any seed is.
+    Tau is computed from the unchanged score, so it is negative for a good proxy whose `lower`
+    scores are better. `FINITE_ONLY` drops undefined scores, all other subsets rank them last;
+    `TOP_TENTH` keeps the most accurate tenth for each target. Controls are treated like proxies
+    without seeds: series by architecture index, or such series by data set of images. A control
+    that is also scored as a proxy is left out.
 
     Returns:
         One row per (target, subset, proxy) with `COLUMNS`: `seeds` is 0 for controls, `excluded`
@@ -144,7 +146,7 @@ def _figures(
 
     values, truth = with_accuracy(by_seed, answers)
     if subset == TOP_TENTH:
-        # those that fewer than a tenth of all surpass: equals at the border are all in
+        # those that fewer than a tenth surpass: ties at the border are all included
         surpassing = len(truth) - np.searchsorted(np.sort(truth), truth, side="right")
         kept = 10 * surpassing < len(truth)
         values, truth = values[kept], truth[kept]
@@ -163,15 +165,15 @@ def _figures(
 
 
 def correlation_layout(table: pd.DataFrame, *, narrow: bool = False) -> pd.DataFrame:
-    """Lay out a correlation table `with_published` figures; narrow for a terminal."""
+    """Lay out a table of correlations `with_published` ones; narrow for a terminal."""
     columns: Columns = {
-        "proxy": lambda own: map(proxy_label, own["proxy"]),
+        "proxy": named("proxy", proxy_label),
         "scored on": "images",
         "accuracy": joined("dataset", "split"),
         "subset": "subset",
         "n": "n",
         "undefined": "excluded",
-        "seeds": lambda own: ["" if seeds == 0 else str(seeds) for seeds in own["seeds"]],
+        "seeds": named("seeds", lambda count: str(count or "")),
         "Kendall's τ": intervals("tau", digits=3),
         "Spearman's ρ": intervals("rho", digits=3),
         "paper": numbers("paper_tau", 3),
@@ -183,7 +185,7 @@ def correlation_layout(table: pd.DataFrame, *, narrow: bool = False) -> pd.DataF
 
 
 def score_notes(table: pd.DataFrame) -> list[str]:
-    """Name the proxies of a table of scores that were read on test labels."""
+    """Return a note for each proxy of a table that was computed with test labels."""
     from untrained.scoring.request import shows_test
 
     return [
@@ -217,7 +219,7 @@ def score_against_accuracy(
 ) -> "plotting.Figure":
     """Draw accuracy against score, one panel per data set (Mellor et al. 2021, Fig. 3).
 
-    Architectures whose score is undefined stand as dashes along the left edge.
+    Architectures with an undefined score are dashes along the left edge.
     """
     figure, (row,) = plotting.panels(1, len(panels), (3.9 * len(panels), 4.6))
     for axes, panel in zip(row, panels, strict=True):
@@ -230,7 +232,7 @@ def score_against_accuracy(
 
 def _score_panel(axes: "plotting.Axes", panel: ScorePanel) -> None:
     finite = np.isfinite(panel.scores)
-    # The more points, the fainter and smaller each: density stays visible.
+    # more points are drawn fainter and smaller, so that their density stays visible
     crowd = max(int(finite.sum()), 1)
     axes.scatter(
         panel.scores[finite],
@@ -255,7 +257,7 @@ def _score_panel(axes: "plotting.Axes", panel: ScorePanel) -> None:
             transform=axes.get_yaxis_transform(),
             label=f"undefined ({len(lost)})",
         )
-        # Above the lowest row, where the cells without a path from input to output lie.
+        # above the lowest row, which holds the cells without a path from input to output
         axes.legend(loc="lower right", bbox_to_anchor=(1, 0.08), handletextpad=0.2, fontsize=12)
         axes.margins(x=0.1)
     axes.set_title(f"{panel.title}\nτ = {panel.tau}")
@@ -263,7 +265,7 @@ def _score_panel(axes: "plotting.Axes", panel: ScorePanel) -> None:
 
 
 def draw(inputs: Inputs, options: Options) -> "plotting.Figure":
-    """Draw score, mean over the seeds, against test accuracy; a panel per data set."""
+    """Draw test accuracy against the mean score over the seeds, a panel per data set."""
     table, correlations = inputs.scores, inputs.table("correlations")
     proxy = proxy_drawn(table, options.get("proxy"))
     known = correlations[correlations["subset"] == ALL_SAMPLED]
@@ -305,7 +307,7 @@ def _more(inputs: Inputs) -> str:
 
 def _show(inputs: Inputs) -> list[Any]:
     table = with_published(inputs.table("correlations"), space=inputs.name)
-    comparable = table[table["subset"] == FINITE_ONLY]  # what the paper gives
+    comparable = table[table["subset"] == FINITE_ONLY]  # the subset that the paper reports
     title = "Score against accuracy, with 95 % intervals"
     rendered = terminal_table(correlation_layout(comparable, narrow=True), title=title)
     return [rendered, *(f"- {note}" for note in score_notes(comparable))]
@@ -321,7 +323,7 @@ def _metrics(inputs: Inputs) -> dict[str, float]:
 SECTION = Section(
     name="correlations",
     reads=("benchmark", "scores"),
-    options=("resamples", "seed"),
+    options=("resamples", "seed", "proxy"),
     make=make,
     tables=(
         Table(
@@ -329,11 +331,11 @@ SECTION = Section(
             "Rank correlations",
             "Kendall's tau-b and Spearman's rho between score and accuracy after the full "
             "training, with 95 % bootstrap intervals over architectures. A score is the mean over "
-            "the seeds. Undefined scores rank last, except in the subset of finite ones. "
+            "the seeds. Undefined scores rank last, except in the subset `finite only`. "
             "`canonical`: one architecture of each class that computes the same function. `top 10 "
-            "%`: the most accurate tenth of those scored, for each accuracy its own. `recomputed` "
-            "figures are those of the whole space. Tau is that of the score as it is: negative "
-            "where lower is better.",
+            "%`: the most accurate tenth of the scored architectures, chosen for each accuracy. "
+            "`recomputed`: of the whole space, from published data. Tau is that of the unchanged "
+            "score, so it is negative where lower is better.",
             lambda table, space: correlation_layout(with_published(table, space=space)),
             notes=score_notes,
             more=_more,
@@ -344,8 +346,6 @@ SECTION = Section(
             "scores",
             draw,
             "Score against test accuracy after the full training (the NASWOT paper's Fig. 3).",
-            reads=("benchmark", "scores"),
-            options=("proxy",),
         ),
     ),
     show=_show,

@@ -24,8 +24,8 @@ def kernel_matrices(good: _Titled, bad: _Titled, *, members: str = "cells") -> "
     """Draw the kernels of good architectures above those of bad ones (Mellor et al. 2021, Fig. 1).
 
     Kernels (N, N), each with a title, are divided by sqrt(K_ii K_jj), so that their diagonal is 1
-    and all share one colour bar: the nearer to the identity, the better the network tells its
-    images apart. Without any kernel the figure says so.
+    and all share one colour bar. The closer a kernel is to the identity, the better the network
+    distinguishes its images.
     """
     if not good and not bad:
         return plotting.nothing_drawn(f"none of the scored {members} has a kernel")
@@ -61,7 +61,7 @@ def _unit_diagonal(kernel: Floats) -> Floats:
 
 
 def draw(inputs: Inputs, options: Options) -> "plotting.Figure":
-    """Compute the kernels anew on the main data set of the space, or the first one scored."""
+    """Compute and draw the kernels on the main data set of the space, or the first one scored."""
     from untrained.images.sets import image_set
     from untrained.scoring.images import MinibatchSettings
 
@@ -81,10 +81,10 @@ def draw(inputs: Inputs, options: Options) -> "plotting.Figure":
 def kernels(
     inputs: Inputs, settings: "MinibatchSettings", scores: "pd.Series[float]", count: int
 ) -> tuple[_Titled, _Titled]:
-    """Compute the kernels of the most and the least accurate of the architectures with a score.
+    """Compute the kernels of the most and of the least accurate architectures with a score.
 
-    Each is titled with accuracy and score. Architectures without a kernel are passed over; there
-    may be fewer than `count` of each, or none.
+    The titles give accuracy and score. Architectures without a kernel are skipped, so there may be
+    fewer than `count` of each.
     """
     from untrained.scoring.kernels import kernels_of
 
@@ -104,15 +104,15 @@ def kernels(
 
 SECTION = Section(
     name="kernels",
+    reads=("benchmark", "scores"),
+    options=("proxy", "kernels", "split", "batch_size", "augmentation", "sampling"),
     figures=(
         Figure(
             "kernels",
             draw,
             "Kernels of activation codes, accurate {members} above inaccurate ones (the NASWOT "
-            "paper's Fig. 1), divided so that the diagonal is 1: the nearer to the identity, the "
-            "better a network tells its images apart.",
-            reads=("benchmark", "scores"),
-            options=("proxy", "kernels", "split", "batch_size", "augmentation", "sampling"),
+            "paper's Fig. 1), normalised to a diagonal of 1. The closer a kernel is to the "
+            "identity, the better the network distinguishes its images.",
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""What the best architectures of a score are made of (TE-NAS's Fig. 2 D)."""
+"""The options in the best architectures of each score (TE-NAS's Fig. 2 D)."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -36,19 +36,19 @@ COLUMNS = (
     *("share", "share_low", "share_high", "paper_share"),
 )
 
-#: The row of what the truly best use.
+#: Name of the rows on the architectures with the best accuracy.
 ACCURACY: Final = "accuracy"
 
-#: Resamples that are counted together: more need much memory on a whole space.
+#: Resamples that are counted together; more would need much memory on a whole space.
 _AT_ONCE = 64
 
 
 def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
-    """Count the options of the best by every score."""
-    from untrained.search.choices import Ordered, choices_of
+    """Count the options of the best architectures by every score."""
+    from untrained.search.choices import choices_of
 
     space = inputs.space
-    if not space.ordered or not isinstance(space, Ordered):
+    if not space.ordered or not space.option_order:
         raise ParameterError(
             f"{inputs.name} is not made of the same choices everywhere: there is nothing to count"
         )
@@ -69,25 +69,25 @@ def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
 
 
 def kept_among_best(values: Floats, counts: Indices, fraction: float) -> Indices:
-    """Return how many times each architecture is among the best of each resample.
+    """Return how often each architecture is among the best of each resample.
 
-    The best are those that less than `fraction` of the resample surpass: equals at the border are
-    all in.
+    The best are those that less than `fraction` of the resample surpass, so ties at the border are
+    all included.
 
     Args:
         values: (n,) higher is better; -inf is never among the best.
-        counts: (resamples, n) how many times each is in each resample.
+        counts: (resamples, n) how often each occurs in each resample.
         fraction: above 0, at most 1.
 
     Returns:
-        (resamples, n) counts, 0 for those that are not.
+        (resamples, n) counts, 0 for architectures that are not among the best.
     """
     order = np.argsort(-values, kind="stable")
     ranked = -values[order]
     drawn = counts[:, order]
     before = np.cumsum(drawn, axis=1) - drawn
     surpassing = before[:, np.searchsorted(ranked, ranked, side="left")]
-    # A product of binary fractions may miss a whole number by a rounding.
+    # a floating-point product may miss a whole number by rounding
     border = fraction * drawn.sum(axis=1, keepdims=True) - 1e-9
     kept = np.zeros_like(counts)
     kept[:, order] = np.where((surpassing < border) & (ranked < np.inf), drawn, 0)
@@ -107,19 +107,19 @@ def preference_table(
     resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Count the share of each option over the decisions of the architectures that a score prefers.
+    """Compute the share of each option in the decisions of the best architectures by a score.
 
-    The score of an architecture is the mean over its seeds; where that of any is undefined, it is
-    not among the best, but it is one of those that a fraction is taken of. Intervals are 95 %
-    percentile bootstrap intervals: scored architectures are drawn with replacement, and the best of
-    each resample are its own. `used` is the share (n,) of each option in the decisions of every
-    architecture; `controls` are series by architecture index, higher for better.
+    The score of an architecture is the mean over its seeds. If it is undefined for any seed, the
+    architecture counts towards the total but is not among the best. Intervals are 95 % percentile
+    bootstrap intervals over the scored architectures; the best are chosen within each resample.
+    `used` is the share (n,) of each option in the decisions of every architecture; `controls` are
+    series by architecture index, higher for better.
 
     Returns:
-        One row per target, proxy and option with `COLUMNS`: of so many `architectures`, the
-        `best` ones (more than the fraction, where several are equal) have the option at this
-        `share` of their decisions; `paper_share` is the published one. The last proxies of each
-        target are `ACCURACY`, and `ALL_SAMPLED`, of which all are the best.
+        One row per target, proxy and option with `COLUMNS`: of the
+        `architectures`, the `best` ones (including ties) have the option in this `share` of their
+        decisions; `paper_share` is the published one. The last proxies of each target are
+        `ACCURACY` and `ALL_SAMPLED`, for which all architectures count as the best.
 
     Raises:
         ParameterError: the fraction of the `best` is not above 0 and at most 1.
@@ -155,7 +155,7 @@ def _candidates(
     sampled: Indices,
     lower: Collection[str],
 ) -> Iterator[tuple[str, Floats]]:
-    """Yield what the best are taken by, the better the higher, what is undefined lowest."""
+    """Yield names with values by which the best are chosen: higher is better, undefined lowest."""
     series = {name: table.mean(axis=1, skipna=False) for name, table in tables.items()}
     for name, own in {**series, **controls, **series}.items():
         values: Floats = np.asarray(own.reindex(sampled), dtype=np.float64)
@@ -165,14 +165,14 @@ def _candidates(
 
 
 def _shares(kept: Indices, used: Floats) -> Floats:
-    """Return the mean share of each option (resamples, options) of those kept (resamples, n)."""
+    """Return the mean share of each option (resamples, options) over those kept (resamples, n)."""
     with np.errstate(invalid="ignore"):  # 0 / 0: nothing is defined
         shares: Floats = (kept @ used) / kept.sum(axis=1, keepdims=True)
     return shares
 
 
 def preference_layout(table: pd.DataFrame) -> pd.DataFrame:
-    """Lay out the shares of options in percent, a row per proxy and a column per option."""
+    """Lay out the shares of options in percent, with a row per proxy and a column per option."""
     rows = []
     for (proxy, images), own in table.groupby(["proxy", "images"], sort=False):
         first = own.iloc[0]
@@ -190,10 +190,10 @@ def preference_layout(table: pd.DataFrame) -> pd.DataFrame:
 
 @plotting.style()
 def preferences(table: pd.DataFrame, words: Words) -> "plotting.Figure":
-    """Draw what the best architectures are made of (Chen et al. 2021, Fig. 2 D).
+    """Draw the options in the best architectures (Chen et al. 2021, Fig. 2 D).
 
-    A panel per data set of the images; for each option the share of every proxy side by side
-    with its 95 % interval, and hollow the published one.
+    A panel per data set of the images shows for each option the share by every proxy with its 95 %
+    interval; published shares are hollow.
     """
     images, proxies = table["images"].unique(), table["proxy"].unique()
     options = list(table["option"].unique())
@@ -209,7 +209,7 @@ def preferences(table: pd.DataFrame, words: Words) -> "plotting.Figure":
         axes.set_ylim(bottom=0)
         axes.set_xticks(range(len(options)), options)
         if all(option.isdecimal() for option in options):
-            axes.set_xlabel(words.options)  # bare numbers don't say what they are
+            axes.set_xlabel(words.options)  # numbers alone need an explanation
         plotting.faint_grid(axes, axis="y")
     keys = plotting.keys(map(proxy_label, proxies), 8, linestyle="none")
     if table["paper_share"].notna().any():
@@ -231,8 +231,8 @@ def _more(inputs: Inputs) -> str:
     text = f"The best are {100 * float(found['fraction'].iloc[0]):g} % of the scored ones."
     if found["paper_share"].notna().any():
         text += (
-            " Published: TE-NAS's Fig. 2 (D), which does not say of how many architectures; its "
-            "shares do not sum to 100 %."
+            " Published: TE-NAS's Fig. 2 (D), which does not state the number of architectures and "
+            "whose shares do not sum to 100 %."
         )
     return text
 
@@ -248,9 +248,8 @@ SECTION = Section(
             "preferences",
             "{options} that scores prefer",
             "The {options} at the {places} of the {members} with the best scores, in percent of "
-            "these {places}, with 95 % bootstrap intervals over what was scored. Ties are all "
-            "included. `accuracy` takes the truly best by test accuracy, `all sampled` every "
-            "scored one.",
+            "these {places}, with 95 % bootstrap intervals over the scored {members}. Ties are all "
+            "included. `accuracy`: the best by test accuracy. `all sampled`: all scored {members}.",
             lambda table, _: preference_layout(table),
             more=_more,
         ),
@@ -260,7 +259,7 @@ SECTION = Section(
             "preferences",
             lambda inputs, _: preferences(inputs.table("preferences"), inputs.space.words),
             "The {options} of the best {members} by each score (TE-NAS's Fig. 2 D), with 95 % "
-            "bootstrap intervals. Hollow, where there are any: published.",
+            "bootstrap intervals. Published shares are hollow.",
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""Scores beside each other and beside their controls, after Mellor et al. 2021, Fig. 4."""
+"""Kendall's tau of scores and of their controls, after Mellor et al. 2021, Fig. 4."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from untrained.report.inputs import Inputs
 from untrained.report.published import published, published_key, sources
 from untrained.report.scores import ALL_SAMPLED, FINITE_ONLY, image_label, proxy_label
 from untrained.report.section import Figure, Options, Section, Table
-from untrained.report.tables import intervals, joined, lay_out, numbers
+from untrained.report.tables import intervals, joined, laid_out, named, numbers
 from untrained.spaces import get_space
 
 #: The columns of `proxy_table`, in order.
@@ -22,15 +22,15 @@ COLUMNS = (
 
 
 def make(inputs: Inputs, _: Options) -> tuple[pd.DataFrame, ...]:
-    """Set the taus of all scored architectures side by side."""
+    """Select the correlations over all scored architectures."""
     return (proxy_table(inputs.table("correlations"), space=inputs.name),)
 
 
 def proxy_table(table: pd.DataFrame, *, space: str) -> pd.DataFrame:
-    """Set Kendall's tau-b of every proxy and control with the test accuracy side by side.
+    """Return Kendall's tau-b between every proxy or control and test accuracy.
 
-    All are about the same architectures: those with an undefined score are ranked last. Published
-    figures may drop them; they stand beside ours whether they are of the same architectures or not.
+    All are over the same architectures, with undefined scores ranked last. Published ones may be
+    over other architectures and may drop undefined scores.
 
     Returns:
         One row per data set of the images and proxy with `COLUMNS`, controls last: `low` and
@@ -48,10 +48,10 @@ def proxy_table(table: pd.DataFrame, *, space: str) -> pd.DataFrame:
 
 
 def _published(space: str) -> pd.DataFrame:
-    """Return the published taus of all architectures of a space, one of each.
+    """Return one published tau over all architectures of a space for each proxy and target.
 
-    What was printed goes before what was computed from it, and what drops undefined scores, as the
-    paper does, before what ranks them last.
+    Printed figures are preferred to recomputed ones, and those that drop undefined scores, as the
+    paper does, to those that rank them last.
     """
     known = published("correlations").dropna(subset=["tau"])
     known = known[(known["space"] == space) & known["subset"].isin([FINITE_ONLY, ALL_SAMPLED])]
@@ -63,30 +63,28 @@ def _published(space: str) -> pd.DataFrame:
     return known.rename(columns={"proxy": "key", "tau": "published_tau"})
 
 
-def proxy_layout(table: pd.DataFrame) -> pd.DataFrame:
-    """Lay out the scores of a space beside each other."""
-    return lay_out(
-        table,
-        {
-            "space": lambda own: [get_space(name).label for name in own["space"]],
-            "scored on": "images",
-            "accuracy": joined("dataset", "split"),
-            "score": lambda own: map(proxy_label, own["proxy"]),
-            "n": "n",
-            "undefined": "undefined",
-            "τ": intervals("tau", "low", "high"),
-            "published τ": numbers("published_tau", 3),
-            "source": "source",
-        },
-    )
+#: A row per proxy or control.
+proxy_layout = laid_out(
+    {
+        "space": named("space", lambda name: get_space(name).label),
+        "scored on": "images",
+        "accuracy": joined("dataset", "split"),
+        "score": named("proxy", proxy_label),
+        "n": "n",
+        "undefined": "undefined",
+        "τ": intervals("tau", "low", "high"),
+        "published τ": numbers("published_tau", 3),
+        "source": "source",
+    }
+)
 
 
 @plotting.style()
 def proxies(table: pd.DataFrame) -> "plotting.Figure":
     """Draw the tau of scores and of their controls side by side (Mellor et al. 2021, Fig. 4).
 
-    A group of bars per space and data set of the images, with 95 % intervals; hollow the published
-    figure, of whichever architectures it is. Groups are broken into rows of six.
+    There is a group of bars with 95 % intervals per space and data set of the images, six groups
+    per row. Published figures are hollow; they may be over other architectures.
     """
     from matplotlib.patches import Patch
 
@@ -123,12 +121,12 @@ def proxies(table: pd.DataFrame) -> "plotting.Figure":
 
 
 def _hatched(place: int) -> dict[str, Any]:
-    """Return what tells bars beyond the number of colours from the first ones."""
+    """Return the hatching of bars whose colour is already used."""
     return {"hatch": "//", "edgecolor": "white"} if place >= len(plotting.COLOURS) else {}
 
 
 def _proxy_bars(axes: "plotting.Axes", place: int, own: pd.DataFrame, names: Sequence[str]) -> None:
-    """Draw the bars of one group: ours filled, the published ones hollow at their right."""
+    """Draw the bars of one group: ours filled, to their right the published ones hollow."""
     slot = 0.86 / len(names)
     for row in own.to_dict("records"):
         number = names.index(row["proxy"])
@@ -158,10 +156,10 @@ SECTION = Section(
             "proxies",
             "Scores and their controls",
             "Kendall's tau-b of scores and of their controls with test accuracy, after the NASWOT "
-            "paper's Fig. 4, with 95 % bootstrap intervals. All are about the same architectures, "
-            "those with an undefined score ranked last. Published figures are of other samples, or "
-            "of the whole space.",
-            lambda table, _: proxy_layout(table),
+            "paper's Fig. 4, with 95 % bootstrap intervals. All are over the same architectures, "
+            "with undefined scores ranked last. Published figures are over other samples or over "
+            "the whole space.",
+            proxy_layout,
             on_page=False,
         ),
     ),
@@ -170,9 +168,9 @@ SECTION = Section(
             "proxies",
             lambda inputs, _: proxies(inputs.table("proxies")),
             "Kendall's tau-b of scores and of their controls with test accuracy (the NASWOT "
-            "paper's Fig. 4), with 95 % bootstrap intervals; all are about the same architectures, "
-            "of which those with an undefined score are ranked last. Hollow: published, of other "
-            "samples or of the whole space; the table `proxies` says by whom.",
+            "paper's Fig. 4), with 95 % bootstrap intervals, over the same architectures and with "
+            "undefined scores ranked last. Published figures are hollow; they are over other "
+            "samples or over the whole space, and the table `proxies` names their sources.",
             joint=True,
         ),
     ),

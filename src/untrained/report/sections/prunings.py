@@ -1,4 +1,4 @@
-"""What TE-NAS's pruning search found, beside the published figures; and how it got there."""
+"""Results of TE-NAS's pruning search beside the published ones, and its rounds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,15 +11,10 @@ import pandas as pd
 from untrained.errors import ParameterError
 from untrained.report import plotting
 from untrained.report.inputs import Inputs, Splits
-from untrained.report.published import published_prunings
+from untrained.report.published import Figures, published_prunings
 from untrained.report.scores import Accuracy, Floats
 from untrained.report.search_tables import COLUMNS as SEARCH_COLUMNS
-from untrained.report.search_tables import (
-    Figures,
-    narrow_search_layout,
-    search_layout,
-    search_table,
-)
+from untrained.report.search_tables import narrow_search_layout, search_layout, search_table
 from untrained.report.section import Figure, Options, Section, Table
 from untrained.report.tables import terminal_table, with_spread
 
@@ -41,7 +36,7 @@ MOST_PARAMETERS = "Most parameters"
 
 
 def make(inputs: Inputs, _: Options) -> tuple[pd.DataFrame, ...]:
-    """Summarise what pruning searches found, and lay out their rounds."""
+    """Summarise the results of pruning searches and their rounds."""
     from untrained.search.supernets import pruned_space
 
     pruned, truth = pruned_space(inputs.name), inputs.benchmark
@@ -56,7 +51,7 @@ def make(inputs: Inputs, _: Options) -> tuple[pd.DataFrame, ...]:
 
 
 def _runs(inputs: Inputs) -> "dict[PruningRun, pd.DataFrame]":
-    """Return search to its trace, as the path of the trace says."""
+    """Return the traces by their searches, which their paths name."""
     from untrained.search.pruning import Pruning
 
     named: dict[PruningRun, Path] = {}
@@ -67,7 +62,7 @@ def _runs(inputs: Inputs) -> "dict[PruningRun, pd.DataFrame]":
                 f"{path}: traces lie at VARIANT/CRITERION/{inputs.name}/DATASET/seedN.parquet"
             )
         variant, criterion, _, images = path.parts[-5:-1]
-        Pruning(variant, criterion, dataset=images)  # knows what there is
+        Pruning(variant, criterion, dataset=images)  # raises for unknown names
         run = PruningRun(variant, criterion, images, int(number))
         if run in named:
             raise ParameterError(f"{path}: two traces of {run.method} and seed {number}: give one")
@@ -78,13 +73,13 @@ def _runs(inputs: Inputs) -> "dict[PruningRun, pd.DataFrame]":
 
 @dataclass(frozen=True, order=True)
 class PruningRun:
-    """Which search a trace is of.
+    """A pruning search with its seed.
 
     Attributes:
         variant: `tenas` or `released`.
         criterion: `both`, `kappa` or `regions`.
-        images: data set that the supernets were shown.
-        seed: of the search.
+        images: data set of the images.
+        seed: seed of the search.
     """
 
     variant: str
@@ -94,21 +89,21 @@ class PruningRun:
 
     @property
     def method(self) -> str:
-        """Its row of the table: all but the seed."""
+        """Its name in tables, which leaves the seed out."""
         name = "TE-NAS" if self.variant == "tenas" else f"TE-NAS {self.variant}"
         return f"{name} ({self.criterion}, {self.images})"
 
     @property
     def place(self) -> tuple[object, ...]:
-        """Sorts the corrected search before the released one, the sum of ranks before its parts."""
+        """Its sort key: the corrected search before the released one, both criteria before one."""
         return self.images, self.variant != "tenas", self.criterion, self.seed
 
 
 def cell_left(space: "PrunedSpace", trace: pd.DataFrame) -> int:
-    """Return the index of the architecture that a search ended in, of its trace.
+    """Return the index of the architecture that a search ended with, from its trace.
 
     Raises:
-        ParameterError: an edge is left with several operations.
+        ParameterError: several operations remain on an edge.
     """
     mask = space.supernet.full_mask()
     edges = [f"{source}->{target}" for source, target in space.edges]
@@ -133,15 +128,15 @@ def pruning_table(
     splits: Splits,
     published: Figures,
 ) -> pd.DataFrame:
-    """Summarise the cells that the seeds of each search ended in, beside the published figures.
+    """Summarise the final cells of each search over its seeds, beside the published results.
 
     Returns:
         One row per method, data set and split with `COLUMNS`: those of `search_tables.search_table`
-        with seeds for runs, what the method is (`variant`, `criterion`, `images` searched on), and
-        the indices of the `cells` in the order of the seeds. The paper searches each data set on
-        its own; its figure of a criterion stands beside ours whatever was searched on. Two control
-        methods follow: the mean and the standard deviation over every cell of the space, which are
-        those of one random cell, and the cell with the most parameters (the first of equals).
+        with seeds as runs, the `variant`, `criterion` and `images` of the method, and the indices
+        of the final `cells` in the order of the seeds. The paper searches on each data set
+        separately; its result by a criterion is compared with ours on any images. Two control
+        methods follow: one random cell (mean and standard deviation over every cell of the space),
+        and the cell with the most parameters (the first of equals).
     """
     ordered = sorted(cells, key=lambda run: run.place)
     largest = int(np.argmax(parameters))
@@ -175,12 +170,12 @@ def pruning_table(
 
 
 def trajectory_table(traces: Mapping[PruningRun, pd.DataFrame]) -> pd.DataFrame:
-    """Follow the two numbers of the unpruned supernet over the rounds.
+    """Return the condition number and the linear regions of the supernet in each round.
 
     Returns:
-        One row per search and round with `TRAJECTORY`; the last round is what is left. `kappa` and
-        `regions` are means over the repeats, NaN where undefined in all of them; their
-        changes are relative to the round before, (now - before) / before, NaN for the first.
+        One row per search and round with `TRAJECTORY`; the last round measures the final cell.
+        `kappa` and `regions` are means over the repeats, NaN where undefined in all of them;
+        changes are relative to the previous round, (now - before) / before, NaN for the first.
     """
     tables = [pd.DataFrame(columns=list(TRAJECTORY))]
     for run in sorted(traces, key=lambda run: run.place):
@@ -191,7 +186,7 @@ def trajectory_table(traces: Mapping[PruningRun, pd.DataFrame]) -> pd.DataFrame:
 
 
 def trajectory_layout(table: pd.DataFrame) -> pd.DataFrame:
-    """Lay out the rounds of the pruning searches: mean and standard deviation over the seeds."""
+    """Lay out the rounds of pruning searches as mean and standard deviation over the seeds."""
     columns = {
         "kappa": ("condition number", 1, 1),
         "kappa_change": ("change (%)", 100, 1),
@@ -208,17 +203,17 @@ def trajectory_layout(table: pd.DataFrame) -> pd.DataFrame:
     return layout
 
 
-#: Number of a trajectory to its title.
+#: Measured quantity to its label.
 _TRAJECTORY = {"kappa": "condition number", "regions": "linear regions"}
 
 
 @plotting.style()
 def trajectory(table: pd.DataFrame) -> "plotting.Figure":
-    """Draw the way of every pruning search by its two numbers (Chen et al. 2021, Fig. 3 B).
+    """Draw condition number against linear regions over the rounds (Chen et al. 2021, Fig. 3 B).
 
-    A panel per method, a line per seed from the unpruned supernet (hollow) to what is left; a
-    condition number that is undefined interrupts it. Below the title stands by how many percent
-    each round changed the numbers, mean over the seeds.
+    There is a panel per method with a line per seed from the unpruned supernet (hollow) to the
+    final cell; an undefined condition number interrupts it. The title gives the change by each
+    round in percent, mean over the seeds.
     """
     if table.empty:
         return plotting.nothing_drawn("no pruning search was run")
@@ -278,8 +273,8 @@ def _show(inputs: Inputs) -> list[Any]:
     return [
         "",
         terminal_table(narrow_search_layout(inputs.table("prunings")), title=title),
-        "In brackets: criterion and data set searched on. Random cell: over every cell. The paper "
-        "searches each data set on its own.",
+        "In brackets: criterion and data set searched on. Random cell: mean and standard deviation "
+        "over every cell. The paper searches on each data set separately.",
     ]
 
 
@@ -292,24 +287,24 @@ SECTION = Section(
         Table(
             "prunings",
             "The pruning search of TE-NAS",
-            "Accuracy of the cell that is left of the supernet, mean and standard deviation over "
-            "the seeds; in brackets the published figures, and the difference in joint standard "
-            "errors (se) where there is more than one seed. A method names its criterion (`both`: "
-            "the sum of the ranks by condition number and linear regions) and the data set that it "
-            "searched on, and is evaluated on all; the paper searches each data set on its own. "
-            "Its ablation is on CIFAR-100. `Random cell`: mean and standard deviation over every "
-            "cell of the space, so the mean of n random cells has that mean, and its standard "
-            "deviation is smaller by √n. `Most parameters`: the largest cell, the first of equals.",
+            "Accuracy of the final cell, mean and standard deviation over the seeds; in brackets "
+            "the published results and the difference in joint standard errors (se) where there is "
+            "more than one seed. A method names its criterion (`both`: the sum of the ranks by "
+            "condition number and linear regions) and the data set searched on; it is evaluated on "
+            "all data sets, while the paper searches on each separately. The paper's ablation is "
+            "on CIFAR-100. `Random cell`: mean and standard deviation over every cell of the "
+            "space; the mean of n random cells has the same mean, and a standard deviation smaller "
+            "by √n. `Most parameters`: the cell with the most parameters, the first of equals.",
             lambda table, _: search_layout(table),
             below=_cells,
         ),
         Table(
             "trajectory",
             "Rounds of the pruning search of TE-NAS",
-            "What the supernet of each round measures before the next operations are pruned, and "
-            "what is left after the last: mean and standard deviation over the seeds. Changes are "
-            "relative to the round before. The corrected search draws weights and images anew for "
-            "every round, so a change is also that of the draw.",
+            "Condition number and linear regions of the supernet at the start of each round and of "
+            "the final cell: mean and standard deviation over the seeds. Changes are relative to "
+            "the previous round. The corrected search draws new weights and images for every "
+            "round, so changes include the effect of the draw.",
             lambda table, _: trajectory_layout(table),
         ),
     ),
@@ -317,9 +312,9 @@ SECTION = Section(
         Figure(
             "trajectory",
             lambda inputs, _: trajectory(inputs.table("trajectory")),
-            "The pruning search by its two numbers (TE-NAS's Fig. 3 B), a line per seed, from the "
-            "unpruned supernet (hollow) over the rounds to what is left. Below each title: by how "
-            "much a round changes them, mean over the seeds.",
+            "Condition number against linear regions over the rounds of the pruning search "
+            "(TE-NAS's Fig. 3 B): a line per seed from the unpruned supernet (hollow) to the final "
+            "cell. Below each title: the change by each round, mean over the seeds.",
         ),
     ),
     show=_show,

@@ -1,4 +1,4 @@
-"""How far below the best architecture of the benchmark a search is, the more it has spent."""
+"""Regret of searches, relative to the best architecture of the benchmark, over their cost."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -29,13 +29,13 @@ COLUMNS = (
     *("regret", "regret_low", "regret_high", "trains"),
 )
 
-#: Times at which a curve is read off, at equal steps of their logarithm; of whole evaluations those
-#: that are nearest.
+#: Number of costs at which a curve is evaluated, in equal steps of the logarithm; evaluations are
+#: rounded to whole numbers.
 TIMES = 150
 
 
 def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
-    """Follow the regret of every search; a figure has one unit for all of them."""
+    """Compute the regret of every search, with one unit of cost for all."""
     traces, truth = inputs.traces, inputs.benchmark
     found = regret_table(
         traces,
@@ -50,9 +50,9 @@ def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
 
 
 def incumbents_at(trace: pd.DataFrame, spent: Floats, unit: str) -> Indices:
-    """Return the incumbents (runs, times) of a search; one holds until the next.
+    """Return the incumbents (runs, times) of a search; each holds until the next one.
 
-    Every run has one at all of these times, which are in a unit of `UNITS`.
+    Every run must have an incumbent at all of these costs, which are in a unit of `UNITS`.
     """
     ordered = trace.sort_values(["run", "step", "is_final"], kind="stable")
     return np.stack(
@@ -76,19 +76,18 @@ def regret_table(
     resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Follow the mean regret of every search over what it has spent, with bootstrap intervals.
+    """Compute the mean regret of every search over its cost, with bootstrap intervals.
 
-    The regret is the best final test accuracy that the benchmark knows, less that of the incumbent:
-    of the architecture for which the search saw the highest fitness. What the search saw is not in
-    it. Without an incumbent a run has no regret; so that every mean is over the same runs, a curve
-    starts at the first time at which all of its runs have one. It ends at the latest end of any
-    search. Algorithms that spend no budget have one point at their end, on the main data set only.
+    The regret is the best final test accuracy in the benchmark minus that of the incumbent, which
+    is the architecture with the highest fitness seen so far. So that every mean is over all runs, a
+    curve starts where all runs have an incumbent. It ends at the highest cost of any search.
+    Algorithms that spend no budget have one point at their end, on the main data set only.
 
     Returns:
-        One row per search, data set of the report and time with `COLUMNS`, those of searches on
-        the main data set first: `searched_on` is the data set that the search saw, `spent` is of
-        `unit`, `regret` in percent points and NaN where the benchmark lacks an accuracy, `trains`
-        whether the row is of a curve.
+        One row per search, data set of the report and cost with `COLUMNS`, searches on the main
+        data set first: `searched_on` is the data set that the search saw, `spent` the cost in
+        `unit`, `regret` is in percent points and NaN where the benchmark lacks an accuracy, and
+        `trains` tells whether the row belongs to a curve.
     """
     run = {search: trace for search, trace in traces.items() if len(trace)}
     ends = [trace[UNITS[unit]].max() for (name, _), trace in run.items() if name in spending]
@@ -114,35 +113,34 @@ def regret_table(
 
 
 def _curve(trace: pd.DataFrame, end: float, unit: str) -> tuple[Floats, Indices]:
-    """Return the times (times,) at which a search is read off, and its incumbents there."""
+    """Return the costs (times,) at which a curve is evaluated, and the incumbents there."""
     first = trace.groupby("run")[UNITS[unit]].min().max()
     times = np.geomspace(float(first), end, TIMES)
-    # an evaluation can be all that the budget covers
+    # a budget may cover a single evaluation
     times = np.unique(times.round() if unit == "evaluations" else times)
     return times, incumbents_at(trace, times, unit)
 
 
 def _end(trace: pd.DataFrame, target: str, unit: str) -> tuple[Floats, Indices]:
-    """Return what a search has spent in the end (1,), and the answers of its runs (runs, 1)."""
+    """Return the mean final cost (1,) of a search, and the final choices of its runs (runs, 1)."""
     final = trace[trace["is_final"] & trace["target"].isin(["", target])]
     spent = final[UNITS[unit]].mean() if unit == "seconds" else 0.0
     return np.array([spent]), final[["arch"]].to_numpy(dtype=np.int64)
 
 
-#: Of curves beyond the number of colours, and of searches on a panel's own data set.
+#: Line styles of curves whose colours repeat, and that of searches on a panel's own data set.
 _LINES = ("-", "-.", ":")
 _ELSEWHERE: Any = "--"
 
 
 @plotting.style()
 def regret_against_time(table: pd.DataFrame) -> "plotting.Figure":
-    """Draw the regret of searches over what they spend (after Mellor et al. 2021, Fig. 7).
+    """Draw the regret of searches over their cost (after Mellor et al. 2021, Fig. 7).
 
-    A panel per data set, with its own unit. Curves are step functions with a band, their 95 %
-    interval; dashed ones are of searches on the data set of the panel where the others searched on
-    another. Searches that train nothing are grey markers at their end, those without a cost at the
-    left edge. A regret of 0 lies below the logarithmic axis, unless all are 0. Without any regret
-    the figure says so: a sample of the space can be too small for every search.
+    There is a panel per data set. Curves are step functions with their 95 % interval as a band;
+    dashed ones are searches on the data set of the panel where the others searched on another.
+    Searches that train nothing are grey markers at their final cost, those without a cost at the
+    left edge. A regret of 0 lies below the logarithmic axis, unless all are 0.
     """
     table = table[table["regret"].notna()]
     if table.empty:
@@ -150,7 +148,7 @@ def regret_against_time(table: pd.DataFrame) -> "plotting.Figure":
     datasets = table["dataset"].unique()
     curves = table.loc[table["trains"], "method"].unique()
     points = table.loc[~table["trains"], "method"].unique()
-    # a single panel alone would be narrower than a legend of two columns
+    # a single panel would be narrower than a legend of two columns
     width = max(7.5, 4.6 * len(datasets) + 0.8)
     figure, (panels,) = plotting.panels(1, len(datasets), (width, 5.6))
     for axes, dataset in zip(panels, datasets, strict=True):
@@ -211,13 +209,13 @@ def _regret_curves(
 
 
 def _leave_room(axes: "plotting.Axes", part: float) -> None:
-    """Widen a logarithmic axis at its left so that this part of it is empty."""
+    """Extend a logarithmic axis to the left so that this fraction of it is empty."""
     left, right = axes.get_xlim()
     axes.set_xlim(left * (left / right) ** (part / (1 - part)), right)
 
 
 def _regret_points(axes: "plotting.Axes", own: pd.DataFrame, place: int, at: float) -> None:
-    """Draw the ends of a search; one that spends nothing at this part of the axis."""
+    """Draw the final regret of a search, at this fraction of the axis if it has no cost."""
     columns = ("spent", "regret", "regret_low", "regret_high")
     for spent, *ends in own[list(columns)].to_numpy(dtype=np.float64):
         free = not spent > 0
@@ -242,13 +240,12 @@ SECTION = Section(
         Figure(
             "regret",
             lambda inputs, _: regret_against_time(inputs.table("regret")),
-            "Regret over {spent} (the NASWOT paper's Fig. 7 and beyond): the best test accuracy "
-            "after the full training that the benchmark knows, less that of the incumbent, which "
-            "holds until the next one; not what the search saw. Mean over the runs with the 95 % "
-            "bootstrap interval of the mean. Before its first incumbent a run has no regret, so a "
-            "line starts where all of its runs have one. Markers: searches that train nothing, at "
-            "their end; those without a cost at the left edge. `Optimal` knows the test accuracies "
-            "of its sample.",
+            "Regret over {spent} (after the NASWOT paper's Fig. 7): the best test accuracy after "
+            "the full training in the benchmark minus that of the incumbent, whatever accuracies "
+            "the search saw. Mean over the runs with the 95 % bootstrap interval of the mean. A "
+            "line starts where all of its runs have an incumbent. Markers: searches that train "
+            "nothing, at their final cost, or at the left edge without a cost. `Optimal` knows the "
+            "test accuracies of its sample.",
         ),
     ),
 )

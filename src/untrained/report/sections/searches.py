@@ -1,4 +1,4 @@
-"""What searches found and spent, beside the published figures; accuracy against cost."""
+"""Results and costs of searches beside the published ones; accuracy against cost."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ from untrained.report.tables import terminal_table
 
 
 def make(inputs: Inputs, _: Options) -> tuple[pd.DataFrame, ...]:
-    """Summarise every search, with what its runs spend."""
+    """Summarise the results and the costs of every search."""
     results, reasons = results_of(inputs)
     published = published_searches(inputs.name)
     summary = search_table(
@@ -47,7 +47,7 @@ def make(inputs: Inputs, _: Options) -> tuple[pd.DataFrame, ...]:
 
 
 def with_leaks(inputs: Inputs, summary: pd.DataFrame) -> list[str]:
-    """Return the notes of a summary, with those of searches that see what they are judged by."""
+    """Return the notes of a summary; searches that see test accuracies get one more."""
     leaking = {
         method_of(*search, inputs.searched_on)
         for search, (split, _) in seen(inputs.traces, inputs.benchmark).items()
@@ -61,16 +61,16 @@ def with_leaks(inputs: Inputs, summary: pd.DataFrame) -> list[str]:
 
 
 def times_table(summary: pd.DataFrame, dataset: str, space: str) -> pd.DataFrame:
-    """Return test accuracy on a data set against what searches spend.
+    """Return the test accuracy on a data set and the cost of searches, ours and published.
 
-    Weight sharing is left out: three of its six methods fail so badly that the others could not be
-    told apart. So are first runs, which are no search of their own, and what costs nothing.
+    Left out are weight sharing (three of its six methods have such low accuracies that the others
+    would be indistinguishable), methods that are the first runs of another, and searches without a
+    cost in seconds.
 
     Returns:
         `method`, `spent`, `unit`, `mean`, `std`, `source` (`ours` or `published`). The unit is
-        `seconds`, or `evaluations` where the seconds of some search are not known, of which scores
-        are none. Published searches that train have no known number of them, and are left out
-        there.
+        `seconds`, or `evaluations` (trainings) where the seconds of some search are unknown.
+        Published searches that train are then left out, as their number of trainings is unknown.
     """
     known = published("searches")
     known = known[(known["space"] == space) & (known["source"] == PAPER)]
@@ -89,23 +89,22 @@ def times_table(summary: pd.DataFrame, dataset: str, space: str) -> pd.DataFrame
     return both[["method", "spent", "unit", "mean", "std", "source"]].reset_index(drop=True)
 
 
-#: Points of the page between those that spend the same, and between the first and the last.
+#: Points between two searches of equal cost, and at most between the first and the last of them.
 _STEP, _WIDEST = 8.0, 56.0
 
 
 @plotting.style()
 def accuracy_against_time(table: pd.DataFrame, *, title: str = "") -> "plotting.Figure":
-    """Draw accuracy against what a search spends (Mellor et al. 2021, Fig. 7).
+    """Draw the accuracy of searches against their cost (Mellor et al. 2021, Fig. 7).
 
-    Methods that spend the same, up to 2 %, are set side by side around a dotted line at what they
-    spend: their error bars could not be told apart otherwise. What spends nothing stands at the
-    left edge. Without any search the figure says so.
+    Methods of equal cost, up to 2 %, stand side by side around a dotted line at that cost, so that
+    their error bars do not overlap. Searches without a cost stand at the left edge.
     """
     table = table[table["spent"].notna() & table["mean"].notna()]
     if table.empty:
         return plotting.nothing_drawn("no search has a cost and an accuracy")
     methods = table["method"].unique()
-    # a line of the legend for every method and the two sources
+    # the legend has a line for every method and for both sources
     height = max(5, plotting.LEGEND_LINE * (len(methods) + 3))
     figure, ((axes,),) = plotting.panels(1, 1, (10, height))
     for place, method in enumerate(methods):
@@ -118,12 +117,12 @@ def accuracy_against_time(table: pd.DataFrame, *, title: str = "") -> "plotting.
         if (table["source"] == source).any():
             keys.append(plotting.source_key(source, fill))
     axes.set(ylabel="accuracy (%)", title=title)
-    axes.set_xmargin(0.12)  # room for those beside the last
+    axes.set_xmargin(0.12)  # room for searches beside the last one
     unit = str(table["unit"].iloc[0])
     plotting.spent_axis(axes, unit, "search time")
     if unit == "evaluations":
-        # equal budgets alone would fill the whole axis, though they only stand side by side;
-        # below one evaluation is the place of none
+        # keeps searches of one equal budget from filling the axis; those without evaluations stand
+        # below one evaluation
         axes.set_xlim(0.3, 2 * max(table["spent"].max(), 5))
     plotting.faint_grid(axes)
     figure.legend(handles=keys, loc="outside right upper", handletextpad=0.1)
@@ -158,7 +157,7 @@ def _timed_point(
         transform=axes.get_yaxis_transform() if free else axes.transData + beside,
         **look,
     )
-    if not free:  # the axes do not see through the shift
+    if not free:  # limits are not computed from shifted artists
         spread = np.nan_to_num(row["std"])
         ends = row["mean"] - spread, row["mean"] + spread
         axes.update_datalim([(row["spent"], end) for end in ends])
@@ -166,12 +165,12 @@ def _timed_point(
 
 
 def _equal(spent: Floats, one: float) -> npt.NDArray[np.bool_]:
-    """Return which of them are the same as `one`, up to 2 %."""
+    """Return which costs equal `one` up to 2 %."""
     return np.isclose(spent, one, rtol=0.02)
 
 
 def _shared(spent: Floats) -> list[float]:
-    """Return what two or more methods spend, each once, where it is not nothing."""
+    """Return each positive cost that two or more methods share, up to 2 %, once."""
     found: list[float] = []
     for one in np.unique(spent[spent > 0]):
         own = spent[_equal(spent, one)]
@@ -181,7 +180,7 @@ def _shared(spent: Floats) -> list[float]:
 
 
 def _drawn(inputs: Inputs) -> tuple[pd.DataFrame, str]:
-    """Return what is drawn, and the label of the main data set."""
+    """Return the table that is drawn, and the label of the main data set."""
     summary = inputs.table("searches")
     dataset = inputs.main(summary["dataset"])
     return times_table(summary, dataset, inputs.name), image_label(dataset)
@@ -196,10 +195,10 @@ def draw(inputs: Inputs, _: Options) -> "plotting.Figure":
 def _more(inputs: Inputs) -> str:
     summary = inputs.table("searches")
     text = (
-        "`evaluations`: trainings that a run makes, as their times are unknown; `time`: what a run "
-        "spends on the simulated clock where it trains nothing."
+        "`evaluations`: number of trainings of a run, as their times are unknown; `time`: the "
+        "simulated time of a run that trains nothing."
         if is_untimed(summary).any()
-        else "`time`: what a run spends on the simulated clock."
+        else "`time`: the simulated time of a run."
     )
     main = image_label(inputs.main(summary["dataset"]))
     text += f" Searches without another data set in their name score on {main}."
@@ -233,13 +232,13 @@ def _more_of_time(inputs: Inputs) -> str:
 
 def _show(inputs: Inputs) -> list[Any]:
     summary = inputs.table("searches")
-    # the page has the rows of searches on other data sets too
+    # only the page shows searches on other data sets
     summary = summary[~summary["method"].str.contains(" on ", regex=False)]
     title = f"{search_title(inputs.name) or 'Searches'}: accuracy in %, ours and the paper's"
     return [
         terminal_table(narrow_search_layout(summary), title=title),
-        "se: standard error of the runs' mean; it and ± leave out the choice of the sample of "
-        "architectures.",
+        "se: standard error of the mean over runs. Neither it nor ± accounts for the choice of the "
+        "sample of architectures.",
         *(f"- {note}" for note in search_notes(summary)),
     ]
 
@@ -258,13 +257,13 @@ SECTION = Section(
         Table(
             "searches",
             "Searches",
-            "Mean and standard deviation over runs; in brackets the published figures, and the "
-            "difference in joint standard errors (se). Searches are evaluated on all data sets; "
-            "one on another data set than the main one (`searched on`, `scored on`) on that alone. "
-            "What picks by scores alone draws from the scored architectures: where they are a "
-            "sample of the space, its rows differ from the paper's by what the sample happens to "
-            "hold, which se leaves out; so do rows with a `fitness` or a `pool`, which move in a "
-            "sample. What reads no scores draws from all.",
+            "Mean and standard deviation of accuracy over runs; in brackets the published results "
+            "and the difference in joint standard errors (se). Searches on the main data set are "
+            "evaluated on all data sets, others (`searched on`, `scored on`) only on their own. "
+            "Searches that choose by scores alone draw from the scored architectures, and searches "
+            "with a `fitness` or a `pool` move among them. Where these are a sample of the space, "
+            "such rows also differ from the paper's by the choice of the sample, for which se does "
+            "not account. Searches that read no scores draw from all architectures.",
             lambda table, _: search_layout(table),
             below=search_notes,
             more=_more,
@@ -275,7 +274,7 @@ SECTION = Section(
             "time",
             draw,
             "Accuracy against search cost (the NASWOT paper's Fig. 7). Searches of equal cost "
-            "stand side by side around a dotted line at it.",
+            "stand side by side around a dotted line at that cost.",
             more=_more_of_time,
         ),
     ),

@@ -1,4 +1,4 @@
-"""How the rank correlation grows with the seeds that a score is the mean of."""
+"""Rank correlation against the number of seeds over which a score is averaged."""
 
 from collections.abc import Collection, Sequence
 from itertools import combinations
@@ -24,7 +24,7 @@ from untrained.report.scores import (
     with_summed_ranks,
 )
 from untrained.report.section import Figure, Options, Section, Table
-from untrained.report.tables import joined, lay_out, numbers
+from untrained.report.tables import joined, laid_out, named, numbers
 
 #: The columns of `seed_table`, in order.
 COLUMNS = (
@@ -32,15 +32,15 @@ COLUMNS = (
     *("tau", "tau_min", "tau_max", "tau_low", "tau_high", "rho_disjoint"),
 )
 
-#: Up to ten seeds all sets of them are taken; beyond, this many of each size.
+#: Largest number of sets of each size; up to ten seeds these are all sets.
 MOST_SETS = 256
 
-#: Matplotlib's own size of a marker.
+#: Size of markers, which is Matplotlib's default.
 _POINT = 6
 
 
 def make(inputs: Inputs, _: Options) -> tuple[pd.DataFrame, ...]:
-    """Correlate the means of all sets of seeds, with the intervals of the table `correlations`."""
+    """Correlate means over sets of seeds, with the intervals of the table `correlations`."""
     table = with_summed_ranks(inputs.scores)
     found = seed_table(
         table,
@@ -62,12 +62,12 @@ def seed_table(
 ) -> pd.DataFrame:
     """Correlate the mean over k seeds with every target, for k from 1 to the number of seeds.
 
-    All scored architectures count; a mean is undefined, and ranked last, if the score of any of
-    its seeds is. Intervals are those of the table of the section `correlations`.
+    All scored architectures count; a mean is undefined, and ranked last, if the score of any of its
+    seeds is. Intervals are taken from the table `correlations`.
 
     Returns:
         One row per target, proxy and number of `seeds` with `COLUMNS`. `sets` counts the sets of
-        that many seeds, of which there are at most `MOST_SETS`; `tau` is the mean of Kendall's
+        that many seeds, at most `MOST_SETS`; `tau` is the mean of Kendall's
         tau-b over them, `tau_min` and `tau_max` are its extremes. `tau_low` and `tau_high` are the
         bootstrap interval of the mean over all seeds, NaN for fewer. `rho_disjoint` is Spearman's
         rho between the mean scores of two sets without a common seed, averaged over all such
@@ -83,7 +83,7 @@ def seed_table(
                 rows.append((*head, *_figures(values, truth, size, lower=proxy in lower)))
     columns = [name for name in COLUMNS if name not in ("tau_low", "tau_high")]
     table = pd.DataFrame(rows, columns=columns)
-    # the interval is that of all seeds: it meets the rows with as many
+    # the intervals are those of all seeds, so they join only rows with as many
     keys = ["proxy", "images", "dataset", "split", "seeds"]
     known = correlations[correlations["subset"] == ALL_SAMPLED]
     return table.merge(known[[*keys, "tau_low", "tau_high"]], on=keys, how="left")[list(COLUMNS)]
@@ -101,7 +101,7 @@ def _figures(values: Floats, truth: Floats, size: int, *, lower: bool) -> tuple[
 
 
 def _sets(seeds: int, size: int) -> list[list[int]]:
-    """Return the sets of `size` of so many seeds: all, or `MOST_SETS` different ones at random."""
+    """Return all sets of `size` seeds, or `MOST_SETS` different random ones if there are more."""
     if comb(seeds, size) <= MOST_SETS:
         return [list(own) for own in combinations(range(seeds), size)]
     generator = np.random.default_rng(0)
@@ -112,7 +112,7 @@ def _sets(seeds: int, size: int) -> list[list[int]]:
 
 
 def _rho_disjoint(sets: list[list[int]], means: Floats) -> float:
-    """Return the mean of Spearman's rho over pairs of disjoint sets with the means (sets, n)."""
+    """Return Spearman's rho of mean scores (sets, n), averaged over pairs of disjoint sets."""
     disjoint = [
         (one, other)
         for one, other in combinations(range(len(sets)), 2)
@@ -127,40 +127,38 @@ def _rho_disjoint(sets: list[list[int]], means: Floats) -> float:
     return float(np.mean([rho[pair] for pair in disjoint]))
 
 
-def seed_layout(table: pd.DataFrame) -> pd.DataFrame:
-    """Lay out a seed table."""
-    return lay_out(
-        table,
-        {
-            "proxy": lambda own: map(proxy_label, own["proxy"]),
-            "scored on": "images",
-            "accuracy": joined("dataset", "split"),
-            "n": "n",
-            "seeds": "seeds",
-            "sets": "sets",
-            "mean τ": numbers("tau", 3),
-            "smallest τ": numbers("tau_min", 3),
-            "largest τ": numbers("tau_max", 3),
-            "95 % low": numbers("tau_low", 3),
-            "95 % high": numbers("tau_high", 3),
-            "ρ of two sets": numbers("rho_disjoint", 3),
-        },
-    )
+#: One row per proxy, accuracy and number of seeds.
+seed_layout = laid_out(
+    {
+        "proxy": named("proxy", proxy_label),
+        "scored on": "images",
+        "accuracy": joined("dataset", "split"),
+        "n": "n",
+        "seeds": "seeds",
+        "sets": "sets",
+        "mean τ": numbers("tau", 3),
+        "smallest τ": numbers("tau_min", 3),
+        "largest τ": numbers("tau_max", 3),
+        "95 % low": numbers("tau_low", 3),
+        "95 % high": numbers("tau_high", 3),
+        "ρ of two sets": numbers("rho_disjoint", 3),
+    }
+)
 
 
 @plotting.style()
 def tau_against_seeds(table: pd.DataFrame) -> "plotting.Figure":
     """Draw Kendall's tau against the number of seeds, one panel per data set of the images.
 
-    A line is the mean over the sets of seeds of one proxy, its band the extremes, and the bar at
-    all seeds the bootstrap interval over architectures.
+    A line is the mean over the sets of seeds of one proxy and its band the extremes; the bar at all
+    seeds is the bootstrap interval over architectures.
     """
     from matplotlib.ticker import MaxNLocator
 
     images, proxies = table["images"].unique(), table["proxy"].unique()
     figure, (row,) = plotting.panels(1, len(images), (3.9 * len(images) + 0.8, 4.6), sharey=True)
     most = int(table["seeds"].max())
-    # proxies that rank alike stand side by side, about a marker apart
+    # proxies with equal values stand side by side, about one marker apart
     step = min(0.025 * most, 0.4 / len(proxies))
     for axes, name in zip(row, images, strict=True):
         for place, proxy in enumerate(proxies):
@@ -183,7 +181,7 @@ def _seed_line(axes: "plotting.Axes", own: pd.DataFrame, place: int, shift: floa
 
 
 def draw(inputs: Inputs, _: Options) -> "plotting.Figure":
-    """Draw tau on the test accuracy against the number of seeds; a panel per data set."""
+    """Draw tau with test accuracy against the number of seeds, a panel per data set."""
     table = inputs.table("seeds")
     return tau_against_seeds(table[table["split"].str.endswith("test")])
 
@@ -197,20 +195,20 @@ SECTION = Section(
         Table(
             "seeds",
             "Means over seeds",
-            "Kendall's tau-b on all scored architectures when the score is the mean over some of "
-            "the seeds: the mean, the smallest and the largest over all sets of so many, and the "
-            "95 % bootstrap interval of all seeds. The last column is Spearman's rho between the "
-            "mean scores of two sets without a common seed, averaged over all such pairs: how "
-            "alike they rank.",
-            lambda table, _: seed_layout(table),
+            "Kendall's tau-b over all scored architectures when the score is the mean over some of "
+            "the seeds: the mean, the smallest and the largest over all sets of this many seeds, "
+            "and the 95 % bootstrap interval of all seeds. The last column is Spearman's rho "
+            "between the mean scores of two sets without a common seed, averaged over all such "
+            "pairs.",
+            seed_layout,
         ),
     ),
     figures=(
         Figure(
             "seeds",
             draw,
-            "Kendall's tau on the test accuracy against the number of seeds: the mean over the "
-            "sets of so many seeds. Bands: the smallest and the largest. Bars: 95 % bootstrap "
+            "Kendall's tau with test accuracy against the number of seeds: the mean over all sets "
+            "of this many seeds. Bands: the smallest and the largest. Bars: 95 % bootstrap "
             "intervals of all seeds.",
         ),
     ),

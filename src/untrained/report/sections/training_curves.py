@@ -1,4 +1,4 @@
-"""How kernels and scores of several cells move over a short training."""
+"""Kernels and scores of several cells over a short training."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -26,15 +26,15 @@ COLUMNS = (
     *("tau", "tau_low", "tau_high"),
 )
 
-#: What is read beside scores; see `untrained.scoring.training_curves`.
+#: Quantities that are measured besides scores; see `untrained.scoring.training_curves`.
 MEASURED = ("change", "correlation", "accuracy", "loss")
 
-#: Tau of fewer cells would say nothing.
+#: Tau is not computed for fewer cells.
 FEWEST_CELLS = 10
 
 
 def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
-    """Take the medians over the seeds, and sum them up over the cells."""
+    """Compute the medians over the seeds and summarise them over the cells."""
     readings = inputs.joined("training_curves")
     points = curve_table(readings, inputs.benchmark.accuracies, inputs.splits)
     return curves_table(points, lower=lower_is_better(_proxies(points)), **options), points
@@ -45,7 +45,7 @@ def _proxies(points: pd.DataFrame) -> list[str]:
 
 
 def _sorted(table: pd.DataFrame, keys: list[str], quantities: "pd.Series[str]") -> pd.DataFrame:
-    """Sort rows by some columns, with what is measured before the scores in their order."""
+    """Sort rows by some columns; among the quantities, the measured ones precede the scores."""
     names = dict.fromkeys([*MEASURED, *quantities])
     places = {name: place for place, name in enumerate(names)}
     return table.sort_values(
@@ -58,12 +58,12 @@ def curve_table(readings: pd.DataFrame, accuracy: Accuracy, splits: Splits) -> p
 
     Returns:
         One row per data set, cell, number of epochs and quantity, with `CURVE_COLUMNS`: `accuracy`
-        is that of the test images; `median` that of the seeds for which the quantity is defined,
-        NaN where it is for none; `undefined` counts the others. The quantities `MEASURED` come
-        first.
+        is that of the test images; `median` is over the seeds for which the quantity is
+        defined, NaN without any; `undefined` counts the other seeds. The quantities `MEASURED`
+        come first.
 
     Raises:
-        ParameterError: a reading that is there twice.
+        ParameterError: a reading is repeated.
     """
     key = ["dataset", "arch", "epochs", "quantity"]
     twice = readings[readings.duplicated([*key, "seed"])]
@@ -89,14 +89,14 @@ def curve_table(readings: pd.DataFrame, accuracy: Accuracy, splits: Splits) -> p
 def curves_table(
     curves: pd.DataFrame, *, lower: Collection[str] = (), resamples: int = 1000, seed: int = 0
 ) -> pd.DataFrame:
-    """Sum up the medians of `curve_table` over the cells, for each quantity at each stop.
+    """Summarise the medians of `curve_table` over the cells, for each quantity at each stop.
 
     Returns:
         One row per data set, number of epochs and quantity, with `COLUMNS`: `low` and `high` are
         the smallest and the largest, `cells` counts those with a median, `undefined` the others,
         `seeds` is the largest number of seeds. `tau` is Kendall's tau-b of a proxy's scores and
         the test accuracies, positive where the better cell has the better score, with its 95 %
-        bootstrap interval; NaN of what is no score, and of fewer than `FEWEST_CELLS` cells.
+        bootstrap interval; NaN for other quantities and for fewer than `FEWEST_CELLS` cells.
     """
     rows = []
     for key, own in curves.groupby(["dataset", "epochs", "quantity"], sort=False):
@@ -112,9 +112,9 @@ def curves_table(
 
 
 def curves_layout(table: pd.DataFrame) -> pd.DataFrame:
-    """Lay out how quantities move: median and range over the cells, a column per stop.
+    """Lay out median and range of quantities over the cells, with a column per stop.
 
-    Kendall's tau stands below a proxy where it has any.
+    Below a proxy is a row with Kendall's tau, where it was computed.
     """
     rows = []
     stops = sorted(table["epochs"].unique())
@@ -140,11 +140,11 @@ def _named(cells: "pd.Series[str]", stops: Sequence[float]) -> dict[str, str]:
 
 
 def _few_digits(middle: float, low: float, high: float) -> str:
-    """Format `0.1234 [0.1, 0.2]` with four digits of each, whatever their size."""
+    """Format `0.1234 [0.1, 0.2]` with four significant digits each."""
     return "" if pd.isna(middle) else f"{middle:.4g} [{low:.4g}, {high:.4g}]"
 
 
-#: What is drawn of a kernel to the title of its panel.
+#: Quantity of a kernel to the title of its panel.
 _KERNEL = {
     "change": "relative change of the kernel",
     "correlation": "correlation with the initial kernel",
@@ -152,23 +152,23 @@ _KERNEL = {
 
 
 def kernel_curves(curves: pd.DataFrame) -> "plotting.Figure":
-    """Draw how far the tangent kernel moves over a training (after Mok et al. 2022).
+    """Draw the change of the tangent kernel over a training (after Mok et al. 2022).
 
-    Left its relative change, right its correlation with the kernel before training; a line per
-    cell, coloured by test accuracy. What is undefined interrupts a line.
+    The left panel has its relative change, the right one its correlation with the kernel before
+    training. A line per cell is coloured by test accuracy; undefined values interrupt it.
     """
     return _curves(curves, _KERNEL)
 
 
 def score_curves(curves: pd.DataFrame, proxies: Sequence[str]) -> "plotting.Figure":
     """Draw scores over a training, a panel per proxy (Mellor et al. 2021, Fig. 6)."""
-    # a spelling with its variant is too wide for a title
+    # a proxy with its variant is too wide for one line of a title
     return _curves(curves, {name: "\n".join(proxy_label(name).split("-", 1)) for name in proxies})
 
 
 @plotting.style()
 def _curves(curves: pd.DataFrame, titles: Mapping[str, str]) -> "plotting.Figure":
-    """Draw a panel per quantity of `titles`; every data set begins a row of panels."""
+    """Draw a panel per quantity of `titles`; every data set starts a new row of panels."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
@@ -191,7 +191,7 @@ def _curves(curves: pd.DataFrame, titles: Mapping[str, str]) -> "plotting.Figure
         for _, line in own.groupby("arch"):
             colour = scale.to_rgba(line["accuracy"].iloc[0])
             axes.plot(line["epochs"], line["median"], color=colour, marker="o", markersize=5)
-        # the best and the worst condition numbers, say, are decades apart
+        # condition numbers, for example, differ by orders of magnitude
         if own["median"].min() > 0 and own["median"].max() > 30 * own["median"].min():
             axes.set_yscale("log")
         title = f"{dataset}: {titles[name]}" if len(datasets) > 1 else titles[name]
@@ -203,7 +203,7 @@ def _curves(curves: pd.DataFrame, titles: Mapping[str, str]) -> "plotting.Figure
 
 
 def _draw_scores(inputs: Inputs, _: Options) -> "plotting.Figure":
-    """Draw the scores of every proxy, those of the NASWOT paper first."""
+    """Draw the scores of every proxy, the NASWOT score first."""
     points = inputs.table("training_curve_points")
     order = sorted(_proxies(points), key=lambda name: published_rank(name) > 0)
     return score_curves(points, order)
@@ -222,15 +222,15 @@ SECTION = Section(
     tables=(
         Table(
             "training_curves",
-            "How the kernel moves",
-            "What random {members} have after some epochs of training, each the median over the "
-            "seeds: median and range over the {members}. `change` and `correlation` compare the "
+            "Change of the tangent kernel over training",
+            "Quantities of random {members} after some epochs of training: median and range over "
+            "the {members} of the median over the seeds. `change` and `correlation` compare the "
             "tangent kernel of the minibatch with that before training: ‖Θ - Θ₀‖ / ‖Θ₀‖ (Frobenius "
             "norms) and the correlation of all entries. `accuracy` is the percentage of the "
             "minibatch that gets its label, `loss` the cross-entropy of the last batch. The "
-            "minibatch is not learned. Kendall's tau with the test accuracy, positive where the "
-            "more accurate one has the better score, stands there with its 95 % bootstrap interval "
-            "where there are ten {members} or more.",
+            "minibatch is not part of the training. Kendall's tau with test accuracy, positive "
+            "where the more accurate of two {members} has the better score, is given with its 95 % "
+            "bootstrap interval for ten {members} or more.",
             lambda table, _: curves_layout(table),
         ),
         Table("training_curve_points", "Training curves", on_page=False),
@@ -239,15 +239,15 @@ SECTION = Section(
         Figure(
             "kernel_curves",
             lambda inputs, _: kernel_curves(inputs.table("training_curve_points")),
-            "How far the tangent kernel of random {members} moves over a short training: its "
-            "relative change and its correlation with the kernel before training. A line for "
-            "each, the median over the seeds, coloured by test accuracy.",
+            "Change of the tangent kernel of random {members} over a short training: its relative "
+            "change and its correlation with the kernel before training. Each line is the median "
+            "over the seeds, coloured by test accuracy.",
         ),
         Figure(
             "score_curves",
             _draw_scores,
-            "Scores of the same {members} over the same training (the NASWOT paper's Fig. 6, whose "
-            "cells have more than 90 % and the training 100 epochs).",
+            "Scores of the same {members} over the same training (as in the NASWOT paper's Fig. 6, "
+            "which shows cells of more than 90 % accuracy over 100 epochs).",
         ),
     ),
 )
