@@ -49,6 +49,13 @@ def reached(operations, shape):
     return shape
 
 
+def strided_pointwise(operation):
+    match operation:
+        case FactorisedReduction() | Convolution(_, _, (1, 1), (2, 2), 1):
+            return True
+    return False
+
+
 def random_graph(seed, widths=(2, 3, 4), sides=(7, 9), nodes=9, most_terms=5, plain=False):
     """Draw a graph with some dead branches and constants.
 
@@ -58,7 +65,8 @@ def random_graph(seed, widths=(2, 3, 4), sides=(7, 9), nodes=9, most_terms=5, pl
         sides: height and width of the images.
         nodes: inner nodes.
         most_terms: the most terms of a node.
-        plain: whether no node concatenates or rectifies.
+        plain: whether to leave out what fused training leaves to the module: nodes that concatenate
+            or rectify, fewer than 8 x 8 pixels, and strided 1x1 convolutions.
     """
     rng = np.random.default_rng(seed)
     builder = Builder()
@@ -77,15 +85,19 @@ def random_graph(seed, widths=(2, 3, 4), sides=(7, 9), nodes=9, most_terms=5, pl
             shapes[target] = sum(shapes[one][0] for one in parts), *shapes[parts[0]][1:]
             continue
         target = builder.node(rectified=rectified)
-        outputs, smallest = int(rng.choice(widths)), int(rng.integers(2, 5))
+        outputs, smallest = int(rng.choice(widths)), 8 if plain else int(rng.integers(2, 5))
         known = [*shapes, max(shapes), max(shapes)]
         for number in range(int(rng.integers(1, most_terms + 1))):
             source = int(rng.choice(known))
             possible = [
                 operations
                 for operations in candidates(rng, shapes[source][0], outputs)
-                if (number == 0 and min(reached(operations, shapes[source])[1:]) >= smallest)
-                or reached(operations, shapes[source]) == shapes.get(target)
+                if (
+                    reached(operations, shapes[source]) == shapes[target]
+                    if target in shapes
+                    else min(reached(operations, shapes[source])[1:]) >= smallest
+                )
+                and not (plain and any(map(strided_pointwise, operations)))
             ]
             if not possible:
                 continue
