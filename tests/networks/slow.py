@@ -4,6 +4,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from untrained.networks.graph import Builder
+from untrained.networks.nasbench201 import cell_of
+from untrained.networks.network import GraphNetwork
+
 
 def shaken(network, seed=None, *, shifts=True):
     """Return a network in double precision, with normalisations that are not neutral."""
@@ -58,6 +62,21 @@ def pooled(x, kind="avg", stride=1, size=3):
         seen = [one.amax(2) if kind == "max" else one.mean(2) for one in windows]
         rows.append(torch.stack(seen, 2))
     return torch.stack(rows, 2)
+
+
+def part_of(channels, add):
+    """Return what `add(builder, source)` adds to a graph as a network in double precision."""
+    builder = Builder(channels)
+    logits = builder.classified(add(builder, 0), channels, 1, rectified=False)
+    network = GraphNetwork(builder.graph(logits)).double()
+    network.connections[-1] = network.classifier = nn.Identity()
+    return network
+
+
+def cell_alone(operations, channels):
+    """Return a cell of NAS-Bench-201 as a network in double precision, without stem and head."""
+    add = cell_of(operations)
+    return part_of(channels, lambda builder, source: add(builder, source, channels, channels))
 
 
 class Layers:
