@@ -43,7 +43,7 @@ def draw(settings: Pruning, number: int) -> Draw:
 def plain_numbers(drawn: Draw, mask: Mask) -> Numbers:
     """Compute kappa by one backward pass per image, regions by comparing all pairs of crops."""
     drawn.network.mask = drawn.thin.mask = mask
-    eigenvalues = torch.linalg.eigvalsh(plain_kernel(drawn.network, drawn.images).double())
+    eigenvalues = torch.linalg.eigvalsh(plain_kernel(drawn.network, drawn.images))
     bits = np.unpackbits(activation_patterns(drawn.thin, drawn.crops), axis=1)
     codes = torch.from_numpy(bits).float()
     apart = codes @ (1 - codes).T
