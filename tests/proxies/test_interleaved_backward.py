@@ -6,7 +6,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from untrained.networks.nasbench201 import NasBench201Network
 from untrained.networks.supernets import NasBench201Supernet
 from untrained.proxies import interleaved_backward
 from untrained.proxies.interleaved_backward import Recording
@@ -180,9 +179,9 @@ def test_pools_with_a_divisor_and_with_a_part_of_a_window():
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("channels", [3, 4])
-def test_networks_of_the_space(all_operations, channels, layout):
+def test_networks_of_the_space(space, channels, layout):
     for index in (1462, 10525, 7777):
-        network = NasBench201Network(all_operations[index], 10, channels, 1)
+        network = space.network(space[index], 10, Skeleton(channels, 1))
         check(*drawn(network, 4, (12, 12), 3, index), layout)
 
 

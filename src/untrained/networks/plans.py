@@ -123,7 +123,8 @@ class _Plan:
             self.incoming[node] = [
                 (edge, own)
                 for edge, own in terms
-                if not edge.constant and (edge.source in graph.fed or not fresh)
+                if (edge.source in graph.fed and not edge.constant)
+                or not (fresh or (edge.constant and not edge.normalised))
             ]
         self.same: dict[int, int] = {}
         for node in graph.order[1:]:
@@ -134,10 +135,12 @@ class _Plan:
         self.modules: dict[int, int] = defaultdict(int)
         for edge in graph.executed:
             if edge.rectified:
-                self._count(self._parts(edge.source), edge.target, 1 + edge.wrapped)
+                leads = edge.target in graph.leading and not edge.constant
+                self._count(self._parts(edge.source), 1 + edge.wrapped, leads=leads)
+        read = {edge.source for edge in graph.executed}
         for node in graph.order:
-            if graph.nodes[node].rectified:
-                self._count([node], node, 1)
+            if graph.nodes[node].rectified and node in read:
+                self._count([node], 1, leads=node in graph.leading)
 
     def _parts(self, node: int) -> list[int]:
         """Return the nodes whose rectifiers read what a rectifier of this node reads."""
@@ -147,8 +150,8 @@ class _Plan:
             return [node]
         return [part for edge, _ in self.incoming[node] for part in self._parts(edge.source)]
 
-    def _count(self, reads: list[int], target: int, modules: int) -> None:
-        on_path = target in self.graph.leading and not self.graph.fed.isdisjoint(reads)
+    def _count(self, reads: list[int], modules: int, *, leads: bool) -> None:
+        on_path = leads and not self.graph.fed.isdisjoint(reads)
         for node in reads:
             self.rectifiers[node] += on_path
             self.modules[node] += modules
