@@ -10,9 +10,9 @@ another order.
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -90,7 +90,7 @@ class _Memory:
         array, _ = self.found.pop(activation)
         self.users[id(array)] -= 1
         if not self.users[id(array)]:
-            self.free.append(array.base)
+            self.free.append(cast("Array", array.base))
 
     def parameter(self, parameter: Tensor | None, shape: tuple[int, ...]) -> Array:
         """Return the array to add a gradient to, (*shape, 16); empty if it is not requested."""
@@ -358,11 +358,11 @@ class Recording(TorchFunctionMode):
         self._operations: dict[Tensor, _Operation] = {}
         self._supported = True
         # by activations that the network still has: what stands for them in operations, and copies
-        self._made = WeakTensorKeyDictionary()
-        self._copies = WeakTensorKeyDictionary()
-        self._rectified = WeakTensorKeyDictionary()
+        self._made: MutableMapping[Tensor, Tensor] = WeakTensorKeyDictionary()
+        self._copies: MutableMapping[Tensor, dict[int, Array]] = WeakTensorKeyDictionary()
+        self._rectified: MutableMapping[Tensor, Tensor] = WeakTensorKeyDictionary()
         # what a network has overwritten; here it has its former numbers, and must not be read
-        self._stale = WeakTensorKeyDictionary()
+        self._stale: MutableMapping[Tensor, bool] = WeakTensorKeyDictionary()
 
     def __torch_function__(
         self,
@@ -426,7 +426,7 @@ class Recording(TorchFunctionMode):
             return None
         if x not in self._made:
             raise _NoLoopError
-        return self._made[x]  # type: ignore[no-any-return]
+        return self._made[x]
 
     def copied(self, x: Tensor, padding: int = 0) -> Array:
         """Return an activation in row order, surrounded by zeros; the copy is made once."""
@@ -434,7 +434,7 @@ class Recording(TorchFunctionMode):
         copies = self._copies.setdefault(x, {}) if x in self._made else {}
         if padding not in copies:
             copies[padding] = _flat(functional.pad(x.detach(), (padding,) * 4))
-        return copies[padding]  # type: ignore[no-any-return]
+        return copies[padding]
 
     def parameter(self, x: Tensor | None) -> Tensor | None:
         """Return a parameter that requires a gradient; None for other numbers.
@@ -553,8 +553,9 @@ class Recording(TorchFunctionMode):
             raise _NoLoopError
         inputs, parameters = (self.source(x),), (self.parameter(weight), self.parameter(bias))
         output = torch.conv2d(x, weight, bias, step, around)
-        seen = self.copied(x, around), tuple(x.shape[1:])
-        return _Convolution(output, inputs, parameters, *seen, weight, step, around)
+        seen, (_, channels, height, width) = self.copied(x, around), x.shape
+        shape = channels, height, width
+        return _Convolution(output, inputs, parameters, seen, shape, weight, step, around)
 
 
 #: The functions that there are loops for.
@@ -709,6 +710,7 @@ def _nodes(outputs: Tensor) -> list[Node]:
 def _run(plan: _Plan, outputs: Tensor) -> list[Tensor]:
     """Return the gradients (n, size) by all parameters."""
     memory = _Memory(plan)
+
     def pull_back(cotangent: Tensor) -> tuple[Tensor, ...]:
         return torch.autograd.grad(
             outputs, plan.sources, cotangent, retain_graph=True, materialize_grads=True
@@ -718,7 +720,7 @@ def _run(plan: _Plan, outputs: Tensor) -> list[Tensor]:
 
     def keep(parameter: Tensor, first: int, found: Array) -> None:
         if parameter not in rows:
-            rows[parameter] = np.empty((len(outputs), found.shape[1]), np.float32)
+            rows[parameter] = np.empty((len(outputs), found.shape[1]), found.dtype)
         rows[parameter][first : first + len(found)] = found
 
     identity = torch.eye(len(outputs))
