@@ -87,7 +87,7 @@ def random_graph(seed, widths=(2, 3, 4), sides=(7, 9), nodes=9, most_terms=5, pl
         target = builder.node(rectified=rectified)
         outputs, smallest = int(rng.choice(widths)), 8 if plain else int(rng.integers(2, 5))
         known = [*shapes, max(shapes), max(shapes)]
-        for number in range(int(rng.integers(1, most_terms + 1))):
+        for _ in range(int(rng.integers(1, most_terms + 1))):
             source = int(rng.choice(known))
             possible = [
                 operations

@@ -64,19 +64,19 @@ def pooled(x, kind="avg", stride=1, size=3):
     return torch.stack(rows, 2)
 
 
-def part_of(channels, add):
+def part_of(channels, add, outputs=None):
     """Return what `add(builder, source)` adds to a graph as a network in double precision."""
     builder = Builder(channels)
-    logits = builder.classified(add(builder, 0), channels, 1, rectified=False)
+    logits = builder.classified(add(builder, 0), outputs or channels, 1, rectified=False)
     network = GraphNetwork(builder.graph(logits)).double()
     network.connections[-1] = network.classifier = nn.Identity()
     return network
 
 
-def cell_alone(operations, channels):
+def cell_alone(operations, channels, outputs=None):
     """Return a cell of NAS-Bench-201 as a network in double precision, without stem and head."""
-    add = cell_of(operations)
-    return part_of(channels, lambda builder, source: add(builder, source, channels, channels))
+    add, widths = cell_of(operations), (channels, outputs or channels)
+    return part_of(channels, lambda builder, source: add(builder, source, *widths), outputs)
 
 
 class Layers:

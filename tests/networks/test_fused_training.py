@@ -2,13 +2,16 @@
 
 import pytest
 import torch
+from tests.benchmarks.nds_files import network_of, some_entries
 from tests.networks.random_graphs import random_graph
 from torch import nn
 from torch.nn import functional
 
 from untrained.networks.fused_training import Term, pool, read_sum
-from untrained.networks.nasbench201 import around_cells, cell_of
+from untrained.networks.nasbench201 import around_cells, cell_of, size_network
+from untrained.networks.nds import scored_network
 from untrained.networks.network import GraphNetwork
+from untrained.spaces import get_space
 from untrained.spaces.base import Skeleton
 
 SPELLED = {
@@ -110,6 +113,36 @@ def test_small_images_and_other_widths():
     assert loss == pytest.approx(right_loss, rel=1e-5)
     assert away(gradients["classifier.weight"], right["classifier.weight"]) < 1e-3
     assert away(gradients[STEM], right[STEM]) < 1e-2
+
+
+def test_the_size_space_is_trained_too():
+    images, labels = batch()
+    ours, theirs = (network_of_widths() for _ in range(2))
+    loss, gradients, _ = learned(ours, ours.fused_logits(images), labels)
+    theirs.double()
+    right_loss, right, _ = learned(theirs, theirs(images.double()), labels)
+    assert loss == pytest.approx(right_loss, rel=1e-5)
+    assert away(gradients["classifier.weight"], right["classifier.weight"]) < 1e-3
+    assert away(gradients[STEM], right[STEM]) < 1e-2
+
+
+def network_of_widths():
+    torch.manual_seed(0)
+    return after_some_training(GraphNetwork(size_network((16, 32, 32, 64, 64), 10)))
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [
+        get_space("nasbench101").graph(get_space("nasbench101")[9], 10),
+        get_space("darts").graph(get_space("darts").parse("DARTS_V2"), 10),
+        # the input of the reduction cells goes through strided 1x1 convolutions
+        *(scored_network(network_of(entry["net"]), 10, imagenet=False) for entry in some_entries()),
+    ],
+)
+def test_networks_with_other_nodes_are_left_to_the_module(graph):
+    made = GraphNetwork(graph).to(memory_format=torch.channels_last)
+    assert made.fused_logits(batch(2)[0]) is None
 
 
 def test_bfloat16_is_no_further_away_than_autocast():

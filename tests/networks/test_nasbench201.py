@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from tests.networks.slow import Layers, pooled, shaken
+from tests.networks.slow import Layers, cell_alone, part_of, pooled, shaken
 from torch.nn import functional
 
 from untrained.networks.graph import Builder
-from untrained.networks.nasbench201 import add_operation, add_reduction, cell_of
-from untrained.networks.network import GraphNetwork
+from untrained.networks.nasbench201 import add_operation, add_reduction
 from untrained.spaces.nasbench201 import EDGES
 
 NONE = ("none",) * 6
@@ -76,43 +75,28 @@ def test_the_cells_hold_every_operation_in_turn(all_operations):
     }
 
 
-def alone(add, inputs, outputs):
-    """Return a network of one layer and a classifier."""
-    builder = Builder(inputs)
-    output = add(builder, 0, inputs, outputs)
-    logits = builder.classified(output, outputs, 2, rectified=False)
-    return GraphNetwork(builder.graph(logits))
-
-
-def output_of(network, x):
-    """Return what the classifier's edge reads."""
-    seen = []
-    network.connections[-1].register_forward_pre_hook(lambda _m, inputs: seen.append(inputs[0]))
-    network(x)
-    return seen[0]
-
-
 @pytest.mark.parametrize("outputs", [4, 7])
 def test_a_cell_without_a_path_gives_zeros(outputs):
-    x = torch.randn(2, 4, 6, 6)
+    x = torch.randn(2, 4, 6, 6, dtype=torch.float64)
     for operations in (NONE, (CONV, *NONE[1:])):
-        output = output_of(alone(cell_of(operations), 4, outputs), x)
-        assert torch.equal(output, torch.zeros(2, outputs, 6, 6))
+        output = cell_alone(operations, 4, outputs)(x)
+        assert torch.equal(output, torch.zeros(2, outputs, 6, 6, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("outputs", [4, 7])
 def test_nodes_without_input_are_zero_and_their_edges_are_executed(outputs):
     # node 1 is zero, and a normalised convolution of zeros is its own bias
-    network = alone(cell_of((*NONE[:4], CONV, "none")), 4, outputs)
-    (norm,) = (one for one in network.modules() if isinstance(one, torch.nn.BatchNorm2d))
+    cell = cell_alone((*NONE[:4], CONV, "none"), 4, outputs)
+    (norm,) = (one for one in cell.modules() if isinstance(one, torch.nn.BatchNorm2d))
     torch.nn.init.constant_(norm.bias, 0.5)
-    output = output_of(network, torch.randn(2, 4, 6, 6))
-    assert torch.equal(output, torch.full((2, outputs, 6, 6), 0.5))
+    output = cell(torch.randn(2, 4, 6, 6, dtype=torch.float64))
+    assert output.shape == (2, outputs, 6, 6)
+    assert (output == 0.5).all()
 
 
 def test_a_reduction_halves_the_resolution():
-    output = output_of(alone(add_reduction, 4, 8), torch.randn(2, 4, 6, 6))
-    assert output.shape == (2, 8, 3, 3)
+    block = part_of(4, lambda builder, source: add_reduction(builder, source, 4, 8), 8)
+    assert block(torch.randn(2, 4, 6, 6, dtype=torch.float64)).shape == (2, 8, 3, 3)
 
 
 def test_stages_have_16_32_and_64_channels_and_five_cells(space):

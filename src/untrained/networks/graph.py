@@ -267,7 +267,8 @@ class Node:
     """A node.
 
     Attributes:
-        concatenated: whether its terms are concatenated as channels instead of added.
+        concatenated: whether its terms, nodes as they are, are concatenated as channels instead of
+            added.
         rectified: whether its value is rectified, once for all edges that read it.
     """
 
@@ -300,11 +301,18 @@ class Graph:
     paths: Pair = (0, 0)
 
     def __post_init__(self) -> None:
-        read: set[int] = set()
+        read, made = set(), {0}
         for edge in self.edges:
             read.add(edge.source)
             if edge.target in read:
                 raise ParameterError(f"node {edge.target} is read before its edges: reorder them")
+            if edge.source not in made:
+                raise ParameterError(f"node {edge.source} is read without edges: add `Zero`")
+            if self.nodes[edge.target].concatenated and not edge.identity:
+                raise ParameterError(
+                    f"node {edge.target} concatenates changed nodes: change them in nodes between"
+                )
+            made.add(edge.target)
 
     @cached_property
     def executed(self) -> tuple[Edge, ...]:

@@ -34,14 +34,18 @@ class NormalConvolution(nn.Conv2d):
         nn.init.normal_(self.weight, 0, deviation(self.out_channels, self.kernel_size))
 
 
+class NormalPointwise(NormalConvolution, StridedPointwise):
+    """A strided 1x1 convolution that draws its weights likewise."""
+
+
 class Halving(nn.Module):
     """The module of `graph.FactorisedReduction`."""
 
-    def __init__(self, operation: FactorisedReduction) -> None:
+    def __init__(self, operation: FactorisedReduction, kind: type[StridedPointwise]) -> None:
         super().__init__()
         inputs, outputs = operation.inputs, operation.outputs // 2
-        self.even = StridedPointwise(inputs, outputs, stride=2)
-        self.odd = StridedPointwise(inputs, outputs, stride=2)
+        self.even = kind(inputs, outputs, stride=2)
+        self.odd = kind(inputs, outputs, stride=2)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, inputs, H, W) to (N, outputs, H/2, W/2), rounded up."""
@@ -62,11 +66,13 @@ class Function(nn.Module):
 
 def module_of(operation: Operation, initialisation: str = "uniform") -> nn.Module:
     """Build the module of an operation, which draws its weights from PyTorch's generator."""
+    normal = initialisation == "normal"
+    pointwise = NormalPointwise if normal else StridedPointwise
     match operation:
         case Convolution(inputs, outputs, (1, 1), (stride, across), 1) if stride == across > 1:
-            return StridedPointwise(inputs, outputs, stride)
+            return pointwise(inputs, outputs, stride)
         case Convolution():
-            kind = nn.Conv2d if initialisation == "uniform" else NormalConvolution
+            kind = NormalConvolution if normal else nn.Conv2d
             return kind(
                 *(operation.inputs, operation.outputs, operation.kernel, operation.stride),
                 *(operation.padding, operation.dilation, operation.groups),
@@ -74,12 +80,12 @@ def module_of(operation: Operation, initialisation: str = "uniform") -> nn.Modul
             )
         case Linear():
             linear = nn.Linear(operation.inputs, operation.outputs)
-            if initialisation == "normal":
+            if normal:
                 nn.init.normal_(linear.weight, 0, 0.01)
                 nn.init.zeros_(linear.bias)
             return linear
         case FactorisedReduction():
-            return Halving(operation)
+            return Halving(operation, pointwise)
         case Pooling("max", size, stride):
             return nn.MaxPool2d(size, stride, operation.padding)
         case Pooling("avg", size, stride):

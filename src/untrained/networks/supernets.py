@@ -124,9 +124,7 @@ class Supernet(GraphModule):
         return logits
 
     def _value(self, node: int, rows: dict[int, list[Tensor]]) -> Tensor:
-        means = [
-            _sum(terms) / len(terms) if len(terms) > 1 else terms[0] for terms in rows.values()
-        ]
+        means = [_mean(terms) for terms in rows.values()]
         return torch.cat(means, dim=1) if self.graph.nodes[node].concatenated else _sum(means)
 
 
