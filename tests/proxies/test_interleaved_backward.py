@@ -1,5 +1,7 @@
 """Backward passes by our loops against PyTorch's, one output after the other, in float64."""
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -352,3 +354,21 @@ def test_views_of_one_tensor_are_not_mistaken_for_each_other(view):
     network, images = network.double(), images.double()
     expected = sum(slow_gram(network, images, one) for one in network.parameters())
     np.testing.assert_allclose(gram(found, len(images)), expected, atol=1e-5 * expected.max())
+
+
+def test_activations_that_no_backward_pass_reads_are_not_kept():
+    made = []
+
+    def apply(inner, x):
+        convolution, normalisation = inner
+        total = normalisation(convolution(x)) + x
+        made.append(weakref.ref(total))
+        return functional.relu(total)
+
+    network = Layers(apply, nn.Conv2d(3, 3, 3, padding=1, bias=False), nn.BatchNorm2d(3))
+    made.clear()  # the constructor applies the layers too
+    recording = Recording()
+    with recording:
+        outputs = network(torch.randn(2, 2, 7, 6)).sum(1)
+    assert made[0]() is None
+    assert recording.gradients(outputs, list(network.parameters())) is not None

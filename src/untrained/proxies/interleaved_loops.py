@@ -281,7 +281,7 @@ def convolution(
     by_input: Array,
     input_shape: Any,
     adds: bool,
-    gate: Array,
+    gated: bool,
 ) -> None:
     """Fill in gradients of a convolution that may be followed by a batch normalisation.
 
@@ -305,8 +305,9 @@ def convolution(
         by_input: gradient of the input, filled in; empty where it is not requested.
         input_shape: (C, H, W) of the input.
         adds: whether to add to `by_input` instead of overwriting it.
-        gate: the gradient of the input is zero where this is not positive; may be empty.
+        gated: whether the gradient of the input is zero where x is not positive.
     """
+    gate = x if gated else x[:0]
     images, high, wide, outputs = shape
     line = (wide + margin[0] + margin[1]) * blocks[1] * LANES
     plane = (high + margin[0] + margin[1]) * line
@@ -350,6 +351,7 @@ def convolution(
                     input_shape,
                     adds,
                     gate,
+                    x_shape,
                 )
 
 
@@ -438,12 +440,15 @@ def _by_input(
     shape: Any,
     adds: bool,
     gate: Array,
+    gate_shape: Any,
 ) -> None:
     """Write or add one image's gradient of the input; `steps` are the strides of `around`."""
     inputs, height, width = shape
     own, plane, line = steps
     size, stride = kernel
-    pixel, area = inputs * LANES, height * width
+    pixel = inputs * LANES
+    _, gate_high, gate_wide = gate_shape
+    zeros = (gate_wide - width) // 2
     across = 2 * TILE if block < TILE else TILE
     count = -(-outputs // own)
     # blocks of the output of which a few pixels fit the first-level cache
@@ -479,8 +484,9 @@ def _by_input(
                                 (stride * pixel, LANES),
                                 adds or first > 0,
                                 gate,
-                                (image * inputs + c) * area + h * width + w,
-                                (stride, area),
+                                ((image * inputs + c) * gate_high + h + zeros) * gate_wide
+                                + (w + zeros),
+                                (stride, gate_high * gate_wide),
                             )
                     v += pixels
 
