@@ -98,7 +98,7 @@ def test_the_same_bytes_when_repeated(project):
         ([SPACE, TRACE.replace("regions", "region")], "did you mean 'regions'"),
         ([SPACE, TRACE.replace("seed0", "seed7")], "seed7.parquet does not exist"),
         ([SPACE, TRACE, TRACE], "two traces of TE-NAS (regions, noise) and seed 0: give one"),
-        ([SPACE, TRACE.replace("noise", "cifar10"), "--benchmark", "x"], "x does not exist"),
+        ([SPACE, TRACE, "--benchmark", "x"], "x does not exist"),
         (["nasbench20", TRACE], "did you mean 'nasbench201'"),
         ([SPACE], "no files of prunings: name them"),
     ],

@@ -1,6 +1,7 @@
 """Backward passes by our loops against PyTorch's, one output after the other, in float64."""
 
 import copy
+import weakref
 
 import numpy as np
 import pytest
@@ -8,7 +9,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from untrained.networks.nasbench201 import NasBench201Network
 from untrained.networks.supernets import DartsSupernet, NasBench201Supernet
 from untrained.proxies import interleaved_backward
 from untrained.proxies.interleaved_backward import Recording
@@ -236,9 +236,9 @@ def test_pools_with_a_divisor_and_with_a_part_of_a_window():
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("channels", [3, 4])
-def test_networks_of_the_space(all_operations, channels, layout):
+def test_networks_of_the_space(space, channels, layout):
     for index in (1462, 10525, 7777):
-        network = NasBench201Network(all_operations[index], 10, channels, 1)
+        network = space.network(space[index], 10, Skeleton(channels, 1))
         check(*drawn(network, 4, (12, 12), 3, index), layout)
 
 
@@ -435,3 +435,21 @@ def test_views_of_one_tensor_are_not_mistaken_for_each_other(view):
     network, images = network.double(), images.double()
     expected = sum(slow_gram(network, images, one) for one in network.parameters())
     np.testing.assert_allclose(gram(found, len(images)), expected, atol=1e-5 * expected.max())
+
+
+def test_activations_that_no_backward_pass_reads_are_not_kept():
+    made = []
+
+    def apply(inner, x):
+        convolution, normalisation = inner
+        total = normalisation(convolution(x)) + x
+        made.append(weakref.ref(total))
+        return functional.relu(total)
+
+    network = Layers(apply, nn.Conv2d(3, 3, 3, padding=1, bias=False), nn.BatchNorm2d(3))
+    made.clear()  # the constructor applies the layers too
+    recording = Recording()
+    with recording:
+        outputs = network(torch.randn(2, 2, 7, 6)).sum(1)
+    assert made[0]() is None
+    assert recording.gradients(outputs, list(network.parameters())) is not None

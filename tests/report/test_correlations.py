@@ -1,10 +1,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from tests.report import RESAMPLED, SPLITS, fed
 
 from untrained.errors import MissingDataError, ParameterError
 from untrained.report.scores import ALL_SAMPLED, CANONICAL, FINITE_ONLY, TOP_TENTH
 from untrained.report.sections.correlations import COLUMNS, correlation_table, subsets_of
+from untrained.spaces import get_space
 
 from .test_statistics import slow_rho, slow_tau_b
 
@@ -36,7 +38,8 @@ def score_rows(proxy="naswot", seeds=(0, 1), n=30, undefined=(), dataset="cifar1
     return pd.DataFrame(rows, columns=["arch", "proxy", "dataset", "seed", "score", "status"])
 
 
-TARGETS = [("cifar10", "cifar10-valid", "x-valid")]
+SPLIT = {("cifar10", "val"): ("cifar10-valid", "x-valid")}
+CLASSES = subsets_of(np.arange(30), get_space("nasbench201").representatives)[CANONICAL]
 
 
 def accuracies(dataset, split):
@@ -44,70 +47,70 @@ def accuracies(dataset, split):
     return np.random.default_rng(0).normal(size=40) * 5 + np.arange(40)
 
 
-def subsets(n=30):
-    return {ALL_SAMPLED: np.arange(n), CANONICAL: np.arange(0, n, 2), FINITE_ONLY: np.arange(n)}
+TRUTH = accuracies("cifar10-valid", "x-valid")[:30]
+
+
+def made(scores, accuracy=accuracies, splits=SPLIT, costs=None, **options):
+    inputs = fed(accuracy, splits=splits, costs=costs, scores=scores)
+    return correlation_table(inputs, RESAMPLED | options)
+
+
+def of(table, subset):
+    (row,) = table[table["subset"] == subset].to_dict("records")
+    return row
 
 
 def test_a_control_that_is_scored_is_the_score():
     scores = pd.concat([score_rows("naswot"), score_rows("flops")])
-    control = {"flops": pd.Series(np.arange(40.0)[::-1])}
-    both = correlation_table(scores, accuracies, subsets(), TARGETS, controls=control, resamples=5)
-    alone = correlation_table(scores, accuracies, subsets(), TARGETS, resamples=5)
+    both, alone = made(scores, costs={"flops": np.arange(40.0)[::-1]}), made(scores)
     pd.testing.assert_frame_equal(both, alone)
     assert (both["seeds"] > 0).all()
 
 
 def test_the_table_has_a_row_per_target_subset_and_proxy():
     scores = pd.concat([score_rows("naswot"), score_rows("naswot-released")])
-    flops = pd.Series(np.arange(40.0)[::-1])
-    table = correlation_table(
-        scores, accuracies, subsets(), TARGETS, controls={"flops": flops}, resamples=5
-    )
+    table = made(scores, costs={"flops": np.arange(40.0)[::-1]})
     assert tuple(table.columns) == COLUMNS
-    assert list(table["proxy"]) == ["naswot", "naswot-released", "flops"] * 3
-    assert list(table["subset"].unique()) == [ALL_SAMPLED, CANONICAL, FINITE_ONLY]
-    assert set(table["n"]) == {30, 15, 40, 20} - {40, 20}
+    assert list(table["proxy"]) == ["naswot", "naswot-released", "flops"] * 4
+    assert list(table["subset"].unique()) == [ALL_SAMPLED, CANONICAL, FINITE_ONLY, TOP_TENTH]
+    assert list(table["n"][::3]) == [30, len(CLASSES), 30, 3]
     control = table[table["proxy"] == "flops"].iloc[0]
     assert control["seeds"] == 0
     assert np.isnan(control["tau_seed_std"])
-    assert control["tau"] == pytest.approx(slow_tau_b(-np.arange(30), accuracies(*TARGETS[0][1:])))
+    assert control["tau"] == pytest.approx(slow_tau_b(-np.arange(30), TRUTH))
 
 
 def test_a_control_may_be_known_for_some_images_only():
     scores = pd.concat([score_rows(), score_rows(dataset="cifar100")])
-    targets = [(name, "cifar10-valid", "x-valid") for name in ("cifar10", "cifar100")]
-    known = {"cifar100": pd.Series(np.arange(30.0))}
-    table = correlation_table(
-        scores, accuracies, subsets(), targets, controls={"short": known}, resamples=2
-    )
-    assert set(table.loc[table["proxy"] == "short", "images"]) == {"cifar100"}
+    inputs = fed(lambda *_: np.arange(30.0), scores=scores)
+    inputs.benchmark.measures["cifar100", "x-valid", 12, "777"] = {"accuracy": np.arange(30.0)}
+    table = correlation_table(inputs, RESAMPLED)
+    short = table["proxy"] == "accuracy after 12 epochs"
+    assert set(table.loc[short, "images"]) == {"cifar100"}
     assert set(table.loc[table["proxy"] == "naswot", "images"]) == {"cifar10", "cifar100"}
 
 
 def test_a_score_is_the_mean_over_seeds_and_an_undefined_seed_undoes_it():
     lost = (3, 17)
     scores = score_rows(undefined=lost)
-    rows = correlation_table(scores, accuracies, subsets(), TARGETS, resamples=5, seed=2)
-    by_subset = rows.set_index("subset")
+    by_subset = made(scores, seed=2).set_index("subset").drop(TOP_TENTH)
     mean = scores.groupby("arch")["score"].mean().to_numpy().copy()
     mean[list(lost)] = -1e9
-    truth = accuracies(*TARGETS[0][1:])[:30]
     kept = np.setdiff1d(np.arange(30), lost)
-    assert by_subset.loc[ALL_SAMPLED, "tau"] == pytest.approx(slow_tau_b(mean, truth))
-    assert by_subset.loc[ALL_SAMPLED, "rho"] == pytest.approx(slow_rho(mean, truth))
-    assert by_subset.loc[FINITE_ONLY, "tau"] == pytest.approx(slow_tau_b(mean[kept], truth[kept]))
-    assert by_subset.loc[CANONICAL, "tau"] == pytest.approx(slow_tau_b(mean[::2], truth[::2]))
-    assert by_subset["n"].to_dict() == {ALL_SAMPLED: 30, CANONICAL: 15, FINITE_ONLY: 28}
-    assert by_subset["excluded"].to_dict() == {ALL_SAMPLED: 2, CANONICAL: 0, FINITE_ONLY: 2}
+    assert by_subset.loc[ALL_SAMPLED, "tau"] == pytest.approx(slow_tau_b(mean, TRUTH))
+    assert by_subset.loc[ALL_SAMPLED, "rho"] == pytest.approx(slow_rho(mean, TRUTH))
+    assert by_subset.loc[FINITE_ONLY, "tau"] == pytest.approx(slow_tau_b(mean[kept], TRUTH[kept]))
+    tau = slow_tau_b(mean[CLASSES], TRUTH[CLASSES])
+    assert by_subset.loc[CANONICAL, "tau"] == pytest.approx(tau)
+    assert by_subset["n"].tolist() == [30, len(CLASSES), 28]
+    assert by_subset["excluded"].tolist() == [2, np.isin(lost, CLASSES).sum(), 2]
     assert (by_subset["seeds"] == 2).all()
 
 
 def test_where_lower_is_better_the_undefined_are_last_all_the_same():
     scores = score_rows(undefined=(3, 17))
-    turned = scores.assign(score=-scores["score"])
-    ranked = {ALL_SAMPLED: np.arange(30), TOP_TENTH: np.arange(30)}
-    known = correlation_table(scores, accuracies, ranked, TARGETS, resamples=5)
-    found = correlation_table(turned, accuracies, ranked, TARGETS, lower=["naswot"], resamples=5)
+    known = made(scores)
+    found = made(scores.assign(score=-scores["score"], proxy="ntk_condition_number"))
     for name in ("tau", "rho"):
         assert found[name].tolist() == pytest.approx((-known[name]).tolist(), nan_ok=True)
         assert found[f"{name}_low"].tolist() == pytest.approx(
@@ -120,12 +123,9 @@ def test_where_lower_is_better_the_undefined_are_last_all_the_same():
 
 def test_the_spread_over_seeds_is_that_of_each_seed_alone():
     scores = score_rows(seeds=(0, 1, 2), undefined=(4,))
-    row = correlation_table(
-        scores, accuracies, {ALL_SAMPLED: np.arange(30)}, TARGETS, resamples=2
-    ).iloc[0]
-    truth = accuracies(*TARGETS[0][1:])[:30]
+    row = of(made(scores), ALL_SAMPLED)
     taus = [
-        slow_tau_b(own["score"].fillna(-1e9).to_numpy(), truth) for _, own in scores.groupby("seed")
+        slow_tau_b(own["score"].fillna(-1e9).to_numpy(), TRUTH) for _, own in scores.groupby("seed")
     ]
     assert row["tau_seed_std"] == pytest.approx(np.std(taus, ddof=1))
 
@@ -134,28 +134,23 @@ def test_a_finite_score_with_a_bad_status_and_an_infinite_one_are_undefined():
     scores = score_rows(seeds=(0,))
     scores.loc[2, "status"] = "disconnected"
     scores.loc[5, "score"] = np.inf
-    row = correlation_table(
-        scores, accuracies, {FINITE_ONLY: np.arange(30)}, TARGETS, resamples=2
-    ).iloc[0]
+    row = of(made(scores), FINITE_ONLY)
     assert (row["n"], row["excluded"], row["seeds"]) == (28, 2, 1)
     assert np.isnan(row["tau_seed_std"])
 
 
-def test_architectures_without_accuracy_or_score_are_left_out():
+def test_architectures_without_accuracy_are_left_out():
     def partial(dataset, split):
         answers = accuracies(dataset, split)
         answers[:4] = np.nan
         return answers
 
-    wide = {ALL_SAMPLED: np.arange(1000), "nothing": np.array([], dtype=int)}
-    table = correlation_table(score_rows(), partial, wide, TARGETS, resamples=2)
-    assert list(table["n"]) == [26, 0]
-    assert np.isnan(table["tau"].iloc[1])
+    assert of(made(score_rows(), partial), ALL_SAMPLED)["n"] == 26
 
 
 @pytest.mark.parametrize("n", [30, 31, 40])
 def test_the_top_tenth_are_those_that_fewer_than_a_tenth_surpass(n):
-    targets = [TARGETS[0], ("cifar10", "cifar10", "ori-test")]
+    splits = {pair: column for pair, column in SPLITS.items() if pair[0] == "cifar10"}
 
     def tied(dataset, split):
         shift = 1 if split == "ori-test" else 0  # the two columns have other bests
@@ -164,8 +159,8 @@ def test_the_top_tenth_are_those_that_fewer_than_a_tenth_surpass(n):
         return answers
 
     scores, flops = score_rows(n=n, undefined=(2, 8, 9, 20)), pd.Series(np.arange(float(n)))
-    subset = {TOP_TENTH: np.arange(n)}
-    table = correlation_table(scores, tied, subset, targets, controls={"flops": flops}, resamples=2)
+    table = made(scores, tied, splits, {"flops": flops.to_numpy()})
+    table = table[table["subset"] == TOP_TENTH]
     mean = scores.groupby("arch")["score"].agg(lambda values: values.mean(skipna=False))
     tops = []
     for row in table.itertuples():
@@ -186,29 +181,23 @@ def test_the_top_tenth_are_those_that_fewer_than_a_tenth_surpass(n):
 
 
 def test_without_ties_the_top_tenth_is_a_tenth():
-    subset = {TOP_TENTH: np.arange(40)}
     scores = score_rows(n=40, undefined=(39,))
-    row = correlation_table(scores, lambda *_: np.arange(40.0), subset, TARGETS, resamples=2)
-    assert row[["n", "excluded"]].iloc[0].tolist() == [4, 1]
-    assert row["tau"].item() < 0, "the undefined one is ranked last"
+    row = of(made(scores, lambda *_: np.arange(40.0)), TOP_TENTH)
+    assert (row["n"], row["excluded"]) == (4, 1)
+    assert row["tau"] < 0, "the undefined one is ranked last"
 
 
 def test_the_order_of_the_scores_does_not_matter():
     scores = pd.concat([score_rows("synflow"), score_rows("naswot", undefined=(1,))])
     shuffled = scores.sample(frac=1, random_state=4)
-    tables = [
-        correlation_table(each, accuracies, subsets(), TARGETS, resamples=9)
-        for each in (scores, shuffled)
-    ]
-    pd.testing.assert_frame_equal(*tables)
+    pd.testing.assert_frame_equal(made(scores), made(shuffled))
 
 
 def test_faults_of_the_scores_are_named():
-    subset = {ALL_SAMPLED: np.arange(30)}
     with pytest.raises(MissingDataError, match=r"1 architectures lack naswot .* seeds 0, 1:"):
-        correlation_table(score_rows().iloc[1:], accuracies, subset, TARGETS)
+        made(score_rows().iloc[1:])
     twice = pd.concat([score_rows(), score_rows().iloc[7:8]])
     with pytest.raises(ParameterError, match="two scores of naswot for architecture 7 and seed 0"):
-        correlation_table(twice, accuracies, subset, TARGETS)
+        made(twice)
     with pytest.raises(ParameterError, match=r"architecture 49 has no accuracy.* ends at 39"):
-        correlation_table(score_rows(n=50), accuracies, {ALL_SAMPLED: np.arange(50)}, TARGETS)
+        made(score_rows(n=50))

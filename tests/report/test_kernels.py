@@ -1,17 +1,19 @@
 """Figures of a space that was trained on another data set than NAS-Bench-201's."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 from tests.benchmarks.nds_files import cell_entry, write
+from tests.report import RESAMPLED
 
 from untrained.benchmarks.benchmark import Benchmark
 from untrained.benchmarks.nds import convert_nds
 from untrained.files import write_parquet
-from untrained.report.inputs import Inputs, splits_of
-from untrained.report.scores import ALL_SAMPLED, targets_of
+from untrained.report.inputs import Inputs
+from untrained.report.scores import ALL_SAMPLED
 from untrained.report.sections import correlations, kernels
-from untrained.report.sections.correlations import correlation_table
 from untrained.scoring import kernels as computed
 from untrained.scoring.images import MinibatchSettings
 
@@ -39,11 +41,13 @@ def inputs(folder, table):
 
 
 def test_scores_are_held_against_what_the_networks_were_trained_on(truth, table, tmp_path):
-    targets = targets_of(["imagenette"], splits_of(truth.finals, ["ImageNet"]))
-    found = correlation_table(
-        table, truth.accuracies, {ALL_SAMPLED: np.arange(N)}, targets, resamples=20
-    )
-    assert found["tau"].tolist() == pytest.approx([1.0])
+    given = inputs(tmp_path, table)
+    datasets = given.space.datasets
+    space = SimpleNamespace(name=SPACE, datasets=datasets, representatives=np.arange(N))
+    vars(given)["space"] = space  # the space itself needs the file of its networks
+    found = correlations.correlation_table(given, RESAMPLED)
+    tau = found.loc[found["subset"] == ALL_SAMPLED].set_index(["proxy", "images"])["tau"]
+    assert tau["naswot", "imagenette"] == pytest.approx(1.0)
     write_parquet(found, tmp_path / "correlations.parquet")
     panel = correlations.draw(inputs(tmp_path, table), {"proxy": "naswot"}).axes[0]
     drawn = np.sort(panel.collections[0].get_offsets().data, axis=0)

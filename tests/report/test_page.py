@@ -3,13 +3,12 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from tests.report import SPLITS, table_of_searches
+from tests.report import SPLITS, fed, table_of_searches
 
 from untrained.files import write_parquet
 from untrained.report import SECTIONS
 from untrained.report.build import captions, write_page
 from untrained.report.inputs import Inputs
-from untrained.report.published import published_prunings
 from untrained.report.sections.ablations import COLUMNS as VARIANCE_COLUMNS
 from untrained.report.sections.comparisons import COLUMNS as COMPARISON_COLUMNS
 from untrained.report.sections.correlations import COLUMNS
@@ -122,10 +121,7 @@ def pruned():
     rounds = pd.DataFrame({"round": [1, 2], "kappa": [200.0, 50.0], "regions": [900.0, 1800.0]})
     found = pruning_table(
         dict(zip(runs, (3, 1), strict=True)),
-        lambda *_: np.array([90.0, 91, 92, 93]),
-        np.arange(4.0),
-        SPLITS,
-        published_prunings("nasbench201"),
+        fed(lambda *_: [90.0, 91, 92, 93], costs={"parameters": np.arange(4.0)}),
     )
     return {"prunings": found, "trajectory": trajectory_table(dict.fromkeys(runs, rounds))}
 

@@ -1,36 +1,44 @@
 import numpy as np
 import pandas as pd
 import pytest
+from tests.report import SPLITS, fed
 
 from untrained.errors import ParameterError
+from untrained.report.scores import with_summed_ranks
 from untrained.report.sections.preferences import COLUMNS, kept_among_best, preference_table
+from untrained.search.choices import choices_of
+from untrained.spaces import get_space
 
-OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
-TARGETS = [("cifar100", "cifar100", "x-test")]
-N = 60
-EDGES = np.random.default_rng(1).integers(5, size=(N, 6))
+SPACE = get_space("nasbench201")
+OPERATIONS = SPACE.option_order
+SPLIT = {("cifar100", "test"): ("cifar100", "x-test")}
+N = len(SPACE)
+EDGES = choices_of(SPACE).codes
+SAMPLED = np.sort(np.random.default_rng(1).choice(N, 48, replace=False))
 
 
 def accuracies(dataset, split):
     return np.random.default_rng(7).normal(70, 3, N)
 
 
+PARAMETERS = np.random.default_rng(2).integers(1, 6, N) + 0.0
+
+
 def rows(proxy, values, seed=0, dataset="cifar100"):
-    arch = np.flatnonzero(np.arange(N) % 5 != 2)  # some are not scored
-    status = np.where(np.isnan(values[arch]), "singular", "ok")
-    columns = {"arch": arch, "proxy": proxy, "dataset": dataset, "seed": seed}
-    return pd.DataFrame(columns | {"score": values[arch], "status": status})
+    status = np.where(np.isnan(values), "singular", "ok")
+    columns = {"arch": SAMPLED, "proxy": proxy, "dataset": dataset, "seed": seed}
+    return pd.DataFrame(columns | {"score": values, "status": status})
 
 
 def scores():
     generator = np.random.default_rng(3)
-    kappa = generator.uniform(10, 900, N)
+    kappa = generator.uniform(10, 900, 48)
     kappa[[0, 8]] = np.nan
     kappa[1] = 1.0  # the best, but for its other seed
-    lost = np.where(np.arange(N) == 1, np.nan, 9.0)
+    lost = np.where(np.arange(48) == 1, np.nan, 9.0)
     tables = [rows("ntk_condition_number", kappa + seed * lost, seed) for seed in (0, 1)]
-    tables[0].loc[tables[0]["arch"] == 1, ["score", "status"]] = 1.0, "ok"
-    tables += [rows("linear_regions", generator.integers(1, 9, N) + 0.0, seed) for seed in (0, 1)]
+    tables[0].loc[1, ["score", "status"]] = 1.0, "ok"
+    tables += [rows("linear_regions", generator.integers(1, 9, 48) + 0.0, seed) for seed in (0, 1)]
     return pd.concat(tables, ignore_index=True)
 
 
@@ -48,44 +56,38 @@ def slow_shares(chosen):
     return [used.count(number) / len(used) for number in range(5)]
 
 
-def made(**settings):
-    settings = {"lower": ["ntk_condition_number"], "resamples": 50} | settings
-    return table_of(scores(), TARGETS, **settings)
-
-
-def table_of(scores, targets, controls=None, **settings):
-    used = {name: (number == EDGES).mean(axis=1) for number, name in enumerate(OPERATIONS)}
-    settings |= {"space": "nasbench201", "controls": controls or {}}
-    return preference_table(scores, accuracies, targets, used, **settings)
+def made(scores, accuracy=accuracies, splits=SPLIT, parameters=PARAMETERS, **options):
+    inputs = fed(accuracy, splits=splits, costs={"parameters": parameters}, scores=scores)
+    return preference_table(inputs, {"best": 0.1, "resamples": 50, "seed": 0} | options)
 
 
 def test_a_control_that_is_scored_is_the_score():
-    control = {"linear_regions": pd.Series(np.arange(float(N)))}
-    pd.testing.assert_frame_equal(made(controls=control), made())
+    both = pd.concat([scores(), rows("parameters", np.arange(48.0))])
+    pd.testing.assert_frame_equal(made(both), made(both, parameters=PARAMETERS[::-1]))
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.25, 0.3, 1.0])
 def test_shares_are_counted_over_the_edges_of_the_best(fraction):
-    parameters = pd.Series(np.random.default_rng(2).integers(1, 6, N) + 0.0)
-    table = made(best=fraction, controls={"parameters": parameters})
+    table = made(scores(), best=fraction)
     assert tuple(table.columns) == COLUMNS
-    sampled = np.flatnonzero(np.arange(N) % 5 != 2)
-    mean = scores().groupby(["proxy", "arch"])["score"].agg(lambda own: own.mean(skipna=False))
+    summed = with_summed_ranks(scores())
+    mean = summed.groupby(["proxy", "arch"])["score"].agg(lambda own: own.mean(skipna=False))
     expected = {
         "linear_regions": mean["linear_regions"].to_numpy(),
         "ntk_condition_number": -mean["ntk_condition_number"].to_numpy(),
-        "parameters": parameters[sampled].to_numpy(),
-        "accuracy": accuracies("cifar100", "x-test")[sampled],
-        "all sampled": np.zeros(len(sampled)),
+        "tenas": mean["tenas"].to_numpy(),
+        "parameters": PARAMETERS[SAMPLED],
+        "accuracy": accuracies("cifar100", "x-test")[SAMPLED],
+        "all sampled": np.zeros(48),
     }
     assert list(dict.fromkeys(table["proxy"])) == list(expected)
     for proxy, values in expected.items():
-        chosen = sampled[slow_best(values, fraction)]
+        chosen = SAMPLED[slow_best(values, fraction)]
         own = table[table["proxy"] == proxy]
         assert own["option"].tolist() == list(OPERATIONS)
         assert own["share"].tolist() == pytest.approx(slow_shares(chosen))
         assert set(own["best"]) == {len(chosen)}
-        assert set(own["architectures"]) == {len(sampled)}
+        assert set(own["architectures"]) == {48}
         assert own["share"].sum() == pytest.approx(1)
 
 
@@ -110,15 +112,12 @@ def test_the_best_of_a_resample_are_its_own():
 
 
 def test_intervals_are_the_quantiles_of_the_resamples():
-    table = made(resamples=130, seed=4)
-    sampled = np.flatnonzero(np.arange(N) % 5 != 2)
-    counts = np.random.default_rng(4).multinomial(
-        len(sampled), np.full(len(sampled), 1 / len(sampled)), size=130
-    )
+    table = made(scores(), resamples=130, seed=4)
+    counts = np.random.default_rng(4).multinomial(48, np.full(48, 1 / 48), size=130)
     truth = accuracies("cifar100", "x-test")
     draws = []
     for times in counts:
-        drawn = np.repeat(sampled, times)
+        drawn = np.repeat(SAMPLED, times)
         draws.append(slow_shares(drawn[slow_best(truth[drawn], 0.1)]))
     low, high = np.quantile(draws, [0.025, 0.975], axis=0)
     own = table[table["proxy"] == "accuracy"]
@@ -127,18 +126,16 @@ def test_intervals_are_the_quantiles_of_the_resamples():
 
 
 def test_the_published_shares_are_beside_the_proxies_on_the_papers_images():
-    table = made().set_index(["proxy", "option"])["paper_share"]
+    table = made(scores()).set_index(["proxy", "option"])["paper_share"]
     assert table["ntk_condition_number", "nor_conv_3x3"] == pytest.approx(0.306)
     assert table["linear_regions", "none"] == pytest.approx(0.091)
     assert table["accuracy"].isna().all()
-    images = [("cifar10", "cifar10", "ori-test")]
-    elsewhere = table_of(scores().assign(dataset="cifar10"), images, resamples=2)
+    elsewhere = made(scores().assign(dataset="cifar10"), splits=SPLITS)
     assert elsewhere["paper_share"].isna().all()
 
 
 def test_where_nothing_is_defined_no_share_is():
-    lost = rows("naswot", np.full(N, np.nan))
-    table = table_of(lost, TARGETS, resamples=3)
+    table = made(rows("naswot", np.full(48, np.nan)))
     own = table[table["proxy"] == "naswot"]
     assert own[["share", "share_low", "share_high"]].isna().all(axis=None)
     assert set(own["best"]) == {0}
@@ -147,4 +144,4 @@ def test_where_nothing_is_defined_no_share_is():
 def test_faults_are_named():
     for fraction in (0, -0.1, 1.1, float("nan")):
         with pytest.raises(ParameterError, match=r"fraction .* of the best: give more than 0"):
-            made(best=fraction)
+            made(scores(), best=fraction)

@@ -4,18 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import kendalltau
+from tests.report import RESAMPLED, fed
 
 from untrained.report import published
-from untrained.report.scores import ALL_SAMPLED, FINITE_ONLY
 from untrained.report.sections.correlations import correlation_table
 from untrained.report.sections.proxies import COLUMNS, proxy_layout, proxy_table
 
 N = 40
-TARGETS = [
-    ("cifar10", "cifar10-valid", "x-valid"),
-    ("cifar10", "cifar10", "ori-test"),
-    ("cifar100", "cifar100", "x-test"),
-]
 NAMES = ["flops", "naswot-released", "synflow-logsynflow", "lga", "naswot", "synflow", "naswot@1",
          "jacobian_covariance:256", "grad_norm", "jacobian_covariance"]  # fmt: skip
 
@@ -44,16 +39,16 @@ def scores():
 
 @pytest.fixture(scope="module")
 def correlations():
-    subsets = {ALL_SAMPLED: np.arange(N), FINITE_ONLY: np.arange(N)}
-    controls = {"parameters": pd.Series(np.arange(N) + 0.0), "accuracy after 12 epochs":
-                pd.Series(np.arange(N) % 7 + 0.0)}  # fmt: skip
-    return correlation_table(
-        scores(), accuracies, subsets, TARGETS, controls=controls, resamples=30
-    )
+    costs = {"parameters": np.arange(N) + 0.0, "flops": np.arange(N) % 7 + 0.0}
+    return correlation_table(fed(accuracies, scores=scores(), costs=costs), RESAMPLED)
+
+
+def of(correlations, space="nasbench201"):
+    return proxy_table(fed(accuracies, space=space, tables={"correlations": correlations}), {})
 
 
 def test_every_row_is_a_tau_with_the_test_accuracy(correlations):
-    found = proxy_table(correlations, space="nasbench201")
+    found = of(correlations)
     assert tuple(found.columns) == COLUMNS
     images = correlations["images"].drop_duplicates().tolist()
     assert found["images"].drop_duplicates().tolist() == images
@@ -83,7 +78,7 @@ def test_every_row_is_a_tau_with_the_test_accuracy(correlations):
 
 
 def test_published_figures_stand_beside_ours(correlations):
-    found = proxy_table(correlations, space="nasbench201").set_index(["images", "proxy"])
+    found = of(correlations).set_index(["images", "proxy"])
     known = found[found["source"] != ""]
     assert known["published_tau"].to_dict() == {
         ("cifar10", "synflow"): 0.571,
@@ -99,7 +94,7 @@ def test_published_figures_stand_beside_ours(correlations):
         known.loc[("cifar10", "naswot"), "source"] == "recomputed from FreeREA's published scores"
     )
     assert found["published_tau"].isna().sum() == len(found) - len(known)
-    other = proxy_table(correlations, space="nds_darts").set_index(["images", "proxy"])
+    other = of(correlations, "nds_darts").set_index(["images", "proxy"])
     assert other["published_tau"].dropna().to_dict() == {
         ("cifar10", "grad_norm"): 0.28,
         ("cifar10", "synflow"): 0.37,
@@ -111,7 +106,7 @@ def test_published_figures_stand_beside_ours(correlations):
 
 
 def test_of_some_spaces_nothing_is_published(correlations):
-    table = proxy_table(correlations, space="nds_resnet")
+    table = of(correlations, "nds_resnet")
     assert len(table) > 0
     assert table["published_tau"].isna().all()
     assert (table["source"] == "").all()
@@ -119,12 +114,12 @@ def test_of_some_spaces_nothing_is_published(correlations):
 
 def test_nothing_of_the_comparison_is_no_row(correlations):
     others = correlations[correlations["proxy"] == "nothing"]
-    found = proxy_table(others, space="nasbench201")
+    found = of(others)
     assert (tuple(found.columns), len(found)) == (COLUMNS, 0)
 
 
 def test_the_layout_is_for_reading(correlations):
-    layout = proxy_layout(proxy_table(correlations, space="nasbench201"))
+    layout = proxy_layout(of(correlations))
     row = layout[(layout["score"] == "naswot") & (layout["scored on"] == "cifar100")].iloc[0]
     assert row["accuracy"] == "cifar100 x-test"
     assert (row["n"], row["undefined"], row["published τ"]) == ("40", "0", "0.611")

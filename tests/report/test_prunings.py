@@ -3,10 +3,9 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from tests.report import SPLITS
+from tests.report import fed
 
 from untrained.errors import ParameterError
-from untrained.report.published import published_prunings
 from untrained.report.sections.prunings import (
     COLUMNS,
     TRAJECTORY,
@@ -74,8 +73,8 @@ CELLS = {
 }
 
 
-def made(cells=CELLS):
-    table = pruning_table(cells, accuracies, PARAMETERS, SPLITS, published_prunings("nasbench201"))
+def made(cells=CELLS, accuracy=accuracies):
+    table = pruning_table(cells, fed(accuracy, costs={"parameters": PARAMETERS}))
     return table, table.set_index(["method", "dataset", "split"])
 
 
@@ -146,8 +145,7 @@ def test_a_benchmark_with_gaps_has_no_mean():
         answers[5] = np.nan
         return answers
 
-    table = pruning_table(CELLS, partial, PARAMETERS, SPLITS, published_prunings("nasbench201"))
-    rows = table.set_index(["method", "dataset", "split"])
+    _, rows = made(accuracy=partial)
     drawn = rows.loc["Random cell", "cifar10", "test"]
     assert np.isnan(drawn["mean"])
     assert drawn["note"].startswith("1 of 10 runs have no accuracy")

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from tests.report import SPLITS
+from tests.report import RESAMPLED, fed
 
 from untrained.report.sections.regret import COLUMNS, TIMES, incumbents_at, regret_table
 from untrained.report.statistics import resample_counts
@@ -10,8 +10,8 @@ from untrained.search.pool import TRACE_COLUMNS, empty_trace
 DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
 
 
-def table_of(traces, accuracy, spending, **settings):
-    return regret_table(traces, accuracy, SPLITS, "cifar10", spending=spending, **settings)
+def table_of(traces, accuracy, untimed=(), **options):
+    return regret_table(fed(accuracy, traces=traces, untimed=untimed), RESAMPLED | options)
 
 
 def trace_of(*runs, target=""):
@@ -65,7 +65,7 @@ def test_an_incumbent_holds_until_the_next_one(seed):
 
 def test_curves_start_where_all_runs_have_an_incumbent_and_end_together():
     traces = {("rea", "cifar10"): some_trace(0), ("area", "cifar10"): some_trace(1)}
-    table = table_of(traces, accuracy, {"rea", "area"}, resamples=20)
+    table = table_of(traces, accuracy)
     assert tuple(table.columns) == COLUMNS
     assert table["trains"].all()
     assert len(table) == 2 * 3 * TIMES
@@ -81,7 +81,7 @@ def test_curves_start_where_all_runs_have_an_incumbent_and_end_together():
 
 def test_regret_is_of_the_test_accuracy_and_has_the_bootstrap_of_its_mean():
     trace = some_trace(2)
-    table = table_of({("rea", "cifar10"): trace}, accuracy, {"rea"}, resamples=80, seed=6)
+    table = table_of({("rea", "cifar10"): trace}, accuracy, resamples=80, seed=6)
     columns = dict(zip(DATASETS, ("ori-test", "x-test", "x-test"), strict=True))
     for dataset, split in columns.items():
         answers = accuracy(dataset, split)
@@ -101,7 +101,7 @@ def test_regret_is_of_the_test_accuracy_and_has_the_bootstrap_of_its_mean():
 
 def test_searches_that_train_nothing_are_points_at_their_end():
     picked = trace_of(([(1.0, 0), (2.0, 3)], 3.0), ([(1.0, 5)], 3.0))
-    table = table_of({("naswot-10", "cifar10"): picked}, accuracy, set(), resamples=5)
+    table = table_of({("naswot-10", "cifar10"): picked}, accuracy)
     assert table["method"].tolist() == ["NASWOT N=10"] * 3
     assert not table["trains"].any()
     assert table["spent"].tolist() == [3.0] * 3
@@ -114,7 +114,7 @@ def test_evaluations_are_read_off_one_by_one_and_what_trains_nothing_makes_none(
     trace["step"] += trace.groupby("run")["step"].transform(lambda own: 2 * (own > 2))
     picked = trace_of(([(1.0, 0), (2.0, 3)], 3.0), ([(1.0, 5)], 3.0))
     traces = {("rea", "cifar10"): trace, ("naswot-10", "cifar10"): picked}
-    table = table_of(traces, accuracy, {"rea"}, unit="evaluations", resamples=5)
+    table = table_of(traces, accuracy, {"cifar10-valid"})
     assert set(table["unit"]) == {"evaluations"}
     own = table[(table["method"] == "REA") & (table["dataset"] == "cifar10")]
     assert own["spent"].tolist() == list(range(1, trace["step"].max() + 1))
@@ -134,7 +134,7 @@ def test_an_answer_for_one_column_is_read_off_there_alone():
     parts = [trace_of(*own, **target) for own, target in zip(runs, one, strict=True)]
     parts.append(trace_of(([(0.0, 0)], 0.0), target="ImageNet16-120/x-test"))
     parts.append(trace_of(([(0.0, 0)], 0.0), target="cifar10-valid/x-valid"))
-    table = table_of({("optimal-10", "cifar10"): pd.concat(parts)}, accuracy, set())
+    table = table_of({("optimal-10", "cifar10"): pd.concat(parts)}, accuracy)
     np.testing.assert_allclose(table["regret"], [0, 3, 28])
     assert table["spent"].tolist() == [0, 0, 0]
 
@@ -145,7 +145,7 @@ def test_a_search_on_another_data_set_has_a_curve_there_and_no_point():
         ("rea", "cifar10"): some_trace(0),
         ("naswot-10", "cifar100"): some_trace(2),
     }
-    table = table_of(traces, accuracy, {"rea"}, resamples=5)
+    table = table_of(traces, accuracy)
     cells = table[["method", "searched_on", "dataset"]].drop_duplicates().to_numpy().tolist()
     assert cells == [
         *(["REA", "cifar10", dataset] for dataset in DATASETS),
@@ -160,7 +160,7 @@ def test_an_accuracy_that_the_benchmark_lacks_empties_what_it_is_part_of():
         return known
 
     trace = trace_of(([(10.0, 1), (20.0, 5)], 90.0), ([(10.0, 2)], 90.0))
-    table = table_of({("rea", "cifar10"): trace}, partly, {"rea"}, resamples=5)
+    table = table_of({("rea", "cifar10"): trace}, partly)
     early = table["spent"] < 20
     assert table.loc[early, "regret"].isna().all()
     assert table.loc[~early, "regret"].notna().all()
@@ -168,10 +168,10 @@ def test_an_accuracy_that_the_benchmark_lacks_empties_what_it_is_part_of():
 
 def test_one_evaluation_is_all_that_a_budget_covers():
     trace = trace_of(([(10.0, 1)], 10.0))
-    table = table_of({("rs", "cifar10"): trace}, accuracy, {"rs"}, resamples=5)
+    table = table_of({("rs", "cifar10"): trace}, accuracy)
     assert table["spent"].tolist() == [10.0] * 3
 
 
 def test_searches_without_runs_have_no_rows():
-    table = table_of({("area", "cifar10"): empty_trace()}, accuracy, {"area"})
+    table = table_of({("area", "cifar10"): empty_trace()}, accuracy)
     assert (tuple(table.columns), len(table)) == (COLUMNS, 0)

@@ -1,13 +1,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from tests.report import SPLITS, table_of_searches
+from tests.report import fed, table_of_searches
 
 from untrained.errors import ParameterError
-from untrained.report import search_results as search_results_module
 from untrained.report.inputs import Inputs, is_untimed
 from untrained.report.published import WEIGHT_SHARING
-from untrained.report.search_results import method_of, references_of
+from untrained.report.search_results import method_of, references_of, search_results
 from untrained.report.sections.searches import times_table
 from untrained.search.pool import Pool, best_of_sample_trace, empty_trace
 
@@ -32,15 +31,14 @@ def test_searches_that_train_are_held_against_rea_on_the_same_data_set_area_firs
         *(("rs", "cifar100"), ("rs", "cifar10"), ("naswot-10", "cifar10"), ("rea", "cifar100")),
         *(("rea", "cifar10"), ("rea+init=naswot", "cifar10"), ("area", "cifar10")),
     ]
-    trained = {"rs", "rea", "area", "rea+init=naswot"}
-    assert list(references_of(traces, trained, "cifar10").items()) == [
+    assert list(references_of(traces, "cifar10").items()) == [
         ("AREA", "REA"),
         ("RS", "REA"),
         ("REA (init=naswot)", "REA"),
         ("RS (searched on cifar100)", "REA (searched on cifar100)"),
     ]
-    assert references_of(traces[2:3], trained, "cifar10") == {}
-    assert references_of(traces[1:2], trained, "cifar10") == {"RS": "REA"}, "it may be missing"
+    assert references_of(traces[2:3], "cifar10") == {}
+    assert references_of(traces[1:2], "cifar10") == {"RS": "REA"}, "it may be missing"
 
 
 def test_a_guided_search_is_held_against_the_same_without_guidance_in_its_pool():
@@ -50,7 +48,7 @@ def test_a_guided_search_is_held_against_the_same_without_guidance_in_its_pool()
         *("area+pool=lga@1", "rs+fitness=naswot", "rea+pool=naswot"),
     )
     traces = [(name, "cifar10") for name in names]
-    assert references_of(traces, set(names), "cifar10") == {
+    assert references_of(traces, "cifar10") == {
         "AREA (pool=lga@1)": "REA (pool=lga@1)",
         "RS": "REA",
         "RS (pool=lga@1)": "REA (pool=lga@1)",
@@ -64,10 +62,8 @@ def test_a_guided_search_is_held_against_the_same_without_guidance_in_its_pool()
         "REA (pool=naswot)": "REA",
     }
     alone = [("rea+fitness=lga@1", "cifar10"), ("rea+pool=lga@1", "cifar100")]
-    assert references_of(alone[:1], {"rea+fitness=lga@1"}, "cifar10") == {
-        "REA (fitness=lga@1)": "REA"
-    }
-    assert references_of(alone, {"rea+fitness=lga@1"}, "cifar10") == {"REA (fitness=lga@1)": "REA"}
+    assert references_of(alone[:1], "cifar10") == {"REA (fitness=lga@1)": "REA"}
+    assert references_of(alone, "cifar10")["REA (fitness=lga@1)"] == "REA"
 
 
 def test_the_main_data_set_is_the_first_of_the_space_where_it_was_searched_on():
@@ -76,8 +72,8 @@ def test_the_main_data_set_is_the_first_of_the_space_where_it_was_searched_on():
     assert inputs.main(["noise", "cifar100"]) == "noise"
 
 
-def search_results(traces, accuracy, main="cifar10", **settings):
-    return search_results_module.search_results(traces, accuracy, SPLITS, main, **settings)
+def results_of(traces, **settings):
+    return search_results(fed(accuracy, traces=traces, **settings))
 
 
 def accuracy(dataset, split):
@@ -98,7 +94,7 @@ def cells(results):
 
 
 def test_runs_are_read_off_in_every_column_of_the_table():
-    results, reasons = search_results({("naswot-10", "cifar10"): trace_of([3, 1])}, accuracy)
+    results, reasons = results_of({("naswot-10", "cifar10"): trace_of([3, 1])})
     assert reasons == {}
     assert cells(results) == {
         ("NASWOT N=10", "cifar10", "val"): [0.03, 0.01],
@@ -119,7 +115,7 @@ def test_what_a_run_spends_is_seconds_where_they_are_known_and_evaluations_where
         for name in ("rea", "naswot-10")
         for images in ("cifar10", "cifar100")
     }
-    results, _ = search_results(traces, accuracy, spending={"rea"}, untimed={("rea", "cifar100")})
+    results, _ = results_of(traces, untimed={"cifar100"})
     spent = results.groupby("method")[["seconds", "evaluations"]].agg(
         lambda own: own.drop_duplicates().tolist()
     )
@@ -137,7 +133,7 @@ def test_as_many_runs_of_area_as_the_papers_stand_below_all_of_them(runs, first)
         (name, "cifar10"): trace_of(np.arange(runs) % 4)[::-1]
         for name in ("rs", "area", "area+sample=5", "rea")
     }
-    results, _ = search_results(traces, accuracy)
+    results, _ = results_of(traces)
     rows = ["RS", "AREA", *(["AREA (first 50 runs)"] * bool(first)), "AREA (sample=5)", "REA"]
     assert results["method"].unique().tolist() == rows
     own = results[results["method"] == "AREA (first 50 runs)"]
@@ -149,12 +145,12 @@ def test_as_many_runs_of_area_as_the_papers_stand_below_all_of_them(runs, first)
 def test_two_results_for_one_run_are_refused():
     trace = trace_of([1, 2])
     with pytest.raises(ParameterError, match="two results of RS for run 0 on cifar10 val: keep"):
-        search_results({("rs", "cifar10"): pd.concat([trace, trace[-1:].assign(run=0)])}, accuracy)
+        results_of({("rs", "cifar10"): pd.concat([trace, trace[-1:].assign(run=0)])})
 
 
 def test_an_answer_for_one_column_is_read_off_there_alone():
     trace = pd.concat([trace_of([0], "cifar10-valid/x-valid"), trace_of([3], "cifar10/ori-test")])
-    results, _ = search_results({("optimal-10", "cifar10"): trace}, accuracy)
+    results, _ = results_of({("optimal-10", "cifar10"): trace})
     assert cells(results) == {
         ("Optimal N=10", "cifar10", "val"): [0.0],
         ("Optimal N=10", "cifar10", "test"): [25.03],
@@ -169,7 +165,7 @@ def test_scores_on_another_data_set_are_rows_of_their_own_for_it_alone():
         ("random", "cifar10"): trace_of([2]),
         ("naswot-10", "noise"): trace_of([3]),
     }
-    results, _ = search_results(traces, accuracy)
+    results, _ = results_of(traces)
     found = cells(results)
     assert found["NASWOT N=10 (scored on cifar100)", "cifar100", "val"] == [40.01]
     assert found["NASWOT N=10", "cifar100", "val"] == [40.02]
@@ -182,7 +178,7 @@ def test_scores_on_another_data_set_are_rows_of_their_own_for_it_alone():
 
 def test_without_cifar10_the_first_data_set_is_the_main_one():
     traces = {("naswot-10", "cifar100"): trace_of([1])}
-    results, _ = search_results(traces, accuracy, "cifar100")
+    results, _ = results_of(traces)
     assert len(cells(results)) == 6
     assert set(results["method"]) == {"NASWOT N=10"}
 
@@ -194,7 +190,7 @@ def test_a_search_that_could_not_be_run_says_why():
         ("area", "cifar10"): empty_trace(),
         ("rea+init=naswot", "cifar10"): empty_trace(),
     }
-    results, reasons = search_results(traces, accuracy)
+    results, reasons = results_of(traces)
     assert set(results["method"]) == {"NASWOT N=10"}
     said = "fewer architectures are scored than three times those that a run draws"
     assert reasons == {

@@ -4,15 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from tests.report import RESAMPLED, SPLITS, fed
 
 from untrained.errors import MissingDataError, ParameterError
-from untrained.report.scores import ALL_SAMPLED, FINITE_ONLY
+from untrained.report.scores import ALL_SAMPLED
 from untrained.report.sections import seeds as seed_tables
 from untrained.report.sections.correlations import correlation_table
 from untrained.report.sections.seeds import COLUMNS, seed_table
 
 N = 40
-TARGETS = [("cifar10", "cifar10-valid", "x-valid"), ("cifar10", "cifar10", "ori-test")]
+CIFAR10 = {pair: column for pair, column in SPLITS.items() if pair[0] == "cifar10"}
 
 
 def accuracies(dataset, split):
@@ -36,9 +37,10 @@ def score_rows(proxies=("naswot",), seeds=(0, 1, 2, 3), undefined=()):
 
 
 def made(scores, accuracy=accuracies):
-    subsets = {ALL_SAMPLED: np.arange(N), FINITE_ONLY: np.arange(N)}
-    correlations = correlation_table(scores, accuracy, subsets, TARGETS, resamples=20)
-    return seed_table(scores, accuracy, TARGETS, correlations), correlations
+    tables = {}
+    inputs = fed(accuracy, splits=CIFAR10, scores=scores, tables=tables)
+    tables["correlations"] = correlation_table(inputs, RESAMPLED)
+    return seed_table(inputs, {}), tables["correlations"]
 
 
 def slow_mean(scores, seeds):
@@ -76,9 +78,8 @@ def test_every_set_of_seeds_counts_once():
 
 def test_where_lower_is_better_the_undefined_are_last_all_the_same():
     scores = score_rows(undefined={(3, 1), (8, 0), (8, 1), (20, 3)})
-    known, correlations = made(scores)
-    turned = scores.assign(score=-scores["score"])
-    found = seed_table(turned, accuracies, TARGETS, correlations, lower=["naswot"])
+    known, _ = made(scores)
+    found, _ = made(scores.assign(score=-scores["score"], proxy="ntk_condition_number"))
     assert found["tau"].tolist() == pytest.approx((-known["tau"]).tolist())
     assert found["tau_min"].tolist() == pytest.approx((-known["tau_max"]).tolist())
 
@@ -135,8 +136,8 @@ def test_of_too_many_sets_some_are_drawn(monkeypatch):
 
 def test_faults_of_the_scores_are_named():
     scores = score_rows()
-    _, correlations = made(scores)
+    short = fed(lambda *names: accuracies(*names)[:30], splits=CIFAR10, scores=scores)
     with pytest.raises(MissingDataError, match="1 architectures lack naswot"):
-        seed_table(scores.iloc[1:], accuracies, TARGETS, correlations)
+        seed_table(fed(accuracies, splits=CIFAR10, scores=scores.iloc[1:]), {})
     with pytest.raises(ParameterError, match=r"architecture 39 has no accuracy.* ends at 29"):
-        seed_table(scores, lambda *names: accuracies(*names)[:30], TARGETS, correlations)
+        seed_table(short, {})

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import kendalltau
-from tests.report import SPLITS
+from tests.report import RESAMPLED, SPLITS, fed
 
 from untrained.errors import ParameterError
 from untrained.report.sections.training_curves import (
@@ -27,8 +27,13 @@ def accuracy(dataset, split):
     return ACCURACY - 10 * (dataset == "cifar100")
 
 
-def medians(table, accuracy):
+def medians(table):
     return curve_table(table, accuracy, SPLITS)
+
+
+def summed_up(curves, **options):
+    inputs = fed(lambda *_: ACCURACY, tables={"training_curve_points": curves})
+    return curves_table(inputs, RESAMPLED | options)
 
 
 def readings(cells=12, seeds=3, dataset="cifar10"):
@@ -50,7 +55,7 @@ def readings(cells=12, seeds=3, dataset="cifar10"):
 
 def test_a_curve_is_the_median_of_the_seeds_that_have_a_value():
     table = readings()
-    curves = medians(table, accuracy)
+    curves = medians(table)
     assert tuple(curves) == CURVE_COLUMNS
     assert len(curves) == 12 * 3 * 3
     for row in curves.itertuples():
@@ -71,33 +76,33 @@ def test_a_curve_is_the_median_of_the_seeds_that_have_a_value():
 def test_what_is_measured_comes_before_the_scores():
     table = readings(2, 1)
     late = table[(table["quantity"] == "naswot") & (table["epochs"] > 0)].assign(quantity="loss")
-    curves = medians(pd.concat([table, late]), accuracy)
+    curves = medians(pd.concat([table, late]))
     assert list(dict.fromkeys(curves["quantity"])) == ["change", *NAMES[1:], "loss"]
-    found = curves_table(curves)
+    found = summed_up(curves)
     assert list(dict.fromkeys(found["quantity"])) == ["change", "loss", *NAMES[1:]]
 
 
 def test_values_without_the_status_ok_do_not_count():
     table = readings(1, 1)
     table["status"] = "diverged"
-    assert medians(table, accuracy)["median"].isna().all()
+    assert medians(table)["median"].isna().all()
 
 
 def test_two_data_sets_have_their_own_accuracies():
     both = pd.concat([readings(2), readings(2, dataset="cifar100")])
-    curves = medians(both, accuracy).set_index("dataset")
+    curves = medians(both).set_index("dataset")
     assert set(curves.loc["cifar100", "accuracy"]) == set(curves.loc["cifar10", "accuracy"] - 10)
 
 
 def test_a_reading_that_is_there_twice():
     table = readings(2, 1)
     with pytest.raises(ParameterError, match=r"^cell 3 on cifar10 has two readings of change aft"):
-        medians(pd.concat([table, table]), accuracy)
+        medians(pd.concat([table, table]))
 
 
 def test_a_row_sums_up_the_cells():
-    curves = medians(readings(), accuracy)
-    found = curves_table(curves, lower=[NAMES[2]], resamples=200)
+    curves = medians(readings())
+    found = summed_up(curves, resamples=200)
     assert tuple(found) == COLUMNS
     assert len(found) == 9
     for row in found.itertuples():
@@ -120,14 +125,14 @@ def test_a_row_sums_up_the_cells():
 @pytest.mark.parametrize(("cells", "there"), [(9, False), (10, True)])
 def test_few_cells_have_no_tau(cells, there):
     table = readings(cells)
-    found = curves_table(medians(table[table["status"] == "ok"], accuracy), resamples=20)
+    found = summed_up(medians(table[table["status"] == "ok"]))
     of_scores = found[(found["quantity"] != "change") & (found["epochs"] == 0)]
     assert of_scores["tau"].notna().all() == there
 
 
 def test_the_layout_has_a_column_per_stop():
-    curves = medians(readings(), accuracy)
-    layout = curves_layout(curves_table(curves, resamples=50))
+    curves = medians(readings())
+    layout = curves_layout(summed_up(curves))
     assert list(layout) == [
         *("images", "quantity", "seeds", "cells", "epoch 0", "epoch 0.5", "epoch 2"),
     ]
@@ -137,7 +142,7 @@ def test_the_layout_has_a_column_per_stop():
         "Kendall's τ of ntk_condition_number-weights_train",
     ]
     assert set(layout["cells"]) == {"11 to 12"}
-    few = curves_layout(curves_table(medians(readings(4), accuracy)))
+    few = curves_layout(summed_up(medians(readings(4))))
     assert few["quantity"].tolist() == list(NAMES)
     own = curves[(curves["quantity"] == "change") & (curves["epochs"] == 0.5)]["median"]
     said = f"{own.median():.4g} [{own.min():.4g}, {own.max():.4g}]"

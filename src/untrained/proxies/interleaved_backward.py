@@ -11,9 +11,9 @@ another order.
 import math
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from torch.autograd.graph import Node, get_gradient_edge
 from torch.func import vmap
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from untrained.proxies import interleaved_loops
 from untrained.proxies.interleaved_loops import LANES
@@ -55,10 +56,9 @@ class _Memory:
 
     def __init__(self, plan: "_Plan") -> None:
         self.plan = plan
-        self.free: dict[int, list[Array]] = {}
+        self.free: list[Array] = []
         self.arounds: dict[object, Array] = {}
         self.by_parameter: dict[Tensor, Array] = {}
-        self._kept: dict[object, Array] = {}
         self.begin()
 
     def begin(self) -> None:
@@ -73,8 +73,13 @@ class _Memory:
         if activation in self.found:
             return self.found[activation][0], True
         size = activation.numel() * LANES
-        spare = self.free.get(size)
-        array = spare.pop() if spare else np.empty(size, np.float32)
+        fitting = [place for place, one in enumerate(self.free) if one.size >= size]
+        if fitting:
+            spare = self.free.pop(min(fitting, key=lambda place: self.free[place].size))
+        else:
+            self.free.clear()  # larger arrays serve in place of smaller ones from now on
+            spare = np.empty(size, np.float32)
+        array = spare[:size]
         self.share(activation, array, 1.0)
         return array, False
 
@@ -95,7 +100,7 @@ class _Memory:
         array, _ = self.found.pop(activation)
         self.users[id(array)] -= 1
         if not self.users[id(array)]:
-            self.free.setdefault(array.size, []).append(array)
+            self.free.append(cast("Array", array.base))
 
     def parameter(self, parameter: Tensor | None, shape: tuple[int, ...]) -> Array:
         """Return the array to add a gradient to, (*shape, 16); empty if it is not requested."""
@@ -111,20 +116,14 @@ class _Memory:
             self.arounds[key] = np.zeros(size, np.float32)
         return self.arounds[key]
 
-    def kept(self, tensor: Tensor, padding: int = 0) -> Array:
-        """Return the numbers of an activation surrounded by zeros; the copy is made once."""
-        key = (tensor, padding)
-        if key not in self._kept:
-            self._kept[key] = _flat(functional.pad(tensor.detach(), (padding,) * 4))
-        return self._kept[key]
-
 
 @dataclass(frozen=True, eq=False)
 class _Operation:
     """An operation of the forward pass, with its backward pass.
 
     Attributes:
-        output: activation that it made.
+        output: stands for the activation that it made, with its shape but without its numbers,
+            which are not kept for a backward pass that does not read them.
         inputs: activations that it read, in order; None for what depends on no parameter.
         parameters: parameters that it read, with None for one that it has not.
     """
@@ -156,12 +155,16 @@ class _Sum(_Operation):
 
 @dataclass(frozen=True, eq=False)
 class _Rectifier(_Operation):
+    """A rectifier, with the numbers that it made."""
+
+    made: Tensor
+
     def run(self, memory: _Memory) -> None:
         numbers, factor = memory.found[self.output]
         (target,) = self.inputs
         if target is not None:
             made, adds = memory.target(target)
-            gate = memory.kept(self.output)
+            gate = _flat(self.made)
             interleaved_loops.rectified(numbers, _pixels(target), factor, gate, made, adds)
 
 
@@ -235,9 +238,15 @@ class _Concatenation(_Operation):
 
 @dataclass(frozen=True, eq=False)
 class _Normalisation(_Operation):
-    """A batch normalisation; `parameters` are scale and shift, as far as they need a gradient."""
+    """A batch normalisation; `parameters` are scale and shift, as far as they need a gradient.
 
-    x: Tensor
+    Attributes:
+        x: input (n, C, H, W), in row order.
+        shape: (n, H W, C).
+    """
+
+    x: Array
+    shape: tuple[int, int, int]
     mean: Tensor
     deviation: Tensor
     scale: Tensor | None
@@ -248,20 +257,18 @@ class _Normalisation(_Operation):
         (target,) = self.inputs
         if target is not None:
             made, adds = memory.target(target)
-            x = memory.kept(self.x)
-            interleaved_loops.normalisation(numbers, _pixels(target), *affine, x, made, adds)
+            interleaved_loops.normalisation(numbers, self.shape, *affine, self.x, made, adds)
 
     def affine(self, numbers: Array, factor: float, memory: _Memory) -> tuple[Array, Array, Array]:
         """Return the gradient by x as an affine map: factor (C,), offset (C 16,), slope (C 16,).
 
         The gradient is factor * gradient + offset + slope * x.
         """
-        images, pixels, channels = shape = _pixels(self.x)
+        images, pixels, channels = self.shape
         mean, deviation = _flat(self.mean), _flat(self.deviation)
         scale = np.ones_like(mean) if self.scale is None else _flat(self.scale)
         first, second = np.empty((2, channels, LANES))
-        x = memory.kept(self.x)
-        interleaved_loops.moments(numbers, x, shape, mean, deviation, first, second)
+        interleaved_loops.moments(numbers, self.x, self.shape, mean, deviation, first, second)
         for parameter, sums in zip(self.parameters, (second, first), strict=True):
             made = memory.parameter(parameter, (channels,))
             if made.size:
@@ -279,29 +286,32 @@ class _Convolution(_Operation):
     """A convolution; with a rectifier before it, and a batch normalisation after it, one step.
 
     Attributes:
+        x: input (n, C, H, W) surrounded by zeros, in row order.
+        shape: (C, H, W) of the input without the zeros.
         normalised: normalisation whose output is this one's too.
-        gate: output of the rectifier whose input is this one's.
+        gated: whether `inputs` is that of a rectifier that made x.
     """
 
-    x: Tensor
+    x: Array
+    shape: tuple[int, int, int]
     weight: Tensor
     stride: int
     padding: int
     dilation: int
     groups: int
     normalised: _Normalisation | None = None
-    gate: Tensor | None = None
+    gated: bool = False
 
     def run(self, memory: _Memory) -> None:
         numbers, factor = memory.found[self.output]
         images, outputs, high, wide = self.output.shape
-        _, inputs, height, width = self.x.shape
+        inputs, height, width = self.shape
         size, own, filters = self.weight.shape[2], inputs // self.groups, outputs // self.groups
         times, offset, slope = np.full(outputs, factor, np.float32), _NOTHING, _NOTHING
         seen = _NOTHING
         if self.normalised is not None:
             times, offset, slope = self.normalised.affine(numbers, factor, memory)
-            seen = memory.kept(self.normalised.x)
+            seen = self.normalised.x
         phases, packed, margin = np.zeros((1, 3), np.int64), _NOTHING, (0, 0)
         made, adds = _NOTHING, False
         blocks = interleaved_loops.block_of(own), interleaved_loops.block_of(filters)
@@ -322,7 +332,7 @@ class _Convolution(_Operation):
             offset,
             slope,
             seen,
-            memory.kept(self.x, self.padding),
+            self.x,
             (inputs, height + 2 * self.padding, width + 2 * self.padding),
             (size, self.stride, self.dilation, self.groups),
             memory.parameter(self.parameters[0], (outputs, size, size, own)).reshape(-1),
@@ -332,9 +342,9 @@ class _Convolution(_Operation):
             margin,
             memory.around(together * image_size, (outputs, self.groups, high, wide, margin)),
             made,
-            (inputs, height, width),
+            self.shape,
             adds,
-            _NOTHING if self.gate is None else memory.kept(self.gate),
+            self.gated,
         )
 
 
@@ -424,8 +434,12 @@ class Recording(TorchFunctionMode):
         super().__init__()
         self._operations: dict[Tensor, _Operation] = {}
         self._supported = True
+        # by activations that the network still has: what stands for them in operations, and copies
+        self._made: MutableMapping[Tensor, Tensor] = WeakTensorKeyDictionary()
+        self._copies: MutableMapping[Tensor, dict[int, Array]] = WeakTensorKeyDictionary()
+        self._rectified: MutableMapping[Tensor, Tensor] = WeakTensorKeyDictionary()
         # what a network has overwritten; here it has its former numbers, and must not be read
-        self._stale: set[Tensor] = set()
+        self._stale: MutableMapping[Tensor, bool] = WeakTensorKeyDictionary()
 
     def __torch_function__(
         self,
@@ -443,14 +457,17 @@ class Recording(TorchFunctionMode):
             except (_NoLoopError, TypeError):  # TypeError: an argument without a loop
                 self._supported = False
             else:
+                output = operation.output
                 if any(one is not None for one in (*operation.inputs, *operation.parameters)):
-                    self._operations[operation.output] = operation
-                    operation.output.requires_grad_()
-                return operation.output
-        given = {one for arg in (*args, *kwargs.values()) for one in _tensors(arg)}
+                    if output not in self._made:
+                        made = self._made[output] = torch.empty(()).expand(output.shape)
+                        self._operations[made] = replace(operation, output=made)
+                    output.requires_grad_()
+                return output
+        given = [one for arg in (*args, *kwargs.values()) for one in _tensors(arg)]
         changes = func.__name__.endswith("_") and not func.__name__.endswith("__")
         changes = changes or func in (Tensor.__setitem__, Tensor.register_hook)
-        if given & self._stale or (changes and given & self._operations.keys()):
+        if any(one in self._stale or (changes and one in self._made) for one in given):
             self._supported = False
         return func(*args, **kwargs)
 
@@ -468,13 +485,14 @@ class Recording(TorchFunctionMode):
         if not self._supported or not outputs.requires_grad:
             return None
         try:
-            plan = _Plan(self._operations, outputs, parameters)
+            plan = _Plan(self._operations, dict(self._made.items()), outputs, parameters)
         except _NoLoopError:
             return None
+        self._operations.clear()  # the steps have what they read
         return _run(plan, outputs)
 
     def source(self, x: Tensor) -> Tensor | None:
-        """Return an activation; None for images that depend on no parameter.
+        """Return what stands for an activation; None for images that depend on no parameter.
 
         Raises:
             _NoLoopError: it is neither.
@@ -483,9 +501,17 @@ class Recording(TorchFunctionMode):
             raise _NoLoopError
         if not x.requires_grad:
             return None
-        if x not in self._operations:
+        if x not in self._made:
             raise _NoLoopError
-        return x
+        return self._made[x]
+
+    def copied(self, x: Tensor, padding: int = 0) -> Array:
+        """Return an activation in row order, surrounded by zeros; the copy is made once."""
+        # images may be overwritten
+        copies = self._copies.setdefault(x, {}) if x in self._made else {}
+        if padding not in copies:
+            copies[padding] = _flat(functional.pad(x.detach(), (padding,) * 4))
+        return copies[padding]
 
     def parameter(self, x: Tensor | None) -> Tensor | None:
         """Return a parameter that requires a gradient; None for other numbers.
@@ -495,7 +521,7 @@ class Recording(TorchFunctionMode):
         """
         if x is None or not x.requires_grad:
             return None
-        if not x.is_leaf or x in self._operations:
+        if not x.is_leaf or x in self._made:
             raise _NoLoopError
         return x
 
@@ -516,7 +542,7 @@ class Recording(TorchFunctionMode):
         operation = self.add(x, other, alpha=alpha)
         if operation.output.shape != x.shape:
             raise _NoLoopError
-        self._stale.add(x)
+        self._stale[x] = True
         return operation
 
     def multiply(self, x: Tensor, other: Tensor | float) -> _Operation:
@@ -528,10 +554,16 @@ class Recording(TorchFunctionMode):
         return _Sum(x / other, (self.source(x),), (), (1 / _number(other),))
 
     def rectify(self, x: Tensor, inplace: bool = False) -> _Operation:
-        """Note max(x, 0)."""
-        operation = _Rectifier(torch.relu(x), (self.source(x),), ())
+        """Note max(x, 0), which is computed once for all that read it."""
+        source = self.source(x)
+        output = self._rectified.get(x)
+        if output is None:
+            output = torch.relu(x)
+        if source is not None and not inplace:
+            self._rectified[x] = output
+        operation = _Rectifier(output, (source,), (), output)
         if inplace:
-            self._stale.add(x)
+            self._stale[x] = True
         return operation
 
     def rectify_in_place(self, x: Tensor) -> _Operation:
@@ -618,7 +650,8 @@ class Recording(TorchFunctionMode):
         output, mean, deviation = torch.native_batch_norm(
             x, weight, bias, running_mean, running_var, True, momentum, eps
         )
-        return _Normalisation(output, inputs, parameters, x, mean, deviation, weight)
+        seen = self.copied(x), _pixels(x)
+        return _Normalisation(output, inputs, parameters, *seen, mean, deviation, weight)
 
     def convolve(
         self,
@@ -637,7 +670,9 @@ class Recording(TorchFunctionMode):
             raise _NoLoopError
         inputs, parameters = (self.source(x),), (self.parameter(weight), self.parameter(bias))
         output = torch.conv2d(x, weight, bias, step, around, spread, groups)
-        return _Convolution(output, inputs, parameters, x, weight, step, around, spread, groups)
+        seen, (_, channels, height, width) = self.copied(x, around), x.shape
+        shape, how = (channels, height, width), (step, around, spread, groups)
+        return _Convolution(output, inputs, parameters, seen, shape, weight, *how)
 
 
 #: The functions that there are loops for.
@@ -688,12 +723,14 @@ class _Plan:
 
     Args:
         operations: operation that made each activation.
+        made: activations that the network or the graph has, with what stands for them.
         outputs: (n,), with a graph that leads to activations and parameters.
         parameters: parameters whose gradients are requested.
 
     Attributes:
         wanted: those that require a gradient.
         boundary: activations that the graph leads to.
+        sources: these with their numbers, and `head`.
         head: parameters in `wanted` that it leads to.
         steps: operations whose backward passes follow, in order.
         givers: number of steps that add to the gradient of an activation, plus one at the boundary.
@@ -705,15 +742,17 @@ class _Plan:
     def __init__(
         self,
         operations: dict[Tensor, _Operation],
+        made: dict[Tensor, Tensor],
         outputs: Tensor,
         parameters: Sequence[Tensor],
     ) -> None:
         self.operations = operations
         self.wanted = {one for one in parameters if one.requires_grad}
-        leaves = {get_gradient_edge(one).node: one for one in (*operations, *self.wanted)}
+        leaves = {get_gradient_edge(one).node: one for one in (*made, *self.wanted)}
         reached = [leaves[node] for node in _nodes(outputs) if node in leaves]
-        self.boundary = [one for one in reached if one in operations]
+        self.boundary = [made[one] for one in reached if one in made]
         self.head = [one for one in reached if one in self.wanted]
+        self.sources = [*(one for one in reached if one in made), *self.head]
         self.steps: list[_Operation] = []
         self.givers = Counter(self.boundary)
         order, consumers = self._order()
@@ -770,7 +809,7 @@ class _Plan:
             operation = replace(before, output=operation.output, normalised=operation)
             before = self._before(operation)
         if isinstance(operation, _Convolution) and isinstance(before, _Rectifier):
-            operation = replace(operation, inputs=before.inputs, gate=before.output)
+            operation = replace(operation, inputs=before.inputs, gated=True)
         return operation
 
     def _before(self, operation: _Operation) -> _Operation | None:
@@ -793,16 +832,22 @@ def _nodes(outputs: Tensor) -> list[Node]:
 def _run(plan: _Plan, outputs: Tensor) -> list[Tensor]:
     """Return the gradients (n, size) by all parameters."""
     memory = _Memory(plan)
-    sources = [*plan.boundary, *plan.head]
 
     def pull_back(cotangent: Tensor) -> tuple[Tensor, ...]:
         return torch.autograd.grad(
-            outputs, sources, cotangent, retain_graph=True, materialize_grads=True
+            outputs, plan.sources, cotangent, retain_graph=True, materialize_grads=True
         )
 
-    rows: dict[Tensor, list[Array]] = {}
+    rows: dict[Tensor, Array] = {}
+
+    def keep(parameter: Tensor, first: int, found: Array) -> None:
+        if parameter not in rows:
+            rows[parameter] = np.empty((len(outputs), found.shape[1]), found.dtype)
+        rows[parameter][first : first + len(found)] = found
+
     identity = torch.eye(len(outputs))
-    for cotangents in torch.split(identity, LANES):
+    for first in range(0, len(outputs), LANES):
+        cotangents = identity[first : first + LANES]
         found = vmap(pull_back)(cotangents)
         memory.begin()
         for activation, gradient in zip(plan.boundary, found, strict=False):
@@ -814,8 +859,7 @@ def _run(plan: _Plan, outputs: Tensor) -> list[Tensor]:
             step.run(memory)
             memory.release(step.output)
         for parameter, made in memory.by_parameter.items():
-            pieces = rows.setdefault(parameter, [])
-            pieces.append(made.reshape(-1, LANES)[:, : len(cotangents)].T.copy())
+            keep(parameter, first, made.reshape(-1, LANES)[:, : len(cotangents)].T)
         for parameter, gradient in zip(plan.head, found[len(plan.boundary) :], strict=True):
-            rows.setdefault(parameter, []).append(gradient.detach().flatten(1).numpy())
-    return [torch.from_numpy(np.concatenate(pieces)) for pieces in rows.values()]
+            keep(parameter, first, gradient.detach().flatten(1).numpy())
+    return [torch.from_numpy(one) for one in rows.values()]

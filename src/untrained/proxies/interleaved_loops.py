@@ -281,7 +281,7 @@ def convolution(
     by_input: Array,
     input_shape: Any,
     adds: bool,
-    gate: Array,
+    gated: bool,
 ) -> None:
     """Fill in gradients of a convolution that may be followed by a batch normalisation.
 
@@ -306,8 +306,9 @@ def convolution(
         by_input: gradient of the input, filled in; empty where it is not requested.
         input_shape: (C, H, W) of the input.
         adds: whether to add to `by_input` instead of overwriting it.
-        gate: the gradient of the input is zero where this is not positive; may be empty.
+        gated: whether the gradient of the input is zero where x is not positive.
     """
+    gate = x if gated else x[:0]
     images, high, wide, outputs = shape
     filters = outputs // kernel[3]
     line = (wide + margin[0] + margin[1]) * blocks[1] * LANES
@@ -352,6 +353,7 @@ def convolution(
                     input_shape,
                     adds,
                     gate,
+                    x_shape,
                 )
 
 
@@ -449,6 +451,7 @@ def _by_input(
     shape: Any,
     adds: bool,
     gate: Array,
+    gate_shape: Any,
 ) -> None:
     """Write or add one image's gradient of the input; `steps` are the strides of `around`."""
     channels, height, width = shape
@@ -457,7 +460,9 @@ def _by_input(
     inputs = channels // groups
     # pixels of the output between two taps that read the same phase
     gap = dilation if dilation % stride else dilation // stride
-    pixel, area = channels * LANES, height * width
+    pixel = channels * LANES
+    _, gate_high, gate_wide = gate_shape
+    zeros = (gate_wide - width) // 2
     across = 2 * TILE if block < TILE else TILE
     count = -(-(outputs // groups) // own)
     # blocks of the output of which a few pixels fit the first-level cache
@@ -498,8 +503,10 @@ def _by_input(
                                     (stride * pixel, LANES),
                                     adds or first > 0,
                                     gate,
-                                    (image * channels + own_c) * area + h * width + w,
-                                    (stride, area),
+                                    ((image * channels + own_c) * gate_high + h + zeros)
+                                    * gate_wide
+                                    + (w + zeros),
+                                    (stride, gate_high * gate_wide),
                                 )
                     v += pixels
 

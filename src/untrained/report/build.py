@@ -41,10 +41,9 @@ def make_tables(
     """
     made = {}
     for section in sections:
-        frames = section.make(inputs, _taken(section, options)) if section.make else ()
-        for table, frame in zip(section.tables, frames, strict=True):
-            _write_table(table, frame, inputs)
-            made[table.name] = frame
+        for table in section.tables:
+            made[table.name] = table.make(inputs, _taken(section, options))
+            _write_table(table, made[table.name], inputs)
     return made
 
 

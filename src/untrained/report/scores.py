@@ -108,7 +108,7 @@ def targets_of(images: Iterable[str], splits: "Splits") -> list[Target]:
 
 def controls(inputs: "Inputs", sampled: Indices) -> "dict[str, pd.Series[float]]":
     """Return parameters and FLOPs of the sampled architectures where the benchmark has both."""
-    costs = inputs.benchmark.costs(inputs.main(inputs.benchmark.networks)).loc[sampled]
+    costs = inputs.benchmark.costs(inputs.main(inputs.benchmark.networks)).reindex(sampled)
     found = {name: costs[name].astype(float) for name in ("parameters", "flops")}
     return {name: values for name, values in found.items() if not values.isna().any()}
 

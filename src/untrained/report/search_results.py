@@ -1,6 +1,6 @@
 """Results of the runs of searches, read from their traces."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 from untrained.errors import ParameterError
 from untrained.images.sets import image_set
-from untrained.report.inputs import Inputs, Splits
+from untrained.report.inputs import Inputs
 from untrained.report.published import published_runs
 from untrained.report.scores import Accuracy
 from untrained.search import ALGORITHMS, parse_algorithm
@@ -89,9 +89,7 @@ def columns_read(images: str, main: str, datasets: Sequence[str]) -> list[str]:
     return [dataset for dataset in datasets if images == main or dataset == own]
 
 
-def references_of(
-    searches: Iterable[Search], spending: Collection[str], main: str
-) -> dict[str, str]:
+def references_of(searches: Iterable[Search], main: str) -> dict[str, str]:
     """Return the reference of each search that spends a budget: REA on the same data set.
 
     Where it was run, the reference is a search that differs in one setting: a search whose fitness
@@ -104,7 +102,8 @@ def references_of(
         Method to its reference, whether that was run or not.
     """
     run = list(searches)
-    held = [one for one in run if one[0] in spending and one[0] != _reference()]
+    spends = spending(run) - {_reference()}
+    held = [one for one in run if one[0] in spends]
     held.sort(key=lambda one: (one[1] != main, not kind_of(one[0]).starts_scored))
     found = {}
     for algorithm, images in held:
@@ -130,28 +129,7 @@ def _references(algorithm: str) -> Iterator[str]:
         yield f"{_reference()}+pool={pool}"
 
 
-def results_of(inputs: Inputs) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Return `search_results` of the traces that a section reads."""
-    traces, truth = inputs.traces, inputs.benchmark
-    return search_results(
-        traces,
-        truth.accuracies,
-        inputs.splits,
-        inputs.searched_on,
-        spending=spending(traces),
-        untimed=untimed(traces, truth),
-    )
-
-
-def search_results(
-    traces: Mapping[Search, pd.DataFrame],
-    accuracy: Accuracy,
-    splits: Splits,
-    main: str,
-    *,
-    spending: Collection[str] = (),
-    untimed: Collection[Search] = (),
-) -> tuple[pd.DataFrame, dict[str, str]]:
+def search_results(inputs: Inputs) -> tuple[pd.DataFrame, dict[str, str]]:
     """Collect the accuracy that each run of a search reached, and its cost.
 
     Searches on the main data set are evaluated on all data sets, other searches only on their own.
@@ -165,6 +143,8 @@ def search_results(
     Raises:
         ParameterError: a method has two results for one run, data set and split.
     """
+    traces, truth, main, splits = inputs.traces, inputs.benchmark, inputs.searched_on, inputs.splits
+    spends, unknown = spending(traces), untimed(traces, truth)
     tables, reasons = [], {}
     for (algorithm, images), trace in traces.items():
         kind = kind_of(algorithm)
@@ -174,13 +154,13 @@ def search_results(
         final = trace[trace["is_final"]].astype({"simulated_seconds": float})
         if final.empty:
             reasons[method] = _too_few(method)
-        if (algorithm, images) in untimed:
+        if (algorithm, images) in unknown:
             final["simulated_seconds"] = np.nan
-        if algorithm not in spending:
+        if algorithm not in spends:
             final["step"] = 0
         read = columns_read(images, main, [dataset for dataset, _ in splits])
         columns = {pair: column for pair, column in splits.items() if pair[0] in read}
-        own = [_read_off(final, accuracy, *both) for both in columns.items()]
+        own = [_read_off(final, truth.accuracies, *both) for both in columns.items()]
         if own:
             found = pd.concat(own).assign(method=method)
             tables += [found, *first_runs(found, kind)]

@@ -25,6 +25,7 @@ class Table:
 
     Attributes:
         name: stem of its files.
+        make: makes it from the inputs with the options of its section.
         title: heading on the page and in a run's report.
         text: caption; may contain `{members}`, `{options}` and `{places}` of the space.
         layout: maps the tidy table and the name of the space to a table of text; None for a table
@@ -36,6 +37,7 @@ class Table:
     """
 
     name: str
+    make: "Callable[[Inputs, Options], pd.DataFrame]"
     title: str
     text: str = ""
     layout: "Callable[[pd.DataFrame, str], pd.DataFrame] | None" = None
@@ -72,11 +74,10 @@ class Section:
         name: its name on the command line.
         reads: kinds of files that it reads: `benchmark`, `scores`, `searches`, `ablations`,
             `prunings`, `training_curves`.
-        needs: tables of other sections that `make` reads.
-        make: makes the tables, in the order of `tables`, with the values of `options`.
-        tables: the tables that it makes.
+        needs: tables of other sections that its tables are made from.
+        tables: the tables that it makes, in order; a table may read those above it.
         figures: the figures drawn from them.
-        options: names of the options that `make` and the figures take.
+        options: names of the options that the tables and the figures take.
         applies: whether a space has this section in a run with these parameters.
         show: makes what the terminal shows.
         metrics: makes the numbers by which runs are compared.
@@ -85,7 +86,6 @@ class Section:
     name: str
     reads: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
-    make: "Callable[[Inputs, Options], tuple[pd.DataFrame, ...]] | None" = None
     tables: tuple[Table, ...] = ()
     figures: tuple[Figure, ...] = ()
     options: tuple[str, ...] = ()

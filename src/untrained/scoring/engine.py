@@ -13,7 +13,7 @@ from torch import nn
 
 from untrained.errors import ParameterError
 from untrained.images.minibatches import Minibatch
-from untrained.networks.plans import Planned
+from untrained.networks.plans import Planned, draw
 from untrained.networks.plans import Reading as RectifierReading
 from untrained.proxies.base import Proxy, Setting, SharesMeasurement, Status, UndefinedScore
 from untrained.scoring.execution import Execution, ReadsRectifiers
@@ -141,8 +141,8 @@ def subject_of(
     planned = rectifiers and training is None and execution.engine != "plain"
 
     def build(num_classes: int) -> nn.Module | Planned:
-        if planned and target.planned is not None:
-            return target.planned(target[index])
+        if planned and target.graph is not None:
+            return draw(target.graph(target[index], num_classes, skeleton))
         network = target.network(target[index], num_classes, skeleton)
         if skeleton is None:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -15,7 +15,7 @@ from untrained.errors import ArchitectureError, ParameterError
 if TYPE_CHECKING:
     from torch import nn
 
-    from untrained.networks.plans import Planned
+    from untrained.networks.graph import Graph
 
 #: The largest number of architectures that are ever listed; larger spaces are only sampled, mutated
 #: and parsed.
@@ -118,8 +118,8 @@ class BenchmarkFacts:
 class SearchSpace(ABC):
     """A set of architectures with an order, a notation, neighbours and networks.
 
-    A space defines `name`, `summary`, `__len__`, `spelling` and `network`. By default its
-    architectures all differ, are scored on CIFAR-10, have no benchmark and no neighbours.
+    A space defines `name`, `summary`, `__len__`, `spelling`, and `graph` or `network`. By default
+    its architectures all differ, are scored on CIFAR-10, have no benchmark and no neighbours.
 
     Attributes:
         name: the registered name.
@@ -132,10 +132,11 @@ class SearchSpace(ABC):
         ablations: the experiments of `untrained.scoring.ablations` that apply to it.
         ordered: whether all architectures make the same decisions among the same options, so that
             reports can show which options the best ones prefer.
+        graph: returns the `untrained.networks.graph.Graph` of an architecture, with the arguments
+            of `network`; modules, costs and the fast engine follow from it. None for a space that
+            defines `network`.
         option_order: the words of its spellings that are options, in the order in which searches
             number them; other words follow in alphabetical order.
-        planned: builds a faster equivalent of the network for its rectifiers, which draws the same
-            weights as `network` from PyTorch's generator; None without one.
     """
 
     name: str
@@ -146,8 +147,8 @@ class SearchSpace(ABC):
     supernet: str | None = None
     ablations: tuple[str, ...] = ()
     ordered = False
+    graph: "Callable[[Architecture, int, Skeleton | None], Graph] | None" = None
     option_order: tuple[str, ...] = ()
-    planned: "Callable[[Architecture], Planned] | None" = None
 
     @property
     def label(self) -> str:
@@ -161,11 +162,12 @@ class SearchSpace(ABC):
     def spelling(self, index: int) -> str:
         """Return the notation of an architecture, whose index is in range."""
 
-    @abstractmethod
     def network(
         self, architecture: Architecture, num_classes: int, skeleton: Skeleton | None = None
     ) -> "nn.Module":
         """Build the network in training mode, initialised as PyTorch does by default.
+
+        By default it is the module of the architecture's graph.
 
         Args:
             architecture: an architecture of this space.
@@ -175,6 +177,11 @@ class SearchSpace(ABC):
         Raises:
             NotApplicable: this architecture, unlike others, cannot be built in the skeleton.
         """
+        from untrained.networks.network import GraphNetwork
+
+        if self.graph is None:
+            raise NotImplementedError(f"{type(self).__name__} defines neither graph nor network")
+        return GraphNetwork(self.graph(architecture, num_classes, skeleton))
 
     def __getitem__(self, index: int) -> Architecture:
         if not 0 <= index < len(self):

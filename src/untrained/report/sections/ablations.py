@@ -30,11 +30,6 @@ COLUMNS = (
 )
 
 
-def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
-    """Split the variance of a score in every experiment."""
-    return (variance_table(inputs.joined("ablations"), **options),)
-
-
 class VarianceSplit(NamedTuple):
     """The components of the variance of a single score, in the order of `COMPONENTS`.
 
@@ -292,10 +287,10 @@ SECTION = Section(
     reads=("ablations",),
     options=("resamples", "seed"),
     applies=lambda space, _: bool(space.ablations),
-    make=make,
     tables=(
         Table(
             "ablations",
+            lambda inputs, options: variance_table(inputs.joined("ablations"), **options),
             "Ablations: variance components of a score",
             "Components of the variance of a single score by the analysis of variance, as standard "
             "deviations and as shares with 95 % bootstrap intervals over architectures. The "

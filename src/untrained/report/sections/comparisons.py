@@ -8,7 +8,7 @@ import pandas as pd
 
 from untrained.report.inputs import Inputs, Splits
 from untrained.report.scores import Floats, image_label
-from untrained.report.search_results import references_of, results_of, spending
+from untrained.report.search_results import references_of, search_results
 from untrained.report.search_tables import named_once, search_notes
 from untrained.report.section import Options, Section, Table
 from untrained.report.statistics import Integers, interval, mean_draws, resample_counts
@@ -24,11 +24,11 @@ COLUMNS = (
 _KEYS = ["method", "dataset", "split"]
 
 
-def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
+def make(inputs: Inputs, options: Options) -> pd.DataFrame:
     """Compare every search that spends a budget with its reference."""
-    results, _ = results_of(inputs)
-    references = references_of(inputs.traces, spending(inputs.traces), inputs.searched_on)
-    return (comparison_table(results, references, inputs.splits, **options),)
+    results, _ = search_results(inputs)
+    references = references_of(inputs.traces, inputs.searched_on)
+    return comparison_table(results, references, inputs.splits, **options)
 
 
 class Comparison(NamedTuple):
@@ -230,10 +230,10 @@ SECTION = Section(
     name="comparisons",
     reads=("benchmark", "searches"),
     options=("resamples", "seed"),
-    make=make,
     tables=(
         Table(
             "comparisons",
+            make,
             "Searches compared with regularised evolution (REA)",
             "Final accuracy of every search that spends a budget, compared with REA; the NASWOT "
             "paper claims that AREA outperforms REA. A search whose fitness is a score is "

@@ -1,11 +1,10 @@
 """Rank correlations of scores and accuracies beside the published ones; their scatter plot."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from untrained.errors import MissingDataError
@@ -21,10 +20,8 @@ from untrained.report.scores import (
     REGIONS,
     SUMMED_RANKS,
     TOP_TENTH,
-    Accuracy,
     Floats,
     Indices,
-    Target,
     controls,
     image_sets,
     lower_is_better,
@@ -63,26 +60,6 @@ COLUMNS = (
 _RASTERISE_ABOVE = 2000
 
 
-def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
-    """Correlate every proxy and control with every accuracy of the benchmark."""
-    truth = inputs.benchmark
-    table = with_summed_ranks(inputs.scores)
-    sampled = np.unique(table["arch"].to_numpy(dtype=np.int64))
-    known: dict[str, Any] = {**controls(inputs, sampled)}
-    known[f"accuracy after {truth.short_epochs} epochs"] = short_accuracies(inputs, sampled)
-    found = correlation_table(
-        table,
-        truth.accuracies,
-        subsets_of(sampled, inputs.space.representatives),
-        targets_of(image_sets(table), inputs.splits),
-        controls=known,
-        lower=lower_is_better(table["proxy"]),
-        resamples=options["resamples"],
-        seed=options["seed"],
-    )
-    return (found,)
-
-
 def subsets_of(sampled: Indices, representatives: Indices) -> dict[str, Indices]:
     """Return the members of the subsets for which correlations are computed.
 
@@ -94,52 +71,46 @@ def subsets_of(sampled: Indices, representatives: Indices) -> dict[str, Indices]
     return {ALL_SAMPLED: sampled, CANONICAL: canonical, FINITE_ONLY: sampled, TOP_TENTH: sampled}
 
 
-def correlation_table(
-    scores: pd.DataFrame,
-    accuracy: Accuracy,
-    subsets: Mapping[str, npt.ArrayLike],
-    targets: Sequence[Target],
-    *,
-    controls: "Mapping[str, pd.Series[float] | Mapping[str, pd.Series[float]]] | None" = None,
-    lower: Collection[str] = (),
-    resamples: int = 1000,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """Correlate every proxy with every target on every subset.
+def correlation_table(inputs: Inputs, options: Options) -> pd.DataFrame:
+    """Correlate every proxy and control with every accuracy of the benchmark on every subset.
 
     The score of an architecture is the mean over its seeds, undefined if the score of any seed is.
-    Tau is computed from the unchanged score, so it is negative for a good proxy whose `lower`
-    scores are better. `FINITE_ONLY` drops undefined scores, all other subsets rank them last;
-    `TOP_TENTH` keeps the most accurate tenth for each target. Controls are treated like proxies
-    without seeds: series by architecture index, or such series by data set of images. A control
-    that is also scored as a proxy is left out.
+    Tau is computed from the unchanged score, so it is negative for a good proxy whose lower scores
+    are better. `FINITE_ONLY` drops undefined scores, all other subsets rank them last; `TOP_TENTH`
+    keeps the most accurate tenth for each target. Controls are treated like proxies without seeds.
+    A control that is also scored as a proxy is left out.
 
     Returns:
         One row per (target, subset, proxy) with `COLUMNS`: `seeds` is 0 for controls, `excluded`
         counts the undefined architectures of the subset, `tau_seed_std` is the standard deviation
         (ddof 1) of the tau of each seed alone, NaN below two seeds.
     """
+    truth = inputs.benchmark
+    scores = with_summed_ranks(inputs.scores)
+    lower = lower_is_better(scores["proxy"])
+    sampled = np.unique(scores["arch"].to_numpy(dtype=np.int64))
+    subsets = subsets_of(sampled, inputs.space.representatives)
+    short = short_accuracies(inputs, sampled)
     rows = []
-    for images, dataset, split in targets:
-        candidates = scores_by_seed(scores, images)
-        beside = {name: one for name, one in (controls or {}).items() if name not in candidates}
-        for name, control in beside.items():
-            series = control.get(images) if isinstance(control, Mapping) else control
-            if series is not None:
-                candidates[name] = series.to_frame()
-        answers = np.asarray(accuracy(dataset, split), dtype=np.float64)
+    for images, dataset, split in targets_of(image_sets(scores), inputs.splits):
+        known = controls(inputs, sampled)
+        if images in short:
+            known[f"accuracy after {truth.short_epochs} epochs"] = short[images]
+        scored = scores_by_seed(scores, images)
+        beside = {name: one.to_frame() for name, one in known.items() if name not in scored}
+        answers = truth.accuracies(dataset, split)
         for subset, members in subsets.items():
-            for proxy, by_seed in candidates.items():
-                chosen = by_seed[by_seed.index.isin(np.asarray(members))]
-                figures = _figures(chosen, answers, subset, resamples, seed, lower=proxy in lower)
-                seeds = 0 if proxy in beside else by_seed.shape[1]
+            for proxy, by_seed in (scored | beside).items():
+                chosen = by_seed[by_seed.index.isin(members)]
+                found = _figures(chosen, answers, subset, options, lower=proxy in lower)
+                seeds = by_seed.shape[1] if proxy in scored else 0
                 head = (proxy, images, dataset, split, subset, seeds)
-                rows.append(dict(zip(COLUMNS[:6], head, strict=True)) | figures)
+                rows.append(dict(zip(COLUMNS[:6], head, strict=True)) | found)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _figures(
-    by_seed: pd.DataFrame, answers: Floats, subset: str, resamples: int, seed: int, *, lower: bool
+    by_seed: pd.DataFrame, answers: Floats, subset: str, options: Options, *, lower: bool
 ) -> dict[str, float]:
     """Compute the figures of one row, from `n` on."""
     from untrained.report.ranks import coefficients, dense_ranks
@@ -160,7 +131,7 @@ def _figures(
         for column in values.T
     ]
     spread = float(np.std(single, ddof=1)) if len(single) > 1 else float("nan")
-    found = correlation(mean, truth, resamples=resamples, seed=seed)
+    found = correlation(mean, truth, resamples=options["resamples"], seed=options["seed"])
     return found._asdict() | {"excluded": int(undefined.sum()), "tau_seed_std": spread}
 
 
@@ -324,10 +295,10 @@ SECTION = Section(
     name="correlations",
     reads=("benchmark", "scores"),
     options=("resamples", "seed", "proxy"),
-    make=make,
     tables=(
         Table(
             "correlations",
+            correlation_table,
             "Rank correlations",
             "Kendall's tau-b and Spearman's rho between score and accuracy after the full "
             "training, with 95 % bootstrap intervals over architectures. A score is the mean over "

@@ -1,6 +1,6 @@
 """The options in the best architectures of each score (TE-NAS's Fig. 2 D)."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -12,10 +12,8 @@ from untrained.report.inputs import Inputs
 from untrained.report.published import published
 from untrained.report.scores import (
     ALL_SAMPLED,
-    Accuracy,
     Floats,
     Indices,
-    Target,
     controls,
     image_sets,
     lower_is_better,
@@ -41,31 +39,6 @@ ACCURACY: Final = "accuracy"
 
 #: Resamples that are counted together; more would need much memory on a whole space.
 _AT_ONCE = 64
-
-
-def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
-    """Count the options of the best architectures by every score."""
-    from untrained.search.choices import choices_of
-
-    space = inputs.space
-    if not space.ordered or not space.option_order:
-        raise ParameterError(
-            f"{inputs.name} is not made of the same choices everywhere: there is nothing to count"
-        )
-    table = with_summed_ranks(inputs.scores)
-    sampled = np.unique(table["arch"].to_numpy(dtype=np.int64))
-    decisions = choices_of(space).codes
-    found = preference_table(
-        table,
-        inputs.benchmark.accuracies,
-        [target_of(name, "test", inputs.splits) for name in image_sets(table)],
-        {name: (decisions == k).mean(axis=1) for k, name in enumerate(space.option_order)},
-        space=inputs.name,
-        controls={"parameters": controls(inputs, sampled)["parameters"]},
-        lower=lower_is_better(table["proxy"]),
-        **options,
-    )
-    return (found,)
 
 
 def kept_among_best(values: Floats, counts: Indices, fraction: float) -> Indices:
@@ -94,26 +67,12 @@ def kept_among_best(values: Floats, counts: Indices, fraction: float) -> Indices
     return kept
 
 
-def preference_table(
-    scores: pd.DataFrame,
-    accuracy: Accuracy,
-    targets: Sequence[Target],
-    used: Mapping[str, Floats],
-    *,
-    space: str,
-    controls: "Mapping[str, pd.Series[float]]",
-    lower: Collection[str] = (),
-    best: float = 0.1,
-    resamples: int = 1000,
-    seed: int = 0,
-) -> pd.DataFrame:
+def preference_table(inputs: Inputs, options: Options) -> pd.DataFrame:
     """Compute the share of each option in the decisions of the best architectures by a score.
 
     The score of an architecture is the mean over its seeds. If it is undefined for any seed, the
     architecture counts towards the total but is not among the best. Intervals are 95 % percentile
     bootstrap intervals over the scored architectures; the best are chosen within each resample.
-    `used` is the share (n,) of each option in the decisions of every architecture; `controls` are
-    series by architecture index, higher for better.
 
     Returns:
         One row per target, proxy and option with `COLUMNS`: of the
@@ -122,46 +81,59 @@ def preference_table(
         `ACCURACY` and `ALL_SAMPLED`, for which all architectures count as the best.
 
     Raises:
-        ParameterError: the fraction of the `best` is not above 0 and at most 1.
+        ParameterError: the fraction of the `best` is not above 0 and at most 1, or the
+            architectures of the space are not made of the same choices.
     """
+    from untrained.search.choices import choices_of
+
+    space, best, resamples = inputs.space, options["best"], options["resamples"]
+    if not space.ordered or not space.option_order:
+        raise ParameterError(
+            f"{inputs.name} is not made of the same choices everywhere: there is nothing to count"
+        )
     if not 0 < best <= 1:
         raise ParameterError(f"fraction {best} of the best: give more than 0 and at most 1")
     known = published("preferences")
-    known = known[known["space"] == space].set_index(["proxy", "images", "option"])
-    shares = np.stack(list(used.values()), axis=1)
+    known = known[known["space"] == inputs.name].set_index(["proxy", "images", "option"])
+    decisions = choices_of(space).codes
+    shares = np.stack([(decisions == k).mean(axis=1) for k in range(len(space.option_order))], 1)
+    scores = with_summed_ranks(inputs.scores)
     rows = []
-    for images, *column in targets:
+    for images in image_sets(scores):
+        answers = inputs.benchmark.accuracies(*target_of(images, "test", inputs.splits)[1:])
         tables = scores_by_seed(scores, images)
         sampled = np.unique(np.concatenate([table.index for table in tables.values()]))
-        counts = resample_counts(len(sampled), resamples=resamples, seed=seed)
-        answers = pd.Series(accuracy(*column))
-        for proxy, values in _candidates(tables, controls, answers, sampled, lower):
+        counts = resample_counts(len(sampled), resamples=resamples, seed=options["seed"])
+        candidates = _candidates(tables, controls(inputs, sampled)["parameters"], sampled)
+        candidates |= {
+            ACCURACY: undefined_last(answers[sampled]),
+            ALL_SAMPLED: np.zeros(len(sampled)),
+        }
+        for proxy, values in candidates.items():
             kept = kept_among_best(values, np.ones((1, len(sampled)), np.int64), best)
             draws = [
                 _shares(kept_among_best(values, some, best), shares[sampled])
                 for some in np.array_split(counts, -(-resamples // _AT_ONCE))
             ]
             figures = (_shares(kept, shares[sampled])[0], *interval(np.concatenate(draws)))
-            paper = [known["percent"].get((proxy, images, option), np.nan) / 100 for option in used]
+            names = space.option_order
+            paper = [known["percent"].get((proxy, images, name), np.nan) / 100 for name in names]
             head = (proxy, images, best, len(sampled), int(kept.sum()))
-            rows += [(*head, *cells) for cells in zip(used, *figures, paper, strict=True)]
+            rows += [(*head, *cells) for cells in zip(names, *figures, paper, strict=True)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _candidates(
-    tables: Mapping[str, pd.DataFrame],
-    controls: "Mapping[str, pd.Series[float]]",
-    answers: "pd.Series[float]",
-    sampled: Indices,
-    lower: Collection[str],
-) -> Iterator[tuple[str, Floats]]:
-    """Yield names with values by which the best are chosen: higher is better, undefined lowest."""
+    tables: Mapping[str, pd.DataFrame], parameters: "pd.Series[float]", sampled: Indices
+) -> dict[str, Floats]:
+    """Return values by which the best are chosen: higher is better, undefined lowest."""
+    lower = lower_is_better(tables)
     series = {name: table.mean(axis=1, skipna=False) for name, table in tables.items()}
-    for name, own in {**series, **controls, **series}.items():
-        values: Floats = np.asarray(own.reindex(sampled), dtype=np.float64)
-        yield name, undefined_last(-values if name in lower else values)
-    yield ACCURACY, undefined_last(np.asarray(answers.reindex(sampled), dtype=np.float64))
-    yield ALL_SAMPLED, np.zeros(len(sampled))
+    every = series | {"parameters": parameters} | series
+    return {
+        name: undefined_last((-1 if name in lower else 1) * own.reindex(sampled).to_numpy(float))
+        for name, own in every.items()
+    }
 
 
 def _shares(kept: Indices, used: Floats) -> Floats:
@@ -242,10 +214,10 @@ SECTION = Section(
     reads=("benchmark", "scores"),
     options=("resamples", "seed", "best"),
     applies=lambda space, _: space.ordered,
-    make=make,
     tables=(
         Table(
             "preferences",
+            preference_table,
             "{options} that scores prefer",
             "The {options} at the {places} of the {members} with the best scores, in percent of "
             "these {places}, with 95 % bootstrap intervals over the scored {members}. Ties are all "

@@ -21,12 +21,7 @@ COLUMNS = (
 )
 
 
-def make(inputs: Inputs, _: Options) -> tuple[pd.DataFrame, ...]:
-    """Select the correlations over all scored architectures."""
-    return (proxy_table(inputs.table("correlations"), space=inputs.name),)
-
-
-def proxy_table(table: pd.DataFrame, *, space: str) -> pd.DataFrame:
+def proxy_table(inputs: Inputs, _: Options) -> pd.DataFrame:
     """Return Kendall's tau-b between every proxy or control and test accuracy.
 
     All are over the same architectures, with undefined scores ranked last. Published ones may be
@@ -37,6 +32,7 @@ def proxy_table(table: pd.DataFrame, *, space: str) -> pd.DataFrame:
         `high` are the ends of the 95 % bootstrap interval, `undefined` counts architectures without
         a score, and `published_tau` is NaN and its `source` empty where there is none.
     """
+    table, space = inputs.table("correlations"), inputs.name
     own = table[(table["subset"] == ALL_SAMPLED) & table["split"].str.endswith("test")]
     places = list(own["images"].unique())
     own = own.assign(place=own["images"].map(places.index), control=own["seeds"] == 0)
@@ -150,10 +146,10 @@ def _proxy_bars(axes: "plotting.Axes", place: int, own: pd.DataFrame, names: Seq
 SECTION = Section(
     name="proxies",
     needs=("correlations",),
-    make=make,
     tables=(
         Table(
             "proxies",
+            proxy_table,
             "Scores and their controls",
             "Kendall's tau-b of scores and of their controls with test accuracy, after the NASWOT "
             "paper's Fig. 4, with 95 % bootstrap intervals. All are over the same architectures, "

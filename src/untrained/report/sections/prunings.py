@@ -10,9 +10,8 @@ import pandas as pd
 
 from untrained.errors import ParameterError
 from untrained.report import plotting
-from untrained.report.inputs import Inputs, Splits
-from untrained.report.published import Figures, published_prunings
-from untrained.report.scores import Accuracy, Floats
+from untrained.report.inputs import Inputs
+from untrained.report.published import published_prunings
 from untrained.report.search_tables import COLUMNS as SEARCH_COLUMNS
 from untrained.report.search_tables import narrow_search_layout, search_layout, search_table
 from untrained.report.section import Figure, Options, Section, Table
@@ -35,19 +34,13 @@ RANDOM_CELL = "Random cell"
 MOST_PARAMETERS = "Most parameters"
 
 
-def make(inputs: Inputs, _: Options) -> tuple[pd.DataFrame, ...]:
-    """Summarise the results of pruning searches and their rounds."""
+def make(inputs: Inputs, _: Options) -> pd.DataFrame:
+    """Summarise the results of pruning searches."""
     from untrained.search.supernets import pruned_space
 
-    pruned, truth = pruned_space(inputs.name), inputs.benchmark
-    runs = _runs(inputs)
-    cells = {run: cell_left(pruned, trace) for run, trace in runs.items()}
-    costs = truth.costs(inputs.main(truth.networks))
-    parameters = costs["parameters"].to_numpy(dtype=np.float64)
-    found = pruning_table(
-        cells, truth.accuracies, parameters, inputs.splits, published_prunings(inputs.name)
-    )
-    return found, trajectory_table(runs)
+    pruned = pruned_space(inputs.name)
+    cells = {run: cell_left(pruned, trace) for run, trace in _runs(inputs).items()}
+    return pruning_table(cells, inputs)
 
 
 def _runs(inputs: Inputs) -> "dict[PruningRun, pd.DataFrame]":
@@ -121,13 +114,7 @@ def cell_left(space: "PrunedSpace", trace: pd.DataFrame) -> int:
     return space.architecture(mask).index
 
 
-def pruning_table(
-    cells: Mapping[PruningRun, int],
-    accuracy: Accuracy,
-    parameters: Floats,
-    splits: Splits,
-    published: Figures,
-) -> pd.DataFrame:
+def pruning_table(cells: Mapping[PruningRun, int], inputs: Inputs) -> pd.DataFrame:
     """Summarise the final cells of each search over its seeds, beside the published results.
 
     Returns:
@@ -138,6 +125,8 @@ def pruning_table(
         methods follow: one random cell (mean and standard deviation over every cell of the space),
         and the cell with the most parameters (the first of equals).
     """
+    truth, splits = inputs.benchmark, inputs.splits
+    parameters = truth.costs(inputs.main(truth.networks))["parameters"].to_numpy(dtype=np.float64)
     ordered = sorted(cells, key=lambda run: run.place)
     largest = int(np.argmax(parameters))
     runs = [(run.method, run.seed, cells[run]) for run in ordered]
@@ -146,7 +135,9 @@ def pruning_table(
     columns = pd.DataFrame(runs, columns=["method", "run", "cell"])
     results = pd.concat(
         [
-            columns.assign(dataset=dataset, split=split, accuracy=accuracy(*of)[columns["cell"]])
+            columns.assign(
+                dataset=dataset, split=split, accuracy=truth.accuracies(*of)[columns["cell"]]
+            )
             for (dataset, split), of in splits.items()
         ],
         ignore_index=True,
@@ -155,7 +146,7 @@ def pruning_table(
     beside = {
         (method, *key[1:]): figures
         for method, run in methods.items()
-        for key, figures in published.items()
+        for key, figures in published_prunings(inputs.name).items()
         if key[0] == run.criterion
     }
     table = search_table(results, splits, beside, methods=())
@@ -282,10 +273,10 @@ SECTION = Section(
     name="prunings",
     reads=("benchmark", "prunings"),
     applies=lambda space, parameters: bool(space.supernet and parameters["prunings"]["seeds"]),
-    make=make,
     tables=(
         Table(
             "prunings",
+            make,
             "The pruning search of TE-NAS",
             "Accuracy of the final cell, mean and standard deviation over the seeds; in brackets "
             "the published results and the difference in joint standard errors (se) where there is "
@@ -300,6 +291,7 @@ SECTION = Section(
         ),
         Table(
             "trajectory",
+            lambda inputs, _: trajectory_table(_runs(inputs)),
             "Rounds of the pruning search of TE-NAS",
             "Condition number and linear regions of the supernet at the start of each round and of "
             "the final cell: mean and standard deviation over the seeds. Changes are relative to "

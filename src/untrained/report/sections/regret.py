@@ -1,17 +1,15 @@
 """Regret of searches, relative to the best architecture of the benchmark, over their cost."""
 
-from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from untrained.report import plotting
-from untrained.report.inputs import Inputs, Splits
-from untrained.report.scores import Accuracy, Floats, Indices, image_label
+from untrained.report.inputs import Inputs
+from untrained.report.scores import Floats, Indices, image_label
 from untrained.report.search_results import (
     UNITS,
-    Search,
     columns_read,
     method_of,
     spending,
@@ -21,7 +19,7 @@ from untrained.report.section import Figure, Options, Section, Table
 from untrained.report.statistics import interval, mean_draws, resample_counts
 
 if TYPE_CHECKING:
-    from matplotlib.lines import Line2D
+    from matplotlib.artist import Artist
 
 #: The columns of `regret_table`, in order.
 COLUMNS = (
@@ -32,21 +30,6 @@ COLUMNS = (
 #: Number of costs at which a curve is evaluated, in equal steps of the logarithm; evaluations are
 #: rounded to whole numbers.
 TIMES = 150
-
-
-def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
-    """Compute the regret of every search, with one unit of cost for all."""
-    traces, truth = inputs.traces, inputs.benchmark
-    found = regret_table(
-        traces,
-        truth.accuracies,
-        inputs.splits,
-        inputs.searched_on,
-        spending=spending(traces),
-        unit="evaluations" if untimed(traces, truth) else "seconds",
-        **options,
-    )
-    return (found,)
 
 
 def incumbents_at(trace: pd.DataFrame, spent: Floats, unit: str) -> Indices:
@@ -65,17 +48,7 @@ def incumbents_at(trace: pd.DataFrame, spent: Floats, unit: str) -> Indices:
     )
 
 
-def regret_table(
-    traces: Mapping[Search, pd.DataFrame],
-    accuracy: Accuracy,
-    splits: Splits,
-    main: str,
-    *,
-    spending: Collection[str],
-    unit: str = "seconds",
-    resamples: int = 1000,
-    seed: int = 0,
-) -> pd.DataFrame:
+def regret_table(inputs: Inputs, options: Options) -> pd.DataFrame:
     """Compute the mean regret of every search over its cost, with bootstrap intervals.
 
     The regret is the best final test accuracy in the benchmark minus that of the incumbent, which
@@ -86,25 +59,27 @@ def regret_table(
     Returns:
         One row per search, data set of the report and cost with `COLUMNS`, searches on the main
         data set first: `searched_on` is the data set that the search saw, `spent` the cost in
-        `unit`, `regret` is in percent points and NaN where the benchmark lacks an accuracy, and
-        `trains` tells whether the row belongs to a curve.
+        `unit`, the same for all, `regret` is in percent points and NaN where the benchmark lacks an
+        accuracy, and `trains` tells whether the row belongs to a curve.
     """
+    traces, truth, main = inputs.traces, inputs.benchmark, inputs.searched_on
+    spends = spending(traces)
+    unit = "evaluations" if untimed(traces, truth) else "seconds"
     run = {search: trace for search, trace in traces.items() if len(trace)}
-    ends = [trace[UNITS[unit]].max() for (name, _), trace in run.items() if name in spending]
+    ends = [trace[UNITS[unit]].max() for (name, _), trace in run.items() if name in spends]
+    tested = [name for name, split in inputs.splits if split == "test"]
     tables = [pd.DataFrame(columns=list(COLUMNS)).astype({"trains": bool})]
     for (algorithm, images), trace in sorted(run.items(), key=lambda item: item[0][1] != main):
-        trains = algorithm in spending
+        trains = algorithm in spends
         if images != main and not trains:
             continue
         curve = _curve(trace, float(max(ends)), unit) if trains else None
-        for dataset in columns_read(
-            images, main, [name for name, split in splits if split == "test"]
-        ):
-            column = splits[dataset, "test"]
+        for dataset in columns_read(images, main, tested):
+            column = inputs.splits[dataset, "test"]
             spent, reached = curve or _end(trace, "/".join(column), unit)
-            answers = accuracy(*column)
+            answers = truth.accuracies(*column)
             regret = np.nanmax(answers) - answers[reached]
-            counts = resample_counts(len(regret), resamples=resamples, seed=seed)
+            counts = resample_counts(len(regret), **options)
             low, high = interval(mean_draws(regret, counts))
             head = (method_of(algorithm, main, main), images, dataset, spent, unit, len(regret))
             figures = (regret.mean(axis=0), low, high, trains)
@@ -131,6 +106,8 @@ def _end(trace: pd.DataFrame, target: str, unit: str) -> tuple[Floats, Indices]:
 #: Line styles of curves whose colours repeat, and that of searches on a panel's own data set.
 _LINES = ("-", "-.", ":")
 _ELSEWHERE: Any = "--"
+#: The look of searches that train nothing, besides their marker.
+_POINT: dict[str, Any] = {"color": "0.35", "linestyle": "none"}
 
 
 @plotting.style()
@@ -168,30 +145,24 @@ def regret_against_time(table: pd.DataFrame) -> "plotting.Figure":
             plotting.plain_steps(axes.yaxis)
         plotting.faint_grid(axes)
     panels[0].set_ylabel("regret (percent points of test accuracy)")
-    plotting.legend_below(figure, list(_keys(table, curves, points)), 4)
+    plotting.legend_below(figure, _keys(table, curves, points), 4)
     return figure
 
 
-def _keys(table: pd.DataFrame, curves: Any, points: Any) -> "Iterator[Line2D]":  # noqa: ANN401
-    """Yield the entries of the legend."""
+def _keys(table: pd.DataFrame, curves: Any, points: Any) -> "list[Artist]":  # noqa: ANN401
+    """Return the entries of the legend."""
     from matplotlib.lines import Line2D
 
-    for place, name in enumerate(curves):
-        yield Line2D([], [], label=name, **_curve_look(place))
+    found = [Line2D([], [], label=name, **_curve_look(place)) for place, name in enumerate(curves)]
     if (table["searched_on"] != table["searched_on"].iloc[0]).any():
         label = "searched on the panel's data set"
-        yield Line2D([], [], color="0.4", linestyle=_ELSEWHERE, label=label)
-    for place, name in enumerate(points):
-        yield Line2D([], [], label=name, **_point_look(place))
+        found.append(Line2D([], [], color="0.4", linestyle=_ELSEWHERE, label=label))
+    return [*found, *plotting.keys(points, 8, **_POINT)]
 
 
 def _curve_look(place: int) -> dict[str, Any]:
     line = _LINES[place // len(plotting.COLOURS) % len(_LINES)]
     return {"color": plotting.colour(place), "linestyle": line, "linewidth": 1.8}
-
-
-def _point_look(place: int) -> dict[str, Any]:
-    return plotting.look(place, 8) | {"color": "0.35", "linestyle": "none"}
 
 
 def _regret_curves(
@@ -226,7 +197,7 @@ def _regret_points(axes: "plotting.Axes", own: pd.DataFrame, place: int, at: flo
             yerr=plotting.error_bars(value, low, high),
             capsize=3,
             transform=axes.get_yaxis_transform() if free else axes.transData,
-            **_point_look(place),
+            **(plotting.look(place, 8) | _POINT),
         )
 
 
@@ -234,8 +205,7 @@ SECTION = Section(
     name="regret",
     reads=("benchmark", "searches"),
     options=("resamples", "seed"),
-    make=make,
-    tables=(Table("regret", "Regret", on_page=False),),
+    tables=(Table("regret", regret_table, "Regret", on_page=False),),
     figures=(
         Figure(
             "regret",

@@ -17,7 +17,7 @@ from untrained.report.published import (
     search_title,
 )
 from untrained.report.scores import Floats, image_label
-from untrained.report.search_results import in_full, method_of, results_of, seen
+from untrained.report.search_results import in_full, method_of, search_results, seen
 from untrained.report.search_tables import (
     QUOTED,
     narrow_search_layout,
@@ -29,9 +29,9 @@ from untrained.report.section import Figure, Options, Section, Table
 from untrained.report.tables import terminal_table
 
 
-def make(inputs: Inputs, _: Options) -> tuple[pd.DataFrame, ...]:
+def make(inputs: Inputs, _: Options) -> pd.DataFrame:
     """Summarise the results and the costs of every search."""
-    results, reasons = results_of(inputs)
+    results, reasons = search_results(inputs)
     published = published_searches(inputs.name)
     summary = search_table(
         results,
@@ -43,7 +43,7 @@ def make(inputs: Inputs, _: Options) -> tuple[pd.DataFrame, ...]:
     summary["note"] = with_leaks(inputs, summary)
     key = ["method", "dataset", "split"]
     means = results.groupby(key, as_index=False, sort=False)[["seconds", "evaluations"]].mean()
-    return (summary.merge(means, on=key, how="left"),)
+    return summary.merge(means, on=key, how="left")
 
 
 def with_leaks(inputs: Inputs, summary: pd.DataFrame) -> list[str]:
@@ -252,10 +252,10 @@ def _metrics(inputs: Inputs) -> dict[str, float]:
 SECTION = Section(
     name="searches",
     reads=("benchmark", "searches"),
-    make=make,
     tables=(
         Table(
             "searches",
+            make,
             "Searches",
             "Mean and standard deviation of accuracy over runs; in brackets the published results "
             "and the difference in joint standard errors (se). Searches on the main data set are "

@@ -1,6 +1,5 @@
 """Rank correlation against the number of seeds over which a score is averaged."""
 
-from collections.abc import Collection, Sequence
 from itertools import combinations
 from math import comb
 
@@ -11,9 +10,7 @@ from untrained.report import plotting
 from untrained.report.inputs import Inputs
 from untrained.report.scores import (
     ALL_SAMPLED,
-    Accuracy,
     Floats,
-    Target,
     image_sets,
     lower_is_better,
     proxy_label,
@@ -39,27 +36,7 @@ MOST_SETS = 256
 _POINT = 6
 
 
-def make(inputs: Inputs, _: Options) -> tuple[pd.DataFrame, ...]:
-    """Correlate means over sets of seeds, with the intervals of the table `correlations`."""
-    table = with_summed_ranks(inputs.scores)
-    found = seed_table(
-        table,
-        inputs.benchmark.accuracies,
-        targets_of(image_sets(table), inputs.splits),
-        inputs.table("correlations"),
-        lower=lower_is_better(table["proxy"]),
-    )
-    return (found,)
-
-
-def seed_table(
-    scores: pd.DataFrame,
-    accuracy: Accuracy,
-    targets: Sequence[Target],
-    correlations: pd.DataFrame,
-    *,
-    lower: Collection[str] = (),
-) -> pd.DataFrame:
+def seed_table(inputs: Inputs, _: Options) -> pd.DataFrame:
     """Correlate the mean over k seeds with every target, for k from 1 to the number of seeds.
 
     All scored architectures count; a mean is undefined, and ranked last, if the score of any of its
@@ -73,9 +50,11 @@ def seed_table(
         rho between the mean scores of two sets without a common seed, averaged over all such
         pairs; NaN where there is none.
     """
+    scores = with_summed_ranks(inputs.scores)
+    lower = lower_is_better(scores["proxy"])
     rows = []
-    for images, dataset, split in targets:
-        answers = np.asarray(accuracy(dataset, split), dtype=np.float64)
+    for images, dataset, split in targets_of(image_sets(scores), inputs.splits):
+        answers = inputs.benchmark.accuracies(dataset, split)
         for proxy, by_seed in scores_by_seed(scores, images).items():
             values, truth = with_accuracy(by_seed, answers)
             for size in range(1, values.shape[1] + 1):
@@ -85,8 +64,9 @@ def seed_table(
     table = pd.DataFrame(rows, columns=columns)
     # the intervals are those of all seeds, so they join only rows with as many
     keys = ["proxy", "images", "dataset", "split", "seeds"]
-    known = correlations[correlations["subset"] == ALL_SAMPLED]
-    return table.merge(known[[*keys, "tau_low", "tau_high"]], on=keys, how="left")[list(COLUMNS)]
+    known = inputs.table("correlations")
+    known = known.loc[known["subset"] == ALL_SAMPLED, [*keys, "tau_low", "tau_high"]]
+    return table.merge(known, on=keys, how="left")[list(COLUMNS)]
 
 
 def _figures(values: Floats, truth: Floats, size: int, *, lower: bool) -> tuple[float, ...]:
@@ -190,10 +170,10 @@ SECTION = Section(
     name="seeds",
     reads=("benchmark", "scores"),
     needs=("correlations",),
-    make=make,
     tables=(
         Table(
             "seeds",
+            seed_table,
             "Means over seeds",
             "Kendall's tau-b over all scored architectures when the score is the mean over some of "
             "the seeds: the mean, the smallest and the largest over all sets of this many seeds, "

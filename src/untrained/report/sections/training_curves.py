@@ -1,6 +1,6 @@
 """Kernels and scores of several cells over a short training."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -31,13 +31,6 @@ MEASURED = ("change", "correlation", "accuracy", "loss")
 
 #: Tau is not computed for fewer cells.
 FEWEST_CELLS = 10
-
-
-def make(inputs: Inputs, options: Options) -> tuple[pd.DataFrame, ...]:
-    """Compute the medians over the seeds and summarise them over the cells."""
-    readings = inputs.joined("training_curves")
-    points = curve_table(readings, inputs.benchmark.accuracies, inputs.splits)
-    return curves_table(points, lower=lower_is_better(_proxies(points)), **options), points
 
 
 def _proxies(points: pd.DataFrame) -> list[str]:
@@ -86,9 +79,7 @@ def curve_table(readings: pd.DataFrame, accuracy: Accuracy, splits: Splits) -> p
     return _sorted(table, key, readings["quantity"])[list(CURVE_COLUMNS)]
 
 
-def curves_table(
-    curves: pd.DataFrame, *, lower: Collection[str] = (), resamples: int = 1000, seed: int = 0
-) -> pd.DataFrame:
+def curves_table(inputs: Inputs, options: Options) -> pd.DataFrame:
     """Summarise the medians of `curve_table` over the cells, for each quantity at each stop.
 
     Returns:
@@ -98,13 +89,15 @@ def curves_table(
         the test accuracies, positive where the better cell has the better score, with its 95 %
         bootstrap interval; NaN for other quantities and for fewer than `FEWEST_CELLS` cells.
     """
+    curves = inputs.table("training_curve_points")
+    lower = lower_is_better(_proxies(curves))
     rows = []
     for key, own in curves.groupby(["dataset", "epochs", "quantity"], sort=False):
         known, values = own.dropna(subset=["median", "accuracy"]), own["median"].dropna()
         taus: tuple[float, ...] = (np.nan,) * 3
         if key[2] not in MEASURED and len(known) >= FEWEST_CELLS:
             scores = (-1 if key[2] in lower else 1) * known["median"]
-            taus = correlation(scores, known["accuracy"], resamples=resamples, seed=seed)[:3]
+            taus = correlation(scores, known["accuracy"], **options)[:3]
         counts = (int(own["seeds"].max()), len(values), len(own) - len(values))
         rows.append((*key, *counts, values.median(), values.min(), values.max(), *taus))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
@@ -218,10 +211,18 @@ SECTION = Section(
         and space.benchmark
         and not space.benchmark.bundled_sample
     ),
-    make=make,
     tables=(
         Table(
+            "training_curve_points",
+            lambda inputs, _: curve_table(
+                inputs.joined("training_curves"), inputs.benchmark.accuracies, inputs.splits
+            ),
+            "Training curves",
+            on_page=False,
+        ),
+        Table(
             "training_curves",
+            curves_table,
             "Change of the tangent kernel over training",
             "Quantities of random {members} after some epochs of training: median and range over "
             "the {members} of the median over the seeds. `change` and `correlation` compare the "
@@ -233,7 +234,6 @@ SECTION = Section(
             "bootstrap interval for ten {members} or more.",
             lambda table, _: curves_layout(table),
         ),
-        Table("training_curve_points", "Training curves", on_page=False),
     ),
     figures=(
         Figure(
