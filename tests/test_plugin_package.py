@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from cli.conftest import command
+from test_pipeline import with_changes, workflow
 from untrained.benchmarks import Benchmark
 from untrained.images.minibatches import minibatch
 from untrained.plugins import is_address
@@ -174,18 +176,48 @@ def test_its_images_are_drawn_as_others_are(installed):
 
 
 def test_entries_are_found_by_address(installed, tmp_path, monkeypatch):
-    """Where nothing is installed as a package, an address will do; files are named by it."""
+    """Files have the name of an entry that has one, however it is spelled."""
     from untrained.report.inputs import TABLES, Inputs
     from untrained.search import parse_algorithm
 
     address = "untrained_example.space:Triples"
     assert is_address(address)
     assert get_space(address).name == "triples"
-    assert Inputs(address).tables == TABLES / address
+    assert Inputs(address).tables == TABLES / "triples"
     assert parse_algorithm("untrained_example.searches:SecondBest-7").samples == 7
     monkeypatch.chdir(tmp_path)
     assert command("fetch", "untrained_example.images:STRIPES")[2].endswith(": 64 train images\n")
     assert command("fetch", address)[2].endswith("triples: the table is invented\n")
+
+
+def test_a_space_by_address_has_the_same_files_everywhere(installed, tmp_path, monkeypatch):
+    """What the workflow makes of a space without a registered name is what commands look for."""
+    source = "import untrained_example.space as example\nclass Own(example.Triples): name = 'own'\n"
+    (tmp_path / "beside.py").write_text(source)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    address, images = "beside:Own", ("--dataset", "stripes", "--split", "train")
+    table, scores = f"data/benchmarks/{address}.parquet", f"results/scores/{address}.parquet"
+    changes = {"spaces": [address], "datasets": ["stripes"], "scores.proxies": ["logit_spread"]}
+    changes |= {"searches.proxy": "logit_spread", "searches.algorithms": ["random"]}
+    changes |= {"scores.architectures": "all", "training_curves.seeds": []}
+    changes |= {"scores.split": "train", "scores.batch_size": 8}
+    Path("params.yaml").write_text(yaml.safe_dump(with_changes(changes)))
+    with workflow(tmp_path, {}, targets=("benchmarks", "scores")) as built:
+        made = {str(path) for job in built.dag.jobs for path in job.output}
+    assert {table, scores} <= made
+
+    assert command("fetch", address)[2].startswith(f"{table}\n")
+    assert command("fetch", "stripes")[0] == 0
+    settings = [*images, "--proxy", "logit_spread", "--batch-size", "8"]
+    assert command("shard", address, *settings, "--seed", "0", "--out", "part.parquet")[0] == 0
+    assert command("merge", "part.parquet", "--out", scores)[0] == 0
+    code, _, err = command("search", "naswot-3", address, *settings[:2], *settings[4:6])
+    assert code == 0, err
+    code, out, err = command("score", address, "1", *settings)
+    assert code == 0, err
+    assert "percentile" in out
+    assert "20 epochs" in out
 
 
 def test_what_the_guide_shows_runs(tmp_path, monkeypatch):

@@ -1,3 +1,4 @@
+import re
 import sys
 from types import SimpleNamespace
 
@@ -69,6 +70,17 @@ def test_what_is_no_address(name):
     assert not is_address(name)
 
 
+def test_files_have_one_name_however_an_entry_is_spelled(monkeypatch):
+    module = SimpleNamespace(thing=SimpleNamespace(name="thing"))
+    monkeypatch.setitem(sys.modules, "things", module)
+    registry = Registry("join", GROUP, {"unix": "posixpath:join"})
+    registry.load("things:thing")
+    assert {registry.file_name(name) for name in ("unix", "posixpath:join")} == {"unix"}
+    assert {registry.file_name(name) for name in ("thing", "things:thing")} == {"things:thing"}
+    with pytest.raises(UnknownNameError):
+        registry.file_name("other")
+
+
 def test_packages_add_entries(install):
     install("more-joins", "mac = posixpath:normpath")
     assert REGISTRY.names() == ["mac", "unix", "windows"]
@@ -102,6 +114,34 @@ def test_an_entry_that_lacks_attributes_is_refused_with_their_names():
     strict = Registry("join", GROUP, {}, ("__name__", "summary", "label"))
     with pytest.raises(PluginError, match=r"^posixpath:join is no join: it lacks summary, label;"):
         strict.load("posixpath:join")
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "words"),
+    [
+        ("direction", "sideways", "higher, lower"),
+        ("direction", "Lower", "higher, lower"),
+        ("direction", None, "higher, lower"),
+        ("cost", "cheap", "arithmetic, backward, forward, per-image gradients"),
+        ("needs", frozenset({"labels", "train"}), "a set of some of gradients, labels, training"),
+        ("needs", "labels", "a set of some of gradients, labels, training"),
+    ],
+)
+def test_an_attribute_that_is_none_of_its_choices_is_refused(monkeypatch, attribute, value, words):
+    from untrained.proxies import get_proxy
+    from untrained.proxies.base import BaseProxy
+
+    class Odd(BaseProxy):
+        name = "odd"
+        direction = "higher"
+        summary = "nothing"
+
+    monkeypatch.setitem(sys.modules, "things", SimpleNamespace(Odd=Odd))
+    assert get_proxy("things:Odd").name == "odd"
+    setattr(Odd, attribute, value)
+    said = f"the {attribute} of the proxy things:Odd is {value!r}: take {words}"
+    with pytest.raises(PluginError, match=f"^{re.escape(said)}$"):
+        get_proxy("things:Odd")
 
 
 def test_a_class_that_lacks_methods_is_refused_with_their_names(monkeypatch):

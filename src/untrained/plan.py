@@ -37,8 +37,8 @@ class Plan:
 
     @cached_property
     def spaces(self) -> dict[str, SearchSpace]:
-        """Return the search spaces by name."""
-        return {name: get_space(name) for name in self.parameters.spaces}
+        """Return the search spaces by the names of their files, which commands take as well."""
+        return {SPACES.file_name(name): get_space(name) for name in self.parameters.spaces}
 
     @cached_property
     def families(self) -> dict[str, list[str]]:

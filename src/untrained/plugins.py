@@ -11,7 +11,7 @@ are known without an import of the entries.
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -43,12 +43,15 @@ class Registry(Generic[T_co]):
         group: the entry point group by which other packages add entries.
         builtin: the entries of this package, name to `package.module:attribute`.
         attributes: the attributes that an entry must have.
+        choices: attribute to the words of which it is one; to a set of words of which it is a set
+            of some.
     """
 
     kind: str
     group: str
     builtin: Mapping[str, str]
     attributes: tuple[str, ...] = ()
+    choices: Mapping[str, Sequence[str] | frozenset[str]] = field(default_factory=dict)
     _named_by_address: dict[str, str] = field(default_factory=dict, init=False, compare=False)
 
     def names(self, pattern: str = "*") -> list[str]:
@@ -74,6 +77,15 @@ class Registry(Generic[T_co]):
         if name in self._named_by_address:
             return self._named_by_address[name]
         raise unknown_name(self.kind, name, known)
+
+    def file_name(self, name: str) -> str:
+        """Return the one spelling of an entry by which its files are named.
+
+        It is the name that the entry is registered with, or else its address. Errors are those of
+        `address`.
+        """
+        known, address = self._addresses(), self.address(name)
+        return next((own for own, (its, _) in known.items() if its == address), address)
 
     def module_of(self, name: str) -> str:
         """Return the module of an entry, which is not imported; errors are those of `address`."""
@@ -111,8 +123,9 @@ class Registry(Generic[T_co]):
 
         Raises:
             UnknownNameError: no such entry; the message suggests the nearest one.
-            PluginError: the entry can't be imported, lacks attributes of its kind, has another
-                `name` than the one it is registered with, or the `name` of another entry.
+            PluginError: the entry can't be imported, lacks attributes of its kind, has one of
+                another value than `choices`, has another `name` than the one it is registered
+                with, or the `name` of another entry.
         """
         address = self.address(name)
         entry: T_co = imported(self.kind, address)
@@ -123,6 +136,15 @@ class Registry(Generic[T_co]):
                 f"{address} is no {self.kind}: it lacks {', '.join(missing)}; add what is missing "
                 "(docs/extending.md says what each is)"
             )
+        for attribute, words in self.choices.items():
+            value = getattr(entry, attribute)
+            several = isinstance(words, frozenset)
+            if not (isinstance(value, Set) and value <= {*words} if several else value in words):
+                some = "a set of some of " if several else ""
+                raise PluginError(
+                    f"the {attribute} of the {self.kind} {address} is {value!r}: take {some}"
+                    f"{', '.join(sorted(words))}"
+                )
         own = getattr(entry, "name", name)
         if isinstance(own, str) and own != name:
             self._note_name(own, name, address)

@@ -32,7 +32,7 @@ try:
 except UntrainedError as error:
     sys.exit(f"untrained: {error}")  # one line, without the traceback of a WorkflowError
 
-SPACES = config["spaces"]
+SPACES = list(PLAN.spaces)
 
 # A job asks for a GPU where this machine has any; a cluster's profile sets it for its nodes.
 GPUS = int(gpus_here() > 0)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from untrained.benchmarks.table import COSTS, KEYS, Group, read_groups
 from untrained.errors import ArchitectureError, DamagedFileError, MissingDataError
 from untrained.files import BENCHMARKS
-from untrained.spaces import get_space
+from untrained.spaces import get_space, table_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +81,7 @@ class Benchmark:
                 "known"
             )
         raise MissingDataError(
-            f"{folder / f'{space}.parquet'} does not exist: `untrained fetch {space} --from FILE` "
+            f"{table_of(folder, space)} does not exist: `untrained fetch {space} --from FILE` "
             "converts the benchmark's official files, and --mirror takes a folder that has it"
         )
 
@@ -90,7 +90,7 @@ class Benchmark:
         """Return the path of the fetched table if `folder` has it, else of the bundled one."""
         known = get_space(space)
         bundled = None if known.benchmark is None else known.benchmark.bundled
-        places = (folder / f"{known.name}.parquet", bundled)
+        places = (table_of(folder, space), bundled)
         return next((path for path in places if path is not None and path.is_file()), None)
 
     @classmethod

@@ -33,7 +33,7 @@ def fetch(
     from untrained.images.sets import IMAGE_SETS, ImageSet, image_set
     from untrained.parameters import read_parameters
     from untrained.plugins import imported, is_address
-    from untrained.spaces import SPACES, get_space
+    from untrained.spaces import SPACES, table_of
 
     if mirror is None and source is None:
         section = read_parameters().get("fetch")
@@ -43,8 +43,8 @@ def fetch(
         target = out or image_set(name).file(IMAGES)
         _fetch_images(name, split, source, mirror, target, allow_missing, note)
     elif name in SPACES.names() or found is not None:
-        own = get_space(name).name
-        _fetch_benchmark(own, source, mirror, out or BENCHMARKS / f"{own}.parquet")
+        own = SPACES.file_name(name)
+        _fetch_benchmark(own, source, mirror, out or table_of(BENCHMARKS, own))
     else:
         raise unknown_name("space or data set", name, [*SPACES.names(), *IMAGE_SETS.names()])
 

@@ -77,7 +77,7 @@ def section(
         with Console(stderr=True).status("resampling"):
             make_tables(chosen, inputs, taken)
     if only != "tables":
-        folder = figures or Path("results/figures") / ("" if beside else space)
+        folder = figures or Path("results/figures") / ("" if beside else inputs.name)
         draw_figures(chosen, inputs, taken, folder)
 
 
@@ -101,8 +101,8 @@ def page(
 
     inputs = _inputs(space, [], None, None, None, tables)
     chosen = [one for name in sections for one in _sections(name)] if sections else made(inputs)
-    drawn = figures or Path("results/figures") / space
-    write_page(chosen, inputs, drawn, out or Path(f"results/report/{space}.md"))
+    drawn = figures or Path("results/figures") / inputs.name
+    write_page(chosen, inputs, drawn, out or Path(f"results/report/{inputs.name}.md"))
     if metrics is not None:
         write_metrics(chosen, inputs, metrics)
 
@@ -119,7 +119,7 @@ def show(space: Space, tables: Tables = None) -> None:
     console = Console(width=None if Console().is_terminal else 100)
     for one in (line for section in made(inputs) for line in section.show(inputs)):
         console.print(one, markup=False)
-    console.print(f"\nReport: results/report/{space}.md", markup=False)
+    console.print(f"\nReport: results/report/{inputs.name}.md", markup=False)
 
 
 def _sections(names: str) -> "list[Section]":

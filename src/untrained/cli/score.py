@@ -100,7 +100,9 @@ def _result(target: str, found: "Scores", settings: "Settings") -> dict[str, Any
 
 def _cached_scores(space: str, proxy: str, settings: "Settings") -> "NDArray[np.float64] | None":
     """Return the finite mean scores of the last run, if it had the same settings."""
-    path = SCORES / f"{space}.parquet"
+    from untrained.spaces import table_of
+
+    path = table_of(SCORES, space)
     if not path.is_file():
         return None
 

@@ -4,9 +4,11 @@ How many images a proxy sees, and after how many epochs of training, belongs to 
 see `untrained.scoring.request`.
 """
 
+from typing import get_args
+
 from untrained.errors import unknown_name
 from untrained.plugins import Registry
-from untrained.proxies.base import Proxy, Setting, UndefinedScore, setting_of
+from untrained.proxies.base import Cost, Direction, Need, Proxy, Setting, UndefinedScore, setting_of
 
 PROXIES: Registry[type[Proxy]] = Registry(
     "proxy",
@@ -33,6 +35,7 @@ PROXIES: Registry[type[Proxy]] = Registry(
         *("name", "variants", "direction", "needs", "summary", "label", "unit", "cost"),
         *("applies_to", "published"),
     ),
+    {"direction": get_args(Direction), "cost": get_args(Cost), "needs": frozenset(get_args(Need))},
 )
 
 

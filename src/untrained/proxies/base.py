@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 Direction = Literal["higher", "lower"]
 Cost = Literal["arithmetic", "forward", "backward", "per-image gradients"]
+Need = Literal["labels", "gradients", "training"]
 Status = Literal[
     "ok",
     "singular",

@@ -10,6 +10,7 @@ from untrained.errors import MissingDataError, ParameterError
 from untrained.files import SCORES, read_parquet
 from untrained.scoring.columns import ABLATION_COLUMNS, CURVE_COLUMNS, SCORE_COLUMNS
 from untrained.search.pool import TRACE_COLUMNS
+from untrained.spaces import SPACES, get_space, table_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +38,7 @@ class Inputs:
     """What a report on one space is made of.
 
     Attributes:
-        name: of the space as it is spelled, which its files have, too.
+        name: name or address of the space; then the one of its files, `Registry.file_name`.
         benchmark_file: its benchmark table; None for where commands look for it.
         scores_file: its merged scores; None for those of a run.
         files: kind to other files.
@@ -52,11 +53,12 @@ class Inputs:
     folder: Path | None = None
     beside: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", SPACES.file_name(self.name))
+
     @cached_property
     def space(self) -> "SearchSpace":
         """The search space."""
-        from untrained.spaces import get_space
-
         return get_space(self.name)
 
     @cached_property
@@ -78,7 +80,7 @@ class Inputs:
         Raises:
             MissingDataError: there are none.
         """
-        path = self.scores_file or SCORES / f"{self.name}.parquet"
+        path = self.scores_file or table_of(SCORES, self.name)
         if not path.is_file():
             raise MissingDataError(
                 f"{path} does not exist: `make run` or `snakemake scores` makes it"

@@ -26,7 +26,7 @@ from untrained.search.pool import (
     seconds_of_scores,
 )
 from untrained.search.runs import Task, search_runs, trace_of
-from untrained.spaces import SearchSpace
+from untrained.spaces import SearchSpace, table_of
 from untrained.spaces.base import LISTED
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Tables:
         reading, source, table = parse_reading(proxy), "", self.cached
         dataset, size = self.task.dataset, len(self.task.space)
         if table is None:
-            table = SCORES / f"{self.task.space.name}.parquet"
+            table = table_of(SCORES, self.task.space.name)
         if isinstance(table, Path):
             if not table.is_file():
                 raise MissingDataError(

@@ -1,6 +1,7 @@
 """Search spaces: enumerate, index, sample, mutate, parse and print their architectures."""
 
 from functools import cache
+from pathlib import Path
 
 from untrained.plugins import Registry
 from untrained.spaces.base import Architecture, SearchSpace
@@ -31,4 +32,14 @@ def get_space(name: str) -> SearchSpace:
     return SPACES.load(name)()
 
 
-__all__ = ["SPACES", "Architecture", "SearchSpace", "get_space"]
+def table_of(folder: Path, space: str) -> Path:
+    """Return the path of the table of a space in a folder that has one table of each space.
+
+    Args:
+        folder: such as `untrained.files.BENCHMARKS` or `untrained.files.SCORES`.
+        space: the name or address of the space.
+    """
+    return folder / f"{SPACES.file_name(space)}.parquet"
+
+
+__all__ = ["SPACES", "Architecture", "SearchSpace", "get_space", "table_of"]
