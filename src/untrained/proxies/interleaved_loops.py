@@ -503,8 +503,7 @@ def _by_input(
                                     (stride * pixel, LANES),
                                     adds or first > 0,
                                     gate,
-                                    ((image * channels + own_c) * gate_high + h + zeros)
-                                    * gate_wide
+                                    ((image * channels + own_c) * gate_high + h + zeros) * gate_wide
                                     + (w + zeros),
                                     (stride, gate_high * gate_wide),
                                 )

@@ -20,7 +20,7 @@ from untrained.scoring.execution import Execution, ReadsRectifiers
 from untrained.scoring.images import TrainingImages
 from untrained.scoring.request import OwnNetwork, Reading, ScoreRequest
 from untrained.seeds import seed_sequence, torch_seeded
-from untrained.spaces.base import NotApplicable
+from untrained.spaces.base import GraphSpace, NotApplicable
 from untrained.training.short import Diverged, Stop, WatchSteps, unwatched
 
 T = TypeVar("T")
@@ -141,7 +141,7 @@ def subject_of(
     planned = rectifiers and training is None and execution.engine != "plain"
 
     def build(num_classes: int) -> nn.Module | Planned:
-        if planned and target.graph is not None:
+        if planned and isinstance(target, GraphSpace):
             return draw(target.graph(target[index], num_classes, skeleton))
         network = target.network(target[index], num_classes, skeleton)
         if skeleton is None:

@@ -1,7 +1,6 @@
 """The base class of search spaces, and the values that describe them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -118,8 +117,9 @@ class BenchmarkFacts:
 class SearchSpace(ABC):
     """A set of architectures with an order, a notation, neighbours and networks.
 
-    A space defines `name`, `summary`, `__len__`, `spelling`, and `graph` or `network`. By default
-    its architectures all differ, are scored on CIFAR-10, have no benchmark and no neighbours.
+    A space defines `name`, `summary`, `__len__`, `spelling` and `network`; a `GraphSpace` defines
+    `graph` instead of `network`. By default its architectures all differ, are scored on CIFAR-10,
+    have no benchmark and no neighbours.
 
     Attributes:
         name: the registered name.
@@ -132,9 +132,6 @@ class SearchSpace(ABC):
         ablations: the experiments of `untrained.scoring.ablations` that apply to it.
         ordered: whether all architectures make the same decisions among the same options, so that
             reports can show which options the best ones prefer.
-        graph: returns the `untrained.networks.graph.Graph` of an architecture, with the arguments
-            of `network`; modules, costs and the fast engine follow from it. None for a space that
-            defines `network`.
         option_order: the words of its spellings that are options, in the order in which searches
             number them; other words follow in alphabetical order.
     """
@@ -147,7 +144,6 @@ class SearchSpace(ABC):
     supernet: str | None = None
     ablations: tuple[str, ...] = ()
     ordered = False
-    graph: "Callable[[Architecture, int, Skeleton | None], Graph] | None" = None
     option_order: tuple[str, ...] = ()
 
     @property
@@ -162,12 +158,11 @@ class SearchSpace(ABC):
     def spelling(self, index: int) -> str:
         """Return the notation of an architecture, whose index is in range."""
 
+    @abstractmethod
     def network(
         self, architecture: Architecture, num_classes: int, skeleton: Skeleton | None = None
     ) -> "nn.Module":
         """Build the network in training mode, initialised as PyTorch does by default.
-
-        By default it is the module of the architecture's graph.
 
         Args:
             architecture: an architecture of this space.
@@ -177,11 +172,6 @@ class SearchSpace(ABC):
         Raises:
             NotApplicable: this architecture, unlike others, cannot be built in the skeleton.
         """
-        from untrained.networks.network import GraphNetwork
-
-        if self.graph is None:
-            raise NotImplementedError(f"{type(self).__name__} defines neither graph nor network")
-        return GraphNetwork(self.graph(architecture, num_classes, skeleton))
 
     def __getitem__(self, index: int) -> Architecture:
         if not 0 <= index < len(self):
@@ -276,6 +266,24 @@ class SearchSpace(ABC):
                 f"{self.name} has no network of {skeleton}: take a variant that reads the "
                 "benchmark's network, such as ntk_condition_number-weights_eval"
             )
+
+
+class GraphSpace(SearchSpace):
+    """A space whose architectures are graphs, which modules, costs and the fast engine follow."""
+
+    @abstractmethod
+    def graph(
+        self, architecture: Architecture, num_classes: int, skeleton: Skeleton | None = None
+    ) -> "Graph":
+        """Return the network as a graph; arguments and errors as in `SearchSpace.network`."""
+
+    def network(
+        self, architecture: Architecture, num_classes: int, skeleton: Skeleton | None = None
+    ) -> "nn.Module":
+        """Build the module of the architecture's graph; see `SearchSpace.network`."""
+        from untrained.networks.network import GraphNetwork
+
+        return GraphNetwork(self.graph(architecture, num_classes, skeleton))
 
 
 def draw_without_replacement(

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from untrained.errors import ParameterError
-from untrained.spaces.base import Architecture, SearchSpace, Skeleton
+from untrained.spaces.base import Architecture, GraphSpace, Skeleton
 from untrained.spaces.genotypes import NODES, OPERATIONS, Edges, Genotype, by_node, parse_genotype
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _targets() -> list[int]:
     return [node for node in NODES for _ in range(2)]
 
 
-class Darts(SearchSpace):
+class Darts(GraphSpace):
     """All pairs of a normal and a reduction cell, and the networks that the papers train.
 
     An architecture is spelled as its genotype, the edges of a node in the order of their inputs.
@@ -136,7 +136,7 @@ class Darts(SearchSpace):
     ) -> "Graph":
         """Return the network that the papers train on CIFAR-10: 20 cells, 36 channels.
 
-        See `SearchSpace.graph` and `untrained.networks.darts`. There is no auxiliary head.
+        See `GraphSpace.graph` and `untrained.networks.darts`. There is no auxiliary head.
 
         Raises:
             ParameterError: a skeleton is given, which has a single kind of cell.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from untrained.errors import ArchitectureError, ParameterError
 from untrained.files import BUNDLED
-from untrained.spaces.base import Architecture, BenchmarkFacts, SearchSpace, Skeleton, Words
+from untrained.spaces.base import Architecture, BenchmarkFacts, GraphSpace, Skeleton, Words
 from untrained.spaces.nasbench101_cells import (
     EDGES,
     EXAMPLE,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from untrained.networks.graph import Graph
 
 
-class NasBench101(SearchSpace):
+class NasBench101(GraphSpace):
     """All 423,624 cells in the order of their module hashes, and their networks.
 
     A cell is spelled as its adjacency matrix and its operations, `011|001|000:input,maxpool3x3,
@@ -165,7 +165,7 @@ class NasBench101(SearchSpace):
         """Return the network that NASWOT scores: a stem of 16 channels, 3 stacks of 3 cells.
 
         The benchmark trained the skeleton `nasbench101_channels.BENCHMARK`, with a stem of 128. See
-        `SearchSpace.graph` and `untrained.networks.nasbench101`.
+        `GraphSpace.graph` and `untrained.networks.nasbench101`.
         """
         from untrained.networks.nasbench101 import network_graph
         from untrained.networks.nasbench101_channels import SCORED

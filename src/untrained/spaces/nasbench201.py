@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from untrained.errors import ArchitectureError
 from untrained.files import BUNDLED
-from untrained.spaces.base import Architecture, BenchmarkFacts, SearchSpace, Skeleton, Words
+from untrained.spaces.base import Architecture, BenchmarkFacts, GraphSpace, Skeleton, Words
 from untrained.spaces.cell_classes import EDGES as EDGES
 from untrained.spaces.cell_classes import computed_function, executed_function
 
@@ -75,7 +75,7 @@ def _code(operations: tuple[str, ...]) -> int:
     return code
 
 
-class NasBench201(SearchSpace):
+class NasBench201(GraphSpace):
     """All 15,625 cells in the benchmark's own order, and their networks."""
 
     name = "nasbench201"
@@ -153,7 +153,7 @@ class NasBench201(SearchSpace):
     ) -> "Graph":
         """Return the cell in the benchmark's skeleton: 3 stages of 5 cells, 16/32/64 channels.
 
-        See `SearchSpace.graph` and `untrained.networks.nasbench201`.
+        See `GraphSpace.graph` and `untrained.networks.nasbench201`.
         """
         from untrained.networks.nasbench201 import BENCHMARK, around_cells, cell_of
 

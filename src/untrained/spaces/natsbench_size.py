@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from untrained.errors import ArchitectureError
-from untrained.spaces.base import Architecture, BenchmarkFacts, SearchSpace, Skeleton, Words
+from untrained.spaces.base import Architecture, BenchmarkFacts, GraphSpace, Skeleton, Words
 
 if TYPE_CHECKING:
     from untrained.networks.graph import Graph
@@ -46,7 +46,7 @@ def spelling_of(widths: tuple[int, ...]) -> str:
     return ":".join(map(str, widths))
 
 
-class NatsBenchSize(SearchSpace):
+class NatsBenchSize(GraphSpace):
     """All 32,768 architectures in the benchmark's own order, and their networks."""
 
     name = "natsbench_size"
@@ -91,7 +91,7 @@ class NatsBenchSize(SearchSpace):
     ) -> "Graph":
         """Return the benchmark's network of these widths.
 
-        See `SearchSpace.graph` and `untrained.networks.nasbench201`.
+        See `GraphSpace.graph` and `untrained.networks.nasbench201`.
 
         Raises:
             ParameterError: a skeleton is given, which would replace the widths.

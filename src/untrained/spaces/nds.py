@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from untrained.errors import DamagedFileError, MissingDataError, unknown_name
 from untrained.files import BENCHMARKS, atomic, reading
-from untrained.spaces.base import Architecture, BenchmarkFacts, SearchSpace, Skeleton, Words
+from untrained.spaces.base import Architecture, BenchmarkFacts, GraphSpace, Skeleton, Words
 from untrained.spaces.nds_networks import FILES, dataset_of, parse_network
 
 if TYPE_CHECKING:
     from untrained.networks.graph import Graph
 
 
-class Nds(SearchSpace):
+class Nds(GraphSpace):
     """The networks of one official file, indexed by their position in it.
 
     A file with several learning rates and weight decays has some networks more than once.
