@@ -11,6 +11,7 @@ from untrained.errors import ArchitectureError, ParameterError, UnknownNameError
 from untrained.images.minibatches import minibatch
 from untrained.proxies.naswot import Naswot, activation_kernel
 from untrained.scoring.images import MinibatchSettings
+from untrained.scoring.own import kept
 
 CPU = torch.device("cpu")
 
@@ -57,6 +58,13 @@ def test_mistakes_are_one_line(arguments, settings, error, message):
     with pytest.raises(error, match=message) as caught:
         untrained.score(*arguments, **settings)
     assert "\n" not in str(caught.value)
+
+
+def test_a_network_returns_to_the_device_that_it_was_on():
+    network = nn.Linear(2, 2, device="meta")
+    with kept(network, trained=False):
+        network.to_empty(device=CPU)  # as where it is scored
+    assert network.weight.device.type == "meta"
 
 
 def test_an_unknown_setting_is_not_ignored():

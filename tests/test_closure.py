@@ -61,6 +61,54 @@ def test_modules_of_a_plug_in_are_followed_and_nothing_is_imported(package):
     assert not {"pluginpackage", "pluginpackage.proxy"} & set(sys.modules)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from pluginpackage.deep.inner import beside",
+        "from . import beside",
+        "from .beside import f",
+        "from .. import inner, above",
+        "from ..above import f",
+        "from ...helper import f",
+        "from ...deep.above import *",
+        "from ... import helper as other",
+    ],
+)
+def test_relative_imports_are_resolved(package, text):
+    folder = package / "deep" / "inner"
+    folder.mkdir(parents=True)
+    files = ("deep/__init__", "deep/above", "deep/inner/__init__", "deep/inner/beside")
+    for name in files:
+        (package / f"{name}.py").write_text("")
+    (package / "helper.py").write_text("")
+    (folder / "proxy.py").write_text(text)
+    wanted = {"beside": "deep.inner.beside", "above": "deep.above", "helper": "helper"}
+    (expected,) = [module for word, module in wanted.items() if word in text]
+    found = set(closure("pluginpackage.deep.inner.proxy")) - {"pluginpackage.deep.inner"}
+    assert found == {"pluginpackage.deep.inner.proxy", f"pluginpackage.{expected}"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "if x:\n    pass\nelif y:\n    pass\nelse:\n    {}",
+        "if TYPE_CHECKING:\n    pass\nelse:\n    {}",
+        "for x in y:\n    pass\nelse:\n    {}",
+        "while x:\n    with y:\n        {}",
+        "try:\n    {}\nexcept ImportError:\n    pass",
+        "try:\n    pass\nexcept ImportError:\n    {}",
+        "try:\n    pass\nexcept ImportError:\n    pass\nelse:\n    {}",
+        "try:\n    pass\nfinally:\n    {}",
+        "try:\n    pass\nexcept* ImportError:\n    {}",
+        "match x:\n    case 1:\n        pass\n    case _:\n        {}",
+        "class C:\n    async def f(self):\n        async with x:\n            {}",
+    ],
+)
+def test_imports_are_found_in_every_block(package, text):
+    (package / "proxy.py").write_text(text.format("import neighbour.inside"))
+    assert "neighbour.inside" in closure("pluginpackage.proxy")
+
+
 def test_an_unknown_module_is_one_line():
     with pytest.raises(MissingDataError, match=r"no Python module 'untrained.proxies.naswott'"):
         closure("untrained.proxies.naswott:Naswot")

@@ -488,6 +488,16 @@ EDITS = {
 }
 
 
+@pytest.mark.parametrize("command", ["shard", "training-curves", "prune"])
+def test_unfinished_work_is_kept_where_nothing_deletes_it(command):
+    rules = [file.read_text() for file in (ROOT / "workflow/rules").glob("*.smk")]
+    (rule,) = [
+        rule for text in rules for rule in text.split("\nrule ") if f'"untrained {command} ' in rule
+    ]
+    assert "ledger=LEDGER," in rule
+    assert "--ledger {params.ledger}" in rule
+
+
 @pytest.mark.parametrize("edit", EDITS)
 def test_an_edit_reruns_what_it_must(edit, adopted):
     name, old, new, expected = EDITS[edit]

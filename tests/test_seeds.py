@@ -43,6 +43,12 @@ def test_a_negative_seed_is_refused():
         seed_sequence(-2, "weights")
 
 
+def test_a_seed_that_no_table_can_hold_is_refused():
+    seed_sequence(2**63 - 1, "weights")
+    with pytest.raises(ParameterError, match=r"^seed 9223372036854775808 is too large: .* 2\^63$"):
+        seed_sequence(2**63, "weights")
+
+
 def test_pytorch_draws_from_the_stream_inside_the_block_only():
     torch.manual_seed(11)
     expected = torch.rand(4)

@@ -30,10 +30,30 @@ def check_target(target: Path) -> None:
     """Raise the error before long work that `atomic` would raise after it.
 
     Raises:
-        UntrainedError: the path is a folder.
+        UntrainedError: the path is a folder, or no file can be made in its folder.
     """
     if target.is_dir():
         raise UntrainedError(f"cannot write {target}: it is a folder, name a file")
+    _check_folder(target.parent, target)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise the error before long work that files in a folder would raise after it.
+
+    Raises:
+        UntrainedError: the folder can't be made, or no file can be made in it.
+    """
+    _check_folder(folder, folder)
+
+
+def _check_folder(folder: Path, named: Path) -> None:
+    folder = folder.absolute()
+    try:
+        there = next(one for one in (folder, *folder.parents) if one.exists())
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise UntrainedError(f"cannot write {named}: {error.strerror}") from error
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from annotated_types import Ge, Gt, Le, MinLen
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from untrained.errors import ParameterError, UntrainedError, unknown_name
+from untrained.seeds import LARGEST
 
 Schema = Mapping[str, Any]
 
@@ -46,7 +47,7 @@ def each_once(canonical: Callable[[Any], object] = lambda value: value) -> After
     return accepted(check)
 
 
-Seed = Annotated[int, Ge(0), Le(2**63 - 1)]
+Seed = Annotated[int, Ge(0), Le(LARGEST)]
 Count = Annotated[int, Ge(1)]
 Several = Annotated[int, Ge(2)]
 Number = Annotated[float, Ge(0), Field(allow_inf_nan=False)]

@@ -8,6 +8,21 @@ import numpy as np
 
 from untrained.errors import ParameterError
 
+#: Tables hold seeds as signed integers of 64 bits.
+LARGEST = 2**63 - 1
+
+
+def check_seed(seed: int) -> None:
+    """Refuse what is no seed.
+
+    Raises:
+        ParameterError: the seed is negative or larger than `LARGEST`.
+    """
+    if seed < 0:
+        raise ParameterError(f"seed {seed} is negative: seeds are 0 or larger")
+    if seed > LARGEST:
+        raise ParameterError(f"seed {seed} is too large: seeds are below 2^63")
+
 
 def seed_sequence(seed: int, purpose: str, *keys: int) -> np.random.SeedSequence:
     """Return the stream of one purpose, for example `seed_sequence(0, "weights", 1462)`.
@@ -16,10 +31,9 @@ def seed_sequence(seed: int, purpose: str, *keys: int) -> np.random.SeedSequence
     order of evaluation, on shards or on workers.
 
     Raises:
-        ParameterError: the seed is negative.
+        ParameterError: see `check_seed`.
     """
-    if seed < 0:
-        raise ParameterError(f"seed {seed} is negative: seeds are 0 or larger")
+    check_seed(seed)
     # keys are not part of the entropy, where a trailing 0 would not change the stream
     return np.random.SeedSequence([seed, zlib.crc32(purpose.encode())], spawn_key=keys)
 

@@ -53,6 +53,54 @@ def test_help_needs_no_heavy_package():
     assert ran.stdout == "[]\n"
 
 
+@pytest.mark.parametrize("target", ["/proc/x", "file/x", "file/folder/x"])
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        ("shard nowhere --proxy naswot --dataset cifar10 --seed 0", "--out"),
+        ("merge", "--out"),
+        ("search rs nowhere", "--out"),
+        ("ablate nowhere", "--out"),
+        ("prune nowhere", "--out"),
+        ("training-curves nowhere 0", "--out"),
+        ("training-curves nowhere 0", "--figure"),
+        ("fetch nowhere", "--out"),
+        ("fetch nowhere", "--note"),
+        ("report section correlations nowhere", "--tables"),
+        ("report section correlations nowhere", "--figures"),
+        ("report page nowhere", "--out"),
+        ("report page nowhere", "--metrics"),
+    ],
+)
+def test_what_can_not_be_written_is_refused_first(refused, tmp_path, command, option, target):
+    (tmp_path / "file").touch()
+    refused([*command.split(), option, target], f"cannot write {target}")
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        ("score nowhere 0", "--seed"),
+        ("shard nowhere --proxy naswot --dataset cifar10 --out x --seed 0", "--sample-seed"),
+        ("shard nowhere --proxy naswot --dataset cifar10 --out x", "--seed"),
+        ("search rs nowhere", "--seed"),
+        ("ablate nowhere --out x", "--seed"),
+        ("prune nowhere", "--seed"),
+        ("train nowhere", "--seed"),
+        ("training-curves nowhere 0", "--seed"),
+        ("report section correlations nowhere", "--seed"),
+    ],
+)
+def test_a_seed_out_of_range_is_refused_first(refused, command, option, seed):
+    refused([*command.split(), option, seed], f"seed {seed} is ")
+
+
+def test_the_last_of_several_seeds_is_checked_too(refused):
+    last = 2**63 - 1
+    refused(["score", "nowhere", 0, "--seed", last, "--seeds", 2], f"seed {last + 1} is too large")
+
+
 def test_version(untrained):
     assert untrained("--version") == (0, f"untrained {package.__version__}\n", "")
 

@@ -117,6 +117,14 @@ def test_the_order_of_the_readings(followed):
     assert [(one.epochs, one.quantity) for one in followed] == expected
 
 
+def test_architecture_by_architecture_and_seed_by_seed(space):
+    request = ScoreRequest(space, (), IMAGES, (1, 0), EXACT)
+    table = curve_table(request, (CELL, 7), asked((0.0,), ("naswot",)), Ledger())
+    pairs = table[["arch", "seed"]].drop_duplicates().itertuples(index=False, name=None)
+    assert list(pairs) == [(7, 0), (7, 1), (CELL, 0), (CELL, 1)]
+    assert table["quantity"].tolist() == 4 * ["change", "correlation", "naswot"]
+
+
 def test_other_stops_and_other_cells_change_nothing(space, followed):
     (fewer,) = read(space, asked((0.0, 2.0), ("lga",)))
     assert fewer == [one for one in followed if one in fewer]

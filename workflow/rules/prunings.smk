@@ -20,8 +20,10 @@ rule prune:
         repeats=config["prunings"]["repeats"],
         batch_size=option("--batch-size", config["prunings"]["batch_size"]),
         split=config["scores"]["split"],
+        ledger=LEDGER,
     shell:
         "untrained prune {wildcards.space} --variant {wildcards.variant}"
         " --criterion {wildcards.criterion} --dataset {wildcards.dataset}"
         " --split {params.split} --seed {wildcards.seed} --repeats {params.repeats}"
-        " {params.batch_size} --workers {threads} --out {output} > {log} 2>&1"
+        " {params.batch_size} --workers {threads} --ledger {params.ledger}"
+        " --out {output} > {log} 2>&1"

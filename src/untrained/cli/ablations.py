@@ -33,7 +33,9 @@ def ablate(
     initialisations: Annotated[
         int, typer.Option(help="Initialisations of the variance split.")
     ] = 4,
-    seed: Annotated[int, typer.Option(help="Seed of the draws of cells.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the draws of cells.", callback=options.allowed)
+    ] = 0,
     benchmark: options.Benchmark = None,
 ) -> None:
     """Score cells repeatedly while one thing varies, as in Fig. 5 of the NASWOT paper.

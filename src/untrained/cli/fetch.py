@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from untrained.cli import options
 from untrained.files import BENCHMARKS, IMAGES
 
 
@@ -19,10 +20,16 @@ def fetch(
     split: Annotated[
         str, typer.Option(help="Split of a data set: `sample` is bundled, others need the files.")
     ] = "train",
-    out: Annotated[Path | None, typer.Option(help="File to write.", dir_okay=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write.", dir_okay=False, callback=options.written)
+    ] = None,
     note: Annotated[
         Path | None,
-        typer.Option(help="Also write which file a data set is read from (JSON).", dir_okay=False),
+        typer.Option(
+            help="Also write which file a data set is read from (JSON).",
+            dir_okay=False,
+            callback=options.written,
+        ),
     ] = None,
     allow_missing: Annotated[
         bool, typer.Option(help="Convert images although some official files are not there.")

@@ -9,8 +9,32 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from untrained.errors import ParameterError
+from untrained.files import check_folder, check_target
 
 Number = TypeVar("Number", int, float)
+
+
+def written(target: Path | None) -> Path | None:
+    """Check before any work that the file of an option can be written."""
+    if target is not None:
+        check_target(target)
+    return target
+
+
+def allowed(seed: int) -> int:
+    """Check the seed of an option."""
+    from untrained.seeds import check_seed
+
+    check_seed(seed)
+    return seed
+
+
+def filled(folder: Path | None) -> Path | None:
+    """Check before any work that files can be written in the folder of an option."""
+    if folder is not None:
+        check_folder(folder)
+    return folder
+
 
 Space = Annotated[str, typer.Argument(help="Search space.")]
 Architectures = Annotated[
@@ -26,7 +50,7 @@ Proxies = Annotated[
 ]
 Dataset = Annotated[str, typer.Option(help="Data set of the images that networks are shown.")]
 Split = Annotated[str, typer.Option(help="Split of the data set; `sample` is bundled.")]
-Seed = Annotated[int, typer.Option(help="Seed of minibatch and weights.")]
+Seed = Annotated[int, typer.Option(help="Seed of minibatch and weights.", callback=allowed)]
 Seeds = Annotated[int, typer.Option(help="Number of consecutive seeds, from --seed.")]
 BatchSize = Annotated[int, typer.Option(help="Images per minibatch.")]
 Augmentation = Annotated[str, typer.Option(help="Augmentation of the images: none or crop-flip.")]
@@ -34,7 +58,7 @@ Sampling = Annotated[str, typer.Option(help="Sampling: uniform, or balanced by c
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda:0, ...")]
 Engine = Annotated[str, typer.Option(help="auto, plain or fast.")]
 Precision = Annotated[str, typer.Option(help="auto, float32 or bfloat16.")]
-Out = Annotated[Path, typer.Option(help="Parquet file to write.", dir_okay=False)]
+Out = Annotated[Path, typer.Option(help="Parquet file to write.", dir_okay=False, callback=written)]
 Benchmark = Annotated[Path | None, typer.Option(help="Benchmark table.", dir_okay=False)]
 Shard = Annotated[int, typer.Option(help="Number of the shard, from 0.")]
 Shards = Annotated[int, typer.Option(help="Number of shards of the work.")]
@@ -112,10 +136,13 @@ def seeds_from(seed: int, seeds: int) -> range:
     """Return the seeds of the options --seed and --seeds.
 
     Raises:
-        ParameterError: there are none.
+        ParameterError: there are none, or the last is too large.
     """
+    from untrained.seeds import check_seed
+
     if seeds < 1:
         raise ParameterError(f"--seeds {seeds}: 1 or more")
+    check_seed(seed + seeds - 1)
     return range(seed, seed + seeds)
 
 

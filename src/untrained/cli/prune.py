@@ -18,7 +18,9 @@ def prune(
     space: Annotated[str, typer.Argument(help="Search space with a supernet.")],
     dataset: options.Dataset = "cifar10",
     split: options.Split = "sample",
-    seed: Annotated[int, typer.Option(help="Seed of weights, images and ties.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of weights, images and ties.", callback=options.allowed)
+    ] = 0,
     variant: Annotated[str, typer.Option(help="tenas, or released: the authors' code.")] = "tenas",
     criterion: Annotated[str, typer.Option(help="both, kappa or regions.")] = "both",
     repeats: Annotated[int, typer.Option(help="Draws per round, averaged.")] = 3,
@@ -34,7 +36,8 @@ def prune(
     ] = None,
     device: options.Device = "cpu",
     out: Annotated[
-        Path | None, typer.Option(help="Trace to write (parquet).", dir_okay=False)
+        Path | None,
+        typer.Option(help="Trace to write (parquet).", dir_okay=False, callback=options.written),
     ] = None,
     ledger: options.Ledger = None,
     as_json: options.Json = False,

@@ -30,6 +30,14 @@ BenchmarkFile = Annotated[
 ScoresFile = Annotated[Path | None, typer.Option("--scores", help="Merged scores.", dir_okay=False)]
 Tables = Annotated[Path | None, typer.Option(help="Folder of the tables.", file_okay=False)]
 Figures = Annotated[Path | None, typer.Option(help="Folder of the figures.", file_okay=False)]
+TablesMade = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the tables.", file_okay=False, callback=options.filled),
+]
+FiguresMade = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the figures.", file_okay=False, callback=options.filled),
+]
 
 
 @app.command()
@@ -39,8 +47,8 @@ def section(
     files: Files = None,
     benchmark: BenchmarkFile = None,
     scores: ScoresFile = None,
-    tables: Tables = None,
-    figures: Figures = None,
+    tables: TablesMade = None,
+    figures: FiguresMade = None,
     only: Annotated[
         Literal["tables", "figures"] | None,
         typer.Option(help="Make these alone; figures show the tables that were made before."),
@@ -52,7 +60,9 @@ def section(
     resamples: Annotated[
         int, typer.Option(help="Bootstrap resamples of every interval.", min=1)
     ] = 1000,
-    seed: Annotated[int, typer.Option(help="Seed of the resampling.", min=0)] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the resampling.", callback=options.allowed)
+    ] = 0,
     best: Annotated[float, typer.Option(help="Fraction that counts as the best.")] = 0.1,
     proxy: Annotated[
         str | None, typer.Option(help="Whose scores are drawn; default: the best known one.")
@@ -88,12 +98,16 @@ def page(
         list[str] | None, typer.Argument(help="Sections; default: all that have tables.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Markdown file to write.", dir_okay=False)
+        Path | None,
+        typer.Option(help="Markdown file to write.", dir_okay=False, callback=options.written),
     ] = None,
     tables: Tables = None,
     figures: Figures = None,
     metrics: Annotated[
-        Path | None, typer.Option(help="Main numbers to write (JSON).", dir_okay=False)
+        Path | None,
+        typer.Option(
+            help="Main numbers to write (JSON).", dir_okay=False, callback=options.written
+        ),
     ] = None,
 ) -> None:
     """Write the report as one Markdown page, with the tables and figures of its sections."""

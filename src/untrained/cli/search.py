@@ -61,12 +61,13 @@ def search(
     runs: Runs = None,
     shard: options.Shard = 0,
     shards: options.Shards = 1,
-    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the draws.", callback=options.allowed)] = 0,
     seconds_per_score: SecondsPerScore = "0.3",
     benchmark: options.Benchmark = None,
     scores: Annotated[Path | None, typer.Option(help="Merged scores.", dir_okay=False)] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Trace to write (parquet).", dir_okay=False)
+        Path | None,
+        typer.Option(help="Trace to write (parquet).", dir_okay=False, callback=options.written),
     ] = None,
     as_json: options.Json = False,
     live: Live = False,

@@ -28,7 +28,9 @@ def shard(
     shard: options.Shard = 0,
     shards: options.Shards = 1,
     architectures: Annotated[str, typer.Option(help="Number to draw at random, or `all`.")] = "all",
-    sample_seed: Annotated[int, typer.Option(help="Seed of the draw of architectures.")] = 0,
+    sample_seed: Annotated[
+        int, typer.Option(help="Seed of the draw of architectures.", callback=options.allowed)
+    ] = 0,
     among: Annotated[
         Path | None,
         typer.Option(help="Benchmark table: draw from the architectures in it.", dir_okay=False),

@@ -52,7 +52,9 @@ def train(
     auxiliary_weight: Annotated[float, typer.Option(help="Weight of its loss; 0: no head.")] = 0.4,
     cells: Annotated[int, typer.Option(help="Cells of both kinds.")] = 20,
     channels: Annotated[int, typer.Option(help="Channels of the first cell.")] = 36,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of everything random.", callback=options.allowed)
+    ] = 0,
     checkpoint: Checkpoint = None,
     device: options.Device = "auto",
     as_json: Annotated[

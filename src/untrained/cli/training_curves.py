@@ -31,7 +31,10 @@ def training_curves(
     seeds: options.Seeds = 1,
     benchmark: options.Benchmark = None,
     ledger: options.Ledger = None,
-    out: Annotated[Path | None, typer.Option(help="Parquet file to write.", dir_okay=False)] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Parquet file to write.", dir_okay=False, callback=options.written),
+    ] = None,
     figure: Annotated[
         Path | None,
         typer.Option(help="Figure of the kernels to write, as SVG and PNG.", dir_okay=False),
