@@ -14,7 +14,7 @@ from torch import nn
 
 from untrained.errors import ParameterError, short
 from untrained.images.minibatches import Minibatch
-from untrained.networks.plans import Planned
+from untrained.networks.plans import Planned, draw
 from untrained.networks.plans import Reading as RectifierReading
 from untrained.plugins import blamed
 from untrained.proxies.base import Proxy, Setting, SharesMeasurement, Status, UndefinedScore
@@ -22,7 +22,7 @@ from untrained.scoring.execution import Execution, ReadsRectifiers
 from untrained.scoring.images import TrainingImages
 from untrained.scoring.request import OwnNetwork, Reading, ScoreRequest
 from untrained.seeds import seed_sequence, torch_seeded
-from untrained.spaces.base import NotApplicable
+from untrained.spaces.base import GraphSpace, NotApplicable
 from untrained.training.short import Diverged, Stop, WatchSteps, unwatched
 
 T = TypeVar("T")
@@ -144,8 +144,8 @@ def subject_of(
     planned = rectifiers and training is None and execution.engine != "plain"
 
     def build(num_classes: int) -> nn.Module | Planned:
-        if planned and target.planned is not None:
-            return target.planned(target[index])
+        if planned and isinstance(target, GraphSpace):
+            return draw(target.graph(target[index], num_classes, skeleton))
         network = target.network(target[index], num_classes, skeleton)
         if skeleton is None:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
