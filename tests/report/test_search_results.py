@@ -4,6 +4,7 @@ import pytest
 from tests.report import fed, table_of_searches
 
 from untrained.errors import ParameterError
+from untrained.proxies.naswot import Naswot
 from untrained.report.inputs import Inputs, is_untimed
 from untrained.report.published import WEIGHT_SHARING
 from untrained.report.search_results import method_of, references_of, search_results
@@ -24,6 +25,27 @@ from untrained.search.pool import Pool, best_of_sample_trace, empty_trace
 )
 def test_algorithms_are_named_as_in_the_papers_table(algorithm, scored_on, expected):
     assert method_of(algorithm, scored_on, "cifar10") == expected
+
+
+class Spread(Naswot):
+    """A proxy of another package."""
+
+    name = "spread"
+    label = "Spread of logits"
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ("init={}@1+kept=2", "init=Spread of logits@1, kept=2"),
+        ("fitness={}-released", "fitness=Spread of logits-released"),
+        ("pool={}", "pool=Spread of logits"),
+        ("init=random", "init=random"),
+    ],
+)
+def test_proxies_that_settings_name_have_their_labels(settings, expected):
+    spelled = f"rea+{settings}".format(f"{__name__}:Spread")
+    assert method_of(spelled, "cifar10", "cifar10") == f"REA ({expected})"
 
 
 def test_searches_that_train_are_held_against_rea_on_the_same_data_set_area_first():

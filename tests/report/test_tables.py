@@ -206,6 +206,22 @@ def test_brackets_of_a_method_go_into_the_second_line_of_a_terminal():
     assert len(lines) == 3 + 18 + 1, "no line is broken"
 
 
+def test_methods_with_one_line_keep_their_brackets():
+    own = results()
+    own = own[own["dataset"] == "cifar10"]
+    own.loc[own["method"] == "Random", "method"] = "REA (sample=5)"
+    own.loc[own["method"] == "NASWOT N=10", "method"] = "REA"
+    table = table_of_searches(own, methods=[])
+    table = table[table["dataset"] == "cifar10"]
+    names = set(narrow_search_layout(table)["method"])
+    assert {"REA", "REA (sample=5)"} <= names
+    both = pd.DataFrame({"method": ["REA", "REA (sample=5)"]}).merge(
+        comparisons().drop(columns="method").head(1), how="cross"
+    )
+    layout = comparison_layout(both, narrow=True)
+    assert layout["method"].to_list() == ["REA", "REA (sample=5)"]
+
+
 def comparisons():
     numbers = (0.067, 0.021, 0.112, 0.0123, 4.6e-12, 0.55, 0.5, 0.6, "")
     nothing = (*(np.nan,) * 8, "no runs of REA")

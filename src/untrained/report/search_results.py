@@ -11,7 +11,7 @@ from untrained.errors import ParameterError
 from untrained.images.sets import image_set
 from untrained.report.inputs import Inputs
 from untrained.report.published import published_runs
-from untrained.report.scores import Accuracy
+from untrained.report.scores import Accuracy, proxy_label
 from untrained.search import ALGORITHMS, parse_algorithm
 from untrained.search.base import Algorithm
 from untrained.search.clock import seen_in_searches
@@ -70,14 +70,21 @@ def method_of(algorithm: str, images: str, main: str) -> str:
     """Return the name of a search in tables.
 
     For example, "naswot-10" gives "NASWOT N=10" and "rea+init=naswot" gives "REA (init=naswot)".
+    Proxies of other packages have their labels.
     """
     head, *settings = algorithm.split("+")
     _, _, samples = head.partition("-")
     kind = kind_of(algorithm)
     method = kind.label + (f" N={samples}" if samples else "")
-    method += f" ({', '.join(settings)})" if settings else ""
+    method += f" ({', '.join(map(_labelled, settings))})" if settings else ""
     verb = "searched" if kind.spends_budget or not kind.reads_scores else "scored"
     return method if images == main else f"{method} ({verb} on {images})"
+
+
+def _labelled(setting: str) -> str:
+    """Return a setting of a search with the label of the proxy that it names, if it names one."""
+    name, _, value = setting.partition("=")
+    return f"{name}={proxy_label(value)}" if name in ("init", "fitness", "pool") else setting
 
 
 def columns_read(images: str, main: str, datasets: Sequence[str]) -> list[str]:

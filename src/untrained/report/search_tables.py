@@ -169,8 +169,10 @@ def narrow_search_layout(table: pd.DataFrame) -> pd.DataFrame:
 def named_once(method: str, lines: int) -> list[str]:
     """Return the first column of the lines of a method: its name once, then empty.
 
-    A part in brackets goes to the second line, so that the column is narrow.
+    A part in brackets goes to the second line if there is one, so that the column is narrow.
     """
+    if lines == 1:
+        return [method]
     name, bracket, rest = method.partition(" (")
     return [name, *([f"({rest}"] if bracket else []), *[""] * lines][:lines]
 
