@@ -233,6 +233,9 @@ def test_a_value_of_another_type_or_range_is_named_with_what_is_right(path, valu
         ("prunings.batch_size", 100_000, "prunings.batch_size: 100000 images: cifar100 sample has"),
         ("training_curves.batch_size", 100_000,
          "training_curves.batch_size: 100000 images: cifar10 sample has 2048"),
+        ("training_curves.batch_size", 2047,
+         "training_curves.batch_size: 2047 images of the 2048 of cifar10 sample leave too few to "
+         "train on: 2046 or fewer"),
         ("training_curves.shards", 7,
          "training_curves.shards: 7 shards of 6 architectures: 1 to 6"),
         ("training_curves.epochs", [0, 5000],
