@@ -13,6 +13,7 @@ from scipy.stats import spearmanr
 
 from benchmarks.page import SPACE, machine, random_cells, write_section
 from untrained.cli.progress import track
+from untrained.networks.plans import draw
 from untrained.proxies import UndefinedScore
 from untrained.proxies.naswot import Naswot
 from untrained.scoring.execution import prepare_worker
@@ -34,7 +35,7 @@ def score_in(dtype: torch.dtype, index: int, seed: int) -> float:
     images = MinibatchSettings().draw(seed, torch.device("cpu")).images
     images = images.to(dtype).contiguous(memory_format=torch.channels_last)
     with torch_seeded(seed, "weights", index), torch.no_grad():
-        network = SPACE.planned(SPACE[index])
+        network = draw(SPACE.graph(SPACE[index], 10))
         try:
             readings = network.rectifier_inputs(images, dead_branches=False)
             return Naswot().score_readings(readings)

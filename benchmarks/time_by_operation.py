@@ -16,7 +16,7 @@ from torch.nn import functional
 from benchmarks.page import SPACE, machine, random_cells, write_section
 from untrained import compiled
 from untrained.cli.progress import track
-from untrained.networks import nasbench201_plan
+from untrained.networks import plans
 from untrained.proxies import naswot
 from untrained.scoring.engine import score_work
 from untrained.scoring.execution import Execution, prepare_worker
@@ -35,7 +35,7 @@ TIMED: dict[str, list[tuple[Any, str]]] = {
     "average pooling": [(compiled, "average"), (functional, "avg_pool2d")],
     "agreements of codes": [(compiled, "add_agreements")],
     "log-determinant": [(naswot, "log_determinant")],
-    "drawing weights": [(nasbench201_plan, "_drawn")],
+    "drawing weights": [(plans, "_drawn")],
 }
 
 

@@ -220,6 +220,90 @@ def test_a_space_by_address_has_the_same_files_everywhere(installed, tmp_path, m
     assert "20 epochs" in out
 
 
+FAULTY = """
+from dataclasses import dataclass
+from typing import ClassVar
+
+from untrained.proxies.base import BaseProxy, UndefinedScore
+from untrained.search.base import BudgetedSearch
+from untrained_example.space import Triples
+
+
+class Base(BaseProxy):
+    direction: ClassVar = "higher"
+    summary: ClassVar = "fails"
+
+
+class Words(Base):
+    name: ClassVar = "words"
+
+    def __call__(self, network, minibatch, generator):
+        return "hello"
+
+
+class Crash(Base):
+    name: ClassVar = "crash"
+
+    def __call__(self, network, minibatch, generator):
+        raise ZeroDivisionError("boom\\nbang")
+
+
+class Weird(Base):
+    name: ClassVar = "weird"
+
+    def __call__(self, network, minibatch, generator):
+        raise UndefinedScore("weird", "why")
+
+
+class Unbuilt(Triples):
+    name = "unbuilt"
+
+    def network(self, architecture, num_classes, skeleton=None):
+        return 1 / 0
+
+
+@dataclass(frozen=True)
+class Lost(BudgetedSearch):
+    name: ClassVar = "lost"
+    label: ClassVar = "Lost"
+    summary: ClassVar = "fails"
+
+    def __call__(self, space, evaluate, rng, start=()):
+        raise KeyError("where")
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("score", "nasbench201", "12", "--proxy", "faulty:Words"),
+         "proxy faulty:Words failed: TypeError: it returned 'hello', which is no number"),
+        (("score", "nasbench201", "12", "--proxy", "faulty:Crash"),
+         "proxy faulty:Crash failed: ZeroDivisionError: boom"),
+        (("shard", "triples", "--dataset", "waves", "--proxy", "faulty:Weird", "--out", "o.x"),
+         "proxy faulty:Weird failed: ValueError: 'weird' is no status of an undefined score: take"),
+        (("score", "faulty:Unbuilt", "1", "--dataset", "waves"),
+         "space faulty:Unbuilt failed: ZeroDivisionError: division by zero"),
+        (("search", "faulty:Lost", "triples", "--dataset", "stripes", "--budget", "60s"),
+         "search algorithm faulty:Lost failed: KeyError: 'where'"),
+    ],
+    ids=["words", "crash", "weird", "unbuilt", "lost"],
+)  # fmt: skip
+def test_what_fails_is_named_on_one_line(installed, tmp_path, monkeypatch, arguments, said):
+    (tmp_path / "faulty.py").write_text(FAULTY)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert command("fetch", "triples")[0] == 0
+    images = [] if arguments[0] == "search" else ["--batch-size", "8", "--seed", "0"]
+    code, _, err = command(*arguments, *images)
+    assert code == 2, err
+    last = err.splitlines()[-1]
+    assert last.startswith(f"untrained: the {said}")
+    assert last.endswith("(--debug shows where)")
+    assert "Traceback" not in err
+    monkeypatch.delitem(sys.modules, "faulty")
+
+
 def test_what_the_guide_shows_runs(tmp_path, monkeypatch):
     """The modules of docs/extending.md, saved as it says, and its commands."""
     guide = (Path(__file__).parents[1] / "docs" / "extending.md").read_text()

@@ -53,3 +53,9 @@ def short(text: str, most: int = 60) -> str:
     """Return a text on one line of at most `most` characters, for an error message."""
     flat = " ".join(text.split())
     return flat if len(flat) <= most else flat[: most - 3] + "..."
+
+
+def first_line(error: Exception) -> str:
+    """Return the type and the first line of an error that another package's code raised."""
+    line = (str(error).splitlines() or [""])[0]
+    return f"{type(error).__name__}: {line} (--debug shows where)"

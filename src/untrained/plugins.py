@@ -11,7 +11,8 @@ are known without an import of the entries.
 
 import re
 import sys
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -19,7 +20,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
-from untrained.errors import PluginError, unknown_name
+from untrained.errors import PluginError, UntrainedError, first_line, unknown_name
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -197,6 +198,29 @@ def _entry_points(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
 def _package(point: EntryPoint) -> str:
     """Return the name of the package of an entry point."""
     return point.dist.name if point.dist is not None else point.module
+
+
+@contextmanager
+def blamed(kind: str, entry: object) -> Iterator[None]:
+    """Turn any failure of the code of another package into one line that names it.
+
+    Args:
+        kind: the word for the entry in messages.
+        entry: an instance of an entry; errors of one that is built in are left as they are.
+
+    Raises:
+        PluginError: the code failed; the message has its address and the error.
+    """
+    owner = type(entry)
+    try:
+        yield
+    except UntrainedError:
+        raise
+    except Exception as error:
+        if owner.__module__.partition(".")[0] == __package__:
+            raise
+        address = f"{owner.__module__}:{owner.__qualname__}"
+        raise PluginError(f"the {kind} {address} failed: {first_line(error)}") from error
 
 
 def imported(kind: str, address: str) -> Any:  # noqa: ANN401 - any attribute

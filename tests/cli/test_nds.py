@@ -56,7 +56,7 @@ def test_costs_are_compared_when_a_file_is_fetched(untrained, tmp_path, entries,
 
 def test_the_file_of_another_kind_of_space(refused, tmp_path, entries):
     write(tmp_path / "DARTS.json", entries["nds_darts"])
-    said = "DARTS.json, entry 0: a network of two cells, those of nds_resnet are of stages"
+    said = "DARTS.json, entry 0 is a network of two cells, those of nds_resnet have stages"
     refused(["fetch", "nds_resnet", "--from", "DARTS.json"], said)
 
 

@@ -82,7 +82,8 @@ def few_crops(monkeypatch):
 @pytest.mark.usefixtures("few_crops", "quick_numbers")
 def test_a_genotype_with_its_networks_and_how_to_train_it(untrained):
     from untrained.networks.costs import count_flops, count_parameters
-    from untrained.networks.darts import IMAGENET, DartsNetwork
+    from untrained.networks.darts import IMAGENET, network_graph
+    from untrained.networks.network import GraphNetwork
     from untrained.spaces.genotypes import parse_genotype
 
     code, out, err = untrained("prune", "darts", *FAST, "--out", "trace", "--json")
@@ -92,10 +93,10 @@ def test_a_genotype_with_its_networks_and_how_to_train_it(untrained):
     small, large = found["networks"]["CIFAR-10"], found["networks"]["ImageNet"]
     assert (small["cells"], small["channels"]) == (20, 36)
     assert (large["cells"], large["channels"]) == (14, 48)
-    network = DartsNetwork(genotype, 10)
+    network = GraphNetwork(network_graph(genotype, 10))
     assert small["parameters"] == count_parameters(network)
     assert small["flops"] == count_flops(network, (3, 32, 32))
-    network = DartsNetwork(genotype, 1000, IMAGENET)
+    network = GraphNetwork(network_graph(genotype, 1000, IMAGENET))
     assert large["parameters"] == count_parameters(network)
     assert large["flops"] == count_flops(network, (3, 224, 224))
     assert found["seconds"] > 0

@@ -10,7 +10,8 @@ import pytest
 from untrained.images.minibatches import crop_flip, normalise
 from untrained.images.sets import image_set
 from untrained.networks.costs import count_flops, count_parameters
-from untrained.networks.darts import DartsNetwork, Skeleton
+from untrained.networks.darts import Skeleton, network_graph
+from untrained.networks.network import GraphNetwork
 from untrained.spaces import get_space
 from untrained.spaces.genotypes import parse_genotype
 from untrained.training.cutout import cut_out
@@ -71,7 +72,7 @@ def test_what_people_read(untrained):
     index = get_space("darts").parse("DARTS_V2").index
     assert code == 0
     assert out.startswith("Genotype(normal=[('sep_conv_3x3', 0)")
-    network = DartsNetwork(parse_genotype("DARTS_V2"), 10, Skeleton(3, 2))
+    network = GraphNetwork(network_graph(parse_genotype("DARTS_V2"), 10, Skeleton(3, 2)))
     costs = count_parameters(network), count_flops(network, (3, 32, 32))
     assert f"  parameters  {costs[0]:,} (3 cells, 2 channels, without auxiliary head)\n" in out
     assert f"  FLOPs       {costs[1]:,} multiply-adds\n" in out
@@ -190,7 +191,10 @@ def test_a_training_on_the_bundled_sample_has_no_accuracy(untrained):
         (["DARTS_V2", "--channels", 3], "3 channels: an even number"),
         (["DARTS_V2", "--seed", -1], "seed -1 is negative"),
         (["DARTS_V2", "--device", "cuda:77"], "device 'cuda:77' is not here"),
-        (["DARTS_V2", "--dataset", "ImageNet16-120"], "images of 16x16 leave 4x4: train without"),
+        (
+            ["DARTS_V2", "--dataset", "ImageNet16-120"],
+            "does not take images of 16x16: train without",
+        ),
     ],
 )
 def test_mistakes_take_one_line(refused, arguments, said):

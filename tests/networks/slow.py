@@ -4,6 +4,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from untrained.networks.graph import Builder
+from untrained.networks.nasbench201 import cell_of
+from untrained.networks.network import GraphNetwork
+
 
 def shaken(network, seed=None, *, shifts=True):
     """Return a network in double precision, with normalisations that are not neutral."""
@@ -60,8 +64,61 @@ def pooled(x, kind="avg", stride=1, size=3):
     return torch.stack(rows, 2)
 
 
-def factorised(x, module):
-    """Concatenate 1x1 convolutions of even and of odd pixels, and normalise."""
-    x = x.clamp(min=0)
-    halves = convolved(x[:, :, ::2, ::2], module.even), convolved(x[:, :, 1::2, 1::2], module.odd)
-    return normalised(torch.cat(halves, 1), module.norm)
+def part_of(channels, add, outputs=None):
+    """Return what `add(builder, source)` adds to a graph as a network in double precision."""
+    builder = Builder(channels)
+    logits = builder.classified(add(builder, 0), outputs or channels, 1, rectified=False)
+    network = GraphNetwork(builder.graph(logits)).double()
+    network.connections[-1] = network.classifier = nn.Identity()
+    return network
+
+
+def cell_alone(operations, channels, outputs=None):
+    """Return a cell of NAS-Bench-201 as a network in double precision, without stem and head."""
+    add, widths = cell_of(operations), (channels, outputs or channels)
+    return part_of(channels, lambda builder, source: add(builder, source, *widths), outputs)
+
+
+class Layers:
+    """The convolutions and normalisations of a network, in the order of their construction.
+
+    Only these layers and the classifier are taken from the network, so what is computed with them
+    follows from the definition of a space and not from the network's graph.
+    """
+
+    def __init__(self, network):
+        kinds = nn.Conv2d | nn.BatchNorm2d
+        self.left = [one for one in network.connections.modules() if isinstance(one, kinds)]
+        self.classifier = network.classifier
+
+    def convolved(self, x, outputs, kernel, stride=1, groups=1, dilation=1):
+        """Convolve with the next layer, which must have these properties."""
+        layer = self.left.pop(0)
+        assert isinstance(layer, nn.Conv2d)
+        kernel, stride = (one if isinstance(one, tuple) else (one, one) for one in (kernel, stride))
+        assert (layer.in_channels, layer.out_channels) == (x.shape[1], outputs)
+        assert (layer.kernel_size, layer.stride) == (kernel, stride)
+        assert (layer.groups, layer.dilation) == (groups, (dilation, dilation))
+        return convolved(x, layer, stride)
+
+    def normalised(self, x):
+        """Normalise with the next layer."""
+        layer = self.left.pop(0)
+        assert isinstance(layer, nn.BatchNorm2d)
+        assert layer.num_features == x.shape[1]
+        return normalised(x, layer)
+
+    def factorised(self, x, outputs):
+        """Concatenate 1x1 convolutions of even and of odd pixels, with zeros beyond odd sides."""
+        even, odd = self.left.pop(0), self.left.pop(0)
+        for layer in (even, odd):
+            assert isinstance(layer, nn.Conv2d)
+            assert tuple(layer.weight.shape) == (outputs // 2, x.shape[1], 1, 1)
+        x = functional.pad(x, [0, x.shape[3] % 2, 0, x.shape[2] % 2])
+        pixels = x[:, :, ::2, ::2], x[:, :, 1::2, 1::2]
+        return torch.cat([convolved(*both) for both in zip(pixels, (even, odd), strict=True)], 1)
+
+    def classified(self, x):
+        """Average over all pixels and classify; no layer may be left."""
+        assert not self.left
+        return x.mean((2, 3)) @ self.classifier.weight.T + self.classifier.bias

@@ -2,17 +2,19 @@
 
 import pytest
 import torch
-from tests.networks.slow import convolved, normalised, shaken
-from torch import nn
+from tests.networks.slow import Layers, pooled, shaken
 
-from untrained.networks.anynet import AnyNet, block_module
+from untrained.networks.anynet import add_block, network_graph
 from untrained.networks.costs import count_flops, count_parameters
+from untrained.networks.graph import Builder
 from untrained.networks.nds import costs_of
+from untrained.networks.network import GraphNetwork
 from untrained.spaces.nds_networks import StagedNetwork
 
 NETWORKS = [
     StagedNetwork("vanilla_block", (1, 2, 1), (8, 16, 24), (1, 2, 2)),
     StagedNetwork("res_basic_block", (2, 1, 3), (16, 16, 24), (1, 1, 2)),
+    StagedNetwork("res_basic_block", (2, 1), (16, 16), (2, 2)),
     StagedNetwork("res_bottleneck_block", (1, 2), (16, 32), (1, 2), (0.5, 0.25), (4, 2)),
     StagedNetwork("res_bottleneck_block", (2, 1), (12, 8), (2, 1), (1.0, 2.0), (1, 8)),
 ]
@@ -64,69 +66,75 @@ def test_costs_are_those_of_the_closed_form(network):
 def test_resnet_18_and_resnext_50_have_their_published_sizes():
     """torchvision prints 11,689,512 and 25,028,904; its stems are those of `quarter`."""
     resnet = StagedNetwork("res_basic_block", (2,) * 4, (64, 128, 256, 512), (1, 2, 2, 2))
-    module = AnyNet(resnet, 1000, "quarter", 64)
-    assert count_parameters(module) == 11_689_512
     resnext = StagedNetwork(
         "res_bottleneck_block", (3, 4, 6, 3), (256, 512, 1024, 2048), (1, 2, 2, 2),
         (0.5,) * 4, (32,) * 4,
     )  # fmt: skip
-    with torch.device("meta"):
-        module = AnyNet(resnext, 1000, "quarter", 64)
-    assert count_parameters(module) == 25_028_904
-    assert round(count_flops(module, (3, 224, 224)) / 1e9, 2) == 4.23  # as torchvision gives it
+    for given, parameters, operations in ((resnet, 11_689_512, 1.81), (resnext, 25_028_904, 4.23)):
+        graph = network_graph(given, 1000, "quarter", 64)
+        with torch.device("meta"):
+            network = GraphNetwork(graph)
+        counted = count_flops(network, (3, 224, 224))
+        assert (graph.parameters, graph.flops((3, 224, 224))) == (parameters, counted)
+        assert count_parameters(network) == parameters
+        assert round(counted / 1e9, 2) == operations  # as torchvision gives it
 
 
-def slow_block(x, block, module, stride):
-    def layer(at, x, parts):
-        return normalised(convolved(x, parts[at], parts[at].stride), parts[at + 1])
+def slow_block(x, block, layers, outputs, stride, inner, groups):
+    def layer(x, outputs, kernel, stride=1, groups=1):
+        return layers.normalised(layers.convolved(x, outputs, kernel, stride, groups))
 
     if block == "vanilla_block":
-        x = layer(0, x, module).clamp(min=0)
-        return layer(3, x, module).clamp(min=0)
-    made = x
-    for at in range(0, len(module.branch), 3):
-        made = layer(at, made, module.branch)
-        if at + 3 < len(module.branch):
-            made = made.clamp(min=0)
-    # the convolution in the middle of three, or the first of two, has the stride
-    strides = [part.stride[0] for part in module.branch if isinstance(part, nn.Conv2d)]
-    assert strides == ([1, stride, 1] if block == "res_bottleneck_block" else [stride, 1])
-    shortcut = layer(0, x, module.shortcut) if len(module.shortcut) else x
-    return (made + shortcut).clamp(min=0)
+        return layer(layer(x, outputs, 3, stride).clamp(min=0), outputs, 3).clamp(min=0)
+    if block == "res_basic_block":
+        made = layer(layer(x, outputs, 3, stride).clamp(min=0), outputs, 3)
+    else:
+        made = layer(layer(x, inner, 1).clamp(min=0), inner, 3, stride, groups).clamp(min=0)
+        made = layer(made, outputs, 1)
+    changes = made.shape[1:] != x.shape[1:]
+    return (made + (layer(x, outputs, 1, stride) if changes else x)).clamp(min=0)
 
 
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("inputs", [8, 12])
-@pytest.mark.parametrize("block", ["vanilla_block", "res_basic_block", "res_bottleneck_block"])
-def test_a_block_follows_its_definition(block, inputs, stride):
-    torch.manual_seed(0)
-    module = shaken(block_module(block, inputs, 8, stride, 0.5, 2))
-    x = torch.randn(3, inputs, 6, 6, dtype=torch.float64)
+def slow_forward(network, x, given, stem, width):
+    layers = Layers(network)
+    kernel, stride = {"cifar": (3, 1), "half": (3, 2), "quarter": (7, 2)}[stem]
+    x = layers.normalised(layers.convolved(x, width, kernel, stride)).clamp(min=0)
+    if stem == "quarter":
+        x = pooled(x, "max", 2)
+    for stage, (depth, outputs, stride) in enumerate(
+        zip(given.depths, given.widths, given.strides, strict=True)
+    ):
+        for block in range(depth):
+            inner = round(outputs * given.ratios[stage]) if given.ratios else None
+            groups = given.groups[stage] if given.groups else None
+            own = stride if block == 0 else 1
+            x = slow_block(x, given.block, layers, outputs, own, inner, groups)
+    return layers.classified(x)
+
+
+@pytest.mark.parametrize("stem", ["cifar", "half", "quarter"])
+@pytest.mark.parametrize("given", NETWORKS)
+def test_a_forward_pass_follows_the_definition(given, stem):
+    network = shaken(GraphNetwork(network_graph(given, 5, stem, 16)), 0)
+    x = torch.randn(3, 3, 16, 22, dtype=torch.float64)
     with torch.no_grad():
-        expected = slow_block(x, block, module, stride)
-        assert torch.allclose(module(x), expected, rtol=1e-9, atol=1e-9)
-    if block != "vanilla_block":
-        assert bool(len(module.shortcut)) == (inputs != 8 or stride == 2)
+        expected = slow_forward(network, x, given, stem, 16)
+        assert torch.allclose(network(x), expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize(("stem", "side"), [("cifar", 32), ("half", 16), ("quarter", 8)])
 def test_stages_and_their_strides_say_the_shapes(stem, side):
     network = StagedNetwork("res_basic_block", (2, 1, 1), (8, 12, 16), (1, 2, 2))
-    module = AnyNet(network, 5, stem, 6)
-    shapes = []
-    for block in module.blocks:
-        block.register_forward_hook(lambda _m, _i, output: shapes.append(tuple(output.shape[1:])))
-    assert module(torch.randn(2, 3, 32, 32)).shape == (2, 5)
-    assert shapes == [
-        (8, side, side),
-        (8, side, side),
-        (12, side // 2, side // 2),
-        (16, side // 4, side // 4),
-    ]
-    rectifiers = sum(isinstance(one, nn.ReLU) for one in module.modules())
-    assert rectifiers == 1 + 2 * 4
+    graph = network_graph(network, 5, stem, 6)
+    assert GraphNetwork(graph)(torch.randn(2, 3, 32, 32)).shape == (2, 5)
+    shapes = graph.shapes((3, 32, 32))
+    sums = [number for number in shapes if sum(one.target == number for one in graph.edges) > 1]
+    assert [shapes[number] for number in sums] == [
+        *[(8, side, side)] * 2, (12, side // 2, side // 2), (16, side // 4, side // 4)
+    ]  # fmt: skip
+    assert sum(node.rectified for node in graph.nodes) == 1 + 2 * 4
 
 
 def test_a_block_that_does_not_exist_is_a_bug():
     with pytest.raises(ValueError, match="dense"):
-        block_module("dense", 4, 4, 1)
+        add_block(Builder(), "dense", 0, 4, 4, 1)

@@ -41,12 +41,23 @@ def test_costs_of_all_cells_are_the_published_ones(
     assert np.allclose([flops[pair] for pair in chosen], known["flops"], rtol=1e-9, atol=0)
 
 
-def test_parameters_of_single_cells_are_the_published_ones(space, benchmark_table):
-    for dataset, classes, _ in DATASETS:
-        known = benchmark_table.costs(dataset)["parameters"]
-        for index in np.random.default_rng(0).integers(len(space), size=5):
-            network = space.network(space[int(index)], classes)
-            assert count_parameters(network) == known[index]
+def test_costs_of_all_graphs_are_the_published_ones(space, benchmark_table):
+    known = benchmark_table.costs("cifar10")
+    graphs = [space.graph(space[index], 10) for index in range(len(space))]
+    assert [graph.parameters for graph in graphs] == known["parameters"].tolist()
+    flops = [graph.flops((3, 32, 32)) for graph in graphs]
+    assert np.allclose(flops, known["flops"], rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize(("dataset", "classes", "side"), DATASETS)
+def test_costs_of_single_graphs_are_the_published_ones(
+    space, benchmark_table, dataset, classes, side
+):
+    known = benchmark_table.costs(dataset)
+    for index in np.random.default_rng(0).integers(len(space), size=20):
+        graph = space.graph(space[int(index)], classes)
+        assert graph.parameters == known["parameters"][index]
+        assert graph.flops((3, side, side)) == pytest.approx(known["flops"][index], rel=1e-9)
 
 
 def test_frozen_parameters_do_not_count():

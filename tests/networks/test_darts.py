@@ -3,20 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from tests.networks.slow import convolved, factorised, normalised, pooled, shaken
-from torch import nn
+from tests.networks.slow import Layers, part_of, shaken
+from tests.networks.slow_cells import slow_features
+from torch.nn import functional
 
 from untrained.errors import ParameterError
 from untrained.networks.costs import count_flops, count_parameters
-from untrained.networks.darts import (
-    CIFAR10,
-    IMAGENET,
-    Cell,
-    DartsNetwork,
-    FactorisedReduction,
-    Skeleton,
-    operation_module,
-)
+from untrained.networks.darts import CIFAR10, IMAGENET, Skeleton, add_operation, network_graph
+from untrained.networks.graph import Builder, FactorisedReduction
+from untrained.networks.network import GraphNetwork
 from untrained.spaces import get_space
 from untrained.spaces.genotypes import OPERATIONS, Genotype, parse_genotype
 
@@ -31,16 +26,16 @@ def some(count, seed=0):
 
 def test_parameters_are_the_published_ones():
     """The authors' code prints 3.349342 million, without the auxiliary head."""
-    assert count_parameters(DartsNetwork(parse_genotype("DARTS_V2"), 10)) == 3_349_342
-    pc_darts = count_parameters(DartsNetwork(parse_genotype("PC_DARTS_cifar"), 10))
-    assert round(pc_darts / 1e6, 1) == 3.6  # Xu et al. 2020, table 1
+    assert network_graph(parse_genotype("DARTS_V2"), 10).parameters == 3_349_342
+    pc_darts = network_graph(parse_genotype("PC_DARTS_cifar"), 10)
+    assert round(pc_darts.parameters / 1e6, 1) == 3.6  # Xu et al. 2020, table 1
 
 
 def test_costs_on_imagenet_are_those_of_an_independent_implementation():
     """Both numbers are those of `pytorchcv.models.darts`; the paper prints 4.7 M and 574 M."""
-    network = DartsNetwork(parse_genotype("DARTS_V2"), 1000, IMAGENET)
-    assert count_parameters(network) == 4_718_752
-    assert count_flops(network, (3, 224, 224)) == 529_912_552
+    graph = network_graph(parse_genotype("DARTS_V2"), 1000, IMAGENET)
+    assert graph.parameters == 4_718_752
+    assert graph.flops((3, 224, 224)) == 529_912_552
 
 
 def cell_costs(edges, channels, positions, *, reduces):
@@ -97,89 +92,36 @@ def test_costs_are_those_of_the_closed_form(stem):
     for genotype in [*some(6, seed=6), parse_genotype("DARTS_V1")]:
         cells, channels = int(rng.integers(3, 9)), 2 * int(rng.integers(1, 6))
         side = 32 if stem == "cifar" else 64
-        network = DartsNetwork(genotype, 7, Skeleton(cells, channels, stem))
+        graph = network_graph(genotype, 7, Skeleton(cells, channels, stem))
         expected = slow_costs(genotype, 7, cells, channels, side, stem)
+        assert (graph.parameters, graph.flops((3, side, side))) == expected
+        network = GraphNetwork(graph)
         assert (count_parameters(network), count_flops(network, (3, side, side))) == expected
 
 
 def test_the_auxiliary_head_is_no_part_of_the_costs_of_inference():
     genotype = parse_genotype("DARTS_V2")
-    plain, both = (DartsNetwork(genotype, 10, auxiliary=which) for which in (False, True))
+    plain, both = (network_graph(genotype, 10, auxiliary=which) for which in (False, True))
     wide = 4 * 4 * 36
     head = wide * 128 + 2 * 128 + 128 * 768 * 4 + 2 * 768 + 768 * 10 + 10
-    assert count_parameters(both) - count_parameters(plain) == head
-    assert count_flops(both, (3, 32, 32)) == count_flops(plain, (3, 32, 32))
+    assert both.parameters - plain.parameters == head
+    assert both.flops((3, 32, 32)) == plain.flops((3, 32, 32))
 
 
 # --- what is computed
 
 
-def slow_operation(x, operation, module, stride):
-    kind, *_, last = operation.split("_")
-    if operation == "skip_connect":
-        return x if stride == 1 else factorised(x, module)
-    if kind in ("max", "avg"):
-        return pooled(x, kind, stride)
-    for repeat in range(1 if kind == "dil" else 2):
-        filters, mixing, norm = module[4 * repeat + 1 : 4 * repeat + 4]
-        assert filters.groups == x.shape[1]
-        assert (filters.kernel_size, filters.dilation) == (
-            (int(last[0]),) * 2,
-            (2 if kind == "dil" else 1,) * 2,
-        )
-        x = convolved(x.clamp(min=0), filters, stride if repeat == 0 else 1)
-        x = normalised(convolved(x, mixing), norm)
-    return x
-
-
-def slow_cell(earlier, last, cell, edges, *, reduces):
-    first, second = cell.preprocess
-    if earlier.shape[-1] != last.shape[-1]:
-        earlier = factorised(earlier, first)
-    else:
-        earlier = normalised(convolved(earlier.clamp(min=0), first[1]), first[2])
-    nodes = [earlier, normalised(convolved(last.clamp(min=0), second[1]), second[2])]
-    for node in range(4):
-        total = 0
-        for at in (2 * node, 2 * node + 1):
-            operation, source = edges[at]
-            stride = 2 if reduces and source < 2 else 1
-            total = total + slow_operation(nodes[source], operation, cell.operations[at], stride)
-        nodes.append(total)
-    return torch.cat(nodes[2:], 1)
-
-
-def slow_forward(network, x, genotype, cells):
-    """Return the logits of the classifier, and the input of the auxiliary head."""
-    if len(network.stem) == 1:
-        earlier = last = network.stem[0](x)
-    else:
-        earlier = network.stem[0](x)
-        last = network.stem[1](earlier)
-    for position in range(cells):
-        reduces = position in (cells // 3, 2 * cells // 3)
-        edges = genotype.reduce if reduces else genotype.normal
-        output = slow_cell(earlier, last, network.cells[position], edges, reduces=reduces)
-        earlier, last = last, output
-        if position == 2 * cells // 3:
-            middle = output
-    logits = last.mean((2, 3)) @ network.classifier.weight.T + network.classifier.bias
-    return logits, middle
-
-
 @pytest.mark.parametrize("stem", ["cifar", "imagenet"])
 @pytest.mark.parametrize("number", range(4))
 def test_a_forward_pass_follows_the_definition(number, stem):
-    genotype = some(4, seed=8)[number]
-    torch.manual_seed(number)
-    cells = 3 + number
-    network = shaken(DartsNetwork(genotype, 5, Skeleton(cells, 4, stem)))
+    genotype, skeleton = some(4, seed=8)[number], Skeleton(3 + number, 4, stem)
+    network = shaken(GraphNetwork(network_graph(genotype, 5, skeleton)), number)
     side = 16 if stem == "cifar" else 64
     x = torch.randn(3, 3, side, side, dtype=torch.float64)
     with torch.no_grad():
-        expected, middle = slow_forward(network, x, genotype, cells)
+        layers = Layers(network)
+        expected = layers.classified(slow_features(layers, x, genotype, skeleton)[0])
         assert torch.allclose(network(x), expected, rtol=1e-8, atol=1e-8)
-        assert torch.allclose(network._run(x)[1], middle, rtol=1e-8, atol=1e-8)
 
 
 def test_the_random_genotypes_hold_every_operation_in_both_cells():
@@ -191,28 +133,29 @@ def test_the_random_genotypes_hold_every_operation_in_both_cells():
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("operation", ["none", *OPERATIONS])
 def test_operations_keep_the_channels_and_divide_the_resolution(operation, stride):
-    module = operation_module(operation, 4, stride)
-    output = module(torch.randn(2, 4, 8, 8))
+    def add(builder, source):
+        target = builder.node()
+        add_operation(builder, operation, source, target, 4, stride)
+        return target
+
+    output = part_of(4, add)(torch.randn(2, 4, 8, 8, dtype=torch.float64))
     assert output.shape == (2, 4, 8 // stride, 8 // stride)
     assert bool(output.any()) == (operation != "none")
 
 
 def test_an_operation_that_does_not_exist_is_a_bug():
     with pytest.raises(ValueError, match="conv_7x7"):
-        operation_module("conv_7x7", 4, 1)
+        add_operation(Builder(), "conv_7x7", 0, 1, 4, 1)
 
 
 @pytest.mark.parametrize(("stem", "shown", "side"), [("cifar", 32, 32), ("imagenet", 64, 8)])
 def test_stems_keep_or_divide_the_resolution(stem, shown, side):
-    network = DartsNetwork(some(1)[0], 3, Skeleton(3, 4, stem))
-    shapes = []
-    for cell in network.cells:
-        cell.register_forward_hook(lambda _m, _i, output: shapes.append(tuple(output.shape)))
-    network(torch.randn(2, 3, shown, shown))
-    assert shapes == [
-        (2, 16, side, side),
-        (2, 32, side // 2, side // 2),
-        (2, 64, side // 4, side // 4),
+    graph = network_graph(some(1)[0], 3, Skeleton(3, 4, stem))
+    shapes = graph.shapes((3, shown, shown))
+    assert [shapes[number] for number, node in enumerate(graph.nodes) if node.concatenated] == [
+        (16, side, side),
+        (32, side // 2, side // 2),
+        (64, side // 4, side // 4),
     ]
 
 
@@ -242,39 +185,45 @@ def test_the_space_builds_the_network_of_the_papers():
 # --- the auxiliary head
 
 
-def test_both_logits_come_from_one_pass():
-    genotype = parse_genotype("DARTS_V1")
-    network = DartsNetwork(genotype, 6, Skeleton(4, 4), auxiliary=True)
-    x = torch.randn(3, 3, 32, 32)
-    logits, auxiliary = network.logits_of_both(x)
-    assert logits.shape == auxiliary.shape == (3, 6)
-    assert torch.equal(logits, network(x))
-    # the auxiliary head reads the second reduction cell, here of four cells
-    middle = network._run(x)[1]
-    assert middle.shape == (3, 4 * 16, 8, 8)
-    assert torch.equal(auxiliary, network.auxiliary(middle))
-    auxiliary.sum().backward()
-    assert network.cells[2].preprocess[0].parameters().__next__().grad is not None
-    assert all(parameter.grad is None for parameter in network.cells[3].parameters())
+def auxiliary_network(stem="cifar", cells=3, auxiliary=True):
+    graph = network_graph(some(1)[0], 3, Skeleton(cells, 4, stem), auxiliary=auxiliary)
+    return shaken(GraphNetwork(graph), 0)
 
 
-def test_imagenet_s_head_takes_7x7_positions():
-    network = DartsNetwork(some(1)[0], 3, Skeleton(3, 4, "imagenet"), auxiliary=True)
-    assert network.logits_of_both(torch.randn(2, 3, 224, 224))[1].shape == (2, 3)
-    assert not any(isinstance(m, nn.BatchNorm2d) for m in network.auxiliary[6:])
+def slow_head(layers, x, linear, stem):
+    """Pool 8x8 positions on CIFAR-10 or 7x7 on ImageNet to 2x2, and classify them."""
+    x = functional.avg_pool2d(x.clamp(min=0), 5, 3 if stem == "cifar" else 2)
+    x = layers.normalised(layers.convolved(x, 128, 1)).clamp(min=0)
+    assert x.shape[2:] == (2, 2)
+    x = torch.einsum("nchw,kchw->nk", x, layers.left.pop(0).weight)[:, :, None, None]
+    x = layers.normalised(x) if stem == "cifar" else x
+    return x.clamp(min=0).flatten(1) @ linear.weight.T + linear.bias
+
+
+@pytest.mark.parametrize(("stem", "side"), [("cifar", 32), ("imagenet", 224)])
+def test_the_auxiliary_head_reads_the_second_reduction_cell(stem, side):
+    network, skeleton = auxiliary_network(stem, 4), Skeleton(4, 4, stem)
+    x = torch.randn(3, 3, side, side, dtype=torch.float64)
+    with torch.no_grad():
+        logits, found = network.logits_of_both(x)
+        assert torch.equal(logits, network(x))
+        layers = Layers(network)
+        middle = slow_features(layers, x, some(1)[0], skeleton)[1]
+        expected = slow_head(layers, middle, network.connections[-1][-1], stem)
+    assert not layers.left
+    assert torch.allclose(found, expected, rtol=1e-8, atol=1e-8)
 
 
 def test_without_a_head_there_is_one_logit():
-    network = DartsNetwork(some(1)[0], 3, Skeleton(3, 4))
-    assert network.logits_of_both(torch.randn(2, 3, 16, 16))[1] is None
+    x = torch.randn(2, 3, 16, 16, dtype=torch.float64)
+    assert auxiliary_network(auxiliary=False).logits_of_both(x)[1] is None
 
 
 @pytest.mark.parametrize("side", [16, 64])
 def test_images_of_another_size_are_refused_by_the_head(side):
-    network = DartsNetwork(some(1)[0], 3, Skeleton(3, 4), auxiliary=True)
-    said = f"reads 8 to 10 positions a side, and images of {side}x{side} leave {side // 4}x"
+    said = f"^the auxiliary head does not take images of {side}x{side}: train without it$"
     with pytest.raises(ParameterError, match=said):
-        network.logits_of_both(torch.randn(2, 3, side, side))
+        auxiliary_network().logits_of_both(torch.randn(2, 3, side, side, dtype=torch.float64))
 
 
 # --- dropped edges
@@ -287,24 +236,23 @@ def dropping(network, x, seed):
 
 
 def test_dropped_edges_are_those_of_the_mask():
-    """The masks divide an image whose edges are all kept by the probability, edge by edge."""
-    genotype = Genotype((("skip_connect", 0), ("sep_conv_3x3", 1)) * 4, some(1)[0].reduce)
-    cell = Cell(genotype, (4, 4), 4, reduces=False, after_reduction=False).double()
-    x = torch.randn(3, 4, 8, 8, dtype=torch.float64)
-    kept = (torch.rand(8, 3, 1, 1, 1) < 0.5).double() / 0.5
+    """An image's edge is dropped or divided by the probability of keeping it."""
+    normal = (("skip_connect", 0), ("sep_conv_3x3", 1)) * 4  # identities are never dropped
+    reduce = (("skip_connect", 0), ("max_pool_3x3", 1), *normal[2:])
+    genotype, skeleton = Genotype(normal, reduce), Skeleton(3, 4)
+    network = shaken(GraphNetwork(network_graph(genotype, 5, skeleton)), 0)
+    network.drop_path = 0.4
+    x = torch.randn(3, 3, 8, 8, dtype=torch.float64)
+    torch.manual_seed(1)
+    kept = (torch.rand(3, 8, 3, 1, 1, 1) < 0.6).double() / 0.6
+    layers = Layers(network)
     with torch.no_grad():
-        nodes = [preprocess(x) for preprocess in cell.preprocess]
-        expected = [
-            # an identity is never dropped
-            nodes[0] + cell.operations[at + 1](nodes[1]) * kept[at + 1]
-            for at in (0, 2, 4, 6)
-        ]
-        assert torch.allclose(cell(x, x, kept), torch.cat(expected, 1))
-        assert not torch.allclose(cell(x, x, None), torch.cat(expected, 1))
+        expected = layers.classified(slow_features(layers, x, genotype, skeleton, kept)[0])
+    assert torch.allclose(dropping(network, x, 1), expected, rtol=1e-8, atol=1e-8)
 
 
 def test_masks_have_the_probability_and_the_mean_one():
-    network = DartsNetwork(some(1)[0], 3, Skeleton(3, 4))
+    network = auxiliary_network(auxiliary=False)
     network.drop_path = 0.3
     torch.manual_seed(0)
     masks = network._kept(torch.empty(2000, 3, 8, 8))
@@ -317,8 +265,8 @@ def test_masks_have_the_probability_and_the_mean_one():
 
 
 def test_edges_are_dropped_while_training_only_and_as_the_generator_says():
-    network = DartsNetwork(parse_genotype("DARTS_V2"), 3, Skeleton(3, 4))
-    x = torch.randn(4, 3, 16, 16)
+    network = auxiliary_network(auxiliary=False)
+    x = torch.randn(4, 3, 16, 16, dtype=torch.float64)
     plain = dropping(network, x, 0)
     network.drop_path = 0.5
     assert torch.equal(dropping(network, x, 1), dropping(network, x, 1))
@@ -328,26 +276,26 @@ def test_edges_are_dropped_while_training_only_and_as_the_generator_says():
     assert torch.equal(dropping(network, x, 1), dropping(network, x, 2))
 
 
+def factorised(inputs, outputs):
+    return part_of(
+        inputs,
+        lambda builder, source: builder.edge(source, None, FactorisedReduction(inputs, outputs)),
+    )
+
+
 def test_a_factorised_reduction_reads_even_and_odd_pixels():
-    module = FactorisedReduction(1, 2).double()
-    x = torch.zeros(2, 1, 4, 4, dtype=torch.float64)
-    for row, column, reads in ((0, 0, 0), (1, 1, 1), (0, 1, None), (1, 0, None)):
-        shown = x.clone()
-        shown[0, 0, row, column] = 1
-        with torch.no_grad():
-            seen = [module.even(shown)[0, 0, 0, 0], module.odd(shown[:, :, 1:, 1:])[0, 0, 0, 0]]
-            assert [bool(value) for value in seen] == [reads == 0, reads == 1]
-        assert module(shown).shape == (2, 2, 2, 2)
+    network = factorised(1, 2)
+    for row, column in np.ndindex(4, 4):
+        x = torch.zeros(1, 1, 4, 4, dtype=torch.float64)
+        x[0, 0, row, column] = 1
+        even, odd = (network(x)[0, :, row // 2, column // 2] != 0).tolist()
+        assert (even, odd) == (row % 2 == column % 2 == 0, row % 2 == column % 2 == 1)
 
 
 @pytest.mark.parametrize(("height", "width"), [(3, 3), (5, 4), (4, 7), (6, 6)])
 def test_a_factorised_reduction_of_an_odd_size_reads_zeros_beyond_it(height, width):
-    module = FactorisedReduction(3, 4).double()
+    network = factorised(3, 4)
     x = torch.randn(2, 3, height, width, dtype=torch.float64)
-    filled = torch.zeros(2, 3, height + height % 2, width + width % 2, dtype=torch.float64)
-    filled[:, :, :height, :width] = x
-    with torch.no_grad():
-        output = module(x)
-        assert output.shape == (2, 4, -(-height // 2), -(-width // 2))
-        assert torch.allclose(output, factorised(filled, module))
-        assert torch.equal(output, module.of_rectified(x.clamp(min=0)))
+    output = network(x)
+    assert output.shape == (2, 4, -(-height // 2), -(-width // 2))
+    assert torch.allclose(output, Layers(network).factorised(x, 4))

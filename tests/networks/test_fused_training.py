@@ -2,11 +2,17 @@
 
 import pytest
 import torch
+from tests.benchmarks.nds_files import network_of, some_entries
+from tests.networks.random_graphs import random_graph
 from torch import nn
 from torch.nn import functional
 
 from untrained.networks.fused_training import Term, pool, read_sum
-from untrained.networks.nasbench201 import NasBench201Network
+from untrained.networks.nasbench201 import around_cells, cell_of, size_network
+from untrained.networks.nds import scored_network
+from untrained.networks.network import GraphNetwork
+from untrained.spaces import get_space
+from untrained.spaces.base import Skeleton
 
 SPELLED = {
     "n": "none",
@@ -20,15 +26,26 @@ SPELLED = {
 CELLS = ["333333", "31p3sp", "s3n1np", "snpsns", "nn3n3n", "n3np1s", "ppp1s3", "3nnnnn", "n1nns3"]
 
 
+def built(cell, *skeleton, **more):
+    cell = cell_of([SPELLED[one] for one in cell])
+    return GraphNetwork(around_cells(Skeleton(*skeleton, **more), 10, cell))
+
+
 def network(cell, channels=16, cells=1):
     torch.manual_seed(0)
-    made = NasBench201Network(tuple(SPELLED[one] for one in cell), 10, channels, cells)
+    return after_some_training(built(cell, channels, cells))
+
+
+def after_some_training(made):
     with torch.no_grad():
         for module in made.modules():
-            if isinstance(module, nn.BatchNorm2d):  # scales and shifts as after some training
+            if isinstance(module, nn.BatchNorm2d):
                 module.weight.uniform_(0.5, 1.5)
                 module.bias.normal_(std=0.3)
     return made.to(memory_format=torch.channels_last)
+
+
+STEM = "connections.0.0.weight"
 
 
 def batch(images=8, size=32):
@@ -72,11 +89,60 @@ def test_loss_gradients_and_statistics_are_the_modules(cell):
             assert torch.allclose(buffers[name].double(), buffer.double(), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_random_graphs_are_trained_as_the_module_trains_them(seed):
+    graph = random_graph(seed, (16, 32), (16, 16), nodes=6, most_terms=3, plain=True)
+    images, labels = batch(size=16)
+    torch.manual_seed(seed)
+    ours, theirs = GraphNetwork(graph), GraphNetwork(graph)
+    theirs.load_state_dict(after_some_training(ours).state_dict())
+    theirs.double()
+    loss, gradients, _ = learned(ours, ours.fused_logits(images), labels % 2)
+    right_loss, right, _ = learned(theirs, theirs(images.double()), labels % 2)
+    assert loss == pytest.approx(right_loss, rel=1e-4)
+    # constants have no gradient in one of the two
+    assert gradients.keys() <= right.keys()
+    largest = max(float(one.norm()) for one in right.values())
+    for name, gradient in right.items():
+        if float(gradient.norm()) > 1e-4 * largest:
+            assert away(gradients[name], gradient) < 1e-2, name
+
+
 def test_small_images_and_other_widths():
     (loss, gradients, _), (right_loss, right, _) = both("31p3sp", size=16, channels=32, cells=2)
     assert loss == pytest.approx(right_loss, rel=1e-5)
     assert away(gradients["classifier.weight"], right["classifier.weight"]) < 1e-3
-    assert away(gradients["stem.0.weight"], right["stem.0.weight"]) < 1e-2
+    assert away(gradients[STEM], right[STEM]) < 1e-2
+
+
+def test_the_size_space_is_trained_too():
+    images, labels = batch()
+    ours, theirs = (network_of_widths() for _ in range(2))
+    loss, gradients, _ = learned(ours, ours.fused_logits(images), labels)
+    theirs.double()
+    right_loss, right, _ = learned(theirs, theirs(images.double()), labels)
+    assert loss == pytest.approx(right_loss, rel=1e-5)
+    assert away(gradients["classifier.weight"], right["classifier.weight"]) < 1e-3
+    assert away(gradients[STEM], right[STEM]) < 1e-2
+
+
+def network_of_widths():
+    torch.manual_seed(0)
+    return after_some_training(GraphNetwork(size_network((16, 32, 32, 64, 64), 10)))
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [
+        get_space("nasbench101").graph(get_space("nasbench101")[9], 10),
+        get_space("darts").graph(get_space("darts").parse("DARTS_V2"), 10),
+        # the input of the reduction cells goes through strided 1x1 convolutions
+        *(scored_network(network_of(entry["net"]), 10, imagenet=False) for entry in some_entries()),
+    ],
+)
+def test_networks_with_other_nodes_are_left_to_the_module(graph):
+    made = GraphNetwork(graph).to(memory_format=torch.channels_last)
+    assert made.fused_logits(batch(2)[0]) is None
 
 
 def test_bfloat16_is_no_further_away_than_autocast():
@@ -88,7 +154,8 @@ def test_bfloat16_is_no_further_away_than_autocast():
     _, theirs, _ = learned(cast, logits.float(), labels)
     ours = network(cell)
     _, found, _ = learned(ours, ours.fused_logits(images.bfloat16()), labels)
-    for name in ("stem.0.weight", "blocks.1.first.1.weight", "classifier.weight"):
+    # the first convolution of the first reduction follows the stem and the six edges of a cell
+    for name in (STEM, "connections.7.1.weight", "classifier.weight"):
         assert away(found[name], right[name]) < 1.2 * away(theirs[name], right[name]) + 1e-3
 
 
@@ -119,17 +186,26 @@ def changed(change):
     return net
 
 
+def head(net):
+    """Return the last normalisation."""
+    return net.connections[-2][0]
+
+
 @pytest.mark.parametrize(
     "net",
     [
         changed(lambda net: net.eval()),
-        changed(lambda net: net.blocks[0].operations[0][2].eval()),
-        changed(lambda net: setattr(net.head[0], "momentum", None)),
-        changed(lambda net: setattr(net.head[0], "eps", 1e-3)),
-        changed(lambda net: setattr(net.stem, "1", nn.BatchNorm2d(16, affine=False))),
-        changed(lambda net: setattr(net.stem, "1", nn.BatchNorm2d(16, track_running_stats=False))),
-        NasBench201Network(tuple(SPELLED[one] for one in "333333"), 10, 5, 1),
-        NasBench201Network(tuple(SPELLED[one] for one in "333333"), 10, 3, 1, stem=False),
+        changed(lambda net: net.connections[1][2].eval()),
+        changed(lambda net: setattr(head(net), "momentum", None)),
+        changed(lambda net: setattr(head(net), "eps", 1e-3)),
+        changed(lambda net: setattr(net.connections[0], "1", nn.BatchNorm2d(16, affine=False))),
+        changed(
+            lambda net: setattr(
+                net.connections[0], "1", nn.BatchNorm2d(16, track_running_stats=False)
+            )
+        ),
+        built("333333", 5, 1),
+        built("333333", 3, 1, stem=False),
     ],
 )
 def test_what_does_not_fit_is_left_to_the_module(net):
@@ -155,9 +231,8 @@ def test_a_stage_that_does_not_fit_is_left_to_the_module():
 def test_edges_that_lead_nowhere_are_left_out():
     net, (images, labels) = network("3n3snn"), batch()  # only 2 reads node 1, nothing reads 2
     _, gradients, _ = learned(net, net.fused_logits(images), labels)
-    dead = net.blocks[0].operations[0]
-    assert not any(name.startswith("blocks.0.operations.0") for name in gradients)
-    assert int(dead[2].num_batches_tracked) == 0
+    assert not any(name.startswith("connections.1.") for name in gradients)
+    assert int(net.connections[1][2].num_batches_tracked) == 0
 
 
 def test_a_sum_of_values_that_are_not_finite_is_no_number():
@@ -173,5 +248,5 @@ def test_a_sum_of_values_that_are_not_finite_is_no_number():
 def test_what_is_not_finite_comes_through(bad):
     net = network("s3n1np")
     with torch.no_grad():
-        net.stem[0].weight[0, 0, 0, 0] = bad
+        net.connections[0][0].weight[0, 0, 0, 0] = bad
     assert not net.fused_logits(batch()[0]).isfinite().any()

@@ -1,21 +1,19 @@
 """The network against a slow one that follows the definition vertex by vertex."""
 
+from collections import Counter
+from functools import cache
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tests.networks.slow import convolved, normalised, pooled, shaken
+from tests.networks.slow import Layers, pooled, shaken
 
-from untrained.networks.costs import count_parameters as parameters_of
-from untrained.networks.nasbench101 import CellModule, ConvBnRelu, NasBench101Network
-from untrained.networks.nasbench101_channels import (
-    BENCHMARK,
-    KERNELS,
-    SCORED,
-    vertex_channels,
-    widths,
-)
-from untrained.networks.nasbench101_plan import draw_network
+from untrained.networks.costs import count_flops, count_parameters
+from untrained.networks.nasbench101 import network_graph
+from untrained.networks.nasbench101_channels import BENCHMARK, SCORED, vertex_channels, widths
+from untrained.networks.network import GraphNetwork
 from untrained.spaces import get_space
 from untrained.spaces.base import NotApplicable, Skeleton
 from untrained.spaces.nasbench101_cells import OPERATIONS, parse_cell
@@ -31,6 +29,7 @@ SPELLED = [
 CELLS = [*(SPACE.cell(index) for index in INDICES), *map(parse_cell, SPELLED)]
 
 
+@cache
 def slow_channels(matrix, inputs, outputs):
     """Return the channels of each vertex by the rule of the paper, written recursively."""
     n = len(matrix)
@@ -47,56 +46,46 @@ def slow_channels(matrix, inputs, outputs):
     return tuple(channels(v) for v in range(n))
 
 
-def conv_bn_relu(x, module):
-    return normalised(convolved(x, module[0]), module[1]).clamp(min=0)
+def conv_bn_relu(x, layers, outputs, kernel):
+    return layers.normalised(layers.convolved(x, outputs, kernel)).clamp(min=0)
 
 
-def slow_cell(x, cell, module, outputs):
+def slow_cell(x, cell, layers, outputs):
     n = len(cell.matrix)
     channels = slow_channels(cell.matrix, x.shape[1], outputs)
-    values = {0: x}
-
-    def projected(v):
-        layer = module.projections[str(v)]
-        assert tuple(layer[0].weight.shape) == (channels[v], x.shape[1], 1, 1)
-        return conv_bn_relu(x, layer)
-
+    values = {}
     for v in range(1, n - 1):
         total = torch.zeros(len(x), channels[v], *x.shape[2:], dtype=x.dtype)
-        for u in range(v):
+        for u in range(1, v):
             if cell.matrix[u][v]:
-                total = total + (projected(v) if u == 0 else values[u][:, : channels[v]])
+                total = total + values[u][:, : channels[v]]
+        if cell.matrix[0][v]:
+            total = total + conv_bn_relu(x, layers, channels[v], 1)
         operation = cell.operations[v - 1]
-        if operation == "maxpool3x3":
-            values[v] = pooled(total, "max")
-        else:
-            layer = module.operations[str(v)]
-            size = int(operation[4])
-            assert tuple(layer[0].weight.shape) == (channels[v], channels[v], size, size)
-            values[v] = conv_bn_relu(total, layer)
+        values[v] = (
+            pooled(total, "max")
+            if operation == "maxpool3x3"
+            else conv_bn_relu(total, layers, channels[v], int(operation[4]))
+        )
     read = [values[v] for v in range(1, n - 1) if cell.matrix[v][n - 1]]
     output = torch.cat(read, 1) if read else torch.zeros(1, dtype=x.dtype)
-    return output + projected(n - 1) if cell.matrix[0][n - 1] else output
+    return output + conv_bn_relu(x, layers, outputs, 1) if cell.matrix[0][n - 1] else output
 
 
 def slow_forward(network, x, cell, stem):
-    x = conv_bn_relu(x, network.stem[0])
-    assert x.shape[1] == stem
-    modules = [block for block in network.blocks if isinstance(block, CellModule)]
-    assert len(modules) == 9
-    for position, module in enumerate(modules):
-        stack = position // 3
+    layers = Layers(network)
+    x = conv_bn_relu(x, layers, stem, 3)
+    for position in range(9):
         if position in (3, 6):
             x = torch.stack([x[:, :, i::2, j::2] for i in (0, 1) for j in (0, 1)]).amax(0)
-        x = slow_cell(x, cell, module, stem << stack)
-    x = x.mean((2, 3))
-    return x @ network.classifier.weight.T + network.classifier.bias
+        x = slow_cell(x, cell, layers, stem << position // 3)
+    return layers.classified(x)
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=str)
 def test_a_forward_pass_follows_the_definition(cell):
     torch.manual_seed(0)
-    network = shaken(NasBench101Network(cell, 10))
+    network = shaken(GraphNetwork(network_graph(cell, 10)))
     x = torch.randn(3, 3, 8, 8, dtype=torch.float64)
     with torch.no_grad():
         expected = slow_forward(network, x, cell, 16)
@@ -127,14 +116,11 @@ def test_channels_follow_the_rule(outputs):
         assert vertex_channels(matrix, 16, outputs) == slow_channels(matrix, 16, outputs)
 
 
-@pytest.mark.parametrize(
-    "build", [NasBench101Network, lambda cell, _classes, thin: draw_network(cell, thin)]
-)
-def test_a_cell_that_has_not_a_channel_for_each_vertex_is_not_applicable(build):
+def test_a_cell_that_has_not_a_channel_for_each_vertex_is_not_applicable():
     shared = parse_cell(SPELLED[1])  # by three vertices
-    build(shared, 10, Skeleton(3, 1))
+    network_graph(shared, 10, Skeleton(3, 1))
     with pytest.raises(NotApplicable, match=r"^3 vertices of the cell can't share 2 channels"):
-        build(shared, 10, Skeleton(2, 1))
+        network_graph(shared, 10, Skeleton(2, 1))
 
 
 def test_stacks_double_the_channels():
@@ -144,64 +130,74 @@ def test_stacks_double_the_channels():
     assert widths(Skeleton(4, 1, 2)) == [(4, 4), (4, 8)]
 
 
-def count_parameters(cell, num_classes=10, skeleton=BENCHMARK):
-    """Count the trainable scalars of the network around a cell, without building it.
+def slow_costs(cell, classes, skeleton, pixels):
+    """Count parameters and multiply-adds around a cell by the definition.
 
     A convolution has no bias, its normalisation two scalars per channel; the classifier has a bias.
     """
-    every = widths(skeleton)
-    convolutions = sum(every.count(pair) * _in_cell(cell, *pair) for pair in dict.fromkeys(every))
-    stem = 3 * 9 * skeleton.channels + 2 * skeleton.channels if skeleton.stem else 0
-    return stem + convolutions + (every[-1][1] + 1) * num_classes
 
-
-def _in_cell(cell, inputs, outputs):
-    channels = vertex_channels(cell.matrix, inputs, outputs)
-    total = sum(
-        (inputs + 2) * width
-        for width, read in zip(channels, cell.matrix[0], strict=True)
-        if read  # the input is projected to the vertex's channels
+    first = skeleton.channels
+    convolutions = [(1, 3, 3, first, pixels)] * skeleton.stem
+    stacks = [stack for stack in range(skeleton.stages) for _ in range(skeleton.cells)]
+    cells = Counter((first << before, first << own, own) for before, own in pairwise([0, *stacks]))
+    for (inputs, outputs, stack), times in cells.items():
+        channels, at = slow_channels(cell.matrix, inputs, outputs), pixels >> 2 * stack
+        for width, read in zip(channels, cell.matrix[0], strict=True):
+            if read:  # the input is projected to the vertex's channels
+                convolutions.append((times, 1, inputs, width, at))
+        for width, operation in zip(channels[1:-1], cell.operations, strict=True):
+            if operation.startswith("conv"):
+                convolutions.append((times, int(operation[4]), width, width, at))
+    head = (outputs + 1) * classes
+    return (
+        head + sum(n * (size**2 * wide + 2) * to for n, size, wide, to, _ in convolutions),
+        head + sum(n * size**2 * wide * to * at for n, size, wide, to, at in convolutions),
     )
-    for width, operation in zip(channels[1:-1], cell.operations, strict=True):
-        if operation in KERNELS:
-            total += (KERNELS[operation] ** 2 * width + 2) * width
-    return total
 
 
 @pytest.mark.parametrize(
     ("skeleton", "classes"),
     [(BENCHMARK, 10), (SCORED, 1), (Skeleton(5, 2, 2), 3), (Skeleton(6, 1, 1, stem=False), 2)],
 )
-def test_parameters_are_counted_without_a_network(skeleton, classes):
+def test_costs_are_those_of_the_definition(skeleton, classes):
+    image = 3 if skeleton.stem else skeleton.channels, 8, 8
     for cell in CELLS:
-        built = parameters_of(NasBench101Network(cell, classes, skeleton))
-        assert count_parameters(cell, classes, skeleton) == built
+        graph = network_graph(cell, classes, skeleton)
+        expected = slow_costs(cell, classes, skeleton, 8 * 8)
+        assert (graph.parameters, graph.flops(image)) == expected
+        with torch.device("meta"):
+            network = GraphNetwork(graph)
+        assert count_parameters(network) == expected[0]
+        if skeleton is not BENCHMARK:
+            assert count_flops(GraphNetwork(graph), image) == expected[1]
 
 
-def test_all_cells_have_the_benchmarks_parameters(real_benchmarks):
-    published = pd.read_parquet(real_benchmarks / "nasbench101.parquet", columns=["params"])
-    found = [count_parameters(SPACE.cell(index)) for index in range(len(SPACE))]
-    assert np.array_equal(found, published["params"])
+@pytest.fixture(scope="module")
+def published(real_benchmarks):
+    return pd.read_parquet(real_benchmarks / "nasbench101.parquet", columns=["params"])["params"]
+
+
+def test_all_cells_have_the_benchmarks_parameters(published):
+    every = [slow_costs(SPACE.cell(index), 10, BENCHMARK, 1)[0] for index in range(len(SPACE))]
+    assert np.array_equal(every, published)
+
+
+def test_graphs_have_the_benchmarks_parameters(published):
+    """Every two-hundredth cell: all of them take minutes."""
+    for index in range(0, len(SPACE), 200):
+        assert SPACE.graph(SPACE[index], 10, BENCHMARK).parameters == published[index]
 
 
 def test_stages_halve_the_resolution():
     network = SPACE.network(SPACE[0], 10)
-    shapes = []
-    for block in network.blocks:
-        block.register_forward_hook(lambda _m, _i, output: shapes.append(tuple(output.shape[1:])))
     assert network(torch.randn(2, 3, 32, 32)).shape == (2, 10)
-    assert shapes == [
-        *[(16, 32, 32)] * 3,
-        (16, 16, 16),
-        *[(32, 16, 16)] * 3,
-        (32, 8, 8),
-        *[(64, 8, 8)] * 3,
-    ]
+    reached = list(dict.fromkeys(shape[1:] for shape in network.graph.shapes((3, 32, 32)).values()))
+    assert reached == [(32, 32), (16, 16), (8, 8), ()]
 
 
 def test_the_skeleton_is_an_argument():
-    assert SPACE.network(SPACE[0], 10).stem[0][0].out_channels == 16
-    assert SPACE.network(SPACE[0], 10, BENCHMARK).stem[0][0].out_channels == 128
+    assert SPACE.graph(SPACE[0], 10).edges[0].operations[0].outputs == 16
+    assert SPACE.graph(SPACE[0], 10, BENCHMARK).edges[0].operations[0].outputs == 128
     headless = SPACE.network(SPACE[0], 2, Skeleton(4, 1, 2, stem=False))
     assert headless(torch.randn(2, 4, 8, 8)).shape == (2, 2)
 
@@ -226,8 +222,7 @@ def test_weights_are_drawn_as_the_authors_of_naswot_do():
 
 def test_a_rectifier_counts_once_in_the_released_score():
     # a class named after ReLU would count its rectifier again
-    named = [m for m in ConvBnRelu(3, 4, 1).modules() if "ReLU" in type(m).__name__]
-    assert [type(module) for module in named] == [torch.nn.ReLU]
     network = SPACE.network(SPACE[0], 1)
     convolutions = sum(isinstance(module, torch.nn.Conv2d) for module in network.modules())
-    assert sum("ReLU" in type(module).__name__ for module in network.modules()) == convolutions
+    named = [module for module in network.modules() if "ReLU" in type(module).__name__]
+    assert [type(module) for module in named] == [torch.nn.ReLU] * convolutions

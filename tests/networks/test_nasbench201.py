@@ -3,61 +3,57 @@
 import numpy as np
 import pytest
 import torch
-from tests.networks.slow import convolved, normalised, pooled, shaken
+from tests.networks.slow import Layers, cell_alone, part_of, pooled, shaken
 from torch.nn import functional
 
-from untrained.networks.nasbench201 import (
-    Cell,
-    NasBench201Network,
-    Reduction,
-    ReLUConvBN,
-    operation_module,
-)
+from untrained.networks.graph import Builder
+from untrained.networks.nasbench201 import add_operation, add_reduction
 from untrained.spaces.nasbench201 import EDGES
 
-
-def relu_conv_bn(x, module, stride=1):
-    convolution, norm = module[1], module[2]
-    return normalised(convolved(x.clamp(min=0), convolution, stride), norm)
+NONE = ("none",) * 6
+CONV = "nor_conv_1x1"
 
 
-def slow_cell(x, operations, cell):
-    modules = iter(cell.operations)
+def relu_conv_bn(x, layers, outputs, kernel, stride=1):
+    return layers.normalised(layers.convolved(x.clamp(min=0), outputs, kernel, stride))
+
+
+def slow_cell(x, operations, layers):
     nodes = [x] + [torch.zeros_like(x) for _ in range(3)]
     for (source, target), operation in zip(EDGES, operations, strict=True):
         value = nodes[source]
-        if operation == "none":
-            term = 0 * value
-        else:
-            module = next(modules)
-            match operation:
-                case "skip_connect":
-                    term = value
-                case "avg_pool_3x3":
-                    term = pooled(value)
-                case "nor_conv_1x1" | "nor_conv_3x3":
-                    assert module[1].weight.shape[-1] == int(operation[-1])
-                    term = relu_conv_bn(value, module)
+        match operation:
+            case "none":
+                term = 0 * value
+            case "skip_connect":
+                term = value
+            case "avg_pool_3x3":
+                term = pooled(value)
+            case "nor_conv_1x1" | "nor_conv_3x3":
+                term = relu_conv_bn(value, layers, x.shape[1], int(operation[-1]))
         nodes[target] = nodes[target] + term
-    assert next(modules, None) is None
     return nodes[3]
 
 
+def slow_reduction(x, layers, outputs):
+    main = relu_conv_bn(relu_conv_bn(x, layers, outputs, 3, 2), layers, outputs, 3)
+    return main + layers.convolved(functional.avg_pool2d(x, 2, 2), outputs, 1)
+
+
+def slow_head(x, layers):
+    return layers.classified(layers.normalised(x).clamp(min=0))
+
+
 def slow_forward(network, x, operations):
-    x = normalised(convolved(x, network.stem[0]), network.stem[1])
-    assert x.shape[1] == 16
-    blocks = list(network.blocks)
-    assert len(blocks) == 17
-    for position, block in enumerate(blocks):
-        if position in (5, 11):
-            main = relu_conv_bn(relu_conv_bn(x, block.first, stride=2), block.second)
-            halves = functional.avg_pool2d(x, 2, 2)
-            x = main + convolved(halves, block.shortcut[1])
+    layers = Layers(network)
+    x = layers.normalised(layers.convolved(x, 16, 3))
+    for block in range(17):
+        if block in (5, 11):
+            x = slow_reduction(x, layers, 2 * x.shape[1])
         else:
-            x = slow_cell(x, operations, block)
+            x = slow_cell(x, operations, layers)
     assert x.shape[1] == 64
-    x = normalised(x, network.head[0]).clamp(min=0).mean((2, 3))
-    return x @ network.classifier.weight.T + network.classifier.bias
+    return slow_head(x, layers)
 
 
 CELLS = [1462, 0, 10525, *(int(i) for i in np.random.default_rng(0).integers(15_625, size=9))]
@@ -79,35 +75,35 @@ def test_the_cells_hold_every_operation_in_turn(all_operations):
     }
 
 
-def test_a_cell_without_a_path_gives_zeros():
-    x = torch.randn(2, 4, 6, 6)
-    for operations in (("none",) * 6, ("nor_conv_3x3", "none", "none", "none", "none", "none")):
-        output = Cell(operations, 4)(x)
-        assert output.shape == x.shape
-        assert not output.any()
+@pytest.mark.parametrize("outputs", [4, 7])
+def test_a_cell_without_a_path_gives_zeros(outputs):
+    x = torch.randn(2, 4, 6, 6, dtype=torch.float64)
+    for operations in (NONE, (CONV, *NONE[1:])):
+        output = cell_alone(operations, 4, outputs)(x)
+        assert torch.equal(output, torch.zeros(2, outputs, 6, 6, dtype=torch.float64))
 
 
-def test_nodes_without_input_are_zero_and_their_edges_are_executed():
+@pytest.mark.parametrize("outputs", [4, 7])
+def test_nodes_without_input_are_zero_and_their_edges_are_executed(outputs):
     # node 1 is zero, and a normalised convolution of zeros is its own bias
-    cell = Cell(("none", "none", "none", "none", "nor_conv_1x1", "none"), 4)
-    torch.nn.init.constant_(cell.operations[0][2].bias, 0.5)
-    assert torch.equal(cell(torch.randn(2, 4, 6, 6)), torch.full((2, 4, 6, 6), 0.5))
+    cell = cell_alone((*NONE[:4], CONV, "none"), 4, outputs)
+    (norm,) = (one for one in cell.modules() if isinstance(one, torch.nn.BatchNorm2d))
+    torch.nn.init.constant_(norm.bias, 0.5)
+    output = cell(torch.randn(2, 4, 6, 6, dtype=torch.float64))
+    assert output.shape == (2, outputs, 6, 6)
+    assert (output == 0.5).all()
 
 
 def test_a_reduction_halves_the_resolution():
-    assert Reduction(4, 8)(torch.randn(2, 4, 6, 6)).shape == (2, 8, 3, 3)
+    block = part_of(4, lambda builder, source: add_reduction(builder, source, 4, 8), 8)
+    assert block(torch.randn(2, 4, 6, 6, dtype=torch.float64)).shape == (2, 8, 3, 3)
 
 
-def test_stages_have_16_32_and_64_channels_and_five_cells():
-    network = NasBench201Network(("skip_connect",) * 6, 10)
-    kinds = [type(block).__name__ for block in network.blocks]
-    assert kinds == [*["Cell"] * 5, "Reduction", *["Cell"] * 5, "Reduction", *["Cell"] * 5]
-    shapes = []
-    for block in network.blocks:
-        block.register_forward_hook(lambda _m, _i, output: shapes.append(tuple(output.shape)))
-    assert network(torch.randn(2, 3, 32, 32)).shape == (2, 10)
-    expected = [(2, 16, 32, 32)] * 5 + [(2, 32, 16, 16)] * 6 + [(2, 64, 8, 8)] * 6
-    assert shapes == expected
+def test_stages_have_16_32_and_64_channels_and_five_cells(space):
+    # an edge of a node of its own leads from each cell to the next
+    graph = space.graph(space.parse("|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"), 10)
+    shapes = [graph.shapes((3, 32, 32))[edge.target] for edge in graph.edges if edge.identity]
+    assert shapes == [(16, 32, 32)] * 5 + [(32, 16, 16)] * 5 + [(64, 8, 8)] * 5
 
 
 def test_networks_are_made_in_training_mode_and_take_16_pixel_images(space):
@@ -116,7 +112,17 @@ def test_networks_are_made_in_training_mode_and_take_16_pixel_images(space):
     assert network(torch.randn(2, 3, 16, 16)).shape == (2, 120)
 
 
-def test_an_operation_that_does_not_exist_is_a_bug():
-    with pytest.raises(ValueError, match="none"):
-        operation_module("none", 4)
-    assert isinstance(operation_module("nor_conv_1x1", 4), ReLUConvBN)
+def test_only_skips_that_change_the_width_have_weights():
+    def added(operation, outputs):
+        builder = Builder(4)
+        add_operation(builder, operation, 0, builder.node(), 4, outputs)
+        (edge,) = builder.edges
+        return edge
+
+    assert added("skip_connect", 4).identity
+    projection = added("skip_connect", 8)
+    assert [one.kernel for one in projection.weighted] == [(1, 1)]
+    assert (projection.normalised, projection.rectified) == (True, False)
+    for operation, outputs in (("none", 4), ("avg_pool_3x3", 8)):
+        with pytest.raises(ValueError, match=operation):
+            added(operation, outputs)

@@ -7,14 +7,15 @@ import pandas as pd
 import pytest
 import torch
 from tests.benchmarks.nds_files import cell_entry, network_of, some_entries, staged_entry
-from tests.networks.slow import convolved, factorised, normalised, pooled, shaken
-from torch import nn
+from tests.networks.slow import Layers, part_of, pooled, shaken
+from tests.networks.slow_cells import UNITS, slow_features, slow_operation
 
 from untrained.images.minibatches import Minibatch
-from untrained.networks import nds
+from untrained.networks import darts, nds
 from untrained.networks.costs import count_flops, count_parameters
-from untrained.networks.darts import DartsNetwork, Skeleton, operation_module
+from untrained.networks.graph import Pooling
 from untrained.networks.nds import costs_of, mismatches, scored_network, trained_network
+from untrained.networks.network import GraphNetwork
 from untrained.proxies.naswot import Naswot
 from untrained.seeds import torch_seeded
 from untrained.spaces.nds_networks import OPERATIONS, CellNetwork, parse_network
@@ -25,115 +26,53 @@ CELLS = [network_of(entry["net"]) for entry in some_entries() if "genotype" in e
 # --- operations
 
 
-def slow_operation(x, operation, module, stride):
-    if operation == "none":
-        return torch.zeros_like(x[:, :, ::stride, ::stride])
-    if "pool" in operation:
-        return pooled(x, operation[:3], stride, int(operation[-1]))
-    if operation == "skip_connect":
-        return x if stride == 1 else factorised(x, module)
-    for layer in module:
-        match layer:
-            case nn.ReLU():
-                x = x.clamp(min=0)
-            case nn.Conv2d():
-                x = convolved(x, layer, layer.stride)
-            case nn.BatchNorm2d():
-                x = normalised(x, layer)
-    return x
+def operation_alone(operation, channels, stride):
+    def add(builder, source):
+        target = builder.node()
+        darts.add_operation(builder, operation, source, target, channels, stride)
+        return target
 
-
-#: Kernels of the convolutions of each operation, depthwise ones marked; a norm ends each line.
-LAYERS = {
-    "conv_1x1": [[(1, 1)]],
-    "conv_3x3": [[(3, 3)]],
-    "conv_3x1_1x3": [[(1, 3), (3, 1)]],
-    "conv_7x1_1x7": [[(1, 7), (7, 1)]],
-    "sep_conv_3x3": [["depthwise 3", (1, 1)]] * 2,
-    "sep_conv_5x5": [["depthwise 5", (1, 1)]] * 2,
-    "sep_conv_7x7": [["depthwise 7", (1, 1)]] * 2,
-    "dil_conv_3x3": [["depthwise 3", (1, 1)]],
-    "dil_conv_5x5": [["depthwise 5", (1, 1)]],
-    "dil_sep_conv_3x3": [["depthwise 3", (1, 1)]] * 2,
-}
+    return part_of(channels, add)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_an_operation_follows_its_definition(operation, stride):
-    torch.manual_seed(0)
-    module = shaken(operation_module(operation, 4, stride))
-    x = torch.randn(3, 4, 8, 6, dtype=torch.float64)
+    network = shaken(operation_alone(operation, 4, stride), 0)
+    layers, x = Layers(network), torch.randn(3, 4, 8, 6, dtype=torch.float64)
     with torch.no_grad():
-        expected = slow_operation(x, operation, module, stride)
-        assert torch.allclose(module(x), expected, rtol=1e-9, atol=1e-9)
-
-
-@pytest.mark.parametrize("operation", LAYERS)
-def test_the_layers_of_an_operation_are_those_of_its_name(operation):
-    kernels, line = [], []
-    layers = list(operation_module(operation, 4, 2))
-    for layer in layers:
-        if isinstance(layer, nn.Conv2d):
-            depthwise = layer.groups == 4
-            line.append(f"depthwise {layer.kernel_size[0]}" if depthwise else layer.kernel_size)
-            dilated = operation.startswith("dil") and depthwise
-            assert layer.dilation == ((2, 2) if dilated else (1, 1))
-        elif isinstance(layer, nn.BatchNorm2d):
-            kernels.append(line)
-            line = []
-    assert kernels == LAYERS[operation]
-    # one rectifier precedes each line
-    assert sum(isinstance(layer, nn.ReLU) for layer in layers) == len(kernels)
-    assert isinstance(layers[0], nn.ReLU)
+        expected = slow_operation(layers, x, operation, stride)
+        assert torch.allclose(network(x), expected, rtol=1e-9, atol=1e-9)
+    assert not layers.left
 
 
 @pytest.mark.parametrize("side", [7, 8])
 def test_pools_of_two_by_two_keep_odd_sides(side):
-    x = torch.randn(2, 3, side, side)
+    x = torch.randn(2, 3, side, side, dtype=torch.float64)
     for kind in ("max", "avg"):
         for stride in (1, 2):
-            found = operation_module(f"{kind}_pool_2x2", 3, stride)(x)
-            assert torch.allclose(found, pooled(x, kind, stride, 2), atol=1e-6)
+            found = operation_alone(f"{kind}_pool_2x2", 3, stride)(x)
+            assert torch.allclose(found, pooled(x, kind, stride, 2))
 
 
 # --- cells
 
 
-def slow_output(network, module, x):
-    """Return the output of the last cell, by sums over the edges of each node."""
-    earlier = last = module.stem[0](x)
-    if len(module.stem) == 2:
-        last = module.stem[1](earlier)
-    for position, cell in enumerate(module.cells):
-        reduces = position in (network.depth // 3, 2 * network.depth // 3)
-        edges = network.reduce if reduces else network.normal
-        concat = network.reduce_concat if reduces else network.normal_concat
-        nodes = [cell.preprocess[0](earlier), cell.preprocess[1](last)]
-        for node in range(len(edges) // 2):
-            total = 0
-            for at in (2 * node, 2 * node + 1):
-                operation, source = edges[at]
-                stride = 2 if reduces and source < 2 else 1
-                part = slow_operation(nodes[source], operation, cell.operations[at], stride)
-                total = total + part
-            nodes.append(total)
-        earlier, last = last, torch.cat([nodes[node] for node in concat], 1)
-    return last
+def skeleton_of(network, *, imagenet):
+    return darts.Skeleton(network.depth, network.width, "imagenet" if imagenet else "cifar")
 
 
 @pytest.mark.parametrize("imagenet", [False, True])
 @pytest.mark.parametrize("number", range(len(CELLS) - 1))
 def test_a_forward_pass_follows_the_definition(number, imagenet):
-    network = CELLS[number]
-    torch.manual_seed(number)
-    module = scored_network(network, 3, imagenet=imagenet).double()
+    described = CELLS[number]
+    network = shaken(GraphNetwork(scored_network(described, 3, imagenet=imagenet)), number)
     side = 64 if imagenet else 8
     x = torch.randn(2, 3, side, side, dtype=torch.float64)
     with torch.no_grad():
-        features = slow_output(network, module, x).mean((2, 3))
-        expected = features @ module.classifier.weight.T + module.classifier.bias
-        assert torch.allclose(module(x), expected, rtol=1e-8, atol=1e-8)
+        layers, skeleton = Layers(network), skeleton_of(described, imagenet=imagenet)
+        expected = layers.classified(slow_features(layers, x, described, skeleton)[0])
+        assert torch.allclose(network(x), expected, rtol=1e-8, atol=1e-8)
 
 
 def slow_costs(network, classes, side):
@@ -151,16 +90,16 @@ def slow_costs(network, classes, side):
             flops += one * channels * before
         for operation, source in network.reduce if reduces else network.normal:
             halves = reduces and source < 2
-            lines = LAYERS.get(operation, [])
+            units = UNITS.get(operation, [])
             if operation == "skip_connect" and halves:
-                lines = [[(1, 1)]]
-            for number, line in enumerate(lines):
+                units = [[(1, 1)]]
+            for number, unit in enumerate(units):
                 parameters += 2 * channels
                 # a pair (1, k), (k, 1) halves one direction each
-                pair = len(line) == 2 and not isinstance(line[0], str)
-                for place, kernel in enumerate(line):
-                    if isinstance(kernel, str):
-                        weights = int(kernel[-1]) ** 2 * channels
+                pair = len(unit) == 2 and not isinstance(unit[0], int)
+                for place, kernel in enumerate(unit):
+                    if isinstance(kernel, int):
+                        weights = kernel**2 * channels
                     else:
                         weights = kernel[0] * kernel[1] * channels**2
                     first = halves and pair and place == 0 and number == 0
@@ -190,9 +129,10 @@ def test_the_head_counts_as_the_parameters_of_its_layers():
 
 
 def test_on_imagenet_there_are_a_thousand_classes_at_224():
-    darts = CELLS[0]
-    module = DartsNetwork(darts, 1000, Skeleton(darts.depth, darts.width, "imagenet"))
-    found = costs_of(darts, imagenet=True)
+    network = CELLS[0]
+    skeleton = skeleton_of(network, imagenet=True)
+    module = GraphNetwork(darts.network_graph(network, 1000, skeleton))
+    found = costs_of(network, imagenet=True)
     assert found.parameters == count_parameters(module)
     assert found.flops == count_flops(module, (3, 224, 224)) - 1000
 
@@ -212,7 +152,7 @@ def test_a_head_does_not_break_a_score(variant):
     for auxiliary in (False, True):
         network = network_of(cell_entry("DARTS", aux=auxiliary)["net"])
         with torch_seeded(0, "weights"):
-            module = scored_network(network, 1, imagenet=False)
+            module = GraphNetwork(scored_network(network, 1, imagenet=False))
         assert module(batch().images).shape == (8, 1)
         module.eval()
         assert module(batch().images).shape == (8, 1)
@@ -226,7 +166,7 @@ def test_a_head_does_not_break_a_score(variant):
 @pytest.mark.parametrize("imagenet", [False, True])
 def test_every_kind_of_network_has_a_score(number, imagenet):
     network = network_of(some_entries()[number]["net"])
-    module = scored_network(network, 1, imagenet=imagenet)
+    module = GraphNetwork(scored_network(network, 1, imagenet=imagenet))
     shown = batch(64 if imagenet else 32)
     corrected, released = (
         Naswot(variant)(module, shown, torch.Generator()) for variant in Naswot.variants
@@ -239,13 +179,13 @@ def test_naswot_scores_stems_that_the_benchmark_does_not_train():
     residual, plain = (
         network_of(staged_entry(block)["net"]) for block in ("res_basic_block", "vanilla_block")
     )
-    images = torch.zeros(1, 3, 32, 32)
     shapes = {}
     for name, network in (("residual", residual), ("plain", plain)):
         for made in (scored_network, trained_network):
             for imagenet in (False, True):
-                module = made(network, 10, imagenet=imagenet).eval()
-                shapes[name, made.__name__, imagenet] = tuple(module.stem(images).shape[1:])
+                graph = made(network, 10, imagenet=imagenet)
+                last = 2 if isinstance(graph.edges[1].operations[0], Pooling) else 1
+                shapes[name, made.__name__, imagenet] = graph.shapes((3, 32, 32))[last]
     assert shapes["residual", "scored_network", False] == (12, 8, 8)
     assert shapes["residual", "scored_network", True] == (12, 8, 8)
     assert shapes["plain", "scored_network", False] == (12, 16, 16)

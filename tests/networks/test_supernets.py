@@ -1,21 +1,27 @@
 """Supernets under masks, against networks of single operations and sums written out."""
 
+from itertools import compress
+
 import numpy as np
 import pytest
 import torch
+from tests.networks.slow import Layers, pooled
+from tests.networks.slow_cells import UNITS, slow_cell, slow_operation
+from torch import nn
 from torch.nn import functional
 
 from untrained.errors import ParameterError
-from untrained.networks import darts
-from untrained.networks.nasbench201 import NasBench201Network
+from untrained.networks.nasbench201 import around_cells, cell_of
+from untrained.networks.network import GraphNetwork
 from untrained.networks.supernets import (
     DARTS_EDGES,
     DARTS_OPERATIONS,
     DartsSupernet,
     NasBench201Supernet,
 )
-from untrained.spaces import darts as darts_space
+from untrained.spaces import get_space
 from untrained.spaces.base import Skeleton
+from untrained.spaces.genotypes import parse_genotype
 from untrained.spaces.nasbench201 import EDGES, OPERATIONS
 
 SMALL = Skeleton(channels=3, cells=1)
@@ -39,26 +45,15 @@ def supernet(skeleton, seed=0):
 
 def single(network, operations, skeleton):
     """Return the network of six operations, with the supernet's weights copied one by one."""
-    found = NasBench201Network(
-        operations,
-        10,
-        skeleton.channels,
-        skeleton.cells,
-        stages=skeleton.stages,
-        stem=skeleton.stem,
-    )
-    found.stem.load_state_dict(network.stem.state_dict())
-    found.head.load_state_dict(network.head.state_dict())
-    found.classifier.load_state_dict(network.classifier.state_dict())
-    for mine, its in zip(network.blocks, found.blocks, strict=True):
-        if not hasattr(mine, "convolutions"):
-            its.load_state_dict(mine.state_dict())
-            continue
-        for edge, operation in enumerate(operations):
-            if "conv" in operation:
-                own = mine.convolutions[edge][operation]
-                its.operations[edge][1].load_state_dict(own[0].state_dict())
-                its.operations[edge][2].load_state_dict(own[1].state_dict())
+    found = GraphNetwork(around_cells(skeleton, 10, cell_of(operations)))
+    stage = [name == own for own in operations for name in OPERATIONS[1:]] * skeleton.cells
+    kept = [True] * skeleton.stem + stage + ([True] * 3 + stage) * (skeleton.stages - 1)
+    mine = compress(network.connections, [*kept, True, True])
+    pairs = [*zip(mine, found.connections, strict=True), (network.classifier, found.classifier)]
+    with torch.no_grad():
+        for one, other in pairs:
+            for given, taken in zip(one.parameters(), other.parameters(), strict=True):
+                taken.copy_(given)
     return found
 
 
@@ -74,23 +69,31 @@ def test_one_live_operation_per_edge_is_the_single_network(skeleton, seed):
     torch.testing.assert_close(network(images), expected, rtol=1e-4, atol=1e-5)
 
 
-def plain_cell(cell, x, mask):
+def same_with_gradients(network, found, expected):
+    """Check logits and the gradients of all parameters; what edges share changes neither."""
+    torch.testing.assert_close(found, expected)
+    weights, parameters = torch.randn_like(found), list(network.parameters())
+    one, other = (
+        torch.autograd.grad((logits * weights).sum(), parameters, materialize_grads=True)
+        for logits in (found, expected)
+    )
+    torch.testing.assert_close(one, other)
+
+
+def plain_cell(layers, x, mask):
     """Compute each node as a sum over edges of weighted sums over all operations, none shared."""
     nodes = [x, 0, 0, 0]
     for edge, (source, target) in enumerate(EDGES):
         weights = np.exp(np.where(mask[edge], 0.0, -1000.0))
         weights /= weights.sum()
-        for number, weight in enumerate(weights):
-            value, name = nodes[source], OPERATIONS[number]
-            if name == "skip_connect":
-                output = value
-            elif name == "avg_pool_3x3":
-                output = functional.avg_pool2d(value, 3, 1, 1, count_include_pad=False)
-            elif name != "none":
-                output = cell.convolutions[edge][name](value.clamp(min=0))
-            else:
-                continue
-            nodes[target] = nodes[target] + weight * output
+        for name, weight in zip(OPERATIONS, weights, strict=True):
+            value = nodes[source]
+            if name == "avg_pool_3x3":
+                value = pooled(value)
+            elif name.startswith("nor_conv"):
+                kernel = int(name[-1])
+                value = layers.normalised(layers.convolved(value.clamp(min=0), 3, kernel))
+            nodes[target] = nodes[target] + weight * value  # `none` has no weight
     return nodes[3]
 
 
@@ -100,9 +103,11 @@ def test_a_cell_is_the_softmax_over_its_live_operations(seed):
     mask = rng.random((6, 5)) < 0.6
     mask[:, 0] = False
     mask[np.arange(6), rng.integers(1, 5, size=6)] = True
-    cell = supernet(SMALL, seed).double().blocks[0]
-    x = torch.randn(3, 3, 6, 6, dtype=torch.float64)
-    torch.testing.assert_close(cell(x, mask), plain_cell(cell, x, mask))
+    network = supernet(Skeleton(channels=3, cells=1, stages=1, stem=False), seed).double()
+    network.mask = mask
+    layers, x = Layers(network), torch.randn(3, 3, 6, 6, dtype=torch.float64)
+    head = layers.normalised(plain_cell(layers, x, mask)).clamp(min=0)
+    same_with_gradients(network, network(x), layers.classified(head))
 
 
 def test_dead_operations_have_no_gradient():
@@ -110,9 +115,9 @@ def test_dead_operations_have_no_gradient():
     operations = ("nor_conv_3x3",) * 6
     network.mask = mask_of(operations)
     network(torch.randn(4, 3, 8, 8)).sum().backward()
-    convolutions = network.blocks[0].convolutions[0]
-    assert convolutions["nor_conv_3x3"][0].weight.grad is not None
-    assert convolutions["nor_conv_1x1"][0].weight.grad is None
+    _, dead, live, *_ = (one for one in network.modules() if isinstance(one, nn.Conv2d))
+    assert (dead.kernel_size, dead.weight.grad) == ((1, 1), None)
+    assert live.weight.grad is not None
 
 
 def test_at_first_all_but_none_live():
@@ -171,39 +176,64 @@ def darts_mask(seed, dead_edges=0):
     return mask
 
 
-def darts_operation(cell, edge, name, channels, stride):
-    """Return an operation of the single network, with the supernet's weights and all rectifiers."""
-    module = darts.operation_module(name, channels, stride).double()
-    its = list(cell.operations[edge][name].parameters())
-    for mine, other in zip(module.parameters(), its, strict=True):
-        mine.data.copy_(other.data)
-    return module
+def layers_of(network, chosen):
+    """Return the layers of stem, both cells and head, those of operations as chosen.
+
+    Args:
+        network: the supernet.
+        chosen: (edge, name) of operations of each cell, in the order in which they are used.
+    """
+    layers = Layers(network)
+    left, layers.left = layers.left, []
+
+    def take(count):
+        taken, left[:count] = left[:count], []
+        return taken
+
+    if network.graph.inputs == 3:
+        layers.left += take(2)
+    for reduces, own in enumerate(chosen):
+        layers.left += take(4)  # what the inputs go through
+        found = {}
+        for edge, (source, _) in enumerate(DARTS_EDGES):
+            for name in DARTS_OPERATIONS[1:]:
+                count = sum(len(unit) + 1 for unit in UNITS.get(name, []))
+                halves = name == "skip_connect" and reduces and source < 2
+                found[edge, name] = take(3 if halves else count)
+        layers.left += [layer for one in own for layer in found[one]]
+    layers.left += left
+    return layers
 
 
-def plain_darts_cell(cell, earlier, last, mask, channels, *, reduces):
-    """Compute every edge as a softmax over all operations, each with a rectifier or pooling."""
-    nodes = [cell.preprocess[0](earlier), cell.preprocess[1](last)]
-    edge = 0
-    for node in range(2, 6):
-        total = 0
-        for source in range(node):
-            live = mask[edge].sum()
-            for number, name in enumerate(DARTS_OPERATIONS):
-                if mask[edge, number]:
-                    stride = 2 if reduces and source < 2 else 1
-                    operation = darts_operation(cell, edge, name, channels, stride)
-                    total = total + operation(nodes[source]) / live
-            edge += 1
-        nodes.append(total)
+def plain_darts_cell(layers, earlier, last, mask, channels, *, reduces):
+    """Compute every edge as the mean over its operations, each with a rectifier or pooling."""
+    nodes = []
+    for x in (earlier, last):
+        x = layers.convolved(x.clamp(min=0), channels, 1)
+        nodes.append(layers.normalised(x))
+    for edge, (source, node) in enumerate(DARTS_EDGES):
+        if node == len(nodes):
+            nodes.append(0)
+        stride = 2 if reduces and source < 2 else 1
+        for name in np.array(DARTS_OPERATIONS)[mask[edge]]:
+            term = slow_operation(layers, nodes[source], name, stride)
+            nodes[node] = nodes[node] + term / mask[edge].sum()
     return torch.cat(nodes[2:], 1)
 
 
+def slow_darts(network, x, chosen, cell, parts, channels=1):
+    """Compute stem, both cells by `cell` of a part each, and head."""
+    layers = layers_of(network, chosen)
+    stem = layers.normalised(layers.convolved(x, channels, 3)) if network.graph.inputs == 3 else x
+    normal = cell(layers, stem, stem, parts[0], channels, reduces=False)
+    reduced = cell(layers, stem, normal, parts[1], 2 * channels, reduces=True)
+    return layers.classified(layers.normalised(reduced).clamp(min=0))
+
+
 def plain_darts(network, x, mask):
-    stem = network.stem(x)
-    normal = plain_darts_cell(network.normal, stem, stem, mask[:14], 1, reduces=False)
-    reduced = plain_darts_cell(network.reduce, stem, normal, mask[14:], 2, reduces=True)
-    pooled = network.head[0](reduced).clamp(min=0).mean((2, 3))
-    return pooled @ network.classifier.weight.T + network.classifier.bias
+    cells = mask[:14], mask[14:]
+    chosen = [[(edge, DARTS_OPERATIONS[at]) for edge, at in np.argwhere(cell)] for cell in cells]
+    return slow_darts(network, x, chosen, plain_darts_cell, cells)
 
 
 @pytest.mark.parametrize("side", [8, 3])
@@ -225,8 +255,7 @@ def test_a_darts_supernet_is_the_mean_over_live_operations(seed):
     network = darts_supernet(DARTS, seed)
     network.mask = mask
     x = torch.randn(4, 3, 8, 8, dtype=torch.float64)
-    with torch.no_grad():
-        torch.testing.assert_close(network(x), plain_darts(network, x, mask))
+    same_with_gradients(network, network(x), plain_darts(network, x, mask))
 
 
 def test_at_first_all_operations_of_darts_but_none_live():
@@ -238,27 +267,22 @@ def test_at_first_all_operations_of_darts_but_none_live():
         torch.testing.assert_close(network(x), plain_darts(network, x, network.mask))
 
 
-@pytest.mark.parametrize("reduces", [False, True])
 @pytest.mark.parametrize("seed", range(4))
-def test_two_edges_per_node_are_the_cell_of_the_genotype(seed, reduces):
-    """The cell of the genotype is another module, with another order of operations and edges."""
-    rng, space = np.random.default_rng(seed), darts_space.Darts()
-    genotype = darts_space.parse_genotype(space.sample(rng).spelling)
-    edges = genotype.reduce if reduces else genotype.normal
+def test_two_edges_per_node_are_the_cells_of_the_genotype(seed):
+    space = get_space("darts")
+    genotype = parse_genotype(space.sample(np.random.default_rng(seed)).spelling)
+    chosen, mask = [], np.zeros((28, 8), bool)
+    for cell, edges in enumerate((genotype.normal, genotype.reduce)):
+        own = [(source, 2 + place // 2) for place, (_, source) in enumerate(edges)]
+        chosen.append([(DARTS_EDGES.index(e), n) for e, (n, _) in zip(own, edges, strict=True)])
+        for edge, name in chosen[-1]:
+            mask[14 * cell + edge, DARTS_OPERATIONS.index(name)] = True
     network = darts_supernet(Skeleton(channels=2, cells=1, stages=2), seed)
-    mine = network.reduce if reduces else network.normal
-    channels, inputs = (4, (2, 8)) if reduces else (2, (2, 2))
-    single = darts.Cell(genotype, inputs, channels, reduces=reduces, after_reduction=False).double()
-    single.preprocess.load_state_dict(mine.preprocess.state_dict())
-    mask = np.zeros((14, 8), bool)
-    for position, (name, source) in enumerate(edges):
-        at = DARTS_EDGES.index((source, 2 + position // 2))
-        mask[at, DARTS_OPERATIONS.index(name)] = True
-        stride = 2 if reduces and source < 2 else 1
-        single.operations[position] = darts_operation(mine, at, name, channels, stride)
-    earlier, last = (torch.randn(3, width, 8, 8, dtype=torch.float64) for width in inputs)
+    network.mask = mask
+    x = torch.randn(3, 3, 8, 8, dtype=torch.float64)
     with torch.no_grad():
-        torch.testing.assert_close(mine(earlier, last, mask), single(earlier, last))
+        expected = slow_darts(network, x, chosen, slow_cell, (genotype, genotype), 2)
+        torch.testing.assert_close(network(x), expected)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -283,8 +307,9 @@ def test_what_leaves_a_node_of_darts_is_rectified_and_pooled_once(monkeypatch):
 
         monkeypatch.setattr(functional, name, counted)
     network(torch.randn(2, 3, 8, 8, dtype=torch.float64))
-    # a cell has 5 nodes that others read, 2 inputs, 2 * 14 separable convolutions; then the head
-    assert counts["relu"] == 2 * (5 + 2 + 28) + 1
+    # a cell has 5 nodes that others read, 2 * 14 separable convolutions; both read the stem, the
+    # second the first, and the head the second
+    assert counts["relu"] == 2 * (5 + 28) + 1 + 1 + 1
     # no other node reads the last one
     assert counts["max_pool2d"] == counts["avg_pool2d"] == 2 * 5
 

@@ -1,15 +1,18 @@
 """Backward passes by our loops against PyTorch's, one output after the other, in float64."""
 
+import copy
+import weakref
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
-from untrained.networks.nasbench201 import NasBench201Network
-from untrained.networks.supernets import NasBench201Supernet
+from untrained.networks.supernets import DartsSupernet, NasBench201Supernet
 from untrained.proxies import interleaved_backward
 from untrained.proxies.interleaved_backward import Recording
+from untrained.spaces import get_space
 from untrained.spaces.base import Skeleton
 
 
@@ -51,12 +54,12 @@ def gram(rows, images):
     return total
 
 
-def slow_gram(network, images, parameter):
-    """Return inner products of the gradients by one parameter, made one by one."""
+def slow_gram(network, images, *parameters):
+    """Return inner products of the gradients by some parameters, made image by image."""
     rows = []
     for one in network(images).sum(1):
-        (found,) = torch.autograd.grad(one, [parameter], retain_graph=True, materialize_grads=True)
-        rows.append(found.flatten().numpy())
+        found = torch.autograd.grad(one, parameters, retain_graph=True, materialize_grads=True)
+        rows.append(torch.cat([gradient.flatten() for gradient in found]).numpy())
     return np.array([[a @ b for b in rows] for a in rows])
 
 
@@ -117,6 +120,59 @@ def test_convolutions(inputs, outputs, size, stride, padding, normalised):
     modules += [nn.BatchNorm2d(outputs)] if normalised else []
     modules += [nn.ReLU(), convolution(outputs, 2, 1)]
     check(*drawn(Layers(in_turn, *modules, channels=inputs)))
+
+
+@pytest.mark.parametrize("normalised", [False, True])
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "size", "stride", "padding", "dilation", "groups"),
+    [
+        (4, 4, 3, 1, 1, 1, 4),  # one filter per channel, as in the cells of DARTS
+        (4, 4, 3, 1, 2, 2, 4),
+        (4, 4, 5, 2, 4, 2, 4),
+        (2, 2, 5, 2, 2, 1, 2),
+        (3, 3, 3, 2, 2, 3, 3),
+        (3, 3, 3, 3, 2, 2, 3),
+        (1, 1, 5, 1, 4, 2, 1),
+        (3, 1, 3, 1, 2, 2, 1),
+        (2, 4, 3, 1, 2, 1, 2),
+        (6, 4, 3, 1, 1, 1, 2),
+        (10, 14, 3, 2, 1, 1, 2),
+        (6, 6, 3, 3, 1, 1, 3),
+    ],
+)
+def test_groups_and_dilations(inputs, outputs, size, stride, padding, dilation, groups, normalised):
+    inner = nn.Conv2d(inputs, outputs, size, stride, padding, dilation, groups, bias=False)
+    modules = [inner, *([nn.BatchNorm2d(outputs)] if normalised else [])]
+    modules += [nn.ReLU(), convolution(outputs, 2, 1)]
+    check(*drawn(Layers(in_turn, *modules, channels=inputs)))
+
+
+@pytest.mark.parametrize("ceil_mode", [False, True])
+@pytest.mark.parametrize(
+    ("size", "stride", "padding"), [(3, 1, 1), (2, 2, 0), (3, 2, 1), ((1, 2), 1, 0), (5, 3, 2)]
+)
+def test_maximum_pools(size, stride, padding, ceil_mode):
+    def apply(modules, x):
+        y = modules[0](x)
+        return modules[1](modules[2](y) / 3) + modules[2](x) + modules[2](2 * y)
+
+    pool = nn.MaxPool2d(size, stride, padding, ceil_mode=ceil_mode)
+    check(*drawn(Layers(apply, convolution(3, 3, 3, 1, 1), convolution(3, 3, 3, 1, 1), pool)))
+
+
+@pytest.mark.parametrize(
+    "apply",
+    [
+        lambda m, x: m[0](x[:, :, 1:, 1:]) + m[0](x)[:, :, :-1, :-1],
+        lambda m, x: m[0](x[:, :, ::2, 1::3] / 2),
+        lambda m, x: m[0](x)[:, 1:] + x[:, :2] * 2,
+        lambda m, x: m[1](torch.cat([m[0](x), x[:, 1:2], functional.relu(x[:, 2:])], 1)),
+        lambda m, x: m[1](torch.cat([x, torch.ones(len(x), 2, *x.shape[2:])], dim=1)) + m[0](x[:]),
+        lambda m, x: functional.relu(torch.cat([x, x], 1) / 2)[:, 2:5] + m[0](x),
+    ],
+)
+def test_parts_and_concatenations(apply):
+    check(*drawn(Layers(apply, convolution(3, 3, 3, 1, 1), convolution(5, 3, 3, 1, 1))))
 
 
 def test_parts_of_an_image_and_of_a_batch(monkeypatch):
@@ -180,9 +236,9 @@ def test_pools_with_a_divisor_and_with_a_part_of_a_window():
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("channels", [3, 4])
-def test_networks_of_the_space(all_operations, channels, layout):
+def test_networks_of_the_space(space, channels, layout):
     for index in (1462, 10525, 7777):
-        network = NasBench201Network(all_operations[index], 10, channels, 1)
+        network = space.network(space[index], 10, Skeleton(channels, 1))
         check(*drawn(network, 4, (12, 12), 3, index), layout)
 
 
@@ -193,6 +249,26 @@ def test_a_supernet():
     mask[2, :4] = False
     network.mask = mask
     check(*drawn(network, 4, (8, 8), 3))
+
+
+def test_networks_of_nasbench101():
+    space = get_space("nasbench101")
+    for index in (5, 1000, 300000):
+        network = space.network(space[index], 10, Skeleton(4, 1, 3))
+        check(*drawn(network, 4, (12, 12), 3, index))
+
+
+def test_a_supernet_of_darts():
+    """All operations are live; PyTorch's own float32 gradients are as far from float64 ones."""
+    network, images = drawn(DartsSupernet(10, Skeleton(1, 1, 2)), 4, (16, 16), 3)
+    found = gram(gradient_rows(network, images, list(network.parameters())), len(images))
+    exact = copy.deepcopy(network).double()
+    expected, rounded = (
+        slow_gram(one, shown, *one.parameters())
+        for one, shown in ((exact, images.double()), (network, images))
+    )
+    scale = np.abs(expected).max()
+    assert np.abs(found - expected).max() < max(1e-5 * scale, 4 * np.abs(rounded - expected).max())
 
 
 def test_parameters_that_are_frozen_or_not_reached():
@@ -214,14 +290,13 @@ def test_nothing_is_left_to_follow():
 @pytest.mark.parametrize(
     "module",
     [
-        nn.Conv2d(3, 3, 3, groups=3, bias=False),
         nn.Conv2d(3, 3, 3, dilation=2, bias=False),
         nn.Conv2d(3, 3, 3),
         nn.Conv2d(3, 3, (1, 3), bias=False),
         nn.Conv2d(3, 3, 3, padding=(0, 1), bias=False),
         nn.ConvTranspose2d(3, 3, 3, bias=False),
         nn.BatchNorm2d(3).eval(),
-        nn.MaxPool2d(2),
+        nn.FractionalMaxPool2d(2, 3),
         nn.AvgPool2d((1, 2)),
         nn.AvgPool2d(2, ceil_mode=True),
         nn.Sigmoid(),
@@ -240,6 +315,10 @@ def test_other_operations_have_no_loop(module):
         lambda _, x: x + x.mean((2, 3), keepdim=True),
         lambda _, x: functional.conv2d(x, torch.ones(1, 3, 1, 1) * x.mean()),
         lambda _, x: x / x.detach().abs().sum().requires_grad_(),
+        lambda _, x: functional.relu(x[:, [0, 2]]),
+        lambda _, x: functional.relu(x[:, :, 2][:, :, None]),
+        lambda _, x: functional.relu(x[::2]),
+        lambda _, x: functional.relu(torch.cat([x, x], 2)),
     ],
 )
 def test_other_products_and_sums_have_no_loop(apply):
@@ -303,9 +382,12 @@ def test_other_types_and_large_images_have_no_loop(monkeypatch):
     parameters = list(network.parameters())
     assert gradient_rows(network, images, parameters) is not None
     assert gradient_rows(lambda x: network(x).detach(), images, parameters) is None
-    monkeypatch.setattr(interleaved_backward, "_LARGE", 5 * 3 * 7 * 6 * 16 * 4 - 1)
-    assert gradient_rows(network, images, parameters) is None
-    monkeypatch.undo()
+    for name, numbers in (("_LARGE", 5 * 3 * 7 * 6), ("_MANY", 3 * 2 * 9)):
+        monkeypatch.setattr(interleaved_backward, name, numbers * 16 * 4)
+        assert gradient_rows(network, images, parameters) is not None
+        monkeypatch.setattr(interleaved_backward, name, numbers * 16 * 4 - 1)
+        assert gradient_rows(network, images, parameters) is None
+        monkeypatch.undo()
     assert gradient_rows(network.double(), images.double(), parameters) is None
 
 
@@ -353,3 +435,21 @@ def test_views_of_one_tensor_are_not_mistaken_for_each_other(view):
     network, images = network.double(), images.double()
     expected = sum(slow_gram(network, images, one) for one in network.parameters())
     np.testing.assert_allclose(gram(found, len(images)), expected, atol=1e-5 * expected.max())
+
+
+def test_activations_that_no_backward_pass_reads_are_not_kept():
+    made = []
+
+    def apply(inner, x):
+        convolution, normalisation = inner
+        total = normalisation(convolution(x)) + x
+        made.append(weakref.ref(total))
+        return functional.relu(total)
+
+    network = Layers(apply, nn.Conv2d(3, 3, 3, padding=1, bias=False), nn.BatchNorm2d(3))
+    made.clear()  # the constructor applies the layers too
+    recording = Recording()
+    with recording:
+        outputs = network(torch.randn(2, 2, 7, 6)).sum(1)
+    assert made[0]() is None
+    assert recording.gradients(outputs, list(network.parameters())) is not None

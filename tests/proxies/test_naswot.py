@@ -9,13 +9,13 @@ from torch.nn import functional
 
 from untrained.errors import ParameterError
 from untrained.images.minibatches import Minibatch, minibatch
-from untrained.networks.nasbench201 import Cell, ReLUConvBN
+from untrained.networks.network import ConnectionReLU
 from untrained.proxies import UndefinedScore
 from untrained.proxies.agreements import agreements_of, bits_of
 from untrained.proxies.naswot import KernelCounter, Naswot, activation_kernel
 from untrained.proxies.rectifiers import rectifier_modules
 from untrained.spaces.base import Skeleton
-from untrained.spaces.cell_classes import live_edges
+from untrained.spaces.cell_classes import EDGES, live_edges
 
 # all 3x3; convolutions beside dead branches; a node without input; skips and pools; few edges
 CELLS = [1462, 0, 10525, 45, 13714, *(int(i) for i in np.random.default_rng(5).integers(15_625, size=7))]  # fmt: skip  # noqa: E501
@@ -34,17 +34,12 @@ def made(space, index, classes=10):
 def weights_of_rectifiers(network, operations, variant):
     """Return how often each nn.ReLU of a benchmark network counts, by the graph of the cell."""
     counts = {module: 1 for module in network.modules() if isinstance(module, nn.ReLU)}
-    if variant == "released":
-        for module in network.modules():
-            if isinstance(module, ReLUConvBN):
-                counts[module[0]] += 1
-        return counts
-    live = live_edges(operations)
-    for cell in network.modules():
-        if isinstance(cell, Cell):
-            for edge, operation in zip(cell.edges, cell.operations, strict=True):
-                if isinstance(operation, ReLUConvBN):
-                    counts[operation[0]] = int(edge in live)
+    live, edges = live_edges(operations), zip(EDGES, operations, strict=True)
+    stage = 5 * [int(edge in live) for edge, name in edges if name.startswith("nor_conv")]
+    on_path = [*stage, *(1, 1), *stage, *(1, 1), *stage]  # residual blocks have two
+    wrapped = [one[0] for one in network.modules() if isinstance(one, ConnectionReLU)]
+    for module, alive in zip(wrapped, on_path, strict=True):
+        counts[module] = 2 if variant == "released" else alive
     return counts
 
 

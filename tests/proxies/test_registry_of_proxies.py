@@ -1,7 +1,7 @@
 import pytest
 
 from untrained.errors import UnknownNameError
-from untrained.proxies import PROXIES, get_proxy
+from untrained.proxies import PROXIES, UndefinedScore, get_proxy
 from untrained.proxies.naswot import Naswot
 
 
@@ -73,3 +73,9 @@ class Nameless(Named):
 )
 def test_a_proxy_has_its_name_in_tables_unless_it_sets_another(kind, names):
     assert (kind.label, kind.published) == names
+
+
+@pytest.mark.parametrize("status", ["weird", "ok", "", None])
+def test_an_undefined_score_has_a_known_status(status):
+    with pytest.raises(ValueError, match=f"^{status!r} is no status of an undefined score: take "):
+        UndefinedScore(status, "why")

@@ -9,10 +9,10 @@ from torch.nn import functional
 
 from untrained.errors import ParameterError, UnknownNameError
 from untrained.images.minibatches import Minibatch, minibatch
-from untrained.networks.nasbench201 import NasBench201Network
-from untrained.proxies import UndefinedScore, batched_backward, get_proxy
+from untrained.proxies import UndefinedScore, get_proxy
 from untrained.proxies.selections import SELECTIONS, ParameterSelection
 from untrained.proxies.tangent_kernels import tangent_kernel
+from untrained.spaces.base import Skeleton
 
 # all 3x3; dead branches; skips and pools; few edges; a node without input
 CELLS = [1462, 10525, 7777, 13714, 45]
@@ -23,9 +23,9 @@ def images():
     return minibatch("cifar10", "sample", 0, 6).images
 
 
-def made(all_operations, index, channels=3, cells=1):
+def made(space, index, channels=3, cells=1):
     torch.manual_seed(index)
-    return NasBench201Network(all_operations[index], 10, channels, cells)
+    return space.network(space[index], 10, Skeleton(channels, cells))
 
 
 def chosen(network, name):
@@ -70,49 +70,46 @@ def contracted_jacobian(network, images, name):
 
 @pytest.mark.parametrize("name", SELECTIONS)
 @pytest.mark.parametrize("index", CELLS)
-def test_training_mode_is_one_backward_pass_per_image(all_operations, images, index, name):
-    kernel = tangent_kernel(made(all_operations, index).double(), images.double(),
+def test_training_mode_is_one_backward_pass_per_image(space, images, index, name):
+    kernel = tangent_kernel(made(space, index).double(), images.double(),
                             ParameterSelection(name)).numpy()  # fmt: skip
     assert kernel.dtype == np.float64
-    expected = slow_kernel(made(all_operations, index), images, name)
+    expected = slow_kernel(made(space, index), images, name)
     np.testing.assert_allclose(kernel, expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())
 
 
-def test_large_activations_are_left_to_pytorch(all_operations, images, monkeypatch):
+def test_what_is_drawn_is_the_same_without_loops(space, images):
+    """The forward pass that is recorded draws first; then the network is run again."""
     shown = images.double()
 
     def network():
         torch.manual_seed(0)
-        return nn.Sequential(made(all_operations, 7777), nn.Dropout(0.3)).double()
+        return nn.Sequential(made(space, 7777), nn.Dropout(0.3)).double()
 
     torch.manual_seed(1)
-    together = tangent_kernel(network(), shown)
+    found = tangent_kernel(network(), shown)
     torch.manual_seed(1)
     expected = slow_kernel(network(), shown, "weights")
-    monkeypatch.setattr(batched_backward, "_LARGE", 0)
-    torch.manual_seed(1)
-    alone = tangent_kernel(network(), shown)
-    np.testing.assert_allclose(together, expected, rtol=1e-9)
-    np.testing.assert_allclose(alone, expected, rtol=1e-9)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", SELECTIONS)
 @pytest.mark.parametrize("index", CELLS)
-def test_evaluation_mode_is_the_contraction_of_jacobians(all_operations, images, index, name):
-    network = made(all_operations, index).eval().double()
+def test_evaluation_mode_is_the_contraction_of_jacobians(space, images, index, name):
+    network = made(space, index).eval().double()
     kernel = tangent_kernel(network, images.double(), ParameterSelection(name)).numpy()
-    expected = contracted_jacobian(made(all_operations, index).eval(), images, name)
+    expected = contracted_jacobian(made(space, index).eval(), images, name)
     scale = np.abs(expected).max()
     np.testing.assert_allclose(kernel, expected, rtol=1e-9, atol=1e-12 * scale)
-    slow = slow_kernel(made(all_operations, index).eval(), images, name)
+    slow = slow_kernel(made(space, index).eval(), images, name)
     np.testing.assert_allclose(kernel, slow, rtol=1e-9, atol=1e-12 * scale)
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize(("channels", "cells"), [(3, 1), (16, 1)])
-def test_eigenvalues_in_float32(all_operations, images, channels, cells, layout):
+def test_eigenvalues_in_float32(space, images, channels, cells, layout):
     def network():
-        return made(all_operations, 7777, channels, cells).to(memory_format=layout)
+        return made(space, 7777, channels, cells).to(memory_format=layout)
 
     shown = images.to(memory_format=layout)
     plain = network()
@@ -182,10 +179,10 @@ def judged(network, images, name):
 
 @pytest.mark.parametrize("name", SELECTIONS)
 @pytest.mark.parametrize("index", [1462, 7777, None])
-def test_another_package_agrees(all_operations, images, index, name):
+def test_another_package_agrees(space, images, index, name):
     """nngeometry gives the same kernels on cells, and on convolutions with biases."""
     torch.manual_seed(1)
-    network = (Plain() if index is None else made(all_operations, index)).eval().double()
+    network = (Plain() if index is None else made(space, index)).eval().double()
     expected = judged(network, images.double(), name)
     kernel = tangent_kernel(network, images.double(), ParameterSelection(name))
     # the package accumulates sums in float32
@@ -194,10 +191,10 @@ def test_another_package_agrees(all_operations, images, index, name):
 
 @pytest.mark.parametrize("index", [7777, None])
 @pytest.mark.parametrize("selection", ["weights", "weights_without_classifier"])
-def test_another_package_agrees_with_the_variants(all_operations, images, index, selection):
+def test_another_package_agrees_with_the_variants(space, images, index, selection):
     """A variant in evaluation mode sets that mode, whatever mode the network is in."""
     torch.manual_seed(1)
-    network = (Plain() if index is None else made(all_operations, index)).double().train()
+    network = (Plain() if index is None else made(space, index)).double().train()
     batch = Minibatch(images.double(), torch.tensor([0, 1, 1, 2, 0, 1]), 10)
     found = get_proxy("lga", f"{selection}_eval").measure(network, batch, torch.Generator())
     expected = judged(network.eval(), images.double(), selection).double()
@@ -223,15 +220,15 @@ def test_images_that_are_coupled_in_evaluation_mode_are_found():
     np.testing.assert_allclose(kernel, slow_kernel(network, images, "weights"), rtol=1e-9)
 
 
-def test_a_selection_names_its_parameters(all_operations):
-    network = made(all_operations, 7777)
+def test_a_selection_names_its_parameters(space):
+    network = made(space, 7777)
     found = {name: set(ParameterSelection(name).of(network)) for name in SELECTIONS}
     everything = {name for name, _ in network.named_parameters()}
     assert found["all"] == everything
     assert everything - found["weights"] == {n for n in everything if n.endswith("bias")}
     assert found["weights"] - found["weights_without_classifier"] == {"classifier.weight"}
-    network.stem[0].weight.requires_grad_(False)
-    assert "stem.0.weight" not in ParameterSelection().of(network)
+    network.connections[0][0].weight.requires_grad_(False)
+    assert "connections.0.0.weight" not in ParameterSelection().of(network)
     with pytest.raises(UnknownNameError, match=r"^unknown parameter selection 'weight'"):
         ParameterSelection("weight")
 
@@ -244,8 +241,8 @@ def test_what_can_not_be_selected_is_said():
         ParameterSelection("weights_without_classifier").of(nn.Sequential(nn.Linear(2, 2)))
 
 
-def test_bad_input_is_said_in_one_line(all_operations, images):
-    network = made(all_operations, 7777)
+def test_bad_input_is_said_in_one_line(space, images):
+    network = made(space, 7777)
     with pytest.raises(ParameterError, match=r"^1 image: a tangent kernel needs 2 or more$"):
         tangent_kernel(network, images[:1])
 
@@ -262,8 +259,8 @@ def test_bad_input_is_said_in_one_line(all_operations, images):
 
 
 @pytest.mark.parametrize("coupled", [False, True])
-def test_gradients_are_taken_in_inference_mode_too(all_operations, images, coupled):
-    network, shown = made(all_operations, 7777), images
+def test_gradients_are_taken_in_inference_mode_too(space, images, coupled):
+    network, shown = made(space, 7777), images
     if coupled:  # without a mode: without gradients they would pass for uncoupled images
         network, shown = Centred().eval(), images[:, :, :2, :2]
     expected = tangent_kernel(network, shown)
@@ -277,8 +274,8 @@ def test_gradients_are_taken_in_inference_mode_too(all_operations, images, coupl
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_the_network_is_left_as_it_was(all_operations, images, training):
-    network = made(all_operations, 1462).train(training)
+def test_the_network_is_left_as_it_was(space, images, training):
+    network = made(space, 1462).train(training)
     network(images).sum().backward()
     state = {name: value.clone() for name, value in network.state_dict().items()}
     gradients = [parameter.grad.clone() for parameter in network.parameters()]

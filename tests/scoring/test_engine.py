@@ -10,7 +10,9 @@ import torch
 from tests.asking import score_architectures, score_by_all, score_network, score_work
 from torch import nn
 
+from untrained.errors import PluginError
 from untrained.images.minibatches import Minibatch
+from untrained.networks.plans import draw
 from untrained.proxies import UndefinedScore, get_proxy
 from untrained.proxies.naswot import activation_kernel
 from untrained.scoring.execution import Execution
@@ -62,7 +64,7 @@ def test_a_seed_changes_images_and_weights(space):
     weights = []
 
     def build(classes):
-        weights.append(space.network(space[45], classes).stem[0].weight.detach().clone())
+        weights.append(space.network(space[45], classes).connections[0][0].weight.detach().clone())
         return space.network(space[45], classes)
 
     for seed, key in ((0, 45), (0, 45), (1, 45), (0, 46)):
@@ -194,7 +196,7 @@ class Cramped:
 def test_what_does_not_fit_is_run_in_pieces_with_the_same_score(space, needed, tried):
     batch = MinibatchSettings(batch_size=16).draw(0, CPU)
     torch.manual_seed(0)
-    cramped = Cramped(space.planned(space[45]), needed)
+    cramped = Cramped(draw(space.graph(space[45], 10)), needed)
     (found,) = score_by_all(lambda _: cramped, [get_proxy("naswot")], batch, Execution(), 0)
     (whole,) = score_by_all(lambda _: cramped.network, [get_proxy("naswot")], batch, Execution(), 0)
     assert cramped.tried == tried
@@ -203,7 +205,7 @@ def test_what_does_not_fit_is_run_in_pieces_with_the_same_score(space, needed, t
 
 def test_what_fits_in_no_way_is_out_of_memory_for_every_proxy(space):
     batch = MinibatchSettings(batch_size=16).draw(0, CPU)
-    cramped = Cramped(space.planned(space[45]), 1000)
+    cramped = Cramped(draw(space.graph(space[45], 10)), 1000)
     proxies = [get_proxy("naswot"), get_proxy("naswot-released")]
     found = score_by_all(lambda _: cramped, proxies, batch, Execution(), 0)
     assert cramped.tried == [1, 4, 16]
@@ -236,9 +238,10 @@ def test_proxies_that_share_a_pass_score_as_they_do_alone(space, engine):
 
 
 @pytest.mark.parametrize("error", [RuntimeError("not enough memories"), KeyError("x")])
-def test_other_errors_are_bugs_and_propagate(error):
-    with pytest.raises(type(error)):
+def test_other_errors_are_those_of_the_proxy(error):
+    with pytest.raises(PluginError, match=r"^the proxy \S+:Says failed: ") as raised:
         score_network(lambda _: nn.Identity(), Says(error), BATCH, Execution(), 0)
+    assert raised.value.__cause__ is error
 
 
 def test_a_network_is_built_for_the_classes_and_put_into_training_mode():

@@ -63,7 +63,7 @@ def test_a_benchmark_network_of_ones_own_is_left_as_it_was(space, engine, precis
 
 def test_a_network_that_is_not_finite_has_no_score(space):
     network = space.network(space[45], 10)
-    nn.init.constant_(network.stem[0].weight, float("nan"))
+    nn.init.constant_(network.connections[0][0].weight, float("nan"))
     for engine in ("plain", "fast"):
         found = untrained.score(network, batch_size=4, engine=engine)
         assert (found.score, found.status) == (None, "non_finite")

@@ -4,10 +4,10 @@ import pytest
 import torch
 from tests.asking import score_architectures
 from tests.benchmarks.nds_files import BOTTLENECK, cell_entry, staged_entry, write
+from torch import nn
 
 from untrained.benchmarks.nds import convert_nds
-from untrained.networks.anynet import AnyNet
-from untrained.networks.darts import DartsNetwork
+from untrained.networks.plans import draw
 from untrained.proxies import get_proxy
 from untrained.scoring.execution import Execution
 from untrained.scoring.images import MinibatchSettings
@@ -48,13 +48,12 @@ def test_plans_score_as_hooks_do(folder, name, proxy):
 def test_a_plan_has_the_weights_of_the_module(folder, name):
     space = get_space("darts") if name == "darts" else Nds(name, folder)
     for index in (0, 1):
-        made = []
-        for build in (space.planned, lambda one: space.network(one, 10)):
-            with torch_seeded(3, "weights", index):
-                made.append(build(space[index]))
-        planned, module = made
-        assert isinstance(planned, AnyNet if name == "nds_resnet" else DartsNetwork)
-        shared = {k: v for k, v in planned.state_dict().items() if v.dim() == 4 and "aux" not in k}
-        assert len(shared) >= 11
-        other = module.state_dict()
-        assert all(torch.equal(value, other[key]) for key, value in shared.items())
+        with torch_seeded(3, "weights", index):
+            drawn = draw(space.graph(space[index], 10)).weights
+        with torch_seeded(3, "weights", index):
+            module = space.network(space[index], 10)
+        layers = [one.weight for one in module.connections.modules() if isinstance(one, nn.Conv2d)]
+        kernels = [kernel for edge in drawn for kernel in edge.kernels]
+        assert len(kernels) >= 11
+        # the weights of an auxiliary head are drawn last
+        assert all(map(torch.equal, kernels, layers))

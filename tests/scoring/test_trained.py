@@ -13,7 +13,7 @@ from untrained import score
 from untrained.errors import ParameterError
 from untrained.images.minibatches import held_out_count, minibatch, prepare_images, rest_of
 from untrained.images.sets import image_set
-from untrained.networks.nasbench201 import NasBench201Network
+from untrained.networks.network import GraphNetwork
 from untrained.proxies import Setting, get_proxy
 from untrained.proxies.ntk import NtkMean
 from untrained.scoring.execution import Execution, has_bfloat16_products
@@ -209,13 +209,13 @@ def test_a_score_of_fewer_images_is_what_it_is_alone(space, monkeypatch):
 
 @pytest.mark.parametrize("engine", ["plain", "auto"])
 def test_a_cell_is_trained_by_sums_unless_it_is_to_be_plain(space, engine, monkeypatch):
-    used, original = [], NasBench201Network.fused_logits
+    used, original = [], GraphNetwork.fused_logits
 
     def fused_logits(self, images):
         used.append(images.dtype)
         return original(self, images)
 
-    monkeypatch.setattr(NasBench201Network, "fused_logits", fused_logits)
+    monkeypatch.setattr(GraphNetwork, "fused_logits", fused_logits)
     recipe = ShortRecipe(batch_size=8)
     few = replace(MinibatchSettings("cifar10").training_images(0), recipe=recipe)
     few = replace(few, images=few.images[:16], labels=few.labels[:16])

@@ -12,8 +12,9 @@ from itertools import permutations
 import numpy as np
 import pytest
 import torch
+from tests.networks.slow import cell_alone
 
-from untrained.networks.nasbench201 import Cell, ReLUConvBN
+from untrained.networks.network import ConnectionReLU
 from untrained.proxies.rectifiers import rectifier_modules
 from untrained.spaces.cell_classes import computed_function, executed_function, live_edges
 from untrained.spaces.nasbench201 import EDGES
@@ -132,7 +133,7 @@ def test_the_representative_is_the_lowest_index_of_its_class(space, keys):
 
 def randomised(operations, rng):
     """A small cell in double precision whose normalisations are not neutral."""
-    cell = Cell(operations, 3).double()
+    cell = cell_alone(operations, 3)
     with torch.no_grad():
         for parameter in cell.parameters():
             parameter.copy_(torch.from_numpy(rng.standard_normal(parameter.shape)))
@@ -141,12 +142,11 @@ def randomised(operations, rng):
 
 def live_convolutions(operations, cell):
     """(operation, module) of the convolutions that reach the output, in the order of the edges."""
-    modules = dict(zip(cell.edges, cell.operations, strict=True))
-    return [
-        (operation, modules[edge])
-        for edge, operation in live_edges(operations).items()
-        if isinstance(modules[edge], ReLUConvBN)
-    ]
+    live, edges = live_edges(operations), zip(EDGES, operations, strict=True)
+    named = [(edge, name) for edge, name in edges if name.startswith("nor_conv")]
+    modules = [one for one in cell.modules() if isinstance(one, ConnectionReLU)]
+    pairs = zip(named, modules, strict=True)
+    return [(name, module) for (edge, name), module in pairs if edge in live]
 
 
 def same_for_some_assignment(first, second, rng):
@@ -262,7 +262,7 @@ def test_cells_of_an_executed_class_show_their_rectifiers_the_same(all_operation
 
 
 def rectifier_codes(operations):
-    cell = Cell(operations, 4).double()
+    cell = cell_alone(operations, 4)
     for module in cell.modules():
         if isinstance(module, torch.nn.Conv2d):
             torch.manual_seed(module.kernel_size[0])

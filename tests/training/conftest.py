@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from untrained.networks.darts import DartsNetwork, Skeleton
+from untrained.networks.darts import Skeleton, network_graph
+from untrained.networks.network import GraphNetwork
 from untrained.spaces.genotypes import parse_genotype
 from untrained.training.cutout import cut_out
 from untrained.training.loop import Examples
@@ -28,7 +29,8 @@ def examples(count=20, seed=0):
 
 def network(seed=0, auxiliary=True):
     torch.manual_seed(seed)
-    return DartsNetwork(parse_genotype(GENOTYPE), 3, Skeleton(3, 2), auxiliary=auxiliary)
+    genotype, skeleton = parse_genotype(GENOTYPE), Skeleton(3, 2)
+    return GraphNetwork(network_graph(genotype, 3, skeleton, auxiliary=auxiliary))
 
 
 def copied(state):

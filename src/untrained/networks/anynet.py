@@ -1,125 +1,21 @@
-"""Networks of stages of plain or residual blocks (Radosavovic et al., ICCV 2019, section 3).
+"""The graphs of stages of plain or residual blocks (Radosavovic et al., ICCV 2019, section 3).
 
 The blocks are those of VGG and of ResNet and ResNeXt (He et al., CVPR 2016; Xie et al., CVPR 2017);
 in a bottleneck the 3x3 convolution in the middle has the stride. Convolutions have no bias and are
 followed by a normalisation.
 """
 
-from collections.abc import Iterator
 from typing import Literal
 
-from torch import Tensor, nn
-
-from untrained.networks import anynet_plan
-from untrained.networks.plans import Reading
-from untrained.networks.pointwise import StridedPointwise
+from untrained.networks.graph import Builder, Convolution, Graph, Pooling
 from untrained.spaces.nds_networks import StagedNetwork, inner_width
 
 #: Stems: `cifar` keeps the resolution, `half` halves it, `quarter` halves it twice as in ResNets.
 Stem = Literal["cifar", "half", "quarter"]
 
 
-def normalised(
-    inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1
-) -> list[nn.Module]:
-    """Return a convolution without bias and its normalisation."""
-    skips = kernel == 1 and stride > 1
-    return [
-        StridedPointwise(inputs, outputs, stride)
-        if skips
-        else nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(outputs),
-    ]
-
-
-class PlainBlock(nn.Sequential):
-    """Two 3x3 convolutions, each rectified."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__(
-            *normalised(inputs, outputs, 3, stride),
-            nn.ReLU(),
-            *normalised(outputs, outputs, 3),
-            nn.ReLU(),
-        )
-
-
-class ResidualBlock(nn.Module):
-    """The sum of a branch and its input, rectified.
-
-    The input goes through a 1x1 convolution where the branch changes its shape.
-
-    Args:
-        branch: maps (N, inputs, H, W) to (N, outputs, H/stride, W/stride).
-        inputs: input channels.
-        outputs: output channels.
-        stride: 1 or 2.
-    """
-
-    def __init__(self, branch: nn.Sequential, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        same = inputs == outputs and stride == 1
-        shortcut = () if same else normalised(inputs, outputs, 1, stride)
-        self.shortcut = nn.Sequential(*shortcut)
-        self.branch = branch
-        self.rectifier = nn.ReLU()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, inputs, H, W) to (N, outputs, H/stride, W/stride)."""
-        output: Tensor = self.rectifier(self.shortcut(x) + self.branch(x))
-        return output
-
-
-def block_module(
-    block: str, inputs: int, outputs: int, stride: int, ratio: float = 1, groups: int = 1
-) -> nn.Module:
-    """Build the module of one block.
-
-    Args:
-        block: one of `nds_networks.BLOCKS`.
-        inputs: input channels.
-        outputs: output channels.
-        stride: 1 or 2.
-        ratio: channels inside a bottleneck divided by `outputs`.
-        groups: groups of the convolution in the middle of a bottleneck.
-    """
-    match block:
-        case "vanilla_block":
-            return PlainBlock(inputs, outputs, stride)
-        case "res_basic_block":
-            branch = (
-                *normalised(inputs, outputs, 3, stride),
-                nn.ReLU(),
-                *normalised(outputs, outputs, 3),
-            )
-        case "res_bottleneck_block":
-            inner = inner_width(outputs, ratio)
-            branch = (
-                *normalised(inputs, inner, 1),
-                nn.ReLU(),
-                *normalised(inner, inner, 3, stride, groups),
-                nn.ReLU(),
-                *normalised(inner, outputs, 1),
-            )
-        case _:
-            raise ValueError(block)
-    return ResidualBlock(nn.Sequential(*branch), inputs, outputs, stride)
-
-
-def stem_module(stem: Stem, channels: int) -> nn.Sequential:
-    """Build a stem, which maps images (N, 3, H, W) to `channels` channels at its resolution."""
-    match stem:
-        case "cifar":
-            return nn.Sequential(*normalised(3, channels, 3), nn.ReLU())
-        case "half":
-            return nn.Sequential(*normalised(3, channels, 3, 2), nn.ReLU())
-        case "quarter":
-            pool = nn.MaxPool2d(3, 2, padding=1)
-            return nn.Sequential(*normalised(3, channels, 7, 2), nn.ReLU(), pool)
-
-
-class AnyNet(nn.Module):
-    """A network of stem, stages of blocks, global average and classifier.
+def network_graph(network: StagedNetwork, num_classes: int, stem: Stem, stem_width: int) -> Graph:
+    """Return the graph of stem, stages of blocks, global mean and classifier.
 
     Args:
         network: description of the stages.
@@ -127,39 +23,74 @@ class AnyNet(nn.Module):
         stem: kind of stem.
         stem_width: channels of the stem.
     """
+    builder, stages = Builder(), len(network.depths)
+    kernel, stride = {"cifar": (3, 1), "half": (3, 2), "quarter": (7, 2)}[stem]
+    last = _rectified(builder, 0, 3, stem_width, kernel, stride)
+    if stem == "quarter":
+        last = builder.edge(last, None, Pooling("max", 3, 2))
+    inputs = stem_width
+    for depth, width, stride, ratio, groups in zip(
+        network.depths,
+        network.widths,
+        network.strides,
+        network.ratios or (1.0,) * stages,
+        network.groups or (1,) * stages,
+        strict=True,
+    ):
+        for position in range(depth):
+            own = 1 if position else stride
+            last = add_block(builder, network.block, last, inputs, width, own, ratio, groups)
+            inputs = width
+    return builder.graph(builder.classified(last, inputs, num_classes, rectified=False))
 
-    def __init__(
-        self, network: StagedNetwork, num_classes: int, stem: Stem, stem_width: int
-    ) -> None:
-        super().__init__()
-        self.stem = stem_module(stem, stem_width)
-        stages = len(network.depths)
-        blocks: list[nn.Module] = []
-        inputs = stem_width
-        for depth, width, stride, ratio, groups in zip(
-            network.depths,
-            network.widths,
-            network.strides,
-            network.ratios or (1.0,) * stages,
-            network.groups or (1,) * stages,
-            strict=True,
-        ):
-            for position in range(depth):
-                own_stride = 1 if position else stride
-                blocks.append(block_module(network.block, inputs, width, own_stride, ratio, groups))
-                inputs = width
-        self.blocks = nn.Sequential(*blocks)
-        self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        self.classifier = nn.Linear(inputs, num_classes)
 
-    def rectifier_inputs(
-        self, images: Tensor, *, dead_branches: bool, pieces: int = 1
-    ) -> Iterator[Reading]:
-        """Yield what the rectifiers of a forward pass read; see `anynet_plan`."""
-        del dead_branches  # there are none
-        return anynet_plan.rectifier_inputs(self, images, pieces=pieces)
+def add_block(
+    builder: Builder, block: str, source: int, inputs: int, outputs: int, stride: int,
+    ratio: float = 1, groups: int = 1,
+) -> int:  # fmt: skip
+    """Add a block and return the node of its output.
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map images (N, 3, H, W) to logits (N, num_classes)."""
-        logits: Tensor = self.classifier(self.pool(self.blocks(self.stem(x))))
-        return logits
+    A residual block is the rectified sum of a branch and its input, which goes through a 1x1
+    convolution where the branch changes its shape.
+
+    Args:
+        builder: graph to extend.
+        block: one of `nds_networks.BLOCKS`.
+        source: node that the block reads.
+        inputs: input channels.
+        outputs: output channels.
+        stride: 1 or 2.
+        ratio: channels inside a bottleneck divided by `outputs`.
+        groups: groups of the convolution in the middle of a bottleneck.
+    """
+    if block == "vanilla_block":
+        inner = _rectified(builder, source, inputs, outputs, 3, stride)
+        return _rectified(builder, inner, outputs, outputs, 3)
+    output = builder.node(rectified=True)
+    match block:
+        case "res_basic_block":
+            inner, width, last = _rectified(builder, source, inputs, outputs, 3, stride), outputs, 3
+        case "res_bottleneck_block":
+            width, last = inner_width(outputs, ratio), 1
+            inner = _rectified(builder, source, inputs, width, 1)
+            inner = _rectified(builder, inner, width, width, 3, stride, groups)
+        case _:
+            raise ValueError(block)
+    _normalised(builder, inner, output, Convolution(width, outputs, (last, last)))
+    if inputs == outputs and stride == 1:
+        return builder.edge(source, output)
+    projection = Convolution(inputs, outputs, (1, 1), (stride, stride))
+    return _normalised(builder, source, output, projection)
+
+
+def _rectified(
+    builder: Builder, source: int, inputs: int, outputs: int, kernel: int, stride: int = 1,
+    groups: int = 1,
+) -> int:  # fmt: skip
+    """Add convolution, normalisation and rectifier; return the node."""
+    convolution = Convolution(inputs, outputs, (kernel, kernel), (stride, stride), groups)
+    return _normalised(builder, source, builder.node(rectified=True), convolution)
+
+
+def _normalised(builder: Builder, source: int, target: int, convolution: Convolution) -> int:
+    return builder.edge(source, target, convolution, normalised=True)

@@ -6,8 +6,9 @@ loops of `untrained.compiled` do everything between two convolutions in one pass
 `fused.has_loops` accepts. Statistics and their gradients are summed in float64.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -17,7 +18,12 @@ from torch.nn import functional
 
 from untrained import compiled
 from untrained.compiled import EPSILON, LANES, Array
-from untrained.networks.fused import TERMS, Normalisation, Sum, average_pool, rows_of
+from untrained.networks.fused import TERMS, Normalisation, Sum, average_pool, fits, rows_of
+from untrained.networks.graph import Edge, Pooling
+from untrained.networks.pointwise import StridedPointwise
+
+if TYPE_CHECKING:
+    from untrained.networks.network import GraphNetwork
 
 
 class Term(NamedTuple):
@@ -68,8 +74,8 @@ def read_sum(terms: Sequence[Term], *, value: bool = False, rectified: bool = Fa
 
 def convolve(x: Tensor, convolution: nn.Conv2d) -> Tensor:
     """Convolve (N, C, H, W) without bias, with the weight converted to the type of x."""
-    weight, padding = convolution.weight.to(x.dtype), cast("tuple[int, int]", convolution.padding)
-    made = functional.conv2d(x, weight, stride=convolution.stride, padding=padding)
+    how = convolution.stride, cast("tuple[int, int]", convolution.padding), convolution.dilation
+    made = functional.conv2d(x, convolution.weight.to(x.dtype), None, *how, convolution.groups)
     return made.contiguous(memory_format=torch.channels_last)
 
 
@@ -87,6 +93,88 @@ def is_fused(module: nn.BatchNorm2d) -> bool:
         and module.track_running_stats
         and module.momentum is not None
         and module.eps == EPSILON
+    )
+
+
+def logits_of(network: "GraphNetwork", images: Tensor) -> Tensor | None:
+    """Return what the network's forward pass returns, in float32 and up to rounding.
+
+    Products and stored activations have the type of the images, bfloat16 or float32. Edges that
+    lead nowhere are left out, so their normalisations keep their initial running statistics; no
+    score depends on those.
+
+    Args:
+        network: a network in training mode.
+        images: (N, C, H, W).
+
+    Returns:
+        (N, classes), or None where the loops do not take the network or the images.
+    """
+    if not _fits(network, images):
+        return None
+    graph = network.graph
+    terms: dict[int, list[Term]] = defaultdict(list)
+    leaving: dict[int, list[tuple[Edge, nn.Module]]] = defaultdict(list)
+    shapes = graph.shapes(tuple(images.shape[1:]))
+    for edge, connection in zip(graph.executed, network.connections, strict=False):
+        if edge.target in graph.leading and edge.constant:
+            # its source may lead nowhere, and then it has no value
+            zeros = images.new_zeros(len(images), *shapes[edge.target])
+            term = Term(zeros.contiguous(memory_format=torch.channels_last), _norm_of(connection))
+            terms[edge.target].append(term)
+        elif edge.target in graph.leading:
+            leaving[edge.source].append((edge, connection))
+    for node in graph.order[:-1]:
+        edges = leaving[node]
+        if not edges:
+            continue
+        flags = [edge.rectified for edge, _ in edges]
+        if node:
+            read = read_sum(terms.pop(node), value=not all(flags), rectified=any(flags))
+        else:
+            read = ReadSum(images, functional.relu(images) if any(flags) else None)
+        for edge, connection in edges:
+            source = cast("Tensor", read.rectified if edge.rectified else read.value)
+            if edge.target == graph.output:
+                return cast("Tensor", network.classifier(connection(source.float())))
+            terms[edge.target].append(_term(edge, connection, source))
+    raise AssertionError  # an edge leads to the logits
+
+
+def _term(edge: Edge, connection: nn.Module, source: Tensor) -> Term:
+    """Make the term of an edge from its source, which is rectified already if need be."""
+    modules = list(cast("nn.Sequential", connection))[int(edge.rectified) :]
+    for module, operation in zip(modules, edge.operations, strict=False):
+        if isinstance(module, nn.Conv2d):
+            source = convolve(source, module)
+        elif operation == Pooling("avg", 3) and fits(source.dtype, tuple(source.shape[1:])):
+            source = pool(source)
+        else:
+            source = module(source).contiguous(memory_format=torch.channels_last)
+    own = bool(edge.weighted) and edge.normalised
+    return Term(source, _norm_of(connection), own)
+
+
+def _norm_of(connection: nn.Module) -> nn.BatchNorm2d | None:
+    norms = (one for one in connection.modules() if isinstance(one, nn.BatchNorm2d))
+    return next(norms, None)
+
+
+def _fits(network: "GraphNetwork", images: Tensor) -> bool:
+    """Return whether the compiled loops take all nodes of the network for images (N, C, H, W)."""
+    graph = network.graph
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    if not images.is_cpu or not all(map(is_fused, norms)):
+        return False
+    if any(node.concatenated or node.rectified for node in graph.nodes):
+        return False
+    if any(isinstance(module, StridedPointwise) for module in network.modules()):
+        return False  # `convolve` has the error that these modules avoid
+    shapes = graph.shapes(tuple(images.shape[1:]))
+    inner = [shape for node, shape in shapes.items() if node not in (0, graph.output)]
+    counts = Counter(edge.target for edge in graph.executed)
+    return max(counts.values()) <= TERMS and all(
+        len(shape) == 3 and fits(images.dtype, shape) for shape in inner
     )
 
 

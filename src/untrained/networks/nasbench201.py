@@ -1,197 +1,146 @@
-"""The network that NAS-Bench-201 trains around a cell (Dong and Yang, ICLR 2020, figure 1)."""
+"""The graphs of NAS-Bench-201's topology and size spaces (Dong and Yang, ICLR 2020, figure 1).
 
-from collections.abc import Callable, Iterator
+A network has a stem, stages of cells with residual reductions in between, and a head. In the size
+space of NATS-Bench (Dong et al., TPAMI 2021, section 3.2) cells and reductions take turns, and each
+has its own width.
+"""
 
-import torch
-from torch import Tensor, nn
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
-from untrained.networks import nasbench201_training
-from untrained.networks.nasbench201_plan import planned
-from untrained.networks.plans import Reading
+from untrained.networks.graph import Builder, Convolution, Graph, Pooling, Zero
 from untrained.spaces.base import Skeleton
 from untrained.spaces.cell_classes import EDGES
 
+#: The skeleton that the benchmark trains.
+BENCHMARK = Skeleton(channels=16, cells=5)
+#: The operations of a cell of the size space, in the order of `cell_classes.EDGES`: a skip
+#: connection leads from the input to the output, all other edges are convolutions.
+SIZE_OPERATIONS = (
+    *("nor_conv_3x3", "nor_conv_3x3", "nor_conv_3x3"),
+    *("skip_connect", "nor_conv_3x3", "nor_conv_3x3"),
+)
 
-class ReLUConvBN(nn.Sequential):
-    """Rectifier, convolution without bias, batch normalisation."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
-        super().__init__(
-            nn.ReLU(),
-            nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False),
-            nn.BatchNorm2d(outputs),
-        )
-
-
-class Projection(nn.Sequential):
-    """A 1x1 convolution without bias and its batch normalisation, without a rectifier."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
+#: Adds a cell to a graph: takes builder, node of the input, input channels and output channels, and
+#: returns the node of the output.
+AddCell = Callable[[Builder, int, int, int], int]
 
 
-def operation_module(operation: str, inputs: int, outputs: int | None = None) -> nn.Module:
-    """Build the module of an operation other than `none`, at stride 1.
+def convolved(
+    builder: Builder, source: int, target: int | None, inputs: int, outputs: int, kernel: int,
+    stride: int = 1, choice: tuple[int, int] | None = None,
+) -> int:  # fmt: skip
+    """Add rectifier, convolution and normalisation; return the target node, by default a new one.
 
-    Args:
-        operation: its name.
-        inputs: input channels.
-        outputs: output channels, by default as many; pooling can't change their number.
+    The authors' module of these three is named after ReLU.
     """
-    outputs = inputs if outputs is None else outputs
+    convolution = Convolution(inputs, outputs, (kernel, kernel), (stride, stride))
+    return builder.unit(source, target, convolution, wrapped=True, choice=choice)
+
+
+def add_operation(
+    builder: Builder, operation: str, source: int, target: int, inputs: int, outputs: int,
+    choice: tuple[int, int] | None = None,
+) -> None:  # fmt: skip
+    """Add an edge of a cell other than `none`.
+
+    A skip connection that changes the number of channels is a 1x1 convolution with normalisation
+    and without rectifier. (The authors' code has none either; parameter counts could not tell.)
+    """
     match operation:
+        case "skip_connect" if inputs != outputs:
+            projection = Convolution(inputs, outputs, (1, 1))
+            builder.edge(source, target, projection, normalised=True)
         case "skip_connect":
-            return nn.Identity() if inputs == outputs else Projection(inputs, outputs)
+            builder.edge(source, target, choice=choice)
         case "nor_conv_1x1":
-            return ReLUConvBN(inputs, outputs, 1)
+            convolved(builder, source, target, inputs, outputs, 1, choice=choice)
         case "nor_conv_3x3":
-            return ReLUConvBN(inputs, outputs, 3)
+            convolved(builder, source, target, inputs, outputs, 3, choice=choice)
         case "avg_pool_3x3" if inputs == outputs:
-            return nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
-    raise ValueError(operation)
+            builder.edge(source, target, Pooling("avg", 3), choice=choice)
+        case _:
+            raise ValueError(operation)
 
 
-class Cell(nn.Module):
-    """A cell of four nodes; a node is the sum of its incoming edges, or zero if it has none.
-
-    Edges with operation `none` are left out rather than multiplied by zero, so that the output's
-    graph shows what it depends on. All other edges are executed, also those that lead nowhere.
+def cell_of(operations: Sequence[str]) -> AddCell:
+    """Return what adds a cell of four nodes; a node without incoming edges is zero.
 
     Args:
-        operations: one per edge, in the order of `EDGES`.
-        inputs: channels of the input.
-        outputs: channels of all other nodes, by default as many; otherwise the edges that read
-            the input change the number.
+        operations: the operations of the six edges in the order of `EDGES`.
     """
 
-    def __init__(
-        self, operations: tuple[str, ...], inputs: int, outputs: int | None = None
-    ) -> None:
-        super().__init__()
-        self.outputs = inputs if outputs is None else outputs
-        self.edges = [
-            edge for edge, operation in zip(EDGES, operations, strict=True) if operation != "none"
-        ]
-        self.operations = nn.ModuleList(
-            operation_module(operation, self.outputs if source else inputs, self.outputs)
-            for (source, _), operation in zip(EDGES, operations, strict=True)
-            if operation != "none"
-        )
+    def add(builder: Builder, source: int, inputs: int, outputs: int) -> int:
+        nodes = [source, builder.node(), builder.node(), builder.node()]
+        for target in (1, 2, 3):
+            count = len(builder.edges)
+            for (start, end), operation in zip(EDGES, operations, strict=True):
+                if end == target and operation != "none":
+                    width = outputs if start else inputs
+                    add_operation(builder, operation, nodes[start], nodes[end], width, outputs)
+            if len(builder.edges) == count:
+                builder.edge(source, nodes[target], Zero(channels=outputs))
+        return nodes[3]
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, inputs, H, W) to (N, outputs, H, W)."""
-        nodes: list[Tensor | None] = [x, None, None, None]
-        for (source, target), operation in zip(self.edges, self.operations, strict=True):
-            value = nodes[source]
-            term = operation(self._zeros_for(x) if value is None else value)
-            total = nodes[target]
-            nodes[target] = term if total is None else total + term
-        output = nodes[3]
-        return self._zeros_for(x) if output is None else output
-
-    def _zeros_for(self, x: Tensor) -> Tensor:
-        """Return the value of a node without incoming edges."""
-        if x.shape[1] == self.outputs:
-            return torch.zeros_like(x)
-        return x.new_zeros(len(x), self.outputs, *x.shape[2:])
+    return add
 
 
-class Reduction(nn.Module):
-    """A residual block that halves the resolution and doubles the channels."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.first = ReLUConvBN(inputs, outputs, 3, stride=2)
-        self.second = ReLUConvBN(outputs, outputs, 3)
-        self.shortcut = nn.Sequential(
-            nn.AvgPool2d(2, stride=2), nn.Conv2d(inputs, outputs, 1, bias=False)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, inputs, H, W) to (N, outputs, H/2, W/2)."""
-        shortcut: Tensor = self.shortcut(x)
-        main: Tensor = self.second(self.first(x))
-        return shortcut + main
+def add_reduction(builder: Builder, source: int, inputs: int, outputs: int) -> int:
+    """Add a residual block that halves the resolution; return the node of its output."""
+    inner = convolved(builder, source, None, inputs, outputs, 3, stride=2)
+    output = convolved(builder, inner, None, outputs, outputs, 3)
+    halved = Pooling("avg", 2, 2, padded=False)
+    return builder.edge(source, output, halved, Convolution(inputs, outputs, (1, 1)))
 
 
-def stem_of(skeleton: Skeleton) -> nn.Sequential:
-    """Build the stem, which reads images (N, 3, H, W); it is empty where the skeleton has none."""
+def add_stem(builder: Builder, skeleton: Skeleton) -> int:
+    """Add the stem, if the skeleton has one; return the node that the first cell reads."""
     if not skeleton.stem:
-        return nn.Sequential()
-    channels = skeleton.channels
-    return nn.Sequential(nn.Conv2d(3, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
+        return 0
+    return builder.edge(0, None, Convolution(3, skeleton.channels, (3, 3)), normalised=True)
 
 
-def head_of(channels: int) -> nn.Sequential:
-    """Build the head, which maps (N, channels, H, W) to features (N, channels)."""
-    return nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+def add_head(builder: Builder, source: int, channels: int, num_classes: int) -> int:
+    """Add normalisation, rectifier, global mean and classifier; return the node of the logits."""
+    head = builder.edge(source, None, normalised=True)
+    return builder.classified(head, channels, num_classes, rectified=True)
 
 
-def around_cells(
-    skeleton: Skeleton, num_classes: int, cell: Callable[[int], nn.Module]
-) -> tuple[nn.Sequential, list[nn.Module], nn.Sequential, nn.Linear]:
-    """Build stem, blocks, head and classifier of a network, in this order.
+def around_cells(skeleton: Skeleton, num_classes: int, add_cell: AddCell) -> Graph:
+    """Return the graph of stages of cells with reductions in between.
 
     Args:
-        skeleton: number of channels, cells and stages.
-        num_classes: outputs of the classifier.
-        cell: builds a cell with a number of channels.
+        skeleton: the numbers of channels, cells and stages.
+        num_classes: the number of classes.
+        add_cell: adds a cell.
     """
-    channels = skeleton.channels
-    stem = stem_of(skeleton)
-    blocks: list[nn.Module] = []
-    for stage in range(skeleton.stages):
-        if stage:
-            blocks.append(Reduction(channels, 2 * channels))
-            channels *= 2
-        blocks += [cell(channels) for _ in range(skeleton.cells)]
-    return stem, blocks, head_of(channels), nn.Linear(channels, num_classes)
+    widths = [skeleton.channels << stage for stage in range(skeleton.stages)]
+    layers = [(width, width, False) for width in widths for _ in range(skeleton.cells)]
+    for stage in reversed(range(1, skeleton.stages)):
+        layers.insert(stage * skeleton.cells, (widths[stage - 1], widths[stage], True))
+    return _of_layers(layers, skeleton, num_classes, add_cell)
 
 
-class NasBench201Network(nn.Module):
-    """A network of stem, three stages of `cells` cells with reductions in between, classifier.
+def size_network(widths: Sequence[int], num_classes: int) -> Graph:
+    """Return the graph of stem, cell, reduction, cell, reduction, cell.
 
     Args:
-        operations: operations of the cell's six edges, in the order of `EDGES`.
-        num_classes: outputs of the classifier.
-        channels: channels of the first stage; the benchmark trains 16.
-        cells: cells per stage; the benchmark trains 5.
-        stages: number of stages; the benchmark has 3.
-        stem: whether there is a stem; without it the first cell reads (N, channels, H, W).
+        widths: channels of the five layers; another number works too, every second is a reduction.
+        num_classes: the number of classes.
     """
+    layers = [
+        (inputs, outputs, position % 2 == 1)
+        for position, (inputs, outputs) in enumerate(pairwise([widths[0], *widths]))
+    ]
+    return _of_layers(layers, Skeleton(widths[0], 1), num_classes, cell_of(SIZE_OPERATIONS))
 
-    def __init__(
-        self,
-        operations: tuple[str, ...],
-        num_classes: int,
-        channels: int = 16,
-        cells: int = 5,
-        *,
-        stages: int = 3,
-        stem: bool = True,
-    ) -> None:
-        super().__init__()
-        self.operations = operations
-        skeleton = Skeleton(channels, cells, stages, stem)
-        self.stem, blocks, self.head, self.classifier = around_cells(
-            skeleton, num_classes, lambda width: Cell(operations, width)
-        )
-        self.blocks = nn.Sequential(*blocks)
 
-    def rectifier_inputs(
-        self, images: Tensor, *, dead_branches: bool, pieces: int = 1
-    ) -> Iterator[Reading]:
-        """Yield what the rectifiers of a forward pass read; see `nasbench201_plan`."""
-        plan = planned(self)
-        return plan.rectifier_inputs(images, dead_branches=dead_branches, pieces=pieces)
-
-    def fused_logits(self, images: Tensor) -> Tensor | None:
-        """Return what `forward` returns, up to rounding, or None; see `TrainsFused`."""
-        if not nasbench201_training.can_train(self, images):
-            return None
-        return nasbench201_training.logits_of(self, images)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map images (N, 3, H, W) to logits (N, num_classes)."""
-        logits: Tensor = self.classifier(self.head(self.blocks(self.stem(x))))
-        return logits
+def _of_layers(
+    layers: Sequence[tuple[int, int, bool]], skeleton: Skeleton, num_classes: int, add_cell: AddCell
+) -> Graph:
+    """Return the graph of layers (input channels, output channels, whether it is a reduction)."""
+    builder = Builder(3 if skeleton.stem else skeleton.channels)
+    last = add_stem(builder, skeleton)
+    for inputs, outputs, reduces in layers:
+        last = (add_reduction if reduces else add_cell)(builder, last, inputs, outputs)
+    return builder.graph(add_head(builder, last, layers[-1][1], num_classes))

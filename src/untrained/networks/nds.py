@@ -12,23 +12,21 @@ from the released NASWOT code in two points:
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import torch
-from torch import nn
-
-from untrained.networks.anynet import AnyNet, Stem
-from untrained.networks.costs import count_flops, count_parameters
-from untrained.networks.darts import DartsNetwork, Skeleton
+from untrained.networks import anynet, darts
+from untrained.networks.anynet import Stem
+from untrained.networks.darts import Skeleton
+from untrained.networks.graph import Graph
 from untrained.spaces.nds_networks import CellNetwork, Network, parse_network
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def scored_network(network: Network, num_classes: int, *, imagenet: bool) -> nn.Module:
-    """Build the network that proxies score.
+def scored_network(network: Network, num_classes: int, *, imagenet: bool) -> Graph:
+    """Return the network that proxies score.
 
     Args:
         network: description of what is between stem and classifier.
@@ -39,11 +37,11 @@ def scored_network(network: Network, num_classes: int, *, imagenet: bool) -> nn.
     if isinstance(network, CellNetwork):
         return _around_cells(network, num_classes, imagenet=imagenet)
     stem: Stem = "half" if network.block == "vanilla_block" else "quarter"
-    return AnyNet(network, num_classes, stem, 12)
+    return anynet.network_graph(network, num_classes, stem, 12)
 
 
-def trained_network(network: Network, num_classes: int, *, imagenet: bool) -> nn.Module:
-    """Build the network that the benchmark trained; arguments as in `scored_network`.
+def trained_network(network: Network, num_classes: int, *, imagenet: bool) -> Graph:
+    """Return the network that the benchmark trained; arguments as in `scored_network`.
 
     The stem of networks of stages on ImageNet, 64 channels at a quarter of the resolution, could
     not be compared with the original code.
@@ -51,13 +49,13 @@ def trained_network(network: Network, num_classes: int, *, imagenet: bool) -> nn
     if isinstance(network, CellNetwork):
         return _around_cells(network, num_classes, imagenet=imagenet)
     if imagenet:
-        return AnyNet(network, num_classes, "quarter", 64)
-    return AnyNet(network, num_classes, "cifar", 16)
+        return anynet.network_graph(network, num_classes, "quarter", 64)
+    return anynet.network_graph(network, num_classes, "cifar", 16)
 
 
-def _around_cells(network: CellNetwork, num_classes: int, *, imagenet: bool) -> DartsNetwork:
+def _around_cells(network: CellNetwork, num_classes: int, *, imagenet: bool) -> Graph:
     skeleton = Skeleton(network.depth, network.width, "imagenet" if imagenet else "cifar")
-    return DartsNetwork(network, num_classes, skeleton, auxiliary=network.auxiliary)
+    return darts.network_graph(network, num_classes, skeleton, auxiliary=network.auxiliary)
 
 
 @dataclass(frozen=True)
@@ -78,13 +76,10 @@ class Costs:
 def costs_of(network: Network, *, imagenet: bool) -> Costs:
     """Count the costs of the benchmark's network: 10 classes at 32x32, or 1,000 at 224x224."""
     classes, side = (1000, 224) if imagenet else (10, 32)
-    with torch.device("meta"):  # without data: counting needs shapes only
-        module = trained_network(network, classes, imagenet=imagenet)
-        flops = count_flops(module, (3, side, side)) - classes
-    parameters = count_parameters(module)
-    head = getattr(module, "auxiliary", None)
-    extra = 0 if head is None else count_parameters(head)
-    return Costs(parameters, parameters - extra, flops)
+    graph = trained_network(network, classes, imagenet=imagenet)
+    without_head = replace(graph, edges=graph.executed)
+    flops = graph.flops((3, side, side)) - classes
+    return Costs(graph.parameters, without_head.parameters, flops)
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,40 @@
-"""The interface of networks that can run only as far as their rectifiers need."""
+"""Runs the graph of a network only as far as its rectifiers need, on compiled loops.
 
-from collections.abc import Iterator
-from typing import NamedTuple, Protocol, runtime_checkable
+The graph becomes nodes of `untrained.networks.sums`. A node that only copies another one is that
+one. Where several edges rectify the same node, it is rectified and coded once. A rectifier of
+concatenated nodes reads what rectifiers of the single nodes would read, so it moves in front of the
+concatenation. What no rectifier that counts depends on is not executed. Values are those of the
+module in training mode with the same weights, up to rounding; running statistics don't change.
+"""
 
-from torch import Tensor
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
 
-class Reading(NamedTuple):
-    """A tensor that rectifiers read, as codes.
+from untrained.networks import sums
+from untrained.networks.fused import TERMS, average_pool, halve, max_pool
+from untrained.networks.graph import (
+    Convolution,
+    Edge,
+    EvenPooling,
+    FactorisedReduction,
+    Graph,
+    Operation,
+    Pooling,
+    Slice,
+    Zero,
+)
+from untrained.networks.sums import Reading as Reading
 
-    Attributes:
-        codes: one bit per unit and image, 1 iff the unit is positive: (N, f) int8 with a bit in
-            each number, or (N, f / 8) uint8 with eight. Units are in the same order for all images.
-        rectifiers: number of rectifiers on a path from input to output that read it.
-        modules: number of modules named after ReLU that read it, wrappers of rectifiers included.
-        finite: whether the units are finite, as far as the plan knows.
-    """
-
-    codes: Tensor
-    rectifiers: int
-    modules: int
-    finite: bool = True
+if TYPE_CHECKING:
+    from untrained.networks.network import GraphNetwork
 
 
 @runtime_checkable
@@ -30,11 +44,291 @@ class Planned(Protocol):
     def rectifier_inputs(
         self, images: Tensor, *, dead_branches: bool, pieces: int = 1
     ) -> Iterator[Reading]:
-        """Yield what the rectifiers of a forward pass read.
+        """Yield what the rectifiers of a forward pass in training mode read.
 
         Args:
-            images: (N, C, H, W).
-            dead_branches: whether to execute also what leads nowhere, as the module does.
+            images: (N, C, H, W), channels last for speed.
+            dead_branches: whether rectifiers count that are on no path from the images to the
+                logits.
             pieces: number of pieces that the batch is cut into to save memory; no value changes.
         """
         ...
+
+
+class Weights(NamedTuple):
+    """The weights of an edge.
+
+    Attributes:
+        kernels: (outputs, inputs / groups, height, width), of the convolutions in order.
+        scale: (outputs,), scale of the normalisation; None for ones.
+        shift: (outputs,), shift of the normalisation; None for zeros.
+    """
+
+    kernels: tuple[Tensor, ...] = ()
+    scale: Tensor | None = None
+    shift: Tensor | None = None
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> "Weights":
+        """Return a copy on another device; kernels get another type and stand channels last."""
+        kernels = tuple(
+            one.to(device, dtype, memory_format=torch.channels_last) for one in self.kernels
+        )
+        learned = (None if one is None else one.to(device) for one in (self.scale, self.shift))
+        return Weights(kernels, *learned)
+
+
+@dataclass(frozen=True)
+class PlannedNetwork:
+    """The graph and the weights of a network; see `Planned`.
+
+    Attributes:
+        graph: the graph.
+        weights: the weights of each edge.
+    """
+
+    graph: Graph
+    weights: Sequence[Weights]
+
+    def rectifier_inputs(
+        self, images: Tensor, *, dead_branches: bool, pieces: int = 1
+    ) -> Iterator[Reading]:
+        """Yield what the rectifiers of a forward pass in training mode read; see `Planned`."""
+        weights = [one.to(images.device, images.dtype) for one in self.weights]
+        nodes = _Plan(self.graph, weights).nodes(dead_branches=dead_branches)
+        finite = True
+        for reading in sums.readings(nodes, images, pieces):
+            finite = finite and reading.finite  # not every rectifier leads to a later one
+            yield reading._replace(finite=finite)
+
+
+class _Plan:
+    """What is executed of a graph, and what its rectifiers read.
+
+    Args:
+        graph: the graph.
+        weights: the weights of each edge, of the type and on the device of the images.
+    """
+
+    def __init__(self, graph: Graph, weights: Sequence[Weights]) -> None:
+        self.graph = graph
+        self.incoming: dict[int, list[tuple[Edge, Weights]]] = defaultdict(list)
+        for edge, own in zip(graph.executed, weights, strict=False):
+            self.incoming[edge.target].append((edge, own))
+        # what is normalised of zeros is zero, unless a shift was learned
+        shifts = (own.shift for own in weights if own.shift is not None)
+        fresh = not any(bool((shift != 0).any()) for shift in shifts)
+        for node, terms in self.incoming.items():
+            if graph.nodes[node].concatenated or node not in graph.fed:
+                continue
+            self.incoming[node] = [
+                (edge, own)
+                for edge, own in terms
+                if (edge.source in graph.fed and not edge.constant)
+                or not (fresh or (edge.constant and not edge.normalised))
+            ]
+        self.same: dict[int, int] = {}
+        for node in graph.order[1:]:
+            (edge, _), *others = self.incoming[node]
+            if edge.identity and not (others or graph.nodes[node].rectified):
+                self.same[node] = self.same.get(edge.source, edge.source)
+        self.rectifiers: dict[int, int] = defaultdict(int)
+        self.modules: dict[int, int] = defaultdict(int)
+        for edge in graph.executed:
+            if edge.rectified:
+                leads = edge.target in graph.leading and not edge.constant
+                self._count(self._parts(edge.source), 1 + edge.wrapped, leads=leads)
+        read = {edge.source for edge in graph.executed}
+        for node in graph.order:
+            if graph.nodes[node].rectified and node in read:
+                self._count([node], 1, leads=node in graph.leading)
+
+    def _parts(self, node: int) -> list[int]:
+        """Return the nodes whose rectifiers read what a rectifier of this node reads."""
+        node = self.same.get(node, node)
+        kind = self.graph.nodes[node]
+        if kind.rectified or not kind.concatenated:
+            return [node]
+        return [part for edge, _ in self.incoming[node] for part in self._parts(edge.source)]
+
+    def _count(self, reads: list[int], modules: int, *, leads: bool) -> None:
+        on_path = leads and not self.graph.fed.isdisjoint(reads)
+        for node in reads:
+            self.rectifiers[node] += on_path
+            self.modules[node] += modules
+
+    def nodes(self, *, dead_branches: bool) -> list[sums.Node]:
+        """Return the nodes to execute; there are none where no rectifier counts."""
+        counts = self.modules if dead_branches else self.rectifiers
+        wanted = {node for node, count in counts.items() if count}
+        read: dict[int, list[Edge]] = defaultdict(list)
+        for node in reversed(self.graph.order[1:]):
+            if node in wanted and node not in self.same:
+                for edge, _ in self.incoming[node]:
+                    source = self.same.get(edge.source, edge.source)
+                    wanted.add(source)
+                    read[source].append(edge)
+        made: list[sums.Node] = []
+        places: dict[int, int] = {}
+        # concatenations that are rectified before instead of after
+        rectified = {
+            node
+            for node, edges in read.items()
+            if self.graph.nodes[node].concatenated and all(edge.rectified for edge in edges)
+        }
+        edges: list[tuple[int, int, sums.Edge]] = []
+        for node in self.graph.order:
+            if node not in wanted or node in self.same:
+                continue
+            terms = []
+            for edge, own in self.incoming[node]:
+                source = self.same.get(edge.source, edge.source)
+                before = edge.rectified or self.graph.nodes[source].rectified or node in rectified
+                apply = _applied(edge, own.kernels)
+                after = sums.Edge(
+                    0, apply, before and source not in rectified, edge.normalised, *own[1:]
+                )
+                terms.append((places[source], after))
+            concatenated = self.graph.nodes[node].concatenated
+            while len(terms) > TERMS and not concatenated:  # as many as the loops add at once
+                part = sums.appended(made)
+                edges += [(source, part, term) for source, term in terms[:TERMS]]
+                terms = [(part, sums.Edge(0, sums.as_it_is)), *terms[TERMS:]]
+            kind = sums.Node([], self.rectifiers[node], self.modules[node], concatenated)
+            places[node] = sums.appended(made, kind)
+            edges += [(source, places[node], term) for source, term in terms]
+        for position, (source, target, term) in enumerate(edges):
+            made[source].edges.append(term._replace(target=target, position=position))
+        return made
+
+
+def _applied(edge: Edge, kernels: Sequence[Tensor]) -> Callable[[Tensor], Tensor]:
+    """Return the operations of an edge as one function; equal ones without weights are the same."""
+    left = iter(kernels)
+    functions = []
+    for operation in edge.operations:
+        if convolutions := _convolutions(operation):
+            functions.append(_convolved(operation, [next(left) for _ in convolutions]))
+        else:
+            copies = isinstance(operation, Slice | Zero)
+            functions.append(_copied(operation) if copies else function_of(operation))
+    if len(functions) < 2:
+        return functions[0] if functions else sums.as_it_is
+
+    def apply(x: Tensor) -> Tensor:
+        for function in functions:
+            x = function(x)
+        return x
+
+    return apply
+
+
+def _convolved(operation: Operation, kernels: Sequence[Tensor]) -> Callable[[Tensor], Tensor]:
+    def one(x: Tensor, kernel: Tensor) -> Tensor:
+        how = form.stride, form.padding, form.dilation, form.groups
+        return functional.conv2d(x, kernel, None, *how)
+
+    form = _convolutions(operation)[0]
+    if len(kernels) == 1:
+        return lambda x: one(x, kernels[0])
+    return lambda x: torch.cat((one(x, kernels[0]), one(without_first_pixels(x), kernels[1])), 1)
+
+
+@cache
+def function_of(operation: Operation) -> Callable[[Tensor], Tensor]:
+    """Return an operation without weights as a function, the same one for equal operations.
+
+    Raises:
+        ValueError: the operation has weights or leaves no pixels.
+    """
+    match operation:
+        case Pooling("avg", 3, 1, True):
+            return average_pool
+        case Pooling("max", 3, 1, True):
+            return max_pool
+        case Pooling("max", 2, 2, False):
+            return halve
+        case Pooling("max", size, stride):
+            return lambda x: functional.max_pool2d(x, size, stride, operation.padding)
+        case Pooling("avg", size, stride):
+            how = (operation.padding, False, False)
+            return lambda x: functional.avg_pool2d(x, size, stride, *how)
+        case EvenPooling(kind, stride):
+            return lambda x: _evenly_pooled(x, kind, stride)
+        case Slice(channels):
+            return lambda x: x[:, :channels]
+        case Zero(stride, None):
+            return lambda x: torch.zeros_like(x[:, :, ::stride, ::stride])
+        case Zero(stride, int(channels)):
+            return lambda x: torch.zeros_like(
+                x[:, :1, ::stride, ::stride].expand(-1, channels, -1, -1)
+            )
+    raise ValueError(operation)
+
+
+@cache
+def _copied(operation: Operation) -> Callable[[Tensor], Tensor]:
+    """Return an operation that shares memory with its source as one that does not."""
+    function = function_of(operation)
+    return lambda x: function(x).contiguous(memory_format=torch.channels_last)
+
+
+def _evenly_pooled(x: Tensor, kind: str, stride: int) -> Tensor:
+    if kind == "max":
+        lowest = functional.pad(x, (0, 1, 0, 1), value=-torch.inf)
+        return functional.max_pool2d(lowest, 2, stride)
+    total = functional.avg_pool2d(functional.pad(x, (0, 1, 0, 1)), 2, stride)
+    there = functional.pad(torch.ones_like(x[:1, :1]), (0, 1, 0, 1))
+    return total / functional.avg_pool2d(there, 2, stride)
+
+
+def without_first_pixels(x: Tensor) -> Tensor:
+    """Return (N, C, H, W) without its first row and column, with zeros beyond odd sides."""
+    height, width = x.shape[-2:]
+    filled = functional.pad(x, (0, width % 2, 0, height % 2)) if height % 2 or width % 2 else x
+    return filled[:, :, 1:, 1:]
+
+
+def draw(graph: Graph) -> PlannedNetwork:
+    """Draw the weights that the module's constructor draws from PyTorch's generator.
+
+    Nothing else is made of the module; the classifier's weights, which come last, are left out.
+    """
+    weights = []
+    for edge in graph.executed:
+        kernels = (one for each in edge.weighted for one in _convolutions(each))
+        weights.append(Weights(tuple(_drawn(one, graph.initialisation) for one in kernels)))
+    return PlannedNetwork(graph, weights)
+
+
+def weights_of(network: "GraphNetwork") -> list[Weights]:
+    """Return the module's own weights of each edge."""
+    weights = []
+    for connection in network.connections:
+        norms = [one for one in connection.modules() if isinstance(one, nn.BatchNorm2d)]
+        kernels = (one.weight for one in connection.modules() if isinstance(one, nn.Conv2d))
+        learned = (norms[0].weight, norms[0].bias) if norms else (None, None)
+        weights.append(Weights(tuple(kernels), *learned))
+    return weights
+
+
+def deviation(outputs: int, kernel: Sequence[int]) -> float:
+    """Return the standard deviation of a new convolution's weights (He et al., 2015, fan out)."""
+    return float((2 / (math.prod(kernel) * outputs)) ** 0.5)
+
+
+def _convolutions(operation: Operation) -> tuple[Convolution, ...]:
+    match operation:
+        case Convolution():
+            return (operation,)
+        case FactorisedReduction():
+            return operation.half, operation.half
+    return ()
+
+
+def _drawn(one: Convolution, initialisation: str) -> Tensor:
+    weight = torch.empty(one.outputs, one.inputs // one.groups, *one.kernel)
+    if initialisation == "normal":
+        return weight.normal_(0, deviation(one.outputs, one.kernel))
+    # U(-b, b) with b = 1 / sqrt(fan in), computed as `nn.init.kaiming_uniform_` does
+    bound = math.sqrt(3.0) * (math.sqrt(2.0 / 6.0) / math.sqrt(weight[0].numel()))
+    return weight.uniform_(-bound, bound)

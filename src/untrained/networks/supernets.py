@@ -9,16 +9,18 @@ Operations that read the same node share its rectified or pooled tensor, which i
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from untrained.errors import ParameterError
-from untrained.networks import darts
-from untrained.networks.nasbench201 import around_cells, head_of, operation_module, stem_of
+from untrained.networks import darts, nasbench201
+from untrained.networks.graph import Builder, Edge, Graph
+from untrained.networks.network import GraphModule
 from untrained.spaces.base import Skeleton
 from untrained.spaces.genotypes import NODES
 from untrained.spaces.nasbench201 import EDGES, OPERATIONS
@@ -40,7 +42,7 @@ DARTS_OPERATIONS = (
 DARTS_EDGES = tuple((source, node) for node in NODES for source in range(node))
 
 
-class Supernet(nn.Module):
+class Supernet(GraphModule):
     """A network under a mask; the candidates of a search differ in their masks alone.
 
     Attributes:
@@ -52,13 +54,17 @@ class Supernet(nn.Module):
         skeleton: what surrounds the cells.
     """
 
-    edges: int
-    operations: int
+    edges: ClassVar[int]
+    operations: ClassVar[int]
+    rectifies = False  # what edges share is rectified once
 
+    @staticmethod
     @abstractmethod
+    def graph_of(num_classes: int, skeleton: Skeleton) -> Graph:
+        """Return the graph, whose edges have their place in the mask as `choice`."""
+
     def __init__(self, num_classes: int, skeleton: Skeleton) -> None:
-        del num_classes, skeleton  # every supernet has its own use for them
-        super().__init__()
+        super().__init__(self.graph_of(num_classes, skeleton))
         self._mask: Mask | None = None
 
     @property
@@ -94,186 +100,88 @@ class Supernet(nn.Module):
         mask[:, 0] = False
         return mask
 
-    @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
         """Map images (N, C, H, W) to logits (N, num_classes)."""
+        mask, graph = self.mask, self.graph
+        live = [
+            (edge, connection)
+            for edge, connection in zip(graph.executed, self.connections, strict=True)
+            if edge.choice is None or mask[edge.choice]
+        ]
+        last_read = {edge.source: place for place, (edge, _) in enumerate(live)}
+        # the terms of each node, by the row of the mask whose mean they belong to
+        terms: dict[int, dict[int, list[Tensor]]] = {}
+        sources = {0: _Source(x)}
+        for place, (edge, connection) in enumerate(live):
+            if edge.source not in sources:
+                sources[edge.source] = _Source(self._value(edge.source, terms.pop(edge.source)))
+            term = sources[edge.source].read(edge, connection)
+            if last_read[edge.source] == place:
+                del sources[edge.source]
+            row = -place if edge.choice is None else edge.choice[0]
+            terms.setdefault(edge.target, {}).setdefault(row, []).append(term)
+        logits: Tensor = self.classifier(self._value(graph.output, terms.pop(graph.output)))
+        return logits
+
+    def _value(self, node: int, rows: dict[int, list[Tensor]]) -> Tensor:
+        means = [_mean(terms) for terms in rows.values()]
+        return torch.cat(means, dim=1) if self.graph.nodes[node].concatenated else _sum(means)
 
 
-def convolution(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
-    """Return a convolution without bias and its normalisation, for input that is rectified."""
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False),
-        nn.BatchNorm2d(outputs),
-    )
-
-
-class SharedSource:
-    """A node with the tensors that operations on its edges share, each made on first use."""
+class _Source:
+    """A node with what edges share: rectified once, and pooled once by equal operations."""
 
     def __init__(self, x: Tensor) -> None:
-        self.x = x
+        self._x = x
         self._made: dict[object, Tensor] = {}
 
-    def made(self, key: object, make: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return `make(x)`, computed once for each key."""
+    def read(self, edge: Edge, connection: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return the term of an edge, whose module does not rectify."""
+        x = self._once("rectified", functional.relu) if edge.rectified else self._x
+        if edge.weighted or edge.normalised or edge.rectified:
+            return connection(x)
+        return self._once(edge.operations, connection)
+
+    def _once(self, key: object, make: Callable[[Tensor], Tensor]) -> Tensor:
         if key not in self._made:
-            self._made[key] = make(self.x)
+            self._made[key] = make(self._x)
         return self._made[key]
 
-    @property
-    def rectified(self) -> Tensor:
-        """max(x, 0)."""
-        return self.made("rectified", functional.relu)
+
+def _mean(terms: Sequence[Tensor]) -> Tensor:
+    return _sum(terms) / len(terms) if len(terms) > 1 else terms[0]
 
 
-def sum_of(terms: Sequence[Tensor]) -> Tensor:
-    """Return the sum of tensors of one shape."""
+def _sum(terms: Sequence[Tensor]) -> Tensor:
     return sum(terms[1:], start=terms[0])
 
 
-def mean_of(terms: Sequence[Tensor]) -> Tensor:
-    """Return the mean of tensors of one shape."""
-    return terms[0] if len(terms) == 1 else sum_of(terms) / len(terms)
+def nasbench201_graph(num_classes: int, skeleton: Skeleton) -> Graph:
+    """Return NAS-Bench-201's network with all operations on every edge of its cells."""
 
+    def add_cell(builder: Builder, source: int, inputs: int, outputs: int) -> int:
+        nodes = [source, builder.node(), builder.node(), builder.node()]
+        for row, (start, end) in enumerate(EDGES):
+            for column, operation in enumerate(OPERATIONS[1:], start=1):
+                ends = nodes[start], nodes[end], inputs, outputs
+                nasbench201.add_operation(builder, operation, *ends, choice=(row, column))
+        return nodes[3]
 
-class NasBench201SuperCell(nn.Module):
-    """A cell of four nodes with all five operations on every edge; see `nasbench201.Cell`."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.convolutions = nn.ModuleList(
-            nn.ModuleDict(
-                {
-                    "nor_conv_1x1": convolution(channels, channels, 1),
-                    "nor_conv_3x3": convolution(channels, channels, 3),
-                }
-            )
-            for _ in EDGES
-        )
-        self.pool = operation_module("avg_pool_3x3", channels)
-
-    def forward(self, x: Tensor, mask: Mask) -> Tensor:
-        """Map (N, channels, H, W) to the same shape; every edge must have a live operation."""
-        nodes = [SharedSource(x)]
-        terms: list[list[Tensor]] = [[], [], []]
-        # ordered by source, so that a node is complete before edges read it
-        for source in range(3):
-            for edge, (start, target) in enumerate(EDGES):
-                if start == source:
-                    terms[target - 1].append(self._edge(edge, nodes[source], mask[edge]))
-            nodes.append(SharedSource(sum_of(terms[source])))
-        return nodes[3].x
-
-    def _edge(self, edge: int, source: SharedSource, live: NDArray[np.bool_]) -> Tensor:
-        outputs: list[Tensor] = []
-        for name in (OPERATIONS[number] for number in np.flatnonzero(live)):
-            match name:
-                case "skip_connect":
-                    outputs.append(source.x)
-                case "avg_pool_3x3":
-                    outputs.append(source.made(name, self.pool))
-                case _:
-                    outputs.append(self.convolutions[edge][name](source.rectified))  # type: ignore[index]
-        return mean_of(outputs)
+    return nasbench201.around_cells(skeleton, num_classes, add_cell)
 
 
 class NasBench201Supernet(Supernet):
-    """NAS-Bench-201's network with all operations on every edge of its cells.
-
-    Args:
-        num_classes: outputs of the classifier.
-        skeleton: what surrounds the cells; see `nasbench201.NasBench201Network`.
-    """
+    """The supernet of NAS-Bench-201; all its cells have the same mask."""
 
     edges = len(EDGES)
     operations = len(OPERATIONS)
-
-    def __init__(self, num_classes: int, skeleton: Skeleton) -> None:
-        super().__init__(num_classes, skeleton)
-        self.stem, blocks, self.head, self.classifier = around_cells(
-            skeleton, num_classes, NasBench201SuperCell
-        )
-        self.blocks = nn.ModuleList(blocks)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map images (N, 3, H, W) to logits (N, num_classes)."""
-        mask = self.mask
-        x = self.stem(x)
-        for block in self.blocks:
-            x = block(x, mask) if isinstance(block, NasBench201SuperCell) else block(x)
-        logits: Tensor = self.classifier(self.head(x))
-        return logits
+    graph_of = staticmethod(nasbench201_graph)
 
 
-class DartsSuperCell(nn.Module):
-    """A cell of two inputs and four inner nodes that read all nodes before them; see `darts.Cell`.
+def darts_graph(num_classes: int, skeleton: Skeleton) -> Graph:
+    """Return the graph of stem, normal cell, reduction cell and NAS-Bench-201's head.
 
-    An edge without a live operation is left out.
-
-    Args:
-        inputs: channels of the outputs of the last cell but one and of the last cell.
-        channels: channels of each node.
-        reduces: whether edges from the inputs halve the resolution.
-    """
-
-    def __init__(self, inputs: tuple[int, int], channels: int, *, reduces: bool) -> None:
-        super().__init__()
-        self.preprocess = nn.ModuleList(darts.ReLUConvBN(width, channels) for width in inputs)
-        self.operations = nn.ModuleList(
-            nn.ModuleDict(
-                {
-                    name: _after_rectifier(name, channels, 2 if reduces and source < 2 else 1)
-                    for name in DARTS_OPERATIONS[1:]
-                }
-            )
-            for source, _ in DARTS_EDGES
-        )
-        self.outputs = len(NODES) * channels
-
-    def forward(self, earlier: Tensor, last: Tensor, mask: Mask) -> Tensor:
-        """Map the outputs of the two preceding cells to (N, outputs, H, W).
-
-        Args:
-            earlier: output of the last cell but one.
-            last: output of the last cell, of the same height and width.
-            mask: (14, 8); every node must have a live operation.
-        """
-        nodes = [
-            SharedSource(preprocess(x))
-            for preprocess, x in zip(self.preprocess, (earlier, last), strict=True)
-        ]
-        for node in NODES:
-            terms = [
-                self._edge(edge, nodes[source], mask[edge])
-                for edge, (source, target) in enumerate(DARTS_EDGES)
-                if target == node and mask[edge].any()
-            ]
-            nodes.append(SharedSource(sum_of(terms)))
-        return torch.cat([node.x for node in nodes[NODES[0] :]], dim=1)
-
-    def _edge(self, edge: int, source: SharedSource, live: NDArray[np.bool_]) -> Tensor:
-        outputs: list[Tensor] = []
-        for name in (DARTS_OPERATIONS[number] for number in np.flatnonzero(live)):
-            operation: nn.Module = self.operations[edge][name]  # type: ignore[index]
-            if "pool" in name:  # all edges that leave a node have the same stride
-                outputs.append(source.made(name, operation))
-            elif isinstance(operation, nn.Identity):
-                outputs.append(source.x)
-            elif isinstance(operation, darts.FactorisedReduction):
-                outputs.append(operation.of_rectified(source.rectified))
-            else:
-                outputs.append(operation(source.rectified))
-        return mean_of(outputs)
-
-
-def _after_rectifier(operation: str, channels: int, stride: int) -> nn.Module:
-    """Build the module of an operation; convolutions lack their first rectifier."""
-    module = darts.operation_module(operation, channels, stride)
-    return nn.Sequential(*list(module.children())[1:]) if "conv" in operation else module
-
-
-class DartsSupernet(Supernet):
-    """A network of stem, normal cell, reduction cell and NAS-Bench-201's head.
+    The four inner nodes of a cell read all nodes before them.
 
     Args:
         num_classes: outputs of the classifier.
@@ -284,21 +192,31 @@ class DartsSupernet(Supernet):
     Raises:
         ParameterError: another number of cells or stages.
     """
+    if (skeleton.cells, skeleton.stages) != (1, 2):
+        raise ParameterError(f"{skeleton}: a DARTS supernet has 1 cell in each of 2 stages")
+    channels = skeleton.channels
+    builder = Builder(3 if skeleton.stem else channels)
+    stem = last = darts.Output(nasbench201.add_stem(builder, skeleton), channels)
+    for cell, reduces in enumerate((False, True)):
+        channels = skeleton.channels << cell
+        nodes = darts.preprocessed(builder, stem, last, channels)
+        for row, (start, end) in enumerate(DARTS_EDGES, start=cell * len(DARTS_EDGES)):
+            if end == len(nodes):
+                nodes.append(builder.node())
+            stride = 2 if reduces and start < NODES[0] else 1
+            for column, operation in enumerate(DARTS_OPERATIONS[1:], start=1):
+                ends = nodes[start], nodes[end], channels, stride
+                darts.add_operation(builder, operation, *ends, choice=(row, column))
+        last = darts.side_by_side(builder, nodes[NODES[0] :], channels)
+    return builder.graph(nasbench201.add_head(builder, last.node, last.channels, num_classes))
+
+
+class DartsSupernet(Supernet):
+    """The supernet of DARTS; the rows of the reduction cell follow those of the normal cell."""
 
     edges = 2 * len(DARTS_EDGES)
     operations = len(DARTS_OPERATIONS)
-
-    def __init__(self, num_classes: int, skeleton: Skeleton) -> None:
-        super().__init__(num_classes, skeleton)
-        if (skeleton.cells, skeleton.stages) != (1, 2):
-            raise ParameterError(f"{skeleton}: a DARTS supernet has 1 cell in each of 2 stages")
-        channels = skeleton.channels
-        self.stem = stem_of(skeleton)
-        self.normal = DartsSuperCell((channels, channels), channels, reduces=False)
-        inputs = (channels, self.normal.outputs)
-        self.reduce = DartsSuperCell(inputs, 2 * channels, reduces=True)
-        self.head = head_of(self.reduce.outputs)
-        self.classifier = nn.Linear(self.reduce.outputs, num_classes)
+    graph_of = staticmethod(darts_graph)
 
     def check(self, mask: Mask) -> None:
         """Refuse a mask as `Supernet.check` does, or one with a node that has no live operation."""
@@ -312,11 +230,3 @@ class DartsSupernet(Supernet):
                 raise ParameterError(
                     f"node {lonely[0]} of the {name} cell has no live operation: it takes 1 or more"
                 )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map images (N, 3, H, W) to logits (N, num_classes)."""
-        normal, reduce = np.split(self.mask, 2)
-        stem = self.stem(x)
-        last = self.normal(stem, stem, normal)
-        logits: Tensor = self.classifier(self.head(self.reduce(stem, last, reduce)))
-        return logits

@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args, runtime_checkable
 
 from untrained.spaces.base import Skeleton
 
@@ -73,10 +73,17 @@ class Setting:
 
 
 class UndefinedScore(Exception):  # noqa: N818 - an outcome, not an error
-    """The proxy has no value for this network: a status is stored, not a number."""
+    """The proxy has no value for this network: a status is stored, not a number.
+
+    Raises:
+        ValueError: `status` is not one of `Status`, or it is "ok".
+    """
 
     def __init__(self, status: Status, reason: str) -> None:
         super().__init__(reason)
+        if status not in get_args(Status) or status == "ok":
+            known = ", ".join(one for one in get_args(Status) if one != "ok")
+            raise ValueError(f"{status!r} is no status of an undefined score: take {known}")
         self.status = status
         self.reason = reason
 

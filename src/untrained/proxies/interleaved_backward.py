@@ -8,11 +8,12 @@ those layers, such as a classifier, is left to PyTorch. The gradients are exact:
 another order.
 """
 
+import math
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -22,12 +23,15 @@ from torch.autograd.graph import Node, get_gradient_edge
 from torch.func import vmap
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from untrained.proxies import interleaved_loops
 from untrained.proxies.interleaved_loops import LANES
 
 #: Activations whose gradients take more bytes than this are left to PyTorch, to save memory.
 _LARGE = 2**30
+#: Nor are parameters with more bytes of gradients: sums that leave the caches take PyTorch's time.
+_MANY = 2**28
 #: Bytes of gradients that a convolution processes together; they stay in the second-level cache.
 _PART = 2**20
 
@@ -52,10 +56,9 @@ class _Memory:
 
     def __init__(self, plan: "_Plan") -> None:
         self.plan = plan
-        self.free: dict[int, list[Array]] = {}
+        self.free: list[Array] = []
         self.arounds: dict[object, Array] = {}
         self.by_parameter: dict[Tensor, Array] = {}
-        self._kept: dict[object, Array] = {}
         self.begin()
 
     def begin(self) -> None:
@@ -70,10 +73,22 @@ class _Memory:
         if activation in self.found:
             return self.found[activation][0], True
         size = activation.numel() * LANES
-        spare = self.free.get(size)
-        array = spare.pop() if spare else np.empty(size, np.float32)
+        fitting = [place for place, one in enumerate(self.free) if one.size >= size]
+        if fitting:
+            spare = self.free.pop(min(fitting, key=lambda place: self.free[place].size))
+        else:
+            self.free.clear()  # larger arrays serve in place of smaller ones from now on
+            spare = np.empty(size, np.float32)
+        array = spare[:size]
         self.share(activation, array, 1.0)
         return array, False
+
+    def filled(self, activation: Tensor) -> Array:
+        """Return the array to add an activation's gradient to, with zeros at first."""
+        array, adds = self.target(activation)
+        if not adds:
+            array[:] = 0
+        return array
 
     def share(self, activation: Tensor, array: Array, factor: float) -> None:
         """Set an activation's gradient to a factor times an array that others may share."""
@@ -85,7 +100,7 @@ class _Memory:
         array, _ = self.found.pop(activation)
         self.users[id(array)] -= 1
         if not self.users[id(array)]:
-            self.free.setdefault(array.size, []).append(array)
+            self.free.append(cast("Array", array.base))
 
     def parameter(self, parameter: Tensor | None, shape: tuple[int, ...]) -> Array:
         """Return the array to add a gradient to, (*shape, 16); empty if it is not requested."""
@@ -101,20 +116,14 @@ class _Memory:
             self.arounds[key] = np.zeros(size, np.float32)
         return self.arounds[key]
 
-    def kept(self, tensor: Tensor, padding: int = 0) -> Array:
-        """Return the numbers of an activation surrounded by zeros; the copy is made once."""
-        key = (tensor, padding)
-        if key not in self._kept:
-            self._kept[key] = _flat(functional.pad(tensor.detach(), (padding,) * 4))
-        return self._kept[key]
-
 
 @dataclass(frozen=True, eq=False)
 class _Operation:
     """An operation of the forward pass, with its backward pass.
 
     Attributes:
-        output: activation that it made.
+        output: stands for the activation that it made, with its shape but without its numbers,
+            which are not kept for a backward pass that does not read them.
         inputs: activations that it read, in order; None for what depends on no parameter.
         parameters: parameters that it read, with None for one that it has not.
     """
@@ -146,12 +155,16 @@ class _Sum(_Operation):
 
 @dataclass(frozen=True, eq=False)
 class _Rectifier(_Operation):
+    """A rectifier, with the numbers that it made."""
+
+    made: Tensor
+
     def run(self, memory: _Memory) -> None:
         numbers, factor = memory.found[self.output]
         (target,) = self.inputs
         if target is not None:
             made, adds = memory.target(target)
-            gate = memory.kept(self.output)
+            gate = _flat(self.made)
             interleaved_loops.rectified(numbers, _pixels(target), factor, gate, made, adds)
 
 
@@ -175,10 +188,65 @@ class _Pooling(_Operation):
 
 
 @dataclass(frozen=True, eq=False)
-class _Normalisation(_Operation):
-    """A batch normalisation; `parameters` are scale and shift, as far as they need a gradient."""
+class _MaxPooling(_Operation):
+    """A maximum pooling; `chosen` (n, C, H', W') are the pixels that were the largest."""
 
-    x: Tensor
+    chosen: Tensor
+
+    def run(self, memory: _Memory) -> None:
+        numbers, factor = memory.found[self.output]
+        (target,) = self.inputs
+        if target is not None:
+            made = memory.filled(target)
+            area = target.shape[2] * target.shape[3]
+            chosen = _flat(self.chosen)
+            interleaved_loops.selected(numbers, _pixels(self.output), factor, chosen, area, made)
+
+
+@dataclass(frozen=True, eq=False)
+class _Part(_Operation):
+    """A part of an activation: lines, columns and channels from a place on, and their steps."""
+
+    place: tuple[int, int, int, int, int]
+
+    def run(self, memory: _Memory) -> None:
+        numbers, factor = memory.found[self.output]
+        (target,) = self.inputs
+        if target is not None:
+            made, shape = memory.filled(target), _lined(self.output)
+            parts = (numbers, shape, (0, 0, 0, 1, 1)), (made, _lined(target), self.place)
+            interleaved_loops.copied(*parts[0], factor, *parts[1], shape[1:], True)
+
+
+@dataclass(frozen=True, eq=False)
+class _Concatenation(_Operation):
+    """Channels of several tensors side by side; `places` are their first ones."""
+
+    places: tuple[int, ...]
+
+    def run(self, memory: _Memory) -> None:
+        numbers, factor = memory.found[self.output]
+        for target, place in zip(self.inputs, self.places, strict=True):
+            if target is not None:
+                made, adds = memory.target(target)
+                shape = _lined(target)
+                given = numbers, _lined(self.output), (0, 0, place, 1, 1)
+                interleaved_loops.copied(
+                    *given, factor, made, shape, (0, 0, 0, 1, 1), shape[1:], adds
+                )
+
+
+@dataclass(frozen=True, eq=False)
+class _Normalisation(_Operation):
+    """A batch normalisation; `parameters` are scale and shift, as far as they need a gradient.
+
+    Attributes:
+        x: input (n, C, H, W), in row order.
+        shape: (n, H W, C).
+    """
+
+    x: Array
+    shape: tuple[int, int, int]
     mean: Tensor
     deviation: Tensor
     scale: Tensor | None
@@ -189,20 +257,18 @@ class _Normalisation(_Operation):
         (target,) = self.inputs
         if target is not None:
             made, adds = memory.target(target)
-            x = memory.kept(self.x)
-            interleaved_loops.normalisation(numbers, _pixels(target), *affine, x, made, adds)
+            interleaved_loops.normalisation(numbers, self.shape, *affine, self.x, made, adds)
 
     def affine(self, numbers: Array, factor: float, memory: _Memory) -> tuple[Array, Array, Array]:
         """Return the gradient by x as an affine map: factor (C,), offset (C 16,), slope (C 16,).
 
         The gradient is factor * gradient + offset + slope * x.
         """
-        images, pixels, channels = shape = _pixels(self.x)
+        images, pixels, channels = self.shape
         mean, deviation = _flat(self.mean), _flat(self.deviation)
         scale = np.ones_like(mean) if self.scale is None else _flat(self.scale)
         first, second = np.empty((2, channels, LANES))
-        x = memory.kept(self.x)
-        interleaved_loops.moments(numbers, x, shape, mean, deviation, first, second)
+        interleaved_loops.moments(numbers, self.x, self.shape, mean, deviation, first, second)
         for parameter, sums in zip(self.parameters, (second, first), strict=True):
             made = memory.parameter(parameter, (channels,))
             if made.size:
@@ -220,36 +286,43 @@ class _Convolution(_Operation):
     """A convolution; with a rectifier before it, and a batch normalisation after it, one step.
 
     Attributes:
+        x: input (n, C, H, W) surrounded by zeros, in row order.
+        shape: (C, H, W) of the input without the zeros.
         normalised: normalisation whose output is this one's too.
-        gate: output of the rectifier whose input is this one's.
+        gated: whether `inputs` is that of a rectifier that made x.
     """
 
-    x: Tensor
+    x: Array
+    shape: tuple[int, int, int]
     weight: Tensor
     stride: int
     padding: int
+    dilation: int
+    groups: int
     normalised: _Normalisation | None = None
-    gate: Tensor | None = None
+    gated: bool = False
 
     def run(self, memory: _Memory) -> None:
         numbers, factor = memory.found[self.output]
         images, outputs, high, wide = self.output.shape
-        _, inputs, height, width = self.x.shape
-        size = self.weight.shape[2]
+        inputs, height, width = self.shape
+        size, own, filters = self.weight.shape[2], inputs // self.groups, outputs // self.groups
         times, offset, slope = np.full(outputs, factor, np.float32), _NOTHING, _NOTHING
         seen = _NOTHING
         if self.normalised is not None:
             times, offset, slope = self.normalised.affine(numbers, factor, memory)
-            seen = memory.kept(self.normalised.x)
+            seen = self.normalised.x
         phases, packed, margin = np.zeros((1, 3), np.int64), _NOTHING, (0, 0)
         made, adds = _NOTHING, False
-        blocks = interleaved_loops.block_of(inputs), interleaved_loops.block_of(outputs)
+        blocks = interleaved_loops.block_of(own), interleaved_loops.block_of(filters)
         (target,) = self.inputs
         if target is not None:
             made, adds = memory.target(target)
-            phases, packed = packed_weight(self.weight, self.stride, self.padding, blocks)
-            margin = _margin(phases, self.stride, (height, width), (high, wide))
-        channels = -(-outputs // blocks[1]) * blocks[1]
+            taps = (self.stride, self.padding, self.dilation)
+            parts = [packed_weight(one, *taps, blocks) for one in self.weight.chunk(self.groups)]
+            phases, packed = parts[0][0], np.concatenate([numbers for _, numbers in parts])
+            margin = _margin(phases, *taps, (height, width), (high, wide))
+        channels = -(-filters // blocks[1]) * blocks[1] * self.groups
         image_size = (high + sum(margin)) * (wide + sum(margin)) * channels * LANES
         together = max(1, min(images, _PART // (4 * image_size)))
         interleaved_loops.convolution(
@@ -259,19 +332,19 @@ class _Convolution(_Operation):
             offset,
             slope,
             seen,
-            memory.kept(self.x, self.padding),
+            self.x,
             (inputs, height + 2 * self.padding, width + 2 * self.padding),
-            (size, self.stride),
-            memory.parameter(self.parameters[0], (outputs, size, size, inputs)).reshape(-1),
+            (size, self.stride, self.dilation, self.groups),
+            memory.parameter(self.parameters[0], (outputs, size, size, own)).reshape(-1),
             phases,
             packed,
             blocks,
             margin,
-            memory.around(together * image_size, (outputs, high, wide, margin)),
+            memory.around(together * image_size, (outputs, self.groups, high, wide, margin)),
             made,
-            (inputs, height, width),
+            self.shape,
             adds,
-            _NOTHING if self.gate is None else memory.kept(self.gate),
+            self.gated,
         )
 
 
@@ -281,8 +354,14 @@ def _pixels(activation: Tensor) -> tuple[int, int, int]:
     return images, height * width, channels
 
 
+def _lined(activation: Tensor) -> tuple[int, int, int, int]:
+    """Return (n, H, W, C) of an activation."""
+    images, channels, height, width = activation.shape
+    return images, height, width, channels
+
+
 def packed_weight(
-    weight: Tensor, stride: int, padding: int, blocks: tuple[int, int]
+    weight: Tensor, stride: int, padding: int, dilation: int, blocks: tuple[int, int]
 ) -> tuple[Array, Array]:
     """Put a weight (D, C, size, size) into the order in which the gradient of the input reads it.
 
@@ -305,9 +384,10 @@ def packed_weight(
     phases = np.zeros((stride, 2 + stride), np.int64)
     taps = []
     for phase in range(stride):
-        found = [r for r in reversed(range(size)) if (r - padding - phase) % stride == 0]
+        found = [r for r in reversed(range(size)) if (r * dilation - padding - phase) % stride == 0]
         taps.append(found)
-        phases[phase, :2] = (phase + padding - found[0]) // stride if found else 0, len(found)
+        first = (phase + padding - found[0] * dilation) // stride if found else 0
+        phases[phase, :2] = first, len(found)
     pieces: list[Array] = []
     place = 0
     for row in range(stride):
@@ -323,14 +403,21 @@ def packed_weight(
 
 
 def _margin(
-    phases: Array, stride: int, shape: tuple[int, ...], output: tuple[int, int]
+    phases: Array,
+    stride: int,
+    padding: int,
+    dilation: int,
+    shape: tuple[int, ...],
+    output: tuple[int, int],
 ) -> tuple[int, int]:
     """Return how many zeros before and after an image of the output the input's gradient reads."""
+    del padding  # the phases include it
     before = after = 0
+    gap = dilation // math.gcd(dilation, stride)
     for phase in range(stride):
         first, taps = phases[phase, :2]
         for length, made in zip(shape, output, strict=True):
-            last = -(-(length - phase) // stride) - 1 + first + taps - 1
+            last = -(-(length - phase) // stride) - 1 + first + max(taps - 1, 0) * gap
             before, after = max(before, -int(first)), max(after, int(last) - (made - 1))
     return before, after
 
@@ -347,8 +434,12 @@ class Recording(TorchFunctionMode):
         super().__init__()
         self._operations: dict[Tensor, _Operation] = {}
         self._supported = True
+        # by activations that the network still has: what stands for them in operations, and copies
+        self._made: MutableMapping[Tensor, Tensor] = WeakTensorKeyDictionary()
+        self._copies: MutableMapping[Tensor, dict[int, Array]] = WeakTensorKeyDictionary()
+        self._rectified: MutableMapping[Tensor, Tensor] = WeakTensorKeyDictionary()
         # what a network has overwritten; here it has its former numbers, and must not be read
-        self._stale: set[Tensor] = set()
+        self._stale: MutableMapping[Tensor, bool] = WeakTensorKeyDictionary()
 
     def __torch_function__(
         self,
@@ -366,14 +457,17 @@ class Recording(TorchFunctionMode):
             except (_NoLoopError, TypeError):  # TypeError: an argument without a loop
                 self._supported = False
             else:
+                output = operation.output
                 if any(one is not None for one in (*operation.inputs, *operation.parameters)):
-                    self._operations[operation.output] = operation
-                    operation.output.requires_grad_()
-                return operation.output
-        given = {one for arg in (*args, *kwargs.values()) for one in _tensors(arg)}
+                    if output not in self._made:
+                        made = self._made[output] = torch.empty(()).expand(output.shape)
+                        self._operations[made] = replace(operation, output=made)
+                    output.requires_grad_()
+                return output
+        given = [one for arg in (*args, *kwargs.values()) for one in _tensors(arg)]
         changes = func.__name__.endswith("_") and not func.__name__.endswith("__")
         changes = changes or func in (Tensor.__setitem__, Tensor.register_hook)
-        if given & self._stale or (changes and given & self._operations.keys()):
+        if any(one in self._stale or (changes and one in self._made) for one in given):
             self._supported = False
         return func(*args, **kwargs)
 
@@ -391,13 +485,14 @@ class Recording(TorchFunctionMode):
         if not self._supported or not outputs.requires_grad:
             return None
         try:
-            plan = _Plan(self._operations, outputs, parameters)
+            plan = _Plan(self._operations, dict(self._made.items()), outputs, parameters)
         except _NoLoopError:
             return None
+        self._operations.clear()  # the steps have what they read
         return _run(plan, outputs)
 
     def source(self, x: Tensor) -> Tensor | None:
-        """Return an activation; None for images that depend on no parameter.
+        """Return what stands for an activation; None for images that depend on no parameter.
 
         Raises:
             _NoLoopError: it is neither.
@@ -406,9 +501,17 @@ class Recording(TorchFunctionMode):
             raise _NoLoopError
         if not x.requires_grad:
             return None
-        if x not in self._operations:
+        if x not in self._made:
             raise _NoLoopError
-        return x
+        return self._made[x]
+
+    def copied(self, x: Tensor, padding: int = 0) -> Array:
+        """Return an activation in row order, surrounded by zeros; the copy is made once."""
+        # images may be overwritten
+        copies = self._copies.setdefault(x, {}) if x in self._made else {}
+        if padding not in copies:
+            copies[padding] = _flat(functional.pad(x.detach(), (padding,) * 4))
+        return copies[padding]
 
     def parameter(self, x: Tensor | None) -> Tensor | None:
         """Return a parameter that requires a gradient; None for other numbers.
@@ -418,7 +521,7 @@ class Recording(TorchFunctionMode):
         """
         if x is None or not x.requires_grad:
             return None
-        if not x.is_leaf or x in self._operations:
+        if not x.is_leaf or x in self._made:
             raise _NoLoopError
         return x
 
@@ -439,7 +542,7 @@ class Recording(TorchFunctionMode):
         operation = self.add(x, other, alpha=alpha)
         if operation.output.shape != x.shape:
             raise _NoLoopError
-        self._stale.add(x)
+        self._stale[x] = True
         return operation
 
     def multiply(self, x: Tensor, other: Tensor | float) -> _Operation:
@@ -451,10 +554,16 @@ class Recording(TorchFunctionMode):
         return _Sum(x / other, (self.source(x),), (), (1 / _number(other),))
 
     def rectify(self, x: Tensor, inplace: bool = False) -> _Operation:
-        """Note max(x, 0)."""
-        operation = _Rectifier(torch.relu(x), (self.source(x),), ())
+        """Note max(x, 0), which is computed once for all that read it."""
+        source = self.source(x)
+        output = self._rectified.get(x)
+        if output is None:
+            output = torch.relu(x)
+        if source is not None and not inplace:
+            self._rectified[x] = output
+        operation = _Rectifier(output, (source,), (), output)
         if inplace:
-            self._stale.add(x)
+            self._stale[x] = True
         return operation
 
     def rectify_in_place(self, x: Tensor) -> _Operation:
@@ -484,6 +593,45 @@ class Recording(TorchFunctionMode):
             raise _NoLoopError
         return _Pooling(output, (self.source(x),), (), shares, (size, step, around))
 
+    def largest(
+        self,
+        x: Tensor,
+        kernel_size: Sides,
+        stride: Sides | None = None,
+        padding: Sides = 0,
+        dilation: Sides = 1,
+        ceil_mode: bool = False,
+        return_indices: bool = False,
+    ) -> _Operation:
+        """Note F.max_pool2d."""
+        if return_indices:
+            raise _NoLoopError
+        inputs = (self.source(x),)
+        settings: Any = (kernel_size, stride, padding, dilation, ceil_mode)
+        output, chosen = functional.max_pool2d(x, *settings, return_indices=True)
+        return _MaxPooling(output, inputs, (), chosen)
+
+    def part(self, x: Tensor, index: object) -> _Operation:
+        """Note x[:, channels, lines, columns] of slices."""
+        slices = index if isinstance(index, tuple) else (index,)
+        if not all(isinstance(one, slice) for one in slices):
+            raise _NoLoopError
+        output = x[slices]
+        slices += (slice(None),) * (4 - len(slices))
+        ranges = [one.indices(size)[::2] for one, size in zip(slices, x.shape, strict=True)]
+        (first, step), (channel, along), (line, down), (column, across) = ranges
+        if len(output) != len(x) or (first, step, along) != (0, 1, 1):
+            raise _NoLoopError
+        return _Part(output, (self.source(x),), (), (line, column, channel, down, across))
+
+    def concatenate(self, tensors: Sequence[Tensor], dim: int = 0) -> _Operation:
+        """Note the concatenation of channels."""
+        if dim != 1:
+            raise _NoLoopError
+        places = np.cumsum([0, *(one.shape[1] for one in tensors[:-1])])
+        inputs = tuple(self.source(one) for one in tensors)
+        return _Concatenation(torch.cat(list(tensors), 1), inputs, (), tuple(places.tolist()))
+
     def normalise(
         self,
         x: Tensor,
@@ -502,7 +650,8 @@ class Recording(TorchFunctionMode):
         output, mean, deviation = torch.native_batch_norm(
             x, weight, bias, running_mean, running_var, True, momentum, eps
         )
-        return _Normalisation(output, inputs, parameters, x, mean, deviation, weight)
+        seen = self.copied(x), _pixels(x)
+        return _Normalisation(output, inputs, parameters, *seen, mean, deviation, weight)
 
     def convolve(
         self,
@@ -516,11 +665,14 @@ class Recording(TorchFunctionMode):
     ) -> _Operation:
         """Note F.conv2d."""
         step, around = _side(stride), _side(padding)
-        if groups != 1 or _side(dilation) != 1 or weight.shape[2] != weight.shape[3]:
+        spread = _side(dilation)
+        if weight.shape[2] != weight.shape[3] or (spread > 1 and len(weight) > groups):
             raise _NoLoopError
         inputs, parameters = (self.source(x),), (self.parameter(weight), self.parameter(bias))
-        output = torch.conv2d(x, weight, bias, step, around)
-        return _Convolution(output, inputs, parameters, x, weight, step, around)
+        output = torch.conv2d(x, weight, bias, step, around, spread, groups)
+        seen, (_, channels, height, width) = self.copied(x, around), x.shape
+        shape, how = (channels, height, width), (step, around, spread, groups)
+        return _Convolution(output, inputs, parameters, seen, shape, weight, *how)
 
 
 #: The functions that there are loops for.
@@ -528,6 +680,9 @@ _NOTED: dict[object, Callable[..., _Operation]] = {
     functional.conv2d: Recording.convolve,
     functional.batch_norm: Recording.normalise,
     functional.avg_pool2d: Recording.average,
+    functional.max_pool2d: Recording.largest,
+    torch.cat: Recording.concatenate,
+    Tensor.__getitem__: Recording.part,
     **dict.fromkeys((functional.relu, torch.relu, Tensor.relu), Recording.rectify),
     **dict.fromkeys((torch.relu_, Tensor.relu_), Recording.rectify_in_place),
     **dict.fromkeys((torch.add, Tensor.add), Recording.add),
@@ -539,7 +694,7 @@ _NOTED: dict[object, Callable[..., _Operation]] = {
 
 
 def _of_images(value: object) -> bool:
-    return isinstance(value, Tensor) and value.ndim == 4
+    return any(one.ndim == 4 for one in _tensors(value)[:1])
 
 
 def _tensors(value: object) -> list[Tensor]:
@@ -568,12 +723,14 @@ class _Plan:
 
     Args:
         operations: operation that made each activation.
+        made: activations that the network or the graph has, with what stands for them.
         outputs: (n,), with a graph that leads to activations and parameters.
         parameters: parameters whose gradients are requested.
 
     Attributes:
         wanted: those that require a gradient.
         boundary: activations that the graph leads to.
+        sources: these with their numbers, and `head`.
         head: parameters in `wanted` that it leads to.
         steps: operations whose backward passes follow, in order.
         givers: number of steps that add to the gradient of an activation, plus one at the boundary.
@@ -585,18 +742,22 @@ class _Plan:
     def __init__(
         self,
         operations: dict[Tensor, _Operation],
+        made: dict[Tensor, Tensor],
         outputs: Tensor,
         parameters: Sequence[Tensor],
     ) -> None:
         self.operations = operations
         self.wanted = {one for one in parameters if one.requires_grad}
-        leaves = {get_gradient_edge(one).node: one for one in (*operations, *self.wanted)}
+        leaves = {get_gradient_edge(one).node: one for one in (*made, *self.wanted)}
         reached = [leaves[node] for node in _nodes(outputs) if node in leaves]
-        self.boundary = [one for one in reached if one in operations]
+        self.boundary = [made[one] for one in reached if one in made]
         self.head = [one for one in reached if one in self.wanted]
+        self.sources = [*(one for one in reached if one in made), *self.head]
         self.steps: list[_Operation] = []
         self.givers = Counter(self.boundary)
         order, consumers = self._order()
+        if LANES * 4 * sum(one.numel() for one in self.wanted - set(self.head)) > _MANY:
+            raise _NoLoopError
         for activation in order:
             if self.givers[activation]:  # otherwise another step includes it
                 step = self._joined(operations[activation], consumers)
@@ -648,7 +809,7 @@ class _Plan:
             operation = replace(before, output=operation.output, normalised=operation)
             before = self._before(operation)
         if isinstance(operation, _Convolution) and isinstance(before, _Rectifier):
-            operation = replace(operation, inputs=before.inputs, gate=before.output)
+            operation = replace(operation, inputs=before.inputs, gated=True)
         return operation
 
     def _before(self, operation: _Operation) -> _Operation | None:
@@ -671,16 +832,22 @@ def _nodes(outputs: Tensor) -> list[Node]:
 def _run(plan: _Plan, outputs: Tensor) -> list[Tensor]:
     """Return the gradients (n, size) by all parameters."""
     memory = _Memory(plan)
-    sources = [*plan.boundary, *plan.head]
 
     def pull_back(cotangent: Tensor) -> tuple[Tensor, ...]:
         return torch.autograd.grad(
-            outputs, sources, cotangent, retain_graph=True, materialize_grads=True
+            outputs, plan.sources, cotangent, retain_graph=True, materialize_grads=True
         )
 
-    rows: dict[Tensor, list[Array]] = {}
+    rows: dict[Tensor, Array] = {}
+
+    def keep(parameter: Tensor, first: int, found: Array) -> None:
+        if parameter not in rows:
+            rows[parameter] = np.empty((len(outputs), found.shape[1]), found.dtype)
+        rows[parameter][first : first + len(found)] = found
+
     identity = torch.eye(len(outputs))
-    for cotangents in torch.split(identity, LANES):
+    for first in range(0, len(outputs), LANES):
+        cotangents = identity[first : first + LANES]
         found = vmap(pull_back)(cotangents)
         memory.begin()
         for activation, gradient in zip(plan.boundary, found, strict=False):
@@ -692,8 +859,7 @@ def _run(plan: _Plan, outputs: Tensor) -> list[Tensor]:
             step.run(memory)
             memory.release(step.output)
         for parameter, made in memory.by_parameter.items():
-            pieces = rows.setdefault(parameter, [])
-            pieces.append(made.reshape(-1, LANES)[:, : len(cotangents)].T.copy())
+            keep(parameter, first, made.reshape(-1, LANES)[:, : len(cotangents)].T)
         for parameter, gradient in zip(plan.head, found[len(plan.boundary) :], strict=True):
-            rows.setdefault(parameter, []).append(gradient.detach().flatten(1).numpy())
-    return [torch.from_numpy(np.concatenate(pieces)) for pieces in rows.values()]
+            keep(parameter, first, gradient.detach().flatten(1).numpy())
+    return [torch.from_numpy(one) for one in rows.values()]

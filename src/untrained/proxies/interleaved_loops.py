@@ -281,7 +281,7 @@ def convolution(
     by_input: Array,
     input_shape: Any,
     adds: bool,
-    gate: Array,
+    gated: bool,
 ) -> None:
     """Fill in gradients of a convolution that may be followed by a batch normalisation.
 
@@ -294,23 +294,26 @@ def convolution(
         normalised: (n, D, H', W'), the output of the convolution.
         x: (n, C, Y, X), the input surrounded by zeros.
         x_shape: (C, Y, X).
-        kernel: (size, stride), the same for lines and columns.
-        by_weight: (D, size, size, C, 16), added to; empty where it is not requested.
+        kernel: (size, stride, dilation, groups), the same for lines and columns. Dilated groups
+            have one output channel each.
+        by_weight: (D, size, size, C / groups, 16), added to; empty where it is not requested.
         phases: phases as `packed_weight` returns them.
         packed: weight as `packed_weight` returns it.
-        blocks: number of input and of output channels that are processed together.
+        blocks: number of input and of output channels of a group that are processed together.
         margin: zeros before and after the gradient in `around`.
         around: scratch memory for one or more images, (D / block, ..., ..., block, 16); its border
             of zeros stays zero.
         by_input: gradient of the input, filled in; empty where it is not requested.
         input_shape: (C, H, W) of the input.
         adds: whether to add to `by_input` instead of overwriting it.
-        gate: the gradient of the input is zero where this is not positive; may be empty.
+        gated: whether the gradient of the input is zero where x is not positive.
     """
+    gate = x if gated else x[:0]
     images, high, wide, outputs = shape
+    filters = outputs // kernel[3]
     line = (wide + margin[0] + margin[1]) * blocks[1] * LANES
     plane = (high + margin[0] + margin[1]) * line
-    image_size = -(-outputs // blocks[1]) * plane
+    image_size = kernel[3] * -(-filters // blocks[1]) * plane
     inside = margin[0] * (line + blocks[1] * LANES)
     together = max(1, min(images, around.size // image_size))
     for first in range(0, images, together):
@@ -320,7 +323,7 @@ def convolution(
                 given = gradient[((first + image) * high + h) * wide * outputs * LANES :]
                 seen = normalised[(first + image) * outputs * high * wide + h * wide :]
                 made = around[image * image_size + inside + h * line :]
-                steps = (blocks[1], plane, high * wide)
+                steps = (filters, blocks[1], plane, high * wide)
                 _copy_line(given, wide, factor, offset, slope, seen, made, steps)
         if by_weight.size:
             for image in range(count):
@@ -350,6 +353,7 @@ def convolution(
                     input_shape,
                     adds,
                     gate,
+                    x_shape,
                 )
 
 
@@ -366,11 +370,14 @@ def _copy_line(
 ) -> None:
     """Write one line of the gradient of a convolution's output, in blocks of channels."""
     outputs = len(factor)
-    block, plane, channel = steps
+    filters, block, plane, channel = steps
+    count = -(-filters // block)
     for w in range(wide):
         for d in range(outputs):
             place = (w * outputs + d) * LANES
-            target = d // block * plane + (w * block + d % block) * LANES
+            own = d % filters
+            target = (d // filters * count + own // block) * plane
+            target += (w * block + own % block) * LANES
             rest = _zero()
             if offset.size:
                 own = d * LANES
@@ -392,35 +399,41 @@ def _add_by_weight(
     """Add one image's part of the weight's gradient; `steps` are the strides of `around`."""
     high, wide, outputs = shape
     own, plane, line = steps
-    size, stride = kernel
-    inputs, x_high, x_wide = x_shape
+    size, stride, dilation, groups = kernel
+    area, x_wide = x_shape[1] * x_shape[2], x_shape[2]
+    inputs, filters = x_shape[0] // groups, outputs // groups
+    count = -(-filters // own)
     lines = max(1, _LINES // (wide * own * LANES * 4), _PIXELS // wide)
     empty = np.empty(0, np.float32)
+    # the scalars of a tile are channels, or taps of the only channel
+    taps, step = (1, area) if inputs > 1 else (TILE, dilation)
     for h in range(0, high, lines):
         counts = (1, min(lines, high - h), wide)
-        for d in range(0, outputs, own):
-            for r in range(size):
-                for s in range(size):
-                    seen = (stride * h + r) * x_wide + s
-                    for c in range(0, inputs, block):
-                        _products(
-                            min(own, outputs - d),
-                            min(block, inputs - c),
-                            counts,
-                            around,
-                            d // own * plane + h * line,
-                            (LANES, 0, line, own * LANES),
-                            x,
-                            seen + c * x_high * x_wide,
-                            (x_high * x_wide, 0, stride * x_wide, stride),
-                            by_weight,
-                            (((d * size + r) * size + s) * inputs + c) * LANES,
-                            (size * size * inputs * LANES, LANES),
-                            True,
-                            empty,
-                            0,
-                            (0, 0),
-                        )
+        for group in range(groups):
+            for d in range(0, filters, own):
+                for r in range(size):
+                    for s in range(0, size, taps):
+                        seen = (stride * h + r * dilation) * x_wide + s * dilation
+                        for c in range(0, inputs, block):
+                            _products(
+                                min(own, filters - d),
+                                min(block, inputs - c) if inputs > 1 else min(taps, size - s),
+                                counts,
+                                around,
+                                (group * count + d // own) * plane + h * line,
+                                (LANES, 0, line, own * LANES),
+                                x,
+                                seen + (group * inputs + c) * area,
+                                (step, 0, stride * x_wide, stride),
+                                by_weight,
+                                ((((group * filters + d) * size + r) * size + s) * inputs + c)
+                                * LANES,
+                                (size * size * inputs * LANES, LANES),
+                                True,
+                                empty,
+                                0,
+                                (0, 0),
+                            )
 
 
 @jit
@@ -438,14 +451,20 @@ def _by_input(
     shape: Any,
     adds: bool,
     gate: Array,
+    gate_shape: Any,
 ) -> None:
     """Write or add one image's gradient of the input; `steps` are the strides of `around`."""
-    inputs, height, width = shape
+    channels, height, width = shape
     own, plane, line = steps
-    size, stride = kernel
-    pixel, area = inputs * LANES, height * width
+    size, stride, dilation, groups = kernel
+    inputs = channels // groups
+    # pixels of the output between two taps that read the same phase
+    gap = dilation if dilation % stride else dilation // stride
+    pixel = channels * LANES
+    _, gate_high, gate_wide = gate_shape
+    zeros = (gate_wide - width) // 2
     across = 2 * TILE if block < TILE else TILE
-    count = -(-outputs // own)
+    count = -(-(outputs // groups) // own)
     # blocks of the output of which a few pixels fit the first-level cache
     chunk = max(1, _LINES // (size * (across + size - 1) * own * LANES * 4))
     for row in range(stride):
@@ -461,27 +480,33 @@ def _by_input(
                 while v < columns:
                     pixels = across if columns - v >= across else min(TILE, columns - v)
                     w = v * stride + column
-                    for first in range(0, count, chunk):
-                        for c in range(0, inputs, block):
-                            down = min(block, inputs - c)
-                            _products(
-                                pixels,
-                                down,
-                                (min(chunk, count - first), taps_high, taps_wide * own),
-                                around,
-                                first * plane + begin + (v + left + before) * own * LANES,
-                                (own * LANES, plane, line, LANES),
-                                packed,
-                                phases[row, 2 + column] + (c * count + first * down) * taps,
-                                (1, taps * down, taps_wide * own * down, down),
-                                by_input,
-                                ((image * height + h) * width + w) * pixel + c * LANES,
-                                (stride * pixel, LANES),
-                                adds or first > 0,
-                                gate,
-                                (image * inputs + c) * area + h * width + w,
-                                (stride, area),
-                            )
+                    for group in range(groups):
+                        weights = group * (len(packed) // groups) + phases[row, 2 + column]
+                        for first in range(0, count, chunk):
+                            for c in range(0, inputs, block):
+                                down = min(block, inputs - c)
+                                own_c = group * inputs + c
+                                _products(
+                                    pixels,
+                                    down,
+                                    (min(chunk, count - first), taps_high, taps_wide * own),
+                                    around,
+                                    (group * count + first) * plane
+                                    + begin
+                                    + (v + left + before) * own * LANES,
+                                    (own * LANES, plane, gap * line, gap * LANES),
+                                    packed,
+                                    weights + (c * count + first * down) * taps,
+                                    (1, taps * down, taps_wide * own * down, down),
+                                    by_input,
+                                    ((image * height + h) * width + w) * pixel + own_c * LANES,
+                                    (stride * pixel, LANES),
+                                    adds or first > 0,
+                                    gate,
+                                    ((image * channels + own_c) * gate_high + h + zeros) * gate_wide
+                                    + (w + zeros),
+                                    (stride, gate_high * gate_wide),
+                                )
                     v += pixels
 
 
@@ -632,6 +657,78 @@ def pooling(
                             share = shares[line, column]
                             total = _multiply_add(_at(gradient, source), share, total)
                     _put(by_input, place, total)
+
+
+@jit
+def selected(
+    gradient: Array, shape: Any, factor: float, chosen: Array, area: int, by_input: Array
+) -> None:
+    """Add factor * gradient at the pixels that a maximum pooling chose.
+
+    Args:
+        gradient: gradient of the output.
+        shape: (n, H' W', C).
+        factor: multiplies the gradient first.
+        chosen: (n, C, H', W'), pixel of the input that each pixel of the output equals.
+        area: H W of the input.
+        by_input: gradient of the input, added to.
+    """
+    images, pixels, channels = shape
+    times = np.float32(factor)
+    for image in range(images):
+        for pixel in range(pixels):
+            for c in range(channels):
+                source = ((image * pixels + pixel) * channels + c) * LANES
+                seen = chosen[(image * channels + c) * pixels + pixel]
+                place = ((image * area + seen) * channels + c) * LANES
+                _put(
+                    by_input,
+                    place,
+                    _multiply_add(_at(gradient, source), times, _at(by_input, place)),
+                )
+
+
+@jit
+def copied(
+    source: Array,
+    source_shape: Any,
+    source_part: Any,
+    factor: float,
+    target: Array,
+    target_shape: Any,
+    target_part: Any,
+    counts: Any,
+    adds: bool,
+) -> None:
+    """Write or add factor times a part of one gradient to a part of another.
+
+    Args:
+        source: gradient.
+        source_shape: (n, H, W, C) of it.
+        source_part: first line, column and channel of the part, and step of lines and of columns.
+        factor: multiplies the part.
+        target: gradient.
+        target_shape: (n, H, W, C) of it.
+        target_part: as `source_part`.
+        counts: lines, columns and channels of the part.
+        adds: whether to add instead of overwriting.
+    """
+    images, height, width, channels = target_shape
+    times = np.float32(factor)
+    for image in range(images):
+        for line in range(counts[0]):
+            from_line = image * source_shape[1] + source_part[0] + line * source_part[3]
+            to_line = image * height + target_part[0] + line * target_part[3]
+            for column in range(counts[1]):
+                read = from_line * source_shape[2] + source_part[1] + column * source_part[4]
+                read = (read * source_shape[3] + source_part[2]) * LANES
+                write = to_line * width + target_part[1] + column * target_part[4]
+                write = (write * channels + target_part[2]) * LANES
+                for lanes in range(0, counts[2] * LANES, LANES):
+                    old = _at(target, write + lanes) if adds else _zero()
+                    _put(
+                        target, write + lanes, _multiply_add(_at(source, read + lanes), times, old)
+                    )
 
 
 @jit

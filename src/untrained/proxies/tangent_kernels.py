@@ -14,7 +14,6 @@ from torch.func import functional_call, grad, vmap
 
 from untrained.errors import ParameterError
 from untrained.networks.modes import buffers_restored
-from untrained.proxies.batched_backward import BatchedBackward
 from untrained.proxies.interleaved_backward import Recording
 from untrained.proxies.selections import ParameterSelection
 
@@ -90,37 +89,24 @@ def _rows_of_backward_passes(
     """Return gradients (n, ...) by each parameter, by one backward pass per image."""
     chosen = list(parameters.values())
     state = torch.get_rng_state()
-    found = _interleaved(network, images, chosen)
+    found = _by_loops(network, images, chosen)
     if found is not None:
         return found
     torch.set_rng_state(state)
-    with BatchedBackward() as batched:
-        outputs = _sums_of_logits(network, images)
+    outputs = _sums_of_logits(network, images)
     if not outputs.requires_grad:  # they depend on no parameter
         return [torch.zeros(len(images), 1)]
-    if batched.rows == 1:  # PyTorch's own operations are faster
-        torch.set_rng_state(state)
-        outputs = _sums_of_logits(network, images)
-
-    def pull_back(cotangent: Tensor) -> tuple[Tensor, ...]:
-        return torch.autograd.grad(
-            outputs, chosen, cotangent, retain_graph=True, materialize_grads=True
-        )
-
-    rows: list[tuple[Tensor, ...]] = []
-    identity = torch.eye(len(images), dtype=outputs.dtype, device=outputs.device)
-    for given in torch.split(identity, batched.rows):
-        if len(given) == 1:
-            rows.append(tuple(gradient[None] for gradient in pull_back(given[0])))
-        else:
-            rows.append(vmap(pull_back)(given))
-    return [torch.cat(pieces) for pieces in zip(*rows, strict=True)]
+    rows = [
+        torch.autograd.grad(one, chosen, retain_graph=True, materialize_grads=True)
+        for one in outputs
+    ]
+    return [torch.stack(pieces) for pieces in zip(*rows, strict=True)]
 
 
-def _interleaved(
+def _by_loops(
     network: nn.Module, images: Tensor, parameters: list[nn.Parameter]
 ) -> list[Tensor] | None:
-    """Return the gradients by our loops; None where they don't support the network."""
+    """Return the gradients by our loops; None for a network that they don't support."""
     recording = Recording()
     try:
         with recording:

@@ -4,23 +4,25 @@ import copy
 import math
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, SupportsFloat, TypeVar, cast
 
 import torch
 from torch import nn
 
-from untrained.errors import ParameterError
+from untrained.errors import ParameterError, short
 from untrained.images.minibatches import Minibatch
-from untrained.networks.plans import Planned
+from untrained.networks.plans import Planned, draw
 from untrained.networks.plans import Reading as RectifierReading
+from untrained.plugins import blamed
 from untrained.proxies.base import Proxy, Setting, SharesMeasurement, Status, UndefinedScore
 from untrained.scoring.execution import Execution, ReadsRectifiers
 from untrained.scoring.images import TrainingImages
 from untrained.scoring.request import OwnNetwork, Reading, ScoreRequest
 from untrained.seeds import seed_sequence, torch_seeded
-from untrained.spaces.base import NotApplicable
+from untrained.spaces.base import GraphSpace, NotApplicable
 from untrained.training.short import Diverged, Stop, WatchSteps, unwatched
 
 T = TypeVar("T")
@@ -108,7 +110,8 @@ def score_work(
         for mine, training in zip(groups.values(), trainings, strict=True):
             chosen = [readings[number] for number in mine]
             subject = subject_of(request, index, chosen, seed, drawn, training, on_stop)
-            found |= dict(zip(mine, subject.scores(chosen), strict=True))
+            with nullcontext() if own else blamed("space", target):
+                found |= dict(zip(mine, subject.scores(chosen), strict=True))
         yield [found[number] for number in range(len(readings))]
 
 
@@ -145,8 +148,8 @@ def subject_of(
     planned = rectifiers and training is None and execution.engine != "plain"
 
     def build(num_classes: int) -> nn.Module | Planned:
-        if planned and target.planned is not None:
-            return target.planned(target[index])
+        if planned and isinstance(target, GraphSpace):
+            return draw(target.graph(target[index], num_classes, skeleton))
         network = target.network(target[index], num_classes, skeleton)
         if skeleton is None:
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -279,12 +282,13 @@ def run_proxies(
 
     Raises:
         ParameterError: the fast engine is asked for, and network or proxies have none.
+        PluginError: a proxy of another package failed.
     """
     reading = [proxy for proxy in proxies if isinstance(proxy, ReadsRectifiers)]
     if isinstance(network, Planned) and len(reading) == len(proxies):
         if execution.engine != "plain":
             readings = _readings(network, batch, execution, any(p.dead_branches for p in reading))
-            return [_outcome(partial(proxy.score_readings, readings)) for proxy in reading]
+            return [_read(proxy, partial(proxy.score_readings, readings)) for proxy in reading]
     elif execution.engine == "fast":
         names = " and ".join(proxy.name for proxy in proxies)
         raise ParameterError(
@@ -305,7 +309,18 @@ def run_proxies(
             raise measured[key]
         return proxy.read(measured[key])
 
-    return [_outcome(partial(run, proxy)) for proxy in proxies]
+    return [_read(proxy, partial(run, proxy)) for proxy in proxies]
+
+
+def _read(proxy: Proxy, run: Callable[[], float]) -> float | UndefinedScore:
+    """Return the value of a proxy or the reason why it has none, and name one that fails."""
+    with blamed("proxy", proxy):
+        value = _outcome(run)
+        if isinstance(value, UndefinedScore):
+            return value
+        if not isinstance(value, SupportsFloat):
+            raise TypeError(f"it returned {short(repr(value))}, which is no number")
+        return float(value)
 
 
 def _readings(

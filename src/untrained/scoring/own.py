@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import nn
 
-from untrained.errors import ParameterError, UntrainedError
+from untrained.errors import ParameterError, UntrainedError, first_line
 from untrained.networks.modes import modes_restored
 from untrained.plugins import imported
 from untrained.scoring.request import OwnNetwork
@@ -52,7 +52,7 @@ def load_factory(address: str) -> Callable[..., object]:
     except UntrainedError:
         raise
     except Exception as error:
-        raise ParameterError(f"{address} can't be imported: {_first_line(error)}") from error
+        raise ParameterError(f"{address} can't be imported: {first_line(error)}") from error
     if not callable(factory):
         raise ParameterError(f"{address} is no function or class: name one that makes a network")
     found: Callable[..., object] = factory
@@ -96,7 +96,7 @@ def blamed(network: OwnNetwork) -> Iterator[None]:
     except Exception as error:
         shape = "x".join(map(str, network.shape or ()))
         raise ParameterError(
-            f"{network.name} failed on images of {shape}: {_first_line(error)}"
+            f"{network.name} failed on images of {shape}: {first_line(error)}"
         ) from error
 
 
@@ -110,8 +110,3 @@ def parse_shape(text: str) -> Shape:
         raise ParameterError(f"--input {text!r}: channels x height x width, as in 3x32x32")
     channels, height, width = map(int, text.lower().split("x"))
     return channels, height, width
-
-
-def _first_line(error: Exception) -> str:
-    line = (str(error).splitlines() or [""])[0]
-    return f"{type(error).__name__}: {line} (--debug shows where)"

@@ -12,6 +12,7 @@ from untrained.benchmarks.benchmark import Benchmark, Values
 from untrained.errors import DamagedFileError, MissingDataError, ParameterError
 from untrained.files import SCORES, read_parquet
 from untrained.images.sets import image_set
+from untrained.plugins import blamed
 from untrained.scoring.columns import SCORE_COLUMNS
 from untrained.scoring.request import parse_reading
 from untrained.search.base import SampledSearch, Searchable
@@ -163,7 +164,8 @@ def cached_trace(tables: Tables, proxy: str) -> "pd.DataFrame":
         return empty_trace()
     algorithm = search.algorithm
     if isinstance(algorithm, SampledSearch):
-        trace = algorithm(pool, search.drawn, task.runs.stop, task.seed)
+        with blamed("search algorithm", algorithm):
+            trace = algorithm(pool, search.drawn, task.runs.stop, task.seed)
         return trace[trace["run"] >= task.runs.start].reset_index(drop=True)
     if name := search.guidance.fitness:
         answers = _scores_as_fitness(task, name, pools[name])

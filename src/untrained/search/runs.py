@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from untrained.errors import ParameterError
+from untrained.plugins import blamed
 from untrained.scoring.progress import Track
 from untrained.search.base import BudgetedSearch, BudgetSpent, Searchable
 from untrained.search.clock import Answer, Budget, Clock
@@ -112,7 +113,7 @@ def _run(
 ) -> Clock:
     """Run a search until its clock has run out, and return the clock."""
     start: list[Architecture] = []
-    with suppress(BudgetSpent):
+    with blamed("search algorithm", algorithm), suppress(BudgetSpent):
         if guide is not None:
             draws = numpy_generator(seed, "scored start", run)
             start = guide.start(space, run, draws, clock.charge)

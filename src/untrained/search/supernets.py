@@ -132,8 +132,7 @@ def darts() -> PrunedSpace:
 
 def _darts_networks(architecture: Architecture) -> dict[str, dict[str, int]]:
     """Return the sizes of a genotype's networks in the papers, without auxiliary head."""
-    from untrained.networks.costs import count_flops, count_parameters
-    from untrained.networks.darts import CIFAR10, IMAGENET, DartsNetwork
+    from untrained.networks.darts import CIFAR10, IMAGENET, network_graph
     from untrained.spaces.genotypes import parse_genotype
 
     genotype = parse_genotype(architecture.spelling)
@@ -142,12 +141,12 @@ def _darts_networks(architecture: Architecture) -> dict[str, dict[str, int]]:
         ("CIFAR-10", CIFAR10, 10, 32),
         ("ImageNet", IMAGENET, 1000, 224),
     ):
-        network = DartsNetwork(genotype, classes, skeleton)
+        graph = network_graph(genotype, classes, skeleton)
         sizes[name] = {
             "cells": skeleton.cells,
             "channels": skeleton.channels,
-            "parameters": count_parameters(network),
-            "flops": count_flops(network, (3, side, side)),
+            "parameters": graph.parameters,
+            "flops": graph.flops((3, side, side)),
         }
     return sizes
 

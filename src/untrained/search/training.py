@@ -12,8 +12,8 @@ from untrained.files import IMAGES, check_target
 from untrained.images.minibatches import prepare_images
 from untrained.images.sets import ImageSet, stored_image_set
 from untrained.images.splits import training_set
-from untrained.networks.costs import count_flops, count_parameters
-from untrained.networks.darts import CIFAR10, DartsNetwork, Skeleton
+from untrained.networks.darts import CIFAR10, Skeleton, network_graph
+from untrained.networks.network import GraphNetwork
 from untrained.scoring.devices import leased_device
 from untrained.scoring.progress import quiet
 from untrained.seeds import torch_seeded
@@ -107,7 +107,7 @@ class Training:
         epochs: the results of each epoch so far.
     """
 
-    network: DartsNetwork
+    network: GraphNetwork
     settings: checkpoints.Settings
     parameters: int
     flops: int
@@ -191,7 +191,7 @@ def _untrained(
     architecture, known = get_space("darts").parse(genotype), images.known
     shape = parse_genotype(architecture.spelling), known.num_classes, skeleton
     with torch_seeded(seed, "weights", architecture.index):
-        network = DartsNetwork(*shape, auxiliary=recipe.auxiliary_weight > 0)
+        network = GraphNetwork(network_graph(*shape, auxiliary=recipe.auxiliary_weight > 0))
     settings: checkpoints.Settings = {
         "genotype": architecture.spelling,
         "cells": skeleton.cells,
@@ -203,6 +203,6 @@ def _untrained(
         "seed": seed,
         "held_out": images.evaluated_on,
     }
-    plain = DartsNetwork(*shape)
-    costs = count_parameters(plain), count_flops(plain, known.shape)
+    plain = network_graph(*shape)
+    costs = plain.parameters, plain.flops(known.shape)
     return Training(network, settings, *costs, 0, "cpu", ())

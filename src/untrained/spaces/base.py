@@ -1,7 +1,6 @@
 """The base class of search spaces, and the values that describe them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +14,7 @@ from untrained.errors import ArchitectureError, ParameterError
 if TYPE_CHECKING:
     from torch import nn
 
-    from untrained.networks.plans import Planned
+    from untrained.networks.graph import Graph
 
 #: The largest number of architectures that are ever listed; larger spaces are only sampled, mutated
 #: and parsed.
@@ -118,8 +117,9 @@ class BenchmarkFacts:
 class SearchSpace(ABC):
     """A set of architectures with an order, a notation, neighbours and networks.
 
-    A space defines `name`, `summary`, `__len__`, `spelling` and `network`. By default its
-    architectures all differ, are scored on CIFAR-10, have no benchmark and no neighbours.
+    A space defines `name`, `summary`, `__len__`, `spelling` and `network`; a `GraphSpace` defines
+    `graph` instead of `network`. By default its architectures all differ, are scored on CIFAR-10,
+    have no benchmark and no neighbours.
 
     Attributes:
         name: the registered name.
@@ -134,8 +134,6 @@ class SearchSpace(ABC):
             reports can show which options the best ones prefer.
         option_order: the words of its spellings that are options, in the order in which searches
             number them; other words follow in alphabetical order.
-        planned: builds a faster equivalent of the network for its rectifiers, which draws the same
-            weights as `network` from PyTorch's generator; None without one.
     """
 
     name: str
@@ -147,7 +145,6 @@ class SearchSpace(ABC):
     ablations: tuple[str, ...] = ()
     ordered = False
     option_order: tuple[str, ...] = ()
-    planned: "Callable[[Architecture], Planned] | None" = None
 
     @property
     def label(self) -> str:
@@ -269,6 +266,24 @@ class SearchSpace(ABC):
                 f"{self.name} has no network of {skeleton}: take a variant that reads the "
                 "benchmark's network, such as ntk_condition_number-weights_eval"
             )
+
+
+class GraphSpace(SearchSpace):
+    """A space whose architectures are graphs, which modules, costs and the fast engine follow."""
+
+    @abstractmethod
+    def graph(
+        self, architecture: Architecture, num_classes: int, skeleton: Skeleton | None = None
+    ) -> "Graph":
+        """Return the network as a graph; arguments and errors as in `SearchSpace.network`."""
+
+    def network(
+        self, architecture: Architecture, num_classes: int, skeleton: Skeleton | None = None
+    ) -> "nn.Module":
+        """Build the module of the architecture's graph; see `SearchSpace.network`."""
+        from untrained.networks.network import GraphNetwork
+
+        return GraphNetwork(self.graph(architecture, num_classes, skeleton))
 
 
 def draw_without_replacement(

@@ -16,13 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from untrained.errors import ParameterError
-from untrained.spaces.base import Architecture, SearchSpace, Skeleton
+from untrained.spaces.base import Architecture, GraphSpace, Skeleton
 from untrained.spaces.genotypes import NODES, OPERATIONS, Edges, Genotype, by_node, parse_genotype
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from untrained.networks.plans import Planned
+    from untrained.networks.graph import Graph
 
 #: Pairs of inputs that each node can take.
 _INPUTS = {node: tuple(combinations(range(node), 2)) for node in NODES}
@@ -75,7 +73,7 @@ def _targets() -> list[int]:
     return [node for node in NODES for _ in range(2)]
 
 
-class Darts(SearchSpace):
+class Darts(GraphSpace):
     """All pairs of a normal and a reduction cell, and the networks that the papers train.
 
     An architecture is spelled as its genotype, the edges of a node in the order of their inputs.
@@ -133,29 +131,20 @@ class Darts(SearchSpace):
             "don't share scores"
         )
 
-    def network(
+    def graph(
         self, architecture: Architecture, num_classes: int, skeleton: Skeleton | None = None
-    ) -> "nn.Module":
-        """The network that the papers train on CIFAR-10: 20 cells, 36 channels, no auxiliary head.
+    ) -> "Graph":
+        """Return the network that the papers train on CIFAR-10: 20 cells, 36 channels.
 
-        See `SearchSpace.network` and `untrained.networks.darts`.
+        See `GraphSpace.graph` and `untrained.networks.darts`. There is no auxiliary head.
 
         Raises:
             ParameterError: a skeleton is given, which has a single kind of cell.
         """
         self.refuse_skeleton(skeleton)
-        from untrained.networks.darts import CIFAR10, DartsNetwork
+        from untrained.networks.darts import network_graph
 
-        return DartsNetwork(parse_genotype(architecture.spelling), num_classes, CIFAR10)
-
-    def planned(self, architecture: Architecture) -> "Planned":
-        """See `SearchSpace.planned` and `untrained.networks.darts_plan`.
-
-        It is the module itself, since most of the time of making it goes to its weights.
-        """
-        from untrained.networks.darts import CIFAR10, DartsNetwork
-
-        return DartsNetwork(parse_genotype(architecture.spelling), 1, CIFAR10)
+        return network_graph(parse_genotype(architecture.spelling), num_classes)
 
     @staticmethod
     def _index(genotype: Genotype) -> int:

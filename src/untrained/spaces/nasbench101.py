@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from untrained.errors import ArchitectureError, ParameterError
 from untrained.files import BUNDLED
-from untrained.spaces.base import Architecture, BenchmarkFacts, SearchSpace, Skeleton, Words
+from untrained.spaces.base import Architecture, BenchmarkFacts, GraphSpace, Skeleton, Words
 from untrained.spaces.nasbench101_cells import (
     EDGES,
     EXAMPLE,
@@ -29,12 +29,10 @@ from untrained.spaces.nasbench101_cells import (
 )
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from untrained.networks.nasbench101_plan import PlannedNetwork
+    from untrained.networks.graph import Graph
 
 
-class NasBench101(SearchSpace):
+class NasBench101(GraphSpace):
     """All 423,624 cells in the order of their module hashes, and their networks.
 
     A cell is spelled as its adjacency matrix and its operations, `011|001|000:input,maxpool3x3,
@@ -161,25 +159,18 @@ class NasBench101(SearchSpace):
             )
         return self[found[int(rng.integers(len(found)))]]
 
-    def network(
+    def graph(
         self, architecture: Architecture, num_classes: int, skeleton: Skeleton | None = None
-    ) -> "nn.Module":
-        """Build the network that NASWOT scores: a stem of 16 channels, 3 stacks of 3 cells.
+    ) -> "Graph":
+        """Return the network that NASWOT scores: a stem of 16 channels, 3 stacks of 3 cells.
 
         The benchmark trained the skeleton `nasbench101_channels.BENCHMARK`, with a stem of 128. See
-        `SearchSpace.network` and `untrained.networks.nasbench101`.
+        `GraphSpace.graph` and `untrained.networks.nasbench101`.
         """
-        from untrained.networks.nasbench101 import NasBench101Network
+        from untrained.networks.nasbench101 import network_graph
         from untrained.networks.nasbench101_channels import SCORED
 
-        cell = self.cell(architecture.index)
-        return NasBench101Network(cell, num_classes, skeleton or SCORED)
-
-    def planned(self, architecture: Architecture) -> "PlannedNetwork":
-        """See `SearchSpace.planned` and `untrained.networks.nasbench101_plan`."""
-        from untrained.networks.nasbench101_plan import draw_network
-
-        return draw_network(self.cell(architecture.index))
+        return network_graph(self.cell(architecture.index), num_classes, skeleton or SCORED)
 
     def _valid(self, cell: Cell) -> int | None:
         """Return the index of a cell, or None if the space does not have it."""

@@ -13,14 +13,12 @@ from numpy.typing import NDArray
 
 from untrained.errors import ArchitectureError
 from untrained.files import BUNDLED
-from untrained.spaces.base import Architecture, BenchmarkFacts, SearchSpace, Skeleton, Words
+from untrained.spaces.base import Architecture, BenchmarkFacts, GraphSpace, Skeleton, Words
 from untrained.spaces.cell_classes import EDGES as EDGES
 from untrained.spaces.cell_classes import computed_function, executed_function
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from untrained.networks.nasbench201_plan import PlannedNetwork
+    from untrained.networks.graph import Graph
 
 #: The operations of an edge, in the order of the benchmark's authors.
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
@@ -77,7 +75,7 @@ def _code(operations: tuple[str, ...]) -> int:
     return code
 
 
-class NasBench201(SearchSpace):
+class NasBench201(GraphSpace):
     """All 15,625 cells in the benchmark's own order, and their networks."""
 
     name = "nasbench201"
@@ -150,33 +148,17 @@ class NasBench201(SearchSpace):
             ]
         )
 
-    def network(
+    def graph(
         self, architecture: Architecture, num_classes: int, skeleton: Skeleton | None = None
-    ) -> "nn.Module":
-        """Build the cell in the benchmark's skeleton: 3 stages of 5 cells, 16/32/64 channels.
+    ) -> "Graph":
+        """Return the cell in the benchmark's skeleton: 3 stages of 5 cells, 16/32/64 channels.
 
-        See `SearchSpace.network` and `untrained.networks.nasbench201`.
+        See `GraphSpace.graph` and `untrained.networks.nasbench201`.
         """
-        from untrained.networks.nasbench201 import NasBench201Network
+        from untrained.networks.nasbench201 import BENCHMARK, around_cells, cell_of
 
-        operations = operations_of(architecture.spelling)
-        if skeleton is None:
-            return NasBench201Network(operations, num_classes)
-        return NasBench201Network(
-            operations,
-            num_classes,
-            skeleton.channels,
-            skeleton.cells,
-            stages=skeleton.stages,
-            stem=skeleton.stem,
-        )
-
-    @staticmethod
-    def planned(architecture: Architecture) -> "PlannedNetwork":
-        """See `SearchSpace.planned` and `untrained.networks.nasbench201_plan`."""
-        from untrained.networks.nasbench201_plan import draw_network
-
-        return draw_network(operations_of(architecture.spelling))
+        cell = cell_of(operations_of(architecture.spelling))
+        return around_cells(skeleton or BENCHMARK, num_classes, cell)
 
     def _index(self, operations: tuple[str, ...]) -> int:
         return int(self._positions[_code(operations)])

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from untrained.errors import ArchitectureError
-from untrained.spaces.base import Architecture, BenchmarkFacts, SearchSpace, Skeleton, Words
+from untrained.spaces.base import Architecture, BenchmarkFacts, GraphSpace, Skeleton, Words
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from untrained.networks.nasbench201_plan import PlannedNetwork
+    from untrained.networks.graph import Graph
 
 #: Channels that a layer may have.
 WIDTHS = tuple(range(8, 65, 8))
@@ -48,7 +46,7 @@ def spelling_of(widths: tuple[int, ...]) -> str:
     return ":".join(map(str, widths))
 
 
-class NatsBenchSize(SearchSpace):
+class NatsBenchSize(GraphSpace):
     """All 32,768 architectures in the benchmark's own order, and their networks."""
 
     name = "natsbench_size"
@@ -88,27 +86,20 @@ class NatsBenchSize(SearchSpace):
         widths[layer] = others[int(rng.integers(len(others)))]
         return self[self._index(widths)]
 
-    def network(
+    def graph(
         self, architecture: Architecture, num_classes: int, skeleton: Skeleton | None = None
-    ) -> "nn.Module":
-        """Build the benchmark's network of these widths.
+    ) -> "Graph":
+        """Return the benchmark's network of these widths.
 
-        See `SearchSpace.network` and `untrained.networks.natsbench_size`.
+        See `GraphSpace.graph` and `untrained.networks.nasbench201`.
 
         Raises:
             ParameterError: a skeleton is given, which would replace the widths.
         """
         self.refuse_skeleton(skeleton)
-        from untrained.networks.natsbench_size import NatsBenchSizeNetwork
+        from untrained.networks.nasbench201 import size_network
 
-        return NatsBenchSizeNetwork(widths_of(architecture.spelling), num_classes)
-
-    @staticmethod
-    def planned(architecture: Architecture) -> "PlannedNetwork":
-        """See `SearchSpace.planned` and `untrained.networks.natsbench_size`."""
-        from untrained.networks.natsbench_size import draw_network
-
-        return draw_network(widths_of(architecture.spelling))
+        return size_network(widths_of(architecture.spelling), num_classes)
 
     @staticmethod
     def _index(widths: Sequence[int]) -> int:

@@ -8,23 +8,21 @@ import json
 from collections.abc import Sequence
 from functools import cached_property, partialmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from untrained.errors import DamagedFileError, MissingDataError, unknown_name
 from untrained.files import BENCHMARKS, atomic, reading
-from untrained.spaces.base import Architecture, BenchmarkFacts, SearchSpace, Skeleton, Words
+from untrained.spaces.base import Architecture, BenchmarkFacts, GraphSpace, Skeleton, Words
 from untrained.spaces.nds_networks import FILES, dataset_of, parse_network
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from untrained.networks.plans import Planned
+    from untrained.networks.graph import Graph
 
 
-class Nds(SearchSpace):
+class Nds(GraphSpace):
     """The networks of one official file, indexed by their position in it.
 
     A file with several learning rates and weight decays has some networks more than once.
@@ -82,17 +80,10 @@ class Nds(SearchSpace):
         beside = architectures_beside(table)
         return len(read_architectures(self.name, beside)) if beside.is_file() else None
 
-    def planned(self, architecture: Architecture) -> "Planned":
-        """See `SearchSpace.planned`, and `darts_plan` and `anynet_plan` of `untrained.networks`.
-
-        It is the module itself, since most of the time of making it goes to its weights.
-        """
-        return cast("Planned", self.network(architecture, 1))
-
-    def network(
+    def graph(
         self, architecture: Architecture, num_classes: int, skeleton: Skeleton | None = None
-    ) -> "nn.Module":
-        """Build the network that NASWOT scores; see `untrained.networks.nds`.
+    ) -> "Graph":
+        """Return the network that NASWOT scores; see `untrained.networks.nds`.
 
         Raises:
             ParameterError: a skeleton is given, which has a single kind of cell.
@@ -103,8 +94,8 @@ class Nds(SearchSpace):
         network = parse_network(architecture.spelling)
         return scored_network(network, num_classes, imagenet=self._imagenet)
 
-    def trained_network(self, architecture: Architecture, num_classes: int) -> "nn.Module":
-        """Build the network that the benchmark trained, whose parameters it counted."""
+    def trained_graph(self, architecture: Architecture, num_classes: int) -> "Graph":
+        """Return the network that the benchmark trained, whose parameters it counted."""
         from untrained.networks.nds import trained_network
 
         network = parse_network(architecture.spelling)

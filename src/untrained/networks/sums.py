@@ -14,7 +14,23 @@ import torch
 from torch import Tensor
 
 from untrained.networks.fused import Normalisation, Sum
-from untrained.networks.plans import Reading
+
+
+class Reading(NamedTuple):
+    """A tensor that rectifiers read, as codes.
+
+    Attributes:
+        codes: one bit per unit and image, 1 iff the unit is positive: (N, f) int8 with a bit in
+            each number, or (N, f / 8) uint8 with eight. Units are in the same order for all images.
+        rectifiers: number of rectifiers on a path from input to output that read it.
+        modules: number of modules named after ReLU that read it, wrappers of rectifiers included.
+        finite: whether the units are finite, as far as the plan knows.
+    """
+
+    codes: Tensor
+    rectifiers: int
+    modules: int
+    finite: bool = True
 
 
 class Edge(NamedTuple):
@@ -27,6 +43,7 @@ class Edge(NamedTuple):
         normalised: whether the term is normalised over the batch.
         scale: (C,), scale of the normalisation; None for ones.
         shift: (C,), shift of the normalisation; None for zeros.
+        position: position of the term among those of a node that concatenates.
     """
 
     target: int
@@ -35,6 +52,7 @@ class Edge(NamedTuple):
     normalised: bool = False
     scale: Tensor | None = None
     shift: Tensor | None = None
+    position: int = 0
 
 
 @dataclass
@@ -46,7 +64,7 @@ class Node:
         rectifiers: number of rectifiers on a path from input to output that read the node.
         modules: number of modules named after ReLU that read it.
         concatenated: whether the node concatenates its terms as channels instead, in the order of
-            the nodes that they come from; such terms are not normalised.
+            the edges' positions; such terms are not normalised.
     """
 
     edges: list[Edge] = field(default_factory=list)
@@ -73,9 +91,11 @@ class _Term:
         pieces: pieces (n, C, H, W).
         normalisation: normalisation of the pieces; None for an edge without one.
         own: whether no other term and no node uses the pieces' memory.
+        position: see `Edge`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, position: int = 0) -> None:
+        self.position = position
         self.pieces: list[Tensor] = []
         self.normalisation: Normalisation | None = None
         self.own = False
@@ -120,10 +140,10 @@ def readings(nodes: Sequence[Node], images: Tensor, pieces: int = 1) -> Iterator
 def _run(node: Node, incoming: list[_Term], terms: list[list[_Term]]) -> tuple[list[Tensor], bool]:
     """Make the terms of a node's edges; return the pieces of its codes and whether it is finite."""
     if node.concatenated:
-        incoming = [_side_by_side(incoming)]
+        incoming = [_side_by_side(sorted(incoming, key=lambda term: term.position))]
     first = incoming[0].pieces
     total = Sum([term.normalisation for term in incoming], first[0])
-    outgoing = [_Term() for _ in node.edges]
+    outgoing = [_Term(edge.position) for edge in node.edges]
     value = any(not edge.rectified for edge in node.edges)
     rectified = any(edge.rectified for edge in node.edges)
     codes = []

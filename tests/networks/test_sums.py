@@ -6,14 +6,10 @@ import torch
 from torch import nn
 
 from untrained.networks.fused import has_loops
-from untrained.networks.graphs import Edge, Node, readings
-from untrained.networks.nasbench201 import NasBench201Network
+from untrained.networks.sums import Edge, Node, as_it_is, readings
 from untrained.proxies.agreements import agreements_of, bits_of
+from untrained.spaces.base import Skeleton
 from untrained.spaces.cell_classes import live_edges
-
-
-def as_it_is(x):
-    return x
 
 
 def test_a_normalised_copy_leaves_its_source_to_other_edges():
@@ -30,14 +26,14 @@ def test_a_normalised_copy_leaves_its_source_to_other_edges():
 
 
 @pytest.mark.parametrize("dead_branches", [False, True])
-def test_loops_read_what_double_precision_reads(all_operations, dead_branches):
+def test_loops_read_what_double_precision_reads(space, all_operations, dead_branches):
     rng = np.random.default_rng(1)
     connected = [i for i, cell in enumerate(all_operations) if live_edges(cell)]
     images = torch.from_numpy(rng.standard_normal((4, 3, 16, 16), np.float32))
     images = images.contiguous(memory_format=torch.channels_last)
     for index in rng.choice(connected, 15, replace=False):
         torch.manual_seed(int(index))
-        network = NasBench201Network(all_operations[index], 2, channels=16, cells=1)
+        network = space.network(space[int(index)], 2, Skeleton(16, 1))
         with torch.no_grad():
             found = list(network.rectifier_inputs(images, dead_branches=dead_branches))
             exact = list(network.rectifier_inputs(images.double(), dead_branches=dead_branches))
