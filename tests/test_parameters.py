@@ -2,6 +2,7 @@ import copy
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -282,6 +283,17 @@ def test_a_search_that_a_space_can_not_serve_is_named(algorithm, message):
     parameters = changed("spaces", [f"{__name__}:Lonely"])
     parameters["searches"]["algorithms"] = [algorithm]
     refused(parameters, f"params: searches.algorithms: {message}")
+
+
+def test_seconds_need_training_times_that_the_space_declares(monkeypatch):
+    untimed = replace(NasBench201.benchmark, has_times=False)
+    monkeypatch.setattr(NasBench201, "benchmark", untimed)
+    parse_parameters(changed("searches.budget", "100evaluations"))
+    refused(
+        changed("searches.budget", "100s"),
+        "params: searches.budget: 100s: the benchmark of nasbench201 declares no training times "
+        ".has_times.: give a budget in evaluations, as in 100evaluations",
+    )
 
 
 def test_a_proxy_that_is_read_on_test_images_needs_some():

@@ -378,8 +378,8 @@ def _check_searches(parameters: Parameters, spaces: list[SearchSpace]) -> None:
         untimed = space.benchmark and not space.benchmark.has_times
         if untimed and trains and budget.seconds < math.inf:
             raise ParameterError(
-                f"params: searches.budget: {budget}: {space.name} has no training times, give a "
-                "budget in evaluations, as in 100evaluations"
+                f"params: searches.budget: {budget}: the benchmark of {space.name} declares no "
+                "training times (has_times): give a budget in evaluations, as in 100evaluations"
             )
     if searches.proxy not in scored:
         raise ParameterError(
