@@ -333,8 +333,9 @@ def _check_curves(parameters: Parameters, spaces: list[SearchSpace]) -> None:
 
 def _check_scores(parameters: Parameters, spaces: list[SearchSpace]) -> None:
     scores = parameters.scores
-    _check_sampled("spaces", scores.architectures, spaces)
+    _check_sampled("spaces", "all", spaces)  # a space may be too large, whatever their number
     if scores.architectures != "all":
+        _check_sampled("scores.architectures", scores.architectures, spaces)
         _check_shards("scores.shards", scores.shards, scores.architectures)
     settings = [parse_reading(name).setting for name in scores.proxies]
     size, held_out = scores.batch_size, any(one.epochs and not one.shows_test for one in settings)
