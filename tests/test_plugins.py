@@ -168,6 +168,14 @@ def test_names_that_are_taken_are_refused(install):
         REGISTRY.names()
 
 
+def test_names_that_tables_give_to_something_else_are_refused(install):
+    from untrained.proxies import PROXIES
+
+    install("te-nas", "tenas = posixpath:join", group=PROXIES.group)
+    with pytest.raises(PluginError, match=r"^te-nas adds the proxy 'tenas', a name that tables "):
+        PROXIES.names()
+
+
 def test_names_that_two_packages_add_are_refused(install):
     install("joins-a", "mac = posixpath:join")
     install("joins-b", "mac = ntpath:join")

@@ -44,6 +44,7 @@ class Registry(Generic[T_co]):
         group: the entry point group by which other packages add entries.
         builtin: the entries of this package, name to `package.module:attribute`.
         attributes: the attributes that an entry must have.
+        reserved: names that no entry may have, since tables call something else so.
         choices: attribute to the words of which it is one; to a set of words of which it is a set
             of some.
     """
@@ -53,6 +54,7 @@ class Registry(Generic[T_co]):
     builtin: Mapping[str, str]
     attributes: tuple[str, ...] = ()
     choices: Mapping[str, Sequence[str] | frozenset[str]] = field(default_factory=dict)
+    reserved: tuple[str, ...] = ()
     _named_by_address: dict[str, str] = field(default_factory=dict, init=False, compare=False)
 
     def names(self, pattern: str = "*") -> list[str]:
@@ -174,6 +176,11 @@ class Registry(Generic[T_co]):
                 raise PluginError(
                     f"{package} adds the {self.kind} {point.name!r} at {point.value!r}: an address "
                     "is spelled package.module:Attribute"
+                )
+            if point.name in self.reserved:
+                raise PluginError(
+                    f"{package} adds the {self.kind} {point.name!r}, a name that tables give to "
+                    "something else: give it another name, or uninstall the package"
                 )
             taken = found.get(point.name)
             if taken is not None and taken[0] != point.value:

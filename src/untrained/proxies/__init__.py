@@ -10,6 +10,9 @@ from untrained.errors import unknown_name
 from untrained.plugins import Registry
 from untrained.proxies.base import Cost, Direction, Need, Proxy, Setting, UndefinedScore, setting_of
 
+#: What tables call TE-NAS's score, the sum of the ranks by two proxies, which is no proxy itself.
+SUMMED_RANKS = "tenas"
+
 PROXIES: Registry[type[Proxy]] = Registry(
     "proxy",
     "untrained.proxies",
@@ -36,6 +39,7 @@ PROXIES: Registry[type[Proxy]] = Registry(
         *("applies_to", "published"),
     ),
     {"direction": get_args(Direction), "cost": get_args(Cost), "needs": frozenset(get_args(Need))},
+    (SUMMED_RANKS,),
 )
 
 

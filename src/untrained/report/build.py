@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from untrained import report
 from untrained.files import atomic, write_parquet
 from untrained.report.inputs import Inputs
-from untrained.report.section import GENERAL_WORDS, Figure, Section, Table
+from untrained.report.section import Figure, Section, Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -144,6 +144,8 @@ def _filled(text: str, words: Mapping[str, Any]) -> str:
 
 def captions() -> dict[str, str]:
     """Return the caption of each table and figure by `table/NAME` or `figure/NAME`."""
+    from untrained.report.search_results import general_words
+
     tables = {
         f"table/{one.name}": one.text or one.title
         for section in report.SECTIONS
@@ -152,7 +154,8 @@ def captions() -> dict[str, str]:
     figures = {
         f"figure/{one.name}": one.text for section in report.SECTIONS for one in section.figures
     }
-    return {name: _filled(text, GENERAL_WORDS) for name, text in (tables | figures).items()}
+    words = general_words()
+    return {name: _filled(text, words) for name, text in (tables | figures).items()}
 
 
 def write_captions(folder: Path) -> None:

@@ -160,8 +160,11 @@ class Inputs:
 
     def words(self) -> dict[str, Any]:
         """What placeholders of texts stand for."""
+        from untrained.report.search_results import general_words
+
         untimed = self.has("searches") and bool(is_untimed(self.table("searches")).any())
-        return vars(self.space.words) | {"spent": "evaluations" if untimed else "simulated time"}
+        words = {"spent": "evaluations"} if untimed else {}
+        return general_words() | vars(self.space.words) | words
 
 
 def splits_of(finals: Sequence[tuple[str, str]], datasets: Sequence[str]) -> Splits:

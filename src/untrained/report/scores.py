@@ -9,7 +9,7 @@ import pandas as pd
 
 from untrained.errors import MissingDataError, ParameterError, UnknownNameError
 from untrained.images.sets import image_set
-from untrained.proxies import PROXIES
+from untrained.proxies import PROXIES, SUMMED_RANKS
 from untrained.report.published import published_rank
 from untrained.scoring.request import name_of, parse_reading
 
@@ -32,8 +32,7 @@ FINITE_ONLY: Final = "finite only"
 #: The tenth with the highest accuracy in the correlated column; undefined ranked last.
 TOP_TENTH: Final = "top 10 %"
 
-#: TE-NAS's score and the two scores of which it sums the ranks; a lower condition number is better.
-SUMMED_RANKS: Final = "tenas"
+#: The two scores of which TE-NAS's score sums the ranks; a lower condition number is better.
 CONDITION_NUMBER: Final = "ntk_condition_number"
 REGIONS: Final = "linear_regions"
 

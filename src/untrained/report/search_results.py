@@ -15,6 +15,7 @@ from untrained.report.scores import Accuracy, proxy_label
 from untrained.search import ALGORITHMS, parse_algorithm
 from untrained.search.base import Algorithm
 from untrained.search.clock import seen_in_searches
+from untrained.spaces.base import Words
 
 if TYPE_CHECKING:
     from untrained.benchmarks.benchmark import Benchmark
@@ -36,6 +37,16 @@ def kind_of(algorithm: str) -> type[Algorithm]:
 def _reference() -> str:
     """Return the algorithm with which searches that spend a budget are compared."""
     return next(name for name in ALGORITHMS.names() if ALGORITHMS.load(name).reference)
+
+
+def reference_label() -> str:
+    """Return the label of the algorithm with which searches that spend a budget are compared."""
+    return kind_of(_reference()).label
+
+
+def general_words() -> dict[str, str]:
+    """Return what placeholders of captions stand for where the space is not known."""
+    return vars(Words()) | {"spent": "simulated time", "reference": reference_label()}
 
 
 def spending(searches: Iterable[Search]) -> set[str]:

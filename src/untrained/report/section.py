@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from untrained.spaces.base import Words
-
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure as Drawn
@@ -14,9 +12,6 @@ if TYPE_CHECKING:
     from untrained.spaces import SearchSpace
 
 Options = Mapping[str, Any]
-
-#: Values of the placeholders in captions where the space is not known.
-GENERAL_WORDS = vars(Words()) | {"spent": "simulated time"}
 
 
 @dataclass(frozen=True)
@@ -27,7 +22,8 @@ class Table:
         name: stem of its files.
         make: makes it from the inputs with the options of its section.
         title: heading on the page and in a run's report.
-        text: caption; may contain `{members}`, `{options}` and `{places}` of the space.
+        text: caption; may contain `{members}`, `{options}` and `{places}` of the space, and
+            `{reference}`, with which searches are compared.
         layout: maps the tidy table and the name of the space to a table of text; None for a table
             that only a figure shows.
         notes: makes the lines below the layout in every format.

@@ -8,7 +8,7 @@ import pandas as pd
 
 from untrained.report.inputs import Inputs, Splits
 from untrained.report.scores import Floats, image_label
-from untrained.report.search_results import references_of, search_results
+from untrained.report.search_results import reference_label, references_of, search_results
 from untrained.report.search_tables import named_once, search_notes
 from untrained.report.section import Options, Section, Table
 from untrained.report.statistics import Integers, interval, mean_draws, resample_counts
@@ -216,14 +216,21 @@ def _show(inputs: Inputs) -> list[Any]:
     table = table[~table["method"].str.contains(" on ", regex=False)]
     if table.empty:
         return []
-    title = "Searches compared with REA, with 95 % intervals"
+    reference = reference_label()
+    title = f"Searches compared with {reference}, with 95 % intervals"
     return [
         "",
         terminal_table(comparison_layout(table, narrow=True), title=title),
-        "Runs of the same number are pairs. P(better): probability that a run beats one of REA. "
-        "p: Wilcoxon's signed-rank test, adjusted for the number of searches.",
+        f"Runs of the same number are pairs. P(better): probability that a run beats one of "
+        f"{reference}. p: Wilcoxon's signed-rank test, adjusted for the number of searches.",
         *(f"- {note}" for note in search_notes(table)),
     ]
+
+
+def _more(inputs: Inputs) -> str:
+    table = inputs.table("comparisons")
+    claimed = table[(table["method"] == "AREA") & (table["reference"] == "REA")]
+    return "" if claimed.empty else "The NASWOT paper claims that AREA outperforms REA."
 
 
 SECTION = Section(
@@ -234,19 +241,20 @@ SECTION = Section(
         Table(
             "comparisons",
             make,
-            "Searches compared with regularised evolution (REA)",
-            "Final accuracy of every search that spends a budget, compared with REA; the NASWOT "
-            "paper claims that AREA outperforms REA. A search whose fitness is a score is "
-            "compared with the same search on accuracies in the same pool, and others in a pool "
-            "with REA in that pool, where those were run (`against`). Runs of the same number draw "
-            "from the same random stream, so they are pairs. `difference`: mean over the pairs in "
-            "percent points. `P(better)`: probability that a run of the search beats one of REA, "
-            "over all pairs of runs, where ties count half (Agarwal et al. 2021). Both have "
+            "Searches compared with {reference}",
+            "Final accuracy of every search that spends a budget, compared with {reference}. A "
+            "search whose fitness is a score is compared with the same search on accuracies in the "
+            "same pool, and others in a pool with {reference} in that pool, where those were run "
+            "(`against`). Runs of the same number draw from the same random stream, so they are "
+            "pairs. `difference`: mean over the pairs in percent points. `P(better)`: probability "
+            "that a run of the search beats one of {reference}, over all pairs of runs, where ties "
+            "count half (Agarwal et al. 2021). Both have "
             "95 % bootstrap intervals from resampled pairs. `p`: Wilcoxon's signed-rank test, in "
             "which differences of zero are ranked (Pratt 1959); `p (Holm)` is adjusted for the "
             "searches of one data set and split. Results of one search on several data sets and "
             "splits are not independent of each other.",
             lambda table, _: comparison_layout(table),
+            more=_more,
         ),
     ),
     show=_show,

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from untrained.errors import MissingDataError
-from untrained.proxies import PROXIES
+from untrained.proxies import PROXIES, SUMMED_RANKS
 from untrained.report import plotting
 from untrained.report.inputs import Inputs
 from untrained.report.published import with_published
@@ -18,7 +18,6 @@ from untrained.report.scores import (
     CONDITION_NUMBER,
     FINITE_ONLY,
     REGIONS,
-    SUMMED_RANKS,
     TOP_TENTH,
     Floats,
     Indices,
