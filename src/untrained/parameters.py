@@ -324,7 +324,8 @@ def _check_curves(parameters: Parameters, spaces: list[SearchSpace]) -> None:
     _check_sampled("training_curves.cells", curves.cells, spaces)
     _check_shards("training_curves.shards", curves.shards, curves.cells)
     _check_fetched("training_curves.dataset", [curves.dataset], parameters)
-    _check_drawn("training_curves.batch_size", curves.batch_size, [curves.dataset], parameters)
+    size, trains = curves.batch_size, curves.epochs != (0,)
+    _check_drawn("training_curves.batch_size", size, [curves.dataset], parameters, trains=trains)
     with _blamed("scores.split"):
         split = image_set(curves.dataset).split(parameters.scores.split)
         check_training_split(curves.dataset, split)
@@ -332,11 +333,14 @@ def _check_curves(parameters: Parameters, spaces: list[SearchSpace]) -> None:
 
 def _check_scores(parameters: Parameters, spaces: list[SearchSpace]) -> None:
     scores = parameters.scores
-    _check_sampled("spaces", scores.architectures, spaces)
+    _check_sampled("spaces", "all", spaces)  # a space may be too large, whatever their number
     if scores.architectures != "all":
+        _check_sampled("scores.architectures", scores.architectures, spaces)
         _check_shards("scores.shards", scores.shards, scores.architectures)
-    _check_drawn("scores.batch_size", scores.batch_size, parameters.datasets, parameters)
-    for setting in (parse_reading(name).setting for name in scores.proxies):
+    settings = [parse_reading(name).setting for name in scores.proxies]
+    size, held_out = scores.batch_size, any(one.epochs and not one.shows_test for one in settings)
+    _check_drawn("scores.batch_size", size, parameters.datasets, parameters, trains=held_out)
+    for setting in settings:
         if setting.images and setting.crop is None:  # one image makes many crops
             _check_drawn("scores.proxies", setting.images, parameters.datasets, parameters)
     trains = any("training" in parse_reading(name).needs for name in scores.proxies)
@@ -405,14 +409,24 @@ def _check_shards(key: str, shards: int, items: int) -> None:
         )
 
 
-def _check_drawn(key: str, size: int, names: Iterable[str], parameters: Parameters) -> None:
-    """Check that a bundled split has enough images; other splits may not be fetched yet."""
+def _check_drawn(
+    key: str, size: int, names: Iterable[str], parameters: Parameters, *, trains: bool = False
+) -> None:
+    """Check that a bundled split has enough images; other splits may not be fetched yet.
+
+    Networks are trained on two images or more that are not in the minibatch.
+    """
     for known in map(image_set, names):
         if known.bundled is None or known.split(parameters.scores.split) != SAMPLE:
             continue
         count = len(sample_labels(known))
         if size > count:
             raise ParameterError(f"params: {key}: {size} images: {known.name} {SAMPLE} has {count}")
+        if trains and size > count - 2:
+            raise ParameterError(
+                f"params: {key}: {size} images of the {count} of {known.name} {SAMPLE} leave too "
+                f"few to train on: {count - 2} or fewer"
+            )
 
 
 def _check_algorithm(name: str, parameters: Parameters) -> None:

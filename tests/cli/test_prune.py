@@ -13,6 +13,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from untrained.cli import options
+
 FAST = ("--dataset", "noise", "--criterion", "regions", "--repeats", 1, "--workers", 1)
 
 
@@ -37,11 +39,24 @@ def test_one_operation_is_left_on_every_edge(untrained, spelled, benchmark_table
 
 
 @pytest.mark.usefixtures("quick_numbers")
-def test_what_people_read(untrained):
+def test_what_people_read(untrained, monkeypatch):
+    monkeypatch.setattr(options, "training_of", lambda space: f"the training of {space}")
     code, out, _ = untrained("prune", "nasbench201", *FAST)
     assert code == 0
     assert out.count("6 of ") == 3
     assert out.count("  accuracy  ") == 6
+    assert out.count(", the training of nasbench201\n") == 6
+
+
+def test_the_length_of_a_training_is_that_of_the_benchmark():
+    assert options.training_of("nasbench201") == "200 epochs"
+    assert options.training_of("natsbench_size") == "90 epochs"
+    assert options.training_of("nds_darts") == "full training"
+
+
+def test_the_help_says_when_a_search_can_be_continued(untrained):
+    _, out, _ = untrained("prune", "--help")
+    assert "With --out or --ledger, the same command continues" in " ".join(out.split())
 
 
 @pytest.mark.parametrize(

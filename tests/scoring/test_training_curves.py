@@ -10,6 +10,7 @@ from tests.cli.conftest import train_on_few
 
 from untrained.errors import ParameterError
 from untrained.proxies import Setting
+from untrained.proxies.ntk import LabelGradientAlignment
 from untrained.proxies.selections import ParameterSelection
 from untrained.proxies.tangent_kernels import tangent_kernel
 from untrained.scoring.engine import score_work
@@ -208,6 +209,13 @@ def test_an_initial_kernel_that_is_not_finite_is_not_replaced_by_a_later_one(spa
 def test_what_can_not_be_followed(changes, said):
     with pytest.raises(ParameterError, match=said):
         asked(**changes)
+
+
+def test_images_that_leave_none_to_train_on_are_refused_before_a_kernel(space, monkeypatch):
+    monkeypatch.setattr(LabelGradientAlignment, "measure", None)
+    images = replace(IMAGES, batch_size=2048)
+    with pytest.raises(ParameterError, match=r"^minibatch size 2048 leaves 0 images of cifar10 "):
+        read(space, asked(), images=images)
 
 
 def test_test_images_are_not_trained_on(space):

@@ -146,6 +146,14 @@ def seeds_from(seed: int, seeds: int) -> range:
     return range(seed, seed + seeds)
 
 
+def training_of(space: str) -> str:
+    """Return how the architectures of a benchmark were trained, such as "200 epochs"."""
+    from untrained.spaces import get_space
+
+    facts = get_space(space).benchmark
+    return f"{facts.full_epochs} epochs" if facts and facts.full_epochs else "full training"
+
+
 def tell(message: str) -> None:
     """Print a message on standard error."""
     typer.echo(message, err=True)

@@ -45,8 +45,9 @@ def prune(
     """Cut a supernet down to one architecture without training.
 
     An operation is ranked by how its removal changes the condition number of the tangent kernel and
-    the number of linear regions (TE-NAS). The same command continues an interrupted search after
-    its last finished round; the ledger is OUT.ledger unless --ledger names another file.
+    the number of linear regions (TE-NAS). With --out or --ledger, the same command continues an
+    interrupted search after its last finished round; the ledger is OUT.ledger unless --ledger names
+    another file.
     """
     from untrained.files import write_parquet
     from untrained.scoring.execution import prepare_worker
@@ -96,7 +97,7 @@ def _print(answer: dict[str, Any], trace: "pd.DataFrame") -> None:
             f"  undefined   {answer['undefined']} candidates had no condition number in a repeat"
         )
     for column, value in answer.get("accuracy", {}).items():
-        typer.echo(f"  accuracy    {value:.2f} %  {column}, 200 epochs")
+        typer.echo(f"  accuracy    {value:.2f} %  {column}, {options.training_of(answer['space'])}")
     for name, size in answer.get("networks", {}).items():
         typer.echo(
             f"  {name}    {size['parameters'] / 1e6:.2f} M parameters, {size['flops'] / 1e6:.0f} M "

@@ -157,15 +157,8 @@ def _print(target: str, results: list[dict[str, Any]], seeds: range) -> None:
         if result["percentile"] is not None:
             typer.echo(f"  percentile  {result['percentile']:.1f} of the cached scores")
         for column, value in result["accuracy"].items():
-            typer.echo(f"  accuracy    {value:.2f} %  {column}, {_training_of(target)}")
+            typer.echo(f"  accuracy    {value:.2f} %  {column}, {options.training_of(target)}")
         typer.echo(f"  time        {result['seconds']:.3f} s per score")
-
-
-def _training_of(space: str) -> str:
-    from untrained.spaces import get_space
-
-    facts = get_space(space).benchmark
-    return f"{facts.full_epochs} epochs" if facts and facts.full_epochs else "full training"
 
 
 def _number(value: float) -> str:

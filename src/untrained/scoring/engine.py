@@ -102,9 +102,13 @@ def score_work(
     for index, seed, readings in work:
         of_images = seed if request.minibatch_seed is None else request.minibatch_seed
         drawn, found = partial(shown, seed=of_images), dict[int, Score]()
-        for setting, mine in _groups(readings).items():
+        groups = _groups(readings)
+        trainings = [  # before any measurement, as there may be no images to train on
+            learned(setting.test_after_training, of_images) if setting.epochs else None
+            for setting in groups
+        ]
+        for mine, training in zip(groups.values(), trainings, strict=True):
             chosen = [readings[number] for number in mine]
-            training = learned(setting.test_after_training, of_images) if setting.epochs else None
             subject = subject_of(request, index, chosen, seed, drawn, training, on_stop)
             with nullcontext() if own else blamed("space", target):
                 found |= dict(zip(mine, subject.scores(chosen), strict=True))
