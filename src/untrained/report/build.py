@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from untrained import report
 from untrained.files import atomic, write_parquet
 from untrained.report.inputs import Inputs
-from untrained.report.section import Figure, Section, Table
+from untrained.report.section import Figure, Section, Table, general_words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -144,8 +144,6 @@ def _filled(text: str, words: Mapping[str, Any]) -> str:
 
 def captions() -> dict[str, str]:
     """Return the caption of each table and figure by `table/NAME` or `figure/NAME`."""
-    from untrained.report.search_results import general_words
-
     tables = {
         f"table/{one.name}": one.text or one.title
         for section in report.SECTIONS

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from untrained.errors import MissingDataError, ParameterError
 from untrained.files import SCORES, read_parquet
+from untrained.report.section import general_words
 from untrained.scoring.columns import ABLATION_COLUMNS, CURVE_COLUMNS, SCORE_COLUMNS
 from untrained.search.pool import TRACE_COLUMNS
 from untrained.spaces import SPACES, get_space, table_of
@@ -160,8 +161,6 @@ class Inputs:
 
     def words(self) -> dict[str, Any]:
         """What placeholders of texts stand for."""
-        from untrained.report.search_results import general_words
-
         untimed = self.has("searches") and bool(is_untimed(self.table("searches")).any())
         words = {"spent": "evaluations"} if untimed else {}
         return general_words() | vars(self.space.words) | words

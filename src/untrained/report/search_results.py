@@ -1,7 +1,6 @@
 """Results of the runs of searches, read from their traces."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,10 +11,9 @@ from untrained.images.sets import image_set
 from untrained.report.inputs import Inputs
 from untrained.report.published import published_runs
 from untrained.report.scores import Accuracy, proxy_label
-from untrained.search import ALGORITHMS, parse_algorithm
+from untrained.search import ALGORITHMS, parse_algorithm, reference_search
 from untrained.search.base import Algorithm
 from untrained.search.clock import seen_in_searches
-from untrained.spaces.base import Words
 
 if TYPE_CHECKING:
     from untrained.benchmarks.benchmark import Benchmark
@@ -31,22 +29,6 @@ def kind_of(algorithm: str) -> type[Algorithm]:
     """Return the class of an algorithm, given its spelling with settings."""
     kind: type[Algorithm] = ALGORITHMS.load(algorithm.partition("+")[0].partition("-")[0])
     return kind
-
-
-@cache
-def _reference() -> str:
-    """Return the algorithm with which searches that spend a budget are compared."""
-    return next(name for name in ALGORITHMS.names() if ALGORITHMS.load(name).reference)
-
-
-def reference_label() -> str:
-    """Return the label of the algorithm with which searches that spend a budget are compared."""
-    return kind_of(_reference()).label
-
-
-def general_words() -> dict[str, str]:
-    """Return what placeholders of captions stand for where the space is not known."""
-    return vars(Words()) | {"spent": "simulated time", "reference": reference_label()}
 
 
 def spending(searches: Iterable[Search]) -> set[str]:
@@ -120,13 +102,13 @@ def references_of(searches: Iterable[Search], main: str) -> dict[str, str]:
         Method to its reference, whether that was run or not.
     """
     run = list(searches)
-    spends = spending(run) - {_reference()}
+    spends = spending(run) - {reference_search()}
     held = [one for one in run if one[0] in spends]
     held.sort(key=lambda one: (one[1] != main, not kind_of(one[0]).starts_scored))
     found = {}
     for algorithm, images in held:
         nearest = (one for one in _references(algorithm) if (one, images) in run)
-        reference = next(nearest, _reference())
+        reference = next(nearest, reference_search())
         found[method_of(algorithm, images, main)] = method_of(reference, images, main)
     return found
 
@@ -143,8 +125,8 @@ def _references(algorithm: str) -> Iterator[str]:
         others = [f"{key}={value}" for key, value in values.items()]
         yield "+".join([name, *others, f"pool={pool}"])
         yield "+".join([name, f"pool={pool}"])
-    if algorithm != f"{_reference()}+pool={pool}":
-        yield f"{_reference()}+pool={pool}"
+    if algorithm != f"{reference_search()}+pool={pool}":
+        yield f"{reference_search()}+pool={pool}"
 
 
 def search_results(inputs: Inputs) -> tuple[pd.DataFrame, dict[str, str]]:

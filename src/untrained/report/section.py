@@ -4,6 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from untrained.search import ALGORITHMS, reference_search
+from untrained.spaces.base import Words
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure as Drawn
@@ -12,6 +15,16 @@ if TYPE_CHECKING:
     from untrained.spaces import SearchSpace
 
 Options = Mapping[str, Any]
+
+
+def reference_label() -> str:
+    """Return the label of the algorithm with which searches that spend a budget are compared."""
+    return ALGORITHMS.load(reference_search()).label
+
+
+def general_words() -> dict[str, str]:
+    """Return what placeholders of texts stand for where the space is not known."""
+    return vars(Words()) | {"spent": "simulated time", "reference": reference_label()}
 
 
 @dataclass(frozen=True)

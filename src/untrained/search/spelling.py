@@ -9,6 +9,7 @@ architectures. The name may be an address: `my.module:MySearch-100`,
 """
 
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import TYPE_CHECKING
 
 from untrained.errors import ParameterError, PluginError
@@ -156,6 +157,12 @@ class Search:
         own = self.guidance
         scored, kept = (own.scored, own.kept) if self.starts_scored else (0, 0)
         return Guide(pool, scored, kept, own.mutants)
+
+
+@cache
+def reference_search() -> str:
+    """Return the algorithm with which searches that spend a budget are compared."""
+    return next(name for name in ALGORITHMS.names() if ALGORITHMS.load(name).reference)
 
 
 def parse_algorithm(spelling: str) -> Search:

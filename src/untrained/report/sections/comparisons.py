@@ -8,9 +8,9 @@ import pandas as pd
 
 from untrained.report.inputs import Inputs, Splits
 from untrained.report.scores import Floats, image_label
-from untrained.report.search_results import reference_label, references_of, search_results
+from untrained.report.search_results import references_of, search_results
 from untrained.report.search_tables import named_once, search_notes
-from untrained.report.section import Options, Section, Table
+from untrained.report.section import Options, Section, Table, reference_label
 from untrained.report.statistics import Integers, interval, mean_draws, resample_counts
 from untrained.report.tables import Columns, intervals, lay_out, named, terminal_table
 
