@@ -1,3 +1,4 @@
+import subprocess
 import sys
 
 import pytest
@@ -127,5 +128,19 @@ def test_memory_is_kept_where_the_system_can(monkeypatch, platform):
 
     monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setattr(execution.ctypes, "CDLL", Library)
+    monkeypatch.setattr(execution, "threadpool_limits", lambda *_given, **_more: None)
     prepare_worker()
     assert bool(asked) == (platform == "linux")
+
+
+def test_a_worker_has_one_thread():
+    # in a process of its own, which the limits do not outlive
+    code = (
+        "from untrained.scoring.execution import prepare_worker\n"
+        "import threadpoolctl, torch\n"
+        "prepare_worker()\n"
+        "print({one['num_threads'] for one in threadpoolctl.threadpool_info()})\n"
+        "print(torch.get_num_threads())"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["{1}", "1"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from untrained.errors import unknown_name
 from untrained.networks.plans import Reading
@@ -78,11 +79,13 @@ def has_bfloat16_products(device: torch.device) -> bool:
 def prepare_worker() -> None:
     """Set up a process that does nothing but score.
 
-    It has one thread, since one worker per core is faster than several threads in one worker. On
+    It has one thread, since one worker per core is faster than several threads in one worker; the
+    eigenvalues of a small kernel take many times longer on two threads of OpenBLAS than on one. On
     Linux glibc is told to reuse large blocks instead of returning them, and PyTorch to take large
     pages, because fresh zeroed pages for each activation take a tenth of the time of a score.
     """
     torch.set_num_threads(1)
+    threadpool_limits(1, user_api="blas")
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # read at the first large allocation
     if sys.platform != "linux":
         return
