@@ -126,7 +126,10 @@ def _in_words(schema: Schema, *, several: bool = False) -> str:
         return f"{noun} above {schema['exclusiveMinimum']}, at most {schema['maximum']}"
     if "minimum" in schema:
         noun += f", {schema['minimum']} or larger"
-    return noun if schema.get("maximum") is None else f"{noun}, below 2^63"
+    largest = schema.get("maximum")
+    if largest is None:
+        return noun
+    return f"{noun}, below 2^63" if largest == LARGEST else f"{noun}, at most {largest}"
 
 
 #: Nouns for the types of JSON: singular and plural.

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from pydantic import ValidationError
 
 from untrained.errors import ParameterError, UntrainedError, unknown_name
 from untrained.images.sets import IMAGE_SETS, SAMPLE, image_set
 from untrained.images.splits import check_training_split, sample_labels
+from untrained.limits import KERNELS, RESAMPLES, RUNS
 from untrained.parameter_types import (
     Batches,
     Count,
@@ -50,7 +51,12 @@ PARAMS = Path("params.yaml")
 
 
 def _check_mirror(mirror: str | None) -> None:
-    if mirror is not None and "://" not in mirror and not (mirror and Path(mirror).is_dir()):
+    if mirror is None:
+        return
+    if "://" in mirror:
+        if mirror.partition("://")[0].lower() not in ("http", "https", "file"):
+            raise ParameterError(f"{mirror!r}: a URL begins with https://, http:// or file://")
+    elif not (mirror and Path(mirror).is_dir()):
         raise ParameterError(f"{mirror!r} is no folder: give one that is there, a URL, or null")
 
 
@@ -113,7 +119,7 @@ class Searches(Section):
     budget: Annotated[str, accepted(parse_budget)]
     """Budget of a run of a search that trains: simulated seconds (12000s) or trainings
     (100evaluations)"""
-    runs: Count
+    runs: Annotated[Count, Le(RUNS)]
     """Independent repetitions of each algorithm"""
     shards: Count
     """Jobs per algorithm, space and data set, each with some of the runs; 500 runs take seconds"""
@@ -193,11 +199,11 @@ class TrainingCurves(Section):
 class Report(Section):
     """The settings of tables and figures."""
 
-    resamples: Annotated[int, Ge(100)]
+    resamples: Annotated[int, Ge(100), Le(RESAMPLES)]
     """Bootstrap resamples of every interval"""
     seed: Seed
     """Seed of the resampling"""
-    kernels: Count
+    kernels: Annotated[Count, Le(KERNELS)]
     """Number of good cells, and of bad cells, in the figure of kernel matrices"""
     best: Fraction
     """Fraction of the architectures that count as the best in the table of preferred operations"""

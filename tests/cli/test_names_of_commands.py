@@ -77,6 +77,20 @@ def test_what_can_not_be_written_is_refused_first(refused, tmp_path, command, op
     refused([*command.split(), option, target], f"cannot write {target}")
 
 
+@pytest.mark.parametrize("best", ["nan", 0, 1.5, "inf"])
+def test_a_fraction_out_of_range_is_refused_whatever_section_is_made(refused, best):
+    said = f"fraction {float(best)} of the best"
+    refused(["report", "section", "correlations", "nasbench201", "--best", best], said)
+
+
+@pytest.mark.parametrize("option", ["--resamples", "--kernels"])
+def test_numbers_of_a_section_are_limited(refused, option):
+    refused(
+        ["report", "section", "correlations", "nasbench201", option, 10**12],
+        "should be less than or equal",
+    )
+
+
 @pytest.mark.parametrize("seed", [-1, 2**63])
 @pytest.mark.parametrize(
     ("command", "option"),

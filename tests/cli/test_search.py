@@ -346,6 +346,7 @@ def test_a_fetched_table_is_used(untrained, tmp_path):
         (["rea", "nasbench201", "--budget", "100s"], "one evaluation on nasbench201 takes up to"),
         (["rea", "nasbench201", "--budget", "0evaluations"], "budget '0evaluations': positive"),
         (["rea", "nasbench201", "--runs", 0], "0 runs: 1 or more"),
+        (["rs", "nasbench201", "--runs", 10**11], "100000000000 runs: at most 1000000"),
         (["rea", "nasbench201", "--epochs", 50], "there is 12, 200"),
         (["rea", "nasbench201", "--training-seed", "778"], "there is 777"),
         (["rea-10", "nasbench201"], "rea spends a budget, it takes no samples"),

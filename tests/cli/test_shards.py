@@ -165,6 +165,7 @@ def test_progress_in_a_log_is_lines(untrained):
         (["--split", "train"], "untrained fetch cifar10"),
         (["--batch-size", 1], "minibatch size 1"),
         (["--seed", -1], "seed -1 is negative"),
+        (["--architectures", "٣"], "architectures is '٣': a number, or 'all'"),
         (["--augmentation", "flip"], "did you mean 'crop-flip'"),
         (["--sampling", "balance"], "did you mean 'balanced'"),
     ],

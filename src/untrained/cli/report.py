@@ -7,6 +7,7 @@ import typer
 
 from untrained.cli import options
 from untrained.errors import ParameterError
+from untrained.limits import KERNELS, RESAMPLES
 
 if TYPE_CHECKING:
     from untrained.report.inputs import Inputs
@@ -40,6 +41,12 @@ FiguresMade = Annotated[
 ]
 
 
+def _fraction(best: float) -> float:
+    from untrained.report.options import check_best
+
+    return check_best(best)
+
+
 @app.command()
 def section(
     section: Sections,
@@ -58,16 +65,20 @@ def section(
         typer.Option(help="Another space in a joint figure, which alone is drawn; repeatable."),
     ] = None,
     resamples: Annotated[
-        int, typer.Option(help="Bootstrap resamples of every interval.", min=1)
+        int, typer.Option(help="Bootstrap resamples of every interval.", min=1, max=RESAMPLES)
     ] = 1000,
     seed: Annotated[
         int, typer.Option(help="Seed of the resampling.", callback=options.allowed)
     ] = 0,
-    best: Annotated[float, typer.Option(help="Fraction that counts as the best.")] = 0.1,
+    best: Annotated[
+        float, typer.Option(help="Fraction that counts as the best.", callback=_fraction)
+    ] = 0.1,
     proxy: Annotated[
         str | None, typer.Option(help="Whose scores are drawn; default: the best known one.")
     ] = None,
-    kernels: Annotated[int, typer.Option(help="Good and bad architectures, of each.", min=1)] = 4,
+    kernels: Annotated[
+        int, typer.Option(help="Good and bad architectures, of each.", min=1, max=KERNELS)
+    ] = 4,
     split: options.Split = "sample",
     batch_size: options.BatchSize = 128,
     augmentation: options.Augmentation = "none",

@@ -4,6 +4,8 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from untrained.errors import ParameterError
+
 #: Option to its key in `params.yaml`; options that are missing here keep their default in a run.
 KEYS: Mapping[str, str] = {
     "resamples": "report.resamples",
@@ -15,6 +17,17 @@ KEYS: Mapping[str, str] = {
     "augmentation": "scores.augmentation",
     "sampling": "scores.sampling",
 }
+
+
+def check_best(best: float) -> float:
+    """Return a fraction of the architectures that count as the best.
+
+    Raises:
+        ParameterError: the fraction is not above 0 and at most 1.
+    """
+    if not 0 < best <= 1:
+        raise ParameterError(f"fraction {best} of the best: give more than 0 and at most 1")
+    return best
 
 
 def spelled(names: Iterable[str], parameters: Mapping[str, Any]) -> str:

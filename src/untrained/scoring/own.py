@@ -106,7 +106,7 @@ def parse_shape(text: str) -> Shape:
     Raises:
         ParameterError: not three positive integers.
     """
-    if not re.fullmatch(r"[1-9]\d*(x[1-9]\d*){2}", text.lower()):
+    if not re.fullmatch(r"[1-9][0-9]*(x[1-9][0-9]*){2}", text.lower()):
         raise ParameterError(f"--input {text!r}: channels x height x width, as in 3x32x32")
     channels, height, width = map(int, text.lower().split("x"))
     return channels, height, width

@@ -1,6 +1,7 @@
 """Score a sample of a space, shard by shard, with a ledger from which a shard resumes."""
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -146,7 +147,7 @@ def sample_of(
     text = str(architectures)
     if text == "all":
         return list(range(len(space))) if among is None else among.tolist()
-    if not text.isdecimal():
+    if not re.fullmatch("[0-9]+", text):
         raise ParameterError(f"architectures is {text!r}: a number, or 'all'")
     return draw_without_replacement(space, int(text), sample_seed, among)
 

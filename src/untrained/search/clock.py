@@ -5,6 +5,7 @@ not started: it is neither charged nor counted, and the run ends, so that no run
 A training that is requested twice is charged twice.
 """
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -48,7 +49,7 @@ def parse_budget(text: str) -> Budget:
         ParameterError: the text has neither form, or is not positive.
     """
     seconds, trainings = (text.removesuffix(unit) for unit in ("s", "evaluations"))
-    if trainings != text and trainings.isdecimal() and int(trainings) > 0:
+    if trainings != text and re.fullmatch("[0-9]+", trainings) and int(trainings) > 0:
         return Budget(evaluations=int(trainings))
     with suppress(ValueError):
         if seconds != text and 0 < float(seconds) < np.inf:

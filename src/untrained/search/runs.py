@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from untrained.errors import ParameterError
+from untrained.limits import RUNS
 from untrained.plugins import blamed
 from untrained.scoring.progress import Track
 from untrained.search.base import BudgetedSearch, BudgetSpent, Searchable
@@ -152,10 +153,12 @@ def shard_of_runs(runs: int, shard: int, shards: int) -> range:
     """Return the numbers of the runs of one shard.
 
     Raises:
-        ParameterError: there are no runs, or no such shard.
+        ParameterError: there are no runs or too many, or there is no such shard.
     """
     if runs < 1:
         raise ParameterError(f"{runs} runs: 1 or more")
+    if runs > RUNS:
+        raise ParameterError(f"{runs} runs: at most {RUNS}")
     if not 1 <= shards <= runs:
         raise ParameterError(f"{shards} shards of {runs} runs: 1 to {runs}")
     if not 0 <= shard < shards:

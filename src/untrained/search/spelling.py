@@ -8,6 +8,7 @@ architectures. The name may be an address: `my.module:MySearch-100`,
 `my.module:MySearch+population=20`.
 """
 
+import re
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import TYPE_CHECKING
@@ -182,7 +183,7 @@ def parse_algorithm(spelling: str) -> Search:
             "SampledSearch or BudgetedSearch of untrained.search.base"
         )
     if issubclass(kind, SampledSearch):
-        if dash and not (samples.isdecimal() and int(samples) > 0):
+        if dash and not (re.fullmatch("[0-9]+", samples) and int(samples) > 0):
             raise ParameterError(f"{spelling!r}: samples are a positive integer, as in {name}-100")
         return Search(configured(kind, settings), int(samples or 1))
     if dash:

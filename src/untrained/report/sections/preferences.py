@@ -9,6 +9,7 @@ import pandas as pd
 from untrained.errors import ParameterError
 from untrained.report import plotting
 from untrained.report.inputs import Inputs
+from untrained.report.options import check_best
 from untrained.report.published import published
 from untrained.report.scores import (
     ALL_SAMPLED,
@@ -91,8 +92,7 @@ def preference_table(inputs: Inputs, options: Options) -> pd.DataFrame:
         raise ParameterError(
             f"{inputs.name} is not made of the same choices everywhere: there is nothing to count"
         )
-    if not 0 < best <= 1:
-        raise ParameterError(f"fraction {best} of the best: give more than 0 and at most 1")
+    check_best(best)
     known = published("preferences")
     known = known[known["space"] == inputs.name].set_index(["proxy", "images", "option"])
     decisions = choices_of(space).codes
