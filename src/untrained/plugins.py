@@ -132,7 +132,7 @@ class Registry(Generic[T_co]):
         """
         address = self.address(name)
         entry: T_co = imported(self.kind, address)
-        abstract = getattr(entry, "__abstractmethods__", frozenset())
+        abstract: frozenset[str] = getattr(entry, "__abstractmethods__", frozenset())
         known = dict.fromkeys([*self.own, *self.attributes, *sorted(abstract)])
         if missing := [one for one in known if one in abstract or not hasattr(entry, one)]:
             missing = [one for one in missing if one in self.own] or missing
