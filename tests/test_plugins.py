@@ -159,6 +159,9 @@ def test_a_class_that_lacks_methods_is_refused_with_their_names(monkeypatch):
         get_space("things:Half")
     with pytest.raises(PluginError, match=r"^things:Other is no space: it lacks name, summary, "):
         SPACES.load("things:Other")
+    said = "^os:path is no space: it lacks name, summary, __len__, network, spelling; add"
+    with pytest.raises(PluginError, match=said):
+        SPACES.load("os:path")
 
 
 def test_names_that_are_taken_are_refused(install):

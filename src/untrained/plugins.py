@@ -47,6 +47,7 @@ class Registry(Generic[T_co]):
         reserved: names that no entry may have, since tables call something else so.
         choices: attribute to the words of which it is one; to a set of words of which it is a set
             of some.
+        own: the attributes that no base class gives; where one is missing, no others are named.
     """
 
     kind: str
@@ -55,6 +56,7 @@ class Registry(Generic[T_co]):
     attributes: tuple[str, ...] = ()
     choices: Mapping[str, Sequence[str] | frozenset[str]] = field(default_factory=dict)
     reserved: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
     _named_by_address: dict[str, str] = field(default_factory=dict, init=False, compare=False)
 
     def names(self, pattern: str = "*") -> list[str]:
@@ -132,9 +134,10 @@ class Registry(Generic[T_co]):
         """
         address = self.address(name)
         entry: T_co = imported(self.kind, address)
-        missing = [attribute for attribute in self.attributes if not hasattr(entry, attribute)]
-        missing += sorted(getattr(entry, "__abstractmethods__", ()))
-        if missing:
+        abstract: frozenset[str] = getattr(entry, "__abstractmethods__", frozenset())
+        known = dict.fromkeys([*self.own, *self.attributes, *sorted(abstract)])
+        if missing := [one for one in known if one in abstract or not hasattr(entry, one)]:
+            missing = [one for one in missing if one in self.own] or missing
             raise PluginError(
                 f"{address} is no {self.kind}: it lacks {', '.join(missing)}; add what is missing "
                 "(docs/extending.md says what each is)"

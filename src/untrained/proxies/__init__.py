@@ -39,7 +39,7 @@ PROXIES: Registry[type[Proxy]] = Registry(
         *("applies_to", "published"),
     ),
     {"direction": get_args(Direction), "cost": get_args(Cost), "needs": frozenset(get_args(Need))},
-    (SUMMED_RANKS,),
+    reserved=(SUMMED_RANKS,),
 )
 
 

@@ -19,6 +19,10 @@ SPACES: Registry[type[SearchSpace]] = Registry(
     },
     # what `SearchSpace` has, whether or not an entry derives from it
     tuple(name for name in (*SearchSpace.__annotations__, *vars(SearchSpace)) if name[0] != "_"),
+    own=(
+        *(name for name in SearchSpace.__annotations__ if name not in vars(SearchSpace)),
+        *sorted(SearchSpace.__abstractmethods__),
+    ),
 )
 
 
