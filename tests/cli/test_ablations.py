@@ -116,7 +116,7 @@ def test_mistakes_write_nothing(refused, changes, said):
 
 
 def test_a_space_without_accuracies_to_choose_by(refused):
-    said = "no ablations of nasbench101: its benchmark has no accuracies to choose"
+    said = "no ablations of nasbench101: it declares no `ablations`, or its benchmark no `abl"
     refused(["ablate", "nasbench101", *asked()[2:]], said)
 
 

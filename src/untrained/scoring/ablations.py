@@ -213,11 +213,11 @@ def ablate(
     searched, reading = get_space(space), parse_reading(proxy)
     check_untrained(reading)
     column = searched.benchmark and searched.benchmark.ablated_by
-    if not column:
+    if not column or not (experiments or searched.ablations):
         able = [name for name in SPACES.names() if get_space(name).ablations]
         raise ParameterError(
-            f"no ablations of {space}: its benchmark has no accuracies to choose architectures by; "
-            f"take {', '.join(able)}"
+            f"no ablations of {space}: it declares no `ablations`, or its benchmark no "
+            f"`ablated_by`; take {', '.join(able)}"
         )
     accuracy = Benchmark.load(space, path=benchmark).accuracies(*column)
     names, how = list(dict.fromkeys(experiments or searched.ablations)), sizes or AblationSettings()
