@@ -95,8 +95,13 @@ def test_a_table_comes_with_its_list_or_not_at_all(tmp_path, target, official):
     arrived(target)
     other = target.with_name("other.parquet")
     table.with_suffix(".json").unlink()
-    with pytest.raises(MissingDataError, match=r"nds_darts\.json does not exist"):
+    said = r"nds_darts\.parquet has no list of its architectures: put nds_darts\.json beside it"
+    with pytest.raises(MissingDataError, match=said):
         fetch_benchmark("nds_darts", other, source=table)
+    garbage = table.with_name("garbage.parquet")
+    garbage.write_text("garbage")
+    with pytest.raises(DamagedFileError, match=r"garbage\.parquet is damaged"):
+        fetch_benchmark("nds_darts", other, source=garbage)
     convert_nds("nds_darts", official, table)
     table.write_bytes(table.read_bytes()[:500])
     with pytest.raises(DamagedFileError, match="damaged"):

@@ -16,7 +16,7 @@ from untrained.benchmarks.nds_entries import read_entries
 from untrained.benchmarks.table import Progress, check_table, is_table, write_table
 from untrained.download import download, join, local_path
 from untrained.errors import ArchitectureError, DamagedFileError, DownloadError, MissingDataError
-from untrained.files import atomic, check_target
+from untrained.files import atomic, check_target, read_parquet
 from untrained.spaces import get_space
 from untrained.spaces.nds import architectures_beside, read_architectures, write_architectures
 from untrained.spaces.nds_networks import (
@@ -185,7 +185,13 @@ def _table_and_list(target: Path) -> Iterator[tuple[Path, Path]]:
 
 def _copy(space: str, source: Path, target: Path) -> None:
     """Copy a table and its list after checking that they are valid and belong together."""
+    read_parquet(source, ["arch"])  # a damaged table is the mistake, whatever lies beside it
     beside = architectures_beside(source)
+    if not beside.is_file():
+        raise MissingDataError(
+            f"{source} has no list of its architectures: put {beside.name} beside it, or name the "
+            f"official {FILES[space]}"
+        )
     spellings = read_architectures(space, beside)
     for position, spelling in enumerate(spellings):
         try:
