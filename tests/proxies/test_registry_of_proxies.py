@@ -1,8 +1,9 @@
 import pytest
 
-from untrained.errors import UnknownNameError
+from untrained.errors import ParameterError, UnknownNameError
 from untrained.proxies import PROXIES, UndefinedScore, get_proxy
 from untrained.proxies.naswot import Naswot
+from untrained.scoring.request import parse_reading
 
 
 @pytest.mark.parametrize(
@@ -12,7 +13,7 @@ from untrained.proxies.naswot import Naswot
         ("naswot-corrected", None, Naswot("corrected")),
         ("naswot-released", None, Naswot("released")),
         ("naswot", "released", Naswot("released")),
-        ("naswot-released", "corrected", Naswot("corrected")),
+        ("naswot-released", "released", Naswot("released")),
     ],
 )
 def test_a_proxy_is_spelled_by_name_and_variant(spelling, variant, expected):
@@ -43,6 +44,12 @@ def test_every_proxy_declares_itself(name):
         assert get_proxy(f"{name}-{variant}").variant == variant
     with pytest.raises(AttributeError):
         proxy.variant = "other"  # settings are frozen
+
+
+@pytest.mark.parametrize("parse", [get_proxy, parse_reading])
+def test_two_variants_are_refused(parse):
+    with pytest.raises(ParameterError, match=r"^variant corrected of naswot-released: keep one of"):
+        parse("naswot-released", "corrected")
 
 
 class Plain(Naswot):

@@ -202,6 +202,8 @@ def test_what_fitness_and_pool_read(spelling, reads, guides, among_scored):
         ("bohb+charge=proportional+fitness=lga@1", "a score has no shorter trainings"),
         ("naswot-4+fitness=lga@1", "setting 'fitness=lga@1' of Naswot: known: it has none"),
         ("rea+mutants=0", "mutants=0: 1 or more"),
+        ("rea+population=5+population=6", "setting population of RegularisedEvolution is there tw"),
+        ("rea+kept=5+init=lga+kept=5", "setting kept of Guidance is there twice: keep one"),
         ("rea+mutants=x", "mutants=x: an integer"),
         ("rs+mutants=2", r"'rs\+mutants=2': rs never mutates an architecture"),
         ("reinforce+mutants=2", "reinforce never mutates an architecture"),
@@ -212,6 +214,11 @@ def test_what_fitness_and_pool_read(spelling, reads, guides, among_scored):
 def test_settings_that_there_are_not(spelling, said):
     with pytest.raises(UntrainedError, match=said):
         parse_algorithm(spelling)
+
+
+def test_a_start_at_random_is_the_same_search_where_it_is_the_default():
+    assert parse_algorithm("local+init=random") == parse_algorithm("local")
+    assert parse_algorithm("area+init=random") != parse_algorithm("area")
 
 
 @pytest.mark.parametrize("spelling", ["naswot-", "naswot-0", "naswot--5", "naswot-1.5", "naswot-x"])

@@ -6,7 +6,7 @@ see `untrained.scoring.request`.
 
 from typing import get_args
 
-from untrained.errors import unknown_name
+from untrained.errors import ParameterError, unknown_name
 from untrained.plugins import Registry
 from untrained.proxies.base import Cost, Direction, Need, Proxy, Setting, UndefinedScore, setting_of
 
@@ -48,13 +48,16 @@ def get_proxy(name: str, variant: str | None = None) -> Proxy:
 
     Args:
         name: for example `naswot` or `naswot-released`, or the address of a class.
-        variant: takes the place of the variant in the spelling; by default the proxy's first.
+        variant: the variant, where the spelling has none; by default the proxy's first.
 
     Raises:
         UnknownNameError: no such proxy, or the proxy has no such variant.
+        ParameterError: the spelling has another variant.
     """
     name, _, spelled = name.partition("-")
     proxy_type = PROXIES.load(name)
+    if variant and spelled and variant != spelled:
+        raise ParameterError(f"variant {variant} of {name}-{spelled}: keep one of the two")
     chosen = variant or spelled or proxy_type.variants[0]
     if chosen not in proxy_type.variants:
         raise unknown_name(f"variant of {name}", chosen, proxy_type.variants)

@@ -261,14 +261,15 @@ def parse_reading(spelling: str, variant: str | None = None) -> Reading:
 
     Args:
         spelling: for example `naswot`, `naswot-released` or `lga:64@1`.
-        variant: takes the place of the variant in the spelling.
+        variant: the variant, where the spelling has none.
 
     Raises:
         UnknownNameError: there is no such proxy, or it has no such variant.
         ParameterError: the number of images or epochs is no number, or does not suit the proxy.
     """
     parts = _parts(spelling)
-    proxy = get_proxy(parts["name"], variant or parts["variant"])
+    name = "-".join(filter(None, [parts["name"], parts["variant"]]))
+    proxy = get_proxy(name, variant)
     images, epochs = parts["images"], parts["epochs"]
     return Reading(
         proxy,

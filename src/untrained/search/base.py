@@ -166,11 +166,11 @@ def configured(
 ) -> Configured:
     """Return a dataclass with some of its settings changed, each spelled `name=value`.
 
-    The last change of a setting counts. Messages also name the settings `besides`, which belong to
-    something else.
+    Messages also name the settings `besides`, which belong to something else.
 
     Raises:
-        ParameterError: a setting does not exist, or its value has another type or is out of range.
+        ParameterError: a setting does not exist or is there twice, or its value has another type or
+            is out of range.
     """
     known = {field.name: type(field.default) for field in fields(kind)}
     chosen: dict[str, object] = {}
@@ -179,6 +179,8 @@ def configured(
         if name not in known or not value:
             names = ", ".join(f"{name}=..." for name in (*known, *besides)) or "it has none"
             raise ParameterError(f"setting {setting!r} of {kind.__name__}: known: {names}")
+        if name in chosen:
+            raise ParameterError(f"setting {name} of {kind.__name__} is there twice: keep one")
         chosen[name] = _parse(known[name], name, value)
     return kind(**chosen)
 

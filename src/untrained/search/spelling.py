@@ -9,7 +9,7 @@ architectures. The name may be an address: `my.module:MySearch-100`,
 """
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -198,6 +198,8 @@ def _budgeted(spelling: str, name: str, kind: type[BudgetedSearch], settings: li
     own = [setting for setting in settings if setting not in guiding]
     guidance = configured(Guidance, guiding)
     algorithm = configured(kind, own, besides=sorted(shared))
+    if guidance.init == RANDOM and not algorithm.starts_scored:
+        guidance = replace(guidance, init="")  # equal searches are equal
     if guidance.mutants > 1 and not algorithm.mutates:
         raise ParameterError(f"{spelling!r}: {name} never mutates an architecture")
     if guidance.fitness and algorithm.shortens:
