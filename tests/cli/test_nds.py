@@ -100,7 +100,7 @@ def test_a_budget_of_seconds_is_refused_before_anything_runs(untrained, tmp_path
     parameters["scores"]["architectures"] = 40
     parameters["training_curves"]["seeds"] = []
     parameters["searches"]["algorithms"] = ["rea", "random"]  # no product of choices for others
-    with pytest.raises(ParameterError, match=r"searches\.budget: 12000s: nds_darts has no"):
+    with pytest.raises(ParameterError, match=r"searches\.budget: 12000s: .*nds_darts declares no"):
         parse_parameters(parameters)
     for changed in ({"budget": "57evaluations"}, {"algorithms": ["naswot-10", "random"]}):
         searches = parameters["searches"] | changed

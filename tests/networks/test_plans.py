@@ -72,7 +72,7 @@ def cells_of_edges(count=200):
         yield module_of(graph, index, shifts=index % 2 == 0), images_of(8, 12)
 
 
-def graphs_of_vertices(count=200):
+def graphs_of_vertices(count=100):
     rng = np.random.default_rng(0)
     drawn = [GRAPHS.cell(int(index)) for index in rng.integers(len(GRAPHS), size=count)]
     for seed, cell in enumerate([*map(parse_cell, [BUSY, *SMALL]), *drawn]):
@@ -136,7 +136,7 @@ def odd_cells(count=60):
         yield module_of(graph, number, shifts=number % 2 == 0), images_of(count=3)
 
 
-def random_graphs(count=200):
+def random_graphs(count=120):
     for number in range(count):
         yield module_of(random_graph(number), number, shifts=number % 2 == 0), images_of(7, 9)
 
