@@ -12,7 +12,7 @@ from pathlib import Path
 
 STORED = Path(__file__).with_suffix(".json")
 #: Seconds from which a test, or a fixture that its whole file needs, is slow.
-SLOW, SLOW_FIXTURE = 0.4, 3.0
+SLOW, SLOW_FIXTURE = 0.2, 3.0
 
 
 def main(*logs):
