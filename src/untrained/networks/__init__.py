@@ -1,1 +1,1 @@
-"""Builds PyTorch modules of architectures, and counts what the modules cost."""
+"""Describes networks as graphs, and runs them as modules, as plans and in short trainings."""
