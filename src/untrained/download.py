@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from untrained.errors import DownloadError, UntrainedError
+from untrained.errors import DownloadError, ParameterError, UntrainedError
 from untrained.files import digest
 
 if TYPE_CHECKING:
@@ -35,6 +35,18 @@ class _StaleError(_InterruptedError):
 def join(mirror: str, name: str) -> str:
     """Return the address of the file `name` below `mirror`, a base URL or a folder."""
     return f"{mirror.rstrip('/')}/{name}" if "://" in mirror else str(Path(mirror) / name)
+
+
+def check_mirror(mirror: str | None) -> str | None:
+    """Return a mirror, a base URL or a folder, if files can be read from such an address.
+
+    Raises:
+        ParameterError: it is a URL of another scheme than https, http and file.
+    """
+    scheme, colon, _ = (mirror or "").partition("://")
+    if colon and scheme.lower() not in ("https", "http", "file"):
+        raise ParameterError(f"{mirror!r}: a URL begins with https://, http:// or file://")
+    return mirror
 
 
 def local_path(url: str) -> Path | None:

@@ -14,6 +14,7 @@ import yaml
 from annotated_types import Ge, Le
 from pydantic import ValidationError
 
+from untrained.download import check_mirror
 from untrained.errors import ParameterError, UntrainedError, unknown_name
 from untrained.images.sets import IMAGE_SETS, SAMPLE, image_set
 from untrained.images.splits import check_training_split, sample_labels
@@ -51,12 +52,8 @@ PARAMS = Path("params.yaml")
 
 
 def _check_mirror(mirror: str | None) -> None:
-    if mirror is None:
-        return
-    if "://" in mirror:
-        if mirror.partition("://")[0].lower() not in ("http", "https", "file"):
-            raise ParameterError(f"{mirror!r}: a URL begins with https://, http:// or file://")
-    elif not (mirror and Path(mirror).is_dir()):
+    check_mirror(mirror)
+    if mirror is not None and "://" not in mirror and not (mirror and Path(mirror).is_dir()):
         raise ParameterError(f"{mirror!r} is no folder: give one that is there, a URL, or null")
 
 

@@ -41,6 +41,12 @@ def test_an_official_file_with_the_cells_of_another_space(refused, tmp_path):
     refused(["fetch", "nasbench201", "--from", official], "architecture")
 
 
+@pytest.mark.parametrize("name", ["nasbench201", "cifar10"])
+def test_a_mirror_that_no_file_can_be_read_from_is_refused_first(refused, name):
+    said = "'ftp://x': a URL begins with https://, http:// or file://"
+    assert refused(["fetch", name, "--mirror", "ftp://x"], said) == f"untrained: {said}\n"
+
+
 def test_the_mirror_of_params_yaml(untrained, refused, tmp_path):
     (tmp_path / "params.yaml").write_text("fetch: {mirror: mirror}\n")
     refused(["fetch", "nasbench201"], "mirror/nasbench201.parquet does not exist")

@@ -1,12 +1,15 @@
 """`untrained list`, the help of every command, and how the program ends."""
 
 import re
+import runpy
 import subprocess
 import sys
 
 import pytest
+from typer.main import get_command
 
 import untrained as package
+from untrained.cli.app import app
 
 COMMANDS = [
     [],
@@ -41,6 +44,78 @@ def test_the_help_names_every_command(untrained):
     _, out, _ = untrained("--help")
     assert all(command[0] in out for command in COMMANDS[1:])
     assert "--debug" in out
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_the_short_option_prints_the_help_too(untrained, command):
+    assert untrained(*command, "-h") == untrained(*command, "--help")
+
+
+def parameters_of(command, *names):
+    for name in names:
+        command = command.commands[name]
+    return [one for one in command.params if not one.name.endswith("completion")]
+
+
+@pytest.mark.parametrize("names", COMMANDS, ids=" ".join)
+def test_every_text_of_the_help_is_a_sentence_that_stands_alone(names):
+    """It begins with a capital or a type's name, ends with a full stop, and is not a lone word."""
+    texts = {one.name: one.help for one in parameters_of(get_command(app), *names)}
+    for name, text in texts.items():
+        assert re.fullmatch(r"[A-Z].+\S\.", text or "", re.DOTALL), (name, text)
+        assert len(text.split()) > 1, (name, text)
+
+
+@pytest.mark.parametrize("group", [[], ["report"]], ids=" ".join)
+def test_the_list_of_commands_has_whole_sentences(untrained, group):
+    assert "..." not in untrained(*group, "--help")[1].partition("Commands:")[2]
+
+
+def test_the_module_is_the_command(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["untrained", "--version"])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_module("untrained", run_name="__main__")
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out == f"untrained {package.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("shar", ["shard"]),
+        ("prune nasb", ["nasbench101", "nasbench201"]),
+        ("ablate nasbench201 --proxy nas", ["naswot", "naswot-released"]),
+        ("search re", ["rea", "reinforce"]),
+        ("search rea nats", ["natsbench_size"]),
+        ("fetch cif", ["cifar10", "cifar100"]),
+        ("fetch nasbench2", ["nasbench201"]),
+        ("training-curves darts 0 --dataset imagenett", ["imagenette"]),
+        ("list al", ["algorithms"]),
+        ("prune nothing", []),
+    ],
+)
+def test_the_shell_completes_names(untrained, monkeypatch, line, offered):
+    monkeypatch.setenv("_UNTRAINED_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"untrained {line}")
+    monkeypatch.setenv("COMP_CWORD", str(len(line.split())))
+    assert untrained() == (0, "".join(f"{one}\n" for one in offered) or "\n", "")
+
+
+def test_the_completion_of_a_shell_can_be_shown(untrained, monkeypatch):
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
+    code, out, _ = untrained("--show-completion", "bash")
+    assert code == 0
+    assert "_UNTRAINED_COMPLETE=complete_bash" in out
+
+
+def test_a_quiet_command_reports_no_progress(untrained):
+    search = ["search", "rs", "nasbench201", "--budget", "2evaluations", "--runs", "2"]
+    code, out, err = untrained(*search)
+    assert "2/2 runs" in err
+    assert untrained(*search, "--quiet") == (code, out, "")
+    assert "data/benchmarks/nasbench201.parquet" in untrained("fetch", "nasbench201")[2]
+    assert untrained("fetch", "nasbench201", "-q") == (0, "", "")
+    assert untrained("fetch", "cifar10", "--split", "sample", "-q") == (0, "", "")
 
 
 def test_help_needs_no_heavy_package():

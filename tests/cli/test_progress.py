@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import subprocess
 import sys
 
@@ -66,3 +67,16 @@ def test_a_bar_has_the_rate(capsys, monkeypatch):
     assert out == ""
     assert "spelling" in err
     assert "letters/s" in err
+
+
+def test_nothing_is_coloured_where_that_is_not_wanted(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+    coloured = re.compile(r"\x1b\[[0-9;]*3[0-9]")
+    list(track(range(3), 3, "adding"))
+    assert coloured.search(capsys.readouterr().err)
+    monkeypatch.setenv("NO_COLOR", "1")
+    list(track(range(3), 3, "adding"))
+    shown = capsys.readouterr().err
+    assert "3/3" in shown
+    assert not coloured.search(shown)

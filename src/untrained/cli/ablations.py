@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from untrained.cli import options
-from untrained.cli.progress import track
+from untrained.cli.progress import tracker
 
 if TYPE_CHECKING:
     from untrained.scoring.request import Settings
@@ -19,28 +19,37 @@ def ablate(
     experiment: Annotated[
         list[str] | None,
         typer.Option(
-            help="minibatch, noise, initialisation, batch-size or variance; repeatable. "
-            "Default: all."
+            help="Experiment to do: minibatch, noise, initialisation, batch-size or variance; "
+            "repeatable. Default: all."
         ),
     ] = None,
     proxy: options.Proxy = "naswot",
     batch_sizes: Annotated[
-        str, typer.Option(help="Images per minibatch of the experiment batch-size.")
+        str,
+        typer.Option(
+            help="Numbers of images in a minibatch that the experiment batch-size compares."
+        ),
     ] = "32,64,128,256",
-    repeats: Annotated[int, typer.Option(help="Scores of each of the ten cells.")] = 20,
-    cells: Annotated[int, typer.Option(help="Random cells of the variance split.")] = 200,
-    minibatches: Annotated[int, typer.Option(help="Minibatches of the variance split.")] = 4,
+    repeats: Annotated[int, typer.Option(help="Number of scores of each of the ten cells.")] = 20,
+    cells: Annotated[
+        int, typer.Option(help="Number of random cells of the experiment variance.")
+    ] = 200,
+    minibatches: Annotated[
+        int, typer.Option(help="Number of minibatches of the experiment variance.")
+    ] = 4,
     initialisations: Annotated[
-        int, typer.Option(help="Initialisations of the variance split.")
+        int, typer.Option(help="Number of initialisations of the experiment variance.")
     ] = 4,
     seed: Annotated[
-        int, typer.Option(help="Seed of the draws of cells.", callback=options.allowed)
+        int, typer.Option(help="Seed by which cells are drawn.", callback=options.allowed)
     ] = 0,
     benchmark: options.Benchmark = None,
+    quiet: options.Quiet = False,
 ) -> None:
-    """Score cells repeatedly while one thing varies, as in Fig. 5 of the NASWOT paper.
+    """Score cells repeatedly while one thing varies.
 
-    There are ten cells of different CIFAR-100 test accuracy; the variance split has random ones.
+    The first four experiments are those of Fig. 5 of the NASWOT paper, on ten cells of different
+    CIFAR-100 test accuracy; the experiment variance scores random cells.
     """
     from untrained.files import write_parquet
     from untrained.scoring.ablations import AblationSettings
@@ -55,7 +64,7 @@ def ablate(
         proxy=proxy,
         sizes=AblationSettings(repeats, sizes, cells, minibatches, initialisations, seed),
         benchmark=benchmark,
-        track=track,
+        track=tracker(quiet),
         **settings,
     )
     write_parquet(table, out)

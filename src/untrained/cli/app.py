@@ -21,8 +21,8 @@ from untrained.cli import (
 
 app = typer.Typer(
     name="untrained",
-    add_completion=False,
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Rank neural architectures before training them.",

@@ -6,27 +6,48 @@ from typing import Annotated
 import typer
 
 from untrained.cli import options
+from untrained.cli.progress import teller
+from untrained.download import check_mirror
 from untrained.files import BENCHMARKS, IMAGES
 
 
 def fetch(
-    name: Annotated[str, typer.Argument(help="A search space or a data set.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Name or address of a search space or a data set.",
+            autocompletion=options.completed(options.SPACES, options.DATASETS),
+        ),
+    ],
     source: Annotated[
-        Path | None, typer.Option("--from", help="Official file, archive or folder.")
+        Path | None, typer.Option("--from", help="Official file, archive or folder to read.")
     ] = None,
     mirror: Annotated[
-        str | None, typer.Option(help="Base URL or folder; default: fetch.mirror of params.yaml.")
+        str | None,
+        typer.Option(
+            help="Base URL (https://, http:// or file://) or folder that has the official files; "
+            "default: fetch.mirror of params.yaml.",
+            callback=check_mirror,
+        ),
     ] = None,
     split: Annotated[
-        str, typer.Option(help="Split of a data set: `sample` is bundled, others need the files.")
+        str,
+        typer.Option(
+            help="Split of the data set: `sample` is bundled, others need the official files."
+        ),
     ] = "train",
     out: Annotated[
-        Path | None, typer.Option(help="File to write.", dir_okay=False, callback=options.written)
+        Path | None,
+        typer.Option(
+            help="File to write; default: the one that other commands read.",
+            dir_okay=False,
+            callback=options.written,
+        ),
     ] = None,
     note: Annotated[
         Path | None,
         typer.Option(
-            help="Also write which file a data set is read from (JSON).",
+            help="JSON file to write that names the file which the data set is read from.",
             dir_okay=False,
             callback=options.written,
         ),
@@ -34,6 +55,7 @@ def fetch(
     allow_missing: Annotated[
         bool, typer.Option(help="Convert images although some official files are not there.")
     ] = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Fetch a benchmark table or a data set."""
     from untrained.errors import unknown_name
@@ -48,23 +70,25 @@ def fetch(
     found = imported("space or data set", name) if is_address(name) else None
     if name in IMAGE_SETS.names() or isinstance(found, ImageSet):
         target = out or image_set(name).file(IMAGES)
-        _fetch_images(name, split, source, mirror, target, allow_missing, note)
+        _fetch_images(name, split, source, mirror, target, allow_missing, note, quiet)
     elif name in SPACES.names() or found is not None:
         own = SPACES.file_name(name)
-        _fetch_benchmark(own, source, mirror, out or table_of(BENCHMARKS, own))
+        _fetch_benchmark(own, source, mirror, out or table_of(BENCHMARKS, own), quiet)
     else:
         raise unknown_name("space or data set", name, [*SPACES.names(), *IMAGE_SETS.names()])
 
 
-def _fetch_benchmark(name: str, source: Path | None, mirror: str | None, target: Path) -> None:
+def _fetch_benchmark(
+    name: str, source: Path | None, mirror: str | None, target: Path, quiet: bool
+) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
     from untrained.benchmarks.fetch import fetch_benchmark
 
     console = Console(stderr=True)
-    # in a log file the bar would be an empty line
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+    hidden = quiet or not console.is_terminal  # in a log file the bar would be an empty line
+    with Progress(console=console, transient=True, disable=hidden) as progress:
         task = progress.add_task(f"converting {source}", total=None, visible=source is not None)
         remark = fetch_benchmark(
             name,
@@ -73,9 +97,9 @@ def _fetch_benchmark(name: str, source: Path | None, mirror: str | None, target:
             mirror,
             lambda done, total: progress.update(task, completed=done, total=total),
         )
-    typer.echo(f"{target}", err=True)
+    teller(quiet)(f"{target}")
     if remark:
-        typer.echo(remark, err=True)
+        teller(quiet)(remark)
 
 
 def _fetch_images(
@@ -86,16 +110,17 @@ def _fetch_images(
     target: Path,
     allow_missing: bool,
     note: Path | None,
+    quiet: bool,
 ) -> None:
     from untrained.images.fetch import fetch_images, write_note
     from untrained.images.sets import image_set
 
-    known = image_set(name)
+    known, tell = image_set(name), teller(quiet)
     split = known.split(split)
     known.check_split(split)
     if split == "sample":
         where = "bundled" if known.stored else "drawn for each minibatch"
-        typer.echo(f"{name}: the sample is {where}, nothing to fetch", err=True)
+        tell(f"{name}: the sample is {where}, nothing to fetch")
     else:
         counts = fetch_images(
             name,
@@ -103,9 +128,10 @@ def _fetch_images(
             source,
             mirror,
             allow_missing,
-            progress=lambda member: typer.echo(f"{name}: read {member}", err=True),
+            bar=not quiet,
+            progress=lambda member: tell(f"{name}: read {member}"),
         )
         listed = ", ".join(f"{count} {part}" for part, count in counts.items())
-        typer.echo(f"{target}: {listed} images", err=True)
+        tell(f"{target}: {listed} images")
     if note is not None:
         write_note(known, split, target, note)

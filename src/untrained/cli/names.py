@@ -27,11 +27,13 @@ _FACTS: Mapping[Kind, tuple[str, ...]] = {
 
 
 def list_names(
-    kind: Annotated[Kind, typer.Argument(help="What to list.")],
-    pattern: Annotated[str, typer.Argument(help="Shell-style pattern, for example 'na*'.")] = "*",
+    kind: Annotated[Kind, typer.Argument(help="Kind of names to list.")],
+    pattern: Annotated[
+        str, typer.Argument(help="Shell-style pattern of the names, for example 'na*'.")
+    ] = "*",
     long: Annotated[bool, typer.Option("--long", help="Show label, cost, unit and so on.")] = False,
 ) -> None:
-    """List spaces, proxies, data sets or search algorithms: name, description and origin.
+    """List spaces, proxies, data sets or search algorithms.
 
     Any algorithm that spends a budget can have a proxy as its fitness: rea+fitness=lga@1.
     """

@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from untrained.cli.progress import tell
 from untrained.errors import ParameterError
 from untrained.files import check_folder, check_target
 
@@ -36,32 +37,95 @@ def filled(folder: Path | None) -> Path | None:
     return folder
 
 
-Space = Annotated[str, typer.Argument(help="Search space.")]
-Architectures = Annotated[
-    list[str], typer.Argument(metavar="ARCH...", help="Indices or spellings.")
+def completed(*registries: str) -> Callable[[str], list[tuple[str, str]]]:
+    """Return a function that completes a word to the spellings of registries, with descriptions.
+
+    Args:
+        registries: addresses, which are imported only when the shell asks for a completion.
+    """
+
+    def spellings(incomplete: str) -> list[tuple[str, str]]:
+        from untrained.plugins import imported
+
+        found = [imported("registry", one).described() for one in registries]
+        return [one[:2] for lines in found for one in lines if one[0].startswith(incomplete)]
+
+    return spellings
+
+
+SPACES, PROXIES = "untrained.spaces:SPACES", "untrained.proxies:PROXIES"
+DATASETS, ALGORITHMS = "untrained.images.sets:IMAGE_SETS", "untrained.search:ALGORITHMS"
+
+Space = Annotated[
+    str,
+    typer.Argument(
+        help="Name of a search space, or the address of your own: package.module:Class.",
+        autocompletion=completed(SPACES),
+    ),
 ]
-Proxy = Annotated[str, typer.Option(help="`name`, `name-variant` or `name@epochs` of training.")]
+Architectures = Annotated[
+    list[str],
+    typer.Argument(metavar="ARCH...", help="Indices or spellings of architectures of the space."),
+]
+Proxy = Annotated[
+    str,
+    typer.Option(
+        help="Proxy, spelled `name`, `name-variant` or `name@epochs` of training.",
+        autocompletion=completed(PROXIES),
+    ),
+]
 Proxies = Annotated[
     list[str] | None,
     typer.Option(
         "--proxy",
-        help="`name`, `name-variant`, `name:images` or `name@epochs` of training; repeatable.",
+        help="Proxy, spelled `name`, `name-variant`, `name:images` or `name@epochs` of training; "
+        "repeatable.",
+        autocompletion=completed(PROXIES),
     ),
 ]
-Dataset = Annotated[str, typer.Option(help="Data set of the images that networks are shown.")]
+Dataset = Annotated[
+    str,
+    typer.Option(
+        help="Data set of the images that networks are shown.", autocompletion=completed(DATASETS)
+    ),
+]
 Split = Annotated[str, typer.Option(help="Split of the data set; `sample` is bundled.")]
 Seed = Annotated[int, typer.Option(help="Seed of minibatch and weights.", callback=allowed)]
 Seeds = Annotated[int, typer.Option(help="Number of consecutive seeds, from --seed.")]
-BatchSize = Annotated[int, typer.Option(help="Images per minibatch.")]
+BatchSize = Annotated[int, typer.Option(help="Number of images in a minibatch.")]
 Augmentation = Annotated[str, typer.Option(help="Augmentation of the images: none or crop-flip.")]
-Sampling = Annotated[str, typer.Option(help="Sampling: uniform, or balanced by class.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda:0, ...")]
-Engine = Annotated[str, typer.Option(help="auto, plain or fast.")]
-Precision = Annotated[str, typer.Option(help="auto, float32 or bfloat16.")]
+Sampling = Annotated[str, typer.Option(help="How images are drawn: uniform, or balanced by class.")]
+Device = Annotated[
+    str,
+    typer.Option(
+        help="Device that computes: cpu, cuda:0, ..., or auto, which is a GPU if one is free."
+    ),
+]
+Engine = Annotated[
+    str,
+    typer.Option(
+        help="Engine that runs networks: plain, fast, or auto, which is fast where it can be."
+    ),
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        help="Type of the numbers: float32, bfloat16, or auto, which is the faster of the two."
+    ),
+]
 Out = Annotated[Path, typer.Option(help="Parquet file to write.", dir_okay=False, callback=written)]
-Benchmark = Annotated[Path | None, typer.Option(help="Benchmark table.", dir_okay=False)]
-Shard = Annotated[int, typer.Option(help="Number of the shard, from 0.")]
-Shards = Annotated[int, typer.Option(help="Number of shards of the work.")]
+Benchmark = Annotated[
+    Path | None,
+    typer.Option(
+        help="Benchmark table to read; default: the fetched or the bundled one.", dir_okay=False
+    ),
+]
+Scores = Annotated[
+    Path | None,
+    typer.Option(help="Table of merged scores; default: that of the workflow.", dir_okay=False),
+]
+Shard = Annotated[int, typer.Option(help="Number of the shard to do, from 0.")]
+Shards = Annotated[int, typer.Option(help="Number of shards that the work is cut into.")]
 Ledger = Annotated[
     Path | None,
     typer.Option(
@@ -69,6 +133,9 @@ Ledger = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Report no progress; warnings and errors are shown.")
+]
 
 #: The type and default of the option for each item of `untrained.scoring.request.Settings`.
 _SETTINGS: dict[str, tuple[Any, Any]] = {
@@ -152,11 +219,6 @@ def training_of(space: str) -> str:
 
     facts = get_space(space).benchmark
     return f"{facts.full_epochs} epochs" if facts and facts.full_epochs else "full training"
-
-
-def tell(message: str) -> None:
-    """Print a message on standard error."""
-    typer.echo(message, err=True)
 
 
 def warn_of_test_labels(proxies: Iterable[str]) -> None:

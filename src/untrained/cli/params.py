@@ -8,13 +8,19 @@ import typer
 
 def params(
     key: Annotated[
-        str, typer.Argument(help="Explain this key, for example scores.batch_size.")
+        str,
+        typer.Argument(
+            help="Key to explain, for example scores.batch_size; default: all are listed."
+        ),
     ] = "",
     schema: Annotated[
-        bool, typer.Option("--schema", help="Print the JSON schema for editors.")
+        bool, typer.Option("--schema", help="Print the JSON schema of params.yaml, for editors.")
     ] = False,
 ) -> None:
-    """Explain the keys of params.yaml: allowed values, the value here, and the meaning."""
+    """Explain the keys of params.yaml.
+
+    Of one key the allowed values, the value here and the meaning are printed.
+    """
     from untrained.parameters import explain, json_schema, keys, read_parameters
 
     if schema:

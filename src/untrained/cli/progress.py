@@ -2,31 +2,33 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, TypeVar
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
+import typer
+
+from untrained.scoring.progress import Track, untracked
+from untrained.scoring.progress import quiet as ignored
+
+if TYPE_CHECKING:
+    from rich.progress import ProgressColumn
 
 T = TypeVar("T")
 
 
-class _Rate(ProgressColumn):
-    def __init__(self, unit: str) -> None:
-        super().__init__()
-        self.unit = unit
+def tracker(quiet: bool) -> Track:
+    """Return what reports the progress of work: `track`, or nothing."""
+    return untracked if quiet else track
 
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed or 0:.1f} {self.unit}/s")
+
+def teller(quiet: bool) -> Callable[[str], None]:
+    """Return what tells people what is done: `tell`, or nothing."""
+    return ignored if quiet else tell
+
+
+def tell(message: str) -> None:
+    """Print a message on standard error."""
+    typer.echo(message, err=True)
 
 
 def track(items: Iterable[T], total: int, what: str, unit: str = "architectures") -> Iterator[T]:
@@ -34,12 +36,13 @@ def track(items: Iterable[T], total: int, what: str, unit: str = "architectures"
 
     A log file gets a line for every tenth of the work.
     """
+    from rich.console import Console
+
     console = Console(stderr=True)
     if console.is_terminal:
-        columns = (
-            TextColumn(what), BarColumn(), MofNCompleteColumn(), _Rate(unit), TimeRemainingColumn()
-        )  # fmt: skip
-        with Progress(*columns, console=console) as progress:
+        from rich.progress import Progress
+
+        with Progress(*_columns(what, unit), console=console) as progress:
             yield from progress.track(items, total=total)
         return
     start, reported = time.monotonic(), 0
@@ -53,3 +56,21 @@ def track(items: Iterable[T], total: int, what: str, unit: str = "architectures"
                 f"{what}: {done}/{total} {unit}, {rate:.1f} {unit}/s, {left:.0f} s left\n"
             )
             sys.stderr.flush()
+
+
+def _columns(what: str, unit: str) -> "list[ProgressColumn]":
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.speed or 0:.1f} {unit}/s")
+
+    return [TextColumn(what), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn()]

@@ -8,39 +8,63 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from untrained.cli import options
-from untrained.cli.progress import track
+from untrained.cli.progress import teller, tracker
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def prune(
-    space: Annotated[str, typer.Argument(help="Search space with a supernet.")],
+    space: Annotated[
+        str,
+        typer.Argument(
+            help="Name or address of a search space that has a supernet, as nasbench201 and darts "
+            "have.",
+            autocompletion=options.completed(options.SPACES),
+        ),
+    ],
     dataset: options.Dataset = "cifar10",
     split: options.Split = "sample",
     seed: Annotated[
         int, typer.Option(help="Seed of weights, images and ties.", callback=options.allowed)
     ] = 0,
-    variant: Annotated[str, typer.Option(help="tenas, or released: the authors' code.")] = "tenas",
-    criterion: Annotated[str, typer.Option(help="both, kappa or regions.")] = "both",
-    repeats: Annotated[int, typer.Option(help="Draws per round, averaged.")] = 3,
+    variant: Annotated[
+        str,
+        typer.Option(
+            help="Form of the search: tenas, or released, which does what the authors' code does."
+        ),
+    ] = "tenas",
+    criterion: Annotated[
+        str, typer.Option(help="Numbers whose ranks decide: both, kappa or regions.")
+    ] = "both",
+    repeats: Annotated[
+        int,
+        typer.Option(
+            help="Number of draws of weights and images in a round, whose changes are averaged."
+        ),
+    ] = 3,
     batch_size: Annotated[
         int | None,
-        typer.Option(help="Images per kernel; default 32, or the released code's."),
+        typer.Option(
+            help="Number of images of a kernel; default: 32, or that of the released code."
+        ),
     ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
-            help="Processes, which do not change the result; default: one per core, one on a GPU."
+            help="Number of processes, which changes no result; default: one a core, one on a GPU."
         ),
     ] = None,
     device: options.Device = "cpu",
     out: Annotated[
         Path | None,
-        typer.Option(help="Trace to write (parquet).", dir_okay=False, callback=options.written),
+        typer.Option(
+            help="Parquet file of the trace to write.", dir_okay=False, callback=options.written
+        ),
     ] = None,
     ledger: options.Ledger = None,
     as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Cut a supernet down to one architecture without training.
 
@@ -67,8 +91,8 @@ def prune(
         workers=workers,
         ledger=ledger or beside,
         save=None if out is None else lambda found: write_parquet(found.trace, out),
-        track=track,
-        tell=options.tell,
+        track=tracker(quiet),
+        tell=teller(quiet),
     )
     if beside is not None:
         beside.unlink(missing_ok=True)

@@ -13,31 +13,42 @@ if TYPE_CHECKING:
     from untrained.report.inputs import Inputs
     from untrained.report.section import Section
 
-app = typer.Typer(no_args_is_help=True, help="Tables, figures and the report.")
+app = typer.Typer(no_args_is_help=True, help="Make tables, figures and the report.")
 
 Sections = Annotated[
-    str, typer.Argument(metavar="SECTION", help="Which; several are joined by commas.")
+    str,
+    typer.Argument(metavar="SECTION", help="Section of the report; several are joined by commas."),
 ]
-Space = Annotated[str, typer.Argument(help="Search space.")]
 Files = Annotated[
     list[Path] | None,
     typer.Argument(
-        help="What it reads besides benchmark and scores: traces, ablations, ...", dir_okay=False
+        help="Files that the section reads besides benchmark and scores: traces, ablations, ...",
+        dir_okay=False,
     ),
 ]
-BenchmarkFile = Annotated[
-    Path | None, typer.Option("--benchmark", help="Benchmark table.", dir_okay=False)
+Tables = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the tables; default: results/tables/SPACE.", file_okay=False),
 ]
-ScoresFile = Annotated[Path | None, typer.Option("--scores", help="Merged scores.", dir_okay=False)]
-Tables = Annotated[Path | None, typer.Option(help="Folder of the tables.", file_okay=False)]
-Figures = Annotated[Path | None, typer.Option(help="Folder of the figures.", file_okay=False)]
+Figures = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the figures; default: results/figures/SPACE.", file_okay=False),
+]
 TablesMade = Annotated[
     Path | None,
-    typer.Option(help="Folder of the tables.", file_okay=False, callback=options.filled),
+    typer.Option(
+        help="Folder of the tables; default: results/tables/SPACE.",
+        file_okay=False,
+        callback=options.filled,
+    ),
 ]
 FiguresMade = Annotated[
     Path | None,
-    typer.Option(help="Folder of the figures.", file_okay=False, callback=options.filled),
+    typer.Option(
+        help="Folder of the figures; default: results/figures/SPACE.",
+        file_okay=False,
+        callback=options.filled,
+    ),
 ]
 
 
@@ -50,41 +61,62 @@ def _fraction(best: float) -> float:
 @app.command()
 def section(
     section: Sections,
-    space: Space,
+    space: options.Space,
     files: Files = None,
-    benchmark: BenchmarkFile = None,
-    scores: ScoresFile = None,
+    benchmark: options.Benchmark = None,
+    scores: options.Scores = None,
     tables: TablesMade = None,
     figures: FiguresMade = None,
     only: Annotated[
         Literal["tables", "figures"] | None,
-        typer.Option(help="Make these alone; figures show the tables that were made before."),
+        typer.Option(
+            help="Make tables or figures alone; figures show the tables that were made before."
+        ),
     ] = None,
     beside: Annotated[
         list[str] | None,
-        typer.Option(help="Another space in a joint figure, which alone is drawn; repeatable."),
+        typer.Option(
+            help="Another space of a joint figure, which alone is drawn then; repeatable."
+        ),
     ] = None,
     resamples: Annotated[
-        int, typer.Option(help="Bootstrap resamples of every interval.", min=1, max=RESAMPLES)
+        int,
+        typer.Option(help="Number of bootstrap resamples of every interval.", min=1, max=RESAMPLES),
     ] = 1000,
     seed: Annotated[
         int, typer.Option(help="Seed of the resampling.", callback=options.allowed)
     ] = 0,
     best: Annotated[
-        float, typer.Option(help="Fraction that counts as the best.", callback=_fraction)
+        float,
+        typer.Option(
+            help="Fraction of the architectures that counts as the best.", callback=_fraction
+        ),
     ] = 0.1,
     proxy: Annotated[
-        str | None, typer.Option(help="Whose scores are drawn; default: the best known one.")
+        str | None,
+        typer.Option(
+            help="Proxy whose scores are drawn; default: one that has published figures.",
+            autocompletion=options.completed(options.PROXIES),
+        ),
     ] = None,
     kernels: Annotated[
-        int, typer.Option(help="Good and bad architectures, of each.", min=1, max=KERNELS)
+        int,
+        typer.Option(
+            help="Number of good and number of bad architectures whose kernels are drawn.",
+            min=1,
+            max=KERNELS,
+        ),
     ] = 4,
     split: options.Split = "sample",
     batch_size: options.BatchSize = 128,
     augmentation: options.Augmentation = "none",
     sampling: options.Sampling = "uniform",
+    quiet: options.Quiet = False,
 ) -> None:
-    """Make the tables of a section (parquet, CSV, Markdown, LaTeX) and its figures (SVG, PNG)."""
+    """Make the tables and the figures of a section.
+
+    Tables are written as parquet, CSV, Markdown and LaTeX, figures as SVG and PNG.
+    """
     from rich.console import Console
 
     from untrained.report.build import draw_figures, make_tables
@@ -95,7 +127,7 @@ def section(
     taken |= {"kernels": kernels, "split": split, "batch_size": batch_size}
     taken |= {"augmentation": augmentation, "sampling": sampling}
     if only != "figures" and not beside:
-        with Console(stderr=True).status("resampling"):
+        with Console(stderr=True, quiet=quiet).status("resampling"):
             make_tables(chosen, inputs, taken)
     if only != "tables":
         folder = figures or Path("results/figures") / ("" if beside else inputs.name)
@@ -104,9 +136,10 @@ def section(
 
 @app.command()
 def page(
-    space: Space,
+    space: options.Space,
     sections: Annotated[
-        list[str] | None, typer.Argument(help="Sections; default: all that have tables.")
+        list[str] | None,
+        typer.Argument(help="Sections of the page; default: all that have tables."),
     ] = None,
     out: Annotated[
         Path | None,
@@ -117,11 +150,11 @@ def page(
     metrics: Annotated[
         Path | None,
         typer.Option(
-            help="Main numbers to write (JSON).", dir_okay=False, callback=options.written
+            help="JSON file of the main numbers to write.", dir_okay=False, callback=options.written
         ),
     ] = None,
 ) -> None:
-    """Write the report as one Markdown page, with the tables and figures of its sections."""
+    """Write the tables and figures of sections as one Markdown page."""
     from untrained.report.build import made, write_metrics, write_page
 
     inputs = _inputs(space, [], None, None, None, tables)
@@ -133,7 +166,7 @@ def page(
 
 
 @app.command()
-def show(space: Space, tables: Tables = None) -> None:
+def show(space: options.Space, tables: Tables = None) -> None:
     """Print the main tables, and where the report lies."""
     from rich.console import Console
 

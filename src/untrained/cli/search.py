@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from untrained.cli import options
-from untrained.cli.progress import track
+from untrained.cli.progress import teller, tracker
 from untrained.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -16,35 +16,48 @@ if TYPE_CHECKING:
     from untrained.search.run import SearchResult
 
 Algorithm = Annotated[
-    str, typer.Argument(help="name, name-samples or name+setting=value, as in naswot-1000, rea.")
+    str,
+    typer.Argument(
+        help="Algorithm, spelled `name`, `name-samples` or `name+setting=value`, as in rea, "
+        "naswot-1000 or rea+population=20.",
+        autocompletion=options.completed(options.ALGORITHMS),
+    ),
 ]
-Budget = Annotated[str, typer.Option(help="Budget of a run, as in 12000s or 100evaluations.")]
+Budget = Annotated[str, typer.Option(help="Budget of each run, as in 12000s or 100evaluations.")]
 Epochs = Annotated[
     int | None,
     typer.Option(
-        help="Epochs of the trainings that the search sees; default 12, or what the table has."
+        help="Number of epochs of the trainings that the search sees; default: 12, or what the "
+        "table has."
     ),
 ]
 TrainingSeed = Annotated[
-    str | None, typer.Option(help="Seed of those trainings; default 777, or what the table has.")
+    str | None,
+    typer.Option(
+        help="Seed of the trainings that the search sees; default: 777, or what the table has."
+    ),
 ]
 Runs = Annotated[
-    int | None, typer.Option(help="Independent repetitions; default 500, or 1 with --live.")
+    int | None,
+    typer.Option(help="Number of independent repetitions; default: 500, or 1 with --live."),
 ]
 SecondsPerScore = Annotated[
     str,
     typer.Option(
         help="Simulated cost of a score in seconds, to which that of any training is added; or "
-        "measured: the seconds in the table of scores."
+        "measured, for the seconds in the table of scores."
     ),
 ]
 ScoreSeeds = Annotated[
-    int, typer.Option(help="With --live: run r scores with seed r modulo this number.")
+    int,
+    typer.Option(
+        help="Number of seeds of the scores with --live; run r scores with seed r modulo it."
+    ),
 ]
 Live = Annotated[
     bool,
     typer.Option(
-        "--live", help="Score each proposed architecture, and charge the time that it takes."
+        "--live", help="Score each architecture when it is proposed, and charge the time it takes."
     ),
 ]
 
@@ -61,27 +74,33 @@ def search(
     runs: Runs = None,
     shard: options.Shard = 0,
     shards: options.Shards = 1,
-    seed: Annotated[int, typer.Option(help="Seed of the draws.", callback=options.allowed)] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of all random choices.", callback=options.allowed)
+    ] = 0,
     seconds_per_score: SecondsPerScore = "0.3",
     benchmark: options.Benchmark = None,
-    scores: Annotated[Path | None, typer.Option(help="Merged scores.", dir_okay=False)] = None,
+    scores: options.Scores = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Trace to write (parquet).", dir_okay=False, callback=options.written),
+        typer.Option(
+            help="Parquet file of the trace to write.", dir_okay=False, callback=options.written
+        ),
     ] = None,
     as_json: options.Json = False,
     live: Live = False,
     ledger: options.Ledger = None,
     score_seeds: ScoreSeeds = 1,
+    quiet: options.Quiet = False,
 ) -> None:
-    """Run a search on cached scores and benchmarked trainings, and write its trace.
+    """Search a space on cached scores and benchmarks, or live.
 
-    Searches that spend a budget take settings of their own, and init=PROXY (or random), scored=20,
-    kept=10: start from the best kept of so many scored; mutants=4: draw four, train the
-    best-scored; fitness=PROXY: climb the score; pool=PROXY: move among what is scored. With --live
-    nothing needs to be scored before: --ledger (default OUT.ledger), --score-seeds and the options
-    from --split to --precision describe its scores. If too few architectures are scored for what a
-    run draws, the trace is empty.
+    The accuracies of the runs and the best architecture are printed. Searches that spend a budget
+    take settings of their own, and init=PROXY (or random), scored=20, kept=10: start from the best
+    kept of so many scored; mutants=4: draw four, train the best-scored; fitness=PROXY: climb the
+    score; pool=PROXY: move among what is scored. With --live nothing needs to be scored before:
+    --ledger (default OUT.ledger), --score-seeds and the options from --split to --precision
+    describe its scores. If too few architectures are scored for what a run draws, the trace is
+    empty.
     """
     from untrained.search import parse_algorithm
     from untrained.search.run import run_search
@@ -113,8 +132,8 @@ def search(
         benchmark=benchmark,
         scores=scores,
         live=scored,
-        track=track,
-        tell=options.tell,
+        track=tracker(quiet),
+        tell=teller(quiet),
     )
     if out is not None:
         from untrained.files import write_parquet

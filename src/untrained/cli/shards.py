@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from untrained.cli import options
-from untrained.cli.progress import track
+from untrained.cli.progress import teller, tracker
 from untrained.errors import DamagedFileError, MissingDataError
 from untrained.scoring.columns import SCORE_COLUMNS, SECONDS
 
@@ -20,29 +20,43 @@ if TYPE_CHECKING:
 def shard(
     space: options.Space,
     proxy: Annotated[
-        list[str], typer.Option(help="`name`, `name-variant` or `name@epochs`; repeatable.")
+        list[str],
+        typer.Option(
+            help="Proxy, spelled `name`, `name-variant` or `name@epochs` of training; repeatable.",
+            autocompletion=options.completed(options.PROXIES),
+        ),
     ],
     settings: "Settings",
     seed: options.Seed,
     out: options.Out,
     shard: options.Shard = 0,
     shards: options.Shards = 1,
-    architectures: Annotated[str, typer.Option(help="Number to draw at random, or `all`.")] = "all",
+    architectures: Annotated[
+        str, typer.Option(help="Number of architectures to draw at random, or `all`.")
+    ] = "all",
     sample_seed: Annotated[
-        int, typer.Option(help="Seed of the draw of architectures.", callback=options.allowed)
+        int, typer.Option(help="Seed by which architectures are drawn.", callback=options.allowed)
     ] = 0,
     among: Annotated[
         Path | None,
-        typer.Option(help="Benchmark table: draw from the architectures in it.", dir_okay=False),
+        typer.Option(
+            help="Benchmark table whose architectures are drawn from; default: the whole space.",
+            dir_okay=False,
+        ),
     ] = None,
     share: Annotated[
-        bool, typer.Option(help="Score one architecture of each class with the same function.")
+        bool,
+        typer.Option(
+            help="Score one architecture of each class that computes the same function, for all of "
+            "its members."
+        ),
     ] = False,
     ledger: options.Ledger = None,
     seconds: Annotated[
         bool,
-        typer.Option(help="Also write the seconds of each score, which vary between runs."),
+        typer.Option(help="Write the seconds of each score too, which vary between runs."),
     ] = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Score one shard of a space and write it as parquet.
 
@@ -71,20 +85,23 @@ def shard(
         share=share,
         ledger=ledger,
         save=lambda table: write_parquet(table if seconds else table.drop(columns=SECONDS), out),
-        track=track,
-        tell=options.tell,
+        track=tracker(quiet),
+        tell=teller(quiet),
         **settings,
     )
 
 
 def merge(
     shards: Annotated[
-        list[Path] | None, typer.Argument(help="Shards, in any order.", dir_okay=False)
+        list[Path] | None,
+        typer.Argument(help="Parquet files of the shards, in any order.", dir_okay=False),
     ] = None,
     out: options.Out = ...,  # type: ignore[assignment] # how Typer spells a required option
     listed: Annotated[
         Path | None,
-        typer.Option("--list", help="File with the path of a shard in each line.", dir_okay=False),
+        typer.Option(
+            "--list", help="File that has the path of a shard in each line.", dir_okay=False
+        ),
     ] = None,
 ) -> None:
     """Merge score shards into one sorted table."""

@@ -3,7 +3,7 @@
 import json
 import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from untrained.cli import options
-from untrained.cli.progress import track
+from untrained.cli.progress import teller, track
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,14 +21,25 @@ if TYPE_CHECKING:
 
 TRAININGS = Path("results/trainings")
 
-Genotype = Annotated[str, typer.Argument(help="Genotype(...), DARTS_V2 and the like, or an index.")]
+Genotype = Annotated[
+    str,
+    typer.Argument(
+        help="Genotype(...), the name of a published one such as DARTS_V2, or an index."
+    ),
+]
 HeldOut = Annotated[
     str | None,
-    typer.Option(help="Split to evaluate on, '' for none; default: one that shares no image."),
+    typer.Option(
+        help="Split to evaluate on, '' for none; default: one that shares no image with --split."
+    ),
 ]
 Checkpoint = Annotated[
     Path | None,
-    typer.Option(help="File that is written after every epoch, to continue from.", dir_okay=False),
+    typer.Option(
+        help="File that is written after every epoch, from which the same command continues; "
+        "default: one in results/trainings.",
+        dir_okay=False,
+    ),
 ]
 
 
@@ -37,21 +48,34 @@ def train(
     dataset: options.Dataset = "cifar10",
     split: options.Split = "train",
     held_out: HeldOut = None,
-    evaluate_every: Annotated[int, typer.Option(help="Epochs between; 0: only the last.")] = 10,
-    epochs: Annotated[int, typer.Option(help="Passes over the images.")] = 600,
-    batch_size: Annotated[int, typer.Option(help="Images per step.")] = 96,
+    evaluate_every: Annotated[
+        int, typer.Option(help="Number of epochs between evaluations; 0: only after the last.")
+    ] = 10,
+    epochs: Annotated[int, typer.Option(help="Number of passes over the images.")] = 600,
+    batch_size: Annotated[int, typer.Option(help="Number of images per step.")] = 96,
     learning_rate: Annotated[
-        float, typer.Option(help="The first; falls to 0 along a cosine.")
+        float,
+        typer.Option(help="Learning rate of the first epoch, which falls to 0 along a cosine."),
     ] = 0.025,
     momentum: Annotated[float, typer.Option(help="Momentum of the gradient.")] = 0.9,
     weight_decay: Annotated[float, typer.Option(help="Weight decay of all parameters.")] = 3e-4,
-    gradient_clip: Annotated[float, typer.Option(help="Largest gradient norm; 0: none.")] = 5.0,
-    crop_flip: Annotated[bool, typer.Option(help="Shift and flip images.")] = True,
-    cutout: Annotated[int, typer.Option(help="Side of the cut square in pixels; 0: none.")] = 16,
-    drop_path: Annotated[float, typer.Option(help="Chance to drop an edge at the end.")] = 0.2,
-    auxiliary_weight: Annotated[float, typer.Option(help="Weight of its loss; 0: no head.")] = 0.4,
-    cells: Annotated[int, typer.Option(help="Cells of both kinds.")] = 20,
-    channels: Annotated[int, typer.Option(help="Channels of the first cell.")] = 36,
+    gradient_clip: Annotated[
+        float, typer.Option(help="Largest norm of a gradient; 0: gradients are not clipped.")
+    ] = 5.0,
+    crop_flip: Annotated[bool, typer.Option(help="Shift and flip images at random.")] = True,
+    cutout: Annotated[
+        int,
+        typer.Option(help="Side in pixels of the square that is cut out of images; 0: none is."),
+    ] = 16,
+    drop_path: Annotated[
+        float, typer.Option(help="Probability at the end of the training that an edge is dropped.")
+    ] = 0.2,
+    auxiliary_weight: Annotated[
+        float,
+        typer.Option(help="Weight of the loss of the auxiliary head; 0: there is no such head."),
+    ] = 0.4,
+    cells: Annotated[int, typer.Option(help="Number of cells, of both kinds.")] = 20,
+    channels: Annotated[int, typer.Option(help="Number of channels of the first cell.")] = 36,
     seed: Annotated[
         int, typer.Option(help="Seed of everything random.", callback=options.allowed)
     ] = 0,
@@ -60,14 +84,17 @@ def train(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a JSON line per epoch, and one at the end.")
     ] = False,
+    quiet: options.Quiet = False,
 ) -> None:
-    """Train the network of a DARTS genotype by the recipe of the DARTS papers.
+    """Train the network of a DARTS genotype.
 
-    The same command continues an interrupted training from its checkpoint.
+    The default settings are the recipe of the DARTS paper for CIFAR-10. The same command continues
+    an interrupted training from its checkpoint.
     """
     from untrained.networks.darts import Skeleton
     from untrained.search import training
     from untrained.spaces import get_space
+    from untrained.training.loop import unwatched
     from untrained.training.recipe import Recipe
 
     steps = epochs, batch_size, learning_rate, momentum, weight_decay, gradient_clip
@@ -82,9 +109,9 @@ def train(
         seed=seed,
         checkpoint=path,
         device=device,
-        report=lambda training: _report(training, as_json=as_json),
-        watch=_watch,
-        tell=options.tell,
+        report=lambda training: _report(training, teller(quiet), as_json=as_json),
+        watch=unwatched if quiet else _watch,
+        tell=teller(quiet),
     )
     summary = _summary(done) | {"checkpoint": str(path)}
     if as_json:
@@ -100,7 +127,7 @@ def _watch(
     return track(steps, count, f"epoch {epoch}", "steps") if sys.stderr.isatty() else steps
 
 
-def _report(training: "Training", *, as_json: bool) -> None:
+def _report(training: "Training", tell: Callable[[str], None], *, as_json: bool) -> None:
     """Print the results of the last epoch."""
     done, settings = training.epochs, training.settings
     last, epochs = done[-1], int(settings["epochs"])
@@ -108,7 +135,7 @@ def _report(training: "Training", *, as_json: bool) -> None:
         typer.echo(json.dumps(asdict(last)))
     left = (epochs - len(done)) * sum(epoch.seconds for epoch in done) / len(done)
     accuracy = "" if last.accuracy is None else f", {settings['held_out']} {last.accuracy:.2f} %"
-    options.tell(
+    tell(
         f"epoch {last.epoch}/{epochs}: loss {last.loss:.4f}, training {last.train_accuracy:.2f} %"
         f"{accuracy}, {last.seconds:.1f} s, {_duration(left)} left"
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from untrained.cli import options
-from untrained.cli.progress import track
+from untrained.cli.progress import teller, tracker
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,10 +22,14 @@ def training_curves(
     space: options.Space,
     architectures: options.Architectures,
     settings: "Settings",
-    epochs: Annotated[str, typer.Option(help="Epochs at which to read.")] = "0,0.5,1,2",
+    epochs: Annotated[
+        str,
+        typer.Option(help="Numbers of epochs at which kernel and scores are read, between commas."),
+    ] = "0,0.5,1,2",
     proxy: options.Proxies = None,
     kernel: Annotated[
-        str, typer.Option(help="Parameters and mode of the kernel that is followed.")
+        str,
+        typer.Option(help="Tangent kernel that is followed, named by its parameters and its mode."),
     ] = "weights_without_classifier_train",
     seed: options.Seed = 0,
     seeds: options.Seeds = 1,
@@ -37,11 +41,15 @@ def training_curves(
     ] = None,
     figure: Annotated[
         Path | None,
-        typer.Option(help="Figure of the kernels to write, as SVG and PNG.", dir_okay=False),
+        typer.Option(
+            help="Figure of the kernels to write; one as SVG and one as PNG are made.",
+            dir_okay=False,
+        ),
     ] = None,
     as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
-    """Train architectures for a few epochs and follow their tangent kernel and scores.
+    """Follow tangent kernel and scores during a short training.
 
     Everything is read on the minibatch, and the network is trained on the rest of the split, as for
     `lga@1`. The default proxies are those of the papers. The time of a kernel grows with the square
@@ -72,8 +80,8 @@ def training_curves(
         seeds=chosen,
         ledger=ledger,
         save=None if out is None else lambda table: write_parquet(table, out),
-        track=track,
-        tell=options.tell,
+        track=tracker(quiet),
+        tell=teller(quiet),
         **settings,
     )
     if truth is not None:
