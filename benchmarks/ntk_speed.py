@@ -19,20 +19,19 @@ import torch
 from torch import Tensor, nn
 from torch.func import vmap
 
-from benchmarks.page import machine, random_cells, write_section
+from benchmarks.page import connected_cells, machine, random_cells, write_section
 from benchmarks.score_speed import STAGED, space_of
 from untrained.cli.progress import track
 from untrained.images.minibatches import minibatch
-from untrained.networks.darts import DartsNetwork, Skeleton
+from untrained.networks.darts import Skeleton, network_graph
+from untrained.networks.network import GraphNetwork
 from untrained.proxies.ntk import TENAS_SKELETON
 from untrained.proxies.tangent_kernels import tangent_kernel
 from untrained.scoring.execution import prepare_worker
 from untrained.search.supernets import pruned_space
 from untrained.seeds import torch_seeded
 from untrained.spaces import get_space
-from untrained.spaces.cell_classes import live_edges
 from untrained.spaces.genotypes import parse_genotype
-from untrained.spaces.nasbench201 import operations_of
 
 TORCHVISION = ("resnet18", "mobilenet_v2", "densenet121", "shufflenet_v2_x1_0", "efficientnet_b0")
 #: Backward passes that `torch.func` runs together.
@@ -77,13 +76,8 @@ ENGINES: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
 
 def networks() -> Iterator[tuple[str, int, Callable[[], nn.Module]]]:
     """Yield the name of each network, the number of images, and how to build it."""
-    cells = [
-        index
-        for index in random_cells(500)
-        if live_edges(operations_of(get_space("nasbench201")[index].spelling))
-    ]
     small = {
-        "nasbench201": cells[:2],
+        "nasbench201": connected_cells(500)[:2],
         "nasbench101": random_cells(2, space=get_space("nasbench101")),
         "natsbench_size": random_cells(2, space=get_space("natsbench_size")),
     }
@@ -115,7 +109,7 @@ def networks() -> Iterator[tuple[str, int, Callable[[], nn.Module]]]:
         yield (
             f"darts, {size.cells} cells of {size.channels} channels",
             16,
-            lambda genotype=genotype, size=size: DartsNetwork(genotype, 10, size),
+            lambda genotype=genotype, size=size: GraphNetwork(network_graph(genotype, 10, size)),
         )
     if find_spec("torchvision") is not None:
         # its operators on boxes are compiled for one build of PyTorch, and not needed here

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from untrained.networks.nasbench201 import cell_graph
 from untrained.spaces import SearchSpace, get_space
 from untrained.spaces.base import LISTED
+from untrained.spaces.nasbench201 import operations_of
 
 PERFORMANCE = Path(__file__).parents[1] / "docs" / "performance.md"
 SPACE = get_space("nasbench201")
@@ -21,6 +23,12 @@ def random_cells(count: int, seed: int = 0, space: SearchSpace = SPACE) -> list[
         return [space.sample(rng).index for _ in range(count)]
     drawn: list[int] = np.random.default_rng(seed).choice(len(space), count, replace=False).tolist()
     return drawn
+
+
+def connected_cells(count: int) -> list[int]:
+    """Draw cells of NAS-Bench-201 as `random_cells` does, and return those with an output."""
+    cells = {i: cell_graph(operations_of(SPACE[i].spelling)) for i in random_cells(count)}
+    return [index for index, cell in cells.items() if cell.output in cell.fed]
 
 
 def write_section(name: str, text: str) -> None:

@@ -14,14 +14,12 @@ from functools import partial
 import numpy as np
 import torch
 
-from benchmarks.page import SPACE, machine, random_cells, write_section
+from benchmarks.page import SPACE, connected_cells, machine, write_section
 from untrained.cli.progress import track
 from untrained.proxies import Setting, get_proxy
 from untrained.scoring.execution import Execution, prepare_worker
 from untrained.scoring.images import MinibatchSettings
 from untrained.seeds import torch_seeded
-from untrained.spaces.cell_classes import live_edges
-from untrained.spaces.nasbench201 import operations_of
 
 SETTINGS = MinibatchSettings("cifar10", "sample")
 CPU = torch.device("cpu")
@@ -89,8 +87,7 @@ def main() -> None:
     parser.add_argument("--architectures", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
-    cells = [i for i in random_cells(500) if live_edges(operations_of(SPACE[i].spelling))]
-    cells = cells[: arguments.architectures]
+    cells = connected_cells(500)[: arguments.architectures]
     found = measure(cells, arguments.seeds)
     spread = found["plain"][..., 1].std(axis=1, ddof=1)
     lesson = SETTINGS.training_images(0)

@@ -8,6 +8,7 @@ import torch
 from tests.benchmarks.nds_files import network_of, some_cells
 from tests.networks.random_graphs import random_graph
 from tests.networks.slow import shaken
+from tests.spaces.cell_rules import live_edges
 from torch.nn import functional
 
 from untrained.networks import anynet, darts, nasbench101
@@ -21,7 +22,6 @@ from untrained.proxies.rectifiers import RectifierMode, rectifier_modules, recti
 from untrained.seeds import torch_seeded
 from untrained.spaces import get_space
 from untrained.spaces.base import Skeleton
-from untrained.spaces.cell_classes import live_edges
 from untrained.spaces.genotypes import parse_genotype
 from untrained.spaces.nasbench101_cells import parse_cell
 from untrained.spaces.nasbench201 import operations_of

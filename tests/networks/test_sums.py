@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from tests.spaces.cell_rules import live_edges
 from torch import nn
 
 from untrained.networks.fused import has_loops
 from untrained.networks.sums import Edge, Node, as_it_is, readings
 from untrained.proxies.agreements import agreements_of, bits_of
 from untrained.spaces.base import Skeleton
-from untrained.spaces.cell_classes import live_edges
 
 
 def test_a_normalised_copy_leaves_its_source_to_other_edges():

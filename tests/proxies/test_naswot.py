@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from tests.spaces.cell_rules import singular_as_released
+from tests.spaces.cell_rules import live_edges, singular_as_released
 from torch import nn
 from torch.nn import functional
 
@@ -15,7 +15,7 @@ from untrained.proxies.agreements import agreements_of, bits_of
 from untrained.proxies.naswot import KernelCounter, Naswot, activation_kernel
 from untrained.proxies.rectifiers import rectifier_modules
 from untrained.spaces.base import Skeleton
-from untrained.spaces.cell_classes import EDGES, live_edges
+from untrained.spaces.nasbench201 import EDGES
 
 # all 3x3; convolutions beside dead branches; a node without input; skips and pools; few edges
 CELLS = [1462, 0, 10525, 45, 13714, *(int(i) for i in np.random.default_rng(5).integers(15_625, size=7))]  # fmt: skip  # noqa: E501

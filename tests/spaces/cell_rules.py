@@ -1,8 +1,28 @@
 """Rules for cells of NAS-Bench-201 that the package's own are compared with."""
 
-from untrained.spaces.cell_classes import EDGES, live_edges
+from untrained.networks.graph_forms import canonical_form
+from untrained.networks.nasbench201 import cell_graph
+from untrained.spaces.nasbench201 import EDGES
 
 CONVOLUTIONS = ("nor_conv_1x1", "nor_conv_3x3")
+PATHS = ([(0, 3)], [(0, 1), (1, 3)], [(0, 2), (2, 3)], [(0, 1), (1, 2), (2, 3)])
+
+
+def live_edges(operations):
+    """The edges on paths from the input to the output, with their operations."""
+    given = dict(zip(EDGES, operations, strict=True))
+    paths = [path for path in PATHS if all(given[edge] != "none" for edge in path)]
+    return {edge: given[edge] for path in paths for edge in path}
+
+
+def computed_function(operations):
+    """The rule of `representatives`."""
+    return canonical_form(cell_graph(operations))
+
+
+def executed_function(operations):
+    """The rule of `executed_representatives`."""
+    return canonical_form(cell_graph(operations), dead_branches=True)
 
 
 def isomorphic(operations):

@@ -249,7 +249,7 @@ class Edge:
     @property
     def constant(self) -> bool:
         """Whether the result depends only on the shape of the source."""
-        return any(isinstance(operation, Zero) for operation in self.operations)
+        return Zero in map(type, self.operations)
 
     @property
     def identity(self) -> bool:

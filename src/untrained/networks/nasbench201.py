@@ -10,12 +10,12 @@ from itertools import pairwise
 
 from untrained.networks.graph import Builder, Convolution, Graph, Pooling, Zero
 from untrained.spaces.base import Skeleton
-from untrained.spaces.cell_classes import EDGES
+from untrained.spaces.nasbench201 import EDGES
 
 #: The skeleton that the benchmark trains.
 BENCHMARK = Skeleton(channels=16, cells=5)
-#: The operations of a cell of the size space, in the order of `cell_classes.EDGES`: a skip
-#: connection leads from the input to the output, all other edges are convolutions.
+#: The operations of a cell of the size space, in the order of `EDGES`: a skip connection
+#: leads from the input to the output, all other edges are convolutions.
 SIZE_OPERATIONS = (
     *("nor_conv_3x3", "nor_conv_3x3", "nor_conv_3x3"),
     *("skip_connect", "nor_conv_3x3", "nor_conv_3x3"),
@@ -83,6 +83,12 @@ def cell_of(operations: Sequence[str]) -> AddCell:
         return nodes[3]
 
     return add
+
+
+def cell_graph(operations: Sequence[str]) -> Graph:
+    """Return the graph of a cell of one channel alone; operations as in `cell_of`."""
+    builder = Builder(1)
+    return builder.graph(cell_of(operations)(builder, 0, 1, 1))
 
 
 def add_reduction(builder: Builder, source: int, inputs: int, outputs: int) -> int:

@@ -4,7 +4,6 @@ A cell has four nodes; each of its six edges carries one of five operations, whi
 15,625 cells. Node 0 is the input, node 3 the output, and a node is the sum of its incoming edges.
 """
 
-from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -14,14 +13,15 @@ from numpy.typing import NDArray
 from untrained.errors import ArchitectureError
 from untrained.files import BUNDLED
 from untrained.spaces.base import Architecture, BenchmarkFacts, GraphSpace, Skeleton, Words
-from untrained.spaces.cell_classes import EDGES as EDGES
-from untrained.spaces.cell_classes import computed_function, executed_function
 
 if TYPE_CHECKING:
     from untrained.networks.graph import Graph
 
+#: (source, target) of each edge, in the order of the spelling.
+EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 #: The operations of an edge, in the order of the benchmark's authors.
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+_CHOICES = (len(OPERATIONS),) * len(EDGES)
 
 
 def operations_of(spelling: str) -> tuple[str, ...]:
@@ -67,14 +67,6 @@ def spelling_of(operations: tuple[str, ...]) -> str:
     return "+".join(f"|{'|'.join(entries[target])}|" for target in (1, 2, 3))
 
 
-def _code(operations: tuple[str, ...]) -> int:
-    """Return the six operations as a number to base 5, first edge most significant."""
-    code = 0
-    for operation in operations:
-        code = code * 5 + OPERATIONS.index(operation)
-    return code
-
-
 class NasBench201(GraphSpace):
     """All 15,625 cells in the benchmark's own order, and their networks."""
 
@@ -97,13 +89,13 @@ class NasBench201(GraphSpace):
 
     @cached_property
     def _codes(self) -> NDArray[np.uint16]:
-        """The `_code` of the cell at each index, (15625,) uint16."""
+        """The operations of the cell at each index as a number to base 5, (15625,) uint16."""
         codes: NDArray[np.uint16] = np.load(BUNDLED / "nasbench201_order.npy", allow_pickle=False)
         return codes
 
     @cached_property
     def _positions(self) -> NDArray[np.int64]:
-        """The index of the cell with each code, (15625,)."""
+        """The index of the cell with each of these numbers, (15625,)."""
         return np.argsort(self._codes)
 
     def __len__(self) -> int:
@@ -111,8 +103,11 @@ class NasBench201(GraphSpace):
 
     def spelling(self, index: int) -> str:
         """See `SearchSpace.spelling`."""
-        digits = np.base_repr(int(self._codes[index]), base=5).zfill(len(EDGES))
-        return spelling_of(tuple(OPERATIONS[int(digit)] for digit in digits))
+        return spelling_of(self._operations(index))
+
+    def _operations(self, index: int) -> tuple[str, ...]:
+        digits = np.unravel_index(self._codes[index], _CHOICES)
+        return tuple(OPERATIONS[digit] for digit in digits)
 
     def index_at(self, spelling: str) -> int:
         """See `SearchSpace.index_at`."""
@@ -130,23 +125,23 @@ class NasBench201(GraphSpace):
     def representatives(self) -> NDArray[np.int64]:
         """The lowest index of a cell that computes the same function as each cell, (15625,).
 
-        The rule is `cell_classes.computed_function`.
+        The classes, 5,260 of them, are those of `canonical_form`.
         """
-        return self._first_with_equal(computed_function)
+        return self._first_with_equal_form(dead_branches=False)
 
     @cached_property
     def executed_representatives(self) -> NDArray[np.int64]:
         """See `SearchSpace.executed_representatives`; 7,189 classes."""
-        return self._first_with_equal(executed_function)
+        return self._first_with_equal_form(dead_branches=True)
 
-    def _first_with_equal(self, rule: Callable[[tuple[str, ...]], str]) -> NDArray[np.int64]:
+    def _first_with_equal_form(self, *, dead_branches: bool) -> NDArray[np.int64]:
+        from untrained.networks.graph_forms import canonical_form
+        from untrained.networks.nasbench201 import cell_graph
+
         first: dict[str, int] = {}
-        return np.array(
-            [
-                first.setdefault(rule(operations_of(self[index].spelling)), index)
-                for index in range(len(self))
-            ]
-        )
+        cells = (cell_graph(self._operations(index)) for index in range(len(self)))
+        forms = (canonical_form(cell, dead_branches=dead_branches) for cell in cells)
+        return np.array([first.setdefault(form, index) for index, form in enumerate(forms)])
 
     def graph(
         self, architecture: Architecture, num_classes: int, skeleton: Skeleton | None = None
@@ -161,4 +156,5 @@ class NasBench201(GraphSpace):
         return around_cells(skeleton or BENCHMARK, num_classes, cell)
 
     def _index(self, operations: tuple[str, ...]) -> int:
-        return int(self._positions[_code(operations)])
+        digits = [OPERATIONS.index(operation) for operation in operations]
+        return int(self._positions[np.ravel_multi_index(digits, _CHOICES)])
