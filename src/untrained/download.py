@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 16
 _TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces
-_SPAN = re.compile(r"bytes (?:(?P<start>\d+)-\d+|\*)/(?P<total>\d+|\*)")
+_SPAN = re.compile(r"bytes (?:(?P<start>\d+)-\d+|\*)/(?P<total>\d+|\*)", re.ASCII)
 _PASSING = (408, 425, 429, 500, 502, 503, 504)  # refusals that may be temporary
 
 
@@ -176,7 +176,7 @@ def _range(url: str, response: "requests.Response", have: int) -> tuple[int, int
     status = response.status_code
     if status == HTTPStatus.OK:
         length = response.headers.get("Content-Length")
-        return 0, int(length) if length is not None and length.isdigit() else None
+        return 0, int(length) if length and re.fullmatch("[0-9]+", length) else None
     span = _SPAN.fullmatch(response.headers.get("Content-Range", ""))
     if status == HTTPStatus.PARTIAL_CONTENT and span and span["start"] == str(have):
         return have, int(span["total"]) if span["total"] != "*" else None

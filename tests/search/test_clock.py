@@ -133,7 +133,7 @@ def test_a_budget_is_spelled_with_its_unit(text, budget):
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "s", "12000", "-5s", "0s", "nans", "infs", "5 m", "12000S", "1e999s"),
+        *("", "s", "12000", "-5s", "0s", "nans", "infs", "5 m", "12000S", "1e999s", "٥s"),
         *("evaluations", "0evaluations", "-1evaluations", "1.5evaluations", "twos"),
     ],
 )

@@ -57,6 +57,8 @@ def test_what_is_read_is_what_is_written():
         (CELLS.replace("width=8", "width=-8"), "^width is -8: an even number"),
         (CELLS.replace("width=8", "width=8,8"), "^width has '8,8': one number"),
         (CELLS.replace("width=8", "width=a"), "^width has 'a': numbers, as in 1,2"),
+        (CELLS.replace("width=8", "width=٨"), "^width has '٨': numbers, as in 1,2"),
+        (CELLS.replace("width=8", "width=1_0"), "^width has '1_0': numbers, as in 1,2"),
         (CELLS.replace("depth=4", "depth=2"), "^depth is 2: 3 to 200 cells"),
         (CELLS.replace("auxiliary=0", "auxiliary=2"), "^auxiliary is '2': 0 or 1"),
         (CELLS.replace("width=8 ", ""), " lacks width: spell it as width=32"),

@@ -52,7 +52,7 @@ def parse_budget(text: str) -> Budget:
     if trainings != text and re.fullmatch("[0-9]+", trainings) and int(trainings) > 0:
         return Budget(evaluations=int(trainings))
     with suppress(ValueError):
-        if seconds != text and 0 < float(seconds) < np.inf:
+        if seconds != text and text.isascii() and 0 < float(seconds) < np.inf:
             return Budget(seconds=float(seconds))
     raise ParameterError(
         f"budget {text!r}: positive seconds or evaluations, as in '12000s' or '100evaluations'"

@@ -1,6 +1,8 @@
 """The base class of search spaces, and the values that describe them."""
 
+import re
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from untrained.errors import ArchitectureError, ParameterError
+from untrained.errors import ArchitectureError, ParameterError, short
 
 if TYPE_CHECKING:
     from torch import nn
@@ -180,21 +182,31 @@ class SearchSpace(ABC):
             )
         return Architecture(self.name, int(index), self.spelling(index))
 
-    def parse(self, text: str | int) -> Architecture:
-        """Return the architecture with an index (a number or its digits) or a spelling.
+    def parse(self, architecture: object) -> Architecture:
+        """Return the architecture that an index, a spelling or another tool's notation names.
+
+        Args:
+            architecture: a number or its digits; a spelling; or what another tool writes, as text
+                or as the Python object (docs/spaces.md). Only digits alone are an index: a tuple
+                of digits never is.
 
         Raises:
             ArchitectureError: there is no such architecture; the message names what is wrong.
         """
-        stripped = str(text).strip()
-        digits = stripped.removeprefix("-")
-        if digits.isdecimal():
+        if isinstance(architecture, Architecture) and architecture.space != self.name:
+            raise ArchitectureError(
+                f"{short(architecture.spelling)!r} is of the space {architecture.space}: give an "
+                f"architecture of {self.name}"
+            )
+        text = text_of(architecture)
+        if re.fullmatch("-?[0-9]+", text):
+            digits = text.removeprefix("-")
             if len(digits) > _MOST_DIGITS:
                 raise ArchitectureError(
                     f"a number of {len(digits)} digits is not an index: give one in range"
                 )
-            return self[int(stripped)]
-        return self[self.index_at(stripped)]
+            return self[int(text)]
+        return self[self.index_at(text)]
 
     def index_at(self, spelling: str) -> int:
         """Return the index of the architecture with a spelling, of which it may have several.
@@ -284,6 +296,13 @@ class GraphSpace(SearchSpace):
         from untrained.networks.network import GraphNetwork
 
         return GraphNetwork(self.graph(architecture, num_classes, skeleton))
+
+
+def text_of(architecture: object) -> str:
+    """Return the text of an architecture: of an object, what Python prints."""
+    if isinstance(architecture, Mapping):  # some print their class around the items
+        architecture = dict(architecture)
+    return str(architecture).strip()
 
 
 def draw_without_replacement(

@@ -1,12 +1,14 @@
 """Represent, parse and print genotypes of DARTS (Liu, Simonyan and Yang, ICLR 2019)."""
 
 import ast
-from collections.abc import Collection, Iterator
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from inspect import Parameter, Signature
+from itertools import product
 from typing import Any
 
 from untrained.errors import ArchitectureError, short, unknown_name
+from untrained.spaces import literals
 
 #: The operations of an edge, in the order in which architectures are numbered. Supernets also have
 #: `none`, which the papers leave out when they read a genotype off one.
@@ -56,9 +58,8 @@ Edges = tuple[tuple[str, int], ...]
 
 _EXAMPLE = (
     "Genotype(normal=[('sep_conv_3x3', 0), ...], normal_concat=range(2, 6), reduce=[...], "
-    "reduce_concat=range(2, 6))"
+    "reduce_concat=range(2, 6)), or name one, such as DARTS_V2"
 )
-_LONGEST_TEXT = 4000
 
 
 @dataclass(frozen=True)
@@ -137,8 +138,11 @@ def by_node(cell: Edges) -> Iterator[tuple[tuple[str, int], tuple[str, int]]]:
 def parse_genotype(text: str) -> Genotype:
     """Return the genotype that `text` spells, or the published one that it names.
 
-    The text is read as a Python literal and nothing in it is executed. Lists and tuples are
-    alike, and the nodes of a concatenation are a list, a tuple or a `range`.
+    Besides `Genotype(...)`, which may follow anything else on a line of a log: dictionaries with
+    its four keys, ConfigSpace dictionaries of NAS-Bench-301, pairs of cells of (input, number of
+    the operation) as BANANAS writes them, and dictionaries of nni. Nothing is executed. Lists and
+    tuples are alike, numbers may be NumPy's, edges may be nested by node, and the nodes of a
+    concatenation are a list, a tuple or a `range`.
 
     Raises:
         ArchitectureError: the text spells none; the message names what is wrong.
@@ -150,49 +154,61 @@ def parse_genotype(text: str) -> Genotype:
         raise ArchitectureError(
             f"{unknown_name('genotype', stripped, PUBLISHED)}; or spell one: {_EXAMPLE}"
         )
-    fields = _fields(stripped)
+    if found := re.search(r"\bGenotype\s*\(", stripped):
+        stripped = stripped[found.start() :]
+    try:
+        if lines := _CONFIGURATION_LINE.findall(stripped):
+            return _genotype_of_config({name: literals.read(value) for name, value in lines})
+        node = literals.expression(stripped)
+        fields = literals.arguments_of(node, "Genotype", _FIELDS, _UNUSED_FIELDS)
+        if fields is None and isinstance(node, ast.Dict):
+            keys = [key.value if isinstance(key, ast.Constant) else None for key in node.keys]
+            if set(_FIELDS) <= set(keys):
+                fields = dict(zip(map(str, keys), node.values, strict=True))
+        if fields is not None:
+            return _genotype_of(fields)
+    except ValueError as error:
+        raise ArchitectureError(
+            f"{short(text)!r} is no genotype ({error}): spell it as {_EXAMPLE}"
+        ) from error
+    value = _value(node)
+    if isinstance(value, dict):
+        nni = any(str(key).startswith("normal/") for key in value)
+        return _genotype_of_nni(value) if nni else _genotype_of_config(value)
+    cells = [literals.listed(cell) or [] for cell in literals.listed(value) or []]
+    if len(cells) == 2 and all(cells):
+        return Genotype(_numbered("normal", cells[0]), _numbered("reduce", cells[1]))
+    raise ArchitectureError(
+        f"{short(text)!r} is no genotype (no call of Genotype): spell it as {_EXAMPLE}"
+    )
+
+
+#: The arguments in the notation of public training code, and two of GDAS that are always None.
+_FIELDS = ("normal", "normal_concat", "reduce", "reduce_concat")
+_UNUSED_FIELDS = ("connectN", "connects")
+#: A line that ConfigSpace prints of a configuration before its version 0.6.
+_CONFIGURATION_LINE = re.compile(r"^\s*(\S+), (?:Value|Constant): (.*)$", re.MULTILINE)
+
+
+def _genotype_of(fields: Mapping[str, ast.expr]) -> Genotype:
     for name in ("normal_concat", "reduce_concat"):
         _check_concat(name, fields[name])
     return Genotype(_cell("normal", fields["normal"]), _cell("reduce", fields["reduce"]))
 
 
-#: The arguments in the notation of public training code.
-_SIGNATURE = Signature(
-    [
-        Parameter(name, Parameter.POSITIONAL_OR_KEYWORD)
-        for name in ("normal", "normal_concat", "reduce", "reduce_concat")
-    ]
-)
-
-
-def _fields(text: str) -> dict[str, ast.expr]:
-    """Return the four arguments of `Genotype(...)` by name."""
-    if len(text) > _LONGEST_TEXT:
-        raise ArchitectureError(
-            f"{len(text)} characters are no genotype: at most {_LONGEST_TEXT}, as in {_EXAMPLE}"
-        )
-    reason: object = "no call of Genotype"
-    try:
-        call = ast.parse(text, mode="eval").body
-        if isinstance(call, ast.Call) and ast.unparse(call.func) == "Genotype":
-            named = {keyword.arg or "**": keyword.value for keyword in call.keywords}
-            return _SIGNATURE.bind(*call.args, **named).arguments
-    except (SyntaxError, TypeError, ValueError, RecursionError, MemoryError) as error:
-        # Python raises the last two for very deep nesting
-        reason = error.msg if isinstance(error, SyntaxError) else error
-    raise ArchitectureError(f"{short(text)!r} is no genotype ({reason}): spell it as {_EXAMPLE}")
-
-
 def _cell(name: str, node: ast.expr) -> Edges:
-    """Return the pairs of operation and input of a cell."""
-    pairs = _literal(node)
-    if not isinstance(pairs, list | tuple):
+    """Return the pairs of operation and input of a cell, which may be nested by node."""
+    pairs = literals.listed(_value(node))
+    if pairs is None:
         raise ArchitectureError(
             f"{name} is {short(ast.unparse(node))}: it must be a list of pairs, as in "
             "[('sep_conv_3x3', 0), ...]"
         )
+    nodes = [literals.listed(one) or [] for one in pairs]
+    if nodes and all(node and all(map(literals.listed, node)) for node in nodes):
+        pairs = [pair for node in nodes for pair in node]
     for number, pair in enumerate(pairs, start=1):
-        if not isinstance(pair, list | tuple) or [*map(type, pair)] != [str, int]:
+        if [*map(type, literals.listed(pair) or [])] != [str, int]:
             raise ArchitectureError(
                 f"{name}, pair {number} is {short(repr(pair))}: an operation and the number of its "
                 "input, as in ('sep_conv_3x3', 0)"
@@ -202,17 +218,92 @@ def _cell(name: str, node: ast.expr) -> Edges:
 
 def _check_concat(name: str, node: ast.expr) -> None:
     """Check that a cell concatenates all inner nodes, in any order."""
-    text = ast.unparse(node)
-    nodes = _literal(node)
-    listed = isinstance(nodes, list | tuple) and all(type(one) is int for one in nodes)
-    if text != "range(2, 6)" and not (listed and sorted(nodes) == list(NODES)):
+    nodes = literals.listed(_value(node)) or []
+    if not all(map(literals.is_whole, nodes)) or sorted(nodes) != list(NODES):
         raise ArchitectureError(
-            f"{name} is {short(text)}: the space concatenates all inner nodes, range(2, 6)"
+            f"{name} is {short(ast.unparse(node))}: the space concatenates all inner nodes, "
+            "range(2, 6)"
         )
 
 
-def _literal(node: ast.expr) -> Any:  # noqa: ANN401 - whatever the text spells
+def _value(node: ast.expr) -> Any:  # noqa: ANN401 - whatever the text spells
     try:
-        return ast.literal_eval(node)
-    except (ValueError, TypeError, RecursionError, MemoryError):
+        return literals.value_of(node)
+    except (ValueError, TypeError, RecursionError):
         return None
+
+
+def _numbered(name: str, pairs: Sequence[Any]) -> Edges:
+    """Return a cell of (input, number of the operation in `OPERATIONS`), as in BANANAS."""
+    for number, pair in enumerate(pairs, start=1):
+        items = literals.listed(pair) or []
+        whole = len(items) == 2 and all(map(literals.is_whole, items))
+        if not whole or not 0 <= items[1] < len(OPERATIONS):
+            known = ", ".join(f"{place} {one}" for place, one in enumerate(OPERATIONS))
+            raise ArchitectureError(
+                f"{name}, pair {number} is {short(repr(pair))}: an input and the number of an "
+                f"operation, as in (0, 3), out of {known}; or spell the genotype as {_EXAMPLE}"
+            )
+    return tuple((OPERATIONS[operation], source) for source, operation in pairs)
+
+
+def _genotype_of_config(values: Mapping[Any, Any]) -> Genotype:
+    """Return the genotype of a ConfigSpace dictionary of NAS-Bench-301 (Zela et al., ICLR 2022).
+
+    `edge_normal_N` has the operation of the edge N, where the edges into node 2 come first, each
+    node's by their inputs; `inputs_node_normal_M` names the two inputs of node M as in `0_2`. A
+    prefix that ends in a colon and other settings, as of the training, are passed over.
+    """
+    own = {str(key).rpartition(":")[2]: value for key, value in values.items()}
+    cells: list[Edges] = []
+    for cell in ("normal", "reduce"):
+        edges: list[tuple[str, int]] = []
+        read = set()
+        before = 0
+        for node in NODES:
+            name = f"inputs_node_{cell}_{node}"
+            inputs = "0_1" if node == NODES[0] else own.get(name)
+            if not re.fullmatch("[0-9]_[0-9]", str(inputs)):
+                raise ArchitectureError(
+                    f"{name} is {short(repr(inputs))}: two inputs, as in '0_1'; a dictionary of "
+                    f"NAS-Bench-301 has it, or spell the genotype as {_EXAMPLE}"
+                )
+            for source in map(int, str(inputs).split("_")):
+                edge = f"edge_{cell}_{before + source}"
+                if edge not in own and source < node:
+                    raise ArchitectureError(
+                        f"{edge} is missing: node {node} of the cell {cell} reads node {source}"
+                    )
+                edges.append((str(own.get(edge)), source))
+                read.add(edge)
+            before += node
+        unread = [key for key in own if key.startswith(f"edge_{cell}_") and key not in read]
+        if unread:
+            raise ArchitectureError(
+                f"{unread[0]} is an edge that no node reads: leave it out, or name its input in "
+                f"inputs_node_{cell}_3, _4 or _5"
+            )
+        cells.append(tuple(edges))
+    return Genotype(cells[0], cells[1])
+
+
+def _genotype_of_nni(values: Mapping[Any, Any]) -> Genotype:
+    """Return the genotype of nni's names, such as `normal/op_2_0` and `normal/input_2_0`.
+
+    Written from nni's documentation, without access to its code.
+    """
+    cells: list[Edges] = []
+    for cell in ("normal", "reduce"):
+        edges: list[tuple[str, int]] = []
+        for node, place in product(NODES, range(2)):
+            operation = values.get(f"{cell}/op_{node}_{place}")
+            source = values.get(name := f"{cell}/input_{node}_{place}")
+            inputs = literals.listed(source) or [source]
+            if not isinstance(operation, str) or [*map(type, inputs)] != [int]:
+                raise ArchitectureError(
+                    f"{name} and {cell}/op_{node}_{place} are {short(repr((source, operation)))}: "
+                    "an input and an operation, as in 0 and 'sep_conv_3x3'"
+                )
+            edges.append((operation, inputs[0]))
+        cells.append(tuple(edges))
+    return Genotype(cells[0], cells[1])

@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 
 from untrained.errors import ArchitectureError, ParameterError
 from untrained.files import BUNDLED
-from untrained.spaces.base import Architecture, BenchmarkFacts, GraphSpace, Skeleton, Words
+from untrained.spaces.base import (
+    Architecture,
+    BenchmarkFacts,
+    GraphSpace,
+    Skeleton,
+    Words,
+    text_of,
+)
 from untrained.spaces.nasbench101_cells import (
     EDGES,
     EXAMPLE,
@@ -84,15 +91,15 @@ class NasBench101(GraphSpace):
             )
         return cell_of(int(self._codes[index]))
 
-    def parse(self, text: str | int) -> Architecture:
-        """Return the architecture with an index, a spelling or a module hash.
+    def parse(self, architecture: object) -> Architecture:
+        """Return the architecture with a module hash, or see `SearchSpace.parse`.
 
         A spelled cell is pruned, and its inner vertices may have any order.
         """
-        stripped = str(text).strip()
-        if len(stripped) == HASH_DIGITS and not set(stripped.lower()) - set("0123456789abcdef"):
-            return self[self._position(stripped.lower())]
-        return super().parse(stripped)
+        text = text_of(architecture).lower()
+        if len(text) == HASH_DIGITS and not set(text) - set("0123456789abcdef"):
+            return self[self._position(text)]
+        return super().parse(architecture)
 
     def index_at(self, spelling: str) -> int:
         """See `SearchSpace.index_at`."""

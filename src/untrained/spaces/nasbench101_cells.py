@@ -4,8 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from hashlib import md5
+from typing import Any
 
 from untrained.errors import ArchitectureError, short, unknown_name
+from untrained.spaces import literals
 
 #: The operations, in the order of their labels in the benchmark's hashes.
 OPERATIONS = ("conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3")
@@ -99,13 +101,82 @@ def cell_of(code: int) -> Cell:
     return Cell(_matrix(bits, count), tuple(OPERATIONS[digit] for digit in digits))
 
 
-def parse_cell(spelling: str) -> Cell:
-    """Return the cell with a spelling, neither pruned nor renumbered.
+def parse_cell(text: str) -> Cell:
+    """Return the cell that a text spells, neither pruned nor renumbered.
+
+    Besides the spelling of the space, in which blanks do not matter: a pair of matrix and
+    operations, `ModelSpec(matrix=..., ops=...)`, a dictionary of the two (under the names of the
+    benchmark's own code, or `matrix` and `ops`), and dictionaries of nni, `{'op1': ..., 'input1':
+    [0], ...}`. Matrices may be lists or arrays as NumPy prints them.
 
     Raises:
         ArchitectureError: no cell is spelled so; the message names what is wrong.
     """
-    left, colon, right = spelling.strip().partition(":")
+    if not set(text) & set("([{"):
+        return _parse_spelling("".join(text.split()))
+    try:
+        node = literals.expression(text)
+        named = literals.arguments_of(node, "ModelSpec", ("matrix", "ops"))
+        value = (
+            literals.value_of(node)
+            if named is None
+            else [literals.value_of(one) for one in named.values()]
+        )
+    except ValueError as error:
+        raise ArchitectureError(
+            f"{short(text)!r} is no cell ({error}): spell it as in {EXAMPLE}"
+        ) from error
+    pair = _pair_of(value) if isinstance(value, dict) else literals.listed(value) or []
+    rows, names = [literals.listed(one) or [] for one in pair] if len(pair) == 2 else ([], [])
+    if not rows or not all(isinstance(name, str) for name in names):
+        raise ArchitectureError(
+            f"{short(text)!r} is no cell: it takes a matrix and its operations, as in "
+            f"([[0, 1, 1], [0, 0, 1], [0, 0, 0]], ['input', 'conv3x3-bn-relu', 'output']), or "
+            f"{EXAMPLE}"
+        )
+    digits = ("".join(map(_digit, literals.listed(row) or [row])) for row in rows)
+    return _parse_spelling(f"{'|'.join(digits)}:{','.join(names)}")
+
+
+def _digit(entry: object) -> str:
+    """Return an entry of a matrix, which may also be a truth value or 1.0, as it is spelled."""
+    return str(int(entry)) if entry in (0, 1) else f"({entry})"
+
+
+#: Names of the matrix and of the operations in dictionaries.
+_PAIRS_OF_NAMES = (("matrix", "ops"), ("module_adjacency", "module_operations"))
+
+
+def _pair_of(values: dict[object, Any]) -> list[Any]:
+    """Return matrix and operations out of a dictionary; nothing if it has none.
+
+    nni lists the operation of each inner vertex and the vertices that each vertex reads. This was
+    written from its documentation, without access to its code.
+    """
+    for names in _PAIRS_OF_NAMES:
+        if set(names) <= set(values):
+            return [values[name] for name in names]
+    inner = sum(str(key).startswith("op") for key in values)
+    known = {f"op{vertex}" for vertex in range(1, inner + 1)}
+    known |= {f"input{vertex}" for vertex in range(1, inner + 2)}
+    if set(values) != known:
+        return []
+    matrix = [[0] * (inner + 2) for _ in range(inner + 2)]
+    for vertex in range(1, inner + 2):
+        for source in literals.listed(values[f"input{vertex}"]) or [values[f"input{vertex}"]]:
+            if not literals.is_whole(source) or not 0 <= source < vertex:
+                raise ArchitectureError(
+                    f"input{vertex} has {short(repr(source))}: vertex {vertex} reads some of the "
+                    f"vertices 0 to {vertex - 1}"
+                )
+            matrix[source][vertex] = 1
+    inside = [values[f"op{vertex}"] for vertex in range(1, inner + 1)]
+    return [matrix, [INPUT, *inside, OUTPUT]]
+
+
+def _parse_spelling(spelling: str) -> Cell:
+    """Return the cell that the space spells so, see `parse_cell`."""
+    left, colon, right = spelling.partition(":")
     if not colon:
         raise ArchitectureError(
             f"{short(spelling)!r} is no cell: it takes the rows of an adjacency matrix, a colon "

@@ -4,14 +4,16 @@ A cell has four nodes; each of its six edges carries one of five operations, whi
 15,625 cells. Node 0 is the input, node 3 the output, and a node is the sum of its incoming edges.
 """
 
+import re
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from untrained.errors import ArchitectureError
+from untrained.errors import ArchitectureError, short
 from untrained.files import BUNDLED
+from untrained.spaces import literals
 from untrained.spaces.base import Architecture, BenchmarkFacts, GraphSpace, Skeleton, Words
 
 if TYPE_CHECKING:
@@ -57,6 +59,100 @@ def operations_of(spelling: str) -> tuple[str, ...]:
                 )
             operations.append(operation)
     return tuple(operations)
+
+
+#: Names of operations that other tools write.
+_NAMES = {name: name for name in OPERATIONS} | {
+    "skip": "skip_connect",
+    "conv_1x1": "nor_conv_1x1",
+    "conv_3x3": "nor_conv_3x3",
+}
+#: NASLib's numbers of the operations, and the order in which it lists the edges.
+_NASLIB_OPERATIONS = ("skip_connect", "none", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3")
+_NASLIB_EDGES = tuple(sorted(EDGES))
+_STRUCTURE = re.compile(r"\w*Structure\(\d+ nodes with (.*)\)", re.DOTALL)
+_EDGE_KEY = re.compile(r"([0-3])_([0-3])|([0-3])<-([0-3])")
+_EXAMPLE = (
+    "'|skip_connect~0|+|none~0|nor_conv_3x3~1|+|nor_conv_1x1~0|none~1|avg_pool_3x3~2|', as the six "
+    "numbers of NASLib, (4, 0, 3, 1, 4, 3), or give an index from 0 to 15624"
+)
+
+
+def parse_operations(text: str) -> tuple[str, ...]:
+    """Return the operations of the six edges, in the order of `EDGES`, from any known notation.
+
+    Besides the benchmark's, in which blanks do not matter: `Structure(4 nodes with ...)` and nested
+    (operation, node) pairs of the benchmark's own code, six numbers of NASLib, and dictionaries of
+    edges, `{'0_1': 'conv_3x3', ...}` of nni or `{'1<-0': 'nor_conv_3x3', ...}` of AutoDL.
+
+    Raises:
+        ArchitectureError: the text spells no cell; the message names what is wrong.
+    """
+    if found := _STRUCTURE.search(text):
+        text = found[1]
+    if "|" in text:
+        return operations_of("".join(text.split()))
+    try:
+        value = literals.read(text)
+    except ValueError as error:
+        raise ArchitectureError(f"{short(text)!r} is no cell: spell it as {_EXAMPLE}") from error
+    if isinstance(value, dict):
+        return _operations_by_edge(value)
+    items = literals.listed(value) or []
+    if items and all(map(literals.is_whole, items)):
+        return _operations_by_number(items)
+    nodes = [literals.listed(node) or [] for node in items]
+    pairs = [literals.listed(pair) or [] for node in nodes for pair in node]
+    if pairs and all([*map(type, pair)] == [str, int] for pair in pairs):
+        entries = ["".join(f"{name}~{source}|" for name, source in node) for node in nodes]
+        return operations_of("+".join(f"|{entry}" for entry in entries))
+    raise ArchitectureError(f"{short(text)!r} is no cell: spell it as {_EXAMPLE}")
+
+
+def _operations_by_number(numbers: list[int]) -> tuple[str, ...]:
+    """Return the operations that NASLib's numbers name."""
+    if len(numbers) != len(EDGES):
+        edges = ", ".join(f"{source}->{target}" for source, target in _NASLIB_EDGES)
+        raise ArchitectureError(
+            f"{short(str(tuple(numbers)))} has {len(numbers)} numbers: a cell takes one for each "
+            f"of the edges {edges}, as in (4, 0, 3, 1, 4, 3)"
+        )
+    named = {}
+    for (source, target), number in zip(_NASLIB_EDGES, numbers, strict=True):
+        if not 0 <= number < len(_NASLIB_OPERATIONS):
+            known = ", ".join(f"{place} {name}" for place, name in enumerate(_NASLIB_OPERATIONS))
+            raise ArchitectureError(
+                f"edge {source}->{target} has the unknown operation {number}: known: {known}"
+            )
+        named[source, target] = _NASLIB_OPERATIONS[number]
+    return tuple(named[edge] for edge in EDGES)
+
+
+def _operations_by_edge(values: dict[object, object]) -> tuple[str, ...]:
+    """Return the operations of a dictionary of edges."""
+    named = {}
+    for key, name in values.items():
+        found = _EDGE_KEY.fullmatch(str(key))
+        ends = tuple(int(node) for node in found.groups() if node) if found else ()
+        edge = ends if found and found[1] else ends[::-1]
+        if edge not in EDGES or edge in named:
+            raise ArchitectureError(
+                f"{short(str(key))!r} is no edge or comes twice: the six edges are "
+                f"{', '.join(f'{source}_{target}' for source, target in EDGES)}"
+            )
+        if name not in _NAMES:
+            raise ArchitectureError(
+                f"edge {edge[0]}->{edge[1]} has the unknown operation {short(str(name))!r}: "
+                f"known: {', '.join(_NAMES)}"
+            )
+        named[edge] = _NAMES[name]
+    for source, target in EDGES:
+        if (source, target) not in named:
+            raise ArchitectureError(
+                f"the edge {source}->{target} is missing: add '{source}_{target}' with one of "
+                f"{', '.join(OPERATIONS)}"
+            )
+    return tuple(named[edge] for edge in EDGES)
 
 
 def spelling_of(operations: tuple[str, ...]) -> str:
@@ -111,7 +207,7 @@ class NasBench201(GraphSpace):
 
     def index_at(self, spelling: str) -> int:
         """See `SearchSpace.index_at`."""
-        return self._index(operations_of(spelling))
+        return self._index(parse_operations(spelling))
 
     def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
         """Change the operation of one edge (the mutation of the benchmark's own evolution)."""

@@ -5,11 +5,13 @@ eight, which makes 8^5 = 32,768. An index is the widths read as a number to base
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from untrained.errors import ArchitectureError
+from untrained.spaces import literals
 from untrained.spaces.base import Architecture, BenchmarkFacts, GraphSpace, Skeleton, Words
 
 if TYPE_CHECKING:
@@ -72,8 +74,10 @@ class NatsBenchSize(GraphSpace):
         return spelling_of(tuple(WIDTHS[int(place)] for place in places))
 
     def index_at(self, spelling: str) -> int:
-        """See `SearchSpace.index_at`."""
-        return self._index(widths_of(spelling))
+        """See `SearchSpace.index_at`; a tuple or a list of the five widths will do too."""
+        with suppress(ValueError):
+            spelling = ":".join(map(str, literals.listed(literals.read(spelling)) or [spelling]))
+        return self._index(widths_of("".join(spelling.split())))
 
     def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
         """Change the width of one layer.

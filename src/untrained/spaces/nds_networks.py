@@ -239,9 +239,11 @@ def parse_network(text: str) -> Network:
 
 def _numbers(name: str, text: str, kind: type[T] = int) -> tuple[T, ...]:
     try:
-        return tuple(map(kind, text.split(",")))
-    except ValueError as error:
-        raise ArchitectureError(f"{name} has {short(text)!r}: numbers, as in 1,2") from error
+        if text.isascii() and "_" not in text:
+            return tuple(map(kind, text.split(",")))
+    except ValueError:
+        pass
+    raise ArchitectureError(f"{name} has {short(text)!r}: numbers, as in 1,2")
 
 
 def _number(name: str, text: str) -> int:

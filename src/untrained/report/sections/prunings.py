@@ -1,5 +1,6 @@
 """Results of TE-NAS's pruning search beside the published ones, and its rounds."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +51,8 @@ def _runs(inputs: Inputs) -> "dict[PruningRun, pd.DataFrame]":
     named: dict[PruningRun, Path] = {}
     for path in inputs.files.get("prunings", ()):
         number = path.stem.removeprefix("seed")
-        if len(path.parts) < 5 or path.parts[-3] != inputs.name or not number.isdecimal():
+        numbered = re.fullmatch("[0-9]+", number)
+        if len(path.parts) < 5 or path.parts[-3] != inputs.name or not numbered:
             raise ParameterError(
                 f"{path}: traces lie at VARIANT/CRITERION/{inputs.name}/DATASET/seedN.parquet"
             )
