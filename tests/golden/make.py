@@ -173,11 +173,12 @@ def light(space: str) -> list[int]:
     return sorted(architectures(space), key=lambda index: (sizes[index], index))[8:10]
 
 
-def make_scores(again: int = COUNT) -> pd.DataFrame:
+def make_scores(scored: int = COUNT, seeds: tuple[int, ...] = SEEDS) -> pd.DataFrame:
     """Score everything: columns space, arch (0 for `networks.py`), proxy, seed, score, status.
 
     Args:
-        again: the number of architectures of each space that are scored with the second seed too.
+        scored: the number of architectures of each space that are scored.
+        seeds: the seeds of minibatch and weights, the first of `SEEDS` among them.
     """
     named = proxies()
     dear = [name for name in named if is_kernel(name) and not is_tenas(name)]
@@ -186,12 +187,11 @@ def make_scores(again: int = COUNT) -> pd.DataFrame:
     rest = [name for name in named if name not in {*dear, *apart, *trained}]
     found = []
     for space in SPACES:
-        drawn = architectures(space)
+        drawn = architectures(space)[:scored]
         for chosen, indices in ((apart, drawn), (rest, drawn), (dear, drawn[:FEW])):
-            for seed, scored in zip(SEEDS, (indices, indices[:again]), strict=True):
-                found.append(_scores(space, chosen, scored, seed))
+            found += [_scores(space, chosen, indices, seed) for seed in seeds]
     found.append(_scores("nasbench201", trained, light("nasbench201")[:1], SEEDS[0]))
-    found += [_own_scores(network, named) for network in OWN]
+    found += [_own_scores(network, named, seeds) for network in OWN]
     table = pd.concat(found, ignore_index=True)
     return table.sort_values(["space", "arch", "proxy", "seed"], ignore_index=True)
 
@@ -206,10 +206,10 @@ def _scores(space: str, chosen: Iterable[str], indices: list[int], seed: int) ->
     return pd.read_parquet("shard.parquet")[columns].assign(space=space)
 
 
-def _own_scores(network: str, chosen: Iterable[str]) -> pd.DataFrame:
+def _own_scores(network: str, chosen: Iterable[str], seeds: Iterable[int]) -> pd.DataFrame:
     factory = f"tests.golden.networks:{network.capitalize()}"
     rows = []
-    for seed in SEEDS:
+    for seed in seeds:
         names = [name for name in chosen if not is_validation(name)]
         names += [OWN_TRAINED] if seed == SEEDS[0] else []
         asked = [part for name in names for part in ("--proxy", name)]

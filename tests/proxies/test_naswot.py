@@ -218,20 +218,20 @@ def status(network, images, variant="corrected"):
     return "ok"
 
 
-def test_the_341_disconnected_cells_have_no_score(space, all_operations, batch):
+def test_disconnected_cells_have_no_score(space, all_operations, batch):
     # one cell a stage instead of five: which cells have a score does not depend on their number
     images, small = functional.avg_pool2d(batch.images[:4], 2), Skeleton(16, 1)
+    disconnected = [index for index, cell in enumerate(all_operations) if not live_edges(cell)]
+    assert len(disconnected) == 341
     found = {"singular": set(), "ok": set()}
-    for index, operations in enumerate(all_operations):
-        if live_edges(operations):
-            continue
+    for index in disconnected[::4]:
         torch.manual_seed(index)
         network = space.network(space[index], 1, small)
         assert status(network, images[:2]) == "disconnected"
         found[status(network, images, "released")].add(index)
-    singular = {i for i, cell in enumerate(all_operations) if singular_as_released(cell)}
-    assert found["singular"] == singular
-    assert (len(singular), len(found["ok"])) == (201, 140)
+    singular = {index for index in disconnected if singular_as_released(all_operations[index])}
+    assert len(singular) == 201
+    assert found["singular"] == singular & set(disconnected[::4])
 
 
 def test_connected_cells_have_a_score(space, all_operations, batch):

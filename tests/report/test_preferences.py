@@ -4,7 +4,7 @@ import pytest
 from tests.report import SPLITS, fed
 
 from untrained.errors import ParameterError
-from untrained.report.scores import with_summed_ranks
+from untrained.report.scores import with_ensembles
 from untrained.report.sections.preferences import COLUMNS, kept_among_best, preference_table
 from untrained.search.choices import choices_of
 from untrained.spaces import get_space
@@ -70,7 +70,7 @@ def test_a_control_that_is_scored_is_the_score():
 def test_shares_are_counted_over_the_edges_of_the_best(fraction):
     table = made(scores(), best=fraction)
     assert tuple(table.columns) == COLUMNS
-    summed = with_summed_ranks(scores())
+    summed = with_ensembles(scores())
     mean = summed.groupby(["proxy", "arch"])["score"].agg(lambda own: own.mean(skipna=False))
     expected = {
         "linear_regions": mean["linear_regions"].to_numpy(),

@@ -13,7 +13,7 @@ from untrained.report.scores import (
     short_accuracies,
     target_of,
     targets_of,
-    with_summed_ranks,
+    with_ensembles,
 )
 
 DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
@@ -26,7 +26,7 @@ def rows(proxy, values, dataset="cifar100", seed=0, status="ok"):
 
 
 def added(scores):
-    known = with_summed_ranks(scores)
+    known = with_ensembles(scores)
     return known[known["proxy"] == "tenas"].set_index(["dataset", "seed", "arch"])["score"]
 
 
@@ -64,7 +64,7 @@ def test_higher_is_better():
 def test_a_status_makes_a_score_undefined_whatever_its_number():
     kappa = rows(KAPPA, [9.0, 5.0, 7.0])
     kappa.loc[1, "status"] = "singular"
-    known = with_summed_ranks(pd.concat([kappa, rows(REGIONS, [1.0, 2.0, 3.0])]))
+    known = with_ensembles(pd.concat([kappa, rows(REGIONS, [1.0, 2.0, 3.0])]))
     own = known[known["proxy"] == "tenas"]
     assert own["status"].tolist() == ["ok", "undefined", "ok"]
     assert own["score"].fillna(0).tolist() == [2, 0, 4]
@@ -79,12 +79,12 @@ def test_a_status_makes_a_score_undefined_whatever_its_number():
     ],
 )
 def test_without_both_the_scores_are_as_they_were(scores):
-    assert with_summed_ranks(scores).equals(scores)
+    assert with_ensembles(scores).equals(scores)
 
 
 def test_the_scores_that_were_there_stay_first():
     scores = pd.concat([rows(KAPPA, [9.0, 5.0]), rows(REGIONS, [1.0, 2.0])], ignore_index=True)
-    known = with_summed_ranks(scores)
+    known = with_ensembles(scores)
     assert list(known.columns) == list(scores.columns)
     assert known.iloc[:4].equals(scores)
     assert len(known) == 6
@@ -96,7 +96,7 @@ def test_two_scores_for_one_architecture_are_named():
     with pytest.raises(
         ParameterError, match=r"two scores of ntk_condition_number for arch.* 1 and"
     ):
-        with_summed_ranks(scores)
+        with_ensembles(scores)
 
 
 def test_scores_are_held_against_validation_and_test_of_their_data_set():

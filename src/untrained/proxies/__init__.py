@@ -9,9 +9,7 @@ from typing import get_args
 from untrained.errors import ParameterError, unknown_name
 from untrained.plugins import Registry
 from untrained.proxies.base import Cost, Direction, Need, Proxy, Setting, UndefinedScore, setting_of
-
-#: What tables call TE-NAS's score, the sum of the ranks by two proxies, which is no proxy itself.
-SUMMED_RANKS = "tenas"
+from untrained.proxies.ensembles import ENSEMBLES
 
 PROXIES: Registry[type[Proxy]] = Registry(
     "proxy",
@@ -39,7 +37,7 @@ PROXIES: Registry[type[Proxy]] = Registry(
         *("applies_to", "published"),
     ),
     {"direction": get_args(Direction), "cost": get_args(Cost), "needs": frozenset(get_args(Need))},
-    reserved=(SUMMED_RANKS,),
+    reserved=tuple(ENSEMBLES),
 )
 
 
@@ -64,4 +62,4 @@ def get_proxy(name: str, variant: str | None = None) -> Proxy:
     return proxy_type(variant=chosen)
 
 
-__all__ = ["PROXIES", "Proxy", "Setting", "UndefinedScore", "get_proxy", "setting_of"]
+__all__ = ["ENSEMBLES", "PROXIES", "Proxy", "Setting", "UndefinedScore", "get_proxy", "setting_of"]

@@ -1,6 +1,8 @@
 """Scores, accuracies and controls as the tables of scores need them."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import reduce
+from operator import add, and_
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -9,7 +11,7 @@ import pandas as pd
 
 from untrained.errors import MissingDataError, ParameterError, UnknownNameError
 from untrained.images.sets import image_set
-from untrained.proxies import PROXIES, SUMMED_RANKS
+from untrained.proxies import ENSEMBLES, PROXIES
 from untrained.report.published import published_rank
 from untrained.scoring.request import name_of, parse_reading
 
@@ -31,10 +33,6 @@ CANONICAL: Final = "canonical"
 FINITE_ONLY: Final = "finite only"
 #: The tenth with the highest accuracy in the correlated column; undefined ranked last.
 TOP_TENTH: Final = "top 10 %"
-
-#: The two scores of which TE-NAS's score sums the ranks; a lower condition number is better.
-CONDITION_NUMBER: Final = "ntk_condition_number"
-REGIONS: Final = "linear_regions"
 
 
 def proxy_label(proxy: str) -> str:
@@ -64,7 +62,7 @@ def image_sets(scores: pd.DataFrame) -> list[str]:
 
 def lower_is_better(proxies: Iterable[str]) -> set[str]:
     """Return those of the given proxies for which a lower score is better."""
-    known = {str(name) for name in proxies} - {SUMMED_RANKS}
+    known = {str(name) for name in proxies} - set(ENSEMBLES)
     return {name for name in known if parse_reading(name).direction == "lower"}
 
 
@@ -168,28 +166,31 @@ def undefined_last(scores: Floats, *, lower: bool = False) -> Floats:
     return np.where(np.isnan(scores), np.inf if lower else -np.inf, scores)
 
 
-def with_summed_ranks(scores: pd.DataFrame) -> pd.DataFrame:
-    """Add TE-NAS's score: the sum of the ranks by condition number and by linear regions.
+def with_ensembles(scores: pd.DataFrame) -> pd.DataFrame:
+    """Add the score of each ensemble of `untrained.proxies.ensembles`.
 
-    Chen, Gong, Wang: Neural Architecture Search on ImageNet in Four GPU Hours, ICLR 2021 (arXiv
-    2102.11535). For each data set and seed, the architectures for which both scores are defined are
-    ranked from 1, the worst, to the best; ties share their mean rank. Higher is better; an
-    architecture that lacks one of the two scores is `undefined`. Only data sets and seeds with both
-    proxies get rows.
+    Only data sets and seeds for which all of its members were scored get rows; an architecture for
+    which a member is undefined is `undefined` there.
     """
-    if not {CONDITION_NUMBER, REGIONS} <= set(scores["proxy"]):
-        return scores
     found = [scores]
-    pair = scores[scores["proxy"].isin([CONDITION_NUMBER, REGIONS])]
-    for images in sorted(image_sets(pair)):
-        tables = scores_by_seed(pair, images)
-        if len(tables) == 2:
-            kappa, regions = tables[CONDITION_NUMBER].align(tables[REGIONS], join="inner")
-            both = kappa.notna() & regions.notna()
-            summed = (-kappa).where(both).rank() + regions.where(both).rank()
+    for ensemble in ENSEMBLES.values():
+        own, lower = (
+            scores[scores["proxy"].isin(ensemble.members)],
+            lower_is_better(ensemble.members),
+        )
+        for images in sorted(image_sets(own)):
+            by_seed = scores_by_seed(own, images)
+            if len(by_seed) < len(ensemble.members):
+                continue
+            signed = [-table if name in lower else table for name, table in by_seed.items()]
+            scored = reduce(pd.Index.intersection, (table.index for table in signed))
+            seeds = reduce(pd.Index.intersection, (table.columns for table in signed))
+            members = [table.loc[scored, seeds] for table in signed]
+            defined = reduce(and_, (table.notna() for table in members))
+            summed: pd.DataFrame = reduce(add, (table.where(defined).rank() for table in members))
             rows = summed.melt(value_name="score", ignore_index=False).reset_index()
             rows["status"] = np.where(rows["score"].isna(), "undefined", "ok")
-            rows = rows.assign(proxy=SUMMED_RANKS, dataset=images)
+            rows = rows.assign(proxy=ensemble.name, dataset=images)
             found += [rows[list(scores.columns)]] * (len(rows) > 0)
     return pd.concat(found, ignore_index=True) if len(found) > 1 else scores
 

@@ -20,5 +20,6 @@ class Area(RegularisedEvolution):
     summary: ClassVar[str] = "regularised evolution that starts from the best-scored of a sample"
     starts_scored: ClassVar[bool] = True
     reference: ClassVar[bool] = False
+    claim: ClassVar[str] = "The NASWOT paper claims that AREA outperforms REA."
 
     replacement: bool = False

@@ -84,6 +84,7 @@ class Algorithm(ABC):
         mutates: whether it draws mutants from the space, so that a proxy can choose among them.
         starts_scored: whether it starts from the best-scored of a sample by default.
         reference: whether reports compare every other search that spends a budget with it.
+        claim: a sentence on what a paper claims of it beside the reference, for reports.
     """
 
     name: ClassVar[str]
@@ -94,6 +95,7 @@ class Algorithm(ABC):
     mutates: ClassVar[bool] = False
     starts_scored: ClassVar[bool] = False
     reference: ClassVar[bool] = False
+    claim: ClassVar[str] = ""
 
     @property
     def shortens(self) -> bool:

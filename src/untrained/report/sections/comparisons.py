@@ -13,6 +13,7 @@ from untrained.report.search_tables import named_once, search_notes
 from untrained.report.section import Options, Section, Table, reference_label
 from untrained.report.statistics import Integers, interval, mean_draws, resample_counts
 from untrained.report.tables import Columns, intervals, lay_out, named, terminal_table
+from untrained.search import ALGORITHMS
 
 #: The columns of `comparison_table`, in order.
 COLUMNS = (
@@ -229,8 +230,9 @@ def _show(inputs: Inputs) -> list[Any]:
 
 def _more(inputs: Inputs) -> str:
     table = inputs.table("comparisons")
-    claimed = table[(table["method"] == "AREA") & (table["reference"] == "REA")]
-    return "" if claimed.empty else "The NASWOT paper claims that AREA outperforms REA."
+    methods = set(table["method"][table["reference"] == reference_label()])
+    algorithms = map(ALGORITHMS.load, ALGORITHMS.names())
+    return " ".join(one.claim for one in algorithms if one.claim and one.label in methods)
 
 
 SECTION = Section(

@@ -8,16 +8,14 @@ import numpy as np
 import pandas as pd
 
 from untrained.errors import MissingDataError
-from untrained.proxies import PROXIES, SUMMED_RANKS
+from untrained.proxies import ENSEMBLES, PROXIES
 from untrained.report import plotting
 from untrained.report.inputs import Inputs
 from untrained.report.published import with_published
 from untrained.report.scores import (
     ALL_SAMPLED,
     CANONICAL,
-    CONDITION_NUMBER,
     FINITE_ONLY,
-    REGIONS,
     TOP_TENTH,
     Floats,
     Indices,
@@ -33,7 +31,7 @@ from untrained.report.scores import (
     targets_of,
     undefined_last,
     with_accuracy,
-    with_summed_ranks,
+    with_ensembles,
 )
 from untrained.report.section import Figure, Options, Section, Table
 from untrained.report.statistics import correlation
@@ -85,7 +83,7 @@ def correlation_table(inputs: Inputs, options: Options) -> pd.DataFrame:
         (ddof 1) of the tau of each seed alone, NaN below two seeds.
     """
     truth = inputs.benchmark
-    scores = with_summed_ranks(inputs.scores)
+    scores = with_ensembles(inputs.scores)
     lower = lower_is_better(scores["proxy"])
     sampled = np.unique(scores["arch"].to_numpy(dtype=np.int64))
     subsets = subsets_of(sampled, inputs.space.representatives)
@@ -263,15 +261,16 @@ def _more(inputs: Inputs) -> str:
     told = [
         f"`{proxy_label(name)}`: {PROXIES.load(name).summary}."
         for name in scored
-        if name != SUMMED_RANKS
+        if name not in ENSEMBLES
     ]
     if any(name.endswith("-released") for name in names):
         told.append("Variants `released` compute what the authors' code does.")
-    if SUMMED_RANKS in names:
-        told.append(
-            f"`{SUMMED_RANKS}` is the sum of the ranks by `{CONDITION_NUMBER}` and `{REGIONS}` "
-            "under each seed, higher for better, over the architectures for which both are defined."
-        )
+    told += [
+        f"`{one.name}` is the sum of the ranks by {' and '.join(f'`{m}`' for m in one.members)} "
+        "under each seed, higher for better, over the architectures for which all are defined."
+        for one in ENSEMBLES.values()
+        if one.name in names
+    ]
     return " ".join(told)
 
 
