@@ -11,6 +11,20 @@ from tests import durations
 import untrained
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--every-row",
+        action="store_true",
+        help="compare every row of the independent benchmark tables, not each sixteenth; minutes",
+    )
+
+
+@pytest.fixture(scope="session")
+def part(request):
+    """The rows of an independent benchmark table that a slow test compares."""
+    return slice(None, None, 1 if request.config.getoption("every_row") else 16)
+
+
 def pytest_collection_modifyitems(items):
     durations.mark(items, pytest.mark.slow)
 

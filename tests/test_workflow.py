@@ -423,10 +423,9 @@ def test_from_snakemake_to_dvc_and_back(project):
     assert jobs(project) == {}
     assert artifacts(project) == before
 
-    set_parameters(project, **{"report.resamples": 101})
-    said = run(project, "dvc", "repro")
-    assert re.findall(r"Running stage '(\w+)", said) == ["report"]
-    assert jobs(project) == {}
+    set_parameters(project, **{"searches.runs": 6})
+    said = run(project, "dvc", "repro", "searches")
+    assert re.findall(r"Running stage '(\w+)", said) == ["searches"]
+    assert jobs(project) == {rule: count for rule, count in SEARCHES.items() if rule != "search"}
     changed = {name for name, data in artifacts(project).items() if data != before[name]}
-    assert "results/tables/nasbench201/correlations.parquet" in changed
-    assert not any(name.startswith(("data/", "results/scores")) for name in changed)
+    assert changed == {name for name in before if name.startswith("results/searches/")}

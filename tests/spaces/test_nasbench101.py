@@ -130,11 +130,11 @@ def wrong_rows(rows):
     return [index for index, code, known in rows if cell_of(code).module_hash != known]
 
 
-def test_all_hashes_are_the_benchmarks(cells, published):
+def test_hashes_are_the_benchmarks(cells, published, part):
     assert list(published["index"]) == list(range(len(cells)))
     rows = list(
         zip(published["index"], cells._codes.tolist(), published["module_hash"], strict=True)
-    )
+    )[part]
     with ProcessPoolExecutor() as pool:
         found = pool.map(wrong_rows, [rows[start::64] for start in range(64)])
     assert [index for wrong in found for index in wrong] == []
