@@ -1,14 +1,17 @@
-"""A proxy of one's own."""
+"""A proxy of one's own; it imports PyTorch when it scores, since tables of scores need none."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import nn
-
-from untrained.images.minibatches import Minibatch
 from untrained.proxies.base import BaseProxy, Direction, UndefinedScore
-from untrained_example.measures import spread
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from untrained.images.minibatches import Minibatch
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,10 @@ class LogitSpread(BaseProxy):
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
     ) -> float:
         """One forward pass, nothing drawn."""
+        import torch
+
+        from untrained_example.measures import spread
+
         with torch.no_grad():
             found = spread(network(minibatch.images))
         if found == 0:

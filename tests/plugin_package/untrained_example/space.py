@@ -1,14 +1,20 @@
 """A space of one's own with a benchmark: 27 networks of three layers."""
 
-from collections.abc import Callable
+from __future__ import annotations
+
 from itertools import product
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import nn
 
 from untrained.benchmarks.table import COLUMNS, write_table
 from untrained.spaces.base import Architecture, BenchmarkFacts, SearchSpace, Skeleton, Words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from torch import nn
 
 OPTIONS = ("conv1", "conv3", "skip")
 LAYERS = 3
@@ -51,6 +57,8 @@ class Triples(SearchSpace):
         self, architecture: Architecture, num_classes: int, skeleton: Skeleton | None = None
     ) -> nn.Module:
         """A stem, the three layers with a rectifier each, and a linear classifier."""
+        from torch import nn
+
         self.refuse_skeleton(skeleton)
         layers: list[nn.Module] = [nn.Conv2d(3, CHANNELS, 3, stride=2), nn.ReLU()]
         for option in architecture.spelling.split(":"):
