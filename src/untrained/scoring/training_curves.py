@@ -202,6 +202,7 @@ def training_curves(
     from untrained.scoring.ledger import opened
 
     searched = get_space(space)
+    searched.check_numbered()
     indices = [searched.parse(text).index for text in architectures]
     if len(set(indices)) < len(indices):
         named = " ".join(map(str, architectures))

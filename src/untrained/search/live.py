@@ -83,6 +83,7 @@ def live_trace(task: Task, live: Live) -> "tuple[pd.DataFrame, dict[str, int]]":
         raise ParameterError(
             f"{spelling!r} --live: only the fitness is scored there, drop pool, init and mutants"
         )
+    task.space.check_numbered()
     reading = parse_reading(search.guidance.fitness)
     how = asdict(live) | {"dataset": task.dataset}
     settings = cast("Settings", {name: how[name] for name in Settings.__annotations__})

@@ -12,6 +12,7 @@ SPACES: Registry[type[SearchSpace]] = Registry(
     "untrained.spaces",
     {
         "darts": "untrained.spaces.darts:Darts",
+        "darts_lenient": "untrained.spaces.darts:DartsLenient",
         "nasbench101": "untrained.spaces.nasbench101:NasBench101",
         "nasbench201": "untrained.spaces.nasbench201:NasBench201",
         "natsbench_size": "untrained.spaces.natsbench_size:NatsBenchSize",

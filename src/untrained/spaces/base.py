@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from untrained.errors import ArchitectureError, ParameterError, short
+from untrained.seeds import LARGEST
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 #: and parsed.
 LISTED = 10_000_000
 #: The most digits of an index; Python refuses to parse numbers of thousands of digits.
-_MOST_DIGITS = 20
+_MOST_DIGITS = 30
 
 
 class NotApplicable(Exception):  # noqa: N818 - an outcome, not an error
@@ -156,6 +157,23 @@ class SearchSpace(ABC):
     @abstractmethod
     def __len__(self) -> int: ...
 
+    @property
+    def size(self) -> int:
+        """The number of architectures, which is `len` unless that is more than `len` can count."""
+        return len(self)
+
+    def check_numbered(self) -> None:
+        """Check that 64 bits number the architectures, as in tables and in `len`.
+
+        Raises:
+            ParameterError: there are more.
+        """
+        if self.size > LARGEST:
+            raise ParameterError(
+                f"{self.name} has {self.size:.2e} architectures, too many for tables: "
+                f"`untrained score {self.name}` takes them one by one"
+            )
+
     @abstractmethod
     def spelling(self, index: int) -> str:
         """Return the notation of an architecture, whose index is in range."""
@@ -176,9 +194,9 @@ class SearchSpace(ABC):
         """
 
     def __getitem__(self, index: int) -> Architecture:
-        if not 0 <= index < len(self):
+        if not 0 <= index < self.size:
             raise ArchitectureError(
-                f"index {index} is not in {self.name}: it has 0 to {len(self) - 1}"
+                f"index {index} is not in {self.name}: it has 0 to {self.size - 1}"
             )
         return Architecture(self.name, int(index), self.spelling(index))
 
@@ -269,7 +287,7 @@ class SearchSpace(ABC):
     def tabulated(self, table: Path) -> int | None:
         """Return how many architectures a benchmark table may have; None if it is not known."""
         del table
-        return len(self) if len(self) <= LISTED else None
+        return self.size if self.size <= LISTED else None
 
     def refuse_skeleton(self, skeleton: Skeleton | None) -> None:
         """Raise `ParameterError` for a skeleton; spaces without one call this."""

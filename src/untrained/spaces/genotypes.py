@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 from untrained.errors import ArchitectureError, short, unknown_name
 from untrained.spaces import literals
@@ -69,6 +69,8 @@ class Genotype:
     Attributes:
         normal: eight edges, two for each of the nodes 2, 3, 4 and 5.
         reduce: eight edges; those from nodes 0 and 1 halve the resolution.
+        operations: the operations that an edge may have.
+        repeats: whether both edges of a node may come from one input.
 
     Raises:
         ArchitectureError: a cell is not one of the space; the message names the cell and the edge.
@@ -76,10 +78,12 @@ class Genotype:
 
     normal: Edges
     reduce: Edges
+    operations: ClassVar[tuple[str, ...]] = OPERATIONS
+    repeats: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        _check_cell("normal", self.normal)
-        _check_cell("reduce", self.reduce)
+        for name, cell in (("normal", self.normal), ("reduce", self.reduce)):
+            _check_cell(name, cell, self.operations, repeats=self.repeats)
 
     @property
     def normal_concat(self) -> tuple[int, ...]:
@@ -99,17 +103,35 @@ class Genotype:
         )
 
 
-def _check_cell(name: str, cell: Edges) -> None:
+@dataclass(frozen=True)
+class LenientGenotype(Genotype):
+    """A genotype whose edges may also carry `none`, and both come from one input of a node."""
+
+    operations: ClassVar[tuple[str, ...]] = ("none", *OPERATIONS)
+    repeats: ClassVar[bool] = True
+
+
+AnyGenotype = TypeVar("AnyGenotype", bound=Genotype)
+_LENIENT = "the space darts_lenient has it"
+
+
+def _check_cell(name: str, cell: Edges, operations: Collection[str], *, repeats: bool) -> None:
     if len(cell) != 2 * len(NODES):
         raise ArchitectureError(
             f"{name} has {len(cell)} pairs of operation and input: it takes {2 * len(NODES)}, two "
             f"for each of the nodes {', '.join(map(str, NODES))}"
         )
-    check_edges(name, cell, OPERATIONS)
-    for node, (first, second) in zip(NODES, by_node(cell), strict=True):
-        if first[1] == second[1]:
+    for node, pair in zip(NODES, by_node(cell), strict=True):
+        if "none" not in operations and "none" in dict(pair):
             raise ArchitectureError(
-                f"{name}, node {node} takes input {first[1]} twice: its two inputs must differ"
+                f"{name}, node {node} has the operation 'none', which is for supernets: {_LENIENT}"
+            )
+    check_edges(name, cell, operations)
+    for node, (first, second) in zip(NODES, by_node(cell), strict=True):
+        if first[1] == second[1] and not repeats:
+            raise ArchitectureError(
+                f"{name}, node {node} takes input {first[1]} twice: its two inputs must differ, or "
+                f"{_LENIENT}"
             )
 
 
@@ -136,6 +158,11 @@ def by_node(cell: Edges) -> Iterator[tuple[tuple[str, int], tuple[str, int]]]:
 
 
 def parse_genotype(text: str) -> Genotype:
+    """Return the genotype of the space `darts` that `text` spells; see `parse_as`."""
+    return parse_as(Genotype, text)
+
+
+def parse_as(kind: type[AnyGenotype], text: str) -> AnyGenotype:
     """Return the genotype that `text` spells, or the published one that it names.
 
     Besides `Genotype(...)`, which may follow anything else on a line of a log: dictionaries with
@@ -149,7 +176,7 @@ def parse_genotype(text: str) -> Genotype:
     """
     stripped = text.strip()
     if stripped in PUBLISHED:
-        return parse_genotype(PUBLISHED[stripped])
+        return parse_as(kind, PUBLISHED[stripped])
     if stripped.isidentifier():
         raise ArchitectureError(
             f"{unknown_name('genotype', stripped, PUBLISHED)}; or spell one: {_EXAMPLE}"
@@ -158,7 +185,8 @@ def parse_genotype(text: str) -> Genotype:
         stripped = stripped[found.start() :]
     try:
         if lines := _CONFIGURATION_LINE.findall(stripped):
-            return _genotype_of_config({name: literals.read(value) for name, value in lines})
+            values = {name: literals.read(value) for name, value in lines}
+            return kind(*_cells_of_config(values))
         node = literals.expression(stripped)
         fields = literals.arguments_of(node, "Genotype", _FIELDS, _UNUSED_FIELDS)
         if fields is None and isinstance(node, ast.Dict):
@@ -166,7 +194,9 @@ def parse_genotype(text: str) -> Genotype:
             if set(_FIELDS) <= set(keys):
                 fields = dict(zip(map(str, keys), node.values, strict=True))
         if fields is not None:
-            return _genotype_of(fields)
+            for name in ("normal_concat", "reduce_concat"):
+                _check_concat(name, fields[name])
+            return kind(_cell("normal", fields["normal"]), _cell("reduce", fields["reduce"]))
     except ValueError as error:
         raise ArchitectureError(
             f"{short(text)!r} is no genotype ({error}): spell it as {_EXAMPLE}"
@@ -174,10 +204,10 @@ def parse_genotype(text: str) -> Genotype:
     value = _value(node)
     if isinstance(value, dict):
         nni = any(str(key).startswith("normal/") for key in value)
-        return _genotype_of_nni(value) if nni else _genotype_of_config(value)
+        return kind(*(_cells_of_nni(value) if nni else _cells_of_config(value)))
     cells = [literals.listed(cell) or [] for cell in literals.listed(value) or []]
     if len(cells) == 2 and all(cells):
-        return Genotype(_numbered("normal", cells[0]), _numbered("reduce", cells[1]))
+        return kind(_numbered("normal", cells[0]), _numbered("reduce", cells[1]))
     raise ArchitectureError(
         f"{short(text)!r} is no genotype (no call of Genotype): spell it as {_EXAMPLE}"
     )
@@ -188,12 +218,6 @@ _FIELDS = ("normal", "normal_concat", "reduce", "reduce_concat")
 _UNUSED_FIELDS = ("connectN", "connects")
 #: A line that ConfigSpace prints of a configuration before its version 0.6.
 _CONFIGURATION_LINE = re.compile(r"^\s*(\S+), (?:Value|Constant): (.*)$", re.MULTILINE)
-
-
-def _genotype_of(fields: Mapping[str, ast.expr]) -> Genotype:
-    for name in ("normal_concat", "reduce_concat"):
-        _check_concat(name, fields[name])
-    return Genotype(_cell("normal", fields["normal"]), _cell("reduce", fields["reduce"]))
 
 
 def _cell(name: str, node: ast.expr) -> Edges:
@@ -247,8 +271,8 @@ def _numbered(name: str, pairs: Sequence[Any]) -> Edges:
     return tuple((OPERATIONS[operation], source) for source, operation in pairs)
 
 
-def _genotype_of_config(values: Mapping[Any, Any]) -> Genotype:
-    """Return the genotype of a ConfigSpace dictionary of NAS-Bench-301 (Zela et al., ICLR 2022).
+def _cells_of_config(values: Mapping[Any, Any]) -> list[Edges]:
+    """Return the two cells of a ConfigSpace dictionary of NAS-Bench-301 (Zela et al., ICLR 2022).
 
     `edge_normal_N` has the operation of the edge N, where the edges into node 2 come first, each
     node's by their inputs; `inputs_node_normal_M` names the two inputs of node M as in `0_2`. A
@@ -263,10 +287,10 @@ def _genotype_of_config(values: Mapping[Any, Any]) -> Genotype:
         for node in NODES:
             name = f"inputs_node_{cell}_{node}"
             inputs = "0_1" if node == NODES[0] else own.get(name)
-            if not re.fullmatch("[0-9]_[0-9]", str(inputs)):
+            if not re.fullmatch(r"([0-9])_(?!\1)[0-9]", str(inputs)):
                 raise ArchitectureError(
-                    f"{name} is {short(repr(inputs))}: two inputs, as in '0_1'; a dictionary of "
-                    f"NAS-Bench-301 has it, or spell the genotype as {_EXAMPLE}"
+                    f"{name} is {short(repr(inputs))}: two different inputs, as in '0_1'; a "
+                    f"dictionary of NAS-Bench-301 has it, or spell the genotype as {_EXAMPLE}"
                 )
             for source in map(int, str(inputs).split("_")):
                 edge = f"edge_{cell}_{before + source}"
@@ -284,11 +308,11 @@ def _genotype_of_config(values: Mapping[Any, Any]) -> Genotype:
                 f"inputs_node_{cell}_3, _4 or _5"
             )
         cells.append(tuple(edges))
-    return Genotype(cells[0], cells[1])
+    return cells
 
 
-def _genotype_of_nni(values: Mapping[Any, Any]) -> Genotype:
-    """Return the genotype of nni's names, such as `normal/op_2_0` and `normal/input_2_0`.
+def _cells_of_nni(values: Mapping[Any, Any]) -> list[Edges]:
+    """Return the two cells of nni's names, such as `normal/op_2_0` and `normal/input_2_0`.
 
     Written from nni's documentation, without access to its code.
     """
@@ -306,4 +330,4 @@ def _genotype_of_nni(values: Mapping[Any, Any]) -> Genotype:
                 )
             edges.append((operation, inputs[0]))
         cells.append(tuple(edges))
-    return Genotype(cells[0], cells[1])
+    return cells
