@@ -20,7 +20,7 @@ from test_pipeline import with_changes, workflow
 from untrained.benchmarks import Benchmark
 from untrained.images.minibatches import minibatch
 from untrained.plugins import is_address
-from untrained.spaces import get_space
+from untrained.spaces import get_space, load_space
 
 PACKAGE = Path(__file__).with_name("plugin_package")
 #: kind of `untrained list` to the names that the package adds
@@ -52,7 +52,7 @@ def installed(site):
     # other tests know nothing of it
     for name in [name for name in sys.modules if name.startswith("untrained_example")]:
         del sys.modules[name]
-    get_space.cache_clear()
+    load_space.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -78,19 +78,24 @@ def folder(installed, tmp_path_factory):
 
 @pytest.mark.parametrize("kind", NAMES)
 def test_it_is_listed(installed, kind):
-    lines = [line for line in command("list", kind)[1].splitlines() if "built in" not in line]
+    _, *listed = command("list", kind)[1].splitlines()
+    lines = [line for line in listed if "built in" not in line]
     assert [line.split()[0] for line in lines] == NAMES[kind]
     assert all(line.endswith("  untrained-example") for line in lines)
     assert all(len(line.split()) > 3 for line in lines)
 
 
 def test_what_it_says_of_itself_is_listed(installed):
-    lines = command("list", "proxies", "logit*", "--long")[1].splitlines()
-    assert [line.split(maxsplit=1) for line in lines[1:5]] == [
-        ["label", "Spread of logits"],
-        ["direction", "higher"],
+    head, line, *facts = command("list", "proxies", "logit*", "--long")[1].splitlines()
+    assert re.split(" {2,}", head) == ["name", "measures", "direction", "needs", "cost", "origin"]
+    assert re.split(" {2,}", line)[2:] == ["higher", "none", "forward", "untrained-example"]
+    assert [re.split(" {2,}", fact.strip()) for fact in facts] == [
+        ["variants", "default"],
+        ["applies to", "any network"],
+        ["source", "none"],
         ["unit", "logits"],
-        ["cost", "forward"],
+        ["label", "Spread of logits"],
+        ["published", "logit_spread"],
     ]
     assert "Triples of layers" in command("list", "spaces", "triples", "--long")[1]
 

@@ -8,9 +8,22 @@ if TYPE_CHECKING:
     from untrained.api import Scores as Scores
     from untrained.api import score as score
     from untrained.api import score_seeds as score_seeds
+    from untrained.benchmarks.benchmark import Benchmark as Benchmark
+    from untrained.benchmarks.benchmark import benchmark as benchmark
+    from untrained.catalogue import list_algorithms as list_algorithms
+    from untrained.catalogue import list_datasets as list_datasets
+    from untrained.catalogue import list_proxies as list_proxies
+    from untrained.catalogue import list_spaces as list_spaces
+    from untrained.errors import UntrainedError as UntrainedError
+    from untrained.images.sets import ImageSet as ImageSet
+    from untrained.proxies.base import BaseProxy as BaseProxy
+    from untrained.proxies.base import UndefinedScore as UndefinedScore
+    from untrained.scoring.ablations import AblationSettings as AblationSettings
     from untrained.scoring.ablations import ablate as ablate
     from untrained.scoring.shards import score_space as score_space
     from untrained.scoring.training_curves import training_curves as training_curves
+    from untrained.search.base import BudgetedSearch as BudgetedSearch
+    from untrained.search.base import SampledSearch as SampledSearch
     from untrained.search.live import Live as Live
     from untrained.search.pruning import Pruning as Pruning
     from untrained.search.pruning import prune as prune
@@ -19,18 +32,43 @@ if TYPE_CHECKING:
     from untrained.search.training import Training as Training
     from untrained.search.training import TrainingImages as TrainingImages
     from untrained.search.training import train as train
+    from untrained.spaces import get_space as get_space
+    from untrained.spaces.base import Architecture as Architecture
+    from untrained.spaces.base import BenchmarkFacts as BenchmarkFacts
+    from untrained.spaces.base import GraphSpace as GraphSpace
+    from untrained.spaces.base import SearchSpace as SearchSpace
+    from untrained.spaces.base import Skeleton as Skeleton
     from untrained.training.recipe import Recipe as Recipe
 
 _MODULES = {
+    "AblationSettings": "untrained.scoring.ablations",
+    "Architecture": "untrained.spaces.base",
+    "BaseProxy": "untrained.proxies.base",
+    "Benchmark": "untrained.benchmarks.benchmark",
+    "BenchmarkFacts": "untrained.spaces.base",
+    "BudgetedSearch": "untrained.search.base",
+    "GraphSpace": "untrained.spaces.base",
+    "ImageSet": "untrained.images.sets",
     "Live": "untrained.search.live",
     "Pruning": "untrained.search.pruning",
     "Recipe": "untrained.training.recipe",
+    "SampledSearch": "untrained.search.base",
     "Score": "untrained.api",
     "Scores": "untrained.api",
     "SearchResult": "untrained.search.run",
+    "SearchSpace": "untrained.spaces.base",
+    "Skeleton": "untrained.spaces.base",
     "Training": "untrained.search.training",
     "TrainingImages": "untrained.search.training",
+    "UndefinedScore": "untrained.proxies.base",
+    "UntrainedError": "untrained.errors",
     "ablate": "untrained.scoring.ablations",
+    "benchmark": "untrained.benchmarks.benchmark",
+    "get_space": "untrained.spaces",
+    "list_algorithms": "untrained.catalogue",
+    "list_datasets": "untrained.catalogue",
+    "list_proxies": "untrained.catalogue",
+    "list_spaces": "untrained.catalogue",
     "prune": "untrained.search.pruning",
     "run_search": "untrained.search.run",
     "score": "untrained.api",
@@ -49,3 +87,7 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - any attribute of a module
     if name in _MODULES:
         return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -58,7 +58,8 @@ def closure(*modules: str) -> tuple[str, ...]:
     roots = [name.partition(":")[0] for name in modules]
     for root in roots:
         if _file(root) is None:
-            raise MissingDataError(f"there is no Python module {root!r}: check how it is spelled")
+            remedy = "define it in a file" if root == "__main__" else "check how it is spelled"
+            raise MissingDataError(f"there is no Python module {root!r}: {remedy}")
     followed = {_OURS, *(root.partition(".")[0] for root in roots)}
     found: set[str] = set()
     waiting = list(roots)

@@ -18,6 +18,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from inspect import getattr_static
 from typing import Any, Generic, TypeVar
 
 from untrained.errors import PluginError, UntrainedError, first_line, unknown_name
@@ -33,6 +34,25 @@ _ADDRESS = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 def is_address(name: str) -> bool:
     """Return whether a name has the form of an address, `package.module:Attribute`."""
     return _ADDRESS.fullmatch(name) is not None
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a registry knows of an entry.
+
+    Attributes:
+        name: its name.
+        spellings: the name, and the spelling of each other variant.
+        summary: what it is in one line, or why it can't be used.
+        origin: `BUILT_IN`, or the package that adds it.
+        usable: whether it can be loaded.
+    """
+
+    name: str
+    spellings: tuple[str, ...]
+    summary: str
+    origin: str
+    usable: bool
 
 
 @dataclass(frozen=True)
@@ -101,12 +121,8 @@ class Registry(Generic[T_co]):
         known = self._addresses()
         return known[name][1] if name in known else self.address(name)
 
-    def described(self, pattern: str = "*") -> list[tuple[str, str, str]]:
-        """List (spelling, summary or error, origin) of all entries and their variants.
-
-        Args:
-            pattern: shell-style pattern of the spelling.
-        """
+    def described(self, pattern: str = "*") -> "list[Description]":
+        """Describe the entries of which a spelling matches a shell-style pattern, by name."""
         found = []
         for name in self.names():
             try:
@@ -116,9 +132,11 @@ class Registry(Generic[T_co]):
             else:
                 summary = getattr(entry, "summary", "")
             others = getattr(entry, "variants", ("",))[1:]
-            spellings = [name, *(f"{name}-{variant}" for variant in others)]
-            found += [(one, summary, self.origin(name)) for one in spellings]
-        return sorted(one for one in found if fnmatchcase(one[0], pattern))
+            spellings = (name, *(f"{name}-{variant}" for variant in others))
+            found.append(
+                Description(name, spellings, summary, self.origin(name), entry is not None)
+            )
+        return [one for one in found if any(fnmatchcase(text, pattern) for text in one.spellings)]
 
     def load(self, name: str) -> T_co:
         """Import and return the entry with a name or at an address.
@@ -134,9 +152,32 @@ class Registry(Generic[T_co]):
         """
         address = self.address(name)
         entry: T_co = imported(self.kind, address)
+        self._check(entry, address)
+        own = getattr(entry, "name", name)
+        if isinstance(own, str) and own != name:
+            self._note_name(own, name, address)
+        return entry
+
+    def adopt(self, entry: object) -> str:
+        """Check an instance of a class that is not registered, and return its name.
+
+        In this process the name then belongs to the address of its class.
+
+        Raises:
+            PluginError: as for `load`.
+        """
+        owner = type(entry)
+        address = f"{owner.__module__}:{owner.__qualname__}"
+        self._check(entry, address)
+        own: str = entry.name  # type: ignore[attr-defined] # the attributes were checked
+        self._note_name(own, address, address)
+        return own
+
+    def _check(self, entry: object, address: str) -> None:
+        """Raise PluginError unless an entry has the attributes of its kind."""
         abstract: frozenset[str] = getattr(entry, "__abstractmethods__", frozenset())
         known = dict.fromkeys([*self.own, *self.attributes, *sorted(abstract)])
-        if missing := [one for one in known if one in abstract or not hasattr(entry, one)]:
+        if missing := [one for one in known if one in abstract or not _has(entry, one)]:
             missing = [one for one in missing if one in self.own] or missing
             raise PluginError(
                 f"{address} is no {self.kind}: it lacks {', '.join(missing)}; add what is missing "
@@ -151,10 +192,6 @@ class Registry(Generic[T_co]):
                     f"the {attribute} of the {self.kind} {address} is {value!r}: take {some}"
                     f"{', '.join(sorted(words))}"
                 )
-        own = getattr(entry, "name", name)
-        if isinstance(own, str) and own != name:
-            self._note_name(own, name, address)
-        return entry
 
     def _note_name(self, own: str, name: str, address: str) -> None:
         known = self._addresses()
@@ -203,6 +240,15 @@ def _entry_points(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
     """Return the installed entry points of a group, which are read once for each import path."""
     del path
     return tuple(sorted(entry_points(group=group), key=_package))
+
+
+def _has(entry: object, attribute: str) -> bool:
+    """Return whether an object has an attribute; properties are not evaluated."""
+    try:
+        getattr_static(entry, attribute)
+    except AttributeError:
+        return False
+    return True
 
 
 def _package(point: EntryPoint) -> str:

@@ -130,9 +130,9 @@ def test_best_mean_accuracies_are_the_published_ones(bundled, dataset, split, be
 
 def test_largest_cell_has_its_published_accuracies_and_the_most_parameters(bundled):
     # The cell of six 3x3 convolutions.
-    assert bundled.accuracy(1462, "cifar10", "ori-test") == pytest.approx(93.76, abs=5e-3)
-    assert bundled.accuracy(1462, "cifar100", "x-test") == pytest.approx(71.11, abs=5e-3)
-    assert bundled.accuracy(1462, "ImageNet16-120", "x-test") == pytest.approx(41.44, abs=5e-3)
+    assert bundled.accuracies("cifar10", "ori-test")[1462] == pytest.approx(93.76, abs=5e-3)
+    assert bundled.accuracies("cifar100", "x-test")[1462] == pytest.approx(71.11, abs=5e-3)
+    assert bundled.accuracies("ImageNet16-120", "x-test")[1462] == pytest.approx(41.44, abs=5e-3)
     assert bundled.costs("cifar10")["parameters"].idxmax() == 1462
 
 
@@ -185,7 +185,6 @@ def test_lookups_equal_the_plain_table(benchmark):
     table = rows()
     for row in table.itertuples(index=False):
         group = (row.dataset, row.split, row.epochs, row.seed)
-        assert benchmark.accuracy(row.arch, *group) == row.accuracy
         assert benchmark.accuracies(*group)[row.arch] == row.accuracy
         assert benchmark.train_seconds(row.arch, *group) == row.train_seconds
         if row.epochs == 12:
@@ -228,8 +227,6 @@ def test_arrays_are_read_only(benchmark):
 def test_missing_group_says_what_exists(benchmark, group, message):
     with pytest.raises(MissingDataError, match=f"^no accuracy for {message}$"):
         benchmark.accuracies(*group)
-    with pytest.raises(MissingDataError, match=message):
-        benchmark.accuracy(0, *group)
 
 
 def test_missing_data_set_of_costs_says_what_exists(benchmark):
@@ -242,7 +239,7 @@ def test_missing_data_set_of_costs_says_what_exists(benchmark):
 def test_missing_value_says_what_exists(benchmark):
     message = r"architecture 2 for cifar100/x-valid/200/trial0 .*cifar100/x-valid/12/mean, "
     with pytest.raises(MissingDataError, match=message):
-        benchmark.accuracy(2, "cifar100", "x-valid", seed="trial0")
+        benchmark.train_seconds(2, "cifar100", "x-valid", seed="trial0")
     with pytest.raises(MissingDataError, match=r"no valid_seconds of architecture 0 .*x-valid/12"):
         benchmark.valid_seconds(0, "cifar100", "x-valid")
 
@@ -250,13 +247,13 @@ def test_missing_value_says_what_exists(benchmark):
 @pytest.mark.parametrize("arch", [-1, 3, np.int64(3)])
 def test_index_outside_the_space(benchmark, arch):
     with pytest.raises(ArchitectureError, match="indices run from 0 to 2"):
-        benchmark.accuracy(arch, "cifar100", "x-valid")
+        benchmark.train_seconds(arch, "cifar100", "x-valid")
 
 
 def test_fetched_table_is_preferred_and_may_cover_fewer_architectures(tmp_path):
     write_table(rows(), tmp_path / "nasbench201.parquet")
     benchmark = Benchmark.load(folder=tmp_path)
-    assert benchmark.accuracy(2, "cifar100", "x-valid") == 22.0
+    assert benchmark.accuracies("cifar100", "x-valid")[2] == 22.0
     assert len(benchmark) == 15_625
 
 

@@ -44,7 +44,7 @@ def test_official_file_is_converted(tmp_path, target):
         progress=lambda *numbers: calls.append(numbers),
     )
     assert len(calls) == 3
-    assert Benchmark.load(folder=target.parent).accuracy(2, "cifar10", "ori-test") > 0
+    assert Benchmark.load(folder=target.parent).accuracies("cifar10", "ori-test")[2] > 0
 
 
 @pytest.mark.parametrize("as_url", [False, True])

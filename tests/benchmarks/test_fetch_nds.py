@@ -33,7 +33,7 @@ def official(tmp_path):
 def arrived(target, width=8):
     (spelling,) = read_architectures(target.stem, target.with_suffix(".json"))
     assert spelling.startswith(f"width={width} ")
-    assert Benchmark.read(target, target.stem).accuracy(0, "cifar10", "ori-test") == 93.5
+    assert Benchmark.read(target, target.stem).accuracies("cifar10", "ori-test")[0] == 93.5
 
 
 def test_one_download_serves_all_spaces(target, official, monkeypatch):

@@ -79,13 +79,15 @@ def test_every_training_arrives(tmp_path, lengths):
             trials = [values_of(cell, epochs, trial) for trial in range(3)]
             for split, place in (("x-valid", 1), ("ori-test", 2)):
                 for trial, values in enumerate(trials):
-                    where = (index, "cifar10", split, epochs, f"trial{trial}")
-                    assert found.accuracy(*where) == pytest.approx(100 * values[place])
-                    assert found.train_seconds(*where) == values[0]
-                where = (index, "cifar10", split, epochs)
+                    where = ("cifar10", split, epochs, f"trial{trial}")
+                    assert found.accuracies(*where)[index] == pytest.approx(100 * values[place])
+                    assert found.train_seconds(index, *where) == values[0]
+                where = ("cifar10", split, epochs)
                 mean = np.mean([values[place] for values in trials])
-                assert found.accuracy(*where) == pytest.approx(100 * mean)
-                assert found.train_seconds(*where) == np.mean([values[0] for values in trials])
+                assert found.accuracies(*where)[index] == pytest.approx(100 * mean)
+                assert found.train_seconds(index, *where) == np.mean(
+                    [values[0] for values in trials]
+                )
             assert found.costs("cifar10")["parameters"][index] == 1_000_000 + cell
     assert found.finals == [("cifar10", "ori-test"), ("cifar10", "x-valid")]
 
@@ -263,7 +265,7 @@ def test_tables_are_converted(tmp_path):
     source, target = tables(tmp_path), tmp_path / "made.parquet"
     convert_nasbench101(source, target)
     found = Benchmark.read(target, "nasbench101")
-    assert found.accuracy(4, "cifar10", "ori-test") == pytest.approx(90)
+    assert found.accuracies("cifar10", "ori-test")[4] == pytest.approx(90)
     assert found.costs("cifar10")["parameters"].tolist() == PARAMETERS
     assert set(found.measures) == {("cifar10", "ori-test", 108, "mean")}
 

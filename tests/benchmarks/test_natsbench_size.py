@@ -129,7 +129,7 @@ def test_the_command_of_fetching_takes_the_folder(tmp_path, folder):
     target = tmp_path / "natsbench_size.parquet"
     fetch_benchmark("natsbench_size", target, folder)
     benchmark = Benchmark.load("natsbench_size", tmp_path)
-    assert 5 <= benchmark.accuracy(5, "cifar100", "x-test", 90) <= 95
+    assert 5 <= benchmark.accuracies("cifar100", "x-test", 90)[5] <= 95
     copied = tmp_path / "copy.parquet"
     fetch_benchmark("natsbench_size", copied, target)
     assert copied.read_bytes() == target.read_bytes()

@@ -51,7 +51,7 @@ def test_an_accuracy_is_what_the_last_error_leaves(tmp_path, target):
         100 - e["test_ep_top1"][-1] if len(e["test_ep_top1"]) == 3 else None for e in entries
     ]
     assert [None if x != x else x for x in found.tolist()] == expected[: len(found)]
-    assert table.accuracy(6, "cifar10", "ori-test", 2) == 90.5
+    assert table.accuracies("cifar10", "ori-test", 2)[6] == 90.5
     costs = table.costs("cifar10")
     assert costs["parameters"].tolist() == [123456] * len(entries)
     assert costs["flops"].tolist() == [7890123] * len(entries)

@@ -33,7 +33,7 @@ def test_an_official_file(untrained, tmp_path):
     official = save(official_content((1, 2)), tmp_path)
     assert untrained("fetch", "nasbench201", "--from", official)[0] == 0
     found = Benchmark.load(folder=tmp_path / "data/benchmarks")
-    assert found.accuracy(2, "cifar10", "ori-test") > 0
+    assert found.accuracies("cifar10", "ori-test")[2] > 0
 
 
 def test_an_official_file_with_the_cells_of_another_space(refused, tmp_path):

@@ -1,5 +1,6 @@
 """`untrained list`, the help of every command, and how the program ends."""
 
+import json
 import re
 import runpy
 import subprocess
@@ -200,8 +201,8 @@ def test_version(untrained):
         (["spaces"], ["darts", "nasbench101", "nasbench201", "natsbench_size"]),
         (["datasets"], ["ImageNet16-120", "cifar10", "cifar100", "noise"]),
         (["datasets", "cifar*"], ["cifar10", "cifar100"]),
-        (["proxies"], ["naswot", "naswot-released"]),
-        (["proxies", "*-released"], ["naswot-released"]),
+        (["proxies"], ["naswot", "synflow"]),
+        (["proxies", "*-released"], ["lga", "naswot"]),
         (["algorithms"], ["naswot", "optimal", "random"]),
         (["algorithms", "[or]*"], ["optimal", "random"]),
         (["spaces", "nothing*"], []),
@@ -211,9 +212,10 @@ def test_list(untrained, arguments, listed):
     code, out, err = untrained("list", *arguments)
     assert (code, err) == (0, "")
     # other spaces, proxies and algorithms may have come since
-    lines = [re.split(" {2,}", line) for line in out.splitlines()]
+    head, *lines = [re.split(" {2,}", line) for line in out.splitlines()]
     found = [line[0] for line in lines]
-    assert all(said and origin == "built in" for _, said, origin in lines)
+    assert head[0] == "name"
+    assert all(len(line) == len(head) and line[-1] == "built in" for line in lines)
     assert found == sorted(found)
     assert set(listed) <= set(found)
     assert bool(listed) == bool(found)
@@ -225,8 +227,8 @@ def test_list(untrained, arguments, listed):
         (["spaces", "nasbench201"], {"label": "nasbench201",
                                      "datasets": "cifar10, cifar100, ImageNet16-120"}),
         (["spaces", "nds_darts_in"], {"datasets": "ImageNet", "ablations": "none"}),
-        (["proxies", "synflow-logsynflow"], {"cost": "backward", "unit": "none",
-                                             "needs": "gradients", "direction": "higher"}),
+        (["proxies", "synflow-logsynflow"], {"unit": "none", "variants": "synflow, logsynflow",
+                                             "label": "synflow"}),
         (["proxies", "validation_loss"], {"unit": "nats", "applies to": "any network"}),
         (["datasets", "noise"], {"label": "noise", "shape": "3, 32, 32", "stands for": "cifar10"}),
         (["algorithms", "rea"], {"label": "REA", "spends budget": "yes", "reads scores": "no"}),
@@ -235,8 +237,17 @@ def test_list(untrained, arguments, listed):
 def test_list_long(untrained, arguments, facts):
     code, out, err = untrained("list", *arguments, "--long")
     assert (code, err) == (0, "")
-    found = dict(re.split(" {2,}", line.strip()) for line in out.splitlines()[1:])
+    found = dict(re.split(" {2,}", line.strip()) for line in out.splitlines()[2:])
     assert facts.items() <= found.items()
+
+
+@pytest.mark.parametrize("kind", ["spaces", "proxies", "datasets", "algorithms"])
+def test_what_is_listed_as_json_is_the_table_of_python(untrained, kind):
+    code, out, err = untrained("list", kind, "--json")
+    assert (code, err) == (0, "")
+    table = getattr(package, f"list_{kind}")()
+    assert json.loads(out) == json.loads(json.dumps(table.to_dict("records")))
+    assert untrained("list", kind, "nothing*", "--json")[1] == "[]\n"
 
 
 def test_what_is_listed_is_taken(untrained):
@@ -252,7 +263,7 @@ def test_what_is_listed_is_taken(untrained):
         "algorithms": parse_algorithm,
     }
     for kind, take in takers.items():
-        for line in untrained("list", kind)[1].splitlines():
+        for line in untrained("list", kind)[1].splitlines()[1:]:
             take(line.split()[0])
 
 

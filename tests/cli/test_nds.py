@@ -9,15 +9,15 @@ from tests.benchmarks.nds_files import cell_entry, network_of, some_cells, some_
 from untrained.errors import ParameterError
 from untrained.networks.nds import costs_of
 from untrained.parameters import parse_parameters, read_parameters
-from untrained.spaces import get_space
+from untrained.spaces import load_space
 
 
 @pytest.fixture(autouse=True)
 def fresh_spaces():
     """A space remembers what it has read, and these are read in several folders."""
-    get_space.cache_clear()
+    load_space.cache_clear()
     yield
-    get_space.cache_clear()
+    load_space.cache_clear()
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def test_one_operation_is_left_on_every_edge(untrained, spelled, benchmark_table
     assert spelled.parse(found["spelling"]).index == found["architecture"]
     assert "none" not in found["spelling"]
     test = found["accuracy"]["cifar10/ori-test"]
-    assert test == benchmark_table.accuracy(found["architecture"], "cifar10", "ori-test")
+    assert test == benchmark_table.accuracies("cifar10", "ori-test")[found["architecture"]]
     trace = pd.read_parquet("trace")
     assert trace.groupby("round")["pruned"].sum().tolist() == [6, 6, 6, 0]
     assert all("supernets/s" in line for line in err.splitlines())

@@ -226,7 +226,7 @@ def test_the_real_trainings_are_those_of_the_table(benchmark_table):
     found = trainings_of(benchmark_table, "cifar10")
     key = ("cifar10-valid", "x-valid", 12, "777")
     for index in (0, 1462, 15_624):
-        assert found.accuracy[index] == benchmark_table.accuracy(index, *key)
+        assert found.accuracy[index] == benchmark_table.accuracies(*key)[index]
         training = benchmark_table.train_seconds(index, *key)
         assert found.seconds[index] == training + benchmark_table.valid_seconds(index, *key)
 

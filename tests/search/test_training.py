@@ -5,7 +5,6 @@ import pytest
 
 from untrained import Recipe, TrainingImages, train
 from untrained.errors import ParameterError
-from untrained.networks.darts import Skeleton
 
 
 @pytest.mark.parametrize(
@@ -47,7 +46,7 @@ def test_a_notebook_trains_without_writing(tmp_path, monkeypatch):
     seen = []
     images = TrainingImages(held_out="")
     recipe = Recipe(epochs=2, batch_size=8)
-    found = train("DARTS_V2", recipe, images, Skeleton(3, 2), report=seen.append)
+    found = train("DARTS_V2", recipe, images, cells=3, channels=2, report=seen.append)
     assert [len(one.epochs) for one in seen] == [1, 2]
     assert found.epochs == seen[-1].epochs
     assert found.network is seen[-1].network

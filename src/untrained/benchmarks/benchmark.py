@@ -1,6 +1,6 @@
 """Look up accuracies and costs in a benchmark table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,8 @@ from untrained.spaces import get_space, table_of
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from untrained.spaces import SearchSpace
 
 Values = NDArray[np.float64]
 #: Seeds of the short trainings that searches read, by preference; published searches use the first.
@@ -37,11 +39,29 @@ def well_known(counts: Sequence[int] | NDArray[np.int64]) -> NDArray[np.bool_]:
     return 2 * np.asarray(counts) >= np.max(counts)
 
 
+def benchmark(space: "str | SearchSpace" = "nasbench201", path: Path | None = None) -> "Benchmark":
+    """Return the accuracies and costs of the trained architectures of a space.
+
+    >>> from untrained import benchmark
+    >>> table = benchmark("nasbench201")
+    >>> table.accuracy([5, 1462], dataset="cifar10").round(2).to_dict("list")
+    {'cifar10/ori-test': [91.09, 93.76]}
+
+    Args:
+        space: the name of the space, or the space.
+        path: a benchmark table; by default the fetched one, else the one that is bundled.
+
+    Raises:
+        UntrainedError: there is no such space, or no such table; the message says how to get it.
+    """
+    return Benchmark.load(space, path=path)
+
+
 @dataclass(frozen=True, eq=False)
 class Benchmark:
     """Accuracies and costs of the architectures of one space.
 
-    `Benchmark.load` and `Benchmark.read` make it. A look-up takes constant time.
+    `benchmark` and `Benchmark.read` make it. A look-up in an array takes constant time.
 
     Attributes:
         space: the name of the space.
@@ -57,12 +77,16 @@ class Benchmark:
 
     @classmethod
     def load(
-        cls, space: str = "nasbench201", folder: Path = BENCHMARKS, *, path: Path | None = None
+        cls,
+        space: "str | SearchSpace" = "nasbench201",
+        folder: Path = BENCHMARKS,
+        *,
+        path: Path | None = None,
     ) -> "Benchmark":
         """Load the table of a space: the fetched one if `folder` has it, else the bundled one.
 
         Args:
-            space: the name of the space.
+            space: the name of the space, or the space.
             folder: the folder of the fetched tables.
             path: a file to read instead.
 
@@ -72,16 +96,18 @@ class Benchmark:
             UnknownNameError: there is no such space.
             DamagedFileError: the file is not a valid benchmark table.
         """
-        found = path or cls.find(space, folder)
+        known = get_space(space)
+        name = space if isinstance(space, str) else known.name
+        found = path or cls.find(name, folder)
         if found is not None:
-            return cls.read(found, space)
-        if get_space(space).benchmark is None:
+            return cls.read(found, name)
+        if known.benchmark is None:
             raise MissingDataError(
-                f"{space} has no benchmark: the accuracies of its trained architectures are not "
+                f"{name} has no benchmark: the accuracies of its trained architectures are not "
                 "known"
             )
         raise MissingDataError(
-            f"{table_of(folder, space)} does not exist: `untrained fetch {space} --from FILE` "
+            f"{table_of(folder, name)} does not exist: `untrained fetch {name} --from FILE` "
             "converts the benchmark's official files, and --mirror takes a folder that has it"
         )
 
@@ -152,31 +178,69 @@ class Benchmark:
             )
 
     def accuracy(
-        self, arch: int, dataset: str, split: str, epochs: int | None = None, seed: str = "mean"
-    ) -> float:
-        """Return the accuracy of one architecture after training, in percent.
+        self,
+        architectures: str | int | Iterable[str | int] | None = None,
+        *,
+        dataset: str | None = None,
+        split: str | None = None,
+        epochs: int | None = None,
+        seed: str = "mean",
+    ) -> "pd.DataFrame":
+        """Return accuracies after training, in percent.
 
         Args:
-            arch: the index of the architecture.
-            dataset: a data set of the table; NAS-Bench-201 has `cifar10-valid` (trained on one half
-                of the images), `cifar10`, `cifar100` and `ImageNet16-120`.
-            split: `x-valid`, `ori-test` or `x-test`.
+            architectures: an index or a spelling, or several; None for all architectures.
+            dataset: one data set, see `accuracies`; None for all that the table has.
+            split: one split; None for all.
             epochs: the length of the training run; None for the full one.
             seed: one run, or `mean` for the mean over the runs.
 
+        Returns:
+            A row for each architecture, with its index in the space as `arch`, the index of the
+            table; a column for each data set and split, as in "cifar10/ori-test"; NaN where the
+            benchmark does not know the accuracy.
+
         Raises:
-            MissingDataError: the table does not have the accuracy; the message lists what it has.
-            ArchitectureError: no architecture has that index.
+            MissingDataError: the table has no such data set, split, epochs or seed; the message
+                lists what it has.
+            ArchitectureError: no such architecture.
         """
-        return self._one("accuracy", arch, dataset, split, epochs, seed)
+        import pandas as pd
+
+        asked = dataset, split, epochs or self.full_epochs, seed
+        groups = [
+            group
+            for group in sorted(self.measures)
+            if all(part in (None, own) for part, own in zip(asked, group, strict=True))
+        ]
+        if not groups:
+            spelled = "/".join("*" if part is None else str(part) for part in asked)
+            known = ", ".join("/".join(map(str, group)) for group in sorted(self.measures))
+            raise MissingDataError(f"no accuracy for {spelled} in {self.space}: there is {known}")
+        columns = {"/".join(group[:2]): self.measures[group]["accuracy"] for group in groups}
+        table = pd.DataFrame(columns)
+        table.index.name = "arch"
+        if architectures is None:
+            return table
+        several = [architectures] if isinstance(architectures, str | int) else architectures
+        indices = [get_space(self.space).parse(one).index for one in several]
+        if outside := [index for index in indices if index >= len(self)]:
+            raise self._outside(outside[0])
+        return table.loc[indices]
 
     def accuracies(
         self, dataset: str, split: str, epochs: int | None = None, seed: str = "mean"
     ) -> Values:
         """Return the accuracies of all architectures, (n,) in percent, NaN where unknown.
 
-        The array is read-only and in the order of the indices. The arguments are those of
-        `accuracy`.
+        The array is read-only and in the order of the indices.
+
+        Args:
+            dataset: a data set of the table; NAS-Bench-201 has `cifar10-valid` (trained on one half
+                of the images), `cifar10`, `cifar100` and `ImageNet16-120`.
+            split: `x-valid`, `ori-test` or `x-test`.
+            epochs: the length of the training run; None for the full one.
+            seed: one run, or `mean` for the mean over the runs.
 
         Raises:
             MissingDataError: the table has no such data set, split, epochs or seed.
@@ -233,13 +297,13 @@ class Benchmark:
     def train_seconds(
         self, arch: int, dataset: str, split: str, epochs: int | None = None, seed: str = "mean"
     ) -> float:
-        """Return the seconds of the whole training, without validation; see `accuracy`."""
+        """Return the seconds of the whole training, without validation; see `accuracies`."""
         return self._one("train_seconds", arch, dataset, split, epochs, seed)
 
     def valid_seconds(
         self, arch: int, dataset: str, split: str, epochs: int | None = None, seed: str = "mean"
     ) -> float:
-        """Return the seconds of one pass over the validation images; see `accuracy`."""
+        """Return the seconds of one pass over the validation images; see `accuracies`."""
         return self._one("valid_seconds", arch, dataset, split, epochs, seed)
 
     def costs(self, dataset: str) -> "pd.DataFrame":
@@ -274,9 +338,7 @@ class Benchmark:
     ) -> float:
         group = self._group(dataset, split, epochs, seed)
         if not 0 <= arch < len(self):
-            raise ArchitectureError(
-                f"{self.space} has no architecture {arch}: indices run from 0 to {len(self) - 1}"
-            )
+            raise self._outside(arch)
         value = float(self.measures[group][measure][arch])
         if np.isnan(value):
             covering = [
@@ -289,6 +351,12 @@ class Benchmark:
                 f"{self.space}: there is {', '.join(sorted(covering)) or 'none at all'}"
             )
         return value
+
+    def _outside(self, arch: int) -> ArchitectureError:
+        return ArchitectureError(
+            f"the table of {self.space} has no architecture {arch}: indices run from 0 to "
+            f"{len(self) - 1}"
+        )
 
     def _missing(self, group: tuple[str | int, ...]) -> MissingDataError:
         """Make the error for a missing group, which names the first part that no group has."""

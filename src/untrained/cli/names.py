@@ -1,11 +1,13 @@
 """`untrained list`: names of spaces, proxies, data sets and search algorithms."""
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import json
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated
 
 import typer
+
+from untrained.cli import options
 
 
 class Kind(StrEnum):
@@ -17,12 +19,12 @@ class Kind(StrEnum):
     ALGORITHMS = "algorithms"
 
 
-#: The attributes that `--long` shows of each kind; docs/extending.md explains them.
-_FACTS: Mapping[Kind, tuple[str, ...]] = {
-    Kind.SPACES: ("label", "datasets", "ablations"),
-    Kind.PROXIES: ("label", "direction", "unit", "cost", "needs", "applies_to", "published"),
-    Kind.DATASETS: ("label", "num_classes", "shape", "splits", "stands_for"),
-    Kind.ALGORITHMS: ("label", "spends_budget", "reads_scores", "mutates"),
+#: The columns of the lines of each kind; the others are shown on request.
+_SHOWN: Mapping[Kind, tuple[str, ...]] = {
+    Kind.SPACES: ("name", "summary", "origin"),
+    Kind.PROXIES: ("name", "measures", "direction", "needs", "cost", "origin"),
+    Kind.DATASETS: ("name", "summary", "origin"),
+    Kind.ALGORITHMS: ("name", "summary", "origin"),
 }
 
 
@@ -31,40 +33,44 @@ def list_names(
     pattern: Annotated[
         str, typer.Argument(help="Shell-style pattern of the names, for example 'na*'.")
     ] = "*",
-    long: Annotated[bool, typer.Option("--long", help="Show label, cost, unit and so on.")] = False,
+    long: Annotated[
+        bool, typer.Option("--long", help="Show all that is known: variants, source, label, ...")
+    ] = False,
+    as_json: options.Json = False,
 ) -> None:
     """List spaces, proxies, data sets or search algorithms.
 
-    Any algorithm that spends a budget can have a proxy as its fitness: rea+fitness=lga@1.
+    The same tables are returned by untrained.list_proxies and its like. Any algorithm that spends a
+    budget can have a proxy as its fitness: rea+fitness=lga@1.
     """
-    from untrained.errors import PluginError
-    from untrained.images.sets import IMAGE_SETS
-    from untrained.plugins import Registry
-    from untrained.proxies import PROXIES, get_proxy
-    from untrained.search import ALGORITHMS
-    from untrained.spaces import SPACES, get_space
+    from untrained.catalogue import records
 
-    known: dict[Kind, tuple[Registry[object], Callable[[str], object]]] = {
-        Kind.SPACES: (SPACES, get_space),
-        Kind.PROXIES: (PROXIES, get_proxy),
-        Kind.DATASETS: (IMAGE_SETS, IMAGE_SETS.load),
-        Kind.ALGORITHMS: (ALGORITHMS, ALGORITHMS.load),
-    }
-    registry, load = known[kind]
-    found = registry.described(pattern)
-    widths = [max((len(line[place]) for line in found), default=0) for place in (0, 1)]
-    for name, summary, origin in found:
-        typer.echo(f"{name:{widths[0]}}  {summary:{widths[1]}}  {origin}")
-        if long:
-            with suppress(PluginError):  # its description is the error
-                entry = load(name)
-                for fact in _FACTS[kind]:
-                    typer.echo(f"    {fact.replace('_', ' '):13}  {_text(getattr(entry, fact))}")
+    found = records(kind, pattern)
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    shown = _SHOWN[kind]
+    lines = [[_text(one[column]) for column in shown] for one in found]
+    widths = [max(map(len, column)) for column in zip(shown, *lines, strict=True)]
+    typer.echo(_line(shown, widths))
+    for one, line in zip(found, lines, strict=True):
+        typer.echo(_line(line, widths))
+        for fact, value in one.items() if long else ():
+            if fact not in shown:
+                typer.echo(f"    {fact.replace('_', ' '):13}  {_text(value)}")
+
+
+def _line(texts: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(map(str.ljust, texts, widths)).rstrip()
 
 
 def _text(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, tuple | frozenset):
-        value = ", ".join(map(str, sorted(value) if isinstance(value, frozenset) else value))
-    return str(value or "none")
+    if isinstance(value, dict):
+        value = ", ".join(f"{name}={_text(one)}" for name, one in value.items())
+    if isinstance(value, tuple):
+        value = ", ".join(map(str, value))
+    if isinstance(value, float):
+        value = f"{value:g}"
+    return "none" if value in ("", None) else str(value)

@@ -47,8 +47,9 @@ def completed(*registries: str) -> Callable[[str], list[tuple[str, str]]]:
     def spellings(incomplete: str) -> list[tuple[str, str]]:
         from untrained.plugins import imported
 
-        found = [imported("registry", one).described() for one in registries]
-        return [one[:2] for lines in found for one in lines if one[0].startswith(incomplete)]
+        found = [one for name in registries for one in imported("registry", name).described()]
+        listed = [(text, one.summary) for one in found for text in one.spellings]
+        return [pair for pair in listed if pair[0].startswith(incomplete)]
 
     return spellings
 

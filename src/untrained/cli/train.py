@@ -91,7 +91,6 @@ def train(
     The default settings are the recipe of the DARTS paper for CIFAR-10. The same command continues
     an interrupted training from its checkpoint.
     """
-    from untrained.networks.darts import Skeleton
     from untrained.search import training
     from untrained.spaces import get_space
     from untrained.training.loop import unwatched
@@ -104,7 +103,8 @@ def train(
         genotype,
         Recipe(*steps, crop_flip, cutout, drop_path, auxiliary_weight),
         training.TrainingImages(dataset, split, held_out),
-        Skeleton(cells, channels),
+        cells=cells,
+        channels=channels,
         evaluate_every=evaluate_every,
         seed=seed,
         checkpoint=path,

@@ -34,7 +34,7 @@ PROXIES: Registry[type[Proxy]] = Registry(
     },
     (
         *("name", "variants", "direction", "needs", "summary", "label", "unit", "cost"),
-        *("applies_to", "published"),
+        *("applies_to", "published", "source"),
     ),
     {"direction": get_args(Direction), "cost": get_args(Cost), "needs": frozenset(get_args(Need))},
     reserved=tuple(ENSEMBLES),

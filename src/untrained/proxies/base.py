@@ -99,6 +99,7 @@ class Proxy(Protocol):
         direction: whether the better network scores higher or lower.
         needs: what the proxy requires beyond a forward pass: "labels", "gradients", "training".
         summary: what it measures, in one line without a full stop.
+        source: the publication that it is from; empty for none.
         label: its name in tables and figures.
         unit: unit of its values, such as "nats" or "%"; empty for pure numbers.
         cost: the most expensive operation that it applies to the minibatch.
@@ -111,6 +112,7 @@ class Proxy(Protocol):
     direction: ClassVar[Direction]
     needs: ClassVar[frozenset[str]]
     summary: ClassVar[str]
+    source: ClassVar[str]
     label: ClassVar[str]
     unit: ClassVar[str]
     cost: ClassVar[Cost]
@@ -149,6 +151,7 @@ class BaseProxy:
 
     variants: ClassVar[tuple[str, ...]] = ("default",)
     needs: ClassVar[frozenset[str]] = frozenset()
+    source: ClassVar[str] = ""
     label: ClassVar[str]
     unit: ClassVar[str] = ""
     cost: ClassVar[Cost] = "forward"

@@ -40,6 +40,7 @@ class GradNorm(BaseProxy):
     direction: ClassVar[Direction] = "higher"
     needs: ClassVar[frozenset[str]] = frozenset({"gradients", "labels"})
     summary: ClassVar[str] = "norm of the gradient of the loss (Abdelfattah et al.)"
+    source: ClassVar[str] = "Abdelfattah et al., ICLR 2021 (arXiv 2101.08134)"
     cost: ClassVar[Cost] = "backward"
 
     @property

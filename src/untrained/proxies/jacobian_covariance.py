@@ -39,6 +39,7 @@ class JacobianCovariance(BaseProxy):
     direction: ClassVar[Direction] = "higher"
     needs: ClassVar[frozenset[str]] = frozenset({"gradients"})
     summary: ClassVar[str] = "spectrum of the correlation of input gradients (Mellor et al., 2020)"
+    source: ClassVar[str] = "Mellor et al., 2020 (arXiv 2006.04647v1)"
     cost: ClassVar[Cost] = "backward"
 
     def __call__(

@@ -45,6 +45,7 @@ class LinearRegions(BaseProxy):
     variants: ClassVar[tuple[str, ...]] = ("tenas", "paper")
     direction: ClassVar[Direction] = "higher"
     summary: ClassVar[str] = "number of distinct activation patterns of small crops (TE-NAS)"
+    source: ClassVar[str] = "Chen et al. (TE-NAS), ICLR 2021 (arXiv 2102.11535)"
     applies_to: ClassVar[str] = "networks with rectifiers (ReLU and its relatives)"
 
     @property

@@ -40,6 +40,7 @@ class Naswot(BaseProxy):
     variants: ClassVar[tuple[str, ...]] = ("corrected", "released")
     direction: ClassVar[Direction] = "higher"
     summary: ClassVar[str] = "log-determinant of the kernel of activation codes (Mellor et al.)"
+    source: ClassVar[str] = "Mellor et al., ICML 2021 (arXiv 2006.04647)"
     applies_to: ClassVar[str] = "networks with rectifiers (ReLU and its relatives)"
 
     def __call__(

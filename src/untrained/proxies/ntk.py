@@ -182,6 +182,7 @@ class LabelGradientAlignment(_LabelProxy):
     summary: ClassVar[str] = (
         "correlation of the tangent kernel with equality of labels (Mok et al.)"
     )
+    source: ClassVar[str] = "Mok et al., CVPR 2022 (arXiv 2203.14577)"
     kernels: ClassVar[Mapping[str, KernelSettings]] = VARIANTS | _RELEASED_ALIGNMENT
     variants: ClassVar[tuple[str, ...]] = tuple(
         dict.fromkeys((*_LabelProxy.variants, *_RELEASED_ALIGNMENT))
@@ -206,6 +207,7 @@ class KernelTargetAlignment(_LabelProxy):
 
     name: ClassVar[str] = "kernel_target_alignment"
     summary: ClassVar[str] = "centred alignment of the tangent kernel with equality of labels"
+    source: ClassVar[str] = "Cortes et al., JMLR 2012"
 
     def _of(self, measured: LabelledKernel) -> float:
         return centred_alignment(measured.kernel, measured.labels)
@@ -217,6 +219,7 @@ class NtkConditionNumber(_KernelProxy):
 
     name: ClassVar[str] = "ntk_condition_number"
     summary: ClassVar[str] = "largest over smallest eigenvalue of the tangent kernel (TE-NAS)"
+    source: ClassVar[str] = "Chen et al. (TE-NAS), ICLR 2021 (arXiv 2102.11535)"
     direction: ClassVar[Direction] = "lower"
 
     def _of(self, measured: LabelledKernel) -> float:
@@ -241,6 +244,7 @@ class NtkFrobeniusNorm(_KernelProxy):
 
     name: ClassVar[str] = "ntk_frobenius_norm"
     summary: ClassVar[str] = "Frobenius norm of the tangent kernel (Mok et al.)"
+    source: ClassVar[str] = "Mok et al., CVPR 2022 (arXiv 2203.14577)"
     direction: ClassVar[Direction] = "higher"
 
     def _of(self, measured: LabelledKernel) -> float:
@@ -253,6 +257,7 @@ class NtkMean(_KernelProxy):
 
     name: ClassVar[str] = "ntk_mean"
     summary: ClassVar[str] = "mean entry of the tangent kernel (KNAS)"
+    source: ClassVar[str] = "Xu et al. (KNAS), ICML 2021"
     direction: ClassVar[Direction] = "higher"
 
     def _of(self, measured: LabelledKernel) -> float:

@@ -41,6 +41,7 @@ class Synflow(BaseProxy):
     direction: ClassVar[Direction] = "higher"
     needs: ClassVar[frozenset[str]] = frozenset({"gradients"})
     summary: ClassVar[str] = "synaptic flow through the network of absolute weights (Tanaka et al.)"
+    source: ClassVar[str] = "Tanaka et al., NeurIPS 2020 (arXiv 2006.05467)"
     cost: ClassVar[Cost] = "backward"
 
     @property

@@ -22,7 +22,7 @@ from untrained.scoring.columns import ABLATION_TYPES
 from untrained.scoring.progress import Track, untracked
 from untrained.scoring.request import Reading, ScoreRequest, Settings, parse_reading, requested
 from untrained.seeds import numpy_generator
-from untrained.spaces import SPACES, get_space
+from untrained.spaces import SPACES, SearchSpace, get_space
 from untrained.spaces.base import draw_without_replacement
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def check_untrained(reading: Reading) -> None:
 
 
 def ablate(
-    space: str,
+    space: str | SearchSpace,
     *,
     experiments: Iterable[str] | None = None,
     proxy: str = "naswot",
@@ -194,7 +194,7 @@ def ablate(
     """Score architectures repeatedly while one thing varies, as in Fig. 5 of the NASWOT paper.
 
     Args:
-        space: the name of the space.
+        space: the name of the space, or the space.
         experiments: names in `EXPERIMENTS`; None for all that make sense on the space.
         proxy: the spelling of the proxy.
         sizes: the sizes of the experiments.
@@ -216,10 +216,10 @@ def ablate(
     if not column or not (experiments or searched.ablations):
         able = [name for name in SPACES.names() if get_space(name).ablations]
         raise ParameterError(
-            f"no ablations of {space}: it declares no `ablations`, or its benchmark no "
+            f"no ablations of {searched.name}: it declares no `ablations`, or its benchmark no "
             f"`ablated_by`; take {', '.join(able)}"
         )
-    accuracy = Benchmark.load(space, path=benchmark).accuracies(*column)
+    accuracy = Benchmark.load(searched, path=benchmark).accuracies(*column)
     names, how = list(dict.fromkeys(experiments or searched.ablations)), sizes or AblationSettings()
     if unknown := [name for name in names if name not in EXPERIMENTS]:
         raise unknown_name("experiment", unknown[0], EXPERIMENTS)
@@ -234,7 +234,7 @@ def ablate(
                 cells = [BinnedCell(arch) for arch in drawn]
             varied += [(name, one, cells) for one in requests_of(design, request)]
         count = sum(len(one.seeds) * len(cells) for _, one, cells in varied)
-        title = f"{space}/{'+'.join(names)}/{proxy} on {request.execution.device}"
+        title = f"{searched.name}/{'+'.join(names)}/{proxy} on {request.execution.device}"
         scored = (row for one in varied for row in scored_rows(*one))
         return ablation_table(track(scored, count, title, "scores"))
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def score_space(
-    space: str,
+    space: str | SearchSpace,
     proxies: Sequence[str],
     *,
     seed: int = 0,
@@ -46,7 +46,7 @@ def score_space(
     """Score a sample of a space, or one shard of it, by several proxies with one seed.
 
     Args:
-        space: the name of the space.
+        space: the name of the space, or the space.
         proxies: the spellings of the proxies.
         seed: the seed of minibatch and weights.
         architectures: the number of architectures drawn at random, or "all".
@@ -84,7 +84,8 @@ def score_space(
         kept = stack.enter_context(opened(ledger, key, tell))
         needed = work_of(searched, indices, readings, share=share)
         work = [(index, seed, mine) for index, mine in needed.items()]
-        title = f"{space}/{request.images.dataset}/{'+'.join(map(str, readings))}/seed{seed}"
+        named = space if isinstance(space, str) else searched.name
+        title = f"{named}/{request.images.dataset}/{'+'.join(map(str, readings))}/seed{seed}"
         title += f" on {request.execution.device}"
         if kept.done:
             tell(f"{title}: {len(kept.done)} of {len(work)} architectures were scored before")

@@ -32,7 +32,7 @@ from untrained.scoring.request import (
     spell_epochs,
 )
 from untrained.scoring.shards import scores_of
-from untrained.spaces import get_space
+from untrained.spaces import SearchSpace, get_space
 from untrained.training.recipe import steps_of
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class _LastLoss:
 
 
 def training_curves(
-    space: str,
+    space: str | SearchSpace,
     architectures: Sequence[str | int],
     *,
     epochs: Sequence[float] = (0, 0.5, 1, 2),
@@ -178,7 +178,7 @@ def training_curves(
     `lga@1`.
 
     Args:
-        space: the name of the space.
+        space: the name of the space, or the space.
         architectures: indices or spellings, each once.
         epochs: the numbers of epochs at which to read, ascending from 0.
         proxies: the spellings of the proxies that are read; those of the papers by default.

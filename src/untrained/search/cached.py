@@ -48,7 +48,7 @@ class Tables:
             the table of scores.
 
     Raises:
-        ParameterError: the space is too large for any benchmark.
+        ParameterError: the space has no benchmark, or is too large for any.
     """
 
     task: Task
@@ -60,10 +60,10 @@ class Tables:
 
     def __post_init__(self) -> None:
         space = self.task.space
-        if len(space) > LISTED:
+        if (space.benchmark is None and self.path is None) or len(space) > LISTED:
             raise ParameterError(
-                f"{space.name} has {len(space):.2e} architectures and no benchmark: searches look "
-                "trainings up, unless they have a proxy for fitness and --live"
+                f"{space.name} has no benchmark to look trainings up in: search it live, by a "
+                "proxy: `rs+fitness=naswot` with --live, or live=Live() in Python"
             )
 
     @cached_property

@@ -78,10 +78,10 @@ def live_trace(task: Task, live: Live) -> "tuple[pd.DataFrame, dict[str, int]]":
     """
     search, spelling, algorithm = task.search, task.spelling, task.search.algorithm
     if not isinstance(algorithm, BudgetedSearch) or not search.guidance.fitness:
-        raise ParameterError(f"{spelling!r} --live: name what to score, as in rs+fitness=lga@1")
+        raise ParameterError(f"{spelling!r} live: name what to score, as in rs+fitness=lga@1")
     if search.guidance.pool or search.starts_scored or search.guidance.mutants > 1:
         raise ParameterError(
-            f"{spelling!r} --live: only the fitness is scored there, drop pool, init and mutants"
+            f"{spelling!r} live: only the fitness is scored there, drop pool, init and mutants"
         )
     task.space.check_numbered()
     reading = parse_reading(search.guidance.fitness)

@@ -26,7 +26,7 @@ from untrained.scoring.progress import Track, quiet, untracked
 from untrained.search.measurements import Numbers
 from untrained.search.rounds import Rounds
 from untrained.search.supernets import PrunedSpace, pruned_space
-from untrained.spaces import get_space
+from untrained.spaces import SearchSpace, get_space
 from untrained.spaces.base import Architecture
 
 if TYPE_CHECKING:
@@ -135,10 +135,8 @@ class Found:
         """
         name = self.architecture.space
         if get_space(name).benchmark is not None:
-            table, index = Benchmark.load(name), self.architecture.index
-            return {
-                "accuracy": {"/".join(one): table.accuracy(index, *one) for one in table.finals}
-            }
+            (found,) = Benchmark.load(name).accuracy(self.architecture.index).to_dict("records")
+            return {"accuracy": {one: value for one, value in found.items() if value == value}}
         space = pruned_space(name)
         known: dict[str, Any] = {}
         if space.networks is not None:
@@ -149,7 +147,7 @@ class Found:
 
 
 def prune(
-    space: str,
+    space: str | SearchSpace,
     settings: Pruning | None = None,
     seed: int = 0,
     *,
@@ -164,7 +162,7 @@ def prune(
     Every edge keeps one operation, and every node as many inputs as the space says.
 
     Args:
-        space: name of a space with a supernet.
+        space: name of a space with a supernet, or the space.
         settings: settings of the search; by default those of TE-NAS.
         seed: seed of weights, images and ties. The same seed gives the same result.
         workers: number of processes that measure; it does not change the result. 1 is this
@@ -180,7 +178,7 @@ def prune(
             the minibatch is larger than the data set, or there is no worker.
         MissingDataError: the images have not been fetched.
     """
-    searched, settings = pruned_space(space), settings or Pruning()
+    searched, settings = pruned_space(get_space(space).name), settings or Pruning()
     if workers is not None and workers < 1:
         raise ParameterError(f"{workers} workers: 1 or more")
     with leased_device(settings.device) as device:

@@ -15,7 +15,7 @@ from untrained.search.cached import Tables, accuracies_of, cached_trace, loaded
 from untrained.search.clock import Budget, parse_budget
 from untrained.search.runs import Task, shard_of_runs
 from untrained.search.spelling import Search, parse_algorithm
-from untrained.spaces import get_space
+from untrained.spaces import SearchSpace, get_space
 from untrained.spaces.base import Architecture
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class SearchResult:
 
 def run_search(
     algorithm: str,
-    space: str,
+    space: str | SearchSpace,
     *,
     dataset: str = "cifar10",
     budget: str = "12000s",
@@ -104,7 +104,7 @@ def run_search(
 
     Args:
         algorithm: the spelling of the search; see `untrained.search.spelling`.
-        space: name of the space.
+        space: the name of the space, or the space. One without a benchmark is searched live.
         dataset: the data set whose trainings and scores guide the search.
         budget: the budget of each run: `12000s` or `100evaluations`.
         proxy: the proxy whose scores are read if the spelling names none.

@@ -12,7 +12,7 @@ from untrained.files import IMAGES, check_target
 from untrained.images.minibatches import prepare_images
 from untrained.images.sets import ImageSet, stored_image_set
 from untrained.images.splits import training_set
-from untrained.networks.darts import CIFAR10, Skeleton, network_graph
+from untrained.networks.darts import Skeleton, network_graph
 from untrained.networks.network import GraphNetwork
 from untrained.scoring.devices import leased_device
 from untrained.scoring.progress import quiet
@@ -120,8 +120,9 @@ def train(
     genotype: str | int,
     recipe: Recipe | None = None,
     images: TrainingImages | None = None,
-    skeleton: Skeleton = CIFAR10,
     *,
+    cells: int = 20,
+    channels: int = 36,
     evaluate_every: int = 10,
     seed: int = 0,
     checkpoint: Path | None = None,
@@ -136,7 +137,8 @@ def train(
         genotype: `Genotype(...)`, the name of a published one, or an index in the space `darts`.
         recipe: the settings of the training; those of the DARTS paper by default.
         images: the images to learn and to evaluate on; by default those of CIFAR-10.
-        skeleton: the numbers of cells and channels.
+        cells: number of cells, of both kinds.
+        channels: number of channels of the first cell.
         evaluate_every: number of epochs between evaluations, 0 for one after the last epoch only.
         seed: seed of the weights, and of the order and augmentation of the images.
         checkpoint: file that is written after every epoch, from which a later call continues; None
@@ -155,6 +157,7 @@ def train(
         raise ParameterError(f"evaluate_every is {evaluate_every}: 0 or more")
     examples, on = images.examples(images.split, recipe), images.evaluated_on
     held_out = images.examples(on, recipe) if on else None
+    skeleton = Skeleton(cells, channels)
     training = _untrained(genotype, recipe, images, skeleton, seed, len(examples.labels))
     begun = None
     if checkpoint is not None:

@@ -3,6 +3,7 @@
 from functools import cache
 from pathlib import Path
 
+from untrained.errors import PluginError
 from untrained.plugins import Registry
 from untrained.spaces.base import Architecture, SearchSpace
 from untrained.spaces.nds_networks import FILES
@@ -27,13 +28,31 @@ SPACES: Registry[type[SearchSpace]] = Registry(
 )
 
 
-@cache
-def get_space(name: str) -> SearchSpace:
-    """Return the search space called `name`.
+#: Spaces that were given as objects, by name.
+_GIVEN: dict[str, SearchSpace] = {}
+
+
+def get_space(space: str | SearchSpace) -> SearchSpace:
+    """Return the search space of this name or address, or a space of one's own as it is.
+
+    A space that was given is found by its name from then on, in the same process.
 
     Raises:
         UnknownNameError: no such space.
+        PluginError: what is given is no space, or has the name of another one.
     """
+    if isinstance(space, str):
+        return _GIVEN.get(space) or load_space(space)
+    if isinstance(space, type):
+        name = space.__qualname__
+        raise PluginError(f"{name} is a class: give a space, as {name}() makes one")
+    _GIVEN[SPACES.adopt(space)] = space
+    return space
+
+
+@cache
+def load_space(name: str) -> SearchSpace:
+    """Return the registered space of this name, or that at this address; see `get_space`."""
     return SPACES.load(name)()
 
 

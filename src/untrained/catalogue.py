@@ -1,0 +1,187 @@
+"""Tables of what there is by name: spaces, proxies, search algorithms and data sets.
+
+Entries of other packages are in them too; docs/extending.md explains the attributes.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from untrained.errors import unknown_name
+from untrained.images.sets import IMAGE_SETS
+from untrained.plugins import Registry
+from untrained.proxies import PROXIES, get_proxy
+from untrained.search import ALGORITHMS
+from untrained.spaces import SPACES, get_space
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def list_proxies(pattern: str = "*") -> "pd.DataFrame":
+    """List the proxies, the scores of untrained networks.
+
+    >>> from untrained import list_proxies
+    >>> table = list_proxies("nas*")
+    >>> table[["name", "variants", "direction", "source"]].loc[0].to_list()
+    ['naswot', ('corrected', 'released'), 'higher', 'Mellor et al., ICML 2021 (arXiv 2006.04647)']
+
+    Args:
+        pattern: shell-style pattern of a name, or of a spelling `name-variant`.
+
+    Returns:
+        A row per proxy, sorted by `name`: what it `measures`; its `variants`, of which the first is
+        the default; the `direction`, higher or lower, of the better network; what it `needs` beyond
+        a forward pass (labels, gradients, training); its `cost`, the most expensive operation on
+        the minibatch; the networks that it `applies_to`; the publication that is its `source`; the
+        `unit` of its values; its `label` in tables and figures; its name among `published` figures;
+        and its `origin`, which is a package, or "built in". All but `variants` and `needs`, which
+        are tuples, are text. What can't be loaded has the reason as `measures`, and nothing else.
+
+    Raises:
+        PluginError: two packages add a proxy of one name.
+    """
+    return _table("proxies", pattern)
+
+
+def list_spaces(pattern: str = "*") -> "pd.DataFrame":
+    """List the search spaces.
+
+    Args:
+        pattern: shell-style pattern of a name.
+
+    Returns:
+        A row per space, sorted by `name`: a `summary` of its architectures; the `datasets` of its
+        benchmark, a tuple; whether it has a `benchmark` of trained architectures and a `supernet`
+        to prune; the `ablations` that make sense for it, a tuple; `label` and `origin` as in
+        `list_proxies`.
+
+    Raises:
+        PluginError: two packages add a space of one name.
+    """
+    return _table("spaces", pattern)
+
+
+def list_algorithms(pattern: str = "*") -> "pd.DataFrame":
+    """List the search algorithms, each of which can have a proxy as its fitness if it has a budget.
+
+    Args:
+        pattern: shell-style pattern of a name.
+
+    Returns:
+        A row per algorithm, sorted by `name`: a `summary` of what it does; its `settings`, a dict
+        of names and defaults; whether it `spends_budget`, and not just picks from a sample, whether
+        it `reads_scores` by default, and whether it `mutates` architectures; `label` and `origin`
+        as in `list_proxies`.
+
+    Raises:
+        PluginError: two packages add an algorithm of one name.
+    """
+    return _table("algorithms", pattern)
+
+
+def list_datasets(pattern: str = "*") -> "pd.DataFrame":
+    """List the image data sets.
+
+    Args:
+        pattern: shell-style pattern of a name.
+
+    Returns:
+        A row per data set, sorted by `name`: a `summary`; `num_classes`; the `shape` of an image,
+        (channels, height, width) in pixels; the names of its `splits`, a tuple; the data set that
+        it `stands_for`, empty for none; `label` and `origin` as in `list_proxies`.
+
+    Raises:
+        PluginError: two packages add a data set of one name.
+    """
+    return _table("datasets", pattern)
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of names.
+
+    Attributes:
+        registry: where they are registered.
+        load: returns the entry with a name.
+        summary: the column of the one-line description.
+        columns: further columns, in order, to what they have of an entry.
+    """
+
+    registry: Registry[object]
+    load: Callable[[str], object]
+    summary: str
+    columns: Mapping[str, Callable[[Any], object]]
+
+
+def _attributes(*names: str) -> dict[str, Callable[[Any], object]]:
+    return {name: attrgetter(name) for name in names}
+
+
+def _settings(algorithm: type) -> dict[str, object]:
+    known = fields(algorithm) if is_dataclass(algorithm) else ()
+    return {field.name: field.default for field in known}
+
+
+_KINDS: Mapping[str, _Kind] = {
+    "spaces": _Kind(
+        SPACES,
+        get_space,
+        "summary",
+        _attributes("datasets")
+        | {
+            name: lambda space, name=name: getattr(space, name) is not None
+            for name in ("benchmark", "supernet")
+        }
+        | _attributes("ablations", "label"),
+    ),
+    "proxies": _Kind(
+        PROXIES,
+        get_proxy,
+        "measures",
+        _attributes("variants", "direction")
+        | {"needs": lambda proxy: tuple(sorted(proxy.needs))}
+        | _attributes("cost", "applies_to", "source", "unit", "label", "published"),
+    ),
+    "datasets": _Kind(
+        IMAGE_SETS,
+        IMAGE_SETS.load,
+        "summary",
+        _attributes("num_classes", "shape", "splits", "stands_for", "label"),
+    ),
+    "algorithms": _Kind(
+        ALGORITHMS,
+        ALGORITHMS.load,
+        "summary",
+        {"settings": _settings} | _attributes("spends_budget", "reads_scores", "mutates", "label"),
+    ),
+}
+
+
+def records(kind: str, pattern: str = "*") -> list[dict[str, Any]]:
+    """Return the rows of a table as dicts, without an import of pandas.
+
+    Args:
+        kind: `spaces`, `proxies`, `datasets` or `algorithms`.
+        pattern: shell-style pattern of a spelling.
+
+    Raises:
+        UnknownNameError: no such kind.
+        PluginError: two packages add an entry of one name.
+    """
+    if kind not in _KINDS:
+        raise unknown_name("kind of names", kind, _KINDS)
+    known, found = _KINDS[kind], []
+    for one in known.registry.described(pattern):
+        entry = known.load(one.name) if one.usable else None
+        facts = {name: read(entry) if one.usable else None for name, read in known.columns.items()}
+        found.append({"name": one.name, known.summary: one.summary, **facts, "origin": one.origin})
+    return found
+
+
+def _table(kind: str, pattern: str) -> "pd.DataFrame":
+    import pandas as pd
+
+    columns = ["name", _KINDS[kind].summary, *_KINDS[kind].columns, "origin"]
+    return pd.DataFrame(records(kind, pattern), columns=columns)
