@@ -42,7 +42,7 @@ def get_space(space: str | SearchSpace) -> SearchSpace:
         PluginError: what is given is no space, or has the name of another one.
     """
     if isinstance(space, str):
-        return _GIVEN.get(space) or load_space(space)
+        return _GIVEN[space] if space in _GIVEN else load_space(space)
     if isinstance(space, type):
         name = space.__qualname__
         raise PluginError(f"{name} is a class: give a space, as {name}() makes one")
