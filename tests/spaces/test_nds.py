@@ -37,6 +37,7 @@ def test_each_file_is_a_registered_space():
     for name in FILES:
         made = get_space(name)
         assert made.name == name
+        assert type(made).__module__ == "untrained.spaces.nds"  # whose code its scores depend on
         assert made.datasets == (("ImageNet",) if name.endswith("_in") else ("cifar10",))
     with pytest.raises(UnknownNameError, match="unknown space of NDS 'nds_dart': did you mean"):
         Nds("nds_dart")

@@ -145,6 +145,7 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - spaces, and nothing else
     if name not in FILES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     made = {
+        "__module__": __name__,
         "name": name,
         "summary": f"the networks of {FILES[name]} (Network Design Spaces)",
         "__init__": partialmethod(Nds.__init__, name),
