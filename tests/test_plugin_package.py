@@ -324,3 +324,5 @@ def test_what_the_guide_shows_runs(tmp_path, monkeypatch):
         code, out, err = command(*shlex.split(line))
         assert code == 0, err
         assert out
+    (shown,) = re.findall(r"```python\n(from my_space import .*?)```", guide, re.DOTALL)
+    exec(compile(shown, "docs/extending.md", "exec"), {})

@@ -177,3 +177,13 @@ def test_accuracies_that_are_not_there_are_refused(benchmark_table):
         benchmark_table.accuracy(split="test")
     with pytest.raises(ArchitectureError, match="index 15625 is not in nasbench201"):
         benchmark_table.accuracy(15625)
+
+
+def test_the_examples_of_the_page_run():
+    page = Path(untrained.__file__).parents[2] / "docs" / "python.md"
+    examples = doctest.DocTestParser().get_doctest(page.read_text(), {}, page.name, str(page), 0)
+    assert len(examples.examples) > 20
+    told = []
+    runner = doctest.DocTestRunner()
+    runner.run(examples, out=told.append)
+    assert not runner.failures, "".join(told)
