@@ -184,6 +184,6 @@ def test_the_examples_of_the_page_run():
     examples = doctest.DocTestParser().get_doctest(page.read_text(), {}, page.name, str(page), 0)
     assert len(examples.examples) > 20
     told = []
-    runner = doctest.DocTestRunner()
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
     runner.run(examples, out=told.append)
     assert not runner.failures, "".join(told)

@@ -65,6 +65,25 @@ def test_proxies_that_take_gradients(untrained):
     assert (size["score"], size["std"]) == (1531546, 0)
 
 
+def test_the_time_of_a_score_is_that_without_first_calls(untrained, monkeypatch):
+    """The first call compiles, and its time is part of the start-up."""
+    from untrained import api
+
+    def slow_at_first(*_, seeds, **given):
+        clock[0] += 6
+        (reading,) = map(api.parse_reading, given["proxies"])
+        scores = tuple(api.Score(7.0, "ok", "", seconds) for seconds in (3.0, 0.25, 0.5))
+        return [api.Scores(None, reading, tuple(seeds), scores)]
+
+    clock = [100.0]
+    monkeypatch.setattr(api, "score_seeds", slow_at_first)
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+    said = untrained("score", "nothing:real")[1].splitlines()
+    assert said[-2:] == ["  time        0.250 s per score", "start-up 5.2 s"]
+    (found,) = json.loads(untrained("score", "nothing:real", "--json")[1])
+    assert (found["seconds"], found["start_up_seconds"]) == (0.25, 6 - 3 * 0.25)
+
+
 def test_percentile_among_cached_scores(untrained, tmp_path):
     import pandas as pd
 
