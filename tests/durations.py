@@ -56,4 +56,6 @@ def _parts(item):
 
 
 if __name__ == "__main__":
+    if not sys.argv[1:]:
+        sys.exit("name the log of a run with --durations=0")
     main(*sys.argv[1:])

@@ -133,8 +133,12 @@ def fingerprint() -> dict[str, object]:
 
 
 def proxies() -> list[str]:
-    """Return the spelling of every registered proxy and variant that is scored here."""
-    names = [line.split()[0] for line in run("list", "proxies").splitlines()]
+    """Return the spelling of every registered proxy and variant, as it is scored here."""
+    names = [
+        proxy["name"] if variant == proxy["variants"][0] else f"{proxy['name']}-{variant}"
+        for proxy in json.loads(run("list", "proxies", "--json"))
+        for variant in proxy["variants"]
+    ]
     return [
         f"{name}:4" if is_kernel(name) else f"{name}{EPOCHS}" if is_validation(name) else name
         for name in names
@@ -222,7 +226,7 @@ def _own_scores(network: str, chosen: Iterable[str], seeds: Iterable[int]) -> pd
 
 def algorithms() -> list[str]:
     """Return every registered search algorithm, in every spelling that is frozen."""
-    names = [line.split()[0] for line in run("list", "algorithms").splitlines()]
+    names = [one["name"] for one in json.loads(run("list", "algorithms", "--json"))]
     plain = [name for name in names if name not in ("naswot", "optimal", "random")]
     return [*plain, *(form for name in names for form in SEARCHES.get(name, ()))]
 

@@ -5,6 +5,7 @@ from the best 10 (the defaults of `Guide`), then evolve. The parents' sample is 
 replacement. The paper omits its size, so it is taken from NAS-Bench-201's script.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -20,6 +21,8 @@ class Area(RegularisedEvolution):
     summary: ClassVar[str] = "regularised evolution that starts from the best-scored of a sample"
     starts_scored: ClassVar[bool] = True
     reference: ClassVar[bool] = False
-    claim: ClassVar[str] = "The NASWOT paper claims that AREA outperforms REA."
+    claims: ClassVar[Mapping[str, str]] = {
+        "REA": "The NASWOT paper claims that AREA outperforms REA."
+    }
 
     replacement: bool = False

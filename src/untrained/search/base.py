@@ -5,7 +5,7 @@ the command line, the workflow and the report know of it; nothing else lists alg
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
@@ -84,7 +84,7 @@ class Algorithm(ABC):
         mutates: whether it draws mutants from the space, so that a proxy can choose among them.
         starts_scored: whether it starts from the best-scored of a sample by default.
         reference: whether reports compare every other search that spends a budget with it.
-        claim: a sentence on what a paper claims of it beside the reference, for reports.
+        claims: what a paper claims of it beside a reference, a sentence by the reference's label.
     """
 
     name: ClassVar[str]
@@ -95,7 +95,7 @@ class Algorithm(ABC):
     mutates: ClassVar[bool] = False
     starts_scored: ClassVar[bool] = False
     reference: ClassVar[bool] = False
-    claim: ClassVar[str] = ""
+    claims: ClassVar[Mapping[str, str]] = {}
 
     @property
     def shortens(self) -> bool:

@@ -39,7 +39,7 @@ ALGORITHMS: Registry[type[Algorithm]] = Registry(
     },
     attributes=(
         *("name", "label", "summary", "spends_budget", "reads_scores"),
-        *("mutates", "starts_scored", "reference", "claim", "shortens"),
+        *("mutates", "starts_scored", "reference", "shortens"),
     ),
 )
 

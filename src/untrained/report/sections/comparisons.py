@@ -230,9 +230,14 @@ def _show(inputs: Inputs) -> list[Any]:
 
 def _more(inputs: Inputs) -> str:
     table = inputs.table("comparisons")
-    methods = set(table["method"][table["reference"] == reference_label()])
-    algorithms = map(ALGORITHMS.load, ALGORITHMS.names())
-    return " ".join(one.claim for one in algorithms if one.claim and one.label in methods)
+    compared = set(zip(table["method"], table["reference"], strict=True))
+    claims = (
+        claim
+        for algorithm in map(ALGORITHMS.load, ALGORITHMS.names())
+        for reference, claim in algorithm.claims.items()
+        if (algorithm.label, reference) in compared
+    )
+    return " ".join(claims)
 
 
 SECTION = Section(
