@@ -217,6 +217,12 @@ def test_random_genotypes_are_the_same_in_all_notations():
         ("nasbench201", {"0_1": "none"}, "^the edge 0->2 is missing: add '0_2' with one of none, "),
         ("nasbench201", BY_EDGE | {"1_2": "conv_5x5"}, "^edge 1->2 .* 'conv_5x5': known: none, "),
         ("nasbench201", BY_EDGE | {"2_1": "none"}, "^'2_1' is no edge or comes twice: .* 0_1, 0_2"),
+        ("nasbench201", "{'0_1': 'none', '0_1': 'none'}", "is no cell: spell it as"),
+        ("nasbench201", CELL.replace("pool", "po ol"), "unknown operation 'avg_po ol_3x3'"),
+        ("nasbench201", CELL.replace("avg", "{x}{}", 1), "unknown operation '{x}{}_pool_3x3'"),
+        ("nasbench201", CELL.replace("avg", "{x}|", 1), r"^node 1 is spelled .*'\|op~0\|'$"),
+        ("nasbench101", CELL_101.replace("conv3", "conv 3"), "^vertex 1: unknown .* 'conv 3x"),
+        ("natsbench_size", "8:16:3 2:48:64", "^layer 3 has the width '3 2'"),
         ("nasbench201", BY_EDGE | {"1<-0": "none"}, "^'1<-0' is no edge or comes twice"),
         ("nasbench201", BY_NODE[:2], "has 2 nodes: a cell spells 3"),
         ("nasbench201", f"Structure(3 nodes with {CELL[:40]})", "has 2 nodes: a cell spells 3"),
@@ -246,6 +252,28 @@ def test_what_means_nothing_is_refused_with_a_spelling_that_works(space, written
     with pytest.raises(ArchitectureError, match=message) as caught:
         get_space(space).parse(written)
     assert "\n" not in str(caught.value)
+
+
+WRITTEN = [CELL, BY_EDGE, BY_NODE, Structure(), CELL_101, (MATRIX, NAMES), NUMPY, PLAIN._asdict(),
+           CONFIGURATION, LINES, BANANAS, "8:16:32:48:64"]  # fmt: skip
+INSERTED = [*"()[]{},:'+|~ ", "", "-1", "None", "\n", "np.int64(", "range(9, 1, -1)", "**", "{x}",
+            "1j", "\\d", "f'{x}'", "٣", "\0", "array(", "OrderedDict(1)", "{[]: 1}"]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_damaged_texts_are_refused_in_one_short_line(seed):
+    rng = np.random.default_rng(seed)
+    for written in WRITTEN:
+        text = str(written)
+        for _ in range(3):
+            start = rng.integers(len(text))
+            text = text[:start] + INSERTED[rng.integers(len(INSERTED))] + text[start + 1 :]
+        for space in ("nasbench201", "nasbench101", "darts", "natsbench_size"):
+            try:
+                get_space(space).parse(text)
+            except ArchitectureError as error:
+                assert "\n" not in str(error)  # noqa: PT017
+                assert len(str(error)) < 500  # noqa: PT017
 
 
 def test_objects_are_scored():

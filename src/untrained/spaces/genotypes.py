@@ -143,9 +143,10 @@ def check_edges(name: str, edges: Edges, operations: Collection[str]) -> None:
     """
     for position, (operation, source) in enumerate(edges):
         node = 2 + position // 2
-        edge = f"{name}, node {node}: ({operation!r}, {source!r})"
+        edge = f"{name}, node {node}: ({short(operation)!r}, {source!r})"
         if operation not in operations:
-            raise ArchitectureError(f"{edge}: {unknown_name('operation', operation, operations)}")
+            unknown = unknown_name("operation", short(operation), operations)
+            raise ArchitectureError(f"{edge}: {unknown}")
         if not 0 <= source < node:
             raise ArchitectureError(
                 f"{edge}: there is no node {source} yet, inputs are 0 to {node - 1}"
@@ -179,7 +180,7 @@ def parse_as(kind: type[AnyGenotype], text: str) -> AnyGenotype:
         return parse_as(kind, PUBLISHED[stripped])
     if stripped.isidentifier():
         raise ArchitectureError(
-            f"{unknown_name('genotype', stripped, PUBLISHED)}; or spell one: {_EXAMPLE}"
+            f"{unknown_name('genotype', short(stripped), PUBLISHED)}; or spell one: {_EXAMPLE}"
         )
     if found := re.search(r"\bGenotype\s*\(", stripped):
         stripped = stripped[found.start() :]

@@ -65,6 +65,8 @@ def value_of(node: ast.expr) -> Any:  # noqa: ANN401 - whatever the text spells
             return [value_of(item) for item in items]
         case ast.Dict(keys=keys, values=values):
             names = [key.value for key in keys if isinstance(key, ast.Constant)]
+            if len(set(names)) < len(names):
+                raise ValueError("a key comes twice")
             if len(names) == len(keys):
                 return dict(zip(names, map(value_of, values), strict=True))
         case ast.Call(args=arguments, keywords=[]) if called(node) == "range":
@@ -73,7 +75,11 @@ def value_of(node: ast.expr) -> Any:  # noqa: ANN401 - whatever the text spells
             return value_of(value)
         case ast.Call(args=[value, *_]) if _wraps(node):
             found = value_of(value)
-            return dict(found) if called(node) == "OrderedDict" else found
+            if called(node) != "OrderedDict" or isinstance(found, dict):
+                return found
+            pairs = [listed(one) or [] for one in listed(found) or [found]]
+            if all(len(pair) == 2 and isinstance(pair[0], str) for pair in pairs):
+                return dict(pairs)
     raise ValueError(f"{short(ast.unparse(node))} is no plain value")
 
 
@@ -113,6 +119,11 @@ def read(text: str) -> Any:  # noqa: ANN401 - whatever the text spells
         return value_of(expression(text))
     except (TypeError, RecursionError) as error:
         raise ValueError(str(error)) from error
+
+
+def close(text: str, separators: str) -> str:
+    """Return a text without the blanks around separators; others may be mistakes and stay."""
+    return re.sub(rf"\s*([{re.escape(separators)}])\s*", r"\1", text.strip())
 
 
 def is_whole(value: object) -> bool:

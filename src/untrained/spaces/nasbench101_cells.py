@@ -113,7 +113,7 @@ def parse_cell(text: str) -> Cell:
         ArchitectureError: no cell is spelled so; the message names what is wrong.
     """
     if not set(text) & set("([{"):
-        return _parse_spelling("".join(text.split()))
+        return _parse_spelling(literals.close(text, "|:,"))
     try:
         node = literals.expression(text)
         named = literals.arguments_of(node, "ModelSpec", ("matrix", "ops"))

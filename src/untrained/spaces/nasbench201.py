@@ -35,26 +35,28 @@ def operations_of(spelling: str) -> tuple[str, ...]:
     nodes = spelling.split("+")
     if len(nodes) != 3:
         raise ArchitectureError(
-            f"{spelling!r} has {len(nodes)} nodes: a cell spells 3, joined by '+', as in "
+            f"{short(spelling)!r} has {len(nodes)} nodes: a cell spells 3, joined by '+', as in "
             "'|op~0|+|op~0|op~1|+|op~0|op~1|op~2|'"
         )
     operations = []
     for target, node in enumerate(nodes, start=1):
         entries = node.split("|")
         if len(entries) != target + 2 or entries[0] or entries[-1]:
+            pattern = "".join(f"|op~{source}" for source in range(target))
             raise ArchitectureError(
-                f"node {target} is spelled {node!r}: it has {target} incoming edge(s), each "
-                f"between bars, as in '{'|op~{}' * target}|'".format(*range(target))
+                f"node {target} is spelled {short(node)!r}: it has {target} incoming edge(s), each "
+                f"between bars, as in '{pattern}|'"
             )
         for source, entry in enumerate(entries[1:-1]):
             operation, tilde, number = entry.partition("~")
             if not tilde or number != str(source):
                 raise ArchitectureError(
-                    f"edge {source}->{target} is spelled {entry!r}: it must end in '~{source}'"
+                    f"edge {source}->{target} is spelled {short(entry)!r}: it must end in "
+                    f"'~{source}'"
                 )
             if operation not in OPERATIONS:
                 raise ArchitectureError(
-                    f"edge {source}->{target} has the unknown operation {operation!r}: "
+                    f"edge {source}->{target} has the unknown operation {short(operation)!r}: "
                     f"known: {', '.join(OPERATIONS)}"
                 )
             operations.append(operation)
@@ -91,7 +93,7 @@ def parse_operations(text: str) -> tuple[str, ...]:
     if found := _STRUCTURE.search(text):
         text = found[1]
     if "|" in text:
-        return operations_of("".join(text.split()))
+        return operations_of(literals.close(text, "|+~"))
     try:
         value = literals.read(text)
     except ValueError as error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from untrained.errors import ArchitectureError
+from untrained.errors import ArchitectureError, short
 from untrained.spaces import literals
 from untrained.spaces.base import Architecture, BenchmarkFacts, GraphSpace, Skeleton, Words
 
@@ -31,14 +31,14 @@ def widths_of(spelling: str) -> tuple[int, ...]:
     words = spelling.split(":")
     if len(words) != LAYERS:
         raise ArchitectureError(
-            f"{spelling!r} has {len(words)} widths: an architecture spells {LAYERS}, joined by "
-            "':', as in '8:16:32:48:64'"
+            f"{short(spelling)!r} has {len(words)} widths: an architecture spells {LAYERS}, joined "
+            "by ':', as in '8:16:32:48:64'"
         )
     known = {str(width): width for width in WIDTHS}
     for layer, word in enumerate(words, start=1):
         if word not in known:
             raise ArchitectureError(
-                f"layer {layer} has the width {word!r}: it has one of {', '.join(known)}"
+                f"layer {layer} has the width {short(word)!r}: it has one of {', '.join(known)}"
             )
     return tuple(known[word] for word in words)
 
@@ -77,7 +77,7 @@ class NatsBenchSize(GraphSpace):
         """See `SearchSpace.index_at`; a tuple or a list of the five widths will do too."""
         with suppress(ValueError):
             spelling = ":".join(map(str, literals.listed(literals.read(spelling)) or [spelling]))
-        return self._index(widths_of("".join(spelling.split())))
+        return self._index(widths_of(literals.close(spelling, ":")))
 
     def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
         """Change the width of one layer.
