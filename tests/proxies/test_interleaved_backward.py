@@ -235,8 +235,9 @@ def test_pools_with_a_divisor_and_with_a_part_of_a_window():
     check(*drawn(Layers(in_turn, *pools, nn.BatchNorm2d(3), convolution(3, 2, 1))))
 
 
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize(
+    ("channels", "layout"), [(3, torch.channels_last), (4, torch.contiguous_format)]
+)
 def test_networks_of_the_space(space, channels, layout):
     for index in (1462, 10525, 7777):
         network = space.network(space[index], 10, Skeleton(channels, 1))
