@@ -82,7 +82,7 @@ def seconds_of_all(settings: Pruning) -> tuple[float, Found]:
 
 def masks_of(found: Found) -> list[Mask]:
     """Return the masks at the start of each round."""
-    masks = [SPACE.supernet.full_mask()]
+    masks = [SPACE.full_mask()]
     for _, rows in found.trace[found.trace["pruned"]].groupby("round"):
         mask = masks[-1]
         for row in rows.itertuples():
@@ -133,7 +133,7 @@ def main() -> None:
         ProcessPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as bare,
         ProcessPoolExecutor(1, initializer=prepare_worker) as own,
     ):
-        full = SPACE.supernet.full_mask()
+        full = SPACE.full_mask()
         own.submit(seconds_of_search, settings, 0, full, None).result()  # the first call compiles
         alone, found = own.submit(seconds_of_all, settings).result()
         (plain, ours), worst = compare(settings, found, arguments.every, bare, own)

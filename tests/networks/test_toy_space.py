@@ -59,7 +59,7 @@ def test_one_live_operation_for_each_edge_is_the_single_network(toy):
     space, skeleton = toy["Triangles"](), Skeleton(4, 2)
     images = torch.randn(3, 3, 8, 8)
     for index in range(len(space)):
-        supernet = toy["TrianglesSupernet"](5, skeleton)
+        supernet = toy["supernet"](5, skeleton)
         operations = space.spelling(index).split("-")
         mask = np.zeros((3, 4), bool)
         mask[range(3), [toy["OPERATIONS"].index(one) for one in operations]] = True

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from untrained.networks.supernets import DartsSupernet, NasBench201Supernet
+from untrained.networks.supernets import Supernet, darts_graph, nasbench201_graph
 from untrained.proxies import interleaved_backward
 from untrained.proxies.interleaved_backward import Recording
 from untrained.spaces import get_space
@@ -245,8 +245,8 @@ def test_networks_of_the_space(space, channels, layout):
 
 
 def test_a_supernet():
-    network = NasBench201Supernet(10, Skeleton(3, 1, 3, stem=True))
-    mask = network.full_mask()
+    network = Supernet(nasbench201_graph(10, Skeleton(3, 1, 3, stem=True)))
+    mask = network.mask.copy()
     mask[[0, 1, 4], [1, 2, 3]] = False
     mask[2, :4] = False
     network.mask = mask
@@ -262,7 +262,7 @@ def test_networks_of_nasbench101():
 
 def test_a_supernet_of_darts():
     """All operations are live; PyTorch's own float32 gradients are as far from float64 ones."""
-    network, images = drawn(DartsSupernet(10, Skeleton(1, 1, 2)), 4, (16, 16), 3)
+    network, images = drawn(Supernet(darts_graph(10, Skeleton(1, 1, 2))), 4, (16, 16), 3)
     found = gram(gradient_rows(network, images, list(network.parameters())), len(images))
     exact = copy.deepcopy(network).double()
     expected, rounded = (

@@ -12,11 +12,10 @@ from untrained.errors import ParameterError, UnknownNameError
 from untrained.images.minibatches import normalise
 from untrained.images.sets import image_set
 from untrained.images.splits import training_set
-from untrained.networks.supernets import NasBench201Supernet
 from untrained.search.measurements import Draw, relative_changes
 from untrained.search.pruning import Pruning, prune
 from untrained.search.rounds import dense_ranks
-from untrained.search.supernets import Candidate, candidates_of, pruned_space
+from untrained.search.supernets import Candidate, PrunedSpace, candidates_of, pruned_space
 from untrained.spaces import get_space
 from untrained.spaces.nasbench201 import OPERATIONS, operations_of
 
@@ -107,10 +106,10 @@ def test_a_round_is_a_loop_over_candidates(variant, found, monkeypatch):
     The released variant prunes two edges only.
     """
     settings = Pruning(variant, "both", 2, 4, "noise")
-    mask = NasBench201Supernet.full_mask()
+    mask = SPACE.full_mask()
     if settings != FAST:
         mask[1:5] &= np.array(OPERATIONS) == "nor_conv_1x1"
-        monkeypatch.setattr(NasBench201Supernet, "full_mask", mask.copy)
+        monkeypatch.setattr(PrunedSpace, "full_mask", lambda _space: mask.copy())
         found = prune(SPACE.name, settings)
     first = found.trace[found.trace["round"] == 1].reset_index(drop=True)
     assert len(first) == {"tenas": 24, "released": 8}[variant]

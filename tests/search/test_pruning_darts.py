@@ -12,7 +12,7 @@ from tests.search.test_pruning import plain_kappa
 from torch.nn import functional
 
 from untrained.errors import DamagedFileError, ParameterError
-from untrained.networks.supernets import DARTS_EDGES, DARTS_OPERATIONS, DartsSupernet
+from untrained.networks.supernets import DARTS_EDGES, DARTS_OPERATIONS
 from untrained.search import measurements
 from untrained.search.measurements import Draw, Numbers
 from untrained.search.pruning import CRITERIA, Pruning, prune
@@ -220,7 +220,7 @@ def test_numbers_are_those_of_the_supernet(variant, monkeypatch):
     monkeypatch.setattr(measurements, "CROPS", 300)
     draw = Draw(SPACE, Pruning(variant, batch_size=4, dataset="noise"), 0, (1, 1))
     rng = np.random.default_rng(0)
-    mask = DartsSupernet.full_mask() & (rng.random((28, 8)) < 0.5)
+    mask = SPACE.full_mask() & (rng.random((28, 8)) < 0.5)
     mask[:, 2] = True
     numbers = draw.numbers(mask)
     assert draw.crops.shape == (300, 1, 3, 3)
@@ -237,7 +237,7 @@ def test_an_edge_is_left_out_by_the_last_round():
     (one, *_), *_ = crowded_nodes(SPACE, mask)
     pruned = one.without(mask)
     assert pruned.sum() == 27
-    DartsSupernet(10, SPACE.skeletons[1]).mask = pruned
+    SPACE.supernet(10, SPACE.skeletons[1]).mask = pruned
 
 
 @pytest.mark.parametrize(("variant", "images"), [("tenas", 32), ("released", 14)])

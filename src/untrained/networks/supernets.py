@@ -7,9 +7,7 @@ per edge a supernet computes what the single network with the same weights compu
 Operations that read the same node share its rectified or pooled tensor, which is made once.
 """
 
-from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -46,59 +44,52 @@ class Supernet(GraphModule):
     """A network under a mask; the candidates of a search differ in their masks alone.
 
     Attributes:
-        edges: number of edges in the mask; those of the second cell follow those of the first.
-        operations: operations of an edge, `none` first, which is dead in every mask.
+        operations: (edges, operations), True where the graph has an operation.
 
     Args:
-        num_classes: outputs of the classifier.
-        skeleton: what surrounds the cells.
+        graph: a graph, whose edges have their place in the mask as `choice`.
     """
 
-    edges: ClassVar[int]
-    operations: ClassVar[int]
     rectifies = False  # what edges share is rectified once
 
-    @staticmethod
-    @abstractmethod
-    def graph_of(num_classes: int, skeleton: Skeleton) -> Graph:
-        """Return the graph, whose edges have their place in the mask as `choice`."""
-
-    def __init__(self, num_classes: int, skeleton: Skeleton) -> None:
-        super().__init__(self.graph_of(num_classes, skeleton))
-        self._mask: Mask | None = None
+    def __init__(self, graph: Graph) -> None:
+        super().__init__(graph)
+        places = np.array([edge.choice for edge in graph.edges if edge.choice is not None])
+        self.operations = np.zeros(1 + places.max(axis=0), bool)
+        self.operations[tuple(places.T)] = True
+        self._mask = self.operations
 
     @property
     def mask(self) -> Mask:
-        """(edges, operations), True where an operation is live; initially all except `none`."""
-        return self.full_mask() if self._mask is None else self._mask
+        """(edges, operations), True where an operation is live; initially wherever there is one."""
+        return self._mask
 
     @mask.setter
     def mask(self, mask: Mask) -> None:
-        self.check(mask)
-        self._mask = mask.copy()
-
-    def check(self, mask: Mask) -> None:
-        """Refuse a mask that does not fit this supernet.
+        """Set a copy of a mask.
 
         Raises:
-            ParameterError: another shape or type, `none` alive, or a node without an input.
+            ParameterError: another shape or type, an operation alive that the graph does not have,
+                as `none`, or a node that is read and has no input.
         """
-        shape = (self.edges, self.operations)
+        shape = self.operations.shape
         if mask.shape != shape or mask.dtype != np.bool_:
             raise ParameterError(
-                f"a mask of {mask.dtype} {mask.shape}: {type(self).__name__} takes bool {shape}"
+                f"a mask of {mask.dtype} {mask.shape}: the supernet takes bool {shape}"
             )
-        if mask[:, 0].any():
+        for row, column in np.argwhere(mask & ~self.operations):
             raise ParameterError(
-                f"edge {int(mask[:, 0].argmax())} has 'none' alive: it is dead in every mask"
+                f"edge {row} of a mask has operation {column} alive, which the supernet lacks"
             )
-
-    @classmethod
-    def full_mask(cls) -> Mask:
-        """Return the mask in which all operations except `none` are live."""
-        mask = np.ones((cls.edges, cls.operations), bool)
-        mask[:, 0] = False
-        return mask
+        live = [e for e in self.graph.executed if e.choice is None or mask[e.choice]]
+        made = {0, *(edge.target for edge in live)}
+        for node in (edge.source for edge in live if edge.source not in made):
+            edges = {e.choice[0] for e in self.graph.edges if e.target == node and e.choice}
+            raise ParameterError(
+                f"edges {', '.join(map(str, sorted(edges)))} of a mask, all inputs of one node, "
+                "have no live operation: it takes 1 or more"
+            )
+        self._mask = mask.copy()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images (N, C, H, W) to logits (N, num_classes)."""
@@ -170,14 +161,6 @@ def nasbench201_graph(num_classes: int, skeleton: Skeleton) -> Graph:
     return nasbench201.around_cells(skeleton, num_classes, add_cell)
 
 
-class NasBench201Supernet(Supernet):
-    """The supernet of NAS-Bench-201; all its cells have the same mask."""
-
-    edges = len(EDGES)
-    operations = len(OPERATIONS)
-    graph_of = staticmethod(nasbench201_graph)
-
-
 def darts_graph(num_classes: int, skeleton: Skeleton) -> Graph:
     """Return the graph of stem, normal cell, reduction cell and NAS-Bench-201's head.
 
@@ -209,24 +192,3 @@ def darts_graph(num_classes: int, skeleton: Skeleton) -> Graph:
                 darts.add_operation(builder, operation, *ends, choice=(row, column))
         last = darts.side_by_side(builder, nodes[NODES[0] :], channels)
     return builder.graph(nasbench201.add_head(builder, last.node, last.channels, num_classes))
-
-
-class DartsSupernet(Supernet):
-    """The supernet of DARTS; the rows of the reduction cell follow those of the normal cell."""
-
-    edges = 2 * len(DARTS_EDGES)
-    operations = len(DARTS_OPERATIONS)
-    graph_of = staticmethod(darts_graph)
-
-    def check(self, mask: Mask) -> None:
-        """Refuse a mask as `Supernet.check` does, or one with a node that has no live operation."""
-        super().check(mask)
-        live = mask.any(axis=1).reshape(2, len(DARTS_EDGES))
-        for name, edges in zip(("normal", "reduction"), live, strict=True):
-            reached = {
-                target for (_, target), alive in zip(DARTS_EDGES, edges, strict=True) if alive
-            }
-            if lonely := [node for node in NODES if node not in reached]:
-                raise ParameterError(
-                    f"node {lonely[0]} of the {name} cell has no live operation: it takes 1 or more"
-                )

@@ -84,7 +84,7 @@ class Rounds:
         """Return the mask that is left, the trace, and the seconds of all rounds."""
         import pandas as pd
 
-        mask, rounds, seconds = self.space.supernet.full_mask(), [], 0.0
+        mask, rounds, seconds = self.space.full_mask(), [], 0.0
         for number in count():
             # each group of candidates is ranked separately
             operations = candidates_of(mask)

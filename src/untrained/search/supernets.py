@@ -33,7 +33,7 @@ class PrunedSpace:
         edges: (source, target) of each edge of a mask.
         pruned_per_round: number of operations that an edge loses in a round; it keeps one.
         skeletons: the skeletons of the networks for the kernel and for the linear regions.
-        supernet: class of the supernet, made from a number of classes and a skeleton.
+        supernet: makes the supernet from a number of classes and a skeleton.
         architecture: maps a mask with one operation per edge to its architecture.
         released_batch: images per kernel in the released code.
         kept_inputs: number of edges into a node that a last round leaves; None for all.
@@ -47,12 +47,18 @@ class PrunedSpace:
     edges: tuple[tuple[int, int], ...]
     pruned_per_round: int
     skeletons: tuple[Skeleton, Skeleton]
-    supernet: type["Supernet"]
+    supernet: Callable[[int, Skeleton], "Supernet"]
     architecture: Callable[["Mask"], Architecture]
     released_batch: int
     kept_inputs: int | None = None
     networks: Callable[[Architecture], dict[str, dict[str, int]]] | None = None
     training: Callable[[Architecture, str], str] | None = None
+
+    def full_mask(self) -> "Mask":
+        """Return the mask in which all operations except `none` are live."""
+        mask = np.ones((len(self.edges), len(self.operations)), bool)
+        mask[:, 0] = False
+        return mask
 
 
 @lru_cache
@@ -73,7 +79,7 @@ def pruned_space(name: str) -> PrunedSpace:
 
 def nasbench201() -> PrunedSpace:
     """Describe the supernet of NAS-Bench-201: six edges, each losing an operation per round."""
-    from untrained.networks.supernets import NasBench201Supernet
+    from untrained.networks.supernets import Supernet, nasbench201_graph
     from untrained.proxies.linear_regions import THIN_SKELETON
     from untrained.proxies.ntk import TENAS_SKELETON
     from untrained.spaces import get_space
@@ -91,7 +97,7 @@ def nasbench201() -> PrunedSpace:
         edges=cells.EDGES,
         pruned_per_round=1,
         skeletons=(TENAS_SKELETON, THIN_SKELETON),
-        supernet=NasBench201Supernet,
+        supernet=lambda classes, skeleton: Supernet(nasbench201_graph(classes, skeleton)),
         architecture=architecture,
         released_batch=72,
     )
@@ -99,7 +105,7 @@ def nasbench201() -> PrunedSpace:
 
 def darts() -> PrunedSpace:
     """Describe the supernet of DARTS: two cells, whose nodes keep two inputs in a last round."""
-    from untrained.networks.supernets import DARTS_EDGES, DARTS_OPERATIONS, DartsSupernet
+    from untrained.networks.supernets import DARTS_EDGES, DARTS_OPERATIONS, Supernet, darts_graph
     from untrained.spaces import get_space
     from untrained.spaces.genotypes import Genotype
 
@@ -121,7 +127,7 @@ def darts() -> PrunedSpace:
             Skeleton(channels=1, cells=1, stages=2),
             Skeleton(channels=1, cells=1, stages=2, stem=False),
         ),
-        supernet=DartsSupernet,
+        supernet=lambda classes, skeleton: Supernet(darts_graph(classes, skeleton)),
         architecture=architecture,
         released_batch=14,
         kept_inputs=2,

@@ -100,7 +100,7 @@ def cell_left(space: "PrunedSpace", trace: pd.DataFrame) -> int:
     Raises:
         ParameterError: several operations remain on an edge.
     """
-    mask = space.supernet.full_mask()
+    mask = space.full_mask()
     edges = [f"{source}->{target}" for source, target in space.edges]
     places = {named: row for row, named in enumerate(zip(space.cells, edges, strict=True))}
     pruned = trace.loc[trace["pruned"], ["cell", "edge", "operation"]]
