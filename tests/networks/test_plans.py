@@ -12,7 +12,7 @@ from tests.spaces.cell_rules import live_edges
 from torch.nn import functional
 
 from untrained.networks import anynet, darts, nasbench101
-from untrained.networks.graph import Builder, Convolution, Zero
+from untrained.networks.graph import Builder, Convolution, Flatten, GlobalMean, Linear, Zero
 from untrained.networks.nasbench201 import size_network
 from untrained.networks.nds import scored_network
 from untrained.networks.network import GraphNetwork
@@ -141,8 +141,30 @@ def random_graphs(count=120):
         yield module_of(random_graph(number), number, shifts=number % 2 == 0), images_of(7, 9)
 
 
+def with_hidden_layers(seed, sides=(7, 9)):
+    """Return a graph whose linear layers, one of them of zeros, are read by rectifiers."""
+    builder = Builder()
+    stem = builder.edge(0, None, Convolution(3, 4, (3, 3)), normalised=True)
+    if seed % 2:
+        hidden = builder.edge(stem, None, GlobalMean(), Linear(4, 6), rectified=True)
+    else:
+        hidden = builder.edge(stem, None, Flatten(), Linear(4 * sides[0] * sides[1], 6))
+    builder.edge(builder.edge(stem, None, GlobalMean()), hidden, Linear(4, 6), rectified=True)
+    wide = builder.edge(hidden, builder.node(rectified=True), Linear(6, 8))
+    builder.edge(builder.edge(stem, None, Zero(), GlobalMean(), Linear(4, 8)), wide)
+    logits = builder.edge(wide, None, Linear(8, 2), rectified=True)
+    return builder.graph(logits, "normal" if seed % 3 else "uniform")
+
+
+def hidden_layers(count=12):
+    for number in range(count):
+        graph = with_hidden_layers(number)
+        yield module_of(graph, number, shifts=number % 4 > 1), images_of(7, 9)
+
+
 NETWORKS = [
-    *(cells_of_edges, graphs_of_vertices, widths, stages, cells_of_nodes, odd_cells, random_graphs)
+    *(cells_of_edges, graphs_of_vertices, widths, stages, cells_of_nodes, odd_cells, random_graphs),
+    hidden_layers,
 ]
 
 
@@ -232,6 +254,8 @@ def graphs_of(kind, count=10):
     rng = np.random.default_rng(1)
     if kind == "random":
         return [random_graph(seed) for seed in range(10 * count)]
+    if kind == "hidden":
+        return [with_hidden_layers(seed) for seed in range(6)]
     if kind == "nds":
         return [scored_network(given, 2, imagenet=True) for given in [*TWO_CELLS, *STAGES]]
     space = get_space(kind)
@@ -245,7 +269,7 @@ def graphs_of(kind, count=10):
 
 
 @pytest.mark.parametrize(
-    "kind", ["nasbench201", "nasbench101", "natsbench_size", "darts", "nds", "random"]
+    "kind", ["nasbench201", "nasbench101", "natsbench_size", "darts", "nds", "random", "hidden"]
 )
 def test_drawn_weights_are_those_that_the_module_draws(kind):
     for number, graph in enumerate(graphs_of(kind)):

@@ -79,11 +79,7 @@ def module_of(operation: Operation, initialisation: str = "uniform") -> nn.Modul
                 bias=False,
             )
         case Linear():
-            linear = nn.Linear(operation.inputs, operation.outputs)
-            if normal:
-                nn.init.normal_(linear.weight, 0, 0.01)
-                nn.init.zeros_(linear.bias)
-            return linear
+            return plans.new_linear(operation, initialisation)
         case FactorisedReduction():
             return Halving(operation, pointwise)
         case Pooling("max", size, stride):

@@ -11,7 +11,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -25,7 +25,10 @@ from untrained.networks.graph import (
     Edge,
     EvenPooling,
     FactorisedReduction,
+    Flatten,
+    GlobalMean,
     Graph,
+    Linear,
     Operation,
     Pooling,
     Slice,
@@ -59,7 +62,8 @@ class Weights(NamedTuple):
     """The weights of an edge.
 
     Attributes:
-        kernels: (outputs, inputs / groups, height, width), of the convolutions in order.
+        kernels: (outputs, inputs / groups, height, width) of the convolutions in order, and
+            (outputs, inputs) and (outputs,) of a linear layer.
         scale: (outputs,), scale of the normalisation; None for ones.
         shift: (outputs,), shift of the normalisation; None for zeros.
     """
@@ -70,8 +74,10 @@ class Weights(NamedTuple):
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "Weights":
         """Return a copy on another device; kernels get another type and stand channels last."""
+        last = torch.channels_last
         kernels = tuple(
-            one.to(device, dtype, memory_format=torch.channels_last) for one in self.kernels
+            one.to(device, dtype, memory_format=last if one.ndim == 4 else torch.preserve_format)
+            for one in self.kernels
         )
         learned = (None if one is None else one.to(device) for one in (self.scale, self.shift))
         return Weights(kernels, *learned)
@@ -114,8 +120,9 @@ class _Plan:
         self.incoming: dict[int, list[tuple[Edge, Weights]]] = defaultdict(list)
         for edge, own in zip(graph.executed, weights, strict=False):
             self.incoming[edge.target].append((edge, own))
-        # what is normalised of zeros is zero, unless a shift was learned
-        shifts = (own.shift for own in weights if own.shift is not None)
+        # what is made of zeros is zero, unless a linear layer has a bias or a shift was learned
+        shifts = [own.shift for own in weights if own.shift is not None]
+        shifts += [one for own in weights for one in own.kernels if one.ndim == 1]
         fresh = not any(bool((shift != 0).any()) for shift in shifts)
         for node, terms in self.incoming.items():
             if graph.nodes[node].concatenated or node not in graph.fed:
@@ -124,13 +131,13 @@ class _Plan:
                 (edge, own)
                 for edge, own in terms
                 if (edge.source in graph.fed and not edge.constant)
-                or not (fresh or (edge.constant and not edge.normalised))
+                or not (fresh or (edge.constant and not (edge.normalised or edge.weighted)))
             ]
-        self.same: dict[int, int] = {}
+        self.same = {node: node for node in graph.order}
         for node in graph.order[1:]:
             (edge, _), *others = self.incoming[node]
             if edge.identity and not (others or graph.nodes[node].rectified):
-                self.same[node] = self.same.get(edge.source, edge.source)
+                self.same[node] = self.same[edge.source]
         self.rectifiers: dict[int, int] = defaultdict(int)
         self.modules: dict[int, int] = defaultdict(int)
         for edge in graph.executed:
@@ -144,7 +151,7 @@ class _Plan:
 
     def _parts(self, node: int) -> list[int]:
         """Return the nodes whose rectifiers read what a rectifier of this node reads."""
-        node = self.same.get(node, node)
+        node = self.same[node]
         kind = self.graph.nodes[node]
         if kind.rectified or not kind.concatenated:
             return [node]
@@ -162,9 +169,9 @@ class _Plan:
         wanted = {node for node, count in counts.items() if count}
         read: dict[int, list[Edge]] = defaultdict(list)
         for node in reversed(self.graph.order[1:]):
-            if node in wanted and node not in self.same:
+            if node in wanted and self.same[node] == node:
                 for edge, _ in self.incoming[node]:
-                    source = self.same.get(edge.source, edge.source)
+                    source = self.same[edge.source]
                     wanted.add(source)
                     read[source].append(edge)
         made: list[sums.Node] = []
@@ -177,11 +184,11 @@ class _Plan:
         }
         edges: list[tuple[int, int, sums.Edge]] = []
         for node in self.graph.order:
-            if node not in wanted or node in self.same:
+            if node not in wanted or self.same[node] != node:
                 continue
             terms = []
             for edge, own in self.incoming[node]:
-                source = self.same.get(edge.source, edge.source)
+                source = self.same[edge.source]
                 before = edge.rectified or self.graph.nodes[source].rectified or node in rectified
                 apply = _applied(edge, own.kernels)
                 after = sums.Edge(
@@ -204,9 +211,11 @@ class _Plan:
 def _applied(edge: Edge, kernels: Sequence[Tensor]) -> Callable[[Tensor], Tensor]:
     """Return the operations of an edge as one function; equal ones without weights are the same."""
     left = iter(kernels)
-    functions = []
+    functions: list[Callable[[Tensor], Tensor]] = []
     for operation in edge.operations:
-        if convolutions := _convolutions(operation):
+        if isinstance(operation, Linear):
+            functions.append(partial(_linear, weight=next(left), bias=next(left)))
+        elif convolutions := _convolutions(operation):
             functions.append(_convolved(operation, [next(left) for _ in convolutions]))
         else:
             copies = isinstance(operation, Slice | Zero)
@@ -233,12 +242,18 @@ def _convolved(operation: Operation, kernels: Sequence[Tensor]) -> Callable[[Ten
     return lambda x: torch.cat((one(x, kernels[0]), one(without_first_pixels(x), kernels[1])), 1)
 
 
+def _linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return functional.linear(x.flatten(1), weight, bias)[:, :, None, None]
+
+
 @cache
 def function_of(operation: Operation) -> Callable[[Tensor], Tensor]:
     """Return an operation without weights as a function, the same one for equal operations.
 
+    It maps images to images; what has no height and width has a height and a width of 1.
+
     Raises:
-        ValueError: the operation has weights or leaves no pixels.
+        ValueError: the operation has weights.
     """
     match operation:
         case Pooling("avg", 3, 1, True):
@@ -254,6 +269,10 @@ def function_of(operation: Operation) -> Callable[[Tensor], Tensor]:
             return lambda x: functional.avg_pool2d(x, size, stride, *how)
         case EvenPooling(kind, stride):
             return lambda x: _evenly_pooled(x, kind, stride)
+        case GlobalMean():
+            return lambda x: x.mean((2, 3), keepdim=True)
+        case Flatten():
+            return lambda x: x.flatten(1)[:, :, None, None]
         case Slice(channels):
             return lambda x: x[:, :channels]
         case Zero(stride, None):
@@ -294,10 +313,10 @@ def draw(graph: Graph) -> PlannedNetwork:
     Nothing else is made of the module; the classifier's weights, which come last, are left out.
     """
     weights = []
-    for edge in graph.executed:
-        kernels = (one for each in edge.weighted for one in _convolutions(each))
-        weights.append(Weights(tuple(_drawn(one, graph.initialisation) for one in kernels)))
-    return PlannedNetwork(graph, weights)
+    for edge in graph.executed[:-1]:
+        drawn = (_drawn(one, graph.initialisation) for one in edge.weighted)
+        weights.append(Weights(tuple(kernel for own in drawn for kernel in own)))
+    return PlannedNetwork(graph, [*weights, Weights()])
 
 
 def weights_of(network: "GraphNetwork") -> list[Weights]:
@@ -305,15 +324,25 @@ def weights_of(network: "GraphNetwork") -> list[Weights]:
     weights = []
     for connection in network.connections:
         norms = [one for one in connection.modules() if isinstance(one, nn.BatchNorm2d)]
-        kernels = (one.weight for one in connection.modules() if isinstance(one, nn.Conv2d))
+        layers = (one for one in connection.modules() if isinstance(one, nn.Conv2d | nn.Linear))
+        kernels = tuple(kernel for one in layers for kernel in one.parameters())
         learned = (norms[0].weight, norms[0].bias) if norms else (None, None)
-        weights.append(Weights(tuple(kernels), *learned))
+        weights.append(Weights(kernels, *learned))
     return weights
 
 
 def deviation(outputs: int, kernel: Sequence[int]) -> float:
     """Return the standard deviation of a new convolution's weights (He et al., 2015, fan out)."""
     return float((2 / (math.prod(kernel) * outputs)) ** 0.5)
+
+
+def new_linear(operation: Linear, initialisation: str) -> nn.Linear:
+    """Build a linear layer, which draws its weights from PyTorch's generator."""
+    linear = nn.Linear(operation.inputs, operation.outputs)
+    if initialisation == "normal":
+        nn.init.normal_(linear.weight, 0, 0.01)
+        nn.init.zeros_(linear.bias)
+    return linear
 
 
 def _convolutions(operation: Operation) -> tuple[Convolution, ...]:
@@ -325,7 +354,13 @@ def _convolutions(operation: Operation) -> tuple[Convolution, ...]:
     return ()
 
 
-def _drawn(one: Convolution, initialisation: str) -> Tensor:
+def _drawn(operation: Operation, initialisation: str) -> tuple[Tensor, ...]:
+    if isinstance(operation, Linear):
+        return tuple(new_linear(operation, initialisation).parameters())
+    return tuple(_drawn_kernel(one, initialisation) for one in _convolutions(operation))
+
+
+def _drawn_kernel(one: Convolution, initialisation: str) -> Tensor:
     weight = torch.empty(one.outputs, one.inputs // one.groups, *one.kernel)
     if initialisation == "normal":
         return weight.normal_(0, deviation(one.outputs, one.kernel))
