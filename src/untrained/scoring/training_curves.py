@@ -160,7 +160,7 @@ class _LastLoss:
 
 def training_curves(
     space: str | SearchSpace,
-    architectures: Sequence[str | int],
+    architectures: Sequence[object],
     *,
     epochs: Sequence[float] = (0, 0.5, 1, 2),
     proxies: Sequence[str] | None = None,
