@@ -47,6 +47,9 @@ def measure(indices: list[int], seeds: int) -> dict[str, np.ndarray]:
     ):
         forms = {
             "plain": partial(bare.submit, measured, "plain", False, "float32"),
+            "modules, channels last, float32": partial(
+                worker.submit, measured, "plain", True, "float32"
+            ),
             "modules, channels last, bfloat16": partial(
                 worker.submit, measured, "plain", True, "bfloat16"
             ),
