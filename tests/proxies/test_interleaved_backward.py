@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from untrained.networks.supernets import Supernet, darts_graph, nasbench201_graph
 from untrained.proxies import interleaved_backward
-from untrained.proxies.interleaved_backward import Recording
+from untrained.proxies.interleaved_backward import Recording, _Memory
 from untrained.spaces import get_space
 from untrained.spaces.base import Skeleton
 
@@ -455,3 +455,18 @@ def test_activations_that_no_backward_pass_reads_are_not_kept():
         outputs = network(torch.randn(2, 2, 7, 6)).sum(1)
     assert made[0]() is None
     assert recording.gradients(outputs, list(network.parameters())) is not None
+
+
+def test_the_gradients_of_a_cell_share_three_arrays(space, monkeypatch):
+    """The output, the first node and the input; the second node's is written over."""
+    original, arrays = _Memory.target, {}
+
+    def target(*given):
+        made = original(*given)
+        arrays[id(made[0].base)] = made[0].base
+        return made
+
+    monkeypatch.setattr(_Memory, "target", target)
+    network, images = drawn(space.network(space[1462], 10, Skeleton(3, 1, 1)), 4, (8, 8), 3)
+    gradient_rows(network, images, list(network.parameters()))
+    assert len(arrays) == 3

@@ -8,9 +8,11 @@ those layers, such as a classifier, is left to PyTorch. The gradients are exact:
 another order.
 """
 
+import ctypes
 import math
+import sys
 from abc import abstractmethod
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -32,6 +34,8 @@ from untrained.proxies.interleaved_loops import LANES
 _LARGE = 2**30
 #: Nor are parameters with more bytes of gradients: sums that leave the caches take PyTorch's time.
 _MANY = 2**28
+#: An activation of more numbers leaves so much memory behind that it is returned to the system.
+_MANY_NUMBERS = 2**20
 #: Bytes of gradients that a convolution processes together; they stay in the second-level cache.
 _PART = 2**20
 
@@ -52,34 +56,32 @@ def _flat(tensor: Tensor) -> Array:
 
 
 class _Memory:
-    """Memory for gradients: those of activations in use, and arrays that are free again."""
+    """Memory for gradients: those of activations in use, and arrays that are free again.
+
+    All arrays have the size of the largest gradient; the system gives the pages that are written.
+    """
 
     def __init__(self, plan: "_Plan") -> None:
         self.plan = plan
         self.free: list[Array] = []
-        self.arounds: dict[object, Array] = {}
-        self.by_parameter: dict[Tensor, Array] = {}
-        self.begin()
-
-    def begin(self) -> None:
-        """Forget the gradients of the last backward passes."""
         self.found: dict[Tensor, tuple[Array, float]] = {}
         self.users: Counter[int] = Counter()
-        for array in self.by_parameter.values():
-            array[:] = 0
+        self.by_parameter: dict[Tensor, Array] = {}
 
-    def target(self, activation: Tensor) -> tuple[Array, bool]:
-        """Return the array for an activation's gradient (n H W C 16,), and whether to add to it."""
+    def target(self, activation: Tensor, over: Array = _NOTHING) -> tuple[Array, bool]:
+        """Return the array for an activation's gradient (n H W C 16,), and whether to add to it.
+
+        It is `over`, a gradient that is read image by image, if that has this size and nothing else
+        reads it.
+        """
         if activation in self.found:
             return self.found[activation][0], True
-        size = activation.numel() * LANES
-        fitting = [place for place, one in enumerate(self.free) if one.size >= size]
-        if fitting:
-            spare = self.free.pop(min(fitting, key=lambda place: self.free[place].size))
-        else:
-            self.free.clear()  # larger arrays serve in place of smaller ones from now on
-            spare = np.empty(size, np.float32)
-        array = spare[:size]
+        array, size = over, activation.numel() * LANES
+        if over.size != size or self.users[id(over)] > 1:
+            spare = (
+                self.free.pop() if self.free else np.empty(self.plan.largest * LANES, np.float32)
+            )
+            array = spare[:size]
         self.share(activation, array, 1.0)
         return array, False
 
@@ -109,12 +111,6 @@ class _Memory:
         if parameter not in self.by_parameter:
             self.by_parameter[parameter] = np.zeros((*shape, LANES), np.float32)
         return self.by_parameter[parameter]
-
-    def around(self, size: int, key: object) -> Array:
-        """Return scratch memory, one array per key, which is zero where nothing was written."""
-        if key not in self.arounds:
-            self.arounds[key] = np.zeros(size, np.float32)
-        return self.arounds[key]
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +159,7 @@ class _Rectifier(_Operation):
         numbers, factor = memory.found[self.output]
         (target,) = self.inputs
         if target is not None:
-            made, adds = memory.target(target)
+            made, adds = memory.target(target, numbers)
             gate = _flat(self.made)
             interleaved_loops.rectified(numbers, _pixels(target), factor, gate, made, adds)
 
@@ -256,7 +252,7 @@ class _Normalisation(_Operation):
         affine = self.affine(numbers, factor, memory)
         (target,) = self.inputs
         if target is not None:
-            made, adds = memory.target(target)
+            made, adds = memory.target(target, numbers)
             interleaved_loops.normalisation(numbers, self.shape, *affine, self.x, made, adds)
 
     def affine(self, numbers: Array, factor: float, memory: _Memory) -> tuple[Array, Array, Array]:
@@ -317,11 +313,13 @@ class _Convolution(_Operation):
         blocks = interleaved_loops.block_of(own), interleaved_loops.block_of(filters)
         (target,) = self.inputs
         if target is not None:
-            made, adds = memory.target(target)
+            made, adds = memory.target(
+                target, numbers if self.shape == (outputs, high, wide) else _NOTHING
+            )
             taps = (self.stride, self.padding, self.dilation)
             parts = [packed_weight(one, *taps, blocks) for one in self.weight.chunk(self.groups)]
             phases, packed = parts[0][0], np.concatenate([numbers for _, numbers in parts])
-            margin = _margin(phases, *taps, (height, width), (high, wide))
+            margin = _margin(phases, self.stride, self.dilation, (height, width), (high, wide))
         channels = -(-filters // blocks[1]) * blocks[1] * self.groups
         image_size = (high + sum(margin)) * (wide + sum(margin)) * channels * LANES
         together = max(1, min(images, _PART // (4 * image_size)))
@@ -340,7 +338,7 @@ class _Convolution(_Operation):
             packed,
             blocks,
             margin,
-            memory.around(together * image_size, (outputs, self.groups, high, wide, margin)),
+            np.zeros(together * image_size, np.float32),
             made,
             self.shape,
             adds,
@@ -403,15 +401,9 @@ def packed_weight(
 
 
 def _margin(
-    phases: Array,
-    stride: int,
-    padding: int,
-    dilation: int,
-    shape: tuple[int, ...],
-    output: tuple[int, int],
+    phases: Array, stride: int, dilation: int, shape: tuple[int, ...], output: tuple[int, int]
 ) -> tuple[int, int]:
     """Return how many zeros before and after an image of the output the input's gradient reads."""
-    del padding  # the phases include it
     before = after = 0
     gap = dilation // math.gcd(dilation, stride)
     for phase in range(stride):
@@ -734,6 +726,7 @@ class _Plan:
         head: parameters in `wanted` that it leads to.
         steps: operations whose backward passes follow, in order.
         givers: number of steps that add to the gradient of an activation, plus one at the boundary.
+        largest: numbers in the largest activation.
 
     Raises:
         _NoLoopError: there is no loop for a requested gradient, or gradients are too large.
@@ -763,6 +756,7 @@ class _Plan:
                 step = self._joined(operations[activation], consumers)
                 self.givers.update(one for one in step.inputs if one is not None)
                 self.steps.append(step)
+        self.largest = max((one.numel() for one in self.givers), default=0)
 
     def _order(self) -> tuple[list[Tensor], Counter[Tensor]]:
         """Order the activations, readers first, and count the readers of each."""
@@ -832,34 +826,44 @@ def _nodes(outputs: Tensor) -> list[Node]:
 def _run(plan: _Plan, outputs: Tensor) -> list[Tensor]:
     """Return the gradients (n, size) by all parameters."""
     memory = _Memory(plan)
+    rows: dict[Tensor, list[Array]] = defaultdict(list)
 
     def pull_back(cotangent: Tensor) -> tuple[Tensor, ...]:
         return torch.autograd.grad(
             outputs, plan.sources, cotangent, retain_graph=True, materialize_grads=True
         )
 
-    rows: dict[Tensor, Array] = {}
-
-    def keep(parameter: Tensor, first: int, found: Array) -> None:
-        if parameter not in rows:
-            rows[parameter] = np.empty((len(outputs), found.shape[1]), found.dtype)
-        rows[parameter][first : first + len(found)] = found
-
     identity = torch.eye(len(outputs))
     for first in range(0, len(outputs), LANES):
         cotangents = identity[first : first + LANES]
-        found = vmap(pull_back)(cotangents)
-        memory.begin()
-        for activation, gradient in zip(plan.boundary, found, strict=False):
+        found = list(vmap(pull_back)(cotangents))
+        for activation in plan.boundary:
             images, channels, height, width = activation.shape
             made, _ = memory.target(activation)
-            shape = (len(cotangents), images, channels, height * width)
-            interleaved_loops.interleaved(_flat(gradient), shape, made)
-        for step in plan.steps:
+            lanes = made.reshape(images, height, width, channels, LANES)
+            lanes[..., : len(cotangents)] = found.pop(0).detach().permute(1, 3, 4, 2, 0).numpy()
+            lanes[..., len(cotangents) :] = 0
+        if not first and plan.largest > _MANY_NUMBERS:
+            _trim()  # what the forward pass and PyTorch's part of the backward pass leave behind
+        steps = plan.steps[::-1]
+        if first + LANES >= len(outputs):
+            plan.steps.clear()  # the last passes free the activations that they have read
+        while steps:
+            step = steps.pop()
             step.run(memory)
             memory.release(step.output)
-        for parameter, made in memory.by_parameter.items():
-            keep(parameter, first, made.reshape(-1, LANES)[:, : len(cotangents)].T)
-        for parameter, gradient in zip(plan.head, found[len(plan.boundary) :], strict=True):
-            keep(parameter, first, gradient.detach().flatten(1).numpy())
-    return [torch.from_numpy(one) for one in rows.values()]
+        for parameter in list(memory.by_parameter):
+            numbers = memory.by_parameter.pop(parameter).reshape(-1, LANES)
+            rows[parameter].append(numbers[:, : len(cotangents)])
+        for parameter, gradient in zip(plan.head, found, strict=True):
+            rows[parameter].append(gradient.detach().flatten(1).numpy().T)
+    memory.free.clear()  # rows are joined in this memory
+    return [torch.cat([torch.from_numpy(part.T) for part in rows.pop(one)]) for one in list(rows)]
+
+
+def _trim() -> None:
+    """Return freed memory to the system; glibc keeps it if told to, as workers do."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
+        if trim is not None:
+            trim(0)

@@ -729,18 +729,3 @@ def copied(
                     _put(
                         target, write + lanes, _multiply_add(_at(source, read + lanes), times, old)
                     )
-
-
-@jit
-def interleaved(source: Array, shape: Any, target: Array) -> None:
-    """Reorder gradients (k, n, C, H W), k up to 16, to (n, H W, C, 16); shape is (k, n, C, H W)."""
-    count, images, channels, pixels = shape
-    for image in range(images):
-        for pixel in range(pixels):
-            for c in range(channels):
-                place = ((image * pixels + pixel) * channels + c) * LANES
-                for t in range(LANES):
-                    target[place + t] = np.float32(0)
-                for t in range(count):
-                    own = ((t * images + image) * channels + c) * pixels + pixel
-                    target[place + t] = source[own]
