@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from untrained.search.base import SampledSearch as SampledSearch
     from untrained.search.live import Live as Live
     from untrained.search.pruning import Pruning as Pruning
+    from untrained.search.pruning import PruningResult as PruningResult
     from untrained.search.pruning import prune as prune
     from untrained.search.run import SearchResult as SearchResult
     from untrained.search.run import run_search as run_search
@@ -51,6 +52,7 @@ _MODULES = {
     "ImageSet": "untrained.images.sets",
     "Live": "untrained.search.live",
     "Pruning": "untrained.search.pruning",
+    "PruningResult": "untrained.search.pruning",
     "Recipe": "untrained.training.recipe",
     "SampledSearch": "untrained.search.base",
     "Score": "untrained.api",

@@ -212,3 +212,18 @@ def test_what_is_no_curve_is_damage():
     code, _, err = command(*asked(*KEPT))
     assert code == 2
     assert "ledger ledger.sqlite is damaged: delete it" in err
+
+
+def test_whole_numbers_have_all_their_digits(capsys):
+    from untrained.cli.training_curves import _print
+
+    def reading(quantity, value, status="ok"):
+        return {"quantity": quantity, "epochs": 0, "value": value, "status": status, "reason": ""}
+
+    values = [reading("parameters", 73306.0), reading("naswot", 1655.9561), reading("change", 0.0)]
+    lost = reading("lga", None, "diverged")
+    _print({"architecture": 5, "spelling": "five", "seed": 0, "readings": [*values, lost]})
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
+    assert lines == [
+        ["parameters", "73306"], ["naswot", "1656"], ["change", "0"], ["lga", "diverged"]
+    ]  # fmt: skip

@@ -23,18 +23,25 @@ if TYPE_CHECKING:
 @options.with_settings()
 def score(
     target: Annotated[
-        str, typer.Argument(help="A search space, or package.module:factory of your own network.")
+        str,
+        typer.Argument(
+            help="Search space, or package.module:factory of your own network.",
+            autocompletion=options.completed(options.SPACES),
+        ),
     ],
     settings: "Settings",
     architectures: Annotated[
-        list[str] | None, typer.Argument(metavar="ARCH...", help="Indices or spellings.")
+        list[str] | None,
+        typer.Argument(metavar="ARCH...", help="Indices or spellings of the space."),
     ] = None,
     proxy: options.Proxies = None,
-    variant: Annotated[str | None, typer.Option(help="Variant of the proxies.")] = None,
+    variant: Annotated[
+        str | None, typer.Option(help="Variant of the proxies, where their spelling has none.")
+    ] = None,
     seed: options.Seed = 0,
     seeds: options.Seeds = 3,
     shape: Annotated[
-        str, typer.Option("--input", help="CxHxW of the images of your own network.")
+        str, typer.Option("--input", help="Shape CxHxW of the images that your own network takes.")
     ] = "3x32x32",
     as_json: options.Json = False,
 ) -> None:

@@ -1,7 +1,6 @@
 """`untrained training-curves`: the tangent kernel and scores during a short training."""
 
 import json
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -129,8 +128,9 @@ def _print(curve: dict[str, Any]) -> None:
     stops = list(dict.fromkeys(reading["epochs"] for reading in readings))
     lines: dict[str, dict[float, str]] = {}
     for reading in readings:
-        value = math.nan if reading["value"] is None else reading["value"]
-        text = f"{value:.4g}" if reading["status"] == "ok" else reading["status"]
+        text, value = reading["status"], reading["value"]
+        if value is not None:
+            text = f"{value:.0f}" if value.is_integer() else f"{value:.4g}"
         lines.setdefault(reading["quantity"], {})[reading["epochs"]] = text
     first = max(map(len, [f"epochs (seed {seed})", *lines]))
     wide = max(10, *(len(text) for line in lines.values() for text in line.values()))

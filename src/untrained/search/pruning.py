@@ -100,7 +100,7 @@ class Pruning:
 
 
 @dataclass(frozen=True)
-class Found:
+class PruningResult:
     """The outcome of a pruning search.
 
     Attributes:
@@ -153,10 +153,10 @@ def prune(
     *,
     workers: int | None = 1,
     ledger: Path | None = None,
-    save: Callable[[Found], None] | None = None,
+    save: Callable[[PruningResult], None] | None = None,
     track: Track = untracked,
     tell: Callable[[str], None] = quiet,
-) -> Found:
+) -> PruningResult:
     """Prune the supernet of a space until one architecture is left.
 
     Every edge keeps one operation, and every node as many inputs as the space says.
@@ -191,7 +191,7 @@ def prune(
                 tell(f"continuing after round {len(kept.done)}")
             rounds = Rounds(searched, settings, seed, measure, track, kept)
             left, trace, seconds = rounds.run()
-            found = Found(searched.architecture(left), trace, settings, seconds)
+            found = PruningResult(searched.architecture(left), trace, settings, seconds)
             if save is not None:
                 save(found)
                 kept.finish()

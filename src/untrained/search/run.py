@@ -104,7 +104,7 @@ def run_search(
 
     Args:
         algorithm: the spelling of the search; see `untrained.search.spelling`.
-        space: the name of the space, or the space. One without a benchmark is searched live.
+        space: the name of the space, or the space. One without a benchmark has to be searched live.
         dataset: the data set whose trainings and scores guide the search.
         budget: the budget of each run: `12000s` or `100evaluations`.
         proxy: the proxy whose scores are read if the spelling names none.
