@@ -25,7 +25,7 @@ __all__ = ["Score", "Scores", "Settings", "score", "score_seeds"]
 
 def score(
     target: str | nn.Module,
-    architecture: object = None,
+    architecture: int | str | None = None,
     *,
     proxy: str | Proxy = "naswot",
     variant: str | None = None,
@@ -41,7 +41,7 @@ def score(
     Args:
         target: the name of a space, or a module that takes (N, C, H, W) images of the data set. A
             module is scored with the weights it has, and left as it was.
-        architecture: index or spelling in the space, or what another tool writes (docs/spaces.md).
+        architecture: index or spelling in the space.
         proxy: its name, `name-variant` or `name@epochs`, or a `Proxy`.
         variant: variant of the proxy; by default that of the spelling, or the first.
         seed: seed of minibatch and weights.
@@ -105,7 +105,7 @@ class Scores:
 
 def score_seeds(
     target: str,
-    architectures: Sequence[object] = (),
+    architectures: Sequence[str | int] = (),
     *,
     proxies: Sequence[str] = ("naswot",),
     variant: str | None = None,

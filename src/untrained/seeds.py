@@ -3,10 +3,14 @@
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from untrained.errors import ParameterError
+
+if TYPE_CHECKING:
+    import torch
 
 #: Tables hold seeds as signed integers of 64 bits.
 LARGEST = 2**63 - 1
@@ -44,15 +48,28 @@ def numpy_generator(seed: int, purpose: str, *keys: int) -> np.random.Generator:
 
 
 @contextmanager
-def torch_seeded(seed: int, purpose: str, *keys: int) -> Iterator[None]:
-    """Run a block with PyTorch's global generator on the stream, and restore it afterwards.
+def torch_seeded(
+    seed: int, purpose: str, *keys: int, device: "torch.device | None" = None
+) -> Iterator[None]:
+    """Run a block with PyTorch's global generators on the stream, and restore them afterwards.
 
     Constructors of modules draw weights from the global generator, which is set nowhere else.
-    Weights are drawn on the CPU, so that they are the same for every device.
+    Weights are drawn on the CPU, so that they are the same for every device. Dropout draws on the
+    device of its input.
+
+    Args:
+        seed: the seed.
+        purpose: the purpose of the stream.
+        keys: further parts of the stream's name.
+        device: a GPU whose generator is set as well.
     """
     import torch
 
     state = int(seed_sequence(seed, purpose, *keys).generate_state(1, np.uint64)[0])
-    with torch.random.fork_rng(devices=[]):
+    gpus = [device] if device is not None and device.type == "cuda" else []
+    with torch.random.fork_rng(gpus):
         torch.default_generator.manual_seed(state)
+        for gpu in gpus:
+            with torch.cuda.device(gpu):
+                torch.cuda.manual_seed(state)
         yield

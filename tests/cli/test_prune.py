@@ -96,7 +96,9 @@ def few_crops(monkeypatch):
 
 @pytest.mark.usefixtures("few_crops", "quick_numbers")
 def test_a_genotype_with_its_networks_and_how_to_train_it(untrained):
-    from untrained.networks.costs import count_flops, count_parameters
+    from tests.networks.slow import benchmark_flops
+
+    from untrained.networks.costs import count_parameters
     from untrained.networks.darts import IMAGENET, network_graph
     from untrained.networks.network import GraphNetwork
     from untrained.spaces.genotypes import parse_genotype
@@ -110,10 +112,10 @@ def test_a_genotype_with_its_networks_and_how_to_train_it(untrained):
     assert (large["cells"], large["channels"]) == (14, 48)
     network = GraphNetwork(network_graph(genotype, 10))
     assert small["parameters"] == count_parameters(network)
-    assert small["flops"] == count_flops(network, (3, 32, 32))
+    assert small["flops"] == benchmark_flops(network, (3, 32, 32))
     network = GraphNetwork(network_graph(genotype, 1000, IMAGENET))
     assert large["parameters"] == count_parameters(network)
-    assert large["flops"] == count_flops(network, (3, 224, 224))
+    assert large["flops"] == benchmark_flops(network, (3, 224, 224))
     assert found["seconds"] > 0
     assert "accuracy" not in found
     program, command, spelled, *options = shlex.split(found["train"])

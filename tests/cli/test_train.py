@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.networks.slow import benchmark_flops
 
 from untrained.images.minibatches import crop_flip, normalise
 from untrained.images.sets import image_set
-from untrained.networks.costs import count_flops, count_parameters
+from untrained.networks.costs import count_parameters
 from untrained.networks.darts import Skeleton, network_graph
 from untrained.networks.network import GraphNetwork
 from untrained.spaces import get_space
@@ -73,7 +74,7 @@ def test_what_people_read(untrained):
     assert code == 0
     assert out.startswith("Genotype(normal=[('sep_conv_3x3', 0)")
     network = GraphNetwork(network_graph(parse_genotype("DARTS_V2"), 10, Skeleton(3, 2)))
-    costs = count_parameters(network), count_flops(network, (3, 32, 32))
+    costs = count_parameters(network), benchmark_flops(network, (3, 32, 32))
     assert f"  parameters  {costs[0]:,} (3 cells, 2 channels, without auxiliary head)\n" in out
     assert f"  FLOPs       {costs[1]:,} multiply-adds\n" in out
     assert "  trained     2 epochs on 12 images of cifar10/train, seed 0, " in out

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from untrained.networks.costs import count_flops
 from untrained.networks.graph import Builder
 from untrained.networks.nasbench201 import cell_of
 from untrained.networks.network import GraphNetwork
@@ -20,6 +21,20 @@ def shaken(network, seed=None, *, shifts=True):
             if shifts:
                 nn.init.normal_(module.bias, 0, 0.3)
     return network
+
+
+def benchmark_flops(network, image):
+    """Return multiply-adds as benchmarks count them: the biases of linear layers count too."""
+    biases = []
+    handles = [
+        layer.register_forward_hook(lambda _layer, _given, made: biases.append(made.numel()))
+        for layer in network.modules()
+        if isinstance(layer, nn.Linear) and layer.bias is not None
+    ]
+    counted = count_flops(network, image)
+    for handle in handles:
+        handle.remove()
+    return counted + sum(biases)
 
 
 def normalised(x, norm):

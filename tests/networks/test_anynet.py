@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from tests.networks.slow import Layers, pooled, shaken
+from tests.networks.slow import Layers, benchmark_flops, pooled, shaken
 
 from untrained.networks.anynet import add_block, network_graph
-from untrained.networks.costs import count_flops, count_parameters
+from untrained.networks.costs import count_parameters
 from untrained.networks.graph import Builder
 from untrained.networks.nds import costs_of
 from untrained.networks.network import GraphNetwork
@@ -74,7 +74,7 @@ def test_resnet_18_and_resnext_50_have_their_published_sizes():
         graph = network_graph(given, 1000, "quarter", 64)
         with torch.device("meta"):
             network = GraphNetwork(graph)
-        counted = count_flops(network, (3, 224, 224))
+        counted = benchmark_flops(network, (3, 224, 224))
         assert (graph.parameters, graph.flops((3, 224, 224))) == (parameters, counted)
         assert count_parameters(network) == parameters
         assert round(counted / 1e9, 2) == operations  # as torchvision gives it

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from tests.networks.slow import Layers, part_of, shaken
+from tests.networks.slow import Layers, benchmark_flops, part_of, shaken
 from tests.networks.slow_cells import slow_features
 from torch.nn import functional
 
 from untrained.errors import ParameterError
-from untrained.networks.costs import count_flops, count_parameters
+from untrained.networks.costs import count_parameters
 from untrained.networks.darts import CIFAR10, IMAGENET, Skeleton, add_operation, network_graph
 from untrained.networks.graph import Builder, FactorisedReduction
 from untrained.networks.network import GraphNetwork
@@ -96,7 +96,7 @@ def test_costs_are_those_of_the_closed_form(stem):
         expected = slow_costs(genotype, 7, cells, channels, side, stem)
         assert (graph.parameters, graph.flops((3, side, side))) == expected
         network = GraphNetwork(graph)
-        assert (count_parameters(network), count_flops(network, (3, side, side))) == expected
+        assert (count_parameters(network), benchmark_flops(network, (3, side, side))) == expected
 
 
 def test_the_auxiliary_head_is_no_part_of_the_costs_of_inference():

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 from tests.networks.random_graphs import random_graph
+from tests.networks.slow import benchmark_flops
 
 from untrained.errors import ParameterError
-from untrained.networks.costs import count_flops, count_parameters
+from untrained.networks.costs import count_parameters
 from untrained.networks.darts import Skeleton, network_graph
 from untrained.networks.graph import Builder, Convolution, Edge, Graph, Linear, Node, Zero
 from untrained.networks.network import GraphNetwork
@@ -109,7 +110,7 @@ def test_shapes_and_costs_are_those_of_the_module(sides):
         graph = random_graph(seed, sides=sides)
         network, image = GraphNetwork(graph), (3, *sides)
         assert graph.parameters == count_parameters(network)
-        assert graph.flops(image) == count_flops(network, image)
+        assert graph.flops(image) == benchmark_flops(network, image)
         shapes = graph.shapes(image)
         assert shapes_read(network, image) == [shapes[edge.source] for edge in graph.edges]
 

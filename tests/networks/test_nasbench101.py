@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tests.networks.slow import Layers, pooled, shaken
+from tests.networks.slow import Layers, benchmark_flops, pooled, shaken
 
-from untrained.networks.costs import count_flops, count_parameters
+from untrained.networks.costs import count_parameters
 from untrained.networks.nasbench101 import network_graph
 from untrained.networks.nasbench101_channels import BENCHMARK, SCORED, vertex_channels, widths
 from untrained.networks.network import GraphNetwork
@@ -169,7 +169,7 @@ def test_costs_are_those_of_the_definition(skeleton, classes):
             network = GraphNetwork(graph)
         assert count_parameters(network) == expected[0]
         if skeleton is not BENCHMARK:
-            assert count_flops(GraphNetwork(graph), image) == expected[1]
+            assert benchmark_flops(GraphNetwork(graph), image) == expected[1]
 
 
 @pytest.fixture(scope="module")

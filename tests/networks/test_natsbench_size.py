@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tests.networks.slow import Layers, shaken
+from tests.networks.slow import Layers, benchmark_flops, shaken
 from tests.networks.test_nasbench201 import relu_conv_bn, slow_head, slow_reduction
 
-from untrained.networks.costs import count_flops, count_parameters
+from untrained.networks.costs import count_parameters
 from untrained.spaces import get_space
 from untrained.spaces.natsbench_size import widths_of
 
@@ -55,7 +55,7 @@ def test_costs_are_those_of_the_formula():
             assert [graph.parameters, graph.flops((3, 32, 32))] == expected
             if number < len(WIDTHS):
                 network = SPACE.network(architecture, classes)
-                counted = [count_parameters(network), count_flops(network, (3, 32, 32))]
+                counted = [count_parameters(network), benchmark_flops(network, (3, 32, 32))]
                 assert counted == expected
 
 

@@ -18,7 +18,7 @@ from untrained.networks.nds import scored_network
 from untrained.networks.network import GraphNetwork
 from untrained.networks.plans import draw, weights_of
 from untrained.proxies.agreements import agreements_of, bits_of
-from untrained.proxies.rectifiers import RectifierMode, rectifier_modules, rectifiers_on_path
+from untrained.proxies.rectifiers import RectifierMode, activations_of, rectifier_modules
 from untrained.seeds import torch_seeded
 from untrained.spaces import get_space
 from untrained.spaces.base import Skeleton
@@ -176,7 +176,7 @@ def codes_of_module(network, images, dead_branches):
             with rectifier_modules(network, lambda x: seen.append(bits_of(x.clone()))):
                 network(images)
             return seen
-        wanted = rectifiers_on_path(network, images[:2])
+        wanted = [one.on_path for one in activations_of(network, images[:2]).calls]
         with RectifierMode(lambda x: seen.append(bits_of(x.clone()))):
             network(images)
     return [codes for codes, counts in zip(seen, wanted, strict=True) if counts]

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.networks.slow import benchmark_flops
 from typer.testing import CliRunner
 
 from untrained.cli.app import app
-from untrained.networks.costs import count_flops, count_parameters
+from untrained.networks.costs import count_parameters
 from untrained.networks.plans import draw
 from untrained.spaces.base import Skeleton
 
@@ -37,7 +38,7 @@ def test_costs_are_those_of_the_module(toy):
         convolutions = 3 * space.spelling(index).count("conv")
         assert graph.parameters == count_parameters(network)
         assert graph.parameters == 27 * 16 + 32 + convolutions * (9 * 256 + 32) + 32 + 170
-        assert graph.flops((3, 8, 8)) == count_flops(network, (3, 8, 8))
+        assert graph.flops((3, 8, 8)) == benchmark_flops(network, (3, 8, 8))
 
 
 def test_the_plan_draws_and_reads_what_the_module_does(toy):

@@ -7,9 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from untrained.errors import ParameterError
 from untrained.images.minibatches import Minibatch, minibatch
-from untrained.proxies import get_proxy
+from untrained.proxies import UndefinedScore, get_proxy
 
 from .test_gradients import batch, example, value
 
@@ -79,7 +78,7 @@ def test_squares_neither_overflow_nor_vanish(scale):
 
 def test_too_few_classes_are_named():
     with pytest.raises(
-        ParameterError,
+        UndefinedScore,
         match=r"^Functional has 5 classes and the minibatch label 7: give the network 8$",
     ):
         value("grad_norm", example(), batch(classes=8))

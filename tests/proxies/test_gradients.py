@@ -7,7 +7,6 @@ from torch import nn
 from torch.nn import functional
 
 from untrained import score
-from untrained.errors import ParameterError
 from untrained.images.minibatches import Minibatch
 from untrained.proxies import UndefinedScore, get_proxy
 from untrained.proxies.gradients import layer_weights
@@ -237,13 +236,26 @@ class Returns(nn.Module):
     ("what", "said"),
     [
         (lambda logits: (logits, logits), "Returns returned tuple: one tensor of logits is needed"),
+        (lambda _logits: None, "Returns returned NoneType: one tensor of logits is needed"),
         (lambda logits: logits[0], r"Returns returned \(5,\): one tensor"),
         (lambda logits: logits.sum(1), "Returns returned"),
     ],
 )
 def test_an_output_that_is_no_tensor_of_logits(spelling, what, said):
-    with pytest.raises(ParameterError, match=f"^{said}"):
+    with pytest.raises(UndefinedScore, match=f"^{said}") as caught:
         value(spelling, Returns(what))
+    assert caught.value.status == "not_applicable"
+
+
+@pytest.mark.parametrize("spelling", GRADIENTS)
+@pytest.mark.parametrize(
+    "what", [lambda x: (x, None), lambda x: {"logits": x, "loss": 0.5}, lambda x: [[x]]]
+)
+def test_the_only_tensor_of_an_output_has_the_logits(spelling, what):
+    torch.manual_seed(0)
+    plain, nested = Returns(lambda x: x), Returns(what)
+    nested.load_state_dict(plain.state_dict())
+    assert value(spelling, nested) == value(spelling, plain)
 
 
 @pytest.mark.parametrize("spelling", GRADIENTS)

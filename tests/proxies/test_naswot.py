@@ -7,7 +7,7 @@ from tests.spaces.cell_rules import live_edges, singular_as_released
 from torch import nn
 from torch.nn import functional
 
-from untrained.errors import ParameterError
+from untrained import score
 from untrained.images.minibatches import Minibatch, minibatch
 from untrained.networks.network import ConnectionReLU
 from untrained.proxies import UndefinedScore
@@ -234,6 +234,15 @@ def test_disconnected_cells_have_no_score(space, all_operations, batch):
     assert found["singular"] == singular & set(disconnected[::4])
 
 
+@pytest.mark.parametrize("index", [0, 1462, 10525])
+def test_signs_are_the_codes_of_networks_with_rectifiers_alone(index):
+    plain, signs = (
+        score("nasbench201", index, proxy=proxy, batch_size=4)
+        for proxy in ("naswot", "naswot-signs")
+    )
+    assert (plain.score, plain.status) == (signs.score, signs.status)
+
+
 def test_connected_cells_have_a_score(space, all_operations, batch):
     connected = [i for i, cell in enumerate(all_operations) if live_edges(cell)]
     for index in np.random.default_rng(2).choice(connected, 8, replace=False):
@@ -273,9 +282,9 @@ def test_outputs_may_be_nested():
 
 
 @pytest.mark.parametrize("variant", ["corrected", "released"])
-def test_a_network_without_rectifiers_is_the_users_error(variant):
-    with pytest.raises(ParameterError, match=r"^Sequential applies no rectifier: naswot scores"):
-        activation_kernel(nn.Sequential(nn.Flatten(), nn.Tanh()), IMAGES, variant)
+def test_a_network_without_rectifiers_has_no_score(variant):
+    network = nn.Sequential(nn.Flatten(), nn.Tanh())
+    assert status(network, IMAGES, variant) == "no_rectifiers"
 
 
 class Breaks(nn.Module):

@@ -1,11 +1,12 @@
 import pytest
 import torch
+from tests.networks.own_networks import Of, transformer
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 - as everybody calls it
 
-from untrained.errors import ParameterError
+from untrained.proxies.base import UndefinedScore
 from untrained.proxies.naswot import activation_kernel
-from untrained.proxies.rectifiers import RectifierMode, rectifier_modules, rectifiers_on_path
+from untrained.proxies.rectifiers import ActivationMode, activations_of, rectifier_modules
 
 SEEN = {
     "F.relu": F.relu,
@@ -61,6 +62,39 @@ UNSEEN = {
 }
 
 
+OTHERS = {
+    **{
+        f"nn.{kind.__name__}": kind()
+        for kind in (
+            *(nn.CELU, nn.ELU, nn.GELU, nn.Hardshrink, nn.Hardsigmoid, nn.Hardswish, nn.Hardtanh),
+            *(nn.LogSigmoid, nn.Mish, nn.SELU, nn.Sigmoid, nn.SiLU, nn.Softplus, nn.Softshrink),
+            *(nn.Softsign, nn.Tanh, nn.Tanhshrink),
+        )
+    },
+    **{
+        f"nn.{kind.__name__} in place": kind(inplace=True)
+        for kind in (nn.CELU, nn.ELU, nn.Hardsigmoid, nn.Hardswish, nn.Mish, nn.SELU, nn.SiLU)
+    },
+    "nn.GELU by tanh": nn.GELU("tanh"),
+    "nn.Threshold": nn.Threshold(1, 0),
+    "F.silu by keyword": lambda x: F.silu(input=x),
+    "F.elu_": F.elu_,
+    "F.selu_": F.selu_,
+    "F.sigmoid": F.sigmoid,
+    "F.tanh": F.tanh,
+    "torch.selu_": torch.selu_,
+    "torch.celu": torch.celu,
+    "torch.tanh_": torch.tanh_,
+    "torch.special.expit": torch.special.expit,
+    "Tensor.sigmoid": lambda x: x.sigmoid(),
+    "Tensor.tanh_": lambda x: x.tanh_(),
+    "Tensor.hardshrink": lambda x: x.hardshrink(),
+    "SiLU by hand": lambda x: x * torch.sigmoid(x),
+    "GELU by hand": lambda x: x * (1 + torch.erf(x / 2**0.5)) / 2,
+    "GELU by tanh by hand": lambda x: x * (1 + torch.tanh(0.8 * (x + 0.04 * x**3))) / 2,
+}
+
+
 class Applies(nn.Module):
     """A network of a layer, a function and a layer that records the input of the function."""
 
@@ -89,19 +123,102 @@ def test_every_spelling_of_a_rectifier_is_seen_once(name):
     assert kernel[0, 0] == 4 * 6 * 6
 
 
+@pytest.mark.parametrize("name", OTHERS)
+def test_signs_are_read_off_every_activation_function_once(name):
+    torch.manual_seed(0)
+    network, images = Applies(OTHERS[name]), torch.randn(5, 3, 8, 8)
+    kernel = activation_kernel(network, images, "signs")
+    assert kernel.tolist() == hamming_kernel((network.given > 0).flatten(1))
+    with pytest.raises(UndefinedScore, match=r"but 1 \w+: naswot-signs reads those$"):
+        activation_kernel(network, images)
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_rectifiers_have_the_same_codes_by_sign(name):
+    network, images = Applies(SEEN[name]), torch.randn(5, 3, 8, 8)
+    signs, codes = (activation_kernel(network, images, one) for one in ("signs", "corrected"))
+    assert signs.tolist() == codes.tolist()
+
+
+@pytest.mark.parametrize("glu", [nn.GLU(1), lambda x: F.glu(x, 1), lambda x: F.glu(x, dim=1)])
+def test_the_gate_of_a_gated_unit_has_the_signs(glu):
+    network = Applies(glu)
+    network.second = nn.Conv2d(2, 2, 3)
+    kernel = activation_kernel(network, torch.randn(5, 3, 8, 8), "signs")
+    assert kernel.tolist() == hamming_kernel((network.given[:, 2:] > 0).flatten(1))
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("activation", ["gelu", "relu", lambda x: F.silu(x, inplace=True)])
+def test_activations_in_blocks_of_attention_are_read(activation, training):
+    torch.manual_seed(0)
+    network, images = transformer(activation).train(training), torch.randn(5, 3, 8, 8)
+    codes = []
+
+    def see(_layer, _given, made):
+        codes.append((made > 0).flatten(1))
+
+    handles = [block.linear1.register_forward_hook(see) for block in network.blocks.layers]
+    with torch.enable_grad():  # without gradients they would run as one operation
+        network(images)
+    for handle in handles:
+        handle.remove()
+    kernel = activation_kernel(network, images, "signs")
+    assert kernel.tolist() == hamming_kernel(torch.cat(codes, 1))
+    assert kernel[0, 0] == 2 * 4 * 12
+
+
+def test_signs_count_on_paths_alone():
+    def forward(self, x):
+        F.gelu(self.b(x))
+        return F.silu(self.a(x)) + torch.sigmoid(self.b(torch.ones_like(x)))
+
+    network = Of(forward, a=nn.Conv2d(3, 3, 1), b=nn.Conv2d(3, 3, 1))
+    images = torch.randn(5, 3, 4, 4)
+    assert activation_kernel(network, images, "signs")[0, 0] == 3 * 4 * 4
+    with pytest.raises(UndefinedScore, match=r"but 1 silu: naswot-signs"):
+        activation_kernel(network, images)
+
+
+class Changes(nn.Module):
+    """A network that applies more rectifiers, or fewer, each time."""
+
+    def __init__(self, calls):
+        super().__init__()
+        self.calls = list(calls)
+
+    def forward(self, x):
+        for _ in range(self.calls.pop(0)):
+            x = torch.relu(x)
+        return x
+
+
+@pytest.mark.parametrize("calls", [(1, 2), (2, 1)])
+def test_networks_that_change_are_refused(calls):
+    with pytest.raises(UndefinedScore, match=r"^the network applies other activation") as caught:
+        activation_kernel(Changes(calls), torch.randn(5, 3, 8, 8))
+    assert caught.value.status == "not_applicable"
+
+
 @pytest.mark.parametrize("name", UNSEEN)
 @pytest.mark.parametrize("variant", ["corrected", "released"])
 def test_what_does_not_switch_at_zero_is_no_rectifier(name, variant):
-    with pytest.raises(ParameterError, match=r"^Applies applies no rectifier: naswot scores"):
+    with pytest.raises(UndefinedScore) as caught:
         activation_kernel(Applies(UNSEEN[name]), torch.randn(5, 3, 8, 8), variant)
+    assert caught.value.status == "no_rectifiers"
 
 
-def test_the_calls_around_a_rectifier_get_its_input_and_its_output():
+def test_the_calls_around_a_function_get_its_input_and_its_output():
     seen = []
-    with RectifierMode(lambda x: seen.append(x.clone()), seen.append):
+    with ActivationMode(
+        lambda one, x: seen.append((one.name, x.clone())), lambda one, x: seen.append((one.name, x))
+    ):
         output = torch.tensor([-1.0, 2.0]).relu_()
-    assert [value.tolist() for value in seen] == [[-1, 2], [0, 2]]
-    assert seen[1] is output
+        torch.tensor([1.0]).clamp(min=1)
+    assert [(name, value.tolist()) for name, value in seen] == [
+        ("relu", [-1, 2]), ("relu", [0, 2]),
+    ]  # fmt: skip
+    assert seen[1][1] is output
 
 
 def test_modules_are_found_by_the_name_of_their_type():
@@ -126,6 +243,10 @@ class Branches(nn.Module):
 
     def forward(self, x):
         return self.branches(x, *self.layers)
+
+
+def on_path(network):
+    return [one.on_path for one in activations_of(network, torch.randn(2, 3, 4, 4)).calls]
 
 
 def unused_branch(x, a, b, *_):
@@ -170,11 +291,11 @@ def shared_first_rectifier(x, a, b, c, _):
 )
 def test_rectifiers_count_where_they_lie_between_input_and_output(branches, expected):
     network = Branches(branches)
-    assert rectifiers_on_path(network, torch.randn(2, 3, 4, 4)) == expected
+    assert on_path(network) == expected
     kernel = activation_kernel(network, torch.randn(5, 3, 4, 4))
     assert kernel[0, 0] == sum(expected) * 3 * 4 * 4
     released = Branches(lambda x, *layers: branches(x, *layers))
-    with pytest.raises(ParameterError, match="Branches applies no rectifier"):
+    with pytest.raises(UndefinedScore, match="Branches has no module with ReLU in its name"):
         activation_kernel(released, torch.randn(5, 3, 4, 4), "released")  # functions have no hooks
 
 
@@ -190,6 +311,6 @@ def test_frozen_parameters_stay_frozen_and_others_do_not():
     network.layers[1].weight.requires_grad_(False)
     before = [parameter.requires_grad for parameter in network.parameters()]
     with torch.no_grad():
-        assert rectifiers_on_path(network, torch.randn(2, 3, 4, 4)) == [False, True]
+        assert on_path(network) == [False, True]
     assert [parameter.requires_grad for parameter in network.parameters()] == before
     assert before.count(False) == 1

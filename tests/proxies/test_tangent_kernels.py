@@ -222,23 +222,58 @@ def test_images_that_are_coupled_in_evaluation_mode_are_found():
 
 def test_a_selection_names_its_parameters(space):
     network = made(space, 7777)
-    found = {name: set(ParameterSelection(name).of(network)) for name in SELECTIONS}
+    found = {name: set(ParameterSelection(name).of(network, None)) for name in SELECTIONS}
     everything = {name for name, _ in network.named_parameters()}
     assert found["all"] == everything
     assert everything - found["weights"] == {n for n in everything if n.endswith("bias")}
     assert found["weights"] - found["weights_without_classifier"] == {"classifier.weight"}
     network.connections[0][0].weight.requires_grad_(False)
-    assert "connections.0.0.weight" not in ParameterSelection().of(network)
+    assert "connections.0.0.weight" not in ParameterSelection().of(network, None)
     with pytest.raises(UnknownNameError, match=r"^unknown parameter selection 'weight'"):
         ParameterSelection("weight")
 
 
 def test_what_can_not_be_selected_is_said():
+    images = torch.randn(2, 3, 4, 4)
     with pytest.raises(UndefinedScore, match=r"has no trainable weights$") as caught:
-        ParameterSelection().of(nn.Sequential(nn.ReLU()))
+        ParameterSelection().of(nn.Sequential(nn.ReLU()), images)
     assert caught.value.status == "no_parameters"
-    with pytest.raises(ParameterError, match=r"^Sequential names no weight after a classifier"):
-        ParameterSelection("weights_without_classifier").of(nn.Sequential(nn.Linear(2, 2)))
+    selection, convolution = ParameterSelection("weights_without_classifier"), nn.Conv2d(3, 2, 4)
+    with pytest.raises(UndefinedScore, match=r"^Conv2d runs no linear layer that") as caught:
+        selection.of(convolution, images)
+    assert caught.value.status == "not_applicable"
+
+
+class Headed(nn.Module):
+    """A network whose head is registered first and run last, with another one that is not run."""
+
+    def __init__(self):
+        super().__init__()
+        self.top, self.body, self.unused = nn.Linear(4, 5), nn.Linear(48, 4), nn.Linear(2, 2)
+        self.norm = nn.BatchNorm1d(4)
+
+    def forward(self, x):
+        return self.top(self.norm(self.body(x.flatten(1))))
+
+
+class Answers(Headed):
+    """A network with a method of timm's models, which may name several heads."""
+
+    def get_classifier(self):
+        return self.body, self.top
+
+
+@pytest.mark.parametrize(
+    ("kind", "left_out"), [(Headed, {"top.weight"}), (Answers, {"top.weight", "body.weight"})]
+)
+def test_the_classifier_is_found(kind, left_out):
+    network, images = kind(), torch.randn(2, 3, 4, 4)
+    before = {name: one.clone() for name, one in network.state_dict().items()}
+    found = ParameterSelection("weights_without_classifier").of(network, images)
+    weights = {"top.weight", "body.weight", "unused.weight", "norm.weight"}
+    assert set(found) == weights - left_out
+    assert all(torch.equal(one, network.state_dict()[name]) for name, one in before.items())
+    assert not any(module._forward_pre_hooks for module in network.modules())
 
 
 def test_bad_input_is_said_in_one_line(space, images):
@@ -254,7 +289,7 @@ def test_bad_input_is_said_in_one_line(space, images):
         def forward(self, x):
             return self.layer(x), x
 
-    with pytest.raises(ParameterError, match=r"^Pair returned tuple: a tangent kernel needs one"):
+    with pytest.raises(UndefinedScore, match=r"^Pair returned tuple: a tangent kernel needs one"):
         tangent_kernel(Pair(), images)
 
 

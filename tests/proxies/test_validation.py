@@ -63,7 +63,7 @@ def test_logits_that_are_not_finite_are_no_predictions(kind, bad):
 
 
 def test_an_output_that_is_no_logits():
-    with pytest.raises(ParameterError, match=r"Identity maps 50 images to \(49, 3, 4, 4\)"):
+    with pytest.raises(UndefinedScore, match=r"Identity maps 50 images to \(49, 3, 4, 4\)"):
         ValidationLoss()(
             nn.Identity(), Minibatch(shown().images[1:], shown().labels, 3), torch.Generator()
         )

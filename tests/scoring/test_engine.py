@@ -138,6 +138,7 @@ class Says:
     """A proxy that returns or raises what it is told."""
 
     outcome: object
+    needs = frozenset()
 
     def __call__(self, network, minibatch, generator):
         if isinstance(self.outcome, Exception):
@@ -249,6 +250,8 @@ def test_a_network_is_built_for_the_classes_and_put_into_training_mode():
 
     @dataclasses.dataclass(frozen=True)
     class Looks:
+        needs = frozenset()
+
         def __call__(self, network, minibatch, generator):
             seen.append((network.training, network.out_features))
             return 0.0

@@ -231,7 +231,7 @@ def test_the_last_step_may_diverge_too():
 
 class Tuple(Net):
     def forward(self, x):
-        return super().forward(x), None
+        return super().forward(x), x
 
 
 class Maps(Net):
@@ -249,6 +249,17 @@ class Maps(Net):
 def test_networks_without_logits(net, said):
     with pytest.raises(ParameterError, match=said):
         states([1], net)
+
+
+def test_the_only_tensor_of_an_output_has_the_logits():
+    class Alone(Net):
+        def forward(self, x):
+            return super().forward(x), None
+
+    nets = [Net(), Alone()]
+    nets[1].load_state_dict(nets[0].state_dict())
+    ((first, _),), ((second, _),) = (states([1], net) for net in nets)
+    assert first.losses == second.losses
 
 
 @pytest.mark.parametrize("missing", [1, 5])

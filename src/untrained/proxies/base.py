@@ -2,7 +2,16 @@
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args, runtime_checkable
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Literal,
+    Protocol,
+    Self,
+    get_args,
+    runtime_checkable,
+)
 
 from untrained.spaces.base import Skeleton
 
@@ -88,6 +97,22 @@ class UndefinedScore(Exception):  # noqa: N818 - an outcome, not an error
         self.reason = reason
 
 
+class Noted(float):
+    """A score with a remark, such as what it leaves out.
+
+    Attributes:
+        note: one line without a full stop.
+    """
+
+    note: str
+
+    def __new__(cls, value: float, note: str) -> Self:
+        """Return the value with a note."""
+        made = super().__new__(cls, value)
+        made.note = note
+        return made
+
+
 class Proxy(Protocol):
     """A score of an untrained network; implementations are frozen dataclasses of their settings.
 
@@ -135,6 +160,9 @@ class Proxy(Protocol):
             network: a network in training mode, on the device of the minibatch.
             minibatch: images (N, C, H, W) and labels (N,).
             generator: source of all random numbers that the proxy draws.
+
+        Returns:
+            The score; a `Noted` one carries a remark.
 
         Raises:
             UndefinedScore: the score does not exist for this network.

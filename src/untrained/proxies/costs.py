@@ -42,8 +42,9 @@ class Parameters(BaseProxy):
 class Flops(BaseProxy):
     """Multiply-accumulate operations for one image of the minibatch's shape.
 
-    All convolutions and linear layers that are executed count, also those on branches that don't
-    reach the output; see `count_flops`.
+    Those of convolutions, linear layers and other products of matrices count, also on branches
+    that don't reach the output; see `count_flops`. Networks of spaces that have graphs are counted
+    as in their benchmarks' tables, where a linear layer's bias counts too; see `Graph.flops`.
     """
 
     name: ClassVar[str] = "flops"
@@ -59,9 +60,12 @@ class Flops(BaseProxy):
         import torch
 
         from untrained.networks.costs import count_flops
+        from untrained.networks.graph import Graph
 
         del generator
         channels, height, width = minibatch.images.shape[1:]
+        if isinstance(graph := getattr(network, "graph", None), Graph):
+            return float(graph.flops((channels, height, width)))
         devices = [minibatch.images.device] if minibatch.images.is_cuda else []
         with torch.random.fork_rng(devices=devices):
             return float(count_flops(network, (channels, height, width)))

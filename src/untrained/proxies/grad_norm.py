@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from untrained.errors import ParameterError
 from untrained.proxies.base import BaseProxy, Cost, Direction, UndefinedScore
 
 if TYPE_CHECKING:
@@ -61,7 +60,6 @@ class GradNorm(BaseProxy):
 
         Raises:
             UndefinedScore: see `measure` and `read`.
-            ParameterError: the output is no tensor of logits, or has too few classes.
         """
         return self.read(self.measure(network, minibatch, generator))
 
@@ -71,12 +69,13 @@ class GradNorm(BaseProxy):
         """Return the norms of one backward pass; arguments as in `Proxy.__call__`.
 
         Raises:
-            UndefinedScore: `no_parameters`.
+            UndefinedScore: `no_parameters`, or `not_applicable` where the output is no tensor of
+                logits or has too few classes.
         """
         import torch
         from torch.nn import functional
 
-        from untrained.proxies.gradients import checked_logits, differentiable, layer_weights
+        from untrained.proxies.gradients import differentiable, layer_weights, logits_of
 
         del generator
         chosen = {name: p for name, p in network.named_parameters() if p.requires_grad}
@@ -84,11 +83,13 @@ class GradNorm(BaseProxy):
             raise UndefinedScore("no_parameters", f"{type(network).__name__} has nothing to train")
         with differentiable(network, minibatch) as images:
             labels = minibatch.labels.clone()  # autograd can't save labels of inference mode
-            logits = checked_logits(network, network(images), len(images))
+            shown = images.requires_grad_() * 1  # so that all that is run has a place in the graph
+            logits = logits_of(network, network(shown), len(images))
             if labels.max() >= logits.shape[1]:
-                raise ParameterError(
+                raise UndefinedScore(
+                    "not_applicable",
                     f"{type(network).__name__} has {logits.shape[1]} classes and the minibatch "
-                    f"label {int(labels.max())}: give the network {minibatch.num_classes}"
+                    f"label {int(labels.max())}: give the network {minibatch.num_classes}",
                 )
             loss = functional.cross_entropy(logits.double(), labels)
             found: tuple[Tensor | None, ...] = (None,) * len(chosen)

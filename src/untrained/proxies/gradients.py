@@ -6,9 +6,16 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from untrained.errors import ParameterError
 from untrained.images.minibatches import Minibatch
 from untrained.networks.modes import buffers_restored
+from untrained.proxies.autograd import refuse_reentrant
+from untrained.proxies.base import UndefinedScore
+from untrained.training.logits import logits_among
+
+LAYERS = (
+    *(nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear),
+    *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
+)
 
 
 @contextmanager
@@ -28,26 +35,47 @@ def differentiable(network: nn.Module, minibatch: Minibatch) -> Iterator[Tensor]
         yield images.detach().clone()  # a network may rectify its input in place
 
 
-def checked_logits(network: nn.Module, logits: object, images: int) -> Tensor:
-    """Return a network's output for `images` images if it is one tensor of logits (N, classes).
+def logits_of(network: nn.Module, outputs: object, images: int) -> Tensor:
+    """Return the logits (N, classes) among a network's outputs for N images.
+
+    They are the only tensor of the outputs, which may be nested.
 
     Raises:
-        ParameterError: the output is something else.
+        UndefinedScore: `not_applicable`: the outputs are something else, or their gradients can't
+            be taken.
     """
+    logits = logits_among(outputs)
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != images:
         found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ParameterError(
+        raise UndefinedScore(
+            "not_applicable",
             f"{type(network).__name__} returned {found}: one tensor of logits is needed, "
-            f"({images}, classes)"
+            f"({images}, classes)",
         )
+    refuse_reentrant(logits)
     return logits
 
 
 def layer_weights(network: nn.Module) -> dict[str, nn.Parameter]:
-    """Return the trainable weights of two-dimensional convolutions and linear layers, by name.
+    """Return the trainable weights of convolutions and linear layers, by name.
 
     A weight that several layers share is returned once.
     """
-    layers = [one for one in network.modules() if isinstance(one, (nn.Conv2d, nn.Linear))]
-    own = {id(layer.weight) for layer in layers}
+    own = {id(layer.weight) for layer in network.modules() if isinstance(layer, LAYERS)}
     return {name: p for name, p in network.named_parameters() if p.requires_grad and id(p) in own}
+
+
+def disconnected(network: nn.Module, reason: str) -> UndefinedScore:
+    """Return, not raise, the outcome of a network whose gradients are all zero."""
+    zero = zero_layers(network)
+    return UndefinedScore("disconnected", f"{reason}: {zero}" if zero else reason)
+
+
+def zero_layers(network: nn.Module) -> str:
+    """Name in words the layers whose weights are all zero, as some heads are initialised."""
+    zero = [
+        name.rpartition(".")[0] or name
+        for name, parameter in network.named_parameters()
+        if parameter.ndim > 1 and not parameter.any()
+    ]
+    return f"all weights of {' and '.join(zero)} are 0" if zero else ""

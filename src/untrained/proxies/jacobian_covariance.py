@@ -49,8 +49,8 @@ class JacobianCovariance(BaseProxy):
 
         Raises:
             UndefinedScore: `disconnected` where no image moves the output, `singular` where some
-                rows of the Jacobian have no correlation, or `non_finite`.
-            ParameterError: the output is no tensor of logits.
+                rows of the Jacobian have no correlation, `non_finite`, or `not_applicable` where
+                the output is no tensor of logits.
         """
         del generator
         return correlation_score(jacobian(network, minibatch))
@@ -60,22 +60,21 @@ def jacobian(network: nn.Module, minibatch: Minibatch) -> NDArray[np.float64]:
     """Return J (N, C H W), one row for each image of the minibatch.
 
     Raises:
-        UndefinedScore: `disconnected`.
-        ParameterError: the output is no tensor of logits.
+        UndefinedScore: `disconnected`, or `not_applicable` where the output is no tensor of logits.
     """
     import torch
 
-    from untrained.proxies.gradients import checked_logits, differentiable
+    from untrained.proxies.gradients import differentiable, disconnected, logits_of
 
     with differentiable(network, minibatch) as images:
         shown = images.requires_grad_()
         # a product, since a network that rectifies its input in place can't take a leaf
-        logits = checked_logits(network, network(shown * 1), len(shown))
+        logits = logits_of(network, network(shown * 1), len(shown))
         gradient = None
         if logits.requires_grad:
             (gradient,) = torch.autograd.grad(logits.sum(), shown, allow_unused=True)
     if gradient is None or not gradient.any():
-        raise UndefinedScore("disconnected", "no image moves the output")
+        raise disconnected(network, "no image moves the output")
     found: NDArray[np.float64] = gradient.flatten(1).double().cpu().numpy()
     return found
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from untrained.errors import ParameterError
 from untrained.proxies.base import BaseProxy, Direction, Setting, UndefinedScore
+from untrained.proxies.naswot import VARYING
 from untrained.spaces.base import Skeleton
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ class LinearRegions(BaseProxy):
         """Count the patterns of the minibatch's images; nothing is drawn.
 
         Raises:
-            UndefinedScore: `no_rectifiers` or `non_finite`.
-            ParameterError: the network applies other rectifiers each time it is run.
+            UndefinedScore: `no_rectifiers`, `non_finite`, or `not_applicable` where the network
+                applies other rectifiers each time it is run.
         """
         del generator
         return float(count_distinct(activation_patterns(network, minibatch.images)))
@@ -73,8 +73,8 @@ def activation_patterns(network: nn.Module, images: Tensor) -> NDArray[np.uint8]
     Batch statistics are those of `PASS` images at a time.
 
     Raises:
-        UndefinedScore: `no_rectifiers` or `non_finite`.
-        ParameterError: the network applies other rectifiers each time it is run.
+        UndefinedScore: `no_rectifiers`, `non_finite`, or `not_applicable` where the network
+            applies other rectifiers each time it is run.
     """
     import torch
 
@@ -96,10 +96,7 @@ def activation_patterns(network: nn.Module, images: Tensor) -> NDArray[np.uint8]
                 raise UndefinedScore("non_finite", "the network's output is not finite")
             packed.append(np.packbits(torch.cat(bits, 1).cpu().numpy(), axis=1))
     if len({one.shape[1] for one in packed}) > 1:
-        raise ParameterError(
-            "the network applies other rectifiers each time it is run: make its forward "
-            "pass the same for the same images"
-        )
+        raise UndefinedScore("not_applicable", VARYING)
     return np.concatenate(packed)
 
 

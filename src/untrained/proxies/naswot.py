@@ -6,14 +6,14 @@ Mellor, Turner, Storkey, Crowley: Neural Architecture Search without Training, I
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from untrained.errors import ParameterError
-from untrained.proxies.base import BaseProxy, Direction, UndefinedScore
+from untrained.proxies.base import BaseProxy, Direction, Noted, UndefinedScore
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 
     from untrained.images.minibatches import Minibatch
     from untrained.networks.plans import Reading
+    from untrained.proxies.rectifiers import Activation, Activations
+
+
+#: Why a network whose forward passes differ has no score.
+VARYING = (
+    "the network applies other activation functions each time it is run: make its forward pass the "
+    "same for the same images"
+)
 
 
 @dataclass(frozen=True)
@@ -33,27 +41,36 @@ class Naswot(BaseProxy):
         variant: `corrected` counts each rectifier once and only if it lies on a path from the
             input to the output. `released` counts, as the authors' code does, every module whose
             type name contains "ReLU", so wrappers such as ReLUConvBN count their rectifier twice,
-            and branches that lead nowhere count too.
+            and branches that lead nowhere count too. `signs` is not in the paper: it is
+            `corrected` with a bit for each unit of every activation function, GELU, SiLU, sigmoid
+            and so on, which makes the score exist for networks without rectifiers.
     """
 
     name: ClassVar[str] = "naswot"
-    variants: ClassVar[tuple[str, ...]] = ("corrected", "released")
+    variants: ClassVar[tuple[str, ...]] = ("corrected", "released", "signs")
     direction: ClassVar[Direction] = "higher"
     summary: ClassVar[str] = "log-determinant of the kernel of activation codes (Mellor et al.)"
     source: ClassVar[str] = "Mellor et al., ICML 2021 (arXiv 2006.04647)"
-    applies_to: ClassVar[str] = "networks with rectifiers (ReLU and its relatives)"
+    applies_to: ClassVar[str] = (
+        "networks with rectifiers (ReLU and its relatives); signs: with any activation function"
+    )
 
     def __call__(
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
     ) -> float:
         """Score by one forward pass in the network's current mode; nothing is drawn.
 
+        The score has a note where activation functions that are no rectifiers are ignored.
+
         Raises:
-            UndefinedScore: `disconnected`, `singular` or `non_finite`.
-            ParameterError: the network applies no rectifier.
+            UndefinedScore: `singular`, or see `activation_codes`.
         """
         del generator
-        return log_determinant(activation_kernel(network, minibatch.images, self.variant))
+        found = activation_codes(network, minibatch.images, self.variant)
+        score = log_determinant(found.kernel)
+        if not found.ignored:
+            return score
+        return Noted(score, f"{_spelled(found.ignored)} ignored: naswot-signs reads them too")
 
     @property
     def dead_branches(self) -> bool:
@@ -102,49 +119,120 @@ def log_determinant(kernel: np.ndarray) -> float:
     return float(np.log(eigenvalues).sum())
 
 
+@dataclass(frozen=True, eq=False)
+class Codes:
+    """The codes of the images of a minibatch.
+
+    Attributes:
+        kernel: K_H (N, N), float64 with exact integers.
+        ignored: the number of calls of each activation function on a path from the input to the
+            output that has no part in the codes; not known for the released variant.
+    """
+
+    kernel: np.ndarray
+    ignored: Mapping[str, int]
+
+
 def activation_kernel(network: nn.Module, images: Tensor, variant: str = "corrected") -> np.ndarray:
-    """Return K_H of `images` (N, C, H, W) as an (N, N) float64 array of exact integers.
+    """Return K_H of `images` (N, C, H, W) as an (N, N) float64 array; see `activation_codes`."""
+    return activation_codes(network, images, variant).kernel
+
+
+def activation_codes(network: nn.Module, images: Tensor, variant: str = "corrected") -> Codes:
+    """Return the kernel of the codes of `images` (N, C, H, W).
 
     Raises:
-        UndefinedScore: `disconnected` (no rectifier between input and output; corrected variant
-            only) or `non_finite` (some outputs are not finite).
-        ParameterError: the network applies no rectifier.
+        UndefinedScore: `no_rectifiers` (the network applies no function that the variant reads);
+            `disconnected` (none of them is between input and output; not for the released
+            variant); `non_finite` (some outputs are not finite); `not_applicable` (autograd cannot
+            see which functions are between input and output, or it is run with other ones each
+            time).
     """
     import torch
     from torch.utils._pytree import tree_leaves
 
     from untrained.networks.modes import buffers_restored
-    from untrained.proxies.rectifiers import RectifierMode, rectifier_modules, rectifiers_on_path
+    from untrained.proxies.rectifiers import ActivationMode, activations_of, rectifier_modules
 
-    with buffers_restored(network):
-        if variant == "released":
-            counter = KernelCounter(len(images))
-            with torch.no_grad(), rectifier_modules(network, counter.add):
-                outputs = network(images)
-        else:
-            with torch.random.fork_rng(devices=[]):  # both passes draw the same numbers
-                on_path = rectifiers_on_path(network, images[:2])
-            if on_path and not any(on_path):
-                raise UndefinedScore("disconnected", "no rectifier connects input and output")
-            counter = KernelCounter(len(images), on_path)
-            with torch.no_grad(), RectifierMode(counter.add):
-                outputs = network(images)
-    if not counter.calls:
-        raise ParameterError(
-            f"{type(network).__name__} applies no rectifier: naswot scores networks with ReLU "
-            "or its relatives (leaky, parametric, clamped at 0)"
-        )
-    if not all(torch.isfinite(leaf).all() for leaf in tree_leaves(outputs)):
+    ignored = Counter[str]()
+    if variant == "released":
+        counter = KernelCounter(len(images))
+        with buffers_restored(network), torch.no_grad(), rectifier_modules(network, counter.add):
+            outputs = network(images)
+        if not counter.calls:
+            name = type(network).__name__
+            raise UndefinedScore("no_rectifiers", f"{name} has no module with ReLU in its name")
+    else:
+
+        def read(activation: Activation) -> bool:
+            return activation.rectifies or variant == "signs"
+
+        devices = [images.device] if images.is_cuda else []
+        with buffers_restored(network), torch.random.fork_rng(devices):
+            # both passes draw the same numbers
+            found = activations_of(network, images[:2])
+        calls = [one for one in found.calls if read(one)]
+        rest = (one for one in found.calls if not read(one) and one.on_path is not False)
+        ignored = Counter(one.name for one in rest)
+        _check_calls(network, calls, found, ignored)
+        counter = KernelCounter(len(images), [bool(one.on_path) for one in calls])
+
+        def see(activation: Activation, given: Tensor) -> None:
+            if read(activation):
+                counter.add(given)
+
+        with buffers_restored(network), torch.no_grad(), ActivationMode(see):
+            outputs = network(images)
+        if counter.calls < len(calls):
+            raise UndefinedScore("not_applicable", VARYING)
+    tensors = (leaf for leaf in tree_leaves(outputs) if isinstance(leaf, torch.Tensor))
+    if not all(torch.isfinite(leaf).all() for leaf in tensors):
         raise UndefinedScore("non_finite", "the network's output is not finite")
-    return counter.kernel()
+    return Codes(counter.kernel(), ignored)
+
+
+def _check_calls(
+    network: nn.Module, calls: list[Activation], found: Activations, ignored: Counter[str]
+) -> None:
+    """Refuse a network none of whose `calls` can be read, or one that hides some of them.
+
+    Args:
+        network: the network.
+        calls: the calls to read.
+        found: all calls.
+        ignored: calls that are not read, by function.
+    """
+    from untrained.proxies.autograd import REENTRANT, REENTRANT_REASON
+
+    own, hidden = found.own_functions, any(one.on_path is None for one in calls)
+    if hidden and REENTRANT in own:
+        raise UndefinedScore("not_applicable", REENTRANT_REASON)
+    if own and (hidden or not calls):
+        raise UndefinedScore(
+            "not_applicable",
+            f"{type(network).__name__} may apply a rectifier that cannot be seen, inside of "
+            f"{' and '.join(sorted(own))} (torch.autograd.Function): take torch.relu or nn.ReLU",
+        )
+    if not calls:
+        reason = f"{type(network).__name__} applies no rectifier (ReLU or its relatives)"
+        if ignored:
+            reason += f" but {_spelled(ignored)}: naswot-signs reads those"
+        raise UndefinedScore("no_rectifiers", reason)
+    if not any(one.on_path for one in calls):
+        raise UndefinedScore("disconnected", "no rectifier connects input and output")
+
+
+def _spelled(calls: Mapping[str, int]) -> str:
+    """Spell counts of functions: 4 gelu and 1 sigmoid."""
+    return " and ".join(f"{count} {name}" for name, count in Counter(calls).most_common())
 
 
 class KernelCounter:
-    """Sums the agreements of the codes of N images over the rectifiers of a forward pass.
+    """Sums the agreements of the codes of N images over functions of a forward pass.
 
     Args:
         images: N, the number of images.
-        wanted: whether each rectifier call counts, in order; None to count all.
+        wanted: whether each call counts, in order; None to count all.
     """
 
     def __init__(self, images: int, wanted: list[bool] | None = None) -> None:
@@ -158,17 +246,14 @@ class KernelCounter:
         self._seen = WeakTensorKeyDictionary()
 
     def add(self, pre_activation: Tensor) -> None:
-        """Count the codes of one rectifier's input (N, ...)."""
+        """Count the codes of one function's input (N, ...)."""
         from untrained.proxies.agreements import agreements_of, bits_of
 
         position = self.calls
         self.calls += 1
         if self._wanted is not None:
             if position >= len(self._wanted):
-                raise ParameterError(
-                    "the network applies other rectifiers each time it is run: make its forward "
-                    "pass the same for the same images"
-                )
+                raise UndefinedScore("not_applicable", VARYING)
             if not self._wanted[position]:
                 return
         version = pre_activation._version

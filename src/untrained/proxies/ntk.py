@@ -120,16 +120,21 @@ class _KernelProxy(BaseProxy, ABC):
         """Compute the kernel and score it; nothing is drawn.
 
         Raises:
-            UndefinedScore: `no_parameters`, or a status that `read` lists.
-            ParameterError: fewer than 2 images, or an output that is no tensor of logits.
+            UndefinedScore: a status that `measure`, `tangent_kernel` or `read` lists.
+            ParameterError: fewer than 2 images.
         """
         return self.read(self.measure(network, minibatch, generator))
 
     def measure(
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
     ) -> LabelledKernel:
-        """Return the kernel (n, n) of a minibatch of n images, with their labels."""
+        """Return the kernel (n, n) of a minibatch of n images, with their labels.
+
+        Raises:
+            UndefinedScore: `disconnected` where the kernel is zero because a layer's weights are.
+        """
         from untrained.networks.modes import modes_restored
+        from untrained.proxies.gradients import zero_layers
         from untrained.proxies.tangent_kernels import tangent_kernel
 
         del generator
@@ -137,6 +142,8 @@ class _KernelProxy(BaseProxy, ABC):
         with modes_restored(network):
             network.train(settings.mode == "train")
             kernel = tangent_kernel(network, minibatch.images, settings.selection)
+        if not kernel.any() and (zero := zero_layers(network)):
+            raise UndefinedScore("disconnected", f"no selected weight moves the output: {zero}")
         return LabelledKernel(kernel.numpy(), minibatch.labels.cpu().numpy())
 
     def read(self, measured: LabelledKernel) -> float:

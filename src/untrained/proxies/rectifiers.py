@@ -1,80 +1,88 @@
-"""Finds every rectifier that a forward pass applies, as a module or as a function."""
+"""Finds every activation function that a forward pass applies, as a module or as a function."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_leaves
 
-_RECTIFIERS = {
-    functional.relu,
-    functional.relu6,
-    functional.leaky_relu,
-    functional.leaky_relu_,
-    functional.prelu,
-    functional.rrelu,
-    functional.rrelu_,
-    torch.relu,
-    torch.relu_,
-    torch.prelu,
-    torch.rrelu,
-    torch.rrelu_,
-    torch.Tensor.relu,
-    torch.Tensor.relu_,
-    torch.Tensor.prelu,
-}
-_CLAMPS = {
-    torch.clamp,
-    torch.clamp_,
-    torch.clip,
-    torch.clip_,
-    torch.Tensor.clamp,
-    torch.Tensor.clamp_,
-    torch.Tensor.clip,
-    torch.Tensor.clip_,
-}
-_CLAMPS_BELOW = {
-    torch.clamp_min,
-    torch.clamp_min_,
-    torch.Tensor.clamp_min,
-    torch.Tensor.clamp_min_,
-}
-_HARDTANHS = {functional.hardtanh, functional.hardtanh_}
-_THRESHOLDS = {functional.threshold, torch.threshold, torch.threshold_}
+from untrained.proxies.autograd import nodes_behind, own_functions
+
+_HOMES = (torch, torch.Tensor, functional, torch.special)
 
 
-def is_rectifier(function: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether a function call is a rectifier, which switches its units on and off at zero.
+def _called(*names: str) -> dict[object, str]:
+    """Return the functions and methods of PyTorch with these names, in place too, by function."""
+    return {
+        function: name
+        for name in names
+        for home in _HOMES
+        for spelled in (name, f"{name}_")
+        if (function := getattr(home, spelled, None)) is not None
+    }
+
+
+_RECTIFIERS = _called("relu", "relu6", "leaky_relu", "prelu", "rrelu")
+#: Rectifiers if they cut at zero, with the position and the name of the place where they cut.
+_CUTS = {
+    **dict.fromkeys(_called("clamp", "clip", "clamp_min"), (1, "min")),
+    **dict.fromkeys(_called("hardtanh"), (1, "min_val")),
+    **dict.fromkeys(_called("threshold"), (1, "threshold")),
+}
+#: `erf` and `expit` are parts of GELU and SiLU as they are written by hand.
+_OTHERS = {
+    **_called("celu", "elu", "erf", "expit", "gelu", "glu", "hardshrink", "hardsigmoid"),
+    **_called("hardswish", "hardtanh", "logsigmoid", "mish", "selu", "sigmoid", "silu"),
+    **_called("softplus", "softshrink", "softsign", "tanh", "tanhshrink", "threshold"),
+}
+
+
+@dataclass(frozen=True)
+class Activation:
+    """One call of an activation function.
+
+    Attributes:
+        name: the function's name, such as "gelu".
+        rectifies: whether it is a rectifier, which switches its units on and off at zero.
+        on_path: whether it lies on a path from the input to the output; None if autograd was off.
+    """
+
+    name: str
+    rectifies: bool
+    on_path: bool | None = None
+
+
+def activation_of(
+    function: object, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Activation | None:
+    """Return the activation function that a function call is, if it is one.
 
     Rectifiers are the ReLU family, and clamp, hardtanh and threshold where they cut at zero. Under
     a function mode `nn.ReLU`, `F.relu` and `torch.relu` each cause one call.
     """
-
-    def argument(position: int, name: str) -> object:
-        return args[position] if len(args) > position else kwargs.get(name)
-
     if function in _RECTIFIERS:
-        return True
-    if function in _CLAMPS or function in _CLAMPS_BELOW:
-        return _is_zero(argument(1, "min"))
-    if function in _HARDTANHS:
-        return _is_zero(argument(1, "min_val"))
-    return function in _THRESHOLDS and _is_zero(argument(1, "threshold"))
+        return Activation(_RECTIFIERS[function], rectifies=True)
+    if function in _CUTS:
+        position, name = _CUTS[function]
+        cut = args[position] if len(args) > position else kwargs.get(name)
+        if isinstance(cut, int | float) and cut == 0:
+            return Activation("clamp", rectifies=True)
+    if function in _OTHERS:
+        return Activation(_OTHERS[function], rectifies=False)
+    return None
 
 
-def _is_zero(value: object) -> bool:
-    return isinstance(value, int | float) and value == 0
-
-
-class RectifierMode(TorchFunctionMode):
-    """Calls `before(input)` and `after(output)` around every rectifier of a forward pass."""
+class ActivationMode(TorchFunctionMode):
+    """Calls `before(activation, input)` and `after(activation, output)` around activations."""
 
     def __init__(
-        self, before: Callable[[Tensor], None], after: Callable[[Tensor], None] | None = None
+        self,
+        before: Callable[[Activation, Tensor], None],
+        after: Callable[[Activation, Tensor], None] | None = None,
     ) -> None:
         super().__init__()
         self.before = before
@@ -88,14 +96,35 @@ class RectifierMode(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> object:
         kwargs = kwargs or {}
-        if not is_rectifier(func, args, kwargs):
+        activation = activation_of(func, args, kwargs)
+        if activation is None:
             return func(*args, **kwargs)
-        # before the call, since a rectifier in place overwrites its input
-        self.before(args[0] if args else kwargs["input"])
+        # before the call, since a function in place overwrites its input
+        self.before(activation, _pre_activation(activation, args, kwargs))
         output = func(*args, **kwargs)
         if self.after is not None:
-            self.after(output)
+            self.after(activation, output)
         return output
+
+
+def _pre_activation(
+    activation: Activation, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Tensor:
+    given: Tensor = args[0] if args else kwargs["input"]
+    if activation.name == "glu":  # its second half goes through a sigmoid, the first does not
+        return given.chunk(2, args[1] if len(args) > 1 else kwargs.get("dim", -1))[1]
+    return given
+
+
+class RectifierMode(ActivationMode):
+    """Calls `before(input)` before every rectifier of a forward pass."""
+
+    def __init__(self, before: Callable[[Tensor], None]) -> None:
+        def see(activation: Activation, given: Tensor) -> None:
+            if activation.rectifies:
+                before(given)
+
+        super().__init__(see)
 
 
 @contextmanager
@@ -116,34 +145,45 @@ def rectifier_modules(network: nn.Module, see: Callable[[Tensor], None]) -> Iter
             handle.remove()
 
 
-def rectifiers_on_path(network: nn.Module, images: Tensor) -> list[bool]:
-    """Return for each rectifier call whether it lies on a path from the input to the output.
+@dataclass(frozen=True)
+class Activations:
+    """The activation functions that a forward pass applies.
+
+    Attributes:
+        calls: one for each call, in order.
+        own_functions: names of the functions between input and output that are written in Python
+            (`torch.autograd.Function`), inside of which autograd does not record.
+    """
+
+    calls: tuple[Activation, ...]
+    own_functions: frozenset[str]
+
+
+def activations_of(network: nn.Module, images: Tensor) -> Activations:
+    """Return the activation functions that a network applies, and which of them are on a path.
 
     The answer comes from the graph that autograd records for `images` (N, C, H, W; two images are
-    enough). Parameters are frozen while it is recorded, so a rectifier of constants is on no path,
+    enough). Parameters are frozen while it is recorded, so a function of constants is on no path,
     and so is one that the output depends on in ways that autograd can't see (`detach`, integers).
     """
-    nodes: list[Any] = []
+    calls: list[tuple[Activation, Any]] = []
+
+    def note(activation: Activation, output: Tensor) -> None:
+        calls.append((activation, output.grad_fn if torch.is_grad_enabled() else "hidden"))
+
     parameters = [p for p in network.parameters() if p.requires_grad]
     for parameter in parameters:
         parameter.requires_grad_(False)
     try:
-        with (
-            torch.enable_grad(),
-            RectifierMode(lambda _: None, lambda output: nodes.append(output.grad_fn)),
-        ):
+        with torch.enable_grad(), ActivationMode(lambda *_: None, note):
             # a product, since a network that rectifies its input in place can't take a leaf
             outputs = network(images.detach().requires_grad_() * 1)
     finally:
         for parameter in parameters:
             parameter.requires_grad_(True)
-    reached: set[Any] = set()
-    frontier = [
-        leaf.grad_fn for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor) and leaf.grad_fn
-    ]
-    while frontier:
-        node = frontier.pop()
-        if node not in reached:
-            reached.add(node)
-            frontier += [parent for parent, _ in node.next_functions if parent is not None]
-    return [node is not None and node in reached for node in nodes]
+    nodes = nodes_behind(outputs)
+    found = (
+        replace(one, on_path=None if node == "hidden" else node is not None and node in nodes)
+        for one, node in calls
+    )
+    return Activations(tuple(found), own_functions(nodes))

@@ -5,14 +5,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from untrained.images.minibatches import Minibatch
-from untrained.networks.modes import modes_restored
+from untrained.networks.prepared import copied
 from untrained.proxies.base import UndefinedScore
-from untrained.proxies.gradients import checked_logits, differentiable, layer_weights
+from untrained.proxies.gradients import differentiable, disconnected, layer_weights, logits_of
 
 _BATCH_NORMS = {functional.batch_norm, torch.batch_norm}
 
@@ -21,36 +20,34 @@ def synaptic_flows(network: nn.Module, minibatch: Minibatch) -> list[tuple[Tenso
     """Return |W| and dR/d|W| for every weight, in float64 and of its shape.
 
     Raises:
-        UndefinedScore: `no_parameters`.
-        ParameterError: the output is no tensor of logits.
+        UndefinedScore: `no_parameters`; `disconnected` where no weight moves the output;
+            `not_applicable` where the output is no tensor of logits.
     """
     chosen = layer_weights(network)
     if not chosen:
         raise UndefinedScore("no_parameters", "no convolution or linear layer is trainable")
-    with differentiable(network, minibatch) as images, modes_restored(network):
-        network.eval()
-        # the network is called with copies in place of its own tensors, which don't change
-        values = {
-            name: _double(parameter.detach()).abs_().requires_grad_(name in chosen)
-            for name, parameter in network.named_parameters()
-        }
-        buffers = {name: _double(buffer) for name, buffer in network.named_buffers()}
+    with differentiable(network, minibatch) as images:
+        absolute = copied(network).double().eval()
+        own = dict(absolute.named_parameters())
+        for name, parameter in own.items():
+            parameter.requires_grad_(False).abs_().requires_grad_(name in chosen)
+        weights = [own[name] for name in chosen]
         shown = torch.ones(1, *images.shape[1:], dtype=torch.float64, device=images.device)
+        shown = shown.requires_grad_() * 1  # so that all that is run has a place in the graph
+        # gradients too, since checkpoints run parts of the network again
         with _WithoutBatchNorm():
-            logits = functional_call(network, values | buffers, (shown,))
-        logits = checked_logits(network, logits, 1)
-        weights = [values[name] for name in chosen]
-        if not logits.requires_grad:
-            return [(weight.detach(), torch.zeros_like(weight)) for weight in weights]
-        found = torch.autograd.grad(
-            logits.sum(), weights, materialize_grads=True, allow_unused=True
-        )
-    return [(weight.detach(), flow) for weight, flow in zip(weights, found, strict=True)]
-
-
-def _double(value: Tensor) -> Tensor:
-    """Return a copy; floating-point numbers become float64."""
-    return value.to(torch.float64, copy=True) if value.is_floating_point() else value.clone()
+            logits = logits_of(network, absolute(shown), 1)
+            found = [torch.zeros_like(weight) for weight in weights]
+            if logits.requires_grad:
+                found = list(
+                    torch.autograd.grad(
+                        logits.sum(), weights, materialize_grads=True, allow_unused=True
+                    )
+                )
+    flows = [(weight.detach(), flow) for weight, flow in zip(weights, found, strict=True)]
+    if not any(bool(((weight != 0) & (flow != 0)).any()) for weight, flow in flows):
+        raise disconnected(network, "no weight moves the output")
+    return flows
 
 
 class _WithoutBatchNorm(TorchFunctionMode):

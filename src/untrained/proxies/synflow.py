@@ -61,9 +61,8 @@ class Synflow(BaseProxy):
         """Score by one backward pass with one image; nothing is drawn.
 
         Raises:
-            UndefinedScore: `no_parameters`; `disconnected` where no weight moves the output;
-                `non_finite` where a gradient overflows float64.
-            ParameterError: the output is no tensor of logits.
+            UndefinedScore: `non_finite` where a gradient overflows float64, or is below -1 in
+                `logsynflow`; otherwise see `synaptic_flows`.
         """
         return self.read(self.measure(network, minibatch, generator))
 
@@ -83,12 +82,16 @@ class Synflow(BaseProxy):
 
             # a product may overflow where neither of its factors does
             logs = [(weight.log() + flow.abs().log()).flatten() for weight, flow in measured]
-            found, nothing = float(torch.cat(logs).logsumexp(0)), -math.inf
+            found = float(torch.cat(logs).logsumexp(0))
         else:
-            sums = [(weight * flow.log1p()).abs().sum() for weight, flow in measured]
-            found, nothing = float(sum(sums)), 0
-        if found == nothing:
-            raise UndefinedScore("disconnected", "no weight moves the output")
+            below = sum(int((flow <= -1).sum()) for _, flow in measured)
+            if below:
+                raise UndefinedScore(
+                    "non_finite",
+                    f"{below} gradients are -1 or below, where log(1 + gradient) does not exist: "
+                    "take synflow",
+                )
+            found = float(sum((weight * flow.log1p()).abs().sum() for weight, flow in measured))
         if not math.isfinite(found):
             raise UndefinedScore(
                 "non_finite", f"the flow is {found}: the network is too deep or too wide for it"

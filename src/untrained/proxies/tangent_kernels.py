@@ -7,6 +7,7 @@ pass per image. Otherwise one pass serves all images.
 """
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +15,11 @@ from torch.func import functional_call, grad, vmap
 
 from untrained.errors import ParameterError
 from untrained.networks.modes import buffers_restored
+from untrained.proxies.autograd import refuse_reentrant
+from untrained.proxies.base import UndefinedScore
 from untrained.proxies.interleaved_backward import Recording
 from untrained.proxies.selections import ParameterSelection
+from untrained.training.logits import logits_among
 
 
 def tangent_kernel(
@@ -32,12 +36,13 @@ def tangent_kernel(
         Theta (n, n) in float64; the gradients have the type of the parameters.
 
     Raises:
-        UndefinedScore: `no_parameters`.
-        ParameterError: fewer than 2 images, or an output that is no tensor of logits.
+        UndefinedScore: `no_parameters`, or `not_applicable` for an output that is no tensor of
+            logits, or for a network without a layer to leave out.
+        ParameterError: fewer than 2 images.
     """
     if len(images) < 2:
         raise ParameterError(f"{len(images)} image: a tangent kernel needs 2 or more")
-    parameters = (selection or ParameterSelection()).of(network)
+    parameters = (selection or ParameterSelection()).of(network, images[:2])
     # before the network is copied or run: in inference mode or no_grad there are no gradients
     with torch.inference_mode(mode=False), torch.enable_grad(), buffers_restored(network):
         images = images.clone() if images.is_inference() else images
@@ -60,13 +65,15 @@ def _gram(rows: list[Tensor]) -> Tensor:
 
 def _sums_of_logits(network: nn.Module, images: Tensor) -> Tensor:
     """Return the sum of each image's logits, (n,), with the graph of its gradient."""
-    logits = network(images)
+    logits = logits_among(network(images))
     if not isinstance(logits, Tensor) or logits.ndim < 2 or len(logits) != len(images):
         shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ParameterError(
+        raise UndefinedScore(
+            "not_applicable",
             f"{type(network).__name__} returned {shape}: a tangent kernel needs one tensor of "
-            f"logits, ({len(images)}, classes)"
+            f"logits, ({len(images)}, classes)",
         )
+    refuse_reentrant(logits)
     return logits.flatten(1).sum(1)
 
 
@@ -122,8 +129,8 @@ def _rows_of_single_images(
     """Return the same gradients for networks that treat images one by one, in one pass."""
 
     def one(chosen: dict[str, Tensor], image: Tensor) -> Tensor:
-        logits: Tensor = functional_call(network, (others, chosen), (image[None],))
-        return logits.sum()
+        outputs = functional_call(network, (others, chosen), (image[None],))
+        return cast("Tensor", logits_among(outputs)).sum()
 
     values = {name: parameter.detach() for name, parameter in parameters.items()}
     others = {
@@ -134,10 +141,9 @@ def _rows_of_single_images(
     state = torch.get_rng_state()
     try:
         found = vmap(grad(one), (None, 0), randomness="different")(values, images)
-    except RuntimeError as error:
-        if "vmap" not in str(error):
-            raise
-        # for example, a forward pass that branches on its data: a pass per image gives the same
+    except RuntimeError:
+        # vmap can't run some networks, such as those that branch on their data or checkpoint
+        # activations: a pass per image gives the same, or the error that is the network's own
         torch.set_rng_state(state)
         return _rows_of_backward_passes(network, images, parameters)
     return list(found.values())

@@ -10,7 +10,6 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from untrained.errors import ParameterError
 from untrained.proxies.base import BaseProxy, Direction, Setting, UndefinedScore
 
 if TYPE_CHECKING:
@@ -61,8 +60,8 @@ class _Validation(BaseProxy, ABC):
         """Run the network and score its logits; nothing is drawn.
 
         Raises:
-            UndefinedScore: `non_finite`: some logits are not finite.
-            ParameterError: the output is no tensor of logits.
+            UndefinedScore: `non_finite`: some logits are not finite; `not_applicable`: the output
+                is no tensor of logits.
         """
         return self.read(self.measure(network, minibatch, generator))
 
@@ -74,15 +73,17 @@ class _Validation(BaseProxy, ABC):
         from torch import Tensor
 
         from untrained.networks.modes import buffers_restored, modes_restored
+        from untrained.training.logits import logits_among
 
         del generator
         with torch.no_grad(), modes_restored(network), buffers_restored(network):
-            logits = network.train(self.variant == "train")(minibatch.images)
+            logits = logits_among(network.train(self.variant == "train")(minibatch.images))
         if not isinstance(logits, Tensor) or logits.shape[:1] != minibatch.labels.shape:
             found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-            raise ParameterError(
+            raise UndefinedScore(
+                "not_applicable",
                 f"{type(network).__name__} maps {len(minibatch.labels)} images to {found}: "
-                f"validation needs logits ({len(minibatch.labels)}, classes)"
+                f"validation needs logits ({len(minibatch.labels)}, classes)",
             )
         if not logits.isfinite().all():
             raise UndefinedScore("non_finite", "some logits of the held-out images are not finite")

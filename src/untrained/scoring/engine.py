@@ -1,6 +1,5 @@
 """Score networks one at a time, each from its own random stream."""
 
-import copy
 import math
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
@@ -16,8 +15,9 @@ from untrained.errors import ParameterError, short
 from untrained.images.minibatches import Minibatch
 from untrained.networks.plans import Planned, draw
 from untrained.networks.plans import Reading as RectifierReading
+from untrained.networks.prepared import copied, dtype_of, prepared, with_effective_weights
 from untrained.plugins import blamed
-from untrained.proxies.base import Proxy, Setting, SharesMeasurement, Status, UndefinedScore
+from untrained.proxies.base import Noted, Proxy, Setting, SharesMeasurement, Status, UndefinedScore
 from untrained.scoring.execution import Execution, ReadsRectifiers
 from untrained.scoring.images import TrainingImages
 from untrained.scoring.request import OwnNetwork, Reading, ScoreRequest
@@ -44,7 +44,8 @@ class Score:
     Attributes:
         score: the value, in the proxy's natural units; None where `status` is not "ok".
         status: "ok", or the kind of reason why there is no score.
-        reason: the reason in words; empty where the status is "ok".
+        reason: the reason in words; where the status is "ok", a remark if the proxy has one, such
+            as what it leaves out.
         seconds: wall-clock time of building and scoring the network, and of all of its training
             before the score, without the reading of other proxies.
     """
@@ -210,7 +211,7 @@ class Subject:
         start, (batch, *_) = time.perf_counter(), batches.values()
 
         def run() -> list[float | UndefinedScore]:
-            with torch_seeded(self.seed, "weights", *self.keys):
+            with torch_seeded(self.seed, "weights", *self.keys, device=self.execution.device):
                 return self._values(self._network(batch), readings, batch, self.execution)
 
         found = _outcome(run)
@@ -225,12 +226,13 @@ class Subject:
         made: dict[Setting, Iterator[Score]] = {}
 
         def read(network: nn.Module, setting: Setting) -> list[float | UndefinedScore]:
-            with torch_seeded(self.seed, "reading after training", *self.keys):
+            purpose, device = "reading after training", self.execution.device
+            with torch_seeded(self.seed, purpose, *self.keys, device=device):
                 return self._values(network, mine[setting], batches[setting], plain)
 
         def train(training: TrainingImages) -> None:
             with torch_seeded(self.seed, "weights", *self.keys):
-                network = cast("nn.Module", self._network(next(iter(batches.values()))))
+                network = cast("nn.Module", self._network(next(iter(batches.values())))).float()
             if not any(parameter.requires_grad for parameter in network.parameters()):
                 name = type(network).__name__
                 raise UndefinedScore("no_parameters", f"{name} has nothing to train")
@@ -251,7 +253,7 @@ class Subject:
     def _network(self, batch: Minibatch) -> nn.Module | Planned:
         network = self.build(batch.num_classes)
         if isinstance(network, nn.Module):
-            return network.to(self.execution.device).train()
+            return prepared(network, batch.images).to(self.execution.device).train()
         return network
 
     def _values(
@@ -299,11 +301,13 @@ def run_proxies(
     def run(proxy: Proxy) -> float:
         generator = torch.Generator(execution.device)
         generator.manual_seed(seed_of_proxy)
+        # so that gradients do not depend on how a weight is computed from others
+        subject = with_effective_weights(module) if "gradients" in proxy.needs else module
         if not isinstance(proxy, SharesMeasurement):
-            return _run_module(module, proxy, batch, generator, execution)
+            return _run_module(subject, proxy, batch, generator, execution)
         key = proxy.measurement
         if key not in measured:
-            measure = partial(_run_module, module, proxy.measure, batch, generator, execution)
+            measure = partial(_run_module, subject, proxy.measure, batch, generator, execution)
             measured[key] = _outcome(measure)
         if isinstance(measured[key], UndefinedScore):
             raise measured[key]
@@ -320,7 +324,7 @@ def _read(proxy: Proxy, run: Callable[[], float]) -> float | UndefinedScore:
             return value
         if not isinstance(value, SupportsFloat):
             raise TypeError(f"it returned {short(repr(value))}, which is no number")
-        return float(value)
+        return value if isinstance(value, Noted) else float(value)
 
 
 def _readings(
@@ -348,9 +352,14 @@ def _run_module(
 ) -> T:
     dtype = execution.dtype(planned=False)
     if dtype != torch.float32:
-        network = copy.deepcopy(network).to(dtype)
-        batch = Minibatch(batch.images.to(dtype), batch.labels, batch.num_classes)
-    return proxy(network, batch, generator)
+        network = copied(network).to(dtype)
+    else:
+        dtype = dtype_of(network)
+    batch = Minibatch(batch.images.to(dtype), batch.labels, batch.num_classes)
+    device = batch.images.device
+    # so that what a proxy draws, such as dropped units, does not depend on those before it
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        return proxy(network, batch, generator)
 
 
 def _outcome(run: Callable[[], T]) -> T | UndefinedScore:
@@ -389,4 +398,4 @@ def _score(value: float | UndefinedScore, seconds: float) -> Score:
         return Score(None, value.status, value.reason, seconds)
     if not math.isfinite(value):
         return Score(None, "non_finite", f"the proxy returned {value}", seconds)
-    return Score(value, "ok", "", seconds)
+    return Score(float(value), "ok", value.note if isinstance(value, Noted) else "", seconds)

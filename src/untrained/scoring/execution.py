@@ -27,7 +27,8 @@ class Execution:
             `auto` is fast where the network has a plan that the proxy can be read off.
         precision: `float32`, `bfloat16`, or `auto`, which is bfloat16 for plans and trainings on
             devices with instructions for its matrix products, and float32 otherwise. Weights that
-            are trained are always float32.
+            are trained are always float32. Unless it is `bfloat16`, a network of one's own whose
+            weights have another type is read in that type.
     """
 
     device: torch.device = torch.device("cpu")  # noqa: RUF009 - immutable

@@ -1,6 +1,5 @@
 """Networks that belong to no space: modules with the weights they have, and what factories make."""
 
-import copy
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from torch import nn
 
 from untrained.errors import ParameterError, UntrainedError, first_line
 from untrained.networks.modes import modes_restored
+from untrained.networks.prepared import copied
 from untrained.plugins import imported
 from untrained.scoring.request import OwnNetwork
 
@@ -28,7 +28,7 @@ def kept(network: nn.Module, *, trained: bool) -> Iterator[OwnNetwork]:
     home = next((parameter.device for parameter in network.parameters()), None)
 
     def build(_classes: int) -> nn.Module:
-        return copy.deepcopy(network) if trained else network
+        return copied(network) if trained else network
 
     try:
         with modes_restored(network):

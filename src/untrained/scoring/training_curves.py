@@ -122,6 +122,7 @@ class _Compared:
     """
 
     name: ClassVar[str] = "kernel change"
+    needs: ClassVar[frozenset[str]] = LabelGradientAlignment.needs
 
     of: LabelGradientAlignment
     compare: Callable[[Matrix, Matrix], float]
@@ -151,6 +152,7 @@ class _LastLoss:
     """The loss of the last step before the last of some stops, read as a proxy is."""
 
     name: ClassVar[str] = "loss"
+    needs: ClassVar[frozenset[str]] = frozenset()
 
     stops: "list[Stop]"
 
@@ -160,7 +162,7 @@ class _LastLoss:
 
 def training_curves(
     space: str | SearchSpace,
-    architectures: Sequence[object],
+    architectures: Sequence[str | int],
     *,
     epochs: Sequence[float] = (0, 0.5, 1, 2),
     proxies: Sequence[str] | None = None,

@@ -117,7 +117,7 @@ class Training:
 
 
 def train(
-    genotype: object,
+    genotype: str | int,
     recipe: Recipe | None = None,
     images: TrainingImages | None = None,
     *,
@@ -183,7 +183,7 @@ def train(
 
 
 def _untrained(
-    genotype: object,
+    genotype: str | int,
     recipe: Recipe,
     images: TrainingImages,
     skeleton: Skeleton,

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from untrained.errors import ParameterError
 from untrained.seeds import torch_seeded
+from untrained.training.logits import logits_among
 from untrained.training.loop import Examples, batches_of, changes_of, optimiser_of
 from untrained.training.recipe import ShortRecipe, steps_of
 
@@ -120,7 +121,7 @@ def train_shortly(
         start = time.perf_counter()
         while len(losses) < end:
             images, labels = next(batches)
-            with torch_seeded(seed, "dropped units of a step", next(steps)):
+            with torch_seeded(seed, "dropped units of a step", next(steps), device=device):
                 losses.append(_take_step(network, logits_of, images, labels, classes, optimiser))
             # reading the loss from a GPU in every step would make it wait
             if device.type == "cpu" or len(losses) % 50 == 0:
@@ -165,19 +166,18 @@ def _batches(
             yield images.to(device).contiguous(memory_format=memory_format), labels
 
 
-def _logits_of(network: nn.Module, dtype: torch.dtype, fused: bool) -> Callable[[Tensor], Tensor]:
+def _logits_of(network: nn.Module, dtype: torch.dtype, fused: bool) -> Callable[[Tensor], object]:
     """Return the forward pass of a step."""
 
-    def as_module(images: Tensor) -> Tensor:
+    def as_module(images: Tensor) -> object:
         with torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
-            logits: Tensor = network(images)
-        return logits
+            return network(images)
 
     if not (fused and isinstance(network, TrainsFused)):
         return as_module
     as_sums = network.fused_logits
 
-    def as_sums_or_module(images: Tensor) -> Tensor:
+    def as_sums_or_module(images: Tensor) -> object:
         logits = as_sums(images.to(dtype))
         return as_module(images) if logits is None else logits
 
@@ -186,7 +186,7 @@ def _logits_of(network: nn.Module, dtype: torch.dtype, fused: bool) -> Callable[
 
 def _take_step(
     network: nn.Module,
-    logits_of: Callable[[Tensor], Tensor],
+    logits_of: Callable[[Tensor], object],
     images: Tensor,
     labels: Tensor,
     classes: int,
@@ -199,8 +199,7 @@ def _take_step(
         torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
     ):
         optimiser.zero_grad()
-        logits = logits_of(images)
-        _check_logits(network, logits, len(labels), classes)
+        logits = _checked_logits(network, logits_of(images), len(labels), classes)
         precise = torch.promote_types(logits.dtype, torch.float32)
         loss = functional.cross_entropy(logits.to(precise), labels)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -208,7 +207,8 @@ def _take_step(
     return loss.detach()
 
 
-def _check_logits(network: nn.Module, logits: object, images: int, classes: int) -> None:
+def _checked_logits(network: nn.Module, outputs: object, images: int, classes: int) -> Tensor:
+    logits = logits_among(outputs)
     if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != images:
         found = tuple(logits.shape) if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
         raise ParameterError(
@@ -219,6 +219,7 @@ def _check_logits(network: nn.Module, logits: object, images: int, classes: int)
         raise ParameterError(
             f"{type(network).__name__} has {logits.shape[1]} logits: the labels need {classes}"
         )
+    return logits
 
 
 def _check_finite(losses: Sequence[Tensor], checked: int, per_epoch: int) -> int:

@@ -1,0 +1,146 @@
+"""Makes a module of one's own ready for scoring, without changing it.
+
+A module may come inside a wrapper for several devices, without weights yet, with weights that are
+computed from other tensors, or in a type other than float32.
+"""
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import UninitializedBuffer, is_lazy
+from torch.nn.utils import parametrize
+from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
+
+from untrained.networks.modes import modes_restored
+from untrained.spaces.base import NotApplicable
+
+#: Hooks that compute a weight from other tensors before each forward pass of their module.
+_WEIGHT_HOOKS = (WeightNorm, SpectralNorm, BasePruningMethod)
+
+
+def prepared(network: nn.Module, images: Tensor) -> nn.Module:
+    """Return the network to score in place of a module.
+
+    That is the network inside `DataParallel`, `DistributedDataParallel` and `torch.compile`. Of a
+    network with lazy modules it is a copy whose weights are drawn, for images of this shape, from
+    PyTorch's generator on the CPU.
+
+    Args:
+        network: the module, which does not change.
+        images: (N, C, H, W), N at least 1.
+
+    Raises:
+        NotApplicable: a part of the network is scripted or traced.
+    """
+    network = _unwrapped(network)
+    for name, module in network.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            part = f"its part {name} is" if name else "it is"
+            raise NotApplicable(
+                f"{part} a scripted or traced module (torch.jit), whose layers cannot be seen: "
+                "score the module that it was made from"
+            )
+    if any(is_lazy(one) for one in (*network.parameters(), *network.buffers())):
+        network = copied(network).cpu()
+        with torch.inference_mode(mode=False), torch.no_grad(), modes_restored(network):
+            # in evaluation mode no statistics move and no unit is dropped
+            network.eval()(images[:1].clone().to("cpu", dtype_of(network)))
+    return network
+
+
+def _unwrapped(network: nn.Module) -> nn.Module:
+    while True:
+        if isinstance(network, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            network = network.module
+        elif isinstance(inner := getattr(network, "_orig_mod", None), nn.Module):
+            network = inner  # of torch.compile, whose type takes long to import
+        else:
+            return network
+
+
+def dtype_of(network: nn.Module) -> torch.dtype:
+    """Return the floating-point type of the network's first weight; float32 if it has none."""
+    own = (one.dtype for one in network.parameters() if one.is_floating_point())
+    return next(own, torch.float32)
+
+
+def copied(network: nn.Module) -> nn.Module:
+    """Return a copy, also of a network that has tensors which `copy.deepcopy` refuses.
+
+    Those are tensors of autograd that modules keep, such as the weights that `weight_norm`
+    computes, and the buffers of lazy modules.
+    """
+    made: dict[int, Any] = {
+        id(value): value.detach().clone()
+        for module in network.modules()
+        for value in vars(module).values()
+        if isinstance(value, Tensor) and not value.is_leaf
+    }
+    for buffer in network.buffers():
+        if is_lazy(buffer):
+            # the class makes itself from other arguments than PyTorch declares
+            empty: Any = UninitializedBuffer
+            made[id(buffer)] = empty(device=buffer.device, dtype=buffer.dtype)
+    with torch.inference_mode(mode=False):  # whose tensors would have no gradients
+        return copy.deepcopy(network, made)
+
+
+def with_effective_weights(network: nn.Module) -> nn.Module:
+    """Return the network, or a copy with plain weights if it computes some from other tensors.
+
+    Weights are computed by `torch.nn.utils.parametrize`, by `weight_norm` and `spectral_norm` in
+    their old and new form, and by `torch.nn.utils.prune`. The copy has them as parameters, with the
+    values of the network's next forward pass in the modes of its modules. A weight is trainable if
+    any of the tensors that it is computed from is.
+    """
+    if not any(parametrize.is_parametrized(one) or _hooks_of(one) for one in network.modules()):
+        return network
+    network = copied(network)
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        for module in list(network.modules()):
+            if parametrize.is_parametrized(module):
+                _compute_parametrised(module)
+            for key in _hooks_of(module):
+                _compute_hooked(module, key)
+    return network
+
+
+def _hooks_of(module: nn.Module) -> list[int]:
+    """Return the keys of the hooks that compute weights of a module."""
+    hooks = module._forward_pre_hooks.items()
+    return [key for key, hook in hooks if isinstance(hook, _WEIGHT_HOOKS)]
+
+
+def _compute_parametrised(module: nn.Module) -> None:
+    """Make parameters of what `parametrize` computes.
+
+    `remove_parametrizations` would remove it from a class that the copied module has too.
+    """
+    computed = module.parametrizations
+    made = {
+        name: nn.Parameter(
+            getattr(module, name).detach().clone(),
+            requires_grad=any(one.requires_grad for one in originals.parameters()),
+        )
+        for name, originals in computed.items()  # type: ignore[union-attr, operator]
+    }
+    module.__class__ = parametrize.type_before_parametrizations(module)
+    del module.parametrizations
+    for name, parameter in made.items():
+        module.register_parameter(name, parameter)
+
+
+def _compute_hooked(module: nn.Module, key: int) -> None:
+    """Make a parameter of the weight that a hook computes."""
+    hook: Any = module._forward_pre_hooks.pop(key)
+    name = hook._tensor_name if isinstance(hook, BasePruningMethod) else hook.name
+    own = dict(module.named_parameters(recurse=False))
+    hook(module, ())
+    hook.remove(module)
+    left = dict(module.named_parameters(recurse=False))
+    trainable = any(own[one].requires_grad for one in own.keys() - left.keys())
+    left[name].requires_grad_(trainable)
