@@ -37,19 +37,18 @@ def filled(folder: Path | None) -> Path | None:
     return folder
 
 
-def completed(*registries: str) -> Callable[[str], list[tuple[str, str]]]:
-    """Return a function that completes a word to the spellings of registries, with descriptions.
+def completed(*registries: str) -> Callable[[], list[tuple[str, str]]]:
+    """Return what lists the spellings of registries, with descriptions, for the shell to complete.
 
     Args:
         registries: addresses, which are imported only when the shell asks for a completion.
     """
 
-    def spellings(incomplete: str) -> list[tuple[str, str]]:
+    def spellings() -> list[tuple[str, str]]:
         from untrained.plugins import imported
 
         found = [one for name in registries for one in imported("registry", name).described()]
-        listed = [(text, one.summary) for one in found for text in one.spellings]
-        return [pair for pair in listed if pair[0].startswith(incomplete)]
+        return [(text, one.summary) for one in found for text in one.spellings]
 
     return spellings
 

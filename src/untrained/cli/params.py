@@ -6,11 +6,18 @@ from typing import Annotated
 import typer
 
 
+def _keys() -> list[str]:
+    from untrained.parameters import keys
+
+    return list(keys())
+
+
 def params(
     key: Annotated[
         str,
         typer.Argument(
-            help="Key to explain, for example scores.batch_size; default: all are listed."
+            help="Key to explain, for example scores.batch_size; default: all are listed.",
+            autocompletion=_keys,
         ),
     ] = "",
     schema: Annotated[

@@ -15,9 +15,20 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Make tables, figures and the report.")
 
+
+def _names() -> list[str]:
+    from untrained.report import NAMES
+
+    return list(NAMES)
+
+
 Sections = Annotated[
     str,
-    typer.Argument(metavar="SECTION", help="Section of the report; several are joined by commas."),
+    typer.Argument(
+        metavar="SECTION",
+        help="Section of the report; several are joined by commas.",
+        autocompletion=_names,
+    ),
 ]
 Files = Annotated[
     list[Path] | None,
@@ -139,7 +150,9 @@ def page(
     space: options.Space,
     sections: Annotated[
         list[str] | None,
-        typer.Argument(help="Sections of the page; default: all that have tables."),
+        typer.Argument(
+            help="Sections of the page; default: all that have tables.", autocompletion=_names
+        ),
     ] = None,
     out: Annotated[
         Path | None,
