@@ -97,7 +97,7 @@ def test_a_table_has_a_row_for_what_cannot_be_loaded(monkeypatch):
 
     monkeypatch.setitem(PROXIES.builtin, "broken", "untrained.proxies.naswot:Nothing")
     table = list_proxies("[bn]*").set_index("name")
-    assert table.loc["naswot", "variants"] == ("corrected", "released")
+    assert table.loc["naswot", "variants"][:2] == ("corrected", "released")
     assert table.loc["broken", "measures"].startswith("can't be used: proxy 'untrained.proxies.")
     assert table.loc["broken", "origin"] == "built in"
     assert table.loc["broken"].drop(["measures", "origin"]).isna().all()

@@ -23,9 +23,9 @@ def list_proxies(pattern: str = "*") -> "pd.DataFrame":
     """List the proxies, the scores of untrained networks.
 
     >>> from untrained import list_proxies
-    >>> table = list_proxies("nas*")
-    >>> table[["name", "variants", "direction", "source"]].loc[0].to_list()
-    ['naswot', ('corrected', 'released'), 'higher', 'Mellor et al., ICML 2021 (arXiv 2006.04647)']
+    >>> table = list_proxies("syn*")
+    >>> table[["name", "variants", "source"]].loc[0].to_list()
+    ['synflow', ('synflow', 'logsynflow'), 'Tanaka et al., NeurIPS 2020 (arXiv 2006.05467)']
 
     Args:
         pattern: shell-style pattern of a name, or of a spelling `name-variant`.

@@ -85,7 +85,7 @@ def test_the_module_is_the_command(capsys, monkeypatch):
     [
         ("shar", ["shard"]),
         ("prune nasb", ["nasbench101", "nasbench201"]),
-        ("ablate nasbench201 --proxy nas", ["naswot", "naswot-released"]),
+        ("ablate nasbench201 --proxy naswot-r", ["naswot-released"]),
         ("search re", ["rea", "reinforce"]),
         ("search rea nats", ["natsbench_size"]),
         ("fetch cif", ["cifar10", "cifar100"]),
