@@ -52,6 +52,12 @@ def test_an_address_stands_for_its_module():
     assert closure(f"{SPACE}:NasBench201") == closure(SPACE)
 
 
+def test_what_a_notebook_defines_has_no_file(monkeypatch):
+    monkeypatch.setattr(graph, "_file", lambda _module: None)  # as of __main__ in a notebook
+    with pytest.raises(MissingDataError, match=r"'__main__': define it in a file$"):
+        closure("__main__")
+
+
 def test_modules_of_a_plug_in_are_followed_and_nothing_is_imported(package):
     found = closure("pluginpackage.proxy:MyProxy")
     assert {"pluginpackage.proxy", "pluginpackage.helper", "neighbour.inside"} <= set(found)
