@@ -1,4 +1,5 @@
 import doctest
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ CPU = torch.device("cpu")
 
 def test_the_example_in_the_documentation_holds():
     result = doctest.testmod(api, raise_on_error=False)
-    assert result.attempted == 2
+    assert result.attempted == 7
     assert result.failed == 0
 
 
@@ -120,9 +121,9 @@ def test_a_network_without_parameters_can_be_scored():
 
 def test_images_are_resized_to_what_a_network_takes():
     settings = MinibatchSettings(batch_size=4)
-    plain = settings.draw_shaped((3, 32, 32), 0, CPU)
+    plain = replace(settings, shape=(3, 32, 32)).draw(0, CPU)
     assert torch.equal(plain.images, minibatch("cifar10", "sample", 0, 4).images)
-    resized = settings.draw_shaped((3, 16, 48), 0, CPU)
+    resized = replace(settings, shape=(3, 16, 48)).draw(0, CPU)
     assert resized.images.shape == (4, 3, 16, 48)
     assert torch.equal(resized.labels, plain.labels)
     assert resized.num_classes == 10
@@ -131,20 +132,20 @@ def test_images_are_resized_to_what_a_network_takes():
 
 
 def test_noise_is_drawn_in_any_shape():
-    settings = MinibatchSettings("noise", batch_size=64)
-    batch = settings.draw_shaped((1, 20, 12), 0, CPU)
+    settings = MinibatchSettings("noise", batch_size=64, shape=(1, 20, 12))
+    batch = settings.draw(0, CPU)
     assert batch.images.shape == (64, 1, 20, 12)
     assert batch.images.dtype == torch.float32
     assert abs(batch.images.mean()) < 0.05
     assert abs(batch.images.std() - 1) < 0.05
-    assert torch.equal(settings.draw_shaped((1, 20, 12), 0, CPU).images, batch.images)
-    assert not torch.equal(settings.draw_shaped((1, 20, 12), 1, CPU).images, batch.images)
+    assert torch.equal(settings.draw(0, CPU).images, batch.images)
+    assert not torch.equal(settings.draw(1, CPU).images, batch.images)
 
 
 def test_images_of_another_number_of_channels_are_refused():
-    message = "^--input has 1 channels and the images of cifar10 have 3: take --dataset noise"
+    message = "^input 1x32x32 has 1 channels and the images of cifar10 have 3: take noise"
     with pytest.raises(ParameterError, match=message):
-        MinibatchSettings(batch_size=4).draw_shaped((1, 32, 32), 0, CPU)
+        MinibatchSettings(batch_size=4, shape=(1, 32, 32)).draw(0, CPU)
 
 
 def test_the_fast_engine_takes_learned_shifts(space):

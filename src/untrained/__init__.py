@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from untrained.api import Score as Score
     from untrained.api import Scores as Scores
+    from untrained.api import rank as rank
     from untrained.api import score as score
     from untrained.api import score_seeds as score_seeds
     from untrained.benchmarks.benchmark import Benchmark as Benchmark
@@ -72,6 +73,7 @@ _MODULES = {
     "list_proxies": "untrained.catalogue",
     "list_spaces": "untrained.catalogue",
     "prune": "untrained.search.pruning",
+    "rank": "untrained.api",
     "run_search": "untrained.search.run",
     "score": "untrained.api",
     "score_seeds": "untrained.api",

@@ -1,26 +1,234 @@
-"""Score architectures of a space and networks of one's own, one by one, by name."""
+"""Score and rank networks of one's own and architectures of spaces, by name."""
 
 import warnings
-from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from untrained.errors import ParameterError
 from untrained.proxies import Proxy
 from untrained.scoring import own
+from untrained.scoring.candidates import LIBRARIES, Candidate, Given, candidates_of
+from untrained.scoring.devices import leased_device
 from untrained.scoring.engine import Score, score_work
+from untrained.scoring.execution import Execution
+from untrained.scoring.given import Shown, shown_images
+from untrained.scoring.images import MinibatchSettings, Shape
 from untrained.scoring.progress import Track, untracked
-from untrained.scoring.request import Reading, Settings, parse_reading, requested
+from untrained.scoring.request import (
+    OwnNetwork,
+    RankSettings,
+    Reading,
+    ScoreRequest,
+    Settings,
+    parse_reading,
+    requested,
+)
+from untrained.seeds import check_seed
 from untrained.spaces import SPACES, Architecture, SearchSpace, get_space
 
 if TYPE_CHECKING:
+    import pandas as pd
     from numpy.typing import NDArray
 
-__all__ = ["Score", "Scores", "Settings", "score", "score_seeds"]
+__all__ = ["Score", "Scores", "Settings", "rank", "score", "score_seeds"]
+
+
+def rank(
+    candidates: Mapping[str, Given] | Sequence[Given],
+    proxies: str | Proxy | Sequence[str | Proxy] = ("naswot",),
+    input: Shape | str | None = None,  # noqa: A002 - the word that the reader has in mind
+    images: object = None,
+    seeds: int | Sequence[int] = 3,
+    loss: Callable[[Any, Tensor], Tensor] | None = None,
+    forward: Callable[[nn.Module, Tensor], Any] | None = None,
+    output: Callable[[Any], Any] | None = None,
+    device: str = "auto",
+    *,
+    classes: int | None = None,
+    debug: bool = False,
+    track: Track = untracked,
+    **settings: Unpack[RankSettings],
+) -> "pd.DataFrame":
+    """Rank candidates, networks of your own among them, by proxies before any is trained.
+
+    >>> from torch import nn
+    >>> from untrained import rank
+    >>> made = lambda width: nn.Sequential(
+    ...     nn.Conv2d(1, width, 3), nn.ReLU(), nn.Flatten(), nn.Linear(36 * width, 10)
+    ... )
+    >>> found = rank({"thin": lambda: made(2), "wide": lambda: made(8)}, "parameters", (1, 8, 8))
+    >>> found[["candidate", "score", "rank"]].values.tolist()
+    [['wide', 2970.0, 1], ['thin', 750.0, 2]]
+
+    Every pair of a candidate and a proxy has a row. A proxy that does not apply has no score there,
+    but a status and a reason. So has a candidate that can't be made or run: its status is `failed`,
+    and the reason has the type of the error. What is wrong in the request (names that do not exist,
+    images of the wrong kind, files that are missing) is an error before any network is made. An
+    error that a line of this package raises, other than PyTorch's RuntimeError, is a bug, and
+    propagates with its traceback: see `untrained.scoring.engine.tolerated`.
+
+    Args:
+        candidates: a list, or a mapping of their names. A candidate is a module, which is scored
+            with the weights it has and left as it was; a function or class that makes one, which
+            has fresh weights for each seed; `module:factory`, the same by its address;
+            `timm:NAME` or `torchvision:NAME`, where these packages are installed; or
+            (space, architecture), spelled `space/architecture` too.
+        proxies: spellings such as `naswot`, `lga:64` or `naswot@1`, or `Proxy` objects.
+        input: shape (C, H, W) of the images, or as text "3x224x224"; by default that of `images`.
+            Images of another height and width are resized bilinearly.
+        images: the name of a data set, `noise` for Gaussian noise of any shape among them; a tensor
+            or array (N, C, H, W), normalised as the networks expect; (images, labels); a
+            DataLoader, of which a seed has the first images of a new pass; or a folder that has a
+            folder of pictures for each class. By default the bundled sample of CIFAR-10, or noise
+            where `input` has not 3 channels.
+        seeds: seeds of minibatch and weights, or their number from 0.
+        loss: returns the loss of outputs and labels, for proxies that take a loss (grad_norm) in
+            the place of the cross-entropy.
+        forward: returns the outputs of a network of your own on images (n, C, H, W), in the place
+            of `network(images)`; n is the size of the minibatch or less.
+        output: returns of the outputs what is scored, for most proxies logits (n, classes). By
+            default that is the only tensor in them, or else what is named `logits` there.
+        device: `auto`, which is a free GPU or else the CPU, or a name such as `cpu`.
+        classes: the number of classes of the networks of timm and torchvision, by default their
+            own, and of labels that are given, by default one more than the largest.
+        debug: whether the first failure of a candidate propagates instead of being a row.
+        track: reports the progress.
+        settings: see `RankSettings`; `batch_size` is the number of images, 128 by default.
+
+    Returns:
+        One row for each candidate and proxy, the proxies in their order and the best candidate
+        first: candidate, proxy, score (mean over the seeds), std (over the seeds, ddof 1), rank
+        (1 is the best by the proxy's direction; equal scores share the better rank), direction
+        (whether `higher` or `lower` is better), status, reason, seconds (of the fastest seed,
+        which pays for no first call). `attrs["images"]` says what the images were.
+
+    Raises:
+        UntrainedError: see above; the message has one line.
+    """
+    readings = _readings(proxies)
+    numbers = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
+    if not numbers:
+        raise ParameterError(f"seeds {seeds!r}: 1 or more")
+    for number in numbers:
+        check_seed(number)
+    drawing: dict[str, Any] = {**settings}
+    precision = drawing.pop("precision", "auto")
+    asked = MinibatchSettings(**drawing, shape=own.shape_of(input))
+    found = candidates_of(candidates, classes)
+    shown = shown_images(images, asked, numbers[0], classes)
+    refused = {one.spelling: _refusal(one, shown, loss is not None) for one in readings}
+    applied = [one for one in readings if not refused[one.spelling]]
+    _check_images(applied, shown.settings, numbers[0], {one.own for one in found})
+    calling, trained = own.Calling(forward, output), any(one.epochs for one in applied)
+
+    rows = []
+    with leased_device(device) as leased:
+        how = Execution(leased, precision=precision)
+        for one in track(found, len(found), "ranking", "networks"):
+            with one.opened(calling, trained=trained) as target:
+                request = ScoreRequest(
+                    *(target, tuple(applied), shown.settings, numbers, how),
+                    loss=loss,
+                    tolerant=not debug,
+                )
+                work = [(one.index, number, applied) for number in numbers]
+                made = list(score_work(request, work)) if applied else [[] for _ in numbers]
+            for reading, scores in zip(applied, zip(*made, strict=True), strict=True):
+                rows.append(_row(one, reading, numbers, scores))
+            rows += [
+                _row(one, reading, numbers, [Score(None, "not_applicable", why, 0.0)])
+                for reading in readings
+                if (why := refused[reading.spelling])
+            ]
+    return _ranked(rows, readings, shown)
+
+
+def _readings(proxies: str | Proxy | Sequence[str | Proxy]) -> list[Reading]:
+    """Return the proxies of a request, each once."""
+    several = [proxies] if isinstance(proxies, str) or callable(proxies) else proxies
+    found = [parse_reading(one) if isinstance(one, str) else Reading(one) for one in several]
+    if not found:
+        raise ParameterError("no proxies are given: name one or more, such as naswot")
+    for reading in found:
+        reading.check_readable()
+        _warn_of_test_labels(reading)
+    return list({reading.spelling: reading for reading in found}.values())
+
+
+def _refusal(reading: Reading, shown: Shown, own_loss: bool) -> str:
+    """Return why a proxy can't be read off the images of a ranking, or nothing.
+
+    Raises:
+        ParameterError: it is read after training, and the images are of no data set.
+    """
+    if reading.epochs and shown.settings.given is not None:
+        raise ParameterError(
+            f"{reading} is read after training on a data set: name one, as in images='cifar10'"
+        )
+    if "labels" not in reading.needs or shown.labels == "classes":
+        return ""
+    if shown.labels == "none":
+        return "it needs labels, and the images have none: give (images, labels)"
+    if own_loss and "loss" in reading.needs:
+        return ""
+    return "it needs labels that are numbers of classes, 0 and more, one for each image"
+
+
+def _check_images(
+    readings: Iterable[Reading], images: MinibatchSettings, seed: int, kinds: Iterable[bool]
+) -> None:
+    """Draw all images of a seed, so that none are missed after some networks are scored."""
+    for reading in readings:
+        for kind in kinds:
+            images.draw_for(reading.setting, seed, torch.device("cpu"), own=kind)
+        if reading.epochs:
+            images.training_images(seed, whole=reading.setting.test_after_training)
+
+
+def _row(
+    candidate: Candidate, reading: Reading, seeds: Sequence[int], scores: Sequence[Score]
+) -> dict[str, object]:
+    found = Scores(None, reading, tuple(seeds), tuple(scores))
+    status, reason = "ok", scores[0].reason
+    for seed, one in zip(seeds, scores, strict=False):
+        if one.score is None:
+            alike = all(
+                (other.status, other.reason) == (one.status, one.reason) for other in scores
+            )
+            status, reason = one.status, one.reason if alike else f"seed {seed}: {one.reason}"
+            break
+    return {
+        "candidate": candidate.name,
+        "proxy": reading.spelling,
+        "score": found.mean,
+        "std": found.std,
+        "direction": reading.direction,
+        "status": status,
+        "reason": reason,
+        "seconds": min(one.seconds for one in scores),
+    }
+
+
+def _ranked(rows: list[dict[str, object]], readings: list[Reading], shown: Shown) -> "pd.DataFrame":
+    import pandas as pd
+
+    columns = ("candidate", "proxy", "score", "std", "rank", "direction", "status", "reason")
+    table = pd.DataFrame(rows).astype({"score": float, "std": float})
+    lower = table["direction"] == "lower"
+    better = table["score"].where(lower, -table["score"])
+    table["rank"] = better.groupby(table["proxy"]).rank(method="min").astype("Int64")
+    places = {reading.spelling: place for place, reading in enumerate(readings)}
+    order = pd.DataFrame({"proxy": table["proxy"].map(places), "rank": table["rank"]})
+    order = order.sort_values(["proxy", "rank"], kind="stable", na_position="last")
+    table = table.loc[order.index, [*columns, "seconds"]].reset_index(drop=True)
+    table.attrs["images"] = shown.words
+    return table
 
 
 def score(
@@ -30,6 +238,7 @@ def score(
     proxy: str | Proxy = "naswot",
     variant: str | None = None,
     seed: int = 0,
+    input: Shape | str | None = None,  # noqa: A002 - as in `rank`
     **settings: Unpack[Settings],
 ) -> Score:
     """Score an architecture of a space, or a network of your own.
@@ -45,29 +254,30 @@ def score(
         proxy: its name, `name-variant` or `name@epochs`, or a `Proxy`.
         variant: variant of the proxy; by default that of the spelling, or the first.
         seed: seed of minibatch and weights.
+        input: shape (C, H, W) of the images, or as text "3x32x32"; by default that of the data set.
         settings: see `untrained.scoring.request.Settings`.
 
     Raises:
         UntrainedError: a name, an architecture or a setting that does not exist.
     """
     reading = parse_reading(proxy, variant) if isinstance(proxy, str) else Reading(proxy)
-    if reading.setting.shows_test:
-        warnings.warn(f"{reading.name} reads the labels of test images", stacklevel=2)
+    _warn_of_test_labels(reading)
+    index, shape = 0, own.shape_of(input)
+    opened: AbstractContextManager[SearchSpace | OwnNetwork]
     if isinstance(target, nn.Module):
-        if settings.get("engine", "auto") == "auto":
-            # a plan takes normalisations of zeros to be zero, which need not hold for these weights
-            settings["engine"] = "plain"
-        with (
-            own.kept(target, trained=reading.epochs > 0) as network,
-            requested(network, [reading], [seed], settings) as request,
-        ):
-            return next(score_work(request, [(0, seed, [reading])]))[0]
-    space = get_space(target)
-    if architecture is None:
-        raise TypeError(f"which architecture of {target}? Give its index or spelling")
-    index = space.parse(architecture).index
-    with requested(space, [reading], [seed], settings) as request:
+        opened = own.kept(target, trained=reading.epochs > 0)
+    else:
+        space = get_space(target)
+        if architecture is None:
+            raise TypeError(f"which architecture of {target}? Give its index or spelling")
+        opened, index = nullcontext(space), space.parse(architecture).index
+    with opened as subject, requested(subject, [reading], [seed], settings, shape) as request:
         return next(score_work(request, [(index, seed, [reading])]))[0]
+
+
+def _warn_of_test_labels(reading: Reading) -> None:
+    if reading.setting.shows_test:
+        warnings.warn(f"{reading.name} reads the labels of test images", stacklevel=4)
 
 
 @dataclass(frozen=True)
@@ -117,7 +327,8 @@ def score_seeds(
     """Score architectures of a space, or a network of your own, by several proxies and seeds.
 
     Args:
-        target: the name of a space, or `package.module:factory` of a network of your own.
+        target: the name of a space, or a network of your own as `rank` takes it by name, such as
+            `package.module:factory`.
         architectures: indices or spellings in the space.
         proxies: the spellings of the proxies.
         variant: variant of the proxies; by default that of their spelling.
@@ -138,7 +349,8 @@ def score_seeds(
     if space is None:
         if architectures:
             raise ParameterError(f"{target} is one network: drop {architectures[0]!r}")
-        network = own.made_by(target, own.parse_shape(shape))
+        (one,) = candidates_of([target])
+        network, size = one.made(), own.parse_shape(shape)
         chosen: list[Architecture | None] = [None]
     else:
         if not architectures:
@@ -149,11 +361,12 @@ def score_seeds(
         return track(steps, count, "training", "steps")
 
     found = []
-    with requested(network if space is None else space, readings, seeds, settings) as request:
+    asked = (network, size) if space is None else (space, None)
+    with requested(asked[0], readings, seeds, settings, asked[1]) as request:
         for reading in readings:
             indices = [one.index if one else 0 for one in chosen]
             work = [(index, seed, [reading]) for seed in seeds for index in indices]
-            with nullcontext() if space is not None else own.blamed(network):
+            with nullcontext() if space is not None else own.blamed(network, size):
                 made = [score for (score,) in score_work(request, work, watch)]
             for place, architecture in enumerate(chosen):
                 scores = tuple(made[place :: len(chosen)])
@@ -163,6 +376,8 @@ def score_seeds(
 
 def _space_of(target: str) -> SearchSpace | None:
     """Return the space of a name or an address; None for the address of something else."""
+    if target.partition(":")[0] in LIBRARIES:
+        return None
     address = ":" in target and target not in SPACES.names()
     if address and not hasattr(own.load_factory(target), "parse"):
         return None

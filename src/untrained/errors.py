@@ -6,6 +6,7 @@ traceback and exits with code 2. Any other exception is a bug and keeps its trac
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from traceback import walk_tb
 
 
 class UntrainedError(Exception):
@@ -18,6 +19,10 @@ class UnknownNameError(UntrainedError):
 
 class PluginError(UntrainedError):
     """A proxy, space, algorithm or data set of another package that can't be used."""
+
+
+class NetworkError(UntrainedError):
+    """A network of one's own that can't be made or run; the message names the error."""
 
 
 class ArchitectureError(UntrainedError):
@@ -55,7 +60,18 @@ def short(text: str, most: int = 60) -> str:
     return flat if len(flat) <= most else flat[: most - 3] + "..."
 
 
-def first_line(error: Exception) -> str:
+def summary(error: Exception) -> str:
     """Return the type and the first line of an error that another package's code raised."""
-    line = (str(error).splitlines() or [""])[0]
-    return f"{type(error).__name__}: {line} (--debug shows where)"
+    line = next((line for line in str(error).splitlines() if line.strip()), "")
+    return f"{type(error).__name__}: {line}"
+
+
+def first_line(error: Exception) -> str:
+    """Return the summary of an error for a message on standard error."""
+    return f"{summary(error)} (--debug shows where)"
+
+
+def raised_here(error: Exception) -> bool:
+    """Return whether a line of this package raised an error, and not code that it called."""
+    *_, (frame, _) = walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__")).partition(".")[0] == __package__

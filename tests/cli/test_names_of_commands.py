@@ -14,6 +14,7 @@ from untrained.cli.app import app
 
 COMMANDS = [
     [],
+    ["rank"],
     ["score"],
     ["fetch"],
     ["list"],

@@ -215,7 +215,7 @@ def test_seeds_without_a_score_are_named(untrained):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["my_networks:Grey", "--input", "1x28x28"], "--dataset noise"),
+        (["my_networks:Grey", "--input", "1x28x28"], "take noise, which has any shape"),
         (["my_networks:text"], "returned a str"),
         (["my_networks:Wrong"], "Wrong failed on images of 3x32x32: RuntimeError: Given groups=1"),
         (

@@ -85,7 +85,7 @@ def test_too_few_classes_are_named():
 
 
 def test_labels_and_gradients_are_needed():
-    assert get_proxy("grad_norm").needs == {"labels", "gradients"}
+    assert get_proxy("grad_norm").needs == {"labels", "loss", "gradients"}
     network, shown = example(), batch()
     network.dropout.p = 0.0
     other = Minibatch(shown.images, shown.labels.flip(0), 5)

@@ -39,7 +39,7 @@ def test_every_proxy_declares_itself(name):
     proxy = get_proxy(name)
     assert proxy.name == name
     assert proxy.direction in ("higher", "lower")
-    assert proxy.needs <= {"labels", "gradients", "training"}
+    assert proxy.needs <= {"labels", "loss", "gradients", "training"}
     for variant in proxy.variants:
         assert get_proxy(f"{name}-{variant}").variant == variant
     with pytest.raises(AttributeError):

@@ -82,7 +82,7 @@ def test_the_images_of_each_setting(fetched):
         for batch in (
             settings.draw_for(setting, seed, CPU),
             settings.sized_for(setting).draw(seed, CPU),
-            settings.sized_for(setting).draw_shaped((3, 32, 32), seed, CPU),
+            settings.draw_for(setting, seed, CPU, own=True),
         ):
             assert isinstance(batch, Minibatch)
             assert np.array_equal(batch.images.numpy(), normalise(made["test"][0][:8], KNOWN))

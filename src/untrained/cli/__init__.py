@@ -5,11 +5,16 @@ import sys
 from untrained.errors import UntrainedError
 
 
+def debugging() -> bool:
+    """Return whether errors are to be shown with their traceback."""
+    return "--debug" in sys.argv
+
+
 def main() -> None:
     """Run `untrained`; an `UntrainedError` is one line on standard error and exit code 2."""
     from untrained.cli.app import app
 
-    debug = "--debug" in sys.argv
+    debug = debugging()
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         app(arguments, prog_name="untrained")

@@ -11,6 +11,7 @@ from untrained.cli import (
     names,
     params,
     prune,
+    rank,
     report,
     score,
     search,
@@ -28,6 +29,7 @@ app = typer.Typer(
     help="Rank neural architectures before training them.",
     epilog="Any command takes --debug, which shows the traceback of an error.",
 )
+app.command("rank")(rank.rank)
 app.command("score")(score.score)
 app.command("fetch")(fetch.fetch)
 app.command("list")(names.list_names)

@@ -1,7 +1,7 @@
 """Options and messages that several commands share."""
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -150,23 +150,29 @@ _SETTINGS: dict[str, tuple[Any, Any]] = {
 }
 
 
-def with_settings(**defaults: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:  # noqa: ANN401
+def with_settings(
+    *,
+    without: Collection[str] = (),
+    **defaults: Any,  # noqa: ANN401 - of options
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Replace the parameter `settings` of a command by an option for each of its items.
 
     Args:
+        without: items that the command does not have.
         defaults: defaults that differ from the usual ones; `...` makes an option required.
     """
+    items = [name for name in _SETTINGS if name not in without]
 
     def decorated(command: Callable[..., None]) -> Callable[..., None]:
         @wraps(command)
         def run(**given: Any) -> None:  # noqa: ANN401 - the options of the command
-            settings = {name: given.pop(name) for name in _SETTINGS}
+            settings = {name: given.pop(name) for name in items}
             command(**given, settings=settings)
 
         signature = inspect.signature(command)
         own = [one.replace(kind=one.KEYWORD_ONLY) for one in signature.parameters.values()]
         place = next(number for number, one in enumerate(own) if one.name == "settings")
-        own[place : place + 1] = [_parameter(name, defaults) for name in _SETTINGS]
+        own[place : place + 1] = [_parameter(name, defaults) for name in items]
         run.__signature__ = signature.replace(parameters=own)  # type: ignore[attr-defined]
         run.__annotations__ = {one.name: one.annotation for one in own} | {"return": None}
         return run
@@ -211,6 +217,13 @@ def seeds_from(seed: int, seeds: int) -> range:
         raise ParameterError(f"--seeds {seeds}: 1 or more")
     check_seed(seed + seeds - 1)
     return range(seed, seed + seeds)
+
+
+def number(value: float) -> str:
+    """Format a whole number as it is, others with three decimals, or three digits if small."""
+    if value == round(value):
+        return f"{value:.0f}"
+    return f"{value:.3f}" if abs(value) >= 0.1 else f"{value:.3g}"
 
 
 def training_of(space: str) -> str:

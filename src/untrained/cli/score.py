@@ -2,13 +2,15 @@
 
 import json
 import math
+import sys
 import time
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from untrained.cli import options
-from untrained.cli.progress import track
+from untrained.cli.progress import tracker
 from untrained.errors import MissingDataError
 from untrained.files import SCORES
 
@@ -44,6 +46,7 @@ def score(
         str, typer.Option("--input", help="Shape CxHxW of the images that your own network takes.")
     ] = "3x32x32",
     as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Score architectures of a space, or a network of your own.
 
@@ -62,15 +65,16 @@ def score(
 
     if architectures:  # one thread may be too slow for a network of one's own
         prepare_worker()
-    found = score_seeds(
-        target,
-        architectures or (),
-        proxies=spelled,
-        seeds=chosen,
-        shape=shape,
-        track=track,
-        **settings,
-    )
+    with redirect_stdout(sys.stderr):  # what a network prints is not the result
+        found = score_seeds(
+            target,
+            architectures or (),
+            proxies=spelled,
+            seeds=chosen,
+            shape=shape,
+            track=tracker(quiet),
+            **settings,
+        )
     elapsed = time.perf_counter() - begun
     results = [_result(target, one, settings) for one in found]
     start_up = max(0.0, elapsed - len(chosen) * sum(one["seconds"] for one in results))
@@ -166,9 +170,9 @@ def _print(target: str, results: list[dict[str, Any]], seeds: range) -> None:
         else:
             spread = ""
             if result["std"] is not None:
-                mean, std = _number(result["mean"]), _number(result["std"])
+                mean, std = options.number(result["mean"]), options.number(result["std"])
                 spread = f"; {mean} ± {std} over {len(seeds)} seeds"
-            typer.echo(f"  score       {_number(result['score'])} (seed {seeds[0]}{spread})")
+            typer.echo(f"  score       {options.number(result['score'])} (seed {seeds[0]}{spread})")
         for number, why in result["undefined"].items():
             typer.echo(f"              undefined with seed {number}: {why}")
         if result["percentile"] is not None:
@@ -176,8 +180,3 @@ def _print(target: str, results: list[dict[str, Any]], seeds: range) -> None:
         for column, value in result["accuracy"].items():
             typer.echo(f"  accuracy    {value:.2f} %  {column}, {options.training_of(target)}")
         typer.echo(f"  time        {result['seconds']:.3f} s per score")
-
-
-def _number(value: float) -> str:
-    """Format a number with three decimals, or with three digits if it is small."""
-    return f"{value:.3f}" if value == 0 or abs(value) >= 0.1 else f"{value:.3g}"

@@ -1,5 +1,6 @@
 """Draw minibatches of data sets, reproducibly by seed."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,9 @@ from untrained.seeds import numpy_generator
 if TYPE_CHECKING:
     import torch
 
+    #: The loss of a network's outputs for a minibatch and its labels, a tensor of one number.
+    Loss = Callable[[Any, torch.Tensor], torch.Tensor]
+
 Images = NDArray[Any]
 
 
@@ -28,11 +32,13 @@ class Minibatch:
         images: float32, (images, channels, height, width), normalised per channel.
         labels: int64, (images,).
         num_classes: the number of classes of the data set; the minibatch may have fewer.
+        loss: the loss of a network's outputs and the labels, in the place of the cross-entropy.
     """
 
     images: "torch.Tensor"
     labels: "torch.Tensor"
     num_classes: int
+    loss: "Loss | None" = None
 
 
 def minibatch(
@@ -236,8 +242,28 @@ def _drawn(
         )
     if sampling == IN_ORDER:
         return np.arange(size)
+    return chosen_places(labels, seed, size, sampling, f"minibatch {known.name} {split}")
+
+
+def chosen_places(
+    labels: Labels, seed: int, size: int, sampling: str, purpose: str
+) -> NDArray[np.int64]:
+    """Draw the positions (size,) of images of a minibatch among those with labels (n,).
+
+    Args:
+        labels: the labels of all images, which uniform sampling only counts.
+        seed: 0 or larger.
+        size: the number of images, at most n.
+        sampling: `uniform` or `balanced`; see `minibatch`.
+        purpose: names the stream of random numbers.
+
+    Raises:
+        UnknownNameError: there is no such sampling.
+    """
+    if sampling not in SAMPLINGS:
+        raise unknown_name("sampling", sampling, SAMPLINGS)
     # the first entries of a permutation, so that draws of different sizes are nested
-    order = numpy_generator(seed, f"minibatch {known.name} {split}").permutation(len(labels))
+    order = numpy_generator(seed, purpose).permutation(len(labels))
     if sampling == "balanced":
         order = order[_rounds(labels[order], numpy_generator(seed, "classes of a minibatch"))]
     chosen: NDArray[np.int64] = order[:size]

@@ -36,7 +36,7 @@ def prepared(network: nn.Module, images: Tensor) -> nn.Module:
     Raises:
         NotApplicable: a part of the network is scripted or traced.
     """
-    network = _unwrapped(network)
+    network = unwrapped(network)
     for name, module in network.named_modules():
         if isinstance(module, torch.jit.ScriptModule):
             part = f"its part {name} is" if name else "it is"
@@ -52,7 +52,8 @@ def prepared(network: nn.Module, images: Tensor) -> nn.Module:
     return network
 
 
-def _unwrapped(network: nn.Module) -> nn.Module:
+def unwrapped(network: nn.Module) -> nn.Module:
+    """Return the network inside `DataParallel`, `DistributedDataParallel` and `torch.compile`."""
     while True:
         if isinstance(network, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
             network = network.module

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Direction = Literal["higher", "lower"]
 Cost = Literal["arithmetic", "forward", "backward", "per-image gradients"]
-Need = Literal["labels", "gradients", "training"]
+Need = Literal["labels", "loss", "gradients", "training"]
 Status = Literal[
     "ok",
     "singular",
@@ -36,6 +36,7 @@ Status = Literal[
     "diverged",
     "out_of_memory",
     "not_applicable",
+    "failed",
 ]
 
 
@@ -122,7 +123,8 @@ class Proxy(Protocol):
         name: the registered name: letters, digits and underscores.
         variants: what `variant` may be; the first is the default.
         direction: whether the better network scores higher or lower.
-        needs: what the proxy requires beyond a forward pass: "labels", "gradients", "training".
+        needs: what the proxy requires beyond a forward pass: "labels", "gradients", "training";
+            "loss" where it takes the loss of the minibatch, if there is one.
         summary: what it measures, in one line without a full stop.
         source: the publication that it is from; empty for none.
         label: its name in tables and figures.

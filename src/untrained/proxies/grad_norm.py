@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 class GradNorm(BaseProxy):
     """The sum over weights of the Euclidean norm of the gradient of the mean cross-entropy.
 
+    Where the minibatch has a loss of its own, that is taken in the place of the cross-entropy.
+
     A weight is one tensor. It adds 0 where the logits do not depend on it, as in a cell that is
     cut off from its input, or where it is frozen. The papers use 64 and 128 images; here the
     number is that of the run's minibatch, and `grad_norm:64` sets another.
@@ -37,7 +39,7 @@ class GradNorm(BaseProxy):
     name: ClassVar[str] = "grad_norm"
     variants: ClassVar[tuple[str, ...]] = ("zero_cost", "naswot")
     direction: ClassVar[Direction] = "higher"
-    needs: ClassVar[frozenset[str]] = frozenset({"gradients", "labels"})
+    needs: ClassVar[frozenset[str]] = frozenset({"gradients", "labels", "loss"})
     summary: ClassVar[str] = "norm of the gradient of the loss (Abdelfattah et al.)"
     source: ClassVar[str] = "Abdelfattah et al., ICLR 2021 (arXiv 2101.08134)"
     cost: ClassVar[Cost] = "backward"
@@ -51,7 +53,7 @@ class GradNorm(BaseProxy):
     @property
     def measurement(self) -> str:
         """A key: both variants add up norms of the same backward pass."""
-        return "norms of the gradient of the cross-entropy"
+        return "norms of the gradient of the loss"
 
     def __call__(
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
@@ -84,14 +86,18 @@ class GradNorm(BaseProxy):
         with differentiable(network, minibatch) as images:
             labels = minibatch.labels.clone()  # autograd can't save labels of inference mode
             shown = images.requires_grad_() * 1  # so that all that is run has a place in the graph
-            logits = logits_of(network, network(shown), len(images))
-            if labels.max() >= logits.shape[1]:
-                raise UndefinedScore(
-                    "not_applicable",
-                    f"{type(network).__name__} has {logits.shape[1]} classes and the minibatch "
-                    f"label {int(labels.max())}: give the network {minibatch.num_classes}",
-                )
-            loss = functional.cross_entropy(logits.double(), labels)
+            outputs = network(shown)
+            if minibatch.loss is not None:
+                loss = _checked_loss(minibatch.loss(outputs, labels))
+            else:
+                logits = logits_of(network, outputs, len(images))
+                if labels.max() >= logits.shape[1]:
+                    raise UndefinedScore(
+                        "not_applicable",
+                        f"{type(network).__name__} has {logits.shape[1]} classes and the minibatch "
+                        f"label {int(labels.max())}: give the network {minibatch.num_classes}",
+                    )
+                loss = functional.cross_entropy(logits.double(), labels)
             found: tuple[Tensor | None, ...] = (None,) * len(chosen)
             if loss.requires_grad:  # otherwise the loss depends on no parameter
                 found = torch.autograd.grad(loss, list(chosen.values()), allow_unused=True)
@@ -115,17 +121,17 @@ class GradNorm(BaseProxy):
         total = sum(norms.values())
         if not (math.isfinite(measured.loss) and math.isfinite(total)):
             raise UndefinedScore(
-                "non_finite", f"cross-entropy {measured.loss:g} with gradients of norm {total:g}"
+                "non_finite", f"loss {measured.loss:g} with gradients of norm {total:g}"
             )
         return total
 
 
 @dataclass(frozen=True)
 class GradientNorms:
-    """The result of a backward pass of the mean cross-entropy.
+    """The result of a backward pass.
 
     Attributes:
-        loss: mean cross-entropy in nats.
+        loss: the mean cross-entropy in nats, or the value of the minibatch's loss.
         norms: norm of the gradient by each trainable parameter, by the parameter's name.
         layers: names of the weights of convolutions and linear layers.
     """
@@ -133,3 +139,22 @@ class GradientNorms:
     loss: float
     norms: Mapping[str, float]
     layers: Sequence[str]
+
+
+def _checked_loss(loss: object) -> Tensor:
+    """Return what a loss of one's own returned if it is one number, in float64.
+
+    Raises:
+        UndefinedScore: `not_applicable`: it is something else, or its gradients can't be taken.
+    """
+    from torch import Tensor
+
+    from untrained.proxies.autograd import refuse_reentrant
+
+    if not isinstance(loss, Tensor) or loss.numel() != 1:
+        found = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+        raise UndefinedScore(
+            "not_applicable", f"the loss returned {found}: return a tensor of one number"
+        )
+    refuse_reentrant(loss)
+    return loss.double().squeeze()

@@ -6,12 +6,21 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from typing import Any, ClassVar, SupportsFloat, TypeVar, cast
+from statistics import fmean
+from typing import Any, ClassVar, NamedTuple, Protocol, SupportsFloat, TypeVar, cast
 
 import torch
 from torch import nn
 
-from untrained.errors import ParameterError, short
+from untrained.errors import (
+    NetworkError,
+    ParameterError,
+    PluginError,
+    UntrainedError,
+    raised_here,
+    short,
+    summary,
+)
 from untrained.images.minibatches import Minibatch
 from untrained.networks.plans import Planned, draw
 from untrained.networks.plans import Reading as RectifierReading
@@ -62,6 +71,67 @@ class Score:
             raise ValueError(f"a score of {self.score} has the status {self.status}")
 
 
+class Value(NamedTuple):
+    """The value of a proxy, or the reason why it has none, and the seconds that it took."""
+
+    value: float | UndefinedScore
+    seconds: float
+
+
+class Outcome(Protocol):
+    """Returns the value of a call, or the reason why there is no score; some errors propagate."""
+
+    def __call__(self, run: Callable[[], T], /) -> T | UndefinedScore:
+        """Call and return."""
+        ...
+
+
+def outcome_of(run: Callable[[], T]) -> T | UndefinedScore:
+    """Return the value of a call, or the reason why there is no score; other errors propagate."""
+    try:
+        return run()
+    except UndefinedScore as undefined:
+        return undefined
+    except NotApplicable as error:
+        return UndefinedScore("not_applicable", str(error))
+    except Diverged as error:
+        return UndefinedScore("diverged", str(error))
+    except (RuntimeError, MemoryError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        return UndefinedScore("out_of_memory", (str(error).splitlines() or ["no memory left"])[0])
+
+
+def tolerated(run: Callable[[], T]) -> T | UndefinedScore:
+    """Return the value of a call, or the reason why there is no score, failures included.
+
+    What a proxy refuses is `not_applicable`. Any error of the network, of PyTorch or of a proxy of
+    another package is `failed`, and so is a call of `exit()`. An error that a line of this package
+    itself raises is a bug and propagates: a `TypeError`, `KeyError` and the like whose traceback
+    ends in this package. A `RuntimeError` there is one of PyTorch, whose operations leave no line
+    of their own in a traceback.
+    """
+    try:
+        return outcome_of(run)
+    except (NetworkError, PluginError) as error:
+        return UndefinedScore("failed", str(error))
+    except UntrainedError as error:
+        return UndefinedScore("not_applicable", str(error))
+    except SystemExit as stopped:
+        return UndefinedScore("failed", f"SystemExit: it calls exit({stopped.code})")
+    except Exception as error:
+        if not isinstance(error, RuntimeError) and raised_here(error):
+            raise
+        return UndefinedScore("failed", summary(error))
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # neither PyTorch on the CPU nor oneDNN has an error type of its own for this
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return any(words in str(error) for words in _OUT_OF_MEMORY)
+
+
 def score_work(
     request: ScoreRequest,
     work: Iterable[Work],
@@ -85,20 +155,16 @@ def score_work(
         The scores of each network by its proxies.
     """
     images, execution, target = request.images, request.execution, request.target
-    own = target if isinstance(target, OwnNetwork) else None
+    own = isinstance(target, OwnNetwork)
 
     @lru_cache(maxsize=16)
     def shown(setting: Setting, seed: int) -> Minibatch:
-        if own is None:
-            return images.draw_for(setting, seed, execution.device)
-        return images.sized_for(setting).draw_shaped(own.shape, seed, execution.device)
+        drawn = images.draw_for(setting, seed, execution.device, own=own)
+        return replace(drawn, loss=request.loss)
 
     @lru_cache(maxsize=2)
     def learned(whole: bool, seed: int) -> TrainingImages:
-        training = images.training_images(seed, request.training, watch, whole=whole)
-        if own is not None:
-            own.check_trainable(training.known.shape)
-        return training
+        return images.training_images(seed, request.training, watch, whole=whole)
 
     for index, seed, readings in work:
         of_images = seed if request.minibatch_seed is None else request.minibatch_seed
@@ -142,8 +208,12 @@ def subject_of(
 ) -> "Subject":
     """Return the network to score, as a plan where all `readings` can be read off one."""
     target, execution = request.target, request.execution
+    outcome = tolerated if request.tolerant else outcome_of
     if isinstance(target, OwnNetwork):
-        return Subject(target.build, execution, seed, shown, (), training, on_stop)
+        if execution.engine == "auto":
+            # a plan takes normalisations of zeros to be zero, which need not hold for these weights
+            execution = replace(execution, engine="plain")
+        return Subject(target.build, execution, seed, shown, (), training, on_stop, outcome)
     (skeleton,) = {reading.setting.skeleton for reading in readings}
     rectifiers = all(isinstance(reading.proxy, ReadsRectifiers) for reading in readings)
     planned = rectifiers and training is None and execution.engine != "plain"
@@ -156,7 +226,7 @@ def subject_of(
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return network
 
-    return Subject(build, execution, seed, shown, (index,), training, on_stop)
+    return Subject(build, execution, seed, shown, (index,), training, on_stop, outcome)
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,6 +243,7 @@ class Subject:
         training: the images that the network is trained on if a proxy is read after training; all
             proxies are then read off the module.
         on_stop: called with each stop of the training.
+        outcome: decides which errors are scores with a status: `outcome_of` or `tolerated`.
     """
 
     build: Callable[[int], nn.Module | Planned]
@@ -182,6 +253,7 @@ class Subject:
     keys: tuple[int, ...] = ()
     training: TrainingImages | None = None
     on_stop: Callable[[Stop], None] = lambda _stop: None
+    outcome: Outcome = outcome_of
 
     def scores(self, readings: Sequence[Reading]) -> list[Score]:
         """Build the network and score it by each of several proxies.
@@ -191,8 +263,8 @@ class Subject:
 
         Returns:
             The score by each proxy. It is undefined, too, where memory runs out or a training
-            diverges. The time is divided by the number of proxies, except that of training and of
-            building a network that is trained.
+            diverges. The time of building a network that is not trained is divided by the number
+            of proxies.
 
         Raises:
             ParameterError: the fast engine is to read a proxy after training, or a minibatch can't
@@ -210,12 +282,12 @@ class Subject:
             return self._scores_while_training(readings, batches)
         start, (batch, *_) = time.perf_counter(), batches.values()
 
-        def run() -> list[float | UndefinedScore]:
+        def run() -> list[Value]:
             with torch_seeded(self.seed, "weights", *self.keys, device=self.execution.device):
                 return self._values(self._network(batch), readings, batch, self.execution)
 
-        found = _outcome(run)
-        return _scores(found, len(readings), (time.perf_counter() - start) / len(readings))
+        found = self.outcome(run)
+        return _scores(found, len(readings), time.perf_counter() - start)
 
     def _scores_while_training(
         self, readings: Sequence[Reading], batches: dict[Setting, Minibatch]
@@ -225,7 +297,7 @@ class Subject:
         mine = {s: [one for one in readings if one.setting == s] for s in batches}
         made: dict[Setting, Iterator[Score]] = {}
 
-        def read(network: nn.Module, setting: Setting) -> list[float | UndefinedScore]:
+        def read(network: nn.Module, setting: Setting) -> list[Value]:
             purpose, device = "reading after training", self.execution.device
             with torch_seeded(self.seed, purpose, *self.keys, device=device):
                 return self._values(network, mine[setting], batches[setting], plain)
@@ -242,11 +314,11 @@ class Subject:
                 self.on_stop(stop)
                 for setting in (one for one in batches if one.epochs == stop.epochs):
                     begun, count = time.perf_counter(), len(mine[setting])
-                    found = _outcome(partial(read, network, setting))
-                    seconds = building + stop.seconds + (time.perf_counter() - begun) / count
-                    made[setting] = iter(_scores(found, count, seconds))
+                    found = self.outcome(partial(read, network, setting))
+                    seconds, before = time.perf_counter() - begun, building + stop.seconds
+                    made[setting] = iter(_scores(found, count, seconds, before))
 
-        ended = _outcome(partial(train, cast("TrainingImages", self.training)))
+        ended = self.outcome(partial(train, cast("TrainingImages", self.training)))
         missed = _scores(ended or [], 1, time.perf_counter() - start)
         return [next(made[r.setting]) if r.setting in made else missed[0] for r in readings]
 
@@ -262,9 +334,10 @@ class Subject:
         readings: Sequence[Reading],
         batch: Minibatch,
         execution: Execution,
-    ) -> list[float | UndefinedScore]:
+    ) -> list[Value]:
         seed = int(seed_sequence(self.seed, "proxy", *self.keys).generate_state(1)[0])
-        return run_proxies(network, [one.proxy for one in readings], batch, execution, seed)
+        proxies = [one.proxy for one in readings]
+        return run_proxies(network, proxies, batch, execution, seed, self.outcome)
 
 
 def run_proxies(
@@ -273,14 +346,16 @@ def run_proxies(
     batch: Minibatch,
     execution: Execution,
     seed_of_proxy: int,
-) -> list[float | UndefinedScore]:
+    outcome: Outcome = outcome_of,
+) -> list[Value]:
     """Read proxies off a network, through its plan if it has one and `execution` allows it.
 
     A plan is run once for all proxies. If it runs out of memory it is run again with the batch cut
     into pieces; statistics are still those of the whole batch, so the scores are the same.
 
     Returns:
-        The value of each proxy, or the reason why it has none.
+        The value of each proxy, or the reason why it has none, as `outcome` decides. What several
+        proxies share is divided among them in time.
 
     Raises:
         ParameterError: the fast engine is asked for, and network or proxies have none.
@@ -289,8 +364,13 @@ def run_proxies(
     reading = [proxy for proxy in proxies if isinstance(proxy, ReadsRectifiers)]
     if isinstance(network, Planned) and len(reading) == len(proxies):
         if execution.engine != "plain":
-            readings = _readings(network, batch, execution, any(p.dead_branches for p in reading))
-            return [_read(proxy, partial(proxy.score_readings, readings)) for proxy in reading]
+            start, dead = time.perf_counter(), any(proxy.dead_branches for proxy in reading)
+            readings = _readings(network, batch, execution, dead)
+            share = (time.perf_counter() - start) / len(reading)
+            return [
+                _read(proxy, partial(proxy.score_readings, readings), outcome, share)
+                for proxy in reading
+            ]
     elif execution.engine == "fast":
         names = " and ".join(proxy.name for proxy in proxies)
         raise ParameterError(
@@ -308,23 +388,41 @@ def run_proxies(
         key = proxy.measurement
         if key not in measured:
             measure = partial(_run_module, subject, proxy.measure, batch, generator, execution)
-            measured[key] = _outcome(measure)
+            measured[key] = outcome(measure)
         if isinstance(measured[key], UndefinedScore):
             raise measured[key]
         return proxy.read(measured[key])
 
-    return [_read(proxy, partial(run, proxy)) for proxy in proxies]
+    values = [_read(proxy, partial(run, proxy), outcome) for proxy in proxies]
+    keys = [getattr(proxy, "measurement", place) for place, proxy in enumerate(proxies)]
+    seconds = {
+        key: fmean(one.seconds for its, one in zip(keys, values, strict=True) if its == key)
+        for key in keys
+    }
+    return [one._replace(seconds=seconds[key]) for key, one in zip(keys, values, strict=True)]
 
 
-def _read(proxy: Proxy, run: Callable[[], float]) -> float | UndefinedScore:
-    """Return the value of a proxy or the reason why it has none, and name one that fails."""
-    with blamed("proxy", proxy):
-        value = _outcome(run)
-        if isinstance(value, UndefinedScore):
-            return value
-        if not isinstance(value, SupportsFloat):
-            raise TypeError(f"it returned {short(repr(value))}, which is no number")
-        return value if isinstance(value, Noted) else float(value)
+def _read(proxy: Proxy, run: Callable[[], float], outcome: Outcome, seconds: float = 0.0) -> Value:
+    """Return the value of a proxy or the reason why it has none, and name one that fails.
+
+    Args:
+        proxy: the proxy.
+        run: returns its value.
+        outcome: decides which errors are values.
+        seconds: the time that it has taken before.
+    """
+
+    def read() -> float | UndefinedScore:
+        with blamed("proxy", proxy):
+            value = outcome_of(run)
+            if isinstance(value, UndefinedScore):
+                return value
+            if not isinstance(value, SupportsFloat):
+                raise TypeError(f"it returned {short(repr(value))}, which is no number")
+            return value if isinstance(value, Noted) else float(value)
+
+    start = time.perf_counter()
+    return Value(outcome(read), seconds + time.perf_counter() - start)
 
 
 def _readings(
@@ -355,42 +453,27 @@ def _run_module(
         network = copied(network).to(dtype)
     else:
         dtype = dtype_of(network)
-    batch = Minibatch(batch.images.to(dtype), batch.labels, batch.num_classes)
+    batch = replace(batch, images=batch.images.to(dtype))
     device = batch.images.device
     # so that what a proxy draws, such as dropped units, does not depend on those before it
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         return proxy(network, batch, generator)
 
 
-def _outcome(run: Callable[[], T]) -> T | UndefinedScore:
-    """Return the value of a call, or the reason why there is no score; other errors propagate."""
-    try:
-        return run()
-    except UndefinedScore as undefined:
-        return undefined
-    except NotApplicable as error:
-        return UndefinedScore("not_applicable", str(error))
-    except Diverged as error:
-        return UndefinedScore("diverged", str(error))
-    except (RuntimeError, MemoryError) as error:
-        if not _is_out_of_memory(error):
-            raise
-        return UndefinedScore("out_of_memory", (str(error).splitlines() or ["no memory left"])[0])
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    # neither PyTorch on the CPU nor oneDNN has an error type of its own for this
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return any(words in str(error) for words in _OUT_OF_MEMORY)
-
-
 def _scores(
-    found: Sequence[float | UndefinedScore] | UndefinedScore, count: int, seconds: float
+    found: Sequence[Value] | UndefinedScore, count: int, seconds: float, before: float = 0.0
 ) -> list[Score]:
-    """Return scores with these values, or `count` scores that are undefined for one reason."""
-    values = [found] * count if isinstance(found, UndefinedScore) else found
-    return [_score(value, seconds) for value in values]
+    """Return scores with these values, or `count` scores that are undefined for one reason.
+
+    Args:
+        found: the values or the reason.
+        count: the number of scores.
+        seconds: the time of all of them, which is divided as far as it is none of a value.
+        before: the time that each of them has taken before.
+    """
+    values = [Value(found, 0.0)] * count if isinstance(found, UndefinedScore) else found
+    share = before + (seconds - sum(one.seconds for one in values)) / count
+    return [_score(one.value, share + one.seconds) for one in values]
 
 
 def _score(value: float | UndefinedScore, seconds: float) -> Score:

@@ -1,8 +1,8 @@
 """The images that networks are scored on, and those that they are trained on before."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -80,9 +80,30 @@ class TrainingImages:
         return prepare_images(images, self.known, generator if self.recipe.crop_flip else None)
 
 
+Shape = tuple[int, int, int]
+
+
+def spell_shape(shape: Sequence[int]) -> str:
+    """Spell a shape: 3x32x32."""
+    return "x".join(map(str, shape))
+
+
 @dataclass(frozen=True)
 class MinibatchSettings:
-    """The settings of a minibatch without its seed; see `untrained.images.minibatches`."""
+    """The settings of a minibatch without its seed; see `untrained.images.minibatches`.
+
+    Attributes:
+        dataset: the data set; in messages only, where images are given.
+        split: the split of the data set.
+        batch_size: the number of images.
+        augmentation: `none` or `crop-flip`.
+        sampling: `uniform` or `balanced`.
+        root: the folder of the fetched files.
+        shape: (C, H, W) of the images; None for that of the data set. Stored images are resized
+            bilinearly; those of a data set that is drawn have any shape.
+        given: draws a minibatch of a seed and a size from images of one's own, in place of the
+            data set; see `untrained.scoring.given`.
+    """
 
     dataset: str = "cifar10"
     split: str = "sample"
@@ -90,57 +111,66 @@ class MinibatchSettings:
     augmentation: str = "none"
     sampling: str = "uniform"
     root: Path = IMAGES
+    shape: Shape | None = None
+    given: Callable[[int, int], Minibatch] | None = None
 
     def draw(self, seed: int, device: torch.device) -> Minibatch:
-        """Draw the minibatch of a seed."""
-        given = asdict(self)
-        return _moved(minibatch(seed=seed, size=given.pop("batch_size"), **given), device)
+        """Draw the minibatch of a seed.
 
-    def draw_for(self, setting: Setting, seed: int, device: torch.device) -> Minibatch:
-        """Draw the minibatch that a network of a space is shown for a proxy with a setting."""
-        if setting.crop is not None:
+        Raises:
+            UntrainedError: see `minibatch`, or stored images have another number of channels than
+                `shape`.
+        """
+        if self.given is not None:
+            drawn = self.given(seed, self.batch_size)
+        else:
+            drawn = minibatch(
+                *(self.dataset, self.split, seed, self.batch_size),
+                *(self.augmentation, self.sampling),
+                root=self.root,
+            )
+        images = self._shaped(drawn.images, seed)
+        return Minibatch(images.to(device), drawn.labels.to(device), drawn.num_classes)
+
+    def draw_for(
+        self, setting: Setting, seed: int, device: torch.device, *, own: bool = False
+    ) -> Minibatch:
+        """Draw the minibatch that a network is shown for a proxy with a setting.
+
+        Args:
+            setting: the setting of the proxy.
+            seed: the seed of the minibatch.
+            device: the device of the images.
+            own: whether the network belongs to no space: then it is shown whole images in the
+                place of crops.
+        """
+        if setting.crop is not None and not own:
             drawn = self.draw(seed, device)
             return random_crops(drawn, setting.crop, setting.images or self.batch_size, seed)
         drawn = self.sized_for(setting).draw(seed, device)
-        if setting.skeleton is not None:
+        if own or setting.skeleton is not None:
             return drawn
         # twice as fast on CPUs for the benchmarks' networks; others are too thin to gain from it
         return replace(drawn, images=drawn.images.to(memory_format=torch.channels_last))
 
-    def draw_shaped(
-        self, shape: tuple[int, int, int] | None, seed: int, device: torch.device
-    ) -> Minibatch:
-        """Draw a minibatch with images of another shape.
-
-        Stored images are resized bilinearly; those of a data set that is drawn have any shape.
-
-        Args:
-            shape: (C, H, W); None for that of the data set.
-            seed: the seed of the minibatch.
-            device: the device of the images.
-
-        Raises:
-            ParameterError: stored images have another number of channels.
-        """
-        drawn = self.draw(seed, torch.device("cpu"))
-        known = image_set(self.dataset)
-        images, channels = drawn.images, drawn.images.shape[1]
-        if shape is None or tuple(images.shape[1:]) == shape:
-            return _moved(drawn, device)
-        if known.draw:
-            mean, std = known.mean[:1] * shape[0], known.std[:1] * shape[0]
-            asked = replace(known, shape=shape, mean=mean, std=std)
+    def _shaped(self, images: torch.Tensor, seed: int) -> torch.Tensor:
+        """Return images (N, *shape) in the place of images of a data set, (N, C, H, W)."""
+        if self.shape is None or tuple(images.shape[1:]) == self.shape:
+            return images
+        known = None if self.given else image_set(self.dataset)
+        if known is not None and known.draw:
+            channels = self.shape[0]
+            mean, std = known.mean[:1] * channels, known.std[:1] * channels
+            asked = replace(known, shape=self.shape, mean=mean, std=std)
             draw = imported(f"images of {self.dataset}", known.draw)
             pixels, _ = draw(asked, seed, self.batch_size, self.sampling)
-            images = torch.from_numpy(normalise(pixels, asked))
-        elif channels != shape[0]:
+            return torch.from_numpy(normalise(pixels, asked))
+        if images.shape[1] != self.shape[0]:
             raise ParameterError(
-                f"--input has {shape[0]} channels and the images of {self.dataset} have "
-                f"{channels}: take --dataset noise, which has any shape"
+                f"input {spell_shape(self.shape)} has {self.shape[0]} channels and the images of "
+                f"{self.dataset} have {images.shape[1]}: take noise, which has any shape"
             )
-        else:
-            images = functional.interpolate(images, shape[1:], mode="bilinear", antialias=True)
-        return _moved(replace(drawn, images=images), device)
+        return functional.interpolate(images, self.shape[1:], mode="bilinear", antialias=True)
 
     def training_images(
         self,
@@ -159,8 +189,13 @@ class MinibatchSettings:
             whole: whether no images are held out, for proxies that are shown the test set.
 
         Raises:
-            UntrainedError: see `rest_of`.
+            UntrainedError: see `rest_of`, or images of another shape than the data set's are asked
+                for.
         """
+        known = image_set(self.dataset)
+        if self.shape not in (None, known.shape):
+            asked, shown = spell_shape(self.shape or ()), spell_shape(known.shape)
+            raise ParameterError(f"input {asked}: training shows images as they are, {shown}")
         size = 0 if whole else self._held_out()
         rest = rest_of(self.dataset, self.split, seed, size, self.sampling, root=self.root)
         if len(rest[1]) < 2:
@@ -168,13 +203,10 @@ class MinibatchSettings:
                 f"minibatch size {self.batch_size} leaves {len(rest[1])} images of {self.dataset} "
                 f"{self.split} to train on: 2 or more"
             )
-        return TrainingImages(*rest, image_set(self.dataset), recipe or ShortRecipe(), watch)
+        return TrainingImages(*rest, known, recipe or ShortRecipe(), watch)
 
     def sized_for(self, setting: Setting) -> "MinibatchSettings":
-        """Return the settings of the images that a proxy with a setting is shown.
-
-        Crops are not cut here: a network of one's own is shown whole images in their place.
-        """
+        """Return the settings of the whole images that a proxy with a setting is shown."""
         if setting.crop is not None:
             return self
         size = setting.images or self.batch_size
@@ -182,7 +214,9 @@ class MinibatchSettings:
             return replace(self, batch_size=size)
         if setting.shows_test:
             split = image_set(self.dataset).test_split
-            return MinibatchSettings(self.dataset, split, size, "none", IN_ORDER, self.root)
+            return replace(
+                self, split=split, batch_size=size, augmentation="none", sampling=IN_ORDER
+            )
         held_out = self._held_out()
         if size > held_out:
             raise ParameterError(
@@ -201,7 +235,3 @@ class MinibatchSettings:
 
     def _held_out(self) -> int:
         return held_out_count(self.dataset, self.split, self.batch_size, root=self.root)
-
-
-def _moved(drawn: Minibatch, device: torch.device) -> Minibatch:
-    return Minibatch(drawn.images.to(device), drawn.labels.to(device), drawn.num_classes)

@@ -2,43 +2,118 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+from torch.utils.hooks import RemovableHandle
 
-from untrained.errors import ParameterError, UntrainedError, first_line
+from untrained.errors import NetworkError, ParameterError, UntrainedError, first_line, short
 from untrained.networks.modes import modes_restored
-from untrained.networks.prepared import copied
+from untrained.networks.prepared import copied, unwrapped
 from untrained.plugins import imported
+from untrained.scoring.images import Shape, spell_shape
 from untrained.scoring.request import OwnNetwork
 
-Shape = tuple[int, int, int]
+
+@dataclass(frozen=True)
+class Calling:
+    """How a network of one's own is run on images, and what of its outputs is scored.
+
+    Attributes:
+        forward: called with the network and images (N, C, H, W), it returns the outputs; None for
+            `network(images)`.
+        output: returns of the outputs what is scored, for most proxies logits (N, classes); None
+            for `logits_of`.
+    """
+
+    forward: Callable[[nn.Module, Tensor], Any] | None = None
+    output: Callable[[Any], Any] | None = None
+
+    def prepare(self, network: nn.Module) -> tuple[nn.Module, RemovableHandle]:
+        """Return what is scored in the place of a network, and the handle of the hook on it."""
+        called = network = unwrapped(network)
+        if self.forward is not None:
+            called = type(type(network).__name__, (_Called,), {})(network, self.forward)
+        elif isinstance(network, torch.jit.ScriptModule):
+            return network, RemovableHandle(
+                OrderedDict()
+            )  # it takes no hooks, and no score is read off it
+        return called, called.register_forward_hook(self._pick)
+
+    def _pick(self, _network: nn.Module, _images: object, outputs: object) -> object:
+        if self.output is None:
+            return logits_of(outputs)
+        picked = self.output(outputs)
+        if picked is None:  # a hook that returns None changes nothing
+            raise NetworkError("the function that picks the output returned None: return a tensor")
+        return picked
+
+
+class _Called(nn.Module):
+    """A network that a function calls; it is named as the network is, for messages."""
+
+    def __init__(self, network: nn.Module, function: Callable[[nn.Module, Tensor], Any]) -> None:
+        super().__init__()
+        self.network = network
+        self._function = function
+
+    def forward(self, images: Tensor) -> object:
+        """Return what the function makes of images (N, C, H, W)."""
+        return self._function(self.network, images)
+
+
+def logits_of(outputs: object) -> object:
+    """Return the only tensor in the outputs of a network, or else what is named `logits` there.
+
+    So `(logits, None)`, `[logits]`, a dictionary of one tensor and GoogLeNet's named tuple have
+    logits. Outputs are returned as they are where neither is there.
+    """
+    if isinstance(outputs, Tensor):
+        return outputs
+    tensors = [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor)]
+    if len(tensors) == 1:
+        return tensors[0]
+    if isinstance(outputs, Mapping):
+        named = outputs.get("logits")
+    else:
+        named = getattr(outputs, "logits", None)
+    return named if isinstance(named, Tensor) else outputs
 
 
 @contextmanager
-def kept(network: nn.Module, *, trained: bool) -> Iterator[OwnNetwork]:
+def kept(
+    network: nn.Module, *, trained: bool, calling: Calling = Calling()
+) -> Iterator[OwnNetwork]:
     """Yield a network to score with the weights it has; it is left as it was.
 
     Args:
         network: the network.
         trained: whether it is trained before it is scored; then a copy of it is.
+        calling: how it is run.
     """
     home = next((parameter.device for parameter in network.parameters()), None)
+    called, hook = calling.prepare(network)
 
     def build(_classes: int) -> nn.Module:
-        return copied(network) if trained else network
+        return copied(called) if trained else called
 
     try:
         with modes_restored(network):
             yield OwnNetwork(type(network).__name__, build)
     finally:
+        hook.remove()
         if home is not None:
             network.to(home)
 
 
-def load_factory(address: str) -> Callable[..., object]:
+def load_factory(address: str) -> Callable[..., Any]:
     """Return the callable at `package.module:name`, also from the working directory.
 
     Raises:
@@ -54,50 +129,60 @@ def load_factory(address: str) -> Callable[..., object]:
     except Exception as error:
         raise ParameterError(f"{address} can't be imported: {first_line(error)}") from error
     if not callable(factory):
-        raise ParameterError(f"{address} is no function or class: name one that makes a network")
-    found: Callable[..., object] = factory
+        raise ParameterError(f"{address} is no function or class: name one that can be called")
+    found: Callable[..., Any] = factory
     return found
 
 
-def made_by(address: str, shape: Shape) -> OwnNetwork:
-    """Return the network that a factory makes, for any number of classes.
+def made_by(name: str, factory: Callable[[], object], calling: Calling = Calling()) -> OwnNetwork:
+    """Return the network that a factory makes anew for each score, for any number of classes.
 
     Args:
-        address: `package.module:name` of the factory.
-        shape: (C, H, W) of the images that the network takes.
-
-    Raises:
-        UntrainedError: see `load_factory`.
+        name: the name of the network in messages.
+        factory: returns the network.
+        calling: how it is run.
     """
-    factory = load_factory(address)
 
     def build(_classes: int) -> nn.Module:
         network = factory()
         if not isinstance(network, nn.Module):
-            raise ParameterError(
-                f"the factory returned a {type(network).__name__}: it must return a torch.nn.Module"
+            raise NetworkError(
+                f"{name} returned a {type(network).__name__}: it must return a torch.nn.Module"
             )
-        return network
+        return calling.prepare(network)[0]
 
-    return OwnNetwork(address, build, shape)
+    return OwnNetwork(name, build)
 
 
 @contextmanager
-def blamed(network: OwnNetwork) -> Iterator[None]:
+def blamed(network: OwnNetwork, shape: Shape) -> Iterator[None]:
     """Turn any failure of a network that a factory makes into one line.
 
     Raises:
-        ParameterError: the network failed; the message names the error.
+        NetworkError: the network failed on images of `shape`; the message names the error.
+        SystemExit: the network ended the process; the message says so.
     """
     try:
         yield
     except UntrainedError:
         raise
+    except SystemExit as stopped:
+        raise SystemExit(f"untrained: {network.name} calls exit({stopped.code})") from stopped
     except Exception as error:
-        shape = "x".join(map(str, network.shape or ()))
-        raise ParameterError(
-            f"{network.name} failed on images of {shape}: {first_line(error)}"
+        raise NetworkError(
+            f"{network.name} failed on images of {spell_shape(shape)}: {first_line(error)}"
         ) from error
+
+
+def shape_of(given: Sequence[int] | str | None) -> Shape | None:
+    """Return a shape (C, H, W) that is given as it is or as text; None for none.
+
+    Raises:
+        ParameterError: not three positive integers.
+    """
+    if given is None:
+        return None
+    return parse_shape(given if isinstance(given, str) else spell_shape(given))
 
 
 def parse_shape(text: str) -> Shape:
@@ -106,7 +191,7 @@ def parse_shape(text: str) -> Shape:
     Raises:
         ParameterError: not three positive integers.
     """
-    if not re.fullmatch(r"[1-9][0-9]*(x[1-9][0-9]*){2}", text.lower()):
-        raise ParameterError(f"--input {text!r}: channels x height x width, as in 3x32x32")
+    if not re.fullmatch(r"[1-9][0-9]{0,8}(x[1-9][0-9]{0,8}){2}", text.lower()):
+        raise ParameterError(f"input {short(text)!r}: channels x height x width, as in 3x32x32")
     channels, height, width = map(int, text.lower().split("x"))
     return channels, height, width

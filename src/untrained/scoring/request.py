@@ -27,8 +27,9 @@ from untrained.training.recipe import MOST_EPOCHS, ShortRecipe
 if TYPE_CHECKING:
     from torch import nn
 
+    from untrained.images.minibatches import Loss
     from untrained.scoring.execution import Execution
-    from untrained.scoring.images import MinibatchSettings
+    from untrained.scoring.images import MinibatchSettings, Shape
     from untrained.spaces import SearchSpace
 
 #: Packages that compute the scores.
@@ -121,30 +122,38 @@ class Reading:
             raise ParameterError(f"{self.name} is read after training: write {self.name}@1")
 
 
-class Settings(TypedDict, total=False):
-    """The images that networks are shown, and the way in which they are run.
+class RankSettings(TypedDict, total=False):
+    """The images that candidates of a ranking are shown, and the way in which they are run.
 
     Attributes:
-        dataset: the data set of the images; default cifar10.
         split: `sample` (bundled, default), or a split of the official files.
         batch_size: images in the minibatch; default 128.
         augmentation: `none` (default) or `crop-flip`.
         sampling: `uniform` (default), or `balanced`: as many images of each class as can be.
         root: folder of the official files.
-        device: `cpu` (default), another in PyTorch's notation, or `auto`: a GPU that is free.
-        engine: `auto` (default), `plain` or `fast`; see `untrained.scoring.execution`.
         precision: `auto` (default), `float32` or `bfloat16`.
     """
 
-    dataset: str
     split: str
     batch_size: int
     augmentation: str
     sampling: str
     root: Path
+    precision: str
+
+
+class Settings(RankSettings, total=False):
+    """The settings of scores: those of rankings, and these.
+
+    Attributes:
+        dataset: the data set of the images; default cifar10.
+        device: `cpu` (default), another in PyTorch's notation, or `auto`: a GPU that is free.
+        engine: `auto` (default), `plain` or `fast`; see `untrained.scoring.execution`.
+    """
+
+    dataset: str
     device: str
     engine: str
-    precision: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,18 +163,10 @@ class OwnNetwork:
     Attributes:
         name: its address, or its type.
         build: makes the network; it is given the number of classes.
-        shape: (C, H, W) of the images that it takes; None for those of the data set.
     """
 
     name: str
     build: "Callable[[int], nn.Module]"
-    shape: tuple[int, int, int] | None = None
-
-    def check_trainable(self, shape: tuple[int, ...]) -> None:
-        """Raise ParameterError where images of this shape, which training shows, do not fit."""
-        if self.shape not in (None, shape):
-            asked, shown = ("x".join(map(str, one)) for one in (self.shape or (), shape))
-            raise ParameterError(f"--input {asked}: training shows images as they are, {shown}")
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,9 @@ class ScoreRequest:
         execution: how networks are run.
         training: how networks are trained before proxies with epochs are read.
         minibatch_seed: the seed of the minibatch; None for that of the weights.
+        loss: the loss of a network's outputs and labels, in the place of the cross-entropy.
+        tolerant: whether a network or a proxy that fails is a score with a status instead of an
+            error; see `untrained.scoring.engine.tolerated`.
     """
 
     target: "SearchSpace | OwnNetwork"
@@ -189,6 +193,8 @@ class ScoreRequest:
     execution: "Execution"
     training: ShortRecipe = ShortRecipe()  # noqa: RUF009 - immutable
     minibatch_seed: int | None = None
+    loss: "Loss | None" = None
+    tolerant: bool = False
 
     @property
     def space(self) -> "SearchSpace":
@@ -208,7 +214,7 @@ class ScoreRequest:
             more: everything else that the work depends on, as JSON.
         """
         shown = asdict(self.images)
-        del shown["root"]  # the digest of the files counts, not where they lie
+        del shown["root"], shown["given"]  # the digest of the files counts, not where they lie
         request = {
             "target": self.space.name,
             "proxies": [one.spelling for one in self.proxies],
@@ -238,10 +244,11 @@ def requested(
     readings: Iterable[Reading],
     seeds: Iterable[int],
     settings: Settings,
+    shape: "Shape | None" = None,
 ) -> Iterator[ScoreRequest]:
     """Yield the request of some settings; its device is leased until the context ends.
 
-    A data set that has only one split is shown in that split.
+    A data set that has only one split is shown in that split, its images in `shape` (C, H, W).
     """
     from untrained.scoring.devices import leased_device
     from untrained.scoring.execution import Execution
@@ -250,7 +257,7 @@ def requested(
     given: dict[str, Any] = {**settings}
     device = given.pop("device", "cpu")
     run = {name: given.pop(name) for name in ("engine", "precision") if name in given}
-    images = MinibatchSettings(**given)
+    images = MinibatchSettings(**given, shape=shape)
     images = replace(images, split=image_set(images.dataset).split(images.split))
     with leased_device(device) as leased:
         yield ScoreRequest(target, tuple(readings), images, tuple(seeds), Execution(leased, **run))

@@ -1,0 +1,198 @@
+"""Candidates of a ranking: networks of one's own and architectures of spaces, by their names."""
+
+import inspect
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import partial
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from untrained.errors import ParameterError, UnknownNameError, short, summary
+from untrained.plugins import is_address
+from untrained.scoring.own import Calling, kept, load_factory, made_by
+from untrained.scoring.request import OwnNetwork
+from untrained.spaces import SPACES, Architecture, SearchSpace, get_space
+
+#: What may be ranked; see `candidates_of`.
+Given = (
+    nn.Module
+    | Callable[[], nn.Module]
+    | str
+    | Architecture
+    | tuple[str | SearchSpace, int | str | Architecture]
+)
+
+_SPELLINGS = "module:factory, timm:NAME, torchvision:NAME or space/architecture"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A network that is ranked.
+
+    Attributes:
+        name: the name in tables.
+        target: a module, what makes a network anew for each seed, or the space of an architecture.
+        index: the index of the architecture; 0 for networks of one's own.
+    """
+
+    name: str
+    target: nn.Module | Callable[[], object] | SearchSpace
+    index: int = 0
+
+    @property
+    def own(self) -> bool:
+        """Whether the network belongs to no space."""
+        return not isinstance(self.target, SearchSpace)
+
+    @contextmanager
+    def opened(self, calling: Calling, *, trained: bool) -> Iterator[SearchSpace | OwnNetwork]:
+        """Yield what is scored; a module is as it was when the context ends.
+
+        Args:
+            calling: how networks of one's own are run.
+            trained: whether a proxy is read after training, which a copy of a module is for.
+        """
+        if isinstance(self.target, nn.Module):
+            with kept(self.target, trained=trained, calling=calling) as network:
+                yield network
+        else:
+            yield self.target if isinstance(self.target, SearchSpace) else self.made(calling)
+
+    def made(self, calling: Calling = Calling()) -> OwnNetwork:  # noqa: B008 - immutable
+        """Return the network of a function that makes it.
+
+        Raises:
+            TypeError: the candidate is something else.
+        """
+        if isinstance(self.target, nn.Module | SearchSpace):
+            raise TypeError(f"{self.name} is made by no function")
+        return made_by(self.name, self.target, calling)
+
+
+def candidates_of(
+    given: Mapping[str, Given] | Sequence[Given], classes: int | None = None
+) -> list[Candidate]:
+    """Return candidates with names that all differ; no network is made.
+
+    Args:
+        given: modules, factories, names, or (space, architecture). A mapping gives their names; by
+            default a candidate is called what it is spelled by, or its class or function.
+        classes: the number of classes of networks of timm and torchvision; None for their own.
+
+    Raises:
+        UntrainedError: a name that does not exist, or something that is no candidate.
+    """
+    if isinstance(given, nn.Module | str) or not isinstance(given, Mapping | Sequence):
+        raise ParameterError(
+            f"candidates are a {type(given).__name__}: give a list of them, or a mapping of names"
+        )
+    if not given:
+        raise ParameterError("no candidates are given: give one or more")
+    if isinstance(given, Mapping):
+        return [_candidate(one, str(name), classes) for name, one in given.items()]
+    found = [_candidate(one, None, classes) for one in given]
+    names = Counter(one.name for one in found)
+    numbers = Counter[str]()
+    for place, one in enumerate(found):
+        if names[one.name] > 1:
+            numbers[one.name] += 1
+            found[place] = Candidate(f"{one.name} {numbers[one.name]}", one.target, one.index)
+    return found
+
+
+def _candidate(given: object, name: str | None, classes: int | None) -> Candidate:
+    match given:
+        case nn.Module():
+            return Candidate(name or type(given).__name__, given)
+        case str():
+            return _spelled(given, name or given, classes)
+        case Architecture():
+            return _member(given.space, given.index, name or f"{given.space}/{given.index}")
+        case (str() | SearchSpace() as space, int() | str() | Architecture() as chosen):
+            which = chosen.index if isinstance(chosen, Architecture) else chosen
+            spelled = space if isinstance(space, str) else space.name
+            return _member(space, which, name or f"{spelled}/{which}")
+    if not callable(given):
+        kind = type(given).__name__
+        raise ParameterError(
+            f"{short(repr(given))} is a {kind} and no candidate: give a module, a function that "
+            f"makes one, (space, architecture), or {_SPELLINGS}"
+        )
+    function = given.func if isinstance(given, partial) else given
+    return Candidate(name or str(getattr(function, "__name__", type(function).__name__)), given)
+
+
+def _member(space: str | SearchSpace, architecture: int | str, name: str) -> Candidate:
+    found = get_space(space) if isinstance(space, str) else space
+    return Candidate(name, found, found.parse(architecture).index)
+
+
+def _spelled(text: str, name: str, classes: int | None) -> Candidate:
+    library, _, network = text.partition(":")
+    if library in LIBRARIES:
+        return Candidate(name, LIBRARIES[library](network, classes))
+    space, slash, architecture = text.partition("/")
+    if slash and (space in SPACES.names() or is_address(space) or ":" not in space):
+        return _member(space, architecture, name)
+    if is_address(text):
+        return Candidate(name, load_factory(text))
+    raise ParameterError(f"{short(text)!r} names no candidate: write {_SPELLINGS}")
+
+
+def _timm(name: str, classes: int | None) -> Callable[[], object]:
+    timm = _library("timm", name)
+    if not timm.is_model(name):
+        raise _unknown("timm", name, timm.list_models(), "timm.list_models()")
+    return partial(timm.create_model, name, **_with_classes(classes))
+
+
+def _torchvision(name: str, classes: int | None) -> Callable[[], object]:
+    models = _library("torchvision.models", name)
+    if name not in models.list_models():
+        listing = "torchvision.models.list_models()"
+        raise _unknown("torchvision", name, models.list_models(), listing)
+    build = models.get_model_builder(name)
+    # no weights are downloaded, neither those of a detector nor those of what it is built on
+    fresh = {"weights": None, "weights_backbone": None}
+    known = inspect.signature(build).parameters
+    asked = {key: value for key, value in fresh.items() if key in known}
+    return partial(build, **asked, **_with_classes(classes))
+
+
+#: Packages whose networks have names; none of them is needed for anything else.
+LIBRARIES: Mapping[str, Callable[[str, int | None], Callable[[], object]]] = {
+    "timm": _timm,
+    "torchvision": _torchvision,
+}
+
+
+def _with_classes(classes: int | None) -> dict[str, Any]:
+    return {} if classes is None else {"num_classes": classes}
+
+
+def _library(module: str, name: str) -> ModuleType:
+    package = module.partition(".")[0]
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise ParameterError(f"{package}:{name} can't be had: {summary(error)}") from error
+        raise ParameterError(
+            f"{package}:{name} needs {package}, which is not installed: pip install {package}"
+        ) from error
+    except Exception as error:
+        raise ParameterError(
+            f"{package}:{name} can't be had, as {package} can't be imported: {summary(error)}"
+        ) from error
+
+
+def _unknown(package: str, name: str, known: Sequence[str], listing: str) -> UnknownNameError:
+    near = get_close_matches(name.lower(), known, n=3, cutoff=0.5)
+    meant = f"did you mean {' or '.join(near)}? " if near else ""
+    return UnknownNameError(f"{package} has no network {name!r}: {meant}{listing} lists them")

@@ -1,0 +1,295 @@
+"""Images of one's own in the place of a data set: tensors, loaders and folders of pictures."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from untrained.errors import MissingDataError, ParameterError, UnknownNameError, short
+from untrained.files import reading
+from untrained.images.minibatches import Minibatch, chosen_places, normalise
+from untrained.images.sets import IMAGENETTE, ImageSet, image_set
+from untrained.images.splits import Labels
+from untrained.scoring.images import MinibatchSettings, Shape, spell_shape
+from untrained.seeds import torch_seeded
+
+#: The files of a class folder that are pictures.
+SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
+
+Kind = Literal["classes", "other", "none"]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The images of a ranking.
+
+    Attributes:
+        settings: the settings of the minibatches.
+        labels: `classes` are numbers from 0, `other` are what only a loss of one's own reads, and
+            `none` are none at all.
+        words: what the images are.
+    """
+
+    settings: MinibatchSettings
+    labels: Kind
+    words: str
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Images of one's own that minibatches are drawn from.
+
+    Attributes:
+        draw: draws the minibatch of a seed and a size; a smaller one is the beginning of a larger.
+        count: the number of images that a minibatch can have.
+        labels: see `Shown`.
+        words: what the images are, after their number.
+    """
+
+    draw: Callable[[int, int], Minibatch]
+    count: int
+    labels: Kind
+    words: str
+
+
+def shown_images(
+    images: object,
+    settings: MinibatchSettings,
+    seed: int,
+    classes: int | None = None,
+) -> Shown:
+    """Return the images of a ranking.
+
+    Args:
+        images: see `untrained.rank`.
+        settings: number and shape of the images and, for data sets that have a name, split,
+            augmentation, sampling and folder. Their data set is shown where `images` is None.
+        seed: the first seed.
+        classes: the number of classes of labels that are given; None for one more than the largest.
+
+    Raises:
+        UntrainedError: there are no such images.
+    """
+    if images is None:
+        known, shape = image_set(settings.dataset), settings.shape
+        images = settings.dataset if shape is None or shape[0] == known.shape[0] else "noise"
+    if isinstance(images, str | Path) and (named := _named(images)):
+        made = replace(settings, dataset=str(images), split=named.split(settings.split))
+        size = spell_shape(settings.shape or named.shape)
+        return Shown(made, "classes", f"{made.batch_size} images of {images}, {size}")
+    for name in ("split", "augmentation", "root"):
+        if getattr(settings, name) != getattr(MinibatchSettings, name):
+            raise ParameterError(f"{name} is of data sets that have a name: drop it")
+    pool = _pool(images, settings, seed, classes)
+    if pool.count < 2:
+        raise ParameterError(f"{pool.count} {pool.words}: 2 or more are needed")
+    count = min(settings.batch_size, pool.count)
+    made = replace(settings, dataset=pool.words, batch_size=count, given=pool.draw)
+    size = spell_shape(made.draw(seed, torch.device("cpu")).images.shape[1:])
+    return Shown(made, pool.labels, f"{count} {pool.words}, {size}")
+
+
+def _named(images: str | Path) -> ImageSet | None:
+    """Return the data set of a name; None for a folder that is there."""
+    try:
+        return image_set(str(images))
+    except UnknownNameError as error:
+        if Path(images).is_dir():
+            return None
+        raise UnknownNameError(f"{error}; or a folder that has a folder for each class") from error
+
+
+def _pool(images: object, settings: MinibatchSettings, seed: int, classes: int | None) -> Pool:
+    match images:
+        case str() | Path():
+            return _folder(Path(images), settings)
+        case Tensor() | np.ndarray():
+            return _tensors(images, None, settings.sampling, classes)
+        case (Tensor() | np.ndarray() as pixels, labels):
+            return _tensors(pixels, labels, settings.sampling, classes)
+        case tuple() | list() | Iterator():
+            pass
+        case Iterable():
+            return _loader(images, settings, seed, classes)
+    raise ParameterError(
+        f"images are {short(repr(images))}: give a tensor (N, C, H, W), (images, labels), a "
+        "DataLoader, a folder, or the name of a data set"
+    )
+
+
+def _tensors(images: Any, labels: Any, sampling: str, classes: int | None) -> Pool:  # noqa: ANN401
+    pixels = _checked(images)
+    kind, targets = _labels(labels, len(pixels), classes)
+    known = targets.numpy() if kind == "classes" else None
+    _check_sampling(sampling, known)
+    total = _classes(targets, kind, classes)
+
+    def draw(seed: int, size: int) -> Minibatch:
+        places = _places(seed, size, len(pixels), known, sampling)
+        return Minibatch(pixels[places], targets[places], total)
+
+    return Pool(draw, len(pixels), kind, "images given")
+
+
+def _loader(
+    batches: Iterable[Any], settings: MinibatchSettings, seed: int, classes: int | None
+) -> Pool:
+    """Return the pool of a loader: a seed has the first images of a new pass over it."""
+    if settings.sampling != "uniform":
+        raise ParameterError("a loader itself chooses its images: drop sampling")
+    kind_of = type(batches).__name__
+
+    @cache  # one minibatch for all candidates, also where the loader augments its images
+    def gathered(seed: int, size: int) -> tuple[Tensor, Tensor | None]:
+        parts: list[tuple[Tensor, Any]] = []
+        count = 0
+        with torch_seeded(seed, "batches of a loader"):
+            for batch in batches:
+                parts.append(_parts(batch, kind_of))
+                count += len(parts[-1][0])
+                if count >= size:
+                    break
+        if not parts:
+            raise ParameterError(f"the {kind_of} yields no batches of images")
+        pixels = torch.cat([_checked(images) for images, _ in parts])
+        if parts[0][1] is None:
+            return pixels[:size], None
+        return pixels[:size], torch.cat([torch.as_tensor(labels) for _, labels in parts])[:size]
+
+    first, labels = gathered(seed, settings.batch_size)
+    kind, targets = _labels(labels, len(first), classes)
+    listed = getattr(getattr(batches, "dataset", None), "classes", None)
+    total = classes or (len(listed) if listed else _classes(targets, kind, None))
+
+    def draw(seed: int, size: int) -> Minibatch:
+        pixels, labels = gathered(seed, size)
+        if len(pixels) < size:
+            raise ParameterError(f"{size} images are asked for: the {kind_of} has {len(pixels)}")
+        return Minibatch(pixels, _labels(labels, size, classes)[1], total)
+
+    return Pool(draw, len(first), kind, f"images of a {kind_of}")
+
+
+def _parts(batch: Any, kind_of: str) -> tuple[Any, Any]:  # noqa: ANN401
+    """Return images and labels of what a loader yields; None where it yields images only."""
+    match batch:
+        case Tensor() | np.ndarray():
+            return batch, None
+        case [Tensor() | np.ndarray() as images]:
+            return images, None
+        case [Tensor() | np.ndarray() as images, Tensor() | np.ndarray() as labels, *_]:
+            return images, labels
+    raise ParameterError(
+        f"a batch of the {kind_of} is a {type(batch).__name__}: let it be (images, labels)"
+    )
+
+
+def _folder(folder: Path, settings: MinibatchSettings) -> Pool:
+    """Return the pool of the pictures in `folder/CLASS/`, in `settings.shape`."""
+    kinds = sorted(path for path in folder.iterdir() if path.is_dir())
+    files = [
+        [path for path in sorted(kind.rglob("*")) if path.suffix.lower() in SUFFIXES]
+        for kind in kinds
+    ]
+    pictures = [path for mine in files for path in mine]
+    if not pictures:
+        raise MissingDataError(
+            f"{folder} has no pictures: put them into a folder for each class, as in "
+            f"{folder}/CLASS/PICTURE.jpg"
+        )
+    if settings.shape is None or settings.shape[0] not in (1, 3):
+        raise ParameterError(
+            f"pictures in {folder} are cut to one size: give input of 3 channels or 1, as in "
+            "3x224x224"
+        )
+    shape, sampling = settings.shape, settings.sampling
+    labels = np.repeat(np.arange(len(kinds)), [len(mine) for mine in files])
+    _check_sampling(sampling, labels)
+    read = cache(lambda path: _picture(path, shape))
+
+    def draw(seed: int, size: int) -> Minibatch:
+        places = _places(seed, size, len(pictures), labels, sampling)
+        pixels = torch.stack([read(pictures[place]) for place in places])
+        return Minibatch(pixels, torch.from_numpy(labels[places]), len(kinds))
+
+    return Pool(draw, len(pictures), "classes", f"pictures in {folder}")
+
+
+def _picture(path: Path, shape: Shape) -> Tensor:
+    """Read the centre of a picture (C, H, W), scaled to just cover it and normalised as usual."""
+    from PIL import Image, ImageOps
+
+    channels, height, width = shape
+    with reading(f"{path} is no picture", "remove it"), Image.open(path) as picture:
+        colours = picture.convert("RGB" if channels == 3 else "L")
+        fitted = ImageOps.fit(colours, (width, height), Image.Resampling.BILINEAR)
+        pixels = np.asarray(fitted).reshape(1, height, width, channels)
+    known = IMAGENETTE
+    if channels == 1:
+        mean, std = (sum(values) / 3 for values in (known.mean, known.std))
+        known = replace(known, mean=(mean,), std=(std,))
+    return torch.from_numpy(normalise(pixels, known)[0])
+
+
+def _checked(images: Any) -> Tensor:  # noqa: ANN401
+    """Return images (N, C, H, W) in float32 on the CPU.
+
+    Raises:
+        ParameterError: they have another shape, whole numbers, or something that is no number.
+    """
+    pixels = torch.as_tensor(images).detach().cpu()
+    if pixels.ndim != 4 or not pixels.numel():
+        raise ParameterError(f"images of shape {tuple(pixels.shape)}: give (N, C, H, W)")
+    if not pixels.is_floating_point():
+        raise ParameterError(
+            f"images are {str(pixels.dtype).removeprefix('torch.')}: convert them to floating "
+            "point, and normalise them as the networks expect"
+        )
+    if not pixels.isfinite().all():
+        raise ParameterError("images have pixels that are not finite: remove them")
+    return pixels.float()
+
+
+def _labels(labels: Any, count: int, classes: int | None) -> tuple[Kind, Tensor]:  # noqa: ANN401
+    """Return the labels (N, ...) of images and their kind; 0 where there are none."""
+    if labels is None:
+        return "none", torch.zeros(count, dtype=torch.int64)
+    targets = torch.as_tensor(labels).detach().cpu()
+    if targets.ndim == 0 or len(targets) != count:
+        raise ParameterError(f"labels of shape {tuple(targets.shape)} for {count} images")
+    whole = not (targets.is_floating_point() or targets.is_complex()) and targets.ndim == 1
+    if not whole or targets.dtype == torch.bool or targets.min() < 0:
+        return "other", targets
+    targets = targets.long()
+    if classes is not None and targets.max() >= classes:
+        raise ParameterError(f"label {int(targets.max())} of {classes} classes: labels are from 0")
+    return "classes", targets
+
+
+def _classes(targets: Tensor, kind: Kind, classes: int | None) -> int:
+    """Return the number of classes; 10, as in noise, where there are none."""
+    return classes or (int(targets.max()) + 1 if kind == "classes" else 10)
+
+
+def _check_sampling(sampling: str, labels: Labels | None) -> None:
+    if sampling == "balanced" and labels is None:
+        raise ParameterError("sampling 'balanced' is by classes: give (images, labels)")
+
+
+def _places(
+    seed: int, size: int, count: int, labels: Labels | None, sampling: str
+) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    """Return the positions (size,) of the images of a minibatch.
+
+    Raises:
+        ParameterError: there are fewer images.
+    """
+    if size > count:
+        raise ParameterError(f"{size} images are asked for: {count} are given")
+    known = np.zeros(count, np.int64) if labels is None else labels
+    return chosen_places(known, seed, size, sampling, "minibatch of given images")
