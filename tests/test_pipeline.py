@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections import defaultdict
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path, PurePath
 
@@ -31,8 +32,11 @@ from snakemake.settings.types import (
 from untrained import closure, plan
 from untrained.images.splits import SHEET_COLUMNS
 from untrained.parameters import parse_parameters
+from untrained.proxies.naswot import Naswot
 from untrained.scoring.shards import draw_without_replacement
+from untrained.search.regularised_evolution import RegularisedEvolution
 from untrained.spaces import get_space
+from untrained.spaces.base import Words
 from untrained.spaces.nasbench201 import NasBench201
 
 ROOT = Path(__file__).parent.parent
@@ -517,15 +521,59 @@ def test_an_edit_reruns_what_it_must(edit, adopted):
     assert found == expected
 
 
-def test_published_figures_are_an_input_of_the_report_alone(tmp_path, monkeypatch):
+@pytest.fixture
+def changed_code(tmp_path, monkeypatch):
+    """A function that makes an edit and returns the files of digests that follow from it."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(plan.PUBLISHED, "published")
     monkeypatch.setattr(plan, "PUBLISHED", Path("published"))
     made = plan.Plan(parse_parameters(PARAMS))
     before = {path: Path(path).read_text() for path in made.write_code(ROOT / "workflow/rules")}
-    with Path("published/searches.csv").open("a") as file:
-        file.write("\n")
-    made.write_code(ROOT / "workflow/rules")
-    changed = {path for path, text in before.items() if Path(path).read_text() != text}
+
+    def changed(edit):
+        edit()
+        made.write_code(ROOT / "workflow/rules")
+        return {path for path, text in before.items() if Path(path).read_text() != text}
+
+    return changed
+
+
+def test_published_figures_are_an_input_of_the_report_alone(changed_code, stages):
+    figures = Path("published/searches.csv")
+    changed = changed_code(lambda: figures.write_text(figures.read_text() + "\n"))
     assert "results/code/report/searches.json" in changed
     assert {Path(path).parent.name for path in changed} == {"report"}
+    assert "data/published" in stages["code"]["deps"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "attribute", "value"),
+    [
+        (Naswot, "direction", "lower"),
+        (RegularisedEvolution, "label", "Evolution"),
+        (NasBench201, "words", Words("graphs")),
+    ],
+)
+def test_what_entries_say_is_an_input_of_searches_and_reports(
+    changed_code, monkeypatch, entry, attribute, value
+):
+    changed = changed_code(lambda: monkeypatch.setattr(entry, attribute, value))
+    assert {
+        "results/code/report/page.json",
+        "results/code/searches/nasbench201/rea.json",
+    } <= changed
+    assert {Path(path).parts[2] for path in changed} == {"report", "searches"}
+
+
+def test_what_entries_say_has_one_digest_in_every_checkout(monkeypatch):
+    made = plan.Plan(parse_parameters(PARAMS))
+    described, elsewhere = made._described(), Path("/elsewhere/data/bundled")
+    facts = replace(NasBench201.benchmark, bundled=elsewhere / "nasbench201.parquet")
+    monkeypatch.setattr(NasBench201, "benchmark", facts)
+    assert made._described() != described
+    monkeypatch.setattr(plan, "BUNDLED", elsewhere)
+    images = "data set cifar10", "data set cifar100"  # which are bundled as well
+    assert {name: one for name, one in made._described().items() if name not in images} == {
+        name: one for name, one in described.items() if name not in images
+    }
+    assert plan._spelled(frozenset("abc")) == repr(["a", "b", "c"])

@@ -179,6 +179,14 @@ def test_names_that_tables_give_to_something_else_are_refused(install):
         PROXIES.names()
 
 
+def test_a_broken_package_that_nothing_names_stops_no_report(install):
+    from untrained.search import ALGORITHMS, reference_search
+
+    install("broken", "aaa = nowhere:Search", group=ALGORITHMS.group)
+    assert ALGORITHMS.names()[0] == "aaa"
+    assert reference_search() == "rea"
+
+
 def test_names_that_two_packages_add_are_refused(install):
     install("joins-a", "mac = posixpath:join")
     install("joins-b", "mac = ntpath:join")

@@ -125,6 +125,29 @@ def test_a_space_that_was_given_is_known_by_its_name():
     assert curves["value"].iloc[-1] == 28 * 2 + 10 + 10 * 2
 
 
+def test_what_a_space_was_made_with_is_a_part_of_a_ledgers_key(tmp_path):
+    class Sized(Widths):
+        name = "sized"
+
+        def __init__(self, factor):
+            self.factor = factor
+
+        def network(self, architecture, num_classes, skeleton=None):
+            return nn.Linear(self.factor, architecture.index + 1)  # never run
+
+    ledger = tmp_path / "ledger.sqlite"
+
+    def scored(factor):
+        space = Sized(factor)
+        len(space), space.representatives  # what is cached makes no difference
+        table = score_space(space, ["parameters"], batch_size=2, ledger=ledger)
+        return table["score"].tolist()
+
+    thin = scored(2)
+    assert scored(3) != thin
+    assert scored(2) == thin
+
+
 def test_what_is_no_space_or_has_a_taken_name_is_refused():
     class Taken(Widths):
         name = "darts"

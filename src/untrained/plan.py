@@ -1,15 +1,18 @@
 """The spaces, families of proxies and code of a run of the workflow, by its parameters."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from untrained.closure import code_digests, digest_of_tokens
-from untrained.files import PUBLISHED, atomic, digest
+from untrained.files import BUNDLED, PUBLISHED, atomic, digest
 from untrained.images.sets import IMAGE_SETS, image_set
 from untrained.parameters import Parameters
+from untrained.plugins import Registry
 from untrained.proxies import PROXIES
 from untrained.report import NAMES as REPORT_SECTIONS
 from untrained.scoring.request import name_of, parse_reading
@@ -160,8 +163,10 @@ class Plan:
     def write_code(self, rules: Path) -> list[str]:
         """Write the digests of the code of all jobs and of the rules, and return the files.
 
-        Published figures count as code of the modules that read them. A file is written only if
-        its content changes, so that changes of comments and docstrings make nothing stale.
+        Published figures count as code of the modules that read them, and so does what proxies,
+        searches, spaces and data sets of the run say of themselves, for searches and reports: they
+        read it by name, which is no import. A file is written only if its content changes, so that
+        changes of comments and docstrings make nothing stale.
 
         Args:
             rules: the folder of the rules.
@@ -172,6 +177,7 @@ class Plan:
             for path in sorted(rules.glob("*.smk"))
         }
         published = {path.name: digest(path, "sha256") for path in sorted(PUBLISHED.glob("*.csv"))}
+        described = self._described()
         for stage in ("ablations", "benchmarks", "prunings", "searches"):
             # DVC needs the folder even if no space has such a stage
             (CODE / stage).mkdir(parents=True, exist_ok=True)
@@ -179,6 +185,8 @@ class Plan:
         for name, found in digests.items():
             if _PUBLISHED in found:
                 found |= published
+            if name.startswith(("searches/", "report/")):
+                found |= described
             path = CODE / f"{name}.json"
             text = json.dumps(found, indent=1) + "\n"
             if not path.is_file() or path.read_text() != text:
@@ -186,6 +194,36 @@ class Plan:
                     part.write_text(text)
             written.append(str(path))
         return written
+
+    def _described(self) -> dict[str, str]:
+        """Return digests of what each entry of a registry that the run names says of itself."""
+        named = self.parameters
+        entries: list[tuple[Registry[Any], Any]] = [
+            *((PROXIES, PROXIES.load(name_of(one))) for one in named.scores.proxies),
+            *((ALGORITHMS, ALGORITHMS.load(_head(one))) for one in named.searches.algorithms),
+            *((SPACES, type(space)) for space in self.spaces.values()),
+            *((IMAGE_SETS, image_set(name)) for name in named.datasets),
+        ]
+        found = {}
+        for registry, entry in entries:
+            said = {name: getattr(entry, name, None) for name in registry.attributes}
+            # methods and properties are code
+            words = {
+                name: _spelled(one) for name, one in said.items() if not hasattr(one, "__get__")
+            }
+            text = json.dumps(words).replace(str(BUNDLED.parent), "")  # the same in every checkout
+            found[f"{registry.kind} {entry.name}"] = hashlib.sha256(text.encode()).hexdigest()
+        return found
+
+
+def _spelled(value: object) -> str:
+    """Spell a value in one way; the order of a set's members is not always the same."""
+    return repr(sorted(value) if isinstance(value, set | frozenset) else value)
+
+
+def _head(algorithm: str) -> str:
+    """Return the name of a spelled search algorithm."""
+    return algorithm.partition("+")[0].partition("-")[0]
 
 
 def _bundled_here(path: Path) -> str:
@@ -206,4 +244,4 @@ def module_of_proxy(spelling: str) -> str:
 
 def module_of_algorithm(spelling: str) -> str:
     """Return the module of a spelled search algorithm."""
-    return ALGORITHMS.module_of(spelling.partition("+")[0].partition("-")[0])
+    return ALGORITHMS.module_of(_head(spelling))

@@ -217,6 +217,7 @@ class ScoreRequest:
         del shown["root"], shown["given"]  # the digest of the files counts, not where they lie
         request = {
             "target": self.space.name,
+            "space": state_of(self.space),
             "proxies": [one.spelling for one in self.proxies],
             "images": shown,
             "seeds": list(self.seeds),
@@ -236,6 +237,17 @@ class ScoreRequest:
             "files": self.images.digest(),
             **more,
         }
+
+
+def state_of(space: "SearchSpace") -> str:
+    """Describe what a space was made with; two spaces of one class may have other architectures."""
+    return repr(
+        sorted(
+            (name, value)
+            for name, value in vars(space).items()
+            if not isinstance(getattr(type(space), name, None), cached_property)
+        )
+    )
 
 
 @contextmanager

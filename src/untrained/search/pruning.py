@@ -216,7 +216,8 @@ def _measuring(workers: int) -> Iterator[Callable[..., Iterator[Numbers]]]:
 def _key(space: PrunedSpace, settings: Pruning, seed: int) -> dict[str, Any]:
     """Return everything that the rounds of a search depend on, as the key of the ledger."""
     asked = asdict(settings) | {"batch_size": settings.images(space)}
-    shown = image_set(settings.dataset)
+    shown, searched = image_set(settings.dataset), get_space(space.name)
+    supernet = [searched.supernet] if searched.supernet else []
     files = [path for path in (shown.bundled, shown.file(asked.pop("root"))) if path]
     return {
         "work": "pruning rounds",
@@ -226,6 +227,6 @@ def _key(space: PrunedSpace, settings: Pruning, seed: int) -> dict[str, Any]:
         "files": [digest(path, "sha256") for path in files if path.is_file()],
         "versions": {name: version(name) for name in ("numpy", "torch")},
         "code": code_digest(
-            __name__, type(get_space(space.name)).__module__, *modules_of(settings.dataset)
+            __name__, type(searched).__module__, *supernet, *modules_of(settings.dataset)
         ),
     }

@@ -233,7 +233,7 @@ def _more(inputs: Inputs) -> str:
     compared = set(zip(table["method"], table["reference"], strict=True))
     claims = (
         claim
-        for algorithm in map(ALGORITHMS.load, ALGORITHMS.names())
+        for algorithm in map(ALGORITHMS.load, ALGORITHMS.builtin)
         for reference, claim in algorithm.claims.items()
         if (algorithm.label, reference) in compared
     )
