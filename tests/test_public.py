@@ -17,7 +17,10 @@ from untrained import (
     benchmark,
     get_space,
     list_proxies,
+    rank,
     run_search,
+    score,
+    score_seeds,
     score_space,
     spaces,
     training_curves,
@@ -210,3 +213,16 @@ def test_the_examples_of_the_page_run():
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
     runner.run(examples, out=told.append)
     assert not runner.failures, "".join(told)
+
+
+def test_a_space_of_ones_own_is_scored_and_ranked_as_it_is():
+    how = {"batch_size": 2}
+    assert score(Widths(), "w2", proxy="parameters", **how).score == 86
+    (seeds,) = score_seeds(Widths(), ["w2"], proxies=["parameters"], seeds=[0, 1], **how)
+    assert (seeds.mean, seeds.std) == (86, 0)
+    ranked = rank([(Widths(), "w2"), (Widths(), 3)], "parameters", seeds=1, **how)
+    assert dict(zip(ranked["candidate"], ranked["score"], strict=True)) == {
+        "widths/3": 162, "widths/w2": 86
+    }  # fmt: skip
+    with pytest.raises(TypeError, match=r"which architecture of widths\?"):
+        score(Widths())

@@ -232,8 +232,8 @@ def _ranked(rows: list[dict[str, object]], readings: list[Reading], shown: Shown
 
 
 def score(
-    target: str | nn.Module,
-    architecture: int | str | None = None,
+    target: str | SearchSpace | nn.Module,
+    architecture: object = None,
     *,
     proxy: str | Proxy = "naswot",
     variant: str | None = None,
@@ -248,9 +248,9 @@ def score(
     'ok'
 
     Args:
-        target: the name of a space, or a module that takes (N, C, H, W) images of the data set. A
+        target: a space or its name, or a module that takes (N, C, H, W) images of the data set. A
             module is scored with the weights it has, and left as it was.
-        architecture: index or spelling in the space.
+        architecture: index or spelling in the space, or what another tool writes (docs/spaces.md).
         proxy: its name, `name-variant` or `name@epochs`, or a `Proxy`.
         variant: variant of the proxy; by default that of the spelling, or the first.
         seed: seed of minibatch and weights.
@@ -269,7 +269,7 @@ def score(
     else:
         space = get_space(target)
         if architecture is None:
-            raise TypeError(f"which architecture of {target}? Give its index or spelling")
+            raise TypeError(f"which architecture of {space.name}? Give its index or spelling")
         opened, index = nullcontext(space), space.parse(architecture).index
     with opened as subject, requested(subject, [reading], [seed], settings, shape) as request:
         return next(score_work(request, [(index, seed, [reading])]))[0]
@@ -314,8 +314,8 @@ class Scores:
 
 
 def score_seeds(
-    target: str,
-    architectures: Sequence[str | int] = (),
+    target: str | SearchSpace,
+    architectures: Sequence[object] = (),
     *,
     proxies: Sequence[str] = ("naswot",),
     variant: str | None = None,
@@ -327,7 +327,7 @@ def score_seeds(
     """Score architectures of a space, or a network of your own, by several proxies and seeds.
 
     Args:
-        target: the name of a space, or a network of your own as `rank` takes it by name, such as
+        target: a space or its name, or a network of your own as `rank` takes it by name, such as
             `package.module:factory`.
         architectures: indices or spellings in the space.
         proxies: the spellings of the proxies.
@@ -349,7 +349,7 @@ def score_seeds(
     if space is None:
         if architectures:
             raise ParameterError(f"{target} is one network: drop {architectures[0]!r}")
-        (one,) = candidates_of([target])
+        (one,) = candidates_of([str(target)])
         network, size = one.made(), own.parse_shape(shape)
         chosen: list[Architecture | None] = [None]
     else:
@@ -374,8 +374,10 @@ def score_seeds(
     return found
 
 
-def _space_of(target: str) -> SearchSpace | None:
+def _space_of(target: str | SearchSpace) -> SearchSpace | None:
     """Return the space of a name or an address; None for the address of something else."""
+    if not isinstance(target, str):
+        return get_space(target)
     if target.partition(":")[0] in LIBRARIES:
         return None
     address = ":" in target and target not in SPACES.names()
