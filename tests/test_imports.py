@@ -84,6 +84,7 @@ def test_what_proxies_and_searches_are_is_known_without_pytorch():
         "import sys; from untrained.parameters import parse_parameters, read_parameters\n"
         "from untrained.plan import Plan; from untrained.proxies import PROXIES, get_proxy\n"
         "from untrained.report import SECTIONS; import untrained.search.run\n"
+        "from untrained.search.supernets import pruned_space; pruned_space('nasbench201')\n"
         "list(map(get_proxy, PROXIES.names()))\n"
         "list(Plan(parse_parameters(read_parameters())).code())\n"
         "print(*{'torch', 'numba'} & set(sys.modules))"

@@ -79,7 +79,6 @@ def pruned_space(name: str) -> PrunedSpace:
 
 def nasbench201() -> PrunedSpace:
     """Describe the supernet of NAS-Bench-201: six edges, each losing an operation per round."""
-    from untrained.networks.supernets import Supernet, nasbench201_graph
     from untrained.proxies.linear_regions import THIN_SKELETON
     from untrained.proxies.ntk import TENAS_SKELETON
     from untrained.spaces import get_space
@@ -90,6 +89,12 @@ def nasbench201() -> PrunedSpace:
         operations = tuple(cells.OPERATIONS[number] for number in mask.argmax(axis=1))
         return space.parse(cells.spelling_of(operations))
 
+    def supernet(classes: int, skeleton: Skeleton) -> "Supernet":
+        # here, since who reads a trace needs no networks
+        from untrained.networks.supernets import Supernet, nasbench201_graph
+
+        return Supernet(nasbench201_graph(classes, skeleton))
+
     return PrunedSpace(
         name="nasbench201",
         operations=cells.OPERATIONS,
@@ -97,7 +102,7 @@ def nasbench201() -> PrunedSpace:
         edges=cells.EDGES,
         pruned_per_round=1,
         skeletons=(TENAS_SKELETON, THIN_SKELETON),
-        supernet=lambda classes, skeleton: Supernet(nasbench201_graph(classes, skeleton)),
+        supernet=supernet,
         architecture=architecture,
         released_batch=72,
     )

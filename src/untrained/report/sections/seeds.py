@@ -100,10 +100,8 @@ def _rho_disjoint(sets: list[list[int]], means: Floats) -> float:
     ]
     if not disjoint or means.shape[1] < 3:
         return float("nan")
-    from scipy import stats
-
     with np.errstate(invalid="ignore"):  # 0 / 0: a constant vector
-        rho = np.corrcoef(stats.rankdata(means, axis=1))
+        rho = np.corrcoef(pd.DataFrame(means).rank(axis=1))
     return float(np.mean([rho[pair] for pair in disjoint]))
 
 
