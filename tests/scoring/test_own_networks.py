@@ -1,6 +1,7 @@
 """Scores of networks as users have them: a right number, or one reason why there is none."""
 
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from torch.nn.utils import parametrizations, prune
 from untrained import score
 from untrained.images.minibatches import Minibatch
 from untrained.proxies import get_proxy
+from untrained.proxies.base import BaseProxy
 from untrained.scoring.engine import score_work
 from untrained.scoring.execution import Execution
 from untrained.scoring.request import OwnNetwork, Reading, requested
@@ -142,6 +144,24 @@ def test_rectifiers_that_autograd_does_not_record_are_on_no_path():
     assert found.status == "disconnected"
 
 
+@dataclass(frozen=True)
+class Snip(BaseProxy):
+    """The sum of |W dL/dW| (Lee et al., ICLR 2019), as another package would add it."""
+
+    name = "snip"
+    direction = "higher"
+    summary = "sensitivity of the loss to the weights"
+    needs = frozenset({"gradients", "labels"})
+
+    def __call__(self, network, minibatch, generator):
+        chosen = [one for name, one in network.named_parameters() if name.endswith("weight")]
+        loss = nn.functional.cross_entropy(network(minibatch.images), minibatch.labels)
+        gradients = torch.autograd.grad(loss, chosen)
+        return float(
+            sum((w * g).detach().abs().sum() for w, g in zip(chosen, gradients, strict=True))
+        )
+
+
 WRAPPERS = {
     "weight_norm": parametrizations.weight_norm,
     "old weight_norm": nn.utils.weight_norm,
@@ -152,7 +172,9 @@ WRAPPERS = {
 
 
 @pytest.mark.filterwarnings("ignore:.*weight_norm.* is deprecated")
-@pytest.mark.parametrize("proxy", [*GRADIENTS, "ntk_mean-weights_train", "grad_norm-naswot"])
+@pytest.mark.parametrize(
+    "proxy", [*GRADIENTS, "ntk_mean-weights_train", "grad_norm-naswot", Snip()]
+)
 @pytest.mark.parametrize("name", WRAPPERS)
 def test_the_same_function_has_the_same_score(name, proxy):
     network, twin = (seeded(lambda: unnormalised(WRAPPERS[name])).double() for _ in "ab")

@@ -38,7 +38,7 @@ def differentiable(network: nn.Module, minibatch: Minibatch) -> Iterator[Tensor]
 def logits_of(network: nn.Module, outputs: object, images: int) -> Tensor:
     """Return the logits (N, classes) among a network's outputs for N images.
 
-    They are the only tensor of the outputs, which may be nested.
+    See `logits_among`.
 
     Raises:
         UndefinedScore: `not_applicable`: the outputs are something else, or their gradients can't
