@@ -180,6 +180,46 @@ def test_signs_count_on_paths_alone():
         activation_kernel(network, images)
 
 
+def windows(self, x):
+    """Rectify the quarters of images, which follow each other image by image."""
+    x = self.a(x)
+    x = x.unflatten(3, (2, 4)).unflatten(2, (2, 4)).permute(0, 2, 4, 1, 3, 5).flatten(0, 2)
+    return F.relu(x).mean((2, 3))
+
+
+def tokens_first(self, x):
+    return F.relu(self.a(x).flatten(2).permute(2, 0, 1)).mean(0)
+
+
+def one_after_the_other(self, x):
+    """Rectify two versions of all images, one version after the other."""
+    return F.relu(torch.cat([self.a(x), self.a(-x)])).mean((2, 3))
+
+
+def over_images(self, x):
+    return F.relu(self.a(x).mean((0, 2, 3))) * x.mean((1, 2, 3))[:, None]
+
+
+@pytest.mark.parametrize("forward", [windows, tokens_first])
+@pytest.mark.parametrize("images", [2, 5])
+def test_codes_are_those_of_images_wherever_their_dimension_is(forward, images):
+    network, shown = Of(forward, a=nn.Conv2d(3, 4, 1)), torch.randn(images, 3, 8, 8)
+    kernel = activation_kernel(network, shown)
+    assert kernel.tolist() == hamming_kernel((network.a(shown) > 0).flatten(1))
+
+
+@pytest.mark.parametrize("forward", [one_after_the_other, over_images])
+def test_activations_without_a_row_for_each_image_are_refused(forward):
+    network, shown = Of(forward, a=nn.Conv2d(3, 4, 1)), torch.randn(5, 3, 8, 8)
+    for variant in ("corrected", "signs"):
+        with pytest.raises(UndefinedScore, match="has no dimension that goes from") as caught:
+            activation_kernel(network, shown, variant)
+        assert caught.value.status == "not_applicable"
+    named = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Flatten(0, 1), nn.ReLU())
+    with pytest.raises(UndefinedScore, match="has no dimension that goes from"):
+        activation_kernel(named, shown, "released")
+
+
 class Changes(nn.Module):
     """A network that applies more rectifiers, or fewer, each time."""
 

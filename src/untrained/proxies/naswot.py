@@ -31,6 +31,13 @@ VARYING = (
 )
 
 
+#: Why a network whose activations mix the images has no score.
+NO_ROWS = (
+    "the input of an activation function has no dimension that goes from image to image, so that "
+    "images have no codes of their own"
+)
+
+
 @dataclass(frozen=True)
 class Naswot(BaseProxy):
     """s = log |K_H|, where K_H[i, j] = N_A - Hamming distance of the codes of images i and j.
@@ -145,8 +152,8 @@ def activation_codes(network: nn.Module, images: Tensor, variant: str = "correct
         UndefinedScore: `no_rectifiers` (the network applies no function that the variant reads);
             `disconnected` (none of them is between input and output; not for the released
             variant); `non_finite` (some outputs are not finite); `not_applicable` (autograd cannot
-            see which functions are between input and output, or it is run with other ones each
-            time).
+            see which functions are between input and output, it is run with other ones each time,
+            or the input of one does not go from image to image).
     """
     import torch
     from torch.utils._pytree import tree_leaves
@@ -170,7 +177,7 @@ def activation_codes(network: nn.Module, images: Tensor, variant: str = "correct
         devices = [images.device] if images.is_cuda else []
         with buffers_restored(network), torch.random.fork_rng(devices):
             # both passes draw the same numbers
-            found = activations_of(network, images[:2])
+            found = activations_of(network, torch.cat([images[:1], images[:1]]))
         calls = [one for one in found.calls if read(one)]
         rest = (one for one in found.calls if not read(one) and one.on_path is not False)
         ignored = Counter(one.name for one in rest)
@@ -179,7 +186,8 @@ def activation_codes(network: nn.Module, images: Tensor, variant: str = "correct
 
         def see(activation: Activation, given: Tensor) -> None:
             if read(activation):
-                counter.add(given)
+                known = calls[counter.calls] if counter.calls < len(calls) else activation
+                counter.add(_by_image(given, known, len(images)))
 
         with buffers_restored(network), torch.no_grad(), ActivationMode(see):
             outputs = network(images)
@@ -220,6 +228,17 @@ def _check_calls(
         raise UndefinedScore("no_rectifiers", reason)
     if not any(one.on_path for one in calls):
         raise UndefinedScore("disconnected", "no rectifier connects input and output")
+    if any(one.on_path and one.axis is None for one in calls):
+        raise UndefinedScore("not_applicable", NO_ROWS)
+
+
+def _by_image(given: Tensor, activation: Activation, images: int) -> Tensor:
+    """Return an activation's input with one row for each image, if it is on a path."""
+    if not activation.on_path:
+        return given
+    rows = given.movedim(activation.axis, 0) if activation.axis else given
+    # parts of an image may follow each other
+    return rows if len(rows) == images else rows.reshape(images, -1)
 
 
 def _spelled(calls: Mapping[str, int]) -> str:
@@ -240,6 +259,7 @@ class KernelCounter:
         from torch.utils.weak import WeakTensorKeyDictionary
 
         self.calls = 0
+        self._images = images
         self._wanted = wanted
         self._agreements = torch.zeros(images, images, dtype=torch.int64)
         # several edges may rectify the same tensor: its codes are compared once
@@ -256,6 +276,8 @@ class KernelCounter:
                 raise UndefinedScore("not_applicable", VARYING)
             if not self._wanted[position]:
                 return
+        if len(pre_activation) != self._images:
+            raise UndefinedScore("not_applicable", NO_ROWS)
         version = pre_activation._version
         seen_version, agreements = self._seen.get(pre_activation, (None, None))  # type: ignore[no-untyped-call]
         if version != seen_version:

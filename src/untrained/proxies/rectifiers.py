@@ -49,11 +49,13 @@ class Activation:
         name: the function's name, such as "gelu".
         rectifies: whether it is a rectifier, which switches its units on and off at zero.
         on_path: whether it lies on a path from the input to the output; None if autograd was off.
+        axis: the dimension of its input that goes from image to image; None if there is none.
     """
 
     name: str
     rectifies: bool
     on_path: bool | None = None
+    axis: int | None = 0
 
 
 def activation_of(
@@ -162,11 +164,16 @@ class Activations:
 def activations_of(network: nn.Module, images: Tensor) -> Activations:
     """Return the activation functions that a network applies, and which of them are on a path.
 
-    The answer comes from the graph that autograd records for `images` (N, C, H, W; two images are
-    enough). Parameters are frozen while it is recorded, so a function of constants is on no path,
-    and so is one that the output depends on in ways that autograd can't see (`detach`, integers).
+    The answer comes from the graph that autograd records for `images` (N, C, H, W; two equal images
+    are enough). Parameters are frozen while it is recorded, so a function of constants is on no
+    path, and so is one that the output depends on in ways that autograd can't see (`detach`,
+    integers).
     """
+    axes: list[int | None] = []
     calls: list[tuple[Activation, Any]] = []
+
+    def look(_activation: Activation, given: Tensor) -> None:
+        axes.append(_image_axis(given.detach(), len(images)))
 
     def note(activation: Activation, output: Tensor) -> None:
         calls.append((activation, output.grad_fn if torch.is_grad_enabled() else "hidden"))
@@ -175,7 +182,7 @@ def activations_of(network: nn.Module, images: Tensor) -> Activations:
     for parameter in parameters:
         parameter.requires_grad_(False)
     try:
-        with torch.enable_grad(), ActivationMode(lambda *_: None, note):
+        with torch.enable_grad(), ActivationMode(look, note):
             # a product, since a network that rectifies its input in place can't take a leaf
             outputs = network(images.detach().requires_grad_() * 1)
     finally:
@@ -183,7 +190,29 @@ def activations_of(network: nn.Module, images: Tensor) -> Activations:
             parameter.requires_grad_(True)
     nodes = nodes_behind(outputs)
     found = (
-        replace(one, on_path=None if node == "hidden" else node is not None and node in nodes)
-        for one, node in calls
+        replace(
+            one,
+            on_path=None if node == "hidden" else node is not None and node in nodes,
+            axis=axis,
+        )
+        for (one, node), axis in zip(calls, axes, strict=True)
     )
     return Activations(tuple(found), own_functions(nodes))
+
+
+def _image_axis(given: Tensor, images: int) -> int | None:
+    """Return the dimension of an activation's input that goes from image to image, if any.
+
+    It is the first one, also where parts of each image follow each other there, as windows of
+    attention may; else the only one of this size, as where tokens come first. All images are equal,
+    which shows whether the parts of an image or those at one place follow each other.
+    """
+    fitting = [axis for axis, size in enumerate(given.shape) if size == images]
+    if fitting and (fitting[0] == 0 or len(fitting) == 1):
+        return fitting[0]
+    if fitting or not given.ndim or not given.numel() or len(given) % images:
+        return None
+    by_image = given.reshape(images, -1)
+    by_place = given.reshape(-1, images, given[0].numel()).transpose(0, 1)
+    apart = [float((rows - rows[:1]).abs().max()) for rows in (by_image, by_place)]
+    return 0 if apart[0] < apart[1] / 10 else None
