@@ -18,7 +18,7 @@ from untrained.errors import MissingDataError, ParameterError, UnknownNameError
 from untrained.proxies import naswot
 from untrained.proxies.base import BaseProxy
 from untrained.proxies.naswot import activation_kernel
-from untrained.scoring.own import logits_of
+from untrained.training.logits import logits_among
 
 SMALL = (2, 8, 8)
 IMAGES, LABELS = torch.randn(6, *SMALL), torch.tensor([0, 1, 2, 0, 1, 2])
@@ -308,9 +308,9 @@ def test_the_logits_in_a_container_are_found(outputs):
 
 def test_outputs_without_logits_are_left_as_they_are():
     two = (torch.ones(1), torch.ones(1))
-    assert logits_of(two) is two
-    assert logits_of("text") == "text"
-    assert logits_of({"logits": two}) == {"logits": two}
+    assert logits_among(two) is two
+    assert logits_among("text") == "text"
+    assert logits_among({"logits": two}) == {"logits": two}
 
 
 def test_a_function_picks_the_output():

@@ -168,6 +168,9 @@ class Sometimes(Small):
         if Sometimes.made > 1:
             self.out.weight.data.fill_(float("nan"))
 
+def mixed():
+    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.GELU())
+
 def text():
     return "a network"
 
@@ -197,6 +200,13 @@ def test_a_network_of_ones_own(untrained):
     assert len(scored(untrained, "my_networks:Small", "--proxy", "ntk_mean-all_eval@1")) == 1
     grey = scored(untrained, "my_networks:Grey", "--input", "1x28x28", "--dataset", "noise")[0]
     assert grey["status"] == "ok"
+
+
+@pytest.mark.usefixtures("own")
+def test_what_a_score_leaves_out_is_printed(untrained):
+    code, out, _ = untrained("score", "my_networks:mixed", "--batch-size", 8, "--seeds", 1)
+    assert code == 0
+    assert "\n              1 gelu ignored: naswot-signs reads them too\n" in out
 
 
 @pytest.mark.usefixtures("own")

@@ -173,6 +173,8 @@ def _print(target: str, results: list[dict[str, Any]], seeds: range) -> None:
                 mean, std = options.number(result["mean"]), options.number(result["std"])
                 spread = f"; {mean} ± {std} over {len(seeds)} seeds"
             typer.echo(f"  score       {options.number(result['score'])} (seed {seeds[0]}{spread})")
+            if result["reason"]:  # of a score that leaves something out
+                typer.echo(f"              {result['reason']}")
         for number, why in result["undefined"].items():
             typer.echo(f"              undefined with seed {number}: {why}")
         if result["percentile"] is not None:

@@ -3,7 +3,7 @@
 import re
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 from torch.utils.hooks import RemovableHandle
 
 from untrained.errors import NetworkError, ParameterError, UntrainedError, first_line, short
@@ -20,6 +19,7 @@ from untrained.networks.prepared import copied, unwrapped
 from untrained.plugins import imported
 from untrained.scoring.images import Shape, spell_shape
 from untrained.scoring.request import OwnNetwork
+from untrained.training.logits import logits_among
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Calling:
         forward: called with the network and images (N, C, H, W), it returns the outputs; None for
             `network(images)`.
         output: returns of the outputs what is scored, for most proxies logits (N, classes); None
-            for `logits_of`.
+            for `logits_among`.
     """
 
     forward: Callable[[nn.Module, Tensor], Any] | None = None
@@ -49,7 +49,7 @@ class Calling:
 
     def _pick(self, _network: nn.Module, _images: object, outputs: object) -> object:
         if self.output is None:
-            return logits_of(outputs)
+            return logits_among(outputs)
         picked = self.output(outputs)
         if picked is None:  # a hook that returns None changes nothing
             raise NetworkError("the function that picks the output returned None: return a tensor")
@@ -67,24 +67,6 @@ class _Called(nn.Module):
     def forward(self, images: Tensor) -> object:
         """Return what the function makes of images (N, C, H, W)."""
         return self._function(self.network, images)
-
-
-def logits_of(outputs: object) -> object:
-    """Return the only tensor in the outputs of a network, or else what is named `logits` there.
-
-    So `(logits, None)`, `[logits]`, a dictionary of one tensor and GoogLeNet's named tuple have
-    logits. Outputs are returned as they are where neither is there.
-    """
-    if isinstance(outputs, Tensor):
-        return outputs
-    tensors = [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor)]
-    if len(tensors) == 1:
-        return tensors[0]
-    if isinstance(outputs, Mapping):
-        named = outputs.get("logits")
-    else:
-        named = getattr(outputs, "logits", None)
-    return named if isinstance(named, Tensor) else outputs
 
 
 @contextmanager
