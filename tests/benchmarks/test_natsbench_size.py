@@ -48,8 +48,12 @@ def name_of(index):
     return f"{index:06d}.pickle.pbz2"
 
 
+def packed(content):
+    return bz2.compress(pickle.dumps(content, 4))
+
+
 def write(path, content):
-    path.write_bytes(bz2.compress(pickle.dumps(content, 4)))
+    path.write_bytes(packed(content))
 
 
 INDICES = (0, 5, 32_767)
@@ -60,13 +64,20 @@ def contents():
     return {index: content_of(index) for index in INDICES}
 
 
+@pytest.fixture(scope="module")
+def files(contents):
+    """The bytes of each file by its name."""
+    meta = {"meta_archs": SPELLINGS, "evaluated_indexes": set(INDICES)}
+    made = {name_of(index): packed(content) for index, content in contents.items()}
+    return {"meta.pickle.pbz2": packed(meta)} | made
+
+
 @pytest.fixture
-def folder(tmp_path, contents):
+def folder(tmp_path, files):
     made = tmp_path / "NATS-sss-v1_0-50262-simple"
     made.mkdir()
-    write(made / "meta.pickle.pbz2", {"meta_archs": SPELLINGS, "evaluated_indexes": set(INDICES)})
-    for index, content in contents.items():
-        write(made / name_of(index), content)
+    for name, content in files.items():
+        (made / name).write_bytes(content)
     return made
 
 

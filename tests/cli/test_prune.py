@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from untrained.cli import options
+from untrained.search import measurements
 
 FAST = ("--dataset", "noise", "--criterion", "regions", "--repeats", 1, "--workers", 1)
 
@@ -25,6 +26,15 @@ def spelled():
     return get_space("nasbench201")
 
 
+@pytest.fixture
+def few_crops(monkeypatch):
+    monkeypatch.setattr(measurements, "CROPS", 20)
+    measurements._draw.cache_clear()
+    yield
+    measurements._draw.cache_clear()
+
+
+@pytest.mark.usefixtures("few_crops")
 def test_one_operation_is_left_on_every_edge(untrained, spelled, benchmark_table):
     code, out, err = untrained("prune", "nasbench201", *FAST, "--out", "trace", "--json")
     assert code == 0, err
@@ -81,17 +91,7 @@ def test_mistakes_write_nothing(refused, arguments, said):
     refused(["prune", *arguments], said)
 
 
-# --- the space of DARTS, few crops
-
-
-@pytest.fixture
-def few_crops(monkeypatch):
-    from untrained.search import measurements
-
-    monkeypatch.setattr(measurements, "CROPS", 20)
-    measurements._draw.cache_clear()
-    yield
-    measurements._draw.cache_clear()
+# --- the space of DARTS
 
 
 @pytest.mark.usefixtures("few_crops", "quick_numbers")
@@ -197,10 +197,13 @@ def test_an_interrupted_search_resumes(untrained, monkeypatch):
     assert Path("shared").exists()
 
 
-def test_a_killed_search_resumes(tmp_path, untrained):
+def test_a_killed_search_resumes(tmp_path, untrained, monkeypatch):
+    fewer = "from untrained.search import measurements; measurements.CROPS = 300; "
+    monkeypatch.setattr(measurements, "CROPS", 300)
+    measurements._draw.cache_clear()
     asked = list(map(str, SEARCH))
     ledger = tmp_path / "trace.ledger"
-    program = [sys.executable, "-c", "from untrained.cli import main; main()"]
+    program = [sys.executable, "-c", f"{fewer}from untrained.cli import main; main()"]
     running = subprocess.Popen([*program, *asked], stdout=subprocess.DEVNULL, stderr=-3)
     while running.poll() is None and not rounds_in(ledger):
         time.sleep(0.01)
@@ -213,6 +216,7 @@ def test_a_killed_search_resumes(tmp_path, untrained):
     resumed = Path("trace").read_bytes()
     assert untrained(*asked)[0] == 0
     assert Path("trace").read_bytes() == resumed
+    measurements._draw.cache_clear()
 
 
 def rounds_in(ledger):

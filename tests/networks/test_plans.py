@@ -201,11 +201,10 @@ def kernel_of(codes, images):
 def test_the_plan_reads_what_the_module_reads(networks):
     unlike = 0
     for number, (network, images) in enumerate(networks()):
-        before = {name: value.clone() for name, value in network.state_dict().items()}
         live, everything = (
             kernel_of(codes_of_module(network, images, dead), images) for dead in (False, True)
         )
-        network.load_state_dict(before)
+        before = {name: value.clone() for name, value in network.state_dict().items()}
         for dead_branches, count, expected in (
             (False, "rectifiers", live),
             (True, "modules", everything),

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from untrained.images.minibatches import Minibatch, minibatch
 from untrained.proxies import UndefinedScore, get_proxy
+from untrained.spaces.base import Skeleton
 
 from .test_gradients import batch, example, value
 
@@ -30,7 +31,8 @@ def slow_norms(network, shown, layers):
 @pytest.mark.parametrize("index", [6111, 13714, 45])
 def test_cells_of_a_space(space, index):
     torch.manual_seed(index)
-    network, shown = space.network(space[index], 10), minibatch("cifar10", "sample", 0, 8)
+    network = space.network(space[index], 10, Skeleton(4, 2))
+    shown = minibatch("cifar10", "sample", 0, 8)
     # the proxy takes the loss in float64
     assert value("grad_norm", network, shown) == pytest.approx(
         slow_norms(network, shown, layers=True), rel=1e-4

@@ -14,6 +14,8 @@ from untrained.scoring.execution import Execution
 from untrained.scoring.images import MinibatchSettings
 from untrained.spaces import get_space
 
+pytestmark = pytest.mark.usefixtures("short_networks")
+
 GRADIENTS = [
     *("grad_norm", "grad_norm-naswot", "synflow", "synflow-logsynflow", "jacobian_covariance"),
 ]

@@ -8,6 +8,7 @@ from torch import nn
 from untrained.images.minibatches import Minibatch
 from untrained.proxies import UndefinedScore
 from untrained.proxies.jacobian_covariance import correlation_score, jacobian
+from untrained.spaces.base import Skeleton
 
 from .test_gradients import batch, example, value
 
@@ -34,7 +35,8 @@ def test_networks_of_ones_own():
 @pytest.mark.parametrize("index", [6111, 45])
 def test_cells_of_a_space(space, index):
     torch.manual_seed(index)
-    network, shown = space.network(space[index], 10).double(), double(batch(6, size=32))
+    network = space.network(space[index], 10, Skeleton(4, 2)).double()
+    shown = double(batch(6, size=32))
     images = shown.images.clone().requires_grad_()
     network(images).backward(torch.ones(6, 10, dtype=torch.float64))
     expected = slow_score(images.grad.flatten(1).numpy())

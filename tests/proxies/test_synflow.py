@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from untrained.images.minibatches import Minibatch, minibatch
 from untrained.proxies import get_proxy
+from untrained.spaces.base import Skeleton
 
 from .test_gradients import batch, example, status, value
 
@@ -47,7 +48,8 @@ def slow_scores(network, shape):
 @pytest.mark.parametrize("index", [6111, 45, 13000])
 def test_cells_of_a_space(space, index):
     torch.manual_seed(index)
-    network, shown = space.network(space[index], 10), minibatch("cifar10", "sample", 0, 2)
+    network = space.network(space[index], 10, Skeleton(4, 2))
+    shown = minibatch("cifar10", "sample", 0, 2)
     for spelling, expected in slow_scores(network, (3, 32, 32)).items():
         assert value(spelling, network, shown) == pytest.approx(expected, rel=1e-9)
 

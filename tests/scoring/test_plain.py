@@ -14,7 +14,7 @@ from untrained.scoring.images import MinibatchSettings
 from untrained.seeds import torch_seeded
 from untrained.spaces import get_space
 
-SETTINGS = MinibatchSettings(batch_size=16)
+SETTINGS = MinibatchSettings(batch_size=8)
 
 
 def load_plain():

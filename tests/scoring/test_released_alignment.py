@@ -23,6 +23,8 @@ from untrained.scoring.request import parse_reading
 from untrained.training.loop import Examples
 from untrained.training.short import train_shortly
 
+pytestmark = pytest.mark.usefixtures("short_networks")
+
 KNOWN = image_set("cifar10")
 CPU = torch.device("cpu")
 

@@ -12,6 +12,7 @@ from untrained.errors import ParameterError, UnknownNameError
 from untrained.images.minibatches import normalise
 from untrained.images.sets import image_set
 from untrained.images.splits import training_set
+from untrained.search import measurements
 from untrained.search.measurements import Draw, relative_changes
 from untrained.search.pruning import Pruning, prune
 from untrained.search.rounds import dense_ranks
@@ -20,6 +21,7 @@ from untrained.spaces import get_space
 from untrained.spaces.nasbench201 import OPERATIONS, operations_of
 
 SPACE = pruned_space("nasbench201")
+CROPS = measurements.CROPS
 FAST = Pruning(repeats=2, batch_size=4, dataset="noise")
 
 
@@ -64,8 +66,27 @@ def plain_regions(network, crops):
     return len(seen)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_crops():
+    """Fewer crops than in papers: what a region is does not depend on their number."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(measurements, "CROPS", 300)
+        measurements._draw.cache_clear()
+        yield
+    measurements._draw.cache_clear()
+
+
+@pytest.fixture
+def all_crops(monkeypatch):
+    """As many crops as in papers, and as in other processes, where nothing is changed."""
+    monkeypatch.setattr(measurements, "CROPS", CROPS)
+    measurements._draw.cache_clear()
+    yield
+    measurements._draw.cache_clear()
+
+
 @pytest.fixture(scope="module")
-def found():
+def found(few_crops):
     return prune(SPACE.name, FAST)
 
 
@@ -164,7 +185,11 @@ def test_rounds_prune_one_operation_of_each_edge(found):
     assert last["regions"] > 0
 
 
-def test_a_seed_decides_everything_and_workers_nothing():
+@pytest.mark.usefixtures("all_crops")
+def test_a_seed_decides_everything_and_workers_nothing(monkeypatch):
+    mask = SPACE.full_mask()
+    mask[2:] &= np.array(OPERATIONS) == "nor_conv_1x1"  # two edges to prune
+    monkeypatch.setattr(PrunedSpace, "full_mask", lambda _space: mask.copy())
     quick = Pruning(criterion="regions", repeats=1, batch_size=4, dataset="noise")
     alone, together, other = (
         prune(SPACE.name, quick, seed=seed, workers=workers)
@@ -217,6 +242,7 @@ def test_every_round_of_a_search_has_its_own_draw(found):
     assert last["regions"] == np.mean([one.regions for one in numbers])
 
 
+@pytest.mark.usefixtures("all_crops")
 def test_regions_are_counted_over_3000_crops_of_3x3_pixels():
     draw = Draw(SPACE, Pruning(batch_size=4, dataset="noise"), 0, (0, 0))
     assert draw.crops.shape == (3000, 1, 3, 3)

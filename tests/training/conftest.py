@@ -57,4 +57,4 @@ def same(first, second):
 
 @pytest.fixture
 def few():
-    return examples()
+    return examples(12)

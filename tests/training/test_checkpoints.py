@@ -12,20 +12,30 @@ from untrained.errors import DamagedFileError, ParameterError, UntrainedError
 from untrained.training.checkpoints import read_checkpoint, write_checkpoint
 from untrained.training.loop import train
 
-from .conftest import RECIPE, copied, network, same
+from .conftest import RECIPE, copied, examples, network, same
 
 SETTINGS = {"genotype": "Genotype(...)", "seed": 3, "cutout": 16, "crop_flip": True, "rate": 0.1}
 CPU = torch.device("cpu")
 
 
-@pytest.fixture
-def written(few, tmp_path):
-    """A checkpoint after two epochs, and its state."""
-    steps = train(network(), few, RECIPE, 3, CPU)
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The bytes of a checkpoint after two epochs, and its state."""
+    steps = train(network(), examples(12), RECIPE, 3, CPU)
     next(steps)
     state = next(steps)
-    path = tmp_path / "folder/one.pt"
+    path = tmp_path_factory.mktemp("trained") / "folder/one.pt"
     write_checkpoint(path, SETTINGS, state)
+    return path.read_bytes(), state
+
+
+@pytest.fixture
+def written(trained, tmp_path):
+    """A checkpoint of one's own to change, and its state."""
+    content, state = trained
+    path = tmp_path / "folder/one.pt"
+    path.parent.mkdir()
+    path.write_bytes(content)
     return path, state
 
 

@@ -87,10 +87,11 @@ def test_an_epoch_says_what_it_did(few):
     assert all(epoch.seconds > 0 for epoch in last.epochs)
 
 
-def test_a_network_learns_what_can_be_learned(few):
+def test_a_network_learns_what_can_be_learned():
     recipe = replace(RECIPE, epochs=12, drop_path=0, learning_rate=0.1)
-    *_, last = train(network(), few, recipe, 0, CPU, held_out=few)
-    ones = 100 * np.mean(few.labels == 1)
+    shown = examples(20)
+    *_, last = train(network(), shown, recipe, 0, CPU, held_out=shown)
+    ones = 100 * np.mean(shown.labels == 1)
     assert last.epochs[-1].loss < 0.8 * last.epochs[0].loss
     assert last.epochs[-1].accuracy > max(ones, 100 - ones)
 
@@ -194,4 +195,4 @@ def test_steps_can_be_watched(few):
             yield step
 
     list(train(network(), few, replace(RECIPE, epochs=2), 0, CPU, watch=watch))
-    assert seen == [(epoch, number, 3) for epoch in (1, 2) for number in (1, 2, 3)]
+    assert seen == [(epoch, number, 2) for epoch in (1, 2) for number in (1, 2)]
