@@ -1,11 +1,14 @@
 import re
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
+from typing import get_args
 
 import pytest
 
 from untrained.errors import PluginError, UnknownNameError
 from untrained.plugins import BUILT_IN, Registry, is_address
+from untrained.spaces.base import BenchmarkFacts
 
 GROUP = "untrained.test_joins"
 REGISTRY = Registry("join", GROUP, {"unix": "posixpath:join", "windows": "ntpath:join"})
@@ -116,32 +119,192 @@ def test_an_entry_that_lacks_attributes_is_refused_with_their_names():
         strict.load("posixpath:join")
 
 
-@pytest.mark.parametrize(
-    ("attribute", "value", "words"),
-    [
-        ("direction", "sideways", "higher, lower"),
-        ("direction", "Lower", "higher, lower"),
-        ("direction", None, "higher, lower"),
-        ("cost", "cheap", "arithmetic, backward, forward, per-image gradients"),
-        ("needs", frozenset({"labels", "train"}), "a set of some of gradients, labels, training"),
-        ("needs", "labels", "a set of some of gradients, labels, training"),
-    ],
-)
-def test_an_attribute_that_is_none_of_its_choices_is_refused(monkeypatch, attribute, value, words):
+@pytest.fixture
+def things(monkeypatch):
+    """The module `things` with a right entry of each kind, and what looks each kind up."""
+    from untrained.images.sets import ImageSet, image_set
     from untrained.proxies import get_proxy
     from untrained.proxies.base import BaseProxy
+    from untrained.search.base import BudgetedSearch
+    from untrained.search.spelling import parse_algorithm
+    from untrained.spaces import SearchSpace, get_space, load_space
 
-    class Odd(BaseProxy):
-        name = "odd"
-        direction = "higher"
-        summary = "nothing"
+    class Search(BudgetedSearch):
+        name, label, summary = "odd", "Odd", "nothing"
 
-    monkeypatch.setitem(sys.modules, "things", SimpleNamespace(Odd=Odd))
-    assert get_proxy("things:Odd").name == "odd"
-    setattr(Odd, attribute, value)
-    said = f"the {attribute} of the proxy things:Odd is {value!r}: take {words}"
-    with pytest.raises(PluginError, match=f"^{re.escape(said)}$"):
-        get_proxy("things:Odd")
+        def __call__(self, space, evaluate, rng, start=()):
+            evaluate(space[0])
+
+    class Space(SearchSpace):
+        name, summary = "odd", "nothing"
+        network = None
+
+        def spelling(self, index):
+            return str(index)
+
+        def __len__(self):
+            return 2
+
+    look = {"Proxy": get_proxy, "Search": parse_algorithm, "Space": get_space, "IMAGES": image_set}
+    images = {"num_classes": 2, "shape": (1, 2, 3), "mean": (0.0,), "std": (1,), "splits": ("a",)}
+    found = SimpleNamespace(
+        Proxy=type("Proxy", (BaseProxy,), {"name": "odd", "direction": "higher", "summary": ""}),
+        Search=Search,
+        Space=Space,
+        IMAGES=ImageSet(name="od-d", **images),
+    )
+    for entry in (found.Proxy, Search, Space):
+        entry.__module__, entry.__qualname__ = "things", entry.__name__
+
+    def look_up(which):
+        load_space.cache_clear()
+        return look[which](f"things:{which}")
+
+    found.look_up = look_up
+    monkeypatch.setitem(sys.modules, "things", found)
+    yield found
+    load_space.cache_clear()
+
+
+KINDS = {"Proxy": "proxy", "Search": "search algorithm", "Space": "space", "IMAGES": "data set"}
+
+
+@pytest.mark.parametrize(
+    ("which", "attribute", "value", "right"),
+    [
+        ("Proxy", "direction", "sideways", "it should be 'higher' or 'lower'"),
+        ("Proxy", "direction", None, "it should be 'higher' or 'lower'"),
+        ("Proxy", "cost", "cheap", "it should be 'arithmetic', 'forward', 'backward' or 'per"),
+        ("Proxy", "needs", "labels", "it should be a valid frozenset"),
+        ("Proxy", "variants", "abc", "it should be a valid tuple"),
+        ("Proxy", "label", 5, "it should be a valid string"),
+        ("Search", "reads_scores", "no", "it should be a valid boolean"),
+        ("Search", "label", None, "it should be a valid string"),
+        ("Space", "datasets", "cifar100", "it should be a valid tuple"),
+        ("Space", "ablations", "noise", "it should be a valid tuple"),
+        ("Space", "benchmark", "x.parquet", "it should be an instance of BenchmarkFacts"),
+        ("Space", "words", ("a", "b"), "it should be an instance of Words"),
+        ("IMAGES", "splits", "sample", "it should be a valid tuple"),
+        ("IMAGES", "num_classes", 0, "take 1 or more"),
+        ("IMAGES", "shape", (1, 0, 3), "take three numbers of 1 or more"),
+        ("IMAGES", "mean", (), "take a number for each of the 1 channels"),
+        ("IMAGES", "std", (0.0,), "take a number above 0 for each of the 1 channels"),
+        ("IMAGES", "splits", (), "take one or more"),
+    ],
+)
+def test_an_attribute_with_a_wrong_value_is_refused(things, which, attribute, value, right):
+    things.look_up(which)
+    entry = getattr(things, which)
+    if which == "IMAGES":
+        things.IMAGES = replace(entry, **{attribute: value})
+    else:
+        setattr(entry, attribute, value)
+    said = f"the {attribute} of the {KINDS[which]} things:{which} is {value!r}: {right}"
+    with pytest.raises(PluginError, match=f"^{re.escape(said)}"):
+        things.look_up(which)
+
+
+@pytest.mark.parametrize(
+    ("which", "attribute", "value", "said"),
+    [
+        ("Proxy", "needs", frozenset({"train"}), "the needs of the proxy things:Proxy is 'train'"),
+        ("Space", "ablations", ("seeds",), "the ablations of the space things:Space is 'seeds'"),
+        ("Space", "benchmark", BenchmarkFacts(bundled="x"), "the benchmark.bundled of the space"),
+        ("IMAGES", "shape", (3, 3), "the shape of the data set things:IMAGES is (3, 3)"),
+    ],
+)
+def test_a_wrong_part_of_an_attribute_is_named(things, which, attribute, value, said):
+    entry = getattr(things, which)
+    if which == "IMAGES":
+        things.IMAGES = replace(entry, **{attribute: value})
+    else:
+        setattr(entry, attribute, value)
+    with pytest.raises(PluginError, match=f"^{re.escape(said)}"):
+        things.look_up(which)
+
+
+@pytest.mark.parametrize("which", KINDS)
+@pytest.mark.parametrize("name", ["", "5", "a b/c", "../../x", "a@3", "n+1", "p:q", "log-spread"])
+def test_what_is_no_name_is_refused(things, install, which, name):
+    entry = getattr(things, which)
+    if which == "IMAGES":
+        things.IMAGES = replace(entry, name=name)
+        if name == "log-spread":
+            assert things.look_up(which).name == name
+            return
+    else:
+        entry.name = name
+    said = f"things:{which} calls a {KINDS[which]} {name!r}: take letters, digits, underscores"
+    with pytest.raises(PluginError, match=f"^{re.escape(said)}"):
+        things.look_up(which)
+
+
+def test_an_entry_point_that_is_no_name_is_refused(install):
+    install("odd", "a-b = posixpath:join")
+    with pytest.raises(PluginError, match=r"^odd calls a join 'a-b': take letters, digits, und"):
+        REGISTRY.names()
+
+
+@pytest.mark.parametrize(
+    ("which", "entry", "said"),
+    [
+        ("Proxy", lambda things: things.Proxy(), "things:Proxy is Proxy(variant='default'): name"),
+        ("IMAGES", lambda things: type(things.IMAGES), "things:IMAGES is no data set: it lacks"),
+        ("Space", lambda things: things.Space(), "things:Space is <things.Space object at "),
+    ],
+)
+def test_an_object_in_the_place_of_a_class_is_refused(things, which, entry, said):
+    setattr(things, which, entry(things))
+    with pytest.raises(PluginError, match=f"^{re.escape(said)}"):
+        things.look_up(which)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "said"),
+    [
+        ("__len__", lambda self: 4.0, "things:Space failed: TypeError: 'float' object cannot be "),
+        ("__len__", lambda self: "4", "things:Space failed: TypeError: 'str' object cannot be "),
+        ("__len__", lambda self: -3, "things:Space failed: ValueError: __len__() should return"),
+        ("__len__", lambda self: 0, "odd has no architectures: give it one or more"),
+        ("__init__", lambda self, k: None, "things:Space failed: TypeError: "),
+        ("spelling", lambda self, i: 1 / 0, "things:Space failed: ZeroDivisionError: division by"),
+        ("spelling", lambda self, i: i, "things:Space failed: TypeError: spelling(0) is 0, which"),
+    ],
+)
+def test_a_space_without_architectures_is_refused(things, attribute, value, said):
+    setattr(things.Space, attribute, value)
+    with pytest.raises(PluginError, match=f"^the space {re.escape(said)}"):
+        things.look_up("Space")
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("def x(:", "SyntaxError: invalid syntax (unfit.py, line 1)"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("from os import no_such", "ImportError: cannot import name 'no_such' from 'os'"),
+    ],
+)
+def test_a_module_that_fails_is_named_on_one_line(tmp_path, monkeypatch, source, said):
+    (tmp_path / "unfit.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(PluginError, match=f"^join 'unfit:x' can't be imported: {re.escape(said)}"):
+        REGISTRY.load("unfit:x")
+
+
+def test_entries_of_this_package_are_as_others_must_be(monkeypatch):
+    from untrained.images.sets import IMAGE_SETS
+    from untrained.proxies import PROXIES
+    from untrained.scoring.ablations import EXPERIMENTS
+    from untrained.search.spelling import ALGORITHMS
+    from untrained.spaces import SPACES
+    from untrained.spaces.base import Experiment
+
+    monkeypatch.setattr("untrained.plugins.is_foreign", lambda address: True)
+    for registry in (IMAGE_SETS, PROXIES, ALGORITHMS, SPACES):
+        for name in registry.builtin:
+            registry.load(name)
+    assert set(EXPERIMENTS) == set(get_args(Experiment))
 
 
 def test_a_class_that_lacks_methods_is_refused_with_their_names(monkeypatch):

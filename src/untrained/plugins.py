@@ -11,17 +11,29 @@ are known without an import of the entries.
 
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from functools import lru_cache
+from functools import cache, cached_property, lru_cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from inspect import getattr_static
-from typing import Any, Generic, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
-from untrained.errors import PluginError, UntrainedError, first_line, unknown_name
+from untrained.errors import PluginError, UntrainedError, first_line, short, unknown_name
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -64,9 +76,10 @@ class Registry(Generic[T_co]):
         group: the entry point group by which other packages add entries.
         builtin: the entries of this package, name to `package.module:attribute`.
         attributes: the attributes that an entry must have.
+        like: the class whose annotations say what the values of attributes are; None to check none.
+        of_classes: whether entries are classes; otherwise they are objects.
+        letters: the regular expression of a name.
         reserved: names that no entry may have, since tables call something else so.
-        choices: attribute to the words of which it is one; to a set of words of which it is a set
-            of some.
         own: the attributes that no base class gives; where one is missing, no others are named.
     """
 
@@ -74,7 +87,9 @@ class Registry(Generic[T_co]):
     group: str
     builtin: Mapping[str, str]
     attributes: tuple[str, ...] = ()
-    choices: Mapping[str, Sequence[str] | frozenset[str]] = field(default_factory=dict)
+    like: type | None = None
+    of_classes: bool = True
+    letters: str = r"[^\W\d]\w*"
     reserved: tuple[str, ...] = ()
     own: tuple[str, ...] = ()
     _named_by_address: dict[str, str] = field(default_factory=dict, init=False, compare=False)
@@ -147,12 +162,15 @@ class Registry(Generic[T_co]):
         Raises:
             UnknownNameError: no such entry; the message suggests the nearest one.
             PluginError: the entry can't be imported, lacks attributes of its kind, has one of
-                another value than `choices`, has another `name` than the one it is registered
-                with, or the `name` of another entry.
+                another type than `like` says, has another `name` than the one it is registered
+                with, the `name` of another entry, or one that is no name.
         """
         address = self.address(name)
         entry: T_co = imported(self.kind, address)
         self._check(entry, address)
+        if self.like is not None and isinstance(entry, type) != self.of_classes:
+            right = "a class" if self.of_classes else "an object"
+            raise PluginError(f"{address} is {short(repr(entry))}: name {right}")
         own = getattr(entry, "name", name)
         if isinstance(own, str) and own != name:
             self._note_name(own, name, address)
@@ -166,8 +184,7 @@ class Registry(Generic[T_co]):
         Raises:
             PluginError: as for `load`.
         """
-        owner = type(entry)
-        address = f"{owner.__module__}:{owner.__qualname__}"
+        address = address_of(entry)
         self._check(entry, address)
         own: str = entry.name  # type: ignore[attr-defined] # the attributes were checked
         self._note_name(own, address, address)
@@ -183,15 +200,38 @@ class Registry(Generic[T_co]):
                 f"{address} is no {self.kind}: it lacks {', '.join(missing)}; add what is missing "
                 "(docs/extending.md says what each is)"
             )
-        for attribute, words in self.choices.items():
-            value = getattr(entry, attribute)
-            several = isinstance(words, frozenset)
-            if not (isinstance(value, Set) and value <= {*words} if several else value in words):
-                some = "a set of some of " if several else ""
-                raise PluginError(
-                    f"the {attribute} of the {self.kind} {address} is {value!r}: take {some}"
-                    f"{', '.join(sorted(words))}"
-                )
+        if self.like is None or not is_foreign(address):
+            return
+        from pydantic import ValidationError
+
+        there = [name for name in _model_of(self.like).model_fields if _has(entry, name)]
+        values = {name: getattr(entry, name) for name in there}
+        # a class has no value of what its objects compute, and any kind of set will do
+        computed = (property, cached_property)
+        values = {
+            name: frozenset(value) if isinstance(value, Set) else value
+            for name, value in values.items()
+            if not isinstance(value, computed)
+        }
+        try:
+            _model_of(self.like).model_validate(values)
+        except ValidationError as error:
+            wrong = error.errors(include_url=False)[0]
+            where = ".".join(part for part in wrong["loc"] if isinstance(part, str))
+            raise PluginError(
+                f"the {where} of the {self.kind} {address} is {short(repr(wrong['input']))}: "
+                f"{wrong['msg'].replace('Input', 'it')}"
+            ) from error
+        if "name" in values:
+            self._check_name(values["name"], address)
+
+    def _check_name(self, name: str, whose: str) -> None:
+        if not re.fullmatch(self.letters, name):
+            hyphen = " and hyphens" if "-" in self.letters else ""
+            raise PluginError(
+                f"{whose} calls a {self.kind} {short(repr(name))}: take letters, digits, "
+                f"underscores{hyphen}, and first a letter"
+            )
 
     def _note_name(self, own: str, name: str, address: str) -> None:
         known = self._addresses()
@@ -217,6 +257,7 @@ class Registry(Generic[T_co]):
                     f"{package} adds the {self.kind} {point.name!r} at {point.value!r}: an address "
                     "is spelled package.module:Attribute"
                 )
+            self._check_name(point.name, package)
             if point.name in self.reserved:
                 raise PluginError(
                     f"{package} adds the {self.kind} {point.name!r}, a name that tables give to "
@@ -235,6 +276,23 @@ class Registry(Generic[T_co]):
         return found
 
 
+@cache
+def _model_of(like: type) -> "type[BaseModel]":
+    """Return the model of the attributes that a class annotates."""
+    from pydantic import ConfigDict, create_model
+
+    hints = {
+        name: get_args(hint)[0] if get_origin(hint) is ClassVar else hint
+        for name, hint in get_type_hints(like).items()
+        if not name.startswith("_")
+    }
+    config = ConfigDict(
+        strict=True, revalidate_instances="always", arbitrary_types_allowed=True, extra="ignore"
+    )
+    fields: dict[str, Any] = {name: (hint, None) for name, hint in hints.items()}
+    return create_model(like.__name__, __config__=config, **fields)
+
+
 @lru_cache
 def _entry_points(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
     """Return the installed entry points of a group, which are read once for each import path."""
@@ -251,6 +309,17 @@ def _has(entry: object, attribute: str) -> bool:
     return True
 
 
+def is_foreign(address: str) -> bool:
+    """Return whether an address is of another package."""
+    return re.split("[.:]", address)[0] != __package__
+
+
+def address_of(entry: object) -> str:
+    """Return the address of a class, or that of the class of any other object."""
+    owner = entry if isinstance(entry, type) else type(entry)
+    return f"{owner.__module__}:{owner.__qualname__}"
+
+
 def _package(point: EntryPoint) -> str:
     """Return the name of the package of an entry point."""
     return point.dist.name if point.dist is not None else point.module
@@ -262,20 +331,20 @@ def blamed(kind: str, entry: object) -> Iterator[None]:
 
     Args:
         kind: the word for the entry in messages.
-        entry: an instance of an entry; errors of one that is built in are left as they are.
+        entry: an entry, an instance of one, or an address; errors of one that is built in are left
+            as they are.
 
     Raises:
         PluginError: the code failed; the message has its address and the error.
     """
-    owner = type(entry)
     try:
         yield
     except UntrainedError:
         raise
     except Exception as error:
-        if owner.__module__.partition(".")[0] == __package__:
+        address = entry if isinstance(entry, str) else address_of(entry)
+        if not is_foreign(address):
             raise
-        address = f"{owner.__module__}:{owner.__qualname__}"
         raise PluginError(f"the {kind} {address} failed: {first_line(error)}") from error
 
 
@@ -287,7 +356,8 @@ def imported(kind: str, address: str) -> Any:  # noqa: ANN401 - any attribute
         address: `package.module:Attribute`.
 
     Raises:
-        PluginError: no such module or attribute, or the module needs one that is not installed.
+        PluginError: no such module or attribute, or the module needs one that is not installed or
+            fails when it is imported.
     """
     name, _, attribute = address.partition(":")
     try:
@@ -302,6 +372,12 @@ def imported(kind: str, address: str) -> Any:  # noqa: ANN401 - any attribute
         raise PluginError(
             f"{kind} {address!r}: module {name} needs {absent}, which is not installed: install it"
         ) from error
+    except UntrainedError:
+        raise
+    except Exception as error:
+        if not is_foreign(address):
+            raise
+        raise PluginError(f"{kind} {address!r} can't be imported: {first_line(error)}") from error
     try:
         return getattr(module, attribute)
     except AttributeError as error:

@@ -233,7 +233,7 @@ def test_seeds_without_a_score_are_named(untrained):
             "broken failed on images of 3x32x32: ValueError: no weights here ",
         ),
         (["my_networks:Fails"], "Fails failed on images of 3x32x32: KeyError: 'logits' (--debug"),
-        (["broken_module:Net"], "broken_module:Net can't be imported: SyntaxError: "),
+        (["broken_module:Net"], "'broken_module:Net' can't be imported: SyntaxError: "),
         (["my_networks:number"], "number is no function or class"),
         (["my_networks:Smal"], "unknown attribute of my_networks 'Smal': did you mean 'Small'"),
         (["no_such_module:Net"], "there is no module no_such_module"),

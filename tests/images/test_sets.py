@@ -1,13 +1,18 @@
 """Names of data sets and splits."""
 
+import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from untrained.errors import ParameterError, UnknownNameError
-from untrained.images.sets import IMAGE_SETS, image_set, stored_image_set
+from untrained.errors import MissingDataError, ParameterError, PluginError, UnknownNameError
+from untrained.images.fetch import fetch_images
+from untrained.images.minibatches import minibatch
+from untrained.images.sets import IMAGE_SETS, ImageSet, image_set, stored_image_set
+from untrained.images.splits import training_set
 
 
 @pytest.mark.parametrize(
@@ -64,3 +69,67 @@ def test_importing_the_package_is_cheap():
     )
     heavy = {"torch", "pandas", "pyarrow", "matplotlib", "requests", "PIL", "rich"}
     assert heavy.isdisjoint(run.stdout.split())
+
+
+def own_set(monkeypatch, split, **functions):
+    """A data set of two classes and 2x2 pixels at `own:SET`, with functions in its module."""
+    addresses = {name: f"own:{name}" for name in functions}
+    known = ImageSet("own", 2, (3, 2, 2), (0.0,) * 3, (1.0,) * 3, (split,), **addresses)
+    monkeypatch.setitem(sys.modules, "own", SimpleNamespace(SET=known, **functions))
+
+
+def images_and(labels, dtype, shape=(4, 2, 2, 3)):
+    return np.zeros(shape, dtype), np.array(labels)
+
+
+RIGHT = [0, 1, 1, 0]
+#: labels, shape of four images, and what is said of them
+MISFITS = [
+    ([0, 1, 2, 0], (4, 2, 2, 3), "labels outside 0 to 1"),
+    ([0, 1, -1, 0], (4, 2, 2, 3), "labels outside 0 to 1"),
+    ([0.5, 1, 1, 0], (4, 2, 2, 3), "float64 labels: integers would be right"),
+    (RIGHT, (4, 3, 2, 2), " images of shape (4, 3, 2, 2) for labels of shape (4,)"),
+    ([0, 1, 1], (3, 2, 2, 3), " images of shape (3, 2, 2, 3) for labels of shape (3,)"),
+]
+
+
+@pytest.mark.parametrize(("labels", "shape", "said"), MISFITS)
+def test_what_another_package_draws_or_writes_is_checked(
+    monkeypatch, tmp_path, labels, shape, said
+):
+    own_set(monkeypatch, "sample", draw=lambda *asked: images_and(labels, float, shape))
+    with pytest.raises(PluginError, match=rf"^the data set own:draw .* drew .*{re.escape(said)}"):
+        minibatch("own:SET", "sample", 0, 4)
+
+    def fetch(wanted):
+        images, written = images_and(labels, np.uint8, shape)
+        np.savez(wanted.target, train_x=images, train_y=written)
+        return {"train": 4}
+
+    own_set(monkeypatch, "train", fetch=fetch)
+    with pytest.raises(PluginError, match=rf"^the data set own:fetch .* wrote .*{re.escape(said)}"):
+        fetch_images("own:SET", tmp_path / "own.npz")
+
+
+def test_what_another_package_draws_is_shown(monkeypatch):
+    own_set(monkeypatch, "sample", draw=lambda *asked: images_and(RIGHT, float))
+    assert minibatch("own:SET", "sample", 0, 4).labels.tolist() == RIGHT
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [(lambda: None, "TypeError: "), (lambda: 1 / 0, "ZeroDivisionError: division by zero")],
+)
+def test_images_of_another_package_that_fail_are_named(monkeypatch, tmp_path, returned, said):
+    own_set(monkeypatch, "sample", draw=lambda *asked: returned())
+    with pytest.raises(PluginError, match=f"^the data set own:draw failed: {said}"):
+        minibatch("own:SET", "sample", 0, 4)
+    own_set(monkeypatch, "train", fetch=lambda wanted: returned())
+    with pytest.raises(PluginError, match=f"^the data set own:fetch failed: {said}"):
+        fetch_images("own:SET", tmp_path / "own.npz")
+
+
+def test_a_set_without_a_name_is_fetched_by_its_address(monkeypatch, tmp_path):
+    own_set(monkeypatch, "train")
+    with pytest.raises(MissingDataError, match=r"run `untrained fetch own:SET`$"):
+        training_set("own:SET", "train", tmp_path)

@@ -14,7 +14,9 @@ from untrained.errors import PluginError
 from untrained.images.minibatches import Minibatch
 from untrained.networks.plans import draw
 from untrained.proxies import UndefinedScore, get_proxy
+from untrained.proxies.base import BaseProxy
 from untrained.proxies.naswot import activation_kernel
+from untrained.scoring.engine import run_proxies
 from untrained.scoring.execution import Execution
 from untrained.scoring.images import MinibatchSettings
 from untrained.scoring.kernels import kernels_of
@@ -288,3 +290,49 @@ def test_settings_look_into_the_folder_they_are_given(tmp_path):
     settings = MinibatchSettings(split="train", root=Path(tmp_path))
     with pytest.raises(MissingDataError, match=str(tmp_path)):
         settings.draw(0, CPU)
+
+
+def spoil_weights(network, batch):
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+
+
+def spoil_gradients(network, batch):
+    for parameter in network.parameters():
+        parameter.grad = torch.ones_like(parameter)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        spoil_weights,
+        spoil_gradients,
+        lambda network, batch: batch.images.zero_(),
+        lambda network, batch: batch.labels.zero_(),
+        lambda network, batch: network.eval(),
+    ],
+    ids=["weights", "gradients", "images", "labels", "mode"],
+)
+def test_what_a_proxy_of_another_package_changes_changes_no_other_score(spoil):
+    class Spoils(BaseProxy):
+        name, direction, summary = "spoils", "higher", "changes what it is given"
+
+        def __call__(self, network, minibatch, generator):
+            spoil(network, minibatch)
+            return 0.0
+
+    class Sums(BaseProxy):
+        name, direction, summary = "sums", "higher", "sums what it is given"
+
+        def __call__(self, network, minibatch, generator):
+            given = [minibatch.images, minibatch.labels, *network.parameters()]
+            left = [p.grad for p in network.parameters() if p.grad is not None]
+            return sum(one.sum().item() for one in given + left) + network.training
+
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(8, 2)).train()
+    batch = Minibatch(torch.ones(3, 2, 2, 2), torch.ones(3, dtype=torch.int64), 2)
+    (alone,) = run_proxies(network, [Sums()], batch, Execution(), 0)
+    _, after = run_proxies(network, [Spoils(), Sums()], batch, Execution(), 0)
+    assert alone.value == after.value

@@ -16,7 +16,7 @@ from untrained.images.official import LAYOUTS, archive_md5, convert
 from untrained.images.photographs import ARCHIVE, URL, convert_photographs
 from untrained.images.sets import SAMPLE, ImageSet, stored_image_set
 from untrained.images.splits import fetch_command, misfit
-from untrained.plugins import imported
+from untrained.plugins import blamed, imported, is_foreign
 
 
 @dataclass(frozen=True)
@@ -76,15 +76,29 @@ def fetch_images(
             files are missing.
         DownloadError: the archive cannot be downloaded.
         DamagedFileError: the archive or a file is not the official one.
+        PluginError: the function of another package failed, or wrote no images of the set.
     """
     known = stored_image_set(dataset)
     fetch = imported(f"function that fetches {dataset}", known.fetch)
     if source is None and mirror is not None:
         source = local_path(mirror)
-    found: dict[str, int] = fetch(
-        Wanted(known, target, source, mirror, allow_missing, bar, progress)
-    )
+    with blamed("data set", known.fetch):
+        found: dict[str, int] = fetch(
+            Wanted(known, target, source, mirror, allow_missing, bar, progress)
+        )
+        if is_foreign(known.fetch):
+            _check_written(known, target, found)
     return found
+
+
+def _check_written(known: ImageSet, target: Path, counts: dict[str, int]) -> None:
+    """Raise an error unless the file of a set has these numbers of its images."""
+    if not isinstance(counts, dict):
+        raise TypeError(f"it returned {counts!r}, not the number of images of each split")
+    with np.load(target, allow_pickle=False) as file:
+        for split, count in counts.items():
+            if wrong := misfit(known, file[f"{split}_x"], file[f"{split}_y"], count):
+                raise ValueError(f"it wrote {wrong}")
 
 
 def write_note(known: ImageSet, split: str, target: Path, note: Path) -> None:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from untrained.errors import ParameterError, unknown_name
 from untrained.files import IMAGES
 from untrained.images.sets import AUGMENTATIONS, IN_ORDER, NOISE, SAMPLINGS, ImageSet, image_set
-from untrained.images.splits import Labels, Pixels, check_training_split, training_set
-from untrained.plugins import imported
+from untrained.images.splits import Labels, Pixels, check_training_split, misfit, training_set
+from untrained.plugins import blamed, imported
 from untrained.seeds import numpy_generator
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def minibatch(
     if size < 2:
         raise ParameterError(f"minibatch size {size} is too small: 2 or more images")
     if known.draw:
-        images, labels = imported(f"images of {dataset}", known.draw)(known, seed, size, sampling)
+        images, labels = drawn_images(known, seed, size, sampling)
     else:
         all_images, all_labels = training_set(known.name, split, root)
         chosen = _drawn(known, split, all_labels, seed, size, sampling)
@@ -99,6 +99,20 @@ def minibatch(
         labels=torch.from_numpy(labels),
         num_classes=known.num_classes,
     )
+
+
+def drawn_images(known: ImageSet, seed: int, size: int, sampling: str) -> tuple[Images, Labels]:
+    """Return images (size, height, width, channels) and labels (size,) of a set that draws them.
+
+    Raises:
+        PluginError: the function of another package that draws them failed, or drew others.
+    """
+    with blamed("data set", known.draw):
+        drawn = imported(f"images of {known.name}", known.draw)(known, seed, size, sampling)
+        images, labels = map(np.asarray, drawn)
+        if wrong := misfit(known, images, labels, size):
+            raise ValueError(f"it drew {wrong}")
+    return images, labels.astype(np.int64)
 
 
 def random_crops(drawn: Minibatch, shape: tuple[int, int, int], count: int, seed: int) -> Minibatch:

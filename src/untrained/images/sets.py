@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, get_args
 
-from untrained.errors import ParameterError, unknown_name
+from untrained.errors import ParameterError, PluginError, unknown_name
 from untrained.files import BUNDLED
 from untrained.plugins import Registry
 
@@ -190,6 +190,9 @@ IMAGE_SETS: Registry[ImageSet] = Registry(
         "noise": f"{__name__}:NOISE",
     },
     tuple(field.name for field in fields(ImageSet)),
+    like=ImageSet,
+    of_classes=False,
+    letters=r"[^\W\d][\w-]*",
 )
 
 
@@ -198,8 +201,25 @@ def image_set(name: str) -> ImageSet:
 
     Raises:
         UnknownNameError: no such set; the message suggests the nearest one.
+        PluginError: a set of another package that makes no sense.
     """
-    return IMAGE_SETS.load(name)
+    found = IMAGE_SETS.load(name)
+    channels = found.shape[0]
+    for holds, field, right in (
+        (found.num_classes >= 1, "num_classes", "1 or more"),
+        (min(found.shape) >= 1, "shape", "three numbers of 1 or more"),
+        (len(found.mean) == channels, "mean", f"a number for each of the {channels} channels"),
+        (
+            len(found.std) == channels and min(found.std) > 0,
+            "std",
+            f"a number above 0 for each of the {channels} channels",
+        ),
+        (found.splits, "splits", "one or more"),
+    ):
+        if not holds:
+            value = getattr(found, field)
+            raise PluginError(f"the {field} of the data set {name} is {value!r}: take {right}")
+    return found
 
 
 def modules_of(name: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from untrained.errors import MissingDataError, ParameterError
 from untrained.files import IMAGES, reading
-from untrained.images.sets import SAMPLE, ImageSet, stored_image_set
+from untrained.images.sets import IMAGE_SETS, SAMPLE, ImageSet, stored_image_set
 
 Pixels = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -90,19 +90,32 @@ def check_training_split(dataset: str, split: str) -> None:
 def fetch_command(dataset: str) -> str:
     """Return the command that fetches a data set."""
     public = stored_image_set(dataset).public
-    return f"untrained fetch {dataset}" + ("" if public else " --from FOLDER")
+    return f"untrained fetch {IMAGE_SETS.file_name(dataset)}" + ("" if public else " --from FOLDER")
 
 
-def misfit(known: ImageSet, images: NDArray[Any], labels: NDArray[Any]) -> str | None:
-    """Describe what is wrong with images and labels of a data set, or return None."""
+def misfit(
+    known: ImageSet, images: NDArray[Any], labels: NDArray[Any], count: int | None = None
+) -> str | None:
+    """Describe what is wrong with images and labels of a data set, or return None.
+
+    Args:
+        known: the data set; images that are drawn may have other types than uint8.
+        images: (images, height, width, channels).
+        labels: (images,), integers.
+        count: the number of images; None for that of the labels.
+    """
     channels, height, width = known.shape
-    expected = (labels.size, height, width, channels)
-    if images.dtype != np.uint8 or images.shape != expected or labels.ndim != 1:
+    expected = (labels.size if count is None else count, height, width, channels)
+    typed = images.dtype == np.uint8 if known.stored else images.dtype.kind in "uif"
+    right = "uint8" if known.stored else "numbers"
+    if not typed or images.shape != expected or labels.shape != expected[:1]:
         return (
             f"{images.dtype} images of shape {images.shape} for labels of shape {labels.shape}: "
-            f"uint8 of shape {expected} would be right"
+            f"{right} of shape {expected} would be right"
         )
-    if labels.dtype.kind not in "iu" or not ((labels >= 0) & (labels < known.num_classes)).all():
+    if labels.dtype.kind not in "iu":
+        return f"{labels.dtype} labels: integers would be right"
+    if not ((labels >= 0) & (labels < known.num_classes)).all():
         return f"labels outside 0 to {known.num_classes - 1}"
     return None
 

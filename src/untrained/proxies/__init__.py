@@ -4,11 +4,9 @@ How many images a proxy sees, and after how many epochs of training, belongs to 
 see `untrained.scoring.request`.
 """
 
-from typing import get_args
-
 from untrained.errors import ParameterError, unknown_name
-from untrained.plugins import Registry
-from untrained.proxies.base import Cost, Direction, Need, Proxy, Setting, UndefinedScore, setting_of
+from untrained.plugins import Registry, blamed
+from untrained.proxies.base import Proxy, Setting, UndefinedScore, setting_of
 from untrained.proxies.ensembles import ENSEMBLES
 
 PROXIES: Registry[type[Proxy]] = Registry(
@@ -36,7 +34,7 @@ PROXIES: Registry[type[Proxy]] = Registry(
         *("name", "variants", "direction", "needs", "summary", "label", "unit", "cost"),
         *("applies_to", "published", "source"),
     ),
-    {"direction": get_args(Direction), "cost": get_args(Cost), "needs": frozenset(get_args(Need))},
+    like=Proxy,
     reserved=tuple(ENSEMBLES),
 )
 
@@ -56,10 +54,11 @@ def get_proxy(name: str, variant: str | None = None) -> Proxy:
     proxy_type = PROXIES.load(name)
     if variant and spelled and variant != spelled:
         raise ParameterError(f"variant {variant} of {name}-{spelled}: keep one of the two")
-    chosen = variant or spelled or proxy_type.variants[0]
-    if chosen not in proxy_type.variants:
-        raise unknown_name(f"variant of {name}", chosen, proxy_type.variants)
-    return proxy_type(variant=chosen)
+    with blamed("proxy", proxy_type):
+        chosen = variant or spelled or proxy_type.variants[0]
+        if chosen not in proxy_type.variants:
+            raise unknown_name(f"variant of {name}", chosen, proxy_type.variants)
+        return proxy_type(variant=chosen)
 
 
 __all__ = ["ENSEMBLES", "PROXIES", "Proxy", "Setting", "UndefinedScore", "get_proxy", "setting_of"]

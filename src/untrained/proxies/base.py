@@ -13,6 +13,7 @@ from typing import (
     runtime_checkable,
 )
 
+from untrained.errors import PluginError
 from untrained.spaces.base import Skeleton
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class UndefinedScore(Exception):  # noqa: N818 - an outcome, not an error
     """The proxy has no value for this network: a status is stored, not a number.
 
     Raises:
-        ValueError: `status` is not one of `Status`, or it is "ok".
+        ValueError: `status` is not one of `Status`, or it is "ok"; or the reason is no text.
     """
 
     def __init__(self, status: Status, reason: str) -> None:
@@ -94,6 +95,8 @@ class UndefinedScore(Exception):  # noqa: N818 - an outcome, not an error
         if status not in get_args(Status) or status == "ok":
             known = ", ".join(one for one in get_args(Status) if one != "ok")
             raise ValueError(f"{status!r} is no status of an undefined score: take {known}")
+        if not isinstance(reason, str):
+            raise ValueError(f"{reason!r} is no reason: take a text")  # noqa: TRY004
         self.status = status
         self.reason = reason
 
@@ -137,7 +140,7 @@ class Proxy(Protocol):
     name: ClassVar[str]
     variants: ClassVar[tuple[str, ...]]
     direction: ClassVar[Direction]
-    needs: ClassVar[frozenset[str]]
+    needs: ClassVar[frozenset[Need]]
     summary: ClassVar[str]
     source: ClassVar[str]
     label: ClassVar[str]
@@ -180,7 +183,7 @@ class BaseProxy:
     """
 
     variants: ClassVar[tuple[str, ...]] = ("default",)
-    needs: ClassVar[frozenset[str]] = frozenset()
+    needs: ClassVar[frozenset[Need]] = frozenset()
     source: ClassVar[str] = ""
     label: ClassVar[str]
     unit: ClassVar[str] = ""
@@ -203,7 +206,9 @@ class BaseProxy:
 
 def setting_of(proxy: Proxy) -> Setting:
     """Return the proxy's `setting`; by default the benchmark's network and the run's images."""
-    found: Setting = getattr(proxy, "setting", Setting())
+    found = getattr(proxy, "setting", Setting())
+    if not isinstance(found, Setting):
+        raise PluginError(f"the setting of the proxy {proxy.name} is {found!r}: take a Setting")
     return found
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from untrained.proxies.base import BaseProxy, Cost, Direction, UndefinedScore
+from untrained.proxies.base import BaseProxy, Cost, Direction, Need, UndefinedScore
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +39,7 @@ class GradNorm(BaseProxy):
     name: ClassVar[str] = "grad_norm"
     variants: ClassVar[tuple[str, ...]] = ("zero_cost", "naswot")
     direction: ClassVar[Direction] = "higher"
-    needs: ClassVar[frozenset[str]] = frozenset({"gradients", "labels", "loss"})
+    needs: ClassVar[frozenset[Need]] = frozenset({"gradients", "labels", "loss"})
     summary: ClassVar[str] = "norm of the gradient of the loss (Abdelfattah et al.)"
     source: ClassVar[str] = "Abdelfattah et al., ICLR 2021 (arXiv 2101.08134)"
     cost: ClassVar[Cost] = "backward"

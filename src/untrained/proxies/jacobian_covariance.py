@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from untrained.proxies.base import BaseProxy, Cost, Direction, UndefinedScore
+from untrained.proxies.base import BaseProxy, Cost, Direction, Need, UndefinedScore
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +37,7 @@ class JacobianCovariance(BaseProxy):
     name: ClassVar[str] = "jacobian_covariance"
     variants: ClassVar[tuple[str, ...]] = ("version1",)
     direction: ClassVar[Direction] = "higher"
-    needs: ClassVar[frozenset[str]] = frozenset({"gradients"})
+    needs: ClassVar[frozenset[Need]] = frozenset({"gradients"})
     summary: ClassVar[str] = "spectrum of the correlation of input gradients (Mellor et al., 2020)"
     source: ClassVar[str] = "Mellor et al., 2020 (arXiv 2006.04647v1)"
     cost: ClassVar[Cost] = "backward"

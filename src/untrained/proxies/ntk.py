@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from untrained.proxies.base import BaseProxy, Cost, Direction, Setting, UndefinedScore
+from untrained.proxies.base import BaseProxy, Cost, Direction, Need, Setting, UndefinedScore
 from untrained.proxies.label_alignment import centred_alignment, entry_correlation
 from untrained.proxies.selections import SELECTIONS, ParameterSelection
 from untrained.spaces.base import Skeleton
@@ -95,7 +95,7 @@ class _KernelProxy(BaseProxy, ABC):
 
     kernels: ClassVar[Mapping[str, KernelSettings]] = VARIANTS
     variants: ClassVar[tuple[str, ...]] = tuple(VARIANTS)
-    needs: ClassVar[frozenset[str]] = frozenset({"gradients"})
+    needs: ClassVar[frozenset[Need]] = frozenset({"gradients"})
     cost: ClassVar[Cost] = "per-image gradients"
 
     @property
@@ -166,7 +166,7 @@ class _LabelProxy(_KernelProxy):
 
     variants: ClassVar[tuple[str, ...]] = tuple(dict.fromkeys((_WITHOUT_CLASSIFIER, *VARIANTS)))
     direction: ClassVar[Direction] = "higher"
-    needs: ClassVar[frozenset[str]] = frozenset({"gradients", "labels"})
+    needs: ClassVar[frozenset[Need]] = frozenset({"gradients", "labels"})
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from untrained.proxies.base import BaseProxy, Cost, Direction, UndefinedScore
+from untrained.proxies.base import BaseProxy, Cost, Direction, Need, UndefinedScore
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +39,7 @@ class Synflow(BaseProxy):
     name: ClassVar[str] = "synflow"
     variants: ClassVar[tuple[str, ...]] = ("synflow", "logsynflow")
     direction: ClassVar[Direction] = "higher"
-    needs: ClassVar[frozenset[str]] = frozenset({"gradients"})
+    needs: ClassVar[frozenset[Need]] = frozenset({"gradients"})
     summary: ClassVar[str] = "synaptic flow through the network of absolute weights (Tanaka et al.)"
     source: ClassVar[str] = "Tanaka et al., NeurIPS 2020 (arXiv 2006.05467)"
     cost: ClassVar[Cost] = "backward"

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from untrained.proxies.base import BaseProxy, Direction, Setting, UndefinedScore
+from untrained.proxies.base import BaseProxy, Direction, Need, Setting, UndefinedScore
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +37,7 @@ class _Validation(BaseProxy, ABC):
     """
 
     variants: ClassVar[tuple[str, ...]] = ("eval", "train")
-    needs: ClassVar[frozenset[str]] = frozenset({"labels", "training"})
+    needs: ClassVar[frozenset[Need]] = frozenset({"labels", "training"})
 
     @property
     def setting(self) -> Setting:

@@ -25,7 +25,7 @@ from untrained.images.minibatches import Minibatch
 from untrained.networks.plans import Planned, draw
 from untrained.networks.plans import Reading as RectifierReading
 from untrained.networks.prepared import copied, dtype_of, prepared, with_effective_weights
-from untrained.plugins import blamed
+from untrained.plugins import address_of, blamed, is_foreign
 from untrained.proxies.base import Noted, Proxy, Setting, SharesMeasurement, Status, UndefinedScore
 from untrained.scoring.execution import Execution, ReadsRectifiers
 from untrained.scoring.images import TrainingImages
@@ -383,11 +383,16 @@ def run_proxies(
         generator.manual_seed(seed_of_proxy)
         # so that gradients do not depend on how a weight is computed from others
         subject = with_effective_weights(module) if "gradients" in proxy.needs else module
+        shown = batch
+        if is_foreign(address_of(proxy)):
+            # whatever it changes in place, other proxies read what they would without it
+            subject = copied(subject)
+            shown = replace(batch, images=batch.images.clone(), labels=batch.labels.clone())
         if not isinstance(proxy, SharesMeasurement):
-            return _run_module(subject, proxy, batch, generator, execution)
+            return _run_module(subject, proxy, shown, generator, execution)
         key = proxy.measurement
         if key not in measured:
-            measure = partial(_run_module, subject, proxy.measure, batch, generator, execution)
+            measure = partial(_run_module, subject, proxy.measure, shown, generator, execution)
             measured[key] = outcome(measure)
         if isinstance(measured[key], UndefinedScore):
             raise measured[key]

@@ -15,6 +15,7 @@ from untrained.errors import ParameterError
 from untrained.files import IMAGES, digest
 from untrained.images.minibatches import (
     Minibatch,
+    drawn_images,
     held_out_count,
     minibatch,
     normalise,
@@ -24,7 +25,6 @@ from untrained.images.minibatches import (
 )
 from untrained.images.sets import IN_ORDER, ImageSet, image_set
 from untrained.images.splits import Labels, Pixels
-from untrained.plugins import imported
 from untrained.proxies.base import Setting
 from untrained.scoring.execution import Execution
 from untrained.training.loop import Examples
@@ -162,8 +162,7 @@ class MinibatchSettings:
             channels = self.shape[0]
             mean, std = known.mean[:1] * channels, known.std[:1] * channels
             asked = replace(known, shape=self.shape, mean=mean, std=std)
-            draw = imported(f"images of {self.dataset}", known.draw)
-            pixels, _ = draw(asked, seed, self.batch_size, self.sampling)
+            pixels, _ = drawn_images(asked, seed, self.batch_size, self.sampling)
             return torch.from_numpy(normalise(pixels, asked))
         if images.shape[1] != self.shape[0]:
             raise ParameterError(

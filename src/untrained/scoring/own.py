@@ -99,17 +99,12 @@ def load_factory(address: str) -> Callable[..., Any]:
     """Return the callable at `package.module:name`, also from the working directory.
 
     Raises:
-        PluginError: no such module or attribute.
-        ParameterError: the module can't be imported, or the attribute can't be called.
+        PluginError: no such module or attribute, or the module can't be imported.
+        ParameterError: the attribute can't be called.
     """
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, here)
-    try:
-        factory = imported("network", address)
-    except UntrainedError:
-        raise
-    except Exception as error:
-        raise ParameterError(f"{address} can't be imported: {first_line(error)}") from error
+    factory = imported("network", address)
     if not callable(factory):
         raise ParameterError(f"{address} is no function or class: name one that can be called")
     found: Callable[..., Any] = factory

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 import numpy as np
 
-from untrained.errors import ParameterError
+from untrained.errors import ParameterError, PluginError
+from untrained.plugins import blamed
 from untrained.spaces.base import Architecture, SearchSpace
 
 if TYPE_CHECKING:
@@ -184,18 +185,26 @@ def configured(
         if name in chosen:
             raise ParameterError(f"setting {name} of {kind.__name__} is there twice: keep one")
         chosen[name] = _parse(known[name], name, value)
-    return kind(**chosen)
+    with blamed("search algorithm", kind):
+        return kind(**chosen)
 
 
 #: Type of a setting to what reads its value, and what a message calls a right one.
 _READ: dict[type, tuple[Callable[[str], object], str]] = {
     bool: ({"true": True, "false": False}.__getitem__, "true or false"),
     int: (int, "an integer"),
+    float: (float, "a number"),
+    str: (str, "a word"),
 }
 
 
 def _parse(kind: type, name: str, value: str) -> object:
-    read, right = _READ.get(kind, (kind, "a number"))
+    if kind not in _READ:
+        raise PluginError(
+            f"{name}={value}: no text sets it, as its default is a {kind.__name__}: give it a "
+            "default that is a number, a word, or true or false"
+        )
+    read, right = _READ[kind]
     try:
         return read(value)
     except (KeyError, ValueError) as error:

@@ -41,6 +41,7 @@ ALGORITHMS: Registry[type[Algorithm]] = Registry(
         *("name", "label", "summary", "spends_budget", "reads_scores"),
         *("mutates", "starts_scored", "reference", "shortens"),
     ),
+    like=Algorithm,
 )
 
 #: The value of `init` for a start that is drawn at random.

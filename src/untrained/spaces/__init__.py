@@ -4,7 +4,7 @@ from functools import cache
 from pathlib import Path
 
 from untrained.errors import PluginError
-from untrained.plugins import Registry
+from untrained.plugins import Registry, address_of, blamed, is_foreign
 from untrained.spaces.base import Architecture, SearchSpace
 from untrained.spaces.nds_networks import FILES
 
@@ -25,6 +25,7 @@ SPACES: Registry[type[SearchSpace]] = Registry(
         *(name for name in SearchSpace.__annotations__ if name not in vars(SearchSpace)),
         *sorted(SearchSpace.__abstractmethods__),
     ),
+    like=SearchSpace,
 )
 
 
@@ -46,14 +47,33 @@ def get_space(space: str | SearchSpace) -> SearchSpace:
     if isinstance(space, type):
         name = space.__qualname__
         raise PluginError(f"{name} is a class: give a space, as {name}() makes one")
-    _GIVEN[SPACES.adopt(space)] = space
+    _GIVEN[_checked(space).name] = space
     return space
 
 
 @cache
 def load_space(name: str) -> SearchSpace:
     """Return the registered space of this name, or that at this address; see `get_space`."""
-    return SPACES.load(name)()
+    kind = SPACES.load(name)
+    with blamed("space", kind):
+        return _checked(kind())
+
+
+def _checked(space: SearchSpace) -> SearchSpace:
+    """Return a space that has at least one architecture, with a spelling.
+
+    Raises:
+        PluginError: it has none, or it is no space.
+    """
+    if not is_foreign(address_of(space)):
+        return space
+    SPACES.adopt(space)
+    with blamed("space", space):
+        if not space.size:
+            raise PluginError(f"the space {space.name} has no architectures: give it one or more")
+        if not isinstance(first := space.spelling(0), str):
+            raise TypeError(f"spelling(0) is {first!r}, which is no text")
+    return space
 
 
 def table_of(folder: Path, space: str) -> Path:

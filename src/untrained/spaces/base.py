@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 LISTED = 10_000_000
 #: The most digits of an index; Python refuses to parse numbers of thousands of digits.
 _MOST_DIGITS = 30
+
+#: The experiments of `untrained.scoring.ablations`.
+Experiment = Literal["minibatch", "noise", "initialisation", "batch-size", "variance"]
 
 
 class NotApplicable(Exception):  # noqa: N818 - an outcome, not an error
@@ -142,11 +145,11 @@ class SearchSpace(ABC):
     name: str
     summary: str
     datasets: tuple[str, ...] = ("cifar10",)
-    words = Words()
+    words: Words = Words()
     benchmark: BenchmarkFacts | None = None
     supernet: str | None = None
-    ablations: tuple[str, ...] = ()
-    ordered = False
+    ablations: tuple[Experiment, ...] = ()
+    ordered: bool = False
     option_order: tuple[str, ...] = ()
 
     @property
