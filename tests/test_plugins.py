@@ -1,6 +1,6 @@
 import re
 import sys
-from dataclasses import replace
+from dataclasses import make_dataclass, replace
 from types import SimpleNamespace
 from typing import get_args
 
@@ -380,3 +380,24 @@ def test_an_entry_loaded_by_its_address_is_known_by_its_name(monkeypatch):
     registry = Registry("join", GROUP, {})
     assert registry.load("things:thing") is registry.load("thing")
     assert registry.names() == []
+
+
+def test_a_space_that_is_given_is_checked(things):
+    from untrained.spaces import get_space
+
+    things.Space.datasets = "cifar10"
+    with pytest.raises(PluginError, match=r"^the datasets of the space things:Space is 'cifar10'"):
+        get_space(things.Space())
+
+
+def test_values_of_a_wrong_type_are_named(things):
+    from untrained.proxies import UndefinedScore, setting_of
+    from untrained.search.base import configured
+
+    things.Proxy.setting = "small"
+    with pytest.raises(PluginError, match=r"^the setting of the proxy odd is 'small': take a "):
+        setting_of(things.look_up("Proxy"))
+    with pytest.raises(ValueError, match=r"^5 is no reason: take a text$"):
+        UndefinedScore("disconnected", 5)
+    with pytest.raises(PluginError, match=r"^xs=3: no text sets it, as its default is a NoneType"):
+        configured(make_dataclass("Odd", [("xs", list, None)]), ["xs=3"])
