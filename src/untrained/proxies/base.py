@@ -83,6 +83,13 @@ class Setting:
         return f"{network}; {'all held-out images' if self.held_out else shown}{trained}"
 
 
+#: Why a network whose forward passes differ has no score.
+VARYING = (
+    "the network applies other activation functions each time it is run: make its forward pass the "
+    "same for the same images"
+)
+
+
 class UndefinedScore(Exception):  # noqa: N818 - an outcome, not an error
     """The proxy has no value for this network: a status is stored, not a number.
 

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from untrained.proxies.base import BaseProxy, Direction, Setting, UndefinedScore
-from untrained.proxies.naswot import VARYING
+from untrained.proxies.base import VARYING, BaseProxy, Direction, Setting, UndefinedScore
 from untrained.spaces.base import Skeleton
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from untrained.proxies.base import BaseProxy, Direction, Noted, UndefinedScore
+from untrained.proxies.base import VARYING, BaseProxy, Direction, Noted, UndefinedScore
 
 if TYPE_CHECKING:
     import torch
@@ -22,13 +22,6 @@ if TYPE_CHECKING:
     from untrained.images.minibatches import Minibatch
     from untrained.networks.plans import Reading
     from untrained.proxies.rectifiers import Activation, Activations
-
-
-#: Why a network whose forward passes differ has no score.
-VARYING = (
-    "the network applies other activation functions each time it is run: make its forward pass the "
-    "same for the same images"
-)
 
 
 #: Why a network whose activations mix the images has no score.
