@@ -1,3 +1,4 @@
+import json
 import re
 import sys
 
@@ -8,8 +9,9 @@ from tests.report import SPLITS, fed, table_of_searches
 
 from untrained.files import write_parquet
 from untrained.report import SECTIONS
-from untrained.report.build import captions, write_page
+from untrained.report.build import captions, write_metrics, write_page
 from untrained.report.inputs import Inputs
+from untrained.report.section import Section
 from untrained.report.sections.ablations import COLUMNS as VARIANCE_COLUMNS
 from untrained.report.sections.comparisons import COLUMNS as COMPARISON_COLUMNS
 from untrained.report.sections.correlations import COLUMNS
@@ -284,3 +286,10 @@ def test_tables_are_whole(page):
         if block.startswith("|"):
             bars = {line.replace("\\|", "").count("|") for line in block.splitlines()}
             assert len(bars) == 1
+
+
+def test_metrics_are_numbers(tmp_path):
+    found = {"tau": 0.12345678, "lost": float("nan")}
+    section = Section("toy", metrics=lambda _inputs: found)
+    write_metrics([section], None, tmp_path / "metrics.json")
+    assert json.loads((tmp_path / "metrics.json").read_text()) == {"tau": 0.123457}

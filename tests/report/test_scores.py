@@ -9,6 +9,7 @@ from tests.report import SPLITS
 from untrained.errors import MissingDataError, ParameterError
 from untrained.report.inputs import splits_of
 from untrained.report.scores import (
+    controls,
     proxy_label,
     short_accuracies,
     target_of,
@@ -161,3 +162,11 @@ def test_a_label_takes_the_place_of_a_proxys_name(monkeypatch):
     assert [proxy_label(name) for name in names] == [
         *("NASWOT", "NASWOT-released", "NASWOT:64@0.5", "tenas", "accuracy after 5 epochs"),
     ]
+
+
+def test_a_control_that_an_architecture_lacks_is_none():
+    costs = pd.DataFrame({"parameters": [10, 20], "flops": [5.0, np.nan]}, index=[0, 1])
+    benchmark = SimpleNamespace(networks=["cifar10"], costs=lambda _network: costs)
+    inputs = SimpleNamespace(benchmark=benchmark, main=lambda names: names[0])
+    assert list(controls(inputs, np.array([0]))) == ["parameters", "flops"]
+    assert list(controls(inputs, np.array([0, 1]))) == ["parameters"]

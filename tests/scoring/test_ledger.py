@@ -251,3 +251,10 @@ def test_network_file_systems_are_avoided(tmp_path, point, kind, moved):
     assert local(path, mounts) == found
     assert not moved or found.suffix == ".sqlite"
     assert local(path, tmp_path / "no mounts") == path
+
+
+@pytest.mark.parametrize(("kinds", "moved"), [(("ext4", "nfs"), True), (("nfs", "ext4"), False)])
+def test_a_later_mount_hides_an_earlier_one(tmp_path, kinds, moved):
+    mounts = tmp_path / "mounts"
+    mounts.write_text("".join(f"x {tmp_path} {kind} rw 0 0\n" for kind in kinds))
+    assert (local(tmp_path / "ledger.sqlite", mounts) != tmp_path / "ledger.sqlite") == moved
