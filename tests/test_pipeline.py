@@ -33,6 +33,7 @@ from untrained import closure, plan
 from untrained.images.splits import SHEET_COLUMNS
 from untrained.parameters import parse_parameters
 from untrained.proxies.naswot import Naswot
+from untrained.proxies.ntk import LabelGradientAlignment
 from untrained.scoring.shards import draw_without_replacement
 from untrained.search.regularised_evolution import RegularisedEvolution
 from untrained.spaces import get_space
@@ -550,6 +551,7 @@ def test_published_figures_are_an_input_of_the_report_alone(changed_code, stages
     ("entry", "attribute", "value"),
     [
         (Naswot, "direction", "lower"),
+        (LabelGradientAlignment, "label", "Alignment"),  # of training curves alone
         (RegularisedEvolution, "label", "Evolution"),
         (NasBench201, "words", Words("graphs")),
     ],

@@ -198,8 +198,13 @@ class Plan:
     def _described(self) -> dict[str, str]:
         """Return digests of what each entry of a registry that the run names says of itself."""
         named = self.parameters
+        proxies = [
+            *named.scores.proxies,
+            *named.training_curves.proxies,
+            *(named.searches.proxy, named.ablations.proxy),
+        ]
         entries: list[tuple[Registry[Any], Any]] = [
-            *((PROXIES, PROXIES.load(name_of(one))) for one in named.scores.proxies),
+            *((PROXIES, PROXIES.load(name_of(one))) for one in proxies),
             *((ALGORITHMS, ALGORITHMS.load(_head(one))) for one in named.searches.algorithms),
             *((SPACES, type(space)) for space in self.spaces.values()),
             *((IMAGE_SETS, image_set(name)) for name in named.datasets),

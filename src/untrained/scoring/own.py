@@ -42,9 +42,8 @@ class Calling:
         if self.forward is not None:
             called = type(type(network).__name__, (_Called,), {})(network, self.forward)
         elif isinstance(network, torch.jit.ScriptModule):
-            return network, RemovableHandle(
-                OrderedDict()
-            )  # it takes no hooks, and no score is read off it
+            # it takes no hooks, and no score is read off it
+            return network, RemovableHandle(OrderedDict())
         return called, called.register_forward_hook(self._pick)
 
     def _pick(self, _network: nn.Module, _images: object, outputs: object) -> object:
