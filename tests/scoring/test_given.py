@@ -51,6 +51,8 @@ def test_all_images_are_shown_where_there_are_few():
     assert len(fewer.images) == 5
     crops = found.settings.draw_for(Setting(crop=(1, 2, 2), images=11), 0, CPU)
     assert crops.images.shape == (11, 1, 2, 2)
+    with pytest.raises(ParameterError, match="10 images are asked for: 9 are given"):
+        found.settings.draw_for(Setting(images=10), 0, CPU)
 
 
 def test_images_are_resized_and_labels_kept():

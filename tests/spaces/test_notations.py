@@ -228,6 +228,7 @@ def test_random_genotypes_are_the_same_in_all_notations():
         ("nasbench201", f"Structure(3 nodes with {CELL[:40]})", "has 2 nodes: a cell spells 3"),
         ("nasbench201", f"eval('{CELL}')", r"^node 1 is spelled"),
         ("nasbench201", "__import__('os')", "is no cell: spell it as"),
+        ("darts", f"Genotype({'0, ' * 4000})", "12010 characters, at most 8000 are read"),
         ("nasbench101", (MATRIX, NAMES[:-1]), "^the operations are .* 5 vertices take "),
         ("nasbench101", (MATRIX[:-1], NAMES), "^row 0 is '01100': it takes 4 digits"),
         ("nasbench101", ([[0, 2], [0, 0]], ["input", "output"]), r"^row 0 is '0\(2\)': it takes 2"),
