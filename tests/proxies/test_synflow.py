@@ -9,10 +9,10 @@ from torch import nn
 from torch.nn import functional
 
 from untrained.images.minibatches import Minibatch, minibatch
-from untrained.proxies import get_proxy
+from untrained.proxies import UndefinedScore, get_proxy
 from untrained.spaces.base import Skeleton
 
-from .test_gradients import batch, example, status, value
+from .test_gradients import batch, example, value
 
 
 def without_batch_norm(module):
@@ -104,7 +104,9 @@ def test_a_product_that_overflows_has_its_logarithm():
     assert value("synflow", network, one) == pytest.approx(expected, rel=1e-12)
     network.append(nn.Linear(1, 1, bias=False).double())
     nn.init.constant_(network[3].weight, 1e200)
-    assert status("synflow", network, one) == "non_finite"
+    with pytest.raises(UndefinedScore, match="3 of 3 gradients are infinite") as raised:
+        value("synflow", network, one)
+    assert raised.value.status == "non_finite"
 
 
 def test_images_labels_and_modes_change_nothing():

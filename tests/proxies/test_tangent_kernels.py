@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from untrained.errors import ParameterError, UnknownNameError
 from untrained.images.minibatches import Minibatch, minibatch
-from untrained.proxies import UndefinedScore, get_proxy
+from untrained.proxies import UndefinedScore, get_proxy, tangent_kernels
 from untrained.proxies.selections import SELECTIONS, ParameterSelection
 from untrained.proxies.tangent_kernels import tangent_kernel
 from untrained.spaces.base import Skeleton
@@ -383,3 +383,11 @@ def test_hooks_on_tensors_are_run(images):
     network = Hooked()
     found = tangent_kernel(network, small, ParameterSelection("all")).numpy()
     np.testing.assert_allclose(found, slow_kernel(network, small, "all"), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_gradients_that_are_converted_in_pieces_give_the_same_kernel(training, images, monkeypatch):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(768, 9), nn.Tanh(), nn.Linear(9, 4))
+    expected = tangent_kernel(network.train(training), images)
+    monkeypatch.setattr(tangent_kernels, "_PIECE", 100)
+    assert torch.allclose(tangent_kernel(network, images), expected, rtol=1e-12, atol=0)

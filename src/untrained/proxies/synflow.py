@@ -93,7 +93,12 @@ class Synflow(BaseProxy):
                 )
             found = float(sum((weight * flow.log1p()).abs().sum() for weight, flow in measured))
         if not math.isfinite(found):
+            bad = sum(int((~flow.isfinite()).sum()) for _, flow in measured)
+            count = sum(flow.numel() for _, flow in measured)
             raise UndefinedScore(
-                "non_finite", f"the flow is {found}: the network is too deep or too wide for it"
+                "non_finite",
+                f"{bad} of {count} gradients are infinite or not a number in float64"
+                if bad
+                else f"the sum is {found} in float64",
             )
         return found

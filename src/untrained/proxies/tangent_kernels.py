@@ -21,6 +21,9 @@ from untrained.proxies.interleaved_backward import Recording
 from untrained.proxies.selections import ParameterSelection
 from untrained.training.logits import logits_among
 
+#: Numbers of each gradient that are converted to float64 at a time.
+_PIECE = 2**20
+
 
 def tangent_kernel(
     network: nn.Module, images: Tensor, selection: ParameterSelection | None = None
@@ -54,12 +57,16 @@ def tangent_kernel(
 
 
 def _gram(rows: list[Tensor]) -> Tensor:
-    """Return the sum of the Gram matrices of gradients (n, ...), as (n, n) float64."""
+    """Return the sum of the Gram matrices of gradients (n, ...), as (n, n) float64.
+
+    The list is emptied, and large gradients are converted in pieces, so that all of them are never
+    held twice.
+    """
     kernel = torch.zeros(len(rows[0]), len(rows[0]), dtype=torch.float64)
-    for one in rows:
-        # float32 would lose the smallest eigenvalue first
-        flat = one.detach().flatten(1).double()
-        kernel += (flat @ flat.T).cpu()
+    while rows:
+        for piece in torch.split(rows.pop(0).detach().flatten(1), _PIECE, 1):
+            wide = piece.double()  # float32 would lose the smallest eigenvalue first
+            kernel += (wide @ wide.T).cpu()
     return kernel
 
 
@@ -103,11 +110,12 @@ def _rows_of_backward_passes(
     outputs = _sums_of_logits(network, images)
     if not outputs.requires_grad:  # they depend on no parameter
         return [torch.zeros(len(images), 1)]
-    rows = [
-        torch.autograd.grad(one, chosen, retain_graph=True, materialize_grads=True)
-        for one in outputs
-    ]
-    return [torch.stack(pieces) for pieces in zip(*rows, strict=True)]
+    rows = [one.new_empty((len(images), *one.shape)) for one in chosen]
+    for number, output in enumerate(outputs):
+        pieces = torch.autograd.grad(output, chosen, retain_graph=True, materialize_grads=True)
+        for row, gradient in zip(rows, pieces, strict=True):
+            row[number] = gradient
+    return rows
 
 
 def _by_loops(
