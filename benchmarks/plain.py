@@ -22,7 +22,7 @@ def plain_score(network: nn.Module, images: Tensor) -> float:
         if counting and module in visited:
             codes = (inputs[0].flatten(1) > 0).float()
             agreements = codes @ codes.T + (1 - codes) @ (1 - codes).T
-            kernel.__iadd__(agreements.numpy())
+            kernel.__iadd__(agreements.cpu().numpy())
 
     handles = []
     for module in network.modules():

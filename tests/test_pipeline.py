@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path, PurePath
@@ -34,6 +34,7 @@ from untrained.images.splits import SHEET_COLUMNS
 from untrained.parameters import parse_parameters
 from untrained.proxies.naswot import Naswot
 from untrained.proxies.ntk import LabelGradientAlignment
+from untrained.scoring import devices
 from untrained.scoring.shards import draw_without_replacement
 from untrained.search.regularised_evolution import RegularisedEvolution
 from untrained.spaces import get_space
@@ -320,6 +321,22 @@ def test_rules_call_the_command_line_and_nothing_else(workdir):
     # the node that submits may have none: the profile says what the others have
     slurm = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())["set-resources"]
     assert {rule for rule, resources in slurm.items() if resources.get("gpu")} == asking
+
+
+@pytest.mark.parametrize(
+    ("cards", "scores", "curves"), [(0, 1, 2), (4, 1, 4), (8, 2, 8), (9, 3, 9)]
+)
+def test_no_gpu_of_a_machine_stays_idle(workdir, monkeypatch, cards, scores, curves):
+    """Of jobs that take a GPU each there are at least as many as GPUs."""
+    monkeypatch.setattr(devices, "gpus_here", lambda: cards)
+    with workflow(workdir) as built:
+        jobs = [job for job in built.dag.jobs if "gpu" in job.rule.resources]
+        asked = {job.rule.name: int(job.resources.get("gpu", 0)) for job in jobs}
+        count = Counter(job.rule.name for job in jobs)
+    assert set(asked.values()) == {int(cards > 0)}
+    assert asked.keys() >= {"score", "prune", "training_curve"}
+    assert count["score"] == scores * len(PARAMS["seeds"]) * len(PARAMS["datasets"]) >= cards
+    assert count["training_curve"] == curves
 
 
 def test_the_shards_follow_the_cells_that_are_drawn(workdir):

@@ -56,6 +56,13 @@ class Plan:
             found.setdefault(family, []).append(proxy)
         return found
 
+    @property
+    def scored(self) -> int:
+        """Return the number of jobs of a shard of scores: space, data set, family and seed."""
+        named = self.parameters
+        datasets = sum(len(named.datasets_of(space)) for space in self.spaces)
+        return datasets * len(self.families) * len(named.seeds)
+
     @cached_property
     def measured(self) -> list[str]:
         """Return the spaces with a benchmark; only these are searched and have a report."""

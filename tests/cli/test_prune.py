@@ -14,7 +14,9 @@ import pandas as pd
 import pytest
 
 from untrained.cli import options
-from untrained.search import measurements
+from untrained.errors import ParameterError
+from untrained.search import measurements, pruning
+from untrained.search.live import Live
 
 FAST = ("--dataset", "noise", "--criterion", "regions", "--repeats", 1, "--workers", 1)
 
@@ -231,3 +233,15 @@ def test_a_folder_is_no_trace(refused, tmp_path):
     (tmp_path / "folder").mkdir()
     said = "file 'folder' is a directory"
     refused(["prune", "nasbench201", *FAST, "--out", "folder"], said)
+
+
+def test_a_free_gpu_is_taken_by_default(untrained, monkeypatch):
+    asked = []
+
+    def prune(_space, settings, *_given, **_options):
+        asked.append(settings.device)
+        raise ParameterError("enough")
+
+    monkeypatch.setattr(pruning, "prune", prune)
+    untrained("prune", "nasbench201")
+    assert asked == [Live().device] == ["auto"]

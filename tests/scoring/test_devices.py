@@ -1,81 +1,103 @@
 import subprocess
 import sys
+import uuid
 from contextlib import ExitStack
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from untrained.errors import ParameterError
-from untrained.scoring.devices import check_device, lease, leased_device
+from untrained.scoring import devices
+from untrained.scoring.devices import check_device, gpus_here, lease, leased_device
 
-NAMES = ["invented:0", "invented:1"]
 HOLDER = """
 import sys
-from pathlib import Path
 from untrained.scoring.devices import lease
-with lease(["invented:0", "invented:1"], Path(sys.argv[1])) as name:
+with lease(sys.argv[1:]) as name:
     print(name, flush=True)
     sys.stdin.read()
 """
 
 
-def holder(locks):
+@pytest.fixture
+def names():
+    """Two names that no other process knows."""
+    return [f"GPU-{uuid.uuid4()}" for _ in range(2)]
+
+
+@pytest.fixture
+def two_gpus(monkeypatch, names):
+    """PyTorch with two GPUs, whose names are `names`."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    cards = [SimpleNamespace(uuid=name) for name in names]
+    monkeypatch.setattr(torch.cuda, "get_device_properties", cards.__getitem__)
+    return cards
+
+
+def holder(names):
     return subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(locks)],
+        [sys.executable, "-c", HOLDER, *names],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
 
 
-def test_two_processes_get_different_devices_and_death_sets_them_free(tmp_path):
-    locks = tmp_path / "locks"
+def test_two_processes_get_different_devices_and_death_sets_them_free(names):
     with ExitStack() as stack:
-        workers = [stack.enter_context(holder(locks)) for _ in range(2)]
+        workers = [stack.enter_context(holder(names)) for _ in range(2)]
         try:
             held = [worker.stdout.readline().strip() for worker in workers]
-            assert sorted(held) == NAMES
-            with lease(NAMES, locks) as name:
-                assert name in NAMES  # all are taken: share one
+            assert sorted(held) == sorted(names)
+            with pytest.warns(UserWarning, match="all 2 GPUs are held"), lease(names) as name:
+                assert name in names  # share one
             workers[0].kill()
             workers[0].wait(10)
-            with lease(NAMES, locks) as name:
+            with lease(names) as name:
                 assert name == held[0]
-            with lease(NAMES, locks) as name:  # and again, once given back
+            with lease(names) as name:  # and again, once given back
                 assert name == held[0]
         finally:
             for worker in workers:
                 worker.kill()
 
 
-def test_without_devices_there_is_nothing_to_lease(tmp_path):
-    with lease([], tmp_path / "locks") as name:
+def test_without_devices_there_is_nothing_to_lease():
+    with lease([]) as name:
         assert name is None
-    assert not (tmp_path / "locks").exists()
 
 
-def test_a_lease_ends_with_its_block_even_after_a_failure(tmp_path):
+def test_a_lease_ends_with_its_block_even_after_a_failure(names):
     def fails():
-        with lease(NAMES, tmp_path):
+        with lease(names):
             raise ValueError("mine")
 
     with pytest.raises(ValueError, match="mine"):
         fails()
-    with lease(NAMES, tmp_path) as first, lease(NAMES, tmp_path) as second:
-        assert [first, second] == NAMES
+    with lease(names) as first, lease(names) as second:
+        assert [first, second] == names
 
 
-def test_automatic_is_the_cpu_where_there_is_no_gpu(tmp_path, monkeypatch):
+def test_automatic_is_the_cpu_where_there_is_no_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    with leased_device(locks=tmp_path / "locks") as device:
+    with leased_device() as device:
         assert device == torch.device("cpu")
 
 
-def test_automatic_leases_gpus_and_a_named_one_is_taken_as_it_is(tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    with leased_device(locks=tmp_path) as first, leased_device("auto", tmp_path) as second:
+def test_automatic_leases_gpus_and_a_named_one_is_taken_as_it_is(two_gpus):
+    with leased_device() as first, leased_device("auto") as second:
         assert [first, second] == [torch.device("cuda:0"), torch.device("cuda:1")]
-        with leased_device("cuda:1", tmp_path) as third, leased_device("cpu", tmp_path) as fourth:
+        with leased_device("cuda:1") as third, leased_device("cpu") as fourth:
             assert [third, fourth] == [torch.device("cuda:1"), torch.device("cpu")]
     assert check_device("cuda") == torch.device("cuda:0")
+
+
+def test_a_gpu_is_held_under_whatever_number_a_process_knows_it(two_gpus, names):
+    with leased_device() as first:
+        assert first == torch.device("cuda:0")
+        two_gpus.reverse()  # as CUDA_VISIBLE_DEVICES=1,0 would
+        with leased_device() as second:
+            assert second == torch.device("cuda:0")
+            assert two_gpus[second.index].uuid == names[1]
 
 
 @pytest.mark.parametrize("name", ["cuda:2", "gpu", "", "cuda:-1", "meta"])
@@ -86,14 +108,66 @@ def test_a_device_that_is_not_here_is_refused(name, monkeypatch):
         pass
 
 
-def test_gpus_here_counts_device_files_or_what_is_visible(tmp_path, monkeypatch):
-    from untrained.scoring.devices import gpus_here
-
+@pytest.fixture
+def cards(tmp_path, monkeypatch):
+    """The device files of four GPUs, and a build of PyTorch with CUDA."""
+    monkeypatch.setattr(devices, "_built_with_cuda", lambda: True)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert gpus_here(tmp_path) == 0
-    for name in ("nvidia0", "nvidia1", "nvidiactl", "nvidia-uvm"):
+    for name in ("nvidia0", "nvidia1", "nvidia2", "nvidia7", "nvidiactl", "nvidia-uvm"):
         (tmp_path / name).touch()
-    assert gpus_here(tmp_path) == 2
-    for visible, count in (("", 0), ("-1", 0), ("3", 1), ("0,2", 2)):
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("visible", "count"),
+    [
+        (None, 4),
+        ("", 0),
+        ("-1", 0),
+        ("NoDevFiles", 0),
+        ("none", 0),
+        ("void", 0),
+        ("3", 1),
+        ("0,2", 2),
+        (" 0, 2", 2),
+        ("0,-1,1", 1),
+        ("0,4,1", 1),
+        ("0,1,0", 0),
+        ("0,00", 0),
+        ("1gpu,2", 2),
+        ("GPU-1b,GPU-2c", 2),
+        ("GPU-1b,GPU-1b", 0),
+        ("MIG-1b,MIG-2c", 1),
+    ],
+)
+def test_gpus_here_reads_what_is_visible_as_cuda_does(cards, monkeypatch, visible, count):
+    if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-        assert gpus_here(tmp_path) == count
+    assert gpus_here(cards) == count
+
+
+def test_without_device_files_or_cuda_there_are_no_gpus(cards, tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    assert gpus_here(cards) == 2
+    assert gpus_here(tmp_path / "empty") == 0
+    monkeypatch.setattr(devices, "_built_with_cuda", lambda: False)
+    assert gpus_here(cards) == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "built"),
+    [
+        ("cuda: Optional[str] = None", False),
+        ("cuda = None", False),
+        ("cuda: Optional[str] = '13.0'", True),
+        ("cuda = '12.8'", True),
+    ],
+)
+def test_the_build_is_known_by_the_version_file(monkeypatch, tmp_path, line, built):
+    assert devices._built_with_cuda() == (torch.version.cuda is not None)
+    (tmp_path / "version.py").write_text(f"__version__ = '2.13.0'\n{line}\nhip = None\n")
+    found = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(devices, "find_spec", lambda _name: found)
+    assert devices._built_with_cuda() == built
+    monkeypatch.setattr(devices, "find_spec", lambda _name: None)
+    assert not devices._built_with_cuda()

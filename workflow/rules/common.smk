@@ -35,7 +35,8 @@ except UntrainedError as error:
 SPACES = list(PLAN.spaces)
 
 # A job asks for a GPU where this machine has any; a cluster's profile sets it for its nodes.
-GPUS = int(gpus_here() > 0)
+CARDS = gpus_here()
+GPUS = int(CARDS > 0)
 
 # What interrupted jobs have finished: not in results/, of which Snakemake deletes what a failed
 # job made, and DVC everything before a stage.
@@ -73,9 +74,19 @@ def option(name, value):
     return "" if value is None else f"{name} {shlex.quote(str(value))}"
 
 
-def numbered(section):
-    """The shards of a section, as wildcards."""
-    return {"shard": range(config[section]["shards"]), "shards": config[section]["shards"]}
+def numbered(section, jobs=None):
+    """The shards of a section, as wildcards.
+
+    Of a section whose jobs take a GPU each, there are so many that none of this machine stays idle.
+
+    Args:
+        section: the name of the section.
+        jobs: the number of its jobs in each shard, over all spaces; None where they take no GPU.
+    """
+    shards = config[section]["shards"]
+    if jobs:
+        shards = max(shards, -(-CARDS // jobs))
+    return {"shard": range(shards), "shards": shards}
 
 
 def listed(paths, name):

@@ -45,5 +45,5 @@ def training_curves(space):
         space={space} & set(PLAN.followed),
         dataset=config["training_curves"]["dataset"],
         seed=config["training_curves"]["seeds"],
-        **numbered("training_curves"),
+        **numbered("training_curves", len(PLAN.followed) * len(config["training_curves"]["seeds"])),
     )

@@ -16,6 +16,8 @@ rule prune:
     conda:
         "../envs/untrained.yaml"
     threads: 4
+    resources:
+        gpu=GPUS,
     params:
         repeats=config["prunings"]["repeats"],
         batch_size=option("--batch-size", config["prunings"]["batch_size"]),

@@ -52,7 +52,7 @@ rule merge:
             dataset=PARAMETERS.datasets_of(wildcards.space),
             family=PLAN.families,
             seed=config["seeds"],
-            **numbered("scores"),
+            **numbered("scores", PLAN.scored),
         ),
     output:
         "results/scores/{space}.parquet",

@@ -55,7 +55,7 @@ def prune(
             help="Number of processes, which changes no result; default: one a core, one on a GPU."
         ),
     ] = None,
-    device: options.Device = "cpu",
+    device: options.Device = "auto",
     out: Annotated[
         Path | None,
         typer.Option(

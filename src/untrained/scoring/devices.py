@@ -1,10 +1,12 @@
 """Choose the device that networks are run on, so that each GPU has one process."""
 
-import fcntl
 import os
-import tempfile
+import re
+import socket
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,29 +15,62 @@ from untrained.errors import ParameterError
 if TYPE_CHECKING:
     import torch
 
-LOCKS = Path(tempfile.gettempdir()) / f"untrained-devices-{os.getuid()}"
-
 
 def gpus_here(devices: Path = Path("/dev")) -> int:
-    """Return how many NVIDIA GPUs this process may use, without PyTorch, which loads slowly."""
-    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        return len([name for name in visible.split(",") if name.strip() not in ("", "-1")])
-    return sum(path.name.removeprefix("nvidia").isdecimal() for path in devices.glob("nvidia*"))
+    """Return how many NVIDIA GPUs this process may use, without PyTorch, which loads slowly.
+
+    These are the device files, as far as `CUDA_VISIBLE_DEVICES` names them; there are none for a
+    build of PyTorch without CUDA.
+    """
+    cards = sum(path.name.removeprefix("nvidia").isdecimal() for path in devices.glob("nvidia*"))
+    if not cards or not _built_with_cuda():
+        return 0
+    names = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return cards if names is None else _visible(names, cards)
+
+
+def _visible(names: str, cards: int) -> int:
+    """Return how many GPUs CUDA sees by a value of `CUDA_VISIBLE_DEVICES`.
+
+    It reads up to the first name that is none of a GPU, and sees nothing where one is named twice;
+    of parts of GPUs (MIG) it takes the first.
+    """
+    seen: list[str] = []
+    for name in map(str.strip, names.split(",")):
+        number = re.match(r"\+?\d+", name)
+        if name.startswith("MIG-"):
+            return 1 if not seen else len(seen)
+        if not name.startswith("GPU-") and (not number or int(number[0]) >= cards):
+            break
+        known = str(int(number[0])) if number else name
+        if known in seen:
+            return 0
+        seen.append(known)
+    return min(len(seen), cards)
+
+
+def _built_with_cuda() -> bool:
+    """Return whether PyTorch is built with CUDA, by its version file."""
+    found = find_spec("torch")
+    if found is None or found.origin is None:
+        return False
+    text = Path(found.origin).with_name("version.py").read_text()
+    return re.search(r"^cuda\b[^=]*=\s*['\"]", text, re.MULTILINE) is not None
 
 
 @contextmanager
-def leased_device(requested: str = "auto", locks: Path = LOCKS) -> Iterator["torch.device"]:
+def leased_device(requested: str = "auto") -> Iterator["torch.device"]:
     """Yield the device to work on: by default the first visible GPU that no process holds.
 
     The CPU is taken where there is no GPU.
 
-    Snakemake assigns a number of GPUs, not their names, so each worker takes the first one whose
-    lock file is free and keeps it until it is done.
+    Snakemake assigns a number of GPUs, not their names, so each worker takes the first one that
+    is free and keeps it until it is done. GPUs are known by their UUIDs, which are the same
+    whatever `CUDA_VISIBLE_DEVICES` leaves out.
 
     Args:
         requested: `auto`, or a device in PyTorch's notation (`cpu`, `cuda:1`), which is taken
             even if another process holds it.
-        locks: the folder of the lock files.
 
     Raises:
         ParameterError: this machine has no such device.
@@ -45,28 +80,38 @@ def leased_device(requested: str = "auto", locks: Path = LOCKS) -> Iterator["tor
         return
     import torch
 
-    names = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
-    with lease(names, locks) as name:
-        yield torch.device(name or "cpu")
+    numbers = range(torch.cuda.device_count())
+    names = [str(torch.cuda.get_device_properties(number).uuid) for number in numbers]
+    with lease(names) as name:
+        yield torch.device("cpu" if name is None else f"cuda:{names.index(name)}")
 
 
 @contextmanager
-def lease(names: Sequence[str], locks: Path) -> Iterator[str | None]:
-    """Yield the first name that no other process holds, or any where all are held.
+def lease(names: Sequence[str]) -> Iterator[str | None]:
+    """Yield the first name that no other process holds, or any, with a warning, where all are held.
 
-    Where there are no names it yields None.
+    A name is held by a socket of Linux's abstract namespace, which all users of a machine share
+    and which ends with its process. Where there are no names it yields None.
     """
     with ExitStack() as stack:
         for name in names:
-            locks.mkdir(parents=True, exist_ok=True)
-            file = stack.enter_context((locks / name.replace(":", "")).open("w"))
+            held = stack.enter_context(socket.socket(socket.AF_UNIX))
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                held.bind(f"\0untrained device {name}")
+            except OSError:
                 continue
             yield name
             return
-        yield names[os.getpid() % len(names)] if names else None
+        if not names:
+            yield None
+            return
+        shared = names[os.getpid() % len(names)]
+        warnings.warn(
+            f"all {len(names)} GPUs are held by other processes of untrained: sharing {shared}; "
+            "run fewer at once (`snakemake --resources gpu=N`)",
+            stacklevel=2,
+        )
+        yield shared
 
 
 def check_device(name: str) -> "torch.device":

@@ -21,6 +21,7 @@ from untrained.errors import (
     short,
     summary,
 )
+from untrained.float32 import exact_float32
 from untrained.images.minibatches import Minibatch
 from untrained.networks.plans import Planned, draw
 from untrained.networks.plans import Reading as RectifierReading
@@ -39,8 +40,13 @@ T = TypeVar("T")
 #: The index of an architecture, the seed of its minibatch and weights, and the proxies to read.
 Work = tuple[int, int, Sequence[Reading]]
 
-#: What errors of PyTorch's allocator and oneDNN contain if there is no memory left.
-_OUT_OF_MEMORY = ("DefaultCPUAllocator: ", "could not create a primitive", "std::bad_alloc")
+#: What errors of PyTorch, oneDNN and CUDA's libraries contain if there is no memory left.
+_OUT_OF_MEMORY = (
+    *("DefaultCPUAllocator: ", "could not create a primitive", "std::bad_alloc"),
+    *("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
+    # cuDNN has none that fits into the memory that is left
+    "Unable to find a valid cuDNN algorithm",
+)
 
 #: Numbers of pieces that a batch is cut into, in turn, as long as a plan runs out of memory.
 _PIECES = (1, 4, 16)
@@ -126,7 +132,7 @@ def tolerated(run: Callable[[], T]) -> T | UndefinedScore:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    # neither PyTorch on the CPU nor oneDNN has an error type of its own for this
+    # only PyTorch's allocator of a GPU has an error type of its own for this
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return any(words in str(error) for words in _OUT_OF_MEMORY)
@@ -255,6 +261,7 @@ class Subject:
     on_stop: Callable[[Stop], None] = lambda _stop: None
     outcome: Outcome = outcome_of
 
+    @exact_float32()
     def scores(self, readings: Sequence[Reading]) -> list[Score]:
         """Build the network and score it by each of several proxies.
 

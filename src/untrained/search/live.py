@@ -44,7 +44,7 @@ class Live:
         augmentation: `none` or `crop-flip`.
         sampling: how images are drawn: `uniform`, or `balanced` by class.
         seeds: number of seeds; run r scores with seed r modulo this number.
-        device: `auto`, or a device in PyTorch's notation.
+        device: `auto`, which is a free GPU or else the CPU, or a device in PyTorch's notation.
         engine: `auto`, `plain` or `fast`; see `untrained.scoring.execution`.
         precision: `auto`, `float32` or `bfloat16`.
         ledger: file of finished scores, from which the search resumes; None for none.
@@ -59,7 +59,7 @@ class Live:
     augmentation: str = "none"
     sampling: str = "uniform"
     seeds: int = 1
-    device: str = "cpu"
+    device: str = "auto"
     engine: str = "auto"
     precision: str = "auto"
     ledger: Path | None = None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from untrained.float32 import exact_float32
 from untrained.search.supernets import PrunedSpace, pruned_space
 from untrained.seeds import seed_sequence
 
@@ -71,6 +72,7 @@ class Draw:
         self.images: Tensor = drawn.images.to(settings.device)
         self.crops: Tensor = crops.to(settings.device)
 
+    @exact_float32()
     def numbers(self, mask: "Mask", *, kappa: bool = True, regions: bool = True) -> Numbers:
         """Measure the supernets under a mask; a number that is not requested is NaN."""
         from untrained.proxies.linear_regions import activation_patterns, count_distinct

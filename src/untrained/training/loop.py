@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from untrained.errors import ParameterError
+from untrained.float32 import exact_float32
 from untrained.seeds import numpy_generator, torch_seeded
 from untrained.training.recipe import Recipe, ShortRecipe
 
@@ -189,6 +190,7 @@ def _restored(
     return begun.epochs
 
 
+@exact_float32()
 def _train_epoch(
     network: Trainable,
     examples: Examples,
@@ -208,7 +210,9 @@ def _train_epoch(
     # one algorithm for each convolution, so that a seed always gives the same result on a device
     with (
         torch_seeded(seed, "dropped edges of an epoch", number),
-        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
+        torch.backends.cudnn.flags(
+            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+        ),
     ):
         for done, chosen in enumerate(watch(steps, number + 1, len(steps)), start=1):
             images = on_device(device, examples.prepare(examples.images[chosen], changes))
@@ -275,6 +279,7 @@ def batches_of(count: int, size: int, seed: int, epoch: int) -> list[NDArray[np.
     return [batch for batch in batches if len(batch) > 1]
 
 
+@exact_float32()
 def accuracy_of(network: Trainable, examples: Examples, device: torch.device) -> float:
     """Return the accuracy of a network in evaluation mode, in percent."""
     network.train(False)

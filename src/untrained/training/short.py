@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from untrained.errors import ParameterError
+from untrained.float32 import exact_float32
 from untrained.seeds import torch_seeded
 from untrained.training.logits import logits_among
 from untrained.training.loop import Examples, batches_of, changes_of, optimiser_of
@@ -184,6 +185,7 @@ def _logits_of(network: nn.Module, dtype: torch.dtype, fused: bool) -> Callable[
     return as_sums_or_module
 
 
+@exact_float32()
 def _take_step(
     network: nn.Module,
     logits_of: Callable[[Tensor], object],
@@ -196,7 +198,9 @@ def _take_step(
     with (
         torch.inference_mode(mode=False),  # gradients are needed even if the caller disabled them
         # one algorithm for each convolution, so that a seed gives one result on a device
-        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
+        torch.backends.cudnn.flags(
+            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+        ),
     ):
         optimiser.zero_grad()
         logits = _checked_logits(network, logits_of(images), len(labels), classes)

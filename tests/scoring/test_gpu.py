@@ -1,0 +1,178 @@
+"""The paths of a GPU, by imitation (tests/imitation.py): no card is needed or measured."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from tests.imitation import guard_library, imitated_gpu
+from tests.scoring.test_own_networks import dropping
+from tests.scoring.test_plain import load_plain
+from torch import nn
+
+import untrained
+from untrained.float32 import exact_float32
+from untrained.scoring.engine import outcome_of
+from untrained.seeds import torch_seeded
+
+SETTINGS = {"batch_size": 4, "precision": "float32"}
+#: Proxies of every kind, and one that is read after training.
+EVERY = ["naswot", "grad_norm", "ntk_condition_number", "synflow", "jacobian_covariance", "lga"]
+EVERY += ["linear_regions", "naswot@0.05"]
+
+
+def small():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10),
+    )  # fmt: skip
+
+
+def everything():
+    """Score networks on the imitated GPU and on the CPU; gradients need the guard."""
+    found = {"scores": {}, "dropout": {}, "waits": []}
+    with imitated_gpu(pytest.MonkeyPatch()) as gpu:
+        there = torch.ones(2, 3).to("cuda:0")
+        with pytest.raises(RuntimeError) as mixed:
+            there + torch.ones(2, 3)
+        for read in (there.sum, there.sum().item, there.cpu):
+            read()
+            found["waits"].append(gpu.waits)
+        found["mixed"] = str(mixed.value)
+        for proxy in EVERY:
+            settings = SETTINGS | ({"dataset": "cifar10"} if "@" in proxy else {})
+            scores = [
+                untrained.score(small(), proxy=proxy, device=device, **settings)
+                for device in ("cuda:0", "cpu")
+            ]
+            found["scores"][proxy] = [one.score or one.status for one in scores]
+        for proxy in ("naswot", "grad_norm", "naswot@0.05"):
+            settings = SETTINGS | ({"dataset": "cifar10"} if "@" in proxy else {})
+            made, network = [], dropping()
+            for seed in (1, 2):
+                torch.manual_seed(seed)
+                gpu.generator.manual_seed(seed)
+                state = gpu.generator.get_state()
+                scored = untrained.score(network, proxy=proxy, device="cuda:0", **settings)
+                made += [scored.score, torch.equal(gpu.generator.get_state(), state)]
+            found["dropout"][proxy] = made
+        found |= {"rounded": gpu.rounded, "convolutions": gpu.called["aten.convolution"]}
+        network, images, plain = small(), torch.randn(4, 3, 8, 8), load_plain().plain_score
+        found["plain"] = [plain(network.to(one), images.to(one)) for one in ("cpu", "cuda:0")]
+    return found
+
+
+@pytest.fixture(scope="module")
+def imitated(tmp_path_factory):
+    """What `everything` finds, in a process of its own with the guard."""
+    library = guard_library(tmp_path_factory.mktemp("guard"))
+    code = (
+        "import ctypes, json, sys\n"
+        "ctypes.CDLL(sys.argv[1], mode=ctypes.RTLD_GLOBAL)\n"  # before PyTorch
+        "from tests.scoring.test_gpu import everything\n"
+        "print(json.dumps(everything()))"
+    )
+    command = [sys.executable, "-c", code, str(library)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_scores_of_a_gpu_are_those_of_the_cpu(imitated):
+    for proxy, (there, here) in imitated["scores"].items():
+        assert there == pytest.approx(here, rel=1e-4), proxy
+
+
+def test_the_plain_procedure_runs_on_a_gpu(imitated):
+    here, there = imitated["plain"]
+    assert there == pytest.approx(here, rel=1e-6)
+
+
+def test_no_float32_is_rounded_to_tf32(imitated):
+    assert imitated["convolutions"] > 20
+    assert imitated["rounded"] == 0
+
+
+def test_what_dropout_draws_on_a_gpu_depends_on_the_seed_alone(imitated):
+    for proxy, (first, kept, second, kept_too) in imitated["dropout"].items():
+        assert first == second, proxy
+        assert kept, proxy
+        assert kept_too, proxy
+
+
+BACKENDS = (torch.backends.cudnn, torch.backends.cuda.matmul)
+
+
+def allowed():
+    return tuple(one.allow_tf32 for one in BACKENDS)
+
+
+@pytest.mark.parametrize("before", [(True, False), (True, True), (False, False)])
+def test_tf32_is_off_in_a_block_and_then_as_it_was(before):
+    def fails():
+        with exact_float32():
+            assert allowed() == (False, False)
+            raise ValueError("mine")
+
+    default = allowed()
+    try:
+        for backend, value in zip(BACKENDS, before, strict=True):
+            backend.allow_tf32 = value
+        with pytest.raises(ValueError, match="mine"):
+            fails()
+        assert allowed() == before
+    finally:
+        for backend, value in zip(BACKENDS, default, strict=True):
+            backend.allow_tf32 = value
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cudnn, "conv"), reason="PyTorch before 2.9")
+def test_newer_settings_of_tf32_are_kept_too():
+    code = (
+        "import torch\n"
+        "from untrained.float32 import exact_float32\n"
+        "from torch.backends import cuda, cudnn\n"
+        "owners = (cudnn.conv, cudnn.rnn, cuda.matmul)\n"
+        "owners[0].fp32_precision, owners[1].fp32_precision = 'ieee', 'tf32'\n"
+        "before = [one.fp32_precision for one in owners]\n"
+        "with exact_float32():\n"
+        "    print([one.fp32_precision for one in owners], torch.backends.cudnn.allow_tf32)\n"
+        "print([one.fp32_precision for one in owners] == before)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "['ieee', 'ieee', 'ieee'] False\nTrue\n"
+
+
+def test_the_generator_of_a_gpu_is_seeded_and_restored(monkeypatch):
+    with imitated_gpu(monkeypatch) as gpu:
+        gpu.generator.manual_seed(3)
+        state, drawn = gpu.generator.get_state(), []
+        for seed in (0, 0, 1):
+            with torch_seeded(seed, "dropped", device=torch.device("cuda:0")):
+                drawn.append(torch.rand(3, device="cuda:0").cpu().tolist())
+        assert drawn[0] == drawn[1] != drawn[2]
+        assert torch.equal(gpu.generator.get_state(), state)
+
+
+def test_an_imitated_gpu_refuses_to_mix_devices_and_counts_what_waits(imitated):
+    assert "tensors on cuda:0 and on cpu" in imitated["mixed"]
+    assert imitated["waits"] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "Unable to find a valid cuDNN algorithm to run convolution",
+    ],
+)
+def test_lack_of_memory_is_an_outcome_whatever_library_of_cuda_says_so(text):
+    def fails():
+        raise RuntimeError(text)
+
+    found = outcome_of(fails)
+    assert (found.status, found.reason) == ("out_of_memory", text.splitlines()[0])
