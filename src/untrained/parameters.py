@@ -39,6 +39,7 @@ from untrained.parameter_types import (
     keys_of,
 )
 from untrained.scoring.ablations import check_untrained
+from untrained.scoring.ensembles import parse_proxy, readings_of
 from untrained.scoring.request import parse_reading, shows_test
 from untrained.scoring.shards import sample_of
 from untrained.scoring.training_curves import CurveSettings
@@ -58,7 +59,7 @@ def _check_mirror(mirror: str | None) -> None:
 
 
 def _check_scored(proxies: tuple[str, ...]) -> None:
-    for reading in map(parse_reading, proxies):
+    for reading in readings_of(proxies):
         reading.check_readable()
 
 
@@ -75,10 +76,11 @@ class Fetch(Section):
 class Scores(Section):
     """The scores of architectures, and the images that they are read on."""
 
-    proxies: Annotated[Names, accepted(_check_scored), each_once(parse_reading)]
+    proxies: Annotated[Names, accepted(_check_scored), each_once(parse_proxy)]
     """`name` or `name-variant`, or the address of a proxy of one's own (`my.module:MyProxy`);
     `untrained list proxies`. `lga@1`, `naswot@0.5` are read after so many epochs of training on the
-    images that are not in the minibatch; docs/lga.md"""
+    images that are not in the minibatch; docs/lga.md. An ensemble such as "log(naswot,parameters)"
+    combines the ranks by its members, which are scored, too; docs/ensembles.md"""
     architectures: Literal["all"] | Count
     """Number of architectures of each space, drawn at random without replacement, or all"""
     sample_seed: Seed
@@ -112,7 +114,7 @@ class Searches(Section):
     of rea+fitness=lga@1 is a score; rea+pool=lga@1 searches accuracies among the architectures
     with that score; `untrained list algorithms`, docs/searches.md"""
     proxy: str
-    """Proxy whose cached scores they read"""
+    """Proxy or ensemble whose cached scores they read"""
     budget: Annotated[str, accepted(parse_budget)]
     """Budget of a run of a search that trains: simulated seconds (12000s) or trainings
     (100evaluations)"""
@@ -340,13 +342,14 @@ def _check_scores(parameters: Parameters, spaces: list[SearchSpace]) -> None:
     if scores.architectures != "all":
         _check_sampled("scores.architectures", scores.architectures, spaces)
         _check_shards("scores.shards", scores.shards, scores.architectures)
-    settings = [parse_reading(name).setting for name in scores.proxies]
+    readings = readings_of(scores.proxies)
+    settings = [one.setting for one in readings]
     size, held_out = scores.batch_size, any(one.epochs and not one.shows_test for one in settings)
     _check_drawn("scores.batch_size", size, parameters.datasets, parameters, trains=held_out)
     for setting in settings:
         if setting.images and setting.crop is None:  # one image makes many crops
             _check_drawn("scores.proxies", setting.images, parameters.datasets, parameters)
-    trains = any("training" in parse_reading(name).needs for name in scores.proxies)
+    trains = any("training" in one.needs for one in readings)
     for known in map(image_set, parameters.datasets):
         with _blamed("scores.split"):
             split = known.split(scores.split)
@@ -385,11 +388,17 @@ def _check_searches(parameters: Parameters, spaces: list[SearchSpace]) -> None:
                 f"params: searches.budget: {budget}: the benchmark of {space.name} declares no "
                 "training times (has_times): give a budget in evaluations, as in 100evaluations"
             )
-    if searches.proxy not in scored:
-        raise ParameterError(
-            f"params: searches.proxy: {searches.proxy!r} is not scored: scores.proxies has "
-            f"{', '.join(scored)}"
-        )
+    with _blamed("searches.proxy"):
+        if _unscored([searches.proxy], scored):
+            raise ParameterError(
+                f"{searches.proxy!r} is not scored: scores.proxies has {', '.join(scored)}"
+            )
+
+
+def _unscored(proxies: Iterable[str], scored: Iterable[str]) -> list[str]:
+    """Return the proxies, of ensembles the members, that are not among those that are scored."""
+    known = set(map(str, readings_of(scored)))
+    return [str(one) for one in readings_of(proxies) if str(one) not in known]
 
 
 def _check_sampled(key: str, architectures: int | str, spaces: list[SearchSpace]) -> None:
@@ -435,11 +444,11 @@ def _check_drawn(
 def _check_algorithm(name: str, parameters: Parameters) -> None:
     asked = parse_algorithm(name)
     scores, searches = parameters.scores, parameters.searches
-    for proxy in asked.reads(searches.proxy):
-        if proxy not in (searches.proxy, *scores.proxies):
-            raise ParameterError(
-                f"{name!r} reads scores of {proxy}: scores.proxies has {', '.join(scores.proxies)}"
-            )
+    own = [proxy for proxy in asked.reads(searches.proxy) if proxy != searches.proxy]
+    if lacking := _unscored(own, scores.proxies):
+        raise ParameterError(
+            f"{name!r} reads scores of {lacking[0]}: scores.proxies has {', '.join(scores.proxies)}"
+        )
     if not asked.spends_budget:
         return
     if searches.seconds_per_score == "measured" and not scores.seconds:

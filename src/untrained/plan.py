@@ -15,7 +15,8 @@ from untrained.parameters import Parameters
 from untrained.plugins import Registry
 from untrained.proxies import PROXIES
 from untrained.report import NAMES as REPORT_SECTIONS
-from untrained.scoring.request import name_of, parse_reading
+from untrained.scoring.ensembles import ensembles_of, readings_of
+from untrained.scoring.request import name_of
 from untrained.scoring.shards import sample_of
 from untrained.search import ALGORITHMS
 from untrained.spaces import SPACES, SearchSpace, get_space
@@ -47,11 +48,13 @@ class Plan:
     def families(self) -> dict[str, list[str]]:
         """Return the families of proxies, each of which one job reads off the same networks.
 
+        Members of ensembles are among them.
+
         A family has the proxies of one module, or all proxies that are read after training.
         """
         found: dict[str, list[str]] = {}
-        for proxy in self.parameters.scores.proxies:
-            trained = "training" in parse_reading(proxy).needs
+        for reading in readings_of(self.parameters.scores.proxies):
+            proxy, trained = str(reading), "training" in reading.needs
             family = "trained" if trained else module_of_proxy(proxy).removeprefix(_OURS)
             found.setdefault(family, []).append(proxy)
         return found
@@ -62,6 +65,11 @@ class Plan:
         named = self.parameters
         datasets = sum(len(named.datasets_of(space)) for space in self.spaces)
         return datasets * len(self.families) * len(named.seeds)
+
+    @cached_property
+    def ensembles(self) -> list[str]:
+        """Return the ensembles that tables of scores have rows of."""
+        return [str(one) for one in ensembles_of(self.parameters.scores.proxies)]
 
     @cached_property
     def measured(self) -> list[str]:
@@ -206,9 +214,8 @@ class Plan:
         """Return digests of what each entry of a registry that the run names says of itself."""
         named = self.parameters
         proxies = [
-            *named.scores.proxies,
-            *named.training_curves.proxies,
-            *(named.searches.proxy, named.ablations.proxy),
+            *map(str, readings_of([*named.scores.proxies, named.searches.proxy])),
+            *(*named.training_curves.proxies, named.ablations.proxy),
         ]
         entries: list[tuple[Registry[Any], Any]] = [
             *((PROXIES, PROXIES.load(name_of(one))) for one in proxies),

@@ -31,7 +31,7 @@ def run(*arguments):
     return out
 
 
-def make_scores(datasets, proxies=("naswot",), seeds=(0, 1), architectures=12):
+def make_scores(datasets, proxies=("naswot",), seeds=(0, 1), architectures=12, ensembles=()):
     shards = []
     for dataset in datasets:
         for proxy in proxies:
@@ -40,7 +40,8 @@ def make_scores(datasets, proxies=("naswot",), seeds=(0, 1), architectures=12):
                 settings = ["--architectures", architectures, "--batch-size", 8]
                 chosen = ["--proxy", proxy, "--dataset", dataset, "--seed", seed]
                 run("shard", SPACE, *chosen, *settings, "--out", shards[-1])
-    run("merge", *shards, "--out", f"results/scores/{SPACE}.parquet")
+    named = [word for one in ensembles for word in ("--ensemble", one)]
+    run("merge", *shards, *named, "--out", f"results/scores/{SPACE}.parquet")
 
 
 def make_searches(datasets, algorithms=ALGORITHMS, proxy="naswot"):
@@ -241,7 +242,8 @@ def test_the_page_has_the_sections_that_are_asked_for(project):
 
 def test_summed_ranks_are_in_the_tables_where_both_are_scored(untrained, benchmark_table):
     """From the scores by the plainest way there is."""
-    make_scores(["cifar100"], ["naswot", "ntk_condition_number", "linear_regions"], seeds=[0])
+    proxies = ["naswot", "ntk_condition_number", "linear_regions"]
+    make_scores(["cifar100"], proxies, seeds=[0], ensembles=["tenas"])
     make_tables(make_searches(["cifar100"], ["naswot-4"]))
     scores = pd.read_parquet(f"results/scores/{SPACE}.parquet")
     wide = scores[scores["status"] == "ok"].pivot(index="arch", columns="proxy", values="score")

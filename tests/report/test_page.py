@@ -218,7 +218,7 @@ def test_the_caption_of_times_speaks_of_nothing_that_is_not_drawn(page, searches
 
 
 def test_summed_ranks_are_explained_where_they_are(page, correlations):
-    said = "`tenas` is the sum of the ranks by"
+    said = "`tenas` is sum(linear_regions,ntk_condition_number). `sum` is the sum of the ranks"
     assert said not in page()
     assert said in page(correlations=correlations.assign(proxy="tenas"))
 

@@ -4,8 +4,9 @@ import pytest
 from tests.report import SPLITS, fed
 
 from untrained.errors import ParameterError
-from untrained.report.scores import with_ensembles
+from untrained.proxies.ensembles import ENSEMBLES
 from untrained.report.sections.preferences import COLUMNS, kept_among_best, preference_table
+from untrained.scoring.ensembles import with_ensembles
 from untrained.search.choices import choices_of
 from untrained.spaces import get_space
 
@@ -68,9 +69,9 @@ def test_a_control_that_is_scored_is_the_score():
 
 @pytest.mark.parametrize("fraction", [0.1, 0.25, 0.3, 1.0])
 def test_shares_are_counted_over_the_edges_of_the_best(fraction):
-    table = made(scores(), best=fraction)
+    table = made(with_ensembles(scores(), [ENSEMBLES["tenas"]]), best=fraction)
     assert tuple(table.columns) == COLUMNS
-    summed = with_ensembles(scores())
+    summed = with_ensembles(scores(), [ENSEMBLES["tenas"]])
     mean = summed.groupby(["proxy", "arch"])["score"].agg(lambda own: own.mean(skipna=False))
     expected = {
         "linear_regions": mean["linear_regions"].to_numpy(),
@@ -144,4 +145,4 @@ def test_where_nothing_is_defined_no_share_is():
 def test_faults_are_named():
     for fraction in (0, -0.1, 1.1, float("nan")):
         with pytest.raises(ParameterError, match=r"fraction .* of the best: give more than 0"):
-            made(scores(), best=fraction)
+            made(with_ensembles(scores(), [ENSEMBLES["tenas"]]), best=fraction)

@@ -1,4 +1,3 @@
-import itertools
 from types import SimpleNamespace
 
 import numpy as np
@@ -6,7 +5,7 @@ import pandas as pd
 import pytest
 from tests.report import SPLITS
 
-from untrained.errors import MissingDataError, ParameterError
+from untrained.errors import MissingDataError
 from untrained.report.inputs import splits_of
 from untrained.report.scores import (
     controls,
@@ -14,90 +13,9 @@ from untrained.report.scores import (
     short_accuracies,
     target_of,
     targets_of,
-    with_ensembles,
 )
 
 DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
-KAPPA, REGIONS = "ntk_condition_number", "linear_regions"
-
-
-def rows(proxy, values, dataset="cifar100", seed=0, status="ok"):
-    columns = {"arch": range(len(values)), "proxy": proxy, "dataset": dataset, "seed": seed}
-    return pd.DataFrame(columns | {"score": values, "status": status})
-
-
-def added(scores):
-    known = with_ensembles(scores)
-    return known[known["proxy"] == "tenas"].set_index(["dataset", "seed", "arch"])["score"]
-
-
-def rank(value, values):
-    """From 1, the smallest, with the mean rank of equals."""
-    return sum(other < value for other in values) + (sum(v == value for v in values) + 1) / 2
-
-
-def test_the_sum_of_ranks_is_that_of_the_pairs_that_both_have():
-    generator = np.random.default_rng(0)
-    tables, expected = [], {}
-    for dataset, seed in itertools.product(["cifar10", "cifar100"], [0, 3]):
-        kappa = generator.integers(1, 12, 20).astype(float)
-        regions = generator.integers(1, 6, 20).astype(float)
-        kappa[[2, 5]] = np.nan, np.inf
-        regions[7] = np.nan
-        tables += [rows(KAPPA, kappa, dataset, seed), rows(REGIONS, regions, dataset, seed)]
-        both = [arch for arch in range(20) if arch not in (2, 5, 7)]
-        for arch in range(20):
-            expected[dataset, seed, arch] = np.nan
-        for arch in both:
-            expected[dataset, seed, arch] = rank(-kappa[arch], -kappa[both]) + rank(
-                regions[arch], regions[both]
-            )
-    scores = pd.concat([*tables, rows("naswot", np.arange(20.0))], ignore_index=True)
-    found = added(scores.sample(frac=1, random_state=0))
-    assert found.to_dict() == pytest.approx(expected, nan_ok=True)
-
-
-def test_higher_is_better():
-    scores = pd.concat([rows(KAPPA, [900.0, 50.0, 100.0]), rows(REGIONS, [30.0, 800.0, 400.0])])
-    assert added(scores).tolist() == [2, 6, 4]
-
-
-def test_a_status_makes_a_score_undefined_whatever_its_number():
-    kappa = rows(KAPPA, [9.0, 5.0, 7.0])
-    kappa.loc[1, "status"] = "singular"
-    known = with_ensembles(pd.concat([kappa, rows(REGIONS, [1.0, 2.0, 3.0])]))
-    own = known[known["proxy"] == "tenas"]
-    assert own["status"].tolist() == ["ok", "undefined", "ok"]
-    assert own["score"].fillna(0).tolist() == [2, 0, 4]
-
-
-@pytest.mark.parametrize(
-    "scores",
-    [
-        rows(KAPPA, [9.0, 5.0]),
-        pd.concat([rows(KAPPA, [9.0, 5.0]), rows(REGIONS, [1.0, 2.0], "cifar10")]),
-        pd.concat([rows(KAPPA, [9.0, 5.0]), rows(REGIONS, [1.0, 2.0], seed=1)]),
-    ],
-)
-def test_without_both_the_scores_are_as_they_were(scores):
-    assert with_ensembles(scores).equals(scores)
-
-
-def test_the_scores_that_were_there_stay_first():
-    scores = pd.concat([rows(KAPPA, [9.0, 5.0]), rows(REGIONS, [1.0, 2.0])], ignore_index=True)
-    known = with_ensembles(scores)
-    assert list(known.columns) == list(scores.columns)
-    assert known.iloc[:4].equals(scores)
-    assert len(known) == 6
-
-
-def test_two_scores_for_one_architecture_are_named():
-    kappa = rows(KAPPA, [9.0, 5.0])
-    scores = pd.concat([kappa, kappa.iloc[1:], rows(REGIONS, [1.0, 2.0])])
-    with pytest.raises(
-        ParameterError, match=r"two scores of ntk_condition_number for arch.* 1 and"
-    ):
-        with_ensembles(scores)
 
 
 def test_scores_are_held_against_validation_and_test_of_their_data_set():
@@ -159,8 +77,10 @@ def test_a_label_takes_the_place_of_a_proxys_name(monkeypatch):
 
     monkeypatch.setattr(Naswot, "label", "NASWOT")
     names = ["naswot", "naswot-released", "naswot:64@0.5", "tenas", "accuracy after 5 epochs"]
+    names.append("log(naswot-released,synflow@1)")
     assert [proxy_label(name) for name in names] == [
         *("NASWOT", "NASWOT-released", "NASWOT:64@0.5", "tenas", "accuracy after 5 epochs"),
+        "log(NASWOT-released,synflow@1)",
     ]
 
 

@@ -89,7 +89,7 @@ def slow_trace(space, algorithm, answer_of, budget, runs, seed, guide=None):
 
         if guide is not None:
             rng = numpy_generator(seed, "scored start", number)
-            start = guide.start(space, number, rng, lambda _: None)
+            start = guide.start(space, guide.pool.of_run(number), rng, lambda _: None)
             spent = guide.scored * guide.pool.seconds_per_score
         with pytest.raises(BudgetSpent):
             algorithm(space, evaluate, numpy_generator(seed, "search", number), start)

@@ -124,7 +124,7 @@ def test_mutants_are_chosen_in_a_part_by_what_is_scored_there(toy):
     pool = pool_of(0.0)
     space = part_of(toy, pool.architectures)
     charged = []
-    choosy = Guide(pool, 0, 0, mutants=3).guided(space, 1, charged.append)
+    choosy = Guide(pool, 0, 0, mutants=3).guided(space, pool.of_run(1), charged.append)
     place = {int(index): position for position, index in enumerate(pool.architectures)}
     for seed in range(20):
         parent = toy[int(pool.architectures[seed])]
@@ -134,7 +134,7 @@ def test_mutants_are_chosen_in_a_part_by_what_is_scored_there(toy):
         assert pool.scores[1, place[mutant.index]] == pool.scores[1, drawn].max()
         assert charged[-1] == pytest.approx(sum(pool.seconds_per_score[drawn]))
     with pytest.raises(MissingDataError, match="of all 81 architectures, and 30 have one"):
-        Guide(pool, 0, 0, mutants=3).guided(toy, 0, charged.append)
+        Guide(pool, 0, 0, mutants=3).guided(toy, pool.of_run(0), charged.append)
 
 
 def test_what_no_setting_shortens_is_never_charged_less():

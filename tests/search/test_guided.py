@@ -38,7 +38,7 @@ def slow_best(pool, drawn, row, kept):
 def test_the_start_is_the_best_scored(toy, pool, run, scored, kept):
     charged = []
     guide = Guide(pool, scored, kept)
-    start = guide.start(toy, run, np.random.default_rng(run), charged.append)
+    start = guide.start(toy, guide.pool.of_run(run), np.random.default_rng(run), charged.append)
     drawn = np.random.default_rng(run).choice(81, scored, replace=False)
     assert [one.index for one in start] == slow_best(pool, drawn, run % 2, kept)
     assert charged == [0.5 * scored]
@@ -46,13 +46,15 @@ def test_the_start_is_the_best_scored(toy, pool, run, scored, kept):
 
 def test_the_start_is_drawn_from_what_is_scored(toy):
     pool = Pool(np.array([5, 9, 40]), np.array([[1.0, 3.0, 2.0]]), {}, 0.0)
-    start = Guide(pool, 3, 2).start(toy, 0, np.random.default_rng(0), lambda seconds: None)
+    start = Guide(pool, 3, 2).start(
+        toy, pool.of_run(0), np.random.default_rng(0), lambda seconds: None
+    )
     assert [one.index for one in start] == [9, 40]
 
 
 def test_the_best_scored_mutant_is_chosen(toy, pool):
     charged = []
-    space = Guide(pool, 0, 0, mutants=4).guided(toy, 1, charged.append)
+    space = Guide(pool, 0, 0, mutants=4).guided(toy, pool.of_run(1), charged.append)
     for seed in range(30):
         mutant = space.mutate(toy[seed], np.random.default_rng(seed))
         rng = np.random.default_rng(seed)
@@ -64,13 +66,13 @@ def test_the_best_scored_mutant_is_chosen(toy, pool):
 
 
 def test_one_mutant_is_no_choice(toy, pool):
-    assert Guide(pool).guided(toy, 0, lambda seconds: None) is toy
+    assert Guide(pool).guided(toy, pool.of_run(0), lambda seconds: None) is toy
 
 
 def test_a_choice_among_mutants_needs_all_scores(toy):
     part = Pool(np.arange(80), np.zeros((1, 80)), {}, 0.0)
     with pytest.raises(MissingDataError, match=r"of all 81 architectures, and 80 have one: set"):
-        Guide(part, mutants=2).guided(toy, 0, lambda seconds: None)
+        Guide(part, mutants=2).guided(toy, part.of_run(0), lambda seconds: None)
 
 
 def test_a_start_needs_as_many_scores(pool):

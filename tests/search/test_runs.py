@@ -85,7 +85,9 @@ def test_the_start_comes_first_and_is_paid_for(toy, trainings, run, guide):
     trace = run("rs", Budget(evaluations=4), guide=guide)
     for number, rows in trace.groupby("run"):
         rng = numpy_generator(0, "scored start", number)
-        start = [one.index for one in guide.start(toy, number, rng, lambda _: None)]
+        start = [
+            one.index for one in guide.start(toy, guide.pool.of_run(number), rng, lambda _: None)
+        ]
         end = rows.iloc[-1]
         assert end["arch"] == max(start, key=lambda index: trainings.accuracy[index])
         spent = 6 * 0.25 + trainings.seconds[start].sum()

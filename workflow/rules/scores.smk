@@ -64,5 +64,6 @@ rule merge:
     params:
         # so many paths would be too long for a command
         listed=lambda wildcards, input: listed(input, f".snakemake/shards/{wildcards.space}.txt"),
+        ensembles=" ".join(option("--ensemble", one) for one in PLAN.ensembles),
     shell:
-        "untrained merge --list {params.listed} --out {output} 2> {log}"
+        "untrained merge --list {params.listed} {params.ensembles} --out {output} 2> {log}"

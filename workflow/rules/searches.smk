@@ -20,7 +20,7 @@ rule search:
     shell:
         "untrained search {wildcards.algorithm:q} {wildcards.space} --dataset {wildcards.dataset}"
         " --benchmark {input.benchmark} --scores {input.scores}"
-        " --proxy {params.settings[proxy]} --runs {params.settings[runs]}"
+        " --proxy {params.settings[proxy]:q} --runs {params.settings[runs]}"
         " --shard {wildcards.shard} --shards {wildcards.shards}"
         " --seed {params.settings[seed]} --budget {params.settings[budget]}"
         " --seconds-per-score {params.settings[seconds_per_score]} --out {output} > {log} 2>&1"

@@ -236,8 +236,8 @@ def training_of(space: str) -> str:
 
 def warn_of_test_labels(proxies: Iterable[str]) -> None:
     """Warn on standard error of proxies that are read on the labels of test images."""
-    from untrained.scoring.request import parse_reading
+    from untrained.scoring.ensembles import readings_of
 
-    readings = dict.fromkeys(map(parse_reading, proxies))
+    readings = readings_of(proxies)
     if leaking := [str(reading) for reading in readings if reading.setting.shows_test]:
         tell(f"warning: {', '.join(leaking)} reads the labels of test images")

@@ -103,13 +103,20 @@ def merge(
             "--list", help="File that has the path of a shard in each line.", dir_okay=False
         ),
     ] = None,
+    ensemble: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Ensemble of scored proxies to add, spelled log(naswot,parameters) or by its "
+            "name; repeatable."
+        ),
+    ] = None,
 ) -> None:
-    """Merge score shards into one sorted table."""
+    """Merge score shards into one sorted table, and add ensembles, which rank all of it."""
     from untrained.files import write_parquet
     from untrained.scoring.shards import merge_shards
 
     paths = [*(shards or []), *([] if listed is None else _listed(listed))]
-    write_parquet(merge_shards(map(_read_shard, paths)), out)
+    write_parquet(merge_shards(map(_read_shard, paths), ensemble or []), out)
 
 
 def _listed(path: Path) -> list[Path]:

@@ -1,8 +1,7 @@
 """Scores, accuracies and controls as the tables of scores need them."""
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import reduce
-from operator import add, and_
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -11,9 +10,11 @@ import pandas as pd
 
 from untrained.errors import MissingDataError, ParameterError, UnknownNameError
 from untrained.images.sets import image_set
-from untrained.proxies import ENSEMBLES, PROXIES
+from untrained.proxies import PROXIES
+from untrained.proxies.ensembles import Ensemble
 from untrained.report.published import published_rank
-from untrained.scoring.request import name_of, parse_reading
+from untrained.scoring.ensembles import parse_proxy
+from untrained.scoring.request import is_ensemble, name_of
 
 if TYPE_CHECKING:
     from untrained.report.inputs import Inputs, Splits
@@ -38,8 +39,14 @@ TOP_TENTH: Final = "top 10 %"
 def proxy_label(proxy: str) -> str:
     """Return the label of a proxy with its variant and settings, for tables and figures.
 
-    Names that are not a proxy, such as those of controls, are returned unchanged.
+    Names that are not a proxy, such as those of controls, are returned unchanged. An ensemble has
+    the labels of its members.
     """
+    if is_ensemble(proxy):
+        parsed = parse_proxy(proxy)
+        if not isinstance(parsed, Ensemble) or parsed.name:
+            return proxy
+        return replace(parsed, members=tuple(map(proxy_label, parsed.members))).spelling
     name = name_of(proxy)
     try:
         return PROXIES.load(name).label + proxy.removeprefix(name)
@@ -62,8 +69,8 @@ def image_sets(scores: pd.DataFrame) -> list[str]:
 
 def lower_is_better(proxies: Iterable[str]) -> set[str]:
     """Return those of the given proxies for which a lower score is better."""
-    known = {str(name) for name in proxies} - set(ENSEMBLES)
-    return {name for name in known if parse_reading(name).direction == "lower"}
+    known = {str(name) for name in proxies}
+    return {name for name in known if parse_proxy(name).direction == "lower"}
 
 
 def proxy_drawn(scores: pd.DataFrame, proxy: str | None) -> str:
@@ -164,35 +171,6 @@ def with_accuracy(by_seed: pd.DataFrame, answers: Floats) -> tuple[Floats, Float
 def undefined_last(scores: Floats, *, lower: bool = False) -> Floats:
     """Replace undefined scores (NaN) by -inf, or by inf where a lower score is better."""
     return np.where(np.isnan(scores), np.inf if lower else -np.inf, scores)
-
-
-def with_ensembles(scores: pd.DataFrame) -> pd.DataFrame:
-    """Add the score of each ensemble of `untrained.proxies.ensembles`.
-
-    Only data sets and seeds for which all of its members were scored get rows; an architecture for
-    which a member is undefined is `undefined` there.
-    """
-    found = [scores]
-    for ensemble in ENSEMBLES.values():
-        own, lower = (
-            scores[scores["proxy"].isin(ensemble.members)],
-            lower_is_better(ensemble.members),
-        )
-        for images in sorted(image_sets(own)):
-            by_seed = scores_by_seed(own, images)
-            if len(by_seed) < len(ensemble.members):
-                continue
-            signed = [-table if name in lower else table for name, table in by_seed.items()]
-            scored = reduce(pd.Index.intersection, (table.index for table in signed))
-            seeds = reduce(pd.Index.intersection, (table.columns for table in signed))
-            members = [table.loc[scored, seeds] for table in signed]
-            defined = reduce(and_, (table.notna() for table in members))
-            summed: pd.DataFrame = reduce(add, (table.where(defined).rank() for table in members))
-            rows = summed.melt(value_name="score", ignore_index=False).reset_index()
-            rows["status"] = np.where(rows["score"].isna(), "undefined", "ok")
-            rows = rows.assign(proxy=ensemble.name, dataset=images)
-            found += [rows[list(scores.columns)]] * (len(rows) > 0)
-    return pd.concat(found, ignore_index=True) if len(found) > 1 else scores
 
 
 def mean_scores(scores: pd.DataFrame, proxy: str, images: str) -> "pd.Series[float]":

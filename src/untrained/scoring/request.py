@@ -20,7 +20,7 @@ import numpy as np
 from untrained.closure import code_digest
 from untrained.errors import ParameterError
 from untrained.images.sets import image_set, modules_of
-from untrained.proxies import PROXIES, get_proxy, setting_of
+from untrained.proxies import ENSEMBLES, PROXIES, get_proxy, setting_of
 from untrained.proxies.base import Direction, Proxy, Setting
 from untrained.training.recipe import MOST_EPOCHS, ShortRecipe
 
@@ -284,8 +284,13 @@ def parse_reading(spelling: str, variant: str | None = None) -> Reading:
 
     Raises:
         UnknownNameError: there is no such proxy, or it has no such variant.
-        ParameterError: the number of images or epochs is no number, or does not suit the proxy.
+        ParameterError: the number of images or epochs is no number, or does not suit the proxy; or
+            it is an ensemble, see `untrained.scoring.ensembles.parse_proxy`.
     """
+    if is_ensemble(spelling):
+        raise ParameterError(
+            f"{spelling!r} is an ensemble, which ranks a pool of architectures: name a proxy here"
+        )
     parts = _parts(spelling)
     name = "-".join(filter(None, [parts["name"], parts["variant"]]))
     proxy = get_proxy(name, variant)
@@ -302,8 +307,20 @@ def name_of(spelling: str) -> str:
     return _parts(spelling)["name"] or ""
 
 
+def is_ensemble(spelling: str) -> bool:
+    """Return whether a spelling is that of an ensemble, right or wrong."""
+    return "(" in spelling or spelling in ENSEMBLES
+
+
 def shows_test(spelling: str) -> bool:
-    """Return whether a proxy is read on test images and their labels, as released code does."""
+    """Return whether a proxy is read on test images and their labels, as released code does.
+
+    An ensemble is, if one of its members is.
+    """
+    if is_ensemble(spelling):
+        from untrained.scoring.ensembles import readings_of
+
+        return any(shows_test(str(one)) for one in readings_of([spelling]))
     # this is so only after training, which saves the import of other proxies
     return "@" in spelling and parse_reading(spelling).setting.shows_test
 

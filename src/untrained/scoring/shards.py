@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from untrained.errors import DamagedFileError, ParameterError
 from untrained.proxies import Proxy
 from untrained.scoring.columns import SCORE_COLUMNS, SCORE_TYPES, SECONDS
+from untrained.scoring.ensembles import ensembles_of, readings_of, with_ensembles
 from untrained.scoring.progress import Track, quiet, untracked
-from untrained.scoring.request import Reading, ScoreRequest, Settings, parse_reading, requested
+from untrained.scoring.request import Reading, ScoreRequest, Settings, requested
 from untrained.spaces import SearchSpace, get_space
 from untrained.spaces.base import LISTED, draw_without_replacement
 
@@ -47,7 +48,7 @@ def score_space(
 
     Args:
         space: the name of the space, or the space.
-        proxies: the spellings of the proxies.
+        proxies: the spellings of the proxies, and of ensembles, whose members are scored, too.
         seed: the seed of minibatch and weights.
         architectures: the number of architectures drawn at random, or "all".
         sample_seed: the seed of the draw.
@@ -72,7 +73,12 @@ def score_space(
 
     searched = get_space(space)
     # two spellings may be of one proxy, such as naswot and naswot@0
-    readings = list({str(one): one for one in map(parse_reading, proxies)}.values())
+    readings, ensembles = readings_of(proxies), ensembles_of(proxies)
+    if ensembles and shards > 1:
+        raise ParameterError(
+            f"{ensembles[0]} ranks all that is scored, and a shard has a part of it: score "
+            f"{' and '.join(ensembles[0].members)} and name it to `untrained merge --ensemble`"
+        )
     if among is not None:
         among.check_within(len(searched))
     known = None if among is None else among.known
@@ -95,17 +101,23 @@ def score_space(
             for (index, mine), found in zip(needed.items(), made, strict=True)
             for reading, score in zip(mine, found, strict=True)
         }
-        table = _table(request, indices, scores, share=share)
+        table = with_ensembles(_table(request, indices, scores, share=share), ensembles)
         if save is not None:
             save(table)
             kept.finish()
     return table
 
 
-def merge_shards(tables: "Iterable[pd.DataFrame]") -> "pd.DataFrame":
+def merge_shards(tables: "Iterable[pd.DataFrame]", ensembles: Iterable[str] = ()) -> "pd.DataFrame":
     """Join the tables of shards, sorted by proxy, data set, seed and architecture.
 
+    Args:
+        tables: those of the shards.
+        ensembles: the spellings of ensembles whose scores are added, with all that was scored as
+            their pool; see `untrained.scoring.ensembles`.
+
     Raises:
+        MissingDataError: a member of an ensemble is not scored.
         ParameterError: there are none.
         DamagedFileError: two of them have the score of one architecture.
     """
@@ -119,6 +131,7 @@ def merge_shards(tables: "Iterable[pd.DataFrame]") -> "pd.DataFrame":
         first = table.loc[twice, key].iloc[0].to_dict()
         raise DamagedFileError(f"the shards score {first} twice: remove stale shards")
     columns = [*SCORE_COLUMNS, *([SECONDS] if SECONDS in table else [])]
+    table = with_ensembles(table[columns], ensembles_of(ensembles))
     return table.sort_values(key, ignore_index=True)[columns]
 
 

@@ -13,10 +13,17 @@ from untrained.errors import DamagedFileError, MissingDataError, ParameterError
 from untrained.files import SCORES, read_parquet
 from untrained.images.sets import image_set
 from untrained.plugins import blamed
+from untrained.proxies.ensembles import Ensemble
 from untrained.scoring.columns import SCORE_COLUMNS
-from untrained.scoring.request import parse_reading
+from untrained.scoring.ensembles import parse_proxy
 from untrained.search.base import SampledSearch, Searchable
-from untrained.search.clock import Trainings, epoch_seconds, scores_as_answers, trainings_of
+from untrained.search.clock import (
+    RankedScores,
+    Trainings,
+    epoch_seconds,
+    scores_as_answers,
+    trainings_of,
+)
 from untrained.search.members import part_of
 from untrained.search.pool import (
     Pool,
@@ -86,13 +93,16 @@ class Tables:
         return Pool(self.benchmark.known, None, self._accuracies_of(self.benchmark.known), 0.0)
 
     def scored(self, proxy: str) -> Pool:
-        """Return the architectures with scores of a proxy, the better network higher.
+        """Return the architectures with scores of a proxy or ensemble, the better network higher.
 
         Raises:
             MissingDataError: there are no such scores; the message names what makes them.
             DamagedFileError: the scores are not those of this space.
         """
-        reading, source, table = parse_reading(proxy), "", self.cached
+        parsed = parse_proxy(proxy)
+        if isinstance(parsed, Ensemble):
+            return Pool.of_ensemble(parsed, [self.scored(name) for name in parsed.members])
+        reading, proxy, source, table = parsed, str(parsed), "", self.cached
         dataset, size = self.task.dataset, len(self.task.space)
         if table is None:
             table = table_of(SCORES, self.task.space.name)
@@ -167,6 +177,7 @@ def cached_trace(tables: Tables, proxy: str) -> "pd.DataFrame":
         with blamed("search algorithm", algorithm):
             trace = algorithm(pool, search.drawn, task.runs.stop, task.seed)
         return trace[trace["run"] >= task.runs.start].reset_index(drop=True)
+    answers: Trainings | RankedScores
     if name := search.guidance.fitness:
         answers = _scores_as_fitness(task, name, pools[name])
     else:
@@ -176,13 +187,15 @@ def cached_trace(tables: Tables, proxy: str) -> "pd.DataFrame":
     return trace_of(task.track(found, len(task.runs), task.title, "runs"))
 
 
-def _scores_as_fitness(task: Task, proxy: str, pool: Pool) -> Trainings:
+def _scores_as_fitness(task: Task, proxy: str, pool: Pool) -> Trainings | RankedScores:
     """Return the scores of a proxy as fitness."""
     if not np.isfinite(pool.scores).any():
         raise MissingDataError(
             f"nothing has a fitness: all scores of {proxy} on {task.dataset} are undefined for the "
             f"{len(pool.architectures)} architectures that are searched, name another proxy"
         )
+    if pool.ensemble is not None:
+        return RankedScores(task.space.name, len(task.space), pool)
     return scores_as_answers(task.space.name, len(task.space), pool)
 
 

@@ -6,9 +6,11 @@ A training that is requested twice is charged twice.
 """
 
 import re
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +20,7 @@ from untrained.benchmarks.benchmark import SHORT_SEEDS, Benchmark, well_known
 from untrained.benchmarks.table import Group
 from untrained.errors import ArchitectureError, MissingDataError, ParameterError
 from untrained.search.base import BudgetSpent
-from untrained.search.pool import Pool
+from untrained.search.pool import Pool, RankedSeen
 from untrained.spaces.base import Architecture
 
 Floats = NDArray[np.float64]
@@ -219,6 +221,87 @@ def scores_as_answers(space: str, size: int, pool: Pool) -> Trainings:
     return Trainings(space, fitness, spent)
 
 
+class RankedAnswer(ABC):
+    """Answers by an ensemble: each arrival moves the ranks of all that a run has scored."""
+
+    @abstractmethod
+    def __call__(self, architecture: Architecture) -> tuple[float, float]:
+        """Return the fitness, which compares as the ranks of now do, and the cost in seconds."""
+
+    @abstractmethod
+    def leader(self) -> tuple[int, float] | None:
+        """Return the index and the fitness of the best of all that was scored, if any is."""
+
+
+@dataclass(frozen=True, eq=False)
+class CachedRanks(RankedAnswer):
+    """Answers of a run by the cached scores of the members.
+
+    Attributes:
+        pool: the scores.
+        seen: the scores as the run sees them.
+        known: answers by the ranks in the whole pool, of which the cost is taken.
+        places: index of an architecture to its position in the pool.
+    """
+
+    pool: Pool
+    seen: RankedSeen
+    known: Answer
+    places: Mapping[int, int]
+
+    def __call__(self, architecture: Architecture) -> tuple[float, float]:
+        """Return fitness and cost; see `RankedAnswer`."""
+        _, seconds = self.known(architecture)
+        return self.seen.fitness(self.places[architecture.index]), seconds
+
+    def leader(self) -> tuple[int, float] | None:
+        """Return the best; see `RankedAnswer`."""
+        found = self.seen.leader()
+        return None if found is None else (int(self.pool.architectures[found[0]]), found[1])
+
+
+@dataclass(frozen=True, eq=False)
+class RankedScores:
+    """The scores of an ensemble as the fitness of a space; see `search.runs.Answers`.
+
+    Attributes:
+        space: name of the space.
+        size: number of its architectures.
+        pool: the scores.
+
+    Raises:
+        ParameterError: a score has no cost.
+    """
+
+    space: str
+    size: int
+    pool: Pool
+
+    def __post_init__(self) -> None:
+        _ = self._trainings
+
+    @cached_property
+    def _trainings(self) -> Trainings:
+        """The ranks in the whole pool, which no run sees, with the costs that it pays."""
+        return scores_as_answers(self.space, self.size, self.pool)
+
+    @property
+    def longest(self) -> float:
+        """The seconds that one evaluation may take."""
+        return self._trainings.longest
+
+    def of_run(self, run: int) -> Answer:
+        """Return what answers the evaluations of the run of this number."""
+        seen, known = self.pool.of_run(run), self._trainings.of_run(run)
+        if not isinstance(seen, RankedSeen):
+            return known
+        return CachedRanks(self.pool, seen, known, self._places)
+
+    @cached_property
+    def _places(self) -> dict[int, int]:
+        return {int(one): place for place, one in enumerate(self.pool.architectures)}
+
+
 class Incumbent(NamedTuple):
     """The best architecture among the longest trainings up to some time of a run.
 
@@ -284,10 +367,26 @@ class Clock:
         fitness, seconds = self.answer(architecture)
         self.charge(share * seconds)
         self.evaluations += 1
-        if length > self.longest or (
+        if isinstance(self.answer, RankedAnswer):
+            self._rank(self.answer, architecture)
+        elif length > self.longest or (
             length == self.longest and fitness > self.incumbents[-1].fitness
         ):
             self.longest = length
             found = Incumbent(self.evaluations, architecture.index, fitness, self.seconds)
             self.incumbents.append(found)
         return fitness
+
+    def _rank(self, answer: RankedAnswer, architecture: Architecture) -> None:
+        """Keep the best of all that was scored: an arrival may make an older one the best."""
+        best = answer.leader()
+        if best is None and not self.incumbents:
+            best = architecture.index, -np.inf
+        if best is not None and (not self.incumbents or self.incumbents[-1].arch != best[0]):
+            self.incumbents.append(Incumbent(self.evaluations, *best, self.seconds))
+
+    @property
+    def final_fitness(self) -> float:
+        """The fitness of the last incumbent, by the ranks of the end if it has any."""
+        best = self.answer.leader() if isinstance(self.answer, RankedAnswer) else None
+        return self.incumbents[-1].fitness if best is None else best[1]

@@ -8,12 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from untrained.errors import MissingDataError, ParameterError
 from untrained.search.base import Searchable
 from untrained.search.members import members_of
-from untrained.search.pool import Pool
+from untrained.search.pool import Pool, Seen
 from untrained.spaces.base import Architecture
 
 
@@ -43,10 +42,14 @@ class Guide:
                 f"scored={self.scored}: {len(self.pool.architectures)} architectures have scores"
             )
 
+    def seen_by(self, run: int) -> Seen:
+        """Return the scores as the run of this number sees them."""
+        return self.pool.of_run(run) if self.scored or self.mutants > 1 else Seen(np.empty(0))
+
     def start(
         self,
         space: Searchable,
-        run: int,
+        seen: Seen,
         rng: np.random.Generator,
         charge: Callable[[float], None],
     ) -> list[Architecture]:
@@ -58,11 +61,11 @@ class Guide:
             return []
         drawn = rng.choice(len(self.pool.architectures), self.scored, replace=False)
         charge(self.pool.cost(drawn))
-        scores = _rankable(self.pool.scores[run % len(self.pool.scores), drawn])
+        scores = seen.values(drawn)
         best = drawn[np.argsort(-scores, kind="stable")[: self.kept]]
         return [space[int(index)] for index in self.pool.architectures[best]]
 
-    def guided(self, space: Searchable, run: int, charge: Callable[[float], None]) -> Searchable:
+    def guided(self, space: Searchable, seen: Seen, charge: Callable[[float], None]) -> Searchable:
         """Return a space whose mutants are the best-scored of `mutants` mutants.
 
         Raises:
@@ -77,9 +80,8 @@ class Guide:
                 f"{len(self.pool.architectures)} have one: set scores.architectures of params.yaml "
                 "to all and run `snakemake scores`"
             )
-        scores = _rankable(self.pool.scores[run % len(self.pool.scores)])
         position = {int(index): place for place, index in enumerate(members)}
-        return _BestMutant(space, self.pool, scores, position, self.mutants, charge)
+        return _BestMutant(space, self.pool, seen, position, self.mutants, charge)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +91,7 @@ class _BestMutant:
     Attributes:
         space: the space itself.
         pool: the pool of the scores, with their costs.
-        scores: (n,) by position in the pool, higher is better.
+        seen: the scores as the run sees them.
         position: position in the pool of each index.
         mutants: number of mutants that are drawn for each.
         charge: takes the seconds of the scores.
@@ -97,7 +99,7 @@ class _BestMutant:
 
     space: Searchable
     pool: Pool
-    scores: NDArray[np.float64]
+    seen: Seen
     position: Mapping[int, int]
     mutants: int
     charge: Callable[[float], None]
@@ -119,8 +121,4 @@ class _BestMutant:
         drawn = [self.space.mutate(architecture, rng) for _ in range(self.mutants)]
         places = np.array([self.position[mutant.index] for mutant in drawn])
         self.charge(self.pool.cost(places))
-        return drawn[int(np.argmax(self.scores[places]))]
-
-
-def _rankable(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.where(np.isnan(scores), -np.inf, scores)
+        return drawn[int(np.argmax(self.seen.values(places)))]

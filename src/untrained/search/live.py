@@ -17,12 +17,15 @@ import numpy as np
 
 from untrained.errors import ParameterError
 from untrained.files import IMAGES
+from untrained.proxies.ensembles import Ensemble
+from untrained.proxies.standings import Standing, Standings
 from untrained.scoring.engine import Score, score_work
+from untrained.scoring.ensembles import parse_proxy, readings_of
 from untrained.scoring.execution import prepare_worker
 from untrained.scoring.ledger import Ledger, opened
-from untrained.scoring.request import ScoreRequest, Settings, parse_reading, requested
+from untrained.scoring.request import ScoreRequest, Settings, requested
 from untrained.search.base import BudgetedSearch, BudgetSpent
-from untrained.search.clock import Answer
+from untrained.search.clock import Answer, RankedAnswer
 from untrained.search.runs import Task, search_runs, trace_of
 from untrained.spaces.base import Architecture
 
@@ -84,18 +87,20 @@ def live_trace(task: Task, live: Live) -> "tuple[pd.DataFrame, dict[str, int]]":
             f"{spelling!r} live: only the fitness is scored there, drop pool, init and mutants"
         )
     task.space.check_numbered()
-    reading = parse_reading(search.guidance.fitness)
+    fitness = parse_proxy(search.guidance.fitness)
+    ensemble = fitness if isinstance(fitness, Ensemble) else None
     how = asdict(live) | {"dataset": task.dataset}
     settings = cast("Settings", {name: how[name] for name in Settings.__annotations__})
     prepare_worker()
-    with requested(task.space, [reading], range(live.seeds), settings) as request:
+    readings = readings_of([search.guidance.fitness])
+    with requested(task.space, readings, range(live.seeds), settings) as request:
         # the number of seeds changes no score
-        key = replace(request, seeds=()).key(work="live scores") if live.ledger else {}
+        key = replace(request, seeds=()).key(work="scores of a live search") if live.ledger else {}
         with opened(live.ledger, key, task.tell) as ledger:
             resumed = len(ledger.done)
             if resumed:
                 task.tell(f"continuing with {resumed} scores of {ledger.path}")
-            scores = LiveScores(request, ledger, _progress(task))
+            scores = LiveScores(request, ledger, _progress(task), ensemble)
             runs = search_runs(algorithm, task.space, scores, task.budget, task.runs, task.seed)
             trace = trace_of(runs)
     return trace, {"scored": scores.made, "resumed": resumed}
@@ -121,20 +126,56 @@ def _progress(task: Task) -> Callable[[float], None]:
 
 
 @dataclass(eq=False)
+class LiveRanks(RankedAnswer):
+    """Answers of a run by an ensemble, whose members score what is proposed.
+
+    Attributes:
+        standings: the ranks of all that the run has scored.
+        values: returns the scores of an architecture by the members, and their seconds.
+    """
+
+    standings: Standings
+    values: Callable[[Architecture], tuple[list[float], float]]
+    _fitness: dict[int, float] = field(default_factory=dict)
+    _indices: list[int] = field(default_factory=list)
+
+    def __call__(self, architecture: Architecture) -> tuple[float, float]:
+        """Return fitness and cost; see `RankedAnswer`."""
+        values, seconds = self.values(architecture)
+        if architecture.index not in self._fitness:
+            place = self.standings.add(values)
+            if place is not None:
+                self._indices.append(architecture.index)
+            fitness = -inf if place is None else Standing(self.standings, place)
+            self._fitness[architecture.index] = fitness
+        return self._fitness[architecture.index], seconds
+
+    def leader(self) -> tuple[int, float] | None:
+        """Return the best; see `RankedAnswer`."""
+        if not self._indices:
+            return None
+        place = self.standings.leader()
+        return self._indices[place], self.standings.score(place)
+
+
+@dataclass(eq=False)
 class LiveScores:
     """Scores each architecture that is proposed; see `untrained.search.runs.Answers`.
 
     Attributes:
-        request: a request of one proxy; run r scores with its seed r modulo their number.
+        request: a request of one proxy, or of the members of an ensemble in their order; run r
+            scores with its seed r modulo their number.
         ledger: the finished scores, to which new ones are added.
         watch: takes the seconds of each answer.
-        made: number of scores that were not in the ledger.
+        ensemble: the ensemble that is the fitness; None for a proxy.
+        made: number of architectures whose scores were not in the ledger.
         longest: seconds that one answer may take; they are unknown, which is 0.
     """
 
     request: ScoreRequest
     ledger: Ledger
     watch: Callable[[float], None] = lambda _: None
+    ensemble: Ensemble | None = None
     made: int = 0
     longest: float = 0.0
     _asked: deque[tuple[int, int]] = field(default_factory=deque)
@@ -145,32 +186,39 @@ class LiveScores:
         It raises BudgetSpent after `PATIENCE` answers in a row that the run already had.
         """
         seed, scored, repeated = self.request.seeds[run % len(self.request.seeds)], set[int](), 0
-        sign = 1 if self.request.proxies[0].direction == "higher" else -1
+        signs = [1 if one.direction == "higher" else -1 for one in self.request.proxies]
 
-        def answer(architecture: Architecture) -> tuple[float, float]:
+        def values(architecture: Architecture) -> tuple[list[float], float]:
             nonlocal repeated
-            score = self.score(architecture.index, seed)
+            found = self.score(architecture.index, seed)
             again = architecture.index in scored
-            seconds = 0.0 if again else score.seconds
+            seconds = 0.0 if again else sum(one.seconds for one in found)
             repeated = repeated + 1 if again else 0
             if repeated > PATIENCE:
                 raise BudgetSpent
             scored.add(architecture.index)
             self.watch(seconds)
-            return -np.inf if score.score is None else sign * score.score, seconds
+            pairs = zip(signs, found, strict=True)
+            return [-np.inf if one.score is None else sign * one.score for sign, one in pairs], (
+                seconds
+            )
 
-        return answer
+        def answer(architecture: Architecture) -> tuple[float, float]:
+            (fitness,), seconds = values(architecture)
+            return fitness, seconds
 
-    def score(self, index: int, seed: int) -> Score:
-        """Return the score of an architecture from the ledger, or make it.
+        return answer if self.ensemble is None else LiveRanks(self.ensemble.standings(), values)
+
+    def score(self, index: int, seed: int) -> list[Score]:
+        """Return the scores of an architecture by all proxies from the ledger, or make them.
 
         Images are read and drawn once for all scores of a seed.
         """
         item = f"{index} {seed}"
         if item in self.ledger.done:
-            return self.ledger.read(item, Score)
+            return self.ledger.read(item, list[Score])
         self._asked.append((index, seed))
-        made = next(self._scores)[0]
+        made = next(self._scores)
         self.ledger.add(item, made)
         self.made += 1
         return made

@@ -6,17 +6,21 @@ incumbent), `fitness`, `simulated_seconds` and `is_final`. `target` names the ac
 which the answer of a run holds; it is empty if the answer holds for all columns.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from untrained.errors import DamagedFileError, MissingDataError, PluginError
+from untrained.proxies.ensembles import Ensemble, combined
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from untrained.proxies.standings import Standings
 
 Floats = NDArray[np.float64]
 TRACE_COLUMNS = ("run", "target", "step", "arch", "fitness", "simulated_seconds", "is_final")
@@ -32,20 +36,69 @@ class Pool:
             were read.
         accuracies: column, for example "cifar10-valid/x-valid", to (n,) percent.
         seconds_per_score: simulated cost of a score; or (n,), the cost by architecture.
+        ensemble: the ensemble that scores; None for a proxy.
+        members: (members, seeds, n) the scores by its members, as `cached_scores`; None for a
+            proxy.
     """
 
     architectures: NDArray[np.int64]
     cached_scores: Floats | None
     accuracies: Mapping[str, Floats]
     seconds_per_score: float | Floats
+    ensemble: Ensemble | None = None
+    members: Floats | None = None
+
+    @classmethod
+    def of_ensemble(cls, ensemble: Ensemble, pools: "Sequence[Pool]") -> "Pool":
+        """Return the architectures that all members of an ensemble have scored.
+
+        Args:
+            ensemble: the ensemble.
+            pools: those of its members, in their order. A score costs as much as all theirs.
+
+        Raises:
+            MissingDataError: the members have scores of different numbers of seeds.
+        """
+        both = reduce(np.intersect1d, (one.architectures for one in pools))
+        parts = [one.within(both) for one in pools]
+        if len({len(one.scores) for one in parts}) > 1:
+            told = ", ".join(
+                f"{len(one.scores)} of {name}"
+                for name, one in zip(ensemble.members, parts, strict=True)
+            )
+            raise MissingDataError(
+                f"the members of {ensemble} are scored with different numbers of seeds ({told}): "
+                "score all with the same"
+            )
+        members = np.stack([one.scores for one in parts])
+        seconds = sum(one.seconds_per_score for one in parts)
+        return cls(both, None, parts[0].accuracies, seconds, ensemble, members)
+
+    def of_run(self, run: int) -> "Seen":
+        """Return what a run learns of the scores, as it asks for them."""
+        if self.ensemble is None or self.members is None:
+            return Seen(self.scores[run % len(self.scores)])
+        return RankedSeen(self.members[:, run % self.members.shape[1]], self.ensemble)
+
+    @cached_property
+    def _ranked(self) -> Floats | None:
+        """The scores of an ensemble by its ranks in the whole pool."""
+        if self.ensemble is None or self.members is None:
+            return None
+        rule = self.ensemble.rule
+        return np.stack([combined(rule, one) for one in self.members.swapaxes(0, 1)])
 
     @property
     def scores(self) -> Floats:
         """(seeds, n) scores; run r sees row r modulo the number of seeds.
 
+        Those of an ensemble are its ranks in the whole pool, which no run sees: see `of_run`.
+
         Raises:
             PluginError: no scores were read, because the algorithm declares that it reads none.
         """
+        if self._ranked is not None:
+            return self._ranked
         if self.cached_scores is None:
             raise PluginError(
                 "the search algorithm reads scores but declares `reads_scores = False`: declare "
@@ -68,7 +121,65 @@ class Pool:
             None if self.cached_scores is None else self.cached_scores[:, kept],
             {name: values[kept] for name, values in self.accuracies.items()},
             seconds[kept] if isinstance(seconds, np.ndarray) else seconds,
+            self.ensemble,
+            None if self.members is None else self.members[..., kept],
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """The scores of a pool as a run sees them.
+
+    Attributes:
+        scores: (n,) by position in the pool, the better network higher, NaN if undefined; or
+            (members, n).
+    """
+
+    scores: Floats
+
+    def fitness(self, position: int) -> float:
+        """Return the score at a position, -inf if it is undefined."""
+        found = float(self.scores[position])
+        return -np.inf if np.isnan(found) else found
+
+    def values(self, positions: NDArray[np.int64]) -> Floats:
+        """Return the scores (m,) at some positions, all of them seen first; -inf if undefined."""
+        seen = [self.fitness(one) for one in positions.tolist()]
+        return np.array([float(one) for one in seen])
+
+
+@dataclass(frozen=True, eq=False)
+class RankedSeen(Seen):
+    """The scores of an ensemble as a run sees them: by ranks among all that it has asked for.
+
+    Attributes:
+        ensemble: the ensemble.
+    """
+
+    ensemble: Ensemble
+    _positions: list[int] = field(default_factory=list, init=False)
+    _fitness: dict[int, float] = field(default_factory=dict, init=False)
+
+    @cached_property
+    def _standings(self) -> "Standings":
+        return self.ensemble.standings()
+
+    def fitness(self, position: int) -> float:
+        """Return the score at a position, which compares as the ranks of now do."""
+        from untrained.proxies.standings import Standing
+
+        if position not in self._fitness:
+            place = self._standings.add(self.scores[:, position])
+            self._fitness[position] = -np.inf if place is None else Standing(self._standings, place)
+            self._positions.extend([] if place is None else [position])
+        return self._fitness[position]
+
+    def leader(self) -> tuple[int, float] | None:
+        """Return the position and the score of the best seen, the first of equals, if any."""
+        if not self._positions:
+            return None
+        place = self._standings.leader()
+        return self._positions[place], self._standings.score(place)
 
 
 def can_answer(pool_size: int, space_size: int, samples: int) -> bool:
@@ -122,6 +233,33 @@ def best_of_sample_trace(
     columns = (run, target, step, arch, seen, spent, is_final)
     trace = pd.DataFrame(dict(zip(TRACE_COLUMNS, columns, strict=True)))
     return trace.sort_values(["run", "step", "is_final"], kind="stable", ignore_index=True)
+
+
+def best_of_ranked_trace(pool: Pool, drawn: NDArray[np.int64]) -> "pd.DataFrame":
+    """Return the trace of runs that keep the best of their samples by an ensemble.
+
+    The incumbent at a step is the best by the ranks among what the run has drawn until then.
+
+    Args:
+        pool: the architectures with their scores by an ensemble.
+        drawn: (runs, samples) positions in the pool.
+    """
+    import pandas as pd
+
+    rows: list[tuple[object, ...]] = []
+    for run, positions in enumerate(drawn):
+        seen, found, spent, last = pool.of_run(run), None, 0.0, None
+        for step, position in enumerate(positions.tolist(), start=1):
+            fitness, spent = seen.fitness(position), spent + pool.cost(np.array([position]))
+            best = seen.leader() if isinstance(seen, RankedSeen) else None
+            best = best or found or (position, fitness)
+            if found is None or best[0] != found[0]:
+                rows.append((run, "", step, pool.architectures[best[0]], best[1], spent, False))
+            found, last = best, step
+        if found is not None:
+            rows.append((run, "", last, pool.architectures[found[0]], found[1], spent, True))
+    trace = pd.DataFrame(rows, columns=list(TRACE_COLUMNS))
+    return trace.assign(fitness=trace["fitness"].astype("float64").replace(-np.inf, np.nan))
 
 
 def empty_trace() -> "pd.DataFrame":

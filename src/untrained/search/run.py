@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from untrained.benchmarks.benchmark import Benchmark, Values
 from untrained.errors import ParameterError
 from untrained.images.sets import image_set
+from untrained.scoring.ensembles import parse_proxy
 from untrained.scoring.progress import Track, quiet, untracked
-from untrained.scoring.request import parse_reading
 from untrained.search.cached import Tables, accuracies_of, cached_trace, loaded
 from untrained.search.clock import Budget, parse_budget
 from untrained.search.runs import Task, shard_of_runs
@@ -127,7 +127,7 @@ def run_search(
     own = shard_of_runs(runs if runs is not None else 1 if live else 500, shard, shards)
     search, allowed = parse_algorithm(algorithm), parse_budget(budget)
     cost = _seconds_per_score(seconds_per_score)
-    parse_reading(proxy), image_set(dataset)  # which raise an error for a wrong name
+    parse_proxy(proxy), image_set(dataset)  # which raise an error for a wrong name
     searched = get_space(space)
     search.check_space(searched)
     task = Task(algorithm, search, searched, dataset, allowed, own, seed, track, tell)

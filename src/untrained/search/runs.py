@@ -16,9 +16,9 @@ from untrained.limits import RUNS
 from untrained.plugins import blamed
 from untrained.scoring.progress import Track
 from untrained.search.base import BudgetedSearch, BudgetSpent, Searchable
-from untrained.search.clock import Answer, Budget, Clock
+from untrained.search.clock import Answer, Budget, CachedRanks, Clock
 from untrained.search.guided import Guide
-from untrained.search.pool import TRACE_COLUMNS
+from untrained.search.pool import TRACE_COLUMNS, Seen
 from untrained.search.spelling import Search
 from untrained.seeds import numpy_generator
 from untrained.spaces.base import Architecture, SearchSpace
@@ -116,9 +116,14 @@ def _run(
     start: list[Architecture] = []
     with blamed("search algorithm", algorithm), suppress(BudgetSpent):
         if guide is not None:
-            draws = numpy_generator(seed, "scored start", run)
-            start = guide.start(space, run, draws, clock.charge)
-            space = guide.guided(space, run, clock.charge)
+            answer, draws = clock.answer, numpy_generator(seed, "scored start", run)
+            # what picks by the ensemble that is the fitness ranks in the same pool
+            if isinstance(answer, CachedRanks) and answer.pool is guide.pool:
+                seen: Seen = answer.seen
+            else:
+                seen = guide.seen_by(run)
+            start = guide.start(space, seen, draws, clock.charge)
+            space = guide.guided(space, seen, clock.charge)
         algorithm(space, clock.evaluate, numpy_generator(seed, "search", run), start)
         raise ParameterError(
             f"{type(algorithm).__name__} returned before its budget was spent: it has to go on"
@@ -142,7 +147,9 @@ def trace_of(runs: Iterable[tuple[int, Clock]]) -> "pd.DataFrame":
             )
         rows += [(run, "", *found, False) for found in clock.incumbents]
         last = clock.incumbents[-1]
-        rows.append((run, "", clock.evaluations, last.arch, last.fitness, clock.seconds, True))
+        rows.append(
+            (run, "", clock.evaluations, last.arch, clock.final_fitness, clock.seconds, True)
+        )
     types = {"run": "int64", "step": "int64", "arch": "int64", "is_final": "bool"}
     trace = pd.DataFrame(rows, columns=list(TRACE_COLUMNS)).astype(types)
     # undefined scores have no value in any trace

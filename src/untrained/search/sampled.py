@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from untrained.search.base import SampledSearch
-from untrained.search.pool import Pool, best_of_sample_trace, draw
+from untrained.search.pool import Pool, best_of_ranked_trace, best_of_sample_trace, draw
 from untrained.seeds import numpy_generator
 
 
@@ -19,7 +19,8 @@ class Naswot(SampledSearch):
     """Keep the best-scored of N architectures drawn with replacement, as in the authors' code.
 
     An undefined score loses to every other one; in the authors' code it counts as 0. If the pool
-    has scores of several seeds, initialisation and minibatch change from run to run.
+    has scores of several seeds, initialisation and minibatch change from run to run. An ensemble
+    ranks what the run has drawn.
     """
 
     name: ClassVar[str] = "naswot"
@@ -30,6 +31,8 @@ class Naswot(SampledSearch):
     def __call__(self, pool: Pool, samples: int, runs: int, seed: int) -> pd.DataFrame:
         """Pick from `runs` samples of a pool; see `SampledSearch`."""
         drawn = draw(len(pool.architectures), samples, runs, numpy_generator(seed, "naswot search"))
+        if pool.ensemble is not None:
+            return best_of_ranked_trace(pool, drawn)
         seeds = np.arange(runs)[:, None] % len(pool.scores)
         return best_of_sample_trace(pool, drawn, pool.scores[seeds, drawn], pool.seconds_per_score)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from untrained.errors import ParameterError, PluginError
 from untrained.plugins import Registry
-from untrained.scoring.request import parse_reading
+from untrained.scoring.ensembles import parse_proxy
 from untrained.search.base import Algorithm, BudgetedSearch, SampledSearch, configured
 from untrained.spaces import SearchSpace
 
@@ -73,7 +73,7 @@ class Guidance:
     def __post_init__(self) -> None:
         for name in (self.fitness, self.pool, self.init if self.init != RANDOM else ""):
             if name:
-                parse_reading(name)
+                parse_proxy(name)
         if not 1 <= self.kept <= self.scored:
             raise ParameterError(f"kept={self.kept} of scored={self.scored}: 1 to scored")
         if self.mutants < 1:

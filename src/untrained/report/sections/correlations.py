@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from untrained.errors import MissingDataError
-from untrained.proxies import ENSEMBLES, PROXIES
+from untrained.proxies import PROXIES
+from untrained.proxies.ensembles import RULES
 from untrained.report import plotting
 from untrained.report.inputs import Inputs
 from untrained.report.published import with_published
@@ -31,7 +32,6 @@ from untrained.report.scores import (
     targets_of,
     undefined_last,
     with_accuracy,
-    with_ensembles,
 )
 from untrained.report.section import Figure, Options, Section, Table
 from untrained.report.statistics import correlation
@@ -45,7 +45,8 @@ from untrained.report.tables import (
     terminal_table,
     with_interval,
 )
-from untrained.scoring.request import name_of
+from untrained.scoring.ensembles import ensembles_of
+from untrained.scoring.request import is_ensemble, name_of
 
 #: The columns of `correlation_table`, in order.
 COLUMNS = (
@@ -83,7 +84,7 @@ def correlation_table(inputs: Inputs, options: Options) -> pd.DataFrame:
         (ddof 1) of the tau of each seed alone, NaN below two seeds.
     """
     truth = inputs.benchmark
-    scores = with_ensembles(inputs.scores)
+    scores = inputs.scores
     lower = lower_is_better(scores["proxy"])
     sampled = np.unique(scores["arch"].to_numpy(dtype=np.int64))
     subsets = subsets_of(sampled, inputs.space.representatives)
@@ -257,20 +258,24 @@ def draw(inputs: Inputs, options: Options) -> "plotting.Figure":
 def _more(inputs: Inputs) -> str:
     table = inputs.table("correlations")
     names = [str(name) for name in table["proxy"].unique()]
-    scored = dict.fromkeys(name_of(name) for name in table["proxy"][table["seeds"] > 0])
+    proxies = dict.fromkeys(table["proxy"][table["seeds"] > 0])
+    scored = dict.fromkeys(name if is_ensemble(name) else name_of(name) for name in proxies)
     told = [
         f"`{proxy_label(name)}`: {PROXIES.load(name).summary}."
         for name in scored
-        if name not in ENSEMBLES
+        if not is_ensemble(name)
     ]
     if any(name.endswith("-released") for name in names):
         told.append("Variants `released` compute what the authors' code does.")
-    told += [
-        f"`{one.name}` is the sum of the ranks by {' and '.join(f'`{m}`' for m in one.members)} "
-        "under each seed, higher for better, over the architectures for which all are defined."
-        for one in ENSEMBLES.values()
-        if one.name in names
-    ]
+    ensembles = ensembles_of(filter(is_ensemble, scored))
+    told += [f"`{one.name}` is {one.formula}." for one in ensembles if one.name]
+    rules = dict.fromkeys(one.rule for one in ensembles)
+    told += [f"`{rule}` is the {RULES[rule].summary}." for rule in rules]
+    if ensembles:
+        told.append(
+            "Ranks are those by the members under each seed, from 1, the worst, to n, over the "
+            "architectures for which all members are defined; the others have no score."
+        )
     return " ".join(told)
 
 

@@ -22,7 +22,6 @@ from untrained.report.scores import (
     scores_by_seed,
     target_of,
     undefined_last,
-    with_ensembles,
 )
 from untrained.report.section import Figure, Options, Section, Table
 from untrained.report.statistics import interval, resample_counts
@@ -97,7 +96,7 @@ def preference_table(inputs: Inputs, options: Options) -> pd.DataFrame:
     known = known[known["space"] == inputs.name].set_index(["proxy", "images", "option"])
     decisions = choices_of(space).codes
     shares = np.stack([(decisions == k).mean(axis=1) for k in range(len(space.option_order))], 1)
-    scores = with_ensembles(inputs.scores)
+    scores = inputs.scores
     rows = []
     for images in image_sets(scores):
         answers = inputs.benchmark.accuracies(*target_of(images, "test", inputs.splits)[1:])

@@ -18,7 +18,6 @@ from untrained.report.scores import (
     targets_of,
     undefined_last,
     with_accuracy,
-    with_ensembles,
 )
 from untrained.report.section import Figure, Options, Section, Table
 from untrained.report.tables import joined, laid_out, named, numbers
@@ -50,7 +49,7 @@ def seed_table(inputs: Inputs, _: Options) -> pd.DataFrame:
         rho between the mean scores of two sets without a common seed, averaged over all such
         pairs; NaN where there is none.
     """
-    scores = with_ensembles(inputs.scores)
+    scores = inputs.scores
     lower = lower_is_better(scores["proxy"])
     rows = []
     for images, dataset, split in targets_of(image_sets(scores), inputs.splits):
