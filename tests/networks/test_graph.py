@@ -155,3 +155,33 @@ def test_random_graphs_have_what_graphs_can_have():
     assert max(terms) > 3
     assert any(len(graph.fed) < len(graph.order) for graph in graphs)
     assert any(len(graph.leading) < len(graph.order) for graph in graphs)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_bottlenecks_are_nodes_without_which_no_path_is_left(seed):
+    graph = random_graph(seed)
+    edges = [edge for edge in graph.executed if not edge.constant]
+
+    def connected(without):
+        reached = {0} - {without}
+        for edge in edges:
+            if edge.source in reached and edge.target != without:
+                reached.add(edge.target)
+        return graph.output in reached
+
+    inner = set(graph.order) - {0, graph.output}
+    expected = {node for node in inner if not connected(node)} if connected(None) else set()
+    assert set(graph.bottlenecks) == expected
+    assert [one for one in graph.order if one in expected] == list(graph.bottlenecks)
+
+
+def test_cells_hand_on_their_outputs():
+    space = get_space("nasbench201")
+    for index in (1462, 1, 13714):
+        graph = space.graph(space[index], 10)
+        assert len(graph.cells) == 1 + 3 * 5 + 2
+        shapes = graph.shapes((3, 32, 32))
+        sides = [shapes[one] for one in graph.cells]
+        assert sides == [(16, 32, 32)] * 6 + [(32, 16, 16)] * 6 + [(64, 8, 8)] * 6
+    graph = network_graph(parse_genotype("DARTS_V2"), 10, Skeleton(5, 4))
+    assert len(graph.cells) == 6

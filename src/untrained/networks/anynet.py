@@ -29,6 +29,7 @@ def network_graph(network: StagedNetwork, num_classes: int, stem: Stem, stem_wid
     if stem == "quarter":
         last = builder.edge(last, None, Pooling("max", 3, 2))
     inputs = stem_width
+    builder.cells.append(last)
     for depth, width, stride, ratio, groups in zip(
         network.depths,
         network.widths,
@@ -40,6 +41,7 @@ def network_graph(network: StagedNetwork, num_classes: int, stem: Stem, stem_wid
         for position in range(depth):
             own = 1 if position else stride
             last = add_block(builder, network.block, last, inputs, width, own, ratio, groups)
+            builder.cells.append(last)
             inputs = width
     return builder.graph(builder.classified(last, inputs, num_classes, rectified=False))
 

@@ -103,12 +103,14 @@ def network_graph(
     earlier, last = _stem(builder, skeleton)
     halved = skeleton.stem == "imagenet"  # the second half of that stem halves the resolution
     middle = last
+    builder.cells.append(last.node)
     for position in range(skeleton.cells):
         reduces = position in skeleton.reductions
         channels *= 2 if reduces else 1
         inputs = preprocessed(builder, earlier, last, channels, halved=halved)
         cell = _cell(builder, genotype, inputs, channels, position, reduces=reduces)
         earlier, last, halved = last, cell, reduces
+        builder.cells.append(last.node)
         if position == skeleton.reductions[1]:
             middle = last
     logits = builder.classified(last.node, last.channels, num_classes, rectified=False)

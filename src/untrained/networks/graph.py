@@ -290,6 +290,7 @@ class Graph:
         momentum: weight of a batch in the running statistics of normalisations.
         inputs: channels of the images.
         paths: number of cells, and of edges of a cell, that drop-path draws numbers for.
+        cells: the nodes between the cells, in order: the output of the stem and of each cell.
     """
 
     nodes: tuple[Node, ...]
@@ -299,6 +300,7 @@ class Graph:
     momentum: float = 0.1
     inputs: int = 3
     paths: Pair = (0, 0)
+    cells: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         read, made = set(), {0}
@@ -365,14 +367,33 @@ class Graph:
                 shape = operation.shape(shape)
         return True
 
-    def flops(self, images: Shape) -> int:
+    @cached_property
+    def bottlenecks(self) -> tuple[int, ...]:
+        """The nodes that every path from the images to the logits passes, without both ends."""
+        places = {node: place for place, node in enumerate(self.order)}
+        spans = [(places[e.source], places[e.target]) for e in self.executed if self.live(e)]
+        reached = 0
+        found = []
+        for place, node in enumerate(self.order):
+            if place == reached and node in self.leading:
+                found.append(node)
+            reached = max([reached, *(end for start, end in spans if start == place)])
+        return tuple(one for one in found if one not in (0, self.output))
+
+    def flops(self, images: Shape, *, dead_branches: bool = True) -> int:
         """Return the multiply-accumulate operations of a forward pass for one image (C, H, W).
 
         They are counted as in the NAS-Bench-201 tables: convolutions, and linear layers with their
-        bias, also where they lead nowhere.
+        bias.
+
+        Args:
+            images: shape of an image.
+            dead_branches: whether edges count that are on no path from the images to the logits.
         """
         shapes, total = self.shapes(images), 0
         for edge in self.executed:
+            if not (dead_branches or self.live(edge)):
+                continue
             shape = shapes[edge.source]
             for operation in edge.operations:
                 if isinstance(operation, Weighted):
@@ -392,9 +413,23 @@ class Graph:
         weights = sum(one.parameters for edge in self.edges for one in edge.weighted)
         return weights + 2 * sum(self.normalised_channels)
 
+    @cached_property
+    def live_parameters(self) -> int:
+        """The number of parameters on paths from the images to the logits."""
+        return sum(
+            sum(one.parameters for one in edge.weighted) + 2 * channels
+            for edge, channels in zip(self.executed, self.normalised_channels, strict=False)
+            if self.live(edge)
+        )
+
 
 class Builder:
     """Collects the nodes and edges of a graph.
+
+    Attributes:
+        nodes: the nodes so far.
+        edges: the edges so far.
+        cells: see `Graph`; whoever adds a stem or a cell appends the node of its output.
 
     Args:
         inputs: channels of the images.
@@ -404,6 +439,7 @@ class Builder:
         self.inputs = inputs
         self.nodes = [Node()]
         self.edges: list[Edge] = []
+        self.cells: list[int] = []
 
     def node(self, *, concatenated: bool = False, rectified: bool = False) -> int:
         """Add a node and return its number."""
@@ -454,7 +490,8 @@ class Builder:
     ) -> Graph:
         """Return the graph; see `Graph`."""
         nodes, edges = tuple(self.nodes), tuple(self.edges)
-        return Graph(nodes, edges, output, initialisation, momentum, self.inputs, paths)
+        flags = initialisation, momentum, self.inputs, paths, tuple(self.cells)
+        return Graph(nodes, edges, output, *flags)
 
 
 def shapes_of(nodes: Sequence[Node], edges: Sequence[Edge], images: Shape) -> dict[int, Shape]:

@@ -26,10 +26,12 @@ def network_graph(cell: Cell, num_classes: int, skeleton: Skeleton = SCORED) -> 
     """
     builder = Builder(3 if skeleton.stem else skeleton.channels)
     last = _convolved(builder, 0, 3, skeleton.channels, 3) if skeleton.stem else 0
+    builder.cells.append(last)
     for number, (inputs, outputs) in enumerate(widths(skeleton)):
         if number and number % skeleton.cells == 0:
             last = builder.edge(last, None, Pooling("max", 2, 2, padded=False))
         last = _cell(builder, last, cell, inputs, outputs)
+        builder.cells.append(last)
     logits = builder.classified(last, outputs, num_classes, rectified=False)
     return builder.graph(logits, "normal", MOMENTUM)
 

@@ -147,6 +147,8 @@ def _of_layers(
     """Return the graph of layers (input channels, output channels, whether it is a reduction)."""
     builder = Builder(3 if skeleton.stem else skeleton.channels)
     last = add_stem(builder, skeleton)
+    builder.cells.append(last)
     for inputs, outputs, reduces in layers:
         last = (add_reduction if reduces else add_cell)(builder, last, inputs, outputs)
+        builder.cells.append(last)
     return builder.graph(add_head(builder, last, layers[-1][1], num_classes))

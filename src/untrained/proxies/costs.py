@@ -9,21 +9,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from untrained.proxies.base import BaseProxy, Cost, Direction
+from untrained.proxies.base import BaseProxy, Cost, Direction, UndefinedScore
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
     from untrained.images.minibatches import Minibatch
+    from untrained.networks.graph import Graph
 
 
 @dataclass(frozen=True)
 class Parameters(BaseProxy):
-    """The number of trainable parameters; a network without any scores 0."""
+    """The number of trainable parameters; a network without any scores 0.
+
+    Attributes:
+        variant: `trainable` counts all, as benchmarks' tables do. `live` counts those that can
+            matter: in the network of a graph, those on a path from the images to the logits, so
+            that a network that is cut in two scores 0; in any other network, those that the output
+            depends on, as the graph of autograd of one forward pass shows.
+    """
 
     name: ClassVar[str] = "parameters"
-    variants: ClassVar[tuple[str, ...]] = ("trainable",)
+    variants: ClassVar[tuple[str, ...]] = ("trainable", "live")
     direction: ClassVar[Direction] = "higher"
     summary: ClassVar[str] = "number of trainable parameters"
     cost: ClassVar[Cost] = "arithmetic"
@@ -31,41 +39,90 @@ class Parameters(BaseProxy):
     def __call__(
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
     ) -> float:
-        """Count without running the network; arguments as in `Proxy.__call__`."""
+        """Count, for `live` of a network without a graph by one forward pass with two images.
+
+        Raises:
+            UndefinedScore: `not_applicable`: for `live`, checkpoints hide what they run.
+        """
         from untrained.networks.costs import count_parameters
 
-        del minibatch, generator
-        return float(count_parameters(network))
+        del generator
+        if self.variant == "trainable":
+            return float(count_parameters(network))
+        graph = _graph_of(network)
+        return float(_reached(network, minibatch) if graph is None else graph.live_parameters)
 
 
 @dataclass(frozen=True)
 class Flops(BaseProxy):
     """Multiply-accumulate operations for one image of the minibatch's shape.
 
-    Those of convolutions, linear layers and other products of matrices count, also on branches
-    that don't reach the output; see `count_flops`. Networks of spaces that have graphs are counted
-    as in their benchmarks' tables, where a linear layer's bias counts too; see `Graph.flops`.
+    Those of convolutions, linear layers and other products of matrices count; see `count_flops`.
+    Networks of spaces that have graphs are counted as in their benchmarks' tables, where a linear
+    layer's bias counts too; see `Graph.flops`.
+
+    Attributes:
+        variant: `multiply_accumulate` counts all that are executed. `live` counts those on a path
+            from the images to the logits; only the network of a graph has such a count.
     """
 
     name: ClassVar[str] = "flops"
-    variants: ClassVar[tuple[str, ...]] = ("multiply_accumulate",)
+    variants: ClassVar[tuple[str, ...]] = ("multiply_accumulate", "live")
     direction: ClassVar[Direction] = "higher"
     summary: ClassVar[str] = "multiply-accumulate operations of one image"
     cost: ClassVar[Cost] = "arithmetic"
+    applies_to: ClassVar[str] = "any network; live: networks of a space's graph"
 
     def __call__(
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
     ) -> float:
-        """Run one forward pass with one image; arguments as in `Proxy.__call__`."""
+        """Count, in a network without a graph by one forward pass with one image.
+
+        Raises:
+            UndefinedScore: `not_applicable`: `live` of a network without a graph.
+        """
         import torch
 
         from untrained.networks.costs import count_flops
-        from untrained.networks.graph import Graph
 
         del generator
         channels, height, width = minibatch.images.shape[1:]
-        if isinstance(graph := getattr(network, "graph", None), Graph):
-            return float(graph.flops((channels, height, width)))
+        live = self.variant == "live"
+        if graph := _graph_of(network):
+            return float(graph.flops((channels, height, width), dead_branches=not live))
+        if live:
+            raise UndefinedScore(
+                "not_applicable",
+                f"{type(network).__name__} has no graph that shows which operations reach the "
+                "output: take flops",
+            )
         devices = [minibatch.images.device] if minibatch.images.is_cuda else []
         with torch.random.fork_rng(devices=devices):
             return float(count_flops(network, (channels, height, width)))
+
+
+def _graph_of(network: nn.Module) -> Graph | None:
+    """Return the graph that a network was made from."""
+    from untrained.networks.graph import Graph
+
+    graph = getattr(network, "graph", None)
+    return graph if isinstance(graph, Graph) else None
+
+
+def _reached(network: nn.Module, minibatch: Minibatch) -> int:
+    """Return the number of trainable parameters that the output depends on.
+
+    Raises:
+        UndefinedScore: `not_applicable`: checkpoints hide what they run.
+    """
+    from dataclasses import replace
+
+    from untrained.proxies.autograd import nodes_behind, refuse_reentrant
+    from untrained.proxies.gradients import differentiable
+
+    two = replace(minibatch, images=minibatch.images[:2])
+    with differentiable(network, two) as images:
+        outputs = network(images.requires_grad_() * 1)
+    refuse_reentrant(outputs)
+    leaves = {id(getattr(node, "variable", None)) for node in nodes_behind(outputs)}
+    return sum(p.numel() for p in network.parameters() if p.requires_grad and id(p) in leaves)
