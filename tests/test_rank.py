@@ -147,7 +147,7 @@ def test_a_module_is_scored_with_its_weights_and_left_as_it_was():
         (nn.Conv2d(5, 2, 3), "failed", "RuntimeError: Given groups=1, weight of size [2, 5, 3, 3]"),
         (partial(Net, outputs=lambda x: (x, x)), "not_applicable", "Net returned tuple: one"),
         (partial(Net, outputs=lambda x: x[:, :2]), "not_applicable", "Net has 2 classes and"),
-        (Sometimes, "non_finite", "seed 1: loss nan with gradients of norm nan"),
+        (Sometimes, "non_finite", "seed 1: loss nan with a sum over gradients of nan"),
     ],
 )
 def test_what_fails_is_a_row_and_others_are_scored(candidate, status, reason):

@@ -6,6 +6,7 @@ section 3; `jacob_cov` of Abdelfattah et al., ICLR 2021 (arXiv 2101.08134).
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -24,8 +25,59 @@ if TYPE_CHECKING:
 _OFFSET = 1e-5
 
 
+@dataclass(frozen=True, eq=False)
+class InputGradients:
+    """The gradients of a minibatch by its pixels.
+
+    Attributes:
+        rows: J (N, C H W), one row for each image.
+        labels: (N,).
+        num_classes: the number of classes of the data set.
+    """
+
+    rows: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    num_classes: int
+
+
 @dataclass(frozen=True)
-class JacobianCovariance(BaseProxy):
+class OfInputGradients(BaseProxy):
+    """A proxy that is read off the gradients of the sum of all logits by the pixels."""
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"gradients"})
+    cost: ClassVar[Cost] = "backward"
+
+    @property
+    def measurement(self) -> str:
+        """A key: these proxies are computed from the same backward pass."""
+        return "input gradients"
+
+    def __call__(
+        self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
+    ) -> float:
+        """Score by one backward pass in the network's current mode; nothing is drawn.
+
+        Raises:
+            UndefinedScore: `disconnected` where no image moves the output, `not_applicable` where
+                the output is no tensor of logits, or see `read`.
+        """
+        return self.read(self.measure(network, minibatch, generator))
+
+    def measure(
+        self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
+    ) -> InputGradients:
+        """Return the gradients and the labels; see `jacobian`."""
+        del generator
+        labels = minibatch.labels.cpu().numpy()
+        return InputGradients(jacobian(network, minibatch), labels, minibatch.num_classes)
+
+    @abstractmethod
+    def read(self, measured: InputGradients) -> float:
+        """Return the score of gradients; raise `UndefinedScore` where there is none."""
+
+
+@dataclass(frozen=True)
+class JacobianCovariance(OfInputGradients):
     """s = -sum_i [log(v_i + k) + 1 / (v_i + k)] over the eigenvalues v of a correlation, k = 1e-5.
 
     Row J_i is the gradient of the sum of all logits of the minibatch by the pixels of image i.
@@ -37,23 +89,12 @@ class JacobianCovariance(BaseProxy):
     name: ClassVar[str] = "jacobian_covariance"
     variants: ClassVar[tuple[str, ...]] = ("version1",)
     direction: ClassVar[Direction] = "higher"
-    needs: ClassVar[frozenset[Need]] = frozenset({"gradients"})
     summary: ClassVar[str] = "spectrum of the correlation of input gradients (Mellor et al., 2020)"
     source: ClassVar[str] = "Mellor et al., 2020 (arXiv 2006.04647v1)"
-    cost: ClassVar[Cost] = "backward"
 
-    def __call__(
-        self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
-    ) -> float:
-        """Score by one backward pass in the network's current mode; nothing is drawn.
-
-        Raises:
-            UndefinedScore: `disconnected` where no image moves the output, `singular` where some
-                rows of the Jacobian have no correlation, `non_finite`, or `not_applicable` where
-                the output is no tensor of logits.
-        """
-        del generator
-        return correlation_score(jacobian(network, minibatch))
+    def read(self, measured: InputGradients) -> float:
+        """Return the score of a Jacobian; see `correlation_score`."""
+        return correlation_score(measured.rows)
 
 
 def jacobian(network: nn.Module, minibatch: Minibatch) -> NDArray[np.float64]:
@@ -83,7 +124,19 @@ def correlation_score(rows: NDArray[np.float64]) -> float:
     """Return the score of a Jacobian (N, pixels).
 
     Raises:
-        UndefinedScore: `non_finite` or `singular`.
+        UndefinedScore: see `unit_rows`.
+    """
+    unit = unit_rows(rows)
+    # negative eigenvalues of a Gram matrix are rounding errors
+    eigenvalues = np.linalg.eigvalsh(unit @ unit.T).clip(0)
+    return float(-(np.log(eigenvalues + _OFFSET) + 1 / (eigenvalues + _OFFSET)).sum())
+
+
+def unit_rows(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return rows (N, pixels) less their means, of norm 1: their products are correlations.
+
+    Raises:
+        UndefinedScore: `non_finite`, or `singular` where some rows are constant.
     """
     if bad := np.count_nonzero(~np.isfinite(rows)):
         raise UndefinedScore("non_finite", f"{bad} of {rows.size} gradients are not finite")
@@ -98,7 +151,4 @@ def correlation_score(rows: NDArray[np.float64]) -> float:
         raise UndefinedScore(
             "singular", f"the gradient by {constant} of {len(rows)} images is constant"
         )
-    unit = centred / norms
-    # negative eigenvalues of a Gram matrix are rounding errors
-    eigenvalues = np.linalg.eigvalsh(unit @ unit.T).clip(0)
-    return float(-(np.log(eigenvalues + _OFFSET) + 1 / (eigenvalues + _OFFSET)).sum())
+    return np.asarray(centred / norms)

@@ -1,0 +1,81 @@
+"""GraSP: how much the weights keep of the flow of gradients.
+
+Wang, Zhang, Grosse: Picking winning tickets before training by preserving gradient flow, ICLR 2020
+(arXiv 2002.07376), summed over a network by Abdelfattah et al., ICLR 2021 (arXiv 2101.08134).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from untrained.proxies.base import BaseProxy, Cost, Direction, Need, UndefinedScore
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from untrained.images.minibatches import Minibatch
+
+
+@dataclass(frozen=True)
+class Grasp(BaseProxy):
+    """The sum of -W (Hg) over the weights W of convolutions and linear layers.
+
+    g is the gradient of the mean cross-entropy of the minibatch, or of its own loss, by these
+    weights, and H the Hessian, so Hg is the gradient of g' dL/dW with g held constant. The sign is
+    that of the released code, where removing weights of low scores was to raise the flow; that it
+    ranks architectures in this direction is an observation, not a derivation.
+    """
+
+    name: ClassVar[str] = "grasp"
+    variants: ClassVar[tuple[str, ...]] = ("zero_cost",)
+    direction: ClassVar[Direction] = "higher"
+    needs: ClassVar[frozenset[Need]] = frozenset({"gradients", "labels", "loss"})
+    summary: ClassVar[str] = "change of the gradient's norm by each weight (Wang et al.)"
+    source: ClassVar[str] = "Wang et al., ICLR 2020 (arXiv 2002.07376)"
+    cost: ClassVar[Cost] = "backward"
+
+    def __call__(
+        self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
+    ) -> float:
+        """Score by differentiating a backward pass in the network's current mode; nothing is drawn.
+
+        Raises:
+            UndefinedScore: `no_parameters`; `disconnected` where no weight moves the loss;
+                `non_finite`; `not_applicable` where the output is no tensor of logits or has too
+                few classes.
+        """
+        import torch
+
+        from untrained.proxies.gradients import differentiable, layer_weights
+        from untrained.proxies.loss_gradients import mean_loss
+
+        del generator
+        weights = list(layer_weights(network).values())
+        if not weights:
+            raise UndefinedScore("no_parameters", "no convolution or linear layer is trainable")
+        second = [torch.zeros_like(one) for one in weights]
+        with differentiable(network, minibatch):
+            loss = mean_loss(network, minibatch)
+            first = second
+            if loss.requires_grad:
+                first = list(
+                    torch.autograd.grad(
+                        loss, weights, create_graph=True, allow_unused=True, materialize_grads=True
+                    )
+                )
+            held = [one.detach() for one in first]
+            if not any(bool(one.any()) for one in held):  # NaN is true
+                raise UndefinedScore("disconnected", "no weight moves the loss")
+            flow = sum((one * fixed).sum() for one, fixed in zip(first, held, strict=True))
+            if isinstance(flow, torch.Tensor) and flow.requires_grad:
+                second = list(
+                    torch.autograd.grad(flow, weights, allow_unused=True, materialize_grads=True)
+                )
+        pairs = zip(weights, second, strict=True)
+        total = -sum(float((one.detach().double() * by.double()).sum()) for one, by in pairs)
+        if not math.isfinite(total):
+            raise UndefinedScore("non_finite", f"the sum over Hessian products is {total}")
+        return total

@@ -1,0 +1,69 @@
+"""Copies of a network with weights and images from normal distributions."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from untrained.images.minibatches import Minibatch
+from untrained.networks.prepared import copied, with_effective_weights
+from untrained.proxies.gradients import LAYERS
+
+
+def copy_to_redraw(network: nn.Module) -> nn.Module:
+    """Return a copy whose weights are plain parameters, without gradients."""
+    effective = with_effective_weights(network)
+    made = copied(effective) if effective is network else effective
+    return made.requires_grad_(False)
+
+
+def redraw(network: nn.Module, generator: torch.Generator, *, fan_in: bool = False) -> None:
+    """Draw the weights of convolutions and linear layers in place.
+
+    Their biases are set to 0, scales of normalisations to 1 and their shifts to 0. All else, such
+    as the slope of a rectifier, stays as it is.
+
+    Args:
+        network: a copy.
+        generator: source of the weights.
+        fan_in: whether the variance is 2 / (inputs of an output), as Kaiming He et al. draw, and
+            not 1.
+    """
+    for module in network.modules():
+        weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
+        if isinstance(module, LAYERS) and isinstance(weight, Tensor):
+            inputs = weight[0].numel() if fan_in else 2
+            weight.normal_(0, math.sqrt(2 / inputs), generator=generator)
+        elif isinstance(module, _NORMALISATIONS) and isinstance(weight, Tensor):
+            weight.fill_(1)
+        else:
+            continue
+        if isinstance(bias, Tensor):
+            bias.zero_()
+
+
+_NORMALISATIONS = (
+    *(nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm),
+    *(nn.GroupNorm, nn.LayerNorm, nn.RMSNorm),
+)
+
+
+def noise_like(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Return N(0, 1) numbers of the shape and type of images."""
+    return torch.randn(
+        images.shape, generator=generator, dtype=images.dtype, device=images.device
+    ).to(memory_format=torch.channels_last)
+
+
+@contextmanager
+def forward_only(minibatch: Minibatch) -> Iterator[None]:
+    """Run copies without gradients; random state is afterwards what it was before."""
+    images = minibatch.images
+    with (
+        torch.inference_mode(mode=False),
+        torch.no_grad(),
+        torch.random.fork_rng([images.device] if images.is_cuda else []),
+    ):
+        yield
