@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from untrained.scoring.ablations import AblationSettings as AblationSettings
     from untrained.scoring.ablations import ablate as ablate
     from untrained.scoring.shards import score_space as score_space
+    from untrained.scoring.shipped import cached_scores as cached_scores
     from untrained.scoring.training_curves import training_curves as training_curves
     from untrained.search.base import BudgetedSearch as BudgetedSearch
     from untrained.search.base import SampledSearch as SampledSearch
@@ -67,6 +68,7 @@ _MODULES = {
     "UntrainedError": "untrained.errors",
     "ablate": "untrained.scoring.ablations",
     "benchmark": "untrained.benchmarks.benchmark",
+    "cached_scores": "untrained.scoring.shipped",
     "get_space": "untrained.spaces",
     "list_algorithms": "untrained.catalogue",
     "list_datasets": "untrained.catalogue",

@@ -7,6 +7,8 @@ import typer
 from untrained import __version__
 from untrained.cli import (
     ablations,
+    compare,
+    ensembles,
     fetch,
     names,
     params,
@@ -36,6 +38,8 @@ app.command("list")(names.list_names)
 app.command("shard")(shards.shard)
 app.command("merge")(shards.merge)
 app.command("params")(params.params)
+app.command("compare")(compare.compare)
+app.command("ensembles")(ensembles.ensembles)
 app.command("search")(search.search)
 app.command("ablate")(ablations.ablate)
 app.command("training-curves")(training_curves.training_curves)

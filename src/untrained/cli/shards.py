@@ -111,7 +111,10 @@ def merge(
         ),
     ] = None,
 ) -> None:
-    """Merge score shards into one sorted table, and add ensembles, which rank all of it."""
+    """Merge score shards into one sorted table.
+
+    Ensembles are added here, since they rank all that was scored.
+    """
     from untrained.files import write_parquet
     from untrained.scoring.shards import merge_shards
 

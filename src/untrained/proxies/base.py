@@ -187,6 +187,7 @@ class BaseProxy:
     """Defaults of a proxy's attributes; a subclass sets its name, direction and summary.
 
     The label and the name among published figures are the proxy's name unless it sets others.
+    `aliases` are names that other tools give it in tables of scores.
     """
 
     variants: ClassVar[tuple[str, ...]] = ("default",)
@@ -197,6 +198,7 @@ class BaseProxy:
     cost: ClassVar[Cost] = "forward"
     applies_to: ClassVar[str] = "any network"
     published: ClassVar[str]
+    aliases: ClassVar[tuple[str, ...]] = ()
 
     variant: str = ""
 

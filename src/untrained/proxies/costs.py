@@ -31,6 +31,7 @@ class Parameters(BaseProxy):
     """
 
     name: ClassVar[str] = "parameters"
+    aliases: ClassVar[tuple[str, ...]] = ("params",)
     variants: ClassVar[tuple[str, ...]] = ("trainable", "live")
     direction: ClassVar[Direction] = "higher"
     summary: ClassVar[str] = "number of trainable parameters"

@@ -99,6 +99,12 @@ ENSEMBLES = {
             source="Chen, Gong, Wang: Neural Architecture Search on ImageNet in Four GPU Hours, "
             "ICLR 2021 (arXiv 2102.11535)",
         ),
+        Ensemble(
+            "log",
+            ("az_expressivity", "az_progressivity", "az_trainability", "flops"),
+            name="az_nas",
+            source="Lee and Ham: AZ-NAS, CVPR 2024 (arXiv 2403.19232)",
+        ),
     )
 }
 

@@ -88,6 +88,7 @@ class JacobianCovariance(OfInputGradients):
 
     name: ClassVar[str] = "jacobian_covariance"
     variants: ClassVar[tuple[str, ...]] = ("version1",)
+    aliases: ClassVar[tuple[str, ...]] = ("jacov", "jacob_cov")
     direction: ClassVar[Direction] = "higher"
     summary: ClassVar[str] = "spectrum of the correlation of input gradients (Mellor et al., 2020)"
     source: ClassVar[str] = "Mellor et al., 2020 (arXiv 2006.04647v1)"

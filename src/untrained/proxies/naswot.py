@@ -48,6 +48,7 @@ class Naswot(BaseProxy):
 
     name: ClassVar[str] = "naswot"
     variants: ClassVar[tuple[str, ...]] = ("corrected", "released", "signs")
+    aliases: ClassVar[tuple[str, ...]] = ("nwot",)
     direction: ClassVar[Direction] = "higher"
     summary: ClassVar[str] = "log-determinant of the kernel of activation codes (Mellor et al.)"
     source: ClassVar[str] = "Mellor et al., ICML 2021 (arXiv 2006.04647)"

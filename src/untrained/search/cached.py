@@ -16,6 +16,7 @@ from untrained.plugins import blamed
 from untrained.proxies.ensembles import Ensemble
 from untrained.scoring.columns import SCORE_COLUMNS
 from untrained.scoring.ensembles import parse_proxy
+from untrained.scoring.shipped import cached_scores
 from untrained.search.base import SampledSearch, Searchable
 from untrained.search.clock import (
     RankedScores,
@@ -106,6 +107,11 @@ class Tables:
         dataset, size = self.task.dataset, len(self.task.space)
         if table is None:
             table = table_of(SCORES, self.task.space.name)
+            if not table.is_file() and self.task.space.scores is not None:
+                self.task.tell(
+                    f"{table} does not exist: reading the scores that come with untrained"
+                )
+                table = cached_scores(self.task.space)
         if isinstance(table, Path):
             if not table.is_file():
                 raise MissingDataError(

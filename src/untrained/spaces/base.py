@@ -138,6 +138,7 @@ class SearchSpace(ABC):
         ablations: the experiments of `untrained.scoring.ablations` that apply to it.
         ordered: whether all architectures make the same decisions among the same options, so that
             reports can show which options the best ones prefer.
+        scores: path of a table of scores that comes with the space's package; None without one.
         option_order: the words of its spellings that are options, in the order in which searches
             number them; other words follow in alphabetical order.
     """
@@ -151,6 +152,7 @@ class SearchSpace(ABC):
     ablations: tuple[Experiment, ...] = ()
     ordered: bool = False
     option_order: tuple[str, ...] = ()
+    scores: Path | None = None
 
     @property
     def label(self) -> str:

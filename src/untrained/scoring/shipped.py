@@ -1,0 +1,52 @@
+"""Scores that come with the project, so that whole spaces can be searched at once."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from untrained.errors import MissingDataError
+from untrained.files import SCORES, read_parquet
+from untrained.scoring.columns import SCORE_COLUMNS, SCORE_TYPES
+from untrained.spaces import SearchSpace, get_space, table_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def cached_scores(space: str | SearchSpace) -> "pd.DataFrame":
+    """Return the scores of a space that come with the project.
+
+    They are at initialisation with one seed. `data/bundled/README.md` has images, settings and the
+    command for each proxy.
+
+    Args:
+        space: the name of the space, or the space.
+
+    Returns:
+        One row per proxy and architecture, as in tables of merged scores: `arch` (index), `proxy`
+        (spelling), `dataset` (of the images), `seed`, `score` (rounded to 32 bits), `status`, and
+        `seconds` (of one score on one thread; members of a class that share a score share it).
+
+    Raises:
+        MissingDataError: no scores come with the space.
+    """
+    searched = get_space(space)
+    path = searched.scores
+    if path is None:
+        raise MissingDataError(
+            f"no scores come with {searched.name}: score it by `untrained shard {searched.name}`"
+        )
+    return read_parquet(path).astype(SCORE_TYPES)
+
+
+def scores_at_hand(space: SearchSpace, path: Path | None = None) -> "pd.DataFrame":
+    """Return the scores in a file, else those of the workflow, else those that come with a space.
+
+    Raises:
+        MissingDataError: there are none.
+    """
+    made = path or table_of(SCORES, space.name)
+    if path is None and not made.is_file() and space.scores is not None:
+        return cached_scores(space)
+    if not made.is_file():
+        raise MissingDataError(f"{made} does not exist: `make run` or `snakemake scores` makes it")
+    return read_parquet(made, SCORE_COLUMNS)
