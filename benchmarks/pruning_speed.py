@@ -23,7 +23,7 @@ from untrained.networks.supernets import Mask
 from untrained.proxies.linear_regions import activation_patterns
 from untrained.scoring.execution import prepare_worker
 from untrained.search.measurements import Draw, Numbers
-from untrained.search.pruning import Found, Pruning, prune
+from untrained.search.pruning import Pruning, PruningResult, prune
 from untrained.search.supernets import Candidate, candidates_of, pruned_space
 
 SPACE = pruned_space("nasbench201")
@@ -73,14 +73,14 @@ def seconds_of_search(
     return time.process_time() - start, found
 
 
-def seconds_of_all(settings: Pruning) -> tuple[float, Found]:
+def seconds_of_all(settings: Pruning) -> tuple[float, PruningResult]:
     """Return the seconds of the whole search in this process, and its result."""
     start = time.process_time()
     found = prune(SPACE.name, settings)
     return time.process_time() - start, found
 
 
-def masks_of(found: Found) -> list[Mask]:
+def masks_of(found: PruningResult) -> list[Mask]:
     """Return the masks at the start of each round."""
     masks = [SPACE.full_mask()]
     for _, rows in found.trace[found.trace["pruned"]].groupby("round"):
@@ -93,7 +93,11 @@ def masks_of(found: Found) -> list[Mask]:
 
 
 def compare(
-    settings: Pruning, found: Found, every: int, bare: ProcessPoolExecutor, own: ProcessPoolExecutor
+    settings: Pruning,
+    found: PruningResult,
+    every: int,
+    bare: ProcessPoolExecutor,
+    own: ProcessPoolExecutor,
 ) -> tuple[np.ndarray, float]:
     """Return the seconds (plain, ours) of all candidates and repeats, and how much numbers differ.
 
