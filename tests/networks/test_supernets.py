@@ -14,15 +14,13 @@ from untrained.errors import ParameterError
 from untrained.networks.nasbench201 import around_cells, cell_of
 from untrained.networks.network import GraphNetwork
 from untrained.networks.supernets import (
-    DARTS_EDGES,
-    DARTS_OPERATIONS,
     Supernet,
     darts_graph,
     nasbench201_graph,
 )
 from untrained.spaces import get_space
 from untrained.spaces.base import Skeleton
-from untrained.spaces.genotypes import parse_genotype
+from untrained.spaces.genotypes import SUPERNET_EDGES, SUPERNET_OPERATIONS, parse_genotype
 from untrained.spaces.nasbench201 import EDGES, OPERATIONS
 
 SMALL = Skeleton(channels=3, cells=1)
@@ -172,7 +170,7 @@ def darts_mask(seed, dead_edges=0):
     mask[np.arange(28), rng.integers(1, 8, size=28)] = True
     for cell in range(2):
         for node in range(2, 5 + 1):
-            own = [e for e, (_, target) in enumerate(DARTS_EDGES) if target == node]
+            own = [e for e, (_, target) in enumerate(SUPERNET_EDGES) if target == node]
             mask[rng.permutation(own)[:dead_edges] + 14 * cell] = False
     return mask
 
@@ -196,8 +194,8 @@ def layers_of(network, chosen):
     for reduces, own in enumerate(chosen):
         layers.left += take(4)  # what the inputs go through
         found = {}
-        for edge, (source, _) in enumerate(DARTS_EDGES):
-            for name in DARTS_OPERATIONS[1:]:
+        for edge, (source, _) in enumerate(SUPERNET_EDGES):
+            for name in SUPERNET_OPERATIONS[1:]:
                 count = sum(len(unit) + 1 for unit in UNITS.get(name, []))
                 halves = name == "skip_connect" and reduces and source < 2
                 found[edge, name] = take(3 if halves else count)
@@ -212,11 +210,11 @@ def plain_darts_cell(layers, earlier, last, mask, channels, *, reduces):
     for x in (earlier, last):
         x = layers.convolved(x.clamp(min=0), channels, 1)
         nodes.append(layers.normalised(x))
-    for edge, (source, node) in enumerate(DARTS_EDGES):
+    for edge, (source, node) in enumerate(SUPERNET_EDGES):
         if node == len(nodes):
             nodes.append(0)
         stride = 2 if reduces and source < 2 else 1
-        for name in np.array(DARTS_OPERATIONS)[mask[edge]]:
+        for name in np.array(SUPERNET_OPERATIONS)[mask[edge]]:
             term = slow_operation(layers, nodes[source], name, stride)
             nodes[node] = nodes[node] + term / mask[edge].sum()
     return torch.cat(nodes[2:], 1)
@@ -233,7 +231,7 @@ def slow_darts(network, x, chosen, cell, parts, channels=1):
 
 def plain_darts(network, x, mask):
     cells = mask[:14], mask[14:]
-    chosen = [[(edge, DARTS_OPERATIONS[at]) for edge, at in np.argwhere(cell)] for cell in cells]
+    chosen = [[(edge, SUPERNET_OPERATIONS[at]) for edge, at in np.argwhere(cell)] for cell in cells]
     return slow_darts(network, x, chosen, plain_darts_cell, cells)
 
 
@@ -275,9 +273,9 @@ def test_two_edges_per_node_are_the_cells_of_the_genotype(seed):
     chosen, mask = [], np.zeros((28, 8), bool)
     for cell, edges in enumerate((genotype.normal, genotype.reduce)):
         own = [(source, 2 + place // 2) for place, (_, source) in enumerate(edges)]
-        chosen.append([(DARTS_EDGES.index(e), n) for e, (n, _) in zip(own, edges, strict=True)])
+        chosen.append([(SUPERNET_EDGES.index(e), n) for e, (n, _) in zip(own, edges, strict=True)])
         for edge, name in chosen[-1]:
-            mask[14 * cell + edge, DARTS_OPERATIONS.index(name)] = True
+            mask[14 * cell + edge, SUPERNET_OPERATIONS.index(name)] = True
     network = darts_supernet(Skeleton(channels=2, cells=1, stages=2), seed)
     network.mask = mask
     x = torch.randn(3, 3, 8, 8, dtype=torch.float64)
@@ -320,7 +318,7 @@ def test_a_darts_supernet_has_as_many_parameters_as_its_parts():
 
     def cell(inputs, c, reduces):
         total = sum(width * c + 2 * c for width in inputs)
-        for source, _ in DARTS_EDGES:
+        for source, _ in SUPERNET_EDGES:
             for size in (3, 5):
                 total += 3 * (size**2 * c + c**2 + 2 * c)  # twice separable, once dilated
             total += c**2 + 2 * c if reduces and source < 2 else 0

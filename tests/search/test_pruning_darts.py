@@ -12,14 +12,13 @@ from tests.search.test_pruning import plain_kappa
 from torch.nn import functional
 
 from untrained.errors import DamagedFileError, ParameterError
-from untrained.networks.supernets import DARTS_EDGES, DARTS_OPERATIONS
 from untrained.search import measurements
 from untrained.search.measurements import Draw, Numbers
 from untrained.search.pruning import CRITERIA, Pruning, prune
 from untrained.search.rounds import dense_ranks
 from untrained.search.supernets import candidates_of, crowded_nodes, pruned_space
 from untrained.spaces import get_space
-from untrained.spaces.genotypes import parse_genotype
+from untrained.spaces.genotypes import SUPERNET_EDGES, SUPERNET_OPERATIONS, parse_genotype
 
 SPACE = pruned_space("darts")
 #: The edges into each inner node of a cell.
@@ -113,11 +112,11 @@ def plain_rounds(settings, seed):
 
 
 def by_candidate(rows):
-    edges = [f"{source}->{target}" for source, target in DARTS_EDGES]
+    edges = [f"{source}->{target}" for source, target in SUPERNET_EDGES]
     return {
         (
             14 * (row.cell == "reduce") + edges.index(row.edge),
-            DARTS_OPERATIONS.index(row.operation),
+            SUPERNET_OPERATIONS.index(row.operation),
         ): row
         for row in rows.itertuples()
     }

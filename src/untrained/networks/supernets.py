@@ -20,24 +20,10 @@ from untrained.networks import darts, nasbench201
 from untrained.networks.graph import Builder, Edge, Graph
 from untrained.networks.network import GraphModule
 from untrained.spaces.base import Skeleton
-from untrained.spaces.genotypes import NODES
+from untrained.spaces.genotypes import NODES, SUPERNET_EDGES, SUPERNET_OPERATIONS
 from untrained.spaces.nasbench201 import EDGES, OPERATIONS
 
 Mask = NDArray[np.bool_]
-
-#: Operations of an edge of a DARTS supernet, in the order of the released code, which breaks ties.
-DARTS_OPERATIONS = (
-    "none",
-    "skip_connect",
-    "sep_conv_3x3",
-    "sep_conv_5x5",
-    "dil_conv_3x3",
-    "dil_conv_5x5",
-    "avg_pool_3x3",
-    "max_pool_3x3",
-)
-#: (source, target) of each edge of a cell of a DARTS supernet, ordered by target.
-DARTS_EDGES = tuple((source, node) for node in NODES for source in range(node))
 
 
 class Supernet(GraphModule):
@@ -183,11 +169,11 @@ def darts_graph(num_classes: int, skeleton: Skeleton) -> Graph:
     for cell, reduces in enumerate((False, True)):
         channels = skeleton.channels << cell
         nodes = darts.preprocessed(builder, stem, last, channels)
-        for row, (start, end) in enumerate(DARTS_EDGES, start=cell * len(DARTS_EDGES)):
+        for row, (start, end) in enumerate(SUPERNET_EDGES, start=cell * len(SUPERNET_EDGES)):
             if end == len(nodes):
                 nodes.append(builder.node())
             stride = 2 if reduces and start < NODES[0] else 1
-            for column, operation in enumerate(DARTS_OPERATIONS[1:], start=1):
+            for column, operation in enumerate(SUPERNET_OPERATIONS[1:], start=1):
                 ends = nodes[start], nodes[end], channels, stride
                 darts.add_operation(builder, operation, *ends, choice=(row, column))
         last = darts.side_by_side(builder, nodes[NODES[0] :], channels)

@@ -110,29 +110,34 @@ def nasbench201() -> PrunedSpace:
 
 def darts() -> PrunedSpace:
     """Describe the supernet of DARTS: two cells, whose nodes keep two inputs in a last round."""
-    from untrained.networks.supernets import DARTS_EDGES, DARTS_OPERATIONS, Supernet, darts_graph
     from untrained.spaces import get_space
-    from untrained.spaces.genotypes import Genotype
+    from untrained.spaces.genotypes import SUPERNET_EDGES, SUPERNET_OPERATIONS, Genotype
 
     space = get_space("darts")
 
     def cell(mask: "Mask") -> tuple[tuple[str, int], ...]:
-        return tuple((DARTS_OPERATIONS[o], DARTS_EDGES[e][0]) for e, o in np.argwhere(mask))
+        return tuple((SUPERNET_OPERATIONS[o], SUPERNET_EDGES[e][0]) for e, o in np.argwhere(mask))
 
     def architecture(mask: "Mask") -> Architecture:
         return space.parse(str(Genotype(*(cell(half) for half in np.split(mask, 2)))))
 
+    def supernet(classes: int, skeleton: Skeleton) -> "Supernet":
+        # here, since who reads a trace needs no networks
+        from untrained.networks.supernets import Supernet, darts_graph
+
+        return Supernet(darts_graph(classes, skeleton))
+
     return PrunedSpace(
         name="darts",
-        operations=DARTS_OPERATIONS,
-        cells=("normal",) * len(DARTS_EDGES) + ("reduce",) * len(DARTS_EDGES),
-        edges=2 * DARTS_EDGES,
+        operations=SUPERNET_OPERATIONS,
+        cells=("normal",) * len(SUPERNET_EDGES) + ("reduce",) * len(SUPERNET_EDGES),
+        edges=2 * SUPERNET_EDGES,
         pruned_per_round=3,
         skeletons=(
             Skeleton(channels=1, cells=1, stages=2),
             Skeleton(channels=1, cells=1, stages=2, stem=False),
         ),
-        supernet=lambda classes, skeleton: Supernet(darts_graph(classes, skeleton)),
+        supernet=supernet,
         architecture=architecture,
         released_batch=14,
         kept_inputs=2,

@@ -23,6 +23,19 @@ OPERATIONS = (
 )
 #: The inner nodes of a cell, which follow its two inputs.
 NODES = (2, 3, 4, 5)
+#: The operations of an edge of a supernet, in the order of the code of TE-NAS, which breaks ties.
+SUPERNET_OPERATIONS = (
+    "none",
+    "skip_connect",
+    "sep_conv_3x3",
+    "sep_conv_5x5",
+    "dil_conv_3x3",
+    "dil_conv_5x5",
+    "avg_pool_3x3",
+    "max_pool_3x3",
+)
+#: (source, target) of each edge of a cell of a supernet, ordered by target.
+SUPERNET_EDGES = tuple((source, node) for node in NODES for source in range(node))
 
 #: Genotypes that papers printed, in their notation: DARTS of first and second order (Liu et al.,
 #: ICLR 2019) and PC-DARTS on CIFAR-10 (Xu et al., ICLR 2020).
