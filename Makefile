@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run report test test-quick lint bench sync record clean
+.PHONY: help install run report test test-quick lint bench bench-gpu sync record clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ bench: install ## speed, rounding, memory and start-up, into docs/performance.md
 	$(BIN)/python -m benchmarks.training_speed
 	$(BIN)/python -m benchmarks.commands
 	$(BIN)/python -m benchmarks.search_speed
+
+bench-gpu: install ## what a GPU does, into docs/performance.md; 7 minutes at most
+	$(BIN)/python -m benchmarks.gpu
 
 sync: install ## restore the recorded artifacts and let Snakemake adopt them
 	dvc pull

@@ -7,8 +7,10 @@ rounding, speed, memory and what CUDA's libraries refuse are those of the CPU.
 Gradients need `imitated_guard.cpp`, which has to be loaded before PyTorch is imported.
 """
 
+import json
 import shutil
 import subprocess
+import sys
 from collections import Counter
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -50,6 +52,7 @@ class ImitatedGpu(TorchDispatchMode):
     Attributes:
         called: how often each operation ran on the GPU.
         waits: how often the processor waited for a value of the GPU.
+        sent: how many tensors were sent to the GPU.
         rounded: how often a convolution or a product ran with TF32 allowed.
         generator: the GPU's generator.
     """
@@ -59,7 +62,7 @@ class ImitatedGpu(TorchDispatchMode):
     def __init__(self):
         super().__init__()
         ImitatedGpu.running = self
-        self.called, self.waits, self.rounded = Counter(), 0, 0
+        self.called, self.waits, self.sent, self.rounded = Counter(), 0, 0, 0
         self.generator = torch.Generator()
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
@@ -86,11 +89,15 @@ class ImitatedGpu(TorchDispatchMode):
             self.rounded += torch.backends.cudnn.allow_tf32
         self.waits += name in WAITING and bool(there)
         self.waits += copies and bool(there) and not on_gpu and not kwargs.get("non_blocking")
+        self.sent += name == "aten._to_copy" and on_gpu and not there
         if name == "aten.copy_":
             self.waits += bool(there) and not isinstance(args[0], OnGpu)
         random = torch.Tag.nondeterministic_seeded in function.tags and on_gpu
         with self.drawing() if random else nullcontext():
-            made = function(*tree_map(_held, args), **tree_map(_held, kwargs))
+            if name == "aten.bmm.dtype":  # which the CPU has not
+                made = torch.bmm(*(_held(one).to(args[2]) for one in args[:2]))
+            else:
+                made = function(*tree_map(_held, args), **tree_map(_held, kwargs))
         if name == "aten._local_scalar_dense":
             return made
         if function._schema.name.endswith("_") and not function._schema.name.endswith("__"):
@@ -171,3 +178,17 @@ def guard_library(folder):
     if done.returncode:
         pytest.skip(f"g++ does not compile the guard: {done.stderr[:200]}")
     return made
+
+
+def in_guarded_process(folder, module, name):
+    """Return what a function of a module returns, as JSON, in a process with the guard."""
+    code = (
+        "import ctypes, importlib, json, sys\n"
+        "ctypes.CDLL(sys.argv[1], mode=ctypes.RTLD_GLOBAL)\n"  # before PyTorch
+        "found = getattr(importlib.import_module(sys.argv[2]), sys.argv[3])()\n"
+        "print(json.dumps(found))"
+    )
+    given = [str(guard_library(folder)), module, name]
+    done = subprocess.run([sys.executable, "-c", code, *given], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])

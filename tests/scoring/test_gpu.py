@@ -1,12 +1,14 @@
 """The paths of a GPU, by imitation (tests/imitation.py): no card is needed or measured."""
 
-import json
+import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
-from tests.imitation import guard_library, imitated_gpu
+from tests.imitation import imitated_gpu, in_guarded_process
 from tests.scoring.test_own_networks import dropping
 from tests.scoring.test_plain import load_plain
 from torch import nn
@@ -67,17 +69,8 @@ def everything():
 @pytest.fixture(scope="module")
 def imitated(tmp_path_factory):
     """What `everything` finds, in a process of its own with the guard."""
-    library = guard_library(tmp_path_factory.mktemp("guard"))
-    code = (
-        "import ctypes, json, sys\n"
-        "ctypes.CDLL(sys.argv[1], mode=ctypes.RTLD_GLOBAL)\n"  # before PyTorch
-        "from tests.scoring.test_gpu import everything\n"
-        "print(json.dumps(everything()))"
-    )
-    command = [sys.executable, "-c", code, str(library)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    folder = tmp_path_factory.mktemp("guard")
+    return in_guarded_process(folder, "tests.scoring.test_gpu", "everything")
 
 
 def test_scores_of_a_gpu_are_those_of_the_cpu(imitated):
@@ -176,3 +169,27 @@ def test_lack_of_memory_is_an_outcome_whatever_library_of_cuda_says_so(text):
 
     found = outcome_of(fails)
     assert (found.status, found.reason) == ("out_of_memory", text.splitlines()[0])
+
+
+ROOT = Path(__file__).parents[2]
+
+
+def bench(*arguments):
+    command = [sys.executable, "-m", "benchmarks.gpu", *arguments]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
+    return subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment
+    )
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="it would measure, and write the page")
+def test_the_benchmark_of_a_gpu_runs_without_one_and_goes_on_after_what_is_late():
+    page = (ROOT / "docs" / "performance.md").read_text()
+    late = bench("--step", "speed", "--step", "ceilings", "--limit", "0.5").stdout
+    for step in ("speed", "ceilings"):
+        assert f"| {step} |  | stopped after 0.5 s |" in late
+    found = bench("--step", "ceilings", "--step", "randomness and memory").stdout
+    assert found.startswith("no card: reduced form on the processor")
+    assert re.search(r"^\| ceilings \| copy \| [0-9.e-]+ TB/s \|$", found, re.MULTILINE)
+    assert "| randomness and memory | dropout, three times | the same |" in found
+    assert (ROOT / "docs" / "performance.md").read_text() == page

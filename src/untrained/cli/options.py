@@ -104,7 +104,8 @@ Device = Annotated[
 Engine = Annotated[
     str,
     typer.Option(
-        help="Engine that runs networks: plain, fast, or auto, which is fast where it can be."
+        help="Engine that runs networks: plain, fast, batched (many at once), or auto, the "
+        "fastest one that can."
     ),
 ]
 Precision = Annotated[

@@ -100,7 +100,7 @@ class PlannedNetwork:
     ) -> Iterator[Reading]:
         """Yield what the rectifiers of a forward pass in training mode read; see `Planned`."""
         weights = [one.to(images.device, images.dtype) for one in self.weights]
-        nodes = _Plan(self.graph, weights).nodes(dead_branches=dead_branches)
+        nodes = _Plan(self.graph, weights, _applied).nodes(dead_branches=dead_branches)
         finite = True
         for reading in sums.readings(nodes, images, pieces):
             finite = finite and reading.finite  # not every rectifier leads to a later one
@@ -113,10 +113,17 @@ class _Plan:
     Args:
         graph: the graph.
         weights: the weights of each edge, of the type and on the device of the images.
+        applied: makes the function of an edge from the edge and its kernels.
     """
 
-    def __init__(self, graph: Graph, weights: Sequence[Weights]) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        weights: Sequence[Weights],
+        applied: Callable[[Edge, Sequence[Tensor]], Callable[[Tensor], Tensor]],
+    ) -> None:
         self.graph = graph
+        self.applied = applied
         self.incoming: dict[int, list[tuple[Edge, Weights]]] = defaultdict(list)
         for edge, own in zip(graph.executed, weights, strict=False):
             self.incoming[edge.target].append((edge, own))
@@ -190,7 +197,7 @@ class _Plan:
             for edge, own in self.incoming[node]:
                 source = self.same[edge.source]
                 before = edge.rectified or self.graph.nodes[source].rectified or node in rectified
-                apply = _applied(edge, own.kernels)
+                apply = self.applied(edge, own.kernels)
                 after = sums.Edge(
                     0, apply, before and source not in rectified, edge.normalised, *own[1:]
                 )
@@ -215,7 +222,7 @@ def _applied(edge: Edge, kernels: Sequence[Tensor]) -> Callable[[Tensor], Tensor
     for operation in edge.operations:
         if isinstance(operation, Linear):
             functions.append(partial(_linear, weight=next(left), bias=next(left)))
-        elif convolutions := _convolutions(operation):
+        elif convolutions := convolutions_of(operation):
             functions.append(_convolved(operation, [next(left) for _ in convolutions]))
         else:
             copies = isinstance(operation, Slice | Zero)
@@ -236,7 +243,7 @@ def _convolved(operation: Operation, kernels: Sequence[Tensor]) -> Callable[[Ten
         how = form.stride, form.padding, form.dilation, form.groups
         return functional.conv2d(x, kernel, None, *how)
 
-    form = _convolutions(operation)[0]
+    form = convolutions_of(operation)[0]
     if len(kernels) == 1:
         return lambda x: one(x, kernels[0])
     return lambda x: torch.cat((one(x, kernels[0]), one(without_first_pixels(x), kernels[1])), 1)
@@ -319,6 +326,23 @@ def draw(graph: Graph) -> PlannedNetwork:
     return PlannedNetwork(graph, [*weights, Weights()])
 
 
+def nodes_of(
+    network: PlannedNetwork,
+    *,
+    dead_branches: bool,
+    applied: Callable[[Edge, Sequence[Tensor]], Callable[[Tensor], Tensor]],
+) -> list[sums.Node]:
+    """Return the nodes that a network's rectifiers need; there are none where no rectifier counts.
+
+    Args:
+        network: the network.
+        dead_branches: see `Planned`.
+        applied: makes the function of an edge from the edge and its kernels.
+    """
+    plan = _Plan(network.graph, network.weights, applied)
+    return plan.nodes(dead_branches=dead_branches)
+
+
 def weights_of(network: "GraphNetwork") -> list[Weights]:
     """Return the module's own weights of each edge."""
     weights = []
@@ -345,7 +369,8 @@ def new_linear(operation: Linear, initialisation: str) -> nn.Linear:
     return linear
 
 
-def _convolutions(operation: Operation) -> tuple[Convolution, ...]:
+def convolutions_of(operation: Operation) -> tuple[Convolution, ...]:
+    """Return the convolutions that an operation consists of; none where it is of another kind."""
     match operation:
         case Convolution():
             return (operation,)
@@ -357,7 +382,7 @@ def _convolutions(operation: Operation) -> tuple[Convolution, ...]:
 def _drawn(operation: Operation, initialisation: str) -> tuple[Tensor, ...]:
     if isinstance(operation, Linear):
         return tuple(new_linear(operation, initialisation).parameters())
-    return tuple(_drawn_kernel(one, initialisation) for one in _convolutions(operation))
+    return tuple(_drawn_kernel(one, initialisation) for one in convolutions_of(operation))
 
 
 def _drawn_kernel(one: Convolution, initialisation: str) -> Tensor:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from untrained.images.minibatches import Minibatch
+    from untrained.networks.batched import Kernels
     from untrained.networks.plans import Reading
     from untrained.proxies.rectifiers import Activation, Activations
 
@@ -102,6 +103,53 @@ class Naswot(BaseProxy):
         if not finite:
             raise UndefinedScore("non_finite", "the network's output is not finite")
         return log_determinant(kernel.cpu().numpy().astype(np.float64))
+
+    def score_kernels(self, found: Kernels) -> list[float | UndefinedScore]:
+        """Return the scores of several networks from their kernels, or why there are none."""
+        import torch
+
+        values, exact = log_determinants(found.kernels)
+        # what is computed on a GPU is read back at once
+        read = torch.stack([values, exact.double(), found.finite.double()]).cpu().tolist()
+        scores: list[float | UndefinedScore] = []
+        for number, (value, sure, finite) in enumerate(zip(*read, strict=True)):
+            if not found.counted[number]:
+                reason = "no rectifier connects input and output"
+                scores.append(UndefinedScore("disconnected", reason))
+            elif not finite:
+                scores.append(UndefinedScore("non_finite", "the network's output is not finite"))
+            elif sure:
+                scores.append(value)
+            else:
+                scores.append(_scored(found.kernels[number].cpu().numpy()))
+        return scores
+
+
+def _scored(kernel: np.ndarray) -> float | UndefinedScore:
+    try:
+        return log_determinant(kernel)
+    except UndefinedScore as undefined:
+        return undefined
+
+
+def log_determinants(kernels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the log-determinants (B,) of kernels (B, N, N) float64, and which of them are sure.
+
+    They come from Cholesky factors, which tell as well how far each kernel is from a singular one:
+    its trace times that of its inverse is at least the quotient of its largest and its smallest
+    eigenvalue. Where that leaves a relative error of 1e-9 or a singular kernel possible, they are
+    not sure: `log_determinant` looks at all eigenvalues.
+    """
+    import torch
+
+    factors, failed = torch.linalg.cholesky_ex(kernels)
+    diagonals = factors.diagonal(dim1=1, dim2=2)
+    values = 2 * diagonals.log().sum(1)
+    one = torch.eye(kernels.shape[1], dtype=kernels.dtype, device=kernels.device)
+    inverses = torch.linalg.solve_triangular(factors, one.expand_as(kernels), upper=False)
+    spread = kernels.diagonal(dim1=1, dim2=2).sum(1) * inverses.square().sum((1, 2))
+    error = kernels.shape[1] * torch.finfo(kernels.dtype).eps * spread
+    return values, (failed == 0) & (error < 1e-9 * values.abs().clamp_min(1))
 
 
 def log_determinant(kernel: np.ndarray) -> float:

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from statistics import fmean
-from typing import Any, ClassVar, NamedTuple, Protocol, SupportsFloat, TypeVar, cast
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, SupportsFloat, TypeVar, cast
 
 import torch
 from torch import nn
@@ -28,7 +28,13 @@ from untrained.networks.plans import Reading as RectifierReading
 from untrained.networks.prepared import copied, dtype_of, prepared, with_effective_weights
 from untrained.plugins import address_of, blamed, is_foreign
 from untrained.proxies.base import Noted, Proxy, Setting, SharesMeasurement, Status, UndefinedScore
-from untrained.scoring.execution import Execution, ReadsRectifiers
+from untrained.scoring.batches import Batches, Member
+from untrained.scoring.execution import (
+    Execution,
+    ReadsKernels,
+    ReadsRectifiers,
+    is_out_of_memory,
+)
 from untrained.scoring.images import TrainingImages
 from untrained.scoring.request import OwnNetwork, Reading, ScoreRequest
 from untrained.seeds import seed_sequence, torch_seeded
@@ -39,14 +45,6 @@ T = TypeVar("T")
 
 #: The index of an architecture, the seed of its minibatch and weights, and the proxies to read.
 Work = tuple[int, int, Sequence[Reading]]
-
-#: What errors of PyTorch, oneDNN and CUDA's libraries contain if there is no memory left.
-_OUT_OF_MEMORY = (
-    *("DefaultCPUAllocator: ", "could not create a primitive", "std::bad_alloc"),
-    *("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
-    # cuDNN has none that fits into the memory that is left
-    "Unable to find a valid cuDNN algorithm",
-)
 
 #: Numbers of pieces that a batch is cut into, in turn, as long as a plan runs out of memory.
 _PIECES = (1, 4, 16)
@@ -103,7 +101,7 @@ def outcome_of(run: Callable[[], T]) -> T | UndefinedScore:
     except Diverged as error:
         return UndefinedScore("diverged", str(error))
     except (RuntimeError, MemoryError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         return UndefinedScore("out_of_memory", (str(error).splitlines() or ["no memory left"])[0])
 
@@ -131,13 +129,6 @@ def tolerated(run: Callable[[], T]) -> T | UndefinedScore:
         return UndefinedScore("failed", summary(error))
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    # only PyTorch's allocator of a GPU has an error type of its own for this
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return any(words in str(error) for words in _OUT_OF_MEMORY)
-
-
 def score_work(
     request: ScoreRequest,
     work: Iterable[Work],
@@ -146,7 +137,8 @@ def score_work(
 ) -> Iterator[list[Score]]:
     """Score networks in order, each when its scores are taken.
 
-    A score depends on the request, the network, the proxy and the seed alone. All proxies with
+    A score depends on the request, the network, the proxy and the seed alone. Where the work is a
+    sequence, so that it is known beforehand, many networks may be scored at once. All proxies with
     epochs that share a network and its images are read off one training, on the images of the
     split that are not held out.
 
@@ -172,20 +164,45 @@ def score_work(
     def learned(whole: bool, seed: int) -> TrainingImages:
         return images.training_images(seed, request.training, watch, whole=whole)
 
-    for index, seed, readings in work:
-        of_images = seed if request.minibatch_seed is None else request.minibatch_seed
-        drawn, found = partial(shown, seed=of_images), dict[int, Score]()
-        groups = _groups(readings)
-        trainings = [  # before any measurement, as there may be no images to train on
-            learned(setting.test_after_training, of_images) if setting.epochs else None
-            for setting in groups
-        ]
-        for mine, training in zip(groups.values(), trainings, strict=True):
-            chosen = [readings[number] for number in mine]
-            subject = subject_of(request, index, chosen, seed, drawn, training, on_stop)
-            with nullcontext() if own else blamed("space", target):
-                found |= dict(zip(mine, subject.scores(chosen), strict=True))
-        yield [found[number] for number in range(len(readings))]
+    def shown_of(setting: Setting, seed: int) -> Minibatch:
+        return shown(setting, _seed_of_images(request, seed))
+
+    members = _members(request, work) if isinstance(work, Sequence) else []
+    with Batches(target, members, execution, shown_of) as batches:
+        for place, (index, seed, readings) in enumerate(work):
+            of_images, found = _seed_of_images(request, seed), dict[int, Score]()
+            drawn, groups = partial(shown, seed=of_images), _groups(readings)
+            trainings = [  # before any measurement, as there may be no images to train on
+                learned(setting.test_after_training, of_images) if setting.epochs else None
+                for setting in groups
+            ]
+            for (setting, mine), training in zip(groups.items(), trainings, strict=True):
+                chosen = [readings[number] for number in mine]
+                with nullcontext() if own else blamed("space", target):
+                    made = batches.take(place, setting)
+                    if made is None:
+                        subject = subject_of(request, index, chosen, seed, drawn, training, on_stop)
+                        scores = subject.scores(chosen)
+                    else:
+                        values = [Value(one, 0.0) for one in made.values]
+                        scores = _scores(values, len(values), made.seconds)
+                    found |= dict(zip(mine, scores, strict=True))
+            yield [found[number] for number in range(len(readings))]
+
+
+def _seed_of_images(request: ScoreRequest, seed: int) -> int:
+    return seed if request.minibatch_seed is None else request.minibatch_seed
+
+
+def _members(request: ScoreRequest, work: Sequence[Work]) -> list[Member]:
+    """Return the networks of some work that are scored many at once."""
+    return [
+        Member(place, index, seed, setting, cast("tuple[ReadsKernels, ...]", tuple(proxies)))
+        for place, (index, seed, readings) in enumerate(work)
+        for setting, mine in _groups(readings).items()
+        for proxies in [[readings[number].proxy for number in mine]]
+        if executor_of(request, proxies, trained=setting.epochs > 0) == "batched"
+    ]
 
 
 def _groups(readings: Sequence[Reading]) -> dict[Setting, list[int]]:
@@ -201,6 +218,26 @@ def _groups(readings: Sequence[Reading]) -> dict[Setting, list[int]]:
             setting = Setting(setting.skeleton, epochs=1, test_after_training=leaks)
         groups.setdefault(setting, []).append(number)
     return groups
+
+
+def executor_of(
+    request: ScoreRequest, proxies: Sequence[Proxy], *, trained: bool
+) -> Literal["module", "plan", "batched"]:
+    """Return what runs the networks of a request to read some proxies off them.
+
+    It is the plan where all proxies read rectifiers, and the plans of many networks at once on a
+    GPU, where all of them read kernels. Everything else needs the module.
+    """
+    engine, gpu = request.execution.engine, request.execution.device.type == "cuda"
+    if trained or engine == "plain" or isinstance(request.target, OwnNetwork):
+        return "module"
+    if not all(isinstance(proxy, ReadsRectifiers) for proxy in proxies):
+        return "module"
+    batched = engine == "batched" or (engine == "auto" and gpu)
+    graphs = isinstance(request.target, GraphSpace)
+    if batched and graphs and all(isinstance(proxy, ReadsKernels) for proxy in proxies):
+        return "batched"
+    return "plan"
 
 
 def subject_of(
@@ -221,8 +258,8 @@ def subject_of(
             execution = replace(execution, engine="plain")
         return Subject(target.build, execution, seed, shown, (), training, on_stop, outcome)
     (skeleton,) = {reading.setting.skeleton for reading in readings}
-    rectifiers = all(isinstance(reading.proxy, ReadsRectifiers) for reading in readings)
-    planned = rectifiers and training is None and execution.engine != "plain"
+    proxies = [reading.proxy for reading in readings]
+    planned = executor_of(request, proxies, trained=training is not None) != "module"
 
     def build(num_classes: int) -> nn.Module | Planned:
         if planned and isinstance(target, GraphSpace):
@@ -280,9 +317,12 @@ class Subject:
         for reading in readings:
             reading.check_readable()
         trained = " and ".join(reading.name for reading in readings if reading.epochs)
-        if trained and self.execution.engine == "fast":
+        if trained and self.execution.engine in ("fast", "batched"):
             # a plan takes normalisations of zeros to be zero, which holds for fresh weights only
-            raise ParameterError(f"no fast engine for {trained} after training: take --engine auto")
+            raise ParameterError(
+                f"no {self.execution.engine} engine for {trained} after training: "
+                "take --engine auto"
+            )
         # before any training, which would be lost if one of them can't be drawn
         batches = {reading.setting: self.shown(reading.setting) for reading in readings}
         if trained:
@@ -378,10 +418,11 @@ def run_proxies(
                 _read(proxy, partial(proxy.score_readings, readings), outcome, share)
                 for proxy in reading
             ]
-    elif execution.engine == "fast":
+    elif execution.engine in ("fast", "batched"):
         names = " and ".join(proxy.name for proxy in proxies)
         raise ParameterError(
-            f"no fast engine for {names} of a {type(network).__name__}: take --engine auto"
+            f"no {execution.engine} engine for {names} of a {type(network).__name__}: "
+            "take --engine auto"
         )
     module, measured = cast("nn.Module", network), dict[Hashable, Any]()
 
@@ -448,7 +489,7 @@ def _readings(
                     network.rectifier_inputs(images, dead_branches=dead_branches, pieces=pieces)
                 )
         except (RuntimeError, MemoryError) as error:
-            if pieces == _PIECES[-1] or not _is_out_of_memory(error):
+            if pieces == _PIECES[-1] or not is_out_of_memory(error):
                 raise
     raise AssertionError  # the last number of pieces returns or raises
 

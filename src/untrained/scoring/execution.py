@@ -11,9 +11,11 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from untrained.errors import unknown_name
+from untrained.networks.batched import Kernels
 from untrained.networks.plans import Reading
+from untrained.proxies.base import UndefinedScore
 
-ENGINES = ("auto", "plain", "fast")
+ENGINES = ("auto", "plain", "fast", "batched")
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
@@ -24,7 +26,9 @@ class Execution:
     Attributes:
         device: the device of networks and images.
         engine: `plain` runs the module under the proxy's hooks; `fast` runs the network's plan;
-            `auto` is fast where the network has a plan that the proxy can be read off.
+            `batched` runs the plans of many architectures at once, where many are asked for;
+            `auto` is fast where the network has a plan that the proxy can be read off, and batched
+            there on a GPU if the proxy can be read off kernels.
         precision: `float32`, `bfloat16`, or `auto`, which is bfloat16 for plans and trainings on
             devices with instructions for its matrix products, and float32 otherwise. Weights that
             are trained are always float32. Unless it is `bfloat16`, a network of one's own whose
@@ -70,11 +74,41 @@ class ReadsRectifiers(Protocol):
         ...
 
 
+@runtime_checkable
+class ReadsKernels(ReadsRectifiers, Protocol):
+    """A proxy whose score follows from the kernel of the rectifiers' codes."""
+
+    def score_kernels(self, found: Kernels) -> list[float | UndefinedScore]:
+        """Return the scores of several networks, or why there are none, as `score_readings`."""
+        ...
+
+
+#: What errors of PyTorch, oneDNN and CUDA's libraries contain if there is no memory left.
+_OUT_OF_MEMORY = (
+    *("DefaultCPUAllocator: ", "could not create a primitive", "std::bad_alloc"),
+    *("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
+    # cuDNN has none that fits into the memory that is left
+    "Unable to find a valid cuDNN algorithm",
+)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether an error says that there is no memory left."""
+    # only PyTorch's allocator of a GPU has an error type of its own for this
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return any(words in str(error) for words in _OUT_OF_MEMORY)
+
+
 def has_bfloat16_products(device: torch.device) -> bool:
     """Return whether the device multiplies bfloat16 matrices faster than float32 ones."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+
+
+#: Whether this process does nothing but score, so that it may start others like it.
+only_scores = False
 
 
 def prepare_worker() -> None:
@@ -85,6 +119,8 @@ def prepare_worker() -> None:
     Linux glibc is told to reuse large blocks instead of returning them, and PyTorch to take large
     pages, because fresh zeroed pages for each activation take a tenth of the time of a score.
     """
+    global only_scores
+    only_scores = True
     torch.set_num_threads(1)
     threadpool_limits(1, user_api="blas")
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # read at the first large allocation

@@ -240,7 +240,7 @@ def scores_of(
     items = [f"{index} {seed}" for index, seed, _ in work]
     found = {item: kept.read(item, list[Score]) for item in items if item in kept.done}
     left = [(item, one) for item, one in zip(items, work, strict=True) if item not in found]
-    made = score_work(request, (one for _, one in left), **watches)
+    made = score_work(request, [one for _, one in left], **watches)
     for (item, _), scores in zip(left, track(made, len(left), title), strict=True):
         found[item] = scores
         kept.add(item, scores)

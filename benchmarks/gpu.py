@@ -1,0 +1,449 @@
+"""Measures what a GPU node does, and writes docs/performance.md.
+
+Usage: python -m benchmarks.gpu [--seconds 400] [--limit 90] [--step NAME ...]
+Each step runs in a process of its own with a limit of seconds. Of one that fails, crashes or is
+late the table has what it found until then, and the next step follows. Without CUDA everything runs
+in reduced form on the CPU, which shows that it runs, and nothing is written.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from benchmarks.page import SPACE, connected_cells, machine, random_cells, write_section
+from benchmarks.plain import plain_score
+from untrained.files import atomic
+from untrained.float32 import exact_float32
+from untrained.networks import batched
+from untrained.networks.plans import draw
+from untrained.scoring import batches
+from untrained.scoring.engine import Score, Subject, score_work
+from untrained.scoring.execution import Execution, prepare_worker
+from untrained.scoring.images import MinibatchSettings
+from untrained.scoring.request import ScoreRequest, parse_reading
+from untrained.search.measurements import Draw
+from untrained.search.pruning import Pruning, prune
+from untrained.search.supernets import candidates_of, pruned_space
+from untrained.seeds import torch_seeded
+
+CUDA = torch.cuda.is_available()
+DEVICE = torch.device("cuda:0" if CUDA else "cpu")
+#: The engine that a GPU takes by itself.
+ENGINE = "auto" if CUDA else "batched"
+#: Images of a minibatch.
+IMAGES = 128 if CUDA else 8
+WHOLE = len(SPACE)
+
+#: What a step finds, by name. It is a generator, so that what it found before it is stopped stays.
+Found = Iterator[tuple[str, str]]
+
+
+def wait() -> None:
+    """Wait until the GPU has done everything."""
+    if CUDA:
+        torch.cuda.synchronize()
+
+
+def seconds_of(run: Callable[[], object], repeats: int = 5) -> float:
+    """Return the median seconds of a call, after two that are not counted."""
+    seconds = []
+    for _ in range(2 + repeats):
+        wait()
+        start = time.perf_counter()
+        run()
+        wait()
+        seconds.append(time.perf_counter() - start)
+    return float(np.median(seconds[2:]))
+
+
+def repeated(run: Callable[[], object], times: int) -> Callable[[], None]:
+    """Return a call of many calls."""
+
+    def runs() -> None:
+        for _ in range(times):
+            run()
+
+    return runs
+
+
+def scores(
+    cells: Sequence[int],
+    proxy: str = "naswot",
+    *,
+    images: int = IMAGES,
+    device: torch.device = DEVICE,
+    engine: str = ENGINE,
+    precision: str = "auto",
+    dataset: str = "cifar10",
+) -> tuple[list[Score], list[float]]:
+    """Return the scores of cells of NAS-Bench-201, and when each was there, in seconds."""
+    readings = (parse_reading(proxy),)
+    settings = MinibatchSettings(dataset, batch_size=images)
+    how = Execution(device, engine, precision)
+    request = ScoreRequest(SPACE, readings, settings, (0,), how)
+    found, times, start = [], [], time.perf_counter()
+    for (score,) in score_work(request, [(cell, 0, readings) for cell in cells]):
+        found.append(score)
+        times.append(time.perf_counter() - start)
+    return found, times
+
+
+def difference(found: Sequence[Score], expected: Sequence[Score]) -> str:
+    """Describe how scores differ from others."""
+    pairs = [
+        (one.score, other.score)
+        for one, other in zip(found, expected, strict=True)
+        if one.score is not None and other.score is not None
+    ]
+    unlike = sum(one.status != other.status for one, other in zip(found, expected, strict=True))
+    ours, theirs = np.array(pairs).T
+    size = np.abs(ours - theirs)
+    relative = (size / np.maximum(np.abs(theirs), 1e-12)).max()
+    return (
+        f"at most {size.max():.2g} ({relative:.1e} of the score), deviation over {len(pairs)} "
+        f"cells {theirs.std():.1f}, {unlike} statuses differ"
+    )
+
+
+def of_whole(milliseconds: float) -> str:
+    """Return the time of a cell, and of the whole space, extrapolated."""
+    return f"{milliseconds:.3g} ms per cell; {milliseconds * WHOLE / 1e3:.0f} s extrapolated"
+
+
+def ceilings() -> Found:
+    """Measure what the card can do at most."""
+    size = 1 << (30 if CUDA else 22)
+    source, target = (torch.zeros(size, dtype=torch.uint8, device=DEVICE) for _ in range(2))
+    side = 8192 if CUDA else 256
+    left, right = (torch.randn(side, side, device=DEVICE, dtype=torch.bfloat16) for _ in range(2))
+    small, host = torch.zeros(8, device=DEVICE), torch.randn(32, 32, 3, 3)
+    times = 1000 if CUDA else 10
+    copied = seconds_of(lambda: target.copy_(source))
+    multiplied = seconds_of(lambda: left @ right)
+    launched = seconds_of(repeated(lambda: small.add_(1), times))
+    read = seconds_of(repeated(lambda: small[0].item(), times))
+    sent = seconds_of(repeated(lambda: host.to(DEVICE), times))
+    yield "copy", f"{2 * size / copied / 1e12:.3g} TB/s"
+    yield "bfloat16 product", f"{2 * side**3 / multiplied / 1e12:.3g} TFLOP/s"
+    yield "launch", f"{launched / times * 1e6:.1f} microseconds"
+    yield "value read back", f"{read / times * 1e6:.1f} microseconds"
+    yield "weight sent", f"{sent / times * 1e6:.1f} microseconds"
+    for channels, size in ((16, 32), (64, 8)):
+        for networks in (1, 32 if CUDA else 2):
+            shape = (IMAGES, networks * channels, size, size)
+            images = torch.randn(shape, device=DEVICE, dtype=torch.bfloat16)
+            kernels = torch.randn(shape[1], channels, 3, 3, device=DEVICE, dtype=torch.bfloat16)
+            images, kernels = (
+                one.contiguous(memory_format=torch.channels_last) for one in (images, kernels)
+            )
+            run = partial(torch.conv2d, images, kernels, padding=1, groups=networks)
+            each = seconds_of(run) / networks
+            name = f"3x3 convolution, {channels} channels, {networks} networks"
+            yield name, f"{each * 1e6:.1f} microseconds for each"
+
+
+def agreement() -> Found:
+    """Compare the card with the processor, TF32 off."""
+    cells = random_cells(50 if CUDA else 3)
+    torch.set_num_threads(8 if CUDA else 1)
+    expected, _ = scores(cells, device=torch.device("cpu"), engine="fast", precision="float32")
+    torch.set_num_threads(1)
+    for engine, precision in (
+        *((ENGINE, precision) for precision in ("float32", "bfloat16")),
+        *(("fast", precision) for precision in ("float32", "bfloat16")),
+        ("plain", "float32"),
+    ):
+        name = "many at once" if engine == ENGINE else {"fast": "plan"}.get(engine, "module")
+        made, _ = scores(cells, engine=engine, precision=precision)
+        yield f"naswot, {name}, {precision}", difference(made, expected)
+    again, _ = scores(cells, precision="bfloat16")
+    first, _ = scores(cells, precision="bfloat16")
+    same = [one.score for one in again] == [one.score for one in first]
+    yield "naswot, many at once, bfloat16, twice", "the same" if same else "other digits"
+    for name in ("ntk_condition_number", "grad_norm", "linear_regions") if CUDA else ("grad_norm",):
+        own, here = (
+            scores(cells[:3], name, images=16, device=device, engine="auto", precision="float32")[0]
+            for device in (DEVICE, torch.device("cpu"))
+        )
+        yield name, difference(own, here)
+
+
+class Traffic(TorchDispatchMode):
+    """Counts the bytes that operations read and write, and the operations that do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = self.operations = 0
+
+    def __torch_dispatch__(
+        self,
+        func: Any,  # noqa: ANN401 - PyTorch's own
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> object:
+        made = func(*args, **(kwargs or {}))
+        if not func.is_view:
+            tensors = [one for one in tree_leaves((args, made)) if isinstance(one, Tensor)]
+            self.bytes += sum(one.numel() * one.element_size() for one in tensors)
+            self.operations += 1
+        return made
+
+
+def speed() -> Found:
+    """Time cells many at once, one at a time, and by the plain procedure."""
+    size = 64 if CUDA else 2
+    batches.SIZE = size
+    many = random_cells(10 * size, seed=1)
+    _, times = scores(many)
+    half = len(many) // 2
+    own = 1e3 * (times[-1] - times[half - 1]) / half
+    yield "many at once, with drawing", of_whole(own)
+    few = connected_cells(24 if CUDA else 2)
+    scores(few[:2], engine="fast")
+    alone = 1e3 * scores(few, engine="fast")[1][-1] / len(few)
+    yield "one at a time", of_whole(alone)
+    images = MinibatchSettings(batch_size=IMAGES).draw(0, DEVICE).images
+    seconds = []
+    for cell in few[: 10 if CUDA else 2]:
+        start = time.perf_counter()
+        with torch_seeded(0, "weights", cell), exact_float32():
+            plain_score(SPACE.network(SPACE[cell], 10).to(DEVICE).train(), images)
+        seconds.append(time.perf_counter() - start)
+    plain = 1e3 * float(np.mean(seconds[1:]))
+    yield "plain published procedure", of_whole(plain)
+    yield "plain / many at once", f"{plain / own:.1f}"
+    with torch_seeded(0, "weights", 0):
+        networks = [draw(SPACE.graph(SPACE[cell], 10)) for cell in random_cells(size, seed=2)]
+    batch = batched.prepared(networks, (3, 32, 32), [False] * size)
+    shown = images.to(Execution(DEVICE).dtype(planned=True))
+    with Traffic() as traffic:
+        batched.run(batch, shown)
+    took = seconds_of(lambda: batched.run(batch, shown), 3)
+    yield f"{size} cells without drawing", of_whole(1e3 * took / size)
+    yield "operations per cell", f"{traffic.operations / size:.0f}"
+    moved = f"{traffic.bytes / size / 1e6:.0f} MB per cell"
+    yield "memory traffic", f"{moved}, {traffic.bytes / took / 1e12:.3g} TB/s (compare the copy)"
+    if CUDA:
+        yield "largest memory", f"{torch.cuda.max_memory_allocated() / 1e9:.1f} GB"
+
+
+def one_of_several() -> None:
+    """Score cells when told to, as one of several processes on a card."""
+    count = 256 if CUDA else 2
+    scores(random_cells(2, seed=3))
+    print("ready", flush=True)
+    if not sys.stdin.readline():
+        return  # the step has ended
+    scores(random_cells(count, seed=4))
+    print(count, flush=True)
+
+
+def processes() -> Found:
+    """Time 1, 4 and 8 processes on one card."""
+    for number in (1, 4, 8) if CUDA else (1, 2):
+        command = [sys.executable, "-m", "benchmarks.gpu", "--as-one"]
+        own = [
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            for _ in range(number)
+        ]
+        try:
+            for one in own:
+                said(one)
+            start = time.perf_counter()
+            for one in own:
+                print(file=one.stdin, flush=True)
+            cells = sum(int(said(one)) for one in own)
+            rate = cells / (time.perf_counter() - start)
+            cells_a_second = f"{rate:.1f} cells per second; {WHOLE / rate:.0f} s extrapolated"
+            yield f"{number} processes", cells_a_second
+        finally:
+            for one in own:
+                one.kill()
+                one.wait()
+
+
+def said(process: "subprocess.Popen[str]") -> str:
+    """Return the next line of a process, or raise RuntimeError where it has ended."""
+    line = process.stdout.readline() if process.stdout else ""
+    if not line:
+        raise RuntimeError("a process ended without an answer")
+    return line
+
+
+def pruning() -> Found:
+    """Time the pruning search on NAS-Bench-201, and measurements of the supernet of DARTS."""
+    if CUDA:
+        start = time.perf_counter()
+        made = prune("nasbench201", Pruning(repeats=1, device=str(DEVICE)), 0, workers=1)
+        spent = time.perf_counter() - start
+        yield "NAS-Bench-201, one draw per round", f"{spent:.1f} s: {made.architecture.spelling}"
+    for name, count in (("nasbench201", 3), ("darts", 4)) if CUDA else (("nasbench201", 1),):
+        space = pruned_space(name)
+        settings = Pruning(repeats=1, batch_size=None if CUDA else 2, device=str(DEVICE))
+        drawn, mask = Draw(space, settings, 0, (0, 0)), space.full_mask()
+        masks = [candidate.without(mask) for candidate in candidates_of(mask)[:count]]
+        drawn.numbers(mask)
+        wait()
+        start = time.perf_counter()
+        for one in masks:
+            drawn.numbers(one)
+        each = (time.perf_counter() - start) / count
+        yield f"{name}, a candidate", f"{each:.2f} s"
+
+
+def training() -> Found:
+    """Time a step of a short training and a reading after it, for `lga@1` on 20,000 images."""
+    cells = connected_cells(4)[:2] if CUDA else connected_cells(2)[:1]
+    short, longer = ("lga@0.5", "lga@2.5") if CUDA else ("lga@0.05", "lga@0.1")
+    images = 16 if CUDA else 4
+    scores(cells[:1], short, images=images, engine="auto")
+    seconds = [
+        sum(one.seconds for one in scores(cells, name, images=images, engine="auto")[0])
+        for name in (short, longer)
+    ]
+    epochs = float(longer.partition("@")[2]) - float(short.partition("@")[2])
+    sample = len(MinibatchSettings(batch_size=images).training_images(0).labels)
+    rate = epochs * sample * len(cells) / (seconds[1] - seconds[0])
+    reading = seconds[0] / len(cells) - float(short.partition("@")[2]) * sample / rate
+    each = 20_000 / rate + max(reading, 0)
+    yield "training", f"{rate:.0f} images per second, of one cell after the other"
+    yield "reading", f"{max(reading, 0):.2f} s at {images} images"
+    whole = f"{each:.1f} s per cell; 1,000 cells {each / 60 * 1000:.0f} min extrapolated"
+    yield "`lga@1`, 20,000 images", f"{whole}, in one process"
+
+
+def randomness_and_memory() -> Found:
+    """Check that dropout depends on the seed alone, and score with too little memory."""
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Dropout(0.5), nn.Flatten(), nn.Linear(8 * 900, 10),
+        nn.ReLU(),
+    )  # fmt: skip
+    reading, settings = parse_reading("grad_norm"), MinibatchSettings(batch_size=8)
+    made = []
+    for seed in range(3):
+        torch.manual_seed(seed)
+        subject = Subject(
+            lambda _classes: network, Execution(DEVICE), 0, lambda _: settings.draw(0, DEVICE)
+        )
+        made.append(subject.scores([reading])[0].score)
+    yield "dropout, three times", "the same" if len(set(made)) == 1 else f"differs: {made}"
+    if not CUDA:
+        return
+    cells = random_cells(32, seed=5)
+    whole, _ = scores(cells, precision="float32")
+    total = torch.cuda.get_device_properties(0).total_memory
+    for megabytes in (4000, 1000, 250, 150):
+        torch.cuda.empty_cache()
+        torch.cuda.set_per_process_memory_fraction(megabytes * 2**20 / total)
+        made_here, _ = scores(cells, precision="float32")
+        lost = sum(one.status == "out_of_memory" for one in made_here)
+        others = difference(made_here, whole) if lost < len(cells) else "none"
+        yield f"{megabytes} MB", f"{lost} of {len(cells)} out of memory; others: {others}"
+
+
+#: The steps, and the most seconds of each.
+STEPS: dict[str, tuple[Callable[[], Found], int]] = {
+    "ceilings": (ceilings, 40),
+    "agreement": (agreement, 80),
+    "speed": (speed, 90),
+    "processes": (processes, 90),
+    "pruning": (pruning, 60),
+    "training": (training, 60),
+    "randomness and memory": (randomness_and_memory, 40),
+}
+
+
+def run_step(name: str, seconds: float) -> dict[str, str]:
+    """Run a step in a process of its own, and say what happened where it does not end well."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder) / "found.json"
+        command = [sys.executable, "-m", "benchmarks.gpu", "--only", name, "--out", str(result)]
+        ended = ""
+        try:
+            done = subprocess.run(
+                command, timeout=seconds, stdout=sys.stderr, stderr=subprocess.PIPE, text=True
+            )
+        except subprocess.TimeoutExpired:
+            ended = f"stopped after {seconds:.3g} s"
+        else:
+            if done.returncode:
+                last = (done.stderr.strip().splitlines() or ["nothing said"])[-1]
+                ended = f"failed with code {done.returncode}: {last[:200]}"
+        found: dict[str, str] = json.loads(result.read_text()) if result.is_file() else {}
+    return found | ({"": ended} if ended else {})
+
+
+def write_step(name: str, out: Path) -> None:
+    """Run a step here, and write what it has found each time that it finds something."""
+    found = {}
+    for quantity, text in STEPS[name][0]():
+        found[quantity] = text
+        with atomic(out) as part:
+            part.write_text(json.dumps(found))
+
+
+def report(found: dict[str, dict[str, str]]) -> str:
+    """Return the table as Markdown."""
+    where = torch.cuda.get_device_name(0) if CUDA else "no card: reduced form on the processor"
+    lines = [
+        f"{where}; {machine()}. NASWOT on NAS-Bench-201, CIFAR-10 sample, {IMAGES} images, "
+        "TF32 off; other proxies at 16 images. Each step ran in a process of its own.",
+        "",
+        "| step | quantity | found |",
+        "|---|---|---|",
+    ]
+    lines += [
+        f"| {step} | {name} | {text} |" for step, own in found.items() for name, text in own.items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measure, and write where there is a card."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=400, help="most seconds of all steps")
+    parser.add_argument("--limit", type=float, default=90, help="most seconds of any step")
+    parser.add_argument("--step", action="append", choices=STEPS, help="steps; default: all")
+    parser.add_argument("--only", choices=STEPS, help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--as-one", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.only or arguments.as_one:
+        prepare_worker()
+    if arguments.as_one:
+        one_of_several()
+        return
+    if arguments.only:
+        write_step(arguments.only, arguments.out)
+        return
+    end, found = time.monotonic() + arguments.seconds, {}
+    for name in arguments.step or STEPS:
+        left = end - time.monotonic()
+        found[name] = (
+            run_step(name, min(STEPS[name][1], arguments.limit, left))
+            if left > 5
+            else {"": "no time left"}
+        )
+        print(name, json.dumps(found[name]), file=sys.stderr, flush=True)
+    if CUDA:
+        write_section("gpu", report(found))
+    else:
+        print(report(found))
+
+
+if __name__ == "__main__":
+    main()

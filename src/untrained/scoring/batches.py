@@ -1,0 +1,274 @@
+"""Scores architectures many at a time, and draws the next ones in other processes meanwhile.
+
+Weights are drawn from each architecture's own stream, as for one that is scored alone, so a score
+depends on its batch by rounding only. What a batch can't score, its members are asked for alone.
+"""
+
+import os
+import pickle
+import shutil
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from typing import Any, NamedTuple, cast
+
+import torch
+
+from untrained.float32 import exact_float32
+from untrained.images.minibatches import Minibatch
+from untrained.networks.batched import Batch, prepared, run
+from untrained.networks.plans import draw
+from untrained.plugins import blamed
+from untrained.proxies.base import Setting, UndefinedScore
+from untrained.scoring import execution
+from untrained.scoring.execution import (
+    Execution,
+    ReadsKernels,
+    is_out_of_memory,
+    prepare_worker,
+)
+from untrained.seeds import torch_seeded
+from untrained.spaces.base import GraphSpace, Skeleton
+
+#: Architectures of a batch; it is halved where memory runs out.
+SIZE = 64
+
+#: Fewer batches are drawn in this process, since others take seconds to start.
+WORTH_PROCESSES = 4
+
+#: Free shared memory, in bytes, that drawn weights are handed over in; else they are copied.
+_SHARED = 8 << 30
+
+
+class Member(NamedTuple):
+    """An architecture of a batch.
+
+    Attributes:
+        place: the position of its work.
+        architecture: the index of the architecture.
+        seed: the seed of its minibatch and weights.
+        setting: the network and the images that its proxies are read off.
+        proxies: its proxies.
+    """
+
+    place: int
+    architecture: int
+    seed: int
+    setting: Setting
+    proxies: tuple[ReadsKernels, ...]
+
+    @property
+    def dead_branches(self) -> bool:
+        """Return whether branches without influence on the output count for any proxy."""
+        return any(proxy.dead_branches for proxy in self.proxies)
+
+
+class Values(NamedTuple):
+    """The values of an architecture by its proxies, and its share of the seconds of the batch."""
+
+    values: list[float | UndefinedScore]
+    seconds: float
+
+
+class Drawn(NamedTuple):
+    """The networks of a batch that could be drawn, and their positions among its members."""
+
+    positions: list[int]
+    batch: Batch
+
+
+class Asked(NamedTuple):
+    """What a batch is drawn from: see `Member`; classes and shape (C, H, W) are of the images."""
+
+    indices: list[int]
+    dead_branches: list[bool]
+    seed: int
+    classes: int
+    skeleton: Skeleton | None
+    images: tuple[int, int, int]
+
+
+class Batches:
+    """Scores members in batches, each when the first of its members is asked for.
+
+    Args:
+        space: the space of the members, which has graphs if there are any.
+        members: the members, in the order in which they are asked for.
+        how: how networks are run.
+        shown: draws the minibatch of a setting and a seed, on the device of `how`.
+    """
+
+    def __init__(
+        self,
+        space: object,
+        members: Sequence[Member],
+        how: Execution,
+        shown: Callable[[Setting, int], Minibatch],
+    ) -> None:
+        self.space, self.how, self.shown, self.size = cast("GraphSpace", space), how, shown, SIZE
+        alike: dict[tuple[Setting, int], list[Member]] = defaultdict(list)
+        for member in members:
+            alike[member.setting, member.seed].append(member)
+        batches = [
+            same[start : start + SIZE]
+            for same in alike.values()
+            for start in range(0, len(same), SIZE)
+        ]
+        # in the order in which their first members are asked for
+        self._left = deque(sorted(batches, key=lambda batch: batch[0].place))
+        self._found: dict[tuple[int, Setting], Values] = {}
+        self._ahead: deque[Future[Drawn]] = deque()
+        self._processes = processes_here(how.device) if len(batches) >= WORTH_PROCESSES else 0
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> "Batches":
+        if self._processes and (state := _pickled(self.space)):
+            context = get_context("spawn")
+            self._pool = ProcessPoolExecutor(self._processes, context, _start, (state,))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def take(self, place: int, setting: Setting) -> Values | None:
+        """Return the values of a member, or None where it has to be scored alone."""
+        while (place, setting) not in self._found and self._left:
+            if self._left[0][0].place > place:
+                return None
+            drawn, members = self._next()
+            with exact_float32():
+                self._score(members, drawn)
+        return self._found.pop((place, setting), None)
+
+    def _next(self) -> tuple[Drawn, list[Member]]:
+        """Return the next batch, and begin to draw those after it."""
+        if self._pool is not None:
+            try:
+                begun = len(self._ahead)
+                for members in list(self._left)[begun : 2 * self._processes]:
+                    self._ahead.append(self._pool.submit(_draw_there, self._asked(members)))
+                drawn = self._ahead.popleft().result()
+                weights = torch.as_tensor(drawn.batch.weights)
+                batch = drawn.batch._replace(weights=weights)
+                return drawn._replace(batch=batch), self._left.popleft()
+            except BrokenProcessPool:  # a process could not start, or was killed
+                self._pool, self._ahead = None, deque()
+        members = self._left.popleft()
+        return _draw(self.space, self._asked(members)), members
+
+    def _asked(self, members: list[Member]) -> Asked:
+        batch = self.shown(members[0].setting, members[0].seed)
+        channels, height, width = batch.images.shape[1:]
+        return Asked(
+            [member.architecture for member in members],
+            [member.dead_branches for member in members],
+            members[0].seed,
+            batch.num_classes,
+            members[0].setting.skeleton,
+            (channels, height, width),
+        )
+
+    def _score(self, members: list[Member], drawn: Drawn) -> None:
+        """Score members, in halves as long as memory does not suffice."""
+        if not drawn.positions:
+            return
+        if len(members) > self.size:
+            for half in (members[: len(members) // 2], members[len(members) // 2 :]):
+                self._score(half, _draw(self.space, self._asked(half)))
+            return
+        start = time.perf_counter()
+        try:
+            values = self._values(members, drawn)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            values = None
+        if values is None:  # outside of the block, whose error keeps the tensors of the batch
+            if self.how.device.type == "cuda":
+                torch.cuda.empty_cache()
+            self.size = len(members) // 2
+            if self.size:
+                self._score(members, drawn)
+            else:
+                self.size = 1
+            return
+        share = (time.perf_counter() - start) / len(drawn.positions)
+        for position, found in values.items():
+            member = members[position]
+            self._found[member.place, member.setting] = Values(found, share)
+
+    def _values(
+        self, members: list[Member], drawn: Drawn
+    ) -> dict[int, list[float | UndefinedScore]]:
+        """Return the values of the members that were drawn, by their positions."""
+        first = members[0]
+        images = self.shown(first.setting, first.seed).images
+        with torch.no_grad():
+            found = run(drawn.batch, images.to(self.how.dtype(planned=True)))
+            read: dict[ReadsKernels, list[float | UndefinedScore]] = {}
+            for proxy in {proxy for member in members for proxy in member.proxies}:
+                with blamed("proxy", proxy):
+                    kernels = found.modules if proxy.dead_branches else found.rectifiers
+                    read[proxy] = proxy.score_kernels(kernels)
+        return {
+            position: [read[proxy][row] for proxy in members[position].proxies]
+            for row, position in enumerate(drawn.positions)
+        }
+
+
+def processes_here(device: torch.device) -> int:
+    """Return how many processes may draw: this one's share of the cores, if it only scores."""
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    if not execution.only_scores or device.type != "cuda":
+        return 0
+    own = cores // max(1, torch.cuda.device_count())
+    return own - 1 if own > 1 else 0
+
+
+def _pickled(space: GraphSpace) -> bytes:
+    """Return a space for another process; nothing where that cannot have it."""
+    try:
+        return pickle.dumps(space)
+    except Exception:  # noqa: BLE001 - whatever a space of one's own is made of
+        return b""
+
+
+_space: Any = None
+
+
+def _start(state: bytes) -> None:
+    """Set up a process that draws architectures of a space."""
+    global _space
+    prepare_worker()
+    _space = pickle.loads(state)  # noqa: S301 - of the process that started this one
+
+
+def _draw_there(asked: Asked) -> Drawn:
+    """Draw a batch in a process that was set up for it."""
+    drawn = _draw(_space, asked)
+    if shutil.disk_usage("/dev/shm").free > _SHARED:  # noqa: S108 - where PyTorch shares memory
+        return drawn
+    batch = drawn.batch._replace(weights=drawn.batch.weights.numpy())  # type: ignore[arg-type]
+    return drawn._replace(batch=batch)
+
+
+def _draw(space: GraphSpace, asked: Asked) -> Drawn:
+    """Draw the networks of a batch; those that cannot be drawn are left out."""
+    positions, networks = [], []
+    for position, index in enumerate(asked.indices):
+        try:
+            with torch_seeded(asked.seed, "weights", index):
+                network = draw(space.graph(space[index], asked.classes, asked.skeleton))
+        except Exception:  # noqa: BLE001, S112 - raised once more when the member is scored alone
+            continue
+        positions.append(position)
+        networks.append(network)
+    dead = [asked.dead_branches[position] for position in positions]
+    return Drawn(positions, prepared(networks, asked.images, dead))

@@ -1,0 +1,342 @@
+"""Architectures that are scored many at a time, against the same ones alone."""
+
+import os
+import signal
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from tests.asking import reading_of, request
+from tests.imitation import imitated_gpu, in_guarded_process
+from tests.scoring.test_own_networks import dropping
+
+import untrained
+from untrained.errors import ParameterError
+from untrained.networks.batched import Kernels
+from untrained.proxies.base import UndefinedScore
+from untrained.proxies.naswot import Naswot, log_determinant, log_determinants
+from untrained.scoring import batches, engine, execution
+from untrained.scoring.engine import executor_of, score_work
+from untrained.scoring.execution import Execution
+from untrained.scoring.images import MinibatchSettings
+from untrained.scoring.request import OwnNetwork
+from untrained.scoring.shards import score_space
+from untrained.spaces import get_space
+from untrained.spaces.base import NotApplicable
+from untrained.spaces.nasbench201 import NasBench201
+
+SPACE, SETTINGS = get_space("nasbench201"), MinibatchSettings(batch_size=4)
+NONE = SPACE.parse("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|").index
+SKIP = SPACE.parse("|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|").index
+BOTH = ["naswot", "naswot-released"]
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch):
+    monkeypatch.setattr(batches, "SIZE", 3)
+
+
+def scored(work, how="batched", space=SPACE, images=SETTINGS, seed=0):
+    """Return scores of (index, proxies) in order."""
+    asked = request(space, [], images, seed, Execution(engine=how, precision="float32"))
+    chosen = [(index, seed, list(map(reading_of, proxies))) for index, proxies in work]
+    return list(score_work(asked, chosen))
+
+
+def same(found, expected):
+    assert len(found) == len(expected)
+    for ours, theirs in zip(found, expected, strict=True):
+        for one, other in zip(ours, theirs, strict=True):
+            assert (one.status, one.reason) == (other.status, other.reason)
+            assert one.score == pytest.approx(other.score, abs=2e-3)
+
+
+def batches_run(monkeypatch):
+    """Return the list to which the number of networks of every batch is added."""
+    seen, run = [], batches.run
+    monkeypatch.setattr(
+        batches, "run", lambda batch, images: seen.append(batch.networks) or run(batch, images)
+    )
+    return seen
+
+
+def test_scores_and_statuses_are_those_of_networks_alone(monkeypatch):
+    seen = batches_run(monkeypatch)
+    indices = [1462, 45, NONE, SKIP, 0, 15000, 10525]
+    work = [(index, BOTH) for index in indices]
+    expected = scored(work, "fast")
+    assert not seen
+    found = scored(work)
+    assert seen == [3, 3, 1]
+    same(found, expected)
+    statuses = [[one.status for one in scores] for scores in found]
+    assert statuses[2] == ["disconnected", "singular"]
+    assert statuses[0] == ["ok", "ok"]
+    assert all(one.seconds > 0 for scores in found for one in scores)
+
+
+@pytest.mark.parametrize(
+    ("name", "spelled"),
+    [
+        ("nasbench101", (132_099, "01|00:input,output", 5000, 319_907)),
+        ("natsbench_size", ("24:40:48:56:24", "8:8:8:8:8")),
+    ],
+)
+def test_other_spaces_are_scored_alike(name, spelled):
+    space = get_space(name)
+    work = [(space.parse(one).index, BOTH) for one in spelled]
+    same(scored(work, space=space), scored(work, "plain", space=space))
+
+
+def test_a_status_of_too_few_units_is_that_of_a_network_alone():
+    """More images than units make every kernel singular."""
+    images = MinibatchSettings("noise", batch_size=40)
+    images = replace(images, shape=(3, 4, 4))
+    work = [(index, BOTH) for index in (SKIP, 0)]
+    same(scored(work, images=images), scored(work, "fast", images=images))
+
+
+def test_proxies_images_and_seeds_of_their_own(monkeypatch):
+    seen = batches_run(monkeypatch)
+    work = [(0, ["naswot"]), (1, BOTH), (2, ["naswot:3", "grad_norm"]), (3, ["naswot-released"])]
+    work += [(4, ["naswot", "naswot:3", "synflow"]), (5, ["naswot@0.02"])]
+    images = replace(SETTINGS, dataset="cifar10")
+    found = scored(work, "auto", images=images)
+    assert not seen, "a CPU runs one after the other"
+    monkeypatch.setattr(engine, "executor_of", on_gpus)
+    same(scored(work, "auto", images=images), found)
+    assert seen == [3, 2]  # fewer images, and not what shares a network with gradients
+
+
+def on_gpus(asked, proxies, *, trained):
+    how = replace(asked.execution, device=torch.device("cuda:0"))
+    return executor_of(replace(asked, execution=how), proxies, trained=trained)
+
+
+def test_what_is_not_known_beforehand_is_scored_alone(monkeypatch):
+    seen = batches_run(monkeypatch)
+    asked = request(SPACE, [], SETTINGS, 0, Execution(engine="batched", precision="float32"))
+    work = [(index, 0, [reading_of("naswot")]) for index in (45, -1)]
+    found = score_work(asked, iter(work))
+    assert next(found)[0].status == "ok"
+    assert not seen
+
+
+@dataclass(frozen=True)
+class ReadsCodes(Naswot):
+    """A proxy that reads codes, but no kernels."""
+
+    name: ClassVar[str] = "reads_codes"
+    score_kernels = None
+
+
+def test_the_executor_follows_from_proxy_target_device_and_engine():
+    asked = request(SPACE, [], SETTINGS, 0, Execution())
+    gpu = torch.device("cuda:0")
+
+    def chosen(*proxies, trained=False, target=SPACE, **how):
+        own = replace(asked, target=target, execution=Execution(**how))
+        read = [reading_of(one).proxy for one in proxies]
+        return executor_of(own, read, trained=trained)
+
+    assert chosen("naswot") == chosen("naswot", engine="fast", device=gpu) == "plan"
+    assert chosen("naswot", device=gpu) == chosen("naswot", engine="batched") == "batched"
+    assert chosen(*BOTH, device=gpu) == "batched"
+    assert chosen("naswot", "grad_norm", device=gpu) == "module"
+    assert chosen("naswot", device=gpu, engine="plain") == "module"
+    assert chosen("naswot", device=gpu, trained=True) == "module"
+    own = OwnNetwork("own", lambda _classes: dropping())
+    assert chosen("naswot", device=gpu, target=own) == "module"
+
+
+@pytest.mark.parametrize("limit", [2, 1])
+def test_a_batch_is_halved_where_memory_runs_out(monkeypatch, limit):
+    work = [(index, BOTH) for index in (1462, 45, 0, 15000, 10525, 7)]
+    expected, tried, run = scored(work, "fast"), [], batches.run
+    monkeypatch.setattr(batches, "SIZE", 4)
+
+    def cramped(batch, images):
+        tried.append(batch.networks)
+        if batch.networks > limit:
+            raise RuntimeError("CUDA error: out of memory")
+        return run(batch, images)
+
+    monkeypatch.setattr(batches, "run", cramped)
+    same(scored(work), expected)
+    # later batches are no larger than what fitted
+    assert tried == ([4, 2, 2, 2] if limit == 2 else [4, 2, 1, 1, 1, 1, 1, 1])
+
+
+def test_what_fits_in_no_batch_is_scored_in_pieces(monkeypatch):
+    work = [(index, BOTH) for index in (1462, 45)]
+    expected = scored(work, "fast")
+
+    def fails(_batch, _images):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(batches, "run", fails)
+    same(scored(work), expected)
+
+    def broken(_batch, _images):
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(batches, "run", broken)
+    with pytest.raises(RuntimeError, match="something else"):
+        scored(work)
+
+
+class Picky(NasBench201):
+    """A space without the network of one cell."""
+
+    def graph(self, architecture, num_classes, skeleton=None):
+        if architecture.index == 45:
+            raise NotApplicable("not this one")
+        return super().graph(architecture, num_classes, skeleton)
+
+
+def test_what_cannot_be_drawn_is_a_score_of_its_own(monkeypatch):
+    seen, space = batches_run(monkeypatch), Picky()
+    work = [(index, ["naswot"]) for index in (1462, 45, 0)]
+    found = scored(work, space=space)
+    assert [(one.status, one.reason) for (one,) in found] == [
+        ("ok", ""), ("not_applicable", "not this one"), ("ok", ""),
+    ]  # fmt: skip
+    assert seen == [2]
+    assert scored([(45, ["naswot"])], space=space)[0][0].status == "not_applicable"
+
+
+@pytest.fixture
+def drawn_elsewhere(monkeypatch):
+    monkeypatch.setattr(batches, "WORTH_PROCESSES", 2)
+    monkeypatch.setattr(batches, "processes_here", lambda _device: 2)
+
+
+WORK = [(index, BOTH) for index in (1462, 45, 0, 15000, 10525, 7, 8)]
+
+
+@pytest.mark.usefixtures("drawn_elsewhere")
+@pytest.mark.parametrize("shared", [0, 1 << 60])
+def test_other_processes_draw_the_same_weights(monkeypatch, shared):
+    monkeypatch.setattr(batches, "_SHARED", shared)
+    expected, drawn = scored(WORK, "fast"), []
+    monkeypatch.setattr(batches, "_draw", lambda *_given: drawn.append(1))
+    same(scored(WORK), expected)
+    assert not drawn
+
+
+@pytest.mark.usefixtures("drawn_elsewhere")
+def test_a_process_that_dies_is_done_without(monkeypatch):
+    expected = scored(WORK, "fast")
+    asked = request(SPACE, [], SETTINGS, 0, Execution(engine="batched", precision="float32"))
+    work = [(index, 0, list(map(reading_of, proxies))) for index, proxies in WORK]
+    entered, enter = [], batches.Batches.__enter__
+    monkeypatch.setattr(batches.Batches, "__enter__", lambda own: entered.append(own) or enter(own))
+    found = score_work(asked, work)
+    first = next(found)
+    for process in list(entered[0]._pool._processes):
+        os.kill(process, signal.SIGKILL)
+    same([first, *found], expected)
+
+
+@pytest.mark.usefixtures("drawn_elsewhere")
+def test_a_space_that_no_other_process_can_have_is_drawn_here():
+    space = NasBench201()
+    space.own = lambda: None
+    same(scored(WORK, space=space), scored(WORK, "fast"))
+
+
+def test_only_what_does_nothing_but_score_on_a_gpu_starts_processes(monkeypatch):
+    gpu = torch.device("cuda:0")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _own: range(16))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(execution, "only_scores", False)
+    assert batches.processes_here(gpu) == 0
+    monkeypatch.setattr(execution, "only_scores", True)
+    assert batches.processes_here(gpu) == 7
+    assert batches.processes_here(torch.device("cpu")) == 0
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _own: range(3))
+    assert batches.processes_here(gpu) == 0
+
+
+def test_a_shard_is_scored_in_batches(monkeypatch, tmp_path):
+    seen = batches_run(monkeypatch)
+    given = {"architectures": 7, "batch_size": 4, "precision": "float32", "device": "cpu"}
+    found = score_space("nasbench201", BOTH, engine="batched", share=True, **given)
+    assert seen
+    expected = score_space("nasbench201", BOTH, engine="fast", share=True, **given)
+    assert np.allclose(found["score"], expected["score"], atol=2e-3, equal_nan=True)
+    assert list(found["status"]) == list(expected["status"])
+
+
+@pytest.mark.parametrize("proxy", ["grad_norm", "naswot@0.02"])
+def test_what_has_no_plan_has_no_batches(proxy):
+    images = replace(SETTINGS, dataset="cifar10")
+    with pytest.raises(ParameterError, match=r"^no batched engine for .*take --engine auto$"):
+        scored([(45, [proxy])], images=images)
+    with pytest.raises(ParameterError, match=r"^no batched engine for naswot of a Seq"):
+        untrained.score(torch.nn.Sequential(torch.nn.ReLU()), engine="batched", batch_size=2)
+
+
+def gram(codes):
+    """K_H of codes (N, f) of 0 and 1."""
+    signs = 2.0 * codes - 1
+    return (signs @ signs.T + codes.shape[1]) / 2
+
+
+def test_log_determinants_are_those_of_eigenvalues_or_say_that_they_are_not_sure():
+    rng, kernels, singular = np.random.default_rng(0), [], []
+    for number in range(40):
+        codes = rng.integers(0, 2, (16, int(rng.integers(5, 400))))
+        if number % 4 == 0:
+            codes[3] = codes[7]  # two images with the same codes
+        kernels.append(gram(codes))
+    values, sure = log_determinants(torch.from_numpy(np.stack(kernels)))
+    for kernel, value, certain in zip(kernels, values.tolist(), sure.tolist(), strict=True):
+        try:
+            expected = log_determinant(kernel)
+        except UndefinedScore:
+            singular.append(kernel)
+            assert not certain
+            continue
+        if certain:
+            assert value == pytest.approx(expected, rel=1e-9)
+    assert len(singular) >= 10
+    assert sure.sum() >= 20
+
+
+def test_what_is_not_sure_is_looked_at_again():
+    rng = np.random.default_rng(1)
+    codes = rng.integers(0, 2, (16, 10**6))
+    near = codes.copy()
+    near[3] = near[7]
+    near[3, 0] = 1 - near[3, 0]  # one of a million units differs
+    same_codes = codes.copy()
+    same_codes[3] = same_codes[7]
+    kernels = torch.from_numpy(np.stack([gram(one) for one in (codes, near, same_codes, codes)]))
+    assert log_determinants(kernels)[1].tolist() == [True, True, False, True]
+    finite = torch.tensor([True, True, True, False])
+    found = Naswot().score_kernels(Kernels(kernels, finite, (True,) * 4))
+    assert found[0] == pytest.approx(log_determinant(kernels[0].numpy()), rel=1e-12)
+    assert found[1] == pytest.approx(log_determinant(kernels[1].numpy()), rel=1e-9)
+    assert [one.status for one in found[2:]] == ["singular", "non_finite"]
+    none = Naswot().score_kernels(Kernels(kernels[:1], finite[:1], (False,)))
+    assert none[0].status == "disconnected"
+
+
+def on_a_gpu():
+    """Score a shard on an imitated GPU and on the CPU."""
+    given = {"architectures": 5, "batch_size": 4, "precision": "float32"}
+    with imitated_gpu(pytest.MonkeyPatch()) as gpu:
+        there = score_space("nasbench201", BOTH, device="cuda:0", **given)
+        said = {"waits": gpu.waits, "rounded": gpu.rounded}
+        here = score_space("nasbench201", BOTH, device="cpu", **given)
+    return said | {"there": there["score"].tolist(), "here": here["score"].tolist()}
+
+
+def test_a_gpu_scores_in_batches_and_is_waited_for_once(tmp_path):
+    said = in_guarded_process(tmp_path, "tests.scoring.test_batches", "on_a_gpu")
+    assert said["there"] == pytest.approx(said["here"], abs=2e-3, nan_ok=True)
+    assert said["waits"] == len(BOTH)  # one batch, whose scores are read at once for each proxy
+    assert said["rounded"] == 0
