@@ -391,3 +391,38 @@ def test_gradients_that_are_converted_in_pieces_give_the_same_kernel(training, i
     expected = tangent_kernel(network.train(training), images)
     monkeypatch.setattr(tangent_kernels, "_PIECE", 100)
     assert torch.allclose(tangent_kernel(network, images), expected, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("index", CELLS)
+def test_several_gradients_of_one_backward_pass_are_those_of_a_pass_each(
+    space, images, index, monkeypatch
+):
+    """A GPU takes several at once; there it is checked by imitation (tests/scoring/test_gpu.py)."""
+    monkeypatch.setattr(tangent_kernels, "_TOGETHER", 2)
+    network = made(space, index).double()
+    outputs, parameters = network(images.double()).sum(1), list(network.parameters())
+    found = tangent_kernels._rows_together(outputs, parameters)
+    for number, output in enumerate(outputs):
+        expected = torch.autograd.grad(
+            output, parameters, retain_graph=True, materialize_grads=True
+        )
+        for rows, gradient in zip(found, expected, strict=True):
+            assert torch.allclose(rows[number], gradient, rtol=1e-9, atol=1e-12)
+
+
+class Own(torch.autograd.Function):
+    """A function whose gradient only exists for one direction at a time."""
+
+    @staticmethod
+    def forward(_context, x):
+        return x * 2
+
+    @staticmethod
+    def backward(_context, gradient):
+        return torch.from_numpy(gradient.numpy() * 2)
+
+
+def test_what_has_no_several_gradients_at_once_is_left_to_the_loop():
+    layer = nn.Linear(3, 2)
+    outputs = Own.apply(layer(torch.randn(4, 3))).sum(1)
+    assert tangent_kernels._rows_together(outputs, list(layer.parameters())) is None

@@ -15,6 +15,7 @@ from torch import nn
 
 import untrained
 from untrained.float32 import exact_float32
+from untrained.proxies import tangent_kernels
 from untrained.scoring.engine import outcome_of
 from untrained.seeds import torch_seeded
 
@@ -35,6 +36,8 @@ def small():
 def everything():
     """Score networks on the imitated GPU and on the CPU; gradients need the guard."""
     found = {"scores": {}, "dropout": {}, "waits": []}
+    together, rows = [], tangent_kernels._rows_together
+    tangent_kernels._rows_together = lambda *given: together.append(rows(*given)) or together[-1]
     with imitated_gpu(pytest.MonkeyPatch()) as gpu:
         there = torch.ones(2, 3).to("cuda:0")
         with pytest.raises(RuntimeError) as mixed:
@@ -60,6 +63,7 @@ def everything():
                 scored = untrained.score(network, proxy=proxy, device="cuda:0", **settings)
                 made += [scored.score, torch.equal(gpu.generator.get_state(), state)]
             found["dropout"][proxy] = made
+        found["together"] = [one is not None for one in together]
         found |= {"rounded": gpu.rounded, "convolutions": gpu.called["aten.convolution"]}
         network, images, plain = small(), torch.randn(4, 3, 8, 8), load_plain().plain_score
         found["plain"] = [plain(network.to(one), images.to(one)) for one in ("cpu", "cuda:0")]
@@ -76,6 +80,11 @@ def imitated(tmp_path_factory):
 def test_scores_of_a_gpu_are_those_of_the_cpu(imitated):
     for proxy, (there, here) in imitated["scores"].items():
         assert there == pytest.approx(here, rel=1e-4), proxy
+
+
+def test_gradients_of_images_are_taken_together_on_a_gpu(imitated):
+    assert imitated["together"]
+    assert all(imitated["together"])
 
 
 def test_the_plain_procedure_runs_on_a_gpu(imitated):

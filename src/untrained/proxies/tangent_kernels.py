@@ -24,6 +24,9 @@ from untrained.training.logits import logits_among
 #: Numbers of each gradient that are converted to float64 at a time.
 _PIECE = 2**20
 
+#: Images whose gradients one backward pass on a GPU gives; each takes the memory of a pass.
+_TOGETHER = 16
+
 
 def tangent_kernel(
     network: nn.Module, images: Tensor, selection: ParameterSelection | None = None
@@ -62,12 +65,12 @@ def _gram(rows: list[Tensor]) -> Tensor:
     The list is emptied, and large gradients are converted in pieces, so that all of them are never
     held twice.
     """
-    kernel = torch.zeros(len(rows[0]), len(rows[0]), dtype=torch.float64)
+    kernel = torch.zeros(len(rows[0]), len(rows[0]), dtype=torch.float64, device=rows[0].device)
     while rows:
         for piece in torch.split(rows.pop(0).detach().flatten(1), _PIECE, 1):
             wide = piece.double()  # float32 would lose the smallest eigenvalue first
-            kernel += (wide @ wide.T).cpu()
-    return kernel
+            kernel += wide @ wide.T
+    return kernel.cpu()
 
 
 def _sums_of_logits(network: nn.Module, images: Tensor) -> Tensor:
@@ -110,12 +113,35 @@ def _rows_of_backward_passes(
     outputs = _sums_of_logits(network, images)
     if not outputs.requires_grad:  # they depend on no parameter
         return [torch.zeros(len(images), 1)]
+    if outputs.is_cuda and (together := _rows_together(outputs, chosen)) is not None:
+        return together
     rows = [one.new_empty((len(images), *one.shape)) for one in chosen]
     for number, output in enumerate(outputs):
         pieces = torch.autograd.grad(output, chosen, retain_graph=True, materialize_grads=True)
         for row, gradient in zip(rows, pieces, strict=True):
             row[number] = gradient
     return rows
+
+
+def _rows_together(outputs: Tensor, parameters: list[nn.Parameter]) -> list[Tensor] | None:
+    """Return the gradients of `_TOGETHER` images by each backward pass, for fewer launches.
+
+    It returns None for a network whose operations can't, and where memory runs out.
+    """
+    directions = torch.eye(len(outputs), dtype=outputs.dtype, device=outputs.device)
+    try:
+        pieces = [
+            torch.autograd.grad(
+                *(outputs, parameters, some),
+                retain_graph=True,
+                is_grads_batched=True,
+                materialize_grads=True,
+            )
+            for some in directions.split(_TOGETHER)  # type: ignore[no-untyped-call]
+        ]
+    except RuntimeError:
+        return None
+    return [torch.cat(same) for same in zip(*pieces, strict=True)]
 
 
 def _by_loops(
