@@ -402,3 +402,26 @@ def test_a_remark_of_a_score_is_in_its_row():
     row = only(Both)
     assert row["status"] == "ok"
     assert "gelu" in row["reason"]
+
+
+def test_an_ensemble_ranks_the_candidates_under_each_seed():
+    """Beside its members; a candidate for which one is undefined has a reason and no rank."""
+    candidates = [f"nasbench201/{index}" for index in (0, 6111, 1462, 13714)]
+    named = "log(flops,naswot)"
+    table = untrained.rank(candidates, [named, "parameters"], seeds=2, batch_size=8)
+    assert list(table["proxy"].unique()) == ["flops", "naswot", "parameters", named]
+    found = table[table["proxy"] == named].set_index("candidate")
+    one = [untrained.rank(candidates, "naswot", seeds=[seed], batch_size=8) for seed in (0, 1)]
+    flops = table[table["proxy"] == "flops"].set_index("candidate")["score"]
+    scores = []
+    for own in one:
+        naswot = own.set_index("candidate")["score"].reindex(flops.index)
+        defined = naswot.notna()
+        ranks = [each[defined].rank() / defined.sum() for each in (flops, naswot)]
+        scores.append(sum(np.log(each) for each in ranks).reindex(flops.index))
+    mean = (scores[0] + scores[1]) / 2
+    assert found["score"].reindex(mean.index).tolist() == pytest.approx(mean.tolist(), nan_ok=True)
+    undefined = found[found["score"].isna()]
+    assert undefined["reason"].str.startswith("naswot: ").all()
+    assert found["direction"].unique().tolist() == ["higher"]
+    assert found.loc[found["score"].idxmax(), "rank"] == 1

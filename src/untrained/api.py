@@ -12,10 +12,12 @@ from torch import Tensor, nn
 
 from untrained.errors import ParameterError
 from untrained.proxies import Proxy
+from untrained.proxies.ensembles import Ensemble, combined
 from untrained.scoring import own
 from untrained.scoring.candidates import LIBRARIES, Candidate, Given, candidates_of
 from untrained.scoring.devices import leased_device
 from untrained.scoring.engine import Score, score_work
+from untrained.scoring.ensembles import ensembles_of, readings_of
 from untrained.scoring.execution import Execution
 from untrained.scoring.given import Shown, shown_images
 from untrained.scoring.images import MinibatchSettings, Shape
@@ -79,7 +81,8 @@ def rank(
             has fresh weights for each seed; `module:factory`, the same by its address;
             `timm:NAME` or `torchvision:NAME`, where these packages are installed; or
             (space, architecture), spelled `space/architecture` too.
-        proxies: spellings such as `naswot`, `lga:64` or `naswot@1`, or `Proxy` objects.
+        proxies: spellings such as `naswot`, `lga:64` or `naswot@1`, or `Proxy` objects; or
+            ensembles, `log(naswot,parameters)`, which rank the candidates, beside their members.
         input: shape (C, H, W) of the images, or as text "3x224x224"; by default that of `images`.
             Images of another height and width are resized bilinearly.
         images: the name of a data set, `noise` for Gaussian noise of any shape among them; a tensor
@@ -111,7 +114,7 @@ def rank(
     Raises:
         UntrainedError: see above; the message has one line.
     """
-    readings = _readings(proxies)
+    readings, ensembles = _readings(proxies)
     numbers = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
     if not numbers:
         raise ParameterError(f"seeds {seeds!r}: 1 or more")
@@ -127,7 +130,7 @@ def rank(
     _check_images(applied, shown.settings, numbers[0], {one.own for one in found})
     calling, trained = own.Calling(forward, output), any(one.epochs for one in applied)
 
-    rows = []
+    rows, scored = [], list[dict[str, Sequence[Score]]]()
     with leased_device(device) as leased:
         how = Execution(leased, precision=precision)
         for one in track(found, len(found), "ranking", "networks"):
@@ -139,26 +142,80 @@ def rank(
                 )
                 work = [(one.index, number, applied) for number in numbers]
                 made = list(score_work(request, work)) if applied else [[] for _ in numbers]
+            scored.append({})
             for reading, scores in zip(applied, zip(*made, strict=True), strict=True):
                 rows.append(_row(one, reading, numbers, scores))
+                scored[-1][reading.spelling] = scores
             rows += [
                 _row(one, reading, numbers, [Score(None, "not_applicable", why, 0.0)])
                 for reading in readings
                 if (why := refused[reading.spelling])
             ]
-    return _ranked(rows, readings, shown)
+    for ensemble in ensembles:
+        ranked = _ensemble_scores(ensemble, scored, len(numbers))
+        rows += [
+            _row(one, ensemble, numbers, scores) for one, scores in zip(found, ranked, strict=True)
+        ]
+    return _ranked(rows, [*readings, *ensembles], shown)
 
 
-def _readings(proxies: str | Proxy | Sequence[str | Proxy]) -> list[Reading]:
-    """Return the proxies of a request, each once."""
+def _ensemble_scores(
+    ensemble: Ensemble, scored: Sequence[Mapping[str, Sequence[Score]]], seeds: int
+) -> list[list[Score]]:
+    """Return the scores of each candidate by an ensemble, which ranks them under each seed.
+
+    Args:
+        ensemble: the ensemble.
+        scored: of each candidate, spelling of a proxy that applies to its scores with each seed.
+        seeds: the number of seeds.
+    """
+    lacking = Score(None, "not_applicable", "it does not apply", 0.0)
+    signs = [1 if parse_reading(one).direction == "higher" else -1 for one in ensemble.members]
+    found: list[list[Score]] = [[] for _ in scored]
+    for seed in range(seeds):
+        by_member = [
+            [made[name][seed] if name in made else lacking for made in scored]
+            for name in ensemble.members
+        ]
+        values = combined(
+            ensemble.rule,
+            [
+                [np.nan if one.score is None else sign * one.score for one in row]
+                for sign, row in zip(signs, by_member, strict=True)
+            ],
+        )
+        pairs = zip(found, values.tolist(), zip(*by_member, strict=True), strict=True)
+        for mine, value, members in pairs:
+            seconds = sum(one.seconds for one in members)
+            named = zip(ensemble.members, members, strict=True)
+            why = [(name, one) for name, one in named if one.score is None]
+            if why:
+                (name, one), *_ = why
+                mine.append(Score(None, one.status, f"{name}: {one.reason}", seconds))
+            else:
+                mine.append(Score(value, "ok", "", seconds))
+    return found
+
+
+def _readings(
+    proxies: str | Proxy | Sequence[str | Proxy],
+) -> tuple[list[Reading], list[Ensemble]]:
+    """Return the proxies of a request and the members of its ensembles, and these, each once."""
     several = [proxies] if isinstance(proxies, str) or callable(proxies) else proxies
-    found = [parse_reading(one) if isinstance(one, str) else Reading(one) for one in several]
+    found, ensembles = list[Reading](), list[Ensemble]()
+    for given in several:
+        if isinstance(given, str):
+            found += readings_of([given])
+            ensembles += ensembles_of([given])
+        else:
+            found.append(Reading(given))
     if not found:
         raise ParameterError("no proxies are given: name one or more, such as naswot")
     for reading in found:
         reading.check_readable()
         _warn_of_test_labels(reading)
-    return list({reading.spelling: reading for reading in found}.values())
+    once = {reading.spelling: reading for reading in found}
+    return list(once.values()), list(dict.fromkeys(ensembles))
 
 
 def _refusal(reading: Reading, shown: Shown, own_loss: bool) -> str:
@@ -192,7 +249,10 @@ def _check_images(
 
 
 def _row(
-    candidate: Candidate, reading: Reading, seeds: Sequence[int], scores: Sequence[Score]
+    candidate: Candidate,
+    reading: Reading | Ensemble,
+    seeds: Sequence[int],
+    scores: Sequence[Score],
 ) -> dict[str, object]:
     found = Scores(None, reading, tuple(seeds), tuple(scores))
     status, reason = "ok", scores[0].reason
@@ -215,7 +275,9 @@ def _row(
     }
 
 
-def _ranked(rows: list[dict[str, object]], readings: list[Reading], shown: Shown) -> "pd.DataFrame":
+def _ranked(
+    rows: list[dict[str, object]], readings: Sequence[Reading | Ensemble], shown: Shown
+) -> "pd.DataFrame":
     import pandas as pd
 
     columns = ("candidate", "proxy", "score", "std", "rank", "direction", "status", "reason")
@@ -286,13 +348,13 @@ class Scores:
 
     Attributes:
         architecture: the architecture; None for a network of one's own.
-        reading: the proxy.
+        reading: the proxy, or an ensemble of proxies.
         seeds: seeds of minibatch and weights.
         scores: the score with each seed.
     """
 
     architecture: Architecture | None
-    reading: Reading
+    reading: Reading | Ensemble
     seeds: tuple[int, ...]
     scores: tuple[Score, ...]
 

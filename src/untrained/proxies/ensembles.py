@@ -76,6 +76,11 @@ class Ensemble:
         return self.spelling
 
     @property
+    def description(self) -> str:
+        """What it does, in words."""
+        return RULES[self.rule].summary
+
+    @property
     def formula(self) -> str:
         """Rule and members."""
         return f"{self.rule}({','.join(self.members)})"
