@@ -23,4 +23,4 @@ rule search:
         " --proxy {params.settings[proxy]:q} --runs {params.settings[runs]}"
         " --shard {wildcards.shard} --shards {wildcards.shards}"
         " --seed {params.settings[seed]} --budget {params.settings[budget]}"
-        " --seconds-per-score {params.settings[seconds_per_score]} --out {output} > {log} 2>&1"
+        " --seconds-per-score {params.settings[seconds_per_score]} --out {output:q} > {log:q} 2>&1"

@@ -34,7 +34,8 @@ def spelled_inputs(kinds, wildcards, input):
     for kind in dict.fromkeys(kinds):
         files = getattr(input, kind)
         option = f"--{kind} " if kind in ("benchmark", "scores") else ""
-        words += [f"{option}{path}" for path in ([files] if isinstance(files, str) else files)]
+        paths = [files] if isinstance(files, str) else files
+        words += [option + shlex.quote(str(path)) for path in paths]
     return " ".join(words)
 
 
