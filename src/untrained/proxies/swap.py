@@ -107,6 +107,7 @@ def count_patterns(network: nn.Module, images: Tensor) -> int:
     import torch
     from torch.utils._pytree import tree_leaves
 
+    from untrained.proxies.agreements import bits_of
     from untrained.proxies.rectifiers import RectifierMode
 
     count = len(images)
@@ -123,9 +124,8 @@ def count_patterns(network: nn.Module, images: Tensor) -> int:
         fits = given.ndim > 1 and len(given) == count
         calls.append(fits)
         if fits:
-            units = given.movedim(1, -1).reshape(count, -1)  # without a copy if channels come last
             # numbers below 2^24, which float32 holds exactly
-            seen[(places @ (units > 0).float()).long()] = True
+            seen[(places @ bits_of(given).float()).long()] = True
 
     with RectifierMode(note):
         outputs = network(images.clone())
