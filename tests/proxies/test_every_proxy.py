@@ -150,6 +150,7 @@ def test_a_network_in_double_precision_is_scored_in_it(spelling):
 def test_a_copy_is_redrawn_from_the_generator_alone():
     def drawn(seed, **options):
         network = grouped()
+        nn.init.constant_(network[1].weight, 3)
         redraw(network.requires_grad_(False), torch.Generator().manual_seed(seed), **options)
         return network
 

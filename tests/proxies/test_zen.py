@@ -94,6 +94,25 @@ def test_a_map_is_found_before_any_pooling(pool):
     assert found == pytest.approx(math.log(float(change)), rel=1e-5)
 
 
+def test_maps_that_are_pooled_inside_do_not_count():
+    class Gated(OfFunctions):
+        def forward(self, x):
+            x = x * torch.sigmoid(x.mean((2, 3), keepdim=True))
+            return super().forward(x)
+
+    torch.manual_seed(0)
+    network = Gated(lambda x: x.mean((2, 3)))
+    network(batch().images)
+    generator = torch.Generator().manual_seed(0)
+    redraw(made := copy.deepcopy(network).requires_grad_(False), generator)
+    x = noise_like(batch().images, generator)
+    moved = x + 0.01 * noise_like(x, generator)
+    one, other = (made.layer(y * torch.sigmoid(y.mean((2, 3), keepdim=True))) for y in (x, moved))
+    expected = math.log(float((one - other).abs().sum((1, 2, 3)).mean()))
+    found = get_proxy("zen")(network, batch(), torch.Generator().manual_seed(0))
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
 def test_a_score_that_does_not_exist_has_a_status():
     assert status("zen", Constant()) == "not_applicable"
     assert status("zen", nn.Sequential(nn.Linear(6, 5))) == "not_applicable"
