@@ -1,4 +1,4 @@
-"""Times all proxies of a run separately and together, in turns.
+"""Times all proxies of a run separately and together, in turns, into docs/performance.md.
 
 Usage: python -m benchmarks.shared_passes [--cells 6] [--batch-size 64] [--without NAME ...]
 Cells of NAS-Bench-201 are drawn at random. `together` reads all proxies off one network, as a run
@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import torch
 
-from benchmarks.page import SPACE, machine, random_cells
+from benchmarks.page import SPACE, machine, random_cells, write_section
 from untrained.proxies import PROXIES
 from untrained.scoring.engine import score_work
 from untrained.scoring.execution import Execution
@@ -31,7 +31,7 @@ def seconds(names: list[str], index: int, settings: MinibatchSettings) -> float:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and write the section."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cells", type=int, default=6)
     parser.add_argument("--batch-size", type=int, default=64)
@@ -49,16 +49,23 @@ def main() -> None:
             together += seconds(names, index, settings)
             for name in names:
                 alone[name] += seconds([name], index, settings)
-    print(f"{options.cells} cells, batch {options.batch_size}, {machine()}: seconds per cell")
-    for name in sorted(names, key=alone.__getitem__):
-        print(f"{name:26s} {alone[name] / options.cells:8.3f}")
-    slowest = sum(sorted(alone.values())[len(names) // 2 :])
+    write_section("shared_passes", report(alone, together, options.cells, options.batch_size))
+
+
+def report(alone: dict[str, float], together: float, cells: int, images: int) -> str:
+    """Return the text of the section, from seconds of all cells."""
+    slowest = sum(sorted(alone.values())[len(alone) // 2 :])
     total = sum(alone.values())
-    print(f"sum {total / options.cells:.2f}, of the slower half {slowest / options.cells:.2f}")
-    print(
-        f"together {together / options.cells:.2f}: {together / slowest:.2f} times the slower half,"
+    rows = [
+        f"| `{name}` | {alone[name] / cells:.3f} |" for name in sorted(alone, key=alone.__getitem__)
+    ]
+    return (
+        f"Seconds of processor time per cell of NAS-Bench-201 ({cells} at random, {images} images, "
+        f"float32, one thread), building it included, {machine()}.\n\n"
+        "| proxy alone | seconds |\n|---|---:|\n" + "\n".join(rows) + "\n\n"
+        f"The sum is {total / cells:.2f} s. Read off one network together, as in a run, they take "
+        f"{together / cells:.2f} s: {together / slowest:.2f} times the slower half of them.\n"
     )
-    print(f"  {together / total:.2f} times the sum")
 
 
 if __name__ == "__main__":

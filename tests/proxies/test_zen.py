@@ -113,6 +113,26 @@ def test_maps_that_are_pooled_inside_do_not_count():
     assert found == pytest.approx(expected, rel=1e-5)
 
 
+def test_a_normalisation_of_a_constant_is_left_out():
+    class Branch(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network, self.norm = grouped(), nn.BatchNorm2d(3)
+            self.runs = True
+
+        def forward(self, x):
+            if self.runs:
+                self.norm(0 * x)
+            return self.network(x)
+
+    torch.manual_seed(0)
+    network, found = Branch(), []
+    for runs in (True, False):
+        network.runs = runs
+        found.append(get_proxy("zen")(network, batch(), torch.Generator().manual_seed(0)))
+    assert found[0] == found[1]
+
+
 def test_a_score_that_does_not_exist_has_a_status():
     assert status("zen", Constant()) == "not_applicable"
     assert status("zen", nn.Sequential(nn.Linear(6, 5))) == "not_applicable"

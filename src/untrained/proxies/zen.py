@@ -30,7 +30,8 @@ class Zen(BaseProxy):
     x and x' are N(0, 1) images of the shape and number of the minibatch. The network is a copy with
     weights from N(0, 1), biases of 0, scales of 1 and shifts of 0. f is the map that it pools or
     flattens last into one vector for each image. v is the mean over channels of the variance of
-    what the normalisation reads.
+    what the normalisation reads; one that reads a constant, as on a branch that is cut off, is left
+    out.
 
     Attributes:
         variant: `corrected` takes the variance of the minibatch x, also of normalisations in
@@ -57,9 +58,9 @@ class Zen(BaseProxy):
         """Score by two forward passes of a redrawn copy in the network's mode.
 
         Raises:
-            UndefinedScore: `disconnected` where no feature changes or what a normalisation reads
-                does not vary; `non_finite`; `not_applicable` where no map is pooled or flattened,
-                or for `released` where a normalisation keeps no statistics.
+            UndefinedScore: `disconnected` where no feature changes; `non_finite`; `not_applicable`
+                where no map is pooled or flattened, or for `released` where a normalisation keeps
+                no statistics.
         """
         return self.read(self.measure(network, minibatch, generator))
 
@@ -88,12 +89,12 @@ class Zen(BaseProxy):
                 raise UndefinedScore(
                     "not_applicable", "a normalisation keeps no running statistics: take zen"
                 )
-            found.append(math.sqrt(variance))
+            if variance:
+                found.append(math.sqrt(variance))
         if not all(map(math.isfinite, found)):
             raise UndefinedScore("non_finite", "the features or a variance are not finite")
-        if not all(found):
-            what = "a normalisation reads a constant" if measured.change else "no feature changes"
-            raise UndefinedScore("disconnected", what)
+        if not measured.change:
+            raise UndefinedScore("disconnected", "no feature changes")
         return math.fsum(map(math.log, found))
 
 
