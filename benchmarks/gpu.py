@@ -8,6 +8,7 @@ in reduced form on the CPU, which shows that it runs, and nothing is written.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -241,8 +242,10 @@ def speed() -> Found:
         yield "largest memory", f"{torch.cuda.max_memory_allocated() / 1e9:.1f} GB"
 
 
-def one_of_several() -> None:
-    """Score cells when told to, as one of several processes on a card."""
+def one_of_several(place: int, number: int) -> None:
+    """Score cells when told to, as one of several processes on a card, with its share of cores."""
+    if CUDA:
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[place::number])
     count = 256 if CUDA else 2
     scores(random_cells(2, seed=3))
     print("ready", flush=True)
@@ -257,8 +260,13 @@ def processes() -> Found:
     for number in (1, 4, 8) if CUDA else (1, 2):
         command = [sys.executable, "-m", "benchmarks.gpu", "--as-one"]
         own = [
-            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            for _ in range(number)
+            subprocess.Popen(
+                [*command, str(place), str(number)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for place in range(number)
         ]
         try:
             for one in own:
@@ -420,12 +428,12 @@ def main() -> None:
     parser.add_argument("--step", action="append", choices=STEPS, help="steps; default: all")
     parser.add_argument("--only", choices=STEPS, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--as-one", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--as-one", nargs=2, type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.only or arguments.as_one:
         prepare_worker()
     if arguments.as_one:
-        one_of_several()
+        one_of_several(*arguments.as_one)
         return
     if arguments.only:
         write_step(arguments.only, arguments.out)
