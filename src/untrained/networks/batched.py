@@ -531,9 +531,8 @@ class _Run:
         x = self.buffers[part.buffer]
         if part.slots is not None:
             x = x.index_select(3, self._at(part.slots))
-        x = x.to(self.wide)
         if part.buffer not in self.affine:
-            return x
+            return x.to(self.wide)
         factor, summand = self.affine[part.buffer]
         if part.slots is not None:
             rows = self._at(part.slots)
@@ -622,14 +621,19 @@ def _agreements_of(units: Tensor) -> Tensor:
     """
     total = torch.zeros((), dtype=torch.float64, device=units.device)
     for piece in torch.tensor_split(units, tuple(range(_COUNTED, units.shape[2], _COUNTED)), 2):
-        if units.is_cuda:  # the tensor cores sum products of bfloat16 in float32
-            signs = piece.to(torch.bfloat16).mul_(2).sub_(1)
-            made = torch.bmm(signs, signs.transpose(1, 2), out_dtype=torch.float32)
-        else:
-            signs = piece.to(torch.float32).mul_(2).sub_(1)
-            made = torch.bmm(signs, signs.transpose(1, 2))
-        total = total + made.to(torch.float64)
+        signs = piece.to(torch.bfloat16 if units.is_cuda else torch.float32).mul_(2).sub_(1)
+        total = total + _products(signs).to(torch.float64)
     return (total + units.shape[2]) / 2
+
+
+def _products(signs: Tensor) -> Tensor:
+    """Return the products (m, N, N) float32 of each two rows of (m, N, f)."""
+    if signs.dtype == torch.float32:
+        return torch.bmm(signs, signs.mT)
+    try:  # the tensor cores sum products of bfloat16 in float32
+        return torch.bmm(signs, signs.mT, out_dtype=torch.float32)
+    except TypeError:  # PyTorch before 2.8
+        return _products(signs.float())
 
 
 def _spreads(operations: tuple[Operation, ...]) -> bool:
