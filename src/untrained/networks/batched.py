@@ -18,6 +18,7 @@ from itertools import islice
 from math import prod
 from typing import NamedTuple, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -145,6 +146,7 @@ class Batch(NamedTuple):
         steps: what is executed.
         weights: (w,), the weights of all networks in the order in which they are read.
         indices: (i,) int64, what the spans are parts of.
+        units: of each network the units that its rectifiers read, then those that its modules do.
         counted: for each network whether any rectifier counts, and any module named after ReLU.
     """
 
@@ -152,6 +154,7 @@ class Batch(NamedTuple):
     steps: tuple[Step, ...]
     weights: Tensor
     indices: Tensor
+    units: Span
     counted: tuple[tuple[bool, bool], ...]
 
 
@@ -286,6 +289,7 @@ class _Scheduler:
         self.indices: list[int] = []
         self.weights: list[Tensor] = []
         self.numbers = 0  # of the weights
+        self.units = np.zeros((2, len(networks)), np.int64)
         self.slots: list[int] = []  # of each buffer
         self.channels: list[int] = []  # of each buffer
         self.used: dict[int, int] = {}  # buffer to the last step that reads it
@@ -312,11 +316,13 @@ class _Scheduler:
         last = defaultdict(list)
         for buffer, place in self.used.items():
             last[place].append(buffer)
+        units = self._span(self.units.flatten().tolist())
         return Batch(
             len(self.networks),
             tuple(one._replace(last=tuple(last[place])) for place, one in enumerate(self.steps)),
             torch.cat(self.weights) if self.weights else torch.empty(0),
             torch.tensor(self.indices, dtype=torch.int64),
+            units,
             tuple(
                 (any(n.rectifiers for n in one.nodes), any(n.modules for n in one.nodes))
                 for one in self.networks
@@ -458,6 +464,10 @@ class _Scheduler:
         if not rows:
             return None
         own = [self.networks[nodes[row][0]].nodes[nodes[row][1]] for row in rows]
+        for row, one in zip(rows, own, strict=True):
+            owner, node = nodes[row]
+            units = prod(self.networks[owner].shapes[node])
+            self.units[:, owner] += units * one.rectifiers, units * one.modules
         shared = count < len(nodes)
         return Codes(
             None if shared else self._chosen(rows, count),
@@ -494,17 +504,23 @@ class _Run:
         #: factors and summands (slots, C) of the normalised buffers
         self.affine: dict[int, tuple[Tensor, Tensor]] = {}
         shape = (2, batch.networks, len(images), len(images))
-        self.kernels = torch.zeros(shape, dtype=torch.float64, device=self.device)
+        # of the codes of all rectifiers, and of all modules
+        self.products = torch.zeros(shape, dtype=torch.float64, device=self.device)
+        self.zero = torch.zeros((), dtype=self.wide, device=self.device)
         self.infinite = torch.zeros(batch.networks, dtype=torch.int64, device=self.device)
 
     def found(self) -> Agreements:
         """Execute all steps."""
         for step in self.batch.steps:
             self._run(step)
+        # two images agree where both are 1 and where neither is
+        ones = self.products.diagonal(dim1=2, dim2=3)
+        units = self._at(self.batch.units).view(2, -1, 1, 1)
+        kernels = 2 * self.products - ones.unsqueeze(2) - ones.unsqueeze(3) + units
         finite = self.infinite == 0
         rectifiers, modules = zip(*self.batch.counted, strict=True)
         return Agreements(
-            Kernels(self.kernels[0], finite, rectifiers), Kernels(self.kernels[1], finite, modules)
+            Kernels(kernels[0], finite, rectifiers), Kernels(kernels[1], finite, modules)
         )
 
     def _at(self, span: Span) -> Tensor:
@@ -512,38 +528,41 @@ class _Run:
 
     def _run(self, step: Step) -> None:
         total = self._joined(step) if step.concatenated else self._added(step)
-        kept = total.to(self.dtype)
+        reads_value, reads_rectified = step.reads
+        if reads_value:
+            self.buffers[step.value] = total.to(self.dtype)
+        if reads_rectified:
+            # from the sum, which saves a pass where its rounded value is not read
+            rectified = torch.empty_like(total, dtype=self.dtype)
+            self.buffers[step.rectified] = torch.maximum(total, self.zero, out=rectified)
         if step.codes is not None:
-            self._compare(total, step.codes)
-        if step.reads[0]:
-            self.buffers[step.value] = kept
-        if step.reads[1]:
-            self.buffers[step.rectified] = torch.relu(kept)
-        del total, kept
+            self._compare(self.buffers.get(step.rectified, total), step.codes)
+        del total
         for made in step.made:
             self._make(made, self.buffers[step.rectified if made.rectified else step.value])
         for buffer in step.last:
             self.buffers.pop(buffer, None)
             self.affine.pop(buffer, None)
 
-    def _normal(self, part: Part) -> Tensor:
+    def _normal(self, part: Part, into: Tensor | None = None) -> Tensor:
         """Return terms, normalised, in the type of sums; it may be a buffer itself."""
         x = self.buffers[part.buffer]
         if part.slots is not None:
             x = x.index_select(3, self._at(part.slots))
         if part.buffer not in self.affine:
-            return x.to(self.wide)
+            return x.to(self.wide) if into is None else into.copy_(x)
         factor, summand = self.affine[part.buffer]
         if part.slots is not None:
             rows = self._at(part.slots)
             factor, summand = factor.index_select(0, rows), summand.index_select(0, rows)
-        return torch.addcmul(summand, x, factor)
+        if into is None:
+            return torch.addcmul(summand, x, factor)
+        return torch.addcmul(summand, x, factor, out=into)
 
     def _added(self, step: Step) -> Tensor:
         first, *others = step.terms
-        pieces = [self._normal(part) for part in first]
-        total = torch.cat(pieces, 3) if len(pieces) > 1 else pieces[0]
-        own = len(pieces) > 1 or first[0].buffer in self.affine  # and no other buffer's memory
+        own = len(first) > 1 or first[0].buffer in self.affine  # and no other buffer's memory
+        total = self._first(first, step.nodes) if len(first) > 1 else self._normal(first[0])
         for part in (part for parts in others for part in parts):
             term = self._normal(part)
             if part.places is None:
@@ -552,6 +571,18 @@ class _Run:
                 total = total if own else total.clone()
                 total.index_add_(3, self._at(part.places), term)
             own = True
+        return total
+
+    def _first(self, parts: tuple[Part, ...], nodes: int) -> Tensor:
+        """Return the first terms of all nodes, one buffer's after the other's."""
+        example, begun = self.buffers[parts[0].buffer], 0
+        shape = (*example.shape[:3], nodes, example.shape[4])
+        total = torch.empty(shape, dtype=self.wide, device=self.device)
+        for part in parts:
+            there = self.buffers[part.buffer].shape[3]
+            rows = there if part.slots is None else part.slots.stop - part.slots.start
+            self._normal(part, total.narrow(3, begun, rows))
+            begun += rows
         return total
 
     def _joined(self, step: Step) -> Tensor:
@@ -587,7 +618,7 @@ class _Run:
         self.buffers[made.buffer] = x
         if not made.normalised:
             return
-        variance, mean = torch.var_mean(x.to(self.wide), (0, 1, 2), correction=0)
+        variance, mean = self._moments(x)
         factor = (variance + EPSILON).rsqrt()
         scale, shift = (
             None if at is None else self._stacked(self.learned, at, slots, (x.shape[4],))
@@ -599,41 +630,50 @@ class _Run:
         infinite = summand.isfinite().logical_not().any(1)
         self.infinite.index_add_(0, self._at(made.owners), infinite.to(torch.int64))
 
+    def _moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return variance and mean of (N, H, W, slots, C) over the first three dimensions."""
+        over = (0, 1, 2)
+        if x.dtype == self.wide:
+            variance, mean = torch.var_mean(x, over, correction=0)
+            return variance, mean
+        # of rounded numbers, without a copy in the type of sums
+        mean = x.mean(over, dtype=self.wide)
+        length = torch.linalg.vector_norm(x, 2, over, dtype=self.wide)
+        squares = length.square() / (x.numel() / mean.numel())
+        return (squares - mean.square()).clamp_min(0), mean
+
     def _stacked(self, numbers: Tensor, start: int, slots: int, shape: tuple[int, ...]) -> Tensor:
         """Return stored tensors of one shape as one, (slots, *shape)."""
         return numbers[start : start + slots * prod(shape)].view(slots, *shape)
 
     def _compare(self, total: Tensor, codes: Codes) -> None:
-        """Add the agreements of codes to the kernels of their networks."""
+        """Add the products of codes to those of their networks."""
+        bits = total > 0
         if codes.slots is not None:
-            total = total.index_select(3, self._at(codes.slots))
-        units = (total > 0).permute(3, 0, 1, 2, 4).flatten(2)  # (nodes, N, units)
-        agreements = _agreements_of(units).index_select(0, self._at(codes.rows))
+            bits = bits.index_select(3, self._at(codes.slots))
+        units = bits.permute(3, 0, 1, 2, 4).flatten(2)  # (nodes, N, units)
+        both = _common(units).index_select(0, self._at(codes.rows))
         owners = self._at(codes.owners)
-        for kernels, counts in zip(self.kernels, self._at(codes.counts).chunk(2), strict=True):
-            kernels.index_add_(0, owners, agreements * counts.view(-1, 1, 1))
+        for products, counts in zip(self.products, self._at(codes.counts).chunk(2), strict=True):
+            products.index_add_(0, owners, both * counts.view(-1, 1, 1))
 
 
-def _agreements_of(units: Tensor) -> Tensor:
-    """Return (m, N, N) float64: on how many of the bits (m, N, f) each two images agree.
-
-    Of bits as -1 and 1 the product is agreements minus disagreements, and all sums are exact.
-    """
-    total = torch.zeros((), dtype=torch.float64, device=units.device)
-    for piece in torch.tensor_split(units, tuple(range(_COUNTED, units.shape[2], _COUNTED)), 2):
-        signs = piece.to(torch.bfloat16 if units.is_cuda else torch.float32).mul_(2).sub_(1)
-        total = total + _products(signs).to(torch.float64)
-    return (total + units.shape[2]) / 2
+def _common(units: Tensor) -> Tensor:
+    """Return (m, N, N) float64: on how many of the bits (m, N, f) each two images are both 1."""
+    pieces = torch.tensor_split(units, tuple(range(_COUNTED, units.shape[2], _COUNTED)), 2)
+    kind = torch.bfloat16 if units.is_cuda else torch.float32
+    first, *others = (_products(piece.to(kind)).to(torch.float64) for piece in pieces)
+    return sum(others, first)
 
 
-def _products(signs: Tensor) -> Tensor:
-    """Return the products (m, N, N) float32 of each two rows of (m, N, f)."""
-    if signs.dtype == torch.float32:
-        return torch.bmm(signs, signs.mT)
+def _products(bits: Tensor) -> Tensor:
+    """Return the products (m, N, N) float32 of each two rows of (m, N, f), which are exact."""
+    if bits.dtype == torch.float32:
+        return torch.bmm(bits, bits.mT)
     try:  # the tensor cores sum products of bfloat16 in float32
-        return torch.bmm(signs, signs.mT, out_dtype=torch.float32)
+        return torch.bmm(bits, bits.mT, out_dtype=torch.float32)
     except TypeError:  # PyTorch before 2.8
-        return _products(signs.float())
+        return _products(bits.float())
 
 
 def _spreads(operations: tuple[Operation, ...]) -> bool:
@@ -660,7 +700,7 @@ def _applied(operation: Operation, x: Tensor, kernels: Sequence[Tensor], slots: 
         sources = [x, *(without_first_pixels(x) for _ in forms[1:])]
         each = zip(forms, sources, kernels, strict=True)
         parts = [_convolved(*one, slots) for one in each]
-        return torch.cat(parts, 2).flatten(1, 2)
+        return (parts[0] if len(parts) == 1 else torch.cat(parts, 2)).flatten(1, 2)
     function = function_of(operation)
     if not isinstance(operation, Slice | Flatten | Zero):
         return function(x)  # each channel by itself
