@@ -185,6 +185,10 @@ def test_what_fits_in_no_batch_is_scored_in_pieces(monkeypatch):
     monkeypatch.setattr(batches, "run", broken)
     with pytest.raises(RuntimeError, match="something else"):
         scored(work)
+    monkeypatch.setattr(engine, "executor_of", on_gpus)
+    message = "one at a time, since many at once failed: RuntimeError: something else"
+    with pytest.warns(UserWarning, match=message):
+        same(scored(work, "auto"), expected)
 
 
 class Picky(NasBench201):

@@ -661,7 +661,8 @@ class _Run:
 def _common(units: Tensor) -> Tensor:
     """Return (m, N, N) float64: on how many of the bits (m, N, f) each two images are both 1."""
     pieces = torch.tensor_split(units, tuple(range(_COUNTED, units.shape[2], _COUNTED)), 2)
-    kind = torch.bfloat16 if units.is_cuda else torch.float32
+    fast = units.is_cuda and torch.cuda.is_bf16_supported(including_emulation=False)
+    kind = torch.bfloat16 if fast else torch.float32
     first, *others = (_products(piece.to(kind)).to(torch.float64) for piece in pieces)
     return sum(others, first)
 

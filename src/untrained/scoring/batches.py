@@ -8,6 +8,7 @@ import os
 import pickle
 import shutil
 import time
+import warnings
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple, cast
 
 import torch
 
+from untrained.errors import summary
 from untrained.float32 import exact_float32
 from untrained.images.minibatches import Minibatch
 from untrained.networks.batched import Batch, prepared, run
@@ -185,7 +187,8 @@ class Batches:
             values = self._values(members, drawn)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
-                raise
+                self._give_up(error)
+                return
             values = None
         if values is None:  # outside of the block, whose error keeps the tensors of the batch
             if self.how.device.type == "cuda":
@@ -200,6 +203,16 @@ class Batches:
         for position, found in values.items():
             member = members[position]
             self._found[member.place, member.setting] = Values(found, share)
+
+    def _give_up(self, error: Exception) -> None:
+        """Leave all members to be scored alone, with a warning, if nobody asked for batches."""
+        if self.how.engine != "auto":
+            raise error
+        warnings.warn(
+            f"scoring architectures one at a time, since many at once failed: {summary(error)}",
+            stacklevel=2,
+        )
+        self._left.clear()
 
     def _values(
         self, members: list[Member], drawn: Drawn
