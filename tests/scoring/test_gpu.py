@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,10 @@ import untrained
 from untrained.float32 import exact_float32
 from untrained.proxies import tangent_kernels
 from untrained.scoring.engine import outcome_of
+from untrained.search import measurements
+from untrained.search.measurements import Draw
+from untrained.search.pruning import Pruning
+from untrained.search.supernets import pruned_space
 from untrained.seeds import torch_seeded
 
 SETTINGS = {"batch_size": 4, "precision": "float32"}
@@ -63,6 +68,12 @@ def everything():
                 scored = untrained.score(network, proxy=proxy, device="cuda:0", **settings)
                 made += [scored.score, torch.equal(gpu.generator.get_state(), state)]
             found["dropout"][proxy] = made
+        measurements.CROPS, space = 16, pruned_space("nasbench201")
+        settings = Pruning(dataset="noise", repeats=1, batch_size=2)
+        found["pruning"] = [
+            Draw(space, replace(settings, device=one), 0, (0, 0)).numbers(space.full_mask())
+            for one in ("cuda:0", "cpu")
+        ]
         found["together"] = [one is not None for one in together]
         found |= {"rounded": gpu.rounded, "convolutions": gpu.called["aten.convolution"]}
         network, images, plain = small(), torch.randn(4, 3, 8, 8), load_plain().plain_score
@@ -80,6 +91,11 @@ def imitated(tmp_path_factory):
 def test_scores_of_a_gpu_are_those_of_the_cpu(imitated):
     for proxy, (there, here) in imitated["scores"].items():
         assert there == pytest.approx(here, rel=1e-4), proxy
+
+
+def test_a_supernet_is_measured_alike_on_a_gpu(imitated):
+    there, here = imitated["pruning"]
+    assert there == pytest.approx(here, rel=1e-3)
 
 
 def test_gradients_of_images_are_taken_together_on_a_gpu(imitated):

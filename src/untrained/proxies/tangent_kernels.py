@@ -106,7 +106,7 @@ def _rows_of_backward_passes(
     """Return gradients (n, ...) by each parameter, by one backward pass per image."""
     chosen = list(parameters.values())
     state = torch.get_rng_state()
-    found = _by_loops(network, images, chosen)
+    found = None if images.is_cuda else _by_loops(network, images, chosen)
     if found is not None:
         return found
     torch.set_rng_state(state)
