@@ -16,7 +16,9 @@ from tests.networks.slow import benchmark_flops
 from torch import nn
 from torch.nn import functional
 
+from untrained import rank
 from untrained.networks.costs import count_flops, count_parameters
+from untrained.spaces.base import NotApplicable
 
 DATASETS = [("cifar10", 10, 32), ("cifar100", 100, 32), ("ImageNet16-120", 120, 16)]
 
@@ -106,6 +108,8 @@ def steps(self, x):
     return self.head(self.layers(x.permute(2, 0, 1, 3).flatten(2))[0][-1])
 
 
+SPARSE = (torch.arange(5 * 192.0).reshape(5, 192) % 3 - 1).to_sparse()
+STORED = 5 * 192 * 2 // 3
 PATCHES = 3 * 8 * 16 * 4  # a convolution to 8 channels at 4 places
 ATTENTION = 2 * 8 * 4 * 4  # two products of 8 channels between 4 tokens
 BLOCK = 4 * (8 * 24 + 8 * 8 + 2 * 8 * 12) + ATTENTION
@@ -155,6 +159,62 @@ OWN = {
     "a function of one's own": (own_function(OwnRectifier), 3 * 6 * 9 * 64 + 6 * 10),
     "checkpoints": (checkpointed(reentrant=False), 3 * 6 * 9 * 64 + 6 * 6 * 9 * 64 + 6 * 10),
     "reentrant checkpoints": (checkpointed(reentrant=True), 9 * 6 * 9 * 64 + 6 * 10),
+    **{
+        name: (Of(function, w=nn.Parameter(torch.randn(*shape))), expected)
+        for name, function, shape, expected in (
+            ("a matrix by a vector", lambda self, x: self.w @ x.flatten(), (5, 192), 5 * 192),
+            ("a vector by a matrix", lambda self, x: x.flatten() @ self.w.T, (5, 192), 5 * 192),
+            (
+                "a sum with a matrix by a vector",
+                lambda self, x: torch.addmv(self.w[:, 0], self.w, x.flatten()),
+                (5, 192),
+                5 * 192,
+            ),
+            (
+                "a sum of products of a batch",
+                lambda self, x: torch.addbmm(self.w[0], x[0], self.w),
+                (3, 8, 8),
+                3 * 8**3,
+            ),
+            ("a product of vectors", lambda self, x: x.flatten().dot(self.w), (192,), 192),
+            ("of complex ones", lambda self, x: torch.vdot(self.w, x.flatten()), (192,), 192),
+            ("an inner product", lambda self, x: torch.inner(x.flatten(1), self.w), (192,), 192),
+            ("a tensor product", lambda self, x: torch.tensordot(x, self.w, 3), (3, 8, 8), 192),
+            ("few distances", lambda self, x: torch.cdist(x.flatten(1), self.w), (7, 192), 7 * 192),
+            (
+                "many distances",
+                lambda self, x: torch.cdist(x.flatten(1).expand(40, -1), self.w),
+                (70, 192),
+                40 * 70 * 192,
+            ),
+            (
+                "distances within rows",
+                lambda self, x: torch.pdist(x[0, 0] * self.w),
+                (1,),
+                8 * 7 // 2 * 8,
+            ),
+            (
+                "a convolution of time",
+                lambda self, x: torch.conv_tbc(x[0].permute(1, 2, 0), self.w, self.w[0, 0]),
+                (3, 3, 4),
+                (8 - 2) * 8 * 4 * 3 * 3,
+            ),
+        )
+    },
+    "a bilinear layer": (
+        Of(lambda self, x: self.b(x[0, 0], x[0, 1, :, :6]), b=nn.Bilinear(8, 6, 10)),
+        8 * 10 * 6 * (8 + 1),
+    ),
+    **{
+        f"sparse: {name}": (Of(lambda self, x, f=function: f(x)), expected)
+        for name, function, expected in (
+            ("a product", lambda x: torch.sparse.mm(SPARSE, x.reshape(192, 1)), STORED),
+            ("several columns", lambda x: SPARSE @ x.reshape(192, 1).expand(-1, 6), 6 * STORED),
+            ("by rows", lambda x: SPARSE.to_sparse_csr() @ x.reshape(192, 1), STORED),
+            ("a vector", lambda x: SPARSE @ x.flatten(), STORED),
+            ("weights", lambda x: functional.linear(x.flatten(1), SPARSE.to_sparse_csr()), STORED),
+        )
+    },
     "half precision": (nn.Conv2d(3, 4, 3, padding=1).half(), 3 * 4 * 9 * 64),
     "double precision": (nn.Conv2d(3, 4, 3, padding=1).double(), 3 * 4 * 9 * 64),
     "no weights": (nn.ReLU(), 0),
@@ -170,6 +230,81 @@ def test_networks_of_ones_own(name, mode):
     with mode():
         assert count_flops(network, (3, 8, 8)) == expected
     assert torch.backends.mha.get_fastpath_enabled() == fused
+
+
+@torch.library.custom_op("untrained_tests::product", mutates_args=())
+def product_of_ones_own(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return a @ b
+
+
+def weighed(function, *shape):
+    return Of(function, w=nn.Parameter(torch.rand(*shape)))
+
+
+def quantised():
+    layers = nn.Sequential(nn.Flatten(), nn.Linear(192, 4), nn.ReLU(), nn.Linear(4, 2))
+    return torch.ao.quantization.quantize_dynamic(layers)
+
+
+USELESS = "uses its weights, but in no convolution or product of matrices"
+
+
+@pytest.mark.filterwarnings("ignore:torch.ao.quantization is deprecated")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (quantised, "Sequential runs quantized.linear_dynamic, whose operations can't be counted"),
+        (
+            lambda: weighed(lambda self, x: product_of_ones_own(x.flatten(1), self.w), 192, 5),
+            "runs untrained_tests.product, whose",
+        ),
+        (
+            lambda: weighed(lambda self, x: torch.linalg.solve(self.w, x[0]) @ self.w, 8, 8),
+            "runs aten._linalg_solve_ex, whose",
+        ),
+        (lambda: nn.BatchNorm2d(3), USELESS),
+        (lambda: weighed(lambda self, x: (x * self.w).sum((1, 2, 3)), 3, 8, 8), USELESS),
+    ],
+)
+def test_what_cannot_be_counted_is_refused_and_never_0(make, reason):
+    network = make()
+    with pytest.raises(NotApplicable, match=reason):
+        count_flops(network, (3, 8, 8))
+    found = rank([network, nn.ReLU()], "flops", (3, 8, 8), images="noise", seeds=1, batch_size=2)
+    assert found["status"].tolist() == ["ok", "not_applicable"], "nothing is 0 of no weights"
+    assert found["score"][0] == 0
+    assert reason in found["reason"][1]
+
+
+def test_norms_and_interpolations_are_no_products():
+    class Plain(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.utils.parametrizations.weight_norm(nn.Linear(192, 5))
+
+        def forward(self, x):
+            large = functional.interpolate(x, scale_factor=2, mode="bilinear")
+            small = functional.adaptive_avg_pool2d(large, 8)
+            return self.layer(functional.normalize(small.flatten(1)))
+
+    assert count_flops(Plain(), (3, 8, 8)) == 192 * 5
+
+
+def test_buffers_that_evaluation_changes_are_as_before():
+    class Counts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Conv2d(3, 4, 3)
+            self.register_buffer("calls", torch.zeros(2))
+
+        def forward(self, x):
+            self.calls += 1
+            return self.layer(x)
+
+    network = Counts()
+    count_flops(network, (3, 8, 8))
+    assert network.calls.tolist() == [0, 0]
 
 
 def test_operations_that_are_written_out_are_counted_the_same():

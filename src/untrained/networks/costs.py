@@ -1,16 +1,20 @@
 """Parameters and floating-point operations of a module."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import prod
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from untrained.networks.modes import buffers_restored, modes_restored
 from untrained.networks.prepared import dtype_of
+from untrained.spaces.base import NotApplicable
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -21,10 +25,17 @@ def count_parameters(network: nn.Module) -> int:
 def count_flops(network: nn.Module, shape: tuple[int, int, int]) -> int:
     """Return the multiply-adds of the forward pass of one image (C, H, W) in evaluation mode.
 
-    Those of convolutions and of products of matrices count, whether modules or functions apply
-    them, in attention and in recurrent layers too; biases, normalisations and activations do not.
-    Half of what PyTorch's `FlopCounterMode` finds, since it counts a multiply-add as two
-    operations. The network does not change, buffers included.
+    Those of convolutions and of products of matrices and vectors count, whether modules or
+    functions apply them, in attention and in recurrent layers too; of a sparse matrix only the
+    entries that it stores, of a bilinear layer both of its products, and of distances between
+    points one for each coordinate. Biases, normalisations, activations and other operations on
+    single numbers do not count, nor do Fourier transforms. Half of what PyTorch's `FlopCounterMode`
+    finds with formulas of what it does not know, since it counts a multiply-add as two operations.
+    The network does not change, buffers included.
+
+    Raises:
+        NotApplicable: it runs products that nobody has a formula for, such as those of quantised
+            layers, or it uses its weights but none of its operations counts.
     """
     device = next((one.device for one in network.parameters()), None)
     image = torch.zeros(1, *shape, dtype=dtype_of(network), device=device)
@@ -33,10 +44,68 @@ def count_flops(network: nn.Module, shape: tuple[int, int, int]) -> int:
         buffers_restored(network),
         torch.no_grad(),
         _without_fused_attention(),
-        FlopCounterMode(display=False, custom_mapping=_RECURRENT) as counter,
+        _Uncounted(network.parameters()) as rest,
+        FlopCounterMode(display=False, custom_mapping=dict(_FORMULAS)) as counter,
     ):
+        rest.known = counter.flop_registry
         network.eval()(image)
-    return int(counter.get_total_flops()) // 2
+    name, found = type(network).__name__, int(counter.get_total_flops()) // 2
+    if rest.products:
+        unknown = ", ".join(sorted(rest.products))
+        raise NotApplicable(f"{name} runs {unknown}, whose operations can't be counted")
+    if rest.weighs and not found:
+        raise NotApplicable(
+            f"{name} uses its weights, but in no convolution or product of matrices, and other "
+            "operations do not count"
+        )
+    return found
+
+
+class _Uncounted(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes what runs besides the operations of known formulas.
+
+    Attributes:
+        known: the operations that have a formula.
+        products: the names of products without one.
+        weighs: whether any operation takes a weight.
+    """
+
+    def __init__(self, weights: Iterator[nn.Parameter]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.known: Collection[object] = ()
+        self.products: set[str] = set()
+        self.weighs = False
+        self._weights = {id(one) for one in weights}
+
+    def __torch_dispatch__(
+        self,
+        func: Any,  # noqa: ANN401 - an operation of PyTorch
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> object:
+        """Note an operation and run it."""
+        self.weighs = self.weighs or any(id(one) in self._weights for one in tree_leaves(args))
+        if func.overloadpacket not in self.known and _multiplies(func.namespace, func.__name__):
+            self.products.add(f"{func.namespace}.{func.overloadpacket.__name__}")
+        return func(*args, **(kwargs or {}))
+
+
+#: Words in the names of PyTorch's products and solvers, and in those of what only looks like one.
+_PRODUCTS = frozenset(
+    {"attention", "cholesky", "conv", "convolution", "geqrf", "linalg", "linear", "lstm", "lstsq"}
+    | {"lu", "matmul", "orgqr", "ormqr", "gru", "rnn", "solve", "transformer", "trilinear"}
+)
+_OTHERS = frozenset({"cell", "check", "cross", "vector"})
+#: Operations of PyTorch itself; what is behind those of other libraries can't be seen.
+_LIBRARIES = frozenset({"aten", "prim", "prims", "profiler"})
+
+
+def _multiplies(library: str, name: str) -> bool:
+    """Return whether an operation without a formula may have products."""
+    words = set(name.partition(".")[0].split("_"))
+    product = words & _PRODUCTS or any(word.endswith(("mm", "mv", "dot")) for word in words)
+    return library not in _LIBRARIES or bool(product and not words & _OTHERS)
 
 
 @contextmanager
@@ -63,8 +132,79 @@ def _layers_of_cudnn(
     return 2 * prod(steps[:-1]) * sum(prod(shape) for shape in weights if len(shape) == 2)
 
 
-#: What PyTorch does not count: recurrent layers that oneDNN or cuDNN run as one operation.
-_RECURRENT = {
-    torch.ops.aten.mkldnn_rnn_layer: _layer_of_one_dnn,
-    torch.ops.aten._cudnn_rnn: _layers_of_cudnn,
+def _of_tensors(formula: Callable[..., int]) -> Callable[..., int]:
+    """Mark a formula of arguments, where others are of their shapes."""
+    formula._get_raw = True  # type: ignore[attr-defined]
+    return formula
+
+
+@_of_tensors
+def _product(a: Tensor, b: Tensor, *_args: object, **_: object) -> int:
+    """Return the operations of a product of matrices or vectors, or of a batch of them."""
+    if b.layout != torch.strided:
+        return 2 * _stored(b) * (a.shape[-2] if a.ndim > 1 else 1)
+    return 2 * _stored(a) * (b.shape[-1] if b.ndim > 1 else 1)
+
+
+@_of_tensors
+def _sum_and_product(_sum: Tensor, a: Tensor, b: Tensor, *_args: object, **_: object) -> int:
+    """Return the operations of a product that is added to something."""
+    return _product(a, b)
+
+
+def _stored(matrix: Tensor) -> int:
+    """Return the number of entries that a matrix stores."""
+    if matrix.layout == torch.strided:
+        return matrix.numel()
+    values = matrix._values() if matrix.layout == torch.sparse_coo else matrix.values()
+    return values.numel()
+
+
+def _bilinear(first: Sequence[int], weights: Sequence[int], *_args: object, **_: object) -> int:
+    """Return the operations of (n, a) by (outputs, a, b), and of the result by (n, b)."""
+    outputs, a, b = weights
+    return 2 * first[0] * outputs * b * (a + 1)
+
+
+def _convolution_of_time(
+    _steps: Sequence[int],
+    weights: Sequence[int],
+    *_args: object,
+    out_shape: Sequence[int],
+    **_: object,
+) -> int:
+    """Return the operations of a convolution to (steps, n, outputs) by (width, a, outputs)."""
+    return 2 * prod(out_shape) * prod(weights[:2])
+
+
+def _distances(first: Sequence[int], second: Sequence[int], *_args: object, **_: object) -> int:
+    """Return the operations of the distances between points (..., n, d) and (..., m, d)."""
+    return 2 * prod(first) * second[-2]
+
+
+def _distances_within(points: Sequence[int], *_args: object, **_: object) -> int:
+    """Return the operations of the distances between all pairs of points (n, d)."""
+    count, dimensions = points
+    return count * (count - 1) * dimensions
+
+
+_ATEN = torch.ops.aten
+
+#: Of what PyTorch's counter does not know or, for sparse matrices, counts as if they were full; and
+#: of recurrent layers that oneDNN or cuDNN run as one operation.
+_FORMULAS: Mapping[Any, Callable[..., int]] = {
+    **dict.fromkeys(
+        (_ATEN.mm, _ATEN.bmm, _ATEN.mv, _ATEN.dot, _ATEN.vdot, _ATEN._int_mm), _product
+    ),
+    **dict.fromkeys(
+        (_ATEN.addmm, _ATEN.baddbmm, _ATEN.addbmm, _ATEN.addmv, _ATEN._sparse_addmm),
+        _sum_and_product,
+    ),
+    _ATEN._trilinear: _bilinear,
+    _ATEN.conv_tbc: _convolution_of_time,
+    _ATEN._cdist_forward: _distances,
+    _ATEN._euclidean_dist: _distances,
+    _ATEN._pdist_forward: _distances_within,
+    _ATEN.mkldnn_rnn_layer: _layer_of_one_dnn,
+    _ATEN._cudnn_rnn: _layers_of_cudnn,
 }

@@ -58,7 +58,8 @@ class Parameters(BaseProxy):
 class Flops(BaseProxy):
     """Multiply-accumulate operations for one image of the minibatch's shape.
 
-    Those of convolutions, linear layers and other products of matrices count; see `count_flops`.
+    Those of convolutions, linear layers and other products of matrices and vectors count; see
+    `count_flops`. What can't be counted is `not_applicable`.
     Networks of spaces that have graphs are counted as in their benchmarks' tables, where a linear
     layer's bias counts too; see `Graph.flops`.
 
@@ -81,6 +82,7 @@ class Flops(BaseProxy):
 
         Raises:
             UndefinedScore: `not_applicable`: `live` of a network without a graph.
+            NotApplicable: see `count_flops`.
         """
         import torch
 
