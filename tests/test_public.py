@@ -16,6 +16,7 @@ from untrained import (
     SearchSpace,
     benchmark,
     get_space,
+    list_algorithms,
     list_proxies,
     rank,
     run_search,
@@ -105,6 +106,15 @@ def test_a_table_has_a_row_for_what_cannot_be_loaded(monkeypatch):
     assert table.loc["broken", "origin"] == "built in"
     assert table.loc["broken"].drop(["measures", "origin"]).isna().all()
     assert list(list_proxies("nothing*")) == [*table.reset_index()]
+
+
+def test_tables_say_what_is_needed_and_what_can_be_set():
+    needs = list_proxies().set_index("name")["needs"]
+    assert needs["grad_norm"] == ("gradients", "labels", "loss")
+    assert needs["naswot"] == ()
+    settings = list_algorithms().set_index("name")["settings"]
+    assert settings["rea"] == {"population": 10, "sample": 3, "replacement": True}
+    assert settings["rs"] == {}
 
 
 @pytest.mark.parametrize("algorithm", ["rs+fitness=parameters", "rea+fitness=parameters"])
@@ -224,5 +234,5 @@ def test_a_space_of_ones_own_is_scored_and_ranked_as_it_is():
     assert dict(zip(ranked["candidate"], ranked["score"], strict=True)) == {
         "widths/3": 162, "widths/w2": 86
     }  # fmt: skip
-    with pytest.raises(TypeError, match=r"which architecture of widths\?"):
+    with pytest.raises(ParameterError, match=r"which architecture of widths\?"):
         score(Widths())

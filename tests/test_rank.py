@@ -1,7 +1,9 @@
 """`untrained.rank`: rows, ranks, and what is a row instead of an error."""
 
 import math
+import re
 from collections import namedtuple
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -10,14 +12,22 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import untrained
-from untrained import rank
-from untrained.errors import MissingDataError, ParameterError, UnknownNameError
+from untrained import Score, api, rank
+from untrained.errors import (
+    DamagedFileError,
+    MissingDataError,
+    ParameterError,
+    UnknownNameError,
+)
 from untrained.proxies import naswot
 from untrained.proxies.base import BaseProxy
 from untrained.proxies.naswot import activation_kernel
+from untrained.scoring.candidates import candidates_of
+from untrained.scoring.request import parse_reading
 from untrained.training.logits import logits_among
 
 SMALL = (2, 8, 8)
@@ -210,10 +220,10 @@ def test_a_proxy_of_another_package_that_fails_loses_its_own_row(variant, status
     ("settings", "error", "message"),
     [
         ({"candidates": []}, ParameterError, "no candidates are given"),
-        ({"candidates": Net}, ParameterError, "candidates are a type: give a list"),
-        ({"candidates": "my:Net"}, ParameterError, "candidates are a str: give a list"),
-        ({"candidates": nn.Sequential()}, ParameterError, "candidates are a Sequential: give a"),
-        ({"candidates": [3]}, ParameterError, "3 is a int and no candidate: give a module"),
+        ({"candidates": Net}, ParameterError, "candidates of type type: give a list"),
+        ({"candidates": "my:Net"}, ParameterError, "candidates of type str: give a list"),
+        ({"candidates": nn.Sequential()}, ParameterError, "candidates of type Sequential: give a"),
+        ({"candidates": [3]}, ParameterError, "3 is no candidate: give a module"),
         ({"proxies": []}, ParameterError, "no proxies are given"),
         ({"proxies": "nasw0t"}, UnknownNameError, "did you mean 'naswot'"),
         ({"proxies": "validation_loss"}, ParameterError, "write validation_loss@1"),
@@ -224,17 +234,59 @@ def test_a_proxy_of_another_package_that_fails_loses_its_own_row(variant, status
             "input 3x8x8: training shows images as they are, 3x32x32",
         ),
         ({"proxies": "lga@1", "images": (IMAGES, LABELS)}, ParameterError, "images='cifar10'"),
-        ({"proxies": "naswot:7", "images": IMAGES}, ParameterError, "7 images are asked for: 6"),
         ({"input": "3x32"}, ParameterError, "input '3x32': channels x height x width"),
         ({"input": (3, 0, 8)}, ParameterError, "input '3x0x8': channels x height x width"),
         ({"input": (3, 8)}, ParameterError, "input '3x8': channels x height x width"),
         ({"images": "cifar10"}, ParameterError, "2 channels and the images of cifar10 have 3"),
         ({"images": "cifar9"}, UnknownNameError, "did you mean 'cifar10'"),
-        ({"seeds": 0}, ParameterError, "seeds 0: 1 or more"),
+        ({"input": 32}, ParameterError, "input 32: channels x height x width, as in 3x32x32"),
+        ({"input": (2, 8.0, 8)}, ParameterError, "input '2x8.0x8': channels x height x width"),
+        *(
+            ({"seeds": wrong}, ParameterError, f"seeds {said}: a whole number, 1 or more")
+            for wrong, said in ((0, 0), (1.5, 1.5), (None, None), ("3", "'3'"), (True, True))
+        ),
+        ({"seeds": []}, ParameterError, r"seeds \[\]: give 1 or more"),
+        ({"seeds": [0.5]}, ParameterError, "seed 0.5: a whole number, 0 or more"),
+        ({"seeds": [True]}, ParameterError, "seed True: a whole number, 0 or more"),
+        ({"seeds": [0, 1, 0]}, ParameterError, r"seeds \(0, 1, 0\): give each of them once"),
         ({"seeds": (1, -1)}, ParameterError, "seed -1 is negative"),
+        ({"proxies": None}, ParameterError, "proxies None: give a spelling such as 'naswot'"),
+        ({"proxies": [5]}, ParameterError, "proxies 5: give a spelling such as 'naswot', or a Pro"),
+        (
+            {"proxies": [naswot.Naswot]},
+            ParameterError,
+            "the class Naswot: give an object, as in Na",
+        ),
+        ({"proxies": print}, ParameterError, "proxies <built-in function print>: give a spelling"),
+        ({"loss": "mse"}, ParameterError, "loss 'mse': give a function"),
+        ({"forward": 3}, ParameterError, "forward 3: give a function"),
+        ({"output": 0}, ParameterError, "output 0: give a function"),
+        ({"classes": 0}, ParameterError, "classes 0: a whole number, 1 or more"),
+        ({"classes": 2.0}, ParameterError, "classes 2.0: a whole number, 1 or more"),
+        *(
+            (
+                {"batch_size": wrong} | images,
+                ParameterError,
+                f"batch_size {wrong!r}: a whole number, 2 or more",
+            )
+            for wrong in (-1, 0, 1, 2.5, "8", None)
+            for images in ({}, {"images": IMAGES})
+        ),
+        ({"bogus": 1}, UnknownNameError, "unknown argument 'bogus': known: "),
+        ({"proxy": "naswot"}, UnknownNameError, "unknown argument 'proxy': did you mean 'proxies'"),
+        ({"engine": "fast"}, UnknownNameError, "unknown argument 'engine'"),
+        ({"sampling": None}, ParameterError, "sampling None: give its name, as text"),
+        ({"root": 3}, ParameterError, "root 3: give its name, as text"),
+        ({"images": ""}, UnknownNameError, "unknown data set ''"),
+        ({"images": {"a": IMAGES}}, ParameterError, r"images are \{'a': .*: give a tensor"),
+        (
+            {"images": "noise", "input": (2, 10**6, 10**6)},
+            ParameterError,
+            "6 images of 2x1000000x1000000 don't fit into the memory: take fewer or smaller ones",
+        ),
         ({"device": "cuda:99"}, ParameterError, "device 'cuda:99' is not here"),
         ({"precision": "float8"}, UnknownNameError, "unknown precision 'float8'"),
-        ({"batch_size": 1}, ParameterError, "minibatch size 1 is too small"),
+        ({"batch_size": 1}, ParameterError, "batch_size 1: a whole number, 2 or more"),
         ({"sampling": "even"}, UnknownNameError, "unknown sampling 'even'"),
         (
             {"images": "cifar10", "input": None, "split": "train"},
@@ -255,8 +307,110 @@ def test_a_wrong_request_is_one_line_before_any_network_is_made(
 
 
 def test_an_unknown_setting_is_not_ignored():
-    with pytest.raises(TypeError, match="unexpected keyword argument 'batchsize'"):
+    with pytest.raises(UnknownNameError, match="'batchsize': did you mean 'batch_size'"):
         ranked([Net], batchsize=8)
+
+
+def test_numbers_of_numpy_and_a_device_of_pytorch_are_as_good_as_others():
+    expected = ranked([Net()], "parameters", seeds=2, batch_size=4)
+    given = {"batch_size": np.int64(4), "device": torch.device("cpu")}
+    for seeds in (np.int64(2), np.arange(2), range(2), [np.uint8(0), 1]):
+        found = ranked([Net()], "parameters", seeds=seeds, **given)
+        assert found["score"].tolist() == expected["score"].tolist()
+    assert only(Net(), "parameters", input=np.array(SMALL))["status"] == "ok"
+
+
+class Passes:
+    """A loader of which each pass is given."""
+
+    def __init__(self, *passes):
+        self.passes = iter(passes)
+
+    def __iter__(self):
+        yield from next(self.passes)
+
+
+def broken_pass():
+    yield IMAGES[:2], LABELS[:2]
+    raise OSError("a broken file\nand a second line")
+
+
+@pytest.mark.parametrize("well", [0, 1])
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (broken_pass, "the Passes fails in its pass for seed {}: OSError: a broken file$"),
+        (lambda: [(IMAGES * math.nan, LABELS)], "images have pixels that are not finite"),
+        (
+            lambda: [(IMAGES[:2], LABELS[:2]), (IMAGES[:2, :, 1:], LABELS[:2])],
+            r"images of the Passes differ in shape, \(2, 7, 8\) and \(2, 8, 8\)",
+        ),
+        (list, "the Passes yields no batches of images in its pass for seed {}: each seed"),
+        (lambda: [(IMAGES[:1], LABELS[:1])], ""),
+    ],
+)
+def test_images_that_fail_with_any_seed_do_so_before_any_network_is_made(wrong, message, well):
+    loader = Passes(*[[(IMAGES, LABELS)]] * well, wrong())
+    Net.made = 0
+    few = "4 images are asked for: the Passes has 1 for seed 1" if well else "1 images of a Passes"
+    with pytest.raises(ParameterError, match=message.format(well) or few) as caught:
+        ranked([Net], seeds=2, images=loader, batch_size=4)
+    assert "\n" not in str(caught.value)
+    assert Net.made == 0
+
+
+def test_a_damaged_picture_of_a_later_seed_is_found_before_any_network_is_made(tmp_path):
+    for place in range(6):
+        path = tmp_path / f"class{place % 2}/{place}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.new("L", (8, 8), place).save(path)
+    given = {"images": tmp_path, "input": (1, 8, 8), "batch_size": 2, "proxies": "parameters"}
+    (tmp_path / "class0/4.png").write_bytes(b"no picture")
+    well = []
+    for seed in range(20):
+        with suppress(DamagedFileError):
+            ranked([Net], seeds=[seed], **given)
+            well.append(seed)
+    assert 0 < len(well) < 20
+    Net.made = 0
+    with pytest.raises(DamagedFileError, match=r"4\.png is no picture"):
+        ranked([Net], seeds=[*well, *set(range(20)) - set(well)], **given)
+    assert Net.made == 0
+
+
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        ((IMAGES, LABELS), "it is read off {} images and there are 6: take {}:6"),
+        (
+            torch.utils.data.DataLoader([*zip(IMAGES, LABELS, strict=True)], 4),
+            "it is read off {} images and there are 6: take {}:6",
+        ),
+    ],
+)
+def test_a_proxy_of_more_images_than_there_are_is_a_row(images, words):
+    table = ranked([Net()], ["naswot:7", "parameters", "ntk_mean"], images=images)
+    assert table["status"].tolist() == ["not_applicable", "ok", "not_applicable"]
+    whole = [words.format(count, name) for count, name in ((7, "naswot"), (32, "ntk_mean"))]
+    assert table["reason"].tolist() == [whole[0], "", whole[1]]
+    fewer = ranked([Net()], ["naswot:6", "ntk_mean:6"], images=images)
+    assert fewer["status"].tolist() == ["ok", "ok"]
+
+
+def test_a_proxy_of_more_images_than_a_data_set_has_is_a_row():
+    given = {"input": None, "images": "cifar10", "seeds": 1, "batch_size": 4}
+    table = ranked([nn.Conv2d(3, 4, 3)], ["naswot:100000", "parameters"], **given)
+    assert table["status"].tolist() == ["not_applicable", "ok"]
+    assert re.fullmatch(r"it is read off 100000 images .* take naswot:\d+", table["reason"][0])
+    with pytest.raises(ParameterError, match="minibatch size 100000 is too large: cifar10 sample"):
+        ranked([Net], "naswot", **given | {"batch_size": 100_000})
+
+
+def test_the_time_is_that_of_the_fastest_seed():
+    (candidate,), (reading,) = candidates_of([Net]), [parse_reading("naswot")]
+    scores = [Score(1.0, "ok", "", seconds) for seconds in (3.0, 1.0, 2.0)]
+    row = api._row(candidate, reading, (0, 1, 2), scores)
+    assert (row["seconds"], row["score"]) == (1.0, 1.0)
 
 
 @pytest.mark.filterwarnings("error")

@@ -3,7 +3,8 @@
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
@@ -11,9 +12,21 @@ import torch
 from torch import Tensor, nn
 
 from untrained.errors import ParameterError
+from untrained.images.minibatches import TooFewImagesError
 from untrained.proxies import Proxy
+from untrained.proxies.base import Setting
 from untrained.proxies.ensembles import Ensemble, combined
 from untrained.scoring import own
+from untrained.scoring.arguments import (
+    function_of,
+    proxies_of,
+    reading_of,
+    seed_of,
+    seeds_of,
+    settings_of,
+    shape_of,
+    whole,
+)
 from untrained.scoring.candidates import LIBRARIES, Candidate, Given, candidates_of
 from untrained.scoring.devices import leased_device
 from untrained.scoring.engine import Score, score_work
@@ -31,7 +44,6 @@ from untrained.scoring.request import (
     parse_reading,
     requested,
 )
-from untrained.seeds import check_seed
 from untrained.spaces import SPACES, Architecture, SearchSpace, get_space
 
 if TYPE_CHECKING:
@@ -50,7 +62,7 @@ def rank(
     loss: Callable[[Any, Tensor], Tensor] | None = None,
     forward: Callable[[nn.Module, Tensor], Any] | None = None,
     output: Callable[[Any], Any] | None = None,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     *,
     classes: int | None = None,
     debug: bool = False,
@@ -114,24 +126,28 @@ def rank(
     Raises:
         UntrainedError: see above; the message has one line.
     """
-    readings, ensembles = _readings(proxies)
-    numbers = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
-    if not numbers:
-        raise ParameterError(f"seeds {seeds!r}: 1 or more")
-    for number in numbers:
-        check_seed(number)
-    drawing: dict[str, Any] = {**settings}
+    drawing = settings_of(settings, RankSettings, rank)
     precision = drawing.pop("precision", "auto")
-    asked = MinibatchSettings(**drawing, shape=own.shape_of(input))
+    (readings, ensembles), numbers = _readings(proxies), seeds_of(seeds)
+    loss, forward, output = map(function_of, ("loss", "forward", "output"), (loss, forward, output))
+    classes = None if classes is None else whole("classes", classes, 1)
+    asked = MinibatchSettings(**drawing, shape=shape_of(input))
     found = candidates_of(candidates, classes)
     shown = shown_images(images, asked, numbers[0], classes)
     refused = {one.spelling: _refusal(one, shown, loss is not None) for one in readings}
+    wanted = [one for one in readings if not refused[one.spelling]]
+    fewer = _drawn(wanted, shown.settings, numbers, {one.own for one in found})
+    refused |= {
+        one.spelling: f"it is read off {one.setting.images} images and there are {there}: take "
+        f"{replace(one, images=there)}"
+        for one in wanted
+        if (there := fewer.get(one.setting))
+    }
     applied = [one for one in readings if not refused[one.spelling]]
-    _check_images(applied, shown.settings, numbers[0], {one.own for one in found})
     calling, trained = own.Calling(forward, output), any(one.epochs for one in applied)
 
     rows, scored = [], list[dict[str, Sequence[Score]]]()
-    with leased_device(device) as leased:
+    with leased_device(str(device)) as leased:
         how = Execution(leased, precision=precision)
         for one in track(found, len(found), "ranking", "networks"):
             with one.opened(calling, trained=trained) as target:
@@ -201,16 +217,13 @@ def _readings(
     proxies: str | Proxy | Sequence[str | Proxy],
 ) -> tuple[list[Reading], list[Ensemble]]:
     """Return the proxies of a request and the members of its ensembles, and these, each once."""
-    several = [proxies] if isinstance(proxies, str) or callable(proxies) else proxies
     found, ensembles = list[Reading](), list[Ensemble]()
-    for given in several:
+    for given in proxies_of(proxies):
         if isinstance(given, str):
             found += readings_of([given])
             ensembles += ensembles_of([given])
         else:
             found.append(Reading(given))
-    if not found:
-        raise ParameterError("no proxies are given: name one or more, such as naswot")
     for reading in found:
         reading.check_readable()
         _warn_of_test_labels(reading)
@@ -237,15 +250,29 @@ def _refusal(reading: Reading, shown: Shown, own_loss: bool) -> str:
     return "it needs labels that are numbers of classes, 0 and more, one for each image"
 
 
-def _check_images(
-    readings: Iterable[Reading], images: MinibatchSettings, seed: int, kinds: Iterable[bool]
-) -> None:
-    """Draw all images of a seed, so that none are missed after some networks are scored."""
-    for reading in readings:
-        for kind in kinds:
-            images.draw_for(reading.setting, seed, torch.device("cpu"), own=kind)
-        if reading.epochs:
-            images.training_images(seed, whole=reading.setting.test_after_training)
+def _drawn(
+    readings: Iterable[Reading], images: MinibatchSettings, seeds: Sequence[int], kinds: set[bool]
+) -> dict[Setting, int]:
+    """Draw all images of all seeds, so that none are missed after some networks are scored.
+
+    Returns:
+        How many images there are for settings with a number of their own that is larger.
+
+    Raises:
+        UntrainedError: the images of a seed can't be drawn.
+    """
+    fewer: dict[Setting, int] = {}
+    for setting in {reading.setting for reading in readings}:
+        try:
+            for seed, kind in product(seeds, kinds):
+                images.draw_for(setting, seed, torch.device("cpu"), own=kind)
+        except TooFewImagesError as few:
+            if setting.images is None:
+                raise
+            fewer[setting] = few.there
+        if setting.epochs:
+            images.training_images(seeds[0], whole=setting.test_after_training)
+    return fewer
 
 
 def _row(
@@ -320,18 +347,20 @@ def score(
         settings: see `untrained.scoring.request.Settings`.
 
     Raises:
-        UntrainedError: a name, an architecture or a setting that does not exist.
+        UntrainedError: a name, an architecture or a setting that does not exist, or a value that a
+            setting can't have.
     """
-    reading = parse_reading(proxy, variant) if isinstance(proxy, str) else Reading(proxy)
+    settings_of(settings, Settings, score)
+    reading, seed = reading_of("proxy", proxy, variant), seed_of(seed)
     _warn_of_test_labels(reading)
-    index, shape = 0, own.shape_of(input)
+    index, shape = 0, shape_of(input)
     opened: AbstractContextManager[SearchSpace | OwnNetwork]
     if isinstance(target, nn.Module):
         opened = own.kept(target, trained=reading.epochs > 0)
     else:
         space = get_space(target)
         if architecture is None:
-            raise TypeError(f"which architecture of {space.name}? Give its index or spelling")
+            raise ParameterError(f"which architecture of {space.name}? give an index or a spelling")
         opened, index = nullcontext(space), space.parse(architecture).index
     with opened as subject, requested(subject, [reading], [seed], settings, shape) as request:
         return next(score_work(request, [(index, seed, [reading])]))[0]
@@ -406,7 +435,9 @@ def score_seeds(
         UntrainedError: a name, an architecture or a setting that does not exist, or a network of
             your own failed.
     """
-    readings = [parse_reading(one, variant) for one in proxies]
+    settings_of(settings, Settings, score_seeds)
+    readings = [reading_of("proxies", one, variant) for one in proxies]
+    seeds = seeds_of(seeds)
     space = _space_of(target)
     if space is None:
         if architectures:

@@ -19,6 +19,7 @@ from functools import cache, cached_property, lru_cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from inspect import getattr_static
+from pathlib import PurePath
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -46,6 +47,11 @@ _ADDRESS = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 def is_address(name: str) -> bool:
     """Return whether a name has the form of an address, `package.module:Attribute`."""
     return _ADDRESS.fullmatch(name) is not None
+
+
+def is_path(name: str) -> bool:
+    """Return whether a name has the path of a file where an address has a module."""
+    return re.fullmatch(r"[^:]*(/[^:]*|\.py):[^\W\d]\w*", name) is not None
 
 
 @dataclass(frozen=True)
@@ -360,6 +366,14 @@ def imported(kind: str, address: str) -> Any:  # noqa: ANN401 - any attribute
             fails when it is imported.
     """
     name, _, attribute = address.partition(":")
+    if is_path(address):
+        path = PurePath(name).with_suffix("")
+        outside = path.is_absolute() or ".." in path.parts
+        module_name = path.name if outside else ".".join(path.parts)
+        raise PluginError(
+            f"{kind} {address!r} has the path of a file: write {module_name}:{attribute}, in the "
+            "folder that the module is in or with it on PYTHONPATH"
+        )
     try:
         module = import_module(name)
     except ModuleNotFoundError as error:

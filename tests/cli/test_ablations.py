@@ -100,7 +100,10 @@ def test_progress_in_a_log_is_lines(untrained):
         (["--batch-sizes", "32;64"], "--batch-sizes '32;64': whole numbers between commas"),
         (["--batch-sizes", "32,32"], "batch sizes are 32, 32"),
         (["--batch-sizes", ""], "--batch-sizes ''"),
-        (["--batch-size", 1, "--experiment", "minibatch"], "minibatch size 1"),
+        (
+            ["--batch-size", 1, "--experiment", "minibatch"],
+            "batch_size 1: a whole number, 2 or more",
+        ),
         (["--batch-sizes", "1025", "--experiment", "batch-size"], "1025 is too large"),
         (["--dataset", "cifar1000"], "did you mean 'cifar100'"),
         (["--split", "tset"], "did you mean 'test'"),

@@ -216,13 +216,28 @@ def test_list(untrained, arguments, listed):
     code, out, err = untrained("list", *arguments)
     assert (code, err) == (0, "")
     # other spaces, proxies and algorithms may have come since
-    head, *lines = [re.split(" {2,}", line) for line in out.splitlines()]
+    below = [line for line in out.splitlines() if line.startswith("    ")]
+    head, *lines = [re.split(" {2,}", line) for line in out.splitlines() if line not in below]
     found = [line[0] for line in lines]
     assert head[0] == "name"
     assert all(len(line) == len(head) and line[-1] == "built in" for line in lines)
     assert found == sorted(found)
     assert set(listed) <= set(found)
     assert bool(listed) == bool(found)
+    facts = ["variants", "applies to", "source"] if arguments[0] == "proxies" else []
+    assert [re.split(" {2,}", line)[1] for line in below] == facts * len(lines)
+
+
+def test_the_list_of_proxies_shows_variants_and_where_they_apply(untrained):
+    _, out, _ = untrained("list", "proxies", "naswot")
+    assert "    variants       corrected, released, signs\n" in out
+    assert "    applies to     networks with rectifiers" in out
+    assert "    source         Mellor et al., ICML 2021" in out
+
+
+@pytest.mark.parametrize("command", ["rank", "score"])
+def test_the_help_says_which_proxy_is_read_by_default(untrained, command):
+    assert "default: naswot" in " ".join(untrained(command, "-h")[1].split())
 
 
 @pytest.mark.parametrize(
@@ -267,7 +282,8 @@ def test_what_is_listed_is_taken(untrained):
         "algorithms": parse_algorithm,
     }
     for kind, take in takers.items():
-        for line in untrained("list", kind)[1].splitlines()[1:]:
+        lines = untrained("list", kind)[1].splitlines()[1:]
+        for line in (one for one in lines if not one.startswith(" ")):
             take(line.split()[0])
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from untrained.errors import ParameterError, PluginError, UntrainedError
 from untrained.scoring.own import load_factory, parse_shape
+from untrained.scoring.request import parse_reading
 
 
 def scored(untrained, *arguments):
@@ -71,7 +72,7 @@ def test_the_time_of_a_score_is_that_without_first_calls(untrained, monkeypatch)
 
     def slow_at_first(*_, seeds, **given):
         clock[0] += 6
-        (reading,) = map(api.parse_reading, given["proxies"])
+        (reading,) = map(parse_reading, given["proxies"])
         scores = tuple(api.Score(7.0, "ok", "", seconds) for seconds in (3.0, 0.25, 0.5))
         return [api.Scores(None, reading, tuple(seeds), scores)]
 
@@ -257,7 +258,7 @@ def test_seeds_without_a_score_are_named(untrained):
         (["nasbench201", "1", "--split", "tset"], "did you mean 'test'"),
         (["nasbench201", "1", "--seed", "-2"], "negative"),
         (["nasbench201", "1", "--seeds", "0"], "--seeds 0"),
-        (["nasbench201", "1", "--batch-size", "1"], "minibatch size 1"),
+        (["nasbench201", "1", "--batch-size", "1"], "batch_size 1: a whole number, 2 or more"),
         (["nasbench201", "1", "--device", "cuda:77"], "cuda:77"),
         (["nasbench201", "1", "--engine", "fats"], "did you mean 'fast'"),
         (["nasbench201", "1", "--precision", "float16"], "did you mean"),

@@ -163,7 +163,7 @@ def test_progress_in_a_log_is_lines(untrained):
         (["--dataset", "cifar1000"], "did you mean 'cifar100'"),
         (["--split", "tset"], "did you mean 'test'"),
         (["--split", "train"], "untrained fetch cifar10"),
-        (["--batch-size", 1], "minibatch size 1"),
+        (["--batch-size", 1], "batch_size 1: a whole number, 2 or more"),
         (["--seed", -1], "seed -1 is negative"),
         (["--architectures", "٣"], "architectures is '٣': a number, or 'all'"),
         (["--augmentation", "flip"], "did you mean 'crop-flip'"),

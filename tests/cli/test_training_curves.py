@@ -128,7 +128,7 @@ def test_tables_and_figures(finished):
         (["45"], "an architecture is named twice"),
         (["--split", "test"], "cifar10 test is not for training: take sample"),
         (["--dataset", "noise"], "'noise' is drawn for each minibatch"),
-        (["--batch-size", 1], "minibatch size 1"),
+        (["--batch-size", 1], "batch_size 1: a whole number, 2 or more"),
         (["--seeds", 0], "--seeds 0: 1 or more"),
         (["--seed", -1], "seed -1 is negative"),
         (["--device", "tpu"], "'tpu' is not here"),

@@ -5,10 +5,11 @@ from functools import partial
 from importlib.util import find_spec
 from types import ModuleType, SimpleNamespace
 
+import numpy as np
 import pytest
 from torch import nn
 
-from untrained import rank
+from untrained import get_space, rank
 from untrained.errors import ArchitectureError, ParameterError, PluginError, UnknownNameError
 from untrained.scoring import candidates
 from untrained.scoring.candidates import candidates_of
@@ -39,6 +40,32 @@ def test_candidates_are_called_what_they_are_spelled_by(space):
     assert [one.name for one in candidates_of({"mine": made, 3: nn.ReLU()})] == ["mine", "3"]
 
 
+@pytest.mark.parametrize(
+    ("space", "written"),
+    [
+        ("nasbench201", (4, 0, 3, 1, 4, 3)),
+        ("nasbench201", [4, 0, 3, 1, 4, 3]),
+        ("nasbench201", np.int64(5)),
+        (
+            "nasbench201",
+            {"0_1": "conv_3x3", "0_2": "skip", "1_2": "conv_1x1"}
+            | {"0_3": "none", "1_3": "avg_pool_3x3", "2_3": "conv_3x3"},
+        ),
+        (
+            "nasbench101",
+            ([[0, 1, 1], [0, 0, 1], [0, 0, 0]], ["input", "conv3x3-bn-relu", "output"]),
+        ),
+    ],
+)
+def test_architectures_as_other_tools_write_them_are_called_by_their_index(space, written):
+    index = get_space(space).parse(written).index
+    for one in ((space, written), [space, written], (get_space(space), written)):
+        (found,) = candidates_of([one])
+        assert (found.name, found.index) == (f"{space}/{index}", index)
+    (found,) = candidates_of({"mine": (space, written)})
+    assert (found.name, found.index) == ("mine", index)
+
+
 def test_networks_have_addresses(tmp_path, monkeypatch):
     (tmp_path / "zoo_of_candidates.py").write_text("from torch.nn import Identity as Net\n")
     monkeypatch.chdir(tmp_path)
@@ -60,6 +87,16 @@ def test_networks_have_addresses(tmp_path, monkeypatch):
         ("nasbench202/45", UnknownNameError, "did you mean 'nasbench201'"),
         ("nasbench201/99999", ArchitectureError, "0 to 15624"),
         ("nasbench201/conv", ArchitectureError, "conv"),
+        *(
+            (path, PluginError, f"'{path}' has the path of a file: write {said}, in the folder")
+            for path, said in (
+                ("mine.py:net", "mine:net"),
+                ("./mine.py:net", "mine:net"),
+                ("zoo/nets:make", "zoo.nets:make"),
+                ("../zoo/nets.py:make", "nets:make"),
+                ("/home/me/nets.py:make", "nets:make"),
+            )
+        ),
     ],
 )
 def test_a_name_that_does_not_exist_is_one_line(spelling, error, message):

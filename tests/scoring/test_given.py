@@ -55,6 +55,13 @@ def test_all_images_are_shown_where_there_are_few():
         found.settings.draw_for(Setting(images=10), 0, CPU)
 
 
+def test_arrays_may_be_turned_round_and_of_other_types():
+    turned = drawn((IMAGES.numpy()[::-1], LABELS.numpy()[::-1]))
+    assert torch.equal(turned.images, IMAGES.flip(0)[8 - places(turned)])
+    assert torch.equal(turned.labels, LABELS[places(turned)])
+    assert drawn(IMAGES.numpy().astype(">f4").astype("f2")).images.dtype == torch.float32
+
+
 def test_images_are_resized_and_labels_kept():
     found = drawn((IMAGES, LABELS), shape=(2, 6, 2))
     assert found.images.shape == (4, 2, 6, 2)
@@ -142,7 +149,22 @@ def test_a_folder_has_a_folder_of_pictures_for_each_class(folder, kind):
     for image, label in zip(batch.images, batch.labels, strict=True):
         colour = torch.tensor(red if label else blue)[:, None, None]
         assert torch.allclose(image.double(), colour.expand(3, 8, 6), atol=0.05)
-    assert drawn(folder, shape=(1, 4, 4)).images.shape == (3, 1, 4, 4)
+    # grey by the weights of ITU-R 601, and by the mean of the channels' statistics
+    grey = drawn(folder, shape=(1, 4, 4))
+    assert grey.images.shape == (3, 1, 4, 4)
+    mean, std = (123.675 + 116.28 + 103.53) / 3, (58.395 + 57.12 + 57.375) / 3
+    for image, label in zip(grey.images, grey.labels, strict=True):
+        brightness = 0.299 * 255 if label else 0.114 * 255
+        assert torch.allclose(image, torch.tensor((brightness - mean) / std), atol=0.02)
+
+
+def test_pictures_may_lie_in_folders_of_a_class(folder):
+    nested = folder / "red/more/deep/d.png"
+    nested.parent.mkdir(parents=True)
+    Image.new("RGB", (20, 30), (255, 0, 0)).save(nested)
+    found = shown(folder, shape=(3, 4, 4))
+    assert found.words == f"4 pictures in {folder}, 3x4x4"
+    assert sorted(found.settings.draw(0, CPU).labels.tolist()) == [0, 0, 1, 1]
 
 
 def test_the_sample_of_cifar10_is_the_default_and_noise_where_it_does_not_fit():
@@ -178,7 +200,13 @@ def test_the_sample_of_cifar10_is_the_default_and_noise_where_it_does_not_fit():
         (loader_of(IMAGES), {"sampling": "balanced"}, "a loader itself chooses its images"),
         (loader_of(IMAGES[:1]), {}, "1 images of a DataLoader: 2 or more"),
         (DataLoader([]), {}, "the DataLoader yields no batches"),
-        (DataLoader([{"image": IMAGES[0]}]), {}, "a batch of the DataLoader is a dict"),
+        (DataLoader([{"image": IMAGES[0]}]), {}, "a batch of the DataLoader has type dict"),
+        (np.array([[None]]), {}, "images are a object array that is no tensor: TypeError"),
+        ((IMAGES, list("abcdefghi")), {}, "labels are a list that is no tensor: "),
+        ((IMAGES, np.array(list("abcdefghi"))), {}, "labels are a <U1 array that is no tensor: "),
+        ((IMAGES, [[0], [1, 2], 3]), {}, "labels are a list that is no tensor: "),
+        ({"image": IMAGES}, {}, r"^images are \{'image': .*: give a tensor"),
+        ([(IMAGES, LABELS)], {}, "give a tensor"),
     ],
 )
 def test_what_are_no_images_is_one_line(images, settings, message):

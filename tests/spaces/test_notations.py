@@ -9,7 +9,7 @@ import pytest
 
 from untrained import score
 from untrained.errors import ArchitectureError
-from untrained.spaces import get_space
+from untrained.spaces import get_space, literals
 from untrained.spaces.genotypes import NODES, OPERATIONS, PUBLISHED, parse_genotype
 from untrained.spaces.nasbench101_cells import parse_cell
 from untrained.spaces.nasbench201 import EDGES, operations_of, spelling_of
@@ -286,3 +286,16 @@ def test_an_architecture_stands_for_itself_in_its_own_space_only(space):
     assert space.parse(space[7]) == space[7]
     with pytest.raises(ArchitectureError, match=r"is of the space nasbench201: give an architec"):
         get_space("nasbench101").parse(space[7])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("range(3)", [0, 1, 2]),
+        ("range(2, 5)", [2, 3, 4]),
+        ("range(1, 9, 3)", [1, 4, 7]),
+        ("range(5, 0, -2)", [5, 3, 1]),
+    ],
+)
+def test_ranges_are_those_of_python(text, expected):
+    assert literals.read(text) == expected

@@ -19,7 +19,7 @@ class Kind(StrEnum):
     ALGORITHMS = "algorithms"
 
 
-#: The columns of the lines of each kind; the others are shown on request.
+#: The columns of the lines of each kind.
 _SHOWN: Mapping[Kind, tuple[str, ...]] = {
     Kind.SPACES: ("name", "summary", "origin"),
     Kind.PROXIES: ("name", "measures", "direction", "needs", "cost", "origin"),
@@ -28,13 +28,17 @@ _SHOWN: Mapping[Kind, tuple[str, ...]] = {
 }
 
 
+#: What is shown below each line; all else is on request.
+_BELOW: Mapping[Kind, tuple[str, ...]] = {Kind.PROXIES: ("variants", "applies_to", "source")}
+
+
 def list_names(
     kind: Annotated[Kind, typer.Argument(help="Kind of names to list.")],
     pattern: Annotated[
         str, typer.Argument(help="Shell-style pattern of the names, for example 'na*'.")
     ] = "*",
     long: Annotated[
-        bool, typer.Option("--long", help="Show all that is known: variants, source, label, ...")
+        bool, typer.Option("--long", help="Show all that is known: unit, label, ...")
     ] = False,
     as_json: options.Json = False,
 ) -> None:
@@ -55,9 +59,9 @@ def list_names(
     typer.echo(_line(shown, widths))
     for one, line in zip(found, lines, strict=True):
         typer.echo(_line(line, widths))
-        for fact, value in one.items() if long else ():
-            if fact not in shown:
-                typer.echo(f"    {fact.replace('_', ' '):13}  {_text(value)}")
+        below = [fact for fact in one if fact not in shown] if long else _BELOW.get(kind, ())
+        for fact in below:
+            typer.echo(f"    {fact.replace('_', ' '):13}  {_text(one[fact])}")
 
 
 def _line(texts: Sequence[str], widths: Sequence[int]) -> str:

@@ -74,14 +74,21 @@ Proxy = Annotated[
         autocompletion=completed(PROXIES),
     ),
 ]
-Proxies = Annotated[
-    list[str] | None,
-    typer.Option(
+
+
+def _proxies(more: str) -> Any:  # noqa: ANN401 - an option
+    return typer.Option(
         "--proxy",
         help="Proxy, spelled `name`, `name-variant`, `name:images` or `name@epochs` of training; "
-        "repeatable.",
+        f"repeatable{more}.",
         autocompletion=completed(PROXIES),
-    ),
+    )
+
+
+Proxies = Annotated[list[str] | None, _proxies("")]
+#: Of the commands that read one proxy where none is named.
+ReadProxies = Annotated[
+    list[str] | None, _proxies("; default: naswot. `untrained list proxies` has all of them")
 ]
 Dataset = Annotated[
     str,

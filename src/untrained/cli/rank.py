@@ -27,7 +27,7 @@ def rank(
         ),
     ],
     settings: "RankSettings",
-    proxy: options.Proxies = None,
+    proxy: options.ReadProxies = None,
     shape: Annotated[
         str | None,
         typer.Option("--input", help="Shape CxHxW of the images; default: that of the images."),

@@ -36,7 +36,7 @@ def score(
         list[str] | None,
         typer.Argument(metavar="ARCH...", help="Indices or spellings of the space."),
     ] = None,
-    proxy: options.Proxies = None,
+    proxy: options.ReadProxies = None,
     variant: Annotated[
         str | None, typer.Option(help="Variant of the proxies, where their spelling has none.")
     ] = None,

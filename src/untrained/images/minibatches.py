@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 Images = NDArray[Any]
 
 
+class TooFewImagesError(ParameterError):
+    """A minibatch of more images than there are, which are `there`."""
+
+    def __init__(self, message: str, there: int) -> None:
+        super().__init__(message)
+        self.there = there
+
+
 @dataclass(frozen=True, eq=False)
 class Minibatch:
     """Images and labels that a network is evaluated on.
@@ -72,6 +80,7 @@ def minibatch(
     Raises:
         UnknownNameError: there is no such set, split, augmentation or sampling.
         ParameterError: the seed or the size is out of range.
+        TooFewImagesError: the split has fewer images.
         MissingDataError, DamagedFileError: see `training_set`.
     """
     import torch
@@ -251,8 +260,9 @@ def _drawn(
 ) -> NDArray[np.int64]:
     """Return the positions (size,) of the images of a minibatch in their split."""
     if size > len(labels):
-        raise ParameterError(
-            f"minibatch size {size} is too large: {known.name} {split} has {len(labels)} images"
+        raise TooFewImagesError(
+            f"minibatch size {size} is too large: {known.name} {split} has {len(labels)} images",
+            len(labels),
         )
     if sampling == IN_ORDER:
         return np.arange(size)

@@ -162,11 +162,11 @@ def mean_loss(network: nn.Module, minibatch: Minibatch) -> Tensor:
     if minibatch.loss is not None:
         return _checked_loss(minibatch.loss(outputs, labels))
     logits = logits_of(network, outputs, len(labels))
-    if labels.max() >= logits.shape[1]:
+    if labels.max() >= (count := logits.shape[1]):
         raise UndefinedScore(
             "not_applicable",
-            f"{type(network).__name__} has {logits.shape[1]} classes and the minibatch "
-            f"label {int(labels.max())}: give the network {minibatch.num_classes}",
+            f"{type(network).__name__} has {count} {'class' if count == 1 else 'classes'} and the "
+            f"minibatch label {int(labels.max())}: give the network {minibatch.num_classes}",
         )
     return functional.cross_entropy(logits.double(), labels)
 

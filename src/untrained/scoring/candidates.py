@@ -14,19 +14,13 @@ from typing import Any
 from torch import nn
 
 from untrained.errors import ParameterError, UnknownNameError, short, summary
-from untrained.plugins import is_address
+from untrained.plugins import is_address, is_path
 from untrained.scoring.own import Calling, kept, load_factory, made_by
 from untrained.scoring.request import OwnNetwork
 from untrained.spaces import SPACES, Architecture, SearchSpace, get_space
 
-#: What may be ranked; see `candidates_of`.
-Given = (
-    nn.Module
-    | Callable[[], nn.Module]
-    | str
-    | Architecture
-    | tuple[str | SearchSpace, int | str | Architecture]
-)
+#: What may be ranked; see `candidates_of`. An architecture may be what another tool writes.
+Given = nn.Module | Callable[[], nn.Module] | str | Architecture | tuple[str | SearchSpace, object]
 
 _SPELLINGS = "module:factory, timm:NAME, torchvision:NAME or space/architecture"
 
@@ -90,7 +84,7 @@ def candidates_of(
     """
     if isinstance(given, nn.Module | str) or not isinstance(given, Mapping | Sequence):
         raise ParameterError(
-            f"candidates are a {type(given).__name__}: give a list of them, or a mapping of names"
+            f"candidates of type {type(given).__name__}: give a list, or a mapping of names"
         )
     if not given:
         raise ParameterError("no candidates are given: give one or more")
@@ -114,23 +108,24 @@ def _candidate(given: object, name: str | None, classes: int | None) -> Candidat
             return _spelled(given, name or given, classes)
         case Architecture():
             return _member(given.space, given.index, name or f"{given.space}/{given.index}")
-        case (str() | SearchSpace() as space, int() | str() | Architecture() as chosen):
-            which = chosen.index if isinstance(chosen, Architecture) else chosen
-            spelled = space if isinstance(space, str) else space.name
-            return _member(space, which, name or f"{spelled}/{which}")
+        case (str() | SearchSpace() as space, chosen):
+            return _member(space, chosen, name)
     if not callable(given):
-        kind = type(given).__name__
         raise ParameterError(
-            f"{short(repr(given))} is a {kind} and no candidate: give a module, a function that "
-            f"makes one, (space, architecture), or {_SPELLINGS}"
+            f"{short(repr(given))} is no candidate: give a module, a function that makes one, "
+            f"(space, architecture), or {_SPELLINGS}"
         )
     function = given.func if isinstance(given, partial) else given
     return Candidate(name or str(getattr(function, "__name__", type(function).__name__)), given)
 
 
-def _member(space: str | SearchSpace, architecture: int | str, name: str) -> Candidate:
-    found = get_space(space) if isinstance(space, str) else space
-    return Candidate(name, found, found.parse(architecture).index)
+def _member(space: str | SearchSpace, architecture: object, name: str | None) -> Candidate:
+    """Return an architecture, which is called what it is spelled by, or else by its index."""
+    found = get_space(space)
+    index = found.parse(architecture).index
+    which = architecture if isinstance(architecture, str) else index
+    spelled = space if isinstance(space, str) else space.name
+    return Candidate(name or f"{spelled}/{which}", found, index)
 
 
 def _spelled(text: str, name: str, classes: int | None) -> Candidate:
@@ -139,8 +134,12 @@ def _spelled(text: str, name: str, classes: int | None) -> Candidate:
         return Candidate(name, LIBRARIES[library](network, classes))
     space, slash, architecture = text.partition("/")
     if slash and (space in SPACES.names() or is_address(space) or ":" not in space):
-        return _member(space, architecture, name)
-    if is_address(text):
+        try:
+            return _member(space, architecture, name)
+        except UnknownNameError:
+            if not is_path(text):
+                raise
+    if is_address(text) or is_path(text):
         return Candidate(name, load_factory(text))
     raise ParameterError(f"{short(text)!r} names no candidate: write {_SPELLINGS}")
 

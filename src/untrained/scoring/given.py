@@ -1,6 +1,7 @@
 """Images of one's own in the place of a data set: tensors, loaders and folders of pictures."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -10,9 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from untrained.errors import MissingDataError, ParameterError, UnknownNameError, short
+from untrained.errors import (
+    MissingDataError,
+    ParameterError,
+    UnknownNameError,
+    UntrainedError,
+    short,
+    summary,
+)
 from untrained.files import reading
-from untrained.images.minibatches import Minibatch, chosen_places, normalise
+from untrained.images.minibatches import Minibatch, TooFewImagesError, chosen_places, normalise
 from untrained.images.sets import IMAGENETTE, ImageSet, image_set
 from untrained.images.splits import Labels
 from untrained.scoring.images import MinibatchSettings, Shape, spell_shape
@@ -73,7 +81,7 @@ def shown_images(
         classes: the number of classes of labels that are given; None for one more than the largest.
 
     Raises:
-        UntrainedError: there are no such images.
+        UntrainedError: there are no such images, or a loader failed.
     """
     if images is None:
         known, shape = image_set(settings.dataset), settings.shape
@@ -99,7 +107,7 @@ def _named(images: str | Path) -> ImageSet | None:
     try:
         return image_set(str(images))
     except UnknownNameError as error:
-        if Path(images).is_dir():
+        if str(images) and Path(images).is_dir():  # the path of no text is this folder
             return None
         raise UnknownNameError(f"{error}; or a folder that has a folder for each class") from error
 
@@ -112,7 +120,7 @@ def _pool(images: object, settings: MinibatchSettings, seed: int, classes: int |
             return _tensors(images, None, settings.sampling, classes)
         case (Tensor() | np.ndarray() as pixels, labels):
             return _tensors(pixels, labels, settings.sampling, classes)
-        case tuple() | list() | Iterator():
+        case tuple() | list() | Iterator() | Mapping() | set():
             pass
         case Iterable():
             return _loader(images, settings, seed, classes)
@@ -146,20 +154,26 @@ def _loader(
 
     @cache  # one minibatch for all candidates, also where the loader augments its images
     def gathered(seed: int, size: int) -> tuple[Tensor, Tensor | None]:
-        parts: list[tuple[Tensor, Any]] = []
+        parts: list[tuple[Tensor, Tensor | None]] = []
         count = 0
-        with torch_seeded(seed, "batches of a loader"):
+        with torch_seeded(seed, "batches of a loader"), _passing(kind_of, seed):
             for batch in batches:
-                parts.append(_parts(batch, kind_of))
-                count += len(parts[-1][0])
+                images, labels = _parts(batch, kind_of)
+                targets = None if labels is None else _tensor("labels", labels)
+                parts.append((_checked(images), targets))
+                count += len(images)
                 if count >= size:
                     break
         if not parts:
-            raise ParameterError(f"the {kind_of} yields no batches of images")
-        pixels = torch.cat([_checked(images) for images, _ in parts])
-        if parts[0][1] is None:
+            raise ParameterError(
+                f"the {kind_of} yields no batches of images in its pass for seed {seed}: each seed "
+                "has a new pass"
+            )
+        pixels = _joined("images", kind_of, [images for images, _ in parts])
+        known = [targets for _, targets in parts if targets is not None]
+        if not known:
             return pixels[:size], None
-        return pixels[:size], torch.cat([torch.as_tensor(labels) for _, labels in parts])[:size]
+        return pixels[:size], _joined("labels", kind_of, known)[:size]
 
     first, labels = gathered(seed, settings.batch_size)
     kind, targets = _labels(labels, len(first), classes)
@@ -169,10 +183,36 @@ def _loader(
     def draw(seed: int, size: int) -> Minibatch:
         pixels, labels = gathered(seed, size)
         if len(pixels) < size:
-            raise ParameterError(f"{size} images are asked for: the {kind_of} has {len(pixels)}")
+            raise TooFewImagesError(
+                f"{size} images are asked for: the {kind_of} has {len(pixels)} for seed {seed}",
+                len(pixels),
+            )
         return Minibatch(pixels, _labels(labels, size, classes)[1], total)
 
     return Pool(draw, len(first), kind, f"images of a {kind_of}")
+
+
+@contextmanager
+def _passing(kind_of: str, seed: int) -> Iterator[None]:
+    """Turn any failure of a loader into one line."""
+    try:
+        yield
+    except UntrainedError:
+        raise
+    except Exception as error:
+        raise ParameterError(
+            f"the {kind_of} fails in its pass for seed {seed}: {summary(error)}"
+        ) from error
+
+
+def _joined(what: str, kind_of: str, parts: list[Tensor]) -> Tensor:
+    shapes = {tuple(one.shape[1:]) for one in parts}
+    if len(shapes) > 1:
+        first, second = sorted(shapes)[:2]
+        raise ParameterError(
+            f"{what} of the {kind_of} differ in shape, {first} and {second}: give them one"
+        )
+    return torch.cat(parts)
 
 
 def _parts(batch: Any, kind_of: str) -> tuple[Any, Any]:  # noqa: ANN401
@@ -185,7 +225,7 @@ def _parts(batch: Any, kind_of: str) -> tuple[Any, Any]:  # noqa: ANN401
         case [Tensor() | np.ndarray() as images, Tensor() | np.ndarray() as labels, *_]:
             return images, labels
     raise ParameterError(
-        f"a batch of the {kind_of} is a {type(batch).__name__}: let it be (images, labels)"
+        f"a batch of the {kind_of} has type {type(batch).__name__}: let it be (images, labels)"
     )
 
 
@@ -242,7 +282,7 @@ def _checked(images: Any) -> Tensor:  # noqa: ANN401
     Raises:
         ParameterError: they have another shape, whole numbers, or something that is no number.
     """
-    pixels = torch.as_tensor(images).detach().cpu()
+    pixels = _tensor("images", images)
     if pixels.ndim != 4 or not pixels.numel():
         raise ParameterError(f"images of shape {tuple(pixels.shape)}: give (N, C, H, W)")
     if not pixels.is_floating_point():
@@ -255,11 +295,26 @@ def _checked(images: Any) -> Tensor:  # noqa: ANN401
     return pixels.float()
 
 
+def _tensor(what: str, given: Any) -> Tensor:  # noqa: ANN401 - what a user gives
+    """Return a tensor on the CPU of what is one, or an array, or nested lists of numbers.
+
+    Raises:
+        ParameterError: it is none of these.
+    """
+    try:
+        # a tensor has no negative strides, which arrays that are turned round have
+        found = np.ascontiguousarray(given) if isinstance(given, np.ndarray) else given
+        return torch.as_tensor(found).detach().cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        kind = f"{given.dtype} array" if isinstance(given, np.ndarray) else type(given).__name__
+        raise ParameterError(f"{what} are a {kind} that is no tensor: {summary(error)}") from error
+
+
 def _labels(labels: Any, count: int, classes: int | None) -> tuple[Kind, Tensor]:  # noqa: ANN401
     """Return the labels (N, ...) of images and their kind; 0 where there are none."""
     if labels is None:
         return "none", torch.zeros(count, dtype=torch.int64)
-    targets = torch.as_tensor(labels).detach().cpu()
+    targets = _tensor("labels", labels)
     if targets.ndim == 0 or len(targets) != count:
         raise ParameterError(f"labels of shape {tuple(targets.shape)} for {count} images")
     whole = not (targets.is_floating_point() or targets.is_complex()) and targets.ndim == 1
@@ -287,9 +342,9 @@ def _places(
     """Return the positions (size,) of the images of a minibatch.
 
     Raises:
-        ParameterError: there are fewer images.
+        TooFewImagesError: there are fewer images.
     """
     if size > count:
-        raise ParameterError(f"{size} images are asked for: {count} are given")
+        raise TooFewImagesError(f"{size} images are asked for: {count} are given", count)
     known = np.zeros(count, np.int64) if labels is None else labels
     return chosen_places(known, seed, size, sampling, "minibatch of given images")

@@ -1,6 +1,8 @@
 """The images that networks are scored on, and those that they are trained on before."""
 
 import hashlib
+import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +17,7 @@ from untrained.errors import ParameterError
 from untrained.files import IMAGES, digest
 from untrained.images.minibatches import (
     Minibatch,
+    TooFewImagesError,
     drawn_images,
     held_out_count,
     minibatch,
@@ -119,8 +122,25 @@ class MinibatchSettings:
 
         Raises:
             UntrainedError: see `minibatch`, or stored images have another number of channels than
-                `shape`.
+                `shape`, or the images don't fit into the memory.
         """
+        try:
+            self._check_memory()
+            return self._drawn(seed, device)
+        except MemoryError as error:
+            size = spell_shape(self.shape) if self.shape else self.dataset
+            raise ParameterError(
+                f"{self.batch_size} images of {size} don't fit into the memory: take fewer or "
+                "smaller ones"
+            ) from error
+
+    def _check_memory(self) -> None:
+        """Raise MemoryError for more than all memory; to begin with it could end the process."""
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if self.shape and 8 * self.batch_size * math.prod(self.shape) > memory:
+            raise MemoryError
+
+    def _drawn(self, seed: int, device: torch.device) -> Minibatch:
         if self.given is not None:
             drawn = self.given(seed, self.batch_size)
         else:
@@ -218,9 +238,10 @@ class MinibatchSettings:
             )
         held_out = self._held_out()
         if size > held_out:
-            raise ParameterError(
+            raise TooFewImagesError(
                 f"{size} images per minibatch: a training holds out {held_out} of "
-                f"{self.dataset} {self.split}, raise the batch size"
+                f"{self.dataset} {self.split}, raise the batch size",
+                held_out,
             )
         return replace(self, batch_size=held_out if setting.held_out else size)
 

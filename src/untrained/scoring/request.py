@@ -261,12 +261,16 @@ def requested(
     """Yield the request of some settings; its device is leased until the context ends.
 
     A data set that has only one split is shown in that split, its images in `shape` (C, H, W).
+
+    Raises:
+        UntrainedError: a setting that does not exist, or a value that it can't have.
     """
+    from untrained.scoring.arguments import settings_of
     from untrained.scoring.devices import leased_device
     from untrained.scoring.execution import Execution
     from untrained.scoring.images import MinibatchSettings
 
-    given: dict[str, Any] = {**settings}
+    given = settings_of(settings, Settings)
     device = given.pop("device", "cpu")
     run = {name: given.pop(name) for name in ("engine", "precision") if name in given}
     images = MinibatchSettings(**given, shape=shape)
