@@ -6,6 +6,7 @@ A cell has four nodes; each of its six edges carries one of five operations, whi
 
 import re
 from functools import cached_property
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 #: The operations of an edge, in the order of the benchmark's authors.
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
-_CHOICES = (len(OPERATIONS),) * len(EDGES)
 
 
 def operations_of(spelling: str) -> tuple[str, ...]:
@@ -192,6 +192,11 @@ class NasBench201(GraphSpace):
         return codes
 
     @cached_property
+    def _by_code(self) -> list[tuple[str, ...]]:
+        """The operations of the cell of each of these numbers."""
+        return list(product(OPERATIONS, repeat=len(EDGES)))
+
+    @cached_property
     def _positions(self) -> NDArray[np.int64]:
         """The index of the cell with each of these numbers, (15625,)."""
         return np.argsort(self._codes)
@@ -204,8 +209,7 @@ class NasBench201(GraphSpace):
         return spelling_of(self._operations(index))
 
     def _operations(self, index: int) -> tuple[str, ...]:
-        digits = np.unravel_index(self._codes[index], _CHOICES)
-        return tuple(OPERATIONS[digit] for digit in digits)
+        return self._by_code[int(self._codes[index])]
 
     def index_at(self, spelling: str) -> int:
         """See `SearchSpace.index_at`."""
@@ -254,5 +258,7 @@ class NasBench201(GraphSpace):
         return around_cells(skeleton or BENCHMARK, num_classes, cell)
 
     def _index(self, operations: tuple[str, ...]) -> int:
-        digits = [OPERATIONS.index(operation) for operation in operations]
-        return int(self._positions[np.ravel_multi_index(digits, _CHOICES)])
+        code = 0
+        for operation in operations:
+            code = code * len(OPERATIONS) + OPERATIONS.index(operation)
+        return int(self._positions[code])
