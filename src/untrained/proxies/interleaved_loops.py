@@ -316,6 +316,11 @@ def convolution(
     image_size = kernel[3] * -(-filters // blocks[1]) * plane
     inside = margin[0] * (line + blocks[1] * LANES)
     together = max(1, min(images, around.size // image_size))
+    places = np.empty(outputs, np.int64)  # of the channels in a block; divisions are slow
+    for d in range(outputs):
+        group, own = divmod(d, filters)
+        block = group * -(-filters // blocks[1]) + own // blocks[1]
+        places[d] = block * plane + own % blocks[1] * LANES
     for first in range(0, images, together):
         count = min(together, images - first)
         for image in range(count):
@@ -323,8 +328,8 @@ def convolution(
                 given = gradient[((first + image) * high + h) * wide * outputs * LANES :]
                 seen = normalised[(first + image) * outputs * high * wide + h * wide :]
                 made = around[image * image_size + inside + h * line :]
-                steps = (filters, blocks[1], plane, high * wide)
-                _copy_line(given, wide, factor, offset, slope, seen, made, steps)
+                steps = (blocks[1] * LANES, high * wide)
+                _copy_line(given, wide, factor, offset, slope, seen, made, places, steps)
         if by_weight.size:
             for image in range(count):
                 _add_by_weight(
@@ -366,18 +371,16 @@ def _copy_line(
     slope: Array,
     seen: Array,
     made: Array,
+    places: Array,
     steps: Any,
 ) -> None:
     """Write one line of the gradient of a convolution's output, in blocks of channels."""
     outputs = len(factor)
-    filters, block, plane, channel = steps
-    count = -(-filters // block)
+    pixel, channel = steps
     for w in range(wide):
         for d in range(outputs):
             place = (w * outputs + d) * LANES
-            own = d % filters
-            target = (d // filters * count + own // block) * plane
-            target += (w * block + own % block) * LANES
+            target = places[d] + w * pixel
             rest = _zero()
             if offset.size:
                 own = d * LANES
@@ -464,7 +467,7 @@ def _by_input(
     _, gate_high, gate_wide = gate_shape
     zeros = (gate_wide - width) // 2
     across = 2 * TILE if block < TILE else TILE
-    count = -(-(outputs // groups) // own)
+    count, weight_size = -(-(outputs // groups) // own), len(packed) // groups
     # blocks of the output of which a few pixels fit the first-level cache
     chunk = max(1, _LINES // (size * (across + size - 1) * own * LANES * 4))
     for row in range(stride):
@@ -481,7 +484,7 @@ def _by_input(
                     pixels = across if columns - v >= across else min(TILE, columns - v)
                     w = v * stride + column
                     for group in range(groups):
-                        weights = group * (len(packed) // groups) + phases[row, 2 + column]
+                        weights = group * weight_size + phases[row, 2 + column]
                         for first in range(0, count, chunk):
                             for c in range(0, inputs, block):
                                 down = min(block, inputs - c)
