@@ -116,14 +116,17 @@ def logits_of(network: "GraphNetwork", images: Tensor) -> Tensor | None:
     terms: dict[int, list[Term]] = defaultdict(list)
     leaving: dict[int, list[tuple[Edge, nn.Module]]] = defaultdict(list)
     shapes = graph.shapes(tuple(images.shape[1:]))
+    brought = {edge.target for edge in graph.executed if edge.normalised or not edge.constant}
     for edge, connection in zip(graph.executed, network.connections, strict=False):
-        if edge.target in graph.leading and edge.constant:
+        if edge.target not in graph.leading:
+            continue
+        if not edge.constant:
+            leaving[edge.source].append((edge, connection))
+        elif edge.normalised or edge.target not in brought:  # other zeros change no sum
             # its source may lead nowhere, and then it has no value
             zeros = images.new_zeros(len(images), *shapes[edge.target])
             term = Term(zeros.contiguous(memory_format=torch.channels_last), _norm_of(connection))
             terms[edge.target].append(term)
-        elif edge.target in graph.leading:
-            leaving[edge.source].append((edge, connection))
     for node in graph.order[:-1]:
         edges = leaving[node]
         if not edges:
