@@ -61,7 +61,7 @@ def test_index_digits_and_spelling_are_one_architecture(space):
         (("nasbench201", 1), {"seed": 1.5}, ParameterError, "seed 1.5: a whole number, 0 or more"),
         (("nasbench201", 1), {"seed": None}, ParameterError, "seed None: a whole number, 0 or"),
         (("nasbench201", 1), {"input": 32}, ParameterError, "input 32: channels x height x width"),
-        (("nasbench201", 1), {"proxy": Naswot}, ParameterError, "proxy has the class Naswot: give"),
+        (("nasbench201", 1), {"proxy": Naswot}, ParameterError, "proxy: Naswot is a class, give"),
         (("nasbench201", 1), {"proxy": None}, ParameterError, "proxy None: give a spelling"),
         (("nasbench201", 1), {"batch_size": "8"}, ParameterError, "batch_size '8': a whole number"),
         (("nasbench201", 1), {"dataset": 5}, ParameterError, "dataset 5: give its name, as text"),
@@ -155,7 +155,7 @@ def test_noise_is_drawn_in_any_shape():
 
 
 def test_images_of_another_number_of_channels_are_refused():
-    message = "^input 1x32x32 has 1 channels and the images of cifar10 have 3: take noise"
+    message = "^input 1x32x32: images of cifar10 have 3 channels, take noise"
     with pytest.raises(ParameterError, match=message):
         MinibatchSettings(batch_size=4, shape=(1, 32, 32)).draw(0, CPU)
 

@@ -237,7 +237,11 @@ def test_a_proxy_of_another_package_that_fails_loses_its_own_row(variant, status
         ({"input": "3x32"}, ParameterError, "input '3x32': channels x height x width"),
         ({"input": (3, 0, 8)}, ParameterError, "input '3x0x8': channels x height x width"),
         ({"input": (3, 8)}, ParameterError, "input '3x8': channels x height x width"),
-        ({"images": "cifar10"}, ParameterError, "2 channels and the images of cifar10 have 3"),
+        (
+            {"images": "cifar10"},
+            ParameterError,
+            "input 2x8x8: images of cifar10 have 3 channels, take noise",
+        ),
         ({"images": "cifar9"}, UnknownNameError, "did you mean 'cifar10'"),
         ({"input": 32}, ParameterError, "input 32: channels x height x width, as in 3x32x32"),
         ({"input": (2, 8.0, 8)}, ParameterError, "input '2x8.0x8': channels x height x width"),
@@ -255,7 +259,7 @@ def test_a_proxy_of_another_package_that_fails_loses_its_own_row(variant, status
         (
             {"proxies": [naswot.Naswot]},
             ParameterError,
-            "the class Naswot: give an object, as in Na",
+            "proxies: Naswot is a class, give an object as",
         ),
         ({"proxies": print}, ParameterError, "proxies <built-in function print>: give a spelling"),
         ({"loss": "mse"}, ParameterError, "loss 'mse': give a function"),
@@ -357,6 +361,25 @@ def test_images_that_fail_with_any_seed_do_so_before_any_network_is_made(wrong, 
         ranked([Net], seeds=2, images=loader, batch_size=4)
     assert "\n" not in str(caught.value)
     assert Net.made == 0
+
+
+def test_a_loader_has_one_pass_for_each_seed():
+    """Candidates and numbers of images share it, so that fewer are the beginning of more."""
+
+    class Counts(torch.utils.data.DataLoader):
+        passes = 0
+
+        def __iter__(self):
+            Counts.passes += 1
+            return super().__iter__()
+
+    loader = Counts([*zip(IMAGES, LABELS, strict=True)], 2, shuffle=True)
+    proxies = ["naswot", "parameters", "naswot:3"]
+    table = ranked([Net(), Net()], proxies, images=loader, seeds=3, batch_size=50)
+    assert table["status"].eq("ok").all()
+    assert Counts.passes == 3
+    given = {"images": Passes([(IMAGES, LABELS)]), "batch_size": 50, "seeds": 1}
+    assert only(Net(), **given)["status"] == "ok", "nor is there a second pass where images are few"
 
 
 def test_a_damaged_picture_of_a_later_seed_is_found_before_any_network_is_made(tmp_path):

@@ -164,7 +164,7 @@ def _proxy(name: str, value: object) -> str | Proxy:
         return value
     if isinstance(value, type):
         raise ParameterError(
-            f"{name} has the class {value.__name__}: give an object, as in {value.__name__}()"
+            f"{name}: {value.__name__} is a class, give an object as in {value.__name__}()"
         )
     if not callable(value) or not all(hasattr(value, one) for one in Proxy.__annotations__):
         raise _no_proxy(name, value)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -152,28 +152,15 @@ def _loader(
         raise ParameterError("a loader itself chooses its images: drop sampling")
     kind_of = type(batches).__name__
 
-    @cache  # one minibatch for all candidates, also where the loader augments its images
+    # one pass for all candidates and sizes, also where the loader augments its images
+    passes: dict[int, _Pass] = {}
+
     def gathered(seed: int, size: int) -> tuple[Tensor, Tensor | None]:
-        parts: list[tuple[Tensor, Tensor | None]] = []
-        count = 0
-        with torch_seeded(seed, "batches of a loader"), _passing(kind_of, seed):
-            for batch in batches:
-                images, labels = _parts(batch, kind_of)
-                targets = None if labels is None else _tensor("labels", labels)
-                parts.append((_checked(images), targets))
-                count += len(images)
-                if count >= size:
-                    break
-        if not parts:
-            raise ParameterError(
-                f"the {kind_of} yields no batches of images in its pass for seed {seed}: each seed "
-                "has a new pass"
-            )
-        pixels = _joined("images", kind_of, [images for images, _ in parts])
-        known = [targets for _, targets in parts if targets is not None]
-        if not known:
-            return pixels[:size], None
-        return pixels[:size], _joined("labels", kind_of, known)[:size]
+        known = passes.get(seed)
+        if known is None or (len(known.images) < size and not known.whole):
+            most = max(size, settings.batch_size)
+            known = passes[seed] = _passed(batches, seed, most, kind_of)
+        return known.images[:size], None if known.labels is None else known.labels[:size]
 
     first, labels = gathered(seed, settings.batch_size)
     kind, targets = _labels(labels, len(first), classes)
@@ -190,6 +177,37 @@ def _loader(
         return Minibatch(pixels, _labels(labels, size, classes)[1], total)
 
     return Pool(draw, len(first), kind, f"images of a {kind_of}")
+
+
+class _Pass(NamedTuple):
+    """Images and labels of the first batches of a loader, and whether there were no more."""
+
+    images: Tensor
+    labels: Tensor | None
+    whole: bool
+
+
+def _passed(batches: Iterable[Any], seed: int, size: int, kind_of: str) -> _Pass:
+    """Pass over a loader until it has given so many images."""
+    parts: list[tuple[Tensor, Tensor | None]] = []
+    count, whole = 0, True
+    with torch_seeded(seed, "batches of a loader"), _passing(kind_of, seed):
+        for batch in batches:
+            images, labels = _parts(batch, kind_of)
+            targets = None if labels is None else _tensor("labels", labels)
+            parts.append((_checked(images), targets))
+            count += len(images)
+            if count >= size:
+                whole = False
+                break
+    if not parts:
+        raise ParameterError(
+            f"the {kind_of} yields no batches of images in its pass for seed {seed}: each seed has "
+            "a new pass"
+        )
+    pixels = _joined("images", kind_of, [images for images, _ in parts])
+    known = [targets for _, targets in parts if targets is not None]
+    return _Pass(pixels, _joined("labels", kind_of, known) if known else None, whole)
 
 
 @contextmanager
@@ -306,8 +324,7 @@ def _tensor(what: str, given: Any) -> Tensor:  # noqa: ANN401 - what a user give
         found = np.ascontiguousarray(given) if isinstance(given, np.ndarray) else given
         return torch.as_tensor(found).detach().cpu()
     except (TypeError, ValueError, RuntimeError) as error:
-        kind = f"{given.dtype} array" if isinstance(given, np.ndarray) else type(given).__name__
-        raise ParameterError(f"{what} are a {kind} that is no tensor: {summary(error)}") from error
+        raise ParameterError(f"{what} can't be made a tensor: {summary(error)}") from error
 
 
 def _labels(labels: Any, count: int, classes: int | None) -> tuple[Kind, Tensor]:  # noqa: ANN401

@@ -185,10 +185,10 @@ class MinibatchSettings:
             pixels, _ = drawn_images(asked, seed, self.batch_size, self.sampling)
             return torch.from_numpy(normalise(pixels, asked))
         if images.shape[1] != self.shape[0]:
-            raise ParameterError(
-                f"input {spell_shape(self.shape)} has {self.shape[0]} channels and the images of "
-                f"{self.dataset} have {images.shape[1]}: take noise, which has any shape"
-            )
+            remedy = "give input of as many" if self.given else "take noise, which has any shape"
+            whose = self.dataset if self.given else f"images of {self.dataset}"
+            given = f"input {spell_shape(self.shape)}"
+            raise ParameterError(f"{given}: {whose} have {images.shape[1]} channels, {remedy}")
         return functional.interpolate(images, self.shape[1:], mode="bilinear", antialias=True)
 
     def training_images(
