@@ -425,3 +425,26 @@ def test_from_snakemake_to_dvc_and_back(project):
     assert jobs(project) == {rule: count for rule, count in SEARCHES.items() if rule != "search"}
     changed = {name for name, data in artifacts(project).items() if data != before[name]}
     assert changed == {name for name in before if name.startswith("results/searches/")}
+
+
+def test_ensembles_are_ranked_searched_and_reported(project):
+    """Their members are scored, and what has blanks and brackets is quoted in every command."""
+    search = "rs+fitness=log(parameters, naswot)"
+    changes = {
+        "scores.proxies": ["naswot", "log(parameters, naswot)"],
+        "searches.algorithms": ["naswot-2", "random", search],
+        "searches.proxy": "log(naswot,parameters)",
+        "searches.budget": "5evaluations",
+    }
+    set_parameters(project, **changes)
+    snakemake(project, *ONE_CORE)
+    table = pd.read_parquet(project / MERGED)
+    assert set(table["proxy"]) == {"naswot", "parameters", "log(naswot,parameters)"}
+    trace = pd.read_parquet(
+        project / "results/searches" / search / "nasbench201/cifar10/0of1.parquet"
+    )
+    assert (trace.loc[trace["is_final"], "step"] == 5).all()
+    page = (project / "results/report/nasbench201.md").read_text()
+    assert "| log(naswot,parameters) |" in page
+    assert "`log` is the sum of the logarithms of rank / n" in page
+    assert jobs(project) == {}

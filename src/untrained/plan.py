@@ -153,6 +153,8 @@ class Plan:
             fetched = "untrained.images.fetch", "untrained.images.splits", module_at(known.fetch)
             yield f"images/{dataset}", (*fetched, own)
             yield f"minibatches/{dataset}", (own, *([module_at(known.draw)] if known.draw else []))
+        if self.ensembles:
+            yield "scores/merged", ("untrained.scoring.ensembles",)
         for name, space in self.spaces.items():
             own = SPACES.module_of(name)
             for family, proxies in self.families.items():

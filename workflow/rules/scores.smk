@@ -46,7 +46,8 @@ rule score:
 
 rule merge:
     input:
-        lambda wildcards: expand(
+        code=["results/code/scores/merged.json"] * bool(PLAN.ensembles),
+        shards=lambda wildcards: expand(
             SHARD,
             space=wildcards.space,
             dataset=PARAMETERS.datasets_of(wildcards.space),
@@ -63,7 +64,7 @@ rule merge:
         "../envs/untrained.yaml"
     params:
         # so many paths would be too long for a command
-        listed=lambda wildcards, input: listed(input, f".snakemake/shards/{wildcards.space}.txt"),
+        listed=lambda wildcards, input: listed(input.shards, f".snakemake/shards/{wildcards.space}.txt"),
         ensembles=" ".join(option("--ensemble", one) for one in PLAN.ensembles),
     shell:
         "untrained merge --list {params.listed} {params.ensembles} --out {output} 2> {log}"
