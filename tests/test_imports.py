@@ -94,3 +94,15 @@ def test_what_proxies_and_searches_are_is_known_without_pytorch():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert done.stdout.split() == []
+
+
+def test_measurements_can_be_imported():
+    """Types and tests leave `benchmarks/` alone, whose imports a renamed function would break."""
+    names = sorted(one.stem for one in (ROOT / "benchmarks").glob("[a-z]*.py"))
+    code = "import importlib\n" + "\n".join(
+        f"importlib.import_module('benchmarks.{one}')" for one in names
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (len(names) > 5, done.returncode, done.stderr) == (True, 0, "")
