@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from untrained.cli.progress import track
+from untrained.cli.progress import results_only, track
 
 
 @pytest.mark.parametrize(("total", "lines"), [(1, 1), (3, 3), (10, 10), (25, 10), (1000, 10)])
@@ -18,6 +18,18 @@ def test_a_line_for_every_tenth(capsys, total, lines):
     assert out == ""
     assert len(err.splitlines()) == lines
     assert err.splitlines()[-1].startswith(f"work: {total}/{total} things, ")
+
+
+def test_what_is_printed_on_the_way_to_results_goes_to_standard_error(capfd):
+    sys.stdout.write("before\n")
+    with results_only():
+        sys.stdout.write("by Python\n")
+        sys.stdout.flush()
+        os.write(1, b"by other code\n")
+    with pytest.raises(ValueError, match="mine"), results_only():
+        raise ValueError("mine")
+    sys.stdout.write("after\n")
+    assert capfd.readouterr() == ("before\nafter\n", "by Python\nby other code\n")
 
 
 def test_nothing_to_do_is_no_line(capsys):

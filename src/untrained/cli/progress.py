@@ -1,8 +1,10 @@
 """Progress of long work on standard error: a bar on a terminal, lines in a log file."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, TypeVar
 
 import typer
@@ -29,6 +31,20 @@ def teller(quiet: bool) -> Callable[[str], None]:
 def tell(message: str) -> None:
     """Print a message on standard error."""
     typer.echo(message, err=True)
+
+
+@contextmanager
+def results_only() -> Iterator[None]:
+    """Send to standard error what networks and libraries print, also from C: it is no result."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def track(items: Iterable[T], total: int, what: str, unit: str = "architectures") -> Iterator[T]:

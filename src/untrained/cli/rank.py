@@ -2,14 +2,12 @@
 
 import json
 import math
-import sys
-from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from untrained.cli import debugging, options
-from untrained.cli.progress import tell, tracker
+from untrained.cli.progress import results_only, tell, tracker
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +69,7 @@ def rank(
     from untrained import api
     from untrained.scoring.own import load_factory
 
-    with redirect_stdout(sys.stderr):  # what networks print is not the result
+    with results_only():
         named = {"loss": loss, "forward": forward, "output": output}
         functions: dict[str, Any] = {
             name: load_factory(address) for name, address in named.items() if address is not None

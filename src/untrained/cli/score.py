@@ -2,15 +2,13 @@
 
 import json
 import math
-import sys
 import time
-from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from untrained.cli import options
-from untrained.cli.progress import tracker
+from untrained.cli.progress import results_only, tracker
 from untrained.errors import MissingDataError
 from untrained.files import SCORES
 
@@ -65,7 +63,7 @@ def score(
 
     if architectures:  # one thread may be too slow for a network of one's own
         prepare_worker()
-    with redirect_stdout(sys.stderr):  # what a network prints is not the result
+    with results_only():
         found = score_seeds(
             target,
             architectures or (),
