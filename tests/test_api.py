@@ -58,6 +58,8 @@ def test_index_digits_and_spelling_are_one_architecture(space):
         ),
         (("nasbench201", 1), {"seed": -1}, ParameterError, "seed -1 is negative"),
         (("nasbench201", 1), {"device": "cuda:99"}, ParameterError, "device 'cuda:99' is not"),
+        (("nasbench201", 1), {"variant": 3}, ParameterError, "variant 3: give its name, as text"),
+        ((nn.ReLU(), 5), {}, ParameterError, "ReLU is one network: drop 5"),
         (("nasbench201", 1), {"seed": 1.5}, ParameterError, "seed 1.5: a whole number, 0 or more"),
         (("nasbench201", 1), {"seed": None}, ParameterError, "seed None: a whole number, 0 or"),
         (("nasbench201", 1), {"input": 32}, ParameterError, "input 32: channels x height x width"),
@@ -71,6 +73,22 @@ def test_mistakes_are_one_line(arguments, settings, error, message):
     with pytest.raises(error, match=message) as caught:
         untrained.score(*arguments, **settings)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("architectures", "settings", "error", "message"),
+    [
+        (5, {}, ParameterError, "architectures 5: give a list of them"),
+        ("5", {}, ParameterError, "architectures '5': give a list of them"),
+        ([5], {"proxies": []}, ParameterError, "no proxies are given"),
+        ([5], {"proxies": [3]}, ParameterError, "proxies 3: give a spelling"),
+        ([5], {"seeds": [1, 1]}, ParameterError, r"seeds \(1, 1\): give each of them once"),
+        ([5], {"bogus": 3}, UnknownNameError, "unknown argument 'bogus'"),
+    ],
+)
+def test_mistakes_in_several_scores_are_one_line(architectures, settings, error, message):
+    with pytest.raises(error, match=message):
+        untrained.score_seeds("nasbench201", architectures, **settings)
 
 
 def test_a_network_returns_to_the_device_that_it_was_on():

@@ -262,6 +262,8 @@ def test_a_proxy_of_another_package_that_fails_loses_its_own_row(variant, status
             "proxies: Naswot is a class, give an object as",
         ),
         ({"proxies": print}, ParameterError, "proxies <built-in function print>: give a spelling"),
+        ({"track": 3}, ParameterError, "track 3: give a function"),
+        ({"images": "x" * 5000}, UnknownNameError, "unknown data set 'xxxx"),
         ({"loss": "mse"}, ParameterError, "loss 'mse': give a function"),
         ({"forward": 3}, ParameterError, "forward 3: give a function"),
         ({"output": 0}, ParameterError, "output 0: give a function"),

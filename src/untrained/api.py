@@ -18,6 +18,7 @@ from untrained.proxies.base import Setting
 from untrained.proxies.ensembles import Ensemble, combined
 from untrained.scoring import own
 from untrained.scoring.arguments import (
+    architectures_of,
     function_of,
     proxies_of,
     reading_of,
@@ -130,6 +131,7 @@ def rank(
     precision = drawing.pop("precision", "auto")
     (readings, ensembles), numbers = _readings(proxies), seeds_of(seeds)
     loss, forward, output = map(function_of, ("loss", "forward", "output"), (loss, forward, output))
+    track = function_of("track", track) or untracked
     classes = None if classes is None else whole("classes", classes, 1)
     asked = MinibatchSettings(**drawing, shape=shape_of(input))
     found = candidates_of(candidates, classes)
@@ -356,6 +358,8 @@ def score(
     index, shape = 0, shape_of(input)
     opened: AbstractContextManager[SearchSpace | OwnNetwork]
     if isinstance(target, nn.Module):
+        if architecture is not None:
+            raise ParameterError(f"{type(target).__name__} is one network: drop {architecture!r}")
         opened = own.kept(target, trained=reading.epochs > 0)
     else:
         space = get_space(target)
@@ -410,7 +414,7 @@ def score_seeds(
     *,
     proxies: Sequence[str] = ("naswot",),
     variant: str | None = None,
-    seeds: Sequence[int] = (0, 1, 2),
+    seeds: int | Sequence[int] = (0, 1, 2),
     shape: str = "3x32x32",
     track: Track = untracked,
     **settings: Unpack[Settings],
@@ -423,7 +427,7 @@ def score_seeds(
         architectures: indices or spellings in the space.
         proxies: the spellings of the proxies.
         variant: variant of the proxies; by default that of their spelling.
-        seeds: seeds of minibatch and weights.
+        seeds: seeds of minibatch and weights, or their number from 0.
         shape: the shape CxHxW of the images that a network of your own takes.
         track: reports the progress of trainings.
         settings: see `untrained.scoring.request.Settings`.
@@ -436,8 +440,8 @@ def score_seeds(
             your own failed.
     """
     settings_of(settings, Settings, score_seeds)
-    readings = [reading_of("proxies", one, variant) for one in proxies]
-    seeds = seeds_of(seeds)
+    readings = [reading_of("proxies", one, variant) for one in proxies_of(proxies)]
+    architectures, seeds = architectures_of(architectures), seeds_of(seeds)
     space = _space_of(target)
     if space is None:
         if architectures:

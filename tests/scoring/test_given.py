@@ -1,5 +1,8 @@
 """Images of one's own: tensors, loaders and folders of pictures."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -60,6 +63,27 @@ def test_arrays_may_be_turned_round_and_of_other_types():
     assert torch.equal(turned.images, IMAGES.flip(0)[8 - places(turned)])
     assert torch.equal(turned.labels, LABELS[places(turned)])
     assert drawn(IMAGES.numpy().astype(">f4").astype("f2")).images.dtype == torch.float32
+
+
+def test_a_sparse_tensor_is_as_good_as_another():
+    assert torch.equal(drawn(IMAGES.to_sparse()).images, drawn(IMAGES).images)
+
+
+def test_a_folder_that_cannot_be_read_is_one_line(folder, monkeypatch):
+    def refuse(_self):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(ParameterError, match=r"pictures can't be read: PermissionError: .* denied"):
+        shown(folder, shape=(3, 4, 4))
+
+
+@pytest.mark.parametrize("given", [IMAGES, "noise"])
+def test_images_that_fill_the_memory_are_refused_before_they_are_drawn(given, monkeypatch):
+    monkeypatch.setattr(os, "sysconf", lambda _name: 100)
+    assert drawn(given, shape=(2, 8, 8)).images.numel() == 4 * 2 * 8 * 8
+    with pytest.raises(ParameterError, match="4 images of 2x20x20 don't fit into the memory"):
+        drawn(given, shape=(2, 20, 20))
 
 
 def test_images_are_resized_and_labels_kept():

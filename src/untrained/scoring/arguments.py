@@ -108,8 +108,21 @@ def reading_of(name: str, proxy: object, variant: str | None = None) -> Reading:
         ParameterError: it is neither.
         UnknownNameError: see `parse_reading`.
     """
+    if variant is not None and not isinstance(variant, str):
+        raise ParameterError(f"variant {_spelled(variant)}: give its name, as text")
     given = _proxy(name, proxy)
     return parse_reading(given, variant) if isinstance(given, str) else Reading(given)
+
+
+def architectures_of(architectures: object) -> list[object]:
+    """Return the architectures of a request.
+
+    Raises:
+        ParameterError: they are no list.
+    """
+    if isinstance(architectures, str) or not isinstance(architectures, Iterable):
+        raise ParameterError(f"architectures {_spelled(architectures)}: give a list of them")
+    return list(architectures)
 
 
 def function_of(name: str, function: object) -> Callable[..., Any] | None:

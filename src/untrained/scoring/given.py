@@ -1,7 +1,7 @@
 """Images of one's own in the place of a data set: tensors, loaders and folders of pictures."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -107,8 +107,9 @@ def _named(images: str | Path) -> ImageSet | None:
     try:
         return image_set(str(images))
     except UnknownNameError as error:
-        if str(images) and Path(images).is_dir():  # the path of no text is this folder
-            return None
+        with suppress(OSError):  # too long a name
+            if str(images) and Path(images).is_dir():  # the path of no text is this folder
+                return None
         raise UnknownNameError(f"{error}; or a folder that has a folder for each class") from error
 
 
@@ -249,11 +250,14 @@ def _parts(batch: Any, kind_of: str) -> tuple[Any, Any]:  # noqa: ANN401
 
 def _folder(folder: Path, settings: MinibatchSettings) -> Pool:
     """Return the pool of the pictures in `folder/CLASS/`, in `settings.shape`."""
-    kinds = sorted(path for path in folder.iterdir() if path.is_dir())
-    files = [
-        [path for path in sorted(kind.rglob("*")) if path.suffix.lower() in SUFFIXES]
-        for kind in kinds
-    ]
+    try:
+        kinds = sorted(path for path in folder.iterdir() if path.is_dir())
+        files = [
+            [path for path in sorted(kind.rglob("*")) if path.suffix.lower() in SUFFIXES]
+            for kind in kinds
+        ]
+    except OSError as error:
+        raise ParameterError(f"{folder} can't be read: {summary(error)}") from error
     pictures = [path for mine in files for path in mine]
     if not pictures:
         raise MissingDataError(
@@ -322,7 +326,7 @@ def _tensor(what: str, given: Any) -> Tensor:  # noqa: ANN401 - what a user give
     try:
         # a tensor has no negative strides, which arrays that are turned round have
         found = np.ascontiguousarray(given) if isinstance(given, np.ndarray) else given
-        return torch.as_tensor(found).detach().cpu()
+        return torch.as_tensor(found).detach().cpu().to_dense()
     except (TypeError, ValueError, RuntimeError) as error:
         raise ParameterError(f"{what} can't be made a tensor: {summary(error)}") from error
 
