@@ -228,7 +228,12 @@ def test_the_sample_of_cifar10_is_the_default_and_noise_where_it_does_not_fit():
         (loader_of(IMAGES), {"sampling": "balanced"}, "a loader itself chooses its images"),
         (loader_of(IMAGES[:1]), {}, "1 images of a DataLoader: 2 or more"),
         (DataLoader([]), {}, "the DataLoader yields no batches"),
-        (DataLoader([{"image": IMAGES[0]}]), {}, "a batch of the DataLoader has type dict"),
+        (DataLoader([{"image": IMAGES[0]}]), {}, "a batch of the DataLoader is dict: let it be"),
+        (
+            DataLoader([(IMAGES[0], "a")]),
+            {},
+            r"a batch of the DataLoader is \(Tensor, tuple\): let",
+        ),
         (np.array([[None]]), {}, "images can't be made a tensor: TypeError: "),
         ((IMAGES, list("abcdefghi")), {}, "labels can't be made a tensor: "),
         ((IMAGES, np.array(list("abcdefghi"))), {}, "labels can't be made a tensor: "),

@@ -243,8 +243,12 @@ def _parts(batch: Any, kind_of: str) -> tuple[Any, Any]:  # noqa: ANN401
             return images, None
         case [Tensor() | np.ndarray() as images, Tensor() | np.ndarray() as labels, *_]:
             return images, labels
+    kind = type(batch).__name__
+    if isinstance(batch, list | tuple):
+        kind = f"({', '.join(type(one).__name__ for one in batch)})"
     raise ParameterError(
-        f"a batch of the {kind_of} has type {type(batch).__name__}: let it be (images, labels)"
+        f"a batch of the {kind_of} is {kind}: let it be a tensor of images, or (images, labels) of "
+        "two tensors"
     )
 
 
