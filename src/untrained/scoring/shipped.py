@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 def cached_scores(space: str | SearchSpace) -> "pd.DataFrame":
     """Return the scores of a space that come with the project.
 
+    >>> from untrained import cached_scores
+    >>> table = cached_scores("nasbench201")
+    >>> int((table["proxy"] == "parameters").sum())
+    15625
+
     They are at initialisation with one seed. `data/bundled/README.md` has images, settings and the
     command for each proxy.
 

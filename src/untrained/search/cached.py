@@ -103,15 +103,8 @@ class Tables:
         parsed = parse_proxy(proxy)
         if isinstance(parsed, Ensemble):
             return Pool.of_ensemble(parsed, [self.scored(name) for name in parsed.members])
-        reading, proxy, source, table = parsed, str(parsed), "", self.cached
+        reading, proxy, source, table = parsed, str(parsed), "", self._table
         dataset, size = self.task.dataset, len(self.task.space)
-        if table is None:
-            table = table_of(SCORES, self.task.space.name)
-            if not table.is_file() and self.task.space.scores is not None:
-                self.task.tell(
-                    f"{table} does not exist: reading the scores that come with untrained"
-                )
-                table = cached_scores(self.task.space)
         if isinstance(table, Path):
             if not table.is_file():
                 raise MissingDataError(
@@ -135,6 +128,17 @@ class Tables:
             seconds = self.seconds_per_score
         higher = scores if reading.direction == "higher" else -scores
         return Pool(architectures, higher, self._accuracies_of(architectures), seconds)
+
+    @cached_property
+    def _table(self) -> "Path | pd.DataFrame":
+        """The table of scores or its file; where nothing is named or made, what comes along."""
+        if self.cached is not None:
+            return self.cached
+        made, space = table_of(SCORES, self.task.space.name), self.task.space
+        if made.is_file() or space.scores is None:
+            return made
+        self.task.tell(f"{made} does not exist: reading the scores that come with untrained")
+        return cached_scores(space)
 
     @property
     def _trained(self) -> tuple[str, int | None, str | None]:

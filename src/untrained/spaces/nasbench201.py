@@ -184,6 +184,7 @@ class NasBench201(GraphSpace):
     ablations = ("minibatch", "noise", "initialisation", "batch-size", "variance")
     ordered = True
     option_order = OPERATIONS
+    scores = BUNDLED / "nasbench201_scores.parquet"
 
     @cached_property
     def _codes(self) -> NDArray[np.uint16]:
