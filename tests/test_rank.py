@@ -249,6 +249,8 @@ def test_a_proxy_of_another_package_that_fails_loses_its_own_row(variant, status
             ({"seeds": wrong}, ParameterError, f"seeds {said}: a whole number, 1 or more")
             for wrong, said in ((0, 0), (1.5, 1.5), (None, None), ("3", "'3'"), (True, True))
         ),
+        ({"seeds": 10**12}, ParameterError, "1000000000000 seeds: at most 1000000"),
+        ({"seeds": range(5, 10**9)}, ParameterError, "999999995 seeds: at most 1000000"),
         ({"seeds": []}, ParameterError, r"seeds \[\]: give 1 or more"),
         ({"seeds": [0.5]}, ParameterError, "seed 0.5: a whole number, 0 or more"),
         ({"seeds": [True]}, ParameterError, "seed True: a whole number, 0 or more"),

@@ -4,7 +4,7 @@ Each refusal is one line that has the argument, its value and what would be righ
 """
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from operator import index
 from os import PathLike
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from untrained.errors import ParameterError, short, unknown_name
+from untrained.limits import SEEDS
 from untrained.proxies.base import Proxy
 from untrained.scoring.images import Shape, spell_shape
 from untrained.scoring.own import parse_shape
@@ -56,11 +57,14 @@ def seeds_of(seeds: object) -> tuple[int, ...]:
         seeds: seeds, or their number from 0.
 
     Raises:
-        ParameterError: they are none, or one comes twice.
+        ParameterError: they are none or too many, or one comes twice.
     """
-    if isinstance(seeds, str | bytes) or not isinstance(seeds, Iterable):
-        return tuple(range(whole("seeds", seeds, 1)))
-    found = tuple(seed_of(one) for one in seeds)
+    listed = isinstance(seeds, Iterable) and not isinstance(seeds, str | bytes)
+    several = len(seeds) if isinstance(seeds, Sized) else 0
+    count = several if listed else whole("seeds", seeds, 1)
+    if count > SEEDS:
+        raise ParameterError(f"{count} seeds: at most {SEEDS}")
+    found = tuple(map(seed_of, cast("Iterable[object]", seeds) if listed else range(count)))
     if not found:
         raise ParameterError(f"seeds {_spelled(seeds)}: give 1 or more")
     if len(set(found)) < len(found):
