@@ -93,7 +93,8 @@ def test_mistakes_in_several_scores_are_one_line(architectures, settings, error,
 
 def test_a_network_returns_to_the_device_that_it_was_on():
     network = nn.Linear(2, 2, device="meta")
-    with kept(network, trained=False):
+    with kept(network, trained=False) as own:
+        own.build(2)
         network.to_empty(device=CPU)  # as where it is scored
     assert network.weight.device.type == "meta"
 

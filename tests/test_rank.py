@@ -1,7 +1,9 @@
 """`untrained.rank`: rows, ranks, and what is a row instead of an error."""
 
 import math
+import random
 import re
+import threading
 from collections import namedtuple
 from contextlib import suppress
 from dataclasses import dataclass
@@ -178,6 +180,138 @@ def test_a_module_is_left_as_it_was_after_a_failure():
 def test_the_error_of_a_failure_can_be_seen():
     with pytest.raises(LookupError, match="second line"):
         only(Fails, debug=True)
+
+
+def test_a_factory_may_return_a_network_that_exists():
+    network = Net(outputs=lambda logits: {"features": logits, "head": logits}).eval()
+    table = ranked(
+        {"mine": lambda: network, "again": lambda: network, "self": network},
+        ["naswot", "grad_norm"],
+        images=(IMAGES, LABELS),
+        output=lambda outputs: outputs["head"],
+        seeds=3,
+    )
+    assert table["status"].eq("ok").all()
+    assert table.groupby("proxy")["score"].nunique().eq(1).all()
+    assert network(IMAGES).keys() == {"features", "head"}
+    assert not network.training
+    assert not network._forward_hooks
+    assert network.norm.num_batches_tracked == 0
+
+
+def test_all_that_a_forward_pass_leaves_behind_is_taken_away():
+    class Leaves(Net):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("memory", None)
+            self.maps, self.lock, self.count = [], threading.Lock(), 0
+
+        def forward(self, x):
+            with torch.no_grad():
+                self.stem.weight.clamp_(-0.1, 0.1)
+            found = super().forward(x)
+            self.memory = found.detach()
+            self.register_buffer("more", torch.zeros(2))
+            self.extra = nn.Parameter(torch.zeros(2))
+            self.maps.append(found)
+            self.count += 1
+            self.norm.eval()
+            random.random()
+            np.random.rand()  # noqa: NPY002 - as code of others draws
+            return found
+
+    network = Leaves()
+    before = {name: one.tolist() for name, one in network.state_dict().items()}
+    states = random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
+    proxies = ["naswot", "grad_norm", "synflow", "jacobian_covariance", "flops"]
+    table = ranked([network], proxies, images=(IMAGES, LABELS))
+    assert table["status"].eq("ok").all()
+    assert {name: one.tolist() for name, one in network.state_dict().items()} == before
+    assert (network.memory, network.maps, network.count) == (None, [], 0)
+    assert network.norm.training
+    assert not hasattr(network, "extra")
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == states  # noqa: NPY002
+
+
+def test_what_a_factory_sets_and_draws_stays_with_it():
+    def made():
+        torch.set_grad_enabled(False)
+        torch.set_default_dtype(torch.float64)
+        network = Net().float()
+        drawn = np.random.rand() + random.random()  # noqa: NPY002 - as code of others draws
+        network.head.bias.fill_(drawn)
+        biases.append(drawn)
+        random.seed(0)
+        torch.manual_seed(0)
+        np.random.seed(0)  # noqa: NPY002
+        return network
+
+    biases = []
+    for _ in range(2):
+        table = ranked([made, Net], ["grad_norm", "synflow"], images=(IMAGES, LABELS), seeds=2)
+        assert table["status"].eq("ok").all()
+        assert torch.is_grad_enabled()
+        assert torch.get_default_dtype() == torch.float32
+    assert biases[:2] == biases[2:]
+    assert biases[0] != biases[1]
+
+
+def glu(logits):
+    return nn.functional.glu(logits, 5)
+
+
+@pytest.mark.filterwarnings("ignore:Using a non-tuple sequence")
+@pytest.mark.parametrize(
+    ("outputs", "reason"),
+    [
+        (lambda logits: logits.mean(7), "IndexError: Dimension out of range"),
+        (lambda logits: logits[:, 50], "IndexError: index 50 is out of bounds"),
+        (lambda logits: logits["x"], "TypeError: "),
+        (glu, "IndexError: Dimension out of range"),
+        (lambda logits: nn.functional.relu((logits, logits)), "TypeError: relu(): argument"),
+    ],
+)
+def test_an_error_of_an_operation_is_the_networks(outputs, reason):
+    proxies = ["naswot", "naswot-signs", "naswot-released", "synflow", "linear_regions", "zen"]
+    proxies += ["grad_norm", "ntk_mean", "lga"]
+    given = {"images": (torch.randn(32, *SMALL), torch.arange(32) % 3), "batch_size": 32}
+    for asked in ({"candidates": [Net(outputs=outputs)]}, {"candidates": [Net], "output": outputs}):
+        table = ranked(proxies=proxies, seeds=1, **given, **asked)
+        assert table["status"].eq("failed").all()
+        assert table["reason"].str.startswith(reason).all()
+
+
+def needs(width):
+    return Net(width)
+
+
+def base():
+    raise BaseException("base")  # noqa: TRY002 - as some code does
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({"candidates": [needs]}, "TypeError: needs() missing 1 required positional argument"),
+        ({"candidates": [partial(Net, depth=1)]}, "TypeError: Net.__init__() got an unexpected"),
+        ({"candidates": [base]}, "BaseException: base"),
+        ({"loss": lambda _: 0}, "TypeError: "),
+        ({"forward": lambda _: 0}, "TypeError: "),
+        ({"output": lambda: 0}, "TypeError: "),
+    ],
+)
+def test_what_is_called_in_a_wrong_way_has_failed(asked, reason):
+    table = ranked(**{"candidates": [Net], "images": (IMAGES, LABELS)} | asked, proxies="grad_norm")
+    assert table["status"].tolist() == ["failed"]
+    assert table["reason"][0].startswith(reason)
+
+
+def test_an_interruption_is_no_failure():
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ranked([interrupted])
 
 
 @pytest.mark.parametrize("proxies", ["naswot", ["parameters", "naswot"]])

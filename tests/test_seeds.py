@@ -1,4 +1,5 @@
 import itertools
+import random
 
 import numpy as np
 import pytest
@@ -73,3 +74,23 @@ def test_the_global_generator_is_restored_after_an_exception():
     with pytest.raises(ValueError):  # noqa: PT011 - our own, without a message
         fails()
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def draws():
+    """Return what NumPy's and Python's global generators give next."""
+    return np.random.rand(), random.random()  # noqa: NPY002 - as code of others draws
+
+
+def test_other_global_generators_follow_the_seed_and_are_restored():
+    np.random.seed(1)  # noqa: NPY002
+    random.seed(1)
+    expected = draws()
+    np.random.seed(1)  # noqa: NPY002
+    random.seed(1)
+    inside = []
+    for seed in (0, 1, 0):
+        with torch_seeded(seed, "weights", 1):
+            inside.append(draws())
+    assert draws() == expected
+    assert inside[0] == inside[2]
+    assert not set(inside[0]) & set(inside[1])

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -443,27 +444,34 @@ def score_seeds(
     readings = [reading_of("proxies", one, variant) for one in proxies_of(proxies)]
     architectures, seeds = architectures_of(architectures), seeds_of(seeds)
     space = _space_of(target)
+    size: Shape | None = None
+    opened: AbstractContextManager[SearchSpace | OwnNetwork]
+    blamed: Callable[[], AbstractContextManager[None]] = nullcontext
     if space is None:
         if architectures:
             raise ParameterError(f"{target} is one network: drop {architectures[0]!r}")
         (one,) = candidates_of([str(target)])
-        network, size = one.made(), own.parse_shape(shape)
+        size = own.parse_shape(shape)
+        opened, blamed = (
+            one.opened(own.Calling(), trained=False),
+            partial(own.blamed, one.name, size),
+        )
         chosen: list[Architecture | None] = [None]
     else:
         if not architectures:
             raise ParameterError(f"which architecture of {target}? give an index or a spelling")
+        opened = nullcontext(space)
         chosen = [space.parse(text) for text in architectures]
 
     def watch(steps: Iterable[int], count: int) -> Iterable[int]:
         return track(steps, count, "training", "steps")
 
     found = []
-    asked = (network, size) if space is None else (space, None)
-    with requested(asked[0], readings, seeds, settings, asked[1]) as request:
+    with opened as asked, requested(asked, readings, seeds, settings, size) as request:
         for reading in readings:
             indices = [one.index if one else 0 for one in chosen]
             work = [(index, seed, [reading]) for seed in seeds for index in indices]
-            with nullcontext() if space is not None else own.blamed(network, size):
+            with blamed():
                 made = [score for (score,) in score_work(request, work, watch)]
             for place, architecture in enumerate(chosen):
                 scores = tuple(made[place :: len(chosen)])

@@ -4,9 +4,13 @@ Each message is one line with the wrong value and the remedy. The command line p
 traceback and exits with code 2. Any other exception is a bug and keeps its traceback.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from traceback import walk_tb
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class UntrainedError(Exception):
@@ -60,7 +64,7 @@ def short(text: str, most: int = 60) -> str:
     return flat if len(flat) <= most else flat[: most - 3] + "..."
 
 
-def summary(error: Exception) -> str:
+def summary(error: BaseException) -> str:
     """Return the type and the first line of an error that another package's code raised."""
     line = next((line for line in str(error).splitlines() if line.strip()), "")
     return f"{type(error).__name__}: {line}"
@@ -71,7 +75,21 @@ def first_line(error: Exception) -> str:
     return f"{summary(error)} (--debug shows where)"
 
 
-def raised_here(error: Exception) -> bool:
-    """Return whether a line of this package raised an error, and not code that it called."""
+def raised_here(error: BaseException) -> bool:
+    """Return whether a line of this package raised an error, and not code that it called.
+
+    Functions that are written in C have no lines, so those of others are called by `theirs`.
+    """
     *_, (frame, _) = walk_tb(error.__traceback__)
-    return str(frame.f_globals.get("__name__")).partition(".")[0] == __package__
+    return (
+        frame.f_code is not theirs.__code__
+        and str(frame.f_globals.get("__name__")).partition(".")[0] == __package__
+    )
+
+
+def theirs(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call what a user gave, or an operation as a user's network asked for it.
+
+    An error of the call itself, such as a wrong number of arguments, is then theirs, too.
+    """
+    return function(*args, **kwargs)

@@ -1,5 +1,6 @@
 """Random streams that are derived from (seed, purpose, ...), never from global state."""
 
+import random
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,14 +49,33 @@ def numpy_generator(seed: int, purpose: str, *keys: int) -> np.random.Generator:
 
 
 @contextmanager
+def generators_restored(device: "torch.device | None" = None) -> Iterator[None]:
+    """Restore the global generators of PyTorch, NumPy and `random` when the block ends.
+
+    Args:
+        device: a GPU whose generator is restored as well.
+    """
+    import torch
+
+    state, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - code of others draws
+    gpus = [device] if device is not None and device.type == "cuda" else []
+    try:
+        with torch.random.fork_rng(gpus):
+            yield
+    finally:
+        random.setstate(state)
+        np.random.set_state(of_numpy)  # noqa: NPY002
+
+
+@contextmanager
 def torch_seeded(
     seed: int, purpose: str, *keys: int, device: "torch.device | None" = None
 ) -> Iterator[None]:
-    """Run a block with PyTorch's global generators on the stream, and restore them afterwards.
+    """Run a block with all global generators on streams of their own, and restore them afterwards.
 
-    Constructors of modules draw weights from the global generator, which is set nowhere else.
-    Weights are drawn on the CPU, so that they are the same for every device. Dropout draws on the
-    device of its input.
+    Constructors of modules draw weights from the global generator of PyTorch, and some networks
+    from that of NumPy or `random`; they are set nowhere else. Weights are drawn on the CPU, so that
+    they are the same for every device. Dropout draws on the device of its input.
 
     Args:
         seed: the seed.
@@ -65,11 +85,15 @@ def torch_seeded(
     """
     import torch
 
-    state = int(seed_sequence(seed, purpose, *keys).generate_state(1, np.uint64)[0])
+    stream = seed_sequence(seed, purpose, *keys)
+    state = int(stream.generate_state(1, np.uint64)[0])
+    others = stream.generate_state(4)[2:]  # the words after those of `state`
     gpus = [device] if device is not None and device.type == "cuda" else []
-    with torch.random.fork_rng(gpus):
+    with generators_restored(device):
         torch.default_generator.manual_seed(state)
         for gpu in gpus:
             with torch.cuda.device(gpu):
                 torch.cuda.manual_seed(state)
+        random.seed(others.tobytes())
+        np.random.seed(others)  # noqa: NPY002
         yield

@@ -1,5 +1,7 @@
 """Networks of one's own are made ready as copies that compute the same; they don't change."""
 
+import threading
+
 import pytest
 import torch
 from tests.networks.own_networks import Of, convolutional, lazy
@@ -155,3 +157,25 @@ def test_a_copy_has_the_tensors_that_modules_keep():
     assert torch.equal(made.last, network.last)
     assert made.last is not network.last
     assert made.layer.weight is not network.layer.weight
+
+
+def test_a_copy_shares_what_cannot_be_copied():
+    network = Of(lambda self, x: self.layer(x), layer=nn.Conv2d(3, 2, 1))
+    network.lock, network.held = threading.Lock(), {"a": [threading.Lock()]}
+    network.maps = [network(IMAGES), {"b": network(IMAGES)}]
+    made = copied(network)
+    assert made.lock is network.lock
+    assert made.held["a"][0] is network.held["a"][0]
+    assert made.layer.weight is not network.layer.weight
+    assert made.maps[1]["b"] is not network.maps[1]["b"]
+    assert torch.equal(made.maps[1]["b"], network.maps[1]["b"])
+
+
+def test_weights_of_inference_mode_get_gradients_in_a_copy():
+    with torch.inference_mode():
+        network = nn.Conv2d(3, 2, 1)
+    made = prepared(network, IMAGES)
+    made(IMAGES).sum().backward()
+    assert made.weight.grad is not None
+    assert torch.equal(made.weight, network.weight)
+    assert network.weight.is_inference()

@@ -135,13 +135,56 @@ def test_a_rectifier_of_ones_own_cannot_be_seen(function, proxy):
     assert f"a rectifier that cannot be seen, inside of {function.__name__}" in found.reason
 
 
-def test_rectifiers_that_autograd_does_not_record_are_on_no_path():
-    @torch.no_grad()
-    def forward(self, x):
-        return self.body(x)
+def head(self, x):
+    return self.fc(self.body(x))
 
-    found = scored(Of(forward, body=nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU())), "naswot")
-    assert found.status == "disconnected"
+
+@pytest.mark.parametrize(
+    "proxy", ["naswot", "naswot-signs", "parameters-live", "snip", "grasp", "zico", *GRADIENTS]
+)
+@pytest.mark.parametrize("forward", [torch.no_grad()(head), lambda self, x: head(self, x).detach()])
+def test_what_autograd_does_not_record_cannot_be_seen(forward, proxy):
+    layers = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    found = scored(Of(forward, body=layers, fc=nn.Linear(2, 10)), proxy)
+    assert found.status == "not_applicable"
+    assert "torch.no_grad" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (lambda x: x.detach().numpy(), "ndarray"),
+        (lambda _: None, "NoneType"),
+        (lambda _: "text", "str"),
+    ],
+)
+@pytest.mark.parametrize("proxy", ["naswot", "naswot-signs", "parameters-live"])
+def test_an_output_that_is_no_tensor_is_said(proxy, make, kind):
+    network = Of(lambda self, x: make(torch.relu(self.layer(x))), layer=nn.Conv2d(3, 2, 3))
+    found = scored(network, proxy)
+    reason = f"the output is a {kind}: a tensor is needed"
+    assert (found.status, found.reason) == ("not_applicable", reason)
+
+
+def test_activations_inside_of_one_operation_cannot_be_seen():
+    def forward(self, x):
+        return self.fc(self.cells(x.mean(1))[0][:, -1])
+
+    network = Of(forward, cells=nn.LSTM(32, 4, batch_first=True), fc=nn.Linear(4, 10))
+    found = scored(network, "naswot-signs")
+    assert found.status == "no_rectifiers"
+    assert "no activation function that can be seen: those inside of LSTM" in found.reason
+
+
+@pytest.mark.parametrize("proxy", [*EVERY, "ntk_mean"])
+def test_inference_mode_changes_no_score(proxy):
+    expected = scored(seeded(unnormalised), proxy, batch_size=32)
+    with torch.inference_mode():
+        network = seeded(unnormalised)
+        inside = scored(seeded(unnormalised), proxy, batch_size=32)
+    same_value(inside, expected, 0)
+    same_value(scored(network, proxy, batch_size=32), expected, 0)
+    assert all(one.requires_grad and one.is_inference() for one in network.parameters())
 
 
 @dataclass(frozen=True)

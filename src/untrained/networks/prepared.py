@@ -14,6 +14,7 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.prune import BasePruningMethod
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
+from torch.utils._pytree import tree_leaves
 
 from untrained.networks.modes import modes_restored
 from untrained.spaces.base import NotApplicable
@@ -27,7 +28,8 @@ def prepared(network: nn.Module, images: Tensor) -> nn.Module:
 
     That is the network inside `DataParallel`, `DistributedDataParallel` and `torch.compile`. Of a
     network with lazy modules it is a copy whose weights are drawn, for images of this shape, from
-    PyTorch's generator on the CPU.
+    PyTorch's generator on the CPU, and of one made in inference mode a copy whose weights can have
+    gradients.
 
     Args:
         network: the module, which does not change.
@@ -44,11 +46,14 @@ def prepared(network: nn.Module, images: Tensor) -> nn.Module:
                 f"{part} a scripted or traced module (torch.jit), whose layers cannot be seen: "
                 "score the module that it was made from"
             )
-    if any(is_lazy(one) for one in (*network.parameters(), *network.buffers())):
+    tensors = [*network.parameters(), *network.buffers()]
+    if any(is_lazy(one) for one in tensors):
         network = copied(network).cpu()
         with torch.inference_mode(mode=False), torch.no_grad(), modes_restored(network):
             # in evaluation mode no statistics move and no unit is dropped
             network.eval()(images[:1].clone().to("cpu", dtype_of(network)))
+    elif any(one.is_inference() for one in tensors):
+        network = copied(network)
     return network
 
 
@@ -70,16 +75,17 @@ def dtype_of(network: nn.Module) -> torch.dtype:
 
 
 def copied(network: nn.Module) -> nn.Module:
-    """Return a copy, also of a network that has tensors which `copy.deepcopy` refuses.
+    """Return a copy, also of a network that keeps what `copy.deepcopy` refuses.
 
     Those are tensors of autograd that modules keep, such as the weights that `weight_norm`
-    computes, and the buffers of lazy modules.
+    computes, and the buffers of lazy modules. Other objects that can't be copied, such as locks,
+    the copy shares with the network.
     """
+    kept = {id(one): one for module in network.modules() for one in tree_leaves(vars(module))}
     made: dict[int, Any] = {
-        id(value): value.detach().clone()
-        for module in network.modules()
-        for value in vars(module).values()
-        if isinstance(value, Tensor) and not value.is_leaf
+        key: one.detach().clone()
+        for key, one in kept.items()
+        if isinstance(one, Tensor) and not one.is_leaf
     }
     for buffer in network.buffers():
         if is_lazy(buffer):
@@ -87,7 +93,25 @@ def copied(network: nn.Module) -> nn.Module:
             empty: Any = UninitializedBuffer
             made[id(buffer)] = empty(device=buffer.device, dtype=buffer.dtype)
     with torch.inference_mode(mode=False):  # whose tensors would have no gradients
-        return copy.deepcopy(network, made)
+        try:
+            return copy.deepcopy(network, {**made})
+        except Exception:  # noqa: BLE001 - objects fail in their own ways
+            modules = {id(one): one for one in network.modules()}
+            made |= {
+                key: one
+                for key, one in kept.items()
+                if not isinstance(one, Tensor | nn.Module) and not _copyable(one, modules | made)
+            }
+            return copy.deepcopy(network, made)
+
+
+def _copyable(value: object, made: dict[int, Any]) -> bool:
+    """Return whether an object can be copied, apart from what is copied already."""
+    try:
+        copy.deepcopy(value, {**made})
+    except Exception:  # noqa: BLE001
+        return False
+    return True
 
 
 def with_effective_weights(network: nn.Module) -> nn.Module:

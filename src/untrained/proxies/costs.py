@@ -84,9 +84,8 @@ class Flops(BaseProxy):
             UndefinedScore: `not_applicable`: `live` of a network without a graph.
             NotApplicable: see `count_flops`.
         """
-        import torch
-
         from untrained.networks.costs import count_flops
+        from untrained.seeds import generators_restored
 
         del generator
         channels, height, width = minibatch.images.shape[1:]
@@ -99,8 +98,7 @@ class Flops(BaseProxy):
                 f"{type(network).__name__} has no graph that shows which operations reach the "
                 "output: take flops",
             )
-        devices = [minibatch.images.device] if minibatch.images.is_cuda else []
-        with torch.random.fork_rng(devices=devices):
+        with generators_restored(minibatch.images.device):
             return float(count_flops(network, (channels, height, width)))
 
 
@@ -116,11 +114,12 @@ def _reached(network: nn.Module, minibatch: Minibatch) -> int:
     """Return the number of trainable parameters that the output depends on.
 
     Raises:
-        UndefinedScore: `not_applicable`: checkpoints hide what they run.
+        UndefinedScore: `not_applicable`: checkpoints hide what they run, or autograd can't see what
+            the output depends on.
     """
     from dataclasses import replace
 
-    from untrained.proxies.autograd import nodes_behind, refuse_reentrant
+    from untrained.proxies.autograd import UNSEEN, nodes_behind, refuse_reentrant, unseen
     from untrained.proxies.gradients import differentiable
 
     two = replace(minibatch, images=minibatch.images[:2])
@@ -128,4 +127,7 @@ def _reached(network: nn.Module, minibatch: Minibatch) -> int:
         outputs = network(images.requires_grad_() * 1)
     refuse_reentrant(outputs)
     leaves = {id(getattr(node, "variable", None)) for node in nodes_behind(outputs)}
-    return sum(p.numel() for p in network.parameters() if p.requires_grad and id(p) in leaves)
+    found = sum(p.numel() for p in network.parameters() if p.requires_grad and id(p) in leaves)
+    if not found and unseen(network, two.images):
+        raise UndefinedScore("not_applicable", UNSEEN)
+    return found

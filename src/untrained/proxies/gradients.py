@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from untrained.images.minibatches import Minibatch
 from untrained.networks.modes import buffers_restored
-from untrained.proxies.autograd import refuse_reentrant
+from untrained.proxies.autograd import UNSEEN, refuse_reentrant, unseen
 from untrained.proxies.base import UndefinedScore
+from untrained.seeds import generators_restored
 from untrained.training.logits import logits_among
 
 LAYERS = (
@@ -25,11 +26,10 @@ def differentiable(network: nn.Module, minibatch: Minibatch) -> Iterator[Tensor]
     When the block ends, buffers and random state are what they were before.
     """
     images = minibatch.images
-    devices = [images.device] if images.is_cuda else []
     with (
         torch.inference_mode(mode=False),
         torch.enable_grad(),
-        torch.random.fork_rng(devices=devices),
+        generators_restored(images.device),
         buffers_restored(network),
     ):
         yield images.detach().clone()  # a network may rectify its input in place
@@ -65,9 +65,19 @@ def layer_weights(network: nn.Module) -> dict[str, nn.Parameter]:
     return {name: p for name, p in network.named_parameters() if p.requires_grad and id(p) in own}
 
 
-def disconnected(network: nn.Module, reason: str) -> UndefinedScore:
-    """Return, not raise, the outcome of a network whose gradients are all zero."""
+def disconnected(network: nn.Module, reason: str, images: Tensor) -> UndefinedScore:
+    """Return, not raise, the outcome of a network whose gradients are all zero.
+
+    It is `not_applicable` where autograd can't see what the output depends on.
+
+    Args:
+        network: the network.
+        reason: why it has no score, if autograd sees all.
+        images: some images (n, C, H, W).
+    """
     zero = zero_layers(network)
+    if not zero and unseen(network, images):
+        return UndefinedScore("not_applicable", UNSEEN)
     return UndefinedScore("disconnected", f"{reason}: {zero}" if zero else reason)
 
 

@@ -27,6 +27,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from untrained.errors import theirs
 from untrained.proxies import interleaved_loops
 from untrained.proxies.interleaved_loops import LANES
 
@@ -442,11 +443,12 @@ class Recording(TorchFunctionMode):
     ) -> object:
         kwargs = kwargs or {}
         note = _NOTED.get(func)
-        if note is not None and self._supported and torch.is_grad_enabled() and _of_images(args[0]):
+        among = _of_images(next(iter(args), None)) and torch.is_grad_enabled()
+        if note is not None and self._supported and among:
             try:
                 with torch.no_grad():
                     operation = note(self, *args, **kwargs)
-            except (_NoLoopError, TypeError):  # TypeError: an argument without a loop
+            except (_NoLoopError, TypeError, IndexError):  # an argument without a loop, or an error
                 self._supported = False
             else:
                 output = operation.output
@@ -461,7 +463,7 @@ class Recording(TorchFunctionMode):
         changes = changes or func in (Tensor.__setitem__, Tensor.register_hook)
         if any(one in self._stale or (changes and one in self._made) for one in given):
             self._supported = False
-        return func(*args, **kwargs)
+        return theirs(func, *args, **kwargs)
 
     def gradients(self, outputs: Tensor, parameters: Sequence[Tensor]) -> list[Tensor] | None:
         """Return gradients of n outputs by parameters; None where an operation has no loop.

@@ -116,7 +116,7 @@ def jacobian(network: nn.Module, minibatch: Minibatch) -> NDArray[np.float64]:
         if logits.requires_grad:
             (gradient,) = torch.autograd.grad(logits.sum(), shown, allow_unused=True)
     if gradient is None or not gradient.any():
-        raise disconnected(network, "no image moves the output")
+        raise disconnected(network, "no image moves the output", minibatch.images)
     found: NDArray[np.float64] = gradient.flatten(1).double().cpu().numpy()
     return found
 

@@ -9,10 +9,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from untrained.errors import theirs
 from untrained.images.minibatches import Minibatch
-from untrained.proxies.autograd import refuse_reentrant
+from untrained.proxies.autograd import UNSEEN, refuse_reentrant, unseen
 from untrained.proxies.base import UndefinedScore
-from untrained.proxies.gradients import LAYERS, differentiable, layer_weights, logits_of
+from untrained.proxies.gradients import (
+    LAYERS,
+    differentiable,
+    disconnected,
+    layer_weights,
+    logits_of,
+)
 
 
 @dataclass(frozen=True)
@@ -64,8 +71,9 @@ def loss_gradients(network: nn.Module, minibatch: Minibatch) -> LossGradients:
     """Take the gradient of the mean loss of a minibatch in the network's current mode.
 
     Raises:
-        UndefinedScore: `no_parameters`, or `not_applicable` where the output is no tensor of logits
-            or has too few classes.
+        UndefinedScore: `no_parameters`, `disconnected` where the loss depends on no parameter, or
+            `not_applicable` where the output is no tensor of logits, has too few classes, or
+            autograd does not see what it depends on.
     """
     chosen = {name: p for name, p in network.named_parameters() if p.requires_grad}
     if not chosen:
@@ -104,8 +112,10 @@ def _backward(
     with _outputs_watched(network, copies=copies) as outputs:
         loss = mean_loss(network, minibatch)
         found: Sequence[Tensor | None] = [None] * len(chosen)
-        if loss.requires_grad:  # otherwise the loss depends on no parameter
+        if loss.requires_grad:
             found = torch.autograd.grad(loss, list(chosen.values()), allow_unused=True)
+        if all(one is None for one in found):
+            raise disconnected(network, "no weight moves the loss", minibatch.images)
     made = [one for one in outputs if one is not None]
     return loss, found, made if len(made) == len(outputs) else None
 
@@ -115,9 +125,11 @@ def _outputs_watched(network: nn.Module, *, copies: bool) -> Iterator[list[OfOut
     """Yield a list that a backward pass fills; None stands for an output that was overwritten."""
     made: list[OfOutput | None] = []
 
-    def see(layer: nn.Module, _inputs: object, output: Tensor) -> None:
+    def see(layer: nn.Module, _inputs: object, output: object) -> None:
         weight = layer.weight
-        if isinstance(weight, Tensor) and weight.requires_grad and output.requires_grad:
+        if not isinstance(weight, Tensor) or not isinstance(output, Tensor):
+            return  # a layer that is derived from PyTorch's
+        if weight.requires_grad and output.requires_grad:
             kept = output.detach().clone() if copies else output.detach()
             of_layer = partial(note, kept, kept._version, _channel_axis(layer, output), weight)
             output.register_hook(of_layer)  # type: ignore[no-untyped-call]
@@ -153,20 +165,34 @@ def mean_loss(network: nn.Module, minibatch: Minibatch) -> Tensor:
 
     Raises:
         UndefinedScore: `not_applicable`: the output is no tensor of logits or has too few classes,
-            or the minibatch's loss returns something else than one number.
+            the minibatch's loss returns something else than one number, or autograd can't see what
+            the output depends on.
     """
     labels = minibatch.labels.clone()  # autograd can't save labels of inference mode
     # a copy, since a network may rectify its input in place, and a product, so that all that is run
     # has a place in the graph
     outputs = network(minibatch.images.detach().clone().requires_grad_() * 1)
-    if minibatch.loss is not None:
-        return _checked_loss(minibatch.loss(outputs, labels))
+    if minibatch.loss is None:
+        loss = _cross_entropy(network, outputs, labels, minibatch.num_classes)
+    else:
+        loss = _checked_loss(theirs(minibatch.loss, outputs, labels))
+    if not loss.requires_grad and unseen(network, minibatch.images):
+        raise UndefinedScore("not_applicable", UNSEEN)
+    return loss
+
+
+def _cross_entropy(network: nn.Module, outputs: object, labels: Tensor, num_classes: int) -> Tensor:
+    """Return the mean cross-entropy of the logits among outputs, in float64.
+
+    Raises:
+        UndefinedScore: `not_applicable`: there are no logits, or too few classes.
+    """
     logits = logits_of(network, outputs, len(labels))
     if labels.max() >= (count := logits.shape[1]):
         raise UndefinedScore(
             "not_applicable",
             f"{type(network).__name__} has {count} {'class' if count == 1 else 'classes'} and the "
-            f"minibatch label {int(labels.max())}: give the network {minibatch.num_classes}",
+            f"minibatch label {int(labels.max())}: give the network {num_classes}",
         )
     return functional.cross_entropy(logits.double(), labels)
 

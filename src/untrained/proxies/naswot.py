@@ -216,14 +216,12 @@ def activation_codes(network: nn.Module, images: Tensor, variant: str = "correct
         def read(activation: Activation) -> bool:
             return activation.rectifies or variant == "signs"
 
-        devices = [images.device] if images.is_cuda else []
-        with buffers_restored(network), torch.random.fork_rng(devices):
-            # both passes draw the same numbers
+        with buffers_restored(network):
             found = activations_of(network, torch.cat([images[:1], images[:1]]))
         calls = [one for one in found.calls if read(one)]
         rest = (one for one in found.calls if not read(one) and one.on_path is not False)
         ignored = Counter(one.name for one in rest)
-        _check_calls(network, calls, found, ignored)
+        _check_calls(network, images[:2], calls, found, ignored, signs=variant == "signs")
         counter = KernelCounter(len(images), [bool(one.on_path) for one in calls])
 
         def see(activation: Activation, given: Tensor) -> None:
@@ -242,17 +240,25 @@ def activation_codes(network: nn.Module, images: Tensor, variant: str = "correct
 
 
 def _check_calls(
-    network: nn.Module, calls: list[Activation], found: Activations, ignored: Counter[str]
+    network: nn.Module,
+    images: Tensor,
+    calls: list[Activation],
+    found: Activations,
+    ignored: Counter[str],
+    *,
+    signs: bool,
 ) -> None:
     """Refuse a network none of whose `calls` can be read, or one that hides some of them.
 
     Args:
         network: the network.
+        images: some images (n, C, H, W).
         calls: the calls to read.
         found: all calls.
         ignored: calls that are not read, by function.
+        signs: whether all activation functions are read.
     """
-    from untrained.proxies.autograd import REENTRANT, REENTRANT_REASON
+    from untrained.proxies.autograd import HIDDEN, REENTRANT, REENTRANT_REASON, UNSEEN, unseen
 
     own, hidden = found.own_functions, any(one.on_path is None for one in calls)
     if hidden and REENTRANT in own:
@@ -265,10 +271,17 @@ def _check_calls(
         )
     if not calls:
         reason = f"{type(network).__name__} applies no rectifier (ReLU or its relatives)"
-        if ignored:
+        if signs:
+            reason = (
+                f"{type(network).__name__} applies no activation function that can be seen: those "
+                "inside of LSTM, GRU and the like cannot"
+            )
+        elif ignored:
             reason += f" but {_spelled(ignored)}: naswot-signs reads those"
         raise UndefinedScore("no_rectifiers", reason)
     if not any(one.on_path for one in calls):
+        if hidden or unseen(network, images):
+            raise UndefinedScore("not_applicable", HIDDEN if hidden else UNSEEN)
         raise UndefinedScore("disconnected", "no rectifier connects input and output")
     if any(one.on_path and one.axis is None for one in calls):
         raise UndefinedScore("not_applicable", NO_ROWS)
@@ -318,7 +331,7 @@ class KernelCounter:
                 raise UndefinedScore("not_applicable", VARYING)
             if not self._wanted[position]:
                 return
-        if len(pre_activation) != self._images:
+        if pre_activation.shape[:1] != (self._images,):
             raise UndefinedScore("not_applicable", NO_ROWS)
         version = pre_activation._version
         seen_version, agreements = self._seen.get(pre_activation, (None, None))  # type: ignore[no-untyped-call]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from untrained.errors import theirs
 from untrained.proxies.base import BaseProxy, Cost, Direction, Need, Setting, UndefinedScore
 from untrained.proxies.label_alignment import centred_alignment, entry_correlation
 from untrained.proxies.selections import SELECTIONS, ParameterSelection
@@ -131,19 +132,23 @@ class _KernelProxy(BaseProxy, ABC):
         """Return the kernel (n, n) of a minibatch of n images, with their labels.
 
         Raises:
-            UndefinedScore: `disconnected` where the kernel is zero because a layer's weights are.
+            UndefinedScore: `disconnected` where the kernel is zero because a layer's weights are;
+                `not_applicable` where autograd can't see what the output depends on.
         """
         from untrained.networks.modes import modes_restored
+        from untrained.proxies.autograd import UNSEEN, unseen
         from untrained.proxies.gradients import zero_layers
         from untrained.proxies.tangent_kernels import tangent_kernel
 
         del generator
         settings = self.kernels[self.variant]
         with modes_restored(network):
-            network.train(settings.mode == "train")
+            theirs(network.train, settings.mode == "train")
             kernel = tangent_kernel(network, minibatch.images, settings.selection)
         if not kernel.any() and (zero := zero_layers(network)):
             raise UndefinedScore("disconnected", f"no selected weight moves the output: {zero}")
+        if not kernel.any() and unseen(network, minibatch.images):
+            raise UndefinedScore("not_applicable", UNSEEN)
         return LabelledKernel(kernel.numpy(), minibatch.labels.cpu().numpy())
 
     def read(self, measured: LabelledKernel) -> float:

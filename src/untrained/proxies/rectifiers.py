@@ -10,7 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from untrained.errors import theirs
 from untrained.proxies.autograd import nodes_behind, own_functions
+from untrained.proxies.base import UndefinedScore
+from untrained.seeds import generators_restored
 
 _HOMES = (torch, torch.Tensor, functional, torch.special)
 
@@ -99,23 +102,17 @@ class ActivationMode(TorchFunctionMode):
     ) -> object:
         kwargs = kwargs or {}
         activation = activation_of(func, args, kwargs)
-        if activation is None:
-            return func(*args, **kwargs)
+        given = args[0] if args else kwargs.get("input")
+        if activation is None or not isinstance(given, Tensor):
+            return theirs(func, *args, **kwargs)
+        if activation.name == "glu":  # its second half goes through a sigmoid, the first does not
+            given = theirs(given.chunk, 2, args[1] if len(args) > 1 else kwargs.get("dim", -1))[-1]
         # before the call, since a function in place overwrites its input
-        self.before(activation, _pre_activation(activation, args, kwargs))
-        output = func(*args, **kwargs)
+        self.before(activation, given)
+        output = theirs(func, *args, **kwargs)
         if self.after is not None:
             self.after(activation, output)
         return output
-
-
-def _pre_activation(
-    activation: Activation, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Tensor:
-    given: Tensor = args[0] if args else kwargs["input"]
-    if activation.name == "glu":  # its second half goes through a sigmoid, the first does not
-        return given.chunk(2, args[1] if len(args) > 1 else kwargs.get("dim", -1))[1]
-    return given
 
 
 class RectifierMode(ActivationMode):
@@ -135,8 +132,15 @@ def rectifier_modules(network: nn.Module, see: Callable[[Tensor], None]) -> Iter
 
     The hooks are removed when the block ends.
     """
+
+    def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        given = next(iter((*args, *kwargs.values())), None)
+        if not isinstance(given, Tensor):
+            raise UndefinedScore("not_applicable", f"{type(module).__name__} is given no tensor")
+        see(given)
+
     handles = [
-        module.register_forward_pre_hook(lambda _module, inputs: see(inputs[0]))
+        module.register_forward_pre_hook(note, with_kwargs=True)
         for module in network.modules()
         if "ReLU" in type(module).__name__
     ]
@@ -168,6 +172,9 @@ def activations_of(network: nn.Module, images: Tensor) -> Activations:
     are enough). Parameters are frozen while it is recorded, so a function of constants is on no
     path, and so is one that the output depends on in ways that autograd can't see (`detach`,
     integers).
+
+    Raises:
+        UndefinedScore: `not_applicable`: the network returns no tensor.
     """
     axes: list[int | None] = []
     calls: list[tuple[Activation, Any]] = []
@@ -182,7 +189,7 @@ def activations_of(network: nn.Module, images: Tensor) -> Activations:
     for parameter in parameters:
         parameter.requires_grad_(False)
     try:
-        with torch.enable_grad(), ActivationMode(look, note):
+        with torch.enable_grad(), ActivationMode(look, note), generators_restored(images.device):
             # a product, since a network that rectifies its input in place can't take a leaf
             outputs = network(images.detach().requires_grad_() * 1)
     finally:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from untrained.images.minibatches import Minibatch
 from untrained.networks.prepared import copied, with_effective_weights
 from untrained.proxies.gradients import LAYERS
+from untrained.seeds import generators_restored
 
 
 def copy_to_redraw(network: nn.Module) -> nn.Module:
@@ -60,10 +61,9 @@ def noise_like(images: Tensor, generator: torch.Generator) -> Tensor:
 @contextmanager
 def forward_only(minibatch: Minibatch) -> Iterator[None]:
     """Run copies without gradients; random state is afterwards what it was before."""
-    images = minibatch.images
     with (
         torch.inference_mode(mode=False),
         torch.no_grad(),
-        torch.random.fork_rng([images.device] if images.is_cuda else []),
+        generators_restored(minibatch.images.device),
     ):
         yield

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from untrained.errors import unknown_name
+from untrained.errors import theirs, unknown_name
 from untrained.proxies.base import UndefinedScore
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _heads(network: "nn.Module", images: "Tensor") -> "list[nn.Module]":
     get_classifier = getattr(network, "get_classifier", None)
     if get_classifier is None:
         return [_last_linear(network, images)]
-    heads = get_classifier()
+    heads = theirs(get_classifier)
     return [*heads] if isinstance(heads, tuple | list) else [heads]
 
 
@@ -77,6 +77,7 @@ def _last_linear(network: "nn.Module", images: "Tensor") -> "nn.Module":
     from torch import nn
 
     from untrained.networks.modes import buffers_restored
+    from untrained.seeds import generators_restored
 
     ran: list[nn.Module] = []
     handles = [
@@ -84,9 +85,8 @@ def _last_linear(network: "nn.Module", images: "Tensor") -> "nn.Module":
         for module in network.modules()
         if isinstance(module, nn.Linear)
     ]
-    devices = [images.device] if images.is_cuda else []
     try:
-        with torch.no_grad(), buffers_restored(network), torch.random.fork_rng(devices):
+        with torch.no_grad(), buffers_restored(network), generators_restored(images.device):
             network(images)
     finally:
         for handle in handles:

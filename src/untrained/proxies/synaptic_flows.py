@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from untrained.errors import theirs
 from untrained.images.minibatches import Minibatch
 from untrained.networks.prepared import copied
 from untrained.proxies.base import UndefinedScore
@@ -46,7 +47,7 @@ def synaptic_flows(network: nn.Module, minibatch: Minibatch) -> list[tuple[Tenso
                 )
     flows = [(weight.detach(), flow) for weight, flow in zip(weights, found, strict=True)]
     if not any(bool(((weight != 0) & (flow != 0)).any()) for weight, flow in flows):
-        raise disconnected(network, "no weight moves the output")
+        raise disconnected(network, "no weight moves the output", minibatch.images)
     return flows
 
 
@@ -63,4 +64,4 @@ class _WithoutBatchNorm(TorchFunctionMode):
         kwargs = kwargs or {}
         if func in _BATCH_NORMS:
             return args[0] if args else kwargs["input"]
-        return func(*args, **kwargs)
+        return theirs(func, *args, **kwargs)

@@ -19,6 +19,7 @@ from untrained.proxies.autograd import refuse_reentrant
 from untrained.proxies.base import UndefinedScore
 from untrained.proxies.interleaved_backward import Recording
 from untrained.proxies.selections import ParameterSelection
+from untrained.seeds import generators_restored
 from untrained.training.logits import logits_among
 
 #: Numbers of each gradient that are converted to float64 at a time.
@@ -90,7 +91,7 @@ def _sums_of_logits(network: nn.Module, images: Tensor) -> Tensor:
 def _coupled(network: nn.Module, pair: Tensor) -> bool:
     """Whether the output for one of two images depends on the other image."""
     shown = pair.detach().clone().requires_grad_()
-    with torch.random.fork_rng(devices=[]):
+    with generators_restored():
         # a product, since a network that rectifies its input in place can't take a leaf
         first = _sums_of_logits(network, shown * 1)[0]
     if not first.requires_grad:

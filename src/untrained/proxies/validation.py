@@ -72,12 +72,13 @@ class _Validation(BaseProxy, ABC):
         import torch
         from torch import Tensor
 
+        from untrained.errors import theirs
         from untrained.networks.modes import buffers_restored, modes_restored
         from untrained.training.logits import logits_among
 
         del generator
         with torch.no_grad(), modes_restored(network), buffers_restored(network):
-            logits = logits_among(network.train(self.variant == "train")(minibatch.images))
+            logits = logits_among(theirs(network.train, self.variant == "train")(minibatch.images))
         if not isinstance(logits, Tensor) or logits.shape[:1] != minibatch.labels.shape:
             found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             raise UndefinedScore(

@@ -52,21 +52,15 @@ class Candidate:
             calling: how networks of one's own are run.
             trained: whether a proxy is read after training, which a copy of a module is for.
         """
+        if isinstance(self.target, SearchSpace):
+            yield self.target
+            return
         if isinstance(self.target, nn.Module):
-            with kept(self.target, trained=trained, calling=calling) as network:
-                yield network
+            opened = kept(self.target, trained=trained, calling=calling)
         else:
-            yield self.target if isinstance(self.target, SearchSpace) else self.made(calling)
-
-    def made(self, calling: Calling = Calling()) -> OwnNetwork:  # noqa: B008 - immutable
-        """Return the network of a function that makes it.
-
-        Raises:
-            TypeError: the candidate is something else.
-        """
-        if isinstance(self.target, nn.Module | SearchSpace):
-            raise TypeError(f"{self.name} is made by no function")
-        return made_by(self.name, self.target, calling)
+            opened = made_by(self.name, self.target, calling)
+        with opened as network:
+            yield network
 
 
 def candidates_of(

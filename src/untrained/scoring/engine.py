@@ -20,9 +20,11 @@ from untrained.errors import (
     raised_here,
     short,
     summary,
+    theirs,
 )
 from untrained.float32 import exact_float32
 from untrained.images.minibatches import Minibatch
+from untrained.networks.modes import settings_restored, uncompiled
 from untrained.networks.plans import Planned, draw
 from untrained.networks.plans import Reading as RectifierReading
 from untrained.networks.prepared import copied, dtype_of, prepared, with_effective_weights
@@ -37,7 +39,7 @@ from untrained.scoring.execution import (
 )
 from untrained.scoring.images import TrainingImages
 from untrained.scoring.request import OwnNetwork, Reading, ScoreRequest
-from untrained.seeds import seed_sequence, torch_seeded
+from untrained.seeds import generators_restored, seed_sequence, torch_seeded
 from untrained.spaces.base import GraphSpace, NotApplicable
 from untrained.training.short import Diverged, Stop, WatchSteps, unwatched
 
@@ -123,7 +125,9 @@ def tolerated(run: Callable[[], T]) -> T | UndefinedScore:
         return UndefinedScore("not_applicable", str(error))
     except SystemExit as stopped:
         return UndefinedScore("failed", f"SystemExit: it calls exit({stopped.code})")
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a network raises is its own
         if not isinstance(error, RuntimeError) and raised_here(error):
             raise
         return UndefinedScore("failed", summary(error))
@@ -299,6 +303,7 @@ class Subject:
     outcome: Outcome = outcome_of
 
     @exact_float32()
+    @torch.inference_mode(mode=False)  # also where it is on, as its tensors have no gradients
     def scores(self, readings: Sequence[Reading]) -> list[Score]:
         """Build the network and score it by each of several proxies.
 
@@ -372,7 +377,7 @@ class Subject:
     def _network(self, batch: Minibatch) -> nn.Module | Planned:
         network = self.build(batch.num_classes)
         if isinstance(network, nn.Module):
-            return prepared(network, batch.images).to(self.execution.device).train()
+            return theirs(prepared(network, batch.images).to(self.execution.device).train)
         return network
 
     def _values(
@@ -506,10 +511,11 @@ def _run_module(
         network = copied(network).to(dtype)
     else:
         dtype = dtype_of(network)
-    batch = replace(batch, images=batch.images.to(dtype))
-    device = batch.images.device
+    images = batch.images.to(dtype)
+    # tensors of inference mode would have no gradients
+    batch = replace(batch, images=images.clone() if images.is_inference() else images)
     # so that what a proxy draws, such as dropped units, does not depend on those before it
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+    with generators_restored(images.device), settings_restored(), uncompiled():
         return proxy(network, batch, generator)
 
 

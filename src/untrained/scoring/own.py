@@ -2,19 +2,17 @@
 
 import re
 import sys
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
-from untrained.errors import NetworkError, ParameterError, UntrainedError, first_line, short
-from untrained.networks.modes import modes_restored
+from untrained.errors import NetworkError, ParameterError, UntrainedError, first_line, short, theirs
+from untrained.networks.modes import settings_restored, unchanged
 from untrained.networks.prepared import copied, unwrapped
 from untrained.plugins import imported
 from untrained.scoring.images import Shape, spell_shape
@@ -36,20 +34,18 @@ class Calling:
     forward: Callable[[nn.Module, Tensor], Any] | None = None
     output: Callable[[Any], Any] | None = None
 
-    def prepare(self, network: nn.Module) -> tuple[nn.Module, RemovableHandle]:
-        """Return what is scored in the place of a network, and the handle of the hook on it."""
-        called = network = unwrapped(network)
+    def prepare(self, network: nn.Module) -> nn.Module:
+        """Return what is scored in the place of a network, which gets a hook."""
+        called = network
         if self.forward is not None:
             called = type(type(network).__name__, (_Called,), {})(network, self.forward)
-        elif isinstance(network, torch.jit.ScriptModule):
-            # it takes no hooks, and no score is read off it
-            return network, RemovableHandle(OrderedDict())
-        return called, called.register_forward_hook(self._pick)
+        called.register_forward_hook(self._pick)
+        return called
 
     def _pick(self, _network: nn.Module, _images: object, outputs: object) -> object:
         if self.output is None:
             return logits_among(outputs)
-        picked = self.output(outputs)
+        picked = theirs(self.output, outputs)
         if picked is None:  # a hook that returns None changes nothing
             raise NetworkError("the function that picks the output returned None: return a tensor")
         return picked
@@ -65,13 +61,12 @@ class _Called(nn.Module):
 
     def forward(self, images: Tensor) -> object:
         """Return what the function makes of images (N, C, H, W)."""
-        return self._function(self.network, images)
+        return theirs(self._function, self.network, images)
 
 
-@contextmanager
 def kept(
     network: nn.Module, *, trained: bool, calling: Calling = Calling()
-) -> Iterator[OwnNetwork]:
+) -> AbstractContextManager[OwnNetwork]:
     """Yield a network to score with the weights it has; it is left as it was.
 
     Args:
@@ -79,19 +74,9 @@ def kept(
         trained: whether it is trained before it is scored; then a copy of it is.
         calling: how it is run.
     """
-    home = next((parameter.device for parameter in network.parameters()), None)
-    called, hook = calling.prepare(network)
-
-    def build(_classes: int) -> nn.Module:
-        return copied(called) if trained else called
-
-    try:
-        with modes_restored(network):
-            yield OwnNetwork(type(network).__name__, build)
-    finally:
-        hook.remove()
-        if home is not None:
-            network.to(home)
+    inner = unwrapped(network)
+    make = (lambda: copied(inner)) if trained else (lambda: inner)
+    return made_by(type(network).__name__, make, calling)
 
 
 def load_factory(address: str) -> Callable[..., Any]:
@@ -110,28 +95,41 @@ def load_factory(address: str) -> Callable[..., Any]:
     return found
 
 
-def made_by(name: str, factory: Callable[[], object], calling: Calling = Calling()) -> OwnNetwork:
-    """Return the network that a factory makes anew for each score, for any number of classes.
+@contextmanager
+def made_by(
+    name: str, factory: Callable[[], object], calling: Calling = Calling()
+) -> Iterator[OwnNetwork]:
+    """Yield the network that a factory makes anew for each score, for any number of classes.
+
+    A factory may return a network that exists, which is then left as it was: each network is put
+    back as it was made when the next one is made, or when the context ends.
 
     Args:
         name: the name of the network in messages.
         factory: returns the network.
         calling: how it is run.
     """
+    with ExitStack() as made:
 
-    def build(_classes: int) -> nn.Module:
-        network = factory()
-        if not isinstance(network, nn.Module):
-            raise NetworkError(
-                f"{name} returned a {type(network).__name__}: it must return a torch.nn.Module"
-            )
-        return calling.prepare(network)[0]
+        def build(_classes: int) -> nn.Module:
+            made.close()
+            with settings_restored():
+                network = theirs(factory)
+            if not isinstance(network, nn.Module):
+                raise NetworkError(
+                    f"{name} returned a {type(network).__name__}: it must return a torch.nn.Module"
+                )
+            network = unwrapped(network)
+            if isinstance(network, torch.jit.ScriptModule):
+                return network  # it takes no hooks, and no score is read off it
+            made.enter_context(unchanged(network))
+            return calling.prepare(network)
 
-    return OwnNetwork(name, build)
+        yield OwnNetwork(name, build)
 
 
 @contextmanager
-def blamed(network: OwnNetwork, shape: Shape) -> Iterator[None]:
+def blamed(name: str, shape: Shape) -> Iterator[None]:
     """Turn any failure of a network that a factory makes into one line.
 
     Raises:
@@ -143,22 +141,11 @@ def blamed(network: OwnNetwork, shape: Shape) -> Iterator[None]:
     except UntrainedError:
         raise
     except SystemExit as stopped:
-        raise SystemExit(f"untrained: {network.name} calls exit({stopped.code})") from stopped
+        raise SystemExit(f"untrained: {name} calls exit({stopped.code})") from stopped
     except Exception as error:
         raise NetworkError(
-            f"{network.name} failed on images of {spell_shape(shape)}: {first_line(error)}"
+            f"{name} failed on images of {spell_shape(shape)}: {first_line(error)}"
         ) from error
-
-
-def shape_of(given: Sequence[int] | str | None) -> Shape | None:
-    """Return a shape (C, H, W) that is given as it is or as text; None for none.
-
-    Raises:
-        ParameterError: not three positive integers.
-    """
-    if given is None:
-        return None
-    return parse_shape(given if isinstance(given, str) else spell_shape(given))
 
 
 def parse_shape(text: str) -> Shape:
