@@ -201,6 +201,14 @@ OWN = {
             ),
         )
     },
+    "a parameter that a module is given": (
+        Of(
+            lambda self, x: self.multiply((x.flatten(1), self.w)),
+            multiply=Of(lambda _self, pair: pair[0] @ pair[1]),
+            w=nn.Parameter(torch.randn(192, 5)),
+        ),
+        192 * 5,
+    ),
     "a bilinear layer": (
         Of(lambda self, x: self.b(x[0, 0], x[0, 1, :, :6]), b=nn.Bilinear(8, 6, 10)),
         8 * 10 * 6 * (8 + 1),

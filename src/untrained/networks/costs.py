@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import prod
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.module_tracker import ModuleTracker
 
 from untrained.networks.modes import buffers_restored, modes_restored
 from untrained.networks.prepared import dtype_of
@@ -45,7 +46,7 @@ def count_flops(network: nn.Module, shape: tuple[int, int, int]) -> int:
         torch.no_grad(),
         _without_fused_attention(),
         _Uncounted(network.parameters()) as rest,
-        FlopCounterMode(display=False, custom_mapping=dict(_FORMULAS)) as counter,
+        _counter() as counter,
     ):
         rest.known = counter.flop_registry
         network.eval()(image)
@@ -59,6 +60,22 @@ def count_flops(network: nn.Module, shape: tuple[int, int, int]) -> int:
             "operations do not count"
         )
     return found
+
+
+class _WholeNetwork(ModuleTracker):
+    """Follows no module, since that fails where a module is given a parameter."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def _counter() -> FlopCounterMode:
+    counter = FlopCounterMode(display=False, custom_mapping=dict(_FORMULAS))
+    counter.mod_tracker = _WholeNetwork()
+    return counter
 
 
 class _Uncounted(TorchDispatchMode):  # type: ignore[no-untyped-call]
