@@ -134,6 +134,18 @@ def test_what_is_chosen_does_not_depend_on_the_test_accuracies_of_others(places,
     assert again.loc[honest, "score"].tolist() == table.loc[honest, "score"].tolist()
 
 
+def test_without_validation_accuracies_nothing_is_chosen_on_the_place_itself(places):
+    """What would be called a choice there were the oracle."""
+    blind = Scored(
+        *[getattr(places[2], name) for name in Scored.__annotations__][:5], held_out=False
+    )
+    table = combination_table([places[0], blind], most=2, resamples=20)
+    own = table[table["space"] == "b"]
+    assert set(own["chosen_on"]) == {"", "a/x", "other spaces", "b/x, test"}
+    assert set(own.loc[own["chosen_on"] == "b/x, test", "kind"]) == {"oracle"}
+    assert blind.sample(10, 0).held_out is False
+
+
 def test_a_choice_is_made_on_a_sample():
     own = place("a", "x", 5, size=200)
     part = own.sample(30, 0)

@@ -61,6 +61,7 @@ class Scored:
             benchmark has no others.
         test: (n,) accuracy in percent on test images.
         representatives: (n,) a number for the class of architectures that compute the same.
+        held_out: whether `validation` are accuracies on other images than `test`.
     """
 
     place: Place
@@ -68,6 +69,7 @@ class Scored:
     validation: Floats
     test: Floats
     representatives: Integers
+    held_out: bool = True
 
     def __len__(self) -> int:
         return len(self.test)
@@ -80,6 +82,7 @@ class Scored:
             self.validation[chosen],
             self.test[chosen],
             self.representatives[chosen],
+            self.held_out,
         )
 
     @cached_property
@@ -165,6 +168,7 @@ def _places(inputs: Inputs, proxies: Sequence[str]) -> Iterable[Scored]:
             validation[arch],
             test[arch],
             inputs.space.representatives[arch],
+            (dataset, "val") in inputs.splits,
         )
 
 
@@ -204,7 +208,9 @@ def combination_table(
 
     What is chosen has the highest tau on a random sample of the place, by validation accuracies; or
     the highest mean of that tau over the spaces other than the one that it is reported on, for
-    which the mean over the data sets of each space counts. It is reported by test accuracies.
+    which the mean over the data sets of each space counts. It is reported by test accuracies. Where
+    a benchmark has no validation accuracies, test accuracies stand in, and nothing is chosen on the
+    place that it is reported on.
 
     Args:
         places: the scores and accuracies.
@@ -257,18 +263,15 @@ def combination_table(
         asked += [("named", "", str(parse_proxy(one))) for one in named]
         for kind, among in (("best proxy", proxies), ("best ensemble", spellings[len(proxies) :])):
             for source in places:
-                if source is not target:
-                    found = best(among, [taus(source.place, "validation")])
-                    asked.append((kind, str(source.place), found))
-            asked.append(
-                (
-                    kind,
-                    f"{target.place}, validation",
-                    best(among, [taus(target.place, "validation")]),
-                )
-            )
+                where = str(source.place)
+                if source is target:
+                    if not source.held_out:
+                        continue  # that would be the oracle
+                    where += ", validation"
+                asked.append((kind, where, best(among, [taus(source.place, "validation")])))
             if others := of_others(target.place.space):
                 asked.append((kind, "other spaces", best(among, others)))
+        seen = "validation" if target.held_out else "test"
         oracle = best(spellings, [taus(target.place, "test")])
         asked.append(("oracle", f"{target.place}, test", oracle))
         for subset, own in target.subsets.items():
@@ -283,7 +286,7 @@ def combination_table(
             ]
             rows += [
                 head
-                | {"kind": "predictor", "chosen_on": f"{target.place}, validation"}
+                | {"kind": "predictor", "chosen_on": f"{target.place}, {seen}"}
                 | {"score": "gradient boosting", "labels": count}
                 | predicted(own, count, repeats, seed)
                 for count in labels
