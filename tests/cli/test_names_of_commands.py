@@ -20,6 +20,8 @@ COMMANDS = [
     ["list"],
     ["shard"],
     ["merge"],
+    ["compare"],
+    ["ensembles"],
     ["search"],
     ["ablate"],
     ["prune"],

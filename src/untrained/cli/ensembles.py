@@ -99,7 +99,7 @@ def ensembles(
             "Kendall's τ": intervals("tau", digits=3),
         },
     )
-    console = Console(width=None if Console().is_terminal else 160)
+    console = Console(width=None if Console().is_terminal else 200)
     console.print(terminal_table(layout, title="tau with test accuracy, with 95 % intervals"))
 
 
