@@ -216,6 +216,7 @@ def test_all_that_a_forward_pass_leaves_behind_is_taken_away():
             self.maps.append(found)
             self.count += 1
             self.norm.eval()
+            torch.set_default_dtype(torch.float64)
             random.random()
             np.random.rand()  # noqa: NPY002 - as code of others draws
             return found
@@ -230,6 +231,7 @@ def test_all_that_a_forward_pass_leaves_behind_is_taken_away():
     assert (network.memory, network.maps, network.count) == (None, [], 0)
     assert network.norm.training
     assert not hasattr(network, "extra")
+    assert torch.get_default_dtype() == torch.float32
     assert (random.getstate(), np.random.get_state()[1].tolist()) == states  # noqa: NPY002
 
 
@@ -279,6 +281,27 @@ def test_an_error_of_an_operation_is_the_networks(outputs, reason):
         table = ranked(proxies=proxies, seeds=1, **given, **asked)
         assert table["status"].eq("failed").all()
         assert table["reason"].str.startswith(reason).all()
+
+
+@pytest.mark.parametrize(
+    "wrong", [lambda maps: torch.cat([maps, maps], 9), lambda maps: maps[:, 50], nn.Flatten(7)]
+)
+def test_an_error_of_an_operation_on_maps_is_the_networks(wrong):
+    class Wrong(Net):
+        def forward(self, x):
+            return wrong(torch.relu(self.stem(x)))
+
+    given = {"images": torch.randn(32, *SMALL), "batch_size": 32}
+    table = ranked([Wrong], ["ntk_mean", "naswot", "linear_regions"], seeds=1, **given)
+    assert table["reason"].str.startswith("IndexError: ").all()
+
+
+def test_images_of_inference_mode_are_shown():
+    with torch.inference_mode():
+        images = torch.randn(6, *SMALL)
+    proxies = ["naswot", "grad_norm", "synflow", "jacobian_covariance", "fisher"]
+    table = ranked([Net], proxies, images=(images, LABELS))
+    assert table["status"].eq("ok").all()
 
 
 def needs(width):

@@ -448,7 +448,7 @@ class Recording(TorchFunctionMode):
             try:
                 with torch.no_grad():
                     operation = note(self, *args, **kwargs)
-            except (_NoLoopError, TypeError, IndexError):  # an argument without a loop, or an error
+            except (_NoLoopError, TypeError):  # TypeError: an argument without a loop
                 self._supported = False
             else:
                 output = operation.output

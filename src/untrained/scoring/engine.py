@@ -511,11 +511,9 @@ def _run_module(
         network = copied(network).to(dtype)
     else:
         dtype = dtype_of(network)
-    images = batch.images.to(dtype)
-    # tensors of inference mode would have no gradients
-    batch = replace(batch, images=images.clone() if images.is_inference() else images)
+    batch = replace(batch, images=batch.images.to(dtype))
     # so that what a proxy draws, such as dropped units, does not depend on those before it
-    with generators_restored(images.device), settings_restored(), uncompiled():
+    with generators_restored(batch.images.device), settings_restored(), uncompiled():
         return proxy(network, batch, generator)
 
 
