@@ -216,12 +216,12 @@ def test_all_that_a_forward_pass_leaves_behind_is_taken_away():
             self.maps.append(found)
             self.count += 1
             self.norm.eval()
-            torch.set_default_dtype(torch.float64)
+            torch.set_num_threads(threads + 1)
             random.random()
             np.random.rand()  # noqa: NPY002 - as code of others draws
             return found
 
-    network = Leaves()
+    network, threads = Leaves(), torch.get_num_threads()
     before = {name: one.tolist() for name, one in network.state_dict().items()}
     states = random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
     proxies = ["naswot", "grad_norm", "synflow", "jacobian_covariance", "flops"]
@@ -231,7 +231,7 @@ def test_all_that_a_forward_pass_leaves_behind_is_taken_away():
     assert (network.memory, network.maps, network.count) == (None, [], 0)
     assert network.norm.training
     assert not hasattr(network, "extra")
-    assert torch.get_default_dtype() == torch.float32
+    assert torch.get_num_threads() == threads
     assert (random.getstate(), np.random.get_state()[1].tolist()) == states  # noqa: NPY002
 
 
