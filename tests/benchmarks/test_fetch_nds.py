@@ -37,11 +37,10 @@ def arrived(target, width=8):
 
 
 def test_one_download_serves_all_spaces(target, official, monkeypatch):
-    addresses = ((official.parent / "gone.zip").as_uri(), official.as_uri())
-    monkeypatch.setattr(nds, "ADDRESSES", addresses)
+    monkeypatch.setattr(nds, "ADDRESS", official.as_uri())
     fetch_benchmark("nds_darts", target)
     arrived(target)
-    monkeypatch.setattr(nds, "ADDRESSES", ())
+    monkeypatch.setattr(nds, "ADDRESS", (official.parent / "gone.zip").as_uri())
     fetch_benchmark("nds_enas", target.with_stem("nds_enas"))
     arrived(target.with_stem("nds_enas"), 12)
     assert {path.name for path in target.parent.iterdir()} == {
@@ -50,9 +49,9 @@ def test_one_download_serves_all_spaces(target, official, monkeypatch):
     }
 
 
-def test_addresses_that_do_not_answer_are_said(target, tmp_path, monkeypatch):
-    monkeypatch.setattr(nds, "ADDRESSES", (str(tmp_path / "a.zip"), str(tmp_path / "b.zip")))
-    said = r"b\.zip does not exist.*; get the data as github.com/facebookresearch/nds describes"
+def test_an_address_that_does_not_answer_is_said(target, tmp_path, monkeypatch):
+    monkeypatch.setattr(nds, "ADDRESS", str(tmp_path / "a.zip"))
+    said = r"a\.zip does not exist.*; get the data as github.com/facebookresearch/nds describes"
     with pytest.raises(DownloadError, match=said):
         fetch_benchmark("nds_darts", target)
     assert not target.exists()

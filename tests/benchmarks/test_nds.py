@@ -11,7 +11,7 @@ from untrained.benchmarks.benchmark import Benchmark
 from untrained.benchmarks.nds import convert_nds
 from untrained.errors import DamagedFileError, MissingDataError, UnknownNameError
 from untrained.spaces.nds import read_architectures
-from untrained.spaces.nds_networks import FILES, has_stages
+from untrained.spaces.nds_networks import SWEEPS, CellNetwork
 
 from .nds_files import (
     BOTTLENECK,
@@ -37,24 +37,47 @@ def converted(tmp_path, target, content, space="nds_darts"):
 
 
 def test_there_is_a_space_for_each_official_file():
-    assert len(FILES) == 32
-    assert FILES["nds_darts"] == "DARTS.json"
-    assert FILES["nds_resnext_a_in"] == "ResNeXt-A_in.json"
-    assert FILES["nds_pnas_fix_w_d"] == "PNAS_fix-w-d.json"
+    assert len(SWEEPS) == 34
+    assert SWEEPS["nds_darts"].file == "DARTS.json"
+    assert SWEEPS["nds_resnext_a_in"].file == "ResNeXt-A_in.json"
+    assert SWEEPS["nds_pnas_fix_w_d"].file == "PNAS_fix-w-d.json"
+    assert SWEEPS["nds_vanilla_reruns"].file == "Vanilla_reruns.json"
+    on_imagenet = {name for name, sweep in SWEEPS.items() if sweep.dataset == "ImageNet"}
+    assert on_imagenet == {name for name, sweep in SWEEPS.items() if sweep.imagenet}
+    assert len(on_imagenet) == 10
 
 
 def test_an_accuracy_is_what_the_last_error_leaves(tmp_path, target):
-    entries = [*some_cells(), cell_entry(errors=(30.0, 9.5))]
+    entries = [*some_cells(), cell_entry(errors=(30.0, 31.0, 9.5))]
     table = converted(tmp_path, target, entries)
-    found = table.accuracies("cifar10", "ori-test", 3)
-    expected = [
-        100 - e["test_ep_top1"][-1] if len(e["test_ep_top1"]) == 3 else None for e in entries
-    ]
-    assert [None if x != x else x for x in found.tolist()] == expected[: len(found)]
-    assert table.accuracies("cifar10", "ori-test", 2)[6] == 90.5
+    assert set(table.measures) == {("cifar10", "ori-test", 3, "mean")}
+    found = table.accuracies("cifar10", "ori-test")
+    assert found.tolist() == [100 - entry["test_ep_top1"][-1] for entry in entries]
     costs = table.costs("cifar10")
     assert costs["parameters"].tolist() == [123456] * len(entries)
     assert costs["flops"].tolist() == [7890123] * len(entries)
+
+
+def test_what_else_an_entry_has_is_not_read():
+    given = cell_entry()
+    whole = read(given)
+    for key in ("train_ep_top1", "train_ep_loss", "iter_time", "rng_seed"):
+        assert read(changed(given, [key], ...)) == whole
+    for key in ("base_lr", "wd"):
+        assert read(changed(given, ["optim", key], ...)) == whole
+    assert read(changed(given, ["net", "drop_prob"], ...)) == whole
+
+
+def test_runs_of_one_network_are_architectures_of_their_own(tmp_path, target):
+    """A sweep may train a network again, with another seed or other settings."""
+    entries = [
+        staged_entry(errors=(50.0, last)) | {"rng_seed": seed}
+        for seed, last in ((1, 7.0), (2, 8.5))
+    ]
+    table = converted(tmp_path, target, entries, "nds_resnet_reruns")
+    assert table.accuracies("cifar10", "ori-test").tolist() == [93.0, 91.5]
+    first, second = read_architectures("nds_resnet_reruns", target.with_suffix(".json"))
+    assert first == second
 
 
 def test_the_list_beside_the_table_has_the_architectures_in_order(tmp_path, target):
@@ -86,37 +109,27 @@ def test_a_run_without_an_error_has_no_accuracy_and_keeps_its_index(tmp_path, ta
     assert len(read_architectures("nds_darts", target.with_suffix(".json"))) == 3
 
 
+def test_inside_a_bottleneck_there_are_a_ratio_and_groups():
+    network = network_of(staged_entry("res_bottleneck_block", **BOTTLENECK)["net"])
+    assert (network.ratios, network.groups) == ((0.5, 1.0, 0.25), (2, 4, 3))
+    # other blocks have neither, whatever an entry says
+    for given in ({}, {"bot_muls": [None] * 3, "num_gs": []}):
+        network = network_of(staged_entry("res_basic_block", **given)["net"])
+        assert (network.ratios, network.groups) == ((), ())
+
+
 @pytest.mark.parametrize(
-    ("params", "flops", "expected"),
+    ("given", "block"),
     [
-        (3_349_342, 5e8, (3_349_342, 5e8)),
-        (3.349342, 528.0, (3_349_342, None)),
-        (None, 5e8, (None, 5e8)),
-        (1000, None, (1000, None)),
+        ("double_plain_block", "vanilla_block"),
+        ("double_plain", "vanilla_block"),
+        ("res_basic_block", "res_basic_block"),
+        ("res_bottleneck_block", "res_bottleneck_block"),
+        ("res_bottleneck", "res_bottleneck_block"),
     ],
 )
-def test_costs_are_counts_or_millions(params, flops, expected):
-    given = cell_entry(params=params, flops=flops)
-    entry, without = read(given, changed(given, ["params"], ...))
-    assert (entry.parameters, entry.flops) == expected
-    assert without.parameters is None
-
-
-def test_groups_are_given_as_such_or_as_channels_of_one():
-    """A bottleneck of ratio r in a stage of w channels has r * w of them."""
-    numbers = network_of(staged_entry("res_bottleneck_block", **BOTTLENECK)["net"])
-    widths = network_of(
-        staged_entry("res_bottleneck_block", bms=[0.5, 1, 0.25], gws=[2, 4, 2])["net"]
-    )
-    # 8 / 2 = 4 in groups of 2, 16 in groups of 4, 24 / 4 = 6 in groups of 2
-    assert widths.groups == (2, 4, 3) == numbers.groups
-    assert widths == numbers
-    none = network_of(staged_entry("res_bottleneck_block", bms=[0.5, 1, 0.25])["net"])
-    assert none.groups == (1, 1, 1)
-
-
-def test_the_older_name_of_plain_blocks_is_known():
-    assert network_of(staged_entry("double_plain_block")["net"]).block == "vanilla_block"
+def test_a_block_is_known_by_the_beginning_of_its_name(given, block):
+    assert network_of(staged_entry(given, **BOTTLENECK)["net"]).block == block
 
 
 WHOLE = json.dumps(some_cells())
@@ -145,6 +158,12 @@ STAGED = staged_entry("res_bottleneck_block", **BOTTLENECK)
          "entry 0 test_ep_top1: Field required: get it again$"),
         ([changed(cell_entry(), ["test_ep_top1"], [])], "test_ep_top1: .* at least 1 item"),
         ([changed(cell_entry(), ["test_ep_top1"], ["a"])], "test_ep_top1 0: .* number, not 'a'"),
+        ([cell_entry(), changed(cell_entry(), ["optim", "max_ep"], 100)],
+         "^given.json, entry 1: test_ep_top1 has 3 errors: max_ep is 100$"),
+        ([changed(cell_entry(), ["optim", "max_ep"], ...)], "optim max_ep: Field required"),
+        ([changed(cell_entry(), ["optim"], ...)], "entry 0 optim: Field required"),
+        ([changed(cell_entry(), ["params"], ...)], "entry 0 params: Field required"),
+        ([changed(cell_entry(), ["flops"], None)], "entry 0 flops: .* number, not None"),
         (WHOLE.replace('"width": 8', '"width": 1e400', 1), "entry 0 net cells width: .* not inf"),
         ([cell_entry(errors=(101.0,))], r"the test error 101 is not in 0\.\.100 percent"),
         ([cell_entry(errors=(-1.0,))], "the test error -1 is not"),
@@ -162,33 +181,31 @@ STAGED = staged_entry("res_bottleneck_block", **BOTTLENECK)
          "unknown operation 'conv'"),
         ([changed(cell_entry(), ["net", "genotype", "normal_concat"], [7])], r"is \[7\]: one or"),
         ([changed(cell_entry(), ["net", "genotype"], [])], r"genotype: .* object, not \[\]"),
-        ([changed(cell_entry(), ["net", "width"], 8.5)], "valid integer, .*, not 8.5"),
+        ([changed(cell_entry(), ["net", "width"], 8.5)], "valid integer, not 8.5"),
         ([changed(cell_entry(), ["net", "width"], float("inf"))],
-         "width: .* finite number, not inf"),
-        ([changed(cell_entry(), ["net", "depth"], float("nan"))], "depth: .* finite .* not nan"),
+         "width: .* valid integer, not inf"),
+        ([changed(cell_entry(), ["net", "depth"], float("nan"))], "depth: .* integer, not nan"),
         ([changed(cell_entry(), ["net", "width"], 10**400)],
          "width: .* less than 10{18}, not 10{59}:"),
         ([changed(cell_entry(), ["net", "aux"], ...)], "aux: Field required"),
-        ([changed(cell_entry(), ["net", "aux"], 7)], "aux: .* boolean.*, not 7"),
-        ([changed(cell_entry(), ["net", "aux"], float("inf"))], "aux: .* boolean, not inf"),
+        ([changed(cell_entry(), ["net", "aux"], 7)], "aux: .* boolean, not 7"),
         ([cell_entry(params=10**400)], "params: .* finite number, not 10"),
         ([cell_entry(params=1e300)], "params: .* less than 10{18}, not 1e"),
         ([changed(STAGED, ["net", "ws"], [8, 10**17, 24])], "widths has 1e\\+17: at most 8192"),
-        ([changed(STAGED, ["net", "ss"], [1, float("inf"), 2])], "ss 1: .* finite number, not inf"),
-        ([staged_entry("res_bottleneck_block", bms=[0.5, float("inf"), 1], gws=[2, 4, 2])],
-         "bms 1: .* finite number, not inf"),
-        ([staged_entry("res_bottleneck_block", bms=[0.5, float("nan"), 1], gws=[2, 4, 2])],
-         "bms 1: .* finite number, not nan"),
-        ([staged_entry("res_bottleneck_block", bms=[0.5, 1e308, 1], gws=[2, 4, 2])],
-         "bms 1: .* less than 10{18}, not 1e"),
-        ([staged_entry("res_bottleneck_block", bms=[0.5, 1e17, 1], gws=[2, 4, 2])],
-         "ratios has 1e\\+17: at most 8"),
+        ([changed(STAGED, ["net", "ss"], [1, float("inf"), 2])], "ss 1: .* valid integer, not inf"),
+        ([changed(STAGED, ["net", "bot_muls", 1], float("nan"))],
+         "bot_muls 1: .* finite number, not nan"),
+        ([changed(STAGED, ["net", "bot_muls", 1], 1e308)],
+         "bot_muls 1: .* less than 10{18}, not 1e"),
+        ([changed(STAGED, ["net", "bot_muls", 1], 1e17)], "ratios has 1e\\+17: at most 8"),
+        ([changed(STAGED, ["net", "bot_muls"], [None] * 3)], "bot_muls 0: .* number, not None"),
         ([changed(STAGED, ["net", "block_type"], "res")], "unknown block 'res'"),
+        ([changed(STAGED, ["net", "block_type"], ...)], "block_type: Field required"),
         ([changed(STAGED, ["net", "block_type"], 7)], "block_type: .* string, not 7"),
         ([changed(STAGED, ["net", "ws"], [8, 16])], "widths has 2 numbers: .* takes 3"),
         ([changed(STAGED, ["net", "ws"], 8)], "ws: .* array, not 8"),
-        ([changed(STAGED, ["net", "bot_muls"], ...)], "a bottleneck needs numbers as bms or"),
-        ([changed(STAGED, ["net", "gws"], [2, 0, 2])], r"gws is \[2, 0, 2\]"),
+        ([changed(STAGED, ["net", "bot_muls"], ...)], "net bottlenecks bot_muls: Field required"),
+        ([changed(STAGED, ["net", "num_gs"], [2, 0, 2])], "groups has 0: at most 8192, above 0"),
         ([changed(STAGED, ["net", "num_gs"], [5, 1, 1])], "stage 1 has 4 channels .* 5 groups"),
     ],
 )  # fmt: skip
@@ -233,9 +250,9 @@ def test_the_file_of_another_kind_of_space_is_refused(
 
 
 def test_every_space_has_one_kind_of_network():
-    stages = {name for name in FILES if has_stages(name)}
     families = ("Vanilla", "ResNet", "ResNeXt")
-    assert stages == {name for name, file in FILES.items() if file.startswith(families)}
+    for sweep in SWEEPS.values():
+        assert (sweep.kind is not CellNetwork) == sweep.file.startswith(families)
 
 
 def test_a_table_never_has_the_list_of_another(tmp_path, target, monkeypatch):
@@ -297,12 +314,12 @@ def test_a_table_never_has_the_list_of_another(tmp_path, target, monkeypatch):
 def test_a_folder_or_an_archive_has_the_file_of_the_space(tmp_path, target):
     folder = tmp_path / "nds" / "nds_data"
     write(folder / "DARTS_in.json", [cell_entry(width=10)])
-    write(folder / "DARTS_fix_w_d.json", [cell_entry(width=12)])  # the dashes are from memory
+    write(folder / "DARTS_fix-w-d.json", [cell_entry(width=12)])
     archive = tmp_path / "nds_data.zip"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
         for path in folder.iterdir():
             packed.write(path, f"nds_data/{path.name}")
-        packed.writestr("__MACOSX/nds_data/DARTS_in.json", b"\0")
+        packed.writestr("__MACOSX/nds_data/._DARTS_in.json", b"\0")  # of macOS
     for source in (tmp_path / "nds", archive):
         for space, width in (("nds_darts_in", 10), ("nds_darts_fix_w_d", 12)):
             convert_nds(space, source, target)

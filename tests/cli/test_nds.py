@@ -107,12 +107,6 @@ def test_a_budget_of_seconds_is_refused_before_anything_runs(untrained, tmp_path
         parse_parameters(parameters | {"searches": searches})
 
 
-def test_costs_that_are_not_stored_are_not_compared(untrained, tmp_path):
-    write(tmp_path / "DARTS.json", [cell_entry(params=None, flops=None)])
-    code, _, err = untrained("fetch", "nds_darts", "--from", "DARTS.json")
-    assert (code, err) == (0, "data/benchmarks/nds_darts.parquet\n")
-
-
 @pytest.mark.parametrize("proxy", ["naswot", "naswot-released"])
 def test_networks_are_scored(untrained, tmp_path, proxy):
     entries = [

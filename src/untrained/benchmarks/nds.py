@@ -19,22 +19,11 @@ from untrained.errors import ArchitectureError, DamagedFileError, DownloadError,
 from untrained.files import atomic, check_target, read_parquet
 from untrained.spaces import get_space
 from untrained.spaces.nds import architectures_beside, read_architectures, write_architectures
-from untrained.spaces.nds_networks import (
-    FILES,
-    Network,
-    StagedNetwork,
-    has_stages,
-    parse_network,
-    plain,
-)
+from untrained.spaces.nds_networks import SWEEPS, Network, parse_network
 
 T = TypeVar("T")
-#: The addresses that are tried for the official archive, in this order. Neither address could be
-#: verified, and the checksum of the archive is not known, so only its layout is checked.
-ADDRESSES = (
-    "https://dl.fbaipublicfiles.com/nds/data.zip",
-    "https://dl.fbaipublicfiles.com/nds/nds_data.zip",
-)
+#: The official archive. Its checksum is not known, so only the layout of the files is checked.
+ADDRESS = "https://dl.fbaipublicfiles.com/nds/data.zip"
 #: The name of the archive beside the tables.
 ARCHIVE = "nds_data.zip"
 #: A size in bytes that is far above that of every official file.
@@ -77,7 +66,7 @@ def fetch_nds(
     elif source is not None:
         convert_nds(space, source, target)
     elif mirror is not None:
-        arrived = target.with_name(FILES[space])
+        arrived = target.with_name(SWEEPS[space].file)
         try:
             download(join(mirror, arrived.name), arrived, progress=False)
             convert_nds(space, arrived, target)
@@ -129,38 +118,35 @@ def convert_nds(space: str, source: Path, target: Path) -> None:
 def compared(space: str, target: Path, count: int = 16) -> str:
     """Describe whether the networks of some architectures have the costs that the table gives.
 
-    A difference is not an error, since no official file was available to verify the networks.
+    A difference is not an error, since the file is valid even where our network is another one.
     """
     import numpy as np
 
     from untrained.benchmarks.benchmark import Benchmark
     from untrained.networks.nds import mismatches
 
-    (dataset,) = get_space(space).datasets
-    costs = Benchmark.read(target, space).costs(dataset)
-    known = np.flatnonzero(costs["parameters"].notna())
+    sweep = SWEEPS[space]
+    costs = Benchmark.read(target, space).costs(sweep.dataset)
+    # runs without an error have none
+    known = np.flatnonzero(costs[["parameters", "flops"]].notna().all(axis=1))
     chosen = known[np.linspace(0, len(known) - 1, min(count, len(known))).astype(int)]
     spellings = read_architectures(space, architectures_beside(target))
-    imagenet = dataset == "ImageNet"
-    first = next(mismatches(spellings, costs, chosen.tolist(), imagenet=imagenet), None)
+    first = next(mismatches(spellings, costs, chosen.tolist(), imagenet=sweep.imagenet), None)
     if first is not None:
         return (
             f"warning: {space}: {first}; its scores may be of another network than the one that "
             "was trained"
         )
-    return (
-        f"{space}: the costs of {len(chosen)} networks are those of the file" if len(chosen) else ""
-    )
+    return f"{space}: the costs of {len(chosen)} networks are those of the file"
 
 
 def _check_kind(space: str, name: str, position: int, network: Network) -> None:
     """Raise `DamagedFileError` for a network that is not of the kind of the space."""
-    kinds = {False: "two cells", True: "stages of blocks"}
-    found, right = isinstance(network, StagedNetwork), has_stages(space)
-    if found != right:
+    sweep = SWEEPS[space]
+    if not isinstance(network, sweep.kind):
         raise DamagedFileError(
-            f"{name}, entry {position} is a network of {kinds[found]}, those of {space} have "
-            f"{kinds[right]}: name the file {FILES[space]}, or fetch the space of this file"
+            f"{name}, entry {position} is a network of {network.parts}, those of {space} have "
+            f"{sweep.kind.parts}: name the file {sweep.file}, or fetch the space of this file"
         )
 
 
@@ -190,7 +176,7 @@ def _copy(space: str, source: Path, target: Path) -> None:
     if not beside.is_file():
         raise MissingDataError(
             f"{source} has no list of its architectures: put {beside.name} beside it, or name the "
-            f"official {FILES[space]}"
+            f"official {SWEEPS[space].file}"
         )
     spellings = read_architectures(space, beside)
     for position, spelling in enumerate(spellings):
@@ -208,41 +194,32 @@ def _copy(space: str, source: Path, target: Path) -> None:
 
 
 def _download_archive(target: Path) -> None:
-    refusals = []
-    for address in ADDRESSES:
-        try:
-            download(address, target)
-        except DownloadError as error:
-            refusals.append(str(error))
-        else:
-            return
-    raise DownloadError(
-        f"{refusals[-1]}; get the data as github.com/facebookresearch/nds describes, and name the "
-        "archive or its folder with --from"
-    )
+    try:
+        download(ADDRESS, target)
+    except DownloadError as error:
+        raise DownloadError(
+            f"{error}; get the data as github.com/facebookresearch/nds describes, and name the "
+            "archive or its folder with --from"
+        ) from error
 
 
 def _official(space: str, source: Path) -> tuple[str, bytes]:
     """Return the name and the content of the official file of a space."""
-    wanted = plain(FILES[space])
+    wanted = SWEEPS[space].file
     if source.is_dir():
-        found = [path for path in source.rglob("*.json") if plain(path.name) == wanted]
-        source = _only(space, source, found)
+        source = _only(wanted, source, list(source.rglob(wanted)))
     if not source.is_file():
         raise MissingDataError(
-            f"{source} does not exist: name {FILES[space]}, a folder that has it, or the archive"
+            f"{source} does not exist: name {wanted}, a folder that has it, or the archive"
         )
     if source.suffix.lower() != ".zip":
         return source.name, source.read_bytes()
     try:
         with zipfile.ZipFile(source) as archive:
             members = [
-                one
-                for one in archive.infolist()
-                if plain(PurePosixPath(one.filename).name) == wanted
-                and not one.filename.startswith("__MACOSX/")  # which macOS packs beside each file
+                one for one in archive.infolist() if PurePosixPath(one.filename).name == wanted
             ]
-            member = _only(space, source, members)
+            member = _only(wanted, source, members)
             if member.file_size > _MOST_BYTES:
                 raise DamagedFileError(
                     f"{source}: {member.filename} has {member.file_size} bytes, more than any "
@@ -255,9 +232,9 @@ def _official(space: str, source: Path) -> tuple[str, bytes]:
         ) from error
 
 
-def _only(space: str, source: Path, found: Sequence[T]) -> T:
+def _only(wanted: str, source: Path, found: Sequence[T]) -> T:
     if not found:
-        raise MissingDataError(f"{source} has no {FILES[space]}: name that file, or another folder")
+        raise MissingDataError(f"{source} has no {wanted}: name that file, or another folder")
     if len(found) > 1:
-        raise DamagedFileError(f"{source} has {len(found)} files called {FILES[space]}: name one")
+        raise DamagedFileError(f"{source} has {len(found)} files called {wanted}: name one")
     return found[0]

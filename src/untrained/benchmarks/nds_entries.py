@@ -1,19 +1,25 @@
-"""Read the official files of NDS (Radosavovic et al., ICCV 2019), one JSON file for each space.
+"""Read the official files of NDS (Radosavovic et al., ICCV 2019), one JSON file for each sweep.
 
-No official file was available, so the following layout is not verified:
+This is the layout that public readers of the files take, among them the released code of NASWOT
+(Mellor et al., ICML 2021):
 
-- the content is a list of entries, or {"top": [...], "mid": [...]}, whose lists are joined;
+- The content is a list of entries, or {"top": [...], "mid": [...]}, whose lists are joined.
 - `net` of an entry is {"genotype": {"normal", "normal_concat", "reduce", "reduce_concat"}, "width",
-  "depth", "aux"}, or {"block_type", "ds", "ws", "ss", "bot_muls" or "bms", "num_gs" or "gws"};
-- `test_ep_top1` has the test error in percent after each epoch; `params` and `flops` are the
-  numbers of parameters and of multiply-adds of the network.
+  "depth", "aux", "drop_prob"}, where a cell is a list of [operation, input], or {"block_type",
+  "ds", "ws", "ss", "bot_muls", "num_gs"}, where a stage has one number of each list: blocks, width,
+  stride, and inside a bottleneck the ratio of widths and the groups.
+- `test_ep_top1` has the test error in percent after each of the `max_ep` epochs of `optim`.
+- `params` and `flops` count the parameters and the multiply-adds of the network.
+
+What else an entry has is not read: the rest of `optim` (`base_lr`, `wd`), the errors and losses in
+training (`train_ep_top1`, `train_ep_loss`, which may hold NaN), `iter_time` and `rng_seed`.
 
 The index of an architecture is its position in the file.
 """
 
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
@@ -26,15 +32,18 @@ from pydantic import (
 )
 
 from untrained.errors import ArchitectureError, DamagedFileError
-from untrained.spaces.nds_networks import CellNetwork, Network, StagedNetwork, inner_width
+from untrained.spaces.nds_networks import CellNetwork, Network, StagedNetwork
 
-T = TypeVar("T")
-#: Fewer parameters than any network of the paper has; smaller numbers are in millions.
-_FEWEST = 1000
 _PERFECT = 100.0  # percent
 #: A number far above every count of a network that a table can still hold.
 _LARGEST = 10**18
-_BLOCKS = {"double_plain_block": "vanilla_block"}  # maps the older name to the newer one
+_BOTTLENECK = "res_bottleneck"
+#: Maps the beginning of a block's name in the files to its name here.
+_BLOCKS = {
+    _BOTTLENECK: "res_bottleneck_block",
+    "res_basic": "res_basic_block",
+    "double_plain": "vanilla_block",
+}
 
 
 @dataclass(frozen=True)
@@ -46,25 +55,22 @@ class Entry:
         accuracy: the accuracy on the test images after the last epoch, in percent; None if the run
             has no finite error.
         epochs: the length of the training.
-        parameters: the number of parameters; None if the file does not give it.
-        flops: the number of multiply-adds; None if the file does not give it, or gives parameters
-            in millions, since the unit of `flops` is unknown then.
+        parameters: the number of parameters.
+        flops: the number of multiply-adds.
     """
 
     network: Network
     accuracy: float | None
     epochs: int
-    parameters: int | None
-    flops: float | None
+    parameters: int
+    flops: float
 
 
 _Real = Annotated[float, Field(lt=_LARGEST, allow_inf_nan=False)]
-_Whole = Annotated[int, Field(strict=False, lt=_LARGEST)]  # may be written as 8.0
-_Cost = Annotated[float, Field(ge=0, lt=_LARGEST, allow_inf_nan=False)]
+_Whole = Annotated[int, Field(lt=_LARGEST)]
+_Count = Annotated[float, Field(ge=0, lt=_LARGEST, allow_inf_nan=False)]
 _Edges = tuple[tuple[str, _Whole], ...]
 _Wholes = tuple[_Whole, ...]
-#: Numbers of the inner layers of a bottleneck; other blocks may have nulls instead.
-_Inside = tuple[T | None, ...] | None
 
 
 class _Layout(BaseModel):
@@ -82,7 +88,7 @@ class _Cells(_Layout):
     genotype: _Genotype
     width: _Whole
     depth: _Whole
-    aux: Annotated[bool, Field(strict=False)]  # may be 0 or 1
+    aux: bool
 
     def network(self) -> CellNetwork:
         cells = self.genotype
@@ -103,60 +109,57 @@ class _Stages(_Layout):
     ds: _Wholes
     ws: _Wholes
     ss: _Wholes
-    bms: _Inside[_Real] = None
-    bot_muls: _Inside[_Real] = None
-    num_gs: _Inside[_Whole] = None
-    gws: _Inside[_Whole] = None
 
     def network(self) -> StagedNetwork:
-        block = _BLOCKS.get(self.block_type, self.block_type)
-        if block != "res_bottleneck_block":
-            return StagedNetwork(block, self.ds, self.ws, self.ss)
-        ratios = _present("bms or bot_muls", self.bms or self.bot_muls)
-        if self.gws is not None:
-            group_widths = _present("gws", self.gws)
-            if not len(group_widths) == len(self.ws) == len(ratios) or min(group_widths) < 1:
-                raise ValueError(f"gws is {list(group_widths)}: a number from 1 up for each stage")
-            stages = zip(self.ws, ratios, group_widths, strict=True)
-            groups = tuple(
-                max(inner_width(width, ratio) // each, 1) for width, ratio, each in stages
-            )
-        else:
-            groups = _present("num_gs", self.num_gs or (1,) * len(self.ws))
-        return StagedNetwork(block, self.ds, self.ws, self.ss, ratios, groups)
+        known = (name for start, name in _BLOCKS.items() if self.block_type.startswith(start))
+        return StagedNetwork(next(known, self.block_type), self.ds, self.ws, self.ss)
 
 
-def _present(name: str, values: _Inside[T]) -> tuple[T, ...]:
-    if not values or None in values:
-        raise ValueError(f"a bottleneck needs numbers as {name}")
-    return tuple(value for value in values if value is not None)
+class _Bottlenecks(_Stages):
+    bot_muls: tuple[_Real, ...]
+    num_gs: _Wholes
+
+    def network(self) -> StagedNetwork:
+        block = _BLOCKS[_BOTTLENECK]
+        return StagedNetwork(block, self.ds, self.ws, self.ss, self.bot_muls, self.num_gs)
 
 
 def _kind(net: Any) -> str:  # noqa: ANN401 - whatever the file holds
-    return "cells" if isinstance(net, dict) and "genotype" in net else "stages"
+    if not isinstance(net, dict):
+        return "stages"
+    if "genotype" in net:
+        return "cells"
+    return "bottlenecks" if str(net.get("block_type")).startswith(_BOTTLENECK) else "stages"
+
+
+class _Optim(_Layout):
+    max_ep: _Whole
 
 
 class _Run(_Layout):
     net: Annotated[
-        Annotated[_Cells, Tag("cells")] | Annotated[_Stages, Tag("stages")], Discriminator(_kind)
+        Annotated[_Cells, Tag("cells")]
+        | Annotated[_Stages, Tag("stages")]
+        | Annotated[_Bottlenecks, Tag("bottlenecks")],
+        Discriminator(_kind),
     ]
+    optim: _Optim
     test_ep_top1: Annotated[tuple[float, ...], Field(min_length=1)]
-    params: _Cost | None = None
-    flops: _Cost | None = None
+    params: _Count
+    flops: _Count
 
     def entry(self) -> Entry:
-        error = self.test_ep_top1[-1]
+        epochs, error = len(self.test_ep_top1), self.test_ep_top1[-1]
+        if epochs != self.optim.max_ep:
+            raise ValueError(f"test_ep_top1 has {epochs} errors: max_ep is {self.optim.max_ep}")
         if math.isfinite(error) and not 0 <= error <= _PERFECT:
             raise ValueError(f"the test error {error:g} is not in 0..100 percent")
-        parameters, flops = self.params, self.flops
-        if parameters is not None and parameters < _FEWEST:
-            parameters, flops = parameters * 1e6, None
         return Entry(
             self.net.network(),
             _PERFECT - error if math.isfinite(error) else None,
-            len(self.test_ep_top1),
-            None if parameters is None else round(parameters),
-            flops,
+            epochs,
+            round(self.params),
+            self.flops,
         )
 
 

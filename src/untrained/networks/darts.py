@@ -195,8 +195,7 @@ def add_operation(
     """Add an operation of DARTS or of another space of NDS, `none` included.
 
     `dil_sep_conv_3x3` is a separable convolution whose two halves are dilated. A pair such as
-    `conv_3x1_1x3` has no rectifier in between; this was written without access to the released
-    code.
+    `conv_3x1_1x3` has no rectifier in between.
 
     Args:
         builder: graph to extend.

@@ -82,40 +82,18 @@ def costs_of(network: Network, *, imagenet: bool) -> Costs:
     return Costs(graph.parameters, without_head.parameters, flops)
 
 
-@dataclass(frozen=True)
-class Mismatch:
-    """An architecture whose cost in the official file differs from that of its network.
-
-    Attributes:
-        index: index in the space.
-        cost: `parameters` or `flops`.
-        stored: number in the official file.
-        counted: number counted on our network, by the way of counting that comes nearest.
-    """
-
-    index: int
-    cost: str
-    stored: float
-    counted: int
-
-    def __str__(self) -> str:
-        return (
-            f"architecture {self.index} has {self.stored:,.0f} {self.cost} in the official file, "
-            f"its network has {self.counted:,}"
-        )
-
-
 def mismatches(
     spellings: list[str], costs: "pd.DataFrame", indices: list[int], *, imagenet: bool
-) -> Iterator[Mismatch]:
-    """Compare stored costs with counted ones and yield those that differ.
+) -> Iterator[str]:
+    """Compare stored costs with counted ones and yield a line for each that differs.
 
     Parameters may be counted with or without the auxiliary head, and multiply-adds with or without
-    the bias of the classifier, since it is unknown which the files contain.
+    the bias of the classifier, since it is unknown which the files contain. A line names the count
+    that comes nearest.
 
     Args:
         spellings: spellings of the architectures, by index.
-        costs: columns `parameters` and `flops` by index, NaN where unknown.
+        costs: columns `parameters` and `flops` by index.
         indices: indices of the architectures to compare.
         imagenet: whether the benchmark trained them on ImageNet.
     """
@@ -128,6 +106,9 @@ def mismatches(
         }
         for cost, numbers in ways.items():
             stored = float(costs[cost].iloc[index])
-            # numbers stored in millions are rounded to whole numbers
-            if stored == stored and not any(abs(stored - one) < 1 for one in numbers):
-                yield Mismatch(index, cost, stored, min(numbers, key=lambda n: abs(n - stored)))
+            nearest = min(numbers, key=lambda number: abs(number - stored))
+            if stored != nearest:
+                yield (
+                    f"architecture {index} has {stored:,.0f} {cost} in the official file, its "
+                    f"network has {nearest:,}"
+                )

@@ -6,7 +6,7 @@ from pathlib import Path
 from untrained.errors import PluginError
 from untrained.plugins import Registry, address_of, blamed, is_foreign
 from untrained.spaces.base import Architecture, SearchSpace
-from untrained.spaces.nds_networks import FILES
+from untrained.spaces.nds_networks import SWEEPS
 
 SPACES: Registry[type[SearchSpace]] = Registry(
     "space",
@@ -17,7 +17,7 @@ SPACES: Registry[type[SearchSpace]] = Registry(
         "nasbench101": "untrained.spaces.nasbench101:NasBench101",
         "nasbench201": "untrained.spaces.nasbench201:NasBench201",
         "natsbench_size": "untrained.spaces.natsbench_size:NatsBenchSize",
-        **{name: f"untrained.spaces.nds:{name}" for name in FILES},
+        **{name: f"untrained.spaces.nds:{name}" for name in SWEEPS},
     },
     # what `SearchSpace` has, whether or not an entry derives from it
     tuple(name for name in (*SearchSpace.__annotations__, *vars(SearchSpace)) if name[0] != "_"),

@@ -1,7 +1,7 @@
 """The spaces of NDS (Radosavovic et al., ICCV 2019): the networks that one official file has.
 
-The paper trained each network of a sample of a design space once; a space here is such a sample. It
-is read from the list that `untrained fetch` writes beside the benchmark table.
+The paper trained samples of design spaces; a space here is such a sample. It is read from the list
+that `untrained fetch` writes beside the benchmark table.
 """
 
 import json
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from untrained.errors import DamagedFileError, MissingDataError, unknown_name
 from untrained.files import BENCHMARKS, atomic, reading
 from untrained.spaces.base import Architecture, BenchmarkFacts, GraphSpace, Skeleton, Words
-from untrained.spaces.nds_networks import FILES, dataset_of, parse_network
+from untrained.spaces.nds_networks import SWEEPS, parse_network
 
 if TYPE_CHECKING:
     from untrained.networks.graph import Graph
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Nds(GraphSpace):
     """The networks of one official file, indexed by their position in it.
 
-    A file with several learning rates and weight decays has some networks more than once.
+    A file may have a network more than once, trained with other settings or another seed.
 
     Args:
         name: the name of the space.
@@ -36,14 +36,14 @@ class Nds(GraphSpace):
     benchmark = BenchmarkFacts(partial=True, fetch="untrained.benchmarks.nds:fetch_nds")
 
     def __init__(self, name: str, folder: Path = BENCHMARKS) -> None:
-        if name not in FILES:
-            raise unknown_name("space of NDS", name, FILES)
+        if name not in SWEEPS:
+            raise unknown_name("space of NDS", name, SWEEPS)
         self.name = name
         self._folder = folder
 
         # Imagenette stands for ImageNet, as in NASWOT
-        self.datasets = (dataset_of(name),)
-        self._imagenet = name.endswith("_in")
+        self.datasets = (SWEEPS[name].dataset,)
+        self._imagenet = SWEEPS[name].imagenet
 
     @cached_property
     def spellings(self) -> list[str]:
@@ -124,7 +124,7 @@ def read_architectures(space: str, path: Path) -> list[str]:
     if not path.is_file():
         raise MissingDataError(
             f"{path} does not exist: run `untrained fetch {space}`, with --mirror FOLDER or --from "
-            f"{FILES.get(space, 'FILE')} if you have the file"
+            f"{SWEEPS[space].file} if you have the file"
         )
     with reading(f"{path} is damaged", f"fetch {space} again"):
         content = json.loads(path.read_text())
@@ -142,12 +142,12 @@ def _texts(value: object) -> list[str]:
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - spaces, and nothing else
     """Return the class of a space by the space's name, for the registry."""
-    if name not in FILES:
+    if name not in SWEEPS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     made = {
         "__module__": __name__,
         "name": name,
-        "summary": f"the networks of {FILES[name]} (Network Design Spaces)",
+        "summary": f"the networks of {SWEEPS[name].file} (Network Design Spaces)",
         "__init__": partialmethod(Nds.__init__, name),
     }
     return type(name, (Nds,), made)

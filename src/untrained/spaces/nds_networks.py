@@ -1,4 +1,4 @@
-"""The files of NDS, and the networks that their entries train, as values and as text.
+"""The sweeps of NDS, and the networks that they train, as values and as text.
 
 Radosavovic, Johnson, Xie, Lo, Dollar: On Network Design Spaces for Visual Recognition, ICCV 2019.
 Half of its spaces put two cells into the network of DARTS, at a width and a depth of their own; the
@@ -12,46 +12,13 @@ form key=value, in this order:
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from untrained.errors import ArchitectureError, short, unknown_name
 from untrained.spaces.genotypes import Edges, check_edges
 
 T = TypeVar("T", int, float)
-_NAMES = (
-    *("Amoeba", "Amoeba_in"),
-    *("DARTS", "DARTS_fix-w-d", "DARTS_in", "DARTS_lr-wd", "DARTS_lr-wd_in"),
-    *("ENAS", "ENAS_fix-w-d", "ENAS_in"),
-    *("NASNet", "NASNet_in"),
-    *("PNAS", "PNAS_fix-w-d", "PNAS_in"),
-    *("ResNet", "ResNet-B", "ResNet_lr-wd", "ResNet_lr-wd_in"),
-    *("ResNet_rng1", "ResNet_rng2", "ResNet_rng3"),
-    *("ResNeXt-A", "ResNeXt-A_in", "ResNeXt-B", "ResNeXt-B_in"),
-    *("Vanilla", "Vanilla_lr-wd", "Vanilla_lr-wd_in"),
-    *("Vanilla_rng1", "Vanilla_rng2", "Vanilla_rng3"),
-)
-
-
-def plain(name: str) -> str:
-    """Normalise a name, so that DARTS_fix-w-d and darts_fix_w_d are equal."""
-    return name.lower().replace("-", "_")
-
-
-#: The official file of each space; the names could not be verified.
-FILES: Mapping[str, str] = {f"nds_{plain(name)}": f"{name}.json" for name in _NAMES}
-
-
-def dataset_of(space: str) -> str:
-    """Return the data set that the networks of an NDS space were trained on."""
-    return "ImageNet" if space.endswith("_in") else "cifar10"
-
-
-def has_stages(space: str) -> bool:
-    """Tell whether the networks of an NDS space are stages of blocks instead of cells."""
-    return any(family in space for family in ("resnet", "resnext", "vanilla"))
-
-
-#: The operations of an edge in any of the five search spaces; the names could not be verified.
+#: The operations of an edge in any of the five search spaces.
 OPERATIONS = (
     *("none", "skip_connect"),
     *("avg_pool_2x2", "avg_pool_3x3", "avg_pool_5x5"),
@@ -89,6 +56,7 @@ class CellNetwork:
         ArchitectureError: there is no such network; the message names what is wrong.
     """
 
+    parts: ClassVar[str] = "two cells"
     width: int
     depth: int
     auxiliary: bool
@@ -131,6 +99,7 @@ class StagedNetwork:
         ArchitectureError: there is no such network; the message names what is wrong.
     """
 
+    parts: ClassVar[str] = "stages of blocks"
     block: str
     depths: tuple[int, ...]
     widths: tuple[int, ...]
@@ -178,6 +147,53 @@ class StagedNetwork:
 
 
 Network = CellNetwork | StagedNetwork
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The trained networks of one official file.
+
+    Attributes:
+        file: its name.
+        kind: the kind of all its networks.
+        dataset: the data set that they were trained on.
+    """
+
+    file: str
+    kind: type[Network]
+    dataset: str
+
+    @property
+    def imagenet(self) -> bool:
+        """Whether the networks were trained on ImageNet, not on CIFAR-10."""
+        return self.dataset == "ImageNet"
+
+
+#: Kind of network to the names of its sweeps: design space, what is special, _in for ImageNet.
+_NAMES: Mapping[type[Network], tuple[str, ...]] = {
+    CellNetwork: (
+        *("Amoeba", "Amoeba_in"),
+        *("DARTS", "DARTS_fix-w-d", "DARTS_in", "DARTS_lr-wd", "DARTS_lr-wd_in"),
+        *("ENAS", "ENAS_fix-w-d", "ENAS_in"),
+        *("NASNet", "NASNet_in"),
+        *("PNAS", "PNAS_fix-w-d", "PNAS_in"),
+    ),
+    StagedNetwork: (
+        *("ResNet", "ResNet-B", "ResNet_lr-wd", "ResNet_lr-wd_in", "ResNet_reruns"),
+        *("ResNet_rng1", "ResNet_rng2", "ResNet_rng3"),
+        *("ResNeXt-A", "ResNeXt-A_in", "ResNeXt-B", "ResNeXt-B_in"),
+        *("Vanilla", "Vanilla_lr-wd", "Vanilla_lr-wd_in", "Vanilla_reruns"),
+        *("Vanilla_rng1", "Vanilla_rng2", "Vanilla_rng3"),
+    ),
+}
+#: The sweep of each space.
+SWEEPS: Mapping[str, Sweep] = {
+    f"nds_{name.lower().replace('-', '_')}": Sweep(
+        f"{name}.json", kind, "ImageNet" if name.endswith("_in") else "cifar10"
+    )
+    for kind, names in _NAMES.items()
+    for name in names
+}
 #: Kind of a network to the words that its text has, those that it may have, and an example.
 _WORDS: Mapping[type[Network], tuple[tuple[str, ...], tuple[str, ...], str]] = {
     CellNetwork: (
