@@ -1,8 +1,14 @@
 """Architectures that are scored many at a time, against the same ones alone."""
 
 import os
+import select
+import shutil
 import signal
+import subprocess
+import sys
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -27,7 +33,8 @@ from untrained.spaces import get_space
 from untrained.spaces.base import NotApplicable
 from untrained.spaces.nasbench201 import NasBench201
 
-SPACE, SETTINGS = get_space("nasbench201"), MinibatchSettings(batch_size=4)
+SPACE = get_space("nasbench201")
+SETTINGS = MinibatchSettings("noise", batch_size=4, shape=(3, 12, 12))
 NONE = SPACE.parse("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|").index
 SKIP = SPACE.parse("|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|").index
 BOTH = ["naswot", "naswot-released"]
@@ -92,8 +99,7 @@ def test_other_spaces_are_scored_alike(name, spelled):
 
 def test_a_status_of_too_few_units_is_that_of_a_network_alone():
     """More images than units make every kernel singular."""
-    images = MinibatchSettings("noise", batch_size=40)
-    images = replace(images, shape=(3, 4, 4))
+    images = replace(SETTINGS, batch_size=40, shape=(3, 4, 4))
     work = [(index, BOTH) for index in (SKIP, 0)]
     same(scored(work, images=images), scored(work, "fast", images=images))
 
@@ -101,13 +107,22 @@ def test_a_status_of_too_few_units_is_that_of_a_network_alone():
 def test_proxies_images_and_seeds_of_their_own(monkeypatch):
     seen = batches_run(monkeypatch)
     work = [(0, ["naswot"]), (1, BOTH), (2, ["naswot:3", "grad_norm"]), (3, ["naswot-released"])]
-    work += [(4, ["naswot", "naswot:3", "synflow"]), (5, ["naswot@0.02"])]
-    images = replace(SETTINGS, dataset="cifar10")
-    found = scored(work, "auto", images=images)
+    work += [(4, ["naswot", "naswot:3", "synflow"])]
+    found = scored(work, "auto")
     assert not seen, "a CPU runs one after the other"
     monkeypatch.setattr(engine, "executor_of", on_gpus)
-    same(scored(work, "auto", images=images), found)
+    same(scored(work, "auto"), found)
     assert seen == [3, 2]  # fewer images, and not what shares a network with gradients
+
+
+def test_what_is_trained_is_in_no_batch(monkeypatch):
+    monkeypatch.setattr(engine, "executor_of", on_gpus)
+    asked, chosen = request(SPACE, [], SETTINGS, 0, Execution()), []
+    for proxies in (["naswot@0.02"], ["naswot", "naswot@0.02", "naswot-released"]):
+        chosen += engine._members(asked, [(5, 0, list(map(reading_of, proxies)))])
+    assert [[one.name + one.variant for one in member.proxies] for member in chosen] == [
+        ["naswotcorrected", "naswotreleased"]
+    ]
 
 
 def on_gpus(asked, proxies, *, trained):
@@ -214,34 +229,94 @@ def test_what_cannot_be_drawn_is_a_score_of_its_own(monkeypatch):
 @pytest.fixture
 def drawn_elsewhere(monkeypatch):
     monkeypatch.setattr(batches, "WORTH_PROCESSES", 2)
-    monkeypatch.setattr(batches, "processes_here", lambda _device: 2)
+    monkeypatch.setattr(batches, "processes_here", lambda _device: 1)
 
 
 WORK = [(index, BOTH) for index in (1462, 45, 0, 15000, 10525, 7, 8)]
 
 
 @pytest.mark.usefixtures("drawn_elsewhere")
-@pytest.mark.parametrize("shared", [0, 1 << 60])
-def test_other_processes_draw_the_same_weights(monkeypatch, shared):
-    monkeypatch.setattr(batches, "_SHARED", shared)
-    expected, drawn = scored(WORK, "fast"), []
-    monkeypatch.setattr(batches, "_draw", lambda *_given: drawn.append(1))
-    same(scored(WORK), expected)
-    assert not drawn
+def test_another_process_draws_the_same_weights_until_it_dies(monkeypatch):
+    monkeypatch.setattr(batches, "SIZE", 1)
+    expected, entered, here = scored(WORK, "fast"), [], []
+    draw, enter = batches._draw, batches.Batches.__enter__
+    monkeypatch.setattr(batches, "_draw", lambda *given: here.append(given[1]) or draw(*given))
+    monkeypatch.setattr(batches.Batches, "__enter__", lambda own: entered.append(own) or enter(own))
+    asked = request(SPACE, [], SETTINGS, 0, Execution(engine="batched", precision="float32"))
+    work = [(index, 0, list(map(reading_of, proxies))) for index, proxies in WORK]
+    made = score_work(asked, work)
+    found = [next(made) for _ in range(3)]
+    assert [one.indices for one in here] == [[1462]], "the first batch, while the other starts"
+    (process,) = entered[0]._pool._processes
+    os.kill(process, signal.SIGKILL)
+    with pytest.warns(UserWarning, match="in one process, since others failed: BrokenProcessPool"):
+        same([*found, *made], expected)
+    assert 1 < len(here) < len(WORK) - 1  # two batches were asked for before
+
+
+@pytest.mark.parametrize("free", [None, 0, 1 << 60])
+def test_weights_are_handed_over_in_shared_memory_where_there_is_enough(monkeypatch, free):
+    def usage(path):
+        assert path == "/dev/shm"
+        if free is None:
+            raise FileNotFoundError(path)
+        return SimpleNamespace(free=free)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+    monkeypatch.setattr(batches, "_space", SPACE)
+    asked = batches.Asked([1462, 45], [False, True], 0, 10, None, (3, 12, 12))
+    batch, expected = batches._draw_there(asked).batch, batches._draw(SPACE, asked).batch
+    for made, own in ((batch.weights, expected.weights), (batch.indices, expected.indices)):
+        assert isinstance(made, torch.Tensor if free else np.ndarray)
+        assert torch.equal(torch.as_tensor(made), own)
 
 
 @pytest.mark.usefixtures("drawn_elsewhere")
-def test_a_process_that_dies_is_done_without(monkeypatch):
-    expected = scored(WORK, "fast")
-    asked = request(SPACE, [], SETTINGS, 0, Execution(engine="batched", precision="float32"))
-    work = [(index, 0, list(map(reading_of, proxies))) for index, proxies in WORK]
-    entered, enter = [], batches.Batches.__enter__
-    monkeypatch.setattr(batches.Batches, "__enter__", lambda own: entered.append(own) or enter(own))
-    found = score_work(asked, work)
-    first = next(found)
-    for process in list(entered[0]._pool._processes):
-        os.kill(process, signal.SIGKILL)
-    same([first, *found], expected)
+def test_no_more_is_drawn_ahead_than_there_is_memory_for(monkeypatch):
+    class Pool:
+        def __init__(self, *_):
+            self.ahead = 0
+
+        def submit(self, call, *given):
+            made = Future()
+            if given:
+                self.ahead += 1
+                most.append(self.ahead)
+                draw = made.result = lambda: batches._draw(SPACE, *given)
+                made.result = lambda: (setattr(self, "ahead", self.ahead - 1), draw())[1]
+            return made
+
+        def shutdown(self, **_):
+            pass
+
+    monkeypatch.setattr(batches, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(batches, "processes_here", lambda _device: 5)
+    monkeypatch.setattr(batches, "SIZE", 1)
+    for room, expected in ((1 << 40, 6), (1, 1)):
+        most = []
+        monkeypatch.setattr(batches, "_AHEAD", room)
+        scored(WORK)
+        assert max(most) == expected
+
+
+def test_a_process_that_draws_ends_with_its_parent_even_if_that_is_killed():
+    code = (
+        "import os, pickle, time\n"
+        "from concurrent.futures import ProcessPoolExecutor\n"
+        "from multiprocessing import get_context\n"
+        "from untrained.scoring.batches import _start\n"
+        "given = (1, get_context('spawn'), _start, (pickle.dumps(None),))\n"
+        "with ProcessPoolExecutor(*given) as pool:\n"
+        "    print(pool.submit(os.getpid).result(), flush=True)\n"
+        "    pool.submit(time.sleep, 60).result()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as one:
+        other = int(one.stdout.readline())
+        one.kill()
+        # the other process has this pipe, too, which can be read to its end when both have ended
+        if not select.select([one.stdout], [], [], 20)[0]:
+            os.kill(other, signal.SIGKILL)
+            pytest.fail("it goes on")
 
 
 @pytest.mark.usefixtures("drawn_elsewhere")
@@ -266,7 +341,7 @@ def test_only_what_does_nothing_but_score_on_a_gpu_starts_processes(monkeypatch)
 
 def test_a_shard_is_scored_in_batches(monkeypatch, tmp_path):
     seen = batches_run(monkeypatch)
-    given = {"architectures": 7, "batch_size": 4, "precision": "float32", "device": "cpu"}
+    given = {"architectures": 7, "batch_size": 3, "precision": "float32", "device": "cpu"}
     found = score_space("nasbench201", BOTH, engine="batched", share=True, **given)
     assert seen
     expected = score_space("nasbench201", BOTH, engine="fast", share=True, **given)
@@ -331,7 +406,7 @@ def test_what_is_not_sure_is_looked_at_again():
 
 def on_a_gpu():
     """Score a shard on an imitated GPU and on the CPU."""
-    given = {"architectures": 5, "batch_size": 4, "precision": "float32"}
+    given = {"architectures": 3, "batch_size": 2, "precision": "float32"}
     with imitated_gpu(pytest.MonkeyPatch()) as gpu:
         there = score_space("nasbench201", BOTH, device="cuda:0", **given)
         said = {"waits": gpu.waits, "rounded": gpu.rounded}

@@ -186,6 +186,7 @@ def test_an_imitated_gpu_refuses_to_mix_devices_and_counts_what_waits(imitated):
         "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
         "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
         "Unable to find a valid cuDNN algorithm to run convolution",
+        "GET was unable to find an engine to execute this computation",
     ],
 )
 def test_lack_of_memory_is_an_outcome_whatever_library_of_cuda_says_so(text):

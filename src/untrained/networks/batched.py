@@ -652,13 +652,13 @@ class _Run:
         if codes.slots is not None:
             bits = bits.index_select(3, self._at(codes.slots))
         units = bits.permute(3, 0, 1, 2, 4).flatten(2)  # (nodes, N, units)
-        both = _common(units).index_select(0, self._at(codes.rows))
+        both = common_bits(units).index_select(0, self._at(codes.rows))
         owners = self._at(codes.owners)
         for products, counts in zip(self.products, self._at(codes.counts).chunk(2), strict=True):
             products.index_add_(0, owners, both * counts.view(-1, 1, 1))
 
 
-def _common(units: Tensor) -> Tensor:
+def common_bits(units: Tensor) -> Tensor:
     """Return (m, N, N) float64: on how many of the bits (m, N, f) each two images are both 1."""
     pieces = torch.tensor_split(units, tuple(range(_COUNTED, units.shape[2], _COUNTED)), 2)
     fast = units.is_cuda and torch.cuda.is_bf16_supported(including_emulation=False)

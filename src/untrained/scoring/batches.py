@@ -7,18 +7,19 @@ depends on its batch by rounding only. What a batch can't score, its members are
 import os
 import pickle
 import shutil
+import threading
 import time
 import warnings
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from contextlib import contextmanager
+from multiprocessing import get_context, parent_process
 from typing import Any, NamedTuple, cast
 
 import torch
 
-from untrained.errors import summary
+from untrained.errors import PluginError, summary
 from untrained.float32 import exact_float32
 from untrained.images.minibatches import Minibatch
 from untrained.networks.batched import Batch, prepared, run
@@ -38,11 +39,13 @@ from untrained.spaces.base import GraphSpace, Skeleton
 #: Architectures of a batch; it is halved where memory runs out.
 SIZE = 64
 
-#: Fewer batches are drawn in this process, since others take seconds to start.
+#: Fewer architectures than so many full batches are drawn in this process, since others take
+#: seconds to start.
 WORTH_PROCESSES = 4
 
-#: Free shared memory, in bytes, that drawn weights are handed over in; else they are copied.
-_SHARED = 8 << 30
+#: Bytes of the weights that are drawn ahead at most. They are handed over in shared memory where
+#: so much of it is free; else they are copied.
+_AHEAD = 8 << 30
 
 
 class Member(NamedTuple):
@@ -69,7 +72,10 @@ class Member(NamedTuple):
 
 
 class Values(NamedTuple):
-    """The values of an architecture by its proxies, and its share of the seconds of the batch."""
+    """The values of an architecture by its proxies, and its share of the seconds of its batch.
+
+    These are the seconds of this process: what other processes draw meanwhile takes none.
+    """
 
     values: list[float | UndefinedScore]
     seconds: float
@@ -123,13 +129,17 @@ class Batches:
         self._left = deque(sorted(batches, key=lambda batch: batch[0].place))
         self._found: dict[tuple[int, Setting], Values] = {}
         self._ahead: deque[Future[Drawn]] = deque()
-        self._processes = processes_here(how.device) if len(batches) >= WORTH_PROCESSES else 0
+        worth = len(members) >= WORTH_PROCESSES * SIZE
+        self._processes = processes_here(how.device) if worth else 0
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> "Batches":
         if self._processes and (state := _pickled(self.space)):
             context = get_context("spawn")
             self._pool = ProcessPoolExecutor(self._processes, context, _start, (state,))
+            with self._others():
+                for _ in range(self._processes):
+                    self._pool.submit(int)  # they start while the first batch is drawn here
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -141,26 +151,44 @@ class Batches:
         while (place, setting) not in self._found and self._left:
             if self._left[0][0].place > place:
                 return None
+            start = time.perf_counter()
             drawn, members = self._next()
             with exact_float32():
-                self._score(members, drawn)
+                self._score(members, drawn, start)
         return self._found.pop((place, setting), None)
 
     def _next(self) -> tuple[Drawn, list[Member]]:
         """Return the next batch, and begin to draw those after it."""
-        if self._pool is not None:
-            try:
-                begun = len(self._ahead)
-                for members in list(self._left)[begun : 2 * self._processes]:
-                    self._ahead.append(self._pool.submit(_draw_there, self._asked(members)))
-                drawn = self._ahead.popleft().result()
-                weights = torch.as_tensor(drawn.batch.weights)
-                batch = drawn.batch._replace(weights=weights)
-                return drawn._replace(batch=batch), self._left.popleft()
-            except BrokenProcessPool:  # a process could not start, or was killed
-                self._pool, self._ahead = None, deque()
         members = self._left.popleft()
-        return _draw(self.space, self._asked(members)), members
+        drawn: Drawn | None = None
+        if self._ahead:
+            with self._others():
+                drawn = self._ahead.popleft().result()
+        if drawn is None:
+            drawn = _draw(self.space, self._asked(members))
+        if self._pool is not None:
+            room = max(1, _AHEAD // max(1, drawn.batch.weights.nbytes))
+            most = min(2 * self._processes, room)
+            with self._others():
+                for later in list(self._left)[len(self._ahead) : most]:
+                    self._ahead.append(self._pool.submit(_draw_there, self._asked(later)))
+        weights, indices = map(torch.as_tensor, (drawn.batch.weights, drawn.batch.indices))
+        batch = drawn.batch._replace(weights=weights, indices=indices)
+        return drawn._replace(batch=batch), members
+
+    @contextmanager
+    def _others(self) -> Iterator[None]:
+        """Do without other processes, with a warning, if a block that asks them fails."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - killed, or without memory to hand weights over
+            warnings.warn(
+                f"drawing weights in one process, since others failed: {summary(error)}",
+                stacklevel=2,
+            )
+            if self._pool is not None:
+                self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool, self._ahead = None, deque()
 
     def _asked(self, members: list[Member]) -> Asked:
         batch = self.shown(members[0].setting, members[0].seed)
@@ -174,18 +202,18 @@ class Batches:
             (channels, height, width),
         )
 
-    def _score(self, members: list[Member], drawn: Drawn) -> None:
-        """Score members, in halves as long as memory does not suffice."""
+    def _score(self, members: list[Member], drawn: Drawn, start: float) -> None:
+        """Score members, whose time began at `start`; in halves while memory is too small."""
         if not drawn.positions:
             return
         if len(members) > self.size:
             for half in (members[: len(members) // 2], members[len(members) // 2 :]):
-                self._score(half, _draw(self.space, self._asked(half)))
+                self._score(half, _draw(self.space, self._asked(half)), start)
+                start = time.perf_counter()
             return
-        start = time.perf_counter()
         try:
             values = self._values(members, drawn)
-        except (RuntimeError, MemoryError) as error:
+        except (RuntimeError, MemoryError, PluginError) as error:
             if not is_out_of_memory(error):
                 self._give_up(error)
                 return
@@ -195,7 +223,7 @@ class Batches:
                 torch.cuda.empty_cache()
             self.size = len(members) // 2
             if self.size:
-                self._score(members, drawn)
+                self._score(members, drawn, start)
             else:
                 self.size = 1
             return
@@ -257,18 +285,32 @@ _space: Any = None
 
 
 def _start(state: bytes) -> None:
-    """Set up a process that draws architectures of a space."""
+    """Set up a process that draws architectures of a space, and ends with its parent."""
     global _space
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     prepare_worker()
     _space = pickle.loads(state)  # noqa: S301 - of the process that started this one
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it does, even if that is killed."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _draw_there(asked: Asked) -> Drawn:
     """Draw a batch in a process that was set up for it."""
     drawn = _draw(_space, asked)
-    if shutil.disk_usage("/dev/shm").free > _SHARED:  # noqa: S108 - where PyTorch shares memory
+    try:
+        free = shutil.disk_usage("/dev/shm").free  # noqa: S108 - where PyTorch shares memory
+    except OSError:
+        free = 0
+    if free > _AHEAD:
         return drawn
-    batch = drawn.batch._replace(weights=drawn.batch.weights.numpy())  # type: ignore[arg-type]
+    weights, indices = drawn.batch.weights.numpy(), drawn.batch.indices.numpy()
+    batch = drawn.batch._replace(weights=weights, indices=indices)  # type: ignore[arg-type]
     return drawn._replace(batch=batch)
 
 

@@ -91,7 +91,8 @@ def lease(names: Sequence[str]) -> Iterator[str | None]:
     """Yield the first name that no other process holds, or any, with a warning, where all are held.
 
     A name is held by a socket of Linux's abstract namespace, which all users of a machine share
-    and which ends with its process. Where there are no names it yields None.
+    (but no containers with network namespaces of their own), and which ends with its process and
+    those that it forked. Where there are no names it yields None.
     """
     with ExitStack() as stack:
         for name in names:

@@ -87,8 +87,9 @@ class ReadsKernels(ReadsRectifiers, Protocol):
 _OUT_OF_MEMORY = (
     *("DefaultCPUAllocator: ", "could not create a primitive", "std::bad_alloc"),
     *("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
-    # cuDNN has none that fits into the memory that is left
-    "Unable to find a valid cuDNN algorithm",
+    # cuDNN has none that fits into the memory that is left; the second text is that of its newer
+    # interface, which PyTorch 2 uses
+    *("Unable to find a valid cuDNN algorithm", "unable to find an engine to execute this"),
 )
 
 
