@@ -8,7 +8,9 @@ in reduced form on the CPU, which shows that it runs, and nothing is written.
 
 import argparse
 import json
+import math
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -30,22 +32,25 @@ from untrained.files import atomic
 from untrained.float32 import exact_float32
 from untrained.networks import batched
 from untrained.networks.plans import draw
+from untrained.proxies.agreements import agreements_of
 from untrained.scoring import batches
+from untrained.scoring.devices import gpus_here, leased_device
 from untrained.scoring.engine import Score, Subject, score_work
-from untrained.scoring.execution import Execution, prepare_worker
+from untrained.scoring.execution import Execution, has_bfloat16_products, prepare_worker
 from untrained.scoring.images import MinibatchSettings
 from untrained.scoring.request import ScoreRequest, parse_reading
 from untrained.search.measurements import Draw
 from untrained.search.pruning import Pruning, prune
 from untrained.search.supernets import candidates_of, pruned_space
 from untrained.seeds import torch_seeded
+from untrained.spaces import SearchSpace, get_space
 
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda:0" if CUDA else "cpu")
 #: The engine that a GPU takes by itself.
 ENGINE = "auto" if CUDA else "batched"
-#: Images of a minibatch.
-IMAGES = 128 if CUDA else 8
+#: Images of a minibatch, and architectures of a batch.
+IMAGES, SIZE = (128, 64) if CUDA else (8, 2)
 WHOLE = len(SPACE)
 
 #: What a step finds, by name. It is a generator, so that what it found before it is stopped stays.
@@ -84,22 +89,53 @@ def scores(
     cells: Sequence[int],
     proxy: str = "naswot",
     *,
+    space: SearchSpace = SPACE,
     images: int = IMAGES,
     device: torch.device = DEVICE,
     engine: str = ENGINE,
     precision: str = "auto",
     dataset: str = "cifar10",
+    seconds: float = math.inf,
 ) -> tuple[list[Score], list[float]]:
-    """Return the scores of cells of NAS-Bench-201, and when each was there, in seconds."""
-    readings = (parse_reading(proxy),)
-    settings = MinibatchSettings(dataset, batch_size=images)
-    how = Execution(device, engine, precision)
-    request = ScoreRequest(SPACE, readings, settings, (0,), how)
-    found, times, start = [], [], time.perf_counter()
-    for (score,) in score_work(request, [(cell, 0, readings) for cell in cells]):
+    """Return the scores of architectures, and when each was there, in seconds.
+
+    It ends early when so many `seconds` have passed.
+    """
+    found, times, start = list[Score](), list[float](), time.perf_counter()
+    for score in scored(cells, proxy, space, images, Execution(device, engine, precision), dataset):
         found.append(score)
         times.append(time.perf_counter() - start)
+        if times[-1] > seconds:
+            break
     return found, times
+
+
+def scored(
+    cells: Sequence[int],
+    proxy: str = "naswot",
+    space: SearchSpace = SPACE,
+    images: int = IMAGES,
+    how: Execution = Execution(DEVICE, ENGINE),  # noqa: B008 - immutable
+    dataset: str = "cifar10",
+) -> Iterator[Score]:
+    """Yield the scores of architectures."""
+    readings, settings = (parse_reading(proxy),), MinibatchSettings(dataset, batch_size=images)
+    request = ScoreRequest(space, readings, settings, (0,), how)
+    for (score,) in score_work(request, [(cell, 0, readings) for cell in cells]):
+        yield score
+
+
+def seconds_each(times: Sequence[float], after: float) -> float:
+    """Return the seconds of an architecture, by the batches that were complete `after` some.
+
+    The first of these ends what is not counted: the start, and what was drawn ahead of it.
+
+    Args:
+        times: when each architecture was scored; all of a batch are when its first one is.
+        after: seconds.
+    """
+    ends = [one for one in times[::SIZE] if one >= after]
+    return (ends[-1] - ends[0]) / (SIZE * (len(ends) - 1)) if len(ends) > 1 else math.nan
 
 
 def difference(found: Sequence[Score], expected: Sequence[Score]) -> str:
@@ -110,6 +146,8 @@ def difference(found: Sequence[Score], expected: Sequence[Score]) -> str:
         if one.score is not None and other.score is not None
     ]
     unlike = sum(one.status != other.status for one, other in zip(found, expected, strict=True))
+    if not pairs:
+        return f"no two scores, {unlike} of {len(found)} statuses differ"
     ours, theirs = np.array(pairs).T
     size = np.abs(ours - theirs)
     relative = (size / np.maximum(np.abs(theirs), 1e-12)).max()
@@ -122,6 +160,17 @@ def difference(found: Sequence[Score], expected: Sequence[Score]) -> str:
 def of_whole(milliseconds: float) -> str:
     """Return the time of a cell, and of the whole space, extrapolated."""
     return f"{milliseconds:.3g} ms per cell; {milliseconds * WHOLE / 1e3:.0f} s extrapolated"
+
+
+def environment() -> Found:
+    """Say what is here, and whether it is counted and leased as it should be."""
+    yield "PyTorch", f"{torch.__version__}, cuDNN {torch.backends.cudnn.version()}"
+    yield "cores", str(len(os.sched_getaffinity(0)))
+    yield "GPUs", f"{gpus_here()} by their files, {torch.cuda.device_count()} by PyTorch"
+    with leased_device() as device:
+        yield "leased", f"{device} of {os.environ.get('CUDA_VISIBLE_DEVICES', 'all')}"
+    yield "bfloat16", str(has_bfloat16_products(DEVICE))
+    yield "free shared memory", f"{shutil.disk_usage('/dev/shm').free / 1e9:.1f} GB"  # noqa: S108
 
 
 def ceilings() -> Found:
@@ -154,10 +203,32 @@ def ceilings() -> Found:
             each = seconds_of(run) / networks
             name = f"3x3 convolution, {channels} channels, {networks} networks"
             yield name, f"{each * 1e6:.1f} microseconds for each"
+    new = range(33, 41) if CUDA else range(3, 5)
+    images, kernels = (
+        torch.randn(*shape, device=DEVICE, dtype=torch.bfloat16)
+        for shape in ((IMAGES, 16 * max(new), 8, 8), (16 * max(new), 16, 3, 3))
+    )
+    wait()
+    start = time.perf_counter()
+    for networks in new:  # for which cuDNN has to choose a kernel
+        channels = 16 * networks
+        torch.conv2d(images[:, :channels], kernels[:channels], padding=1, groups=networks)
+    wait()
+    each = (time.perf_counter() - start) / len(new)
+    yield "3x3 convolution, a shape for the first time", f"{each * 1e3:.2f} ms"
 
 
 def agreement() -> Found:
     """Compare the card with the processor, TF32 off."""
+    wrong = 0
+    shapes = [(n, f) for n in (2, 17, 128) for f in (1, 7, 63, 4096, 65536 if CUDA else 99)]
+    for shape in shapes:
+        bits = torch.rand(shape) > 0.3
+        both = batched.common_bits(bits[None].to(DEVICE))[0].cpu().long()
+        wrong += not torch.equal(both, bits.long() @ bits.long().T)
+        agreed = agreements_of(bits.to(torch.int8).to(DEVICE)).cpu()
+        wrong += not torch.equal(agreed, agreements_of(bits.to(torch.int8)))
+    yield "products of codes", f"{wrong} of {2 * len(shapes)} differ"
     cells = random_cells(50 if CUDA else 3)
     torch.set_num_threads(8 if CUDA else 1)
     expected, _ = scores(cells, device=torch.device("cpu"), engine="fast", precision="float32")
@@ -212,14 +283,13 @@ class Traffic(TorchDispatchMode):
 
 def speed() -> Found:
     """Time cells many at once, one at a time, and by the plain procedure."""
-    size = 64 if CUDA else 2
-    batches.SIZE = size
-    many = random_cells(10 * size, seed=1)
-    _, times = scores(many)
-    half = len(many) // 2
-    own = 1e3 * (times[-1] - times[half - 1]) / half
-    yield "many at once, with drawing", of_whole(own)
-    few = connected_cells(24 if CUDA else 2)
+    many = random_cells(WHOLE if CUDA else 10 * SIZE, seed=1)
+    _, times = scores(many, seconds=45)
+    own = 1e3 * seconds_each(times, times[-1] / 2)
+    first = f"the first batch after {times[0]:.1f} s"
+    yield "many at once, with drawing", f"{len(times)} cells in {times[-1]:.1f} s, {first}"
+    yield "many at once, the later half of these seconds", of_whole(own)
+    few = many[: 24 if CUDA else 2]
     scores(few[:2], engine="fast")
     alone = 1e3 * scores(few, engine="fast")[1][-1] / len(few)
     yield "one at a time", of_whole(alone)
@@ -234,15 +304,15 @@ def speed() -> Found:
     yield "plain published procedure", of_whole(plain)
     yield "plain / many at once", f"{plain / own:.1f}"
     with torch_seeded(0, "weights", 0):
-        networks = [draw(SPACE.graph(SPACE[cell], 10)) for cell in random_cells(size, seed=2)]
-    batch = batched.prepared(networks, (3, 32, 32), [False] * size)
+        networks = [draw(SPACE.graph(SPACE[cell], 10)) for cell in random_cells(SIZE, seed=2)]
+    batch = batched.prepared(networks, (3, 32, 32), [False] * SIZE)
     shown = images.to(Execution(DEVICE).dtype(planned=True))
     with Traffic() as traffic:
         batched.run(batch, shown)
     took = seconds_of(lambda: batched.run(batch, shown), 3)
-    yield f"{size} cells without drawing", of_whole(1e3 * took / size)
-    yield "operations per cell", f"{traffic.operations / size:.0f}"
-    moved = f"{traffic.bytes / size / 1e6:.0f} MB per cell"
+    yield f"{SIZE} cells without drawing", of_whole(1e3 * took / SIZE)
+    yield "operations per cell", f"{traffic.operations / SIZE:.0f}"
+    moved = f"{traffic.bytes / SIZE / 1e6:.0f} MB per cell"
     yield "memory traffic", f"{moved}, {traffic.bytes / took / 1e12:.3g} TB/s (compare the copy)"
     if CUDA:
         yield "largest memory", f"{torch.cuda.max_memory_allocated() / 1e9:.1f} GB"
@@ -252,13 +322,18 @@ def one_of_several(place: int, number: int) -> None:
     """Score cells when told to, as one of several processes on a card, with its share of cores."""
     if CUDA:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[place::number])
-    count = 256 if CUDA else 2
-    scores(random_cells(2, seed=3))
+    start_up, counted = (3, 7) if CUDA else (0, 0.5)
+    made = scored(random_cells(WHOLE, seed=4))
+    next(made)  # starts what draws ahead
     print("ready", flush=True)
     if not sys.stdin.readline():
         return  # the step has ended
-    scores(random_cells(count, seed=4))
-    print(count, flush=True)
+    begun, times = time.perf_counter(), [0.0]
+    for _ in made:
+        times.append(time.perf_counter() - begun)
+        if times[-1] > start_up + counted:
+            break
+    print(1 / seconds_each(times, start_up), flush=True)
 
 
 def processes() -> Found:
@@ -277,11 +352,9 @@ def processes() -> Found:
         try:
             for one in own:
                 said(one)
-            start = time.perf_counter()
             for one in own:
                 print(file=one.stdin, flush=True)
-            cells = sum(int(said(one)) for one in own)
-            rate = cells / (time.perf_counter() - start)
+            rate = sum(float(said(one)) for one in own)
             cells_a_second = f"{rate:.1f} cells per second; {WHOLE / rate:.0f} s extrapolated"
             yield f"{number} processes", cells_a_second
         finally:
@@ -300,11 +373,6 @@ def said(process: "subprocess.Popen[str]") -> str:
 
 def pruning() -> Found:
     """Time the pruning search on NAS-Bench-201, and measurements of the supernet of DARTS."""
-    if CUDA:
-        start = time.perf_counter()
-        made = prune("nasbench201", Pruning(repeats=1, device=str(DEVICE)), 0, workers=1)
-        spent = time.perf_counter() - start
-        yield "NAS-Bench-201, one draw per round", f"{spent:.1f} s: {made.architecture.spelling}"
     for name, count in (("nasbench201", 3), ("darts", 4)) if CUDA else (("nasbench201", 1),):
         space = pruned_space(name)
         settings = Pruning(repeats=1, batch_size=None if CUDA else 2, device=str(DEVICE))
@@ -317,6 +385,30 @@ def pruning() -> Found:
             drawn.numbers(one)
         each = (time.perf_counter() - start) / count
         yield f"{name}, a candidate", f"{each:.2f} s"
+    if CUDA:
+        start = time.perf_counter()
+        made = prune("nasbench201", Pruning(repeats=1, device=str(DEVICE)), 0, workers=1)
+        spent = time.perf_counter() - start
+        yield "NAS-Bench-201, one draw per round", f"{spent:.1f} s: {made.architecture.spelling}"
+
+
+def spaces() -> Found:
+    """Compare and time architectures of other spaces, many at once."""
+    for name in ("natsbench_size", "nasbench101", "darts") if CUDA else ("natsbench_size",):
+        space, images = get_space(name), 32 if CUDA else 4
+        chosen = random_cells(SIZE, seed=6, space=space)
+        torch.set_num_threads(8 if CUDA else 1)
+        cpu, few = torch.device("cpu"), chosen[:3]
+        expected, _ = scores(
+            few, space=space, images=images, device=cpu, engine="fast", precision="float32"
+        )
+        torch.set_num_threads(1)
+        made, _ = scores(few, space=space, images=images, precision="float32")
+        yield f"{name}, float32, {images} images", difference(made, expected)
+        scores(chosen, space=space, images=IMAGES)
+        _, times = scores(chosen, space=space, images=IMAGES)
+        each = 1e3 * times[-1] / len(chosen)
+        yield f"{name}, {IMAGES} images, with drawing here", f"{each:.3g} ms"
 
 
 def training() -> Found:
@@ -371,11 +463,13 @@ def randomness_and_memory() -> Found:
 
 #: The steps, and the most seconds of each.
 STEPS: dict[str, tuple[Callable[[], Found], int]] = {
+    "environment": (environment, 20),
     "ceilings": (ceilings, 40),
     "agreement": (agreement, 80),
     "speed": (speed, 90),
     "processes": (processes, 90),
     "pruning": (pruning, 60),
+    "spaces": (spaces, 50),
     "training": (training, 60),
     "randomness and memory": (randomness_and_memory, 40),
 }
@@ -436,6 +530,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--as-one", nargs=2, type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    batches.SIZE = SIZE
     if arguments.only or arguments.as_one:
         prepare_worker()
     if arguments.as_one:

@@ -26,6 +26,14 @@ def part(request):
     return slice(None, None, 1 if request.config.getoption("every_row") else 16)
 
 
+@pytest.fixture(scope="session")
+def guard(tmp_path_factory):
+    """What lets autograd see an imitated GPU; see tests/imitation.py."""
+    from tests.imitation import guard_library  # which imports PyTorch
+
+    return guard_library(tmp_path_factory.mktemp("guard"))
+
+
 def pytest_collection_modifyitems(items):
     durations.mark(items, pytest.mark.slow)
 

@@ -180,7 +180,7 @@ def guard_library(folder):
     return made
 
 
-def in_guarded_process(folder, module, name):
+def in_guarded_process(guard, module, name):
     """Return what a function of a module returns, as JSON, in a process with the guard."""
     code = (
         "import ctypes, importlib, json, sys\n"
@@ -188,7 +188,7 @@ def in_guarded_process(folder, module, name):
         "found = getattr(importlib.import_module(sys.argv[2]), sys.argv[3])()\n"
         "print(json.dumps(found))"
     )
-    given = [str(guard_library(folder)), module, name]
+    given = [str(guard), module, name]
     done = subprocess.run([sys.executable, "-c", code, *given], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])

@@ -136,6 +136,47 @@ def test_many_units_are_counted_in_pieces(monkeypatch):
     assert all(map(torch.equal, whole, kernels_of(networks, images, dead)))
 
 
+def test_moments_are_those_of_all_images_whatever_the_type():
+    images = images_of(8, count=5)
+    run = batched._Run(batched.prepared([], (3, 8, 8), []), images)
+    for shift in (0, 3):
+        x = torch.randn(5, 6, 6, 4, 8, dtype=torch.float64) * 2 + shift
+        for dtype, within in (
+            (torch.float64, 1e-12),
+            (torch.float32, 1e-5),
+            (torch.bfloat16, 1e-4),
+        ):
+            run.wide = torch.promote_types(dtype, torch.float32)
+            rounded = x.to(dtype)
+            variance, mean = run._moments(rounded)
+            numbers = rounded.double().permute(3, 4, 0, 1, 2).flatten(2)
+            middle = numbers.sum(2) / 180
+            squares = (numbers - middle.unsqueeze(2)).square().sum(2) / 180
+            assert torch.allclose(mean.double(), middle, within, within)
+            assert torch.allclose(variance.double(), squares, within, 0)
+
+
+def test_codes_in_bfloat16_are_nearly_those_in_double_precision():
+    networks = [draw(CELLS.graph(CELLS[index], 10)) for index in (1462, 45, 0, 15000)]
+    images, dead = images_of(16, count=4), [False] * 4
+    exact, rounded = (
+        kernels_of(networks, images.to(one), dead)[0] for one in (torch.float64, torch.bfloat16)
+    )
+    units = exact.diagonal(dim1=1, dim2=2)
+    assert torch.equal(rounded.diagonal(dim1=1, dim2=2), units)
+    assert 0 < ((rounded - exact).abs() / units.unsqueeze(2)).max() < 0.02
+
+
+def test_nothing_stays_in_memory_that_is_not_read_any_more():
+    members, images = next(batches(odd_cells, 4))
+    batch = batched.prepared(list(map(planned, members)), tuple(images.shape[1:]), [True] * 4)
+    run = batched._Run(batch, images)
+    for step in batch.steps:
+        run._run(step)
+    assert not run.buffers
+    assert not run.affine
+
+
 def on_a_gpu():
     """Run a batch on an imitated GPU, and say what that did."""
     networks = [draw(CELLS.graph(CELLS[index], 10)) for index in (1462, 45, 0, 15000)]
@@ -154,8 +195,8 @@ def on_a_gpu():
     return said
 
 
-def test_nothing_waits_for_a_gpu_and_all_is_sent_at_once(tmp_path):
-    said = in_guarded_process(tmp_path, "tests.networks.test_batched", "on_a_gpu")
+def test_nothing_waits_for_a_gpu_and_all_is_sent_at_once(guard):
+    said = in_guarded_process(guard, "tests.networks.test_batched", "on_a_gpu")
     assert said["waits"] == 0
     assert said["sent"] == 2  # the weights and the indices
     assert said["devices"] == ["cuda:0", "cuda:0"]

@@ -351,7 +351,7 @@ def test_a_shard_is_scored_in_batches(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("proxy", ["grad_norm", "naswot@0.02"])
 def test_what_has_no_plan_has_no_batches(proxy):
-    images = replace(SETTINGS, dataset="cifar10")
+    images = MinibatchSettings(batch_size=4)
     with pytest.raises(ParameterError, match=r"^no batched engine for .*take --engine auto$"):
         scored([(45, [proxy])], images=images)
     with pytest.raises(ParameterError, match=r"^no batched engine for naswot of a Seq"):
@@ -414,8 +414,8 @@ def on_a_gpu():
     return said | {"there": there["score"].tolist(), "here": here["score"].tolist()}
 
 
-def test_a_gpu_scores_in_batches_and_is_waited_for_once(tmp_path):
-    said = in_guarded_process(tmp_path, "tests.scoring.test_batches", "on_a_gpu")
+def test_a_gpu_scores_in_batches_and_is_waited_for_once(guard):
+    said = in_guarded_process(guard, "tests.scoring.test_batches", "on_a_gpu")
     assert said["there"] == pytest.approx(said["here"], abs=2e-3, nan_ok=True)
     assert said["waits"] == len(BOTH)  # one batch, whose scores are read at once for each proxy
     assert said["rounded"] == 0

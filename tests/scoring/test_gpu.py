@@ -82,10 +82,9 @@ def everything():
 
 
 @pytest.fixture(scope="module")
-def imitated(tmp_path_factory):
+def imitated(guard):
     """What `everything` finds, in a process of its own with the guard."""
-    folder = tmp_path_factory.mktemp("guard")
-    return in_guarded_process(folder, "tests.scoring.test_gpu", "everything")
+    return in_guarded_process(guard, "tests.scoring.test_gpu", "everything")
 
 
 def test_scores_of_a_gpu_are_those_of_the_cpu(imitated):
