@@ -115,6 +115,20 @@ def test_proxies_images_and_seeds_of_their_own(monkeypatch):
     assert seen == [3, 2]  # fewer images, and not what shares a network with gradients
 
 
+def test_each_seed_has_weights_and_images_of_its_own(monkeypatch):
+    seen, images = batches_run(monkeypatch), MinibatchSettings(batch_size=4)
+    work = [(index, seed, [reading_of("naswot")]) for index in (45, 7) for seed in (3, 4)]
+
+    def made(how):
+        asked = request(SPACE, [], images, 0, Execution(engine=how, precision="float32"))
+        return list(score_work(asked, work))
+
+    expected = made("fast")
+    same(made("batched"), expected)
+    assert seen == [2, 2]
+    assert len({one.score for (one,) in expected}) == len(work)
+
+
 def test_what_is_trained_is_in_no_batch(monkeypatch):
     monkeypatch.setattr(engine, "executor_of", on_gpus)
     asked, chosen = request(SPACE, [], SETTINGS, 0, Execution()), []
