@@ -19,7 +19,7 @@ from tests.networks.own_networks import (
 from torch import nn
 from torch.nn.utils import parametrizations, prune
 
-from untrained import score
+from untrained import rank, score
 from untrained.images.minibatches import Minibatch
 from untrained.proxies import get_proxy
 from untrained.proxies.base import BaseProxy
@@ -148,6 +148,19 @@ def test_what_autograd_does_not_record_cannot_be_seen(forward, proxy):
     found = scored(Of(forward, body=layers, fc=nn.Linear(2, 10)), proxy)
     assert found.status == "not_applicable"
     assert "torch.no_grad" in found.reason
+
+
+def test_rectifiers_below_a_head_that_is_seen_cannot_be_seen():
+    def forward(self, x):
+        with torch.no_grad():
+            features = self.body(x)
+        return self.fc(features)
+
+    network = convolutional()
+    network.function = forward
+    found = scored(network, "naswot")
+    assert found.status == "not_applicable"
+    assert "where the network applies its activation functions" in found.reason
 
 
 @pytest.mark.parametrize(
@@ -372,3 +385,44 @@ def test_all_kinds_of_convolutions_have_weights(proxy):
     found = scored(network, proxy)
     assert found.status == "ok"
     assert math.isfinite(found.score)
+
+
+def test_rectifiers_may_be_called_by_keyword():
+    class NamedReLU(nn.Module):
+        def forward(self, x):
+            return torch.relu(x)
+
+    def network(call):
+        return Of(
+            lambda self, x: self.fc(call(self.act, self.a(x)).mean((2, 3))),
+            a=nn.Conv2d(3, 6, 3),
+            act=NamedReLU(),
+            fc=nn.Linear(6, 10),
+        )
+
+    plain, named = (
+        scored(seeded(lambda call=call: network(call)), "naswot-released")
+        for call in (lambda act, x: act(x), lambda act, x: act(x=x))
+    )
+    same_value(named, plain, 0)
+
+
+def test_layers_that_are_derived_may_return_more():
+    class Pair(nn.Linear):
+        def forward(self, x):
+            return super().forward(x), None
+
+    network = Of(
+        lambda self, x: self.fc(torch.relu(self.a(x)).mean((2, 3)))[0],
+        a=nn.Conv2d(3, 6, 3),
+        fc=Pair(6, 10),
+    )
+    assert scored(network, "grad_norm").status == "ok"
+
+
+def test_a_classifier_that_needs_arguments_is_the_networks_failure():
+    network = convolutional()
+    network.get_classifier = lambda kind: kind
+    (row,) = rank([network], "lga:4", images="noise", input=(3, 8, 8), seeds=1).to_dict("records")
+    assert row["status"] == "failed"
+    assert row["reason"].startswith("TypeError: ")
