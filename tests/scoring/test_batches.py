@@ -19,7 +19,7 @@ from tests.imitation import imitated_gpu, in_guarded_process
 from tests.scoring.test_own_networks import dropping
 
 import untrained
-from untrained.errors import ParameterError
+from untrained.errors import ParameterError, PluginError
 from untrained.networks.batched import Kernels
 from untrained.proxies.base import UndefinedScore
 from untrained.proxies.naswot import Naswot, log_determinant, log_determinants
@@ -218,6 +218,26 @@ def test_what_fits_in_no_batch_is_scored_in_pieces(monkeypatch):
     message = "one at a time, since many at once failed: RuntimeError: something else"
     with pytest.warns(UserWarning, match=message):
         same(scored(work, "auto"), expected)
+
+
+@dataclass(frozen=True)
+class Short(Naswot):
+    """A proxy of another package that returns too few scores of kernels."""
+
+    name: ClassVar[str] = "short"
+
+    def score_kernels(self, found):
+        return super().score_kernels(found)[1:]
+
+
+def test_a_proxy_of_another_package_that_fails_on_kernels_reads_networks_alone(monkeypatch):
+    work = [(index, [Short()]) for index in (1462, 45)]
+    with pytest.raises(PluginError, match=r"^the proxy \S+:Short failed: ValueError: zip"):
+        scored(work)
+    monkeypatch.setattr(engine, "executor_of", on_gpus)
+    with pytest.warns(UserWarning, match=r"many at once failed: .*:Short failed"):
+        found = scored(work, "auto")
+    same(found, scored([(index, ["naswot"]) for index in (1462, 45)], "fast"))
 
 
 class Picky(NasBench201):

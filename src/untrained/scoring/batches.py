@@ -250,14 +250,15 @@ class Batches:
         images = self.shown(first.setting, first.seed).images
         with torch.no_grad():
             found = run(drawn.batch, images.to(self.how.dtype(planned=True)))
-            read: dict[ReadsKernels, list[float | UndefinedScore]] = {}
+            read: dict[ReadsKernels, dict[int, float | UndefinedScore]] = {}
             for proxy in {proxy for member in members for proxy in member.proxies}:
                 with blamed("proxy", proxy):
                     kernels = found.modules if proxy.dead_branches else found.rectifiers
-                    read[proxy] = proxy.score_kernels(kernels)
+                    made = proxy.score_kernels(kernels)
+                    read[proxy] = dict(zip(drawn.positions, made, strict=True))
         return {
-            position: [read[proxy][row] for proxy in members[position].proxies]
-            for row, position in enumerate(drawn.positions)
+            position: [read[proxy][position] for proxy in members[position].proxies]
+            for position in drawn.positions
         }
 
 
