@@ -376,9 +376,9 @@ def test_only_what_does_nothing_but_score_on_a_gpu_starts_processes(monkeypatch)
 def test_a_shard_is_scored_in_batches(monkeypatch, tmp_path):
     seen = batches_run(monkeypatch)
     given = {"architectures": 7, "batch_size": 3, "precision": "float32", "device": "cpu"}
-    found = score_space("nasbench201", BOTH, engine="batched", share=True, **given)
+    found = score_space("nasbench201", BOTH, engine="batched", **given)
     assert seen
-    expected = score_space("nasbench201", BOTH, engine="fast", share=True, **given)
+    expected = score_space("nasbench201", BOTH, engine="fast", **given)
     assert np.allclose(found["score"], expected["score"], atol=2e-3, equal_nan=True)
     assert list(found["status"]) == list(expected["status"])
 
