@@ -11,6 +11,7 @@ import json
 import math
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -351,10 +352,10 @@ def processes() -> Found:
         ]
         try:
             for one in own:
-                said(one)
+                line_of(one)
             for one in own:
                 print(file=one.stdin, flush=True)
-            rate = sum(float(said(one)) for one in own)
+            rate = sum(float(line_of(one)) for one in own)
             cells_a_second = f"{rate:.1f} cells per second; {WHOLE / rate:.0f} s extrapolated"
             yield f"{number} processes", cells_a_second
         finally:
@@ -363,7 +364,7 @@ def processes() -> Found:
                 one.wait()
 
 
-def said(process: "subprocess.Popen[str]") -> str:
+def line_of(process: "subprocess.Popen[str]") -> str:
     """Return the next line of a process, or raise RuntimeError where it has ended."""
     line = process.stdout.readline() if process.stdout else ""
     if not line:
@@ -481,16 +482,18 @@ def run_step(name: str, seconds: float) -> dict[str, str]:
         result = Path(folder) / "found.json"
         command = [sys.executable, "-m", "benchmarks.gpu", "--only", name, "--out", str(result)]
         ended = ""
-        try:
-            done = subprocess.run(
-                command, timeout=seconds, stdout=sys.stderr, stderr=subprocess.PIPE, text=True
-            )
-        except subprocess.TimeoutExpired:
-            ended = f"stopped after {seconds:.3g} s"
-        else:
-            if done.returncode:
-                last = (done.stderr.strip().splitlines() or ["nothing said"])[-1]
-                ended = f"failed with code {done.returncode}: {last[:200]}"
+        # a session of its own, so that all that it has started can be ended with it
+        with subprocess.Popen(
+            command, stdout=sys.stderr, stderr=subprocess.PIPE, text=True, start_new_session=True
+        ) as step:
+            try:
+                _, said = step.communicate(timeout=seconds)
+            except subprocess.TimeoutExpired:
+                os.killpg(step.pid, signal.SIGKILL)
+                ended = f"stopped after {seconds:.3g} s"
+        if step.returncode and not ended:
+            last = (said.strip().splitlines() or ["nothing said"])[-1]
+            ended = f"failed with code {step.returncode}: {last[:200]}"
         found: dict[str, str] = json.loads(result.read_text()) if result.is_file() else {}
     return found | ({"": ended} if ended else {})
 
