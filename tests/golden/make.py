@@ -10,7 +10,8 @@ seeds, with these exceptions:
 - The 45 proxies that read tangent kernels of the benchmark's network take 1.8 s of processor time
   for one architecture of NAS-Bench-201 and one seed, and 0.8 s on NAS-Bench-101, where all other
   proxies take 0.2 s. They score two architectures of each space, on four images, although some
-  variants have 32, 72 or 256 by default.
+  variants have 32, 72 or 256 by default. So do `swap`, which draws 32 networks, and `grasp`, which
+  differentiates twice.
 - Proxies that are read after training take 8 s per training. They score one small architecture of
   NAS-Bench-201 with one seed; `OWN_TRAINED` also scores the two networks of `networks.py`.
 """
@@ -155,6 +156,12 @@ def is_kernel(proxy: str) -> bool:
     return proxy.startswith(("ntk_", "lga", "kernel_"))
 
 
+def is_dear(proxy: str) -> bool:
+    """Whether the proxy takes more time than all others together."""
+    slow = proxy.startswith(("swap", "grasp"))
+    return slow or (is_kernel(proxy) and not is_tenas(proxy))
+
+
 def is_tenas(proxy: str) -> bool:
     """Whether the proxy reads the thin network of TE-NAS."""
     name, _, variant = proxy.partition(":")[0].partition("-")
@@ -185,7 +192,7 @@ def make_scores(scored: int = COUNT, seeds: tuple[int, ...] = SEEDS) -> pd.DataF
         seeds: the seeds of minibatch and weights, the first of `SEEDS` among them.
     """
     named = proxies()
-    dear = [name for name in named if is_kernel(name) and not is_tenas(name)]
+    dear = [name for name in named if is_dear(name)]
     apart = [name for name in named if name.startswith("naswot")]  # by the plan, as in a workflow
     trained = [*AFTER_TRAINING, *filter(is_validation, named)]
     rest = [name for name in named if name not in {*dear, *apart, *trained}]
