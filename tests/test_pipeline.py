@@ -589,6 +589,7 @@ def test_what_entries_say_has_one_digest_in_every_checkout(monkeypatch):
     described, elsewhere = made._described(), Path("/elsewhere/data/bundled")
     facts = replace(NasBench201.benchmark, bundled=elsewhere / "nasbench201.parquet")
     monkeypatch.setattr(NasBench201, "benchmark", facts)
+    monkeypatch.setattr(NasBench201, "scores", elsewhere / NasBench201.scores.name)
     assert made._described() != described
     monkeypatch.setattr(plan, "BUNDLED", elsewhere)
     images = "data set cifar10", "data set cifar100"  # which are bundled as well
