@@ -73,6 +73,21 @@ def test_functions_rectify_too():
     assert value("swap", Plain()) > 10
 
 
+def test_a_rectifier_of_no_numbers_counts_nothing():
+    class Measures(nn.Module):
+        def __init__(self, rectifies):
+            super().__init__()
+            self.layers, self.rectifies = nn.Sequential(nn.Flatten(), nn.Linear(108, 5)), rectifies
+
+        def forward(self, x):
+            torch.relu(torch.empty(len(x), 4, device="meta"))
+            x = self.layers(x)
+            return torch.relu(x) if self.rectifies else x
+
+    assert value("swap", Measures(True)) > 1
+    assert status("swap", Measures(False)) == "not_applicable"
+
+
 def test_networks_have_16_images():
     one, other = (score("nasbench201", 45, proxy="swap", batch_size=size) for size in (20, 24))
     assert one.score == other.score

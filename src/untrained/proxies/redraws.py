@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from untrained.images.minibatches import Minibatch
+from untrained.networks.graph import Graph
 from untrained.networks.prepared import copied, with_effective_weights
 from untrained.proxies.gradients import LAYERS
 from untrained.seeds import generators_restored
@@ -23,8 +24,9 @@ def copy_to_redraw(network: nn.Module) -> nn.Module:
 def redraw(network: nn.Module, generator: torch.Generator, *, fan_in: bool = False) -> None:
     """Draw the weights of convolutions and linear layers in place.
 
-    Their biases are set to 0, scales of normalisations to 1 and their shifts to 0. All else, such
-    as the slope of a rectifier, stays as it is.
+    The numbers do not depend on how the weights lie in memory, and an empty weight draws none.
+    Biases are set to 0, scales of normalisations to 1 and their shifts to 0. All else, such as the
+    slope of a rectifier, stays as it is.
 
     Args:
         network: a copy.
@@ -32,17 +34,30 @@ def redraw(network: nn.Module, generator: torch.Generator, *, fan_in: bool = Fal
         fan_in: whether the variance is 2 / (inputs of an output), as Kaiming He et al. draw, and
             not 1.
     """
+    # networks of graphs are scored with channels last, others as they come
+    of_graph = isinstance(getattr(network, "graph", None), Graph)
+    layout = torch.channels_last if of_graph else torch.contiguous_format
     for module in network.modules():
         weight, bias = getattr(module, "weight", None), getattr(module, "bias", None)
         if isinstance(module, LAYERS) and isinstance(weight, Tensor):
-            inputs = weight[0].numel() if fan_in else 2
-            weight.normal_(0, math.sqrt(2 / inputs), generator=generator)
+            if weight.numel():
+                inputs = weight[0].numel() if fan_in else 2
+                _draw(weight, math.sqrt(2 / inputs), generator, layout)
         elif isinstance(module, _NORMALISATIONS) and isinstance(weight, Tensor):
             weight.fill_(1)
         else:
             continue
         if isinstance(bias, Tensor):
             bias.zero_()
+
+
+def _draw(
+    weight: Tensor, deviation: float, generator: torch.Generator, layout: torch.memory_format
+) -> None:
+    """Draw a weight in the order of a layout, whatever its own is."""
+    layout = layout if weight.ndim == 4 else torch.contiguous_format
+    drawn = torch.empty_like(weight, memory_format=layout)
+    weight.copy_(drawn.normal_(0, deviation, generator=generator))
 
 
 _NORMALISATIONS = (
