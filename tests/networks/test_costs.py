@@ -15,6 +15,7 @@ from tests.networks.own_networks import (
 from tests.networks.slow import benchmark_flops
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils import parametrizations
 
 from untrained import rank
 from untrained.networks.costs import count_flops, count_parameters
@@ -340,6 +341,27 @@ def test_operations_that_are_written_out_are_counted_the_same():
         logits = product(x.mean(1), network.head.weight.T) + network.head.bias
         assert torch.allclose(logits, network(images), atol=1e-5)
     assert count_flops(network, (3, 8, 8)) == total
+
+
+@pytest.mark.filterwarnings("ignore:.*spectral_norm.* is deprecated")
+@pytest.mark.parametrize(
+    ("compute", "layer"),
+    [
+        (parametrizations.spectral_norm, 0),
+        (nn.utils.spectral_norm, 0),
+        (parametrizations.orthogonal, 4),
+    ],
+)
+def test_what_computes_weights_does_not_count(compute, layer):
+    network = nn.Sequential(
+        *(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10))
+    )
+    expected = 8 * 27 * 14**2 + 8 * 10
+    assert count_flops(network, (3, 16, 16)) == expected
+    compute(network[layer])
+    before = {name: one.tolist() for name, one in network.state_dict().items()}
+    assert count_flops(network, (3, 16, 16)) == expected
+    assert {name: one.tolist() for name, one in network.state_dict().items()} == before
 
 
 def test_a_layer_used_twice_counts_twice():

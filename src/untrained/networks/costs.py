@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.module_tracker import ModuleTracker
 
 from untrained.networks.modes import buffers_restored, modes_restored
-from untrained.networks.prepared import dtype_of
+from untrained.networks.prepared import dtype_of, with_effective_weights
 from untrained.spaces.base import NotApplicable
 
 
@@ -30,14 +30,17 @@ def count_flops(network: nn.Module, shape: tuple[int, int, int]) -> int:
     functions apply them, in attention and in recurrent layers too; of a sparse matrix only the
     entries that it stores, of a bilinear layer both of its products, and of distances between
     points one for each coordinate. Biases, normalisations, activations and other operations on
-    single numbers do not count, nor do Fourier transforms. Half of what PyTorch's `FlopCounterMode`
-    finds with formulas of what it does not know, since it counts a multiply-add as two operations.
+    single numbers do not count, nor do Fourier transforms, nor what computes weights from other
+    tensors, such as `spectral_norm`, since it is needed once for all images. Half of what PyTorch's
+    `FlopCounterMode` finds with formulas of what it does not know, since it counts a multiply-add
+    as two operations.
     The network does not change, buffers included.
 
     Raises:
         NotApplicable: it runs products that nobody has a formula for, such as those of quantised
             layers, or it uses its weights but none of its operations counts.
     """
+    network = with_effective_weights(network)
     device = next((one.device for one in network.parameters()), None)
     image = torch.zeros(1, *shape, dtype=dtype_of(network), device=device)
     with (
