@@ -199,6 +199,25 @@ def test_a_factory_may_return_a_network_that_exists():
     assert network.norm.num_batches_tracked == 0
 
 
+@pytest.mark.parametrize("method", ["train", "eval", "to"])
+def test_methods_of_modules_may_forget_to_return_the_module(method):
+    class Forgets(Net):
+        pass
+
+    def forgets(self, *given):
+        getattr(nn.Module, method)(self, *given)
+
+    setattr(Forgets, method, forgets)
+    proxies = ["naswot", "grad_norm", "synflow", "flops"]
+    networks = {}
+    for made in (Net, Forgets):
+        torch.manual_seed(0)
+        networks[made.__name__] = made()
+    table = ranked(networks, proxies, images=(IMAGES, LABELS))
+    assert table["status"].eq("ok").all(), table
+    assert table.groupby("proxy")["score"].nunique().eq(1).all()
+
+
 def test_all_that_a_forward_pass_leaves_behind_is_taken_away():
     class Leaves(Net):
         def __init__(self):

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.module_tracker import ModuleTracker
 
 from untrained.networks.modes import buffers_restored, modes_restored
-from untrained.networks.prepared import dtype_of, with_effective_weights
+from untrained.networks.prepared import dtype_of, in_mode, with_effective_weights
 from untrained.spaces.base import NotApplicable
 
 
@@ -52,7 +52,7 @@ def count_flops(network: nn.Module, shape: tuple[int, int, int]) -> int:
         _counter() as counter,
     ):
         rest.known = counter.flop_registry
-        network.eval()(image)
+        in_mode(network, training=False)(image)
     name, found = type(network).__name__, int(counter.get_total_flops()) // 2
     if rest.products:
         unknown = ", ".join(sorted(rest.products))

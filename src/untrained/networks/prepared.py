@@ -5,6 +5,7 @@ computed from other tensors, or in a type other than float32.
 """
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 from torch.utils._pytree import tree_leaves
 
+from untrained.errors import theirs
 from untrained.networks.modes import modes_restored
 from untrained.spaces.base import NotApplicable
 
@@ -48,10 +50,10 @@ def prepared(network: nn.Module, images: Tensor) -> nn.Module:
             )
     tensors = [*network.parameters(), *network.buffers()]
     if any(is_lazy(one) for one in tensors):
-        network = copied(network).cpu()
+        network = moved(copied(network), torch.device("cpu"))
         with torch.inference_mode(mode=False), torch.no_grad(), modes_restored(network):
             # in evaluation mode no statistics move and no unit is dropped
-            network.eval()(images[:1].clone().to("cpu", dtype_of(network)))
+            in_mode(network, training=False)(images[:1].clone().to("cpu", dtype_of(network)))
     elif any(one.is_inference() for one in tensors):
         network = copied(network)
     return network
@@ -66,6 +68,19 @@ def unwrapped(network: nn.Module) -> nn.Module:
             network = inner  # of torch.compile, whose type takes long to import
         else:
             return network
+
+
+def moved(network: nn.Module, to: torch.device | torch.dtype) -> nn.Module:
+    """Move a network to a device or a type, and return it, also if its own `to` returns nothing."""
+    move: Callable[..., object] = network.to
+    theirs(move, to)
+    return network
+
+
+def in_mode(network: nn.Module, *, training: bool) -> nn.Module:
+    """Set the mode of a network, and return it, also if its own `train` returns nothing."""
+    theirs(network.train if training else network.eval)
+    return network
 
 
 def dtype_of(network: nn.Module) -> torch.dtype:

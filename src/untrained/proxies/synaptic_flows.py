@@ -10,7 +10,7 @@ from torch.overrides import TorchFunctionMode
 
 from untrained.errors import theirs
 from untrained.images.minibatches import Minibatch
-from untrained.networks.prepared import copied
+from untrained.networks.prepared import copied, in_mode
 from untrained.proxies.base import UndefinedScore
 from untrained.proxies.gradients import differentiable, disconnected, layer_weights, logits_of
 
@@ -28,7 +28,8 @@ def synaptic_flows(network: nn.Module, minibatch: Minibatch) -> list[tuple[Tenso
     if not chosen:
         raise UndefinedScore("no_parameters", "no convolution or linear layer is trainable")
     with differentiable(network, minibatch) as images:
-        absolute = copied(network).double().eval()
+        absolute = in_mode(copied(network), training=False)
+        theirs(absolute.double)
         own = dict(absolute.named_parameters())
         for name, parameter in own.items():
             parameter.requires_grad_(False).abs_().requires_grad_(name in chosen)

@@ -27,7 +27,14 @@ from untrained.images.minibatches import Minibatch
 from untrained.networks.modes import settings_restored, uncompiled
 from untrained.networks.plans import Planned, draw
 from untrained.networks.plans import Reading as RectifierReading
-from untrained.networks.prepared import copied, dtype_of, prepared, with_effective_weights
+from untrained.networks.prepared import (
+    copied,
+    dtype_of,
+    in_mode,
+    moved,
+    prepared,
+    with_effective_weights,
+)
 from untrained.plugins import address_of, blamed, is_foreign
 from untrained.proxies.base import Noted, Proxy, Setting, SharesMeasurement, Status, UndefinedScore
 from untrained.scoring.batches import Batches, Member
@@ -356,7 +363,8 @@ class Subject:
 
         def train(training: TrainingImages) -> None:
             with torch_seeded(self.seed, "weights", *self.keys):
-                network = cast("nn.Module", self._network(next(iter(batches.values())))).float()
+                network = cast("nn.Module", self._network(next(iter(batches.values()))))
+                theirs(network.float)
             if not any(parameter.requires_grad for parameter in network.parameters()):
                 name = type(network).__name__
                 raise UndefinedScore("no_parameters", f"{name} has nothing to train")
@@ -377,7 +385,8 @@ class Subject:
     def _network(self, batch: Minibatch) -> nn.Module | Planned:
         network = self.build(batch.num_classes)
         if isinstance(network, nn.Module):
-            return theirs(prepared(network, batch.images).to(self.execution.device).train)
+            network = moved(prepared(network, batch.images), self.execution.device)
+            return in_mode(network, training=True)
         return network
 
     def _values(
@@ -508,7 +517,7 @@ def _run_module(
 ) -> T:
     dtype = execution.dtype(planned=False)
     if dtype != torch.float32:
-        network = copied(network).to(dtype)
+        network = moved(copied(network), dtype)
     else:
         dtype = dtype_of(network)
     batch = replace(batch, images=batch.images.to(dtype))
