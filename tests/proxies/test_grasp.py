@@ -7,6 +7,7 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from untrained.images.minibatches import Minibatch, minibatch
+from untrained.proxies import UndefinedScore
 from untrained.spaces.base import Skeleton
 
 from .slow_gradients import double, layers_of, without_in_place
@@ -62,6 +63,13 @@ def test_a_score_that_does_not_exist_has_a_status():
     network = example()
     nn.init.constant_(network.first.weight, float("nan"))
     assert status("grasp", network) == "non_finite"
+
+
+def test_an_activation_without_a_second_derivative_has_a_status():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(108, 8), nn.Hardsigmoid(), nn.Linear(8, 5))
+    with pytest.raises(UndefinedScore, match="can't differentiate hardsigmoid twice") as caught:
+        value("grasp", network)
+    assert caught.value.status == "not_applicable"
 
 
 def test_a_loss_without_curvature_scores_0():

@@ -108,3 +108,24 @@ def test_a_score_that_does_not_exist_has_a_status():
     network = example()
     nn.init.constant_(network.first.weight, float("nan"))
     assert status("meco", network) == "non_finite"
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        nn.Sequential(nn.Flatten(), nn.Linear(108, 8), nn.BatchNorm1d(8), nn.Linear(8, 5)),
+        nn.Sequential(nn.Conv2d(3, 8, 6), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(8, 5)),
+        nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(8)),
+    ],
+)
+def test_batch_statistics_of_one_vector_have_a_status(network):
+    assert status("meco", network) == "not_applicable"
+
+
+def test_other_errors_of_a_network_are_its_own():
+    class Fails(nn.Module):
+        def forward(self, x):
+            raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        get_proxy("meco")(Fails(), batch(), torch.Generator())

@@ -7,6 +7,9 @@ Wang, Zhang, Grosse: Picking winning tickets before training by preserving gradi
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -36,6 +39,10 @@ class Grasp(BaseProxy):
     summary: ClassVar[str] = "change of the gradient's norm by each weight (Wang et al.)"
     source: ClassVar[str] = "Wang et al., ICLR 2020 (arXiv 2002.07376)"
     cost: ClassVar[Cost] = "backward"
+    applies_to: ClassVar[str] = (
+        "networks with a convolution or linear layer and activations that can be differentiated "
+        "twice: no Hardsigmoid"
+    )
 
     def __call__(
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
@@ -45,7 +52,7 @@ class Grasp(BaseProxy):
         Raises:
             UndefinedScore: `no_parameters`; `disconnected` where no weight moves the loss;
                 `non_finite`; `not_applicable` where the output is no tensor of logits or has too
-                few classes.
+                few classes, or a function can be differentiated once only.
         """
         import torch
 
@@ -71,11 +78,33 @@ class Grasp(BaseProxy):
                 raise UndefinedScore("disconnected", "no weight moves the loss")
             flow = sum((one * fixed).sum() for one, fixed in zip(first, held, strict=True))
             if isinstance(flow, torch.Tensor) and flow.requires_grad:
-                second = list(
-                    torch.autograd.grad(flow, weights, allow_unused=True, materialize_grads=True)
-                )
+                with _twice():
+                    second = list(
+                        torch.autograd.grad(
+                            flow, weights, allow_unused=True, materialize_grads=True
+                        )
+                    )
         pairs = zip(weights, second, strict=True)
         total = -sum(float((one.detach().double() * by.double()).sum()) for one, by in pairs)
         if not math.isfinite(total):
             raise UndefinedScore("non_finite", f"the sum over Hessian products is {total}")
         return total
+
+
+@contextmanager
+def _twice() -> Iterator[None]:
+    """Turn PyTorch's error for a function that has no second derivative into an outcome.
+
+    Raises:
+        UndefinedScore: `not_applicable`.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        known = re.search(r"derivative for (?:aten::)?(\w+) is not implemented", str(error))
+        if known is None:
+            raise
+        name = known[1].removesuffix("_backward")
+        raise UndefinedScore(
+            "not_applicable", f"PyTorch can't differentiate {name} twice"
+        ) from error

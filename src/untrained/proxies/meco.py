@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Height and width of the image.
 _SIDE = 64
+#: What PyTorch says where a batch normalisation in training mode sees one vector.
+_ONE_VALUE = "Expected more than 1 value per channel"
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,9 @@ class Meco(BaseProxy):
     direction: ClassVar[Direction] = "higher"
     summary: ClassVar[str] = "least eigenvalues of channel correlations (MeCo)"
     source: ClassVar[str] = "Jiang et al., NeurIPS 2023"
-    applies_to: ClassVar[str] = "networks with convolutions"
+    applies_to: ClassVar[str] = (
+        "networks with convolutions, where no batch normalisation sees one vector of an image"
+    )
 
     def __call__(
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
@@ -54,7 +58,8 @@ class Meco(BaseProxy):
         Raises:
             UndefinedScore: `no_parameters` where no layer returns a map; `disconnected` where no
                 layer is on a path from the image to the output; `non_finite` where a map is not
-                finite.
+                finite; `not_applicable` where a batch normalisation in training mode sees one
+                vector.
         """
         import torch
 
@@ -71,7 +76,16 @@ class Meco(BaseProxy):
         except (RuntimeError, ValueError):  # of PyTorch, about shapes
             small = large.new_empty((1, channels, *sides))
             small.normal_(generator=generator)
-            score = self._score(network, small)
+            try:
+                score = self._score(network, small)
+            except ValueError as error:
+                if _ONE_VALUE not in str(error):
+                    raise
+                raise UndefinedScore(
+                    "not_applicable",
+                    "a batch normalisation in training mode reads one vector of one image, and has "
+                    "no variance",
+                ) from error
         size = "x".join(map(str, (channels, *sides)))
         return Noted(score, f"an image of {size}, as the network takes none of {_SIDE}x{_SIDE}")
 
