@@ -254,6 +254,40 @@ def test_all_that_a_forward_pass_leaves_behind_is_taken_away():
     assert (random.getstate(), np.random.get_state()[1].tolist()) == states  # noqa: NPY002
 
 
+class Counts(Net):
+    def forward(self, x):
+        self.count = getattr(self, "count", 0) + 1
+        return super().forward(x) * self.count
+
+
+class Freezes(Net):
+    def forward(self, x):
+        found = super().forward(x)
+        self.norm.eval()
+        return found
+
+
+class Shrinks(Net):
+    def forward(self, x):
+        self.stem.weight.data.mul_(0.9)
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("kind", [Counts, Freezes, Shrinks])
+@pytest.mark.parametrize("given", [True, False])
+def test_a_score_does_not_depend_on_the_proxies_before_it(kind, given):
+    def made():
+        torch.manual_seed(0)
+        return kind()
+
+    candidate = made() if given else made
+    expected = only(candidate, "grad_norm", images=(IMAGES, LABELS))["score"]
+    for before in (["naswot"], ["synflow", "snip", "flops"], ["linear_regions"]):
+        table = ranked([candidate], [*before, "grad_norm"], images=(IMAGES, LABELS))
+        assert table["status"].eq("ok").all()
+        assert table.set_index("proxy")["score"]["grad_norm"] == expected
+
+
 def test_what_a_factory_sets_and_draws_stays_with_it():
     def made():
         torch.set_grad_enabled(False)

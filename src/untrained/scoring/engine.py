@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from statistics import fmean
@@ -24,7 +24,7 @@ from untrained.errors import (
 )
 from untrained.float32 import exact_float32
 from untrained.images.minibatches import Minibatch
-from untrained.networks.modes import settings_restored, uncompiled
+from untrained.networks.modes import settings_restored, unchanged, uncompiled
 from untrained.networks.plans import Planned, draw
 from untrained.networks.plans import Reading as RectifierReading
 from untrained.networks.prepared import (
@@ -358,7 +358,8 @@ class Subject:
 
         def read(network: nn.Module, setting: Setting) -> list[Value]:
             purpose, device = "reading after training", self.execution.device
-            with torch_seeded(self.seed, purpose, *self.keys, device=device):
+            seeded = torch_seeded(self.seed, purpose, *self.keys, device=device)
+            with unchanged(network), seeded:  # as it is trained on
                 return self._values(network, mine[setting], batches[setting], plain)
 
         def train(training: TrainingImages) -> None:
@@ -450,12 +451,15 @@ def run_proxies(
             # whatever it changes in place, other proxies read what they would without it
             subject = copied(subject)
             shown = replace(batch, images=batch.images.clone(), labels=batch.labels.clone())
+        restored: AbstractContextManager[None] = nullcontext()
+        if subject is module and proxy is not proxies[-1]:
+            restored = unchanged(module)  # or the next proxy would read what this one leaves behind
+        run_on = partial(_run_module, subject, restored, shown, generator, execution)
         if not isinstance(proxy, SharesMeasurement):
-            return _run_module(subject, proxy, shown, generator, execution)
+            return run_on(proxy)
         key = proxy.measurement
         if key not in measured:
-            measure = partial(_run_module, subject, proxy.measure, shown, generator, execution)
-            measured[key] = outcome(measure)
+            measured[key] = outcome(partial(run_on, proxy.measure))
         if isinstance(measured[key], UndefinedScore):
             raise measured[key]
         return proxy.read(measured[key])
@@ -510,10 +514,11 @@ def _readings(
 
 def _run_module(
     network: nn.Module,
-    proxy: Callable[[nn.Module, Minibatch, torch.Generator], T],
+    restored: AbstractContextManager[None],
     batch: Minibatch,
     generator: torch.Generator,
     execution: Execution,
+    proxy: Callable[[nn.Module, Minibatch, torch.Generator], T],
 ) -> T:
     dtype = execution.dtype(planned=False)
     if dtype != torch.float32:
@@ -522,7 +527,8 @@ def _run_module(
         dtype = dtype_of(network)
     batch = replace(batch, images=batch.images.to(dtype))
     # so that what a proxy draws, such as dropped units, does not depend on those before it
-    with generators_restored(batch.images.device), settings_restored(), uncompiled():
+    device = batch.images.device
+    with restored, generators_restored(device), settings_restored(), uncompiled():
         return proxy(network, batch, generator)
 
 
