@@ -78,7 +78,7 @@ def folder(installed, tmp_path_factory):
 
 @pytest.mark.parametrize("kind", NAMES)
 def test_it_is_listed(installed, kind):
-    _, *listed = command("list", kind)[1].splitlines()
+    _, *listed = command("list", kind)[1].partition("\n\n")[0].splitlines()
     lines = [line for line in listed if "built in" not in line and not line.startswith(" ")]
     assert [line.split()[0] for line in lines] == NAMES[kind]
     assert all(line.endswith("  untrained-example") for line in lines)

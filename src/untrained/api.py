@@ -105,8 +105,8 @@ def rank(
             folder of pictures for each class. By default the bundled sample of CIFAR-10, or noise
             where `input` has not 3 channels.
         seeds: seeds of minibatch and weights, or their number from 0.
-        loss: returns the loss of outputs and labels, for proxies that take a loss (grad_norm) in
-            the place of the cross-entropy.
+        loss: returns the loss of outputs and labels, in the place of the cross-entropy, for
+            the proxies that need a loss, as `list_proxies` shows.
         forward: returns the outputs of a network of your own on images (n, C, H, W), in the place
             of `network(images)`; n is the size of the minibatch or less.
         output: returns of the outputs what is scored, for most proxies logits (n, classes). By

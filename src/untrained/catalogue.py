@@ -33,11 +33,12 @@ def list_proxies(pattern: str = "*") -> "pd.DataFrame":
     Returns:
         A row per proxy, sorted by `name`: what it `measures`; its `variants`, of which the first is
         the default; the `direction`, higher or lower, of the better network; what it `needs` beyond
-        a forward pass (labels, gradients, training); its `cost`, the most expensive operation on
-        the minibatch; the networks that it `applies_to`; the publication that is its `source`; the
-        `unit` of its values; its `label` in tables and figures; its name among `published` figures;
-        and its `origin`, which is a package, or "built in". All but `variants` and `needs`, which
-        are tuples, are text. What can't be loaded has the reason as `measures`, and nothing else.
+        a forward pass (labels, a loss, gradients, training); its `cost`, the most expensive
+        operation on the minibatch; the networks that it `applies_to`; the publication that is its
+        `source`; the `unit` of its values; its `label` in tables and figures; its name among
+        `published` figures; and its `origin`, which is a package, or "built in". All but `variants`
+        and `needs`, which are tuples, are text. What can't be loaded has the reason as `measures`,
+        and nothing else.
 
     Raises:
         PluginError: two packages add a proxy of one name.

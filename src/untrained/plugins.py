@@ -122,7 +122,7 @@ class Registry(Generic[T_co]):
             return name
         if name in self._named_by_address:
             return self._named_by_address[name]
-        raise unknown_name(self.kind, name, known)
+        raise unknown_name(self.kind, name, [*known, *self.reserved])
 
     def file_name(self, name: str) -> str:
         """Return the one spelling of an entry by which its files are named.

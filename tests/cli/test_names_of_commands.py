@@ -217,6 +217,7 @@ def test_version(untrained):
 def test_list(untrained, arguments, listed):
     code, out, err = untrained("list", *arguments)
     assert (code, err) == (0, "")
+    out, _, _ensembles = out.partition("\n\n")
     # other spaces, proxies and algorithms may have come since
     below = [line for line in out.splitlines() if line.startswith("    ")]
     head, *lines = [re.split(" {2,}", line) for line in out.splitlines() if line not in below]
@@ -235,6 +236,20 @@ def test_the_list_of_proxies_shows_variants_and_where_they_apply(untrained):
     assert "    variants       corrected, released, signs\n" in out
     assert "    applies to     networks with rectifiers" in out
     assert "    source         Mellor et al., ICML 2021" in out
+
+
+def test_ensembles_can_be_found(untrained, refused):
+    spelled = "log(az_expressivity,az_progressivity,az_trainability,flops)"
+    _, out, _ = untrained("list", "proxies", "az*")
+    assert f"\naz_nas  {spelled}\n    source         Lee and Ham" in out
+    assert "tenas" not in out
+    assert "ensembles" not in untrained("list", "proxies", "naswot")[1]
+    assert "log(naswot,parameters)" in untrained("rank", "-h")[1]
+    refused(["rank", "nasbench201/3", "--proxy", "tenass"], "did you mean 'tenas'")
+
+
+def test_the_help_of_a_loss_names_no_single_proxy(untrained):
+    assert "grad_norm" not in untrained("rank", "-h")[1]
 
 
 @pytest.mark.parametrize("command", ["rank", "score"])
@@ -284,7 +299,7 @@ def test_what_is_listed_is_taken(untrained):
         "algorithms": parse_algorithm,
     }
     for kind, take in takers.items():
-        lines = untrained("list", kind)[1].splitlines()[1:]
+        lines = untrained("list", kind)[1].partition("\n\n")[0].splitlines()[1:]
         for line in (one for one in lines if not one.startswith(" ")):
             take(line.split()[0])
 

@@ -112,6 +112,16 @@ def shared():
     return network
 
 
+def test_a_network_without_layers_is_one_that_a_proxy_says_it_takes():
+    network = nn.Sequential(nn.BatchNorm2d(3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten())
+    scored = [one for one in EVERY if not one.startswith("flops")]  # which refuses it otherwise
+    lacking = {one for one in scored if found(one, network, batch(12)) == "no_parameters"}
+    says = {one: get_proxy(one).applies_to for one in scored}
+    assert {one for one in lacking if says[one].startswith("any network")} == set()
+    layers = {one for one, text in says.items() if "convolution or linear layer" in text}
+    assert layers - lacking == {"grad_norm-naswot"}
+
+
 @pytest.mark.parametrize("spelling", EVERY)
 @pytest.mark.parametrize("build", [unnormalised, grouped, shared])
 def test_common_networks_have_a_finite_score(spelling, build):

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from typing import Annotated
 
 import typer
@@ -44,8 +45,9 @@ def list_names(
 ) -> None:
     """List spaces, proxies, data sets or search algorithms.
 
-    The same tables are returned by untrained.list_proxies and its like. Any algorithm that spends a
-    budget can have a proxy as its fitness: rea+fitness=lga@1.
+    Ensembles that have names stand below the proxies. The same tables are returned by
+    untrained.list_proxies and its like. Any algorithm that spends a budget can have a proxy as its
+    fitness: rea+fitness=lga@1.
     """
     from untrained.catalogue import records
 
@@ -62,6 +64,19 @@ def list_names(
         below = [fact for fact in one if fact not in shown] if long else _BELOW.get(kind, ())
         for fact in below:
             typer.echo(f"    {fact.replace('_', ' '):13}  {_text(one[fact])}")
+    if kind is Kind.PROXIES:
+        _list_ensembles(pattern)
+
+
+def _list_ensembles(pattern: str) -> None:
+    """Print the ensembles that have a matching name, and how others are spelled."""
+    from untrained.proxies.ensembles import ENSEMBLES, RULES
+
+    found = [one for one in ENSEMBLES.values() if fnmatchcase(one.name, pattern)]
+    if found:
+        typer.echo(f"\nensembles, spelled {'|'.join(RULES)}(proxy,proxy,...) or by a name")
+    for one in found:
+        typer.echo(f"{one.name}  {one.formula}\n    {'source':13}  {one.source}")
 
 
 def _line(texts: Sequence[str], widths: Sequence[int]) -> str:

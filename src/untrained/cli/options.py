@@ -90,6 +90,14 @@ Proxies = Annotated[list[str] | None, _proxies("")]
 ReadProxies = Annotated[
     list[str] | None, _proxies("; default: naswot. `untrained list proxies` has all of them")
 ]
+#: Of the command that ranks candidates, by ensembles too.
+RankingProxies = Annotated[
+    list[str] | None,
+    _proxies(
+        "; or an ensemble, spelled `log(naswot,parameters)` or by its name; default: naswot. "
+        "`untrained list proxies` has all of them"
+    ),
+]
 Dataset = Annotated[
     str,
     typer.Option(

@@ -25,7 +25,7 @@ def rank(
         ),
     ],
     settings: "RankSettings",
-    proxy: options.ReadProxies = None,
+    proxy: options.RankingProxies = None,
     shape: Annotated[
         str | None,
         typer.Option("--input", help="Shape CxHxW of the images; default: that of the images."),
@@ -43,7 +43,11 @@ def rank(
         int | None, typer.Option(help="Number of classes of networks of timm and torchvision.")
     ] = None,
     loss: Annotated[
-        str | None, typer.Option(help="Address of loss(outputs, labels), for grad_norm.")
+        str | None,
+        typer.Option(
+            help="Address of loss(outputs, labels), for the proxies that need a loss: see "
+            "`untrained list proxies`."
+        ),
     ] = None,
     forward: Annotated[
         str | None, typer.Option(help="Address of forward(network, images), which runs a network.")

@@ -33,6 +33,7 @@ class Fisher(OfLossGradients):
     name: ClassVar[str] = "fisher"
     variants: ClassVar[tuple[str, ...]] = ("corrected", "released")
     direction: ClassVar[Direction] = "higher"
+    applies_to: ClassVar[str] = "networks that call a trainable convolution or linear layer"
     summary: ClassVar[str] = "squared effect of each channel on the loss (Theis et al.)"
     source: ClassVar[str] = "Turner et al., ICLR 2020 (arXiv 1906.04113)"
 

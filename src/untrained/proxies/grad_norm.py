@@ -36,6 +36,9 @@ class GradNorm(OfLossGradients):
     variants: ClassVar[tuple[str, ...]] = ("zero_cost", "naswot")
     direction: ClassVar[Direction] = "higher"
     summary: ClassVar[str] = "norm of the gradient of the loss (Abdelfattah et al.)"
+    applies_to: ClassVar[str] = (
+        "networks with a trainable convolution or linear layer; naswot: a trainable parameter"
+    )
     source: ClassVar[str] = "Abdelfattah et al., ICLR 2021 (arXiv 2101.08134)"
 
     @property

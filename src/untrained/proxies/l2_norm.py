@@ -32,6 +32,7 @@ class L2Norm(BaseProxy):
     summary: ClassVar[str] = "sum of the norms of layers' weights (Abdelfattah et al.)"
     source: ClassVar[str] = "Abdelfattah et al., ICLR 2021 (arXiv 2101.08134)"
     cost: ClassVar[Cost] = "arithmetic"
+    applies_to: ClassVar[str] = "networks with a convolution or linear layer"
 
     def __call__(
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator

@@ -28,6 +28,7 @@ class OfLossGradients(BaseProxy):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"gradients", "labels", "loss"})
     cost: ClassVar[Cost] = "backward"
+    applies_to: ClassVar[str] = "networks with a trainable convolution or linear layer"
 
     @property
     def measurement(self) -> str:

@@ -43,6 +43,7 @@ class Synflow(BaseProxy):
     summary: ClassVar[str] = "synaptic flow through the network of absolute weights (Tanaka et al.)"
     source: ClassVar[str] = "Tanaka et al., NeurIPS 2020 (arXiv 2006.05467)"
     cost: ClassVar[Cost] = "backward"
+    applies_to: ClassVar[str] = "networks with a trainable convolution or linear layer"
 
     @property
     def details(self) -> str:

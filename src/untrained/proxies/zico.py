@@ -38,6 +38,7 @@ class Zico(BaseProxy):
     source: ClassVar[str] = "Li et al., ICLR 2023 (arXiv 2301.11300)"
     unit: ClassVar[str] = "nats"
     cost: ClassVar[Cost] = "backward"
+    applies_to: ClassVar[str] = "networks with a trainable convolution or linear layer"
 
     def __call__(
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
