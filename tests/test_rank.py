@@ -816,3 +816,14 @@ def test_an_ensemble_ranks_the_candidates_under_each_seed():
     assert undefined["reason"].str.startswith("naswot: ").all()
     assert found["direction"].unique().tolist() == ["higher"]
     assert found.loc[found["score"].idxmax(), "rank"] == 1
+
+
+def test_an_ensemble_has_the_reason_of_its_member():
+    """Also where the images, and not the network, don't suit the member."""
+    images = torch.randn(8, 3, 8, 8)
+    table = untrained.rank({"mine": Net}, "log(grad_norm,parameters)", images=images, seeds=2)
+    found = table.set_index("proxy")
+    why = "it needs labels, and the images have none: give (images, labels)"
+    assert found.loc["grad_norm", "reason"] == why
+    assert found.loc["log(grad_norm,parameters)", "reason"] == f"grad_norm: {why}"
+    assert found.loc["log(grad_norm,parameters)", "status"] == "not_applicable"

@@ -161,15 +161,15 @@ def rank(
                 )
                 work = [(one.index, number, applied) for number in numbers]
                 made = list(score_work(request, work)) if applied else [[] for _ in numbers]
-            scored.append({})
+            by_name: dict[str, Sequence[Score]] = {
+                name: [Score(None, "not_applicable", why, 0.0)] * len(numbers)
+                for name, why in refused.items()
+                if why
+            }
             for reading, scores in zip(applied, zip(*made, strict=True), strict=True):
-                rows.append(_row(one, reading, numbers, scores))
-                scored[-1][reading.spelling] = scores
-            rows += [
-                _row(one, reading, numbers, [Score(None, "not_applicable", why, 0.0)])
-                for reading in readings
-                if (why := refused[reading.spelling])
-            ]
+                by_name[reading.spelling] = scores
+            rows += [_row(one, reading, numbers, by_name[reading.spelling]) for reading in readings]
+            scored.append(by_name)
     for ensemble in ensembles:
         ranked = _ensemble_scores(ensemble, scored, len(numbers))
         rows += [
@@ -185,17 +185,13 @@ def _ensemble_scores(
 
     Args:
         ensemble: the ensemble.
-        scored: of each candidate, spelling of a proxy that applies to its scores with each seed.
+        scored: of each candidate, the spelling of each proxy to its scores with each seed.
         seeds: the number of seeds.
     """
-    lacking = Score(None, "not_applicable", "it does not apply", 0.0)
     signs = [1 if parse_reading(one).direction == "higher" else -1 for one in ensemble.members]
     found: list[list[Score]] = [[] for _ in scored]
     for seed in range(seeds):
-        by_member = [
-            [made[name][seed] if name in made else lacking for made in scored]
-            for name in ensemble.members
-        ]
+        by_member = [[made[name][seed] for made in scored] for name in ensemble.members]
         values = combined(
             ensemble.rule,
             [
