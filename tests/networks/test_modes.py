@@ -1,4 +1,5 @@
 import sys
+from collections import Counter, OrderedDict, deque
 
 import pytest
 import torch
@@ -86,6 +87,60 @@ def test_a_network_is_as_it_was_whatever_changed_it():
         changes()
     assert state(network) == before
     assert network[0].weight.grad is gradient
+
+
+def test_what_containers_in_containers_hold_is_as_it_was():
+    network = nn.Linear(2, 2)
+    teacher = nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 2))
+    network.teacher = [teacher]
+    network.cache, network.stack = {"layer0": {"k": []}}, [[]]
+    network.pair = (torch.zeros(2), [1])
+    network.cache["itself"] = network.cache  # so that there is an end to it
+    before = state(teacher)
+    with unchanged(network):
+        teacher(torch.ones(3, 2))
+        teacher[1].weight.data.zero_()
+        teacher.eval()
+        teacher.more = nn.ReLU()
+        network.cache["layer0"]["k"].append(torch.ones(1))
+        network.cache["layer0"]["v"] = 1
+        network.stack[0].append(1)
+        network.pair[0].add_(1)
+        network.pair[1].clear()
+    assert state(teacher) == before
+    assert network.cache == {"layer0": {"k": []}, "itself": network.cache}
+    assert network.stack == [[]]
+    assert network.pair[0].tolist() == [0, 0]
+    assert network.pair[1] == [1]
+
+
+def test_containers_need_no_methods_of_their_own():
+    def refuses(*_):
+        raise TypeError("it is frozen")
+
+    methods = ("clear", "update", "extend", "__setitem__", "values", "__iter__", "__len__")
+    network = nn.Linear(2, 2)
+    for kind in (OrderedDict, dict, list, set, deque):
+        frozen = type("Frozen", (kind,), {})
+        setattr(network, kind.__name__, frozen([(1, 2)]))
+        for method in methods:
+            setattr(frozen, method, refuses)
+    network.last = [1]
+    counted = network.counted = Counter("aab")
+    with unchanged(network):
+        for kind in (OrderedDict, dict):
+            kind.__setitem__(getattr(network, kind.__name__), 3, 4)
+        list.append(network.list, 5)
+        set.add(network.set, 5)
+        deque.append(network.deque, 5)
+        network.last.append(2)
+        counted["c"] += 1
+    for kind in (OrderedDict, dict, list, set, deque):
+        assert list(kind.__iter__(getattr(network, kind.__name__))) == (
+            [1] if kind in (OrderedDict, dict) else [(1, 2)]
+        )
+    assert network.last == [1]
+    assert counted == Counter("aab")
 
 
 def test_graphs_that_weights_are_in_can_still_be_run_backward():

@@ -2,8 +2,8 @@
 
 import operator
 import sys
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -13,6 +13,10 @@ from torch.nn.parameter import is_lazy
 
 #: What modules keep things in, themselves as well as their parameters, buffers, parts and hooks.
 _Container = dict[Any, Any] | list[Any] | set[Any] | deque[Any]
+#: Types of what holds other objects, of which each follows those that are derived from it.
+_KINDS: tuple[type[Any], ...] = (OrderedDict, dict, list, set, deque, tuple)
+#: Types of most attributes, which hold nothing.
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 
 #: Settings of the process: what returns one, and what sets it.
 _SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], object]], ...] = (
@@ -47,28 +51,29 @@ def buffers_restored(network: nn.Module) -> AbstractContextManager[None]:
 
     They have their values again, and are the ones that were registered before.
     """
-    return _restored([module._buffers for module in network.modules()])
+    containers = [module._buffers for module in network.modules()]
+    return _restored(containers, [one for held in containers for one in held.values()])
 
 
 def unchanged(network: nn.Module) -> AbstractContextManager[None]:
     """Restore all that running or training a network may change in it, when the block ends.
 
-    That is the attributes of all modules, modes and hooks among them; the elements of lists and
-    dictionaries that are attributes; and of all tensors among these, such as weights and buffers,
-    the values, the devices, whether they are trainable, and their gradients, which are set aside.
-    What other objects hold is not restored.
+    That is the attributes of all modules, modes and hooks among them; the elements of lists,
+    dictionaries and sets that are attributes; and of all tensors among these, such as weights and
+    buffers, the values, the devices, whether they are trainable, and their gradients, which are set
+    aside. Containers and modules in containers count, at any depth. What other objects hold is not
+    restored.
     """
-    return _restored([one for module in network.modules() for one in _containers(module)])
+    return _restored(*_held(network))
 
 
 @contextmanager
-def _restored(containers: Sequence[_Container]) -> Iterator[None]:
-    """Restore the elements of containers, and the tensors that are among them."""
+def _restored(containers: Sequence[_Container], among: Iterable[object]) -> Iterator[None]:
+    """Restore the elements of containers, and the tensors that are among some objects."""
     saved = [(one, _elements(one)) for one in containers]
     tensors = {
         id(one): one
-        for _, elements in saved
-        for one in elements
+        for one in among
         # those of inference mode can't change outside of it
         if isinstance(one, Tensor) and not is_lazy(one) and not one.is_inference()
     }
@@ -95,34 +100,57 @@ def _restored(containers: Sequence[_Container]) -> Iterator[None]:
             tensor.grad = gradient
 
 
-def _containers(module: nn.Module) -> Iterator[_Container]:
-    yield vars(module)
-    for value in vars(module).values():
-        if isinstance(value, dict | list | set | deque):
-            yield value
+def _held(network: nn.Module) -> tuple[list[_Container], list[Tensor]]:
+    """Return all containers that modules hold, directly or in others, and all tensors in them."""
+    containers, tensors, seen = list[_Container](), list[Tensor](), set[int]()
+    left: list[Any] = [*network.modules()]
+    holders: tuple[type[Any], ...] = (nn.Module, *_KINDS)
+    while left:
+        one = left.pop()
+        holder = vars(one) if isinstance(one, nn.Module) else one
+        if id(holder) in seen:
+            continue
+        seen.add(id(holder))
+        if not isinstance(holder, tuple):
+            containers.append(holder)
+        for element in _elements(holder):
+            if type(element) in _PLAIN:  # as most are
+                continue
+            if isinstance(element, Tensor):
+                tensors.append(element)
+            elif isinstance(element, holders):
+                left.append(element)
+    return containers, tensors
 
 
-def _elements(container: _Container) -> list[Any]:
+def _elements(container: _Container | tuple[Any, ...]) -> list[Any]:
     """Return the elements of a container, for a dictionary its keys and then its values."""
-    if not container:  # as most are
+    if type(container) in _KINDS and not container:  # as most are
         return []
-    return [*container, *(container.values() if isinstance(container, dict) else ())]
+    kind = _kind(container)
+    elements = list(kind.__iter__(container))
+    return [*elements, *kind.values(container)] if isinstance(container, dict) else elements
 
 
 def _restore(container: _Container, elements: list[Any]) -> None:
-    if not container and not elements:
-        return
     now = _elements(container)
     if len(now) == len(elements) and all(map(operator.is_, now, elements)):
         return
-    container.clear()
+    kind = _kind(container)
+    kind.clear(container)
     if isinstance(container, dict):
         half = len(elements) // 2
-        container.update(zip(elements[:half], elements[half:], strict=True))
+        for key, value in zip(elements[:half], elements[half:], strict=True):
+            kind.__setitem__(container, key, value)
     elif isinstance(container, set):
-        container.update(elements)
+        kind.update(container, elements)
     else:
-        container.extend(elements)
+        kind.extend(container, elements)
+
+
+def _kind(container: _Container | tuple[Any, ...]) -> type[Any]:
+    """Return the type whose methods act on a container; its own may be others, or may fail."""
+    return next(kind for kind in _KINDS if isinstance(container, kind))
 
 
 def _equal(one: Tensor, other: Tensor) -> bool:
