@@ -463,6 +463,10 @@ def test_a_proxy_of_another_package_that_fails_loses_its_own_row(variant, status
         ({"seeds": range(5, 10**9)}, ParameterError, "999999995 seeds: at most 1000000"),
         ({"seeds": []}, ParameterError, r"seeds \[\]: give 1 or more"),
         ({"seeds": [0.5]}, ParameterError, "seed 0.5: a whole number, 0 or more"),
+        ({"seeds": torch.tensor([0.5])}, ParameterError, r"seed tensor\(0.5\d*\): a whole num"),
+        ({"seeds": np.ones((2, 2))}, ParameterError, r"seed array\(\[1., 1.\]\): a whole number"),
+        ({"seeds": torch.tensor(2.0)}, ParameterError, r"seeds tensor\(2.\): a whole number, 1"),
+        ({"seeds": np.array(0)}, ParameterError, r"seeds array\(0\): a whole number, 1 or more"),
         ({"seeds": [True]}, ParameterError, "seed True: a whole number, 0 or more"),
         ({"seeds": [0, 1, 0]}, ParameterError, r"seeds \(0, 1, 0\): give each of them once"),
         ({"seeds": (1, -1)}, ParameterError, "seed -1 is negative"),
@@ -532,7 +536,8 @@ def test_an_unknown_setting_is_not_ignored():
 def test_numbers_of_numpy_and_a_device_of_pytorch_are_as_good_as_others():
     expected = ranked([Net()], "parameters", seeds=2, batch_size=4)
     given = {"batch_size": np.int64(4), "device": torch.device("cpu")}
-    for seeds in (np.int64(2), np.arange(2), range(2), [np.uint8(0), 1]):
+    several = [np.arange(2), range(2), [np.uint8(0), 1], torch.arange(2)]
+    for seeds in (np.int64(2), np.array(2), torch.tensor(2), *several):
         found = ranked([Net()], "parameters", seeds=seeds, **given)
         assert found["score"].tolist() == expected["score"].tolist()
     assert only(Net(), "parameters", input=np.array(SMALL))["status"] == "ok"

@@ -28,13 +28,18 @@ def whole(name: str, value: object, least: int) -> int:
     Raises:
         ParameterError: it is none.
     """
-    try:
-        number = None if isinstance(value, bool) else index(value)  # type: ignore[arg-type]
-    except TypeError:
-        number = None
+    number = _integer(value)
     if number is None or number < least:
         raise ParameterError(f"{name} {_spelled(value)}: a whole number, {least} or more")
     return number
+
+
+def _integer(value: object) -> int | None:
+    """Return a whole number, also of NumPy or in a tensor, and None for anything else."""
+    try:
+        return None if isinstance(value, bool) else index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return None
 
 
 def seed_of(seed: object) -> int:
@@ -43,9 +48,9 @@ def seed_of(seed: object) -> int:
     Raises:
         ParameterError: it is none.
     """
-    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
+    number = _integer(seed)
+    if number is None:
         raise ParameterError(f"seed {_spelled(seed)}: a whole number, 0 or more")
-    number = index(seed)
     check_seed(number)
     return number
 
@@ -59,8 +64,10 @@ def seeds_of(seeds: object) -> tuple[int, ...]:
     Raises:
         ParameterError: they are none or too many, or one comes twice.
     """
-    listed = isinstance(seeds, Iterable) and not isinstance(seeds, str | bytes)
-    several = len(seeds) if isinstance(seeds, Sized) else 0
+    # a number in a tensor or an array is of a type that can be passed over
+    single = isinstance(seeds, str | bytes) or getattr(seeds, "ndim", 1) == 0
+    listed = isinstance(seeds, Iterable) and not single
+    several = len(seeds) if listed and isinstance(seeds, Sized) else 0
     count = several if listed else whole("seeds", seeds, 1)
     if count > SEEDS:
         raise ParameterError(f"{count} seeds: at most {SEEDS}")
