@@ -189,3 +189,42 @@ def test_networks_without_blocks():
         one = nn.Sequential(nn.Conv2d(3, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
         assert status(name, one) == "not_applicable"
         assert isinstance(get_proxy(name)(unnormalised(), batch(), torch.Generator()), float)
+
+
+@pytest.mark.parametrize("other", [torch.float64, torch.float16, torch.bfloat16])
+def test_maps_of_two_types(other):
+    before = torch.randn(2, 3, 4, 4, requires_grad=True)
+    for first, second in ((before, before.to(other)), (before.to(other), before)):
+        shown = first.detach().requires_grad_()
+        after = 3 * shown.to(second.dtype)
+        found = largest_singular_value(shown, after, torch.Generator().manual_seed(1))
+        signs = torch.randint(0, 2, after.shape, generator=torch.Generator().manual_seed(1))
+        given = (2 * signs - 1).double().numpy()
+        assert found == pytest.approx(slow_singular_value(3 * given, given), rel=1e-3)
+        same = shown.to(second.dtype)
+        assert largest_singular_value(shown, same, torch.Generator()) is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("other", [torch.float64, torch.float16])
+def test_blocks_of_another_type_have_a_score(name, other):
+    class Cast(nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner.to(other)
+
+        def forward(self, x):
+            return self.inner(x.to(other))
+
+    class Back(nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, x):
+            return self.inner(x.float())
+
+    blocks = [nn.Conv2d(3, 4, 3), Cast(nn.Conv2d(4, 4, 3)), Back(nn.Conv2d(4, 4, 1))]
+    network = nn.Sequential(*blocks, nn.Flatten(), nn.LazyLinear(5))
+    network(batch().images)
+    assert np.isfinite(get_proxy(name)(network, batch(), torch.Generator().manual_seed(0)))

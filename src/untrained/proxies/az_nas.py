@@ -240,6 +240,9 @@ def largest_singular_value(
     (made,) = torch.autograd.grad(
         after, before, given, retain_graph=True, allow_unused=True, materialize_grads=True
     )
+    # the maps of a network of several types may have two of them
+    wide = torch.promote_types(made.dtype, given.dtype)
+    made, given = made.to(wide), given.to(wide)
     if made.shape == given.shape and torch.equal(made, given):
         return None
     stride = max(1, made.shape[-1] // given.shape[-1])
