@@ -382,6 +382,32 @@ def test_what_is_called_in_a_wrong_way_has_failed(asked, reason):
     assert table["reason"][0].startswith(reason)
 
 
+class Asks(Net):
+    def forward(self, x):
+        rank([], "naswot")
+        return super().forward(x)
+
+
+def asks_when_made():
+    return Net(width=len(rank([], "naswot")))
+
+
+@pytest.mark.parametrize(
+    ("candidate", "settings"),
+    [
+        (Asks, {}),
+        (asks_when_made, {}),
+        (lambda: nn.Sequential(Asks()), {}),
+        (Net, {"output": lambda _: rank([], "naswot")}),
+        (Net, {"forward": lambda *_: rank([], "naswot")}),
+    ],
+)
+def test_a_wrong_request_of_a_networks_own_is_its_failure(candidate, settings):
+    row = only(candidate, **settings)
+    assert row["status"] == "failed"
+    assert "ParameterError: " in row["reason"]
+
+
 def test_an_interruption_is_no_failure():
     def interrupted():
         raise KeyboardInterrupt

@@ -87,6 +87,17 @@ def raised_here(error: BaseException) -> bool:
     )
 
 
+def passed_through_theirs(error: BaseException) -> bool:
+    """Return whether code of a user, such as a forward pass, called what raised an error."""
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    names = [str(frame.f_globals.get("__name__")) for frame in frames]
+    return any(
+        (caller.f_code is theirs.__code__ or calling == "torch.nn.modules.module")
+        and called.partition(".")[0] not in (__package__, "torch")
+        for caller, calling, called in zip(frames, names, names[1:], strict=False)
+    )
+
+
 def theirs(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """Call what a user gave, or an operation as a user's network asked for it.
 

@@ -17,6 +17,7 @@ from untrained.errors import (
     ParameterError,
     PluginError,
     UntrainedError,
+    passed_through_theirs,
     raised_here,
     short,
     summary,
@@ -119,7 +120,8 @@ def tolerated(run: Callable[[], T]) -> T | UndefinedScore:
     """Return the value of a call, or the reason why there is no score, failures included.
 
     What a proxy refuses is `not_applicable`. Any error of the network, of PyTorch or of a proxy of
-    another package is `failed`, and so is a call of `exit()`. An error that a line of this package
+    another package is `failed`, and so is a call of `exit()`, and an error of this package that the
+    network's own call of it raises. An error that a line of this package
     itself raises is a bug and propagates: a `TypeError`, `KeyError` and the like whose traceback
     ends in this package. A `RuntimeError` there is one of PyTorch, whose operations leave no line
     of their own in a traceback.
@@ -129,6 +131,8 @@ def tolerated(run: Callable[[], T]) -> T | UndefinedScore:
     except (NetworkError, PluginError) as error:
         return UndefinedScore("failed", str(error))
     except UntrainedError as error:
+        if passed_through_theirs(error):
+            return UndefinedScore("failed", summary(error))
         return UndefinedScore("not_applicable", str(error))
     except SystemExit as stopped:
         return UndefinedScore("failed", f"SystemExit: it calls exit({stopped.code})")
