@@ -29,6 +29,7 @@ from untrained.proxies import naswot
 from untrained.proxies.base import BaseProxy
 from untrained.proxies.naswot import activation_kernel
 from untrained.scoring.candidates import candidates_of
+from untrained.scoring.images import MinibatchSettings
 from untrained.scoring.request import parse_reading
 from untrained.training.logits import logits_among
 
@@ -625,6 +626,23 @@ def test_a_loader_has_one_pass_for_each_seed():
     assert Counts.passes == 3
     given = {"images": Passes([(IMAGES, LABELS)]), "batch_size": 50, "seeds": 1}
     assert only(Net(), **given)["status"] == "ok", "nor is there a second pass where images are few"
+
+
+def test_noise_is_drawn_beforehand_for_one_seed(monkeypatch):
+    drawn = []
+    draw = MinibatchSettings.draw
+
+    def counted(self, seed, device):
+        drawn.append(seed)
+        return draw(self, seed, device)
+
+    monkeypatch.setattr(MinibatchSettings, "draw", counted)
+    ranked([Net, "nasbench201/0"], "parameters", seeds=3, images="noise", input=(3, 8, 8))
+    beforehand, scoring = drawn[:1], drawn[1:]
+    assert (beforehand, scoring) == ([0], [0, 1, 2] * 2)
+    drawn.clear()
+    ranked([Net, "nasbench201/0"], "parameters", seeds=3, images="cifar10", input=None)
+    assert drawn == [0, 1, 2] * 3, "stored images are read, and reading can fail"
 
 
 def test_a_damaged_picture_of_a_later_seed_is_found_before_any_network_is_made(tmp_path):

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import product
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
@@ -14,6 +13,8 @@ from torch import Tensor, nn
 
 from untrained.errors import ParameterError
 from untrained.images.minibatches import TooFewImagesError
+from untrained.images.sets import image_set
+from untrained.plugins import is_foreign
 from untrained.proxies import Proxy
 from untrained.proxies.base import Setting
 from untrained.proxies.ensembles import Ensemble, combined
@@ -254,6 +255,8 @@ def _drawn(
 ) -> dict[Setting, int]:
     """Draw all images of all seeds, so that none are missed after some networks are scored.
 
+    Of images that this package generates one seed is enough, since the others fail no more.
+
     Returns:
         How many images there are for settings with a number of their own that is larger.
 
@@ -261,10 +264,13 @@ def _drawn(
         UntrainedError: the images of a seed can't be drawn.
     """
     fewer: dict[Setting, int] = {}
+    made = "" if images.given else image_set(images.dataset).draw
+    tried = seeds[:1] if made and not is_foreign(made) else seeds
+    own = False not in kinds  # networks of spaces are shown what others are, or crops of it
     for setting in {reading.setting for reading in readings}:
         try:
-            for seed, kind in product(seeds, kinds):
-                images.draw_for(setting, seed, torch.device("cpu"), own=kind)
+            for seed in tried:
+                images.draw_for(setting, seed, torch.device("cpu"), own=own)
         except TooFewImagesError as few:
             if setting.images is None:
                 raise
