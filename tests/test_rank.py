@@ -255,6 +255,32 @@ def test_all_that_a_forward_pass_leaves_behind_is_taken_away():
     assert (random.getstate(), np.random.get_state()[1].tolist()) == states  # noqa: NPY002
 
 
+@pytest.mark.parametrize("part", [False, True])
+def test_weights_are_copied_only_where_they_existed_before(part, monkeypatch):
+    cloned, clone = [], torch.Tensor.clone
+
+    def counted(one, **settings):
+        cloned.append(one.numel())
+        return clone(one, **settings)
+
+    class Shrunk(nn.Sequential):
+        def forward(self, x):
+            self[0].weight.data.mul_(0.9)
+            return super().forward(x)
+
+    def made():
+        return Shrunk(old if part else nn.Linear(2 * 8 * 8, 50), nn.ReLU(), nn.Linear(50, 3))
+
+    old = nn.Linear(2 * 8 * 8, 50)
+    before = old.weight.tolist()
+    monkeypatch.setattr(torch.Tensor, "clone", counted)
+    table = ranked([lambda: nn.Sequential(nn.Flatten(), made())], "naswot", seeds=3)
+    assert table["status"].eq("ok").all()
+    assert cloned.count(old.weight.numel()) == (3 if part else 0)
+    assert cloned.count(150) == 0
+    assert old.weight.tolist() == before
+
+
 class Counts(Net):
     def forward(self, x):
         self.count = getattr(self, "count", 0) + 1

@@ -3,12 +3,13 @@
 import operator
 import sys
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.nn.parameter import is_lazy
 
 #: What modules keep things in, themselves as well as their parameters, buffers, parts and hooks.
@@ -55,7 +56,9 @@ def buffers_restored(network: nn.Module) -> AbstractContextManager[None]:
     return _restored(containers, [one for held in containers for one in held.values()])
 
 
-def unchanged(network: nn.Module) -> AbstractContextManager[None]:
+def unchanged(
+    network: nn.Module, *, fresh: Collection[int] = frozenset()
+) -> AbstractContextManager[None]:
     """Restore all that running or training a network may change in it, when the block ends.
 
     That is the attributes of all modules, modes and hooks among them; the elements of lists,
@@ -63,13 +66,38 @@ def unchanged(network: nn.Module) -> AbstractContextManager[None]:
     buffers, the values, the devices, whether they are trainable, and their gradients, which are set
     aside. Containers and modules in containers count, at any depth. What other objects hold is not
     restored.
+
+    Args:
+        network: the network.
+        fresh: ids of parameters whose values are not restored, so that no copies are kept.
     """
-    return _restored(*_held(network))
+    containers, tensors = _held(network)
+    return _restored(containers, tensors, fresh)
 
 
 @contextmanager
-def _restored(containers: Sequence[_Container], among: Iterable[object]) -> Iterator[None]:
-    """Restore the elements of containers, and the tensors that are among some objects."""
+def parameters_registered() -> Iterator[set[int]]:
+    """Yield a set that gets the ids of parameters that modules are given while the block runs.
+
+    Parameters of modules that exist before, or that are copied, are not among them.
+    """
+    registered = set[int]()
+
+    def note(_module: nn.Module, _name: str, parameter: nn.Parameter) -> None:
+        registered.add(id(parameter))
+
+    with register_module_parameter_registration_hook(note):
+        yield registered
+
+
+@contextmanager
+def _restored(
+    containers: Sequence[_Container], among: Iterable[object], fresh: Collection[int] = frozenset()
+) -> Iterator[None]:
+    """Restore the elements of containers, and the tensors that are among some objects.
+
+    Of tensors whose ids are in `fresh`, values are not restored.
+    """
     saved = [(one, _elements(one)) for one in containers]
     tensors = {
         id(one): one
@@ -81,6 +109,7 @@ def _restored(containers: Sequence[_Container], among: Iterable[object]) -> Iter
     values = [
         (one, one.data, one.data.cpu() if one.is_cuda else one.data.clone())
         for one in tensors.values()
+        if id(one) not in fresh
     ]
     leaves = [(one, one.requires_grad, one.grad) for one in tensors.values() if one.is_leaf]
     for one, _, _ in leaves:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from untrained.errors import NetworkError, ParameterError, UntrainedError, first_line, short, theirs
-from untrained.networks.modes import settings_restored, unchanged
+from untrained.networks.modes import parameters_registered, settings_restored, unchanged
 from untrained.networks.prepared import copied, unwrapped
 from untrained.plugins import imported
 from untrained.scoring.images import Shape, spell_shape
@@ -101,8 +101,9 @@ def made_by(
 ) -> Iterator[OwnNetwork]:
     """Yield the network that a factory makes anew for each score, for any number of classes.
 
-    A factory may return a network that exists, which is then left as it was: each network is put
-    back as it was made when the next one is made, or when the context ends.
+    A factory may return a network that exists, or has parts that do, which are then left as they
+    were: each network is put back as it was made when the next one is made, or when the context
+    ends. Only weights that the factory has just given to modules keep the values that they get.
 
     Args:
         name: the name of the network in messages.
@@ -113,7 +114,7 @@ def made_by(
 
         def build(_classes: int) -> nn.Module:
             made.close()
-            with settings_restored():
+            with settings_restored(), parameters_registered() as fresh:
                 network = theirs(factory)
             if not isinstance(network, nn.Module):
                 raise NetworkError(
@@ -122,7 +123,8 @@ def made_by(
             network = unwrapped(network)
             if isinstance(network, torch.jit.ScriptModule):
                 return network  # it takes no hooks, and no score is read off it
-            made.enter_context(unchanged(network))
+            # fresh weights are drawn anew for the next score, and a copy may need much memory
+            made.enter_context(unchanged(network, fresh=fresh))
             return calling.prepare(network)
 
         yield OwnNetwork(name, build)
