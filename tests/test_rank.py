@@ -4,7 +4,9 @@ import math
 import random
 import re
 import threading
+import time
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +18,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
+from torch.nn import functional
 
 import untrained
 from untrained import Score, api, rank
@@ -433,6 +436,28 @@ def test_a_wrong_request_of_a_networks_own_is_its_failure(candidate, settings):
     row = only(candidate, **settings)
     assert row["status"] == "failed"
     assert "ParameterError: " in row["reason"]
+
+
+def test_threads_wait_for_each_other():
+    class Slow(Net):
+        def forward(self, x):
+            time.sleep(0.002)
+            return functional.dropout(super().forward(x), 0.5)
+
+    def scores():
+        (row,) = ranked([Slow], "grad_norm", images=(IMAGES, LABELS)).to_dict("records")
+        (given,) = ranked([network], "grad_norm", images=(IMAGES, LABELS)).to_dict("records")
+        return row["score"], given["score"]
+
+    network, state = Slow(), torch.get_rng_state()
+    before = {name: one.tolist() for name, one in network.state_dict().items()}
+    expected = scores()
+    with ThreadPoolExecutor(4) as threads:
+        found = [one.result() for one in [threads.submit(scores) for _ in range(12)]]
+    assert set(found) == {expected}
+    assert torch.equal(torch.get_rng_state(), state)
+    assert {name: one.tolist() for name, one in network.state_dict().items()} == before
+    assert not network._forward_hooks
 
 
 def test_an_interruption_is_no_failure():

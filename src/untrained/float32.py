@@ -11,8 +11,16 @@ def exact_float32() -> Iterator[None]:
 
     PyTorch's default on GPUs since Ampere is to round the inputs of float32 convolutions to ten
     bits, which moves kernel scores by a percent. The settings are those of the process, and are
-    restored afterwards.
+    restored afterwards; one thread at a time is in such a block.
     """
+    from untrained.seeds import ALONE
+
+    with ALONE, _without_tf32():
+        yield
+
+
+@contextmanager
+def _without_tf32() -> Iterator[None]:
     from torch.backends import cuda, cudnn
 
     owners: list[Any] = [cudnn, cuda.matmul]

@@ -1,6 +1,7 @@
 """Random streams that are derived from (seed, purpose, ...), never from global state."""
 
 import random
+import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 
 #: Tables hold seeds as signed integers of 64 bits.
 LARGEST = 2**63 - 1
+
+#: Held by the thread that uses what all threads share: global generators, settings of PyTorch, and
+#: networks that callers give.
+ALONE = threading.RLock()
 
 
 def check_seed(seed: int) -> None:
@@ -52,19 +57,22 @@ def numpy_generator(seed: int, purpose: str, *keys: int) -> np.random.Generator:
 def generators_restored(device: "torch.device | None" = None) -> Iterator[None]:
     """Restore the global generators of PyTorch, NumPy and `random` when the block ends.
 
+    One thread at a time is in such a block.
+
     Args:
         device: a GPU whose generator is restored as well.
     """
     import torch
 
-    state, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - code of others draws
     gpus = [device] if device is not None and device.type == "cuda" else []
-    try:
-        with torch.random.fork_rng(gpus):
-            yield
-    finally:
-        random.setstate(state)
-        np.random.set_state(of_numpy)  # noqa: NPY002
+    with ALONE:
+        state, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - others draw
+        try:
+            with torch.random.fork_rng(gpus):
+                yield
+        finally:
+            random.setstate(state)
+            np.random.set_state(of_numpy)  # noqa: NPY002
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from untrained.networks.prepared import copied, unwrapped
 from untrained.plugins import imported
 from untrained.scoring.images import Shape, spell_shape
 from untrained.scoring.request import OwnNetwork
+from untrained.seeds import ALONE
 from untrained.training.logits import logits_among
 
 
@@ -104,13 +105,14 @@ def made_by(
     A factory may return a network that exists, or has parts that do, which are then left as they
     were: each network is put back as it was made when the next one is made, or when the context
     ends. Only weights that the factory has just given to modules keep the values that they get.
+    Other threads wait until the context ends.
 
     Args:
         name: the name of the network in messages.
         factory: returns the network.
         calling: how it is run.
     """
-    with ExitStack() as made:
+    with ALONE, ExitStack() as made:
 
         def build(_classes: int) -> nn.Module:
             made.close()
