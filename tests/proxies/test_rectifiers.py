@@ -4,12 +4,9 @@ from tests.networks.own_networks import Of, transformer
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 - as everybody calls it
 
-from untrained.proxies import get_proxy
 from untrained.proxies.base import UndefinedScore
 from untrained.proxies.naswot import activation_kernel
 from untrained.proxies.rectifiers import ActivationMode, activations_of, rectifier_modules
-
-from .test_gradients import batch
 
 SEEN = {
     "F.relu": F.relu,
@@ -357,22 +354,3 @@ def test_frozen_parameters_stay_frozen_and_others_do_not():
         assert on_path(network) == [False, True]
     assert [parameter.requires_grad for parameter in network.parameters()] == before
     assert before.count(False) == 1
-
-
-class Mapped(nn.Module):
-    """Maps over images what it does to one of them."""
-
-    def __init__(self):
-        super().__init__()
-        self.layer, self.head = nn.Linear(108, 6), nn.Linear(6, 5)
-
-    def forward(self, x):
-        return torch.vmap(lambda one: self.head(torch.relu(self.layer(one.flatten()))))(x)
-
-
-@pytest.mark.parametrize("spelling", ["naswot", "naswot-signs", "linear_regions", "swap"])
-def test_functions_in_vmap_have_that_reason(spelling):
-    with pytest.raises(UndefinedScore, match=r"^relu is called in torch\.vmap$") as caught:
-        get_proxy(spelling)(Mapped(), batch(), torch.Generator())
-    assert caught.value.status == "not_applicable"
-    assert torch.overrides._get_current_function_mode_stack() == []

@@ -82,10 +82,7 @@ def activation_of(
 
 
 class ActivationMode(TorchFunctionMode):
-    """Calls `before(activation, input)` and `after(activation, output)` around activations.
-
-    A network that calls one in `torch.vmap` ends with `UndefinedScore`, `not_applicable`.
-    """
+    """Calls `before(activation, input)` and `after(activation, output)` around activations."""
 
     def __init__(
         self,
@@ -108,9 +105,6 @@ class ActivationMode(TorchFunctionMode):
         given = args[0] if args else kwargs.get("input")
         if activation is None or not isinstance(given, Tensor):
             return theirs(func, *args, **kwargs)
-        if torch._C._functorch.is_batchedtensor(given):
-            # whose images and place in autograd's graph can't be seen
-            raise UndefinedScore("not_applicable", f"{activation.name} is called in torch.vmap")
         if activation.name == "glu":  # its second half goes through a sigmoid, the first does not
             given = theirs(given.chunk, 2, args[1] if len(args) > 1 else kwargs.get("dim", -1))[-1]
         # before the call, since a function in place overwrites its input
