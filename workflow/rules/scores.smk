@@ -64,7 +64,9 @@ rule merge:
         "../envs/untrained.yaml"
     params:
         # so many paths would be too long for a command
-        listed=lambda wildcards, input: listed(input.shards, f".snakemake/shards/{wildcards.space}.txt"),
+        listed=lambda wildcards, input: listed(
+            input.shards, f".snakemake/shards/{wildcards.space}.txt"
+        ),
         ensembles=" ".join(option("--ensemble", one) for one in PLAN.ensembles),
     shell:
         "untrained merge --list {params.listed} {params.ensembles} --out {output} 2> {log}"
