@@ -16,7 +16,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--every-row",
         action="store_true",
-        help="compare every row of the independent benchmark tables, not each sixteenth; minutes",
+        help="compare every row of independent tables, not each sixteenth, and 200 random networks",
     )
 
 

@@ -1,6 +1,7 @@
 """Plans against their modules: rectifiers read the same; loops read what double precision does."""
 
 from collections import Counter
+from inspect import signature
 
 import numpy as np
 import pytest
@@ -198,9 +199,11 @@ def kernel_of(codes, images):
 
 
 @pytest.mark.parametrize("networks", NETWORKS)
-def test_the_plan_reads_what_the_module_reads(networks):
+def test_the_plan_reads_what_the_module_reads(networks, request):
+    """Some random networks of each family, or 200 with `--every-row`."""
     unlike = 0
-    for number, (network, images) in enumerate(networks()):
+    many = request.config.getoption("every_row") and signature(networks).parameters
+    for number, (network, images) in enumerate(networks(200) if many else networks()):
         live, everything = (
             kernel_of(codes_of_module(network, images, dead), images) for dead in (False, True)
         )
