@@ -1,4 +1,7 @@
-"""Scores by gradients, and the costs, leave a network unchanged."""
+"""Scores by gradients, and the costs: when they are the same, and when they are undefined.
+
+That they leave a network unchanged is tested of every proxy in `test_every_proxy`.
+"""
 
 import pytest
 import torch
@@ -69,57 +72,6 @@ def status(spelling, network, shown=None):
     with pytest.raises(UndefinedScore) as caught:
         value(spelling, network, shown)
     return caught.value.status
-
-
-@pytest.mark.parametrize("spelling", EVERY)
-@pytest.mark.parametrize("fails", [False, True])
-def test_the_network_is_left_as_it_was(spelling, fails):
-    network, shown = example(fails=fails), batch()
-    network.second.weight.requires_grad_(False)
-    for number, parameter in enumerate(network.parameters()):
-        parameter.grad = torch.full_like(parameter, number)
-    before = {name: one.clone() for name, one in network.state_dict().items()}
-    own = [*network.parameters(), *network.buffers()]
-    gradients = [parameter.grad.clone() for parameter in network.parameters()]
-    modes = [module.training for module in network.modules()]
-    images, labels = shown.images.clone(), shown.labels.clone()
-    torch.manual_seed(7)
-    random = torch.get_rng_state()
-    if fails and spelling != "parameters":
-        with pytest.raises(ValueError, match="mine"):
-            value(spelling, network, shown)
-    else:
-        value(spelling, network, shown)
-    assert torch.equal(torch.get_rng_state(), random)
-    after = [*network.parameters(), *network.buffers()]
-    assert [id(one) for one in after] == [id(one) for one in own]
-    assert all(torch.equal(one, before[name]) for name, one in network.state_dict().items())
-    assert all(torch.equal(p.grad, g) for p, g in zip(network.parameters(), gradients, strict=True))
-    assert [p.requires_grad for p in network.parameters()].count(False) == 1
-    assert [module.training for module in network.modules()] == modes
-    for module in network.modules():
-        for hooks in (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks):
-            assert not hooks
-    assert torch.equal(shown.images, images)
-    assert torch.equal(shown.labels, labels)
-    assert not shown.images.requires_grad
-    assert torch.overrides._get_current_function_mode_stack() == []
-
-
-@pytest.mark.parametrize("spelling", EVERY)
-def test_the_callers_gradient_modes_change_nothing(spelling):
-    network = example()
-
-    def at_a_seed():  # dropout draws random numbers
-        shown = batch()
-        torch.manual_seed(1)
-        return value(spelling, network, shown)
-
-    expected = at_a_seed()
-    with torch.no_grad():
-        assert at_a_seed() == expected
-    with torch.inference_mode():  # the images are of inference mode too
-        assert at_a_seed() == expected
 
 
 @pytest.mark.parametrize("spelling", EVERY)

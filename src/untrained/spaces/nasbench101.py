@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from untrained.errors import ArchitectureError, ParameterError
+from untrained.errors import ArchitectureError
 from untrained.files import BUNDLED
 from untrained.spaces.base import (
     Architecture,
@@ -140,31 +140,6 @@ class NasBench101(GraphSpace):
             mutant = self._valid(Cell(tuple(map(tuple, matrix)), tuple(operations)))
             if mutant is not None and mutant != architecture.index:
                 return self[mutant]
-
-    def flip(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
-        """Connect or disconnect one pair of vertices, as the NASWOT authors' code does.
-
-        The pair is drawn uniformly from those whose change gives another cell of the space. No
-        operation changes, and no vertex is added.
-
-        Raises:
-            ParameterError: no pair does.
-        """
-        cell = self.cell(architecture.index)
-        count = len(cell.matrix)
-        found = []
-        for source, target in PAIRS:
-            if target < count:
-                rows = [list(row) for row in cell.matrix]
-                rows[source][target] ^= 1
-                mutant = self._valid(Cell(tuple(map(tuple, rows)), cell.operations))
-                if mutant is not None and mutant != architecture.index:
-                    found.append(mutant)
-        if not found:
-            raise ParameterError(
-                f"{architecture} has no neighbour by one edge: take the other mutation"
-            )
-        return self[found[int(rng.integers(len(found)))]]
 
     def graph(
         self, architecture: Architecture, num_classes: int, skeleton: Skeleton | None = None

@@ -60,11 +60,6 @@ class Stop:
     losses: tuple[float, ...]
     seconds: float
 
-    @property
-    def loss_curve(self) -> list[tuple[int, float]]:
-        """The pairs (step, loss), with steps counted from 1."""
-        return list(enumerate(self.losses, start=1))
-
 
 #: Wraps the steps of a training, to report them; their number is the last argument.
 WatchSteps = Callable[[Iterable[int], int], Iterable[int]]
