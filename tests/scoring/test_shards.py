@@ -32,6 +32,13 @@ def test_the_sample_depends_on_its_seed_alone(space):
     assert sample_of(space, 50, 1) == sample_of(space, "50", 1) != sample_of(space, 50, 2)
 
 
+def test_a_sample_may_be_given(space):
+    assert sample_of(space, [92, 14, np.int64(3), 14], 0) == [3, 14, 92]
+    for wrong in ([], [-1], [len(space)]):
+        with pytest.raises(ParameterError, match="nasbench201 has 0 to 15624"):
+            sample_of(space, wrong, 0)
+
+
 def test_a_sample_among_some_is_of_them(space):
     """All of a space are drawn from as if nothing was said; of a partial table what it knows."""
     assert sample_of(space, 50, 1, np.arange(len(space))) == sample_of(space, 50, 1)

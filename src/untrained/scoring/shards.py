@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from untrained.errors import DamagedFileError, ParameterError
+from untrained.errors import DamagedFileError, ParameterError, short
 from untrained.proxies import Proxy
 from untrained.scoring.columns import SCORE_COLUMNS, SCORE_TYPES, SECONDS
 from untrained.scoring.ensembles import ensembles_of, readings_of, with_ensembles
@@ -32,7 +32,7 @@ def score_space(
     proxies: Sequence[str],
     *,
     seed: int = 0,
-    architectures: str | int = "all",
+    architectures: str | int | Sequence[int] = "all",
     sample_seed: int = 0,
     shard: int = 0,
     shards: int = 1,
@@ -50,7 +50,7 @@ def score_space(
         space: the name of the space, or the space.
         proxies: the spellings of the proxies, and of ensembles, whose members are scored, too.
         seed: the seed of minibatch and weights.
-        architectures: the number of architectures drawn at random, or "all".
+        architectures: the number of architectures drawn at random, "all", or their indices.
         sample_seed: the seed of the draw.
         shard: the number of the shard, from 0.
         shards: the number of shards of the sample.
@@ -137,27 +137,34 @@ def merge_shards(tables: "Iterable[pd.DataFrame]", ensembles: Iterable[str] = ()
 
 def sample_of(
     space: SearchSpace,
-    architectures: str | int,
+    architectures: str | int | Sequence[int],
     sample_seed: int,
     among: NDArray[np.int64] | None = None,
 ) -> list[int]:
-    """Return the sorted indices of a sample: all architectures, or some drawn at random.
+    """Return the sorted indices of a sample: all architectures, given ones, or some at random.
 
     Args:
         space: the space of the architectures.
-        architectures: a number or "all".
+        architectures: a number, "all", or indices.
         sample_seed: the seed of the draw.
         among: (m,) sorted indices to draw from; None for all indices, which draws the same.
 
     Raises:
-        ParameterError: neither "all" nor a number within the space, or the space is too large for
-            tables of its indices.
+        ParameterError: neither "all" nor a number within the space, an index that the space lacks,
+            or the space is too large for tables of its indices.
     """
     if len(space) > LISTED:
         raise ParameterError(
             f"{space.name} has {len(space):.2e} architectures, too many for tables by index: "
             f"`untrained score {space.name}` takes them one by one"
         )
+    if not isinstance(architectures, str | int | np.integer):
+        given = sorted({int(index) for index in architectures})
+        if not given or given[0] < 0 or given[-1] >= len(space):
+            raise ParameterError(
+                f"architectures {short(str(given))}: {space.name} has 0 to {len(space) - 1}"
+            )
+        return given
     text = str(architectures)
     if text == "all":
         return list(range(len(space))) if among is None else among.tolist()
