@@ -341,6 +341,33 @@ def test_scores_may_cost_what_they_took_and_be_the_fitness():
         parse_parameters(parameters)
 
 
+def test_searches_may_read_the_scores_that_come_along():
+    parameters = changed("searches.scores", "shipped")
+    parameters["datasets"] = ["cifar10", "cifar100"]
+    parameters["searches"]["proxy"] = "log(meco,parameters)"
+    said = (
+        r"searches.proxy: no scores of meco on cifar100 come with nasbench201: it has .*meco.* on "
+        "cifar10.*, or make searches.scores live$"
+    )
+    with pytest.raises(ParameterError, match=said):
+        parse_parameters(parameters)
+    parameters["datasets"] = ["cifar10"]
+    for section in ("ablations", "training_curves"):
+        parameters[section]["dataset"] = "cifar10"
+    parameters["prunings"]["datasets"] = ["cifar10"]
+    # scored here or not, the whole space has them
+    parameters["searches"]["algorithms"] = ["rs+fitness=meco", "rea+mutants=2", "naswot-10"]
+    parse_parameters(parameters)
+    parameters["searches"]["algorithms"] = ["rs+fitness=lga@1"]
+    with pytest.raises(ParameterError, match=r"algorithms: no scores of lga@1 on cifar10"):
+        parse_parameters(parameters)
+    parameters["spaces"] = ["nasbench201", "natsbench_size"]
+    parameters["searches"].update(algorithms=["naswot-10"], budget="100evaluations")
+    said = "searches.proxy: 'log.meco,parameters.' is not scored: scores.proxies has naswot"
+    with pytest.raises(ParameterError, match=said):
+        parse_parameters(parameters)
+
+
 def test_noise_needs_no_split_of_its_own():
     parameters = changed("datasets", ["noise", "cifar10"])
     parameters["scores"]["split"] = "train"

@@ -44,8 +44,11 @@ from untrained.spaces.nasbench201 import NasBench201
 ROOT = Path(__file__).parent.parent
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 
-#: Stage and dep that the spaces of params.yaml can do without.
-READ_OF_OTHER_SPACES = {("scores", "data/benchmarks")}
+#: Stage and dep that the spaces and searches of params.yaml can do without.
+READ_OF_OTHER_SPACES = {
+    ("scores", "data/benchmarks"),
+    *(("searches", "data/bundled"), ("report", "data/bundled")),
+}
 #: The stages of a space without a benchmark.
 SCORED = {"scores", "training_curves"}
 
@@ -227,6 +230,7 @@ OTHER = {
     "scores.sampling": "balanced",
     "scores.precision": "float32",
     "searches.proxy": "naswot-released",
+    "searches.scores": "shipped",
     "searches.budget": "100evaluations",
     "ablations.proxy": "naswot-released",
     "ablations.dataset": "cifar10",
@@ -253,6 +257,10 @@ def test_params_are_what_the_jobs_use(leaf, stages, planned):
     base = {}
     if leaf == "datasets":
         base["training_curves.dataset"] = "cifar100"  # the one that stays
+    if leaf == "searches.scores":  # what comes along
+        base |= {"searches.proxy": "parameters", "scores.proxies": ["naswot", "parameters"]}
+        base |= {key: ["cifar10"] for key in ("datasets", "prunings.datasets")}
+        base["ablations.dataset"] = "cifar10"
     value = PARAMS
     for key in leaf.split("."):
         value = value[key]

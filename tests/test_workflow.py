@@ -32,6 +32,7 @@ SMALL = {
     "scores.architectures": 8,
     "scores.batch_size": 4,
     "searches.algorithms": ["naswot-2", "random"],
+    "searches.scores": "live",
     "searches.runs": 5,
     "ablations.dataset": "cifar10",
     "ablations.repeats": 2,
@@ -425,6 +426,37 @@ def test_from_snakemake_to_dvc_and_back(project):
     assert jobs(project) == {rule: count for rule, count in SEARCHES.items() if rule != "search"}
     changed = {name for name, data in artifacts(project).items() if data != before[name]}
     assert changed == {name for name in before if name.startswith("results/searches/")}
+
+
+def test_searches_of_scores_that_come_along(project):
+    """They see the whole space, and the run fails where its own scores are others."""
+    changes = {
+        "scores.proxies": ["naswot", "parameters"],
+        "scores.batch_size": 64,
+        "searches.scores": "shipped",
+        "searches.proxy": "parameters",
+        "searches.algorithms": ["naswot-1000", "random"],
+    }
+    set_parameters(project, **changes)
+    snakemake(project, *ONE_CORE)
+    trace = pd.read_parquet(
+        project / "results/searches/naswot-1000/nasbench201/cifar10/0of1.parquet"
+    )
+    assert (trace.loc[trace["is_final"], "step"] == 1000).all()
+    table = pd.read_parquet(project / "results/tables/nasbench201/shipped.parquet")
+    assert table.set_index("proxy").loc["parameters", ["n", "agree"]].tolist() == [8, 8]
+    assert (
+        "## Scores that the searches read"
+        in (project / "results/report/nasbench201.md").read_text()
+    )
+    assert jobs(project) == {}
+    path = project / "data/bundled/nasbench201_scores.parquet"
+    there = pd.read_parquet(path)
+    there.loc[there["proxy"] == "parameters", "score"] += 1e5
+    path.unlink()
+    there.to_parquet(path)
+    said = snakemake(project, *ONE_CORE, succeeds=False)
+    assert "8 of 8 scores of parameters on cifar10, seed 0, are not those that come with" in said
 
 
 def test_ensembles_are_ranked_searched_and_reported(project):

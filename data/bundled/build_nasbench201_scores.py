@@ -1,39 +1,61 @@
-"""Build nasbench201_scores.parquet from shards of scores of all cells of NAS-Bench-201.
+"""Build nasbench201_scores.parquet from shards of scores of cells of NAS-Bench-201.
 
-Usage: python build_nasbench201_scores.py SHARD.parquet...
+Usage: python build_nasbench201_scores.py [--batch-size 64] SHARD.parquet...
 
-README.md beside this file has the commands that score the shards.
+README.md beside this file has the commands that score the shards. --batch-size is that of shards
+without such a column. A shard may be the file that is there: its scores are kept, except those
+that another shard has. Of proxies that not all cells are scored by, the cells of the sample that
+score_nasbench201.py draws are kept.
 """
 
-import sys
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+from score_nasbench201 import SPACE, sampled
 
 from untrained.files import read_parquet, write_parquet
-from untrained.scoring.columns import SECONDS
-from untrained.scoring.shards import merge_shards
+from untrained.scoring.columns import BATCH_SIZE, SCORE_COLUMNS, SECONDS
 
 TARGET = Path(__file__).with_name("nasbench201_scores.parquet")
-CELLS = 15_625
+COLUMNS = [*SCORE_COLUMNS, SECONDS, BATCH_SIZE]
+KEYS = ["proxy", "dataset", "seed"]
 
 
-def main(shards: Sequence[Path]) -> None:
-    """Merge the shards, check that no cell is missing, and say how large the file is."""
-    table = merge_shards(map(read_parquet, shards))
-    for proxy, own in table.groupby("proxy"):
-        if own["arch"].nunique() != CELLS:
-            raise SystemExit(f"{proxy}: {own['arch'].nunique():,} of {CELLS:,} cells")
+def main(shards: Sequence[Path], batch_size: int) -> None:
+    """Join the shards, say which cells are missing, and how large the file is."""
+    tables = []
+    for path in shards:
+        table = read_parquet(path)
+        if BATCH_SIZE not in table:
+            table[BATCH_SIZE] = batch_size
+        if "device" in table:  # a card that many share says nothing about the time of a score
+            table[SECONDS] = table[SECONDS].where(table["device"] == "cpu")
+        tables.append(table[COLUMNS].assign(old=path.resolve() == TARGET))
+    table = pd.concat(tables, ignore_index=True).sort_values([*KEYS, "arch", "old"])
+    new = table[~table["old"]]
+    if (twice := new.duplicated([*KEYS, "arch"])).any():
+        raise SystemExit(f"two shards have {new[twice].iloc[0][[*KEYS, 'arch']].to_dict()}")
+    table = table.drop_duplicates([*KEYS, "arch"])
+    cells = table.groupby(KEYS)["arch"].transform("size")
+    table = table[(cells == len(SPACE)) | table["arch"].isin(sampled())]
     # a score differs by more between two machines than by rounding to 32 bits
     small = {"arch": "int32", "seed": "int32", "score": "float32", SECONDS: "float32"}
-    write_parquet(table.assign(seconds=table[SECONDS].round(3)).astype(small), TARGET)
+    small[BATCH_SIZE] = "int32"
+    write_parquet(table[COLUMNS].assign(seconds=table[SECONDS].round(3)).astype(small), TARGET)
     print(f"{TARGET.name}: {len(table):,} rows, {TARGET.stat().st_size:,} bytes")
-    summary = table.groupby(["proxy", "dataset", "seed"]).agg(
-        undefined=("status", lambda own: (own != "ok").sum()), seconds=(SECONDS, "mean")
+    summary = table.groupby([*KEYS, BATCH_SIZE]).agg(
+        cells=("arch", "size"),
+        undefined=("status", lambda own: (own != "ok").sum()),
+        seconds=(SECONDS, "mean"),
     )
-    print(pd.DataFrame(summary).to_string())
+    print(summary.to_string())
 
 
 if __name__ == "__main__":
-    main([Path(one) for one in sys.argv[1:]])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("shards", type=Path, nargs="+")
+    parser.add_argument("--batch-size", type=int, default=64)
+    given = parser.parse_args()
+    main(given.shards, given.batch_size)

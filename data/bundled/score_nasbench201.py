@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from untrained.files import read_parquet, write_parquet
-from untrained.scoring.shards import merge_shards, score_space
+from untrained.scoring.shards import score_space
 from untrained.spaces import get_space
 from untrained.spaces.nasbench201 import EDGES, operations_of
 
@@ -124,7 +124,7 @@ def work(folder: Path, device: str, end: float) -> None:
             precision="float32",
             device=device,
         )
-        write_parquet(scores.assign(device=device), file)
+        write_parquet(scores.assign(device=device, batch_size=task.images), file)
         longest[task] = max(longest.get(task, 0), time.time() - begun)
 
 
@@ -219,11 +219,8 @@ def join(folder: Path) -> None:
     done = sorted((folder / "pieces").glob("*.parquet"))
     if not done:
         raise SystemExit("no piece was finished: see the logs")
-    tables = [read_parquet(file) for file in done]
-    devices = pd.concat(tables, ignore_index=True)
-    table = merge_shards(tables)
-    keys = ["arch", "proxy", "dataset", "seed"]
-    table = table.merge(devices[[*keys, "device"]], on=keys)
+    table = pd.concat([read_parquet(file) for file in done], ignore_index=True)
+    table = table.sort_values(["proxy", "dataset", "seed", "arch"], ignore_index=True)
     write_parquet(table, folder / "scores.parquet")
     summary = table.groupby(["proxy", "dataset", "device"]).agg(
         cells=("arch", "size"),

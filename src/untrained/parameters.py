@@ -42,6 +42,7 @@ from untrained.scoring.ablations import check_untrained
 from untrained.scoring.ensembles import parse_proxy, readings_of
 from untrained.scoring.request import parse_reading, shows_test
 from untrained.scoring.shards import sample_of
+from untrained.scoring.shipped import shipped_proxies
 from untrained.scoring.training_curves import CurveSettings
 from untrained.search import parse_algorithm
 from untrained.search.clock import parse_budget
@@ -115,6 +116,10 @@ class Searches(Section):
     with that score; `untrained list algorithms`, docs/searches.md"""
     proxy: str
     """Proxy or ensemble whose cached scores they read"""
+    scores: Literal["live", "shipped"]
+    """live: they read the scores of this run, and choose among what it scored. shipped: those of
+    the whole space that come with the project, where any do (NAS-Bench-201); the report then holds
+    the scores of this run to them"""
     budget: Annotated[str, accepted(parse_budget)]
     """Budget of a run of a search that trains: simulated seconds (12000s) or trainings
     (100evaluations)"""
@@ -129,6 +134,15 @@ class Searches(Section):
     besides the benchmark's seconds of any training before it; docs/performance.md has ours.
     `measured` takes the times that scores.seconds has kept, so that results differ from run to
     run"""
+
+    def reading_shipped(self, spaces: Iterable[SearchSpace]) -> list[SearchSpace]:
+        """Return the spaces whose searches read the scores that come with the project."""
+        return [space for space in spaces if self.scores == "shipped" and space.scores]
+
+    def reads_live(self, spaces: Iterable[SearchSpace]) -> bool:
+        """Return whether searches of any space read the scores of the run."""
+        searched = list(spaces)
+        return not searched or len(self.reading_shipped(searched)) < len(searched)
 
 
 class Ablations(Section):
@@ -374,7 +388,7 @@ def _check_searches(parameters: Parameters, spaces: list[SearchSpace]) -> None:
     searches, scored = parameters.searches, parameters.scores.proxies
     for name in searches.algorithms:
         with _blamed("searches.algorithms"):
-            _check_algorithm(name, parameters)
+            _check_algorithm(name, parameters, live=searches.reads_live(spaces))
             for space in spaces:
                 parse_algorithm(name).check_space(space)
     with _blamed("searches.shards"):
@@ -389,10 +403,30 @@ def _check_searches(parameters: Parameters, spaces: list[SearchSpace]) -> None:
                 "training times (has_times): give a budget in evaluations, as in 100evaluations"
             )
     with _blamed("searches.proxy"):
-        if _unscored([searches.proxy], scored):
+        if searches.reads_live(spaces) and _unscored([searches.proxy], scored):
             raise ParameterError(
                 f"{searches.proxy!r} is not scored: scores.proxies has {', '.join(scored)}"
             )
+    for space in searches.reading_shipped(spaces):
+        _check_shipped(parameters, space)
+
+
+def _check_shipped(parameters: Parameters, space: SearchSpace) -> None:
+    """Check that all scores that searches read come with a space."""
+    searches, there = parameters.searches, shipped_proxies(space)
+    named = {
+        proxy: "searches.algorithms"
+        for name in searches.algorithms
+        for proxy in parse_algorithm(name).reads(searches.proxy)
+    }
+    for proxy, key in (named | {searches.proxy: "searches.proxy"}).items():
+        for dataset in parameters.datasets_of(space.name):
+            if lacking := _unscored([proxy], there.get(dataset, [])):
+                known = "; ".join(f"{', '.join(own)} on {name}" for name, own in there.items())
+                raise ParameterError(
+                    f"params: {key}: no scores of {lacking[0]} on {dataset} come with "
+                    f"{space.name}: it has {known}, or make searches.scores live"
+                )
 
 
 def _unscored(proxies: Iterable[str], scored: Iterable[str]) -> list[str]:
@@ -441,17 +475,17 @@ def _check_drawn(
             )
 
 
-def _check_algorithm(name: str, parameters: Parameters) -> None:
+def _check_algorithm(name: str, parameters: Parameters, *, live: bool) -> None:
     asked = parse_algorithm(name)
     scores, searches = parameters.scores, parameters.searches
     own = [proxy for proxy in asked.reads(searches.proxy) if proxy != searches.proxy]
-    if lacking := _unscored(own, scores.proxies):
+    if live and (lacking := _unscored(own, scores.proxies)):
         raise ParameterError(
             f"{name!r} reads scores of {lacking[0]}: scores.proxies has {', '.join(scores.proxies)}"
         )
     if not asked.spends_budget:
         return
-    if searches.seconds_per_score == "measured" and not scores.seconds:
+    if live and searches.seconds_per_score == "measured" and not scores.seconds:
         raise ParameterError(
             f"{name!r}: searches.seconds_per_score is measured, and scores.seconds is false: make "
             "it true"
@@ -461,7 +495,7 @@ def _check_algorithm(name: str, parameters: Parameters) -> None:
             f"{name!r} spends its budget on scores: searches.seconds_per_score is 0, set it above"
         )
     chooses = asked.guidance.mutants > 1 and not asked.moves_among_scored
-    if chooses and scores.architectures != "all":
+    if live and chooses and scores.architectures != "all":
         raise ParameterError(
             f"{name!r} chooses among mutants: that needs scores.architectures to be all, not "
             f"{scores.architectures}"

@@ -109,6 +109,17 @@ class Plan:
             if space.benchmark and space.benchmark.partial
         ]
 
+    def searched_scores(self, space: str) -> str:
+        """Return the file of the scores that searches of a space read."""
+        searches, known = self.parameters.searches, self.spaces[space]
+        shipped = self.shipped_scores(space) if searches.reading_shipped([known]) else []
+        return shipped[0] if shipped else f"results/scores/{space}.parquet"
+
+    def shipped_scores(self, space: str) -> list[str]:
+        """Return the file of the scores that come with a space, if any do, in a list."""
+        path = self.spaces[space].scores
+        return [] if path is None else [_bundled_here(path)]
+
     def bundled_table(self, space: str) -> list[str]:
         """Return the bundled table of a space if the run reads it, in a list.
 

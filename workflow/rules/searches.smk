@@ -6,7 +6,7 @@ rule searches:
 rule search:
     input:
         benchmark="data/benchmarks/{space}.parquet",
-        scores="results/scores/{space}.parquet",
+        scores=lambda wildcards: PLAN.searched_scores(wildcards.space),
         code="results/code/searches/{space}/{algorithm}.json",
     output:
         TRACE,

@@ -8,6 +8,7 @@ from untrained.report.options import spelled
 READ = {
     "benchmark": lambda space: [f"data/benchmarks/{space}.parquet"],
     "scores": lambda space: [f"results/scores/{space}.parquet"],
+    "shipped": lambda space: PLAN.shipped_scores(space),
     "searches": traces,
     "ablations": ablations,
     "prunings": pruning_traces,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 #: Sections in the order of the page; each may read the tables of the ones before it.
 NAMES: Final = (
-    *("correlations", "seeds", "proxies", "preferences", "kernels"),
+    *("correlations", "seeds", "proxies", "preferences", "kernels", "shipped"),
     *("searches", "comparisons", "regret", "prunings", "ablations", "training_curves"),
 )
 

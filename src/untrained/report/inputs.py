@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from untrained.errors import MissingDataError, ParameterError
 from untrained.files import SCORES, read_parquet
 from untrained.report.section import general_words
-from untrained.scoring.columns import ABLATION_COLUMNS, CURVE_COLUMNS, SCORE_COLUMNS
+from untrained.scoring.columns import ABLATION_COLUMNS, BATCH_SIZE, CURVE_COLUMNS, SCORE_COLUMNS
 from untrained.search.pool import TRACE_COLUMNS
 from untrained.spaces import SPACES, get_space, table_of
 
@@ -27,6 +27,7 @@ TABLES = Path("results/tables")
 #: Kind of files to their columns.
 COLUMNS: Mapping[str, Sequence[str]] = {
     "scores": SCORE_COLUMNS,
+    "shipped": (*SCORE_COLUMNS, BATCH_SIZE),
     "searches": TRACE_COLUMNS,
     "ablations": ABLATION_COLUMNS,
     "prunings": ("round", "cell", "edge", "operation", "pruned", "kappa", "regions"),

@@ -13,6 +13,9 @@ SCORE_COLUMNS = list(SCORE_TYPES)
 #: The optional column with the seconds that each score took.
 SECONDS = "seconds"
 
+#: The column of scores that come with the project with the size of their minibatch.
+BATCH_SIZE = "batch_size"
+
 #: Columns of a table of training curves.
 CURVE_TYPES = {
     "dataset": "str",

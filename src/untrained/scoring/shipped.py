@@ -28,8 +28,9 @@ def cached_scores(space: str | SearchSpace) -> "pd.DataFrame":
 
     Returns:
         One row per proxy and architecture, as in tables of merged scores: `arch` (index), `proxy`
-        (spelling), `dataset` (of the images), `seed`, `score` (rounded to 32 bits), `status`, and
-        `seconds` (of one score on one thread; members of a class that share a score share it).
+        (spelling), `dataset` and `batch_size` (of the images), `seed`, `score` (rounded to 32
+        bits), `status`, and `seconds` (of one score on one thread, NaN where a GPU made it; members
+        of a class that share a score share it).
 
     Raises:
         MissingDataError: no scores come with the space.
@@ -41,6 +42,20 @@ def cached_scores(space: str | SearchSpace) -> "pd.DataFrame":
             f"no scores come with {searched.name}: score it by `untrained shard {searched.name}`"
         )
     return read_parquet(path).astype(SCORE_TYPES)
+
+
+def shipped_proxies(space: SearchSpace) -> dict[str, list[str]]:
+    """Return which proxies have scores of a whole space that come along, by the data set.
+
+    Args:
+        space: the space; without scores there are none.
+    """
+    if space.scores is None:
+        return {}
+    table = read_parquet(space.scores, ["dataset", "proxy", "arch"])
+    cells = table.groupby(["dataset", "proxy"])["arch"].nunique()
+    whole = cells[cells == len(space)].reset_index()  # of slow proxies a sample is scored
+    return {str(name): own["proxy"].tolist() for name, own in whole.groupby("dataset")}
 
 
 def scores_at_hand(space: SearchSpace, path: Path | None = None) -> "pd.DataFrame":
