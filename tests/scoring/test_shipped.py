@@ -19,14 +19,21 @@ def shipped():
 
 
 def test_every_cell_has_a_score_or_a_status(shipped):
-    assert {name: str(kind) for name, kind in shipped.dtypes.items()} | {"seconds": ""} == (
-        SCORE_TYPES | {"seconds": ""}
-    )
+    """Of slow proxies those of a sample have one, whatever proxy it is."""
+    more = {"seconds": "float32", "batch_size": "int32"}
+    assert {name: str(kind) for name, kind in shipped.dtypes.items()} == SCORE_TYPES | more
+    samples = set()
     for _, own in shipped.groupby(["proxy", "dataset", "seed"]):
-        assert own["arch"].tolist() == list(range(15625))
+        cells = own["arch"].tolist()
+        if len(cells) < 15_625:
+            samples.add(tuple(cells))
+        else:
+            assert cells == list(range(15_625))
         undefined = ~np.isfinite(own["score"])
-        assert ((own["status"] != "ok") >= undefined).all()
-        assert (own["seconds"] >= 0).all()
+        assert ((own["status"] != "ok") == undefined).all()
+        assert (own["seconds"].isna() | (own["seconds"] >= 0)).all()
+        assert own["batch_size"].nunique() == 1
+    assert len(samples) <= 1
 
 
 def test_cells_that_run_the_same_operations_have_the_same_score(shipped):
