@@ -101,8 +101,8 @@ def test_equal_operations_of_different_networks_are_one_convolution(monkeypatch)
     networks = [draw(CELLS.graph(CELLS.parse(conv), 10)) for _ in range(5)]
     batch = batched.prepared(networks, (3, 16, 16), [False] * 5)
     batched.run(batch, images_of(16, count=2).float())
-    # the stem reads one slot of images for all; then three nodes of 15 cells, and 2 reductions
-    assert called == [1, *[5] * (3 * 15 + 3 * 2)]
+    # the stem, three nodes of 15 cells, and 2 reductions
+    assert called == [5] * (1 + 3 * 15 + 3 * 2)
 
 
 def test_networks_without_rectifiers_have_no_kernel_and_stop_no_other():
@@ -140,7 +140,7 @@ def test_moments_are_those_of_all_images_whatever_the_type():
     images = images_of(8, count=5)
     run = batched._Run(batched.prepared([], (3, 8, 8), []), images)
     for shift in (0, 3):
-        x = torch.randn(5, 6, 6, 4, 8, dtype=torch.float64) * 2 + shift
+        x = torch.randn(4, 5, 6, 6, 8, dtype=torch.float64) * 2 + shift
         for dtype, within in (
             (torch.float64, 1e-12),
             (torch.float32, 1e-5),
@@ -148,12 +148,13 @@ def test_moments_are_those_of_all_images_whatever_the_type():
         ):
             run.wide = torch.promote_types(dtype, torch.float32)
             rounded = x.to(dtype)
-            variance, mean = run._moments(rounded)
-            numbers = rounded.double().permute(3, 4, 0, 1, 2).flatten(2)
-            middle = numbers.sum(2) / 180
-            squares = (numbers - middle.unsqueeze(2)).square().sum(2) / 180
-            assert torch.allclose(mean.double(), middle, within, within)
-            assert torch.allclose(variance.double(), squares, within, 0)
+            factor, summand = run._affine(rounded, None, None)
+            numbers = rounded.double().flatten(1, 3)
+            middle = numbers.sum(1) / 180
+            squares = (numbers - middle.unsqueeze(1)).square().sum(1) / 180
+            expected = 1 / (squares + 1e-5).sqrt()
+            assert torch.allclose(factor.double(), expected, within, 0)
+            assert torch.allclose(summand.double(), -middle * expected, within, within)
 
 
 def test_codes_in_bfloat16_are_nearly_those_in_double_precision():

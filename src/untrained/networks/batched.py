@@ -8,15 +8,18 @@ networks they are of, and whichever edge of these. Nothing here knows a space.
 
 The steps follow from the graphs alone, so `prepared` finds them before anything is computed, in any
 process, and stores all weights and indices in two tensors. `run` sends both to the device and never
-waits for it. Activations are (N, H, W, slots, C), where a slot is a node or a term of some network.
+waits for it. Activations are (slots, N, H, W, C), where a slot is a node or a term of some network.
+On a GPU with Triton, sums, convolutions and pooling are `untrained.networks.gpu_kernels`;
+everything else, and everything where these cannot be used, is PyTorch's.
 """
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from math import prod
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -28,12 +31,9 @@ from untrained.networks import sums
 from untrained.networks.graph import (
     Convolution,
     Edge,
-    Flatten,
     Linear,
     Operation,
-    Slice,
     Weighted,
-    Zero,
 )
 from untrained.networks.plans import (
     PlannedNetwork,
@@ -42,6 +42,9 @@ from untrained.networks.plans import (
     nodes_of,
     without_first_pixels,
 )
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 #: Channels, height and width.
 Shape = tuple[int, int, int]
@@ -55,21 +58,6 @@ class Span(NamedTuple):
 
     start: int
     stop: int
-
-
-class Part(NamedTuple):
-    """Terms of one buffer.
-
-    Attributes:
-        buffer: the buffer's number.
-        slots: slots of the buffer that are read; None for all of them in order.
-        places: the nodes that they are terms of; None for all nodes of the step in order, and for
-            first terms, by whose buffers the nodes are sorted.
-    """
-
-    buffer: int
-    slots: Span | None
-    places: Span | None
 
 
 class Codes(NamedTuple):
@@ -116,8 +104,7 @@ class Step(NamedTuple):
     """The execution of nodes of one shape.
 
     Attributes:
-        nodes: their number.
-        terms: the first terms of all nodes, then the second ones of those that have one, and so on.
+        terms: of each node its terms in order, each a buffer and a slot of it.
         concatenated: whether terms are concatenated as channels instead of added.
         value: the buffer that their values become.
         rectified: the buffer that their rectified values become.
@@ -127,8 +114,7 @@ class Step(NamedTuple):
         last: the buffers that nothing reads afterwards.
     """
 
-    nodes: int
-    terms: tuple[tuple[Part, ...], ...]
+    terms: tuple[tuple[tuple[int, int], ...], ...]
     concatenated: bool
     value: int
     rectified: int
@@ -306,13 +292,9 @@ class _Scheduler:
         while self.ready:
             # larger images first: what is made of them then waits for all others of its shape
             key = max(self.ready, key=lambda one: (one[0][1] * one[0][2], len(self.ready[one])))
-            found = [
-                (sorted(self.networks[owner].terms[node]), owner, node)
-                for owner, node in self.ready.pop(key)
-            ]
-            found.sort(key=lambda one: one[0][0][1:])  # by buffer and slot of the first term
-            nodes = [(owner, node) for _, owner, node in found]
-            self._step(nodes, [terms for terms, *_ in found], key[1], key[0][0])
+            nodes = self.ready.pop(key)
+            terms = [sorted(self.networks[owner].terms[node]) for owner, node in nodes]
+            self._step(nodes, terms, key[1], key[0][0])
         last = defaultdict(list)
         for buffer, place in self.used.items():
             last[place].append(buffer)
@@ -365,14 +347,7 @@ class _Scheduler:
             channels: the channels of the nodes.
         """
         place, count = len(self.steps), len(terms)
-        parts = tuple(
-            self._parts(
-                [(row, one[number]) for row, one in enumerate(terms) if number < len(one)],
-                None if number == 0 else count,
-            )
-            for number in range(max(map(len, terms)))
-        )
-        self.used |= {part.buffer: place for same in parts for part in same}
+        self.used |= {term.buffer: place for own in terms for term in own}
         kept = self._buffer(count, channels), self._buffer(count, channels)
         self.used |= dict.fromkeys(kept, place)
         buckets: dict[Hashable, list[_Reader]] = defaultdict(list)
@@ -390,24 +365,9 @@ class _Scheduler:
                 buckets[operations, edge.rectified, edge.normalised, learned].append(reader)
         made = tuple(self._made(readers, count) for readers in buckets.values())
         codes = self._codes(nodes, count)
+        read = tuple(tuple((term.buffer, term.slot) for term in own) for own in terms)
         joined = bool(concatenated)
-        self.steps.append(
-            Step(count, parts, joined, *kept, (reads[0], reads[1]), codes, made, last=())
-        )
-
-    def _parts(self, terms: list[tuple[int, _Term]], count: int | None) -> tuple[Part, ...]:
-        """Group terms, with the places of their nodes among `count`, by buffer."""
-        found: dict[int, list[tuple[int, int]]] = defaultdict(list)
-        for row, term in terms:
-            found[term.buffer].append((term.slot, row))
-        return tuple(
-            Part(
-                buffer,
-                self._chosen([slot for slot, _ in same], self.slots[buffer]),
-                None if count is None else self._chosen([row for _, row in same], count),
-            )
-            for buffer, same in found.items()
-        )
+        self.steps.append(Step(read, joined, *kept, (reads[0], reads[1]), codes, made, last=()))
 
     def _made(self, readers: list[_Reader], count: int) -> Made:
         """Add the terms that equal operations make, of `count` nodes."""
@@ -500,19 +460,21 @@ class _Run:
         self.indices = _sent(batch.indices, self.device)
         self.learned = _sent(batch.weights, self.device)
         self.weights = self.learned.to(images.dtype)
-        self.buffers = {0: images.permute(0, 2, 3, 1).unsqueeze(3).contiguous()}
-        #: factors and summands (slots, C) of the normalised buffers
-        self.affine: dict[int, tuple[Tensor, Tensor]] = {}
+        self.buffers = {0: images.permute(0, 2, 3, 1).unsqueeze(0).contiguous()}
+        #: factors and summands (2, slots, C) of the normalised buffers
+        self.affine: dict[int, Tensor] = {}
         shape = (2, batch.networks, len(images), len(images))
         # of the codes of all rectifiers, and of all modules
         self.products = torch.zeros(shape, dtype=torch.float64, device=self.device)
-        self.zero = torch.zeros((), dtype=self.wide, device=self.device)
-        self.infinite = torch.zeros(batch.networks, dtype=torch.int64, device=self.device)
+        #: for each network whether an activation is not finite
+        self.infinite = torch.zeros(batch.networks, dtype=torch.int32, device=self.device)
+        self.kernels = kernels_for(images)
 
     def found(self) -> Agreements:
         """Execute all steps."""
-        for step in self.batch.steps:
-            self._run(step)
+        with torch.cuda.device(self.device) if self.kernels else nullcontext():
+            for step in self.batch.steps:
+                self._run(step)
         # two images agree where both are 1 and where neither is
         ones = self.products.diagonal(dim1=2, dim2=3)
         units = self._at(self.batch.units).view(2, -1, 1, 1)
@@ -527,135 +489,112 @@ class _Run:
         return self.indices[span.start : span.stop]
 
     def _run(self, step: Step) -> None:
-        total = self._joined(step) if step.concatenated else self._added(step)
         reads_value, reads_rectified = step.reads
-        if reads_value:
-            self.buffers[step.value] = total.to(self.dtype)
-        if reads_rectified:
-            # from the sum, which saves a pass where its rounded value is not read
-            rectified = torch.empty_like(total, dtype=self.dtype)
-            self.buffers[step.rectified] = torch.maximum(total, self.zero, out=rectified)
-        if step.codes is not None:
-            self._compare(self.buffers.get(step.rectified, total), step.codes)
-        del total
-        for made in step.made:
-            self._make(made, self.buffers[step.rectified if made.rectified else step.value])
+        wanted = reads_value, reads_rectified, step.codes is not None
+        if self.kernels is None or step.concatenated:
+            made = self._summed(step, *wanted)
+        else:
+            terms = [[self._where(*term) for term in own] for own in step.terms]
+            made = self.kernels.summed(terms, *wanted)
+        value, rectified, bits = made
+        if value is not None:
+            self.buffers[step.value] = value
+        if rectified is not None:
+            self.buffers[step.rectified] = rectified
+        if step.codes is not None and bits is not None:
+            self._compare(bits, step.codes)
+        del made, value, rectified, bits
+        for made_terms in step.made:
+            source = step.rectified if made_terms.rectified else step.value
+            self._make(made_terms, self.buffers[source])
         for buffer in step.last:
             self.buffers.pop(buffer, None)
             self.affine.pop(buffer, None)
 
-    def _normal(self, part: Part, into: Tensor | None = None) -> Tensor:
-        """Return terms, normalised, in the type of sums; it may be a buffer itself."""
-        x = self.buffers[part.buffer]
-        if part.slots is not None:
-            x = x.index_select(3, self._at(part.slots))
-        if part.buffer not in self.affine:
-            return x.to(self.wide) if into is None else into.copy_(x)
-        factor, summand = self.affine[part.buffer]
-        if part.slots is not None:
-            rows = self._at(part.slots)
-            factor, summand = factor.index_select(0, rows), summand.index_select(0, rows)
-        if into is None:
-            return torch.addcmul(summand, x, factor)
-        return torch.addcmul(summand, x, factor, out=into)
+    def _where(self, buffer: int, slot: int) -> tuple[Tensor, Tensor | None, int]:
+        """Return a term's buffer, what normalises that, and its slot."""
+        return self.buffers[buffer], self.affine.get(buffer), slot
 
-    def _added(self, step: Step) -> Tensor:
-        first, *others = step.terms
-        own = len(first) > 1 or first[0].buffer in self.affine  # and no other buffer's memory
-        total = self._first(first, step.nodes) if len(first) > 1 else self._normal(first[0])
-        for part in (part for parts in others for part in parts):
-            term = self._normal(part)
-            if part.places is None:
-                total = total + term
-            else:
-                total = total if own else total.clone()
-                total.index_add_(3, self._at(part.places), term)
-            own = True
-        return total
+    def _summed(
+        self, step: Step, value: bool, rectified: bool, codes: bool
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """Return of the nodes of a step the values, the rectified values and the codes."""
+        join = torch.cat if step.concatenated else _sum
+        total = torch.stack(
+            [join([self._term(*self._where(*one)) for one in own], -1) for own in step.terms]
+        )
+        return (
+            total.to(self.dtype) if value else None,
+            total.clamp_min(0).to(self.dtype) if rectified else None,
+            (total > 0).to(self.dtype) if codes else None,
+        )
 
-    def _first(self, parts: tuple[Part, ...], nodes: int) -> Tensor:
-        """Return the first terms of all nodes, one buffer's after the other's."""
-        example, begun = self.buffers[parts[0].buffer], 0
-        shape = (*example.shape[:3], nodes, example.shape[4])
-        total = torch.empty(shape, dtype=self.wide, device=self.device)
-        for part in parts:
-            there = self.buffers[part.buffer].shape[3]
-            rows = there if part.slots is None else part.slots.stop - part.slots.start
-            self._normal(part, total.narrow(3, begun, rows))
-            begun += rows
-        return total
-
-    def _joined(self, step: Step) -> Tensor:
-        columns = []
-        for parts in step.terms:
-            pieces = [self._normal(part) for part in parts]
-            if len(pieces) == 1 and parts[0].places is None:
-                columns += pieces
-                continue
-            column = torch.cat(pieces, 3)
-            if parts[0].places is not None:
-                rows = [self._at(part.places) for part in parts if part.places is not None]
-                column = torch.empty_like(column).index_copy_(3, torch.cat(rows), column)
-            columns.append(column)
-        return torch.cat(columns, 4)
+    def _term(self, buffer: Tensor, affine: Tensor | None, slot: int) -> Tensor:
+        """Return a term (N, H, W, C), normalised, in the type of sums."""
+        if affine is None:
+            return buffer[slot].to(self.wide)
+        return torch.addcmul(affine[1, slot], buffer[slot], affine[0, slot])
 
     def _make(self, made: Made, source: Tensor) -> None:
-        """Make terms of (N, H, W, nodes, C)."""
+        """Make terms of (nodes, N, H, W, C)."""
         slots = made.owners.stop - made.owners.start
-        x = source
-        if made.slots is not None and not (_spreads(made.operations) and source.shape[3] == 1):
-            x = source.index_select(3, self._at(made.slots))
-        x = x.flatten(3).permute(0, 3, 1, 2)  # channels last
+        rows = None if made.slots is None else self._at(made.slots)
         left = iter(made.kernels)
+        x, parts = source, None
         for operation in made.operations:
             kernels = [
                 self._stacked(self.weights, at, slots, shape)
                 for at, shape in islice(left, _kernels_of(operation))
             ]
-            x = _applied(operation, x, kernels, slots)
-        x = x.permute(0, 2, 3, 1).contiguous()
-        x = x.view(*x.shape[:3], slots, -1)
-        self.buffers[made.buffer] = x
+            found = self.kernels and self.kernels.applied(operation, x, rows, kernels)
+            x, parts = found or (_applied(operation, _chosen(x, rows), kernels), None)
+            rows = None
+        self.buffers[made.buffer] = x = _chosen(x, rows)
         if not made.normalised:
             return
-        variance, mean = self._moments(x)
-        factor = (variance + EPSILON).rsqrt()
         scale, shift = (
             None if at is None else self._stacked(self.learned, at, slots, (x.shape[4],))
             for at in made.learned
         )
+        owners = self._at(made.owners)
+        if self.kernels is not None and parts is not None:
+            affine = self.kernels.affine(parts, scale, shift, owners, self.infinite)
+        else:
+            affine = self._affine(x, scale, shift)
+            infinite = affine[1].isfinite().logical_not().any(1)
+            self.infinite.index_add_(0, owners, infinite.to(torch.int32))
+        self.affine[made.buffer] = affine
+
+    def _affine(self, x: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor:
+        """Return the factors and summands (2, slots, C) that normalise (slots, N, H, W, C)."""
+        variance, mean = torch.var_mean(x.to(self.wide), (1, 2, 3), correction=0)
+        factor = (variance + EPSILON).rsqrt()
         factor = factor if scale is None else factor * scale
         summand = -mean * factor if shift is None else torch.addcmul(shift, -mean, factor)
-        self.affine[made.buffer] = factor, summand
-        infinite = summand.isfinite().logical_not().any(1)
-        self.infinite.index_add_(0, self._at(made.owners), infinite.to(torch.int64))
-
-    def _moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return variance and mean of (N, H, W, slots, C) over the first three dimensions."""
-        over = (0, 1, 2)
-        if x.dtype == self.wide:
-            variance, mean = torch.var_mean(x, over, correction=0)
-            return variance, mean
-        # of rounded numbers, without a copy in the type of sums
-        mean = x.mean(over, dtype=self.wide)
-        length = torch.linalg.vector_norm(x, 2, over, dtype=self.wide)
-        squares = length.square() / (x.numel() / mean.numel())
-        return (squares - mean.square()).clamp_min(0), mean
+        return torch.stack([factor, summand])
 
     def _stacked(self, numbers: Tensor, start: int, slots: int, shape: tuple[int, ...]) -> Tensor:
         """Return stored tensors of one shape as one, (slots, *shape)."""
         return numbers[start : start + slots * prod(shape)].view(slots, *shape)
 
-    def _compare(self, total: Tensor, codes: Codes) -> None:
-        """Add the products of codes to those of their networks."""
-        bits = total > 0
-        if codes.slots is not None:
-            bits = bits.index_select(3, self._at(codes.slots))
-        units = bits.permute(3, 0, 1, 2, 4).flatten(2)  # (nodes, N, units)
+    def _compare(self, bits: Tensor, codes: Codes) -> None:
+        """Add the products of codes (nodes, N, H, W, C) to those of their networks."""
+        units = _chosen(bits, None if codes.slots is None else self._at(codes.slots)).flatten(2)
         both = common_bits(units).index_select(0, self._at(codes.rows))
         owners = self._at(codes.owners)
         for products, counts in zip(self.products, self._at(codes.counts).chunk(2), strict=True):
             products.index_add_(0, owners, both * counts.view(-1, 1, 1))
+
+
+def kernels_for(images: Tensor) -> "ModuleType | None":
+    """Return the kernels for a GPU where they can be used; None where everything is PyTorch's."""
+    if images.device.type != "cuda" or images.dtype not in (torch.bfloat16, torch.float32):
+        return None
+    try:
+        from untrained.networks import gpu_kernels
+    except ImportError:  # there is no Triton
+        return None
+    return gpu_kernels if gpu_kernels.can_be_used(images.device) else None
 
 
 def common_bits(units: Tensor) -> Tensor:
@@ -677,10 +616,13 @@ def _products(bits: Tensor) -> Tensor:
         return _products(bits.float())
 
 
-def _spreads(operations: tuple[Operation, ...]) -> bool:
-    """Return whether one slot can be read for many networks, by one ungrouped convolution."""
-    first = operations[0] if operations else None
-    return isinstance(first, Convolution) and first.groups == 1
+def _sum(terms: Sequence[Tensor], _dimension: int) -> Tensor:
+    first, *others = terms
+    return sum(others, first)
+
+
+def _chosen(x: Tensor, rows: Tensor | None) -> Tensor:
+    return x if rows is None else x.index_select(0, rows)
 
 
 def _kernels_of(operation: Operation) -> int:
@@ -690,37 +632,33 @@ def _kernels_of(operation: Operation) -> int:
     return 0
 
 
-def _applied(operation: Operation, x: Tensor, kernels: Sequence[Tensor], slots: int) -> Tensor:
-    """Apply an operation to (N, slots * C, H, W), or to (N, C, H, W) for all slots."""
+def _applied(operation: Operation, x: Tensor, kernels: Sequence[Tensor]) -> Tensor:
+    """Apply an operation to (slots, N, H, W, C), each slot with its own kernels."""
     if isinstance(operation, Linear):
         weight, bias = kernels
-        rows = _by_slot(x, slots).flatten(2).transpose(0, 1)
-        found = torch.baddbmm(bias.unsqueeze(1), rows, weight.transpose(1, 2))
-        return found.transpose(0, 1).flatten(1)[:, :, None, None]
+        found = torch.baddbmm(bias.unsqueeze(1), x.flatten(2), weight.transpose(1, 2))
+        return found[:, :, None, None]
+    slots, images = x.shape[:2]
     if forms := convolutions_of(operation):
-        sources = [x, *(without_first_pixels(x) for _ in forms[1:])]
-        each = zip(forms, sources, kernels, strict=True)
-        parts = [_convolved(*one, slots) for one in each]
-        return (parts[0] if len(parts) == 1 else torch.cat(parts, 2)).flatten(1, 2)
-    function = function_of(operation)
-    if not isinstance(operation, Slice | Flatten | Zero):
-        return function(x)  # each channel by itself
-    made = function(_by_slot(x, slots).flatten(0, 1))
-    return made.reshape(len(x), -1, *made.shape[2:])
-
-
-def _convolved(form: Convolution, x: Tensor, kernels: Tensor, slots: int) -> Tensor:
-    """Return (N, slots, outputs, H, W)."""
-    spread = x.shape[1] < slots * form.inputs
-    weight = kernels.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-    groups = 1 if spread else slots * form.groups
-    how = form.stride, form.padding, form.dilation, groups
-    return _by_slot(functional.conv2d(x, weight, None, *how), slots)
-
-
-def _by_slot(x: Tensor, slots: int) -> Tensor:
-    """Return (N, slots * C, H, W) as (N, slots, C, H, W)."""
-    return x.view(len(x), slots, -1, *x.shape[2:])
+        joined = x.permute(1, 0, 4, 2, 3).flatten(1, 2)  # (N, slots * C, H, W)
+        sources = [joined, *(without_first_pixels(joined) for _ in forms[1:])]
+        made = [
+            functional.conv2d(
+                source.contiguous(memory_format=torch.channels_last),
+                own.flatten(0, 1).contiguous(memory_format=torch.channels_last),
+                None,
+                form.stride,
+                form.padding,
+                form.dilation,
+                slots * form.groups,
+            )
+            for form, source, own in zip(forms, sources, kernels, strict=True)
+        ]
+        each = [one.view(images, slots, -1, *one.shape[2:]).permute(1, 0, 3, 4, 2) for one in made]
+        return torch.cat(each, 4).contiguous()
+    # each channel by itself, of all slots as if they were images
+    found = function_of(operation)(x.flatten(0, 1).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+    return found.reshape(slots, images, *found.shape[1:]).contiguous()
 
 
 def _sent(x: Tensor, device: torch.device) -> Tensor:
