@@ -472,7 +472,7 @@ class _Run:
 
     def found(self) -> Agreements:
         """Execute all steps."""
-        with torch.cuda.device(self.device) if self.kernels else nullcontext():
+        with torch.cuda.device_of(self.products) if self.kernels else nullcontext():
             for step in self.batch.steps:
                 self._run(step)
         # two images agree where both are 1 and where neither is
