@@ -1,4 +1,4 @@
-"""Writes measurements into docs/performance.md, and describes the machine."""
+"""Writes measurements into pages of docs/, and describes the machine."""
 
 import os
 import platform
@@ -31,14 +31,14 @@ def connected_cells(count: int) -> list[int]:
     return [index for index, cell in cells.items() if cell.output in cell.fed]
 
 
-def write_section(name: str, text: str) -> None:
-    """Replace the text between `<!-- name -->` and `<!-- /name -->`, and print it."""
+def write_section(name: str, text: str, path: Path = PERFORMANCE) -> None:
+    """Replace the text of a page between `<!-- name -->` and `<!-- /name -->`, and print it."""
     begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->\n"
-    page = PERFORMANCE.read_text()
+    page = path.read_text()
     if begin not in page or end not in page:
-        raise ValueError(f"{PERFORMANCE} has no section {begin.strip()} ... {end.strip()}")
+        raise ValueError(f"{path} has no section {begin.strip()} ... {end.strip()}")
     head, _, rest = page.partition(begin)
-    PERFORMANCE.write_text(head + begin + text + end + rest.partition(end)[2])
+    path.write_text(head + begin + text + end + rest.partition(end)[2])
     print(text)
 
 

@@ -24,13 +24,12 @@ import pandas as pd
 
 from untrained.files import read_parquet, write_parquet
 from untrained.scoring.shards import score_space
-from untrained.spaces import get_space
-from untrained.spaces.nasbench201 import EDGES, operations_of
+from untrained.spaces.nasbench201 import NasBench201
 
 #: Distinct cells that are drawn at random, for proxies that are too slow for all cells.
 SAMPLE = 2_000
 
-SPACE = get_space("nasbench201")
+SPACE = NasBench201()
 
 
 class Task(NamedTuple):
@@ -70,20 +69,10 @@ TASKS = [
 ]
 
 
-def distinct() -> list[int]:
-    """Return the first cell of each set with equal operations on the edges that lie on paths."""
-    paths = [[(0, 3)], [(0, 1), (1, 3)], [(0, 2), (2, 3)], [(0, 1), (1, 2), (2, 3)]]
-    first: dict[object, int] = {}
-    for index in range(len(SPACE)):
-        given = dict(zip(EDGES, operations_of(SPACE.spelling(index)), strict=True))
-        live = [path for path in paths if all(given[edge] != "none" for edge in path)]
-        first.setdefault(frozenset((edge, given[edge]) for path in live for edge in path), index)
-    return sorted(first.values())
-
-
 def sampled() -> list[int]:
     """Return the sample of distinct cells in random order."""
-    drawn = np.random.default_rng(0).choice(distinct(), SAMPLE, replace=False)
+    distinct = np.unique(SPACE.live_representatives)
+    drawn = np.random.default_rng(0).choice(distinct, SAMPLE, replace=False)
     return [int(cell) for cell in drawn]
 
 

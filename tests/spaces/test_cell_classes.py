@@ -58,6 +58,20 @@ def test_the_number_of_classes(keys, rule, count):
 
 
 @pytest.mark.parametrize(
+    ("rule", "name"),
+    [
+        ("live_edges", "live_representatives"),
+        ("computed_function", "representatives"),
+        ("executed_function", "executed_representatives"),
+    ],
+)
+def test_representatives_are_the_first_of_their_class(keys, space, rule, name):
+    first = {}
+    expected = [first.setdefault(key, index) for index, key in enumerate(keys[rule])]
+    assert getattr(space, name).tolist() == expected
+
+
+@pytest.mark.parametrize(
     ("finer", "coarser"),
     [
         ("live_edges", "isomorphic"),

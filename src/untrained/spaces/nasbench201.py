@@ -165,6 +165,10 @@ def spelling_of(operations: tuple[str, ...]) -> str:
     return "+".join(f"|{'|'.join(entries[target])}|" for target in (1, 2, 3))
 
 
+#: All paths from the input to the output, as edges.
+_PATHS = (((0, 3),), ((0, 1), (1, 3)), ((0, 2), (2, 3)), ((0, 1), (1, 2), (2, 3)))
+
+
 class NasBench201(GraphSpace):
     """All 15,625 cells in the benchmark's own order, and their networks."""
 
@@ -236,6 +240,22 @@ class NasBench201(GraphSpace):
     def executed_representatives(self) -> NDArray[np.int64]:
         """See `SearchSpace.executed_representatives`; 7,189 classes."""
         return self._first_with_equal_form(dead_branches=True)
+
+    @cached_property
+    def live_representatives(self) -> NDArray[np.int64]:
+        """The lowest index of a cell with the same operations on all live edges, (15625,).
+
+        Those that lie on a path from the input to the output are live. The classes, 9,445 of them,
+        are those on which published scores are compared, and finer than `representatives`.
+        """
+        first: dict[frozenset[tuple[tuple[int, int], str]], int] = {}
+        found = []
+        for index in range(len(self)):
+            given = dict(zip(EDGES, self._operations(index), strict=True))
+            live = [path for path in _PATHS if all(given[edge] != "none" for edge in path)]
+            key = frozenset((edge, given[edge]) for path in live for edge in path)
+            found.append(first.setdefault(key, index))
+        return np.array(found)
 
     def _first_with_equal_form(self, *, dead_branches: bool) -> NDArray[np.int64]:
         from untrained.networks.graph_forms import canonical_form
