@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run report test test-quick lint bench bench-gpu sync record clean
+.PHONY: help install run report test test-quick lint bench bench-gpu screenshots sync record clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # PyTorch comes first and apart: what else is installed must never replace the pinned build.
 $(VENV)/installed: requirements.txt requirements-alone.txt pyproject.toml
@@ -62,6 +62,9 @@ bench: install ## speed, rounding, memory and start-up, into docs/performance.md
 
 bench-gpu: install ## what a GPU does, into docs/performance.md; 7 minutes at most
 	$(BIN)/python -m benchmarks.gpu
+
+screenshots: install ## docs/figures/page*.png of the interactive page; needs chromium
+	$(BIN)/python docs/screenshots.py
 
 sync: install ## restore the recorded artifacts and let Snakemake adopt them
 	dvc pull

@@ -14,6 +14,7 @@ from untrained.images.sets import IMAGE_SETS, image_set
 from untrained.parameters import Parameters
 from untrained.plugins import Registry
 from untrained.proxies import PROXIES
+from untrained.report import EXPLORER_FILES
 from untrained.report import NAMES as REPORT_SECTIONS
 from untrained.scoring.ensembles import ensembles_of, readings_of
 from untrained.scoring.request import name_of
@@ -26,7 +27,7 @@ CODE, BUNDLED_HERE = Path("results/code"), Path("data/bundled")
 
 _OURS = "untrained.proxies."
 _REPORT, _REPORT_SECTIONS = "untrained.report.build", "untrained.report.sections"
-_PUBLISHED = "untrained.report.published"
+_PUBLISHED, _EXPLORER = "untrained.report.published", "untrained.report.explorer"
 
 
 @dataclass(frozen=True)
@@ -187,11 +188,13 @@ class Plan:
         for name in REPORT_SECTIONS:
             yield f"report/{name}", (_REPORT, f"{_REPORT_SECTIONS}.{name}")
         yield "report/page", (_REPORT,)
+        yield "report/explorer", (_EXPLORER,)
 
     def write_code(self, rules: Path) -> list[str]:
         """Write the digests of the code of all jobs and of the rules, and return the files.
 
-        Published figures count as code of the modules that read them, and so does what proxies,
+        Published figures count as code of the modules that read them, and so do the files of the
+        interactive page, and what proxies,
         searches, spaces and data sets of the run say of themselves, for searches and reports: they
         read it by name, which is no import. A file is written only if its content changes, so that
         changes of comments and docstrings make nothing stale.
@@ -213,6 +216,8 @@ class Plan:
         for name, found in digests.items():
             if _PUBLISHED in found:
                 found |= published
+            if _EXPLORER in found:
+                found |= {path.name: digest(path, "sha256") for path in EXPLORER_FILES}
             if name.startswith(("searches/", "report/")):
                 found |= described
             path = CODE / f"{name}.json"

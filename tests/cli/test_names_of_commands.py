@@ -151,6 +151,8 @@ def test_help_needs_no_heavy_package():
         ("report section correlations nowhere", "--tables"),
         ("report section correlations nowhere", "--figures"),
         ("report page nowhere", "--out"),
+        ("report explorer nowhere", "--out"),
+        ("rank nowhere/0", "--html"),
         ("report page nowhere", "--metrics"),
     ],
 )

@@ -162,3 +162,10 @@ def test_score_prints_nothing_but_its_result(untrained):
     code, out, err = untrained("score", "ranked_networks:thin", *given)
     assert (code, json.loads(out)[0]["status"]) == (0, "ok")
     assert err.splitlines() == ["a line of a factory"] * 3
+
+
+def test_a_page_is_written_besides(ask, tmp_path):
+    code, out, _ = ask("thin", "broken", also=["--html", "p.html"])
+    assert code == 1
+    assert "thin" in out
+    assert "<title>Scores of networks</title>" in (tmp_path / "p.html").read_text()

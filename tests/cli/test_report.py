@@ -647,3 +647,29 @@ def test_searches_that_see_what_they_are_judged_by_are_named():
     inputs = Inputs("nasbench101")
     vars(inputs).update(benchmark=truth, traces=traces)  # as if they had been read
     assert with_leaks(inputs, summary) == [said, f"x; {said}", "", ""]
+
+
+def test_the_interactive_page_has_the_same_bytes_when_repeated(project):
+    run("report", "explorer", SPACE)
+    page = project / "results/report/index.html"
+    first = page.read_bytes()
+    assert b'<script type="text/plain" id="data">' in first
+    run("report", "explorer", SPACE, "--tables", f"results/tables/{SPACE}", "--out", "other.html")
+    assert (project / "other.html").read_bytes() == first
+    assert "Page:   results/report/index.html" in run("report", "show", SPACE)
+
+
+def test_files_are_named_for_one_space(refused):
+    said = "--benchmark, --scores and --tables: name one space"
+    refused(["report", "explorer", SPACE, "natsbench_size", "--scores", "x.parquet"], said)
+
+
+@pytest.mark.parametrize("opened", [True, False])
+def test_the_page_is_opened(untrained, refused, tmp_path, monkeypatch, opened):
+    asked = []
+    monkeypatch.setattr("webbrowser.open", lambda address: asked.append(address) or opened)
+    refused(["report", "open"], "results/report/index.html does not exist: `make run`")
+    (tmp_path / "mine.html").touch()
+    code, out, _ = untrained("report", "open", "mine.html")
+    assert (code, asked) == (0, [(tmp_path / "mine.html").as_uri()])
+    assert out == ("" if opened else "no browser found: open ") + f"{asked[0]}\n"

@@ -1,5 +1,6 @@
 rule report:
     input:
+        ["results/report/index.html"] * bool(PLAN.measured),
         expand("results/report/{space}.md", space=PLAN.measured),
         expand("results/metrics/{space}.json", space=PLAN.measured),
         [tables_of(own, space) + figures_of(own, space) for space, own in SECTIONS_OF.items()],
@@ -81,3 +82,27 @@ rule page:
     shell:
         "untrained report page {wildcards.space} {params.sections} --out {output.page}"
         " --metrics {output.metrics} 2> {log}"
+
+
+# An interactive page of all spaces; the files are where the command looks for them.
+rule explorer:
+    input:
+        expand("data/benchmarks/{space}.parquet", space=PLAN.measured),
+        expand("results/scores/{space}.parquet", space=PLAN.measured),
+        expand(
+            "results/tables/{space}/{name}.parquet",
+            space=PLAN.measured,
+            name=["correlations", "regret"],
+        ),
+        code="results/code/report/explorer.json",
+    output:
+        "results/report/index.html",
+    log:
+        "logs/report/explorer.log",
+    localrule: True
+    conda:
+        "../envs/untrained.yaml"
+    params:
+        spaces=PLAN.measured,
+    shell:
+        "untrained report explorer {params.spaces} --out {output} 2> {log}"

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -58,6 +59,14 @@ def rank(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            help="HTML file to write besides: an interactive page of the scores.",
+            dir_okay=False,
+            callback=options.written,
+        ),
+    ] = None,
 ) -> None:
     """Rank networks of your own before any is trained.
 
@@ -97,6 +106,12 @@ def rank(
         typer.echo(table.to_csv(index=False), nl=False)
     else:
         _print(table, len(chosen))
+    if html is not None:
+        from untrained.files import atomic
+        from untrained.report.explorer import ranking_page
+
+        with atomic(html) as part:
+            part.write_text(ranking_page(table))
     failed = table.loc[table["status"] == "failed", "candidate"].unique()
     if len(failed):
         tell(f"untrained: failed: {', '.join(failed)}")

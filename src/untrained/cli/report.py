@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from untrained.cli import options
-from untrained.errors import ParameterError
+from untrained.errors import MissingDataError, ParameterError
+from untrained.files import atomic
 from untrained.limits import KERNELS, RESAMPLES
 
 if TYPE_CHECKING:
     from untrained.report.inputs import Inputs
     from untrained.report.section import Section
+
+#: The interactive page of a run.
+PAGE = Path("results/report/index.html")
 
 app = typer.Typer(no_args_is_help=True, help="Make tables, figures and the report.")
 
@@ -179,6 +183,52 @@ def page(
 
 
 @app.command()
+def explorer(
+    spaces: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SPACE...",
+            help="Search spaces with scores and a benchmark.",
+            autocompletion=options.completed(options.SPACES),
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(help="HTML file to write.", dir_okay=False, callback=options.written)
+    ] = PAGE,
+    benchmark: options.Benchmark = None,
+    scores: options.Scores = None,
+    tables: Tables = None,
+) -> None:
+    """Write an interactive page of scores, accuracies, searches and correlations.
+
+    The page is one file, and needs no network. Correlations and searches are on it where their
+    tables were made. Files can be named for a single space.
+    """
+    if len(spaces) > 1 and not benchmark is scores is tables is None:
+        raise ParameterError("--benchmark, --scores and --tables: name one space")
+
+    from untrained.report.explorer import run_page
+
+    text = run_page([_inputs(name, [], None, benchmark, scores, tables) for name in spaces])
+    with atomic(out) as part:
+        part.write_text(text)
+
+
+@app.command("open")
+def open_page(
+    file: Annotated[Path, typer.Argument(help="HTML file.", dir_okay=False)] = PAGE,
+) -> None:
+    """Open the interactive page of a run in the browser."""
+    import webbrowser
+
+    if not file.is_file():
+        raise MissingDataError(f"{file} does not exist: `make run` or `snakemake report` makes it")
+    address = file.resolve().as_uri()
+    opened = webbrowser.open(address)
+    typer.echo(address if opened else f"no browser found: open {address}")
+
+
+@app.command()
 def show(space: options.Space, tables: Tables = None) -> None:
     """Print the main tables, and where the report lies."""
     from rich.console import Console
@@ -191,6 +241,8 @@ def show(space: options.Space, tables: Tables = None) -> None:
     for one in (line for section in made(inputs) for line in section.show(inputs)):
         console.print(one, markup=False)
     console.print(f"\nReport: results/report/{inputs.name}.md", markup=False)
+    if PAGE.is_file():
+        console.print(f"Page:   {PAGE} (`untrained report open` shows it)", markup=False)
 
 
 def _sections(names: str) -> "list[Section]":

@@ -11,6 +11,7 @@ A new section is one file in `untrained.report.sections`, which defines `SECTION
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from untrained.errors import unknown_name
@@ -27,7 +28,21 @@ NAMES: Final = (
     *("searches", "comparisons", "regret", "prunings", "ablations", "training_curves"),
 )
 
-__all__ = ["NAMES", "SECTIONS", "Figure", "Section", "Table", "section", "sections_of"]
+#: What the interactive page is made of besides code: its controls, its look and what it does.
+EXPLORER_FILES: Final = tuple(
+    Path(__file__).with_name(f"explorer.{suffix}") for suffix in ("html", "css", "js")
+)
+
+__all__ = [
+    "EXPLORER_FILES",
+    "NAMES",
+    "SECTIONS",
+    "Figure",
+    "Section",
+    "Table",
+    "section",
+    "sections_of",
+]
 
 
 def __getattr__(name: str) -> tuple[Section, ...]:

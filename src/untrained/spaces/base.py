@@ -52,6 +52,21 @@ class Architecture:
 
 
 @dataclass(frozen=True)
+class Drawing:
+    """A small graph that shows an architecture, or a part of it, to people.
+
+    Attributes:
+        nodes: the label of each node; every edge leads to a later one.
+        edges: (source, target, label) of each edge, the label empty where there is nothing to say.
+        title: what it shows, where an architecture has several drawings.
+    """
+
+    nodes: tuple[str, ...]
+    edges: tuple[tuple[int, int, str], ...]
+    title: str = ""
+
+
+@dataclass(frozen=True)
 class Skeleton:
     """Describes a smaller network than the benchmark's, built of the same cell.
 
@@ -267,6 +282,11 @@ class SearchSpace(ABC):
             f"no architecture of {self.name} neighbours another: take an algorithm that doesn't "
             "mutate, such as random, or another space"
         )
+
+    def drawings(self, architecture: Architecture) -> tuple[Drawing, ...]:
+        """Return the graphs that show an architecture to people; by default there are none."""
+        del architecture
+        return ()
 
     def canonical(self, architecture: Architecture) -> Architecture:
         """Return the architecture with the lowest index that computes the same function."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from untrained.errors import ParameterError
-from untrained.spaces.base import Architecture, GraphSpace, Skeleton
+from untrained.spaces.base import Architecture, Drawing, GraphSpace, Skeleton
 from untrained.spaces.genotypes import (
     NODES,
     OPERATIONS,
@@ -154,6 +154,28 @@ class Darts(GraphSpace):
             *((genotype.normal, one) for one in self._cells.mutants(genotype.reduce, operations)),
         ]
         return self[self._index(self._kind(*neighbours[int(rng.integers(len(neighbours)))]))]
+
+    def drawings(self, architecture: Architecture) -> tuple[Drawing, ...]:
+        """Draw both cells; their outputs concatenate the inner nodes."""
+        genotype = parse_as(self._kind, architecture.spelling)
+        nodes = ("input 0", "input 1", *map(str, NODES), "output")
+        outputs = tuple((node, len(nodes) - 1, "") for node in NODES)
+        return tuple(
+            Drawing(
+                nodes,
+                tuple(
+                    (source, target, operation)
+                    for target, (operation, source) in zip(_targets(), cell, strict=True)
+                    if operation != "none"
+                )
+                + outputs,
+                title,
+            )
+            for title, cell in (
+                ("normal cell", genotype.normal),
+                ("reduction cell", genotype.reduce),
+            )
+        )
 
     def canonical(self, architecture: Architecture) -> Architecture:
         """The lowest index among the orders of the inner nodes of both cells.

@@ -18,6 +18,7 @@ from untrained.files import BUNDLED
 from untrained.spaces.base import (
     Architecture,
     BenchmarkFacts,
+    Drawing,
     GraphSpace,
     Skeleton,
     Words,
@@ -140,6 +141,17 @@ class NasBench101(GraphSpace):
             mutant = self._valid(Cell(tuple(map(tuple, matrix)), tuple(operations)))
             if mutant is not None and mutant != architecture.index:
                 return self[mutant]
+
+    def drawings(self, architecture: Architecture) -> tuple[Drawing, ...]:
+        """Draw the cell, whose vertices have the operations."""
+        cell = self.cell(architecture.index)
+        edges = tuple(
+            (source, target, "")
+            for source, row in enumerate(cell.matrix)
+            for target, connected in enumerate(row)
+            if connected
+        )
+        return (Drawing(("input", *cell.operations, "output"), edges),)
 
     def graph(
         self, architecture: Architecture, num_classes: int, skeleton: Skeleton | None = None

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from untrained.errors import ArchitectureError, short
 from untrained.files import BUNDLED
 from untrained.spaces import literals
-from untrained.spaces.base import Architecture, BenchmarkFacts, GraphSpace, Skeleton, Words
+from untrained.spaces.base import Architecture, BenchmarkFacts, Drawing, GraphSpace, Skeleton, Words
 
 if TYPE_CHECKING:
     from untrained.networks.graph import Graph
@@ -227,6 +227,12 @@ class NasBench201(GraphSpace):
         others = [operation for operation in OPERATIONS if operation != operations[edge]]
         operations[edge] = others[int(rng.integers(len(others)))]
         return self[self._index(tuple(operations))]
+
+    def drawings(self, architecture: Architecture) -> tuple[Drawing, ...]:
+        """Draw the cell; edges of the operation `none` are left out."""
+        labelled = zip(EDGES, operations_of(architecture.spelling), strict=True)
+        edges = tuple((*edge, name) for edge, name in labelled if name != "none")
+        return (Drawing(("input", "1", "2", "output"), edges),)
 
     @cached_property
     def representatives(self) -> NDArray[np.int64]:

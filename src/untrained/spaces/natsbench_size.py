@@ -12,7 +12,7 @@ import numpy as np
 
 from untrained.errors import ArchitectureError, short
 from untrained.spaces import literals
-from untrained.spaces.base import Architecture, BenchmarkFacts, GraphSpace, Skeleton, Words
+from untrained.spaces.base import Architecture, BenchmarkFacts, Drawing, GraphSpace, Skeleton, Words
 
 if TYPE_CHECKING:
     from untrained.networks.graph import Graph
@@ -89,6 +89,12 @@ class NatsBenchSize(GraphSpace):
         others = [width for width in WIDTHS if width != widths[layer]]
         widths[layer] = others[int(rng.integers(len(others)))]
         return self[self._index(widths)]
+
+    def drawings(self, architecture: Architecture) -> tuple[Drawing, ...]:
+        """Draw the layers as a chain; a layer has its number of channels."""
+        widths = tuple(f"{width} channels" for width in widths_of(architecture.spelling))
+        edges = tuple((layer, layer + 1, "") for layer in range(LAYERS + 1))
+        return (Drawing(("images", *widths, "classes"), edges),)
 
     def graph(
         self, architecture: Architecture, num_classes: int, skeleton: Skeleton | None = None

@@ -1,0 +1,30 @@
+"""Take the screenshots of the documentation: `make screenshots`, after `make run`."""
+
+import shutil
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+PAGE = Path("results/report/index.html").resolve()
+FIGURES = Path(__file__).parent / "figures"
+#: Name to (width, height) in pixels and further settings of the browser.
+SCREENS = {
+    "page": ((1280, 900), {}),
+    "page-dark": ((1280, 900), {"color_scheme": "dark"}),
+    "page-phone": ((390, 844), {"is_mobile": True, "has_touch": True}),
+}
+
+with sync_playwright() as playwright:
+    browser = playwright.chromium.launch(
+        executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+    )
+    for name, ((width, height), settings) in SCREENS.items():
+        context = browser.new_context(viewport={"width": width, "height": height}, **settings)
+        page = context.new_page()
+        page.goto(PAGE.as_uri())
+        page.wait_for_selector("body[data-ready]")
+        page.click("#table tbody button >> nth=2")
+        page.wait_for_selector("#graph .shapelayer path", state="attached")
+        page.evaluate("scrollTo(0, 0)")
+        page.screenshot(path=FIGURES / f"{name}.png")
+    browser.close()

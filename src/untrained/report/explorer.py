@@ -1,0 +1,241 @@
+"""An interactive page in one file: scores against accuracies, searches and correlations.
+
+The page needs no network: it holds Plotly and the data, both compressed with gzip. What it does
+with them is in `explorer.js`, how it looks in `explorer.css`, its controls are in `explorer.html`.
+"""
+
+import base64
+import gzip
+import json
+import math
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from untrained.images.sets import image_set
+from untrained.report import EXPLORER_FILES, plotting
+from untrained.report.inputs import Inputs
+from untrained.report.scores import (
+    controls,
+    image_label,
+    image_sets,
+    lower_is_better,
+    mean_scores,
+    proxy_label,
+    short_accuracies,
+)
+from untrained.spaces import SPACES, get_space
+
+if TYPE_CHECKING:
+    from untrained.spaces import SearchSpace
+
+#: What of the table of correlations a heat map shows.
+_CORRELATIONS = (
+    *("proxy", "images", "dataset", "split", "subset", "n", "tau", "tau_low", "tau_high"),
+)
+#: What of the table of regrets a curve shows at each cost.
+_CURVE = ("spent", "regret", "regret_low", "regret_high")
+
+
+def run_page(spaces: Sequence[Inputs]) -> str:
+    """Return the page of the spaces of a run.
+
+    Raises:
+        UntrainedError: a file of a space is missing or damaged.
+    """
+    return explorer("Scores and accuracies", map(space_data, spaces))
+
+
+def ranking_page(table: pd.DataFrame) -> str:
+    """Return the page of a ranking, as `untrained.rank` returns it."""
+    return explorer("Scores of networks", [rank_data(table)])
+
+
+def explorer(title: str, spaces: Iterable[Mapping[str, Any]]) -> str:
+    """Return the page of some spaces, as of `space_data`; equal data give equal pages."""
+    from plotly.offline import get_plotlyjs
+
+    found = [*spaces]
+    data = json.dumps(
+        {"colours": plotting.COLOURS, "spaces": found},
+        allow_nan=False,
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
+    html, css, script = (path.read_text() for path in EXPLORER_FILES)
+    parts = {
+        "title": title,
+        "style": css,
+        "script": script,
+        "plotly": _packed(get_plotlyjs()),
+        "data": _packed(data),
+    }
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], html)
+
+
+def _packed(text: str) -> str:
+    """Compress a text, with no time and no name in the header, and spell it in letters."""
+    return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
+
+
+def space_data(inputs: Inputs) -> dict[str, Any]:
+    """Return what the page shows of a space of a run.
+
+    Returns:
+        What JSON can hold. The scored architectures have one place each in `index`, `names`,
+        `drawings` and the `values` of each of the `columns`, None where undefined. A column is a
+        score, a cost or an accuracy; `dataset` is that of its images, empty for all. The
+        `correlations` and `searches` are those of the tables, where these were made.
+    """
+    space, truth = inputs.space, inputs.benchmark
+    scores = inputs.scores
+    sampled = np.unique(scores["arch"].to_numpy(dtype=np.int64))
+    proxies = [str(name) for name in scores["proxy"].unique()]
+    lower, short = lower_is_better(proxies), short_accuracies(inputs, sampled)
+    seeds = sorted(int(seed) for seed in scores["seed"].unique())
+    columns, datasets = [], []
+    for images in image_sets(scores):
+        measured = image_set(images).measured_as
+        stands_in = f", accuracies of {image_label(measured)}" if measured != images else ""
+        datasets.append({"name": images, "label": image_label(images) + stands_in})
+        there = scores.loc[scores["dataset"] == images, "proxy"].unique()
+        for proxy in filter(set(there).__contains__, proxies):
+            values = mean_scores(scores, proxy, images).reindex(sampled)
+            column = _column(proxy_label(proxy), "score", values, images, lower=proxy in lower)
+            columns.append(column | {"command": _command(space, images, proxy, seeds)})
+        if images in short:
+            label = f"accuracy after {truth.short_epochs} epochs"
+            columns.append(_column(label, "score", short[images], images))
+        for split in ("val", "test"):
+            if (measured, split) in inputs.splits:
+                accuracy = truth.accuracies(*inputs.splits[measured, split])[sampled]
+                said = {"val": "validation", "test": "test"}[split]
+                label = f"{image_label(measured)} {said} accuracy, {truth.full_epochs} epochs (%)"
+                columns.append(_column(label, "accuracy", accuracy, images, split=split))
+    costs = controls(inputs, sampled)
+    columns += [_column(name, "cost", values) for name, values in costs.items()]
+    architectures = [space[int(index)] for index in sampled]
+    return {
+        "name": inputs.name,
+        "label": space.label,
+        "members": space.words.members,
+        "datasets": datasets,
+        "index": sampled.tolist(),
+        "names": [one.spelling for one in architectures],
+        "drawings": [_drawings(space, one) for one in architectures],
+        "columns": columns,
+        "correlations": _correlations(inputs, lower),
+        "searches": _searches(inputs),
+    }
+
+
+def rank_data(table: pd.DataFrame) -> dict[str, Any]:
+    """Return what the page shows of a ranking, as `untrained.rank` returns it; see `space_data`."""
+    names = [str(name) for name in table["candidate"].unique()]
+    columns, ranks = [], []
+    for proxy, own in table.groupby("proxy", sort=False):
+        ranked = own.set_index("candidate").reindex(names)
+        known = ranked["score"].where(ranked["status"] == "ok")
+        lower = (own["direction"] == "lower").any()
+        column = _column(proxy_label(str(proxy)), "score", known, lower=bool(lower))
+        command = f"untrained rank {{name}} --proxy {shlex.quote(str(proxy))}"
+        columns.append(column | {"command": command})
+        ranks.append(_column(f"rank by {proxy}", "cost", ranked["rank"], lower=True))
+    return {
+        "name": "candidates",
+        "label": "candidates",
+        "members": "candidates",
+        "datasets": [{"name": "", "label": str(table.attrs.get("images", ""))}],
+        "index": None,
+        "names": names,
+        "drawings": [*map(_drawings_of, names)],
+        "columns": columns + ranks,
+        "correlations": [],
+        "searches": [],
+    }
+
+
+def _column(
+    label: str,
+    kind: str,
+    values: "Iterable[float]",
+    dataset: str = "",
+    *,
+    split: str = "",
+    lower: bool = False,
+) -> dict[str, Any]:
+    return {
+        "label": label,
+        "kind": kind,
+        "dataset": dataset,
+        "split": split,
+        "lower": lower,
+        "values": [*map(_number, values)],
+    }
+
+
+def _number(value: float) -> float | None:
+    """Return a number as JSON has it: whole ones without a fraction, undefined ones as None."""
+    if pd.isna(value) or not math.isfinite(value):
+        return None
+    return int(value) if value == int(value) else float(value)
+
+
+def _command(space: "SearchSpace", images: str, proxy: str, seeds: Sequence[int]) -> str:
+    """Return the command that scores an architecture, `{index}`, with the seeds of the run."""
+    words = ["untrained", "score", space.name, "{index}", "--dataset", images, "--proxy", proxy]
+    if [*seeds] == [*range(seeds[0], seeds[0] + len(seeds))]:
+        words += ["--seed", str(seeds[0]), "--seeds", str(len(seeds))]
+    return " ".join(word if word == "{index}" else shlex.quote(word) for word in words)
+
+
+def _drawings(space: "SearchSpace", architecture: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+    return [vars(one) for one in space.drawings(architecture)]
+
+
+def _drawings_of(candidate: str) -> list[dict[str, Any]]:
+    """Return the drawings of a candidate that is spelled `space/architecture`."""
+    name, _, spelling = candidate.partition("/")
+    if not spelling or name not in SPACES.names():
+        return []
+    space = get_space(name)
+    return _drawings(space, space.parse(spelling))
+
+
+def _correlations(inputs: Inputs, lower: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the rows of the table of correlations, with the sign turned where lower is better."""
+    if not inputs.has("correlations"):
+        return []
+    table = inputs.table("correlations")[list(_CORRELATIONS)]
+    turned = table["proxy"].isin([*lower])
+    better = table.assign(
+        tau=table["tau"].where(~turned, -table["tau"]),
+        tau_low=table["tau_low"].where(~turned, -table["tau_high"]),
+        tau_high=table["tau_high"].where(~turned, -table["tau_low"]),
+        proxy=[*map(proxy_label, table["proxy"])],
+        test=table["split"].str.endswith("test"),
+    )
+    return [
+        {str(name): _number(one) if isinstance(one, float) else one for name, one in row.items()}
+        for row in better.to_dict("records")
+    ]
+
+
+def _searches(inputs: Inputs) -> list[dict[str, Any]]:
+    """Return a curve of regret for each search and data set, a point where nothing is trained."""
+    if not inputs.has("regret"):
+        return []
+    table = inputs.table("regret")
+    table = table[table["regret"].notna()]
+    head = ["method", "searched_on", "dataset", "unit", "runs", "trains"]
+    found = []
+    for key, own in table.groupby(head, sort=False):
+        curve = {name: [*map(_number, own[name].round(6))] for name in _CURVE}
+        named: dict[str, Any] = dict(zip(head, key, strict=True))
+        named["runs"], named["trains"] = int(named["runs"]), bool(named["trains"])
+        found.append(named | curve | {"label": image_label(str(named["dataset"]))})
+    return found

@@ -1,0 +1,133 @@
+"""What the interactive page holds; tests/report/test_explorer_in_browser.py uses it."""
+
+import base64
+import gzip
+import json
+import re
+import shlex
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.report import explored
+
+from untrained import api
+from untrained.report.explorer import rank_data, ranking_page, run_page, space_data
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return explored.inputs(tmp_path_factory.mktemp("explored"))
+
+
+@pytest.fixture(scope="module")
+def data(run):
+    return space_data(run)
+
+
+def column(data, label, dataset):
+    (found,) = [
+        one for one in data["columns"] if (one["label"], one["dataset"]) == (label, dataset)
+    ]
+    return found
+
+
+def packed(page, name):
+    (text,) = re.findall(rf'<script type="text/plain" id="{name}">(.*?)</script>', page)
+    return gzip.decompress(base64.b64decode(text)).decode()
+
+
+def test_equal_runs_have_equal_pages_without_an_address(run):
+    page = run_page([run])
+    assert page == run_page([run])
+    assert len(page) < 8e6
+    without = re.sub(r'(?s)<script type="text/plain".*?</script>', "", page)
+    assert "http" not in without
+    assert not re.search(r"\{\{\w+\}\}", without)
+    assert packed(page, "plotly").lstrip().startswith("/**")
+    assert json.loads(packed(page, "data"))["spaces"][0]["members"] == "cells"
+
+
+def test_scores_are_means_over_seeds_and_undefined_ones_are_null(data):
+    table = explored.scores()
+    own = table[(table["proxy"] == "naswot") & (table["dataset"] == "cifar10")]
+    means = own.groupby("arch")["score"].apply(lambda values: values.mean(skipna=False))
+    found = column(data, "naswot", "cifar10")
+    assert found["values"][:4] == [None] * 4
+    np.testing.assert_allclose(found["values"][4:], means.iloc[4:], rtol=1e-15)
+    assert data["index"] == means.index.tolist()
+    assert not found["lower"]
+    assert column(data, "ntk_condition_number", "cifar10")["lower"]
+
+
+def test_accuracies_name_data_set_split_and_epochs(data, benchmark_table):
+    label = "CIFAR-10 test accuracy, 200 epochs (%)"
+    found = column(data, label, "cifar10")
+    assert (found["kind"], found["split"]) == ("accuracy", "test")
+    expected = benchmark_table.accuracies("cifar10", "ori-test")[data["index"]]
+    np.testing.assert_array_equal(np.array(found["values"], float), expected)
+    labels = {(one["label"], one["dataset"]) for one in data["columns"]}
+    assert ("CIFAR-100 validation accuracy, 200 epochs (%)", "cifar100") in labels
+    assert ("accuracy after 12 epochs", "cifar10") in labels
+    assert ("parameters", "") in labels
+
+
+def test_images_that_stand_in_for_others_are_named(run, tmp_path):
+    table = explored.scores()
+    table = table[table["dataset"] == "cifar100"].assign(dataset="TinyImageNet16-120")
+    other = type(run)("nasbench201", scores_file=tmp_path / "scores.parquet", folder=tmp_path)
+    vars(other)["scores"] = table
+    found = space_data(other)
+    (dataset,) = found["datasets"]
+    assert dataset["label"] == "TinyImageNet16-120, accuracies of ImageNet16-120"
+    accuracies = [one["label"] for one in found["columns"] if one["kind"] == "accuracy"]
+    assert accuracies[1] == "ImageNet16-120 test accuracy, 200 epochs (%)"
+    assert found["correlations"] == found["searches"] == [], "their tables were not made"
+
+
+def test_the_command_scores_the_architecture_as_the_run_did(data):
+    command = column(data, "naswot", "cifar100")["command"].format(index=7)
+    words = "untrained score nasbench201 7 --dataset cifar100 --proxy naswot --seed 0 --seeds 2"
+    assert shlex.split(command) == words.split()
+
+
+def test_taus_are_turned_where_lower_is_better(data, run):
+    table = run.table("correlations").assign(proxy=lambda own: own["proxy"].astype(str))
+    for row, known in zip(data["correlations"], table.to_dict("records"), strict=True):
+        sign = -1 if known["proxy"] == "ntk_condition_number" else 1
+        assert row["tau"] == pytest.approx(sign * known["tau"], nan_ok=True)
+        assert row["tau_low"] <= row["tau"] <= row["tau_high"]
+    assert {row["test"] for row in data["correlations"]} == {True, False}
+
+
+def test_searches_are_curves_and_points(data):
+    curves = {one["method"]: one for one in data["searches"]}
+    assert curves["AREA"]["spent"] == [50, 100, 400]
+    assert curves["AREA"]["regret"] == [2, 1, 0.25]
+    assert curves["AREA"]["trains"]
+    assert curves["Random"]["spent"] == [0]
+
+
+def test_a_ranking_has_a_page(tmp_path):
+    candidates = ["nasbench201/3", "nasbench201/1462"]
+    table = api.rank(candidates, ["parameters", "flops"], images="noise", batch_size=4, seeds=1)
+    found = rank_data(table)
+    assert set(found["names"]) == set(candidates)
+    place = found["names"].index("nasbench201/1462")
+    values = {one["label"]: one["values"][place] for one in found["columns"]}
+    assert values["parameters"] == 1_531_546
+    assert values["rank by parameters"] == 1
+    assert len(found["drawings"][place][0]["edges"]) == 6
+    assert json.loads(packed(ranking_page(table), "data"))["spaces"][0]["index"] is None
+
+
+def test_what_has_no_score_is_null_in_a_ranking():
+    head = {"direction": "lower", "seconds": 1.0, "std": 0.0}
+    rows = [
+        {"candidate": "it's mine", "proxy": "p", "score": 2.0, "rank": 1, "status": "ok"} | head,
+        {"candidate": "b", "proxy": "p", "score": np.nan, "rank": None, "status": "failed"} | head,
+    ]
+    scores, ranks = rank_data(pd.DataFrame(rows))["columns"]
+    assert scores["values"] == [2, None]
+    assert scores["lower"]
+    assert ranks["values"] == [1, None]

@@ -1,0 +1,320 @@
+"""The interactive page as people use it, in Chromium (Debian's package `chromium`)."""
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import kendalltau
+from tests.report import explored
+
+from untrained.report.explorer import run_page, space_data
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = shutil.which("chromium")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium: `apt install chromium`"),
+]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The inputs of a small run, and the file of its page."""
+    folder = tmp_path_factory.mktemp("explored")
+    inputs = explored.inputs(folder)
+    (folder / "index.html").write_text(run_page([inputs]))
+    return inputs, folder / "index.html"
+
+
+@pytest.fixture(scope="module")
+def data(run):
+    return space_data(run[0])
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as started:
+        # the sandbox needs rights that containers seldom have
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def opened(browser, run):
+    """Open the page without a network; what goes wrong in it fails the test."""
+    wrong, asked, contexts = [], [], []
+
+    def opened(width=1280, height=900, **settings):
+        context = browser.new_context(viewport={"width": width, "height": height}, **settings)
+        contexts.append(context)
+        context.set_offline(True)
+        page = context.new_page()
+        page.on("console", lambda message: wrong.append(message.text))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(run[1].as_uri())
+        page.wait_for_selector("body[data-ready]")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert wrong == []
+    assert {url for url in asked if not url.startswith(("data:", "blob:"))} == {run[1].as_uri()}
+
+
+@pytest.fixture(scope="module")
+def shared(opened):
+    return opened()
+
+
+@pytest.fixture
+def page(shared):
+    """The page as it was opened."""
+    shared.reload()
+    shared.wait_for_selector("body[data-ready]")
+    return shared
+
+
+def columns(data, dataset="cifar10"):
+    return {one["label"]: one for one in data["columns"] if one["dataset"] in (dataset, "")}
+
+
+def last(column):
+    """The values of a column with undefined ones last."""
+    worst = np.inf if column["lower"] else -np.inf
+    return np.array([worst if value is None else value for value in column["values"]])
+
+
+def shown_tau(page):
+    shown = page.locator("#tau").evaluate("element => ({...element.dataset})")
+    assert float(shown["low"]) <= float(shown["tau"]) <= float(shown["high"])
+    return float(shown["tau"]), int(shown["n"])
+
+
+ACCURACY = "CIFAR-10 test accuracy, 200 epochs (%)"
+
+
+def expected(data, x="naswot", y=ACCURACY, dataset="cifar10", chosen=None):
+    known = columns(data, dataset)
+    first, second = last(known[x]), last(known[y])
+    chosen = np.ones(len(first), bool) if chosen is None else chosen(first, second)
+    return kendalltau(first[chosen], second[chosen]).statistic, chosen.sum()
+
+
+def test_tau_is_scipys_and_the_interval_the_reports(page, data, run):
+    tau, n = shown_tau(page)
+    assert (tau, n) == (pytest.approx(expected(data)[0], abs=1e-9), explored.CELLS)
+    table = (
+        run[0]
+        .table("correlations")
+        .query("proxy == 'naswot' and split == 'ori-test' and subset == 'all sampled'")
+    )
+    low, high = (float(page.get_attribute("#tau", f"data-{end}")) for end in ("low", "high"))
+    assert low == pytest.approx(table["tau_low"].item(), abs=0.03)
+    assert high == pytest.approx(table["tau_high"].item(), abs=0.03)
+
+
+def test_what_is_chosen_is_correlated(page, data):
+    page.select_option("#x", "ntk_condition_number")
+    assert shown_tau(page)[0] == pytest.approx(expected(data, "ntk_condition_number")[0], abs=1e-9)
+    page.select_option("#y", "naswot")
+    tau = kendalltau(
+        *(
+            last(columns(data)[name])[4:]  # of y undefined values are left out
+            for name in ("ntk_condition_number", "naswot")
+        )
+    ).statistic
+    assert shown_tau(page) == (pytest.approx(tau, abs=1e-9), explored.CELLS - 4)
+    page.select_option("#y", "")
+    page.select_option("#x", "naswot")
+    page.select_option("#dataset", "cifar100")
+    page.select_option("#split", "val")
+    accuracy = "CIFAR-100 validation accuracy, 200 epochs (%)"
+    assert shown_tau(page)[0] == pytest.approx(
+        expected(data, y=accuracy, dataset="cifar100")[0], abs=1e-9
+    )
+
+
+def test_the_top_tenth_is_that_of_the_report(page, data, run):
+    page.click("#tenth")
+    table = (
+        run[0]
+        .table("correlations")
+        .query("proxy == 'naswot' and split == 'ori-test' and subset == 'top 10 %'")
+    )
+    assert shown_tau(page) == (pytest.approx(table["tau"].item(), abs=1e-9), table["n"].item())
+    assert page.locator("#table tbody tr").count() == table["n"].item()
+    page.click("#everything")
+    assert shown_tau(page)[1] == explored.CELLS
+
+
+def place_of(page, x, y):
+    """Where a point of the data is on the screen."""
+    page.locator("#scatter").scroll_into_view_if_needed()
+    return page.evaluate(
+        """([x, y]) => {
+          const plot = document.getElementById("scatter"), {xaxis, yaxis} = plot._fullLayout;
+          const {left, top} = plot.getBoundingClientRect();
+          return [left + xaxis._offset + xaxis.d2p(x), top + yaxis._offset + yaxis.d2p(y)];
+        }""",
+        [x, y],
+    )
+
+
+def test_a_box_selects(page, data):
+    start, end = place_of(page, -0.5, 80), place_of(page, 1.0, 95)
+    page.mouse.move(*start)
+    page.mouse.down()
+    page.mouse.move(*end, steps=5)
+    page.mouse.up()
+    page.wait_for_function("document.getElementById('x-from').value !== ''")
+    bounds = [float(page.input_value(f"#{end}")) for end in ("x-from", "x-to", "y-from", "y-to")]
+    assert bounds == pytest.approx([-0.5, 1, 80, 95], abs=0.5)
+
+    def inside(x, y):
+        low, high, bottom, top = bounds
+        return (x >= low) & (x <= high) & (y >= bottom) & (y <= top)
+
+    tau, n = expected(data, chosen=inside)
+    assert 5 < n < explored.CELLS
+    assert shown_tau(page) == (pytest.approx(tau, abs=1e-9), n)
+    page.fill("#y-from", "91")
+    page.keyboard.press("Tab")
+    bounds[2] = 91
+    assert shown_tau(page)[0] == pytest.approx(expected(data, chosen=inside)[0], abs=1e-9)
+
+
+def test_a_click_shows_the_cell_and_its_command(page, data):
+    known = columns(data)
+    # the most accurate one, which no other lies upon
+    place = int(np.argmax(last(known[ACCURACY])))
+    page.mouse.click(
+        *place_of(page, known["naswot"]["values"][place], last(known[ACCURACY])[place])
+    )
+    index = data["index"][place]
+    page.wait_for_function(f"document.getElementById('picked').textContent.startsWith('{index}:')")
+    command = f"untrained score nasbench201 {index} --dataset cifar10 --proxy naswot"
+    assert page.inner_text("#command").startswith(command)
+    drawn = page.locator("#graph .annotation-text").all_text_contents()
+    operations = [edge[2] for edge in data["drawings"][place][0]["edges"]]
+    assert sorted(filter(None, drawn)) == sorted([*operations, "input", "1", "2", "output"])
+    assert page.locator("#graph .shapelayer path").count() == len(operations)
+    facts = dict(line.split("\t") for line in page.inner_text("#facts").splitlines())
+    assert float(facts[ACCURACY]) == pytest.approx(last(known[ACCURACY])[place], rel=1e-7)
+
+
+def test_hover_says_what_a_point_is(page, data):
+    known = columns(data)
+    place = int(np.argmax(last(known[ACCURACY])))
+    page.mouse.move(*place_of(page, known["naswot"]["values"][place], last(known[ACCURACY])[place]))
+    page.wait_for_selector("#scatter .hovertext")
+    text = page.locator("#scatter .hovertext").text_content()
+    assert data["names"][place] in text
+    for label in (ACCURACY, "naswot", "parameters"):
+        assert f"{label}: " in text
+
+
+def test_everything_can_be_done_with_the_keyboard(page):
+    page.focus("#scatter")
+    page.keyboard.press("ArrowRight")
+    first = page.inner_text("#picked")
+    page.keyboard.press("ArrowRight")
+    assert page.inner_text("#picked") != first
+    page.keyboard.press("ArrowLeft")
+    assert page.inner_text("#picked") == first
+    page.focus("#tenth")
+    page.keyboard.press("Enter")
+    assert shown_tau(page)[1] == 6
+    page.focus("#table tbody button")
+    page.keyboard.press("Enter")
+    assert page.inner_text("#picked") == page.inner_text("#table tbody button >> nth=0")
+    reached = set()
+    page.evaluate("document.activeElement.blur()")
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.id || document.activeElement.dataset.of"))
+    controls = {"dataset", "split", "x", "y", "scatter", "tenth", "x-from", "copy", "subset"}
+    assert controls - reached == set()
+
+
+def test_the_table_is_sorted_by_any_column(page, data):
+    def heads():
+        return page.locator("#table thead th").evaluate_all(
+            "all => all.map(one => [one.textContent, one.ariaSort])"
+        )
+
+    names = [name for name, _ in heads()]
+    assert dict(heads())[ACCURACY] == "descending"
+    for name in names[1:]:
+        page.click(f"#table thead th:nth-child({names.index(name) + 1}) button")
+        cells = page.locator(
+            f"#table tbody td:nth-child({names.index(name) + 1})"
+        ).all_inner_texts()
+        known = [float(cell) for cell in cells if cell != "undefined"]
+        rising = dict(heads())[name] == "ascending"
+        assert known == sorted(known, reverse=not rising), name
+        assert "undefined" not in cells[: len(known)]
+    assert len(cells) == explored.CELLS
+
+
+def test_methods_are_shown_and_hidden(page):
+    drawn = page.locator("#regret .scatterlayer .trace")
+    assert drawn.count() == 8, "a line and two ends of a band for each curve, and two points"
+    page.uncheck("#methods input[value=AREA]")
+    page.wait_for_function("document.querySelectorAll('#regret .scatterlayer .trace').length === 5")
+    assert "without a cost" in page.locator("#regret").text_content()
+
+
+def test_the_heat_map_has_the_taus_of_the_table(page, data):
+    page.select_option("#subset", "finite only")
+    rows = [row for row in data["correlations"] if row["subset"] == "finite only" and row["test"]]
+    shown = page.locator("#heat .heatmap-label").all_text_contents()
+    assert sorted(shown) == sorted(f"{row['tau']:.2f}" for row in rows)
+
+
+@pytest.mark.parametrize("figure", ["scatter", "graph", "regret", "heat"])
+def test_figures_are_downloaded(page, figure):
+    page.click("#table tbody button >> nth=0")
+    starts = {"png": b"\x89PNG", "svg": b"<svg", "csv": b""}
+    for suffix, start in starts.items():
+        with page.expect_download() as download:
+            page.click(f'[data-of="{figure}"][data-format="{suffix}"]')
+        assert download.value.suggested_filename == f"nasbench201-{figure}.{suffix}"
+        content = Path(download.value.path()).read_bytes()
+        assert content.startswith(start)
+        if suffix == "csv":
+            lines = content.decode().splitlines()
+            assert len(lines) > 1
+            assert len({len(re.findall(r'"[^"]*"|[^,]+|(?<=,)(?=,|$)', one)) for one in lines}) == 1
+
+
+def test_on_a_phone_nothing_is_wider_than_the_screen(opened):
+    page = opened(390, 844, is_mobile=True, has_touch=True)
+    page.tap("#table tbody button >> nth=0")
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert page.locator("#graph .annotation-text").count() > 4
+
+
+def luminance(page, selector, name):
+    colour = page.evaluate(f"getComputedStyle(document.querySelector('{selector}')).{name}")
+    red, green, blue = (
+        (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4)
+        for part in (int(value) / 255 for value in re.findall(r"\d+", colour)[:3])
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_light_and_dark_have_contrast(page, opened):
+    """At least 7 to 1, which WCAG's level AAA asks of text; text of figures has the same colour."""
+    for shown, dark in ((page, False), (opened(color_scheme="dark"), True)):
+        text, back = (
+            luminance(shown, "body", "color"),
+            luminance(shown, "section", "backgroundColor"),
+        )
+        assert (text > back) == dark
+        assert (max(text, back) + 0.05) / (min(text, back) + 0.05) > 7
+        assert luminance(shown, "#scatter .xtick text", "fill") == pytest.approx(text)
