@@ -17,7 +17,7 @@ import pandas as pd
 from benchmarks.page import PERFORMANCE, write_section
 from untrained import Benchmark, cached_scores
 from untrained.proxies.ensembles import Ensemble, combined
-from untrained.report.published import published
+from untrained.report.published import published, published_key
 from untrained.report.scores import Floats
 from untrained.report.statistics import Correlation, correlation
 from untrained.scoring.ensembles import parse_proxy
@@ -89,9 +89,7 @@ def references() -> dict[str, str]:
     """Return published taus on the distinct cells, by proxy."""
     table = published("correlations")
     own = table[(table["space"] == SPACE.name) & (table["subset"] == "unique live edges")]
-    wide = own[own["source"].str.contains("Suite-Zero")].pivot(
-        index="proxy", columns="dataset", values="tau"
-    )
+    wide = own.pivot(index="proxy", columns="dataset", values="tau")
     return {name: "/".join(f"{row[d]:.3f}" for d in TESTS) for name, row in wide.iterrows()}
 
 
@@ -132,7 +130,7 @@ def main() -> None:
     distinct = np.unique(SPACE.live_representatives)
     for row in rows(table[table["arch"].isin(distinct)]):
         found = taus(row, benchmark)
-        first.append(line(row, found, said.get(row.name, "")))
+        first.append(line(row, found, said.get(published_key(row.name), "")))
         if row.images == "cifar10":
             drawn[row.name] = found[0].tau, len(row.cells) == len(distinct)
     write_section("proxy_taus", "\n".join([*every, "", *first]) + "\n", PAGE)
