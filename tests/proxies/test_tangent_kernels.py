@@ -400,8 +400,10 @@ def test_several_gradients_of_one_backward_pass_are_those_of_a_pass_each(
     """A GPU takes several at once; there it is checked by imitation (tests/scoring/test_gpu.py)."""
     monkeypatch.setattr(tangent_kernels, "_TOGETHER", 2)
     network = made(space, index).double()
-    outputs, parameters = network(images.double()).sum(1), list(network.parameters())
+    unused = nn.Parameter(torch.ones(3, 2, dtype=torch.float64))
+    outputs, parameters = network(images.double()).sum(1), [unused, *network.parameters()]
     found = tangent_kernels._rows_together(outputs, parameters)
+    assert {len(rows) for rows in found} == {len(images)}
     for number, output in enumerate(outputs):
         expected = torch.autograd.grad(
             output, parameters, retain_graph=True, materialize_grads=True

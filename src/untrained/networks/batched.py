@@ -472,7 +472,8 @@ class _Run:
 
     def found(self) -> Agreements:
         """Execute all steps."""
-        with torch.cuda.device_of(self.products) if self.kernels else nullcontext():
+        there = self.kernels is not None and self.products.is_cuda
+        with torch.cuda.device(self.device) if there else nullcontext():
             for step in self.batch.steps:
                 self._run(step)
         # two images agree where both are 1 and where neither is

@@ -86,8 +86,8 @@ def summed(
             if affine is None:
                 rows += there, 0, 0
             else:
-                factors, summands = affine.data_ptr(), affine[1].data_ptr()
-                rows += there, factors + 4 * slot * channels, summands + 4 * slot * channels
+                factors = affine.data_ptr() + 4 * slot * channels
+                rows += there, factors, factors + affine.nbytes // 2
         starts.append(starts[-1] + len(own))
     table = torch.tensor(starts + rows, dtype=torch.int64)
     if example.is_cuda:
@@ -223,7 +223,10 @@ def _sum(
         tl.store(codes + here, tl.where(total > 0, 1.0, 0.0).to(TYPE), mask=inside)
 
 
-@triton.jit(do_not_specialize=["images", "height", "width", "high", "wide", "stride", "padding"])
+@triton.jit(
+    do_not_specialize_on_alignment=["rows"],
+    do_not_specialize=["images", "height", "width", "high", "wide", "stride", "padding"],
+)
 def _pool(
     x, rows, made, images, height, width, high, wide, stride, padding,
     CHANNELS: tl.constexpr, LARGEST: tl.constexpr, NUMBERS: tl.constexpr,
@@ -258,6 +261,7 @@ def _pool(
 
 
 @triton.jit(
+    do_not_specialize_on_alignment=["rows"],
     do_not_specialize=[
         "images", "height", "width", "high", "wide", "down", "right", "above", "before",
         "dilation", "pieces",
@@ -281,7 +285,7 @@ def _convolve(
     source = x + tl.load(rows + slot) * images * height * width * INPUTS
     own = kernels + slot * TALL * BROAD * INPUTS * OUTPUTS
     total = tl.zeros((PIXELS, MADE), tl.float32)
-    for tap in tl.static_range(TALL * BROAD):
+    for tap in range(TALL * BROAD):
         line = row * down - above + tap // BROAD * dilation
         place = column * right - before + tap % BROAD * dilation
         there = inside & (line >= 0) & (line < height) & (place >= 0) & (place < width)
@@ -314,7 +318,10 @@ def _convolve(
     tl.store(part + OUTPUTS, tl.sum(apart * apart, 0), mask=outputs < OUTPUTS)
 
 
-@triton.jit(do_not_specialize=["pieces", "each", "pixels"])
+@triton.jit(
+    do_not_specialize_on_alignment=["scale", "shift", "owners", "infinite"],
+    do_not_specialize=["pieces", "each", "pixels"],
+)
 def _normalise(
     moments, scale, shift, owners, infinite, made, pieces, each, pixels, epsilon,
     CHANNELS: tl.constexpr, SCALED: tl.constexpr, SHIFTED: tl.constexpr, PIECES: tl.constexpr,

@@ -136,13 +136,17 @@ def _rows_together(outputs: Tensor, parameters: list[nn.Parameter]) -> list[Tens
                 *(outputs, parameters, some),
                 retain_graph=True,
                 is_grads_batched=True,
-                materialize_grads=True,
+                allow_unused=True,
             )
             for some in directions.split(_TOGETHER)  # type: ignore[no-untyped-call]
         ]
     except RuntimeError:
         return None
-    return [torch.cat(same) for same in zip(*pieces, strict=True)]
+    # what no output depends on has no gradient, and PyTorch's zeros would have no row per image
+    return [
+        one.new_zeros((len(outputs), *one.shape)) if same[0] is None else torch.cat(same)
+        for one, same in zip(parameters, zip(*pieces, strict=True), strict=True)
+    ]
 
 
 def _by_loops(
