@@ -59,8 +59,8 @@ AZ_NAS = ("az_expressivity", "az_progressivity", "az_trainability")
 ZEN = ("zen", "zen-released")
 SWAP = ("swap", "swap-regularised")
 TASKS = [
-    Task("all", NASWOT, 2_048, 128, gpu=True),
-    Task("all", NASWOT, 2_048, 128, "cifar100", gpu=True),
+    Task("all", NASWOT, 256, 128, gpu=True),
+    Task("all", NASWOT, 256, 128, "cifar100", gpu=True),
     *(Task("sample", one) for one in (LOSS, SYNFLOW, ("epe_nas",), ("zico",), AZ_NAS, ZEN)),
     Task("sample", ("meco-released",)),
     *(Task("rest", one) for one in (LOSS, SYNFLOW)),
