@@ -199,6 +199,6 @@ def on_a_gpu():
 def test_nothing_waits_for_a_gpu_and_all_is_sent_at_once(guard):
     said = in_guarded_process(guard, "tests.networks.test_batched", "on_a_gpu")
     assert said["waits"] == 0
-    assert said["sent"] == 2  # the weights and the indices
+    assert said["sent"] == 3  # the weights, what is learned, and the indices
     assert said["devices"] == ["cuda:0", "cuda:0"]
     assert said["equal"] == [True, True]

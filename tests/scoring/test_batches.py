@@ -1,6 +1,7 @@
 """Architectures that are scored many at a time, against the same ones alone."""
 
 import os
+import pickle
 import select
 import shutil
 import signal
@@ -298,11 +299,17 @@ def test_weights_are_handed_over_in_shared_memory_where_there_is_enough(monkeypa
 
     monkeypatch.setattr(shutil, "disk_usage", usage)
     monkeypatch.setattr(batches, "_space", SPACE)
-    asked = batches.Asked([1462, 45], [False, True], 0, 10, None, (3, 12, 12))
-    batch, expected = batches._draw_there(asked).batch, batches._draw(SPACE, asked).batch
-    for made, own in ((batch.weights, expected.weights), (batch.indices, expected.indices)):
-        assert isinstance(made, torch.Tensor if free else np.ndarray)
-        assert torch.equal(torch.as_tensor(made), own)
+    asked = batches.Asked([1462, 45], [False, True], 0, 10, None, (3, 12, 12), torch.bfloat16)
+    drawn, expected = batches._draw_there(asked), batches._draw(SPACE, asked).batch
+    future = Future()
+    future.set_result(pickle.loads(pickle.dumps(drawn)))
+    received = batches._received(future, torch.device("cpu")).batch
+    assert expected.weights.dtype == torch.bfloat16
+    for name in ("weights", "learned", "indices"):
+        assert isinstance(getattr(drawn.batch, name), torch.Tensor if free else tuple)
+        made, own = getattr(received, name), getattr(expected, name)
+        assert made.dtype == own.dtype
+        assert torch.equal(made, own)
 
 
 @pytest.mark.usefixtures("drawn_elsewhere")

@@ -86,7 +86,7 @@ class Made(NamedTuple):
         operations: the operations.
         kernels: for each kernel the places of its numbers in the weights and its shape.
         normalised: whether each is normalised.
-        learned: places of the normalisations' scales and shifts in the weights, if there are any.
+        learned: places of the normalisations' scales and shifts, if there are any.
         owners: the network of each.
     """
 
@@ -130,7 +130,9 @@ class Batch(NamedTuple):
     Attributes:
         networks: their number.
         steps: what is executed.
-        weights: (w,), the weights of all networks in the order in which they are read.
+        weights: (w,), the weights of all networks in the order in which they are read, of the type
+            of products.
+        learned: (l,), the scales and shifts of normalisations.
         indices: (i,) int64, what the spans are parts of.
         units: of each network the units that its rectifiers read, then those that its modules do.
         counted: for each network whether any rectifier counts, and any module named after ReLU.
@@ -139,6 +141,7 @@ class Batch(NamedTuple):
     networks: int
     steps: tuple[Step, ...]
     weights: Tensor
+    learned: Tensor
     indices: Tensor
     units: Span
     counted: tuple[tuple[bool, bool], ...]
@@ -247,7 +250,10 @@ def _network(network: PlannedNetwork, images: Shape, *, dead_branches: bool) -> 
 
 
 def prepared(
-    networks: Sequence[PlannedNetwork], images: Shape, dead_branches: Sequence[bool]
+    networks: Sequence[PlannedNetwork],
+    images: Shape,
+    dead_branches: Sequence[bool],
+    dtype: torch.dtype | None = None,
 ) -> Batch:
     """Find the steps of some networks, and put their weights in order.
 
@@ -256,15 +262,38 @@ def prepared(
         images: the shape (C, H, W) of the images.
         dead_branches: for each network whether rectifiers count that are on no path from the images
             to the logits; see `plans.Planned`.
+        dtype: the type of products; that of the weights if None.
     """
-    return _Scheduler(networks, images, dead_branches).batch()
+    return _Scheduler(networks, images, dead_branches, dtype).batch()
+
+
+class _Numbers:
+    """Tensors one after the other, of a type or as they are."""
+
+    def __init__(self, dtype: torch.dtype | None) -> None:
+        self.dtype, self.pieces, self.length = dtype, list[Tensor](), 0
+
+    def stored(self, tensors: Sequence[Tensor]) -> int:
+        """Store tensors, and return where the first one begins."""
+        start = self.length
+        self.pieces += [one.detach().flatten().to(self.dtype or one.dtype) for one in tensors]
+        self.length += sum(one.numel() for one in tensors)
+        return start
+
+    def joined(self) -> Tensor:
+        """Return all of them, (numbers,)."""
+        return torch.cat(self.pieces) if self.pieces else torch.empty(0, dtype=self.dtype)
 
 
 class _Scheduler:
     """Finds the steps of a batch; see `prepared`."""
 
     def __init__(
-        self, networks: Sequence[PlannedNetwork], images: Shape, dead_branches: Sequence[bool]
+        self,
+        networks: Sequence[PlannedNetwork],
+        images: Shape,
+        dead_branches: Sequence[bool],
+        dtype: torch.dtype | None,
     ) -> None:
         self.images = images
         self.networks = [
@@ -273,8 +302,8 @@ class _Scheduler:
         ]
         self.steps: list[Step] = []
         self.indices: list[int] = []
-        self.weights: list[Tensor] = []
-        self.numbers = 0  # of the weights
+        self.weights = _Numbers(dtype)
+        self.learned = _Numbers(None)
         self.units = np.zeros((2, len(networks)), np.int64)
         self.slots: list[int] = []  # of each buffer
         self.channels: list[int] = []  # of each buffer
@@ -302,7 +331,8 @@ class _Scheduler:
         return Batch(
             len(self.networks),
             tuple(one._replace(last=tuple(last[place])) for place, one in enumerate(self.steps)),
-            torch.cat(self.weights) if self.weights else torch.empty(0),
+            self.weights.joined(),
+            self.learned.joined(),
             torch.tensor(self.indices, dtype=torch.int64),
             units,
             tuple(
@@ -323,13 +353,6 @@ class _Scheduler:
 
     def _chosen(self, slots: list[int], of: int) -> Span | None:
         return None if slots == list(range(of)) else self._span(slots)
-
-    def _stored(self, tensors: Sequence[Tensor]) -> int:
-        """Store tensors one after the other, and return where the first one begins."""
-        start = self.numbers
-        self.weights += [one.detach().flatten() for one in tensors]
-        self.numbers += sum(one.numel() for one in tensors)
-        return start
 
     def _step(
         self,
@@ -385,11 +408,11 @@ class _Scheduler:
         for place, reader in enumerate(readers):
             self._arrived(reader, buffer, slot_of[reader.slot if shared else place])
         kernels = tuple(
-            (self._stored(same), tuple(same[0].shape))
+            (self.weights.stored(same), tuple(same[0].shape))
             for same in zip(*(reader.apply.kernels for reader in kept), strict=True)
         )
         scale, shift = (
-            None if own is None else self._stored([cast("Tensor", one) for one in each])
+            None if own is None else self.learned.stored([cast("Tensor", one) for one in each])
             for own, each in (
                 (edge.scale, [reader.edge.scale for reader in kept]),
                 (edge.shift, [reader.edge.shift for reader in kept]),
@@ -458,8 +481,8 @@ class _Run:
         self.batch, self.device, self.dtype = batch, images.device, images.dtype
         self.wide = torch.promote_types(images.dtype, torch.float32)
         self.indices = _sent(batch.indices, self.device)
-        self.learned = _sent(batch.weights, self.device)
-        self.weights = self.learned.to(images.dtype)
+        self.weights = _sent(batch.weights, self.device).to(images.dtype)
+        self.learned = _sent(batch.learned, self.device).to(self.wide)
         self.buffers = {0: images.permute(0, 2, 3, 1).unsqueeze(0).contiguous()}
         #: factors and summands (2, slots, C) of the normalised buffers
         self.affine: dict[int, Tensor] = {}

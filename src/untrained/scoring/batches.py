@@ -4,6 +4,7 @@ Weights are drawn from each architecture's own stream, as for one that is scored
 depends on its batch by rounding only. What a batch can't score, its members are asked for alone.
 """
 
+import gc
 import os
 import pickle
 import shutil
@@ -12,12 +13,13 @@ import time
 import warnings
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from typing import Any, NamedTuple, cast
 
 import torch
+from torch import Tensor
 
 from untrained.errors import PluginError, summary
 from untrained.float32 import exact_float32
@@ -89,7 +91,10 @@ class Drawn(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What a batch is drawn from: see `Member`; classes and shape (C, H, W) are of the images."""
+    """What a batch is drawn from: see `Member`.
+
+    Classes and shape (C, H, W) are those of the images; the type is that of products.
+    """
 
     indices: list[int]
     dead_branches: list[bool]
@@ -97,6 +102,7 @@ class Asked(NamedTuple):
     classes: int
     skeleton: Skeleton | None
     images: tuple[int, int, int]
+    dtype: torch.dtype
 
 
 class Batches:
@@ -129,9 +135,12 @@ class Batches:
         self._left = deque(sorted(batches, key=lambda batch: batch[0].place))
         self._found: dict[tuple[int, Setting], Values] = {}
         self._ahead: deque[Future[Drawn]] = deque()
+        #: the first of them, which a thread makes ready to be sent to a GPU
+        self._first: Future[Drawn] | None = None
         worth = len(members) >= WORTH_PROCESSES * SIZE
         self._processes = processes_here(how.device) if worth else 0
         self._pool: ProcessPoolExecutor | None = None
+        self._thread = ThreadPoolExecutor(1)
 
     def __enter__(self) -> "Batches":
         if self._processes and (state := _pickled(self.space)):
@@ -143,6 +152,7 @@ class Batches:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._thread.shutdown(cancel_futures=True)
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
@@ -161,9 +171,9 @@ class Batches:
         """Return the next batch, and begin to draw those after it."""
         members = self._left.popleft()
         drawn: Drawn | None = None
-        if self._ahead:
+        if self._first is not None:
             with self._others():
-                drawn = self._ahead.popleft().result()
+                drawn = self._first.result()
         if drawn is None:
             drawn = _draw(self.space, self._asked(members))
         if self._pool is not None:
@@ -172,9 +182,10 @@ class Batches:
             with self._others():
                 for later in list(self._left)[len(self._ahead) : most]:
                     self._ahead.append(self._pool.submit(_draw_there, self._asked(later)))
-        weights, indices = map(torch.as_tensor, (drawn.batch.weights, drawn.batch.indices))
-        batch = drawn.batch._replace(weights=weights, indices=indices)
-        return drawn._replace(batch=batch), members
+        self._first = None
+        if self._ahead:
+            self._first = self._thread.submit(_received, self._ahead.popleft(), self.how.device)
+        return drawn, members
 
     @contextmanager
     def _others(self) -> Iterator[None]:
@@ -188,7 +199,7 @@ class Batches:
             )
             if self._pool is not None:
                 self._pool.shutdown(wait=False, cancel_futures=True)
-            self._pool, self._ahead = None, deque()
+            self._pool, self._first, self._ahead = None, None, deque()
 
     def _asked(self, members: list[Member]) -> Asked:
         batch = self.shown(members[0].setting, members[0].seed)
@@ -200,6 +211,7 @@ class Batches:
             batch.num_classes,
             members[0].setting.skeleton,
             (channels, height, width),
+            self.how.dtype(planned=True),
         )
 
     def _score(self, members: list[Member], drawn: Drawn, start: float) -> None:
@@ -291,6 +303,7 @@ def _start(state: bytes) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     prepare_worker()
     _space = pickle.loads(state)  # noqa: S301 - of the process that started this one
+    gc.freeze()  # what stays need not be looked at each time that garbage is collected
 
 
 def _end_with_parent() -> None:
@@ -310,9 +323,25 @@ def _draw_there(asked: Asked) -> Drawn:
         free = 0
     if free > _AHEAD:
         return drawn
-    weights, indices = drawn.batch.weights.numpy(), drawn.batch.indices.numpy()
-    batch = drawn.batch._replace(weights=weights, indices=indices)  # type: ignore[arg-type]
-    return drawn._replace(batch=batch)
+    return _with(drawn, lambda tensor: (tensor.view(torch.uint8).numpy(), tensor.dtype))
+
+
+def _received(future: "Future[Drawn]", device: torch.device) -> Drawn:
+    """Wait for a batch that another process draws, and make it ready to be sent to a device."""
+
+    def ready(copied: Any) -> Tensor:  # noqa: ANN401 - what `_draw_there` has made of a tensor
+        tensor = copied if isinstance(copied, Tensor) else torch.from_numpy(copied[0])
+        own = tensor if tensor is copied else tensor.view(copied[1])
+        return own.pin_memory() if device.type == "cuda" else own
+
+    return _with(future.result(), ready)
+
+
+def _with(drawn: Drawn, change: Callable[[Tensor], Any]) -> Drawn:
+    """Change each tensor of a batch."""
+    batch = drawn.batch
+    made = {name: change(getattr(batch, name)) for name in ("weights", "learned", "indices")}
+    return drawn._replace(batch=batch._replace(**made))
 
 
 def _draw(space: GraphSpace, asked: Asked) -> Drawn:
@@ -327,4 +356,4 @@ def _draw(space: GraphSpace, asked: Asked) -> Drawn:
         positions.append(position)
         networks.append(network)
     dead = [asked.dead_branches[position] for position in positions]
-    return Drawn(positions, prepared(networks, asked.images, dead))
+    return Drawn(positions, prepared(networks, asked.images, dead, asked.dtype))
