@@ -17,6 +17,7 @@ from untrained.networks import batched
 from untrained.networks.graph import Convolution, Pooling
 from untrained.networks.plans import draw
 from untrained.spaces import get_space
+from untrained.spaces.base import Skeleton
 
 CUDA = torch.cuda.is_available()
 OPERATIONS = (
@@ -110,9 +111,10 @@ def batches(device, dtype):
 
     space = get_space("nasbench201")
     pooled = "|avg_pool_3x3~0|+|nor_conv_3x3~0|skip_connect~1|+|none~0|nor_conv_1x1~1|none~2|"
-    networks = [draw(space.graph(space.parse(one), 10)) for one in (pooled, 45)]
+    small = Skeleton(channels=16, cells=1, stages=2)
+    networks = [draw(space.graph(space.parse(one), 10, small)) for one in (pooled, 45)]
     images = torch.randn(3, 3, 8, 8, generator=torch.Generator().manual_seed(1))
-    broken = draw(space.graph(space.parse(pooled), 10))
+    broken = draw(space.graph(space.parse(pooled), 10, small))
     next(one for one in broken.weights if one.kernels).kernels[0].fill_(torch.inf)
     batch = batched.prepared([*networks, broken], (3, 8, 8), [False] * 3)
     there = images.to(device, dtype)
