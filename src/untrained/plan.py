@@ -14,7 +14,7 @@ from untrained.images.sets import IMAGE_SETS, image_set
 from untrained.parameters import Parameters
 from untrained.plugins import Registry
 from untrained.proxies import PROXIES
-from untrained.report import EXPLORER_FILES
+from untrained.report import EXPLORER_FILES, STYLE_FILE
 from untrained.report import NAMES as REPORT_SECTIONS
 from untrained.scoring.ensembles import ensembles_of, readings_of
 from untrained.scoring.request import name_of
@@ -27,7 +27,8 @@ CODE, BUNDLED_HERE = Path("results/code"), Path("data/bundled")
 
 _OURS = "untrained.proxies."
 _REPORT, _REPORT_SECTIONS = "untrained.report.build", "untrained.report.sections"
-_PUBLISHED, _EXPLORER = "untrained.report.published", "untrained.report.explorer"
+_PUBLISHED, _PLOTTING = "untrained.report.published", "untrained.report.plotting"
+_EXPLORER = "untrained.report.explorer"
 
 
 @dataclass(frozen=True)
@@ -193,11 +194,11 @@ class Plan:
     def write_code(self, rules: Path) -> list[str]:
         """Write the digests of the code of all jobs and of the rules, and return the files.
 
-        Published figures count as code of the modules that read them, and so do the files of the
-        interactive page, and what proxies,
-        searches, spaces and data sets of the run say of themselves, for searches and reports: they
-        read it by name, which is no import. A file is written only if its content changes, so that
-        changes of comments and docstrings make nothing stale.
+        Published figures, the style of figures and the files of the interactive page count as code
+        of the modules that read them, and so does what proxies, searches, spaces and data sets of
+        the run say of themselves, for searches and reports: they read it by name, which is no
+        import. A file is written only if its content changes, so that changes of comments and
+        docstrings make nothing stale.
 
         Args:
             rules: the folder of the rules.
@@ -207,17 +208,22 @@ class Plan:
             f"rules/{path.stem}": {path.name: digest_of_tokens(path)}
             for path in sorted(rules.glob("*.smk"))
         }
-        published = {path.name: digest(path, "sha256") for path in sorted(PUBLISHED.glob("*.csv"))}
+        beside = {
+            module: {path.name: digest(path, "sha256") for path in paths}
+            for module, paths in (
+                (_PUBLISHED, sorted(PUBLISHED.glob("*.csv"))),
+                (_PLOTTING, [STYLE_FILE]),
+                (_EXPLORER, EXPLORER_FILES),
+            )
+        }
         described = self._described()
         for stage in ("ablations", "benchmarks", "prunings", "searches"):
             # DVC needs the folder even if no space has such a stage
             (CODE / stage).mkdir(parents=True, exist_ok=True)
         written = []
         for name, found in digests.items():
-            if _PUBLISHED in found:
-                found |= published
-            if _EXPLORER in found:
-                found |= {path.name: digest(path, "sha256") for path in EXPLORER_FILES}
+            for module, files in beside.items():
+                found |= files if module in found else {}
             if name.startswith(("searches/", "report/")):
                 found |= described
             path = CODE / f"{name}.json"

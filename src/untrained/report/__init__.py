@@ -33,6 +33,9 @@ EXPLORER_FILES: Final = tuple(
     Path(__file__).with_name(f"explorer.{suffix}") for suffix in ("html", "css", "js")
 )
 
+#: The look of all figures.
+STYLE_FILE: Final = Path(__file__).with_name("figures.mplstyle")
+
 __all__ = [
     "EXPLORER_FILES",
     "NAMES",

@@ -102,7 +102,7 @@ def _taken(section: Section, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_page(sections: Sequence[Section], inputs: Inputs, figures: Path, out: Path) -> None:
-    """Write the report on a space as one Markdown page.
+    """Write the report on a space as one Markdown page: a summary, figures and tables.
 
     Args:
         sections: whose tables and figures were made.
@@ -111,12 +111,17 @@ def write_page(sections: Sequence[Section], inputs: Inputs, figures: Path, out: 
         out: Markdown file to write.
     """
     parts = [f"# {inputs.space.label}: training-free scores against trained accuracies"]
-    for table in (one for section in sections for one in section.tables if one.on_page):
-        parts += _table_on_page(table, inputs)
+    said = [sentence for section in sections for sentence in section.sentences(inputs)]
+    if said:
+        parts += ["## In short\n", *(f"- {sentence}" for sentence in said)]
     parts.append("## Figures")
     for figure in (one for section in sections for one in section.figures):
         address = os.path.relpath(figures / f"{figure.name}.png", out.parent)
         parts.append(f"![{figure.name}]({address})\n\n{_text(figure, inputs)}")
+    tables = os.path.relpath(inputs.tables, out.parent)
+    parts.append(f"## Tables\n\nAll columns are in the CSV files of [{tables}]({tables}).")
+    for table in (one for section in sections for one in section.tables if one.on_page):
+        parts += _table_on_page(table, inputs)
     with atomic(out) as part:
         part.write_text("\n\n".join(parts).replace("\n\n- ", "\n- ") + "\n")
 
@@ -128,8 +133,8 @@ def _table_on_page(table: Table, inputs: Inputs) -> list[str]:
     if frame.empty or table.layout is None:
         return []
     lines = [*table.notes(frame), *table.below(frame)]
-    head = f"## {_filled(table.title, inputs.words())}"
-    layout = to_markdown(table.layout(frame, inputs.name))
+    head = f"### {_filled(table.title, inputs.words())}"
+    layout = to_markdown((table.brief or table.layout)(frame, inputs.name))
     return [head, _text(table, inputs), layout, *(f"- {line}" for line in lines)]
 
 

@@ -20,6 +20,7 @@ from untrained.images.sets import image_set
 from untrained.report import EXPLORER_FILES, plotting
 from untrained.report.inputs import Inputs
 from untrained.report.scores import (
+    accuracy_label,
     controls,
     image_label,
     image_sets,
@@ -27,6 +28,7 @@ from untrained.report.scores import (
     mean_scores,
     proxy_label,
     short_accuracies,
+    standing_in,
 )
 from untrained.spaces import SPACES, get_space
 
@@ -100,8 +102,7 @@ def space_data(inputs: Inputs) -> dict[str, Any]:
     columns, datasets = [], []
     for images in image_sets(scores):
         measured = image_set(images).measured_as
-        stands_in = f", accuracies of {image_label(measured)}" if measured != images else ""
-        datasets.append({"name": images, "label": image_label(images) + stands_in})
+        datasets.append({"name": images, "label": standing_in(images)})
         there = scores.loc[scores["dataset"] == images, "proxy"].unique()
         for proxy in filter(set(there).__contains__, proxies):
             values = mean_scores(scores, proxy, images).reindex(sampled)
@@ -113,8 +114,7 @@ def space_data(inputs: Inputs) -> dict[str, Any]:
         for split in ("val", "test"):
             if (measured, split) in inputs.splits:
                 accuracy = truth.accuracies(*inputs.splits[measured, split])[sampled]
-                said = {"val": "validation", "test": "test"}[split]
-                label = f"{image_label(measured)} {said} accuracy, {truth.full_epochs} epochs (%)"
+                label = accuracy_label(inputs, images, split)
                 columns.append(_column(label, "accuracy", accuracy, images, split=split))
     costs = controls(inputs, sampled)
     columns += [_column(name, "cost", values) for name, values in costs.items()]

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from untrained.errors import ParameterError
 from untrained.files import atomic
+from untrained.report import STYLE_FILE
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -27,20 +28,6 @@ Floats = npt.NDArray[np.float64]
 # left out because it is too faint on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "<", ">", "p", "h")
-
-# Settings that the bytes of a figure depend on and that a user's matplotlibrc might change.
-_STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 14,
-    "axes.titlesize": 14,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-    "savefig.dpi": 150,
-    "savefig.facecolor": "white",
-    "svg.hashsalt": "untrained",
-    "svg.fonttype": "path",
-}
 
 _METADATA: dict[str, dict[str, None]] = {
     ".svg": {"Date": None, "Creator": None},
@@ -161,7 +148,7 @@ def style() -> Iterator[None]:
 
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update(_STYLE)
+        mpl.rcParams.update(mpl.rc_params_from_file(STYLE_FILE, use_default_template=False))
         yield
 
 
@@ -172,11 +159,6 @@ def nothing_drawn(why: str) -> "Figure":
     axes.set_axis_off()
     axes.text(0.5, 0.5, why, ha="center", va="center")
     return figure
-
-
-#: Position on the axis of costs, as a fraction of its length, of the first search without a cost,
-#: and the distance between two of them.
-FREE, FREE_STEP = 0.02, 0.03
 
 
 def spent_axis(axes: "Axes", unit: str, time: str) -> None:

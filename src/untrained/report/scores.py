@@ -110,6 +110,36 @@ def targets_of(images: Iterable[str], splits: "Splits") -> list[Target]:
     ]
 
 
+def accuracy_label(inputs: "Inputs", images: str, split: str) -> str:
+    """Return how figures name the accuracies that scores on some images are compared with.
+
+    Args:
+        inputs: those of the report.
+        images: data set of the images.
+        split: `val` or `test` of reports.
+    """
+    said = {"val": "validation", "test": "test"}[split]
+    measured = image_label(image_set(images).measured_as)
+    return f"{measured} {said} accuracy, {inputs.benchmark.full_epochs} epochs (%)"
+
+
+def standing_in(images: str) -> str:
+    """Return the label of a data set, and which one it stands in for if it does."""
+    measured = image_set(images).measured_as
+    beside = f", accuracies of {image_label(measured)}" if measured != images else ""
+    return image_label(images) + beside
+
+
+def most_accurate(accuracy: Floats) -> npt.NDArray[np.bool_]:
+    """Return which of the accuracies (n,) are those of `TOP_TENTH`.
+
+    They are those that fewer than a tenth surpass, so ties at the border are all included.
+    """
+    surpassing = len(accuracy) - np.searchsorted(np.sort(accuracy), accuracy, side="right")
+    found: npt.NDArray[np.bool_] = 10 * surpassing < len(accuracy)
+    return found
+
+
 def controls(inputs: "Inputs", sampled: Indices) -> "dict[str, pd.Series[float]]":
     """Return parameters and FLOPs of the sampled architectures where the benchmark has both."""
     costs = inputs.benchmark.costs(inputs.main(inputs.benchmark.networks)).reindex(sampled)

@@ -43,6 +43,7 @@ class Table:
         below: makes further lines below it, on the page only.
         more: makes sentences of the page that depend on the results.
         on_page: whether the page shows the table.
+        brief: the layout on the page, with fewer columns; None for `layout`.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Table:
     below: "Callable[[pd.DataFrame], list[str]]" = lambda *_: []
     more: "Callable[[Inputs], str]" = lambda *_: ""
     on_page: bool = True
+    brief: "Callable[[pd.DataFrame, str], pd.DataFrame] | None" = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class Section:
         applies: whether a space has this section in a run with these parameters.
         show: makes what the terminal shows.
         metrics: makes the numbers by which runs are compared.
+        sentences: says the main results in words, each sentence for itself.
     """
 
     name: str
@@ -101,3 +104,4 @@ class Section:
     applies: "Callable[[SearchSpace, Mapping[str, Any]], bool]" = lambda *_: True
     show: "Callable[[Inputs], list[Any]]" = lambda *_: []
     metrics: "Callable[[Inputs], dict[str, float]]" = lambda *_: {}
+    sentences: "Callable[[Inputs], list[str]]" = lambda *_: []

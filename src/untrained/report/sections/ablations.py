@@ -229,6 +229,11 @@ def ablations(
     panels["size"].set_visible(len(sizes) > 0)
     for axes in panels.values():
         axes.set_xlabel(f"{ablated_by} accuracy (%)")
+    repeated = scores[scores["experiment"] != "variance"]
+    shown = ", ".join(map(image_label, scores["dataset"].unique()))
+    if len(repeated):
+        count = repeated["arch"].nunique()
+        figure.suptitle(f"(a) to (d): {count} architectures; images of {shown}", fontsize=14)
     split = variances[variances["experiment"] == "variance"]
     shares.set_visible(len(split) > 0)
     if len(split):

@@ -12,7 +12,14 @@ from untrained.report.search_results import references_of, search_results
 from untrained.report.search_tables import named_once, search_notes
 from untrained.report.section import Options, Section, Table, reference_label
 from untrained.report.statistics import Integers, interval, mean_draws, resample_counts
-from untrained.report.tables import Columns, intervals, lay_out, named, terminal_table
+from untrained.report.tables import (
+    Columns,
+    intervals,
+    lay_out,
+    named,
+    terminal_table,
+    with_interval,
+)
 from untrained.search import ALGORITHMS
 
 #: The columns of `comparison_table`, in order.
@@ -240,6 +247,26 @@ def _more(inputs: Inputs) -> str:
     return " ".join(claims)
 
 
+def _sentences(inputs: Inputs) -> list[str]:
+    """Say how far the best search is from the reference."""
+    table = inputs.table("comparisons")
+    if table.empty:
+        return []
+    dataset = inputs.main(table["dataset"])
+    own = table[(table["dataset"] == dataset) & (table["split"] == "test")]
+    own = own[own["difference_low"].notna()]
+    if own.empty:
+        return []
+    row = max(own.to_dict("records"), key=lambda row: float(row["difference"]))
+    difference = with_interval(row["difference"], row["difference_low"], row["difference_high"])
+    unclear = row["difference_low"] <= 0 <= row["difference_high"]
+    return [
+        f"{row['method']} is {difference} percent points more accurate than {row['reference']} "
+        f"there ({row['runs']} pairs of runs, 95 % bootstrap interval)"
+        + (", which can't be told from 0." if unclear else ".")
+    ]
+
+
 SECTION = Section(
     name="comparisons",
     reads=("benchmark", "searches"),
@@ -265,4 +292,5 @@ SECTION = Section(
         ),
     ),
     show=_show,
+    sentences=_sentences,
 )

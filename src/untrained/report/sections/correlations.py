@@ -1,10 +1,11 @@
 """Rank correlations of scores and accuracies beside the published ones; their scatter plot."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from untrained.errors import MissingDataError
@@ -12,7 +13,7 @@ from untrained.proxies import PROXIES
 from untrained.proxies.ensembles import RULES
 from untrained.report import plotting
 from untrained.report.inputs import Inputs
-from untrained.report.published import with_published
+from untrained.report.published import published_rank, with_published
 from untrained.report.scores import (
     ALL_SAMPLED,
     CANONICAL,
@@ -20,14 +21,17 @@ from untrained.report.scores import (
     TOP_TENTH,
     Floats,
     Indices,
+    accuracy_label,
     controls,
     image_sets,
     lower_is_better,
     mean_scores,
+    most_accurate,
     proxy_drawn,
     proxy_label,
     scores_by_seed,
     short_accuracies,
+    standing_in,
     target_of,
     targets_of,
     undefined_last,
@@ -115,9 +119,7 @@ def _figures(
 
     values, truth = with_accuracy(by_seed, answers)
     if subset == TOP_TENTH:
-        # those that fewer than a tenth surpass: ties at the border are all included
-        surpassing = len(truth) - np.searchsorted(np.sort(truth), truth, side="right")
-        kept = 10 * surpassing < len(truth)
+        kept = most_accurate(truth)
         values, truth = values[kept], truth[kept]
     undefined = np.isnan(values).any(axis=1)
     if subset == FINITE_ONLY:
@@ -133,8 +135,10 @@ def _figures(
     return found._asdict() | {"excluded": int(undefined.sum()), "tau_seed_std": spread}
 
 
-def correlation_layout(table: pd.DataFrame, *, narrow: bool = False) -> pd.DataFrame:
-    """Lay out a table of correlations `with_published` ones; narrow for a terminal."""
+def correlation_layout(
+    table: pd.DataFrame, *, brief: bool = False, narrow: bool = False
+) -> pd.DataFrame:
+    """Lay out a table of correlations `with_published` ones; brief for pages, narrow for shells."""
     columns: Columns = {
         "proxy": named("proxy", proxy_label),
         "scored on": "images",
@@ -149,8 +153,9 @@ def correlation_layout(table: pd.DataFrame, *, narrow: bool = False) -> pd.DataF
         "std of τ over seeds": numbers("tau_seed_std", 3),
         "recomputed": numbers("recomputed_tau", 3),
     }
-    wide = ("scored on", "seeds", "Spearman's ρ", "std of τ over seeds", "recomputed")
-    return lay_out(table, columns, but=wide if narrow else ())
+    wide = ("seeds", "Spearman's ρ", "std of τ over seeds", "recomputed")
+    left_out = (*wide, *(["scored on"] if narrow else [])) if brief or narrow else ()
+    return lay_out(table, columns, but=left_out)
 
 
 def score_notes(table: pd.DataFrame) -> list[str]:
@@ -170,89 +175,134 @@ class ScorePanel:
     """One panel of `score_against_accuracy`.
 
     Attributes:
-        title: the data set.
+        images: the images that were scored, and which ones they stand in for.
+        accuracy_label: data set, split and epochs of the accuracies.
         scores: (n,), NaN or infinite where undefined.
         accuracy: (n,), percent.
-        tau: Kendall's tau with its interval, as text.
+        tau: Kendall's tau over all of them with its interval, as text.
+        top_tau: the same over the most accurate tenth.
     """
 
-    title: str
+    images: str
+    accuracy_label: str
     scores: Floats
     accuracy: Floats
     tau: str
+    top_tau: str
 
 
 @plotting.style()
 def score_against_accuracy(
-    panels: Sequence[ScorePanel], *, subset: str, score: str = "score"
+    panels: Sequence[ScorePanel], *, score: str = "score", members: str = "architectures"
 ) -> "plotting.Figure":
     """Draw accuracy against score, one panel per data set (Mellor et al. 2021, Fig. 3).
 
-    Architectures with an undefined score are dashes along the left edge.
+    Architectures with an undefined score are dashes along the left edge. Below each panel the most
+    accurate tenth is enlarged.
     """
-    figure, (row,) = plotting.panels(1, len(panels), (3.9 * len(panels), 4.6))
-    for axes, panel in zip(row, panels, strict=True):
-        _score_panel(axes, panel)
-        axes.set_xlabel(score)
-    row[0].set_ylabel("accuracy (%)")
-    figure.suptitle(f"architectures: {subset}", fontsize=13)
+    size = (4.6 * len(panels) + 0.4, 7.6)
+    figure, rows = plotting.panels(2, len(panels), size, height_ratios=[3, 2])
+    for axes, top, panel in zip(*rows, panels, strict=True):
+        _score_panel(axes, panel, f"{panel.images}\nall {len(panel.accuracy)} {members}")
+        _top_panel(top, panel)
+        axes.indicate_inset(_around(top), inset_ax=top, edgecolor="0.5")
+        top.set_xlabel(score)
     return figure
 
 
-def _score_panel(axes: "plotting.Axes", panel: ScorePanel) -> None:
+def _score_panel(axes: "plotting.Axes", panel: ScorePanel, title: str) -> None:
     finite = np.isfinite(panel.scores)
+    _points(axes, panel, finite)
+    lost = panel.accuracy[~finite]
+    if len(lost):
+        _rug(axes, lost)
+        # above the lowest row, which holds the cells without a path from input to output
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 0.08), handletextpad=0.2, fontsize=12)
+        axes.margins(x=0.1)
+    axes.set_title(f"{title}\nτ = {panel.tau}")
+    axes.set_ylabel(panel.accuracy_label, fontsize=12)
+    axes.locator_params(axis="x", nbins=4)
+
+
+def _top_panel(axes: "plotting.Axes", panel: ScorePanel) -> None:
+    kept = most_accurate(panel.accuracy)
+    finite = np.isfinite(panel.scores)
+    _points(axes, panel, kept & finite)
+    if (kept & ~finite).any():
+        _rug(axes, panel.accuracy[kept & ~finite])
+    axes.set_title(f"top 10 %, n = {kept.sum()}\nτ = {panel.top_tau}", fontsize=12)
+    axes.locator_params(nbins=4)
+
+
+def _around(axes: "plotting.Axes") -> tuple[float, float, float, float]:
+    """Return what a panel shows, as (x, y, width, height)."""
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    return left, low, right - left, high - low
+
+
+def _points(axes: "plotting.Axes", panel: ScorePanel, shown: npt.NDArray[np.bool_]) -> None:
     # more points are drawn fainter and smaller, so that their density stays visible
-    crowd = max(int(finite.sum()), 1)
+    crowd = max(int(shown.sum()), 1)
     axes.scatter(
-        panel.scores[finite],
-        panel.accuracy[finite],
+        panel.scores[shown],
+        panel.accuracy[shown],
         s=12 if crowd <= _RASTERISE_ABOVE else 5,
         color=plotting.COLOURS[0],
         alpha=float(np.clip(12 / np.sqrt(crowd), 0.1, 0.8)),
         linewidths=0,
         rasterized=crowd > _RASTERISE_ABOVE,
     )
-    lost = panel.accuracy[~finite]
-    if len(lost):
-        axes.plot(
-            np.full(len(lost), 0.015),
-            lost,
-            linestyle="none",
-            marker="_",
-            markersize=11,
-            markeredgewidth=1.2,
-            color=plotting.COLOURS[1],
-            alpha=0.6,
-            transform=axes.get_yaxis_transform(),
-            label=f"undefined ({len(lost)})",
-        )
-        # above the lowest row, which holds the cells without a path from input to output
-        axes.legend(loc="lower right", bbox_to_anchor=(1, 0.08), handletextpad=0.2, fontsize=12)
-        axes.margins(x=0.1)
-    axes.set_title(f"{panel.title}\nτ = {panel.tau}")
-    axes.locator_params(axis="x", nbins=4)
+
+
+def _rug(axes: "plotting.Axes", accuracy: Floats) -> None:
+    """Draw undefined scores as dashes along the left edge."""
+    axes.plot(
+        np.full(len(accuracy), 0.015),
+        accuracy,
+        linestyle="none",
+        marker="_",
+        markersize=11,
+        markeredgewidth=1.2,
+        color=plotting.COLOURS[1],
+        alpha=0.6,
+        transform=axes.get_yaxis_transform(),
+        label=f"undefined ({len(accuracy)})",
+    )
 
 
 def draw(inputs: Inputs, options: Options) -> "plotting.Figure":
     """Draw test accuracy against the mean score over the seeds, a panel per data set."""
     table, correlations = inputs.scores, inputs.table("correlations")
     proxy = proxy_drawn(table, options.get("proxy"))
-    known = correlations[correlations["subset"] == ALL_SAMPLED]
-    known = known.set_index(["proxy", "images", "split"])
+    known = correlations.set_index(["proxy", "images", "split", "subset"])
     panels = []
     for images in image_sets(table):
         _, trained, split = target_of(images, "test", inputs.splits)
         scores = mean_scores(table, proxy, images)
-        key: Any = (proxy, images, split)
-        if key not in known.index:
-            raise MissingDataError(
-                f"the table of correlations lacks {proxy} on {images}: `snakemake report` makes it"
-            )
-        row = known.loc[key]
-        tau = with_interval(row["tau"], row["tau_low"], row["tau_high"]) or "undefined"
+        taus = []
+        for subset in (ALL_SAMPLED, TOP_TENTH):
+            key: Any = (proxy, images, split, subset)
+            if key not in known.index:
+                raise MissingDataError(
+                    f"the table of correlations lacks {proxy} on {images}: `snakemake report` "
+                    "makes it"
+                )
+            row = known.loc[key]
+            tau = with_interval(row["tau"], row["tau_low"], row["tau_high"])
+            taus.append(tau or "undefined")
         accuracy = inputs.benchmark.accuracies(trained, split)[scores.index]
-        panels.append(ScorePanel(images, np.asarray(scores), accuracy, tau))
-    return score_against_accuracy(panels, subset=ALL_SAMPLED, score=f"{proxy_label(proxy)} score")
+        trained_on = ~np.isnan(accuracy)
+        panels.append(
+            ScorePanel(
+                f"images of {standing_in(images)}",
+                accuracy_label(inputs, images, "test"),
+                np.asarray(scores)[trained_on],
+                accuracy[trained_on],
+                *taus,
+            )
+        )
+    members = inputs.space.words.members
+    return score_against_accuracy(panels, score=f"{proxy_label(proxy)} score", members=members)
 
 
 def _more(inputs: Inputs) -> str:
@@ -294,6 +344,47 @@ def _metrics(inputs: Inputs) -> dict[str, float]:
     return dict(zip(names, every["tau"], strict=True))
 
 
+def _sentences(inputs: Inputs) -> list[str]:
+    """Say how the score and the best control agree with accuracy, and among the best networks."""
+    table = inputs.table("correlations")
+    scored = table[(table["seeds"] > 0) & table["split"].str.endswith("test")]
+    if scored.empty:
+        return []
+    proxy = min(sorted(scored["proxy"].unique()), key=published_rank)
+    images = inputs.main(scored["images"].unique())
+    own = table[(table["images"] == images) & table["split"].str.endswith("test")]
+    every, best = (own[own["subset"] == subset] for subset in (ALL_SAMPLED, TOP_TENTH))
+    members = inputs.space.words.members
+    said = []
+    for row in every[every["proxy"] == proxy].to_dict("records"):
+        seeds = f"mean over {row['seeds']} seeds" if row["seeds"] > 1 else "one seed"
+        said.append(
+            f"Over all {row['n']} scored {members}, `{proxy_label(proxy)}` ({seeds}) has Kendall's "
+            f"tau {_interval(row)} with the {_accuracy(row)}."
+        )
+    controls = every[(every["seeds"] == 0) & every["tau"].notna()]
+    if len(controls):
+        row = max(controls.to_dict("records"), key=lambda row: abs(row["tau"]))
+        said.append(f"The best control there is `{row['proxy']}`, with {_interval(row)}.")
+    for row in best[best["proxy"] == proxy].to_dict("records"):
+        unclear = row["tau_low"] <= 0 <= row["tau_high"]
+        said.append(
+            f"Among the most accurate tenth, {row['n']} {members}, the tau of "
+            f"`{proxy_label(proxy)}` is {_interval(row)}"
+            + (", which can't be told from 0." if unclear else ".")
+        )
+    return said
+
+
+def _interval(row: Mapping[Any, Any]) -> str:
+    text = with_interval(row["tau"], row["tau_low"], row["tau_high"], 3)
+    return text or "that is undefined"
+
+
+def _accuracy(row: Mapping[Any, Any]) -> str:
+    return f"accuracy of {row['dataset']}/{row['split']} (95 % bootstrap intervals)"
+
+
 SECTION = Section(
     name="correlations",
     reads=("benchmark", "scores"),
@@ -313,15 +404,21 @@ SECTION = Section(
             lambda table, space: correlation_layout(with_published(table, space=space)),
             notes=score_notes,
             more=_more,
+            brief=lambda table, space: correlation_layout(
+                with_published(table, space=space), brief=True
+            ),
         ),
     ),
     figures=(
         Figure(
             "scores",
             draw,
-            "Score against test accuracy after the full training (the NASWOT paper's Fig. 3).",
+            "Score against test accuracy after the full training (the NASWOT paper's Fig. 3), with "
+            "Kendall's tau over all scored {members}. Below: the most accurate tenth, with its own "
+            "tau.",
         ),
     ),
     show=_show,
     metrics=_metrics,
+    sentences=_sentences,
 )

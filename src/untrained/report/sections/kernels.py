@@ -8,7 +8,14 @@ import numpy as np
 
 from untrained.report import plotting
 from untrained.report.inputs import Inputs
-from untrained.report.scores import Floats, image_sets, mean_scores, proxy_drawn, target_of
+from untrained.report.scores import (
+    Floats,
+    image_label,
+    image_sets,
+    mean_scores,
+    proxy_drawn,
+    target_of,
+)
 from untrained.report.section import Figure, Options, Section
 
 if TYPE_CHECKING:
@@ -20,7 +27,9 @@ _Titled = Sequence[tuple[str, Floats]]
 
 
 @plotting.style()
-def kernel_matrices(good: _Titled, bad: _Titled, *, members: str = "cells") -> "plotting.Figure":
+def kernel_matrices(
+    good: _Titled, bad: _Titled, *, members: str = "cells", images: str = "the images"
+) -> "plotting.Figure":
     """Draw the kernels of good architectures above those of bad ones (Mellor et al. 2021, Fig. 1).
 
     Kernels (N, N), each with a title, are divided by sqrt(K_ii K_jj), so that their diagonal is 1
@@ -50,6 +59,8 @@ def kernel_matrices(good: _Titled, bad: _Titled, *, members: str = "cells") -> "
             axes.set_title(title, fontsize=13)
             axes.spines[:].set_visible(False)
         line[0].set_ylabel(f"{name} {members}")
+    count = len(rows[0][1][0][1])
+    figure.suptitle(f"kernels of {count} images of {images}", fontsize=14)
     figure.colorbar(image, ax=grid, shrink=0.8, label="normalised kernel $K_H$")
     return figure
 
@@ -75,7 +86,8 @@ def draw(inputs: Inputs, options: Options) -> "plotting.Figure":
     )
     scores = mean_scores(inputs.scores, proxy_drawn(inputs.scores, options.get("proxy")), images)
     good, bad = kernels(inputs, settings, scores, options["kernels"])
-    return kernel_matrices(good, bad, members=inputs.space.words.members)
+    members = inputs.space.words.members
+    return kernel_matrices(good, bad, members=members, images=image_label(images))
 
 
 def kernels(

@@ -16,6 +16,7 @@ from untrained.report.scores import (
     Floats,
     Indices,
     controls,
+    image_label,
     image_sets,
     lower_is_better,
     proxy_label,
@@ -175,7 +176,9 @@ def preferences(table: pd.DataFrame, words: Words) -> "plotting.Figure":
             shift = 0.8 * ((place + 0.5) / len(proxies) - 0.5)
             at = np.array([options.index(one) for one in own["option"]]) + shift
             _preferred(axes, at, own, place)
-        axes.set(title=name, ylabel=f"share of {words.places} (%)")
+        own = table[table["images"] == name].iloc[0]
+        title = f"{image_label(name)}: the best {own['best']} of {own['architectures']}"
+        axes.set(title=title, ylabel=f"share of {words.places} (%)")
         axes.set_xlim(-0.5, len(options) - 0.5)
         axes.set_ylim(bottom=0)
         axes.set_xticks(range(len(options)), options)

@@ -88,6 +88,7 @@ def proxies(table: pd.DataFrame) -> "plotting.Figure":
         return plotting.nothing_drawn("no score has a correlation")
     names = list(table["proxy"].unique())
     groups = list(dict.fromkeys(zip(table["space"], table["images"], strict=True)))
+    counts = table.groupby(["space", "images"])["n"].max()
     columns = min(len(groups), 6)
     rows = -(-len(groups) // columns)
     # the longest names take 3.2 inches of the legend
@@ -100,7 +101,10 @@ def proxies(table: pd.DataFrame) -> "plotting.Figure":
         for place, group in enumerate(shown):
             own = table[(table["space"] == group[0]) & (table["images"] == group[1])]
             _proxy_bars(axes, place, own, names)
-        titles = [f"{get_space(space).label}\n{image_label(images)}" for space, images in shown]
+        titles = [
+            f"{get_space(space).label}\n{image_label(images)}, n = {counts[space, images]}"
+            for space, images in shown
+        ]
         axes.set_xticks(range(len(shown)), titles)
         axes.set(ylabel="Kendall's τ", xlim=(-0.5, columns - 0.5))
         axes.axhline(0, color="0.4", linewidth=0.8)

@@ -1,7 +1,7 @@
 """Results of TE-NAS's pruning search beside the published ones, and its rounds."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -196,60 +196,55 @@ def trajectory_layout(table: pd.DataFrame) -> pd.DataFrame:
     return layout
 
 
-#: Measured quantity to its label.
-_TRAJECTORY = {"kappa": "condition number", "regions": "linear regions"}
-
-
 @plotting.style()
 def trajectory(table: pd.DataFrame) -> "plotting.Figure":
     """Draw condition number against linear regions over the rounds (Chen et al. 2021, Fig. 3 B).
 
-    There is a panel per method with a line per seed from the unpruned supernet (hollow) to the
-    final cell; an undefined condition number interrupts it. The title gives the change by each
-    round in percent, mean over the seeds.
+    There is a panel per method and seed, with a line from the unpruned supernet (hollow) to the
+    final cell; the points are numbered by their rounds. An undefined condition number interrupts
+    the line.
     """
     if table.empty:
         return plotting.nothing_drawn("no pruning search was run")
-    methods = table["method"].unique()
-    seeds = sorted(table["seed"].unique())
-    columns = min(len(methods), 3)
-    rows = -(-len(methods) // columns)
-    size = (4.9 * columns + 0.6, 5 * rows + 0.4)
-    figure, panels = plotting.panels(rows, columns, size, sharex=True, sharey=True)
-    for axes, method in zip(panels.flat, methods, strict=False):
-        _trajectories(axes, table[table["method"] == method], seeds)
-    for axes in panels.flat[len(methods) :]:
-        axes.set_axis_off()
+    methods, seeds = list(table["method"].unique()), sorted(table["seed"].unique())
+    size = (max(6.5, 2.8 * len(seeds) + 1.4), max(5.0, 2.7 * len(methods) + 1.4))
+    figure, panels = plotting.panels(len(methods), len(seeds), size, sharex=True, sharey=True)
+    for row, method in zip(panels, methods, strict=True):
+        for axes, seed in zip(row, seeds, strict=True):
+            own = table[(table["method"] == method) & (table["seed"] == seed)]
+            if own.empty:
+                axes.set_axis_off()
+            else:
+                _trajectory(axes, own)
+                heading = f"{method}, seed {seed}".replace(" (", "\n(")
+                axes.set_title(heading, fontsize=11)
     panels[0][0].set_yscale("log")
     plotting.plain_steps(panels[0][0].yaxis, (1, 1.5, 2, 3, 5, 7))
+    for axes in panels[-1]:
+        axes.set_xlabel("linear regions\n(activation patterns)", fontsize=12)
     for axes in panels[:, 0]:
-        axes.set_ylabel(_TRAJECTORY["kappa"])
-    keys = plotting.keys([f"seed {seed}" for seed in seeds], 7, linewidth=1.5)
-    plotting.legend_below(figure, keys, 6)
+        axes.set_ylabel("condition number\n(largest / smallest\neigenvalue)", fontsize=12)
+    keys = [
+        plotting.source_key("unpruned supernet", "none"),
+        plotting.source_key("after a round; the last is the final cell", "full"),
+    ]
+    plotting.legend_below(figure, keys, 2)
     return figure
 
 
-def _trajectories(axes: "plotting.Axes", own: pd.DataFrame, seeds: Sequence[int]) -> None:
-    for place, seed in enumerate(seeds):
-        rounds = own[own["seed"] == seed]
-        for shown, fill in ((rounds, None), (rounds.iloc[:1], "white")):
-            axes.plot(
-                shown["regions"],
-                shown["kappa"],
-                linewidth=1.5,
-                markerfacecolor=fill,
-                **plotting.look(place, 7),
+def _trajectory(axes: "plotting.Axes", rounds: pd.DataFrame) -> None:
+    """Draw the path of one search."""
+    points = {"linewidth": 1.2, **plotting.look(0, 6)}
+    axes.plot(rounds["regions"], rounds["kappa"], **points)
+    first = rounds.iloc[:1]
+    axes.plot(first["regions"], first["kappa"], markerfacecolor="white", **points)
+    for number, regions, kappa in rounds[["round", "regions", "kappa"]].itertuples(index=False):
+        if np.isfinite(kappa):
+            axes.annotate(
+                str(number), (regions, kappa), xytext=(5, 5), textcoords="offset points", fontsize=9
             )
-    changes = own.groupby("round")[[f"{name}_change" for name in _TRAJECTORY]].mean().iloc[1:]
-    lines = [str(own["method"].iloc[0])]
-    for name, title in _TRAJECTORY.items():
-        steps = [
-            "?" if np.isnan(step) else f"{100 * step:+.0f}" for step in changes[f"{name}_change"]
-        ]
-        lines.append(f"{title} {', '.join(steps)} %")
-    axes.set_title("\n".join(lines), fontsize=12)
-    axes.set_xlabel(_TRAJECTORY["regions"])
-    axes.tick_params(labelbottom=True)
+    axes.locator_params(axis="x", nbins=4)
+    axes.tick_params(labelsize=11, labelbottom=True)
     plotting.faint_grid(axes)
 
 
@@ -307,8 +302,8 @@ SECTION = Section(
             "trajectory",
             lambda inputs, _: trajectory(inputs.table("trajectory")),
             "Condition number against linear regions over the rounds of the pruning search "
-            "(TE-NAS's Fig. 3 B): a line per seed from the unpruned supernet (hollow) to the final "
-            "cell. Below each title: the change by each round, mean over the seeds.",
+            "(TE-NAS's Fig. 3 B): a panel per method and seed, from the unpruned supernet (hollow) "
+            "to the final cell. The points are numbered by their rounds.",
         ),
     ),
     show=_show,

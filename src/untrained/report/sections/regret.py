@@ -116,8 +116,8 @@ def regret_against_time(table: pd.DataFrame) -> "plotting.Figure":
 
     There is a panel per data set. Curves are step functions with their 95 % interval as a band;
     dashed ones are searches on the data set of the panel where the others searched on another.
-    Searches that train nothing are grey markers at their final cost, those without a cost at the
-    left edge. A regret of 0 lies below the logarithmic axis, unless all are 0.
+    Searches that train nothing are grey markers at their final cost, those without a cost on a
+    strip beside the panel. A regret of 0 lies below the logarithmic axis, unless all are 0.
     """
     table = table[table["regret"].notna()]
     if table.empty:
@@ -125,28 +125,44 @@ def regret_against_time(table: pd.DataFrame) -> "plotting.Figure":
     datasets = table["dataset"].unique()
     curves = table.loc[table["trains"], "method"].unique()
     points = table.loc[~table["trains"], "method"].unique()
+    free = list(table.loc[~table["trains"] & ~(table["spent"] > 0), "method"].unique())
+    ratios = ([0.3 + 0.25 * len(free)] if free else []) + [4.6]
     # a single panel would be narrower than a legend of two columns
-    width = max(7.5, 4.6 * len(datasets) + 0.8)
-    figure, (panels,) = plotting.panels(1, len(datasets), (width, 5.6))
-    for axes, dataset in zip(panels, datasets, strict=True):
+    size = (max(7.5, sum(ratios) * len(datasets) + 0.8), 5.6)
+    figure, (every,) = plotting.panels(
+        1, len(ratios) * len(datasets), size, width_ratios=ratios * len(datasets)
+    )
+    for dataset, group in zip(datasets, every.reshape(len(datasets), -1), strict=True):
+        *strips, axes = group
         own = table[table["dataset"] == dataset]
         for place, method in enumerate(curves):
             _regret_curves(axes, own[own["method"] == method], table, place)
-        free = list(own.loc[~own["trains"] & ~(own["spent"] > 0), "method"].unique())
         for place, method in enumerate(points):
-            at = plotting.FREE + plotting.FREE_STEP * free.index(method) if method in free else 0
-            _regret_points(axes, own[own["method"] == method], place, at)
+            at = free.index(method) if method in free else None
+            on = axes if at is None else strips[0]
+            _regret_points(on, own[own["method"] == method], place, at)
         plotting.spent_axis(axes, own["unit"].iloc[0], "simulated search time")
-        if free:
-            _leave_room(axes, plotting.FREE_STEP * len(free))
-        axes.set_title(image_label(dataset))
+        axes.set_title(f"{image_label(dataset)}, {_runs(own)}")
+        for strip in strips:
+            strip.sharey(axes)
+            strip.set(xlim=(-0.8, len(free) - 0.2), xticks=[], xlabel="no cost", facecolor="0.95")
+            plotting.faint_grid(strip)
         if (own["regret"] > 0).any():
             axes.set_yscale("log")
-            plotting.plain_steps(axes.yaxis)
+            plotting.plain_steps(group[0].yaxis)
         plotting.faint_grid(axes)
-    panels[0].set_ylabel("regret (percent points of test accuracy)")
+        if strips:
+            axes.tick_params(axis="y", which="both", labelleft=False)
+            axes.autoscale_view()
+    every[0].set_ylabel("regret (percent points of test accuracy)")
     plotting.legend_below(figure, _keys(table, curves, points), 4)
     return figure
+
+
+def _runs(own: pd.DataFrame) -> str:
+    """Return the number of runs of each search in words."""
+    fewest, most = own["runs"].min(), own["runs"].max()
+    return f"{most} runs each" if fewest == most else f"{fewest} to {most} runs"
 
 
 def _keys(table: pd.DataFrame, curves: Any, points: Any) -> "list[Artist]":  # noqa: ANN401
@@ -179,24 +195,16 @@ def _regret_curves(
         )
 
 
-def _leave_room(axes: "plotting.Axes", part: float) -> None:
-    """Extend a logarithmic axis to the left so that this fraction of it is empty."""
-    left, right = axes.get_xlim()
-    axes.set_xlim(left * (left / right) ** (part / (1 - part)), right)
-
-
-def _regret_points(axes: "plotting.Axes", own: pd.DataFrame, place: int, at: float) -> None:
-    """Draw the final regret of a search, at this fraction of the axis if it has no cost."""
+def _regret_points(axes: "plotting.Axes", own: pd.DataFrame, place: int, at: int | None) -> None:
+    """Draw the final regret of a search, at this place of the strip if it has no cost."""
     columns = ("spent", "regret", "regret_low", "regret_high")
     for spent, *ends in own[list(columns)].to_numpy(dtype=np.float64):
-        free = not spent > 0
         value, low, high = (np.array([end]) for end in ends)
         axes.errorbar(
-            at if free else spent,
+            spent if at is None else at,
             value,
             yerr=plotting.error_bars(value, low, high),
             capsize=3,
-            transform=axes.get_yaxis_transform() if free else axes.transData,
             **(plotting.look(place, 8) | _POINT),
         )
 
@@ -214,8 +222,8 @@ SECTION = Section(
             "the full training in the benchmark minus that of the incumbent, whatever accuracies "
             "the search saw. Mean over the runs with the 95 % bootstrap interval of the mean. A "
             "line starts where all of its runs have an incumbent. Markers: searches that train "
-            "nothing, at their final cost, or at the left edge without a cost. `Optimal` knows the "
-            "test accuracies of its sample.",
+            "nothing, at their final cost, or on a strip of their own without a cost. `Optimal` "
+            "knows the test accuracies of its sample.",
         ),
     ),
 )

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from untrained.report import plotting
@@ -16,7 +15,7 @@ from untrained.report.published import (
     published_searches,
     search_title,
 )
-from untrained.report.scores import Floats, image_label
+from untrained.report.scores import image_label
 from untrained.report.search_results import in_full, method_of, search_results, seen
 from untrained.report.search_tables import (
     QUOTED,
@@ -26,7 +25,7 @@ from untrained.report.search_tables import (
     search_table,
 )
 from untrained.report.section import Figure, Options, Section, Table
-from untrained.report.tables import terminal_table
+from untrained.report.tables import terminal_table, with_spread
 
 
 def make(inputs: Inputs, _: Options) -> pd.DataFrame:
@@ -89,64 +88,79 @@ def times_table(summary: pd.DataFrame, dataset: str, space: str) -> pd.DataFrame
     return both[["method", "spent", "unit", "mean", "std", "source"]].reset_index(drop=True)
 
 
-#: Points between two searches of equal cost, and at most between the first and the last of them.
-_STEP, _WIDEST = 8.0, 56.0
+#: Costs that differ by less than this part are equal.
+_EQUAL = 0.02
 
 
 @plotting.style()
 def accuracy_against_time(table: pd.DataFrame, *, title: str = "") -> "plotting.Figure":
     """Draw the accuracy of searches against their cost (Mellor et al. 2021, Fig. 7).
 
-    Methods of equal cost, up to 2 %, stand side by side around a dotted line at that cost, so that
-    their error bars do not overlap. Searches without a cost stand at the left edge.
+    On the logarithmic panel each search stands at its own cost. Methods of one cost, up to 2 %,
+    have a panel with a categorical axis, on which they stand side by side, and so have methods
+    without a cost.
     """
     table = table[table["spent"].notna() & table["mean"].notna()]
     if table.empty:
         return plotting.nothing_drawn("no search has a cost and an accuracy")
-    methods = table["method"].unique()
-    # the legend has a line for every method and for both sources
-    height = max(5, plotting.LEGEND_LINE * (len(methods) + 3))
-    figure, ((axes,),) = plotting.panels(1, 1, (10, height))
-    for place, method in enumerate(methods):
-        for row in table[table["method"] == method].to_dict("records"):
-            _timed_point(figure, axes, table, row, plotting.look(place, 8))
-    for spent in _shared(table["spent"].to_numpy(dtype=np.float64)):
-        axes.axvline(spent, color="0.6", linestyle=":", linewidth=1, zorder=0)
+    methods = list(table["method"].unique())
+    unit = str(table["unit"].iloc[0])
+    groups, alone = _by_cost(table)
+    shown = [("spend nothing", groups.pop(0.0))] if 0.0 in groups else []
+    shown += [("", alone)] if len(alone) else []
+    for cost, own in groups.items():
+        spent = f"{float(f'{cost:.2g}'):,.0f} {'s' if unit == 'seconds' else unit}"
+        shown.append((f"about {spent} each", own))
+    widths = [0.7 + 0.5 * own["method"].nunique() if label else 5.0 for label, own in shown]
+    size = (max(6.5, sum(widths) + 1), 6.4)
+    figure, (panels,) = plotting.panels(1, len(shown), size, sharey=True, width_ratios=widths)
+    for axes, (label, own) in zip(panels, shown, strict=True):
+        names = list(own["method"].unique())
+        for row in own.to_dict("records"):
+            aside = 0.16 if row["source"] == "published" else -0.16
+            x = names.index(row["method"]) + aside if label else row["spent"]
+            _searched(axes, x, row, plotting.look(methods.index(row["method"]), 8))
+        if label:
+            lines = [name.replace(" (", "\n(") for name in names]
+            axes.set_xticks(range(len(names)), lines, rotation=60, ha="right", fontsize=12)
+            axes.set(xlim=(-0.6, len(names) - 0.4), title=label)
+        else:
+            axes.set(title="each at its own cost")
+            axes.set_xmargin(0.12)
+            plotting.spent_axis(axes, unit, "search time")
+        plotting.faint_grid(axes)
+    panels[0].set_ylabel("accuracy (%)")
+    figure.suptitle(title, fontsize=14)
     keys = plotting.keys(methods, 8, linestyle="none")
+    keys = [key for key in keys if key.get_label() in set(alone["method"])]
     for source, fill in (("ours", "full"), ("published", "none")):
         if (table["source"] == source).any():
             keys.append(plotting.source_key(source, fill))
-    axes.set(ylabel="accuracy (%)", title=title)
-    axes.set_xmargin(0.12)  # room for searches beside the last one
-    unit = str(table["unit"].iloc[0])
-    plotting.spent_axis(axes, unit, "search time")
-    if unit == "evaluations":
-        # keeps searches of one equal budget from filling the axis; those without evaluations stand
-        # below one evaluation
-        axes.set_xlim(0.3, 2 * max(table["spent"].max(), 5))
-    plotting.faint_grid(axes)
-    figure.legend(handles=keys, loc="outside right upper", handletextpad=0.1)
+    plotting.legend_below(figure, keys, 4)
     return figure
 
 
-def _timed_point(
-    figure: "plotting.Figure",
-    axes: "plotting.Axes",
-    table: pd.DataFrame,
-    row: dict[Any, Any],
-    look: dict[str, Any],
-) -> None:
-    from matplotlib.transforms import ScaledTranslation
+def _by_cost(table: pd.DataFrame) -> tuple[dict[float, pd.DataFrame], pd.DataFrame]:
+    """Return the rows of each cost that several methods share, by their mean cost, and the others.
 
-    equal = table[_equal(table["spent"].to_numpy(dtype=np.float64), row["spent"])]
-    equal = equal.sort_values(["method", "source"])
-    order = list(zip(equal["method"], equal["source"], strict=True))
-    place = order.index((row["method"], row["source"]))
-    free = not row["spent"] > 0
-    step = min(_STEP, _WIDEST / max(len(order) - 1, 1)) * (place - (len(order) - 1) / 2)
-    beside = ScaledTranslation(step / 72, 0, figure.dpi_scale_trans)
+    Methods without a cost are a group of their own, at 0.
+    """
+    free, priced = table[~(table["spent"] > 0)], table[table["spent"] > 0]
+    groups = {0.0: free} if len(free) else {}
+    alone = []
+    order = priced.sort_values("spent", kind="stable")["spent"]
+    cluster = (order > order.shift(fill_value=-1.0) * (1 + _EQUAL)).cumsum()
+    for _, own in priced.groupby(cluster):
+        if own["method"].nunique() > 1:
+            groups[float(own["spent"].mean())] = own
+        else:
+            alone.append(own)
+    return groups, pd.concat(alone) if alone else table.iloc[:0]
+
+
+def _searched(axes: "plotting.Axes", x: float, row: dict[Any, Any], look: dict[str, Any]) -> None:
     axes.errorbar(
-        plotting.FREE + plotting.FREE_STEP * place if free else row["spent"],
+        x,
         row["mean"],
         yerr=None if np.isnan(row["std"]) else row["std"],
         capsize=3,
@@ -154,29 +168,8 @@ def _timed_point(
         markeredgewidth=1.6,
         linestyle="none",
         fillstyle="full" if row["source"] == "ours" else "none",
-        transform=axes.get_yaxis_transform() if free else axes.transData + beside,
         **look,
     )
-    if not free:  # limits are not computed from shifted artists
-        spread = np.nan_to_num(row["std"])
-        ends = row["mean"] - spread, row["mean"] + spread
-        axes.update_datalim([(row["spent"], end) for end in ends])
-        axes.autoscale_view()
-
-
-def _equal(spent: Floats, one: float) -> npt.NDArray[np.bool_]:
-    """Return which costs equal `one` up to 2 %."""
-    return np.isclose(spent, one, rtol=0.02)
-
-
-def _shared(spent: Floats) -> list[float]:
-    """Return each positive cost that two or more methods share, up to 2 %, once."""
-    found: list[float] = []
-    for one in np.unique(spent[spent > 0]):
-        own = spent[_equal(spent, one)]
-        if len(own) > 1 and not _equal(np.array(found), one).any():
-            found.append(float(own.mean()))
-    return found
 
 
 def _drawn(inputs: Inputs) -> tuple[pd.DataFrame, str]:
@@ -189,7 +182,10 @@ def _drawn(inputs: Inputs) -> tuple[pd.DataFrame, str]:
 def draw(inputs: Inputs, _: Options) -> "plotting.Figure":
     """Draw accuracy against cost on the main data set."""
     table, label = _drawn(inputs)
-    return accuracy_against_time(table, title=f"{label} test")
+    runs = inputs.table("searches")["runs"].max()
+    return accuracy_against_time(
+        table, title=f"{label} test: mean ± standard deviation, {runs:.0f} runs"
+    )
 
 
 def _more(inputs: Inputs) -> str:
@@ -220,7 +216,7 @@ def _more_of_time(inputs: Inputs) -> str:
         return text + (measured if (drawn["source"] == "published").any() else ".")
     text = "The benchmark has no training times, so evaluations are counted."
     if ((drawn["spent"] == 0) & drawn["mean"].notna()).any():
-        text += " Searches that train nothing stand at the left edge."
+        text += " Searches that train nothing have a panel of their own."
     known = {method for method, *_ in published_searches(inputs.name)}
     if known - {*TRAINING_FREE, *WEIGHT_SHARING}:
         text += (
@@ -249,6 +245,24 @@ def _metrics(inputs: Inputs) -> dict[str, float]:
     return dict(zip(names, ran["mean"], strict=True))
 
 
+def _sentences(inputs: Inputs) -> list[str]:
+    """Say which search that trains finds the most accurate architectures."""
+    summary = inputs.table("searches")
+    dataset = inputs.main(summary["dataset"])
+    own = summary[(summary["dataset"] == dataset) & (summary["split"] == "test")]
+    own = own[own["mean"].notna() & (own["evaluations"] > 0)]
+    own = own[own["method"].map(in_full) == own["method"]]
+    if own.empty:
+        return []
+    row = max(own.to_dict("records"), key=lambda row: float(row["mean"]))
+    return [
+        f"Of the {len(own)} searches that train, {row['method']} finds the most accurate "
+        f"{inputs.space.words.members}: {with_spread(row['mean'], row['std'])} % on the test "
+        f"images of {image_label(dataset)}, mean and standard deviation over "
+        f"{row['runs']:.0f} runs."
+    ]
+
+
 SECTION = Section(
     name="searches",
     reads=("benchmark", "searches"),
@@ -273,11 +287,12 @@ SECTION = Section(
         Figure(
             "time",
             draw,
-            "Accuracy against search cost (the NASWOT paper's Fig. 7). Searches of equal cost "
-            "stand side by side around a dotted line at that cost.",
+            "Accuracy against search cost (the NASWOT paper's Fig. 7), mean and standard deviation "
+            "over the runs. Methods of one cost stand side by side on a panel of their own.",
             more=_more_of_time,
         ),
     ),
     show=_show,
+    sentences=_sentences,
     metrics=_metrics,
 )

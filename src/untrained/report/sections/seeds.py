@@ -11,6 +11,7 @@ from untrained.report.inputs import Inputs
 from untrained.report.scores import (
     ALL_SAMPLED,
     Floats,
+    image_label,
     image_sets,
     lower_is_better,
     proxy_label,
@@ -141,7 +142,8 @@ def tau_against_seeds(table: pd.DataFrame) -> "plotting.Figure":
         for place, proxy in enumerate(proxies):
             own = table[(table["images"] == name) & (table["proxy"] == proxy)]
             _seed_line(axes, own, place, step * (place - (len(proxies) - 1) / 2))
-        axes.set(title=name, xlabel="seeds")
+        count = table.loc[table["images"] == name, "n"].max()
+        axes.set(title=f"{image_label(name)}, n = {count}", xlabel="seeds")
         axes.set_xlim(0.5, most + 0.5)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
     row[0].set_ylabel("Kendall's τ")

@@ -9,7 +9,7 @@ from untrained.errors import ParameterError
 from untrained.report import plotting
 from untrained.report.inputs import Inputs, Splits
 from untrained.report.published import published_rank
-from untrained.report.scores import Accuracy, lower_is_better, proxy_label, target_of
+from untrained.report.scores import Accuracy, image_label, lower_is_better, proxy_label, target_of
 from untrained.report.section import Figure, Options, Section, Table
 from untrained.report.statistics import correlation
 from untrained.report.tables import with_interval
@@ -191,6 +191,8 @@ def _curves(curves: pd.DataFrame, titles: Mapping[str, str]) -> "plotting.Figure
         axes.set_title(title, fontsize=12)
         axes.set_xlabel("epochs of training")
         plotting.faint_grid(axes)
+    trained = f"trained on {', '.join(map(image_label, datasets))}"
+    figure.suptitle(f"{curves['arch'].nunique()} random architectures, {trained}", fontsize=14)
     figure.colorbar(scale, ax=grid, label="test accuracy (%)", shrink=0.9)
     return figure
 
