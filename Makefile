@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run report test test-quick lint bench bench-gpu screenshots sync record clean
+.PHONY: help install run report test test-quick lint docs bench bench-gpu screenshots sync record clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ bench: install ## speed, rounding, memory and start-up, into docs/performance.md
 bench-gpu: install ## what a GPU does, into docs/performance.md; 7 minutes at most
 	$(BIN)/python -m benchmarks.gpu
 
+docs: install ## site/: the documentation as pages, with every warning an error
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+
 screenshots: install ## docs/figures/page*.png of the interactive page; needs chromium
 	$(BIN)/python docs/screenshots.py
 
@@ -74,4 +77,4 @@ record: install ## record in dvc.lock what `make run` made
 	dvc commit --force
 
 clean: ## remove .venv and everything that the workflow made
-	rm -rf $(VENV) .snakemake results logs data/benchmarks data/images .coverage*
+	rm -rf $(VENV) .snakemake results site logs data/benchmarks data/images .coverage*
