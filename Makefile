@@ -64,7 +64,7 @@ bench-gpu: install ## what a GPU does, into docs/performance.md; 7 minutes at mo
 	$(BIN)/python -m benchmarks.gpu
 
 docs: install ## site/: the documentation as pages, with every warning an error
-	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 screenshots: install ## docs/figures/page*.png of the interactive page; needs chromium
 	$(BIN)/python docs/screenshots.py

@@ -17,7 +17,12 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
 #: Page to the file that it is made from.
-MADE = {"index.md": "README.md", "data.md": "data/bundled/README.md"}
+MADE = {
+    "index.md": "README.md",
+    "data.md": "data/bundled/README.md",
+    "contributing.md": "CONTRIBUTING.md",
+    "CITATION.cff": "CITATION.cff",
+}
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -30,9 +35,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:  # noqa: ANN401 - of MkDocs
     """Let links lead to the pages of the site."""
-    if page.file.src_uri == "index.md":
-        markdown = re.sub(r"\]\(docs/results\)", "](results/nasbench201-whole-space.md)", markdown)
-        markdown = re.sub(r"\]\(docs/", "](", markdown)
+    if page.file.src_uri in MADE:
+        markdown = markdown.replace("](docs/results)", "](results/nasbench201-whole-space.md)")
+        markdown = markdown.replace("](docs/", "](").replace(
+            "](CONTRIBUTING.md", "](contributing.md"
+        )
     return re.sub(r"\]\((?:\.\./)*data/bundled/README\.md", "](data.md", markdown)
 
 
