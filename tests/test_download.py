@@ -1,7 +1,9 @@
 """Downloads against a real server on this machine that can be told to misbehave."""
 
+import contextlib
 import hashlib
 import threading
+import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -11,7 +13,7 @@ import requests
 from untrained.download import download, join, local_path
 from untrained.errors import DownloadError, UntrainedError
 
-PIECE = 65_536  # what arrives of a broken transfer is kept in whole pieces
+PIECE = 65_536  # what is read at once
 CONTENT = bytes(range(256)) * 4000
 MD5 = hashlib.md5(CONTENT).hexdigest()
 
@@ -26,6 +28,9 @@ class Behaviour:
     statuses: list[int] = field(default_factory=list)  # refusals before it serves
     span: str | None = None  # a Content-Range of its own
     lengths: bool = True
+    parts_only: bool = False  # whether it answers 206 whatever is asked
+    drips: float = 0.0  # seconds before each byte
+    kind: str | None = None  # a Content-Type
     asked: list[str | None] = field(default_factory=list)
 
 
@@ -40,8 +45,8 @@ class Handler(BaseHTTPRequestHandler):
         if behaviour.statuses:
             return self.send_error(behaviour.statuses.pop(0))
         start, total = 0, len(behaviour.content)
-        if asked and behaviour.ranges:
-            start = int(asked.removeprefix("bytes=").removesuffix("-"))
+        if (asked and behaviour.ranges) or behaviour.parts_only:
+            start = int((asked or "bytes=0-").removeprefix("bytes=").removesuffix("-"))
             if start >= total:
                 self.send_response(416)
                 self.send_header("Content-Range", f"bytes */{total}")
@@ -55,9 +60,16 @@ class Handler(BaseHTTPRequestHandler):
             self.send_response(200)
         if behaviour.lengths:
             self.send_header("Content-Length", str(total - start))
+        if behaviour.kind:
+            self.send_header("Content-Type", behaviour.kind)
         self.end_headers()
+        with contextlib.suppress(OSError):  # the other end has had enough
+            while behaviour.drips:
+                time.sleep(behaviour.drips)
+                self.wfile.write(b"x")
         end = start + behaviour.cut_after.pop(0) if behaviour.cut_after else total
-        self.wfile.write(behaviour.content[start:end])
+        with contextlib.suppress(OSError):
+            self.wfile.write(behaviour.content[start:end])
         return None
 
     def log_message(self, *arguments):
@@ -101,7 +113,7 @@ def test_a_broken_transfer_is_resumed_within_the_call(server, url, target):
     server.behaviour.cut_after = [4 * PIECE + 9, PIECE]
     download(url, target, md5=MD5, progress=False, backoff=0)
     assert target.read_bytes() == CONTENT
-    assert server.behaviour.asked == [None, f"bytes={4 * PIECE}-", f"bytes={5 * PIECE}-"]
+    assert server.behaviour.asked == [None, f"bytes={4 * PIECE + 9}-", f"bytes={5 * PIECE + 9}-"]
 
 
 def test_a_broken_transfer_is_resumed_by_the_next_call(server, url, target):
@@ -109,10 +121,10 @@ def test_a_broken_transfer_is_resumed_by_the_next_call(server, url, target):
     with pytest.raises(DownloadError, match=r"the connection broke.*run it again to continue"):
         download(url, target, md5=MD5, progress=False, retries=0)
     assert not target.exists()
-    assert part_of(target).stat().st_size == 4 * PIECE
+    assert part_of(target).stat().st_size == 4 * PIECE + 9
     download(url, target, md5=MD5, progress=False)
     assert target.read_bytes() == CONTENT
-    assert server.behaviour.asked == [None, f"bytes={4 * PIECE}-"]
+    assert server.behaviour.asked == [None, f"bytes={4 * PIECE + 9}-"]
 
 
 def test_a_server_without_ranges_is_read_from_the_start(server, url, target):
@@ -120,7 +132,7 @@ def test_a_server_without_ranges_is_read_from_the_start(server, url, target):
     server.behaviour.cut_after = [4 * PIECE + 9]
     download(url, target, md5=MD5, progress=False, backoff=0)
     assert target.read_bytes() == CONTENT
-    assert server.behaviour.asked == [None, f"bytes={4 * PIECE}-"]
+    assert server.behaviour.asked == [None, f"bytes={4 * PIECE + 9}-"]
 
 
 @pytest.mark.parametrize("lengths", [True, False])
@@ -161,6 +173,46 @@ def test_a_part_of_another_file_is_dropped(server, url, target, span):
     server.behaviour.span = span
     download(url, target, md5=MD5, progress=False, backoff=0)
     assert target.read_bytes() == CONTENT
+
+
+def test_a_part_that_nobody_asked_for_is_one_line(server, url, target):
+    server.behaviour.parts_only = True
+    server.behaviour.span = "bytes 5-9/10"
+    download(url, target, md5=MD5, progress=False, backoff=0)
+    assert target.read_bytes() == CONTENT
+    server.behaviour.span = "bytes 5-9/10"
+    with pytest.raises(DownloadError, match="the server sent another part of the file"):
+        download(url, target, md5="0000", progress=False, retries=0)
+
+
+def test_a_dripping_server_is_given_up_and_resumed(server, url, target, monkeypatch):
+    monkeypatch.setattr("untrained.download._SLOW_SECONDS", 0.1)
+    server.behaviour.drips = 0.01
+    with pytest.raises(DownloadError, match="sends too slowly"):
+        download(url, target, progress=False, retries=1, backoff=0)
+    server.behaviour.drips = 0
+    download(url, target, progress=False)
+    assert target.read_bytes().endswith(CONTENT[-1000:])
+
+
+def test_a_hanging_server_is_given_up(server, url, target, monkeypatch):
+    monkeypatch.setattr("untrained.download._TIMEOUT", (1, 0.1))
+    server.behaviour.drips = 1.0
+    with pytest.raises(DownloadError, match="the connection broke"):
+        download(url, target, progress=False, retries=1, backoff=0)
+
+
+def test_an_endless_server_is_given_up(server, url, target, monkeypatch):
+    monkeypatch.setattr("untrained.download._MOST", 100_000)
+    server.behaviour.lengths = False
+    with pytest.raises(DownloadError, match=r"file\.bin sends more than 0 GiB"):
+        download(url, target, progress=False)
+
+
+def test_a_web_page_is_no_file(server, url, target):
+    server.behaviour.kind = "text/html; charset=utf-8"
+    with pytest.raises(DownloadError, match=r"file\.bin answers with a web page, not with a file"):
+        download(url, target, progress=False)
 
 
 def test_the_wrong_content_is_deleted(url, target):

@@ -1,6 +1,8 @@
 import hashlib
 import os
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -9,7 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from untrained.errors import DamagedFileError, MissingDataError, UntrainedError
-from untrained.files import BUNDLED, atomic, digest, read_parquet, read_parquet_parts, write_parquet
+from untrained.files import (
+    BUNDLED,
+    alone_in,
+    atomic,
+    digest,
+    read_parquet,
+    read_parquet_parts,
+    write_parquet,
+)
 
 TABLE = pd.DataFrame({"arch": [0, 1, 2], "score": [1.5, None, -2.0], "status": ["ok", "x", "ok"]})
 
@@ -206,3 +216,53 @@ def test_the_bundled_data_are_found_wherever_one_works(tmp_path):
     )
     assert found.stdout.strip() == "True"
     assert BUNDLED.is_absolute()
+
+
+def test_no_flipped_bit_of_a_table_is_another_number(tmp_path):
+    kinds = {"arch": "int64", "score": "float64", "status": "str"}
+    write_parquet(TABLE, tmp_path / "table")
+    intact = (tmp_path / "table").read_bytes()
+    right = read_parquet(tmp_path / "table", kinds)
+    refused = 0
+    for place in range(len(intact)):
+        damaged = bytearray(intact)
+        damaged[place] ^= 1 << place % 8
+        (tmp_path / "table").write_bytes(damaged)
+        try:
+            found = read_parquet(tmp_path / "table", kinds)
+        except DamagedFileError:
+            refused += 1
+        else:
+            pd.testing.assert_frame_equal(found, right)
+    assert refused > len(intact) / 2
+
+
+def test_a_table_of_other_types_is_damaged(tmp_path):
+    write_parquet(TABLE, tmp_path / "table")
+    for kinds, said in (
+        ({"arch": "str"}, "arch is of type int64, not str"),
+        ({"status": "float64"}, "status is of type .*, not float64"),
+        ({"score": "int64"}, "score is of type double, not int64"),
+        ({"status": "bool"}, "status is of type .*, not bool"),
+    ):
+        with pytest.raises(DamagedFileError, match=f"table is damaged .{said}.: delete it"):
+            read_parquet(tmp_path / "table", kinds)
+    write_parquet(TABLE.assign(status=["ok", None, "ok"]), tmp_path / "table")
+    with pytest.raises(DamagedFileError, match="status is missing in places"):
+        read_parquet(tmp_path / "table", {"status": "str"})
+
+
+def test_one_at_a_time_writes_in_a_folder(tmp_path):
+    inside, told = [], []
+
+    def write(number):
+        with alone_in(tmp_path / "new", told.append):
+            inside.append(number)
+            time.sleep(0.05)
+            assert inside.pop() == number
+            assert not inside
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(write, range(4)))
+    assert told
+    assert not (tmp_path / "new").exists()

@@ -16,6 +16,7 @@ from untrained.parameters import (
     parse_parameters,
     read_parameters,
 )
+from untrained.search.regularised_evolution import RegularisedEvolution
 from untrained.spaces.base import SearchSpace
 from untrained.spaces.nasbench201 import NasBench201
 
@@ -88,7 +89,7 @@ def test_editors_read_the_schema_of_the_model():
 
 def test_a_key_is_explained():
     key = explain("scores.batch_size")
-    assert key.allowed == "an integer, 2 or larger"
+    assert key.allowed == "an integer, 2 or larger, at most 1000000"
     assert key.description.startswith("Images per minibatch")
     with pytest.raises(UnknownNameError, match=r"'scores.batchsize': did you mean 'scores.batch_"):
         explain("scores.batchsize")
@@ -132,7 +133,7 @@ INTEGER, SEED = "an integer, {} or larger", "an integer, 0 or larger, below 2.63
         ("spaces[0]", 201, "text"),
         ("prunings.seeds", None, "a list of none or more different integers"),
         ("prunings.seeds[0]", 2.0, SEED),
-        ("prunings.batch_size", 1, "an integer, 2 or larger or null"),
+        ("prunings.batch_size", 1, "an integer, 2 or larger, at most 1000000 or null"),
         ("prunings.criteria", [], "a list of one or more different names"),
         ("scores", [], "a section of proxies, architectures, "),
         ("scores.batch_size", 1, INTEGER.format(2)),
@@ -150,6 +151,14 @@ INTEGER, SEED = "an integer, {} or larger", "an integer, 0 or larger, below 2.63
         ("training_curves.epochs[1]", -1, "a number, 0 or larger"),
         ("training_curves.epochs[1]", math.nan, "a number, 0 or larger"),
         ("report.resamples", 10, INTEGER.format(100)),
+        *(
+            (path, value, "an integer, ")
+            for path in ("searches.runs", "scores.shards", "ablations.repeats", "prunings.repeats")
+            for value in (1.0, 10**30, math.nan, True)
+        ),
+        ("ablations.initialisations", 10**12, "an integer, 2 or larger, at most 1000000"),
+        ("searches.seconds_per_score", math.nan, "measured or a number, 0 or larger, at most"),
+        ("searches.seconds_per_score", 10**30, "measured or a number, 0 or larger, at most"),
         ("report.best", 0, "a number above 0, at most 1"),
         ("report.best", 1.5, "a number above 0, at most 1"),
         ("report.best", math.nan, "a number above 0, at most 1"),
@@ -251,6 +260,13 @@ def test_a_value_of_another_type_or_range_is_named_with_what_is_right(path, valu
          "searches.algorithms: 'naswot-10' and 'naswot-010' are the same: keep one"),
         ("fetch.mirror", "ftp://x", "fetch.mirror: 'ftp://x': a URL begins with https://"),
         ("report.resamples", 10**12, ".*wrong: write an integer, 100 or larger, at most 1000000"),
+        ("searches.budget", "1s",
+         "searches.budget: 1s: a training of nasbench201 on cifar10 takes up to 213 s: give more"),
+        ("searches.budget", "1" * 30 + "s", "searches.budget: budget .*: seconds up to 100000000"),
+        ("searches.algorithms", ["rea+init=naswot", "rea+init=naswot@0"],
+         "searches.algorithms: 'rea.init=naswot' and 'rea.init=naswot@0' are the same: keep one"),
+        ("searches.algorithms", ["rea", f"{__name__}:Copied"],
+         "searches.algorithms: 'rea' and '.*:Copied' are both labelled 'REA': keep one"),
         ("report.kernels", 10**9, ".* wrong: write an integer, 1 or larger, at most 1000"),
         ("searches.runs", 10**11, ".* wrong: write an integer, 1 or larger, at most 1000000"),
         ("searches.budget", "٣evaluations", "searches.budget: budget "),
@@ -267,6 +283,12 @@ def refused(parameters, message):
     with pytest.raises(ParameterError, match=f"^{message}") as caught:
         parse_parameters(parameters)
     assert "\n" not in str(caught.value)
+
+
+class Copied(RegularisedEvolution):
+    """A search that tables would call what they call another."""
+
+    name = "copied"
 
 
 class Lonely(NasBench201):
@@ -422,6 +444,15 @@ def test_without_a_file_there_are_no_parameters(tmp_path):
         ("- spaces\n", "holds no sections: copy the project's params.yaml"),
         ("", "holds no sections"),
         ("a: !!python/object/apply:os.getcwd []\n", "is not YAML: could not determine"),
+        ("seeds: [0]\nseeds: [1]\n", "is not YAML: the key 'seeds' is there twice .* line 2"),
+        ("scores:\n  split: a\n  split: b\n", "is not YAML: the key 'split' is there twice"),
+        (
+            "a: &a [1]\nb: [*a, *a]\n",
+            "is not YAML: write a value in the place of an alias .* line 2",
+        ),
+        ("a: " + "[" * 5000 + "]" * 5000, "is not YAML: lists and sections are nested too deeply"),
+        ("seeds: [" + "1" * 5000 + "]\n", "is not YAML: Exceeds the limit"),
+        ("a: 2024-13-45\n", "is not YAML: month must be"),
     ],
 )
 def test_a_file_that_holds_no_parameters_is_one_line(tmp_path, text, message):

@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -18,7 +19,10 @@ import yaml
 from cli.conftest import command
 from test_pipeline import with_changes, workflow
 from untrained.benchmarks import Benchmark
+from untrained.errors import ParameterError
 from untrained.images.minibatches import minibatch
+from untrained.images.sets import image_set
+from untrained.parameters import parse_parameters
 from untrained.plugins import is_address
 from untrained.spaces import get_space, load_space
 
@@ -267,6 +271,25 @@ class Unbuilt(Triples):
         return 1 / 0
 
 
+class Numbers(Triples):
+    name = "numbers"
+
+    def mutate(self, architecture, rng):
+        return 3
+
+
+class Short(Triples):
+    name = "short"
+
+    def spelling(self, index):
+        return ["a:a:a"][index]
+
+
+class Elsewhere(Triples):
+    name = "elsewhere"
+    datasets = ("stripes", "cifar01")
+
+
 @dataclass(frozen=True)
 class Lost(BudgetedSearch):
     name: ClassVar = "lost"
@@ -291,8 +314,13 @@ class Lost(BudgetedSearch):
          "space faulty:Unbuilt failed: ZeroDivisionError: division by zero"),
         (("search", "faulty:Lost", "triples", "--dataset", "stripes", "--budget", "60s"),
          "search algorithm faulty:Lost failed: KeyError: 'where'"),
+        (("search", "rea+population=2", "faulty:Numbers", "--dataset", "stripes",
+          "--budget", "9evaluations", "--benchmark", "data/benchmarks/triples.parquet"),
+         "space faulty:Numbers failed: AttributeError: 'int' object has no attribute"),
+        (("score", "faulty:Short", "1", "--dataset", "waves"),
+         "space faulty:Short failed: IndexError: list index out of range"),
     ],
-    ids=["words", "crash", "weird", "unbuilt", "lost"],
+    ids=["words", "crash", "weird", "unbuilt", "lost", "numbers", "short"],
 )  # fmt: skip
 def test_what_fails_is_named_on_one_line(installed, tmp_path, monkeypatch, arguments, said):
     (tmp_path / "faulty.py").write_text(FAULTY)
@@ -307,6 +335,22 @@ def test_what_fails_is_named_on_one_line(installed, tmp_path, monkeypatch, argum
     assert last.endswith("(--debug shows where)")
     assert "Traceback" not in err
     monkeypatch.delitem(sys.modules, "faulty")
+
+
+def test_data_sets_that_do_not_exist_are_named(installed, tmp_path, monkeypatch):
+    (tmp_path / "faulty.py").write_text(FAULTY)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    code, _, err = command("score", "faulty:Elsewhere", "1")
+    assert (code, err.count("\n")) == (2, 1)
+    said = "the datasets of the space elsewhere: unknown data set 'cifar01': did you mean 'cifar10'"
+    assert said in err
+    monkeypatch.delitem(sys.modules, "faulty")
+    parameters = with_changes({"spaces": ["triples"], "datasets": ["stripes"]})
+    stands = replace(image_set("stripes"), stands_for="cifar01")
+    monkeypatch.setattr("untrained.parameters.image_set", lambda name: stands)
+    with pytest.raises(ParameterError, match="stripes stands for 'cifar01', on which no search sp"):
+        parse_parameters(parameters)
 
 
 def test_what_the_guide_shows_runs(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from untrained.errors import DownloadError, ParameterError, UntrainedError
-from untrained.files import digest
+from untrained.files import absent, digest
 
 if TYPE_CHECKING:
     import requests
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 16
 _TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces
+_SLOW_SECONDS, _SLOW_BYTES = 60.0, 1 << 16  # a connection that brings less in this time is broken
+_MOST = 8 << 30  # bytes; the largest official file has 2 GB
 _SPAN = re.compile(r"bytes (?:(?P<start>\d+)-\d+|\*)/(?P<total>\d+|\*)", re.ASCII)
 _PASSING = (408, 425, 429, 500, 502, 503, 504)  # refusals that may be temporary
 
@@ -99,7 +101,7 @@ def download(
         elif source.is_file():
             shutil.copyfile(source, part)
         else:
-            raise DownloadError(f"{source} does not exist: name a file, or a mirror that has it")
+            raise DownloadError(f"{absent(source)}: name a file, or a mirror that has it")
         if md5 is not None and (found := digest(part, "md5")) != md5:
             part.unlink()
             raise DownloadError(
@@ -126,7 +128,7 @@ def _transfer(url: str, part: Path, progress: bool, retries: int, backoff: float
             except _InterruptedError as error:
                 reason = str(error)
                 if isinstance(error, _StaleError):
-                    part.unlink()
+                    part.unlink(missing_ok=True)
     raise DownloadError(
         f"cannot fetch {url} ({reason}): run it again to continue, or name a mirror"
     )
@@ -151,12 +153,18 @@ def _attempt(
     session: "requests.Session", url: str, part: Path, update: Callable[..., None]
 ) -> None:
     import requests
+    from urllib3.exceptions import HTTPError
 
     have = part.stat().st_size if part.is_file() else 0
     headers = {"Range": f"bytes={have}-"} if have else {}
     try:
         with session.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
             start, total = _range(url, response, have)
+            if response.headers.get("Content-Type", "").startswith("text/html"):
+                raise DownloadError(
+                    f"{url} answers with a web page, not with a file: check the address or name "
+                    "another mirror"
+                )
             if start and start == total:
                 return
             update(total=total, completed=start)
@@ -165,7 +173,7 @@ def _attempt(
         raise DownloadError(f"cannot fetch {url}: its certificate is not valid") from error
     except requests.exceptions.ConnectionError as error:
         raise _InterruptedError("no connection") from error
-    except (requests.exceptions.Timeout, requests.exceptions.ChunkedEncodingError) as error:
+    except (requests.exceptions.Timeout, HTTPError) as error:
         raise _InterruptedError("the connection broke") from error
     except requests.exceptions.RequestException as error:
         raise DownloadError(f"cannot fetch {url}: {str(error).splitlines()[0]}") from error
@@ -200,11 +208,21 @@ def _receive(
     total: int | None,
     update: Callable[..., None],
 ) -> None:
-    arrived = start
+    arrived, before, since = start, start, time.monotonic()
     with part.open("ab" if start else "wb") as file:
-        for chunk in response.iter_content(_CHUNK):
+        while chunk := response.raw.read1(
+            _CHUNK, decode_content=True
+        ):  # `read` waits for a whole chunk, however slow
             file.write(chunk)
             arrived += len(chunk)
             update(completed=arrived)
+            if arrived > _MOST:
+                raise DownloadError(
+                    f"{response.url} sends more than {_MOST >> 30} GiB: name another mirror"
+                )
+            if (now := time.monotonic()) - since > _SLOW_SECONDS:
+                if arrived - before < _SLOW_BYTES:
+                    raise _InterruptedError("the server sends too slowly")
+                before, since = arrived, now
     if total is not None and arrived != total:
         raise _InterruptedError("the connection broke")

@@ -49,6 +49,11 @@ class DownloadError(UntrainedError):
     """A download that did not complete; the next attempt continues it."""
 
 
+#: What ends a process or a generator on purpose, whoever raised it. Everything else that code of
+#: another package raises is its failure, `SystemExit` too.
+STOPS = (KeyboardInterrupt, GeneratorExit)
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
     """Return, not raise, the error for a name outside `known`; it suggests the nearest one."""
     names = sorted(known)
@@ -66,11 +71,13 @@ def short(text: str, most: int = 60) -> str:
 
 def summary(error: BaseException) -> str:
     """Return the type and the first line of an error that another package's code raised."""
+    if isinstance(error, SystemExit):
+        return f"SystemExit: it calls exit({error.code})"
     line = next((line for line in str(error).splitlines() if line.strip()), "")
     return f"{type(error).__name__}: {line}"
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """Return the summary of an error for a message on standard error."""
     return f"{summary(error)} (--debug shows where)"
 

@@ -1,17 +1,22 @@
 """Standard paths, atomic writes, and reading with errors for the user."""
 
+import fcntl
 import hashlib
+import math
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from untrained.errors import DamagedFileError, MissingDataError, UntrainedError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
+    from numpy.typing import NDArray
 
 _PACKAGED = Path(__file__).parent / "bundled"
 
@@ -24,6 +29,13 @@ PUBLISHED = BUNDLED.with_name("published")
 BENCHMARKS = Path("data/benchmarks")
 IMAGES = Path("data/images")
 SCORES = Path("results/scores")
+
+
+#: The most bytes of the arrays of an .npz; Imagenette's have 2.0 GB.
+LARGEST_ARRAYS = 8 << 30
+
+#: The most values of a table that is read at once; those of scores of all cells have some millions.
+LARGEST_TABLE = 1_000_000_000
 
 
 def check_target(target: Path) -> None:
@@ -92,28 +104,134 @@ def write_parquet(table: "pd.DataFrame", target: Path) -> None:
 
     arrow = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
     with atomic(target) as part:
-        pq.write_table(arrow, part, compression="zstd", compression_level=19)
+        # one flipped bit would otherwise be another number, which nothing shows
+        checked = {"write_page_checksum": True}
+        pq.write_table(arrow, part, compression="zstd", compression_level=19, **checked)
 
 
-def read_parquet(path: Path, columns: list[str] | None = None) -> "pd.DataFrame":
-    """Read a parquet file.
+@contextmanager
+def alone_in(folder: Path, tell: Callable[[str], None] = lambda _: None) -> Iterator[None]:
+    """Let one process at a time, of those that ask, write in a folder.
+
+    Args:
+        folder: the folder, which is made if it is not there.
+        tell: takes the message that this process waits.
+
+    Raises:
+        UntrainedError: the folder can't be made.
+    """
+    made = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise UntrainedError(f"cannot write {folder}: {error.strerror}") from error
+    try:
+        with suppress(OSError):  # a file system without locks
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                tell(f"waiting for another process that fetches into {folder}")
+                fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+        if made:
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
+
+
+def absent(path: Path) -> str:
+    """Return what is wrong with a path that is no file, for a message."""
+    return f"{path} is no plain file" if path.exists() else f"{path} does not exist"
+
+
+def read_bounded(path: Path, most: int) -> bytes:
+    """Return the content of a file of a known kind.
+
+    Raises:
+        MissingDataError: there is no such plain file.
+        DamagedFileError: it has more than `most` bytes, or can't be read.
+    """
+    if not path.is_file():
+        raise MissingDataError(f"{absent(path)}: name a file")
+    try:
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+    except OSError as error:
+        raise DamagedFileError(f"{path} can't be read: {error.strerror}") from error
+    if len(content) > most:
+        raise DamagedFileError(
+            f"{path} has more than {most / 2**20:,.0f} MiB, too much for such a file: name another"
+        )
+    return content
+
+
+@contextmanager
+def arrays_in(path: Path) -> "Iterator[Mapping[str, NDArray[Any]]]":
+    """Open the arrays of an .npz, none of which is read before it is asked for.
+
+    Raises:
+        ValueError: an array has not the bytes that it says, or the arrays have more than
+            `LARGEST_ARRAYS` in all; other errors of a malformed file are NumPy's.
+    """
+    import numpy as np
+
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        if sum(one.file_size for one in members) > LARGEST_ARRAYS:
+            raise ValueError(f"it has more than {LARGEST_ARRAYS >> 30} GiB")
+        for member in members:
+            with archive.open(member) as file:
+                first = np.lib.format.read_magic(file) == (1, 0)
+                header = np.lib.format.read_array_header_1_0, np.lib.format.read_array_header_2_0
+                shape, _, kind = header[not first](file)
+                if math.prod(shape) * kind.itemsize != member.file_size - file.tell():
+                    raise ValueError(f"{member.filename} has not the shape {shape}")
+    with np.load(path, allow_pickle=False) as file:
+        yield file
+
+
+def read_parquet(
+    path: Path, columns: Sequence[str] | Mapping[str, str] | None = None
+) -> "pd.DataFrame":
+    """Read a parquet file, whose checksums are compared where it has any.
+
+    Args:
+        path: the file.
+        columns: the columns to read, or their types as those of `untrained.scoring.columns`; None
+            for all.
 
     Raises:
         MissingDataError: there is no such file.
-        DamagedFileError: the file is not parquet, or lacks one of `columns`.
+        DamagedFileError: the file is not parquet, lacks one of `columns`, has one of another kind,
+            or lacks a value that is no decimal number.
     """
     import pandas as pd
-    import pyarrow.parquet as pq
 
-    with _reading_parquet(path):
-        if columns is not None:
-            there = pq.read_schema(path).names
-            if lacking := [name for name in columns if name not in there]:
-                raise DamagedFileError(
-                    f"{path} is damaged (it lacks {', '.join(lacking)}, it has {_listed(there)}): "
-                    "make it again, or name another file"
-                )
-        return pd.read_parquet(path, columns=columns)
+    with _reading_parquet(path, columns) as schema:
+        names = None if columns is None else list(columns)
+        table = pd.read_parquet(path, columns=names, page_checksum_verification=True)
+        for name, kind in columns.items() if isinstance(columns, Mapping) else ():
+            if not _is_of_kind(schema.field(name).type, kind):
+                raise ValueError(f"{name} is of type {schema.field(name).type}, not {kind}")
+            if not kind.startswith("float") and table[name].isna().any():
+                raise ValueError(f"{name} is missing in places")
+        return table
+
+
+def _is_of_kind(kind: "pa.DataType", wanted: str) -> bool:
+    """Return whether a type of Arrow is one of text, of integers, of decimals, or of truth."""
+    import pyarrow.types as types
+
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    if wanted == "str":
+        return bool(types.is_string(kind) or types.is_large_string(kind))
+    if wanted == "bool":
+        return bool(types.is_boolean(kind))
+    whole = bool(types.is_integer(kind))
+    return whole or (wanted.startswith("float") and bool(types.is_floating(kind)))
 
 
 def read_parquet_parts(path: Path, rows: int, categories: list[str]) -> "Iterator[pd.DataFrame]":
@@ -130,19 +248,40 @@ def read_parquet_parts(path: Path, rows: int, categories: list[str]) -> "Iterato
     """
     import pyarrow.parquet as pq
 
-    with _reading_parquet(path):
-        there = [name for name in categories if name in pq.read_schema(path).names]
-    with _reading_parquet(path), pq.ParquetFile(path, read_dictionary=there) as file:
-        for batch in file.iter_batches(batch_size=rows):
-            yield batch.to_pandas()
+    with _reading_parquet(path) as schema:
+        there = [name for name in categories if name in schema.names]
+        checked = {"page_checksum_verification": True}
+        with pq.ParquetFile(path, read_dictionary=there, **checked) as file:
+            for batch in file.iter_batches(batch_size=rows):
+                yield batch.to_pandas()
 
 
 @contextmanager
-def _reading_parquet(path: Path) -> Iterator[None]:
+def _reading_parquet(
+    path: Path, columns: Sequence[str] | Mapping[str, str] | None = None
+) -> "Iterator[pa.Schema]":
+    """Yield the schema of a file that is plausible, and turn any error into one line."""
+    import pyarrow.parquet as pq
+
     if not path.is_file():
-        raise MissingDataError(f"{path} does not exist")
+        raise MissingDataError(absent(path))
     with reading(f"{path} is damaged", "delete it and make it again"):
-        yield
+        metadata = pq.read_metadata(path)
+        schema = metadata.schema.to_arrow_schema()
+        if lacking := [name for name in columns or () if name not in schema.names]:
+            raise DamagedFileError(
+                f"{path} is damaged (it lacks {', '.join(lacking)}, it has "
+                f"{_listed(schema.names)}): make it again, or name another file"
+            )
+        # no checksum covers the numbers of rows
+        groups = map(metadata.row_group, range(metadata.num_row_groups))
+        if sum(group.num_rows for group in groups) != metadata.num_rows:
+            raise ValueError("its parts have other numbers of rows than the whole")
+        # a few bytes can stand for many rows
+        values = metadata.num_rows * len(columns or schema.names)
+        if values > LARGEST_TABLE:
+            raise ValueError(f"it has {values} values, and at most {LARGEST_TABLE} are read")
+        yield schema
 
 
 @contextmanager

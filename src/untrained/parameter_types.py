@@ -7,7 +7,8 @@ from typing import Annotated, Any, TypeVar
 from annotated_types import Ge, Gt, Le, MinLen
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from untrained.errors import ParameterError, UntrainedError, unknown_name
+from untrained.errors import ParameterError, UntrainedError, short, unknown_name
+from untrained.limits import COUNT, SECONDS
 from untrained.seeds import LARGEST
 
 Schema = Mapping[str, Any]
@@ -48,9 +49,9 @@ def each_once(canonical: Callable[[Any], object] = lambda value: value) -> After
 
 
 Seed = Annotated[int, Ge(0), Le(LARGEST)]
-Count = Annotated[int, Ge(1)]
-Several = Annotated[int, Ge(2)]
-Number = Annotated[float, Ge(0), Field(allow_inf_nan=False)]
+Count = Annotated[int, Ge(1), Le(COUNT)]
+Several = Annotated[int, Ge(2), Le(COUNT)]
+Number = Annotated[float, Ge(0), Le(SECONDS), Field(allow_inf_nan=False)]
 _Unique = (each_once(), Field(strict=False, json_schema_extra={"uniqueItems": True}))
 Names = Annotated[tuple[str, ...], MinLen(1), *_Unique]
 Seeds = Annotated[tuple[Seed, ...], MinLen(1), *_Unique]
@@ -166,4 +167,4 @@ def complaint_of(error: ValidationError, schema: Schema) -> str:
         return f"{path} is missing: add {_in_words(part)}"
     if first["type"] == "value_error":
         return f"{path}: {first['ctx']['error']}"
-    return f"{path}: {first['input']!r} is wrong: write {_in_words(part)}"
+    return f"{path}: {short(repr(first['input']))} is wrong: write {_in_words(part)}"

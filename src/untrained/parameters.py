@@ -15,7 +15,8 @@ from annotated_types import Ge, Le
 from pydantic import ValidationError
 
 from untrained.download import check_mirror
-from untrained.errors import ParameterError, UntrainedError, unknown_name
+from untrained.errors import ParameterError, UntrainedError, short, unknown_name
+from untrained.files import read_bounded
 from untrained.images.sets import IMAGE_SETS, SAMPLE, image_set
 from untrained.images.splits import check_training_split, sample_labels
 from untrained.limits import KERNELS, RESAMPLES, RUNS
@@ -38,6 +39,7 @@ from untrained.parameter_types import (
     each_once,
     keys_of,
 )
+from untrained.report.search_results import method_of
 from untrained.scoring.ablations import check_untrained
 from untrained.scoring.ensembles import parse_proxy, readings_of
 from untrained.scoring.request import parse_reading, shows_test
@@ -45,12 +47,16 @@ from untrained.scoring.shards import sample_of
 from untrained.scoring.shipped import shipped_proxies
 from untrained.scoring.training_curves import CurveSettings
 from untrained.search import parse_algorithm
-from untrained.search.clock import parse_budget
+from untrained.search.clock import Budget, parse_budget, trainings_of
 from untrained.search.pruning import Pruning
 from untrained.search.runs import shard_of_runs
-from untrained.spaces import SearchSpace, get_space
+from untrained.spaces import SPACES, SearchSpace, get_space
 
 PARAMS = Path("params.yaml")
+
+#: The seconds below which a budget may be too short for a training. Tables are read for such ones
+#: only, since that takes a third of a second whenever a run is planned.
+_SHORT_BUDGET = 3600.0
 
 
 def _check_mirror(mirror: str | None) -> None:
@@ -82,7 +88,7 @@ class Scores(Section):
     `untrained list proxies`. `lga@1`, `naswot@0.5` are read after so many epochs of training on the
     images that are not in the minibatch; docs/lga.md. An ensemble such as "log(naswot,parameters)"
     combines the ranks by its members, which are scored, too; docs/ensembles.md"""
-    architectures: Literal["all"] | Count
+    architectures: Literal["all"] | Annotated[int, Ge(1)]  # a space says how many it has
     """Number of architectures of each space, drawn at random without replacement, or all"""
     sample_seed: Seed
     """Seed of that draw"""
@@ -245,6 +251,39 @@ class Parameters(Section):
         return [name for name in self.datasets if image_set(name).measured_as in trained_on]
 
 
+class PlainLoader(yaml.SafeLoader):
+    """Reads YAML without what no parameter needs: aliases, deep nesting, and keys given twice."""
+
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Compose a node that is no alias, and not below ten others."""
+        if self.check_event(yaml.AliasEvent):  # a few of them can stand for millions of values
+            raise self._refusal("write a value in the place of an alias")
+        if self._depth == 10:
+            raise self._refusal("lists and sections are nested too deeply")
+        self._depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
+
+    def _refusal(self, problem: str) -> yaml.YAMLError:
+        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+        return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Construct a dictionary whose keys all differ; the last of two would win unseen."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key.value!r} is there twice", problem_mark=key.start_mark
+                )
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
 def read_parameters(path: Path = PARAMS) -> dict[str, Any]:
     """Return the parameters in a file, unchecked; empty if there is no such file.
 
@@ -254,9 +293,10 @@ def read_parameters(path: Path = PARAMS) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        parameters = yaml.safe_load(path.read_bytes())
-    except yaml.YAMLError as error:
-        raise ParameterError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+        parameters = yaml.load(read_bounded(path, 1 << 20), PlainLoader)  # noqa: S506 - it is safe
+    except (yaml.YAMLError, ValueError) as error:  # numbers of thousands of digits, days 32
+        said = short(" ".join(str(error).split()), 300)
+        raise ParameterError(f"{path} is not YAML: {said}") from error
     if not isinstance(parameters, dict):
         raise ParameterError(f"{path} holds no sections: copy the project's params.yaml")
     return parameters
@@ -350,7 +390,22 @@ def _check_curves(parameters: Parameters, spaces: list[SearchSpace]) -> None:
         check_training_split(curves.dataset, split)
 
 
+def _check_stand_ins(parameters: Parameters, spaces: list[SearchSpace]) -> None:
+    """Check that what data sets stand for is a data set of some space, as the others are."""
+    named = {one for space in spaces for one in space.datasets}
+    for name in parameters.datasets:
+        stands_for = image_set(name).stands_for
+        if stands_for and stands_for not in named:
+            known = {one for own in SPACES.names() for one in get_space(own).datasets}
+            if stands_for not in known:
+                raise ParameterError(
+                    f"params: datasets: {name} stands for {stands_for!r}, on which no search space "
+                    f"is trained: known: {', '.join(sorted(known))}"
+                )
+
+
 def _check_scores(parameters: Parameters, spaces: list[SearchSpace]) -> None:
+    _check_stand_ins(parameters, spaces)
     scores = parameters.scores
     _check_sampled("spaces", "all", spaces)  # a space may be too large, whatever their number
     if scores.architectures != "all":
@@ -391,10 +446,15 @@ def _check_searches(parameters: Parameters, spaces: list[SearchSpace]) -> None:
             _check_algorithm(name, parameters, live=searches.reads_live(spaces))
             for space in spaces:
                 parse_algorithm(name).check_space(space)
+    with _blamed("searches.algorithms"):
+        _check_labels(searches.algorithms)
     with _blamed("searches.shards"):
         shard_of_runs(searches.runs, 0, searches.shards)
     budget = parse_budget(searches.budget)
     trains = any(parse_algorithm(name).sees_trainings for name in searches.algorithms)
+    if trains and budget.seconds < _SHORT_BUDGET:
+        with _blamed("searches.budget"):
+            _check_budget(budget, parameters, spaces)
     for space in spaces:
         untimed = space.benchmark and not space.benchmark.has_times
         if untimed and trains and budget.seconds < math.inf:
@@ -426,6 +486,36 @@ def _check_shipped(parameters: Parameters, space: SearchSpace) -> None:
                 raise ParameterError(
                     f"params: {key}: no scores of {lacking[0]} on {dataset} come with "
                     f"{space.name}: it has {known}, or make searches.scores live"
+                )
+
+
+def _check_labels(algorithms: Iterable[str]) -> None:
+    """Check that no two searches have one label, by which tables and figures name them."""
+    found: dict[str, str] = {}
+    for name in algorithms:
+        label = method_of(name, "", "")
+        if label in found:
+            raise ParameterError(
+                f"{found[label]!r} and {name!r} are both labelled {label!r}: keep one"
+            )
+        found[label] = name
+
+
+def _check_budget(budget: Budget, parameters: Parameters, spaces: list[SearchSpace]) -> None:
+    """Check a budget against the longest training of tables that are at hand."""
+    from untrained.benchmarks.benchmark import Benchmark
+
+    for space in spaces:
+        facts = space.benchmark
+        if facts is None or facts.bundled is None or facts.bundled_sample or not facts.has_times:
+            continue
+        table = Benchmark.read(facts.bundled, space.name)
+        for name in parameters.datasets_of(space.name):
+            longest = trainings_of(table, image_set(name).measured_as).longest
+            if budget.seconds < longest:
+                raise ParameterError(
+                    f"{budget}: a training of {space.name} on {name} takes up to {longest:.0f} s: "
+                    "give more"
                 )
 
 

@@ -31,7 +31,7 @@ from typing import (
     get_type_hints,
 )
 
-from untrained.errors import PluginError, UntrainedError, first_line, short, unknown_name
+from untrained.errors import STOPS, PluginError, UntrainedError, first_line, short, unknown_name
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -345,9 +345,9 @@ def blamed(kind: str, entry: object) -> Iterator[None]:
     """
     try:
         yield
-    except UntrainedError:
+    except (UntrainedError, *STOPS):
         raise
-    except Exception as error:
+    except BaseException as error:
         address = entry if isinstance(entry, str) else address_of(entry)
         if not is_foreign(address):
             raise
@@ -386,9 +386,9 @@ def imported(kind: str, address: str) -> Any:  # noqa: ANN401 - any attribute
         raise PluginError(
             f"{kind} {address!r}: module {name} needs {absent}, which is not installed: install it"
         ) from error
-    except UntrainedError:
+    except (UntrainedError, *STOPS):
         raise
-    except Exception as error:
+    except BaseException as error:
         if not is_foreign(address):
             raise
         raise PluginError(f"{kind} {address!r} can't be imported: {first_line(error)}") from error

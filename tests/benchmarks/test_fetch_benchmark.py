@@ -63,6 +63,17 @@ def test_mirror_without_the_table(tmp_path, target):
     assert not target.exists()
 
 
+def test_a_mirror_that_answers_something_else_is_named(tmp_path, target):
+    (tmp_path / "nasbench201.parquet").write_text("<html>sign in</html>")
+    with pytest.raises(DamagedFileError) as caught:
+        fetch_benchmark("nasbench201", target, mirror=tmp_path.as_uri())
+    said = (
+        f"{tmp_path.as_uri()}/nasbench201.parquet is no table of nasbench201 (nasbench201.parquet"
+    )
+    assert str(caught.value).startswith(said)
+    assert ".fetched" not in str(caught.value)
+
+
 def test_invalid_tables_leave_the_target_alone(tmp_path, target):
     fetch_benchmark("nasbench201", target)
     damaged = tmp_path / "nasbench201.parquet"

@@ -99,7 +99,7 @@ def test_progress_in_a_log_is_lines(untrained):
         (["--cells", 15626], "it has 1 to 15625"),
         (["--batch-sizes", "32;64"], "--batch-sizes '32;64': whole numbers between commas"),
         (["--batch-sizes", "32,32"], "batch sizes are 32, 32"),
-        (["--batch-sizes", ""], "--batch-sizes ''"),
+        (["--batch-sizes", ""], "--batch-sizes is empty"),
         (
             ["--batch-size", 1, "--experiment", "minibatch"],
             "batch_size 1: a whole number, 2 or more",

@@ -44,7 +44,7 @@ def test_the_table_is_printed_and_written(scores, tmp_path):
     ("words", "message"),
     [
         (["--labels", "10,x"], "--labels '10,x': numbers between commas"),
-        (["--labels", "1"], "--labels 1: 2 or more"),
+        (["--labels", "1"], "--labels 1: 2 to 1000000"),
     ],
 )
 def test_wrong_options_are_one_line(scores, words, message):

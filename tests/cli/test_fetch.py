@@ -130,7 +130,7 @@ def test_an_incomplete_folder(untrained, refused, tmp_path, small):
         (["cifar10", "--from", "nowhere", "--note", "n.json"], "nowhere does not exist"),
         (["nasbench201", "--from", "nowhere.pth"], "nowhere.pth does not exist"),
         (["nasbench201", "--from", "nowhere.parquet"], "nowhere.parquet does not exist"),
-        (["nasbench201", "--from", "/dev/null"], "neither an official .pth"),
+        (["nasbench201", "--from", "/dev/null"], "/dev/null is no plain file"),
         (["nasbench201", "--out", "/proc/nowhere/x.parquet"], "cannot write /proc/nowhere"),
     ],
 )

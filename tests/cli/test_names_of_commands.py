@@ -308,7 +308,7 @@ def test_what_is_listed_is_taken(untrained):
 
 @pytest.mark.parametrize("arguments", [["list", "things"], ["score"], ["nothing"], ["list"]])
 def test_the_parser_refuses(refused, arguments):
-    refused(arguments, "Usage:")
+    refused(arguments, "untrained: ")
 
 
 def test_without_a_command_there_is_help(untrained):

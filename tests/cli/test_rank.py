@@ -140,7 +140,7 @@ def test_functions_of_ones_own(ask):
         (["ranked_networks:wyde"], "did you mean 'wide'"),
         (["ranked_networks:wide", "--proxy", "nawsot"], "did you mean 'naswot'"),
         (["ranked_networks:wide", "--input", "2x8"], "input '2x8': channels x height x width"),
-        (["ranked_networks:wide", "--seeds", "0"], "--seeds 0: 1 or more"),
+        (["ranked_networks:wide", "--seeds", "0"], "--seeds 0: 1 to 1000000"),
         (["ranked_networks:wide", "--json", "--csv"], "--json and --csv: take one"),
         (["ranked_networks:wide", "--images", "cifar"], "or a folder that has a folder for each"),
         (["ranked_networks:wide", "--output", "ranked_networks:NETWORKS"], "unknown attribute"),
@@ -153,8 +153,9 @@ def test_bad_input_is_one_clear_line(refused, arguments, said):
 
 
 def test_a_network_that_ends_the_process_is_one_line_of_score(untrained):
-    code, out, _ = untrained("score", "ranked_networks:exits")
-    assert (code, out) == ("untrained: ranked_networks:exits calls exit(None)", "")
+    code, out, err = untrained("score", "ranked_networks:exits")
+    said = "ranked_networks:exits failed on images of 3x32x32: SystemExit: it calls exit(None)"
+    assert (code, out, err) == (2, "", f"untrained: {said} (--debug shows where)\n")
 
 
 def test_score_prints_nothing_but_its_result(untrained):

@@ -230,7 +230,7 @@ def saved(untrained, few):
         (["DARTS_V2", "--seed", 1], "one.pt is of a training with seed 0, not 1"),
         (["DARTS_V2", "--channels", 4], "one.pt is of a training with channels 2, not 4"),
         (["DARTS_V2", "--split", "sample"], "with split train, not sample"),
-        (["DARTS_V2", "--held-out", ""], "with held_out test, not : delete it"),
+        (["DARTS_V2", "--held-out", "none"], "with held_out test, not : delete it"),
     ],
 )
 def test_a_checkpoint_of_another_training_is_refused(refused, arguments, said):

@@ -258,3 +258,22 @@ def test_a_later_mount_hides_an_earlier_one(tmp_path, kinds, moved):
     mounts = tmp_path / "mounts"
     mounts.write_text("".join(f"x {tmp_path} {kind} rw 0 0\n" for kind in kinds))
     assert (local(tmp_path / "ledger.sqlite", mounts) != tmp_path / "ledger.sqlite") == moved
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "ALTER TABLE done RENAME COLUMN item TO thing",
+        "ALTER TABLE done RENAME TO other",
+        "ALTER TABLE done DROP COLUMN added",
+        "UPDATE done SET value = 'no JSON'",
+    ],
+)
+def test_a_damaged_table_is_called_so(path, damage):
+    with opened(path, KEY) as ledger:
+        ledger.add("1", 2.0)
+    with sqlite3.connect(path) as connection:
+        connection.execute(damage)
+    connection.close()
+    with pytest.raises(DamagedFileError, match="is damaged: delete it"), opened(path, KEY) as found:
+        found.add("2", 3.0)

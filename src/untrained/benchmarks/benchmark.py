@@ -207,7 +207,7 @@ class Benchmark:
         """
         import pandas as pd
 
-        asked = dataset, split, epochs or self.full_epochs, seed
+        asked = dataset, split, self.full_epochs if epochs is None else epochs, seed
         groups = [
             group
             for group in sorted(self.measures)
@@ -328,7 +328,7 @@ class Benchmark:
         return table
 
     def _group(self, dataset: str, split: str, epochs: int | None, seed: str) -> Group:
-        group = dataset, split, epochs or self.full_epochs, seed
+        group = dataset, split, self.full_epochs if epochs is None else epochs, seed
         if group not in self.measures:
             raise self._missing(group)
         return group

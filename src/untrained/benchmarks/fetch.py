@@ -6,8 +6,8 @@ from pathlib import Path
 
 from untrained.benchmarks.table import Progress, check_table, is_table
 from untrained.download import download, join
-from untrained.errors import MissingDataError, ParameterError
-from untrained.files import atomic
+from untrained.errors import DamagedFileError, MissingDataError, ParameterError
+from untrained.files import absent, alone_in, atomic
 from untrained.plugins import imported
 from untrained.spaces import get_space
 
@@ -47,7 +47,8 @@ def fetch_benchmark(
     if facts is None:
         raise MissingDataError(f"{space} has no benchmark: there is nothing to fetch")
     fetch = imported(f"function that fetches the table of {space}", facts.fetch)
-    return fetch(space, target, source, mirror, progress) or ""
+    with alone_in(target.parent):
+        return fetch(space, target, source, mirror, progress) or ""
 
 
 def fetch_table(
@@ -65,8 +66,8 @@ def fetch_table(
     assert facts is not None  # noqa: S101 - `fetch_benchmark` checks it
 
     def bring(source: Path) -> None:
-        if not source.exists():
-            raise MissingDataError(f"{source} does not exist: name an official file or a table")
+        if not (source.is_file() or source.is_dir()):
+            raise MissingDataError(f"{absent(source)}: name an official file or a table")
         if is_table(source):
             check_table(source, space)
             with atomic(target) as part:
@@ -86,8 +87,13 @@ def fetch_table(
         # beside the target, whose file system has room for it
         arrived = target.parent / f".{space}.fetched" / f"{space}.parquet"
         try:
-            download(join(mirror, arrived.name), arrived, progress=False)
-            bring(arrived)
+            address = join(mirror, arrived.name)
+            download(address, arrived, progress=False)
+            try:
+                bring(arrived)
+            except DamagedFileError as error:
+                reason = str(error).replace(str(arrived), arrived.name)
+                raise DamagedFileError(f"{address} is no table of {space} ({reason})") from error
         finally:
             shutil.rmtree(arrived.parent, ignore_errors=True)
     elif facts.bundled is not None and facts.bundled.is_file():

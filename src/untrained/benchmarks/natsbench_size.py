@@ -11,7 +11,7 @@ import pandas as pd
 from untrained.benchmarks.runs import check_spellings, table_of_architecture
 from untrained.benchmarks.table import Progress, write_table, write_tables
 from untrained.errors import DamagedFileError, MissingDataError, ParameterError
-from untrained.files import read_parquet, reading
+from untrained.files import absent, read_parquet, reading
 from untrained.pickles import unpickle
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def convert(source: Path, target: Path, progress: Progress | None = None) -> Non
 
 def _read_folder(folder: Path, progress: Progress | None) -> "list[pa.Table]":
     if not (folder / _META).is_file():
-        raise MissingDataError(f"{folder / _META} does not exist: name the official folder")
+        raise MissingDataError(f"{absent(folder / _META)}: name the official folder")
     meta: Any = _load(folder / _META)
     with reading(f"{_META} is not NATS-Bench's"):
         spellings = list(meta["meta_archs"])

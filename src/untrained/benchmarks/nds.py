@@ -16,7 +16,7 @@ from untrained.benchmarks.nds_entries import read_entries
 from untrained.benchmarks.table import Progress, check_table, is_table, write_table
 from untrained.download import download, join, local_path
 from untrained.errors import ArchitectureError, DamagedFileError, DownloadError, MissingDataError
-from untrained.files import atomic, check_target, read_parquet
+from untrained.files import absent, atomic, check_target, read_bounded, read_parquet
 from untrained.spaces import get_space
 from untrained.spaces.nds import architectures_beside, read_architectures, write_architectures
 from untrained.spaces.nds_networks import SWEEPS, Network, parse_network
@@ -210,10 +210,10 @@ def _official(space: str, source: Path) -> tuple[str, bytes]:
         source = _only(wanted, source, list(source.rglob(wanted)))
     if not source.is_file():
         raise MissingDataError(
-            f"{source} does not exist: name {wanted}, a folder that has it, or the archive"
+            f"{absent(source)}: name {wanted}, a folder that has it, or the archive"
         )
     if source.suffix.lower() != ".zip":
-        return source.name, source.read_bytes()
+        return source.name, read_bounded(source, _MOST_BYTES)
     try:
         with zipfile.ZipFile(source) as archive:
             members = [

@@ -116,6 +116,7 @@ def _writer(target: Path) -> "pq.ParquetWriter":
         compression_level=19,
         use_dictionary=[name for name in COLUMNS if name not in encodings],
         column_encoding=encodings,
+        write_page_checksum=True,
     )
 
 

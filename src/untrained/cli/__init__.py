@@ -1,8 +1,10 @@
 """The command line: commands parse options, call a function that notebooks can call, and print."""
 
+import re
 import sys
+from collections.abc import Sequence
 
-from untrained.errors import UntrainedError
+from untrained.errors import ParameterError, UntrainedError
 
 
 def debugging() -> bool:
@@ -11,15 +13,46 @@ def debugging() -> bool:
 
 
 def main() -> None:
-    """Run `untrained`; an `UntrainedError` is one line on standard error and exit code 2."""
-    from untrained.cli.app import app
+    """Run `untrained`; what a user can correct is one line on standard error and exit code 2.
 
-    debug = debugging()
+    No memory left is one line and exit code 1.
+    """
+    from untrained.cli.app import UsageError, app
+
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        app(arguments, prog_name="untrained")
-    except UntrainedError as error:
-        if debug:
-            raise
-        sys.stderr.write(f"untrained: {error}\n")
+        _check_filled(arguments)
+        sys.exit(app(arguments, prog_name="untrained", standalone_mode=False) or 0)
+    except UsageError as error:
+        message = error.format_message()
+        if not message.startswith("Usage: "):  # which is the help of a command without arguments
+            message = f"untrained: {_printable(' '.join(message.split()))}"
+        sys.stderr.write(f"{message}\n")
         sys.exit(2)
+    except UntrainedError as error:
+        if debugging():
+            raise
+        sys.stderr.write(f"untrained: {_printable(str(error))}\n")
+        sys.exit(2)
+    except (MemoryError, RuntimeError) as error:
+        from untrained.errors import summary
+        from untrained.scoring.execution import is_out_of_memory
+
+        if debugging() or not is_out_of_memory(error):
+            raise
+        sys.stderr.write(f"untrained: no memory left ({_printable(summary(error))})\n")
+        sys.exit(1)
+
+
+def _printable(text: str) -> str:
+    """Return a message on one line, in which names from files can't control a terminal."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
+def _check_filled(arguments: Sequence[str]) -> None:
+    """Refuse empty texts, such as those of shell variables that have no value."""
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        empty = re.fullmatch("(--[^=]+)=", argument)
+        if empty or not argument:
+            name = empty[1] if empty else before if before.startswith("--") else "an argument"
+            raise ParameterError(f"{name} is empty: give a value, or leave it out")

@@ -1,6 +1,6 @@
 """The list of commands; each imports what it needs when it runs, so that `--help` is fast."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,6 +21,9 @@ from untrained.cli import (
     train,
     training_curves,
 )
+
+#: What the parser of options raises; some versions of Typer have their own copy of Click.
+UsageError: Any = typer.BadParameter.__bases__[0]
 
 app = typer.Typer(
     name="untrained",

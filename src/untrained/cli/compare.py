@@ -8,7 +8,8 @@ import typer
 
 from untrained.cli import options
 from untrained.cli.progress import tell
-from untrained.errors import MissingDataError, ParameterError
+from untrained.errors import ParameterError
+from untrained.files import read_bounded, reading
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,14 +99,5 @@ def _split(pair: str) -> tuple[str, str]:
 def _text_of(path: Path) -> str:
     from untrained.report.agreement import LARGEST
 
-    try:
-        size = path.stat().st_size
-        if size > LARGEST:
-            raise ParameterError(
-                f"{path} has {size / 2**20:,.0f} MiB: tables of scores up to "
-                f"{LARGEST / 2**20:.0f} MiB are read"
-            )
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is no text"
-        raise MissingDataError(f"{path} can't be read: {reason}") from error
+    with reading(f"{path} is no text", "name a table of scores"):
+        return read_bounded(path, LARGEST).decode("utf-8-sig")

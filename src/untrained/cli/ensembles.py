@@ -7,7 +7,7 @@ import typer
 
 from untrained.cli import options
 from untrained.errors import ParameterError
-from untrained.limits import RESAMPLES
+from untrained.limits import COUNT, RESAMPLES
 
 if TYPE_CHECKING:
     from untrained.report.inputs import Inputs
@@ -67,8 +67,10 @@ def ensembles(
     from untrained.report.tables import intervals, joined, lay_out, terminal_table, to_csv
 
     counts = options.numbers("--labels", labels, int, "numbers", "10,100,1000") if labels else ()
-    if min(counts, default=2) < 2:
-        raise ParameterError(f"--labels {labels}: 2 or more")
+    if not 2 <= min(counts, default=2) <= max(counts, default=2) <= COUNT:
+        raise ParameterError(f"--labels {labels}: 2 to {COUNT}")
+    if len(set(spaces)) < len(spaces):
+        raise ParameterError(f"{' '.join(spaces)}: name each space once")
     places = scored_places(map(_inputs, spaces), proxy or [])
     with Console(stderr=True).status("choosing"):
         table = combination_table(

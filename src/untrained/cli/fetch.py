@@ -12,6 +12,7 @@ from untrained.files import BENCHMARKS, IMAGES
 
 
 def fetch(
+    context: typer.Context,
     name: Annotated[
         str,
         typer.Argument(
@@ -58,12 +59,14 @@ def fetch(
     quiet: options.Quiet = False,
 ) -> None:
     """Fetch a benchmark table or a data set."""
-    from untrained.errors import unknown_name
+    from untrained.errors import ParameterError, unknown_name
     from untrained.images.sets import IMAGE_SETS, ImageSet, image_set
     from untrained.parameters import read_parameters
     from untrained.plugins import imported, is_address
     from untrained.spaces import SPACES, table_of
 
+    if mirror is not None and source is not None:
+        raise ParameterError("--from and --mirror: take one of the two")
     if mirror is None and source is None:
         section = read_parameters().get("fetch")
         mirror = section.get("mirror") if isinstance(section, dict) else None
@@ -72,6 +75,10 @@ def fetch(
         target = out or image_set(name).file(IMAGES)
         _fetch_images(name, split, source, mirror, target, allow_missing, note, quiet)
     elif name in SPACES.names() or found is not None:
+        if idle := options.given(context, "split", "note", "allow_missing"):
+            raise ParameterError(
+                f"{', '.join(idle)}: {name} is a search space, leave out what is of images"
+            )
         own = SPACES.file_name(name)
         _fetch_benchmark(own, source, mirror, out or table_of(BENCHMARKS, own), quiet)
     else:

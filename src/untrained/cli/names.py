@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from untrained.cli import options
+from untrained.cli.progress import results_only
 
 
 class Kind(StrEnum):
@@ -51,7 +52,8 @@ def list_names(
     """
     from untrained.catalogue import records
 
-    found = records(kind, pattern)
+    with results_only():
+        found = records(kind, pattern)
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return

@@ -11,6 +11,7 @@ import typer
 from untrained.cli.progress import tell
 from untrained.errors import ParameterError
 from untrained.files import check_folder, check_target
+from untrained.limits import SEEDS
 
 Number = TypeVar("Number", int, float)
 
@@ -205,6 +206,16 @@ def _parameter(name: str, defaults: dict[str, Any]) -> inspect.Parameter:
     )
 
 
+def given(context: typer.Context, *names: str) -> list[str]:
+    """Return those options of a command that were given, as they are spelled."""
+    sources = {name: context.get_parameter_source(name) for name in names}
+    return [
+        f"--{name.replace('_', '-')}"
+        for name, source in sources.items()
+        if source is not None and source.name == "COMMANDLINE"
+    ]
+
+
 def numbers(
     option: str, text: str, kind: Callable[[str], Number], words: str, example: str
 ) -> tuple[Number, ...]:
@@ -229,8 +240,8 @@ def seeds_from(seed: int, seeds: int) -> range:
     """
     from untrained.seeds import check_seed
 
-    if seeds < 1:
-        raise ParameterError(f"--seeds {seeds}: 1 or more")
+    if not 1 <= seeds <= SEEDS:
+        raise ParameterError(f"--seeds {seeds}: 1 to {SEEDS}")
     check_seed(seed + seeds - 1)
     return range(seed, seed + seeds)
 

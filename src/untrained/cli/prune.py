@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from untrained.cli import options
-from untrained.cli.progress import teller, tracker
+from untrained.cli.progress import results_only, teller, tracker
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,22 +78,24 @@ def prune(
     from untrained.search import pruning
     from untrained.search.supernets import pruned_space
 
-    searched = pruned_space(space)
-    settings = pruning.Pruning(
-        variant, criterion, repeats, batch_size, dataset, split, device=device
-    )
+    with results_only():
+        searched = pruned_space(space)
+        settings = pruning.Pruning(
+            variant, criterion, repeats, batch_size, dataset, split, device=device
+        )
     beside = None if out is None or ledger is not None else out.with_name(f"{out.name}.ledger")
     prepare_worker()  # several threads gain nothing on networks as thin as these
-    found = pruning.prune(
-        space,
-        settings,
-        seed,
-        workers=workers,
-        ledger=ledger or beside,
-        save=None if out is None else lambda found: write_parquet(found.trace, out),
-        track=tracker(quiet),
-        tell=teller(quiet),
-    )
+    with results_only():
+        found = pruning.prune(
+            space,
+            settings,
+            seed,
+            workers=workers,
+            ledger=ledger or beside,
+            save=None if out is None else lambda found: write_parquet(found.trace, out),
+            track=tracker(quiet),
+            tell=teller(quiet),
+        )
     if beside is not None:
         beside.unlink(missing_ok=True)
     answer = {"space": space, "dataset": dataset, "split": split, "seed": seed, "variant": variant}

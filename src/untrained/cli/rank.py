@@ -70,19 +70,25 @@ def rank(
 ) -> None:
     """Rank networks of your own before any is trained.
 
-    The exit code is 1 where a network failed: its rows say why.
+    The exit code is 1 where a network failed or did not fit into the memory: its rows say why.
     """
     from untrained.errors import ParameterError
 
     if as_json and as_csv:
         raise ParameterError("--json and --csv: take one of the two")
     chosen = options.seeds_from(seed, seeds)
-    options.warn_of_test_labels(proxy or [])
 
     from untrained import api
+    from untrained.scoring.candidates import LIBRARIES
     from untrained.scoring.own import load_factory
 
+    if classes is not None and not any(one.partition(":")[0] in LIBRARIES for one in candidates):
+        raise ParameterError(
+            f"--classes {classes}: only networks of {' and '.join(LIBRARIES)} take a "
+            "number of classes, leave it out"
+        )
     with results_only():
+        options.warn_of_test_labels(proxy or [])
         named = {"loss": loss, "forward": forward, "output": output}
         functions: dict[str, Any] = {
             name: load_factory(address) for name, address in named.items() if address is not None
@@ -112,7 +118,7 @@ def rank(
 
         with atomic(html) as part:
             part.write_text(ranking_page(table))
-    failed = table.loc[table["status"] == "failed", "candidate"].unique()
+    failed = table.loc[table["status"].isin(("failed", "out_of_memory")), "candidate"].unique()
     if len(failed):
         tell(f"untrained: failed: {', '.join(failed)}")
         raise typer.Exit(1)

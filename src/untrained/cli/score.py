@@ -9,7 +9,7 @@ import typer
 
 from untrained.cli import options
 from untrained.cli.progress import results_only, tracker
-from untrained.errors import MissingDataError
+from untrained.errors import MissingDataError, ParameterError
 from untrained.files import SCORES
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from untrained.api import Scores
+    from untrained.scoring.engine import Score
     from untrained.scoring.request import Settings
 
 
@@ -41,22 +42,30 @@ def score(
     seed: options.Seed = 0,
     seeds: options.Seeds = 3,
     shape: Annotated[
-        str, typer.Option("--input", help="Shape CxHxW of the images that your own network takes.")
-    ] = "3x32x32",
+        str | None,
+        typer.Option(
+            "--input",
+            help="Shape CxHxW of the images that your own network takes; default: 3x32x32.",
+        ),
+    ] = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Score architectures of a space, or a network of your own.
 
     The time of a score is that of the fastest seed. All other time until the scores were there is
-    the start-up: imports, compilation, images and what first calls take longer.
+    the start-up: imports, compilation, images and what first calls take longer. The exit code is 1
+    where the memory was too small for any score.
     """
     begun = time.perf_counter()
     from untrained.scoring.request import parse_reading
 
     chosen = options.seeds_from(seed, seeds)
-    spelled = [str(parse_reading(one, variant)) for one in proxy or ["naswot"]]
-    options.warn_of_test_labels(spelled)
+    if architectures and shape is not None:
+        raise ParameterError(
+            f"--input {shape}: the images of an architecture of a space are those of --dataset, "
+            "leave it out"
+        )
 
     from untrained.api import score_seeds
     from untrained.scoring.execution import prepare_worker
@@ -64,12 +73,14 @@ def score(
     if architectures:  # one thread may be too slow for a network of one's own
         prepare_worker()
     with results_only():
+        spelled = [str(parse_reading(one, variant)) for one in proxy or ["naswot"]]
+        options.warn_of_test_labels(spelled)
         found = score_seeds(
             target,
             architectures or (),
             proxies=spelled,
             seeds=chosen,
-            shape=shape,
+            shape=shape or "3x32x32",
             track=tracker(quiet),
             **settings,
         )
@@ -81,6 +92,13 @@ def score(
     else:
         _print(target, results, chosen)
         typer.echo(f"start-up {start_up:.1f} s")
+    scored = [score for one in found for score in one.scores]
+    if all(one.score is None for one in scored) and any(map(_lacked_memory, scored)):
+        raise typer.Exit(1)
+
+
+def _lacked_memory(score: "Score") -> bool:
+    return score.status == "out_of_memory"
 
 
 def _result(target: str, found: "Scores", settings: "Settings") -> dict[str, Any]:
@@ -129,14 +147,17 @@ def _cached_scores(space: str, proxy: str, settings: "Settings") -> "NDArray[np.
 
     from untrained.files import read_parquet
     from untrained.parameters import read_parameters
+    from untrained.scoring.columns import SCORE_TYPES
     from untrained.search.pool import scores_of
 
-    made_with = read_parameters().get("scores") or {}
+    made_with = read_parameters().get("scores")
+    if not isinstance(made_with, dict):
+        return None
     same = ("split", "batch_size", "augmentation", "sampling")
     if any(made_with.get(name) != settings.get(name) for name in same):
         return None
     try:
-        _, values = scores_of(read_parquet(path), proxy, settings["dataset"])
+        _, values = scores_of(read_parquet(path, SCORE_TYPES), proxy, settings["dataset"])
     except MissingDataError:
         return None  # the run had other proxies or data sets
     mean: NDArray[np.float64] = values.mean(axis=0)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from untrained.cli import options
-from untrained.cli.progress import teller, tracker
+from untrained.cli.progress import results_only, teller, tracker
 from untrained.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ Live = Annotated[
 
 @options.with_settings()
 def search(
+    context: typer.Context,
     algorithm: Algorithm,
     space: options.Space,
     settings: "Settings",
@@ -105,9 +106,11 @@ def search(
     from untrained.search import parse_algorithm
     from untrained.search.run import run_search
 
-    options.warn_of_test_labels(parse_algorithm(algorithm).decisive(proxy))
-    if ledger is not None and not live:
-        raise ParameterError(f"--ledger {ledger}: only --live makes scores")
+    with results_only():
+        options.warn_of_test_labels(parse_algorithm(algorithm).decisive(proxy))
+    of_scores = "ledger", "score_seeds", *(name for name in settings if name != "dataset")
+    if not live and (idle := options.given(context, *of_scores)):
+        raise ParameterError(f"{', '.join(idle)}: only --live makes scores, leave it out")
     scored = None
     if live:
         from untrained.search.live import Live
@@ -116,25 +119,26 @@ def search(
         shown: dict[str, Any] = {**settings}
         del shown["dataset"]
         scored = Live(seeds=score_seeds, ledger=ledger or beside, **shown)
-    found = run_search(
-        algorithm,
-        space,
-        dataset=settings["dataset"],
-        budget=budget,
-        proxy=proxy,
-        runs=runs,
-        shard=shard,
-        shards=shards,
-        seed=seed,
-        epochs=epochs,
-        training_seed=training_seed,
-        seconds_per_score=seconds_per_score,
-        benchmark=benchmark,
-        scores=scores,
-        live=scored,
-        track=tracker(quiet),
-        tell=teller(quiet),
-    )
+    with results_only():
+        found = run_search(
+            algorithm,
+            space,
+            dataset=settings["dataset"],
+            budget=budget,
+            proxy=proxy,
+            runs=runs,
+            shard=shard,
+            shards=shards,
+            seed=seed,
+            epochs=epochs,
+            training_seed=training_seed,
+            seconds_per_score=seconds_per_score,
+            benchmark=benchmark,
+            scores=scores,
+            live=scored,
+            track=tracker(quiet),
+            tell=teller(quiet),
+        )
     if out is not None:
         from untrained.files import write_parquet
 

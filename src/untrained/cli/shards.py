@@ -7,8 +7,9 @@ import typer
 
 from untrained.cli import options
 from untrained.cli.progress import teller, tracker
-from untrained.errors import DamagedFileError, MissingDataError
-from untrained.scoring.columns import SCORE_COLUMNS, SECONDS
+from untrained.errors import DamagedFileError
+from untrained.files import read_bounded, reading
+from untrained.scoring.columns import SCORE_TYPES, SECONDS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,6 +92,10 @@ def shard(
     )
 
 
+#: The most bytes of a list of shards.
+LARGEST_LIST = 64 << 20
+
+
 def merge(
     shards: Annotated[
         list[Path] | None,
@@ -123,10 +128,8 @@ def merge(
 
 
 def _listed(path: Path) -> list[Path]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        raise MissingDataError(f"--list {path} can't be read: {error}") from error
+    with reading(f"--list {path} is no list of files", "write the path of a shard in each line"):
+        lines = read_bounded(path, LARGEST_LIST).decode().splitlines()
     return [Path(line.strip()) for line in lines if line.strip()]
 
 
@@ -134,7 +137,7 @@ def _read_shard(path: Path) -> "pd.DataFrame":
     from untrained.files import read_parquet
 
     try:
-        read_parquet(path, SCORE_COLUMNS)  # raises if a column is missing; there may be more
+        read_parquet(path, SCORE_TYPES)  # raises if a column is missing; there may be more
         return read_parquet(path)
     except DamagedFileError as error:
         if not path.is_symlink():

@@ -30,7 +30,7 @@ Genotype = Annotated[
 HeldOut = Annotated[
     str | None,
     typer.Option(
-        help="Split to evaluate on, '' for none; default: one that shares no image with --split."
+        help="Split to evaluate on, or none; default: one that shares no image with --split."
     ),
 ]
 Checkpoint = Annotated[
@@ -102,7 +102,7 @@ def train(
     done = training.train(
         genotype,
         Recipe(*steps, crop_flip, cutout, drop_path, auxiliary_weight),
-        training.TrainingImages(dataset, split, held_out),
+        training.TrainingImages(dataset, split, "" if held_out == "none" else held_out),
         cells=cells,
         channels=channels,
         evaluate_every=evaluate_every,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from untrained.cli import options
-from untrained.cli.progress import teller, tracker
+from untrained.cli.progress import results_only, teller, tracker
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,20 +69,21 @@ def training_curves(
     from untrained.spaces import get_space
 
     prepare_worker()
-    indices = [get_space(space).parse(text).index for text in architectures]
-    table = run(
-        space,
-        indices,
-        epochs=stops,
-        proxies=proxy,
-        kernel=kernel,
-        seeds=chosen,
-        ledger=ledger,
-        save=None if out is None else lambda table: write_parquet(table, out),
-        track=tracker(quiet),
-        tell=teller(quiet),
-        **settings,
-    )
+    with results_only():
+        indices = [get_space(space).parse(text).index for text in architectures]
+        table = run(
+            space,
+            indices,
+            epochs=stops,
+            proxies=proxy,
+            kernel=kernel,
+            seeds=chosen,
+            ledger=ledger,
+            save=None if out is None else lambda table: write_parquet(table, out),
+            track=tracker(quiet),
+            tell=teller(quiet),
+            **settings,
+        )
     if truth is not None:
         _draw(table, truth, drawn)
     if out is None or as_json:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from untrained.errors import DamagedFileError, MissingDataError
-from untrained.files import reading
+from untrained.files import absent, read_bounded, reading
 
 #: A function that is called with the name of each file, or folder of photographs, that was read.
 Progress = Callable[[str], object]
@@ -41,7 +41,7 @@ def read_members(source: Path, folder: str, names: Collection[str]) -> Iterator[
     for name in names:
         for path in (source / name, source / folder / name):
             if path.is_file():
-                yield name, path.read_bytes()
+                yield name, read_bounded(path, MAX_BYTES)
                 break
 
 
@@ -64,7 +64,7 @@ def read_matching(source: Path, pattern: re.Pattern[str]) -> Iterator[tuple[str,
         found = pattern.search(path.relative_to(source).as_posix())
         if found and path.is_file():
             _note_name(source, found[0], seen)
-            yield found[0], path.read_bytes()
+            yield found[0], read_bounded(path, MAX_BYTES)
 
 
 def _note_name(source: Path, name: str, seen: set[str]) -> None:
@@ -75,7 +75,7 @@ def _note_name(source: Path, name: str, seen: set[str]) -> None:
 
 def _read_tar(source: Path, pattern: re.Pattern[str]) -> Iterator[tuple[str, bytes]]:
     if not source.is_file():
-        raise MissingDataError(f"{source} does not exist: name a folder or a .tar.gz archive")
+        raise MissingDataError(f"{absent(source)}: name a folder or a .tar.gz archive")
     seen: set[str] = set()
     damage = reading(f"{source} is not a complete tar archive")
     with damage, tarfile.open(source) as archive:

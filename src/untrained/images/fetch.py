@@ -10,7 +10,7 @@ import numpy as np
 
 from untrained.download import download, join, local_path
 from untrained.errors import DamagedFileError, MissingDataError
-from untrained.files import atomic, digest, reading
+from untrained.files import absent, alone_in, arrays_in, atomic, digest, reading
 from untrained.images.archives import Progress
 from untrained.images.official import LAYOUTS, archive_md5, convert
 from untrained.images.photographs import ARCHIVE, URL, convert_photographs
@@ -82,7 +82,7 @@ def fetch_images(
     fetch = imported(f"function that fetches {dataset}", known.fetch)
     if source is None and mirror is not None:
         source = local_path(mirror)
-    with blamed("data set", known.fetch):
+    with alone_in(target.parent), blamed("data set", known.fetch):
         found: dict[str, int] = fetch(
             Wanted(known, target, source, mirror, allow_missing, bar, progress)
         )
@@ -95,7 +95,7 @@ def _check_written(known: ImageSet, target: Path, counts: dict[str, int]) -> Non
     """Raise an error unless the file of a set has these numbers of its images."""
     if not isinstance(counts, dict):
         raise TypeError(f"it returned {counts!r}, not the number of images of each split")
-    with np.load(target, allow_pickle=False) as file:
+    with arrays_in(target) as file:
         for split, count in counts.items():
             if wrong := misfit(known, file[f"{split}_x"], file[f"{split}_y"], count):
                 raise ValueError(f"it wrote {wrong}")
@@ -158,7 +158,7 @@ def _archive(wanted: Wanted, name: str, address: str | None) -> Iterator[Path]:
     target = wanted.target.with_name(name)
     archive = download(url, target, archive_md5(dataset), progress=wanted.bar)
     yield archive
-    archive.unlink()
+    archive.unlink(missing_ok=True)
 
 
 def fetch_arrays(wanted: Wanted) -> dict[str, int]:
@@ -179,15 +179,15 @@ def fetch_arrays(wanted: Wanted) -> dict[str, int]:
     if path.is_dir():
         path = path / f"{known.name}.npz"
     if not path.is_file():
-        raise MissingDataError(f"{path} does not exist: it should hold x (images) and y (labels)")
+        raise MissingDataError(f"{absent(path)}: it should hold x (images) and y (labels)")
     with (
         reading(f"{path} is not an .npz of x (images) and y (labels)", "name one"),
-        np.load(path, allow_pickle=False) as file,
+        arrays_in(path) as file,
     ):
         images, labels = file["x"], file["y"]
     if (wrong := misfit(known, images, labels)) is not None:
         raise DamagedFileError(f"{path} has {wrong}")
     (split,) = known.splits
-    with atomic(wanted.target) as part, part.open("wb") as file:
-        np.savez(file, **{f"{split}_x": images, f"{split}_y": labels})
+    with atomic(wanted.target) as part, part.open("wb") as written:
+        np.savez(written, allow_pickle=False, **{f"{split}_x": images, f"{split}_y": labels})
     return {split: len(images)}

@@ -28,8 +28,11 @@ class TooFewImagesError(ParameterError):
     """A minibatch of more images than there are, which are `there`."""
 
     def __init__(self, message: str, there: int) -> None:
-        super().__init__(message)
+        super().__init__(message, there)  # both, so that a worker process can hand it over
         self.there = there
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from untrained.errors import MissingDataError, ParameterError
-from untrained.files import IMAGES, reading
+from untrained.files import IMAGES, absent, arrays_in, reading
 from untrained.images.sets import IMAGE_SETS, SAMPLE, ImageSet, stored_image_set
 
 Pixels = NDArray[np.uint8]
@@ -157,8 +157,8 @@ def _read_arrays(
 ) -> tuple[Pixels, Labels, NDArray[np.int64]]:
     command = fetch_command(known.name)
     if not path.is_file():
-        raise MissingDataError(f"{path} does not exist: run `{command}`")
-    with _reading_file(known, path), np.load(path, allow_pickle=False) as file:
+        raise MissingDataError(f"{absent(path)}: run `{command}`")
+    with _reading_file(known, path), arrays_in(path) as file:
         if f"{split}_x" not in file:
             raise MissingDataError(
                 f"{path} has no {split} images: run `{command}` with the complete files"

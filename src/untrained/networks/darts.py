@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
 from untrained.errors import ParameterError
+from untrained.limits import COUNT, at_most
 from untrained.networks.graph import (
     Builder,
     Convolution,
@@ -69,6 +70,7 @@ class Skeleton:
             raise ParameterError(f"{self.cells} cells: 3 or more, two of them reduce")
         if self.channels < 2 or self.channels % 2:
             raise ParameterError(f"{self.channels} channels: an even number, 2 or more")
+        at_most(COUNT, cells=self.cells, channels=self.channels)
 
     @property
     def reductions(self) -> tuple[int, int]:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from untrained.errors import MissingDataError, ParameterError
-from untrained.files import SCORES, read_parquet
+from untrained.files import SCORES, absent, read_parquet
 from untrained.report.section import general_words
-from untrained.scoring.columns import ABLATION_COLUMNS, BATCH_SIZE, CURVE_COLUMNS, SCORE_COLUMNS
-from untrained.search.pool import TRACE_COLUMNS
+from untrained.scoring.columns import ABLATION_TYPES, BATCH_SIZE, CURVE_TYPES, SCORE_TYPES
+from untrained.search.pool import TRACE_TYPES
 from untrained.spaces import SPACES, get_space, table_of
 
 if TYPE_CHECKING:
@@ -24,14 +24,19 @@ Splits = Mapping[tuple[str, str], tuple[str, str]]
 
 TABLES = Path("results/tables")
 
-#: Kind of files to their columns.
-COLUMNS: Mapping[str, Sequence[str]] = {
-    "scores": SCORE_COLUMNS,
-    "shipped": (*SCORE_COLUMNS, BATCH_SIZE),
-    "searches": TRACE_COLUMNS,
-    "ablations": ABLATION_COLUMNS,
-    "prunings": ("round", "cell", "edge", "operation", "pruned", "kappa", "regions"),
-    "training_curves": CURVE_COLUMNS,
+#: Kind of files to their columns and the types of these.
+COLUMNS: Mapping[str, Mapping[str, str]] = {
+    "scores": SCORE_TYPES,
+    "shipped": {**SCORE_TYPES, BATCH_SIZE: "int64"},
+    "searches": TRACE_TYPES,
+    "ablations": ABLATION_TYPES,
+    "prunings": {
+        "round": "int64",
+        **dict.fromkeys(("cell", "edge", "operation"), "str"),
+        "pruned": "bool",
+        **dict.fromkeys(("kappa", "regions"), "float64"),
+    },
+    "training_curves": CURVE_TYPES,
 }
 
 
@@ -84,10 +89,8 @@ class Inputs:
         """
         path = self.scores_file or table_of(SCORES, self.name)
         if not path.is_file():
-            raise MissingDataError(
-                f"{path} does not exist: `make run` or `snakemake scores` makes it"
-            )
-        return read_parquet(path, list(COLUMNS["scores"]))
+            raise MissingDataError(f"{absent(path)}: `make run` or `snakemake scores` makes it")
+        return read_parquet(path, COLUMNS["scores"])
 
     def read(self, kind: str) -> "list[tuple[Path, pd.DataFrame]]":
         """The other files of a kind with their paths, one that is named twice included twice.
@@ -98,7 +101,7 @@ class Inputs:
         paths = self.files.get(kind, ())
         if not paths:
             raise ParameterError(f"no files of {kind.replace('_', ' ')}: name them")
-        return [(path, read_parquet(path, list(COLUMNS[kind]))) for path in paths]
+        return [(path, read_parquet(path, COLUMNS[kind])) for path in paths]
 
     def joined(self, kind: str) -> "pd.DataFrame":
         """The other files of a kind as one table."""
@@ -154,9 +157,7 @@ class Inputs:
         paths += [Inputs(other).tables / f"{name}.parquet" for other in self.beside]
         for path in paths:
             if not path.is_file():
-                raise MissingDataError(
-                    f"{path} does not exist: `make run` or `snakemake report` makes it"
-                )
+                raise MissingDataError(f"{absent(path)}: `make run` or `snakemake report` makes it")
         tables = [read_parquet(path) for path in paths]
         return tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)
 

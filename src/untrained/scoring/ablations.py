@@ -18,6 +18,7 @@ import numpy.typing as npt
 from untrained.benchmarks.benchmark import Benchmark
 from untrained.errors import ParameterError, unknown_name
 from untrained.images.sets import NOISE
+from untrained.limits import COUNT, at_most
 from untrained.scoring.columns import ABLATION_TYPES
 from untrained.scoring.progress import Track, untracked
 from untrained.scoring.request import Reading, ScoreRequest, Settings, parse_reading, requested
@@ -78,11 +79,13 @@ class AblationSettings:
         for name in ("repeats", "cells", "minibatches", "initialisations"):
             if getattr(self, name) < 2:
                 raise ParameterError(f"{name} is {getattr(self, name)}: a spread needs 2 or more")
+            at_most(COUNT, **{name: getattr(self, name)})
         if not self.batch_sizes or len(set(self.batch_sizes)) < len(self.batch_sizes):
             sizes = ", ".join(map(str, self.batch_sizes)) or "empty"
             raise ParameterError(f"batch sizes are {sizes}: one or more, each once")
         if min(self.batch_sizes) < 2:
             raise ParameterError(f"batch size {min(self.batch_sizes)}: statistics need 2 or more")
+        at_most(COUNT, batch_sizes=max(self.batch_sizes))
 
 
 def binned_cells(accuracy: Accuracies, seed: int) -> list[BinnedCell]:

@@ -134,8 +134,6 @@ def tolerated(run: Callable[[], T]) -> T | UndefinedScore:
         if passed_through_theirs(error):
             return UndefinedScore("failed", summary(error))
         return UndefinedScore("not_applicable", str(error))
-    except SystemExit as stopped:
-        return UndefinedScore("failed", f"SystemExit: it calls exit({stopped.code})")
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever a network raises is its own

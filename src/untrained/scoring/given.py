@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from untrained.errors import (
+    STOPS,
     MissingDataError,
     ParameterError,
     UnknownNameError,
@@ -216,9 +217,9 @@ def _passing(kind_of: str, seed: int) -> Iterator[None]:
     """Turn any failure of a loader into one line."""
     try:
         yield
-    except UntrainedError:
+    except (UntrainedError, *STOPS):
         raise
-    except Exception as error:
+    except BaseException as error:
         raise ParameterError(
             f"the {kind_of} fails in its pass for seed {seed}: {summary(error)}"
         ) from error

@@ -237,6 +237,8 @@ def _explained(path: Path) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
             reason = f"another process has locked it for {_PATIENCE:.0f} s"
+        elif error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_ERROR:  # another table than ours
+            raise damaged(path) from error
         else:
             reason = str(error)
         raise UntrainedError(

@@ -11,7 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from untrained.errors import NetworkError, ParameterError, UntrainedError, first_line, short, theirs
+from untrained.errors import (
+    STOPS,
+    NetworkError,
+    ParameterError,
+    UntrainedError,
+    first_line,
+    short,
+    theirs,
+)
 from untrained.networks.modes import parameters_registered, settings_restored, unchanged
 from untrained.networks.prepared import copied, unwrapped
 from untrained.plugins import imported
@@ -137,16 +145,16 @@ def blamed(name: str, shape: Shape) -> Iterator[None]:
     """Turn any failure of a network that a factory makes into one line.
 
     Raises:
-        NetworkError: the network failed on images of `shape`; the message names the error.
-        SystemExit: the network ended the process; the message says so.
+        NetworkError: the network failed on images of `shape`, or ended the process; the message
+            names the error.
     """
     try:
         yield
     except UntrainedError:
         raise
-    except SystemExit as stopped:
-        raise SystemExit(f"untrained: {name} calls exit({stopped.code})") from stopped
-    except Exception as error:
+    except STOPS:
+        raise
+    except BaseException as error:
         raise NetworkError(
             f"{name} failed on images of {spell_shape(shape)}: {first_line(error)}"
         ) from error

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from untrained.errors import DamagedFileError, ParameterError, short
+from untrained.limits import COUNT, at_most
 from untrained.proxies import Proxy
 from untrained.scoring.columns import SCORE_COLUMNS, SCORE_TYPES, SECONDS
 from untrained.scoring.ensembles import ensembles_of, readings_of, with_ensembles
@@ -186,6 +187,7 @@ def shard_of(
     """
     if shards < 1:
         raise ParameterError(f"{shards} shards: 1 or more")
+    at_most(COUNT, shards=shards)
     if not 0 <= shard < shards:
         raise ParameterError(
             f"shard {shard} of {shards}: shards are numbered from 0 to {shards - 1}"

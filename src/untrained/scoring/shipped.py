@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from untrained.errors import MissingDataError
-from untrained.files import SCORES, read_parquet
-from untrained.scoring.columns import SCORE_COLUMNS, SCORE_TYPES
+from untrained.files import SCORES, absent, read_parquet
+from untrained.scoring.columns import SCORE_TYPES
 from untrained.spaces import SearchSpace, get_space, table_of
 
 if TYPE_CHECKING:
@@ -68,5 +68,5 @@ def scores_at_hand(space: SearchSpace, path: Path | None = None) -> "pd.DataFram
     if path is None and not made.is_file() and space.scores is not None:
         return cached_scores(space)
     if not made.is_file():
-        raise MissingDataError(f"{made} does not exist: `make run` or `snakemake scores` makes it")
-    return read_parquet(made, SCORE_COLUMNS)
+        raise MissingDataError(f"{absent(made)}: `make run` or `snakemake scores` makes it")
+    return read_parquet(made, SCORE_TYPES)

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from untrained.benchmarks.benchmark import Benchmark, Values
 from untrained.errors import DamagedFileError, MissingDataError, ParameterError
-from untrained.files import SCORES, read_parquet
+from untrained.files import SCORES, absent, read_parquet
 from untrained.images.sets import image_set
 from untrained.plugins import blamed
 from untrained.proxies.ensembles import Ensemble
-from untrained.scoring.columns import SCORE_COLUMNS
+from untrained.scoring.columns import SCORE_TYPES
 from untrained.scoring.ensembles import parse_proxy
 from untrained.scoring.shipped import cached_scores
 from untrained.search.base import SampledSearch, Searchable
@@ -108,10 +108,10 @@ class Tables:
         if isinstance(table, Path):
             if not table.is_file():
                 raise MissingDataError(
-                    f"{table} does not exist: `make run` or `snakemake scores` makes it"
+                    f"{absent(table)}: `make run` or `snakemake scores` makes it"
                 )
             source, path = f"{table}: ", table
-            table = read_parquet(path, SCORE_COLUMNS)
+            table = read_parquet(path, SCORE_TYPES)
             if self.seconds_per_score is None:  # the column `seconds`, which not every table has
                 table = read_parquet(path)
         try:

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from untrained.benchmarks.benchmark import SHORT_SEEDS, Benchmark, well_known
 from untrained.benchmarks.table import Group
-from untrained.errors import ArchitectureError, MissingDataError, ParameterError
+from untrained.errors import ArchitectureError, MissingDataError, ParameterError, short
+from untrained.limits import COUNT, SECONDS
 from untrained.search.base import BudgetSpent
 from untrained.search.pool import Pool, RankedSeen
 from untrained.spaces.base import Architecture
@@ -51,13 +52,16 @@ def parse_budget(text: str) -> Budget:
         ParameterError: the text has neither form, or is not positive.
     """
     seconds, trainings = (text.removesuffix(unit) for unit in ("s", "evaluations"))
-    if trainings != text and re.fullmatch("[0-9]+", trainings) and int(trainings) > 0:
-        return Budget(evaluations=int(trainings))
-    with suppress(ValueError):
-        if seconds != text and text.isascii() and 0 < float(seconds) < np.inf:
-            return Budget(seconds=float(seconds))
+    if trainings != text and re.fullmatch("[0-9]{1,9}", trainings):
+        if 1 <= int(trainings) <= COUNT:
+            return Budget(evaluations=int(trainings))
+    elif seconds != text and text.isascii():
+        with suppress(ValueError):
+            if 0 < float(seconds) <= SECONDS:
+                return Budget(seconds=float(seconds))
     raise ParameterError(
-        f"budget {text!r}: positive seconds or evaluations, as in '12000s' or '100evaluations'"
+        f"budget {short(repr(text))}: seconds up to {SECONDS} or evaluations up to {COUNT}, as in "
+        "'12000s' or '100evaluations'"
     )
 
 
@@ -192,7 +196,8 @@ def _asked(benchmark: Benchmark, dataset: str, epochs: int | None, seed: str | N
     """Return the trainings of these epochs and seed; those of `seen_in_searches` without either."""
     if epochs is None and seed is None:
         return seen_in_searches(benchmark, dataset)
-    trained, length = _searched_on(benchmark, dataset), epochs or benchmark.short_epochs
+    trained = _searched_on(benchmark, dataset)
+    length = benchmark.short_epochs if epochs is None else epochs
     seeds = [seed] if seed else SHORT_SEEDS
     groups = [(trained, "x-valid", length, one) for one in seeds]
     group = next((group for group in groups if group in benchmark.measures), groups[0])

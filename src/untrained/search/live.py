@@ -17,6 +17,7 @@ import numpy as np
 
 from untrained.errors import ParameterError
 from untrained.files import IMAGES
+from untrained.limits import SEEDS, at_most
 from untrained.proxies.ensembles import Ensemble
 from untrained.proxies.standings import Standing, Standings
 from untrained.scoring.engine import Score, score_work
@@ -71,6 +72,7 @@ class Live:
     def __post_init__(self) -> None:
         if self.seeds < 1:
             raise ParameterError(f"{self.seeds} seeds of the scores: 1 or more")
+        at_most(SEEDS, score_seeds=self.seeds)
 
 
 def live_trace(task: Task, live: Live) -> "tuple[pd.DataFrame, dict[str, int]]":

@@ -23,7 +23,16 @@ if TYPE_CHECKING:
     from untrained.proxies.standings import Standings
 
 Floats = NDArray[np.float64]
-TRACE_COLUMNS = ("run", "target", "step", "arch", "fitness", "simulated_seconds", "is_final")
+TRACE_TYPES = {
+    "run": "int64",
+    "target": "str",
+    "step": "int64",
+    "arch": "int64",
+    "fitness": "float64",
+    "simulated_seconds": "float64",
+    "is_final": "bool",
+}
+TRACE_COLUMNS = tuple(TRACE_TYPES)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from untrained.closure import code_digest
 from untrained.errors import ParameterError, unknown_name
 from untrained.files import IMAGES, digest
 from untrained.images.sets import image_set, modules_of
+from untrained.limits import COUNT, WORKERS, at_most
 from untrained.scoring.devices import leased_device
 from untrained.scoring.ledger import opened
 from untrained.scoring.progress import Track, quiet, untracked
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
 
 #: Criterion to whether it reads kappa, and whether it reads the regions.
 CRITERIA = {"both": (True, True), "kappa": (True, False), "regions": (False, True)}
-VARIANTS = ("tenas", "released")
+
+#: The forms of the search, and what tables call them.
+VARIANTS = {"tenas": "TE-NAS", "released": "TE-NAS released"}
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ class Pruning:
             raise unknown_name("criterion", self.criterion, CRITERIA)
         if self.repeats < 1:
             raise ParameterError(f"{self.repeats} repeats: 1 or more")
+        at_most(COUNT, repeats=self.repeats, batch_size=self.batch_size or 0)
         if self.batch_size is not None and self.batch_size < 2:
             raise ParameterError(
                 f"batch size {self.batch_size} is too small: a tangent kernel needs 2 or more "
@@ -181,6 +185,7 @@ def prune(
     searched, settings = pruned_space(get_space(space).name), settings or Pruning()
     if workers is not None and workers < 1:
         raise ParameterError(f"{workers} workers: 1 or more")
+    at_most(WORKERS, workers=workers or 1)
     with leased_device(settings.device) as device:
         settings = replace(settings, device=str(device))
         if workers is None:

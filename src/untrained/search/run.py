@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from untrained.benchmarks.benchmark import Benchmark, Values
 from untrained.errors import ParameterError
 from untrained.images.sets import image_set
+from untrained.limits import SECONDS
+from untrained.plugins import blamed
 from untrained.scoring.ensembles import parse_proxy
 from untrained.scoring.progress import Track, quiet, untracked
 from untrained.search.cached import Tables, accuracies_of, cached_trace, loaded
@@ -134,14 +136,17 @@ def run_search(
     counts: dict[str, int] = {}
     if live is None:
         tables = Tables(task, benchmark, epochs, training_seed, scores, cost)
-        trace, accuracies = cached_trace(tables, proxy), tables.accuracies
+        with blamed("space", searched):  # whose neighbours may be no architectures
+            trace = cached_trace(tables, proxy)
+        accuracies = tables.accuracies
         timed = not search.sees_trainings or tables.trainings.timed
     else:
         from untrained.search.live import live_trace  # which imports PyTorch
 
         known = benchmark is not None or Benchmark.find(searched.name)
         accuracies, timed = accuracies_of(loaded(searched, benchmark)) if known else {}, True
-        trace, counts = live_trace(task, live)
+        with blamed("space", searched):
+            trace, counts = live_trace(task, live)
     best, fitness = _best(trace)
     architecture = None if best is None else searched[best]
     return SearchResult(
@@ -157,8 +162,8 @@ def _seconds_per_score(given: float | str) -> float | None:
         seconds = float(given)
     except ValueError:
         seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise ParameterError(f"seconds per score {given!r}: a number, 0 or more, or measured")
+    if not 0 <= seconds <= SECONDS:
+        raise ParameterError(f"seconds per score {given!r}: a number, 0 to {SECONDS}, or measured")
     return seconds
 
 

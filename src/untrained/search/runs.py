@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from untrained.errors import ParameterError
-from untrained.limits import RUNS
+from untrained.limits import RUNS, at_most
 from untrained.plugins import blamed
 from untrained.scoring.progress import Track
 from untrained.search.base import BudgetedSearch, BudgetSpent, Searchable
@@ -164,8 +164,7 @@ def shard_of_runs(runs: int, shard: int, shards: int) -> range:
     """
     if runs < 1:
         raise ParameterError(f"{runs} runs: 1 or more")
-    if runs > RUNS:
-        raise ParameterError(f"{runs} runs: at most {RUNS}")
+    at_most(RUNS, runs=runs)
     if not 1 <= shards <= runs:
         raise ParameterError(f"{shards} shards of {runs} runs: 1 to {runs}")
     if not 0 <= shard < shards:

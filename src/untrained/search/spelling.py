@@ -202,6 +202,9 @@ def _budgeted(spelling: str, name: str, kind: type[BudgetedSearch], settings: li
     algorithm = configured(kind, own, besides=sorted(shared))
     if guidance.init == RANDOM and not algorithm.starts_scored:
         guidance = replace(guidance, init="")  # equal searches are equal
+    named = guidance.init, guidance.fitness, guidance.pool
+    init, fitness, pool = (str(parse_proxy(one)) if one and one != RANDOM else one for one in named)
+    guidance = replace(guidance, init=init, fitness=fitness, pool=pool)
     if guidance.mutants > 1 and not algorithm.mutates:
         raise ParameterError(f"{spelling!r}: {name} never mutates an architecture")
     if guidance.fitness and algorithm.shortens:

@@ -12,6 +12,7 @@ from untrained.files import IMAGES, check_target
 from untrained.images.minibatches import prepare_images
 from untrained.images.sets import ImageSet, stored_image_set
 from untrained.images.splits import training_set
+from untrained.limits import COUNT, at_most
 from untrained.networks.darts import Skeleton, network_graph
 from untrained.networks.network import GraphNetwork
 from untrained.scoring.devices import leased_device
@@ -155,6 +156,7 @@ def train(
     recipe, images = recipe or Recipe(), images or TrainingImages()
     if evaluate_every < 0:
         raise ParameterError(f"evaluate_every is {evaluate_every}: 0 or more")
+    at_most(COUNT, evaluate_every=evaluate_every)
     examples, on = images.examples(images.split, recipe), images.evaluated_on
     held_out = images.examples(on, recipe) if on else None
     skeleton = Skeleton(cells, channels)

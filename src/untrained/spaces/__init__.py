@@ -3,8 +3,9 @@
 from functools import cache
 from pathlib import Path
 
-from untrained.errors import PluginError
-from untrained.plugins import Registry, address_of, blamed, is_foreign
+from untrained.errors import PluginError, unknown_name
+from untrained.images.sets import IMAGE_SETS, image_set
+from untrained.plugins import Registry, address_of, blamed, is_address, is_foreign
 from untrained.spaces.base import Architecture, SearchSpace
 from untrained.spaces.nds_networks import SWEEPS
 
@@ -71,8 +72,16 @@ def _checked(space: SearchSpace) -> SearchSpace:
     with blamed("space", space):
         if not space.size:
             raise PluginError(f"the space {space.name} has no architectures: give it one or more")
-        if not isinstance(first := space.spelling(0), str):
-            raise TypeError(f"spelling(0) is {first!r}, which is no text")
+        _ = space[0]
+    for name in space.datasets:
+        known = {
+            name
+            for one in map(image_set, IMAGE_SETS.names())
+            for name in (one.name, one.measured_as)
+        }
+        if name not in known and not is_address(name):
+            unknown = unknown_name("data set", name, known)
+            raise PluginError(f"the datasets of the space {space.name}: {unknown}")
     return space
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from untrained.errors import ArchitectureError, ParameterError, short
+from untrained.plugins import blamed
 from untrained.seeds import LARGEST
 
 if TYPE_CHECKING:
@@ -218,7 +219,14 @@ class SearchSpace(ABC):
             raise ArchitectureError(
                 f"index {index} is not in {self.name}: it has 0 to {self.size - 1}"
             )
-        return Architecture(self.name, int(index), self.spelling(index))
+        try:
+            spelled = self.spelling(index)
+            if not isinstance(spelled, str):
+                raise TypeError(f"spelling({index}) is {spelled!r}, which is no text")  # noqa: TRY301
+        except Exception:
+            with blamed("space", self):
+                raise
+        return Architecture(self.name, int(index), spelled)
 
     def parse(self, architecture: object) -> Architecture:
         """Return the architecture that an index, a spelling or another tool's notation names.
@@ -263,8 +271,9 @@ class SearchSpace(ABC):
     def _indices(self) -> dict[str, int]:
         """Map each spelling to its lowest index."""
         indices: dict[str, int] = {}
-        for index in range(len(self)):
-            indices.setdefault(self.spelling(index), index)
+        with blamed("space", self):
+            for index in range(len(self)):
+                indices.setdefault(self.spelling(index), index)
         return indices
 
     def sample(self, rng: np.random.Generator) -> Architecture:

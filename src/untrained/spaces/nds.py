@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from untrained.errors import DamagedFileError, MissingDataError, unknown_name
-from untrained.files import BENCHMARKS, atomic, reading
+from untrained.files import BENCHMARKS, absent, atomic, reading
 from untrained.spaces.base import Architecture, BenchmarkFacts, GraphSpace, Skeleton, Words
 from untrained.spaces.nds_networks import SWEEPS, parse_network
 
@@ -123,7 +123,7 @@ def read_architectures(space: str, path: Path) -> list[str]:
     """
     if not path.is_file():
         raise MissingDataError(
-            f"{path} does not exist: run `untrained fetch {space}`, with --mirror FOLDER or --from "
+            f"{absent(path)}: run `untrained fetch {space}`, with --mirror FOLDER or --from "
             f"{SWEEPS[space].file} if you have the file"
         )
     with reading(f"{path} is damaged", f"fetch {space} again"):

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from untrained.errors import ParameterError
+from untrained.limits import COUNT, at_most
 
 #: Largest number of epochs of a training before a score.
 MOST_EPOCHS = 1000
@@ -100,6 +101,7 @@ def _check_least(settings: object, **least: int) -> None:
     for name, smallest in least.items():
         if (value := getattr(settings, name)) < smallest:
             raise ParameterError(f"{name} is {value}: {smallest} or more")
+        at_most(COUNT, **{name: value})
 
 
 def _check_rates(settings: "Recipe | ShortRecipe", *not_negative: str) -> None:

@@ -85,13 +85,16 @@ class PruningRun:
     @property
     def method(self) -> str:
         """Its name in tables, which leaves the seed out."""
-        name = "TE-NAS" if self.variant == "tenas" else f"TE-NAS {self.variant}"
-        return f"{name} ({self.criterion}, {self.images})"
+        from untrained.search.pruning import VARIANTS
+
+        return f"{VARIANTS[self.variant]} ({self.criterion}, {self.images})"
 
     @property
     def place(self) -> tuple[object, ...]:
         """Its sort key: the corrected search before the released one, both criteria before one."""
-        return self.images, self.variant != "tenas", self.criterion, self.seed
+        from untrained.search.pruning import VARIANTS
+
+        return self.images, list(VARIANTS).index(self.variant), self.criterion, self.seed
 
 
 def cell_left(space: "PrunedSpace", trace: pd.DataFrame) -> int:
