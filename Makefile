@@ -21,8 +21,11 @@ $(VENV)/installed: requirements.txt requirements-alone.txt pyproject.toml
 
 install: $(VENV)/installed ## make .venv
 
+# On a terminal a bar per rule; elsewhere Snakemake's own lines.
+LIVE := $(shell test -t 2 && echo --logger rich)
+
 run: install ## score, search and report as params.yaml says
-	snakemake
+	snakemake $(LIVE)
 	@for page in results/report/*.md; do untrained report show "$$(basename "$$page" .md)"; done
 
 report: install ## results/report.html: all tables and figures in one file
