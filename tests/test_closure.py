@@ -4,7 +4,9 @@ import shutil
 import sys
 from pathlib import Path
 
+import PIL
 import pytest
+import torch
 
 from untrained import closure as graph
 from untrained.closure import closure, code_digest, code_digests
@@ -29,7 +31,7 @@ def package(tmp_path, monkeypatch):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
-    for cached in (graph._file, graph._folders, graph._origin, graph._is_local):
+    for cached in (graph._file, graph._folders, graph._origin, graph._is_installed):
         cached.cache_clear()
     return folder
 
@@ -186,3 +188,26 @@ def test_a_digest_does_not_depend_on_where_the_package_lies(tmp_path, monkeypatc
         monkeypatch.undo()
         for cached in (graph._file, graph._folders):
             cached.cache_clear()
+
+
+def test_versions_of_what_computes_belong_to_the_code(monkeypatch):
+    installed = graph.version
+    before = code_digests(ENGINE, SPACE)
+    assert {"torch", "numpy", "numba"} <= before.keys()
+    assert not {"pandas", "pydantic", "scipy", "matplotlib"} & before.keys()
+    assert before["torch"] == torch.__version__.partition("+")[0]
+    assert "matplotlib" in code_digests("untrained.report.plotting")
+    known = code_digest(ENGINE, SPACE)
+    monkeypatch.setattr(graph, "version", lambda name: "99" if name == "torch" else installed(name))
+    changed = code_digests(ENGINE, SPACE)
+    assert {name for name in before if before[name] != changed[name]} == {"torch"}
+    assert code_digest(ENGINE, SPACE) != known  # so that no ledger holds scores of two versions
+
+
+def test_a_plug_in_is_computed_with_all_that_it_imports(package):
+    helper = package / "helper.py"
+    helper.write_text("import PIL\nimport os\nimport torch\nimport not_there\n")
+    found = code_digests("pluginpackage.proxy")
+    assert {"PIL", "torch"} <= found.keys()
+    assert found["PIL"] == PIL.__version__
+    assert not {"os", "neighbour", "not_there", "pluginpackage"} & found.keys()

@@ -19,6 +19,7 @@ import tokenize
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from importlib import metadata
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +27,9 @@ from pathlib import Path
 from untrained.errors import MissingDataError
 
 _OURS = "untrained"
+
+#: The packages that this one computes with. Others store, check or print what these have computed.
+COMPUTING = frozenset({"matplotlib", "numba", "numpy", "scipy", "torch"})
 
 #: The folders of installed packages, whose code changes with their version only.
 _INSTALLED = tuple(
@@ -72,16 +76,22 @@ def closure(*modules: str) -> tuple[str, ...]:
 
 
 def code_digests(*modules: str) -> dict[str, str]:
-    """Return the digest of the code of each module in the closure of some modules.
+    """Return the digest of the code of each module in the closure of some modules, and versions.
 
     Comments, docstrings and layout do not change a digest. Neither do the tables of registries,
-    since a new entry does not affect the code of the others.
+    since a new entry does not affect the code of the others. The versions are those of installed
+    packages that the modules import: of `COMPUTING`, and of all that a module outside `untrained`
+    imports.
     """
-    return {name: _source(path).digest for name in closure(*modules) if (path := _file(name))}
+    found = closure(*modules)
+    digests = {name: _source(path).digest for name in found if (path := _file(name))}
+    packages = {package for name in found for package in _packages(name)}
+    versions = {name: version(name) for name in sorted(packages - digests.keys())}
+    return digests | {name: known for name, known in versions.items() if known}
 
 
 def code_digest(*modules: str) -> str:
-    """Return one digest of the code of all modules in the closure of some modules."""
+    """Return one digest of what `code_digests` returns."""
     lines = (f"{name} {digest}\n" for name, digest in code_digests(*modules).items())
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
@@ -108,9 +118,35 @@ def _imported(name: str, followed: set[str]) -> list[str]:
     for imported in _source(path).imports:
         spelled = _absolute(imported, package)
         top = spelled.partition(".")[0]
-        if top in followed or (not ours and _is_local(top)):
+        if top in followed or (not ours and _is_installed(top) is False):
             found += [module] if (module := _module(spelled)) else []
     return found
+
+
+def _packages(name: str) -> set[str]:
+    """Return the packages that a module imports and that its results are computed with."""
+    path = _file(name)
+    if path is None:
+        return set()
+    tops = {spelled.partition(".")[0] for spelled in _source(path).imports}
+    if name.partition(".")[0] == _OURS:
+        return tops & COMPUTING
+    return {top for top in tops - {"", _OURS} if _is_installed(top)}
+
+
+@cache
+def version(package: str) -> str:
+    """Return the version of an installed package; empty if there is none.
+
+    What follows a plus sign names the device that a build of PyTorch is for. It is left out, since
+    devices differ by rounding only.
+    """
+    for distribution in (package, *metadata.packages_distributions().get(package, ())):
+        try:
+            return metadata.version(distribution).partition("+")[0]
+        except metadata.PackageNotFoundError:
+            continue
+    return ""
 
 
 def _absolute(imported: str, package: str) -> str:
@@ -169,14 +205,14 @@ def _spec(top: str) -> ModuleSpec | None:
 
 
 @cache
-def _is_local(top: str) -> bool:
-    """Return whether a package is neither installed nor in the standard library."""
+def _is_installed(top: str) -> bool | None:
+    """Return whether a package is installed; None if there is none outside the standard library."""
     if top in sys.stdlib_module_names:
-        return False
+        return None
     path = next(iter([*_folders(top), _origin(top)]), None)
-    return path is not None and not any(
-        path.resolve().is_relative_to(folder) for folder in _INSTALLED
-    )
+    if path is None:
+        return None
+    return any(path.resolve().is_relative_to(folder) for folder in _INSTALLED)
 
 
 def _source(path: Path) -> _Source:
