@@ -7,7 +7,8 @@ from snakemake.utils import min_version
 min_version("9.20")
 
 
-configfile: "params.yaml"
+# of the working directory, if it has any
+configfile: "params.yaml" if Path("params.yaml").exists() else workflow.source_path("params.yaml")
 
 
 report: "workflow/report/workflow.rst"
