@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run report test test-quick lint docs bench bench-gpu screenshots sync record clean
+.PHONY: help install run report test test-quick lint docs bench bench-gpu screenshots sync check record clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,10 +74,15 @@ screenshots: install ## docs/figures/page*.png of the interactive page; needs ch
 
 sync: install ## restore the recorded artifacts and let Snakemake adopt them
 	dvc pull
-	snakemake --touch --forceall --quiet rules progress
+	$(BIN)/python workflow/adopt.py
+
+check: install ## compare the metrics of `make run` with the recorded ones
+	$(BIN)/python workflow/drift.py
 
 record: install ## record in dvc.lock what `make run` made
+	rm -f dvc.lock # which keeps stages that are no more
 	dvc commit --force
 
 clean: ## remove .venv and everything that the workflow made
-	rm -rf $(VENV) .snakemake results site logs data/benchmarks data/images .coverage*
+	rm -rf $(VENV) .snakemake site logs data/benchmarks data/images .coverage*
+	git clean -dfqX results # not the metrics, which Git has

@@ -6,6 +6,7 @@ import copy
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -48,6 +49,13 @@ PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 READ_OF_OTHER_SPACES = {
     ("scores", "data/benchmarks"),
     *(("searches", "data/bundled"), ("report", "data/bundled")),
+}
+#: Two of everything that pruning searches differ in.
+PRUNED = {
+    "variants": ["tenas", "released"],
+    "criteria": ["both", "kappa"],
+    "datasets": ["cifar10", "cifar100"],
+    "seeds": [0, 1],
 }
 #: The stages of a space without a benchmark.
 SCORED = {"scores", "training_curves"}
@@ -308,16 +316,63 @@ def test_without_seeds_a_phase_is_left_out(phase, left_out, planned):
     assert not left_out & read
 
 
+AS_A_MODULE = f"""
+configfile: "of_another_workflow.yaml"
+
+module untrained:
+    snakefile: "{ROOT / "Snakefile"}"
+    config: config
+
+use rule * from untrained as untrained_*
+
+rule all:
+    default_target: True
+    input: rules.untrained_all.input
+"""
+
+
+@pytest.mark.parametrize("module", [False, True])
+def test_the_workflow_runs_in_another_folder_and_as_a_module(module, tmp_path, planned, stages):
+    """Without a file of the checkout but those of the package."""
+    snakefile = ROOT / "Snakefile"
+    if module:
+        snakefile = tmp_path / "Snakefile"
+        snakefile.write_text(AS_A_MODULE)
+        shutil.copy(ROOT / "params.yaml", tmp_path / "of_another_workflow.yaml")
+    with workflow(tmp_path, {}, snakefile) as built:
+        jobs = [job for job in built.dag.jobs if job.output]
+        made = {str(path) for job in jobs for path in job.output}
+        read = {str(path) for job in jobs for path in job.input}
+        assert all(job.rule.name.startswith("untrained_") is module for job in jobs)
+    assert made == {path for own in planned().values() for job in own for path in job[0]}
+    assert all(Path(tmp_path, path).exists() for path in read - made)
+    rules = [path.stem for path in (ROOT / "workflow/rules").glob("*.smk")]
+    assert all(Path(tmp_path, f"results/code/rules/{name}.json").exists() for name in rules)
+
+
+def test_the_container_has_what_its_recipe_names():
+    """The recipe itself is not built here."""
+    recipe = (ROOT / "untrained.def").read_text()
+    copied = dict(re.findall(r"^    (\S+) /opt/untrained/(\S+)$", recipe, re.MULTILINE))
+    assert {"Snakefile", "src", "workflow", "profiles", "data/bundled"} <= copied.keys()
+    assert all(name == place and (ROOT / name).exists() for name, place in copied.items())
+
+
 def test_cached_jobs_have_their_own_hash(workdir):
     """Snakemake's output cache ignores wildcards: two shards must differ in their params."""
-    with workflow(workdir) as built:
+    more = {
+        "searches.shards": 2,
+        "training_curves.seeds": [0, 1],
+        **{f"prunings.{name}": values for name, values in PRUNED.items()},
+    }
+    with workflow(workdir, with_changes(more)) as built:
         hashes = ProvenanceHashMap()
         cached = [job for job in built.dag.jobs if job.rule.cache and job.rule.cache.output]
         digests = {asyncio.run(hashes.get_provenance_hash(job)) for job in cached}
-        scores = PARAMS["scores"]
-        # the proxies of one family share a shard
-        expected = len(PARAMS["seeds"]) * len(PARAMS["datasets"])
-        assert len(digests) == len(cached) == expected * scores["shards"]
+        assert len(digests) == len(cached)
+        # every job that takes longer than to start it
+        expensive = {"score", "search", "ablate", "prune", "training_curve"}
+        assert {job.rule.name for job in cached} == expensive
 
 
 def test_rules_call_the_command_line_and_nothing_else(workdir):
@@ -572,6 +627,15 @@ def test_published_figures_are_an_input_of_the_report_alone(changed_code, stages
     assert "data/published" in stages["code"]["deps"]
 
 
+def test_other_versions_of_what_computes_are_an_input(changed_code, stages, monkeypatch):
+    installed = closure.version
+    other = lambda name: "99" if name == "torch" else installed(name)  # noqa: E731
+    changed = changed_code(lambda: monkeypatch.setattr(closure, "version", other))
+    assert {"results/code/scores/nasbench201/naswot.json"} <= changed
+    assert not {path for path in changed if path.startswith("results/code/images")}
+    assert "requirements.txt" in stages["code"]["deps"]
+
+
 @pytest.mark.parametrize(
     ("entry", "attribute", "value"),
     [
@@ -590,6 +654,16 @@ def test_what_entries_say_is_an_input_of_searches_and_reports(
         "results/code/searches/nasbench201/rea.json",
     } <= changed
     assert {Path(path).parts[2] for path in changed} == {"report", "searches"}
+
+
+def test_a_new_algorithm_is_no_input_of_the_others(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    written = []
+    for algorithms in (["naswot-10", "rea"], ["rea", "area"]):
+        changes = {"searches.algorithms": algorithms}
+        plan.Plan(parse_parameters(with_changes(changes))).write_code(ROOT / "workflow/rules")
+        written.append(Path("results/code/searches/nasbench201/rea.json").read_text())
+    assert written[0] == written[1]
 
 
 def test_what_entries_say_has_one_digest_in_every_checkout(monkeypatch):

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -21,7 +22,7 @@ from test_pipeline import workflow
 ROOT = Path(__file__).parent.parent
 PROGRAMS = Path(sys.executable).parent
 CHECKOUT = [
-    *("Snakefile", "params.yaml", "dvc.yaml", "profiles", "workflow", "src"),
+    *("Snakefile", "params.yaml", "dvc.yaml", "requirements.txt", "profiles", "workflow", "src"),
     *("data/bundled", "data/published"),
     *(".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore"),
 ]
@@ -54,6 +55,7 @@ SHARDS = "results/scores/nasbench201/cifar10/naswot"
 MERGED = "results/scores/nasbench201.parquet"
 PRUNING = "results/prunings/tenas/kappa/nasbench201/cifar10/seed0.parquet"
 CURVES = "results/training_curves/nasbench201/cifar10/seed0/0of1.parquet"
+SEEDS = "prunings.seeds", "training_curves.seeds"
 EVERYTHING = {
     "data/benchmarks/nasbench201.parquet",
     "data/images/cifar10.json",
@@ -74,8 +76,11 @@ EVERYTHING = {
         )
         for suffix in ("parquet", "csv", "md", "tex")
     ),
-    "results/tables/nasbench201/training_curve_points.parquet",
-    "results/tables/nasbench201/regret.parquet",
+    *(
+        f"results/tables/nasbench201/{name}.{suffix}"
+        for name in ("training_curve_points", "regret")
+        for suffix in ("parquet", "csv")
+    ),
     *(
         f"results/figures/nasbench201/{name}.{suffix}"
         for name in (
@@ -402,30 +407,91 @@ def test_a_full_disk(tiny_disk, finished):
     assert not list(tiny_disk.glob("data/benchmarks/.*"))
 
 
-def under_git(folder):
-    git = ["git", "-c", "user.name=Tester", "-c", "user.email=tester@example.org"]
-    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "Start"]):
-        run(folder, *git, *command)
+def git(folder, *arguments):
+    name = "-c", "user.name=Tester", "-c", "user.email=tester@example.org"
+    return run(folder, "git", *name, *arguments)
+
+
+def recorded(folder):
+    """A run in a repository of its own, recorded and pushed to a remote of DVC."""
+    git(folder, "init", "--quiet")
+    run(folder, "dvc", "commit", "--force", "--quiet")
+    git(folder, "add", ".")
+    git(folder, "commit", "--quiet", "-m", "Record")
+    run(folder, "dvc", "push", "--quiet", "--remote", with_remote(folder))
     return folder
 
 
-def test_from_snakemake_to_dvc_and_back(project):
-    """What Snakemake made is recorded; what DVC then makes, Snakemake takes for its own."""
-    under_git(project)
-    before = artifacts(project)
-    run(project, "dvc", "commit", "--force", "--quiet")
-    said = run(project, "dvc", "repro")
-    assert "Running stage" not in said
-    assert "up to date" in said
-    assert jobs(project) == {}
-    assert artifacts(project) == before
+def with_remote(folder):
+    """Name the remote that recorded runs are pushed to, which is not part of the repository."""
+    config = folder / ".dvc/config.local"
+    store = folder.parent / "store"
+    config.write_text(f"[core]\n    remote = store\n['remote \"store\"']\n    url = {store}\n")
+    return "store"
 
-    set_parameters(project, **{"searches.runs": 6})
-    said = run(project, "dvc", "repro", "searches")
-    assert re.findall(r"Running stage '(\w+)", said) == ["searches"]
-    assert jobs(project) == {rule: count for rule, count in SEARCHES.items() if rule != "search"}
-    changed = {name for name, data in artifacts(project).items() if data != before[name]}
-    assert changed == {name for name in before if name.startswith("results/searches/")}
+
+def computed(said):
+    """What jobs of stages made, and did not find among what was finished before."""
+    return set(re.findall(r"Moving output file (\S+) to cache", said))
+
+
+def test_a_clone_restores_what_was_recorded_and_computes_only_what_is_new(finished, tmp_path):
+    """DVC clears each phase that a seed is added to or removed from."""
+    project = recorded(copied(finished, tmp_path / "project"))
+    assert "up to date" in run(project, "dvc", "status")
+    assert jobs(project) == {}
+
+    git(tmp_path, "clone", "--quiet", "project", "clone")
+    clone = tmp_path / "clone"
+    with_remote(clone)
+    run(clone, "dvc", "pull", "--quiet")
+    assert "run `make sync`" in snakemake(clone, "-n", succeeds=False)
+    run(clone, "python", "workflow/adopt.py")
+    assert artifacts(clone) == artifacts(finished)
+    assert jobs(clone) == {}
+    assert "Nothing to be done" in snakemake(clone, "-n")
+    assert "up to date" in run(clone, "dvc", "status")
+    assert not git(clone, "status", "--short")
+
+    set_parameters(clone, **{"seeds": [1, 2], **{key: [0, 1] for key in SEEDS}})
+    said = run(clone, "python", "workflow/adopt.py", succeeds=False)
+    others = "prunings, seeds, training_curves"
+    assert said == f"dvc.lock belongs to another {others}: `dvc repro` computes what has changed\n"
+    before = artifacts(clone)
+    said = run(clone, "dvc", "repro", "scores", "prunings", "training_curves")
+    new = {f"{SHARDS}/seed2/0of1.parquet"}
+    new |= {path.replace("seed0", "seed1") for path in (PRUNING, CURVES)}
+    assert re.search(r"\(Rule: training_curve\)\n\d of \d steps", said)
+    assert computed(said) == new
+    after = artifacts(clone)
+    assert set(after) - set(before) == new
+    assert {name for name in after if after[name] != before.get(name)} == {*new, MERGED}
+    assert {"search": 2}.items() <= jobs(clone).items()
+    assert not {"score", "merge", "prune", "training_curve"} & set(jobs(clone))
+
+
+def test_revisions_are_compared(finished, tmp_path):
+    """By metrics, which Git has, and by plots of tables, which DVC has."""
+    project = recorded(copied(finished, tmp_path / "project"))
+    page = project / "results/metrics/nasbench201.json"
+    known = json.loads(page.read_text())
+    score = "score/naswot/cifar10"
+    for change, drifts in {0.0: False, 5e-5: False, 2e-4: True}.items():
+        page.write_text(json.dumps(known | {score: known[score] * (1 + change)}))
+        said = run(project, "python", "workflow/drift.py", succeeds=not drifts)
+        assert (f"{page.relative_to(project)}: {score} was {known[score]}, is" in said) is drifts
+    assert re.search(
+        rf"nasbench201.json +{score} +{known[score]:.4f}", run(project, "dvc", "metrics", "diff")
+    )
+    for name in ("correlations", "regret"):
+        table = project / f"results/tables/nasbench201/{name}.csv"
+        table.write_text(table.read_text().replace("cifar10,", "cifar12,"))
+    said = run(project, "dvc", "plots", "diff", "--json")
+    for name, y in {"correlations": "tau", "regret": "regret"}.items():
+        plot = said.partition(f"tables/nasbench201/{name}.csv")[2]
+        assert f'"{y}"' in plot
+    assert "cifar10" in said
+    assert "cifar12" in said
 
 
 def test_searches_of_scores_that_come_along(project):

@@ -224,8 +224,15 @@ class Plan:
         for name, found in digests.items():
             for module, files in beside.items():
                 found |= files if module in found else {}
-            if name.startswith(("searches/", "report/")):
+            if name.startswith("report/"):
                 found |= described
+            if name.startswith("searches/"):
+                own = _of_algorithm(name.split("/", 2)[2])
+                found |= {
+                    entry: said
+                    for entry, said in described.items()
+                    if entry == own or not entry.startswith(ALGORITHMS.kind)
+                }
             path = CODE / f"{name}.json"
             text = json.dumps(found, indent=1) + "\n"
             if not path.is_file() or path.read_text() != text:
@@ -262,6 +269,11 @@ class Plan:
 def _spelled(value: object) -> str:
     """Spell a value in one way; the order of a set's members is not always the same."""
     return repr(sorted(value) if isinstance(value, set | frozenset) else value)
+
+
+def _of_algorithm(spelling: str) -> str:
+    """Return what the description of a spelled search algorithm is called."""
+    return f"{ALGORITHMS.kind} {ALGORITHMS.load(_head(spelling)).name}"
 
 
 def _head(algorithm: str) -> str:

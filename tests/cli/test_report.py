@@ -116,7 +116,7 @@ def test_every_file_is_there(finished):
     made = {str(path.relative_to(results)) for path in contents(results)}
     tables = {f"tables/{SPACE}/{name}.{suffix}" for name in TABLES for suffix in FORMATS}
     figures = {f"figures/{SPACE}/{name}.{suffix}" for name in FIGURES for suffix in ("svg", "png")}
-    tables |= {f"tables/{SPACE}/regret.parquet"}
+    tables |= {f"tables/{SPACE}/regret.{suffix}" for suffix in ("csv", "parquet")}
     rest = {f"metrics/{SPACE}.json", f"report/{SPACE}.md", f"scores/{SPACE}.parquet"}
     searches = {name for name in made if name.startswith("searches/")}
     assert made == tables | figures | rest | searches
@@ -169,10 +169,12 @@ def test_metrics_are_finite_and_those_of_the_tables(finished):
     searches = pd.read_parquet(finished / f"results/tables/{SPACE}/searches.parquet")
     ran = searches.dropna(subset=["mean"])
     assert {"Random", "NASWOT N=4", "Optimal N=10"} <= set(ran["method"])
-    assert (
-        len(metrics)
-        == len(ran) + table[table["subset"] == "all sampled"].dropna(subset=["tau"]).shape[0]
-    )
+    means = pd.read_parquet(finished / f"results/scores/{SPACE}.parquet")
+    means = means.groupby(["proxy", "dataset"])["score"].mean()
+    for (proxy, images), mean in means.items():
+        assert metrics[f"score/{proxy}/{images}"] == pytest.approx(mean, abs=1e-6)
+    taus = table[table["subset"] == "all sampled"].dropna(subset=["tau"])
+    assert len(metrics) == len(ran) + len(taus) + len(means)
 
 
 def test_correlations_agree_with_scipy(finished, benchmark_table):

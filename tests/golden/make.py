@@ -354,10 +354,9 @@ def make_tables(frozen: dict[str, pd.DataFrame]) -> pd.DataFrame:
         for path in sorted(folder.glob("*.parquet"))
         for cell in _cells(pd.read_parquet(path).iloc[:: 40 if path.stem == "regret" else 1])
     ]
-    found += [
-        (path.name, *cell) for path in sorted(folder.glob("*.csv")) for cell in _numbers(path)
-    ]
-    found += [(path.name, *cell) for path in sorted(folder.glob("*.md")) for cell in _numbers(path)]
+    for suffix in (".csv", ".md"):
+        shown = [path.with_suffix(suffix) for path in sorted(folder.glob("*.md"))]
+        found += [(path.name, *cell) for path in shown for cell in _numbers(path)]
     found += [("page", *cell) for cell in _numbers(Path("page.md"))]
     values = json.loads(metrics.read_text()).values()
     found += [("metrics", row, "", str(value)) for row, value in enumerate(values)]

@@ -14,11 +14,13 @@ rule ablate:
         ABLATIONS,
     log:
         "logs/ablations/{space}.log",
+    cache: True
     conda:
         "../envs/untrained.yaml"
     resources:
         gpu=GPUS,
     params:
+        path=ABLATIONS,  # the cache hashes params, not wildcards
         experiments=lambda wildcards: [
             f"--experiment {name}" for name in PLAN.spaces[wildcards.space].ablations
         ],

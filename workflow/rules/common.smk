@@ -17,18 +17,17 @@ if (
     and Path("dvc.lock").exists()
     and "DVC_STAGE" not in os.environ
     and not {"--touch", "-t"} & set(sys.argv)
-    and any(path.parent.name != "code" for path in Path("results").glob("*/*"))
+    and any(path.parent.name not in {"code", "metrics"} for path in Path("results").glob("*/*"))
     and not any(Path(".snakemake/metadata").glob("*"))
 ):
     raise WorkflowError(
-        "results/ came from DVC and Snakemake has no record of how it was made: "
-        "run `make sync` (dvc pull, then snakemake --touch --forceall)."
+        "results/ came from DVC and Snakemake has no record of how it was made: " "run `make sync`."
     )
 
 try:
     PARAMETERS = parse_parameters(config)
     PLAN = Plan(PARAMETERS)
-    CODE = PLAN.write_code(Path(workflow.basedir, "workflow/rules"))
+    CODE = PLAN.write_code(Path(str(workflow.current_basedir)))
 except UntrainedError as error:
     sys.exit(f"untrained: {error}")  # one line, without the traceback of a WorkflowError
 

@@ -13,12 +13,14 @@ rule prune:
         PRUNING,
     log:
         "logs/prunings/{variant}/{criterion}/{space}/{dataset}/seed{seed}.log",
+    cache: True
     conda:
         "../envs/untrained.yaml"
     threads: 4
     resources:
         gpu=GPUS,
     params:
+        path=PRUNING,  # the cache hashes params, not wildcards
         repeats=config["prunings"]["repeats"],
         batch_size=option("--batch-size", config["prunings"]["batch_size"]),
         split=config["scores"]["split"],

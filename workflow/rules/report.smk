@@ -66,6 +66,7 @@ rule joint_figure:
 
 rule page:
     input:
+        scores="results/scores/{space}.parquet",
         tables=lambda wildcards: tables_of(SECTIONS_OF[wildcards.space], wildcards.space),
         figures=lambda wildcards: figures_of(SECTIONS_OF[wildcards.space], wildcards.space),
         code="results/code/report/page.json",

@@ -24,8 +24,7 @@ rule score:
     resources:
         gpu=GPUS,
     params:
-        # Snakemake's output cache hashes params, not wildcards
-        shard="{space}/{dataset}/{family}/seed{seed}/{shard}of{shards}",
+        path=SHARD,  # the cache hashes params, not wildcards
         proxies=lambda wildcards: [f"--proxy {proxy}" for proxy in PLAN.families[wildcards.family]],
         settings=SHARD_SETTINGS,
         among=lambda wildcards, input: f"--among {input.among}" if input.among else "",

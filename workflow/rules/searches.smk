@@ -12,10 +12,12 @@ rule search:
         TRACE,
     log:
         "logs/searches/{algorithm}/{space}/{dataset}/{shard}of{shards}.log",
+    cache: True
     localrule: True
     conda:
         "../envs/untrained.yaml"
     params:
+        path=TRACE,  # the cache hashes params, not wildcards
         settings=settings("searches", but=["algorithms", "shards"]),
     shell:
         "untrained search {wildcards.algorithm:q} {wildcards.space} --dataset {wildcards.dataset}"

@@ -13,11 +13,13 @@ rule training_curve:
         CURVES,
     log:
         "logs/training_curves/{space}/{dataset}/seed{seed}/{shard}of{shards}.log",
+    cache: True
     conda:
         "../envs/untrained.yaml"
     resources:
         gpu=GPUS,
     params:
+        path=CURVES,  # the cache hashes params, not wildcards
         cells=lambda wildcards: PLAN.followed_cells(
             wildcards.space, int(wildcards.shard), int(wildcards.shards)
         ),

@@ -19,7 +19,7 @@ FORMATS = ("parquet", "csv", "md", "tex")
 
 def files_of(table: Table) -> list[str]:
     """Return the names of the files of a table."""
-    formats = FORMATS if table.layout else FORMATS[:1]
+    formats = FORMATS if table.layout else FORMATS[:2]
     return [f"{table.name}.{suffix}" for suffix in formats]
 
 
@@ -52,15 +52,14 @@ def _write_table(table: Table, frame: "pd.DataFrame", inputs: Inputs) -> None:
 
     stem = inputs.tables / table.name
     write_parquet(frame, stem.with_suffix(".parquet"))
-    if table.layout is None:
-        return
-    layout, notes = table.layout(frame, inputs.name), table.notes(frame)
-    caption = ". ".join([_filled(table.title, inputs.words()), *notes])
-    views = {
-        ".csv": to_csv(frame),
-        ".md": to_markdown(layout) + "".join(f"\n- {note}\n" for note in notes),
-        ".tex": to_latex(layout, caption=caption, label=f"tab:{table.name}"),
-    }
+    views = {".csv": to_csv(frame)}
+    if table.layout is not None:
+        layout, notes = table.layout(frame, inputs.name), table.notes(frame)
+        caption = ". ".join([_filled(table.title, inputs.words()), *notes])
+        views |= {
+            ".md": to_markdown(layout) + "".join(f"\n- {note}\n" for note in notes),
+            ".tex": to_latex(layout, caption=caption, label=f"tab:{table.name}"),
+        }
     for suffix, text in views.items():
         with atomic(stem.with_suffix(suffix)) as part:
             part.write_text(text)

@@ -341,7 +341,9 @@ def _metrics(inputs: Inputs) -> dict[str, float]:
     table = inputs.table("correlations")
     every = table[table["subset"] == ALL_SAMPLED]
     names = "tau/" + every["proxy"] + "/" + every["images"] + "/" + every["split"]
-    return dict(zip(names, every["tau"], strict=True))
+    scores = inputs.scores.groupby(["proxy", "dataset"], sort=False)["score"].mean().reset_index()
+    means = "score/" + scores["proxy"] + "/" + scores["dataset"]
+    return dict(zip([*means, *names], [*scores["score"], *every["tau"]], strict=True))
 
 
 def _sentences(inputs: Inputs) -> list[str]:
