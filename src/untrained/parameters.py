@@ -96,7 +96,8 @@ class Scores(Section):
     """Score one architecture of each class that computes the same function, for all of its members:
     a third of the work on the whole of NAS-Bench-201"""
     shards: Count
-    """Jobs per space, data set, family of proxies and seed"""
+    """Jobs per space, data set, family of proxies and seed. A job takes 4 s of processor time to
+    start, on a cluster more, so give it minutes of work; `untrained plan` says how long it takes"""
     split: str
     """Split of the data sets: sample (bundled), or train, test, ... of the official files"""
     batch_size: Several

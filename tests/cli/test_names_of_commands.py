@@ -26,6 +26,7 @@ COMMANDS = [
     ["ablate"],
     ["prune"],
     ["params"],
+    ["plan"],
     ["training-curves"],
     ["train"],
     ["report"],

@@ -12,6 +12,7 @@ from untrained.cli import (
     fetch,
     names,
     params,
+    plan,
     prune,
     rank,
     report,
@@ -41,6 +42,7 @@ app.command("list")(names.list_names)
 app.command("shard")(shards.shard)
 app.command("merge")(shards.merge)
 app.command("params")(params.params)
+app.command("plan")(plan.plan)
 app.command("compare")(compare.compare)
 app.command("ensembles")(ensembles.ensembles)
 app.command("search")(search.search)
