@@ -560,6 +560,7 @@ EDITS = {
         SCORES | {"ablate nasbench201", "training_curve nasbench201"},
     ),
     "parameters of one phase": ("params.yaml", "repeats: 1", "repeats: 2", {"prune nasbench201"}),
+    "code of another space": ("src/untrained/spaces/nds_networks.py", *CODE, set()),
     "a comment of a rules file": ("workflow/rules/prunings.smk", *PROSE, set()),
     "a rule": (
         "workflow/rules/prunings.smk",

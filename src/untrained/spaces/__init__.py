@@ -7,7 +7,7 @@ from untrained.errors import PluginError, unknown_name
 from untrained.images.sets import IMAGE_SETS, image_set
 from untrained.plugins import Registry, address_of, blamed, is_address, is_foreign
 from untrained.spaces.base import Architecture, SearchSpace
-from untrained.spaces.nds_networks import SWEEPS
+from untrained.spaces.nds_names import CELLS, STAGES, space_of
 
 SPACES: Registry[type[SearchSpace]] = Registry(
     "space",
@@ -18,7 +18,7 @@ SPACES: Registry[type[SearchSpace]] = Registry(
         "nasbench101": "untrained.spaces.nasbench101:NasBench101",
         "nasbench201": "untrained.spaces.nasbench201:NasBench201",
         "natsbench_size": "untrained.spaces.natsbench_size:NatsBenchSize",
-        **{name: f"untrained.spaces.nds:{name}" for name in SWEEPS},
+        **{name: f"untrained.spaces.nds:{name}" for name in map(space_of, (*CELLS, *STAGES))},
     },
     # what `SearchSpace` has, whether or not an entry derives from it
     tuple(name for name in (*SearchSpace.__annotations__, *vars(SearchSpace)) if name[0] != "_"),

@@ -16,6 +16,7 @@ from typing import ClassVar, TypeVar
 
 from untrained.errors import ArchitectureError, short, unknown_name
 from untrained.spaces.genotypes import Edges, check_edges
+from untrained.spaces.nds_names import CELLS, STAGES, space_of
 
 T = TypeVar("T", int, float)
 #: The operations of an edge in any of the five search spaces.
@@ -169,29 +170,10 @@ class Sweep:
         return self.dataset == "ImageNet"
 
 
-#: Kind of network to the names of its sweeps: design space, what is special, _in for ImageNet.
-_NAMES: Mapping[type[Network], tuple[str, ...]] = {
-    CellNetwork: (
-        *("Amoeba", "Amoeba_in"),
-        *("DARTS", "DARTS_fix-w-d", "DARTS_in", "DARTS_lr-wd", "DARTS_lr-wd_in"),
-        *("ENAS", "ENAS_fix-w-d", "ENAS_in"),
-        *("NASNet", "NASNet_in"),
-        *("PNAS", "PNAS_fix-w-d", "PNAS_in"),
-    ),
-    StagedNetwork: (
-        *("ResNet", "ResNet-B", "ResNet_lr-wd", "ResNet_lr-wd_in", "ResNet_reruns"),
-        *("ResNet_rng1", "ResNet_rng2", "ResNet_rng3"),
-        *("ResNeXt-A", "ResNeXt-A_in", "ResNeXt-B", "ResNeXt-B_in"),
-        *("Vanilla", "Vanilla_lr-wd", "Vanilla_lr-wd_in", "Vanilla_reruns"),
-        *("Vanilla_rng1", "Vanilla_rng2", "Vanilla_rng3"),
-    ),
-}
 #: The sweep of each space.
 SWEEPS: Mapping[str, Sweep] = {
-    f"nds_{name.lower().replace('-', '_')}": Sweep(
-        f"{name}.json", kind, "ImageNet" if name.endswith("_in") else "cifar10"
-    )
-    for kind, names in _NAMES.items()
+    space_of(name): Sweep(f"{name}.json", kind, "ImageNet" if name.endswith("_in") else "cifar10")
+    for kind, names in ((CellNetwork, CELLS), (StagedNetwork, STAGES))
     for name in names
 }
 #: Kind of a network to the words that its text has, those that it may have, and an example.
