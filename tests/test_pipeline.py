@@ -568,6 +568,12 @@ EDITS = {
         "untrained  prune",
         {"prune nasbench201", "rules/prunings"},
     ),
+    "what several rules files use": (
+        "workflow/rules/paths.smk",
+        *CODE,
+        {f"rules/{name}" for name in ("paths", "sections", "searches", "report")}
+        | {f"rules/{name}" for name in ("ablations", "prunings", "training_curves")},
+    ),
     "a comment of a plug-in": ("dots.py", *PROSE, set()),
     "the image set of a plug-in": ("dots.py", *CODE, {"fetch_images", "minibatches/dots:DOTS"}),
     "images that a plug-in brings": ("dots.webp", "a note", "a text", {"fetch_images"}),

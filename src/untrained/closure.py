@@ -96,15 +96,43 @@ def code_digest(*modules: str) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def digest_of_tokens(path: Path) -> str:
-    """Return a digest of the Python tokens of a file, without comments and layout."""
+def rule_digests(folder: Path) -> dict[str, dict[str, str]]:
+    """Return the digests of each file of rules and of those whose names it uses, by its name.
+
+    Names are functions and constants. Comments and layout change no digest.
+    """
+    tokens = {path.name: _tokens(path) for path in sorted(folder.glob("*.smk"))}
+    makers = {name: file for file, words in tokens.items() for name in _defined(words)}
+    digests = {
+        file: hashlib.sha256("\0".join(words).encode()).hexdigest()
+        for file, words in tokens.items()
+    }
+    found = {}
+    for file in tokens:
+        used, waiting = {file}, [file]
+        while waiting:
+            more = {makers[word] for word in tokens[waiting.pop()] if word in makers} - used
+            used |= more
+            waiting += more
+        found[file.removesuffix(".smk")] = {name: digests[name] for name in sorted(used)}
+    return found
+
+
+def _tokens(path: Path) -> list[str]:
+    """Return the Python tokens of a file, without comments and layout."""
     with tokenize.open(path) as file:
-        tokens = [
+        return [
             token.string
             for token in tokenize.generate_tokens(file.readline)
             if token.type not in (tokenize.COMMENT, tokenize.NL)
         ]
-    return hashlib.sha256("\0".join(tokens).encode()).hexdigest()
+
+
+def _defined(tokens: list[str]) -> Iterator[str]:
+    """Yield the functions and constants that a file of rules defines."""
+    for before, word, after in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if before == "def" or (word.isupper() and word.isidentifier() and after == "="):
+            yield word
 
 
 def _imported(name: str, followed: set[str]) -> list[str]:

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from untrained.closure import code_digests, digest_of_tokens
+from untrained.closure import code_digests, rule_digests
 from untrained.files import BUNDLED, PUBLISHED, atomic, digest
 from untrained.images.sets import IMAGE_SETS, image_set
 from untrained.parameters import Parameters
@@ -204,10 +204,7 @@ class Plan:
             rules: the folder of the rules.
         """
         digests = {name: code_digests(*modules) for name, modules in self.code()}
-        digests |= {
-            f"rules/{path.stem}": {path.name: digest_of_tokens(path)}
-            for path in sorted(rules.glob("*.smk"))
-        }
+        digests |= {f"rules/{name}": found for name, found in rule_digests(rules).items()}
         beside = {
             module: {path.name: digest(path, "sha256") for path in paths}
             for module, paths in (
