@@ -26,7 +26,7 @@ def plan(
     ] = 3,
     quiet: options.Quiet = False,
 ) -> None:
-    """Print the jobs of the workflow, and the hours that they take.
+    """Print the jobs of the workflow and their hours.
 
     A few architectures are scored here, for the rates. Other jobs take as long as those that
     Snakemake ran in this folder, where there are any: run a small sample first.
