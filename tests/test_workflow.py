@@ -68,6 +68,7 @@ EVERYTHING = {
     CURVES,
     "results/metrics/nasbench201.json",
     "results/report/nasbench201.md",
+    "results/report/index.html",
     *(
         f"results/tables/nasbench201/{name}.{suffix}"
         for name in (
@@ -91,7 +92,7 @@ EVERYTHING = {
     ),
     "results/ablations/nasbench201.parquet",
 }
-SEARCHES = {"search": 2, "page": 1, "all": 1}
+SEARCHES = {"search": 2, "explorer": 1, "page": 1, "all": 1}
 SEARCHES |= dict.fromkeys(("section_searches", "section_comparisons", "section_regret"), 1)
 SCORED = "correlations", "seeds", "proxies", "preferences", "kernels"
 SCORES = {"merge": 1} | {f"section_{name}": 1 for name in SCORED}
