@@ -199,7 +199,7 @@ def explorer(
     scores: options.Scores = None,
     tables: Tables = None,
 ) -> None:
-    """Write an interactive page of scores, accuracies, searches and correlations.
+    """Write an interactive page of scores, accuracies and searches.
 
     The page is one file, and needs no network. Correlations and searches are on it where their
     tables were made. Files can be named for a single space.
