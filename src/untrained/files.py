@@ -265,13 +265,15 @@ def _reading_parquet(
 
     if not path.is_file():
         raise MissingDataError(absent(path))
-    with reading(f"{path} is damaged", "delete it and make it again"):
+    # without its deletion Snakemake's output cache would restore the damaged file
+    link = f"; it is a link, delete {path.resolve()} too" if path.is_symlink() else ""
+    with reading(f"{path} is damaged", f"delete it and make it again{link}"):
         metadata = pq.read_metadata(path)
         schema = metadata.schema.to_arrow_schema()
         if lacking := [name for name in columns or () if name not in schema.names]:
             raise DamagedFileError(
                 f"{path} is damaged (it lacks {', '.join(lacking)}, it has "
-                f"{_listed(schema.names)}): make it again, or name another file"
+                f"{_listed(schema.names)}): make it again, or name another file{link}"
             )
         # no checksum covers the numbers of rows
         groups = map(metadata.row_group, range(metadata.num_row_groups))

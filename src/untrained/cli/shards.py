@@ -7,7 +7,6 @@ import typer
 
 from untrained.cli import options
 from untrained.cli.progress import teller, tracker
-from untrained.errors import DamagedFileError
 from untrained.files import read_bounded, reading
 from untrained.scoring.columns import SCORE_TYPES, SECONDS
 
@@ -136,11 +135,5 @@ def _listed(path: Path) -> list[Path]:
 def _read_shard(path: Path) -> "pd.DataFrame":
     from untrained.files import read_parquet
 
-    try:
-        read_parquet(path, SCORE_TYPES)  # raises if a column is missing; there may be more
-        return read_parquet(path)
-    except DamagedFileError as error:
-        if not path.is_symlink():
-            raise
-        # without its deletion Snakemake's output cache would restore the damaged file
-        raise DamagedFileError(f"{error}; it is a link, delete {path.resolve()} too") from error
+    read_parquet(path, SCORE_TYPES)  # raises if a column is missing; there may be more
+    return read_parquet(path)
