@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import kendalltau
 from tests.report import explored
 
-from untrained.report.explorer import run_page, space_data
+from untrained.report.explorer import explorer, space_data
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium")
@@ -24,8 +24,18 @@ def run(tmp_path_factory):
     """The inputs of a small run, and the file of its page."""
     folder = tmp_path_factory.mktemp("explored")
     inputs = explored.inputs(folder)
-    (folder / "index.html").write_text(run_page([inputs]))
+    (folder / "index.html").write_text(explorer("Two spaces", [space_data(inputs), other(inputs)]))
     return inputs, folder / "index.html"
+
+
+def other(inputs):
+    """A space with test accuracies alone, no searches and a candidate that needs quotes."""
+    data = space_data(inputs) | {"name": "other", "label": "other", "searches": []}
+    data["columns"] = [one for one in data["columns"] if one["split"] != "val"]
+    command = {"command": "untrained rank {name}"}
+    data["columns"] = [one | command for one in data["columns"]]
+    data["names"] = ["it's $mine", *data["names"][1:]]
+    return data | {"index": None, "correlations": []}
 
 
 @pytest.fixture(scope="module")
@@ -259,6 +269,19 @@ def test_the_table_is_sorted_by_any_column(page, data):
         assert known == sorted(known, reverse=not rising), name
         assert "undefined" not in cells[: len(known)]
     assert len(cells) == explored.CELLS
+
+
+def test_another_space_has_what_it_has(page):
+    page.select_option("#split", "val")
+    page.select_option("#space", "other")
+    assert page.locator("#split option").all_inner_texts() == ["test"]
+    assert shown_tau(page)[1] == explored.CELLS
+    assert not page.is_visible("#searches")
+    page.click("text=it's $mine")
+    assert page.inner_text("#command") == "untrained rank 'it'\\''s $mine'"
+    page.select_option("#space", "nasbench201")
+    assert page.is_visible("#searches")
+    assert page.inner_text("#picked") == "None is chosen yet."
 
 
 def test_methods_are_shown_and_hidden(page):

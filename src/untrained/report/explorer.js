@@ -216,7 +216,7 @@ function lookOf(one, look) {
     : { line: look.line, symbol: place % SYMBOLS.length, sign: SYMBOLS[place % SYMBOLS.length] };
 }
 
-const TICKS = [-3, -2, -1, 0, 1].flatMap((power) => [1, 2, 5].map((step) => Number(`${step}e${power}`)));
+const TICKS = [-3, -2, -1, 0, 1].flatMap((power) => [1, 1.5, 2, 3, 5, 7].map((step) => Number(`${step}e${power}`)));
 
 function regretFigure(look, legend = false) {
   const data = [], free = (one) => !one.trains && !one.spent[0];
@@ -416,8 +416,11 @@ function clear() {
 
 function showChoices() {
   fill("dataset", space.datasets.map((one) => [one.name, one.label]));
-  const own = space.columns.filter((one) => fits(one) && one.kind !== "accuracy").map((one) => [one.label, one.label]);
-  const accuracies = space.columns.some((one) => fits(one) && one.kind === "accuracy") ? [["", "accuracy"]] : [];
+  const there = space.columns.filter(fits), own = there.filter((one) => one.kind !== "accuracy").map((one) => [one.label, one.label]);
+  const splits = [["test", "test"], ["val", "validation"]].filter(([name]) => there.some((one) => one.split === name));
+  fill("split", splits);
+  at("split").closest("label").hidden = !splits.length;
+  const accuracies = splits.length ? [["", "accuracy"]] : [];
   fill("x", own);
   fill("y", [...accuracies, ...own], at("y").value || (accuracies.length ? "" : own.at(1)?.[0]));
   clear();
@@ -450,7 +453,6 @@ function showSpace() {
   shown = 100;
   const of = space.label === space.members ? "" : ` of ${space.label}`;
   at("about").textContent = `${space.names.length} ${space.members}${of}. Everything is in this file; it needs no network.`;
-  at("split").closest("label").hidden = !space.columns.some((one) => one.kind === "accuracy");
   at("searches").hidden = !space.searches.length;
   if (space.searches.length) {
     fill("searched", [...new Map(space.searches.map((one) => [one.dataset, one.label]))]);
