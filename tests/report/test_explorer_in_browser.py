@@ -176,14 +176,14 @@ def place_of(page, x, y):
 
 
 def test_a_box_selects(page, data):
-    start, end = place_of(page, -0.5, 80), place_of(page, 1.0, 95)
+    start, end = place_of(page, -0.5, 60), place_of(page, 1.0, 90)
     page.mouse.move(*start)
     page.mouse.down()
     page.mouse.move(*end, steps=5)
     page.mouse.up()
     page.wait_for_function("document.getElementById('x-from').value !== ''")
     bounds = [float(page.input_value(f"#{end}")) for end in ("x-from", "x-to", "y-from", "y-to")]
-    assert bounds == pytest.approx([-0.5, 1, 80, 95], abs=0.5)
+    assert bounds == pytest.approx([-0.5, 1, 60, 90], abs=0.5)
 
     def inside(x, y):
         low, high, bottom, top = bounds
@@ -192,9 +192,9 @@ def test_a_box_selects(page, data):
     tau, n = expected(data, chosen=inside)
     assert 5 < n < explored.CELLS
     assert shown_tau(page) == (pytest.approx(tau, abs=1e-9), n)
-    page.fill("#y-from", "91")
+    page.fill("#y-from", "85")
     page.keyboard.press("Tab")
-    bounds[2] = 91
+    bounds[2] = 85
     assert shown_tau(page)[0] == pytest.approx(expected(data, chosen=inside)[0], abs=1e-9)
 
 
