@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dvc.repo import Repo
 from snakemake.api import SnakemakeApi
+from snakemake.executors.touch import Executor
 from snakemake.settings.types import (
     DAGSettings,
     OutputSettings,
@@ -52,6 +53,7 @@ def adopt() -> None:
             sys.exit(f"dvc.lock belongs to another {others}: `dvc repro` computes what has changed")
         for path, digests in recorded.items():
             path.write_bytes(digests)
+        Executor.SLEEPING_TIME = 0  # a tenth of a second for each file, in the order of making
         dag.execute_workflow(executor="touch")
         for job in workflow._workflow.dag.jobs:
             cache = job.rule.cache
