@@ -626,6 +626,23 @@ def changed_code(tmp_path, monkeypatch):
     return changed
 
 
+@pytest.mark.parametrize(("name", "alone"), [("STYLE_FILE", False), ("EXPLORER_FILES", True)])
+def test_files_beside_code_are_an_input_of_what_reads_them(changed_code, monkeypatch, name, alone):
+    there = getattr(plan, name)
+    path = Path(there[0] if alone else there)
+    other = Path(path.name).absolute()
+    other.write_text(path.read_text() + "\n")
+    changed = changed_code(lambda: monkeypatch.setattr(plan, name, (other,) if alone else other))
+    report = {f"results/code/report/{one}.json" for one in (*plan.REPORT_SECTIONS, "page")}
+    assert changed == {"results/code/report/explorer.json"} | (set() if alone else report)
+
+
+def test_how_spaces_draw_their_architectures_is_an_input_of_the_interactive_page():
+    jobs = dict(plan.Plan(parse_parameters(with_changes(EDITED))).code())
+    drawn = {f"untrained.spaces.{name}" for name in EDITED["spaces"]}
+    assert drawn <= set(jobs["report/explorer"])
+
+
 def test_published_figures_are_an_input_of_the_report_alone(changed_code, stages):
     figures = Path("published/searches.csv")
     changed = changed_code(lambda: figures.write_text(figures.read_text() + "\n"))

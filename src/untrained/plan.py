@@ -189,7 +189,8 @@ class Plan:
         for name in REPORT_SECTIONS:
             yield f"report/{name}", (_REPORT, f"{_REPORT_SECTIONS}.{name}")
         yield "report/page", (_REPORT,)
-        yield "report/explorer", (_EXPLORER,)
+        # spaces draw their architectures
+        yield "report/explorer", (_EXPLORER, *map(SPACES.module_of, self.spaces))
 
     def write_code(self, rules: Path) -> list[str]:
         """Write the digests of the code of all jobs and of the rules, and return the files.
