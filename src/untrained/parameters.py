@@ -39,7 +39,6 @@ from untrained.parameter_types import (
     each_once,
     keys_of,
 )
-from untrained.report.search_results import method_of
 from untrained.scoring.ablations import check_untrained
 from untrained.scoring.ensembles import parse_proxy, readings_of
 from untrained.scoring.request import parse_reading, shows_test
@@ -492,6 +491,8 @@ def _check_shipped(parameters: Parameters, space: SearchSpace) -> None:
 
 def _check_labels(algorithms: Iterable[str]) -> None:
     """Check that no two searches have one label, by which tables and figures name them."""
+    from untrained.report.search_results import method_of  # which needs pandas
+
     found: dict[str, str] = {}
     for name in algorithms:
         label = method_of(name, "", "")
