@@ -1,16 +1,17 @@
 """Scores that come along: all cells of NAS-Bench-201, held against scores that are made here."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from untrained import cached_scores, run_search, score_space
 from untrained.errors import MissingDataError
+from untrained.files import write_parquet
+from untrained.report.inputs import Inputs
+from untrained.report.sections.shipped import shipped_table
 from untrained.scoring.columns import SCORE_TYPES
 from untrained.scoring.shipped import scores_at_hand
 from untrained.spaces import get_space
-
-#: Differ by rounding on another machine.
-TOLERANCE = {"rel": 1e-3}
 
 
 @pytest.fixture(scope="module")
@@ -19,21 +20,21 @@ def shipped():
 
 
 def test_every_cell_has_a_score_or_a_status(shipped):
-    """Of slow proxies those of a sample have one, whatever proxy it is."""
+    """Of slow proxies the first cells of one random order have one."""
     more = {"seconds": "float32", "batch_size": "int32"}
     assert {name: str(kind) for name, kind in shipped.dtypes.items()} == SCORE_TYPES | more
-    samples = set()
+    samples = []
     for _, own in shipped.groupby(["proxy", "dataset", "seed"]):
         cells = own["arch"].tolist()
         if len(cells) < 15_625:
-            samples.add(tuple(cells))
+            samples.append(set(cells))
         else:
             assert cells == list(range(15_625))
         undefined = ~np.isfinite(own["score"])
         assert ((own["status"] != "ok") == undefined).all()
         assert (own["seconds"].isna() | (own["seconds"] >= 0)).all()
         assert own["batch_size"].nunique() == 1
-    assert len(samples) <= 1
+    assert all(one <= max(samples, key=len) for one in samples)
 
 
 def test_cells_that_run_the_same_operations_have_the_same_score(shipped):
@@ -45,25 +46,33 @@ def test_cells_that_run_the_same_operations_have_the_same_score(shipped):
         assert own.groupby(classes).nunique(dropna=False).max() == 1
 
 
-@pytest.mark.parametrize(
-    "proxy",
-    [
-        *("parameters", "flops", "parameters-live", "flops-live"),
-        *("l2_norm", "meco", "jacobian_covariance"),
-    ],
-)
-def test_scores_that_are_made_here_are_those(shipped, proxy):
-    own = shipped[(shipped["proxy"] == proxy) & (shipped["dataset"] == "cifar10")]
-    made = score_space(
-        *("nasbench201", [proxy]),
-        architectures=4,
-        sample_seed=7,
+def made_here(proxies, cells, batch_size, dataset):
+    return score_space(
+        *("nasbench201", proxies),
+        architectures=cells,
         share=True,
-        batch_size=64,
+        dataset=dataset,
+        batch_size=batch_size,
         precision="float32",
     )
-    expected = own.set_index("arch")["score"].loc[made["arch"]]
-    assert made["score"].tolist() == pytest.approx(expected.tolist(), **TOLERANCE, nan_ok=True)
+
+
+@pytest.mark.parametrize(("dataset", "batch_size"), [("cifar10", 64), ("cifar10", 128)])
+def test_scores_that_are_made_here_are_those(shipped, dataset, batch_size, tmp_path):
+    """Of a few cells by every proxy, within the tolerance of the report, which names others."""
+    own = shipped[(shipped["dataset"] == dataset) & (shipped["batch_size"] == batch_size)]
+    cells = own.groupby("proxy")["arch"].nunique()
+    whole = cells.index[cells == 15_625].tolist()
+    tables = [made_here(whole, [71, 2044, 9999], batch_size, dataset)] if whole else []
+    if slow := cells.index[cells < 15_625].tolist():
+        some = own.loc[own["proxy"] == cells.idxmin(), "arch"].tolist()  # all others have those
+        tables.append(made_here(slow, some[7:8], batch_size, dataset))
+    write_parquet(pd.concat(tables), tmp_path / "live.parquet")
+    files = {"shipped": [get_space("nasbench201").scores]}
+    inputs = Inputs("nasbench201", scores_file=tmp_path / "live.parquet", files=files)
+    found = shipped_table(inputs, {"batch_size": batch_size})
+    assert set(found["proxy"]) == set(cells.index)
+    assert (found["agree"] == found["n"]).all()
 
 
 def test_a_search_reads_them_where_the_workflow_made_none(tmp_path, monkeypatch):
