@@ -28,11 +28,17 @@ def main() -> None:
     """Name all metrics that have drifted, and exit with 1 if there are any."""
     command = ["dvc", "metrics", "diff", "--json"]
     said = subprocess.run(command, check=True, capture_output=True, text=True)
-    lines = [
-        f"{path}: {name} was {values.get('old')}, is {values.get('new')}"
+    changed = [
+        (path, name, values.get("old"), values.get("new"))
         for path, found in json.loads(said.stdout).items()
         for name, values in found.items()
-        if drifted(name, values.get("old"), values.get("new"))
+    ]
+    if changed and all(old is None for _, _, old, _ in changed):
+        sys.exit("Git has no metrics to compare with: `make record`, and commit results/metrics")
+    lines = [
+        f"{path}: {name} was {old}, is {new}"
+        for path, name, old, new in changed
+        if drifted(name, old, new)
     ]
     sys.exit("\n".join(lines) or None)
 
