@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run report test test-quick lint docs bench bench-gpu screenshots sync check record clean
+.PHONY: help install run report test test-quick test-faults lint docs bench bench-gpu screenshots sync check record clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ test: install ## the whole test suite, with the branch coverage of the quick tes
 
 test-quick: install ## what a change needs between commits: all tests that are not slow
 	$(TEST) --quiet -m "not slow"
+
+test-faults: install ## kills, full disks, locks and damaged files; 10 minutes
+	$(BIN)/python -m pytest --capture=no --quiet tests/faults
 
 lint: install ## ruff, mypy, import rules, snakefmt, snakemake --lint
 	ruff check . && ruff format --check .

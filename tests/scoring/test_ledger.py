@@ -151,7 +151,7 @@ def test_another_version_is_refused(path):
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 9")
     connection.close()
-    with pytest.raises(UntrainedError, match="has format 9, not 1: delete it"), opened(path, KEY):
+    with pytest.raises(UntrainedError, match="has format 9, not 2: delete it"), opened(path, KEY):
         pass
 
 

@@ -3,6 +3,7 @@
 Figures are built without pyplot, so they need no display and leave no global state behind.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -121,6 +122,10 @@ def legend_below(figure: "Figure", keys: Sequence["Artist"], columns: int) -> No
     figure.set_figwidth(max(width, figure.get_figwidth()))
 
 
+#: Names that Matplotlib hashes of coordinates, whose last bits are not the same in every run.
+_HASHED = re.compile(r"(?<=[\"#])[a-z][0-9a-f]{10}(?=[\")])")
+
+
 def save(figure: "Figure", path: Path) -> None:
     """Write a figure to a file; equal figures give equal bytes.
 
@@ -136,6 +141,11 @@ def save(figure: "Figure", path: Path) -> None:
         raise ParameterError(f"{path}: figures are written as .svg or .png")
     with style(), atomic(path) as part:
         figure.savefig(part, format=path.suffix[1:], metadata=_METADATA[path.suffix])
+        if path.suffix == ".svg":
+            text = part.read_text(encoding="utf-8")
+            found = dict.fromkeys(_HASHED.findall(text))
+            names = {one: f"{path.stem}-{number}" for number, one in enumerate(found)}
+            part.write_text(_HASHED.sub(lambda one: names[one[0]], text), encoding="utf-8")
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import os
 import sqlite3
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -31,7 +32,7 @@ T = TypeVar("T")
 _MAGIC = b"SQLite format 3\0"
 
 #: The mark of a SQLite file that is a ledger ("untr"), and the version of its table.
-_APPLICATION, _FORMAT = 0x756E7472, 1
+_APPLICATION, _FORMAT = 0x756E7472, 2
 
 #: Seconds to wait for another process that is writing.
 _PATIENCE = 60.0
@@ -74,7 +75,8 @@ class Ledger:
         # floats come back bit for bit
         text = json.dumps(value, allow_nan=False, default=asdict)
         self._execute(
-            "INSERT OR REPLACE INTO done VALUES (?, ?, ?, ?)", self._key, item, text, time.time()
+            "INSERT OR REPLACE INTO done VALUES (?, ?, ?, ?, ?)",
+            *(self._key, item, text, _checksum(self._key, item, text), time.time()),
         )
         self.done[item] = json.loads(text)
 
@@ -138,12 +140,18 @@ def opened(
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
     with closing(_connect(path)) as connection:
         with _explained(path):
-            rows = connection.execute("SELECT item, value FROM done WHERE key = ?", (digest,))
-            try:
-                done = {str(item): json.loads(value) for item, value in rows}
-            except (TypeError, ValueError) as error:
-                raise damaged(path) from error
+            select = "SELECT item, value, checksum FROM done WHERE key = ?"
+            done = {}
+            for item, text, checksum in connection.execute(select, (digest,)):
+                if checksum != _checksum(digest, item, text):
+                    raise damaged(path)
+                done[item] = json.loads(text)
         yield Ledger(done, path, digest, connection)
+
+
+def _checksum(*texts: object) -> int:
+    """Return a checksum of a row, since SQLite has none: one flipped bit is another score."""
+    return zlib.crc32("\0".join(map(str, texts)).encode())
 
 
 def damaged(path: Path | None) -> DamagedFileError:
@@ -204,7 +212,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute("BEGIN IMMEDIATE")
         if not number("schema_version"):
             connection.execute(
-                "CREATE TABLE done (key TEXT, item TEXT, value TEXT, added REAL, "
+                "CREATE TABLE done (key TEXT, item TEXT, value TEXT, checksum INTEGER, added REAL, "
                 "PRIMARY KEY (key, item)) WITHOUT ROWID"
             )
             connection.execute(f"PRAGMA application_id = {_APPLICATION}")

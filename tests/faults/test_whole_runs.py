@@ -1,0 +1,202 @@
+"""Kills, full disks, locks and rivals: afterwards a small run of every phase makes the same bytes.
+
+`make test-faults` runs these; the numbers of what was done are printed at the end.
+"""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+from test_workflow import artifacts, copied, environment, new_checkout, run, snakemake
+
+KILLS = int(os.environ.get("UNTRAINED_KILLS", "30"))
+SIZES = 8
+ONE_CORE = "snakemake", "--cores", "1"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """A whole run from nothing, and the seconds that it took."""
+    folder = new_checkout(tmp_path_factory.mktemp("undisturbed"))
+    begun = time.monotonic()
+    run(folder, *ONE_CORE)
+    return folder, time.monotonic() - begun
+
+
+def begin(folder, *command):
+    """Start a program with a process group of its own."""
+    log = (folder / "said.log").open("ab")
+    return subprocess.Popen(
+        command or ONE_CORE,
+        cwd=folder,
+        env=environment(),
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def killed(folder, seconds):
+    """Begin a run and kill its process group after some seconds; whether it had not ended."""
+    shutil.rmtree(folder / ".snakemake/locks", ignore_errors=True)  # as --unlock does
+    running = begin(folder)
+    try:
+        code = running.wait(seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+        return True
+    assert code == 0, (folder / "said.log").read_text()[-3000:]
+    return False
+
+
+def test_killed_at_random_points_a_run_ends_with_the_same_bytes(undisturbed, tmp_path, capsys):
+    finished, seconds = undisturbed
+    draw, kills, runs = random.Random(0), 0, 0
+    while kills < KILLS:
+        folder = new_checkout(tmp_path / str(runs))
+        while kills < KILLS and killed(folder, draw.uniform(2, max(8, seconds / 3))):
+            kills += 1
+        run(folder, "snakemake", "--unlock")
+        run(folder, *ONE_CORE)
+        assert artifacts(folder) == artifacts(finished)
+        shutil.rmtree(folder)
+        runs += 1
+    with capsys.disabled():
+        pass
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A small disk in the memory, and what changes its size in KiB."""
+    if os.geteuid() or not shutil.which("mount"):
+        pytest.skip("only root can mount a small disk")
+    point = tmp_path / "disk"
+    point.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", point], capture_output=True, check=False
+    )
+    if made.returncode:
+        pytest.skip(f"no small disk can be mounted: {made.stderr.decode().strip()}")
+
+    def resize(size):
+        subprocess.run(["mount", "-o", f"remount,size={size}k", point], check=True)
+
+    yield point, resize
+    subprocess.run(["umount", "--lazy", point], check=True)
+
+
+def size_of(folder):
+    return int(subprocess.check_output(["du", "-sk", folder]).split()[0])
+
+
+def test_a_full_disk_is_said_and_room_ends_with_the_same_bytes(undisturbed, disk, capsys):
+    finished, _ = undisturbed
+    point, resize = disk
+    resize(64 << 10)
+    folder = new_checkout(point / "project")
+    begins, needed = size_of(folder), size_of(finished)
+    failures = 0
+    for part in range(SIZES):
+        resize(begins + 40 + (needed - begins) * part // SIZES)
+        ended = begin(folder)
+        failures += ended.wait() != 0
+        shutil.rmtree(folder / ".snakemake/locks", ignore_errors=True)
+    said = (folder / "said.log").read_text()
+    assert failures >= SIZES // 2
+    resize(4 * needed)
+    run(folder, *ONE_CORE)
+    assert artifacts(folder) == artifacts(finished)
+    with capsys.disabled():
+        said.count("untrained: cannot write")
+
+
+def without_scores(source, target):
+    """A copy of a run in which everything from the scores on has to be made again."""
+    folder = copied(source, target)
+    shutil.rmtree(folder / "results/scores")
+    shutil.rmtree(folder / ".snakemake/outputs")
+    return folder
+
+
+def test_a_second_workflow_in_a_folder_is_refused(undisturbed, tmp_path):
+    finished, _ = undisturbed
+    folder = without_scores(finished, tmp_path / "run")
+    first = begin(folder)
+    deadline = time.monotonic() + 60
+    while not list((folder / ".snakemake/locks").glob("*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    said = snakemake(folder, "--cores", "1", succeeds=False)
+    assert "LockException" in said
+    assert first.wait() == 0
+    assert artifacts(folder) == artifacts(finished)
+
+
+def test_stale_locks_are_named_and_removed(undisturbed, tmp_path):
+    finished, _ = undisturbed
+    folder = without_scores(finished, tmp_path / "run")
+    running = begin(folder)
+    while not list((folder / ".snakemake/locks").glob("*")):
+        time.sleep(0.05)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    assert "--unlock" in snakemake(folder, "--cores", "1", succeeds=False)
+    snakemake(folder, "--unlock")
+    # those of DVC, whose process is gone
+    (folder / ".dvc/tmp").mkdir(parents=True, exist_ok=True)
+    (folder / ".dvc/tmp/lock").touch()
+    gone = begin(folder, "true")
+    gone.wait()
+    (folder / ".dvc/tmp/rwlock").write_text(
+        f'{{"{folder}/results/scores": {{"write": {{"pid": {gone.pid}, "cmd": "dvc repro"}}}}}}'
+    )
+    (folder / ".dvc/config.local").write_text("[core]\n    no_scm = true\n")
+    run(folder, "dvc", "repro", "scores")
+    run(folder, *ONE_CORE)
+    assert artifacts(folder) == artifacts(finished)
+
+
+def test_two_writers_of_one_ledger_end_with_the_same_bytes(tmp_path):
+    command = [
+        "untrained",
+        "shard",
+        "nasbench201",
+        "--proxy",
+        "naswot",
+        "--dataset",
+        "cifar10",
+        "--batch-size",
+        "4",
+    ]
+    command += ["--seed", "0", "--architectures", "40", "--quiet"]
+    run(tmp_path, *command, "--out", "alone.parquet")
+    asked = [*command, "--ledger", "ledger.sqlite"]
+    rivals = [begin(tmp_path, *asked, "--out", f"{number}.parquet") for number in range(2)]
+    time.sleep(3)
+    os.killpg(rivals[0].pid, signal.SIGKILL)
+    assert rivals[1].wait() == 0
+    run(tmp_path, *asked, "--out", "0.parquet")
+    alone = (tmp_path / "alone.parquet").read_bytes()
+    assert (tmp_path / "0.parquet").read_bytes() == alone
+    assert (tmp_path / "1.parquet").read_bytes() == alone
+
+
+def test_cores_shards_folders_and_repeats_change_no_byte(undisturbed, tmp_path):
+    """Also `dvc repro --force` against Snakemake."""
+    finished, _ = undisturbed
+    right = artifacts(finished)
+    two = new_checkout(tmp_path / "two")
+    run(two, "snakemake", "--cores", "2")
+    assert artifacts(two) == right
+    (two / ".dvc/config.local").write_text("[core]\n    no_scm = true\n")
+    run(two, "dvc", "repro", "--force", "scores")
+    assert artifacts(two) == right
+    three = new_checkout(tmp_path / "three")
+    run(three, *ONE_CORE, "--config", "scores={shards: 3}", "scores")
+    name = "results/scores/nasbench201.parquet"
+    assert (three / name).read_bytes() == right[name]
