@@ -290,12 +290,13 @@ def test_an_algorithm_of_another_package_is_searched_with(untrained, algorithm):
 @pytest.mark.parametrize(
     ("algorithm", "said", "after"),
     [  # the scores that come with nasbench201 are read where there are no others
-        ("WorstScored-4", "no cached scores of naswot on cifar10: add them to scores.proxies", 1),
+        ("WorstScored-4", "no cached scores of lga on cifar10: add them to scores.proxies", 1),
         ("Secretive-4", "reads scores but declares `reads_scores = False`: declare it True", 0),
     ],
 )
 def test_a_search_that_reads_scores_is_refused_without_them(refused, algorithm, said, after):
-    refused(["search", f"{HERE}:{algorithm}", "nasbench201", "--out", "trace"], said, after=after)
+    given = [f"{HERE}:{algorithm}", "nasbench201", "--proxy", "lga", "--out", "trace"]
+    refused(["search", *given], said, after=after)
 
 
 @pytest.mark.usefixtures("scored")
