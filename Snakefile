@@ -4,7 +4,16 @@ from pathlib import Path
 
 from snakemake.utils import min_version
 
+from untrained.errors import UntrainedError
+from untrained.parameters import read_parameters
+
 min_version("9.20")
+
+# Of two values of one key Snakemake would take the last.
+try:
+    read_parameters()
+except UntrainedError as error:
+    sys.exit(f"untrained: {error}")
 
 
 # of the working directory, if it has any

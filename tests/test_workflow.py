@@ -364,6 +364,9 @@ def test_wrong_parameters_are_one_line_and_write_nothing(checkout):
     assert len(complaints) == 1
     assert complaints[0].startswith(f"untrained: {said}")
     assert not any("Traceback" in line or "Error in" in line for line in lines)
+    with (checkout / "params.yaml").open("a") as file:
+        file.write("seeds: [3]\n")  # which Snakemake would take
+    assert "params.yaml is not YAML: the key 'seeds'" in snakemake(checkout, succeeds=False)
     assert not artifacts(checkout)
 
 
