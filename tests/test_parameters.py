@@ -98,9 +98,11 @@ def test_a_key_is_explained():
 def changed(path, value):
     """The valid parameters with another value at a path; None removes a key or a section.
 
-    A path that ends in [n] is the place in a list, or that behind it.
+    A path that ends in [n] is the place in a list, or that behind it. Searches read the scores of
+    the run, which all proxies can have.
     """
     parameters = copy.deepcopy(VALID)
+    parameters["searches"]["scores"] = "live"
     path, _, place = str(path).partition("[")
     *parents, last = path.split(".")
     section = parameters
@@ -364,7 +366,8 @@ def test_scores_may_cost_what_they_took_and_be_the_fitness():
 
 
 def test_searches_may_read_the_scores_that_come_along():
-    parameters = changed("searches.scores", "shipped")
+    parameters = copy.deepcopy(VALID)
+    assert parameters["searches"]["scores"] == "shipped"
     parameters["datasets"] = ["cifar10", "cifar100"]
     parameters["searches"]["proxy"] = "log(meco,parameters)"
     said = (

@@ -46,10 +46,7 @@ ROOT = Path(__file__).parent.parent
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 
 #: Stage and dep that the spaces and searches of params.yaml can do without.
-READ_OF_OTHER_SPACES = {
-    ("scores", "data/benchmarks"),
-    *(("searches", "data/bundled"), ("report", "data/bundled")),
-}
+READ_OF_OTHER_SPACES = {("scores", "data/benchmarks"), ("searches", "results/scores")}
 #: Two of everything that pruning searches differ in.
 PRUNED = {
     "variants": ["tenas", "released"],
@@ -238,7 +235,7 @@ OTHER = {
     "scores.sampling": "balanced",
     "scores.precision": "float32",
     "searches.proxy": "naswot-released",
-    "searches.scores": "shipped",
+    "searches.scores": "live",
     "searches.budget": "100evaluations",
     "ablations.proxy": "naswot-released",
     "ablations.dataset": "cifar10",
@@ -265,10 +262,8 @@ def test_params_are_what_the_jobs_use(leaf, stages, planned):
     base = {}
     if leaf == "datasets":
         base["training_curves.dataset"] = "cifar100"  # the one that stays
-    if leaf == "searches.scores":  # what comes along
-        base |= {"searches.proxy": "parameters", "scores.proxies": ["naswot", "parameters"]}
-        base |= {key: ["cifar10"] for key in ("datasets", "prunings.datasets")}
-        base["ablations.dataset"] = "cifar10"
+    if leaf == "searches.proxy":
+        base["searches.scores"] = "live"  # not every proxy has scores that come along
     value = PARAMS
     for key in leaf.split("."):
         value = value[key]
@@ -444,6 +439,7 @@ DOTS = replace(CIFAR10, name="dots", stands_for="cifar10", bundled=BUNDLED)
 """
 #: Parameters of the run that edits are made in: two families of proxies, two spaces.
 EDITED = {
+    "searches.scores": "live",
     "spaces": ["nasbench201", "nasbench101"],
     "datasets": ["cifar10", "cifar100", "dots:DOTS"],
     "seeds": [0],
