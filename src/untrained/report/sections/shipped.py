@@ -11,6 +11,8 @@ from untrained.report.inputs import Inputs
 from untrained.report.scores import image_label, proxy_label
 from untrained.report.section import Options, Section, Table
 from untrained.report.tables import laid_out, named, numbers, terminal_table
+from untrained.scoring.request import parse_reading
+from untrained.scoring.shards import scored_for
 from untrained.spaces import SearchSpace
 
 #: Scores agree that differ by at most so much of the distance between the quartiles of all scores
@@ -28,7 +30,9 @@ _SETTINGS = {"split": "sample", "augmentation": "none", "sampling": "uniform"}
 def shipped_table(inputs: Inputs, options: Options) -> pd.DataFrame:
     """Hold the scores of a run to those that come along, where both have one of an architecture.
 
-    Compared are scores of the same proxy, images, size of the minibatch and seed.
+    Compared are scores of the same proxy, images, size of the minibatch and seed, of architectures
+    that are the first of their class: the others of a class have its score in what comes along,
+    and weights of their own in a run.
 
     Returns:
         One row per proxy, images and seed with `COLUMNS`: `n` architectures, of which `agree` have
@@ -45,6 +49,10 @@ def shipped_table(inputs: Inputs, options: Options) -> pd.DataFrame:
     both = inputs.scores.merge(own, on=[*keys, "arch"], suffixes=("", "_shipped"))
     rows, wrong = list[dict[str, Any]](), list[str]()
     for (proxy, images, seed), found in both.groupby(keys):
+        owners = scored_for(inputs.space, parse_reading(str(proxy)).proxy, share=True)
+        found = found[owners[found["arch"]] == found["arch"]]
+        if found.empty:
+            continue
         every = own.loc[(own[keys] == [proxy, images, seed]).all(axis=1), "score"]
         low, median, high = np.nanquantile(every[np.isfinite(every)], [0.25, 0.5, 0.75])
         size = (found["score"] - found["score_shipped"]).abs()
@@ -78,7 +86,7 @@ layout = laid_out(
         "score": named("proxy", proxy_label),
         "images": named("images", image_label),
         "seed": "seed",
-        "scored here": "n",
+        "compared": "n",
         "agree": "agree",
         "largest difference": numbers("largest", 4),
         "between quartiles": numbers("quartiles", 1),
@@ -108,8 +116,9 @@ SECTION = Section(
             "The searches read scores of the whole space that come with the project. The scores of "
             "this run agree with them if they differ by at most 1 % of the distance between the "
             "quartiles of all {members}, plus 1 % of the score's distance from their median, or if "
-            "both are undefined; otherwise the run fails. Scores of other seeds and of other sizes "
-            "of the minibatch are not compared.",
+            "both are undefined; otherwise the run fails. Compared are the first {members} of each "
+            "class that runs the same operations, as others come along with its score, at the same "
+            "seed and size of the minibatch.",
             layout,
         ),
     ),
