@@ -277,3 +277,16 @@ def test_a_damaged_table_is_called_so(path, damage):
     connection.close()
     with pytest.raises(DamagedFileError, match="is damaged: delete it"), opened(path, KEY) as found:
         found.add("2", 3.0)
+
+
+def test_a_ledger_of_an_older_format_begins_anew(path):
+    path.parent.mkdir(exist_ok=True)
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE done (key TEXT, item TEXT, value TEXT, added REAL)")
+        connection.execute(f"PRAGMA application_id = {0x756E7472}")
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    for done in ({}, {"1": 2.0}):
+        with opened(path, KEY) as ledger:
+            assert ledger.done == done
+            ledger.add("1", 2.0)

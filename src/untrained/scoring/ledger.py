@@ -207,10 +207,15 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     def number(pragma: str) -> int:
         return int(connection.execute(f"PRAGMA {pragma}").fetchone()[0])
 
-    if not number("schema_version"):  # no table yet
+    def outdated() -> bool:  # items of an older format are of older code, which nothing reads
+        ours = number("application_id") == _APPLICATION
+        return not number("schema_version") or (ours and number("user_version") < _FORMAT)
+
+    if outdated():
         # one process creates the table, and others wait until it has
         connection.execute("BEGIN IMMEDIATE")
-        if not number("schema_version"):
+        if outdated():
+            connection.execute("DROP TABLE IF EXISTS done")
             connection.execute(
                 "CREATE TABLE done (key TEXT, item TEXT, value TEXT, checksum INTEGER, added REAL, "
                 "PRIMARY KEY (key, item)) WITHOUT ROWID"
