@@ -266,3 +266,11 @@ def test_one_at_a_time_writes_in_a_folder(tmp_path):
         list(threads.map(write, range(4)))
     assert told
     assert not (tmp_path / "new").exists()
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    (tmp_path / ".table.999999999.part-abc").touch()
+    (tmp_path / f".table.{os.getppid()}.part-abc").touch()  # of a process that may still write
+    with atomic(tmp_path / "table") as part:
+        part.write_text("text")
+    assert listing(tmp_path) == [f".table.{os.getppid()}.part-abc", "table"]

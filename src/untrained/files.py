@@ -8,6 +8,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +80,11 @@ def atomic(target: Path) -> Iterator[Path]:
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        for left in target.parent.glob(f".{escape(target.name)}.[0-9]*.part-*"):  # by a kill
+            if not Path("/proc", left.name.split(".part-")[0].rpartition(".")[2]).exists():
+                left.unlink(missing_ok=True)
+        prefix = f".{target.name}.{os.getpid()}.part-"
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=prefix)
     except OSError as error:
         raise UntrainedError(f"cannot write {target}: {error.strerror}") from error
     os.close(handle)
