@@ -1,8 +1,12 @@
 """`untrained rank`: what a user types, and what comes back."""
 
+import base64
 import csv
+import gzip
 import io
 import json
+import re
+import shlex
 import sys
 
 import pytest
@@ -170,3 +174,15 @@ def test_a_page_is_written_besides(ask, tmp_path):
     assert code == 1
     assert "thin" in out
     assert "<title>Scores of networks</title>" in (tmp_path / "p.html").read_text()
+
+
+def test_the_page_has_the_command_that_was_run(ask, tmp_path):
+    ask("thin", also=["--html", "p.html"])
+    packed = re.search('id="data">(.*?)<', (tmp_path / "p.html").read_text())
+    (space,) = json.loads(gzip.decompress(base64.b64decode(packed[1])))["spaces"]
+    words = shlex.split(space["columns"][0]["command"])
+    assert words[:3] == ["untrained", "rank", "{name}"]
+    given = ["proxy", "naswot", "input", "2x8x8", "seeds", "2", "batch-size", "4", "device", "cpu"]
+    assert sorted(words[3:]) == sorted(
+        word if place % 2 else f"--{word}" for place, word in enumerate(given)
+    )

@@ -1,5 +1,7 @@
 """`untrained report` on a small run that the commands themselves made."""
 
+import base64
+import gzip
 import json
 import math
 import re
@@ -658,6 +660,10 @@ def test_the_interactive_page_has_the_same_bytes_when_repeated(project):
     assert b'<script type="text/plain" id="data">' in first
     run("report", "explorer", SPACE, "--tables", f"results/tables/{SPACE}", "--out", "other.html")
     assert (project / "other.html").read_bytes() == first
+    run("report", "explorer", SPACE, "--batch-size", "64", "--out", "other.html")
+    packed = re.search('id="data">(.*?)<', (project / "other.html").read_text())
+    assert packed is not None
+    assert b"--batch-size 64 --seed" in gzip.decompress(base64.b64decode(packed[1]))
     assert "Page:   results/report/index.html" in run("report", "show", SPACE)
 
 
@@ -671,6 +677,7 @@ def test_the_page_is_opened(untrained, refused, tmp_path, monkeypatch, opened):
     asked = []
     monkeypatch.setattr("webbrowser.open", lambda address: asked.append(address) or opened)
     refused(["report", "open"], "results/report/index.html does not exist: `make run`")
+    refused(["report", "open", "notes.txt"], "notes.txt is no page of a report: name an .html")
     (tmp_path / "mine.html").touch()
     code, out, _ = untrained("report", "open", "mine.html")
     assert (code, asked) == (0, [(tmp_path / "mine.html").as_uri()])

@@ -12,6 +12,9 @@ import pytest
 from tests.report import explored
 
 from untrained import api
+from untrained.errors import DamagedFileError, ParameterError
+from untrained.files import write_parquet
+from untrained.report import explorer as explorer_module
 from untrained.report.explorer import rank_data, ranking_page, run_page, space_data
 
 
@@ -69,7 +72,7 @@ def test_accuracies_name_data_set_split_and_epochs(data, benchmark_table):
     labels = {(one["label"], one["dataset"]) for one in data["columns"]}
     assert ("CIFAR-100 validation accuracy, 200 epochs (%)", "cifar100") in labels
     assert ("accuracy after 12 epochs", "cifar10") in labels
-    assert ("parameters", "") in labels
+    assert ("parameters (benchmark)", "") in labels
 
 
 def test_images_that_stand_in_for_others_are_named(run, tmp_path):
@@ -122,7 +125,7 @@ def test_a_ranking_has_a_page(tmp_path):
 
 
 def test_what_has_no_score_is_null_in_a_ranking():
-    head = {"direction": "lower", "seconds": 1.0, "std": 0.0}
+    head = {"direction": "lower", "seconds": 1.0, "std": 0.0, "reason": ""}
     rows = [
         {"candidate": "it's mine", "proxy": "p", "score": 2.0, "rank": 1, "status": "ok"} | head,
         {"candidate": "b", "proxy": "p", "score": np.nan, "rank": None, "status": "failed"} | head,
@@ -131,3 +134,97 @@ def test_what_has_no_score_is_null_in_a_ranking():
     assert scores["values"] == [2, None]
     assert scores["lower"]
     assert ranks["values"] == [1, None]
+
+
+def with_scores(run, folder, **changed):
+    """The same run with other scores."""
+    other = type(run)("nasbench201", scores_file=run.scores_file, folder=folder)
+    vars(other)["scores"] = explored.scores().assign(**changed)
+    return other
+
+
+def test_costs_and_proxies_of_one_name_differ(run, tmp_path):
+    table = explored.scores()
+    beside = table[table["proxy"] == "naswot"].assign(proxy="parameters")
+    other = with_scores(run, tmp_path)
+    vars(other)["scores"] = pd.concat([table, beside], ignore_index=True)
+    columns = space_data(other)["columns"]
+    for dataset in ("cifar10", "cifar100"):
+        labels = [one["label"] for one in columns if one["dataset"] in (dataset, "")]
+        assert {"parameters", "parameters (benchmark)"} <= set(labels)
+        assert len(set(labels)) == len(labels)
+
+
+def test_settings_and_seeds_that_are_not_consecutive_are_in_the_command(run, tmp_path):
+    table = explored.scores()
+    more = [table.assign(seed=table["seed"] + first) for first in (3, 7)]
+    other = with_scores(run, tmp_path)
+    vars(other)["scores"] = pd.concat([*more, more[1].query("seed == 7").assign(seed=10)])
+    found = space_data(other, ["--batch-size", "64"])
+    lines = column(found, "naswot", "cifar10")["command"].splitlines()
+    head = "untrained score nasbench201 {index} --dataset cifar10 --proxy naswot --batch-size 64"
+    ends = ("--seed 3 --seeds 2", "--seed 7 --seeds 2", "--seed 10 --seeds 1")
+    assert lines == [f"{head} {end}" for end in ends]
+
+
+def test_scores_that_are_not_of_the_space_get_one_line(run, tmp_path):
+    for arch in (-1, 99_999):
+        with pytest.raises(ParameterError, match=f"architecture {arch}: its benchmark ends at"):
+            space_data(with_scores(run, tmp_path, arch=arch))
+    empty = with_scores(run, tmp_path)
+    vars(empty)["scores"] = explored.scores().head(0)
+    with pytest.raises(ParameterError, match="have no rows"):
+        space_data(empty)
+    with pytest.raises(ParameterError, match="nasbench201 is named twice"):
+        run_page([run, run])
+
+
+def test_a_damaged_table_of_searches_gets_one_line(run, tmp_path):
+    write_parquet(explored.regrets().drop(columns="unit"), tmp_path / "regret.parquet")
+    with pytest.raises(DamagedFileError, match="lacks unit"):
+        space_data(with_scores(run, tmp_path))
+
+
+def failures():
+    """A ranking in which a network fails, one proxy does not apply, and a name is a number off."""
+    rows = [
+        ("a", "p", 2.0, 2, "ok", ""),
+        ("b", "p", 1.0, 1, "ok", ""),
+        ("<i>c</i>", "p", np.nan, None, "failed", "ValueError: no"),
+        ("nasbench201/3 1", "p", 3.0, 3, "ok", ""),
+        ("a", "log(p,q)", np.nan, None, "not_applicable", "q: no labels"),
+        ("b", "log(p,q)", 4.0, 1, "ok", ""),
+        ("<i>c</i>", "log(p,q)", np.nan, None, "failed", "ValueError: no"),
+        ("nasbench201/3 1", "log(p,q)", 3.0, 2, "ok", ""),
+    ]
+    names = ["candidate", "proxy", "score", "rank", "status", "reason"]
+    return pd.DataFrame(rows, columns=names).assign(direction="higher", seconds=1.0, std=0.0)
+
+
+def test_a_ranking_says_what_failed_and_why(monkeypatch):
+    monkeypatch.setattr(explorer_module, "proxy_label", str)
+    found = rank_data(failures())
+    assert found["notes"] == [
+        "log(p,q): not_applicable: q: no labels", "", "failed: ValueError: no", ""
+    ]  # fmt: skip
+    assert found["drawings"][3] == [], "its name is no spelling"
+    assert rank_data(failures().query("candidate == 'b'"))["notes"] is None
+    twice = pd.concat([failures(), failures()])
+    assert rank_data(twice) == found
+
+
+def test_the_command_of_a_ranking_is_that_of_the_run(monkeypatch):
+    monkeypatch.setattr(explorer_module, "proxy_label", str)
+    options = ["--images", "my pictures", "--seeds", "1"]
+    columns = rank_data(failures(), options)["columns"]
+    commands = {one["label"]: one["command"] for one in columns}
+    end = "--images 'my pictures' --seeds 1"
+    assert commands["p"] == commands["rank by p"] == f"untrained rank {{name}} --proxy p {end}"
+    everyone = "a b '<i>c</i>' 'nasbench201/3 1'"
+    assert commands["log(p,q)"] == f"untrained rank {everyone} --proxy 'log(p,q)' {end}"
+
+
+def test_a_ranking_by_what_is_better_if_lower_says_so():
+    lower, ranks = rank_data(failures().query("proxy == 'p'").assign(direction="lower"))["columns"]
+    assert lower["lower"]
+    assert ranks["lower"]

@@ -309,7 +309,7 @@ def test_the_summary_says_the_main_results_with_their_figures(page, correlations
     )
     assert summary(page(**made)) == [
         "- Over all 300 scored cells, `naswot` (mean over 2 seeds) has Kendall's tau 0.611 [0.580, "
-        "0.640] with the accuracy of cifar10/ori-test (95 % bootstrap intervals).",
+        "0.640] with the CIFAR-10 test accuracy (95 % bootstrap intervals).",
         "- The best control there is `parameters`, with 0.550 [0.450, 0.650].",
         "- Among the most accurate tenth, 30 cells, the tau of `naswot` is 0.100 [-0.200, 0.300], "
         "which can't be told from 0.",

@@ -105,5 +105,10 @@ rule explorer:
         "../envs/untrained.yaml"
     params:
         spaces=PLAN.measured,
+        settings=settings("scores", "split", "batch_size", "augmentation", "sampling", "precision"),
     shell:
-        "untrained report explorer {params.spaces} --out {output} 2> {log}"
+        "untrained report explorer {params.spaces} --out {output} --split {params.settings[split]}"
+        " --batch-size {params.settings[batch_size]}"
+        " --augmentation {params.settings[augmentation]}"
+        " --sampling {params.settings[sampling]}"
+        " --precision {params.settings[precision]} 2> {log}"

@@ -216,6 +216,14 @@ def given(context: typer.Context, *names: str) -> list[str]:
     ]
 
 
+def words_of(context: typer.Context, *names: str) -> list[str]:
+    """Return those options of a command that are not their defaults, as words of a command."""
+    chosen = [one for one in context.command.params if one.name in names]
+    values = [(one, context.params[str(one.name)]) for one in chosen]
+    changed = [(one.opts[0], str(value)) for one, value in values if value != one.default]
+    return [word for pair in changed for word in pair]
+
+
 def numbers(
     option: str, text: str, kind: Callable[[str], Number], words: str, example: str
 ) -> tuple[Number, ...]:

@@ -15,9 +15,13 @@ if TYPE_CHECKING:
 
     from untrained.scoring.request import RankSettings
 
+#: Parameters besides the settings that scores depend on.
+_MEASURED = ("shape", "images", "seed", "seeds", "classes", "loss", "forward", "output")
+
 
 @options.with_settings(without=("dataset", "engine"))
 def rank(
+    context: typer.Context,
     candidates: Annotated[
         list[str],
         typer.Argument(
@@ -117,7 +121,7 @@ def rank(
         from untrained.report.explorer import ranking_page
 
         with atomic(html) as part:
-            part.write_text(ranking_page(table))
+            part.write_text(ranking_page(table, options.words_of(context, *settings, *_MEASURED)))
     failed = table.loc[table["status"].isin(("failed", "out_of_memory")), "candidate"].unique()
     if len(failed):
         tell(f"untrained: failed: {', '.join(failed)}")

@@ -13,6 +13,7 @@ from untrained.limits import KERNELS, RESAMPLES
 if TYPE_CHECKING:
     from untrained.report.inputs import Inputs
     from untrained.report.section import Section
+    from untrained.scoring.request import RankSettings
 
 #: The interactive page of a run.
 PAGE = Path("results/report/index.html")
@@ -183,7 +184,9 @@ def page(
 
 
 @app.command()
+@options.with_settings(without=("dataset", "device", "engine"))
 def explorer(
+    context: typer.Context,
     spaces: Annotated[
         list[str],
         typer.Argument(
@@ -192,6 +195,7 @@ def explorer(
             autocompletion=options.completed(options.SPACES),
         ),
     ],
+    settings: "RankSettings",
     out: Annotated[
         Path, typer.Option(help="HTML file to write.", dir_okay=False, callback=options.written)
     ] = PAGE,
@@ -202,25 +206,31 @@ def explorer(
     """Write an interactive page of scores, accuracies and searches.
 
     The page is one file, and needs no network. Correlations and searches are on it where their
-    tables were made. Files can be named for a single space.
+    tables were made. Files can be named for a single space. Settings are those that the scores
+    were computed with, for the commands on the page.
     """
     if len(spaces) > 1 and not benchmark is scores is tables is None:
         raise ParameterError("--benchmark, --scores and --tables: name one space")
 
     from untrained.report.explorer import run_page
 
-    text = run_page([_inputs(name, [], None, benchmark, scores, tables) for name in spaces])
+    read = [_inputs(name, [], None, benchmark, scores, tables) for name in spaces]
+    text = run_page(read, options.words_of(context, *settings))
     with atomic(out) as part:
         part.write_text(text)
 
 
 @app.command("open")
 def open_page(
-    file: Annotated[Path, typer.Argument(help="HTML file.", dir_okay=False)] = PAGE,
+    file: Annotated[
+        Path, typer.Argument(help="HTML or Markdown file of a report.", dir_okay=False)
+    ] = PAGE,
 ) -> None:
     """Open the interactive page of a run in the browser."""
     import webbrowser
 
+    if file.suffix not in (".html", ".md"):
+        raise ParameterError(f"{file} is no page of a report: name an .html or .md file")
     if not file.is_file():
         raise MissingDataError(f"{file} does not exist: `make run` or `snakemake report` makes it")
     address = file.resolve().as_uri()

@@ -72,19 +72,28 @@ function quantile(sorted, part) {
   return sorted[low] + (place - low) * (sorted[Math.ceil(place)] - sorted[low]);
 }
 
+// Fewer than three have no correlation, as in the report.
 function correlation(first, second) {
-  const x = ranks(first), y = ranks(second), n = x.length, random = generator(0);
-  const order = [...x.keys()].sort((a, b) => x[a] - x[b]);
-  const found = { n, tau: tau(x, y, order, new Float64Array(n).fill(1)), resamples: n > 2000 ? 200 : 1000 };
-  const draws = [];
-  for (let draw = 0; n > 2 && draw < found.resamples; draw++) {
+  const x = ranks(first), y = ranks(second), n = x.length, order = [...x.keys()].sort((a, b) => x[a] - x[b]);
+  return { x, y, n, order, tau: n > 2 ? tau(x, y, order, new Float64Array(n).fill(1)) : NaN };
+}
+
+// The page is painted before and while this resamples; null as soon as `stale` says that it is in vain.
+async function interval({ x, y, n, order }, resamples, stale) {
+  const random = generator(0), draws = [];
+  for (let draw = 0, since = -Infinity; draw < resamples; draw++) {
+    if (performance.now() - since > 40) {
+      await new Promise((done) => { setTimeout(done); });
+      if (stale()) return null;
+      since = performance.now();
+    }
     const counts = new Float64Array(n);
     for (let drawn = 0; drawn < n; drawn++) counts[Math.floor(random() * n)]++;
     const value = tau(x, y, order, counts);
     if (!Number.isNaN(value)) draws.push(value);
   }
   draws.sort((a, b) => a - b);
-  return { ...found, low: quantile(draws, 0.025), high: quantile(draws, 0.975) };
+  return { low: quantile(draws, 0.025), high: quantile(draws, 0.975) };
 }
 
 // --- What the controls choose
@@ -92,30 +101,40 @@ function correlation(first, second) {
 let space = spaces[0], picked = null, sorted = { column: null, descending: true }, shown = 100;
 const hidden = new Set();
 
+// The columns that were chosen for x and y, which those of other images or spaces with their labels follow.
+const chosen = {};
+
 const fits = (column) => [at("dataset").value, ""].includes(column.dataset);
-const chosenColumn = (label) => space.columns.find((one) => fits(one) && one.label === label);
-const xColumn = () => chosenColumn(at("x").value);
+const xColumn = () => space.columns[at("x").value];
 function yColumn() {
-  if (at("y").value) return chosenColumn(at("y").value);
+  if (at("y").value) return space.columns[at("y").value];
   return space.columns.find((one) => one.kind === "accuracy" && fits(one) && one.split === at("split").value);
 }
 
-// Undefined scores are drawn left of the others, and rank last.
-function drawnX(column) {
-  const known = column.values.filter((value) => value !== null);
-  const low = Math.min(...known), high = Math.max(...known);
-  const aside = low - 0.06 * (high - low || 1);
+// The least and the largest defined value; Math.min takes only so many.
+function extent(values) {
+  let low = Infinity, high = -Infinity;
+  for (const value of values) {
+    if (value !== null && value < low) low = value;
+    if (value !== null && value > high) high = value;
+  }
+  return low > high ? [0, 1] : [low, high];
+}
+
+// Undefined scores are drawn on the side of the worse, and rank last.
+function drawnOf(column) {
+  const [low, high] = extent(column.values), room = 0.06 * (high - low || 1), aside = column.lower ? high + room : low - room;
   return column.values.map((value) => value ?? aside);
 }
 const ranked = (column, row) => column.values[row] ?? (column.lower ? Infinity : -Infinity);
 
-// The rows with a y, and those of them within the bounds.
+// The rows with a y, where only an accuracy can be unknown, and those of them within the bounds.
 function rowsOf(x, y) {
   const [xFrom, xTo, yFrom, yTo] = BOUNDS.map((id) => at(id).valueAsNumber);
-  const drawn = drawnX(x);
-  const all = [...y.values.keys()].filter((row) => y.values[row] !== null);
-  const within = (row) => !(drawn[row] < xFrom || drawn[row] > xTo || y.values[row] < yFrom || y.values[row] > yTo);
-  return { all, within: all.filter(within), drawn };
+  const xs = drawnOf(x), ys = drawnOf(y);
+  const all = [...xs.keys()].filter((row) => y.kind !== "accuracy" || y.values[row] !== null);
+  const within = (row) => !(xs[row] < xFrom || xs[row] > xTo || ys[row] < yFrom || ys[row] > yTo);
+  return { all, within: all.filter(within), xs, ys };
 }
 
 const nameOf = (row) => space.names[row];
@@ -127,15 +146,33 @@ function told(value, digits = 6) {
 
 // --- Figures
 
-const LIGHT = { text: "#1b1b1b", back: "#ffffff", line: "#8a8a8a", faint: "#dddddd" };
+const LIGHT = { text: "#1b1b1b", back: "#ffffff", panel: "#f6f6f4", line: "#8a8a8a", faint: "#dddddd" };
 function themed() {
   const style = getComputedStyle(document.documentElement);
   return Object.fromEntries(Object.keys(LIGHT).map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
 }
-const colour = (place, look) => (colours[place % colours.length] === "#000000" ? look.text : colours[place % colours.length]);
-const faded = (hex, part) => `rgba(${[1, 3, 5].map((start) => parseInt(hex.slice(start, start + 2), 16))},${part})`;
+const channels = (hex) => [1, 3, 5].map((start) => parseInt(hex.slice(start, start + 2), 16));
+const luminance = (rgb) => rgb.map((part) => (part > 10 ? ((part / 255 + 0.055) / 1.055) ** 2.4 : part / 3295))
+  .reduce((sum, part, place) => sum + [0.2126, 0.7152, 0.0722][place] * part, 0);
+
+// A colour, moved towards another one until its contrast to a third is large enough (WCAG 2).
+function contrasting(hex, back, towards, least) {
+  const other = luminance(channels(back)) + 0.05, goal = channels(towards);
+  let rgb = channels(hex);
+  const ratio = () => { const own = luminance(rgb) + 0.05; return Math.max(own / other, other / own); };
+  while (ratio() < least) rgb = rgb.map((part, place) => Math.round(part + 0.1 * (goal[place] - part)));
+  return `#${rgb.map((part) => part.toString(16).padStart(2, "0")).join("")}`;
+}
+
+function colour(place, look) {
+  const hex = colours[place % colours.length];
+  return hex === "#000000" ? look.text : contrasting(hex, look.panel, look.text, 3);
+}
+const faded = (hex, part) => `rgba(${channels(hex)},${part})`;
+// Plotly reads some HTML in texts.
+const plain = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 const axis = (look, title, more) =>
-  ({ title: { text: title }, gridcolor: look.faint, linecolor: look.line, zeroline: false, automargin: true, ...more });
+  ({ title: { text: plain(title) }, gridcolor: look.faint, linecolor: look.line, zeroline: false, automargin: true, ...more });
 const layout = (look, more) => ({
   paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: look.text, size: 13 },
   hoverlabel: { bgcolor: look.back, bordercolor: look.line, font: { color: look.text }, align: "left" },
@@ -143,29 +180,30 @@ const layout = (look, more) => ({
 });
 
 function scatterFigure(look) {
-  const x = xColumn(), y = yColumn(), { all, within, drawn } = rowsOf(x, y);
+  const x = xColumn(), y = yColumn(), { all, within, xs, ys } = rowsOf(x, y);
   const facts = tableColumns().slice(0, 14);
-  const text = (row) => [heading(row), ...facts.map((one) => `${one.label}: ${told(one.values[row])}`)].join("<br>");
+  const text = (row) => [heading(row), ...facts.map((one) => `${one.label}: ${told(one.values[row])}`), ...noteOf(row)].map(plain).join("<br>");
   const inside = new Set(within);
   const trace = (rows, more) => ({
     type: all.length > 3000 ? "scattergl" : "scatter", mode: "markers",
-    x: rows.map((row) => drawn[row]), y: rows.map((row) => y.values[row]), customdata: rows, text: rows.map(text),
+    x: rows.map((row) => xs[row]), y: rows.map((row) => ys[row]), customdata: rows, text: rows.map(text),
     hovertemplate: "%{text}<extra></extra>", selectedpoints: [...rows.keys()].filter((place) => inside.has(rows[place])),
     selected: { marker: { opacity: 0.8 } }, unselected: { marker: { opacity: 0.15 } }, ...more,
   });
-  const defined = all.filter((row) => x.values[row] !== null), lost = all.filter((row) => x.values[row] === null);
+  const known = (row) => x.values[row] !== null && y.values[row] !== null;
+  const defined = all.filter(known), lost = all.filter((row) => !known(row));
   const data = [trace(defined, { showlegend: false, marker: { color: colour(0, look), size: all.length > 3000 ? 4 : 7 } })];
-  const rug = { color: colour(1, look), symbol: "line-ew", size: 10, line: { width: 2, color: colour(1, look) } };
+  const rug = { color: colour(1, look), symbol: lost.map((row) => (x.values[row] === null ? "line-ew" : "line-ns")), size: 10, line: { width: 2, color: colour(1, look) } };
   if (lost.length) data.push(trace(lost, { name: `undefined score (${lost.length})`, marker: rug }));
   if (all.includes(picked)) {
     const ring = { size: 15, symbol: "circle-open", color: colour(1, look), line: { width: 3 } };
-    data.push({ type: "scatter", mode: "markers", showlegend: false, x: [drawn[picked]], y: [y.values[picked]],
+    data.push({ type: "scatter", mode: "markers", showlegend: false, x: [xs[picked]], y: [ys[picked]],
       hoverinfo: "skip", marker: ring });
   }
   const box = BOUNDS.map((id) => at(id).value);
-  const edges = [[...drawn], y.values].flatMap((values, place) => {
-    const known = values.filter((value) => value !== null), room = 0.05 * (Math.max(...known) - Math.min(...known) || 1);
-    return [box[2 * place] || Math.min(...known) - room, box[2 * place + 1] || Math.max(...known) + room].map(Number);
+  const edges = [xs, ys].flatMap((values, place) => {
+    const [low, high] = extent(values), room = 0.05 * (high - low || 1);
+    return [box[2 * place] || low - room, box[2 * place + 1] || high + room].map(Number);
   });
   const shape = { type: "rect", x0: edges[0], x1: edges[1], y0: edges[2], y1: edges[3], line: { color: look.line, dash: "dot" } };
   return { data, layout: layout(look, {
@@ -182,7 +220,7 @@ function graphFigure(look) {
   const operations = [...new Set(drawings.flatMap((one) => one.edges.map((edge) => edge[2])))].sort();
   let top = 0;
   for (const { nodes, edges, title } of drawings) {
-    if (title) annotations.push({ x: 0, y: top--, text: `<b>${title}</b>`, showarrow: false });
+    if (title) annotations.push({ x: 0, y: top--, text: `<b>${plain(title)}</b>`, showarrow: false });
     for (const [source, target, label] of edges) {
       const bend = target === source + 1 ? 0 : ((source + target) % 2 ? -1 : 1) * (target - source) * 0.8;
       const along = (part) => [2 * part * (1 - part) * bend, top - source - part * (target - source)];
@@ -193,9 +231,9 @@ function graphFigure(look) {
         path: `M${fromX},${fromY} Q${straight * bend},${fromY + straight * (midY - fromY)} ${nearX},${nearY}` });
       annotations.push({ x: toX, y: toY, ax: nearX, ay: nearY, axref: "x", ayref: "y", text: "", showarrow: true,
         arrowhead: 2, arrowwidth: 2.5, arrowcolor: line, standoff: 13 });
-      if (label) annotations.push({ x: midX, y: midY, text: label, showarrow: false, bgcolor: look.back, font: { size: 12 } });
+      if (label) annotations.push({ x: midX, y: midY, text: plain(label), showarrow: false, bgcolor: look.back, font: { size: 12 } });
     }
-    nodes.forEach((label, place) => annotations.push({ x: 0, y: top - place, text: label, showarrow: false,
+    nodes.forEach((label, place) => annotations.push({ x: 0, y: top - place, text: plain(label), showarrow: false,
       bgcolor: look.back, bordercolor: look.text, borderpad: 4 }));
     top -= nodes.length + 0.5;
   }
@@ -224,17 +262,17 @@ function regretFigure(look, legend = false) {
   for (const one of chosen) {
     const { line, dash, symbol } = lookOf(one, look);
     const elsewhere = one.searched_on !== space.searches[0].searched_on ? `, searched on ${one.searched_on}` : "";
-    const name = one.method + elsewhere, hovertemplate = `${name}<br>regret %{y:.3f} points, ${one.runs} runs<extra></extra>`;
+    const name = plain(one.method + elsewhere), hovertemplate = "%{fullData.name}<br>regret %{y:.3f} points, %{text}<extra></extra>";
     if (one.trains) {
       const band = { x: one.spent, mode: "lines", line: { width: 0, shape: "hv" }, hoverinfo: "skip", showlegend: false };
       data.push({ ...band, y: one.regret_low });
       data.push({ ...band, y: one.regret_high, fill: "tonexty", fillcolor: faded(line, 0.2) });
-      data.push({ x: one.spent, y: one.regret, mode: "lines", name, hovertemplate,
+      data.push({ x: one.spent, y: one.regret, mode: "lines", name, hovertemplate, text: `${one.runs} runs`,
         line: { color: line, dash: elsewhere ? "dash" : dash, width: 2.5, shape: "hv" } });
     } else {
       const error = { type: "data", symmetric: false, array: [one.regret_high[0] - one.regret[0]],
         arrayminus: [one.regret[0] - one.regret_low[0]] };
-      data.push({ x: free(one) ? [name] : one.spent, y: one.regret, error_y: error, mode: "markers", name, hovertemplate,
+      data.push({ x: free(one) ? [name] : one.spent, y: one.regret, error_y: error, mode: "markers", name, hovertemplate, text: `${one.runs} runs`,
         xaxis: free(one) ? "x2" : "x", marker: { color: line, size: 10, symbol } });
     }
   }
@@ -250,47 +288,51 @@ function regretFigure(look, legend = false) {
 
 const correlationsShown = () => spaces.flatMap((one) => one.correlations
   .filter((row) => row.subset === at("subset").value && row.test === (at("split").value === "test"))
-  .map((row) => ({ ...row, place: `${one.label}<br>${one.datasets.find((set) => set.name === row.images)?.label ?? row.images}` })));
+  .map((row) => ({ ...row, place: [one.label, one.datasets.find((set) => set.name === row.images)?.label ?? row.images] })));
 
 function heatFigure(look) {
   const rows = correlationsShown();
-  const proxies = [...new Set(rows.map((row) => row.proxy))], places = [...new Set(rows.map((row) => row.place))];
-  const cell = (proxy, place) => rows.find((row) => row.proxy === proxy && row.place === place);
+  const placeOf = (row) => row.place.map(plain).join("<br>");
+  const proxies = [...new Set(rows.map((row) => row.proxy))], places = [...new Set(rows.map(placeOf))];
+  const cell = (proxy, place) => rows.find((row) => row.proxy === proxy && placeOf(row) === place);
+  const end = (hex) => contrasting(hex, LIGHT.text, "#ffffff", 4.5);
   const grid = (read, none = "") => proxies.map((proxy) => places.map((place) => (cell(proxy, place) ? read(cell(proxy, place)) : none)));
-  return { data: [{ type: "heatmap", x: places, y: proxies, z: grid((row) => row.tau, null), zmin: -1, zmax: 1,
+  return { data: [{ type: "heatmap", x: places, y: proxies.map(plain), z: grid((row) => row.tau, null), zmin: -1, zmax: 1,
     text: grid((row) => row.tau?.toFixed(2) ?? ""), texttemplate: "%{text}", textfont: { color: LIGHT.text },
     customdata: grid((row) => `${told(row.tau, 3)} [${told(row.tau_low, 3)}, ${told(row.tau_high, 3)}], n = ${row.n}`),
     hovertemplate: "%{y}<br>%{x}<br>tau %{customdata}<extra></extra>", hoverongaps: false,
-    colorscale: [[0, colours[1]], [0.5, "#f7f7f7"], [1, colours[0]]], colorbar: { title: { text: "tau" } } }],
+    colorscale: [[0, end(colours[1])], [0.5, "#f7f7f7"], [1, end(colours[0])]], colorbar: { title: { text: "tau" } } }],
   layout: layout(look, { height: 130 + 32 * proxies.length, dragmode: false,
     xaxis: axis(look, "", { fixedrange: true }), yaxis: axis(look, "", { autorange: "reversed", fixedrange: true }) }) };
 }
 
+// Spreadsheets compute a text that begins like a formula, unless an apostrophe is before it.
 const csvLine = (cells) => cells.map((cell) => {
-  const text = cell === null || cell === undefined ? "" : String(cell);
-  return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  const text = typeof cell === "string" && /^[=+\-@\t\r]/.test(cell) ? `'${cell}` : String(cell ?? "");
+  return /^'|[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }).join(",");
 
 const identity = (row) => (space.index ? [space.index[row], nameOf(row)] : [nameOf(row)]);
 const identityNames = () => (space.index ? ["index", "architecture"] : ["candidate"]);
 
-// Of each figure how it is built and its data as rows.
+// Of each figure its accessible name, how it is built, and its data as rows.
 const FIGURES = {
-  scatter: { build: scatterFigure, rows: () => {
+  scatter: { label: () => `${yColumn().label} against ${xColumn().label}`, build: scatterFigure, rows: () => {
     const x = xColumn(), y = yColumn(), { all, within } = rowsOf(x, y), inside = new Set(within);
     const line = (row) => [...identity(row), x.values[row], y.values[row], Number(inside.has(row))];
     return [[...identityNames(), x.label, y.label, "selected"], ...all.map(line)];
   } },
-  graph: { build: graphFigure, rows: () => [["source", "target", "operation"], ...(space.drawings[picked] ?? []).flatMap((one) =>
+  graph: { label: () => (picked === null ? "graph" : `graph of ${heading(picked)}`), build: graphFigure, rows: () => [["source", "target", "operation"], ...(space.drawings[picked] ?? []).flatMap((one) =>
     one.edges.map(([source, target, label]) => [one.nodes[source], one.nodes[target], label]))] },
-  regret: { build: regretFigure, rows: () => [["method", "searched on", "spent", "unit", "regret", "low", "high", "runs"],
+  regret: { label: () => `regret of searches, ${at("searched").selectedOptions[0].text}`, build: regretFigure, rows: () => [["method", "searched on", "spent", "unit", "regret", "low", "high", "runs"],
     ...searchesShown().filter((one) => !hidden.has(one.method)).flatMap((one) => one.spent.map((spent, place) =>
       [one.method, one.searched_on, spent, one.unit, one.regret[place], one.regret_low[place], one.regret_high[place], one.runs]))] },
-  heat: { build: heatFigure, rows: () => [["proxy", "space and images", "n", "tau", "low", "high"], ...correlationsShown().map(
-    (row) => [row.proxy, row.place.replace("<br>", " "), row.n, row.tau, row.tau_low, row.tau_high])] },
+  heat: { label: () => `Kendall's tau of all scores, ${at("subset").value}`, build: heatFigure, rows: () => [["proxy", "space and images", "n", "tau", "low", "high"], ...correlationsShown().map(
+    (row) => [row.proxy, row.place.join(" "), row.n, row.tau, row.tau_low, row.tau_high])] },
 };
 
 async function show(name) {
+  at(name).ariaLabel = FIGURES[name].label();
   await Plotly.react(at(name), ...Object.values(FIGURES[name].build(themed())), { displayModeBar: false, responsive: true });
 }
 
@@ -315,15 +357,24 @@ function download(name, format) {
 
 // --- Text and tables
 
-function showTau() {
-  const x = xColumn(), y = yColumn(), { all, within } = rowsOf(x, y);
-  const found = correlation(within.map((row) => ranked(x, row)), within.map((row) => y.values[row]));
+let shownTaus = 0;
+async function showTau() {
+  const own = ++shownTaus, x = xColumn(), y = yColumn(), { all, within } = rowsOf(x, y), line = at("tau");
+  const found = correlation(within.map((row) => ranked(x, row)), within.map((row) => ranked(y, row)));
   const which = within.length < all.length ? `${found.n} selected of ${all.length} ${space.members}` : `all ${found.n} ${space.members}`;
-  const number = Number.isNaN(found.tau) ? "undefined"
-    : `${found.tau.toFixed(3)} [${found.low.toFixed(3)}, ${found.high.toFixed(3)}]`;
-  at("tau").textContent = `Kendall's tau-b of ${x.label} and ${y.label}: ${number} over ${which}; `
-    + `95 % bootstrap interval, ${found.resamples} resamples; undefined scores rank last.`;
-  Object.assign(at("tau").dataset, found);
+  const undefinedTau = Number.isNaN(found.tau), resamples = found.n > 2000 ? 200 : 1000;
+  const say = (number, more) => {
+    line.textContent = `Kendall's tau-b of ${x.label} and ${y.label}: ${number} over ${which}${more}; undefined scores rank last.`;
+  };
+  say(undefinedTau ? "undefined" : found.tau.toFixed(3), "");
+  for (const name of Object.keys(line.dataset)) delete line.dataset[name];
+  Object.assign(line.dataset, { n: found.n, tau: found.tau });
+  line.ariaBusy = String(!undefinedTau);
+  const ends = undefinedTau ? null : await interval(found, resamples, () => own !== shownTaus);
+  if (!ends) return;
+  say(`${found.tau.toFixed(3)} [${ends.low.toFixed(3)}, ${ends.high.toFixed(3)}]`, `; 95 % bootstrap interval, ${resamples} resamples`);
+  Object.assign(line.dataset, ends);
+  line.ariaBusy = "false";
 }
 
 const row = (kind, cells) => {
@@ -346,15 +397,20 @@ function tableColumns() {
   return [...own.filter((one) => one.kind === "accuracy"), ...own.filter((one) => one.kind !== "accuracy")];
 }
 
+// What failed in a row; without bounds the table has the rows without an accuracy, too.
+const noteOf = (row) => (space.notes?.[row] ? [space.notes[row]] : []);
+
 // The rows of the selection in the order of the table; undefined values are last.
 function tableOrder() {
   const { within } = rowsOf(xColumn(), yColumn()), { column, descending } = sorted;
   const value = (row) => (column === null ? row : column.values[row]);
   const sign = descending && column !== null ? -1 : 1;
-  return within.sort((a, b) => (value(a) === null) - (value(b) === null) || sign * (value(a) - value(b)) || a - b);
+  const rows = BOUNDS.some((id) => at(id).value) ? within : [...space.names.keys()];
+  return rows.sort((a, b) => (value(a) === null) - (value(b) === null) || sign * (value(a) - value(b)) || a - b);
 }
-const tableRows = () => [[...identityNames(), ...tableColumns().map((one) => one.label)],
-  ...tableOrder().map((row) => [...identity(row), ...tableColumns().map((one) => one.values[row])])];
+const noted = (cell) => (space.notes ? [cell] : []);
+const tableRows = () => [[...identityNames(), ...tableColumns().map((one) => one.label), ...noted("status")],
+  ...tableOrder().map((row) => [...identity(row), ...tableColumns().map((one) => one.values[row]), ...noted(noteOf(row)[0])])];
 
 function showTable() {
   const columns = tableColumns(), order = tableOrder(), head = document.createElement("thead"), body = document.createElement("tbody");
@@ -363,27 +419,36 @@ function showTable() {
     showTable();
     at("table").querySelectorAll("thead button")[columns.indexOf(column) + 1].focus();
   };
-  head.append(row("th", [button(space.members, sort(null)), ...columns.map((one) => button(one.label, sort(one)))]));
+  head.append(row("th", [button(space.members, sort(null)), ...columns.map((one) => button(one.label, sort(one))), ...noted("status")]));
   [null, ...columns].forEach((one, place) => {
     head.rows[0].cells[place].ariaSort = sorted.column === one ? (sorted.descending && one ? "descending" : "ascending") : "none";
   });
   for (const place of order.slice(0, shown)) {
-    const line = row("td", [button(heading(place), () => pick(place)), ...columns.map((one) => told(one.values[place]))]);
-    line.classList.toggle("picked", place === picked);
+    const name = Object.assign(button(heading(place), () => pick(place)), { title: heading(place) });
+    const line = row("td", [name, ...columns.map((one) => told(one.values[place])), ...noted(noteOf(place)[0] ?? "ok")]);
+    line.dataset.row = place;
     body.append(line);
   }
   at("table").replaceChildren(head, body);
+  at("table").classList.toggle("noted", Boolean(space.notes));
   at("more").hidden = shown >= order.length;
+  markPicked();
+}
+
+// The table stays as it is, and with it the keyboard's focus.
+function markPicked() {
+  for (const line of at("table").tBodies[0].rows) line.classList.toggle("picked", line.dataset.row === String(picked));
 }
 
 function showPicked() {
-  const known = picked !== null, commanded = [xColumn(), ...space.columns.filter(fits)].find((one) => one.command);
+  const known = picked !== null, { command } = xColumn();
   at("picked").textContent = known ? heading(picked) : "None is chosen yet.";
-  at("command-of").hidden = !known || !commanded;
+  at("command-of").hidden = !known || !command;
   const quoted = known ? `'${nameOf(picked).replaceAll("'", "'\\''")}'` : "";
-  at("command").textContent = known && commanded
-    ? commanded.command.replace("{index}", space.index?.[picked]).replace("{name}", () => quoted) : "";
-  at("facts").replaceChildren(...(known ? tableColumns().map((one) => row("td", [one.label, told(one.values[picked], 8)])) : []));
+  at("command").textContent = known && command
+    ? command.replaceAll("{index}", space.index?.[picked]).replaceAll("{name}", () => quoted) : "";
+  const facts = known ? [...tableColumns().map((one) => [one.label, told(one.values[picked], 8)]), ...noteOf(picked).map((note) => ["status", note])] : [];
+  at("facts").replaceChildren(...facts.map((cells) => row("td", cells)));
   const drawn = known && space.drawings[picked].length > 0;
   at("graph").hidden = !drawn;
   document.querySelector('.tools[data-of="graph"]').hidden = !drawn;
@@ -393,7 +458,7 @@ function showPicked() {
 function pick(place) {
   picked = place;
   showPicked();
-  showTable();
+  markPicked();
   show("scatter");
 }
 
@@ -416,13 +481,15 @@ function clear() {
 
 function showChoices() {
   fill("dataset", space.datasets.map((one) => [one.name, one.label]));
-  const there = space.columns.filter(fits), own = there.filter((one) => one.kind !== "accuracy").map((one) => [one.label, one.label]);
+  const there = space.columns.filter(fits), own = there.filter((one) => one.kind !== "accuracy");
+  const number = (column) => String(space.columns.indexOf(column)), numbered = own.map((one) => [number(one), one.label]);
+  const kept = (id) => own.find((one) => one.label === chosen[id]?.label && one.kind === chosen[id].kind);
   const splits = [["test", "test"], ["val", "validation"]].filter(([name]) => there.some((one) => one.split === name));
   fill("split", splits);
   at("split").closest("label").hidden = !splits.length;
   const accuracies = splits.length ? [["", "accuracy"]] : [];
-  fill("x", own);
-  fill("y", [...accuracies, ...own], at("y").value || (accuracies.length ? "" : own.at(1)?.[0]));
+  fill("x", numbered, number(kept("x")));
+  fill("y", [...accuracies, ...numbered], accuracies.length && !kept("y") ? "" : number(kept("y") ?? own[1]));
   clear();
   sorted = { column: yColumn(), descending: !yColumn().lower };
   showPicked();
@@ -482,26 +549,34 @@ at("space").closest("label").hidden = spaces.length < 2;
 fill("subset", [...new Set(spaces.flatMap((one) => one.correlations.map((row) => row.subset)))].map((name) => [name, name]));
 at("correlations").hidden = !at("subset").options.length;
 at("space").onchange = showSpace;
-for (const id of ["dataset", "split", "x", "y"]) at(id).onchange = showChoices;
+for (const id of ["dataset", "split"]) at(id).onchange = showChoices;
+for (const id of ["x", "y"]) at(id).onchange = () => { chosen[id] = space.columns[at(id).value]; showChoices(); };
 at("subset").onchange = () => show("heat");
 at("searched").onchange = showMethods;
 for (const id of BOUNDS) at(id).onchange = showSelection;
 at("everything").onclick = () => { clear(); showSelection(); };
 at("tenth").onclick = () => {
-  const y = yColumn(), sign = y.lower ? -1 : 1;
-  const known = y.values.filter((value) => value !== null).sort((a, b) => sign * (b - a));
   clear();
+  const y = yColumn(), sign = y.lower ? -1 : 1, { all } = rowsOf(xColumn(), y);
+  const best = all.map((row) => ranked(y, row)).sort((a, b) => sign * (b - a) || 0);
   // those that fewer than a tenth surpass: ties at the border are all included
-  at(y.lower ? "y-to" : "y-from").value = known[Math.ceil(known.length / 10) - 1];
+  const border = best[Math.ceil(best.length / 10) - 1];
+  if (Number.isFinite(border)) at(y.lower ? "y-to" : "y-from").value = border;
   showSelection();
 };
-at("more").onclick = () => { shown += 100; showTable(); };
+at("more").onclick = () => {
+  const before = shown;
+  shown += 100;
+  showTable();
+  at("table").tBodies[0].rows[before].querySelector("button").focus();
+};
 at("copy").onclick = () => navigator.clipboard.writeText(at("command").textContent);
 at("scatter").onkeydown = (event) => {
   const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
   if (!step) return;
   event.preventDefault();
-  const { within, drawn } = rowsOf(xColumn(), yColumn()), order = within.sort((a, b) => drawn[a] - drawn[b] || a - b);
+  const { within, xs } = rowsOf(xColumn(), yColumn()), order = within.sort((a, b) => xs[a] - xs[b] || a - b);
+  if (!order.length) return;
   pick(order[(order.indexOf(picked) + step + order.length) % order.length]);
 };
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from untrained.errors import ParameterError, UntrainedError
+from untrained.files import read_parquet
 from untrained.images.sets import image_set
 from untrained.report import EXPLORER_FILES, plotting
 from untrained.report.inputs import Inputs
@@ -30,6 +32,7 @@ from untrained.report.scores import (
     short_accuracies,
     standing_in,
 )
+from untrained.scoring.request import is_ensemble
 from untrained.spaces import SPACES, get_space
 
 if TYPE_CHECKING:
@@ -39,22 +42,36 @@ if TYPE_CHECKING:
 _CORRELATIONS = (
     *("proxy", "images", "dataset", "split", "subset", "n", "tau", "tau_low", "tau_high"),
 )
-#: What of the table of regrets a curve shows at each cost.
+#: What of the table of regrets a curve shows at each cost, and what it is of.
 _CURVE = ("spent", "regret", "regret_low", "regret_high")
+_SEARCH = ("method", "searched_on", "dataset", "unit", "runs", "trains")
 
 
-def run_page(spaces: Sequence[Inputs]) -> str:
+def run_page(spaces: Sequence[Inputs], settings: Sequence[str] = ()) -> str:
     """Return the page of the spaces of a run.
 
+    Args:
+        spaces: what is read of each.
+        settings: the options of `untrained score` that the run was made with, but for defaults.
+
     Raises:
-        UntrainedError: a file of a space is missing or damaged.
+        UntrainedError: a file of a space is missing or damaged, has no scores, or has those of
+            architectures that are not there; or a space is named twice.
     """
-    return explorer("Scores and accuracies", map(space_data, spaces))
+    names = [one.name for one in spaces]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ParameterError(f"{', '.join(sorted(twice))} is named twice: name each space once")
+    return explorer("Scores and accuracies", (space_data(one, settings) for one in spaces))
 
 
-def ranking_page(table: pd.DataFrame) -> str:
-    """Return the page of a ranking, as `untrained.rank` returns it."""
-    return explorer("Scores of networks", [rank_data(table)])
+def ranking_page(table: pd.DataFrame, settings: Sequence[str] = ()) -> str:
+    """Return the page of a ranking, as `untrained.rank` returns it.
+
+    Args:
+        table: the ranking.
+        settings: the options of `untrained rank` that it was made with, but for defaults.
+    """
+    return explorer("Scores of networks", [rank_data(table, settings)])
 
 
 def explorer(title: str, spaces: Iterable[Mapping[str, Any]]) -> str:
@@ -84,8 +101,8 @@ def _packed(text: str) -> str:
     return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
 
 
-def space_data(inputs: Inputs) -> dict[str, Any]:
-    """Return what the page shows of a space of a run.
+def space_data(inputs: Inputs, settings: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what the page shows of a space of a run; for `settings` see `run_page`.
 
     Returns:
         What JSON can hold. The scored architectures have one place each in `index`, `names`,
@@ -96,6 +113,15 @@ def space_data(inputs: Inputs) -> dict[str, Any]:
     space, truth = inputs.space, inputs.benchmark
     scores = inputs.scores
     sampled = np.unique(scores["arch"].to_numpy(dtype=np.int64))
+    if not len(sampled):
+        raise ParameterError(f"the scores of {inputs.name} have no rows: score some architectures")
+    there = min(len(space), len(truth))
+    if sampled[0] < 0 or sampled[-1] >= there:
+        wrong = sampled[0] if sampled[0] < 0 else sampled[-1]
+        raise ParameterError(
+            f"the scores of {inputs.name} have architecture {wrong}: its benchmark ends at "
+            f"{there - 1}"
+        )
     proxies = [str(name) for name in scores["proxy"].unique()]
     lower, short = lower_is_better(proxies), short_accuracies(inputs, sampled)
     seeds = sorted(int(seed) for seed in scores["seed"].unique())
@@ -103,11 +129,11 @@ def space_data(inputs: Inputs) -> dict[str, Any]:
     for images in image_sets(scores):
         measured = image_set(images).measured_as
         datasets.append({"name": images, "label": standing_in(images)})
-        there = scores.loc[scores["dataset"] == images, "proxy"].unique()
-        for proxy in filter(set(there).__contains__, proxies):
+        own = set(scores.loc[scores["dataset"] == images, "proxy"])
+        for proxy in filter(own.__contains__, proxies):
             values = mean_scores(scores, proxy, images).reindex(sampled)
             column = _column(proxy_label(proxy), "score", values, images, lower=proxy in lower)
-            columns.append(column | {"command": _command(space, images, proxy, seeds)})
+            columns.append(column | {"command": _command(space, images, proxy, seeds, settings)})
         if images in short:
             label = f"accuracy after {truth.short_epochs} epochs"
             columns.append(_column(label, "score", short[images], images))
@@ -117,7 +143,8 @@ def space_data(inputs: Inputs) -> dict[str, Any]:
                 label = accuracy_label(inputs, images, split)
                 columns.append(_column(label, "accuracy", accuracy, images, split=split))
     costs = controls(inputs, sampled)
-    columns += [_column(name, "cost", values) for name, values in costs.items()]
+    # proxies have the same names
+    columns += [_column(f"{name} (benchmark)", "cost", own) for name, own in costs.items()]
     architectures = [space[int(index)] for index in sampled]
     return {
         "name": inputs.name,
@@ -126,6 +153,7 @@ def space_data(inputs: Inputs) -> dict[str, Any]:
         "datasets": datasets,
         "index": sampled.tolist(),
         "names": [one.spelling for one in architectures],
+        "notes": None,
         "drawings": [_drawings(space, one) for one in architectures],
         "columns": columns,
         "correlations": _correlations(inputs, lower),
@@ -133,8 +161,14 @@ def space_data(inputs: Inputs) -> dict[str, Any]:
     }
 
 
-def rank_data(table: pd.DataFrame) -> dict[str, Any]:
-    """Return what the page shows of a ranking, as `untrained.rank` returns it; see `space_data`."""
+def rank_data(table: pd.DataFrame, settings: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what the page shows of a ranking; see `ranking_page` and `space_data`.
+
+    Returns:
+        As `space_data`, with a text in `notes` for each candidate, which says by which proxies it
+        has no score and why; no `notes` where all candidates have all scores.
+    """
+    table = table.drop_duplicates(["candidate", "proxy"])
     names = [str(name) for name in table["candidate"].unique()]
     columns, ranks = [], []
     for proxy, own in table.groupby("proxy", sort=False):
@@ -142,9 +176,13 @@ def rank_data(table: pd.DataFrame) -> dict[str, Any]:
         known = ranked["score"].where(ranked["status"] == "ok")
         lower = (own["direction"] == "lower").any()
         column = _column(proxy_label(str(proxy)), "score", known, lower=bool(lower))
-        command = f"untrained rank {{name}} --proxy {shlex.quote(str(proxy))}"
-        columns.append(column | {"command": command})
-        ranks.append(_column(f"rank by {proxy}", "cost", ranked["rank"], lower=True))
+        # an ensemble ranks all candidates, so its scores are of all of them
+        spelled = [shlex.quote(name) for name in names] if is_ensemble(str(proxy)) else ["{name}"]
+        words = [*map(shlex.quote, ("--proxy", str(proxy), *settings))]
+        command = {"command": " ".join(["untrained", "rank", *spelled, *words])}
+        columns.append(column | command)
+        ranks.append(_column(f"rank by {proxy}", "cost", ranked["rank"], lower=True) | command)
+    notes = [_note(own) for _, own in table.groupby("candidate", sort=False)]
     return {
         "name": "candidates",
         "label": "candidates",
@@ -152,11 +190,23 @@ def rank_data(table: pd.DataFrame) -> dict[str, Any]:
         "datasets": [{"name": "", "label": str(table.attrs.get("images", ""))}],
         "index": None,
         "names": names,
+        "notes": notes if any(notes) else None,
         "drawings": [*map(_drawings_of, names)],
         "columns": columns + ranks,
         "correlations": [],
         "searches": [],
     }
+
+
+def _note(own: pd.DataFrame) -> str:
+    """Return why a candidate lacks scores, with the proxies unless they all say the same."""
+    lacking = own[own["status"] != "ok"]
+    said: dict[str, list[str]] = {}
+    for row in lacking.to_dict("records"):
+        said.setdefault(f"{row['status']}: {row['reason']}", []).append(str(row["proxy"]))
+    if len(said) == 1 and len(lacking) == len(own):
+        return next(iter(said))
+    return "; ".join(f"{', '.join(proxies)}: {why}" for why, proxies in said.items())
 
 
 def _column(
@@ -185,12 +235,18 @@ def _number(value: float) -> float | None:
     return int(value) if value == int(value) else float(value)
 
 
-def _command(space: "SearchSpace", images: str, proxy: str, seeds: Sequence[int]) -> str:
-    """Return the command that scores an architecture, `{index}`, with the seeds of the run."""
-    words = ["untrained", "score", space.name, "{index}", "--dataset", images, "--proxy", proxy]
-    if [*seeds] == [*range(seeds[0], seeds[0] + len(seeds))]:
-        words += ["--seed", str(seeds[0]), "--seeds", str(len(seeds))]
-    return " ".join(word if word == "{index}" else shlex.quote(word) for word in words)
+def _command(
+    space: "SearchSpace", images: str, proxy: str, seeds: Sequence[int], settings: Sequence[str]
+) -> str:
+    """Return the commands that score an architecture, `{index}`, a line for consecutive seeds."""
+    head = ["untrained", "score", space.name, "{index}", "--dataset", images, "--proxy", proxy]
+    starts = [seed for seed in seeds if seed - 1 not in seeds]
+    lines = []
+    for start in starts:
+        end = next(seed for seed in seeds if seed >= start and seed + 1 not in seeds)
+        words = [*head, *settings, "--seed", str(start), "--seeds", str(end + 1 - start)]
+        lines.append(" ".join(one if one == "{index}" else shlex.quote(one) for one in words))
+    return "\n".join(lines)
 
 
 def _drawings(space: "SearchSpace", architecture: Any) -> list[dict[str, Any]]:  # noqa: ANN401
@@ -203,14 +259,17 @@ def _drawings_of(candidate: str) -> list[dict[str, Any]]:
     if not spelling or name not in SPACES.names():
         return []
     space = get_space(name)
-    return _drawings(space, space.parse(spelling))
+    try:
+        return _drawings(space, space.parse(spelling))
+    except UntrainedError:  # a name that was made to differ from another one
+        return []
 
 
 def _correlations(inputs: Inputs, lower: Iterable[str]) -> list[dict[str, Any]]:
     """Return the rows of the table of correlations, with the sign turned where lower is better."""
     if not inputs.has("correlations"):
         return []
-    table = inputs.table("correlations")[list(_CORRELATIONS)]
+    table = read_parquet(inputs.tables / "correlations.parquet", _CORRELATIONS)
     turned = table["proxy"].isin([*lower])
     better = table.assign(
         tau=table["tau"].where(~turned, -table["tau"]),
@@ -229,13 +288,12 @@ def _searches(inputs: Inputs) -> list[dict[str, Any]]:
     """Return a curve of regret for each search and data set, a point where nothing is trained."""
     if not inputs.has("regret"):
         return []
-    table = inputs.table("regret")
+    table = read_parquet(inputs.tables / "regret.parquet", [*_SEARCH, *_CURVE])
     table = table[table["regret"].notna()]
-    head = ["method", "searched_on", "dataset", "unit", "runs", "trains"]
     found = []
-    for key, own in table.groupby(head, sort=False):
+    for key, own in table.groupby([*_SEARCH], sort=False):
         curve = {name: [*map(_number, own[name].round(6))] for name in _CURVE}
-        named: dict[str, Any] = dict(zip(head, key, strict=True))
+        named: dict[str, Any] = dict(zip(_SEARCH, key, strict=True))
         named["runs"], named["trains"] = int(named["runs"]), bool(named["trains"])
         found.append(named | curve | {"label": image_label(str(named["dataset"]))})
     return found

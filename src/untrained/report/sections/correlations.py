@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from untrained.errors import MissingDataError
+from untrained.images.sets import image_set
 from untrained.proxies import PROXIES
 from untrained.proxies.ensembles import RULES
 from untrained.report import plotting
@@ -23,6 +24,7 @@ from untrained.report.scores import (
     Indices,
     accuracy_label,
     controls,
+    image_label,
     image_sets,
     lower_is_better,
     mean_scores,
@@ -384,7 +386,8 @@ def _interval(row: Mapping[Any, Any]) -> str:
 
 
 def _accuracy(row: Mapping[Any, Any]) -> str:
-    return f"accuracy of {row['dataset']}/{row['split']} (95 % bootstrap intervals)"
+    measured = image_label(image_set(row["images"]).measured_as)
+    return f"{measured} test accuracy (95 % bootstrap intervals)"
 
 
 SECTION = Section(
