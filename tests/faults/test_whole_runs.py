@@ -153,7 +153,7 @@ def test_stale_locks_are_named_and_removed(undisturbed, tmp_path):
     gone = begin(folder, "true")
     gone.wait()
     (folder / ".dvc/tmp/rwlock").write_text(
-        f'{{"{folder}/results/scores": {{"write": {{"pid": {gone.pid}, "cmd": "dvc repro"}}}}}}'
+        f'{{"write": {{"{folder}/results/scores": {{"pid": {gone.pid}, "cmd": "dvc repro"}}}}}}'
     )
     (folder / ".dvc/config.local").write_text("[core]\n    no_scm = true\n")
     run(folder, "dvc", "repro", "scores")
