@@ -1,15 +1,17 @@
 """The interactive page as people use it, in Chromium (Debian's package `chromium`)."""
 
+import csv
 import re
 import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import kendalltau
 from tests.report import explored
 
-from untrained.report.explorer import explorer, space_data
+from untrained.report.explorer import explorer, rank_data, space_data
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium")
@@ -24,7 +26,8 @@ def run(tmp_path_factory):
     """The inputs of a small run, and the file of its page."""
     folder = tmp_path_factory.mktemp("explored")
     inputs = explored.inputs(folder)
-    (folder / "index.html").write_text(explorer("Two spaces", [space_data(inputs), other(inputs)]))
+    spaces = [space_data(inputs), other(inputs), many(), failing()]
+    (folder / "index.html").write_text(explorer("Four spaces", spaces))
     return inputs, folder / "index.html"
 
 
@@ -36,6 +39,40 @@ def other(inputs):
     data["columns"] = [one | command for one in data["columns"]]
     data["names"] = ["it's $mine", *data["names"][1:]]
     return data | {"index": None, "correlations": []}
+
+
+def many():
+    """A space of 130 points and 7 searches with two columns of one label, and names to escape."""
+    generator = np.random.default_rng(3)
+    values = generator.normal(size=(3, 130)).round(2)
+    shared = {"dataset": "", "split": "", "lower": False}
+    labels = ["first", "twice", "twice"]
+    kinds = ["score", "score", "cost"]
+    columns = [
+        shared | {"label": label, "kind": kind, "values": own.tolist()}
+        for label, kind, own in zip(labels, kinds, values, strict=True)
+    ]
+    columns[0]["command"] = "score {name}"
+    names = ["=1+2", "<b>bold</b> & co", *map("name {}".format, range(128))]
+    data = {"name": "many", "label": "many", "members": "networks", "index": None, "names": names}
+    curve = {"dataset": "", "searched_on": "", "unit": "evaluations", "runs": 3, "trains": True}
+    curve |= {"label": "noise", "spent": [1, 2], "regret": [2, 1]}
+    curve |= {"regret_low": [1, 1], "regret_high": [3, 2]}
+    searches = [curve | {"method": f"search {number}"} for number in range(7)]
+    data |= {"notes": None, "drawings": [[]] * 130, "correlations": [], "searches": searches}
+    return data | {"columns": columns, "datasets": [{"name": "", "label": "noise"}]}
+
+
+def failing():
+    """A ranking of three networks, one of which failed; of two a defined score."""
+    head = {"direction": "lower", "seconds": 1.0, "std": 0.0, "proxy": "p"}
+    rows = [
+        {"candidate": "a", "score": 2.0, "rank": 1, "status": "ok", "reason": ""},
+        {"candidate": "b", "score": 3.0, "rank": 2, "status": "ok", "reason": ""},
+    ]
+    failed = {"score": np.nan, "rank": None, "status": "failed", "reason": "ValueError: no"}
+    table = pd.DataFrame([*rows, {"candidate": "c"} | failed]).assign(**head)
+    return rank_data(table) | {"name": "failing", "label": "failing"}
 
 
 @pytest.fixture(scope="module")
@@ -337,3 +374,240 @@ def test_light_and_dark_have_contrast(page, opened):
         assert (text > back) == dark
         assert (max(text, back) + 0.05) / (min(text, back) + 0.05) > 7
         assert luminance(shown, "#scatter .xtick text", "fill") == pytest.approx(text)
+
+
+def table_of(page, figure):
+    """Download the data of a figure as rows."""
+    with page.expect_download() as download:
+        page.click(f'[data-of="{figure}"][data-format="csv"]')
+    return [*csv.reader(Path(download.value.path()).read_text().splitlines())]
+
+
+def cells(*values):
+    """Cells of a downloaded table, where numbers have the fewest digits that tell them apart."""
+    return ["" if value is None else f"{value:.17g}" for value in values]
+
+
+def same(found, expected):
+    """Whether rows of text are the same, up to how numbers are spelled."""
+
+    def read(cell):
+        try:
+            return float(cell)
+        except ValueError:
+            return cell
+
+    assert [[*map(read, row)] for row in found] == [[*map(read, row)] for row in expected]
+
+
+def test_downloaded_tables_have_the_data(page, data):
+    known = columns(data)
+    x, y = known["naswot"]["values"], known[ACCURACY]["values"]
+    page.fill("#x-from", "0.2")
+    page.keyboard.press("Tab")
+    head, *rows = table_of(page, "scatter")
+    assert head == ["index", "architecture", "naswot", ACCURACY, "selected"]
+    chosen = [str(int(value is not None and value >= 0.2)) for value in x]
+    same(rows, [
+        [str(index), name, *cells(one, other), inside]
+        for index, name, one, other, inside in zip(
+            data["index"], data["names"], x, y, chosen, strict=True
+        )
+    ])  # fmt: skip
+    page.click("#everything")
+    head, *rows = table_of(page, "table")
+    assert len(rows) == explored.CELLS
+    for label, place in ((name, head.index(name)) for name in head[2:]):
+        by_index = {int(row[0]): row[place] for row in rows}
+        found = [[by_index[index]] for index in data["index"]]
+        same(found, [cells(value) for value in known[label]["values"]])
+    head, *rows = table_of(page, "heat")
+    assert head == ["proxy", "space and images", "n", "tau", "low", "high"]
+    subset = page.input_value("#subset")
+    own = [row for row in data["correlations"] if row["subset"] == subset and row["test"]]
+    labels = {one["name"]: one["label"] for one in data["datasets"]}
+    same(rows, [
+        [row["proxy"], f"{data['label']} {labels[row['images']]}",
+         *cells(*(row[name] for name in ("n", "tau", "tau_low", "tau_high")))]
+        for row in own
+    ])  # fmt: skip
+    assert any(row["tau_low"] < row["tau_high"] for row in own)
+    head, *rows = table_of(page, "regret")
+    same(rows, [
+        [one["method"], one["searched_on"],
+         *cells(spent), one["unit"],
+         *cells(*(one[name][place] for name in ("regret", "regret_low", "regret_high"))),
+         str(one["runs"])]
+        for one in data["searches"]
+        for place, spent in enumerate(one["spent"])
+    ])  # fmt: skip
+
+
+def drawn(page, figure):
+    """The traces of a figure as Plotly has them."""
+    return page.evaluate(f"document.getElementById('{figure}').data")
+
+
+def test_curves_have_colours_of_their_own_and_bands_two_edges(page, data):
+    curves = {one["method"]: one for one in data["searches"]}
+    traces = drawn(page, "regret")
+    lines = {one["name"]: one for one in traces if one.get("name")}
+    assert set(lines) == set(curves)
+    colours = {lines[name]["line"]["color"] for name in ("AREA", "REA")}
+    assert len(colours) == 2
+    for name in ("AREA", "REA"):
+        low, high, line = traces[traces.index(lines[name]) - 2 :][:3]
+        own = curves[name]
+        assert (low["y"], high["y"], line["y"]) == (
+            own["regret_low"], own["regret_high"], own["regret"]
+        )  # fmt: skip
+        assert low["y"] != high["y"]
+        red, green, blue = (int(line["line"]["color"][start:][:2], 16) for start in (1, 3, 5))
+        assert high["fillcolor"] == f"rgba({red},{green},{blue},0.2)"
+    signs = page.locator("#methods label span")
+    names = signs.evaluate_all("all => all.map(one => one.style.color)")
+    assert len(set(names[:2])) == 2
+
+
+def test_colours_have_contrast_on_the_panel(page):
+    """At least 3 to 1 for lines and 4.5 to 1 for text (WCAG 2.2, levels AA of 1.4.11 and 1.4.3)."""
+
+    def ratio(one, other):
+        low, high = sorted((relative(one), relative(other)))
+        return (high + 0.05) / (low + 0.05)
+
+    panel = re.findall(r"\d+", page.evaluate(
+        "getComputedStyle(document.querySelector('section')).backgroundColor"
+    ))  # fmt: skip
+    page.select_option("#space", "many")
+    shown = {one["line"]["color"] for one in drawn(page, "regret") if "color" in one["line"]}
+    assert len(shown) == 7
+    for colour in shown:
+        assert ratio(channels(colour), [int(one) for one in panel]) >= 3, colour
+    (heat,) = drawn(page, "heat")
+    for _, colour in heat["colorscale"]:
+        assert ratio(channels(colour), channels(heat["textfont"]["color"])) >= 4.5
+
+
+def channels(colour):
+    return [int(colour[start:][:2], 16) for start in (1, 3, 5)]
+
+
+def relative(colour):
+    red, green, blue = (
+        (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4)
+        for part in (value / 255 for value in colour)
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_a_change_of_the_theme_draws_all_again(page):
+    page.click("#table tbody button >> nth=0")
+    page.emulate_media(color_scheme="dark")
+    try:
+        dark = page.evaluate("getComputedStyle(document.body).color")
+        for figure in ("scatter", "regret", "heat"):
+            page.wait_for_function(
+                """([figure, colour]) => getComputedStyle(
+                  document.querySelector(`#${figure} .xtick text`)).fill === colour""",
+                arg=[figure, dark],
+            )
+        page.wait_for_function(
+            "colour => getComputedStyle(document.querySelector('#graph .annotation-text')).fill "
+            "=== colour",
+            arg=dark,
+        )
+    finally:
+        page.emulate_media(color_scheme="light")
+
+
+def test_what_is_on_the_page_fits_and_has_a_name(page, data):
+    right = page.locator("#table thead th:last-child").bounding_box()
+    outer = page.locator("#table").locator("xpath=..").bounding_box()
+    assert right["x"] + right["width"] <= outer["x"] + outer["width"]
+    page.click("#table tbody button >> nth=0")
+    figures = page.locator("figure").evaluate_all("all => all.map(one => one.ariaLabel)")
+    assert figures == [
+        f"{ACCURACY} against naswot",
+        f"graph of {page.inner_text('#picked')}",
+        "regret of searches, CIFAR-10",
+        "Kendall's tau of all scores, all sampled",
+    ]
+
+
+def test_a_command_is_copied_and_only_that_of_the_score_is_shown(opened, data):
+    page = opened(permissions=["clipboard-read", "clipboard-write"])
+    page.click("#table tbody button >> nth=0")
+    page.click("#copy")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == page.inner_text("#command")
+    assert copied.startswith("untrained score nasbench201 ")
+    page.select_option("#x", label="accuracy after 12 epochs")
+    page.click("#table tbody button >> nth=0")
+    assert not page.is_visible("#command-of")
+
+
+def test_columns_that_share_a_label_have_their_own_values(page):
+    page.select_option("#space", "many")
+    data = many()
+    for place in (1, 2):
+        page.select_option("#x", str(place))
+        page.select_option("#y", "0")
+        x, y = data["columns"][place]["values"], data["columns"][0]["values"]
+        assert shown_tau(page)[0] == pytest.approx(kendalltau(x, y).statistic, abs=1e-9)
+        _, *rows = table_of(page, "scatter")
+        assert [[float(one) for one in row[1:3]] for row in rows] == [
+            [*pair] for pair in zip(x, y, strict=True)
+        ]
+        (trace,) = drawn(page, "scatter")
+        assert trace["x"] == x
+        assert trace["y"] == y
+    assert rows[0][0] == "'=1+2"
+    assert trace["text"][1].startswith("&lt;b&gt;bold&lt;/b&gt; &amp; co<br>")
+
+
+def test_more_rows_are_shown_and_the_focus_stays(page):
+    page.select_option("#space", "many")
+    rows = page.locator("#table tbody tr")
+    assert rows.count() == 100
+    page.focus("#more")
+    page.keyboard.press("Enter")
+    assert rows.count() == 130
+    assert not page.is_visible("#more")
+    focused = "document.activeElement.textContent"
+    assert page.evaluate(focused) == rows.nth(100).locator("button").inner_text()
+    page.keyboard.press("Enter")
+    assert page.evaluate(focused) == page.inner_text("#picked")
+    assert page.locator("#table tr.picked").count() == 1
+    page.keyboard.press("Tab")
+    assert page.evaluate(focused) == rows.nth(101).locator("button").inner_text()
+    page.fill("#x-from", "1e9")
+    page.keyboard.press("Tab")
+    assert rows.count() == 0
+    page.focus("#scatter")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.getElementById('tau').dataset.n") == "0"
+    assert "resamples" not in page.inner_text("#tau")
+
+
+def test_networks_that_failed_are_in_the_table_and_rank_last(page):
+    page.select_option("#space", "failing")
+    head, *rows = table_of(page, "table")
+    assert head == ["candidate", "p", "rank by p", "status"]
+    assert sorted(rows) == [["a", "2", "1", ""], ["b", "3", "2", ""],
+                            ["c", "", "", "failed: ValueError: no"]]  # fmt: skip
+    assert page.locator("#table tbody td:last-child").all_inner_texts() == [
+        "ok", "ok", "failed: ValueError: no"
+    ]  # fmt: skip
+    assert shown_tau(page) == (pytest.approx(1), 3)
+    page.locator("#table tbody button").nth(2).click()
+    assert "failed: ValueError: no" in page.inner_text("#facts")
+    lost = drawn(page, "scatter")[1]
+    assert (lost["x"][0] > 3, lost["y"][0] > 2) == (True, True), "both are better if lower"
+    page.fill("#x-to", "3")
+    page.keyboard.press("Tab")
+    page.wait_for_selector("#tau[aria-busy=false]")
+    assert page.inner_text("#tau").startswith(
+        "Kendall's tau-b of p and rank by p: undefined over 2"
+    )
+    assert "resamples" not in page.inner_text("#tau")
