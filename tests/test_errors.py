@@ -19,6 +19,13 @@ def test_a_name_like_no_other_gets_no_suggestion():
     assert str(error) == "unknown thing 'xyz': known: naswot"
 
 
+def test_a_long_name_is_shortened():
+    error = errors.unknown_name("thing", "x\n" * 5000, ["naswot"])
+    assert str(error).startswith("unknown thing 'x\\nx")
+    assert str(error).endswith("...: known: naswot")
+    assert len(str(error)) < 200
+
+
 def test_every_error_is_the_users_to_mend():
     own = [
         kind

@@ -10,11 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from untrained.download import download
 from untrained.errors import DamagedFileError, MissingDataError, UntrainedError
 from untrained.files import (
     BUNDLED,
     alone_in,
     atomic,
+    check_target,
     digest,
     read_parquet,
     read_parquet_parts,
@@ -80,6 +82,45 @@ def test_a_target_that_is_a_folder_is_the_users_error(tmp_path):
     with pytest.raises(UntrainedError, match=r"^cannot write .*target: \S.*$"):
         writes()
     assert listing(tmp_path) == ["target"]
+
+
+@pytest.mark.parametrize("write", ["atomic", "check_target", "download"])
+@pytest.mark.parametrize("kind", ["fifo", "link", "folder"])
+def test_what_is_no_plain_file_is_not_replaced(tmp_path, write, kind):
+    target = tmp_path / "target"
+    if kind == "folder":
+        target.mkdir()
+    else:
+        os.mkfifo(tmp_path / "fifo")
+        target = tmp_path / "fifo" if kind == "fifo" else target
+        if kind == "link":
+            target.symlink_to("fifo")
+    (tmp_path / "source").write_text("text")
+    before = {path.name: path.lstat() for path in tmp_path.iterdir()}
+
+    def writes():
+        if write == "check_target":
+            check_target(target)
+        elif write == "download":
+            download(str(tmp_path / "source"), target)
+        else:
+            with atomic(target) as part:
+                part.write_text("text")
+
+    words = "it is a folder" if kind == "folder" else "it is no plain file"
+    with pytest.raises(UntrainedError, match=f"^cannot write {target}: {words}, name a file$"):
+        writes()
+    assert {path.name: path.lstat() for path in tmp_path.iterdir()} == before
+
+
+def test_a_link_to_a_plain_file_is_replaced(tmp_path):
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "link").symlink_to("file")
+    check_target(tmp_path / "link")
+    with atomic(tmp_path / "link") as part:
+        part.write_text("new")
+    assert (tmp_path / "link").read_text() == "new"
+    assert (tmp_path / "file").read_text() == "old"
 
 
 @pytest.fixture

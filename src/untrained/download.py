@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from untrained.errors import DownloadError, ParameterError, UntrainedError
-from untrained.files import absent, digest
+from untrained.files import absent, check_plain, digest
 
 if TYPE_CHECKING:
     import requests
@@ -90,9 +90,11 @@ def download(
         DownloadError: there is no connection, the server refuses, or the content is wrong.
         UntrainedError: the target cannot be written.
     """
+    part = target.with_name(f"{target.name}.part")
+    check_plain(target)
+    check_plain(part)
     if md5 is not None and target.is_file() and digest(target, "md5") == md5:
         return target
-    part = target.with_name(f"{target.name}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         source = local_path(url)

@@ -60,7 +60,8 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError
     lowered = {candidate.lower(): candidate for candidate in names}
     near = get_close_matches(name.lower(), lowered, n=1, cutoff=0.5)
     suggestion = f"did you mean {lowered[near[0]]!r}? " if near else ""
-    return UnknownNameError(f"unknown {kind} {name!r}: {suggestion}known: {', '.join(names)}")
+    named = f"unknown {kind} {short(repr(name), 100)}"
+    return UnknownNameError(f"{named}: {suggestion}known: {', '.join(names)}")
 
 
 def short(text: str, most: int = 60) -> str:
@@ -72,9 +73,19 @@ def short(text: str, most: int = 60) -> str:
 def summary(error: BaseException) -> str:
     """Return the type and the first line of an error that another package's code raised."""
     if isinstance(error, SystemExit):
-        return f"SystemExit: it calls exit({error.code})"
-    line = next((line for line in str(error).splitlines() if line.strip()), "")
+        return f"SystemExit: it calls exit({text_of(error.code)})"
+    line = next((line for line in text_of(error).splitlines() if line.strip()), "")
     return f"{type(error).__name__}: {line}"
+
+
+def text_of(theirs: object) -> str:
+    """Return the text of an object of another package, whose own method may fail or exit."""
+    try:
+        return str(theirs)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever their method raises
+        return f"its text can't be had, as that raises {type(error).__name__}"
 
 
 def first_line(error: BaseException) -> str:

@@ -43,11 +43,26 @@ def check_target(target: Path) -> None:
     """Raise the error before long work that `atomic` would raise after it.
 
     Raises:
-        UntrainedError: the path is a folder, or no file can be made in its folder.
+        UntrainedError: the path is a folder, a device or the like, or no file can be made in its
+            folder.
     """
-    if target.is_dir():
-        raise UntrainedError(f"cannot write {target}: it is a folder, name a file")
+    check_plain(target)
     _check_folder(target.parent, target)
+
+
+def check_plain(target: Path) -> None:
+    """Raise an error where writing would replace what is no plain file.
+
+    Raises:
+        UntrainedError: the path is a folder, a device, a pipe or the like, or can't be looked at.
+    """
+    try:
+        if not target.exists() or target.is_file():
+            return
+        kind = "it is a folder" if target.is_dir() else "it is no plain file"
+    except OSError as error:
+        raise UntrainedError(f"cannot write {target}: {error.strerror}") from error
+    raise UntrainedError(f"cannot write {target}: {kind}, name a file")
 
 
 def check_folder(folder: Path) -> None:
@@ -76,8 +91,10 @@ def atomic(target: Path) -> Iterator[Path]:
     If the block fails, the temporary file is deleted.
 
     Raises:
-        UntrainedError: the disk is full or the folder can't be written.
+        UntrainedError: the disk is full, the folder can't be written, or the target is no plain
+            file.
     """
+    check_plain(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         for left in target.parent.glob(f".{escape(target.name)}.[0-9]*.part-*"):  # by a kill
@@ -125,8 +142,8 @@ def alone_in(folder: Path, tell: Callable[[str], None] = lambda _: None) -> Iter
     Raises:
         UntrainedError: the folder can't be made.
     """
-    made = not folder.exists()
     try:
+        made = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(folder, os.O_RDONLY)
     except OSError as error:

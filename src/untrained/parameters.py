@@ -60,8 +60,16 @@ _SHORT_BUDGET = 3600.0
 
 def _check_mirror(mirror: str | None) -> None:
     check_mirror(mirror)
-    if mirror is not None and "://" not in mirror and not (mirror and Path(mirror).is_dir()):
-        raise ParameterError(f"{mirror!r} is no folder: give one that is there, a URL, or null")
+    if mirror is None or "://" in mirror:
+        return
+    try:
+        there = bool(mirror) and Path(mirror).is_dir()
+    except OSError:  # its name is too long
+        there = False
+    if not there:
+        raise ParameterError(
+            f"{short(repr(mirror))} is no folder: give one that is there, a URL, or null"
+        )
 
 
 def _check_scored(proxies: tuple[str, ...]) -> None:

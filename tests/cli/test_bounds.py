@@ -106,6 +106,32 @@ def test_what_is_no_plain_file_is_called_so(untrained, command, path):
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.usefixtures("fifo")
+@pytest.mark.parametrize(
+    "command", ["search random nasbench201 --runs 1 --out", "fetch nasbench201 --out"]
+)
+def test_what_is_no_plain_file_is_not_written(refused, tmp_path, command):
+    refused([*command.split(), "fifo"], "cannot write fifo: it is no plain file, name a file")
+    assert (tmp_path / "fifo").is_fifo()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "search random nasbench201 --runs 1 --out",
+        "search random nasbench201 --runs 1 --benchmark",
+        "fetch nasbench201 --out",
+        "fetch cifar10 --split sample --note",
+        "fetch cifar10 --from",
+        "fetch nasbench201 --from",
+        "fetch nasbench201 --mirror",
+        f"{SHARD} --ledger",
+    ],
+)
+def test_a_name_too_long_for_the_system_is_one_line(refused, command):
+    refused([*command.split(), "n" * 5000], "File name too long")
+
+
 def archive_of(path, header, content, **options):
     """Write an .npz of one array `x` whose header says what it likes."""
     head = io.BytesIO()
@@ -168,6 +194,31 @@ def test_a_factory_that_raises_anything_is_one_line(refused, tmp_path, monkeypat
         "def odd():\n    raise BaseException('odd')\ndef full():\n    raise MemoryError\n"
     )
     refused(["score", "odd_factories:odd"], "BaseException: odd (--debug shows where)")
+
+
+@pytest.mark.parametrize("kind", ["Exception", "RuntimeError", "BaseException"])
+def test_an_error_whose_text_fails_or_exits_is_one_line(
+    refused, untrained, tmp_path, monkeypatch, kind
+):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("sys.dont_write_bytecode", True)
+    name = f"odd_texts_{kind}"
+    (tmp_path / f"{name}.py").write_text(
+        "import sys\n"
+        f"class Exits({kind}):\n    def __str__(self):\n        sys.exit(0)\n"
+        f"class Fails({kind}):\n    def __str__(self):\n        raise KeyError\n"
+        "def exits():\n    raise Exits\ndef fails():\n    raise Fails\n"
+        "def code():\n    raise SystemExit(Fails())\n"
+    )
+    for factory, said in {
+        "exits": "Exits: its text can't be had, as that raises SystemExit",
+        "fails": "Fails: its text can't be had, as that raises KeyError",
+        "code": "exit(its text can't be had, as that raises KeyError)",
+    }.items():
+        refused(["score", f"{name}:{factory}"], said)
+        code, out, err = untrained("rank", f"{name}:{factory}", "--seeds", 1, "--quiet", "--json")
+        assert (code, err) == (1, f"untrained: failed: {name}:{factory}\n")
+        assert said in json.dumps(json.loads(out))
 
 
 def test_a_network_too_large_for_the_memory_is_a_status(untrained, tmp_path, monkeypatch):

@@ -1,10 +1,11 @@
 """The command line: commands parse options, call a function that notebooks can call, and print."""
 
+import errno
 import re
 import sys
 from collections.abc import Sequence
 
-from untrained.errors import ParameterError, UntrainedError
+from untrained.errors import ParameterError, UntrainedError, short
 
 
 def debugging() -> bool:
@@ -33,6 +34,12 @@ def main() -> None:
         if debugging():
             raise
         sys.stderr.write(f"untrained: {_printable(str(error))}\n")
+        sys.exit(2)
+    except OSError as error:  # of a path that was given; no path of the project is so long
+        if debugging() or error.errno != errno.ENAMETOOLONG:
+            raise
+        where = short(repr(str(error.filename)))
+        sys.stderr.write(f"untrained: {where} can't be read: {error.strerror}\n")
         sys.exit(2)
     except (MemoryError, RuntimeError) as error:
         from untrained.errors import summary

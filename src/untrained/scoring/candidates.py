@@ -190,4 +190,6 @@ def _library(module: str, name: str) -> ModuleType:
 def _unknown(package: str, name: str, known: Sequence[str], listing: str) -> UnknownNameError:
     near = get_close_matches(name.lower(), known, n=3, cutoff=0.5)
     meant = f"did you mean {' or '.join(near)}? " if near else ""
-    return UnknownNameError(f"{package} has no network {name!r}: {meant}{listing} lists them")
+    return UnknownNameError(
+        f"{package} has no network {short(repr(name))}: {meant}{listing} lists them"
+    )

@@ -21,6 +21,7 @@ from untrained.errors import (
     raised_here,
     short,
     summary,
+    text_of,
     theirs,
 )
 from untrained.float32 import exact_float32
@@ -113,7 +114,9 @@ def outcome_of(run: Callable[[], T]) -> T | UndefinedScore:
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        return UndefinedScore("out_of_memory", (str(error).splitlines() or ["no memory left"])[0])
+        return UndefinedScore(
+            "out_of_memory", (text_of(error).splitlines() or ["no memory left"])[0]
+        )
 
 
 def tolerated(run: Callable[[], T]) -> T | UndefinedScore:

@@ -10,7 +10,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 import torch
 from threadpoolctl import threadpool_limits
 
-from untrained.errors import unknown_name
+from untrained.errors import text_of, unknown_name
 from untrained.networks.batched import Kernels
 from untrained.networks.plans import Reading
 from untrained.proxies.base import UndefinedScore
@@ -98,7 +98,7 @@ def is_out_of_memory(error: Exception) -> bool:
     # only PyTorch's allocator of a GPU has an error type of its own for this
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    return any(words in str(error) for words in _OUT_OF_MEMORY)
+    return any(words in text_of(error) for words in _OUT_OF_MEMORY)
 
 
 def has_bfloat16_products(device: torch.device) -> bool:
