@@ -64,7 +64,7 @@ def many():
 
 
 def failing():
-    """A ranking of three networks, one of which failed; of two a defined score."""
+    """A ranking of three networks, one of which failed, and a proxy without any score."""
     head = {"direction": "lower", "seconds": 1.0, "std": 0.0, "proxy": "p"}
     rows = [
         {"candidate": "a", "score": 2.0, "rank": 1, "status": "ok", "reason": ""},
@@ -72,7 +72,9 @@ def failing():
     ]
     failed = {"score": np.nan, "rank": None, "status": "failed", "reason": "ValueError: no"}
     table = pd.DataFrame([*rows, {"candidate": "c"} | failed]).assign(**head)
-    return rank_data(table) | {"name": "failing", "label": "failing"}
+    data = rank_data(table) | {"name": "failing", "label": "failing"}
+    nothing = data["columns"][0] | {"label": "nothing", "values": [None] * 3, "command": ""}
+    return data | {"columns": [*data["columns"], nothing]}
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +182,26 @@ def test_what_is_chosen_is_correlated(page, data):
     assert shown_tau(page)[0] == pytest.approx(
         expected(data, y=accuracy, dataset="cifar100")[0], abs=1e-9
     )
+
+
+def test_an_interval_that_is_out_of_date_is_not_shown(page):
+    seen = page.evaluate(
+        """async () => {
+          const x = document.getElementById("x"), tau = document.getElementById("tau"), seen = [];
+          while (tau.ariaBusy === "true") await new Promise((done) => { setTimeout(done, 5); });
+          new MutationObserver(() => seen.push(tau.textContent)).observe(tau, {childList: true});
+          for (const place of [1, 0]) {
+            x.selectedIndex = place;
+            x.dispatchEvent(new Event("change"));
+          }
+          while (tau.ariaBusy === "true") await new Promise((done) => { setTimeout(done, 5); });
+          await new Promise((done) => { setTimeout(done, 200); });
+          return seen;
+        }"""
+    )
+    assert seen[0].startswith("Kendall's tau-b of naswot and"), "it is there before its interval"
+    assert [text for text in seen if "resamples" in text] == seen[1:]
+    assert len(seen) == 2
 
 
 def test_the_top_tenth_is_that_of_the_report(page, data, run):
@@ -464,6 +486,9 @@ def test_curves_have_colours_of_their_own_and_bands_two_edges(page, data):
         assert low["y"] != high["y"]
         red, green, blue = (int(line["line"]["color"][start:][:2], 16) for start in (1, 3, 5))
         assert high["fillcolor"] == f"rgba({red},{green},{blue},0.2)"
+    place = traces.index(lines["AREA"])
+    page.evaluate(f"Plotly.Fx.hover('regret', [{{curveNumber: {place}, pointNumber: 1}}])")
+    assert page.locator("#regret .hovertext").text_content() == "AREAregret 1.000 points, 9 runs"
     signs = page.locator("#methods label span")
     names = signs.evaluate_all("all => all.map(one => one.style.color)")
     assert len(set(names[:2])) == 2
@@ -593,9 +618,9 @@ def test_more_rows_are_shown_and_the_focus_stays(page):
 def test_networks_that_failed_are_in_the_table_and_rank_last(page):
     page.select_option("#space", "failing")
     head, *rows = table_of(page, "table")
-    assert head == ["candidate", "p", "rank by p", "status"]
-    assert sorted(rows) == [["a", "2", "1", ""], ["b", "3", "2", ""],
-                            ["c", "", "", "failed: ValueError: no"]]  # fmt: skip
+    assert head == ["candidate", "p", "rank by p", "nothing", "status"]
+    assert sorted(rows) == [["a", "2", "1", "", ""], ["b", "3", "2", "", ""],
+                            ["c", "", "", "", "failed: ValueError: no"]]  # fmt: skip
     assert page.locator("#table tbody td:last-child").all_inner_texts() == [
         "ok", "ok", "failed: ValueError: no"
     ]  # fmt: skip
@@ -611,3 +636,7 @@ def test_networks_that_failed_are_in_the_table_and_rank_last(page):
         "Kendall's tau-b of p and rank by p: undefined over 2"
     )
     assert "resamples" not in page.inner_text("#tau")
+    page.select_option("#y", label="nothing")
+    page.click("#tenth")
+    assert page.input_value("#y-to") == page.input_value("#y-from") == ""
+    assert ": undefined over all 3 candidates;" in page.inner_text("#tau")

@@ -262,17 +262,17 @@ function regretFigure(look, legend = false) {
   for (const one of chosen) {
     const { line, dash, symbol } = lookOf(one, look);
     const elsewhere = one.searched_on !== space.searches[0].searched_on ? `, searched on ${one.searched_on}` : "";
-    const name = plain(one.method + elsewhere), hovertemplate = "%{fullData.name}<br>regret %{y:.3f} points, %{text}<extra></extra>";
+    const name = plain(one.method + elsewhere), hovertemplate = "%{fullData.name}<br>regret %{y:.3f} points, %{meta} runs<extra></extra>";
     if (one.trains) {
       const band = { x: one.spent, mode: "lines", line: { width: 0, shape: "hv" }, hoverinfo: "skip", showlegend: false };
       data.push({ ...band, y: one.regret_low });
       data.push({ ...band, y: one.regret_high, fill: "tonexty", fillcolor: faded(line, 0.2) });
-      data.push({ x: one.spent, y: one.regret, mode: "lines", name, hovertemplate, text: `${one.runs} runs`,
+      data.push({ x: one.spent, y: one.regret, mode: "lines", name, hovertemplate, meta: one.runs,
         line: { color: line, dash: elsewhere ? "dash" : dash, width: 2.5, shape: "hv" } });
     } else {
       const error = { type: "data", symmetric: false, array: [one.regret_high[0] - one.regret[0]],
         arrayminus: [one.regret[0] - one.regret_low[0]] };
-      data.push({ x: free(one) ? [name] : one.spent, y: one.regret, error_y: error, mode: "markers", name, hovertemplate, text: `${one.runs} runs`,
+      data.push({ x: free(one) ? [name] : one.spent, y: one.regret, error_y: error, mode: "markers", name, hovertemplate, meta: one.runs,
         xaxis: free(one) ? "x2" : "x", marker: { color: line, size: 10, symbol } });
     }
   }
