@@ -616,7 +616,10 @@ def test_more_rows_are_shown_and_the_focus_stays(page):
 
 
 def test_networks_that_failed_are_in_the_table_and_rank_last(page):
+    (before,) = drawn(page, "heat")
     page.select_option("#space", "failing")
+    (after,) = drawn(page, "heat")
+    assert after["text"] == before["text"], "of test accuracies, where no split is chosen"
     head, *rows = table_of(page, "table")
     assert head == ["candidate", "p", "rank by p", "nothing", "status"]
     assert sorted(rows) == [["a", "2", "1", "", ""], ["b", "3", "2", "", ""],

@@ -287,7 +287,7 @@ function regretFigure(look, legend = false) {
 }
 
 const correlationsShown = () => spaces.flatMap((one) => one.correlations
-  .filter((row) => row.subset === at("subset").value && row.test === (at("split").value === "test"))
+  .filter((row) => row.subset === at("subset").value && row.test === (at("split").value !== "val"))
   .map((row) => ({ ...row, place: [one.label, one.datasets.find((set) => set.name === row.images)?.label ?? row.images] })));
 
 function heatFigure(look) {
