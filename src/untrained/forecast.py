@@ -1,7 +1,9 @@
 """How many jobs the workflow has by its parameters, and how long they take by rates of here."""
 
 import json
+import math
 import time
+import warnings
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -108,11 +110,24 @@ def _scored(plan: Plan, space: str, proxies: list[str]) -> int:
 
 
 def recorded() -> dict[str, list[float]]:
-    """Return the seconds of jobs that have run in the working directory, by rule."""
-    found = defaultdict(list)
-    for path in RECORDS.glob("*"):
-        job = json.loads(path.read_text())
-        seconds = (job.get("endtime") or 0) - (job.get("starttime") or 0)
-        if seconds >= _COMPUTED:
-            found[job["rule"]].append(seconds)
+    """Return the seconds of jobs that have run in the working directory, by rule.
+
+    Records that are damaged, as by a kill, are left out with one warning.
+    """
+    found, damaged = defaultdict(list), []
+    for path in sorted(path for path in RECORDS.glob("*") if path.is_file()):
+        try:
+            job = json.loads(path.read_bytes())
+            seconds = float(job.get("endtime") or 0) - float(job.get("starttime") or 0)
+            rule = str(job["rule"])
+        except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError):
+            damaged.append(path)
+            continue
+        if _COMPUTED <= seconds < math.inf:
+            found[rule].append(seconds)
+    if damaged:
+        warnings.warn(
+            f"{len(damaged)} damaged records of jobs are left out, such as {damaged[0]}",
+            stacklevel=2,
+        )
     return dict(found)

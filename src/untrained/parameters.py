@@ -5,6 +5,7 @@ the model below. A wrong key is refused in one line with the key, its value and 
 """
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -259,36 +260,63 @@ class Parameters(Section):
         return [name for name in self.datasets if image_set(name).measured_as in trained_on]
 
 
+#: Numbers that YAML 1.1, which PyYAML reads, and YAML 1.2 disagree about: 1:30, 0777, 1_000, 0x10.
+_DISPUTED = re.compile("[_:]|^[-+]?0[0-9a-z]")
+
+
 class PlainLoader(yaml.SafeLoader):
-    """Reads YAML without what no parameter needs: aliases, deep nesting, and keys given twice."""
+    """Reads YAML without what no parameter needs.
+
+    That is aliases, tags, dates, merged sections, deep nesting, keys that are no text or are given
+    twice, and numbers of which versions of YAML disagree.
+    """
 
     _depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Compose a node that is no alias, and not below ten others."""
+        """Compose a node of a plain kind that is not below ten others."""
         if self.check_event(yaml.AliasEvent):  # a few of them can stand for millions of values
             raise self._refusal("write a value in the place of an alias")
         if self._depth == 10:
             raise self._refusal("lists and sections are nested too deeply")
+        if tag := self.peek_event().tag:  # type: ignore[no-untyped-call]
+            raise self._refusal(f"leave out the tag {short(tag)}")
         self._depth += 1
         try:
-            return super().compose_node(parent, index)
+            node = super().compose_node(parent, index)
         finally:
             self._depth -= 1
+        if isinstance(node, yaml.ScalarNode):
+            kind = node.tag.rpartition(":")[2]
+            number = kind in ("int", "float")
+            if (number and _DISPUTED.search(node.value)) or not (
+                number or kind in ("null", "bool", "str")
+            ):
+                raise yaml.MarkedYAMLError(
+                    problem=f"{short(repr(node.value))} is neither a text nor a decimal number: "
+                    "write one, texts in quotes",
+                    problem_mark=node.start_mark,
+                )
+        return node
 
     def _refusal(self, problem: str) -> yaml.YAMLError:
         mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
         return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Construct a dictionary whose keys all differ; the last of two would win unseen."""
+        """Construct a dictionary whose keys are texts that differ; one of two would win unseen."""
         seen: set[str] = set()
         for key, _ in node.value:
+            if not key.tag.endswith(":str"):
+                raise yaml.MarkedYAMLError(
+                    problem="a key that is no text: write its name", problem_mark=key.start_mark
+                )
             if key.value in seen:
                 raise yaml.MarkedYAMLError(
-                    problem=f"the key {key.value!r} is there twice", problem_mark=key.start_mark
+                    problem=f"the key {short(repr(key.value))} is there twice",
+                    problem_mark=key.start_mark,
                 )
-            seen.add(str(key.value))
+            seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
@@ -302,7 +330,7 @@ def read_parameters(path: Path = PARAMS) -> dict[str, Any]:
         return {}
     try:
         parameters = yaml.load(read_bounded(path, 1 << 20), PlainLoader)  # noqa: S506 - it is safe
-    except (yaml.YAMLError, ValueError) as error:  # numbers of thousands of digits, days 32
+    except (yaml.YAMLError, ValueError) as error:  # numbers of thousands of digits
         said = short(" ".join(str(error).split()), 300)
         raise ParameterError(f"{path} is not YAML: {said}") from error
     if not isinstance(parameters, dict):

@@ -90,6 +90,7 @@ def fifo(tmp_path):
         "fetch nds_resnet --from",
         "fetch TinyImageNet16-120 --from",
         "compare --space nasbench201",
+        "plan",
         "merge --out m.parquet",
         "merge --out m.parquet --list",
     ],

@@ -20,7 +20,11 @@ COUNTED = {
     "prunings.criteria": ["both", "kappa"],
     "training_curves.seeds": [0, 1],
 }
-CHEAP = {"scores.proxies": ["parameters"], "searches.proxy": "parameters"}
+CHEAP = {
+    "scores.proxies": ["parameters"],
+    "searches.proxy": "parameters",
+    "searches.scores": "live",
+}
 
 
 @pytest.fixture
@@ -68,6 +72,20 @@ def test_rates_are_measured_here(folder, untrained):
     assert re.search(r"prune +2 ran here +3 +40 +0.03", out)
     assert "not counted, since none has run here: search, ablate, training_curve" in out
     assert re.search(r"[\d.]+ hours one after another, [\d.]+ on the \d+ \w+ here", out)
+
+
+def test_damaged_records_are_left_out_with_a_warning(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    forecast.RECORDS.mkdir(parents=True)
+    good = {"rule": "prune", "starttime": 1000.0, "endtime": 1030.0}
+    contents = (b"", b'{"rule": "pru', b"\xff", b"[1]", b"5", b"[" * 100_000)
+    others = ({}, good | {"endtime": [1]}, good | {"endtime": "soon"})
+    for number, content in enumerate((*contents, *(json.dumps(one).encode() for one in others))):
+        (forecast.RECORDS / f"{number}").write_bytes(content)
+    (forecast.RECORDS / "good").write_text(json.dumps(good))
+    (forecast.RECORDS / "folder").mkdir()
+    with pytest.warns(UserWarning, match="^9 damaged records of jobs are left out, such as .*/0$"):
+        assert forecast.recorded() == {"prune": [30.0]}
 
 
 def test_a_missing_file_is_one_line(folder, untrained):

@@ -8,6 +8,7 @@ import typer
 from untrained.cli import options
 from untrained.cli.progress import tracker
 from untrained.errors import MissingDataError
+from untrained.files import absent
 
 
 def plan(
@@ -75,7 +76,7 @@ def _merged(files: list[Path]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for path in files:
         if not path.is_file():
-            raise MissingDataError(f"{path} does not exist: name a file of parameters")
+            raise MissingDataError(f"{absent(path)}: name a file of parameters")
         for key, value in read_parameters(path).items():
             before = merged.get(key)
             both = isinstance(before, dict) and isinstance(value, dict)
