@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import requests
 
-from untrained.download import download, join, local_path
-from untrained.errors import DownloadError, UntrainedError
+from untrained.download import check_mirror, download, join, local_path
+from untrained.errors import DownloadError, ParameterError, UntrainedError
 
 PIECE = 65_536  # what is read at once
 CONTENT = bytes(range(256)) * 4000
@@ -28,6 +28,8 @@ class Behaviour:
     statuses: list[int] = field(default_factory=list)  # refusals before it serves
     span: str | None = None  # a Content-Range of its own
     lengths: bool = True
+    length: str | None = None  # a Content-Length of its own
+    redirects: str | None = None  # to where it sends all that ask
     parts_only: bool = False  # whether it answers 206 whatever is asked
     drips: float = 0.0  # seconds before each byte
     kind: str | None = None  # a Content-Type
@@ -44,6 +46,11 @@ class Handler(BaseHTTPRequestHandler):
             return self.send_error(404)
         if behaviour.statuses:
             return self.send_error(behaviour.statuses.pop(0))
+        if behaviour.redirects:
+            self.send_response(302)
+            self.send_header("Location", behaviour.redirects)
+            self.send_header("Content-Length", "0")
+            return self.end_headers()
         start, total = 0, len(behaviour.content)
         if (asked and behaviour.ranges) or behaviour.parts_only:
             start = int((asked or "bytes=0-").removeprefix("bytes=").removesuffix("-"))
@@ -59,7 +66,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.send_response(200)
         if behaviour.lengths:
-            self.send_header("Content-Length", str(total - start))
+            self.send_header("Content-Length", behaviour.length or str(total - start))
         if behaviour.kind:
             self.send_header("Content-Type", behaviour.kind)
         self.end_headers()
@@ -271,6 +278,33 @@ def test_a_refused_connection_is_one_line(target, monkeypatch):
 def test_addresses_that_cannot_be_fetched(address, message, target):
     with pytest.raises(DownloadError, match=message):
         download(address, target, progress=False)
+
+
+@pytest.mark.parametrize("mirror", ["http://[", "file://[", "http://", "https:///x", "http://a:x"])
+def test_a_mirror_has_a_host(mirror, target):
+    with pytest.raises(ParameterError, match=r"names no host|is no URL"):
+        check_mirror(mirror)
+    with pytest.raises(UntrainedError):
+        download(join(mirror, "file.bin"), target, progress=False)
+    assert check_mirror("http://[::1]:8000/x") == "http://[::1]:8000/x"
+    assert check_mirror("file:///x") == "file:///x"
+
+
+@pytest.mark.parametrize("address", ["http://[", "http://a:x/", "http://", "gopher://x"])
+def test_a_redirection_to_nowhere_is_one_line(server, url, target, address):
+    server.behaviour.redirects = address
+    with pytest.raises(DownloadError, match=r"^cannot fetch") as caught:
+        download(url, target, progress=False, backoff=0, retries=1)
+    assert "\n" not in str(caught.value)
+
+
+def test_numbers_of_thousands_of_digits_are_no_lengths(server, url, target):
+    server.behaviour.length = "9" * 5000
+    download(url, target, md5=MD5, progress=False, backoff=0)
+    target.unlink()
+    part_of(target).write_bytes(CONTENT[:1000])
+    server.behaviour.span = f"bytes 1000-2000/{'9' * 5000}"
+    download(url, target, md5=MD5, progress=False, backoff=0)
 
 
 def test_a_bad_certificate_is_not_retried(target, monkeypatch):

@@ -8,10 +8,10 @@ from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from urllib.request import url2pathname
 
-from untrained.errors import DownloadError, ParameterError, UntrainedError
+from untrained.errors import DownloadError, ParameterError, UntrainedError, short
 from untrained.files import absent, check_plain, digest
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _CHUNK = 1 << 16
 _TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces
 _SLOW_SECONDS, _SLOW_BYTES = 60.0, 1 << 16  # a connection that brings less in this time is broken
 _MOST = 8 << 30  # bytes; the largest official file has 2 GB
-_SPAN = re.compile(r"bytes (?:(?P<start>\d+)-\d+|\*)/(?P<total>\d+|\*)", re.ASCII)
+_SPAN = re.compile(r"bytes (?:(?P<start>\d{1,18})-\d{1,18}|\*)/(?P<total>\d{1,18}|\*)", re.ASCII)
 _PASSING = (408, 425, 429, 500, 502, 503, 504)  # refusals that may be temporary
 
 
@@ -43,19 +43,40 @@ def check_mirror(mirror: str | None) -> str | None:
     """Return a mirror, a base URL or a folder, if files can be read from such an address.
 
     Raises:
-        ParameterError: it is a URL of another scheme than https, http and file.
+        ParameterError: it is a URL of another scheme than https, http and file, or has no host.
     """
-    scheme, colon, _ = (mirror or "").partition("://")
-    if colon and scheme.lower() not in ("https", "http", "file"):
-        raise ParameterError(f"{mirror!r}: a URL begins with https://, http:// or file://")
+    if mirror is None or "://" not in mirror:
+        return mirror
+    scheme = mirror.partition("://")[0].lower()
+    if scheme not in ("https", "http", "file"):
+        raise ParameterError(
+            f"{short(repr(mirror))}: a URL begins with https://, http:// or file://"
+        )
+    parts = _split(mirror)
+    if scheme != "file" and not (parts.hostname or "").strip():
+        raise ParameterError(f"{short(repr(mirror))} names no host: write https://host/folder")
     return mirror
 
 
+def _split(url: str) -> SplitResult:
+    """Return the parts of a URL whose host and port can be read."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise ParameterError(f"{short(repr(url))} is no URL: {error}") from error
+    return parts
+
+
 def local_path(url: str) -> Path | None:
-    """Return the path that a `file://` URL or a plain path means; None for any other address."""
+    """Return the path that a `file://` URL or a plain path means; None for any other address.
+
+    Raises:
+        ParameterError: the host or the port of a URL can't be read.
+    """
     if "://" not in url:
         return Path(url)
-    parts = urlsplit(url)
+    parts = _split(url)
     return Path(url2pathname(parts.path)) if parts.scheme == "file" else None
 
 
@@ -88,6 +109,7 @@ def download(
 
     Raises:
         DownloadError: there is no connection, the server refuses, or the content is wrong.
+        ParameterError: the host or the port of the address can't be read.
         UntrainedError: the target cannot be written.
     """
     part = target.with_name(f"{target.name}.part")
@@ -177,8 +199,9 @@ def _attempt(
         raise _InterruptedError("no connection") from error
     except (requests.exceptions.Timeout, HTTPError) as error:
         raise _InterruptedError("the connection broke") from error
-    except requests.exceptions.RequestException as error:
-        raise DownloadError(f"cannot fetch {url}: {str(error).splitlines()[0]}") from error
+    # the second is of an address to which a server redirects
+    except (requests.exceptions.RequestException, ValueError) as error:
+        raise DownloadError(f"cannot fetch {url}: {short(str(error), 200)}") from error
 
 
 def _range(url: str, response: "requests.Response", have: int) -> tuple[int, int | None]:
@@ -186,7 +209,7 @@ def _range(url: str, response: "requests.Response", have: int) -> tuple[int, int
     status = response.status_code
     if status == HTTPStatus.OK:
         length = response.headers.get("Content-Length")
-        return 0, int(length) if length and re.fullmatch("[0-9]+", length) else None
+        return 0, int(length) if length and re.fullmatch("[0-9]{1,18}", length) else None
     span = _SPAN.fullmatch(response.headers.get("Content-Range", ""))
     if status == HTTPStatus.PARTIAL_CONTENT and span and span["start"] == str(have):
         return have, int(span["total"]) if span["total"] != "*" else None
