@@ -134,7 +134,7 @@ def foreign(content, place):
 
 @pytest.mark.parametrize("damage", [flipped, truncated, foreign])
 @pytest.mark.parametrize("kind", KINDS)
-def test_damage_is_named_or_harmless(made, tmp_path, monkeypatch, capsys, kind, damage):
+def test_damage_is_named_or_harmless(made, tmp_path, monkeypatch, kind, damage):
     folder = shutil.copytree(made, tmp_path / "run")
     monkeypatch.chdir(folder)
     read, path = KINDS[kind], Path(kind)
@@ -160,5 +160,5 @@ def test_damage_is_named_or_harmless(made, tmp_path, monkeypatch, capsys, kind, 
             named += 1
         else:
             assert (out, numbers) == (right[0][1], right[1]), place
-    with capsys.disabled():
-        pass
+    if damage is not flipped:  # an empty ledger is a new one
+        assert named == 3 - (damage is foreign and kind == "ledger.sqlite")

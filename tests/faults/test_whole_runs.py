@@ -1,6 +1,6 @@
 """Kills, full disks, locks and rivals: afterwards a small run of every phase makes the same bytes.
 
-`make test-faults` runs these; the numbers of what was done are printed at the end.
+`make test-faults` runs these.
 """
 
 import os
@@ -55,7 +55,7 @@ def killed(folder, seconds):
     return False
 
 
-def test_killed_at_random_points_a_run_ends_with_the_same_bytes(undisturbed, tmp_path, capsys):
+def test_killed_at_random_points_a_run_ends_with_the_same_bytes(undisturbed, tmp_path):
     finished, seconds = undisturbed
     draw, kills, runs = random.Random(0), 0, 0
     while kills < KILLS:
@@ -67,8 +67,7 @@ def test_killed_at_random_points_a_run_ends_with_the_same_bytes(undisturbed, tmp
         assert artifacts(folder) == artifacts(finished)
         shutil.rmtree(folder)
         runs += 1
-    with capsys.disabled():
-        pass
+        assert runs <= 1 + kills, "runs end before they are killed"
 
 
 @pytest.fixture
@@ -95,7 +94,7 @@ def size_of(folder):
     return int(subprocess.check_output(["du", "-sk", folder]).split()[0])
 
 
-def test_a_full_disk_is_said_and_room_ends_with_the_same_bytes(undisturbed, disk, capsys):
+def test_a_full_disk_is_said_and_room_ends_with_the_same_bytes(undisturbed, disk):
     finished, _ = undisturbed
     point, resize = disk
     resize(64 << 10)
@@ -109,11 +108,10 @@ def test_a_full_disk_is_said_and_room_ends_with_the_same_bytes(undisturbed, disk
         shutil.rmtree(folder / ".snakemake/locks", ignore_errors=True)
     said = (folder / "said.log").read_text()
     assert failures >= SIZES // 2
+    assert said.count("untrained: cannot write") >= 1, said[-3000:]
     resize(4 * needed)
     run(folder, *ONE_CORE)
     assert artifacts(folder) == artifacts(finished)
-    with capsys.disabled():
-        said.count("untrained: cannot write")
 
 
 def without_scores(source, target):
