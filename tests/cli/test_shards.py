@@ -16,7 +16,7 @@ import pytest
 
 from untrained import score
 from untrained.scoring.columns import SCORE_COLUMNS
-from untrained.scoring.ledger import Ledger
+from untrained.scoring.ledger import Ledger, _checksum
 
 from .conftest import command
 
@@ -386,7 +386,10 @@ def test_what_the_ledger_has_is_not_scored_again(untrained, tmp_path, whole, int
     item, value = rows()[0]
     scores = json.loads(value)
     scores[1]["score"] = 0.1 + 0.2
-    rows("UPDATE done SET value = ? WHERE item = ?", json.dumps(scores), item)
+    other = json.dumps(scores)
+    ((key,),) = rows("SELECT key FROM done WHERE item = ?", item)
+    row = other, _checksum(key, item, other), item
+    rows("UPDATE done SET value = ?, checksum = ? WHERE item = ?", *row)
     assert resumed(untrained, tmp_path)[0] != whole
     table = pd.read_parquet("made.parquet").set_index(["proxy", "arch"])["score"]
     assert table["lga", int(item.split()[0])] == 0.1 + 0.2

@@ -145,7 +145,10 @@ def scored_places(inputs: Iterable[Inputs], proxies: Sequence[str] = ()) -> list
 def _places(inputs: Inputs, proxies: Sequence[str]) -> Iterable[Scored]:
     from untrained.report.scores import mean_scores
 
-    scored = list(map(str, inputs.scores["dataset"].unique()))
+    asked = inputs.scores[inputs.scores["proxy"].isin(proxies)]
+    known = asked.groupby("dataset", sort=False)["proxy"].nunique()
+    # images of which there are scores by all, those of the most where there are none
+    scored = [str(name) for name in known.index if known[name] == known.max()]
     for dataset in inputs.space.datasets:
         if (dataset, "test") not in inputs.splits:
             continue
