@@ -260,19 +260,18 @@ class Traffic(TorchDispatchMode):
     def __init__(self, kernels: Any = None) -> None:  # noqa: ANN401 - a module
         super().__init__()
         self.bytes = self.operations = 0
-        if kernels is not None:
-            self.kernels = kernels
-            self.own = kernels.summed, kernels.applied
+        self.kernels = kernels
+        self.own = kernels and (kernels.summed, kernels.applied)
 
     def __enter__(self) -> "Traffic":
-        if hasattr(self, "own"):
+        if self.own:
             self.kernels.summed, self.kernels.applied = self.summed, self.applied
         super().__enter__()
         return self
 
     def __exit__(self, *error: Any) -> None:  # noqa: ANN401 - Python's own
         super().__exit__(*error)
-        if hasattr(self, "own"):
+        if self.own:
             self.kernels.summed, self.kernels.applied = self.own
 
     def summed(self, terms: Any, *wanted: bool) -> Any:  # noqa: ANN401 - see `gpu_kernels`
