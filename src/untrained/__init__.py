@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from untrained.api import score_seeds as score_seeds
     from untrained.benchmarks.benchmark import Benchmark as Benchmark
     from untrained.benchmarks.benchmark import benchmark as benchmark
+    from untrained.benchmarks.devices import DeviceTable as DeviceTable
+    from untrained.benchmarks.devices import devices as devices
     from untrained.catalogue import list_algorithms as list_algorithms
     from untrained.catalogue import list_datasets as list_datasets
     from untrained.catalogue import list_proxies as list_proxies
@@ -50,6 +52,7 @@ _MODULES = {
     "Benchmark": "untrained.benchmarks.benchmark",
     "BenchmarkFacts": "untrained.spaces.base",
     "BudgetedSearch": "untrained.search.base",
+    "DeviceTable": "untrained.benchmarks.devices",
     "GraphSpace": "untrained.spaces.base",
     "ImageSet": "untrained.images.sets",
     "Live": "untrained.search.live",
@@ -69,6 +72,7 @@ _MODULES = {
     "ablate": "untrained.scoring.ablations",
     "benchmark": "untrained.benchmarks.benchmark",
     "cached_scores": "untrained.scoring.shipped",
+    "devices": "untrained.benchmarks.devices",
     "get_space": "untrained.spaces",
     "list_algorithms": "untrained.catalogue",
     "list_datasets": "untrained.catalogue",

@@ -28,6 +28,7 @@ PUBLISHED = BUNDLED.with_name("published")
 
 #: Folders of a run, relative to the working directory.
 BENCHMARKS = Path("data/benchmarks")
+DEVICES = Path("data/devices")
 IMAGES = Path("data/images")
 SCORES = Path("results/scores")
 

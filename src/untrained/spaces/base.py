@@ -155,6 +155,8 @@ class SearchSpace(ABC):
         ordered: whether all architectures make the same decisions among the same options, so that
             reports can show which options the best ones prefer.
         scores: path of a table of scores that comes with the space's package; None without one.
+        devices: path of a table of latencies and energies on devices that comes with the space's
+            package, see `untrained.benchmarks.devices`; None without one.
         option_order: the words of its spellings that are options, in the order in which searches
             number them; other words follow in alphabetical order.
     """
@@ -169,6 +171,7 @@ class SearchSpace(ABC):
     ordered: bool = False
     option_order: tuple[str, ...] = ()
     scores: Path | None = None
+    devices: Path | None = None
 
     @property
     def label(self) -> str:

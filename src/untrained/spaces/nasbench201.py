@@ -189,6 +189,7 @@ class NasBench201(GraphSpace):
     ordered = True
     option_order = OPERATIONS
     scores = BUNDLED / "nasbench201_scores.parquet"
+    devices = BUNDLED / "nasbench201_devices.parquet"
 
     @cached_property
     def _codes(self) -> NDArray[np.uint16]:
