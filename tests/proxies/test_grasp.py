@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from tests.networks.own_networks import Of
 from torch import nn
+from torch.autograd.function import once_differentiable
 from torch.func import functional_call
 from torch.nn import functional
 
@@ -68,6 +70,31 @@ def test_a_score_that_does_not_exist_has_a_status():
 def test_an_activation_without_a_second_derivative_has_a_status():
     network = nn.Sequential(nn.Flatten(), nn.Linear(108, 8), nn.Hardsigmoid(), nn.Linear(8, 5))
     with pytest.raises(UndefinedScore, match="can't differentiate hardsigmoid twice") as caught:
+        value("grasp", network)
+    assert caught.value.status == "not_applicable"
+
+
+class Once(torch.autograd.Function):
+    """A square whose backward pass can't be differentiated."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x**2
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        (x,) = ctx.saved_tensors
+        return 2 * x * gradient
+
+
+def test_a_function_that_is_once_differentiable_has_a_status():
+    """PyTorch would leave its part of the second derivative out, and say nothing."""
+    network = nn.Sequential(
+        nn.Flatten(), nn.Linear(108, 8), Of(lambda _self, x: Once.apply(x)), nn.Linear(8, 5)
+    )
+    with pytest.raises(UndefinedScore, match="a function is once_differentiable") as caught:
         value("grasp", network)
     assert caught.value.status == "not_applicable"
 

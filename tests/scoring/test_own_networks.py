@@ -98,6 +98,24 @@ def test_networks_of_another_type_are_trained_in_float32(dtype):
         assert found.score == pytest.approx(plain.score, rel=1e-6)
 
 
+def of_types(body, head):
+    """Return a network that converts between the types of its parts as it runs."""
+    made = seeded(convolutional)
+    parts = {"body": made.body.to(body), "fc": made.fc.to(head)}
+    return Of(lambda self, x: self.fc(self.body(x.to(body)).to(head)), **parts)
+
+
+@pytest.mark.parametrize("types", [(torch.bfloat16, torch.float32), (torch.float32, torch.float64)])
+@pytest.mark.parametrize("proxy", [*EVERY, "naswot@0.1"])
+def test_networks_of_several_types_run_in_them(proxy, types):
+    network = of_types(*types)
+    shown = {"dataset": "cifar10"} if "@" in proxy else {}
+    tolerance = 0.05 if torch.bfloat16 in types else 1e-4
+    expected = scored(seeded(convolutional), proxy, **shown)
+    same_value(scored(network, proxy, **shown), expected, tolerance)
+    assert (network.body[0].weight.dtype, network.fc.weight.dtype) == types
+
+
 @pytest.mark.parametrize("proxy", EVERY)
 def test_lazy_networks_are_scored_as_copies(proxy):
     network = lazy()

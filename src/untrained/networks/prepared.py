@@ -89,6 +89,15 @@ def dtype_of(network: nn.Module) -> torch.dtype:
     return next(own, torch.float32)
 
 
+def has_one_type(network: nn.Module) -> bool:
+    """Return whether all weights have the same floating-point type.
+
+    A network whose weights have several converts between them as it runs, so that it can't run in
+    another one.
+    """
+    return len({one.dtype for one in network.parameters() if one.is_floating_point()}) < 2
+
+
 def copied(network: nn.Module) -> nn.Module:
     """Return a copy, also of a network that keeps what `copy.deepcopy` refuses.
 

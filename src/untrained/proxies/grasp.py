@@ -56,6 +56,7 @@ class Grasp(BaseProxy):
         """
         import torch
 
+        from untrained.proxies.autograd import nodes_behind
         from untrained.proxies.gradients import differentiable, layer_weights
         from untrained.proxies.loss_gradients import mean_loss
 
@@ -78,6 +79,9 @@ class Grasp(BaseProxy):
                 raise UndefinedScore("disconnected", "no weight moves the loss")
             flow = sum((one * fixed).sum() for one, fixed in zip(first, held, strict=True))
             if isinstance(flow, torch.Tensor) and flow.requires_grad:
+                if any(node.name() == "torch::autograd::Error" for node in nodes_behind(flow)):
+                    # its part of the second derivative would be left out without a word
+                    raise UndefinedScore("not_applicable", "a function is once_differentiable")
                 with _twice():
                     second = list(
                         torch.autograd.grad(

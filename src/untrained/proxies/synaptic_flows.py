@@ -10,7 +10,7 @@ from torch.overrides import TorchFunctionMode
 
 from untrained.errors import theirs
 from untrained.images.minibatches import Minibatch
-from untrained.networks.prepared import copied, in_mode
+from untrained.networks.prepared import copied, dtype_of, has_one_type, in_mode
 from untrained.proxies.base import UndefinedScore
 from untrained.proxies.gradients import differentiable, disconnected, layer_weights, logits_of
 
@@ -19,6 +19,8 @@ _BATCH_NORMS = {functional.batch_norm, torch.batch_norm}
 
 def synaptic_flows(network: nn.Module, minibatch: Minibatch) -> list[tuple[Tensor, Tensor]]:
     """Return |W| and dR/d|W| for every weight, in float64 and of its shape.
+
+    A network whose weights have several types runs in these, where a flow may overflow.
 
     Raises:
         UndefinedScore: `no_parameters`; `disconnected` where no weight moves the output;
@@ -29,12 +31,13 @@ def synaptic_flows(network: nn.Module, minibatch: Minibatch) -> list[tuple[Tenso
         raise UndefinedScore("no_parameters", "no convolution or linear layer is trainable")
     with differentiable(network, minibatch) as images:
         absolute = in_mode(copied(network), training=False)
-        theirs(absolute.double)
+        if has_one_type(network):
+            theirs(absolute.double)
         own = dict(absolute.named_parameters())
         for name, parameter in own.items():
             parameter.requires_grad_(False).abs_().requires_grad_(name in chosen)
         weights = [own[name] for name in chosen]
-        shown = torch.ones(1, *images.shape[1:], dtype=torch.float64, device=images.device)
+        shown = torch.ones(1, *images.shape[1:], dtype=dtype_of(absolute), device=images.device)
         shown = shown.requires_grad_() * 1  # so that all that is run has a place in the graph
         # gradients too, since checkpoints run parts of the network again
         with _WithoutBatchNorm():
@@ -46,7 +49,10 @@ def synaptic_flows(network: nn.Module, minibatch: Minibatch) -> list[tuple[Tenso
                         logits.sum(), weights, materialize_grads=True, allow_unused=True
                     )
                 )
-    flows = [(weight.detach(), flow) for weight, flow in zip(weights, found, strict=True)]
+    flows = [
+        (weight.detach().double(), flow.double())
+        for weight, flow in zip(weights, found, strict=True)
+    ]
     if not any(bool(((weight != 0) & (flow != 0)).any()) for weight, flow in flows):
         raise disconnected(network, "no weight moves the output", minibatch.images)
     return flows

@@ -32,6 +32,7 @@ from untrained.networks.plans import Reading as RectifierReading
 from untrained.networks.prepared import (
     copied,
     dtype_of,
+    has_one_type,
     in_mode,
     moved,
     prepared,
@@ -370,7 +371,8 @@ class Subject:
         def train(training: TrainingImages) -> None:
             with torch_seeded(self.seed, "weights", *self.keys):
                 network = cast("nn.Module", self._network(next(iter(batches.values()))))
-                theirs(network.float)
+                if has_one_type(network):
+                    theirs(network.float)
             if not any(parameter.requires_grad for parameter in network.parameters()):
                 name = type(network).__name__
                 raise UndefinedScore("no_parameters", f"{name} has nothing to train")

@@ -31,8 +31,8 @@ class Execution:
             there on a GPU if the proxy can be read off kernels.
         precision: `float32`, `bfloat16`, or `auto`, which is bfloat16 for plans and trainings on
             devices with instructions for its matrix products, and float32 otherwise. Weights that
-            are trained are always float32. Unless it is `bfloat16`, a network of one's own whose
-            weights have another type is read in that type.
+            are trained are float32, unless they have several types. Unless it is `bfloat16`, a
+            network of one's own whose weights have another type is read in that type.
     """
 
     device: torch.device = torch.device("cpu")  # noqa: RUF009 - immutable

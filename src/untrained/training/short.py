@@ -93,6 +93,7 @@ def train_shortly(
         device: the device on which to train.
         recipe: settings of the training; the paper's by default.
         dtype: type of products: float32, or bfloat16 in the operations that autocast converts.
+            A network with weights that are not float32 keeps the types that it has.
         memory_format: layout of the images; channels last is faster if the network has it too.
         fused: whether a network with `TrainsFused` is trained by it, without calling hooks.
         watch: wraps the steps, to report them.
@@ -164,10 +165,14 @@ def _batches(
 
 def _logits_of(network: nn.Module, dtype: torch.dtype, fused: bool) -> Callable[[Tensor], object]:
     """Return the forward pass of a step."""
+    types = [one.dtype for one in network.parameters() if one.is_floating_point()]
+    own = types[0] if types else torch.float32
+    # a network that has chosen its own types converts between them, at which autocast would fail
+    converts = dtype != torch.float32 and set(types) <= {torch.float32}
 
     def as_module(images: Tensor) -> object:
-        with torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
-            return network(images)
+        with torch.autocast(images.device.type, dtype, enabled=converts):
+            return network(images.to(own))
 
     if not (fused and isinstance(network, TrainsFused)):
         return as_module
