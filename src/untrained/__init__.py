@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from untrained.scoring.training_curves import training_curves as training_curves
     from untrained.search.base import BudgetedSearch as BudgetedSearch
     from untrained.search.base import SampledSearch as SampledSearch
+    from untrained.search.fronts import ParetoResult as ParetoResult
+    from untrained.search.fronts import pareto as pareto
     from untrained.search.live import Live as Live
     from untrained.search.pruning import Pruning as Pruning
     from untrained.search.pruning import PruningResult as PruningResult
@@ -56,6 +58,7 @@ _MODULES = {
     "GraphSpace": "untrained.spaces.base",
     "ImageSet": "untrained.images.sets",
     "Live": "untrained.search.live",
+    "ParetoResult": "untrained.search.fronts",
     "Pruning": "untrained.search.pruning",
     "PruningResult": "untrained.search.pruning",
     "Recipe": "untrained.training.recipe",
@@ -78,6 +81,7 @@ _MODULES = {
     "list_datasets": "untrained.catalogue",
     "list_proxies": "untrained.catalogue",
     "list_spaces": "untrained.catalogue",
+    "pareto": "untrained.search.fronts",
     "prune": "untrained.search.pruning",
     "rank": "untrained.api",
     "run_search": "untrained.search.run",

@@ -24,6 +24,7 @@ COMMANDS = [
     ["ensembles"],
     ["search"],
     ["ablate"],
+    ["pareto"],
     ["prune"],
     ["params"],
     ["plan"],

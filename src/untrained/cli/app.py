@@ -12,6 +12,7 @@ from untrained.cli import (
     fetch,
     names,
     params,
+    pareto,
     plan,
     prune,
     rank,
@@ -48,6 +49,7 @@ app.command("ensembles")(ensembles.ensembles)
 app.command("search")(search.search)
 app.command("ablate")(ablations.ablate)
 app.command("training-curves")(training_curves.training_curves)
+app.command("pareto")(pareto.pareto)
 app.command("prune")(prune.prune)
 app.command("train")(train.train)
 app.add_typer(report.app, name="report")

@@ -6,14 +6,13 @@ charged what it took when it was made, so that a resumed search ends like an uni
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from math import ceil, inf
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
-
-import numpy as np
 
 from untrained.errors import ParameterError
 from untrained.files import IMAGES
@@ -24,11 +23,11 @@ from untrained.scoring.engine import Score, score_work
 from untrained.scoring.ensembles import parse_proxy, readings_of
 from untrained.scoring.execution import prepare_worker
 from untrained.scoring.ledger import Ledger, opened
-from untrained.scoring.request import ScoreRequest, Settings, requested
+from untrained.scoring.request import Reading, ScoreRequest, Settings, requested
 from untrained.search.base import BudgetedSearch, BudgetSpent
 from untrained.search.clock import Answer, RankedAnswer
 from untrained.search.runs import Task, search_runs, trace_of
-from untrained.spaces.base import Architecture
+from untrained.spaces.base import Architecture, SearchSpace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,21 +90,42 @@ def live_trace(task: Task, live: Live) -> "tuple[pd.DataFrame, dict[str, int]]":
     task.space.check_numbered()
     fitness = parse_proxy(search.guidance.fitness)
     ensemble = fitness if isinstance(fitness, Ensemble) else None
-    how = asdict(live) | {"dataset": task.dataset}
+    readings, watch = readings_of([search.guidance.fitness]), _progress(task)
+    with live_scores(task.space, readings, task.dataset, live, task.tell) as scores:
+        scores.watch, scores.ensemble = watch, ensemble
+        runs = search_runs(algorithm, task.space, scores, task.budget, task.runs, task.seed)
+        trace = trace_of(runs)
+    return trace, scores.counts
+
+
+@contextmanager
+def live_scores(
+    space: SearchSpace,
+    readings: Iterable[Reading],
+    dataset: str,
+    live: Live,
+    tell: Callable[[str], None],
+) -> "Iterator[LiveScores]":
+    """Yield what scores architectures of a space; its device is leased until the context ends.
+
+    Args:
+        space: the space.
+        readings: the proxies.
+        dataset: the data set of the images.
+        live: the settings of the scores.
+        tell: takes a message where scores of a ledger are resumed.
+    """
+    how = asdict(live) | {"dataset": dataset}
     settings = cast("Settings", {name: how[name] for name in Settings.__annotations__})
     prepare_worker()
-    readings = readings_of([search.guidance.fitness])
-    with requested(task.space, readings, range(live.seeds), settings) as request:
+    with requested(space, readings, range(live.seeds), settings) as request:
         # the number of seeds changes no score
         key = replace(request, seeds=()).key(work="scores of a live search") if live.ledger else {}
-        with opened(live.ledger, key, task.tell) as ledger:
+        with opened(live.ledger, key, tell) as ledger:
             resumed = len(ledger.done)
             if resumed:
-                task.tell(f"continuing with {resumed} scores of {ledger.path}")
-            scores = LiveScores(request, ledger, _progress(task), ensemble)
-            runs = search_runs(algorithm, task.space, scores, task.budget, task.runs, task.seed)
-            trace = trace_of(runs)
-    return trace, {"scored": scores.made, "resumed": resumed}
+                tell(f"continuing with {resumed} scores of {ledger.path}")
+            yield LiveScores(request, ledger, resumed=resumed)
 
 
 def _progress(task: Task) -> Callable[[float], None]:
@@ -171,6 +191,7 @@ class LiveScores:
         watch: takes the seconds of each answer.
         ensemble: the ensemble that is the fitness; None for a proxy.
         made: number of architectures whose scores were not in the ledger.
+        resumed: number of scores that the ledger had.
         longest: seconds that one answer may take; they are unknown, which is 0.
     """
 
@@ -179,8 +200,14 @@ class LiveScores:
     watch: Callable[[float], None] = lambda _: None
     ensemble: Ensemble | None = None
     made: int = 0
+    resumed: int = 0
     longest: float = 0.0
     _asked: deque[tuple[int, int]] = field(default_factory=deque)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many scores were made, and how many resumed."""
+        return {"scored": self.made, "resumed": self.resumed}
 
     def of_run(self, run: int) -> Answer:
         """Return what scores the proposals of the run of this number.
@@ -188,7 +215,6 @@ class LiveScores:
         It raises BudgetSpent after `PATIENCE` answers in a row that the run already had.
         """
         seed, scored, repeated = self.request.seeds[run % len(self.request.seeds)], set[int](), 0
-        signs = [1 if one.direction == "higher" else -1 for one in self.request.proxies]
 
         def values(architecture: Architecture) -> tuple[list[float], float]:
             nonlocal repeated
@@ -200,16 +226,21 @@ class LiveScores:
                 raise BudgetSpent
             scored.add(architecture.index)
             self.watch(seconds)
-            pairs = zip(signs, found, strict=True)
-            return [-np.inf if one.score is None else sign * one.score for sign, one in pairs], (
-                seconds
-            )
+            return self.oriented(found), seconds
 
         def answer(architecture: Architecture) -> tuple[float, float]:
             (fitness,), seconds = values(architecture)
             return fitness, seconds
 
         return answer if self.ensemble is None else LiveRanks(self.ensemble.standings(), values)
+
+    def oriented(self, found: Iterable[Score]) -> list[float]:
+        """Return scores by all proxies, the better network higher, -inf where undefined."""
+        pairs = zip(self.request.proxies, found, strict=True)
+        return [
+            -inf if one.score is None else one.score * (1 if proxy.direction == "higher" else -1)
+            for proxy, one in pairs
+        ]
 
     def score(self, index: int, seed: int) -> list[Score]:
         """Return the scores of an architecture by all proxies from the ledger, or make them.

@@ -223,11 +223,11 @@ class NasBench201(GraphSpace):
 
     def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
         """Change the operation of one edge (the mutation of the benchmark's own evolution)."""
-        operations = list(operations_of(architecture.spelling))
-        edge = int(rng.integers(len(EDGES)))
-        others = [operation for operation in OPERATIONS if operation != operations[edge]]
-        operations[edge] = others[int(rng.integers(len(others)))]
-        return self[self._index(tuple(operations))]
+        code, edge = int(self._codes[architecture.index]), int(rng.integers(len(EDGES)))
+        place = len(OPERATIONS) ** (len(EDGES) - 1 - edge)
+        before, after = code // place % len(OPERATIONS), int(rng.integers(len(OPERATIONS) - 1))
+        after += after >= before  # the number among the others
+        return self[int(self._positions[code + (after - before) * place])]
 
     def drawings(self, architecture: Architecture) -> tuple[Drawing, ...]:
         """Draw the cell; edges of the operation `none` are left out."""

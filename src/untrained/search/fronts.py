@@ -1,0 +1,252 @@
+"""A Pareto search from the spelling of its objectives to the fronts that its runs found."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from untrained.benchmarks.benchmark import Benchmark
+from untrained.errors import ParameterError, unknown_name
+from untrained.images.sets import image_set
+from untrained.limits import COUNT, at_most
+from untrained.scoring.progress import Track, quiet, untracked
+from untrained.scoring.shipped import scores_at_hand
+from untrained.search.base import Searchable
+from untrained.search.cached import accuracies_of, loaded
+from untrained.search.members import part_of
+from untrained.search.objectives import CachedValues, Objective, Objectives, parse_objectives
+from untrained.search.pareto import SEARCHERS, Evaluated, Values, hypervolumes, searched
+from untrained.search.runs import shard_of_runs
+from untrained.seeds import check_seed, numpy_generator
+from untrained.spaces import SearchSpace, get_space
+from untrained.spaces.base import LISTED, Architecture
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from untrained.search.live import Live
+
+Floats = NDArray[np.float64]
+#: Runs all runs on a space, with what returns the values of each run.
+AllRuns = Callable[[Searchable, Callable[[int], Values]], list[Evaluated]]
+
+
+@dataclass(frozen=True, eq=False)
+class ParetoResult:
+    """What the runs of a Pareto search have evaluated, and their fronts.
+
+    Attributes:
+        space: the space that was searched.
+        objectives: the objectives.
+        runs: what each run has evaluated.
+        accuracies: column, as in "cifar10/ori-test", to the accuracy of every architecture of the
+            space in percent, which no search sees; empty if no benchmark knows the space.
+        values: the values of all architectures that could have been evaluated; None for a live
+            search.
+        counts: numbers of the scores that a live search made and resumed; empty for others.
+    """
+
+    space: SearchSpace
+    objectives: tuple[Objective, ...]
+    runs: list[Evaluated]
+    accuracies: dict[str, Floats]
+    values: CachedValues | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def trace(self) -> "pd.DataFrame":
+        """All that was evaluated, one row per run and step.
+
+        Returns:
+            Columns `run`, `step` (evaluations so far), `arch` (index), `on_front` (whether nothing
+            that the run evaluated dominates it) and one per objective, NaN where undefined. An
+            ensemble is by ranks among all that the run evaluated.
+        """
+        import pandas as pd
+
+        tables = []
+        for number, seen in enumerate(self.runs):
+            on_front = np.zeros(len(seen), dtype=bool)
+            on_front[seen.front()] = True
+            table = pd.DataFrame(
+                {
+                    "run": number,
+                    "step": np.arange(1, len(seen) + 1),
+                    "arch": [one.index for one in seen.architectures],
+                    "on_front": on_front,
+                }
+            )
+            losses = seen.losses()
+            for place, one in enumerate(self.objectives):
+                table[one.spelling] = losses[:, place] if one.lower else -losses[:, place]
+            tables.append(table)
+        return pd.concat(tables, ignore_index=True)
+
+    def front(self, run: int = 0) -> "pd.DataFrame":
+        """Return the front that a run found, in ascending order of the last objective.
+
+        Returns:
+            Columns `arch`, `spelling`, one per objective and one per column of `accuracies`, which
+            the search has not seen.
+        """
+        seen = self.runs[run]
+        own = self.trace[(self.trace["run"] == run) & self.trace["on_front"]]
+        spelled = {one.index: one.spelling for one in seen.architectures}
+        last = self.objectives[-1]
+        table = own.sort_values(last.spelling, ascending=last.lower, kind="stable")
+        table = table.drop(columns=["run", "step", "on_front"]).reset_index(drop=True)
+        table.insert(1, "spelling", [spelled[one] for one in table["arch"]])
+        for column, accuracy in self.accuracies.items():
+            table[column] = accuracy[table["arch"].to_numpy()]
+        return table
+
+    def hypervolumes(self, steps: Sequence[int]) -> Floats:
+        """Return the part of the hypervolume that runs have found after some evaluations.
+
+        The whole is that of all architectures that could have been evaluated, with ensembles by
+        ranks among all of these; the reference point is the worst value of each objective there.
+
+        Args:
+            steps: (m,) numbers of evaluations.
+
+        Returns:
+            (runs, m).
+
+        Raises:
+            ParameterError: the search was live, so that the whole is not known.
+        """
+        if self.values is None:
+            raise ParameterError("the hypervolume of a live search: the whole is not known")
+        runs = [[one.index for one in seen.architectures] for seen in self.runs]
+        return hypervolumes(runs, self.values.losses(self.runs[0].aims), steps)
+
+
+def pareto(
+    space: str | SearchSpace,
+    objectives: Sequence[str],
+    *,
+    dataset: str = "cifar10",
+    algorithm: str = "nsga2",
+    evaluations: int = 500,
+    runs: int = 1,
+    seed: int = 0,
+    benchmark: Path | None = None,
+    scores: "Path | pd.DataFrame | None" = None,
+    images: str | None = None,
+    devices: Path | None = None,
+    live: "Live | None" = None,
+    track: Track = untracked,
+    tell: Callable[[str], None] = quiet,
+) -> ParetoResult:
+    """Search for the architectures that no other one beats in all of several objectives.
+
+    >>> from untrained import pareto
+    >>> found = pareto("nasbench201", ["naswot", "latency[raspi4]"], evaluations=100)
+    >>> found.front()["latency[raspi4]"].is_monotonic_increasing
+    True
+
+    Args:
+        space: the name of the space, or the space.
+        objectives: two or more; see `untrained.search.objectives`.
+        dataset: the data set of the networks whose cost on a device counts.
+        algorithm: `nsga2`, or `random`, which draws without replacement.
+        evaluations: number of architectures that a run evaluates, each once.
+        runs: independent repetitions; run r depends on the seed and r alone, and reads scores of
+            seed r modulo their number.
+        seed: seed of all random choices.
+        benchmark: file of the benchmark table; by default the fetched or bundled one.
+        scores: merged scores, or their file; by default those of the workflow, else those that
+            come with the space.
+        images: the data set of the images of the scores, `dataset` by default.
+        devices: file of a table of devices beside those that `untrained.devices` reads.
+        live: settings of scores that are made when they are asked for; None for cached scores.
+        track: reports progress.
+        tell: takes messages for people.
+
+    Raises:
+        UntrainedError: a name is unknown, a number is out of range, or scores or latencies are
+            missing.
+    """
+    searched_space = get_space(space)
+    if algorithm not in SEARCHERS:
+        raise unknown_name("algorithm of a Pareto search", algorithm, SEARCHERS)
+    if evaluations < 1:
+        raise ParameterError(f"{evaluations} evaluations: 1 or more")
+    at_most(COUNT, evaluations=evaluations)
+    shard_of_runs(runs, 0, 1)
+    check_seed(seed)
+    image_set(dataset), image_set(images or dataset)  # raise for unknown names
+    parsed = parse_objectives(objectives)
+    measured_as = image_set(dataset).measured_as
+    asked = Objectives(searched_space, parsed, measured_as, devices)
+    rngs = [numpy_generator(seed, "pareto search", run) for run in range(runs)]
+    title = f"{algorithm}/{searched_space.name}"
+    searcher = SEARCHERS[algorithm]
+
+    def all_runs(among: Searchable, of_run: Callable[[int], Values]) -> list[Evaluated]:
+        found = (
+            next(searched(searcher, among, asked.aims, of_run(run), evaluations, [rng]))
+            for run, rng in enumerate(rngs)
+        )
+        return [*track(found, runs, title, "runs")]
+
+    accuracies = _accuracies(searched_space, benchmark)
+    if live is not None:
+        made, counts = _live(asked, live, images or dataset, all_runs, tell)
+        return ParetoResult(searched_space, parsed, made, accuracies, None, counts)
+    if searched_space.size > LISTED:
+        raise ParameterError(f"{searched_space.name} is too large for cached scores: search live")
+    table = scores if not isinstance(scores, Path | None) else _scores(asked, scores)
+    values = asked.cached(table, images or dataset)
+    among = part_of(searched_space, values.architectures)
+    return ParetoResult(searched_space, parsed, all_runs(among, values.of_run), accuracies, values)
+
+
+def _scores(asked: Objectives, path: Path | None) -> "pd.DataFrame":
+    """Return a table of scores, an empty one where no objective needs any."""
+    import pandas as pd
+
+    from untrained.scoring.columns import SCORE_COLUMNS
+
+    if not asked.readings:
+        return pd.DataFrame(columns=SCORE_COLUMNS)
+    return scores_at_hand(asked.space, path)
+
+
+def _accuracies(space: SearchSpace, path: Path | None) -> dict[str, Floats]:
+    """Return the accuracies of all architectures by column, where a benchmark is at hand."""
+    if path is None and (space.benchmark is None or Benchmark.find(space.name) is None):
+        return {}
+    return accuracies_of(loaded(space, path))
+
+
+def _live(
+    asked: Objectives,
+    live: "Live",
+    images: str,
+    all_runs: "AllRuns",
+    tell: Callable[[str], None],
+) -> tuple[list[Evaluated], dict[str, int]]:
+    """Return what runs evaluated with scores made live, and how many were made and resumed."""
+    from untrained.search.live import live_scores
+
+    if not asked.readings:
+        raise ParameterError("live: no objective is a score, leave live out")
+    asked.space.check_numbered()
+    with live_scores(asked.space, asked.readings, images, live, tell) as scored:
+        seeds = scored.request.seeds
+
+        def of_run(run: int) -> Values:
+            def values(architecture: Architecture) -> list[float]:
+                found = scored.score(architecture.index, seeds[run % len(seeds)])
+                costs = asked.measured[:, architecture.index].tolist() if asked.costs else []
+                return [*scored.oriented(found), *costs]
+
+            return values
+
+        made = all_runs(asked.space, of_run)
+    return made, scored.counts

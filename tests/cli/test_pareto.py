@@ -1,0 +1,42 @@
+"""`untrained pareto`, on cached scores and live."""
+
+import json
+
+import pandas as pd
+
+from untrained import cached_scores, pareto
+
+
+def test_the_command_prints_the_front_and_writes_what_was_evaluated(untrained, tmp_path):
+    words = ["nasbench201", "--objective", "naswot", "--objective", "latency[raspi4]"]
+    words += ["--evaluations", "40", "--runs", "2", "--seed", "3", "--quiet"]
+    code, out, err = untrained("pareto", *words, "--out", str(tmp_path / "trace.parquet"))
+    assert (code, err) == (0, "")
+    found = pareto("nasbench201", ["naswot", "latency[raspi4]"], evaluations=40, runs=2, seed=3)
+    assert f"The front: {len(found.front())} of 40 evaluated cells" in out
+    assert "naswot, higher is better; latency[raspi4] (ms), lower is better" in out
+    assert "not seen: test %" in out
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "trace.parquet"), found.trace)
+    code, out, err = untrained("pareto", *words, "--json")
+    answer = json.loads(out)
+    assert answer["objectives"] == {"naswot": "higher", "latency[raspi4]": "lower"}
+    assert [row["arch"] for row in answer["front"]] == found.front()["arch"].tolist()
+    assert answer["hypervolume"] == found.hypervolumes([40])[:, 0].tolist()
+    code, _, err = untrained("pareto", *words, "--score-seeds", "2")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--score-seeds" in err
+
+
+def test_live_scores_are_those_of_the_cached_search(untrained, tmp_path):
+    words = ["nasbench201", "--live", "--objective", "max(parameters)", "--quiet"]
+    words += ["--objective", "latency[raspi4]", "--evaluations", "12", "--json"]
+    out = tmp_path / "trace.parquet"
+    answers = [json.loads(untrained("pareto", *words, "--out", str(out))[1]) for _ in range(2)]
+    assert [(one["scored"], one["resumed"]) for one in answers] == [(12, 0), (0, 12)]
+    assert answers[0]["front"] == answers[1]["front"]
+    assert "hypervolume" not in answers[0]
+    trace, table = pd.read_parquet(out), cached_scores("nasbench201")
+    known = table[table["proxy"] == "parameters"].set_index("arch")["score"]
+    assert trace["parameters"].tolist() == known[trace["arch"]].tolist()
+    cached = pareto("nasbench201", ["max(parameters)", "latency[raspi4]"], evaluations=12)
+    pd.testing.assert_frame_equal(trace, cached.trace)

@@ -1,0 +1,237 @@
+"""Pareto searches: the front, ranks, crowding and hypervolume against slow, obvious forms."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from untrained import cached_scores, devices, pareto
+from untrained.errors import UntrainedError
+from untrained.proxies.ensembles import combined
+from untrained.search.objectives import parse_objective
+from untrained.search.pareto import (
+    SEARCHERS,
+    Aim,
+    Evaluated,
+    Nsga2,
+    crowding_distances,
+    hypervolume,
+    hypervolumes,
+    non_dominated,
+    ordered,
+    searched,
+)
+from untrained.seeds import numpy_generator
+
+#: Whole numbers have ties and duplicates; some objectives are undefined.
+CASES = [
+    (points, objectives, high, undefined)
+    for points, objectives, high in ((0, 2, 4), (1, 2, 4), (9, 2, 4), (30, 2, 9), (25, 3, 5))
+    for undefined in (0.0, 0.2)
+]
+
+
+def drawn(points, objectives, high, undefined, seed=0):
+    rng = np.random.default_rng(seed)
+    found = rng.integers(high, size=(points, objectives)).astype(float)
+    found[rng.random(found.shape) < undefined] = np.nan
+    return found
+
+
+def dominates(one, other):
+    return (one <= other).all() and (one < other).any()
+
+
+def slow_front(losses):
+    defined = [place for place, one in enumerate(losses) if not np.isnan(one).any()]
+    kept = []
+    for place in defined:
+        equal_before = any((losses[one] == losses[place]).all() for one in kept)
+        beaten = any(dominates(losses[other], losses[place]) for other in defined)
+        if not beaten and not equal_before:
+            kept.append(place)
+    return sorted(kept, key=lambda place: (*losses[place], place))
+
+
+def slow_ranks(losses):
+    left = {place for place, one in enumerate(losses) if not np.isnan(one).any()}
+    ranks = [len(losses)] * len(losses)
+    for rank in range(len(losses)):
+        best = {a for a in left if not any(dominates(losses[b], losses[a]) for b in left)}
+        for place in best:
+            ranks[place] = rank
+        left -= best
+    return ranks
+
+
+def slow_hypervolume(losses, reference):
+    """Count the unit cells that some point dominates: coordinates are whole numbers."""
+    boxes = itertools.product(*(range(int(end)) for end in reference))
+    return sum(any((one <= box).all() for one in losses) for box in map(np.array, boxes))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_front_ranks_and_hypervolume_are_those_of_definitions(case, seed):
+    losses = drawn(*case, seed=seed)
+    assert non_dominated(losses).tolist() == slow_front(losses)
+    order, ranks = ordered(losses), slow_ranks(losses)
+    assert sorted(order) == list(range(len(losses)))
+    assert [ranks[place] for place in order] == sorted(ranks)
+    reference = np.full(case[1], case[2] - 1.0)  # some points lie beyond it
+    assert hypervolume(losses, reference) == slow_hypervolume(losses, reference)
+
+
+def test_crowding_distances_are_those_of_the_paper():
+    losses = np.array([[0.0, 8.0], [1.0, 4.0], [5.0, 2.0], [8.0, 0.0]])
+    # (5 - 0) / 8 + (8 - 2) / 8, and (8 - 1) / 8 + (4 - 0) / 8
+    assert crowding_distances(losses).tolist() == [np.inf, 11 / 8, 11 / 8, np.inf]
+    assert crowding_distances(np.ones((3, 2)))[1] == 0  # a range of 0
+    # within a rank the less crowded come first
+    assert ordered(np.array([[0.0, 8.0], [4.0, 4.0], [4.1, 3.9], [8.0, 0.0]])).tolist()[:2] == [
+        0,
+        3,
+    ]
+
+
+@pytest.fixture
+def values():
+    found = np.random.default_rng(1).standard_normal((3, 81))
+    found[0, 7] = np.nan
+    return found
+
+
+@pytest.mark.parametrize("name", SEARCHERS)
+def test_a_run_evaluates_each_architecture_once_and_ranks_what_it_has_seen(toy, values, name):
+    aims = [Aim((0, 1), "log"), Aim((2,), turned=True)]
+    rngs = [numpy_generator(0, "test", run) for run in range(2)]
+    found = [*searched(SEARCHERS[name], toy, aims, lambda one: values[:, one.index], 30, rngs)]
+    again = numpy_generator(0, "test", 1)
+    (alone,) = searched(SEARCHERS[name], toy, aims, lambda one: values[:, one.index], 30, [again])
+    assert alone.architectures == found[1].architectures != found[0].architectures
+    for seen in found:
+        indices = [one.index for one in seen.architectures]
+        assert len(indices) == len(set(indices)) == 30
+        for first in (30, 11):
+            own = values[:, indices[:first]]
+            losses = np.stack([-combined("log", own[:2]), own[2]], axis=1)
+            assert seen.front(first).tolist() == slow_front(losses)
+    # nothing is left to evaluate
+    (every,) = searched(SEARCHERS[name], toy, aims, lambda one: values[:, one.index], 200, [again])
+    assert len(every) <= 81
+    assert len(every) == 81 or name != "random"
+
+
+def test_generations_of_nsga2_keep_the_best(toy, values):
+    """Members are the best by rank and crowding of all that were alive or born."""
+    proposed = []
+
+    class Watched:
+        name, sample = toy.name, toy.sample
+
+        def mutate(self, architecture, rng):
+            proposed.append(architecture.index)
+            return toy.mutate(architecture, rng)
+
+    seen = Evaluated([Aim((1,)), Aim((2,))], lambda one: values[:, one.index], 16)
+    Nsga2(4)(Watched(), seen, np.random.default_rng(0))
+    indices = [one.index for one in seen.architectures]
+    alive, losses = indices[:4], -values[1:].T
+    for generation in range(3):
+        alive = [alive[place] for place in ordered(losses[alive])][:4]
+        born = indices[4 * (generation + 1) : 4 * (generation + 2)]
+        alive = alive + born
+    parents = set(proposed) - set(indices)
+    assert not parents  # only what was evaluated is mutated
+    assert len(indices) == 16
+    assert {indices[place] for place in seen.front()} <= set(alive)
+
+
+def test_hypervolumes_grow_to_that_of_the_whole_table():
+    losses = drawn(30, 2, 9, 0.1)
+    orders = [np.random.default_rng(run).permutation(30) for run in range(3)]
+    found = hypervolumes(orders, losses, [1, 10, 30, 99])
+    assert (np.diff(found, axis=1) >= 0).all()
+    assert found[:, 2:].tolist() == [[1.0, 1.0]] * 3
+    worst = np.nanmax(losses[~np.isnan(losses).any(axis=1)], axis=0)
+    part = slow_hypervolume(losses[orders[1][:10]], worst) / slow_hypervolume(losses, worst)
+    assert found[1, 1] == pytest.approx(part)
+
+
+def test_evolution_finds_more_than_random_search():
+    objectives = ["log(jacobian_covariance,parameters-live)", "latency[titan_rtx_1]"]
+    found = {
+        name: pareto("nasbench201", objectives, algorithm=name, evaluations=300, runs=6)
+        for name in SEARCHERS
+    }
+    reached = {name: one.hypervolumes([20, 300]) for name, one in found.items()}
+    assert reached["nsga2"][:, 0].tolist() == reached["random"][:, 0].tolist()  # the same start
+    assert reached["nsga2"][:, 1].mean() > reached["random"][:, 1].mean() + 0.02
+
+
+def test_the_front_of_a_search_has_objectives_and_accuracies():
+    spelled = ["max(flops)", "min( latency[raspi4] )", "energy[edgegpu]"]
+    found = pareto("nasbench201", spelled, evaluations=60)
+    table = cached_scores("nasbench201")
+    flops = table[table["proxy"] == "flops"].set_index("arch")["score"]
+    front, trace = found.front(), found.trace
+    names = ["flops", "latency[raspi4]", "energy[edgegpu]"]
+    assert front.columns[:5].tolist() == ["arch", "spelling", *names]
+    assert front["energy[edgegpu]"].is_monotonic_increasing
+    assert "cifar10/ori-test" in front
+    assert len(trace) == 60
+    assert sorted(front["arch"]) == sorted(trace.loc[trace["on_front"], "arch"])
+    assert trace["flops"].tolist() == flops[trace["arch"]].tolist()
+    latency = devices("nasbench201").values("latency", "raspi4", "cifar10")
+    assert trace["latency[raspi4]"].tolist() == latency[trace["arch"]].tolist()
+    losses = trace[names].to_numpy() * [-1, 1, 1]
+    places = slow_front(losses)
+    assert sorted(trace["arch"].iloc[places]) == sorted(front["arch"])
+
+
+@pytest.mark.parametrize(
+    ("spelling", "name", "lower"),
+    [
+        ("naswot", "naswot", False),
+        ("min(naswot)", "min(naswot)", True),
+        ("max( naswot )", "naswot", False),
+        ("ntk_condition_number", "ntk_condition_number", True),
+        ("log(parameters,naswot)", "log(naswot,parameters)", False),
+        ("min(log(parameters,naswot))", "min(log(naswot,parameters))", True),
+        ("latency[ raspi4 ]", "latency[raspi4]", True),
+        ("max(energy[fpga])", "max(energy[fpga])", False),
+    ],
+)
+def test_objectives_know_their_direction(spelling, name, lower):
+    found = parse_objective(spelling)
+    assert (found.spelling, found.lower) == (name, lower)
+    assert parse_objective(name) == found
+
+
+@pytest.mark.parametrize(
+    ("objectives", "said"),
+    [
+        (["naswot"], "name two or more"),
+        (["naswot", "max(naswot)"], "twice"),
+        (["naswot", "min(max(naswot))"], "write min or max once"),
+        (["naswot", "latency[raspi5]"], "raspi4"),
+        (["naswot", "latency"], "as in latency[raspi4]"),
+        (["naswot", "latency[raspi4"], "in brackets"),
+        (["naswot", "speed[raspi4]"], "latency or energy"),
+        (["naswot", "energy[raspi4]"], "latency[raspi4]"),
+        (["synflow@1", "latency[raspi4]"], "no cached scores of synflow@1"),
+    ],
+)
+def test_wrong_objectives_are_one_clear_line(objectives, said):
+    with pytest.raises(UntrainedError, match=r"^[^\n]+$") as caught:
+        pareto("nasbench201", objectives, evaluations=5)
+    assert said in str(caught.value)
+
+
+def test_a_search_moves_among_what_is_scored():
+    table = cached_scores("nasbench201")
+    some = table[(table["proxy"] == "naswot") & (table["dataset"] == "cifar10")]
+    some = some.sample(60, random_state=0)
+    found = pareto("nasbench201", ["naswot", "latency[raspi4]"], evaluations=40, scores=some)
+    assert set(found.trace["arch"]) <= set(some["arch"])
+    assert found.hypervolumes([40])[0, 0] <= 1
