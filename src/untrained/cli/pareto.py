@@ -75,9 +75,9 @@ def pareto(
     ] = 1,
     quiet: options.Quiet = False,
 ) -> None:
-    """Search for the architectures that no other one beats in all of several objectives.
+    """Search for the best trade-offs between several objectives.
 
-    Proxies know their direction, and of costs less is better. The front of the first run is
+    These are the architectures that no other one beats in all of them. Proxies know their direction, and of costs less is better. The front of the first run is
     printed, with the accuracies that a benchmark knows beside it: no search sees them. With --live
     nothing needs to be scored before: --ledger (default OUT.ledger), --score-seeds and the options
     from --split to --precision describe its scores.
