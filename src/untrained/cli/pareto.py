@@ -75,7 +75,7 @@ def pareto(
     ] = 1,
     quiet: options.Quiet = False,
 ) -> None:
-    """Search for the best trade-offs between several objectives.
+    """Search for the best trade-offs between objectives.
 
     These are the architectures that no other one beats in all of them. Proxies know their direction, and of costs less is better. The front of the first run is
     printed, with the accuracies that a benchmark knows beside it: no search sees them. With --live
