@@ -77,10 +77,11 @@ def pareto(
 ) -> None:
     """Search for the best trade-offs between objectives.
 
-    These are the architectures that no other one beats in all of them. Proxies know their direction, and of costs less is better. The front of the first run is
-    printed, with the accuracies that a benchmark knows beside it: no search sees them. With --live
-    nothing needs to be scored before: --ledger (default OUT.ledger), --score-seeds and the options
-    from --split to --precision describe its scores.
+    These are the architectures that no other one beats in all of them. Proxies know their
+    direction, and of costs less is better. The front of the first run is printed, with the
+    accuracies that a benchmark knows beside it: no search sees them. With --live nothing needs to
+    be scored before: --ledger (default OUT.ledger), --score-seeds and the options from --split to
+    --precision describe its scores.
     """
     from untrained.search.fronts import pareto as run
     from untrained.search.objectives import parse_objectives
