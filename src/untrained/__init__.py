@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from untrained.proxies.base import UndefinedScore as UndefinedScore
     from untrained.scoring.ablations import AblationSettings as AblationSettings
     from untrained.scoring.ablations import ablate as ablate
+    from untrained.scoring.quantities import quantity_values as quantity_values
     from untrained.scoring.shards import score_space as score_space
     from untrained.scoring.shipped import cached_scores as cached_scores
     from untrained.scoring.training_curves import training_curves as training_curves
@@ -83,6 +84,7 @@ _MODULES = {
     "list_spaces": "untrained.catalogue",
     "pareto": "untrained.search.fronts",
     "prune": "untrained.search.pruning",
+    "quantity_values": "untrained.scoring.quantities",
     "rank": "untrained.api",
     "run_search": "untrained.search.run",
     "score": "untrained.api",

@@ -18,7 +18,9 @@ from torch.nn import functional
 from torch.nn.utils import parametrizations
 
 from untrained import rank
-from untrained.networks.costs import count_flops, count_parameters
+from untrained.networks.costs import count_flops, count_parameters, peak_memory
+from untrained.networks.network import GraphNetwork
+from untrained.spaces import get_space
 from untrained.spaces.base import NotApplicable
 
 DATASETS = [("cifar10", 10, 32), ("cifar100", 100, 32), ("ImageNet16-120", 120, 16)]
@@ -399,3 +401,47 @@ def test_the_network_is_left_as_it_was(fails):
     assert network.training
     assert not any(module._forward_hooks for module in network.modules())
     assert all(parameter.grad is None for parameter in network.parameters())
+
+
+class Branches(nn.Module):
+    """Two branches of which the first is kept while the second runs."""
+
+    def __init__(self, inplace=False):
+        super().__init__()
+        self.wide, self.thin = nn.Conv2d(3, 8, 1), nn.Conv2d(3, 2, 1)
+        self.narrowing = nn.Conv2d(8, 2, 1)
+        self.rectifier = nn.ReLU(inplace)
+
+    def forward(self, images):
+        first = self.thin(images)
+        second = self.rectifier(self.wide(images))
+        second = self.narrowing(second)
+        return torch.cat([first, second], 1).view(len(images), -1)[:, :10]
+
+
+@pytest.mark.parametrize(
+    ("network", "channels"),
+    [
+        (nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 4, 1)), 3 + 8 + 4),
+        (nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU(), nn.Conv2d(8, 4, 1)), 3 + 8 + 8),
+        (nn.Sequential(nn.Conv2d(3, 8, 1), nn.ReLU(inplace=True)), 3 + 8),
+        (nn.Sequential(nn.Flatten(), nn.Identity(), nn.Unflatten(1, (3, 36))), 3),
+        (Branches(), 3 + 2 + 8 + 8),
+        (Branches(inplace=True), 3 + 2 + 8 + 2),
+        (Branches().half(), (3 + 2 + 8 + 8) / 2),
+        (nn.Sequential(nn.BatchNorm2d(3), nn.Dropout2d()), 3 + 3),
+    ],
+)
+def test_peak_memory_is_that_of_the_tensors_alive(network, channels):
+    before = {name: one.clone() for name, one in network.state_dict().items()}
+    for _ in range(2):
+        assert peak_memory(network, (3, 6, 6)) == 4 * 36 * channels
+    assert network.training
+    assert all(torch.equal(one, before[name]) for name, one in network.state_dict().items())
+
+
+def test_memory_of_a_graph_is_at_most_what_pytorch_needs():
+    space = get_space("nasbench201")
+    for index in (5, 1462, 7001):
+        graph = space.graph(space[index], 10)
+        assert 4 * graph.memory((3, 32, 32)) <= peak_memory(GraphNetwork(graph), (3, 32, 32))

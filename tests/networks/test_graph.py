@@ -185,3 +185,64 @@ def test_cells_hand_on_their_outputs():
         assert sides == [(16, 32, 32)] * 6 + [(32, 16, 16)] * 6 + [(64, 8, 8)] * 6
     graph = network_graph(parse_genotype("DARTS_V2"), 10, Skeleton(5, 4))
     assert len(graph.cells) == 6
+
+
+def slow_memory(graph, images):
+    """The peak of the numbers of tensors, from the first to the last moment at which each is there.
+
+    Every operation is a moment of its own. A node's tensor begins with the operation that makes it,
+    or with the edge where nothing does.
+    """
+    shapes, moment, spans, begun = graph.shapes(images), 0, [], {0: 0}
+    ended = {}
+    for edge in graph.executed:
+        operations = () if edge.constant else edge.operations
+        shape, read = shapes[edge.source], None
+        for number, operation in enumerate(operations):
+            moment += 1
+            shape = operation.shape(shape)
+            last = number == len(operations) - 1
+            if last and edge.target not in begun:
+                begun[edge.target] = moment
+                made = None
+            else:
+                made = [np.prod(shape), moment, moment]
+                spans.append(made)
+            if read is not None:
+                read[2] = moment
+            read = made
+        if not operations:
+            moment += 1
+            begun.setdefault(edge.target, moment)
+        ended[edge.source] = ended[edge.target] = moment
+    ended[0] = moment
+    spans += [[np.prod(shapes[node]), begun[node], ended[node]] for node in begun]
+    return max(
+        sum(size for size, first, last in spans if first <= now <= last)
+        for now in range(1, moment + 1)
+    )
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_memory_is_the_peak_over_all_moments(seed):
+    graph = random_graph(seed)
+    images = (graph.inputs, 9, 7)
+    assert graph.memory(images) == slow_memory(graph, images)
+
+
+@pytest.mark.parametrize("name", ["nasbench201", "nasbench101", "natsbench_size", "darts"])
+def test_memory_of_networks_of_spaces(name):
+    space = get_space(name)
+    for index in np.random.default_rng(0).integers(min(len(space), 2**60), size=4):
+        graph = space.graph(space[int(index)], 10)
+        assert graph.memory((3, 32, 32)) == slow_memory(graph, (3, 32, 32))
+
+
+def test_memory_of_a_small_network_by_hand():
+    builder = Builder()
+    wide = builder.edge(0, None, Convolution(3, 8, (3, 3)))  # 8 channels beside the images
+    sums = builder.edge(wide, None, Convolution(8, 8, (1, 1)), normalised=True)
+    builder.edge(wide, sums, Convolution(8, 8, (3, 3)), rectified=True)  # a second term
+    graph = builder.graph(builder.classified(sums, 8, 2, rectified=True))
+    pixels = 36
+    assert graph.memory((3, 6, 6)) == (3 + 8 + 8 + 8) * pixels

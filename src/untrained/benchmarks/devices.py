@@ -7,6 +7,7 @@ interval, are of no concern here. Latency is in milliseconds and energy in milli
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,7 +111,9 @@ class DeviceTable:
             )
         columns: dict[Measured, Values] = {}
         for one in paths:
-            columns |= _read(one, known)
+            state = one.stat() if one.is_file() else None
+            stamp = state and (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
+            columns |= _read(one, known.name, stamp)
         return cls(known.name, columns)
 
     def __len__(self) -> int:
@@ -200,8 +203,10 @@ class DeviceTable:
         return found
 
 
-def _read(path: Path, space: "SearchSpace") -> dict[Measured, Values]:
-    """Read and check one table."""
+@lru_cache(maxsize=4)
+def _read(path: Path, named: str, _stamp: object) -> dict[Measured, Values]:
+    """Read and check one table, once while it does not change."""
+    space = get_space(named)
     table = read_parquet(path).rename(columns=_PUBLISHED_COLUMNS)
     if lacking := [name for name in DEVICE_TYPES if name not in table]:
         raise DamagedFileError(

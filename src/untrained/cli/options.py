@@ -141,6 +141,22 @@ Scores = Annotated[
     Path | None,
     typer.Option(help="Table of merged scores; default: that of the workflow.", dir_okay=False),
 ]
+Where = Annotated[
+    str | None,
+    typer.Option(
+        help="Constraint on the architectures: conditions between commas, as in 'latency[raspi4] "
+        "<= 10 ms, parameters <= 1e6'; `untrained list devices` has the devices."
+    ),
+]
+Devices = Annotated[
+    Path | None,
+    typer.Option(
+        "--devices-table",
+        help="Table of latencies and energies that --where reads beside those that come along, "
+        "such as one of `untrained measure`.",
+        dir_okay=False,
+    ),
+]
 Shard = Annotated[int, typer.Option(help="Number of the shard to do, from 0.")]
 Shards = Annotated[int, typer.Option(help="Number of shards that the work is cut into.")]
 Ledger = Annotated[

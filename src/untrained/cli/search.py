@@ -81,6 +81,8 @@ def search(
     seconds_per_score: SecondsPerScore = "0.3",
     benchmark: options.Benchmark = None,
     scores: options.Scores = None,
+    where: options.Where = None,
+    devices: options.Devices = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -100,8 +102,8 @@ def search(
     kept of so many scored; mutants=4: draw four, train the best-scored; fitness=PROXY: climb the
     score; pool=PROXY: move among what is scored. With --live nothing needs to be scored before:
     --ledger (default OUT.ledger), --score-seeds and the options from --split to --precision
-    describe its scores. If too few architectures are scored for what a run draws, the trace is
-    empty.
+    describe its scores. --where searches among the architectures that satisfy a constraint. If too
+    few architectures are scored for what a run draws, the trace is empty.
     """
     from untrained.search import parse_algorithm
     from untrained.search.run import run_search
@@ -138,6 +140,8 @@ def search(
             live=scored,
             track=tracker(quiet),
             tell=teller(quiet),
+            where=where,
+            devices=devices,
         )
     if out is not None:
         from untrained.files import write_parquet
@@ -156,6 +160,7 @@ def _summary(found: "SearchResult") -> dict[str, Any]:
     final, spends = found.final, found.search.spends_budget
     answer: dict[str, Any] = {"budget": str(found.budget)} if spends else {}
     answer["runs"] = found.runs
+    answer |= {} if found.where is None else {"where": found.where}
     if spends and len(final):
         answer["evaluations"] = float(final["step"].mean())
         # a training of unknown length counts as one
@@ -174,6 +179,8 @@ def _summary(found: "SearchResult") -> dict[str, Any]:
 def _print(answer: dict[str, Any]) -> None:
     """Print the accuracies of the runs and the command that scores the best, for people."""
     runs = answer["runs"]
+    if "where" in answer:
+        typer.echo(f"{answer['algorithm']}: within {answer['where']}")
     for column, value in answer["accuracy"].items():
         mean = "unknown in places" if value["mean"] is None else f"{value['mean']:.2f}"
         spread = " %" if value["std"] is None else f" ± {value['std']:.2f} % over {runs} runs"

@@ -11,6 +11,7 @@ source, so the list can also be executed from the first edge to the last.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from math import prod
 from typing import Literal
 
@@ -400,6 +401,36 @@ class Graph:
                     total += operation.multiplications(shape)
                 shape = operation.shape(shape)
         return total
+
+    def memory(self, images: Shape) -> int:
+        """Return how many numbers tensors hold at most at once in a forward pass of one image.
+
+        The edges run in their order. A node has a tensor of its own, which is there from the first
+        edge into the node until the last edge from or to it is done, and the images are there all
+        the time. The operations of an edge each read a tensor and make another, and what they read
+        is freed then; what the last one makes is the tensor of the node, if it is the first of its
+        terms, or else is added to it and freed. Rectifiers, normalisations, sums and terms of zeros
+        take no tensor, nor do weights count.
+
+        Args:
+            images: shape (C, H, W) of an image.
+        """
+        shapes, last = self.shapes(images), dict[int, int]()
+        for place, edge in enumerate(self.executed):
+            last |= {edge.source: place, edge.target: place}
+        sizes = {node: prod(shape) for node, shape in shapes.items()}
+        held, peak = {0}, 0
+        for place, edge in enumerate(self.executed):
+            before = sum(sizes[node] for node in held)
+            shape, made = shapes[edge.source], [0]
+            for operation in () if edge.constant else edge.operations:
+                shape = operation.shape(shape)
+                made.append(prod(shape))
+            if edge.target not in held and len(made) == 1:
+                made.append(sizes[edge.target])
+            peak = max(peak, before + max(map(sum, pairwise([*made, 0]))))
+            held = {node for node in held | {edge.target} if node == 0 or last[node] > place}
+        return peak
 
     @cached_property
     def normalised_channels(self) -> tuple[int, ...]:

@@ -27,6 +27,7 @@ PROXIES: Registry[type[Proxy]] = Registry(
         "lga": "untrained.proxies.ntk:LabelGradientAlignment",
         "linear_regions": "untrained.proxies.linear_regions:LinearRegions",
         "meco": "untrained.proxies.meco:Meco",
+        "memory": "untrained.proxies.costs:Memory",
         "naswot": "untrained.proxies.naswot:Naswot",
         "ntk_condition_number": "untrained.proxies.ntk:NtkConditionNumber",
         "ntk_frobenius_norm": "untrained.proxies.ntk:NtkFrobeniusNorm",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from untrained.images.minibatches import Minibatch
+    from untrained.networks.graph import Graph
 
 Direction = Literal["higher", "lower"]
 Cost = Literal["arithmetic", "forward", "backward", "per-image gradients"]
@@ -219,6 +220,15 @@ def setting_of(proxy: Proxy) -> Setting:
     if not isinstance(found, Setting):
         raise PluginError(f"the setting of the proxy {proxy.name} is {found!r}: take a Setting")
     return found
+
+
+@runtime_checkable
+class CountsGraph(Protocol):
+    """A proxy that follows from the graph of a network, so that no network needs to be built."""
+
+    def of_graph(self, graph: "Graph", shape: tuple[int, ...]) -> float:
+        """Return what `Proxy.__call__` returns of the graph's network on images (C, H, W)."""
+        ...
 
 
 @runtime_checkable

@@ -1,6 +1,6 @@
 """Size as a score, the baseline that every other score has to beat.
 
-Both numbers are of the network that is scored, with as many classes as the data set has. They need
+All numbers are of the network that is scored, with as many classes as the data set has. They need
 no weights, so the seed changes nothing.
 """
 
@@ -50,8 +50,14 @@ class Parameters(BaseProxy):
         del generator
         if self.variant == "trainable":
             return float(count_parameters(network))
-        graph = _graph_of(network)
-        return float(_reached(network, minibatch) if graph is None else graph.live_parameters)
+        if graph := _graph_of(network):
+            return self.of_graph(graph, minibatch.images.shape[1:])
+        return float(_reached(network, minibatch))
+
+    def of_graph(self, graph: Graph, shape: tuple[int, ...]) -> float:
+        """Count in a graph; see `untrained.proxies.base.CountsGraph`."""
+        del shape
+        return float(graph.parameters if self.variant == "trainable" else graph.live_parameters)
 
 
 @dataclass(frozen=True)
@@ -89,10 +95,9 @@ class Flops(BaseProxy):
 
         del generator
         channels, height, width = minibatch.images.shape[1:]
-        live = self.variant == "live"
         if graph := _graph_of(network):
-            return float(graph.flops((channels, height, width), dead_branches=not live))
-        if live:
+            return self.of_graph(graph, (channels, height, width))
+        if self.variant == "live":
             raise UndefinedScore(
                 "not_applicable",
                 f"{type(network).__name__} has no graph that shows which operations reach the "
@@ -100,6 +105,50 @@ class Flops(BaseProxy):
             )
         with generators_restored(minibatch.images.device):
             return float(count_flops(network, (channels, height, width)))
+
+    def of_graph(self, graph: Graph, shape: tuple[int, ...]) -> float:
+        """Count in a graph; see `untrained.proxies.base.CountsGraph`."""
+        return float(graph.flops(shape, dead_branches=self.variant != "live"))
+
+
+@dataclass(frozen=True)
+class Memory(BaseProxy):
+    """The bytes that the activations of one image need at once in a forward pass.
+
+    It is the peak at inference, in evaluation mode without gradients, with 4 bytes a number;
+    weights do not count. In the network of a graph it follows from the order of the graph's edges,
+    with tensors freed when they were last read and rectifiers, normalisations and sums done in
+    place; see `Graph.memory`. Of any other network it is what PyTorch allocates, operation by
+    operation; see `peak_memory`. So compare networks of one kind.
+    """
+
+    name: ClassVar[str] = "memory"
+    direction: ClassVar[Direction] = "higher"
+    summary: ClassVar[str] = "peak of the memory of activations at inference, for one image"
+    unit: ClassVar[str] = "bytes"
+    cost: ClassVar[Cost] = "arithmetic"
+
+    def __call__(
+        self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
+    ) -> float:
+        """Follow the graph, or else one forward pass with one image."""
+        from untrained.networks.costs import peak_memory
+        from untrained.seeds import generators_restored
+
+        del generator
+        channels, height, width = minibatch.images.shape[1:]
+        if graph := _graph_of(network):
+            return self.of_graph(graph, (channels, height, width))
+        with generators_restored(minibatch.images.device):
+            return float(peak_memory(network, (channels, height, width)))
+
+    def of_graph(self, graph: Graph, shape: tuple[int, ...]) -> float:
+        """Follow a graph; see `untrained.proxies.base.CountsGraph`."""
+        return float(_BYTES * graph.memory(shape))
+
+
+#: Bytes of a number in single precision.
+_BYTES = 4
 
 
 def _graph_of(network: nn.Module) -> Graph | None:

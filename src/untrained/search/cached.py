@@ -174,8 +174,14 @@ def cached_trace(tables: Tables, proxy: str) -> "pd.DataFrame":
         space = part_of(task.space, members)
     read = search.proxy_of(proxy)
     pool = pools[read] if read else tables.unscored()
+    size, picks = len(task.space), bool(search.drawn) or search.guidance.mutants > 1
+    if task.allowed is not None and picks:
+        whole = len(pool.architectures) == size
+        pool = pool.within(task.allowed.among(space.name, pool.architectures))
+        # all that are allowed are a whole of their own
+        size = len(pool.architectures) if whole else size
     known = len(pool.architectures)
-    if not can_answer(known, len(task.space), search.drawn):
+    if not can_answer(known, size, search.drawn):
         task.tell(
             f"{known} architectures have scores, a search over {search.drawn} needs "
             f"{3 * search.drawn}: raise scores.architectures of params.yaml and run "
@@ -192,6 +198,8 @@ def cached_trace(tables: Tables, proxy: str) -> "pd.DataFrame":
         answers = _scores_as_fitness(task, name, pools[name])
     else:
         answers, space = tables.trainings, _trained_part(task, tables.trainings, space)
+    if task.allowed is not None:
+        space = task.allowed.part_of(space, listed=picks)
     guide = search.guide(pool)
     found = search_runs(algorithm, space, answers, task.budget, task.runs, task.seed, guide)
     return trace_of(task.track(found, len(task.runs), task.title, "runs"))

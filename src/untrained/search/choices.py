@@ -50,7 +50,9 @@ def choices_of(space: Searchable) -> Choices:
     Raises:
         ParameterError: its architectures are no product of independent choices.
     """
-    return _derived(getattr(space, "whole", space))  # type: ignore[arg-type] # no hash promised
+    while (whole := getattr(space, "whole", None)) is not None:  # a part of a part, too
+        space = whole
+    return _derived(space)  # type: ignore[arg-type] # no hash promised
 
 
 @lru_cache(maxsize=8)

@@ -91,9 +91,10 @@ def live_trace(task: Task, live: Live) -> "tuple[pd.DataFrame, dict[str, int]]":
     fitness = parse_proxy(search.guidance.fitness)
     ensemble = fitness if isinstance(fitness, Ensemble) else None
     readings, watch = readings_of([search.guidance.fitness]), _progress(task)
+    space = task.space if task.allowed is None else task.allowed.part_of(task.space)
     with live_scores(task.space, readings, task.dataset, live, task.tell) as scores:
         scores.watch, scores.ensemble = watch, ensemble
-        runs = search_runs(algorithm, task.space, scores, task.budget, task.runs, task.seed)
+        runs = search_runs(algorithm, space, scores, task.budget, task.runs, task.seed)
         trace = trace_of(runs)
     return trace, scores.counts
 
@@ -115,9 +116,8 @@ def live_scores(
         live: the settings of the scores.
         tell: takes a message where scores of a ledger are resumed.
     """
-    how = asdict(live) | {"dataset": dataset}
-    settings = cast("Settings", {name: how[name] for name in Settings.__annotations__})
     prepare_worker()
+    settings = settings_of(live, dataset)
     with requested(space, readings, range(live.seeds), settings) as request:
         # the number of seeds changes no score
         key = replace(request, seeds=()).key(work="scores of a live search") if live.ledger else {}
@@ -126,6 +126,12 @@ def live_scores(
             if resumed:
                 tell(f"continuing with {resumed} scores of {ledger.path}")
             yield LiveScores(request, ledger, resumed=resumed)
+
+
+def settings_of(live: Live, dataset: str) -> Settings:
+    """Return how the scores of a live search are made."""
+    how = asdict(live) | {"dataset": dataset}
+    return cast("Settings", {name: how[name] for name in Settings.__annotations__})
 
 
 def _progress(task: Task) -> Callable[[float], None]:

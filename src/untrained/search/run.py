@@ -11,8 +11,11 @@ from untrained.errors import ParameterError
 from untrained.images.sets import image_set
 from untrained.limits import SECONDS
 from untrained.plugins import blamed
+from untrained.scoring.constraints import parse_constraint
 from untrained.scoring.ensembles import parse_proxy
 from untrained.scoring.progress import Track, quiet, untracked
+from untrained.scoring.quantities import Costs
+from untrained.search.allowed import Allowed
 from untrained.search.cached import Tables, accuracies_of, cached_trace, loaded
 from untrained.search.clock import Budget, parse_budget
 from untrained.search.runs import Task, shard_of_runs
@@ -42,6 +45,7 @@ class SearchResult:
         fitness: fitness of that architecture.
         timed: whether the seconds of the trace are those of real trainings.
         counts: numbers of the scores that a live search made and resumed; empty for other searches.
+        where: the constraint on the architectures; None for none.
     """
 
     search: Search
@@ -53,6 +57,7 @@ class SearchResult:
     fitness: float
     timed: bool = True
     counts: dict[str, int] = field(default_factory=dict)
+    where: str | None = None
 
     @property
     def final(self) -> "pd.DataFrame":
@@ -96,6 +101,8 @@ def run_search(
     live: "Live | None" = None,
     track: Track = untracked,
     tell: Callable[[str], None] = quiet,
+    where: str | None = None,
+    devices: Path | None = None,
 ) -> SearchResult:
     """Search a space on cached scores and benchmarked trainings, or with scores made live.
 
@@ -122,6 +129,10 @@ def run_search(
         live: settings of the scores of a live search; None for cached scores.
         track: reports progress.
         tell: takes messages for people.
+        where: the constraint that architectures satisfy which are drawn, mutated or proposed, as in
+            `latency[raspi4] <= 10 ms, parameters <= 1e6`; see `untrained.scoring.constraints`.
+        devices: a table of latencies and energies that the constraint reads, beside those that come
+            with the space or were fetched.
 
     Raises:
         UntrainedError: a name, a setting or a file is wrong, or scores are missing.
@@ -132,7 +143,12 @@ def run_search(
     parse_proxy(proxy), image_set(dataset)  # which raise an error for a wrong name
     searched = get_space(space)
     search.check_space(searched)
-    task = Task(algorithm, search, searched, dataset, allowed, own, seed, track, tell)
+    within = None
+    if where is not None:
+        within = _allowed(where, searched, dataset, scores, devices, live)
+    elif devices is not None:
+        raise ParameterError(f"devices {devices}: without a constraint nothing reads them")
+    task = Task(algorithm, search, searched, dataset, allowed, own, seed, track, tell, within)
     counts: dict[str, int] = {}
     if live is None:
         tables = Tables(task, benchmark, epochs, training_seed, scores, cost)
@@ -147,11 +163,33 @@ def run_search(
         accuracies, timed = accuracies_of(loaded(searched, benchmark)) if known else {}, True
         with blamed("space", searched):
             trace, counts = live_trace(task, live)
+    if within is not None:
+        trace = trace.assign(where=str(within.constraint))
     best, fitness = _best(trace)
     architecture = None if best is None else searched[best]
     return SearchResult(
-        search, allowed, len(own), trace, accuracies, architecture, fitness, timed, counts
+        *(search, allowed, len(own), trace, accuracies, architecture, fitness, timed, counts),
+        where=None if within is None else str(within.constraint),
     )
+
+
+def _allowed(
+    where: str,
+    space: SearchSpace,
+    dataset: str,
+    scores: "Path | pd.DataFrame | None",
+    devices: Path | None,
+    live: "Live | None",
+) -> Allowed:
+    """Return a constraint on the architectures of a space whose quantities can be had."""
+    settings = None
+    if live is not None:
+        from untrained.search.live import settings_of
+
+        settings = settings_of(live, dataset)
+    found = Allowed(parse_constraint(where), Costs(space, dataset, scores, devices, settings))
+    found.check()
+    return found
 
 
 def _seconds_per_score(given: float | str) -> float | None:

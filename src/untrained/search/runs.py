@@ -15,6 +15,7 @@ from untrained.errors import ParameterError
 from untrained.limits import RUNS, at_most
 from untrained.plugins import blamed
 from untrained.scoring.progress import Track
+from untrained.search.allowed import Allowed
 from untrained.search.base import BudgetedSearch, BudgetSpent, Searchable
 from untrained.search.clock import Answer, Budget, CachedRanks, Clock
 from untrained.search.guided import Guide
@@ -41,6 +42,7 @@ class Task:
         seed: seed of all runs.
         track: reports progress.
         tell: takes messages for people.
+        allowed: the constraint on architectures; None for none.
     """
 
     spelling: str
@@ -52,6 +54,7 @@ class Task:
     seed: int
     track: Track
     tell: Callable[[str], None]
+    allowed: Allowed | None = None
 
     @property
     def title(self) -> str:

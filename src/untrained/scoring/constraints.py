@@ -1,0 +1,171 @@
+"""Constraints on architectures: `latency[raspi4] <= 10 ms, parameters <= 1e6`.
+
+A constraint is one or more conditions between commas, all of which have to hold. A condition is a
+quantity of `untrained.scoring.quantities`, one of <=, <, >= and >, a number, and a unit where the
+number has another one than the quantity: us, ms and s; uJ, mJ and J; KB, MB, GB, KiB, MiB and GiB;
+K, M and G for what has no unit. An architecture of which a quantity is not known satisfies no
+condition on it.
+"""
+
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from untrained.errors import ParameterError, short
+from untrained.scoring.quantities import Costs, Quantity, Values, parse_quantity
+
+Truth = NDArray[np.bool_]
+_COMPARED: Mapping[str, Callable[[Any, Any], Any]] = {
+    "<=": operator.le,
+    "<": operator.lt,
+    ">=": operator.ge,
+    ">": operator.gt,
+}
+_THOUSANDS = {"K": 1e3, "M": 1e6, "G": 1e9}
+#: The unit of a quantity to the units in which numbers may be given, and their sizes.
+_UNITS: Mapping[str, Mapping[str, float]] = {
+    "ms": {"us": 1e-3, "ms": 1.0, "s": 1e3},
+    "mJ": {"uJ": 1e-3, "mJ": 1.0, "J": 1e3},
+    "bytes": {"bytes": 1.0, "B": 1.0, "KB": 1e3, "MB": 1e6, "GB": 1e9}
+    | {"KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30},
+}
+_EXAMPLE = "latency[raspi4] <= 10 ms, parameters <= 1e6"
+_CONDITION = re.compile(r"(?P<quantity>[^<>=]*?)\s*(?P<how>[<>]=?)\s*(?P<bound>[^<>=]*)")
+_BOUND = re.compile(r"(?P<number>[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*(?P<unit>[^\W\d]*)", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A bound on a quantity.
+
+    Attributes:
+        quantity: the quantity.
+        how: `<=`, `<`, `>=` or `>`.
+        bound: the bound in the unit of the quantity.
+        spelling: how it is spelled.
+    """
+
+    quantity: Quantity
+    how: str
+    bound: float
+    spelling: str
+
+    def holds(self, values: Values) -> Truth:
+        """Return for which of some values (m,) it holds; never for NaN."""
+        found: Truth = _COMPARED[self.how](values, self.bound)
+        return found
+
+    def nearest(self, values: Values) -> str:
+        """Say which value comes nearest to the bound, or how many are not known."""
+        known = values[np.isfinite(values)]
+        if not known.size:
+            return f"{self.quantity} is not known of any"
+        word, best = ("least", known.min()) if "<" in self.how else ("greatest", known.max())
+        spelled = f"{best:,.0f}" if best == round(best) else f"{best:.6g}"
+        unit = f" {self.quantity.unit}" if self.quantity.unit else ""
+        return f"the {word} {self.quantity} is {spelled}{unit}"
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """Conditions that have to hold together; `parse_constraint` makes it.
+
+    Attributes:
+        conditions: the conditions.
+    """
+
+    conditions: tuple[Condition, ...]
+
+    def __str__(self) -> str:
+        return ", ".join(one.spelling for one in self.conditions)
+
+    @property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """The quantities of the conditions, each once."""
+        return tuple(dict.fromkeys(one.quantity for one in self.conditions))
+
+    def holds(self, costs: Costs, indices: NDArray[np.int64]) -> Truth:
+        """Return which of some architectures (m,) satisfy all conditions.
+
+        What has to be computed is computed only of those that satisfy what is known.
+        """
+        found = np.ones(len(indices), dtype=bool)
+        stored = [one for one in self.conditions if costs.column(one.quantity) is not None]
+        for one in (*stored, *(other for other in self.conditions if other not in stored)):
+            left = np.flatnonzero(found)
+            found[left] = one.holds(costs.values(one.quantity, indices[left]))
+        return found
+
+    def why_none(self, costs: Costs, indices: NDArray[np.int64]) -> str:
+        """Say how near some architectures come to the constraint, which none or one satisfies.
+
+        Of each quantity this is the best value among those that satisfy all other conditions.
+        """
+        columns = [costs.values(one.quantity, indices) for one in self.conditions]
+        truths = [one.holds(own) for one, own in zip(self.conditions, columns, strict=True)]
+        told = []
+        for place, one in enumerate(self.conditions):
+            others = np.all([*truths[:place], *truths[place + 1 :], np.isfinite(columns[place])], 0)
+            left = others if others.any() else np.isfinite(columns[place])
+            rest = " where the rest holds" if others.any() and len(truths) > 1 else ""
+            told.append(one.nearest(columns[place][left]) + rest)
+        return ", ".join(told)
+
+
+def parse_constraint(text: str) -> Constraint:
+    """Return the constraint of a spelling.
+
+    >>> from untrained.scoring.constraints import parse_constraint
+    >>> [one.bound for one in parse_constraint("latency[raspi4] < 0.1 s, flops >= 2M").conditions]
+    [100.0, 2000000.0]
+
+    Raises:
+        ParameterError: a condition is not spelled as it must be; the message has an example.
+        UnknownNameError: there is no such proxy.
+    """
+    if not isinstance(text, str):
+        raise ParameterError(f"the constraint {text!r} is no text: write {_EXAMPLE!r}")
+    parts = re.split(r",(?![^(]*\))", text)  # between conditions, not in an ensemble
+    return Constraint(tuple(_condition(one.strip()) for one in parts))
+
+
+def _condition(text: str) -> Condition:
+    found = _CONDITION.fullmatch(text)
+    if not found or not found["quantity"]:
+        if not text:
+            reason = "a condition is empty"
+        elif "=" in text and not re.search("[<>]", text):
+            reason = f"{short(repr(text))} asks for equality: take <= or >="
+        elif len(re.findall("[<>]=?", text)) > 1:
+            reason = f"{short(repr(text))} has two comparisons: write two conditions between commas"
+        else:
+            reason = f"{short(repr(text))} is no condition"
+        raise ParameterError(f"{reason}, as in {_EXAMPLE!r}")
+    bound = _BOUND.fullmatch(found["bound"])
+    number = math.nan
+    if bound is not None:
+        try:
+            number = float(bound["number"])
+        except ValueError:
+            bound = None
+    if bound is None or not math.isfinite(number):
+        raise ParameterError(
+            f"{short(repr(text))}: {short(repr(found['bound']))} is no number with a unit, as in "
+            f"{_EXAMPLE!r}"
+        )
+    quantity = parse_quantity(found["quantity"])
+    units, unit = _UNITS.get(quantity.unit, _THOUSANDS), bound["unit"]
+    if unit and unit not in units:
+        raise ParameterError(
+            f"{short(repr(text))}: {quantity} has no unit {short(repr(unit))}: take "
+            f"{', '.join(units)}" + ("" if quantity.unit else ", or none")
+        )
+    size = units[unit] if unit else 1.0
+    spelled = f"{quantity} {found['how']} {bound['number']}" + (f" {unit}" if unit else "")
+    return Condition(quantity, found["how"], number * size, spelled)
