@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from untrained.proxies.base import UndefinedScore as UndefinedScore
     from untrained.scoring.ablations import AblationSettings as AblationSettings
     from untrained.scoring.ablations import ablate as ablate
+    from untrained.scoring.measuring import measure as measure
     from untrained.scoring.quantities import quantity_values as quantity_values
     from untrained.scoring.shards import score_space as score_space
     from untrained.scoring.shipped import cached_scores as cached_scores
@@ -82,6 +83,7 @@ _MODULES = {
     "list_datasets": "untrained.catalogue",
     "list_proxies": "untrained.catalogue",
     "list_spaces": "untrained.catalogue",
+    "measure": "untrained.scoring.measuring",
     "pareto": "untrained.search.fronts",
     "prune": "untrained.search.pruning",
     "quantity_values": "untrained.scoring.quantities",

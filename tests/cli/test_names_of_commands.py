@@ -24,6 +24,7 @@ COMMANDS = [
     ["ensembles"],
     ["search"],
     ["ablate"],
+    ["measure"],
     ["pareto"],
     ["prune"],
     ["params"],

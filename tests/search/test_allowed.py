@@ -134,7 +134,7 @@ def test_a_constraint_without_an_answer_says_how_near_it_is(where, said, algorit
 
 
 def test_a_table_of_devices_without_a_constraint_is_an_error(tmp_path):
-    with pytest.raises(ParameterError, match="nothing reads"):
+    with pytest.raises(ParameterError, match="is not read"):
         run_search("rs", "nasbench201", runs=1, devices=tmp_path / "own.parquet")
 
 

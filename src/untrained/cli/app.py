@@ -10,6 +10,7 @@ from untrained.cli import (
     compare,
     ensembles,
     fetch,
+    measure,
     names,
     params,
     pareto,
@@ -49,6 +50,7 @@ app.command("ensembles")(ensembles.ensembles)
 app.command("search")(search.search)
 app.command("ablate")(ablations.ablate)
 app.command("training-curves")(training_curves.training_curves)
+app.command("measure")(measure.measure)
 app.command("pareto")(pareto.pareto)
 app.command("prune")(prune.prune)
 app.command("train")(train.train)

@@ -147,7 +147,7 @@ def run_search(
     if where is not None:
         within = _allowed(where, searched, dataset, scores, devices, live)
     elif devices is not None:
-        raise ParameterError(f"devices {devices}: without a constraint nothing reads them")
+        raise _unread(devices)
     task = Task(algorithm, search, searched, dataset, allowed, own, seed, track, tell, within)
     counts: dict[str, int] = {}
     if live is None:
@@ -187,9 +187,19 @@ def _allowed(
         from untrained.search.live import settings_of
 
         settings = settings_of(live, dataset)
-    found = Allowed(parse_constraint(where), Costs(space, dataset, scores, devices, settings))
+    constraint = parse_constraint(where)
+    if devices is not None and all(one.reading for one in constraint.quantities):
+        raise _unread(devices)
+    found = Allowed(constraint, Costs(space, dataset, scores, devices, settings))
     found.check()
     return found
+
+
+def _unread(devices: Path) -> ParameterError:
+    return ParameterError(
+        f"{devices} is not read: a constraint on a latency or an energy would, as in "
+        "latency[raspi4] <= 10 ms"
+    )
 
 
 def _seconds_per_score(given: float | str) -> float | None:
