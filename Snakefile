@@ -5,15 +5,18 @@ from pathlib import Path
 from snakemake.utils import min_version
 
 from untrained.errors import UntrainedError
-from untrained.parameters import read_parameters
+from untrained.parameters import PARAMS, read_parameters
 
 min_version("9.20")
 
-# Of two values of one key Snakemake would take the last.
-try:
-    read_parameters()
-except UntrainedError as error:
-    sys.exit(f"untrained: {error}")
+# Of two values of one key Snakemake would take the last. The files of another workflow, which
+# takes this one as a module, are its own.
+if not workflow.modifier.skip_configfile:
+    try:
+        for path in [PARAMS, *workflow.config_settings.configfiles]:
+            read_parameters(path)
+    except UntrainedError as error:
+        sys.exit(f"untrained: {error}")
 
 
 # of the working directory, if it has any

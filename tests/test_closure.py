@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from untrained import closure as graph
-from untrained.closure import closure, code_digest, code_digests
+from untrained.closure import closure, code_digest, code_digests, rule_digests
 from untrained.errors import MissingDataError
 
 ENGINE, SPACE = "untrained.scoring.engine", "untrained.spaces.nasbench201"
@@ -163,6 +163,29 @@ def test_prose_layout_and_tables_of_registries_are_no_code(package, old, new, co
     assert CODE.count(old) == 1
     path.write_text(CODE.replace(old, new) + "\n# written to\n")
     assert (code_digest("pluginpackage.proxy") != before) == counts
+
+
+def test_rules_depend_on_the_files_whose_names_they_use_and_on_what_those_use(tmp_path):
+    files = {
+        "scores": "rule score:\n    params: option(1)  # a comment\n",
+        "common": "def option(value):\n    return PATHS + value\n",
+        "paths": "PATHS = 1\n",
+        "others": "rule other:\n    params: 2\n",
+    }
+    for name, text in files.items():
+        (tmp_path / f"{name}.smk").write_text(text)
+    before = rule_digests(tmp_path)
+    used = {name: set(digests) for name, digests in before.items()}
+    assert used == {
+        "scores": {"scores.smk", "common.smk", "paths.smk"},
+        "common": {"common.smk", "paths.smk"},
+        "paths": {"paths.smk"},
+        "others": {"others.smk"},
+    }
+    (tmp_path / "paths.smk").write_text("PATHS = 2\n")
+    (tmp_path / "others.smk").write_text("# prose\n" + files["others"])
+    after = rule_digests(tmp_path)
+    assert {name for name in before if before[name] != after[name]} == {"scores", "common", "paths"}
 
 
 def test_source_that_is_not_python_has_a_digest_too(package):

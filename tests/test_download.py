@@ -16,6 +16,8 @@ from untrained.errors import DownloadError, ParameterError, UntrainedError
 PIECE = 65_536  # what is read at once
 CONTENT = bytes(range(256)) * 4000
 MD5 = hashlib.md5(CONTENT).hexdigest()
+#: What drips, with what comes before it.
+DRIPPING = {"a header": b"Long: ", "a length": b"\r\n5; long="}
 
 
 @dataclass
@@ -32,6 +34,7 @@ class Behaviour:
     redirects: str | None = None  # to where it sends all that ask
     parts_only: bool = False  # whether it answers 206 whatever is asked
     drips: float = 0.0  # seconds before each byte
+    dripping: str = "content"  # or where else the bytes are that drip
     kind: str | None = None  # a Content-Type
     asked: list[str | None] = field(default_factory=list)
 
@@ -46,6 +49,10 @@ class Handler(BaseHTTPRequestHandler):
             return self.send_error(404)
         if behaviour.statuses:
             return self.send_error(behaviour.statuses.pop(0))
+        if behaviour.drips and behaviour.dripping in DRIPPING:
+            head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
+            self.wfile.write(head + DRIPPING[behaviour.dripping])
+            return self.drip()
         if behaviour.redirects:
             self.send_response(302)
             self.send_header("Location", behaviour.redirects)
@@ -70,14 +77,19 @@ class Handler(BaseHTTPRequestHandler):
         if behaviour.kind:
             self.send_header("Content-Type", behaviour.kind)
         self.end_headers()
-        with contextlib.suppress(OSError):  # the other end has had enough
-            while behaviour.drips:
-                time.sleep(behaviour.drips)
-                self.wfile.write(b"x")
+        if behaviour.dripping == "the rest":
+            self.wfile.write(behaviour.content)
+        self.drip()
         end = start + behaviour.cut_after.pop(0) if behaviour.cut_after else total
         with contextlib.suppress(OSError):
             self.wfile.write(behaviour.content[start:end])
         return None
+
+    def drip(self):
+        with contextlib.suppress(OSError):  # the other end has had enough
+            while self.server.behaviour.drips:
+                time.sleep(self.server.behaviour.drips)
+                self.wfile.write(b"x")
 
     def log_message(self, *arguments):
         pass
@@ -192,14 +204,32 @@ def test_a_part_that_nobody_asked_for_is_one_line(server, url, target):
         download(url, target, md5="0000", progress=False, retries=0)
 
 
-def test_a_dripping_server_is_given_up_and_resumed(server, url, target, monkeypatch):
+@pytest.mark.parametrize("dripping", [*DRIPPING, "content", "the rest"])
+def test_a_dripping_server_is_given_up_and_resumed(server, url, target, monkeypatch, dripping):
+    """Each byte comes before any timeout of a socket."""
     monkeypatch.setattr("untrained.download._SLOW_SECONDS", 0.1)
-    server.behaviour.drips = 0.01
+    server.behaviour.drips, server.behaviour.dripping = 0.01, dripping
+    server.behaviour.lengths = False
     with pytest.raises(DownloadError, match="sends too slowly"):
         download(url, target, progress=False, retries=1, backoff=0)
+    begun = {path: path.stat().st_size for path in target.parent.iterdir()}
+    time.sleep(0.1)
+    # what still comes is not written
+    assert {path: path.stat().st_size for path in target.parent.iterdir()} == begun
     server.behaviour.drips = 0
     download(url, target, progress=False)
     assert target.read_bytes().endswith(CONTENT[-1000:])
+
+
+def test_a_server_that_is_never_done_is_given_up_and_resumed(server, url, target, monkeypatch):
+    """It sends fast enough for a network, and would take weeks."""
+    monkeypatch.setattr("untrained.download._SLOW_SECONDS", 0.05)
+    monkeypatch.setattr("untrained.download._SLOW_BYTES", 1)
+    monkeypatch.setattr("untrained.download._LONGEST", 0.2)
+    server.behaviour.drips = 0.001
+    with pytest.raises(DownloadError, match="took more than 0 hours"):
+        download(url, target, progress=False, retries=0)
+    assert part_of(target).stat().st_size
 
 
 def test_a_hanging_server_is_given_up(server, url, target, monkeypatch):
@@ -216,8 +246,16 @@ def test_an_endless_server_is_given_up(server, url, target, monkeypatch):
         download(url, target, progress=False)
 
 
-def test_a_web_page_is_no_file(server, url, target):
-    server.behaviour.kind = "text/html; charset=utf-8"
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("text/html; charset=utf-8", CONTENT),
+        ("application/octet-stream", b"\n<!-- from a proxy -->\n<!DOCTYPE HTML>\n<title>Log in"),
+        (None, b"<html lang='en'>"),
+    ],
+)
+def test_a_web_page_is_no_file(server, url, target, kind, content):
+    server.behaviour.kind, server.behaviour.content = kind, content
     with pytest.raises(DownloadError, match=r"file\.bin answers with a web page, not with a file"):
         download(url, target, progress=False)
 
@@ -314,7 +352,7 @@ def test_a_bad_certificate_is_not_retried(target, monkeypatch):
         calls.append(arguments)
         raise requests.exceptions.SSLError
 
-    monkeypatch.setattr(requests.Session, "get", refuse)
+    monkeypatch.setattr(requests, "get", refuse)
     with pytest.raises(DownloadError, match="certificate"):
         download("https://127.0.0.1/x", target, progress=False, backoff=0)
     assert len(calls) == 1

@@ -1,6 +1,7 @@
 import copy
 import json
 import math
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 from snakemake.utils import update_config
 
-from untrained.errors import ParameterError, UnknownNameError
+from untrained.errors import ParameterError, UnknownNameError, UntrainedError
 from untrained.parameters import (
     explain,
     json_schema,
@@ -272,6 +273,10 @@ def test_a_value_of_another_type_or_range_is_named_with_what_is_right(path, valu
         ("report.kernels", 10**9, ".* wrong: write an integer, 1 or larger, at most 1000"),
         ("searches.runs", 10**11, ".* wrong: write an integer, 1 or larger, at most 1000000"),
         ("searches.budget", "٣evaluations", "searches.budget: budget "),
+        ("searches.budget", "60000evaluations",
+         "searches.budget: budget 60000evaluations: a run of bohb would make 6e.04 evaluations"),
+        ("searches.runs", 100_000, "searches.runs: 1000 samples in each of 100000 runs: all"),
+        ("searches.algorithms", ["naswot-" + "1" * 5000], "searches.algorithms: 'naswot-1111"),
         ("searches.algorithms", ["random-٣"], "searches.algorithms: .*samples are a positive int"),
         ("fetch.mirror", "", "fetch.mirror: '' is no folder: give one that is there, a URL"),
         ("fetch.mirror", "nowhere/at/all", "fetch.mirror: 'nowhere/at/all' is no folder: "),
@@ -432,6 +437,14 @@ def test_without_seeds_no_data_set_is_pruned_on():
     parameters = changed("prunings.seeds", [])
     parameters["prunings"]["datasets"] = ["ImageNet16-120"]
     parse_parameters(parameters)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("gone")])
+def test_what_is_no_file_is_not_taken_for_absent(tmp_path, make):
+    path = tmp_path / "params.yaml"
+    make(path)
+    with pytest.raises(UntrainedError, match=r"yaml (is no plain file|does not exist): name"):
+        read_parameters(path)
 
 
 def test_without_a_file_there_are_no_parameters(tmp_path):

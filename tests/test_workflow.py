@@ -367,6 +367,9 @@ def test_wrong_parameters_are_one_line_and_write_nothing(checkout):
     with (checkout / "params.yaml").open("a") as file:
         file.write("seeds: [3]\n")  # which Snakemake would take
     assert "params.yaml is not YAML: the key 'seeds'" in snakemake(checkout, succeeds=False)
+    shutil.move(checkout / "params.yaml", checkout / "others.yaml")
+    said = snakemake(checkout, "--configfile", "others.yaml", succeeds=False)
+    assert "others.yaml is not YAML: the key 'seeds'" in said
     assert not artifacts(checkout)
 
 

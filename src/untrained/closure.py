@@ -130,7 +130,7 @@ def _tokens(path: Path) -> list[str]:
 
 def _defined(tokens: list[str]) -> Iterator[str]:
     """Yield the functions and constants that a file of rules defines."""
-    for before, word, after in zip(tokens, tokens[1:], tokens[2:], strict=False):
+    for before, word, after in zip(["", *tokens], tokens, tokens[1:], strict=False):
         if before == "def" or (word.isupper() and word.isidentifier() and after == "="):
             yield word
 

@@ -2,8 +2,10 @@
 
 import re
 import shutil
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -21,7 +23,10 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 16
 _TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two pieces
 _SLOW_SECONDS, _SLOW_BYTES = 60.0, 1 << 16  # a connection that brings less in this time is broken
+_LONGEST = 86_400.0  # seconds of a try
 _MOST = 8 << 30  # bytes; the largest official file has 2 GB
+#: How a web page begins, whatever its server calls it.
+_PAGE = re.compile(rb"\s*(<!--.*?-->\s*)*<(!doctype html|html|head)\b", re.IGNORECASE | re.DOTALL)
 _SPAN = re.compile(r"bytes (?:(?P<start>\d{1,18})-\d{1,18}|\*)/(?P<total>\d{1,18}|\*)", re.ASCII)
 _PASSING = (408, 425, 429, 500, 502, 503, 504)  # refusals that may be temporary
 
@@ -138,17 +143,13 @@ def download(
 
 
 def _transfer(url: str, part: Path, progress: bool, retries: int, backoff: float) -> None:
-    import requests
-
-    with _bar(progress) as bar, requests.Session() as session:
-        # In a compressed transfer, lengths and ranges would not be those of the file.
-        session.headers["Accept-Encoding"] = "identity"
+    with _bar(progress) as bar:
         task = bar.add_task(url.rsplit("/", 1)[-1], total=None)
         for attempt in range(retries + 1):
             if attempt:
                 time.sleep(backoff * 2 ** (attempt - 1))
             try:
-                return _attempt(session, url, part, partial(bar.update, task))
+                return _Try(url, part, partial(bar.update, task)).run()
             except _InterruptedError as error:
                 reason = str(error)
                 if isinstance(error, _StaleError):
@@ -173,35 +174,115 @@ def _bar(progress: bool) -> "Progress":
     )
 
 
-def _attempt(
-    session: "requests.Session", url: str, part: Path, update: Callable[..., None]
-) -> None:
-    import requests
-    from urllib3.exceptions import HTTPError
+@dataclass
+class _Try:
+    """One try to continue a file, in a thread of its own.
 
-    have = part.stat().st_size if part.is_file() else 0
-    headers = {"Range": f"bytes={have}-"} if have else {}
-    try:
-        with session.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
-            start, total = _range(url, response, have)
-            if response.headers.get("Content-Type", "").startswith("text/html"):
+    No timeout of a socket ends a server that sends a byte of a header now and then, or of the
+    length of a chunk. Whoever waits for the thread can give it up; it then writes nothing more.
+
+    Attributes:
+        url: the address.
+        part: the file that is continued.
+        update: takes what arrived, for people.
+        arrived: number of bytes that it has brought.
+        error: what ended the try, if it failed.
+        given_up: whether nobody waits for the thread any more.
+        lock: held where the file is written, and where the try is given up.
+    """
+
+    url: str
+    part: Path
+    update: Callable[..., None]
+    arrived: int = 0
+    error: BaseException | None = None
+    given_up: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def run(self) -> None:
+        """Continue the file to its end.
+
+        Raises:
+            _InterruptedError: another try may succeed.
+            DownloadError: none will.
+        """
+        thread = threading.Thread(target=self._attempt, daemon=True)
+        begun, before = time.monotonic(), 0
+        thread.start()
+        try:
+            while thread.is_alive():
+                thread.join(_SLOW_SECONDS)
+                if not thread.is_alive():
+                    break
+                if self.arrived - before < _SLOW_BYTES:
+                    raise _InterruptedError("the server sends too slowly")
+                if time.monotonic() - begun > _LONGEST:
+                    raise _InterruptedError(f"it took more than {_LONGEST / 3600:.0f} hours")
+                before = self.arrived
+        finally:
+            with self.lock:
+                self.given_up = True
+        if self.error is not None:
+            raise self.error
+
+    def _attempt(self) -> None:
+        try:
+            self._fetch()
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            self.error = error
+
+    def _fetch(self) -> None:
+        import requests
+        from urllib3.exceptions import HTTPError
+
+        have = self.part.stat().st_size if self.part.is_file() else 0
+        # in a compressed transfer, lengths and ranges would not be those of the file
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+        url = self.url
+        try:
+            with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
+                start, total = _range(url, response, have)
+                if response.headers.get("Content-Type", "").startswith("text/html"):
+                    raise _web_page(url)
+                if not (start and start == total):
+                    self._receive(response, start, total)
+        except requests.exceptions.SSLError as error:
+            raise DownloadError(f"cannot fetch {url}: its certificate is not valid") from error
+        except requests.exceptions.ConnectionError as error:
+            raise _InterruptedError("no connection") from error
+        except (requests.exceptions.Timeout, HTTPError) as error:
+            raise _InterruptedError("the connection broke") from error
+        # the second is of an address to which a server redirects
+        except (requests.exceptions.RequestException, ValueError) as error:
+            raise DownloadError(f"cannot fetch {url}: {short(str(error), 200)}") from error
+
+    def _receive(self, response: "requests.Response", start: int, total: int | None) -> None:
+        place, chunk = start, b"any"
+        while chunk:
+            # `read` would wait for a whole chunk, however slow
+            chunk = response.raw.read1(_CHUNK, decode_content=True)
+            if not place and _PAGE.match(chunk):
+                raise _web_page(self.url)
+            with self.lock:
+                if self.given_up:
+                    return
+                with self.part.open("ab" if place else "wb") as file:
+                    file.write(chunk)
+            place += len(chunk)
+            self.arrived += len(chunk)
+            self.update(total=total, completed=place)
+            if place > _MOST:
                 raise DownloadError(
-                    f"{url} answers with a web page, not with a file: check the address or name "
-                    "another mirror"
+                    f"{response.url} sends more than {_MOST >> 30} GiB: name another mirror"
                 )
-            if start and start == total:
-                return
-            update(total=total, completed=start)
-            _receive(response, part, start, total, update)
-    except requests.exceptions.SSLError as error:
-        raise DownloadError(f"cannot fetch {url}: its certificate is not valid") from error
-    except requests.exceptions.ConnectionError as error:
-        raise _InterruptedError("no connection") from error
-    except (requests.exceptions.Timeout, HTTPError) as error:
-        raise _InterruptedError("the connection broke") from error
-    # the second is of an address to which a server redirects
-    except (requests.exceptions.RequestException, ValueError) as error:
-        raise DownloadError(f"cannot fetch {url}: {short(str(error), 200)}") from error
+        if total is not None and place != total:
+            raise _InterruptedError("the connection broke")
+
+
+def _web_page(url: str) -> DownloadError:
+    return DownloadError(
+        f"{url} answers with a web page, not with a file: check the address or name another mirror"
+    )
 
 
 def _range(url: str, response: "requests.Response", have: int) -> tuple[int, int | None]:
@@ -224,30 +305,3 @@ def _range(url: str, response: "requests.Response", have: int) -> tuple[int, int
         f"cannot fetch {url}: the server says {status} {response.reason}; "
         "check the address or name a mirror"
     )
-
-
-def _receive(
-    response: "requests.Response",
-    part: Path,
-    start: int,
-    total: int | None,
-    update: Callable[..., None],
-) -> None:
-    arrived, before, since = start, start, time.monotonic()
-    with part.open("ab" if start else "wb") as file:
-        while chunk := response.raw.read1(
-            _CHUNK, decode_content=True
-        ):  # `read` waits for a whole chunk, however slow
-            file.write(chunk)
-            arrived += len(chunk)
-            update(completed=arrived)
-            if arrived > _MOST:
-                raise DownloadError(
-                    f"{response.url} sends more than {_MOST >> 30} GiB: name another mirror"
-                )
-            if (now := time.monotonic()) - since > _SLOW_SECONDS:
-                if arrived - before < _SLOW_BYTES:
-                    raise _InterruptedError("the server sends too slowly")
-                before, since = arrived, now
-    if total is not None and arrived != total:
-        raise _InterruptedError("the connection broke")

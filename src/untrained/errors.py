@@ -49,11 +49,6 @@ class DownloadError(UntrainedError):
     """A download that did not complete; the next attempt continues it."""
 
 
-#: What ends a process or a generator on purpose, whoever raised it. Everything else that code of
-#: another package raises is its failure, `SystemExit` too.
-STOPS = (KeyboardInterrupt, GeneratorExit)
-
-
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
     """Return, not raise, the error for a name outside `known`; it suggests the nearest one."""
     names = sorted(known)
@@ -103,6 +98,15 @@ def raised_here(error: BaseException) -> bool:
         frame.f_code is not theirs.__code__
         and str(frame.f_globals.get("__name__")).partition(".")[0] == __package__
     )
+
+
+def stops(error: BaseException) -> bool:
+    """Return whether an exception ends the process, or a generator of this package, on purpose.
+
+    Everything else that code of another package raises is its failure, `SystemExit` too.
+    """
+    closed = isinstance(error, GeneratorExit) and raised_here(error)
+    return closed or isinstance(error, KeyboardInterrupt)
 
 
 def passed_through_theirs(error: BaseException) -> bool:

@@ -12,6 +12,10 @@ KERNELS = 1_000
 WORKERS = 1_000
 #: Anything else that is counted: epochs, repeats, shards, images of a minibatch, channels, ...
 COUNT = 1_000_000
+#: Draws of a search for one decision, of which it takes the best.
+DRAWS = 10_000
+#: Architectures that all runs of a search draw together, which are in memory at once.
+DRAWN = 30_000_000
 #: Simulated seconds of a run of a search, three years; and of one score.
 SECONDS = 100_000_000
 

@@ -5,6 +5,7 @@ the model below. A wrong key is refused in one line with the key, its value and 
 """
 
 import math
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -47,9 +48,11 @@ from untrained.scoring.shards import sample_of
 from untrained.scoring.shipped import shipped_proxies
 from untrained.scoring.training_curves import CurveSettings
 from untrained.search import parse_algorithm
+from untrained.search.base import BudgetedSearch
 from untrained.search.clock import Budget, parse_budget, trainings_of
 from untrained.search.pruning import Pruning
-from untrained.search.runs import shard_of_runs
+from untrained.search.runs import check_draws, check_evaluations, shard_of_runs
+from untrained.search.spelling import Search
 from untrained.spaces import SPACES, SearchSpace, get_space
 
 PARAMS = Path("params.yaml")
@@ -321,12 +324,13 @@ class PlainLoader(yaml.SafeLoader):
 
 
 def read_parameters(path: Path = PARAMS) -> dict[str, Any]:
-    """Return the parameters in a file, unchecked; empty if there is no such file.
+    """Return the parameters in a file, unchecked; empty if there is nothing of this name.
 
     Raises:
         ParameterError: the file is not a YAML mapping.
+        MissingDataError: it is no plain file, or a link to one that is gone.
     """
-    if not path.is_file():
+    if not os.path.lexists(path):
         return {}
     try:
         parameters = yaml.load(read_bounded(path, 1 << 20), PlainLoader)  # noqa: S506 - it is safe
@@ -487,6 +491,8 @@ def _check_searches(parameters: Parameters, spaces: list[SearchSpace]) -> None:
     with _blamed("searches.shards"):
         shard_of_runs(searches.runs, 0, searches.shards)
     budget = parse_budget(searches.budget)
+    for name in searches.algorithms:
+        _check_amount(parse_algorithm(name), searches.runs, budget)
     trains = any(parse_algorithm(name).sees_trainings for name in searches.algorithms)
     if trains and budget.seconds < _SHORT_BUDGET:
         with _blamed("searches.budget"):
@@ -505,6 +511,15 @@ def _check_searches(parameters: Parameters, spaces: list[SearchSpace]) -> None:
             )
     for space in searches.reading_shipped(spaces):
         _check_shipped(parameters, space)
+
+
+def _check_amount(search: Search, runs: int, budget: Budget) -> None:
+    """Check what the runs of a search would need, as far as it is known without a table."""
+    with _blamed("searches.runs"):
+        check_draws(search.samples, runs)
+    if isinstance(search.algorithm, BudgetedSearch):
+        with _blamed("searches.budget"):
+            check_evaluations(search.algorithm, budget)
 
 
 def _check_shipped(parameters: Parameters, space: SearchSpace) -> None:

@@ -31,7 +31,7 @@ from typing import (
     get_type_hints,
 )
 
-from untrained.errors import STOPS, PluginError, UntrainedError, first_line, short, unknown_name
+from untrained.errors import PluginError, UntrainedError, first_line, short, stops, unknown_name
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -345,9 +345,11 @@ def blamed(kind: str, entry: object) -> Iterator[None]:
     """
     try:
         yield
-    except (UntrainedError, *STOPS):
+    except UntrainedError:
         raise
     except BaseException as error:
+        if stops(error):
+            raise
         address = entry if isinstance(entry, str) else address_of(entry)
         if not is_foreign(address):
             raise
@@ -386,9 +388,11 @@ def imported(kind: str, address: str) -> Any:  # noqa: ANN401 - any attribute
         raise PluginError(
             f"{kind} {address!r}: module {name} needs {absent}, which is not installed: install it"
         ) from error
-    except (UntrainedError, *STOPS):
+    except UntrainedError:
         raise
     except BaseException as error:
+        if stops(error):
+            raise
         if not is_foreign(address):
             raise
         raise PluginError(f"{kind} {address!r} can't be imported: {first_line(error)}") from error

@@ -29,6 +29,15 @@ TRAIN = "train DARTS_V2 --split sample"
         (f"search rs nasbench201 --budget {HUGE}s", "seconds up to 100000000"),
         (f"search rs nasbench201 --budget {HUGE}evaluations", "evaluations up to 1000000"),
         ("search rs nasbench201 --seconds-per-score inf", "0 to 100000000, or measured"),
+        (f"search naswot-{HUGE} nasbench201", "samples are a positive integer up to 1000000"),
+        ("search optimal-1000000 nasbench201", "1000000 samples in each of 500 runs: all together"),
+        (f"search bohb+eta={HUGE} nasbench201", f"eta is {HUGE}: at most 1000000"),
+        ("search bohb+candidates=20000 nasbench201", "candidates=20000: 1 to 10000"),
+        ("search rea+mutants=20000 nasbench201", "mutants=20000: 1 to 10000"),
+        ("search bohb nasbench201 --budget 100000000s",
+         "a run of bohb would make 8.9e+05 evaluations: give less, for at most 50000"),
+        ("search rs+fitness=naswot nasbench201 --seconds-per-score 1e-300 --quiet",
+         "a run of rs would make 1.2e+304 evaluations"),
         (f"search rs+fitness=naswot nasbench201 --live --score-seeds {HUGE}", "score_seeds is"),
         (f"prune nasbench201 --repeats {HUGE}", f"repeats is {HUGE}: at most"),
         (f"prune nasbench201 --batch-size {HUGE}", f"batch_size is {HUGE}: at most"),
@@ -50,6 +59,20 @@ TRAIN = "train DARTS_V2 --split sample"
 )  # fmt: skip
 def test_a_number_out_of_bounds_is_named(refused, command, said):
     refused(shlex.split(command), said)
+
+
+@pytest.mark.parametrize("number", ["1.0", "1e0", "1_0", "x", "\u0663"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "search random nasbench201 --runs",
+        "score nasbench201 1 --seed",
+        "report section correlations nasbench201 --kernels",
+    ],
+)
+def test_what_is_counted_is_an_integer(refused, command, number):
+    refused([*command.split(), number], f"{command.split()[-1]} '{number}': write an integer")
+    refused(f"{command}={number}".split(), f"{command.split()[-1]} '{number}': write an integer")
 
 
 @pytest.mark.parametrize(
@@ -192,9 +215,11 @@ def test_a_factory_that_raises_anything_is_one_line(refused, tmp_path, monkeypat
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr("sys.dont_write_bytecode", True)
     (tmp_path / "odd_factories.py").write_text(
-        "def odd():\n    raise BaseException('odd')\ndef full():\n    raise MemoryError\n"
+        "def odd():\n    raise BaseException('odd')\n"
+        "def closed():\n    raise GeneratorExit('end')\n"
     )
     refused(["score", "odd_factories:odd"], "BaseException: odd (--debug shows where)")
+    refused(["score", "odd_factories:closed"], "GeneratorExit: end (--debug shows where)")
 
 
 @pytest.mark.parametrize("kind", ["Exception", "RuntimeError", "BaseException"])

@@ -201,7 +201,7 @@ def test_what_fitness_and_pool_read(spelling, reads, guides, among_scored):
         ("rea+pool=scored", "unknown proxy 'scored'"),
         ("bohb+charge=proportional+fitness=lga@1", "a score has no shorter trainings"),
         ("naswot-4+fitness=lga@1", "setting 'fitness=lga@1' of Naswot: known: it has none"),
-        ("rea+mutants=0", "mutants=0: 1 or more"),
+        ("rea+mutants=0", "mutants=0: 1 to 10000"),
         ("rea+population=5+population=6", "setting population of RegularisedEvolution is there tw"),
         ("rea+kept=5+init=lga+kept=5", "setting kept of Guidance is there twice: keep one"),
         ("rea+mutants=x", "mutants=x: an integer"),
@@ -223,7 +223,7 @@ def test_a_start_at_random_is_the_same_search_where_it_is_the_default():
 
 @pytest.mark.parametrize("spelling", ["naswot-", "naswot-0", "naswot--5", "naswot-1.5", "naswot-x"])
 def test_samples_are_a_positive_integer(spelling):
-    message = f"^'{spelling}': samples are a positive integer, as in naswot-100$"
+    message = f"^'{spelling}': samples are a positive integer up to 1000000, as in naswot-100$"
     with pytest.raises(ParameterError, match=message):
         parse_algorithm(spelling)
 
@@ -267,7 +267,10 @@ def test_an_address_is_spelled_like_a_name():
 @pytest.mark.parametrize(
     ("spelling", "said"),
     [
-        (f"{HERE}:WorstScored-0", "samples are a positive integer, as in tests.search.third_"),
+        (
+            f"{HERE}:WorstScored-0",
+            "samples are a positive integer up to 1000000, as in tests.search.third_",
+        ),
         (f"{HERE}:FirstCells-5", "spends a budget, it takes no samples"),
         (f"{HERE}:FirstCells+mutants=2", "never mutates an architecture"),
         (f"{HERE}:Nameless", "is no search algorithm: it lacks name, label, summary; add"),

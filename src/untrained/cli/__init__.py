@@ -3,7 +3,7 @@
 import errno
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from untrained.errors import ParameterError, UntrainedError, short
 
@@ -18,11 +18,12 @@ def main() -> None:
 
     No memory left is one line and exit code 1.
     """
-    from untrained.cli.app import UsageError, app
+    from untrained.cli.app import UsageError, app, integer_options
 
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         _check_filled(arguments)
+        _check_whole(arguments, integer_options(arguments))
         sys.exit(app(arguments, prog_name="untrained", standalone_mode=False) or 0)
     except UsageError as error:
         message = error.format_message()
@@ -63,3 +64,12 @@ def _check_filled(arguments: Sequence[str]) -> None:
         if empty or not argument:
             name = empty[1] if empty else before if before.startswith("--") else "an argument"
             raise ParameterError(f"{name} is empty: give a value, or leave it out")
+
+
+def _check_whole(arguments: Sequence[str], integers: Collection[str]) -> None:
+    """Refuse numbers that are no integers in the plain sense, such as 1.0 and 1_000."""
+    for option, value in zip(arguments, [*arguments[1:], ""], strict=True):
+        if "=" in option:
+            option, _, value = option.partition("=")
+        if option in integers and not re.fullmatch("[-+]?[0-9]+", value, re.ASCII):
+            raise ParameterError(f"{option} {short(repr(value))}: write an integer")

@@ -1,6 +1,8 @@
 """The list of commands; each imports what it needs when it runs, so that `--help` is fast."""
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from inspect import signature
+from typing import Annotated, Any, get_args
 
 import typer
 
@@ -55,6 +57,27 @@ app.command("pareto")(pareto.pareto)
 app.command("prune")(prune.prune)
 app.command("train")(train.train)
 app.add_typer(report.app, name="report")
+
+
+def integer_options(words: Sequence[str], within: typer.Typer = app) -> set[str]:
+    """Return the options of a command that take an integer.
+
+    Args:
+        words: the arguments of the program, which begin with the name of the command.
+        within: the commands.
+    """
+    head = words[0] if words else ""
+    for group in within.registered_groups:
+        if group.name == head and group.typer_instance is not None:
+            return integer_options(words[1:], group.typer_instance)
+    for command in within.registered_commands:
+        if head in (command.name, getattr(command.callback, "__name__", None)) and command.callback:
+            return {
+                f"--{name.replace('_', '-')}"
+                for name, one in signature(command.callback).parameters.items()
+                if (get_args(one.annotation) or [None])[0] in (int, int | None)
+            }
+    return set()
 
 
 def _print_version(wanted: bool) -> None:

@@ -177,6 +177,9 @@ def page(
 
     inputs = _inputs(space, [], None, None, None, tables)
     chosen = [one for name in sections for one in _sections(name)] if sections else made(inputs)
+    if not chosen:
+        inputs.table("correlations")  # says how it is made where nothing is
+        raise MissingDataError(f"{inputs.tables} has no table of a section: make them, or name one")
     drawn = figures or Path("results/figures") / inputs.name
     write_page(chosen, inputs, drawn, out or Path(f"results/report/{inputs.name}.md"))
     if metrics is not None:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from untrained.errors import text_of
 from untrained.proxies.base import BaseProxy, Cost, Direction, Need, UndefinedScore
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def _twice() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        known = re.search(r"derivative for (?:aten::)?(\w+) is not implemented", str(error))
+        known = re.search(r"derivative for (?:aten::)?(\w+) is not implemented", text_of(error))
         if known is None:
             raise
         name = known[1].removesuffix("_backward")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from untrained.errors import text_of
 from untrained.proxies.base import BaseProxy, Direction, Noted, UndefinedScore
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Meco(BaseProxy):
             try:
                 score = self._score(network, small)
             except ValueError as error:
-                if _ONE_VALUE not in str(error):
+                if _ONE_VALUE not in text_of(error):
                     raise
                 raise UndefinedScore(
                     "not_applicable",

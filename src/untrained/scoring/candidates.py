@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from untrained.errors import STOPS, ParameterError, UnknownNameError, short, summary
+from untrained.errors import ParameterError, UnknownNameError, short, stops, summary
 from untrained.plugins import is_address, is_path
 from untrained.scoring.own import Calling, kept, load_factory, made_by
 from untrained.scoring.request import OwnNetwork
@@ -179,9 +179,9 @@ def _library(module: str, name: str) -> ModuleType:
         raise ParameterError(
             f"{package}:{name} needs {package}, which is not installed: pip install {package}"
         ) from error
-    except STOPS:
-        raise
     except BaseException as error:
+        if stops(error):
+            raise
         raise ParameterError(
             f"{package}:{name} can't be had, as {package} can't be imported: {summary(error)}"
         ) from error

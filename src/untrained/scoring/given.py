@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from untrained.errors import (
-    STOPS,
     MissingDataError,
     ParameterError,
     UnknownNameError,
     UntrainedError,
     short,
+    stops,
     summary,
 )
 from untrained.files import reading
@@ -217,9 +217,11 @@ def _passing(kind_of: str, seed: int) -> Iterator[None]:
     """Turn any failure of a loader into one line."""
     try:
         yield
-    except (UntrainedError, *STOPS):
+    except UntrainedError:
         raise
     except BaseException as error:
+        if stops(error):
+            raise
         raise ParameterError(
             f"the {kind_of} fails in its pass for seed {seed}: {summary(error)}"
         ) from error

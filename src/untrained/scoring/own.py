@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from untrained.errors import (
-    STOPS,
     NetworkError,
     ParameterError,
     UntrainedError,
     first_line,
     short,
+    stops,
     theirs,
 )
 from untrained.networks.modes import parameters_registered, settings_restored, unchanged
@@ -152,9 +152,9 @@ def blamed(name: str, shape: Shape) -> Iterator[None]:
         yield
     except UntrainedError:
         raise
-    except STOPS:
-        raise
     except BaseException as error:
+        if stops(error):
+            raise
         raise NetworkError(
             f"{name} failed on images of {spell_shape(shape)}: {first_line(error)}"
         ) from error

@@ -7,11 +7,12 @@ the command line, the workflow and the report know of it; nothing else lists alg
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 
-from untrained.errors import ParameterError, PluginError
+from untrained.errors import ParameterError, PluginError, short
+from untrained.limits import COUNT, at_most
 from untrained.plugins import blamed
 from untrained.spaces.base import Architecture, SearchSpace
 
@@ -137,10 +138,14 @@ class BudgetedSearch(Algorithm):
     """An algorithm that proposes architectures to be trained for as long as a budget lasts.
 
     It returns nothing: the clock that answers and charges keeps the best architecture.
+
+    Attributes:
+        most_evaluations: number of evaluations in a run beyond which it would take hours.
     """
 
     spends_budget: ClassVar[bool] = True
     reads_scores: ClassVar[bool] = False
+    most_evaluations: ClassVar[int] = COUNT
 
     @abstractmethod
     def __call__(
@@ -176,7 +181,7 @@ def configured(
             is out of range.
     """
     known = {field.name: type(field.default) for field in fields(kind)}
-    chosen: dict[str, object] = {}
+    chosen: dict[str, Any] = {}
     for setting in settings:
         name, _, value = setting.partition("=")
         if name not in known or not value:
@@ -186,11 +191,14 @@ def configured(
             raise ParameterError(f"setting {name} of {kind.__name__} is there twice: keep one")
         chosen[name] = _parse(known[name], name, value)
     with blamed("search algorithm", kind):
-        return kind(**chosen)
+        made = kind(**chosen)
+    # where a class has no bound of its own
+    at_most(COUNT, **{name: one for name, one in chosen.items() if type(one) is int})
+    return made
 
 
 #: Type of a setting to what reads its value, and what a message calls a right one.
-_READ: dict[type, tuple[Callable[[str], object], str]] = {
+_READ: dict[type, tuple[Callable[[str], Any], str]] = {
     bool: ({"true": True, "false": False}.__getitem__, "true or false"),
     int: (int, "an integer"),
     float: (float, "a number"),
@@ -198,7 +206,7 @@ _READ: dict[type, tuple[Callable[[str], object], str]] = {
 }
 
 
-def _parse(kind: type, name: str, value: str) -> object:
+def _parse(kind: type, name: str, value: str) -> Any:  # noqa: ANN401 - of that type
     if kind not in _READ:
         raise PluginError(
             f"{name}={value}: no text sets it, as its default is a {kind.__name__}: give it a "
@@ -208,7 +216,7 @@ def _parse(kind: type, name: str, value: str) -> object:
     try:
         return read(value)
     except (KeyError, ValueError) as error:
-        raise ParameterError(f"{name}={value}: {right}") from error
+        raise ParameterError(f"{name}={short(value)}: {right}") from error
 
 
 def require(condition: bool, name: str, value: object, right: str) -> None:

@@ -38,6 +38,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from untrained.limits import DRAWS
 from untrained.search.base import BudgetedSearch, Evaluate, Searchable, require
 from untrained.search.choices import Choices, choices_of
 from untrained.spaces.base import Architecture, SearchSpace
@@ -71,6 +72,8 @@ class Bohb(BudgetedSearch):
     name: ClassVar[str] = "bohb"
     label: ClassVar[str] = "BOHB"
     summary: ClassVar[str] = "Hyperband's brackets, filled with what a density model proposes"
+    # each proposal looks at all trainings before it: so many take some minutes
+    most_evaluations: ClassVar[int] = 50_000
 
     charge: str = "full"
     model: str = "released"
@@ -93,7 +96,7 @@ class Bohb(BudgetedSearch):
         require(self.answer in ANSWERS, "answer", self.answer, " or ".join(ANSWERS))
         require(self.eta >= 2, "eta", self.eta, "2 or more")
         require(1e-6 <= self.min_share <= 1, "min_share", self.min_share, "0.000001 to 1")
-        require(self.candidates >= 1, "candidates", self.candidates, "1 or more")
+        require(1 <= self.candidates <= DRAWS, "candidates", self.candidates, f"1 to {DRAWS}")
         require(0 <= self.random_fraction <= 1, "random_fraction", self.random_fraction, "0 to 1")
         good = self.good_fraction
         require(0 <= good < 0.99, "good_fraction", good, "0 to below 0.99")

@@ -100,6 +100,11 @@ class Trainings:
         """The seconds that one evaluation may take."""
         return float(np.nanmax(self.seconds))
 
+    @property
+    def usual(self) -> float:
+        """The mean of the seconds that the evaluations take."""
+        return float(np.nanmean(self.seconds))
+
     def of_run(self, run: int) -> Answer:
         """Return what answers the evaluations of the run of this number."""
         seeds = np.atleast_2d(self.accuracy)
@@ -294,6 +299,11 @@ class RankedScores:
     def longest(self) -> float:
         """The seconds that one evaluation may take."""
         return self._trainings.longest
+
+    @property
+    def usual(self) -> float:
+        """The mean of the seconds that the evaluations take."""
+        return self._trainings.usual
 
     def of_run(self, run: int) -> Answer:
         """Return what answers the evaluations of the run of this number."""

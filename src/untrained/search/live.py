@@ -199,6 +199,7 @@ class LiveScores:
         made: number of architectures whose scores were not in the ledger.
         resumed: number of scores that the ledger had.
         longest: seconds that one answer may take; they are unknown, which is 0.
+        usual: the mean of the seconds, which is unknown as well.
     """
 
     request: ScoreRequest
@@ -208,6 +209,7 @@ class LiveScores:
     made: int = 0
     resumed: int = 0
     longest: float = 0.0
+    usual: float = 0.0
     _asked: deque[tuple[int, int]] = field(default_factory=deque)
 
     @property

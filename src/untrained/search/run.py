@@ -18,7 +18,7 @@ from untrained.scoring.quantities import Costs
 from untrained.search.allowed import Allowed
 from untrained.search.cached import Tables, accuracies_of, cached_trace, loaded
 from untrained.search.clock import Budget, parse_budget
-from untrained.search.runs import Task, shard_of_runs
+from untrained.search.runs import Task, check_draws, shard_of_runs
 from untrained.search.spelling import Search, parse_algorithm
 from untrained.spaces import SearchSpace, get_space
 from untrained.spaces.base import Architecture
@@ -143,6 +143,7 @@ def run_search(
     parse_proxy(proxy), image_set(dataset)  # which raise an error for a wrong name
     searched = get_space(space)
     search.check_space(searched)
+    check_draws(search.samples, own.stop)
     within = None
     if where is not None:
         within = _allowed(where, searched, dataset, scores, devices, live)

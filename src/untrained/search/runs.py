@@ -4,6 +4,7 @@ The trace is that of `untrained.search.pool` with an empty `target`. Its `fitnes
 the search saw, never the accuracy that the report reads.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from untrained.errors import ParameterError
-from untrained.limits import RUNS, at_most
+from untrained.limits import DRAWN, RUNS, at_most
 from untrained.plugins import blamed
 from untrained.scoring.progress import Track
 from untrained.search.allowed import Allowed
@@ -70,6 +71,11 @@ class Answers(Protocol):
         """The seconds that one answer may take; 0 if they are unknown."""
         ...
 
+    @property
+    def usual(self) -> float:
+        """The mean of the seconds of the answers; 0 if they are unknown."""
+        ...
+
     def of_run(self, run: int) -> Answer:
         """Return what answers the evaluations of the run of this number."""
         ...
@@ -90,7 +96,7 @@ def search_runs(
     stream, whatever the algorithm.
 
     Raises:
-        ParameterError: the budget might not cover one evaluation.
+        ParameterError: the budget might not cover one evaluation, or covers too many.
         MissingDataError: the guide lacks scores.
     """
     longest = answers.longest
@@ -101,10 +107,42 @@ def search_runs(
             f"budget {budget}: {first}one evaluation on {space.name} takes up to "
             f"{longest:{'.0f' if longest >= 1 else '.2g'}} s"
         )
+    check_evaluations(algorithm, budget, answers.usual)
     return (
         (run, _run(algorithm, space, Clock(answers.of_run(run), budget), run, seed, guide))
         for run in runs
     )
+
+
+def check_evaluations(algorithm: BudgetedSearch, budget: Budget, usual: float = 0.0) -> None:
+    """Refuse a budget that would keep a run going for hours.
+
+    Args:
+        algorithm: the algorithm that spends it.
+        budget: the budget of a run.
+        usual: the seconds of an evaluation; 0 if they are unknown.
+
+    Raises:
+        ParameterError: a run would make more evaluations than the algorithm does in some minutes.
+    """
+    evaluations = min(budget.evaluations, budget.seconds / usual if usual else math.inf)
+    if algorithm.most_evaluations < evaluations < math.inf:
+        raise ParameterError(
+            f"budget {budget}: a run of {algorithm.name} would make {evaluations:.2g} evaluations: "
+            f"give less, for at most {algorithm.most_evaluations}"
+        )
+
+
+def check_draws(samples: int, runs: int) -> None:
+    """Refuse samples that would not fit into memory.
+
+    Raises:
+        ParameterError: all runs together draw too many architectures.
+    """
+    if samples * runs > DRAWN:
+        raise ParameterError(
+            f"{samples} samples in each of {runs} runs: all together at most {DRAWN}"
+        )
 
 
 def _run(

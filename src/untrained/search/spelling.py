@@ -13,7 +13,8 @@ from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
-from untrained.errors import ParameterError, PluginError
+from untrained.errors import ParameterError, PluginError, short
+from untrained.limits import COUNT, DRAWS
 from untrained.plugins import Registry
 from untrained.scoring.ensembles import parse_proxy
 from untrained.search.base import Algorithm, BudgetedSearch, SampledSearch, configured
@@ -76,8 +77,8 @@ class Guidance:
                 parse_proxy(name)
         if not 1 <= self.kept <= self.scored:
             raise ParameterError(f"kept={self.kept} of scored={self.scored}: 1 to scored")
-        if self.mutants < 1:
-            raise ParameterError(f"mutants={self.mutants}: 1 or more")
+        if not 1 <= self.mutants <= DRAWS:
+            raise ParameterError(f"mutants={self.mutants}: 1 to {DRAWS}")
 
 
 @dataclass(frozen=True)
@@ -185,8 +186,11 @@ def parse_algorithm(spelling: str) -> Search:
             "SampledSearch or BudgetedSearch of untrained.search.base"
         )
     if issubclass(kind, SampledSearch):
-        if dash and not (re.fullmatch("[0-9]+", samples) and int(samples) > 0):
-            raise ParameterError(f"{spelling!r}: samples are a positive integer, as in {name}-100")
+        if dash and not (re.fullmatch("0*[1-9][0-9]{0,6}", samples) and int(samples) <= COUNT):
+            raise ParameterError(
+                f"{short(repr(spelling))}: samples are a positive integer up to {COUNT}, as in "
+                f"{name}-100"
+            )
         return Search(configured(kind, settings), int(samples or 1))
     if dash:
         raise ParameterError(f"{spelling!r}: {name} spends a budget, it takes no samples")
