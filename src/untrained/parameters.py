@@ -42,6 +42,7 @@ from untrained.parameter_types import (
     keys_of,
 )
 from untrained.scoring.ablations import check_untrained
+from untrained.scoring.constraints import Constraint, parse_constraint
 from untrained.scoring.ensembles import parse_proxy, readings_of
 from untrained.scoring.request import parse_reading, shows_test
 from untrained.scoring.shards import sample_of
@@ -79,6 +80,11 @@ def _check_mirror(mirror: str | None) -> None:
 def _check_scored(proxies: tuple[str, ...]) -> None:
     for reading in readings_of(proxies):
         reading.check_readable()
+
+
+def _check_constraint(where: str | None) -> None:
+    if where is not None:
+        parse_constraint(where)
 
 
 class Fetch(Section):
@@ -134,6 +140,9 @@ class Searches(Section):
     with that score; `untrained list algorithms`, docs/searches.md"""
     proxy: str
     """Proxy or ensemble whose cached scores they read"""
+    where: Annotated[str | None, accepted(_check_constraint)]
+    """Constraint on the architectures that they see, as in "latency[raspi4] <= 10 ms, parameters <=
+    1e6"; null for none; docs/devices.md"""
     scores: Literal["live", "shipped"]
     """live: they read the scores of this run, and choose among what it scored. shipped: those of
     the whole space that come with the project, where any do (NAS-Bench-201); the report then holds
@@ -511,6 +520,48 @@ def _check_searches(parameters: Parameters, spaces: list[SearchSpace]) -> None:
             )
     for space in searches.reading_shipped(spaces):
         _check_shipped(parameters, space)
+    if searches.where is not None:
+        with _blamed("searches.where"):
+            _check_allowed(parse_constraint(searches.where), parameters, spaces)
+
+
+def _check_allowed(
+    constraint: Constraint, parameters: Parameters, spaces: list[SearchSpace]
+) -> None:
+    """Check that the quantities of a constraint are known, and that two architectures satisfy it.
+
+    Searches count what has to be counted, so conditions on that are not checked here.
+    """
+    import numpy as np
+
+    from untrained.scoring.quantities import Costs
+    from untrained.scoring.shipped import cached_scores
+    from untrained.search.allowed import Allowed
+
+    shipped = parameters.searches.reading_shipped(spaces)
+    for space in spaces:
+        for dataset in parameters.datasets_of(space.name) if space.benchmark else []:
+            there = parameters.scores.proxies
+            if space in shipped:
+                there = tuple(shipped_proxies(space).get(dataset, []))
+            read = [one.spelling for one in constraint.quantities if one.reading]
+            scored = [one for one in read if one not in _unscored(read, there)]
+            counted = [one.spelling for one in constraint.quantities if one.counted]
+            if lacking := [one for one in read if one not in (*scored, *counted)]:
+                raise ParameterError(
+                    f"{lacking[0]} is not scored on {dataset} in {space.name}: there are scores "
+                    f"of {', '.join(there)}"
+                )
+            known = [
+                one
+                for one in constraint.conditions
+                if one.quantity.reading is None
+                or (space in shipped and str(one.quantity) in scored)
+            ]
+            if known:
+                costs = Costs(space, dataset, cached_scores(space) if space in shipped else None)
+                everything = np.arange(len(space))
+                Allowed(Constraint(tuple(known)), costs).among(space.name, everything)
 
 
 def _check_amount(search: Search, runs: int, budget: Budget) -> None:

@@ -126,6 +126,24 @@ class Inputs:
             shards.setdefault((path.parts[-4], path.parts[-2]), []).append(trace)
         return {key: pd.concat(own, ignore_index=True) for key, own in shards.items()}
 
+    @cached_property
+    def constraint(self) -> str:
+        """The constraint on the architectures of the searches; empty for none.
+
+        Raises:
+            ParameterError: they have different ones.
+        """
+        found = set()
+        for path in self.files.get("searches", ()):
+            trace = read_parquet(path)
+            found |= set(trace["where"]) if "where" in trace else {""} if len(trace) else set()
+        if len(found) > 1:
+            told = ", ".join(repr(one) for one in sorted(found))
+            raise ParameterError(
+                f"searches within different constraints, {told}: name those of one"
+            )
+        return next(iter(found), "")
+
     def main(self, datasets: Iterable[str]) -> str:
         """The first data set of the space where it is among some, else the first of those."""
         names = list(datasets)

@@ -31,15 +31,19 @@ from untrained.report.tables import terminal_table, with_spread
 def make(inputs: Inputs, _: Options) -> pd.DataFrame:
     """Summarise the results and the costs of every search."""
     results, reasons = search_results(inputs)
-    published = published_searches(inputs.name)
+    # no published search kept within a constraint
+    published = {} if inputs.constraint else published_searches(inputs.name)
     summary = search_table(
         results,
         inputs.splits,
         published,
+        methods=() if inputs.constraint else TRAINING_FREE,
         quoted=[name for name in WEIGHT_SHARING if any(key[0] == name for key in published)],
         reasons=reasons,
     )
     summary["note"] = with_leaks(inputs, summary)
+    if within := inputs.constraint:
+        summary["where"] = within
     key = ["method", "dataset", "split"]
     means = results.groupby(key, as_index=False, sort=False)[["seconds", "evaluations"]].mean()
     return summary.merge(means, on=key, how="left")
@@ -73,6 +77,8 @@ def times_table(summary: pd.DataFrame, dataset: str, space: str) -> pd.DataFrame
     """
     known = published("searches")
     known = known[(known["space"] == space) & (known["source"] == PAPER)]
+    if "where" in summary:
+        known = known.iloc[:0]
     complete = summary[summary["method"].map(in_full) == summary["method"]]
     ours, theirs = (
         table[(table["dataset"] == dataset) & (table["split"] == "test")]
@@ -198,6 +204,8 @@ def _more(inputs: Inputs) -> str:
     )
     main = image_label(inputs.main(summary["dataset"]))
     text += f" Searches without another data set in their name score on {main}."
+    if "where" in summary:
+        return f"{text} {_within(summary)}"
     if title := search_title(inputs.name):
         text += f" Published: {title} of the NASWOT paper."
     if (summary["note"] == QUOTED).any():
@@ -206,6 +214,13 @@ def _more(inputs: Inputs) -> str:
             "(three runs each)."
         )
     return text
+
+
+def _within(summary: pd.DataFrame) -> str:
+    return (
+        f"All searches keep within `{summary['where'].iloc[0]}`, so no published result stands "
+        "beside theirs."
+    )
 
 
 def _more_of_time(inputs: Inputs) -> str:
@@ -231,7 +246,9 @@ def _show(inputs: Inputs) -> list[Any]:
     # only the page shows searches on other data sets
     summary = summary[~summary["method"].str.contains(" on ", regex=False)]
     title = f"{search_title(inputs.name) or 'Searches'}: accuracy in %, ours and the paper's"
+    within = [_within(summary)] if "where" in summary else []
     return [
+        *within,
         terminal_table(narrow_search_layout(summary), title=title),
         "se: standard error of the mean over runs. Neither it nor ± accounts for the choice of the "
         "sample of architectures.",
@@ -255,10 +272,11 @@ def _sentences(inputs: Inputs) -> list[str]:
     if own.empty:
         return []
     row = max(own.to_dict("records"), key=lambda row: float(row["mean"]))
+    within = f" within `{row['where']}`" if "where" in row else ""
     return [
         f"Of the {len(own)} searches that train, {row['method']} finds the most accurate "
-        f"{inputs.space.words.members}: {with_spread(row['mean'], row['std'])} % on the test "
-        f"images of {image_label(dataset)}, mean and standard deviation over "
+        f"{inputs.space.words.members}{within}: {with_spread(row['mean'], row['std'])} % on the "
+        f"test images of {image_label(dataset)}, mean and standard deviation over "
         f"{row['runs']:.0f} runs."
     ]
 

@@ -1,0 +1,60 @@
+"""Searches within a constraint in tables: the constraint is named, and no paper stands beside."""
+
+import pandas as pd
+import pytest
+from tests.cli.conftest import command
+
+from untrained import run_search
+from untrained.errors import ParameterError
+from untrained.report.inputs import Inputs
+from untrained.report.sections.searches import SECTION, times_table
+
+WHERE = "latency[raspi4] <= 10 ms"
+
+
+@pytest.fixture
+def traces(tmp_path, monkeypatch):
+    """Write the traces of two searches, and return their paths."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(*constraints):
+        paths = []
+        for algorithm, where in zip(("rea", "naswot-10"), constraints, strict=True):
+            found = run_search(algorithm, "nasbench201", runs=3, budget="9evaluations", where=where)
+            path = tmp_path / "searches" / algorithm / "nasbench201/cifar10/0of1.parquet"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            found.trace.to_parquet(path)
+            paths.append(path)
+        return paths
+
+    return write
+
+
+def test_tables_name_the_constraint_in_the_place_of_published_results(traces, tmp_path):
+    code, _, err = command(
+        *("report", "section", "searches", "nasbench201", *traces(WHERE, WHERE)),
+        *("--tables", tmp_path / "tables", "--figures", tmp_path / "figures"),
+    )
+    assert code == 0, err
+    table = pd.read_parquet(tmp_path / "tables/searches.parquet")
+    assert set(table["where"]) == {WHERE}
+    assert set(table["method"]) == {"REA", "NASWOT N=10"}
+    assert table["published_mean"].isna().all()
+    inputs = Inputs("nasbench201", folder=tmp_path / "tables")
+    assert set(times_table(table, "cifar10", "nasbench201")["source"]) == {"ours"}
+    (sentence,) = SECTION.sentences(inputs)
+    assert f"the most accurate cells within `{WHERE}`: " in sentence
+    assert f"keep within `{WHERE}`" in SECTION.tables[0].more(inputs)
+
+
+def test_without_a_constraint_tables_are_as_before(traces):
+    inputs = Inputs("nasbench201", files={"searches": traces(None, None)})
+    table = SECTION.tables[0].make(inputs, {})
+    assert "where" not in table
+    assert table["published_mean"].notna().any()
+
+
+def test_searches_within_different_constraints_have_no_common_table(traces):
+    inputs = Inputs("nasbench201", files={"searches": traces(WHERE, None)})
+    with pytest.raises(ParameterError, match="different constraints, '', 'latency"):
+        SECTION.tables[0].make(inputs, {})
