@@ -3,16 +3,22 @@
 
 const at = (id) => document.getElementById(id);
 
-async function unpack(id) {
-  const bytes = Uint8Array.from(atob(at(id).textContent), (letter) => letter.charCodeAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return new Response(stream).text();
+// An address of its own data is decoded beside the page's own work, and so is a script with an address.
+async function unpacked(id) {
+  const { body } = await fetch(`data:application/gzip;base64,${at(id).textContent}`);
+  return new Response(body.pipeThrough(new DecompressionStream("gzip")));
 }
 
-const library = document.createElement("script");
-library.textContent = await unpack("plotly");
-document.head.append(library);
-const { spaces, colours } = JSON.parse(await unpack("data"));
+async function load(id) {
+  const library = document.createElement("script");
+  library.src = URL.createObjectURL(new Blob([await (await unpacked(id)).blob()], { type: "text/javascript" }));
+  document.head.append(library);
+  await new Promise((done) => { library.onload = done; });
+  URL.revokeObjectURL(library.src);
+}
+
+const plotly = load("plotly");
+const { spaces, colours } = await (await unpacked("data")).json();
 
 // --- Kendall's tau-b with a bootstrap interval, as the report computes it
 
@@ -331,9 +337,19 @@ const FIGURES = {
     (row) => [row.proxy, row.place.join(" "), row.n, row.tau, row.tau_low, row.tau_high])] },
 };
 
-async function show(name) {
+// The figures below the first screen are drawn after it was painted.
+let paintedFirst;
+const painted = new Promise((done) => { paintedFirst = done; }), drawing = {};
+
+async function draw(name) {
+  await (["regret", "heat"].includes(name) ? painted : plotly);
+  return Plotly.react(at(name), ...Object.values(FIGURES[name].build(themed())), { displayModeBar: false, responsive: true });
+}
+
+function show(name) {
   at(name).ariaLabel = FIGURES[name].label();
-  await Plotly.react(at(name), ...Object.values(FIGURES[name].build(themed())), { displayModeBar: false, responsive: true });
+  drawing[name] = draw(name);
+  return drawing[name];
 }
 
 function save(name, content, type) {
@@ -344,12 +360,13 @@ function save(name, content, type) {
   URL.revokeObjectURL(link.href);
 }
 
-function download(name, format) {
+async function download(name, format) {
   const filename = `${space.name}-${name}`;
   if (format === "csv") {
     const rows = name === "table" ? tableRows() : FIGURES[name].rows();
     return save(`${filename}.csv`, `${rows.map(csvLine).join("\n")}\n`, "text/csv");
   }
+  await plotly;
   const { data, layout } = FIGURES[name].build(LIGHT, true), { width, height } = at(name).getBoundingClientRect();
   return Plotly.downloadImage({ data, layout: { ...layout, paper_bgcolor: LIGHT.back } },
     { format, width, height, filename, scale: format === "png" ? 2 : 1 });
@@ -370,6 +387,7 @@ async function showTau() {
   for (const name of Object.keys(line.dataset)) delete line.dataset[name];
   Object.assign(line.dataset, { n: found.n, tau: found.tau });
   line.ariaBusy = String(!undefinedTau);
+  await painted;
   const ends = undefinedTau ? null : await interval(found, resamples, () => own !== shownTaus);
   if (!ends) return;
   say(`${found.tau.toFixed(3)} [${ends.low.toFixed(3)}, ${ends.high.toFixed(3)}]`, `; 95 % bootstrap interval, ${resamples} resamples`);
@@ -592,4 +610,8 @@ at("scatter").on("plotly_selected", (event) => {
   [Math.min(...x), Math.max(...x), Math.min(...y), Math.max(...y)].forEach((value, place) => { at(BOUNDS[place]).value = round(value); });
   showSelection();
 });
+performance.mark("usable");
+await new Promise((done) => { requestAnimationFrame(() => setTimeout(done)); });
+paintedFirst();
+await Promise.all(Object.values(drawing));
 document.body.dataset.ready = "yes";
