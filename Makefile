@@ -22,7 +22,7 @@ $(VENV)/installed: requirements.txt requirements-alone.txt pyproject.toml
 install: $(VENV)/installed ## make .venv
 
 # On a terminal a bar per rule; elsewhere Snakemake's own lines.
-LIVE := $(shell test -t 2 && echo --logger rich)
+LIVE := $(shell test -t 2 && echo --logger phases)
 
 run: install ## score, search and report as params.yaml says
 	snakemake $(LIVE)

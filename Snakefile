@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 
 from snakemake.utils import min_version
+from snakemake_logger_plugin_phases import PHASES
 
 from untrained.errors import UntrainedError
 from untrained.parameters import PARAMS, read_parameters
@@ -36,6 +37,12 @@ include: "workflow/rules/ablations.smk"
 include: "workflow/rules/prunings.smk"
 include: "workflow/rules/training_curves.smk"
 include: "workflow/rules/report.smk"
+
+
+# The live view of `--logger phases` has a line for each file of rules.
+PHASES |= {
+    one.name: Path(one.snakefile).stem for one in workflow.rules if one.snakefile.endswith(".smk")
+}
 
 
 # Every artifact, not only the last: a deleted intermediate file is made again.

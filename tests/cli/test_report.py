@@ -667,6 +667,20 @@ def test_the_interactive_page_has_the_same_bytes_when_repeated(project):
     assert "Page:   results/report/index.html" in run("report", "show", SPACE)
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--split", "nowhere", "split of cifar10 'nowhere'"),
+        ("--batch-size", "1", "minibatch size 1 is too small"),
+        ("--augmentation", "x", "augmentation 'x'"),
+        ("--sampling", "x", "sampling 'x'"),
+        ("--precision", "x", "precision 'x'"),
+    ],
+)
+def test_a_command_on_the_page_can_be_run(project, refused, option, value, said):
+    refused(["report", "explorer", SPACE, option, value], said)
+
+
 def test_files_are_named_for_one_space(refused):
     said = "--benchmark, --scores and --tables: name one space"
     refused(["report", "explorer", SPACE, "natsbench_size", "--scores", "x.parquet"], said)

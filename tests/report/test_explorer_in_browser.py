@@ -643,3 +643,35 @@ def test_networks_that_failed_are_in_the_table_and_rank_last(page):
     page.click("#tenth")
     assert page.input_value("#y-to") == page.input_value("#y-from") == ""
     assert ": undefined over all 3 candidates;" in page.inner_text("#tau")
+
+
+def test_a_page_of_all_of_nasbench101_opens(browser, tmp_path):
+    """423,624 points, which are more than a call takes arguments and than texts have memory for."""
+    count, generator = 423_624, np.random.default_rng(1)
+    head = {"dataset": "", "split": "", "lower": False}
+    values = generator.integers(0, 1000, (2, count))
+    columns = [
+        head | {"label": label, "kind": "score", "values": own.tolist()}
+        for label, own in zip("xy", values, strict=True)
+    ]
+    data = {"name": "all", "label": "all", "members": "cells", "notes": None, "columns": columns}
+    data |= {"index": None, "names": [*map(str, range(count))], "drawings": [[]] * count}
+    data |= {"datasets": [{"name": "", "label": "noise"}], "correlations": [], "searches": []}
+    (tmp_path / "index.html").write_text(explorer("All", [data]))
+    page = browser.new_page()
+    wrong = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto((tmp_path / "index.html").as_uri())
+    page.wait_for_selector("body[data-ready]", timeout=120_000)
+    page.click("#tenth")
+    page.wait_for_selector("#tau[aria-busy=false]", timeout=120_000)
+    shown = page.locator("#tau").evaluate("element => ({...element.dataset})")
+    best = values[1] >= np.sort(values[1])[-count // 10]
+    tau = kendalltau(*values[:, best]).statistic
+    assert float(shown["tau"]) == pytest.approx(tau, abs=1e-9)
+    assert int(shown["n"]) == best.sum() > count // 10
+    # 1.96 standard deviations of tau where x and y have nothing to do with each other
+    width = float(shown["high"]) - float(shown["low"])
+    assert width == pytest.approx(2 * 1.96 * np.sqrt(4 / 9 / best.sum()), rel=0.3)
+    assert wrong == []
+    page.close()

@@ -215,9 +215,19 @@ def explorer(
     if len(spaces) > 1 and not benchmark is scores is tables is None:
         raise ParameterError("--benchmark, --scores and --tables: name one space")
 
+    from untrained.errors import unknown_name
+    from untrained.images.minibatches import check_drawing
+    from untrained.images.sets import image_set
     from untrained.report.explorer import run_page
+    from untrained.report.scores import image_sets
+    from untrained.scoring.request import PRECISIONS
 
+    if settings["precision"] not in PRECISIONS:
+        raise unknown_name("precision", settings["precision"], PRECISIONS)
     read = [_inputs(name, [], None, benchmark, scores, tables) for name in spaces]
+    drawn = settings["batch_size"], settings["augmentation"], settings["sampling"]
+    for known in {image_set(name) for one in read for name in image_sets(one.scores)}:
+        check_drawing(known, known.split(settings["split"]), *drawn)
     text = run_page(read, options.words_of(context, *settings))
     with atomic(out) as part:
         part.write_text(text)

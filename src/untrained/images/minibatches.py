@@ -89,13 +89,7 @@ def minibatch(
     import torch
 
     known = image_set(dataset)
-    known.check_split(split)
-    if augmentation not in AUGMENTATIONS:
-        raise unknown_name("augmentation", augmentation, AUGMENTATIONS)
-    if sampling not in (*SAMPLINGS, IN_ORDER):
-        raise unknown_name("sampling", sampling, SAMPLINGS)
-    if size < 2:
-        raise ParameterError(f"minibatch size {size} is too small: 2 or more images")
+    check_drawing(known, split, size, augmentation, sampling)
     if known.draw:
         images, labels = drawn_images(known, seed, size, sampling)
     else:
@@ -111,6 +105,21 @@ def minibatch(
         labels=torch.from_numpy(labels),
         num_classes=known.num_classes,
     )
+
+
+def check_drawing(known: ImageSet, split: str, size: int, augmentation: str, sampling: str) -> None:
+    """Check what `minibatch` is told, without the files.
+
+    Raises:
+        UnknownNameError, ParameterError: see there.
+    """
+    known.check_split(split)
+    if augmentation not in AUGMENTATIONS:
+        raise unknown_name("augmentation", augmentation, AUGMENTATIONS)
+    if sampling not in (*SAMPLINGS, IN_ORDER):
+        raise unknown_name("sampling", sampling, SAMPLINGS)
+    if size < 2:
+        raise ParameterError(f"minibatch size {size} is too small: 2 or more images")
 
 
 def drawn_images(known: ImageSet, seed: int, size: int, sampling: str) -> tuple[Images, Labels]:

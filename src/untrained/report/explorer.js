@@ -84,9 +84,11 @@ function correlation(first, second) {
   return { x, y, n, order, tau: n > 2 ? tau(x, y, order, new Float64Array(n).fill(1)) : NaN };
 }
 
-// The page is painted before and while this resamples; null as soon as `stale` says that it is in vain.
-async function interval({ x, y, n, order }, resamples, stale) {
-  const random = generator(0), draws = [];
+// The page is painted before and while this resamples; null as soon as `stale` says that it is in vain. A resample has
+// at most so many of the points, and the interval of so few is narrowed as if it had all ("m out of n bootstrap").
+const RESAMPLED = 20_000;
+async function interval({ x, y, n, order, tau: whole }, resamples, stale) {
+  const random = generator(0), draws = [], size = Math.min(n, RESAMPLED);
   for (let draw = 0, since = -Infinity; draw < resamples; draw++) {
     if (performance.now() - since > 40) {
       await new Promise((done) => { setTimeout(done); });
@@ -94,9 +96,9 @@ async function interval({ x, y, n, order }, resamples, stale) {
       since = performance.now();
     }
     const counts = new Float64Array(n);
-    for (let drawn = 0; drawn < n; drawn++) counts[Math.floor(random() * n)]++;
-    const value = tau(x, y, order, counts);
-    if (!Number.isNaN(value)) draws.push(value);
+    for (let drawn = 0; drawn < size; drawn++) counts[Math.floor(random() * n)]++;
+    const value = tau(x, y, size < n ? order.filter((row) => counts[row]) : order, counts);
+    if (!Number.isNaN(value)) draws.push(whole + (value - whole) * Math.sqrt(size / n));
   }
   draws.sort((a, b) => a - b);
   return { low: quantile(draws, 0.025), high: quantile(draws, 0.975) };
@@ -187,7 +189,7 @@ const layout = (look, more) => ({
 
 function scatterFigure(look) {
   const x = xColumn(), y = yColumn(), { all, within, xs, ys } = rowsOf(x, y);
-  const facts = tableColumns().slice(0, 14);
+  const facts = tableColumns().slice(0, all.length > 30_000 ? 4 : 14); // texts of so many points fill the memory
   const text = (row) => [heading(row), ...facts.map((one) => `${one.label}: ${told(one.values[row])}`), ...noteOf(row)].map(plain).join("<br>");
   const inside = new Set(within);
   const trace = (rows, more) => ({

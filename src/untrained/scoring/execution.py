@@ -14,9 +14,9 @@ from untrained.errors import text_of, unknown_name
 from untrained.networks.batched import Kernels
 from untrained.networks.plans import Reading
 from untrained.proxies.base import UndefinedScore
+from untrained.scoring.request import PRECISIONS
 
 ENGINES = ("auto", "plain", "fast", "batched")
-PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from untrained.scoring.images import MinibatchSettings, Shape
     from untrained.spaces import SearchSpace
 
+#: The types of numbers that networks are run with.
+PRECISIONS = ("auto", "float32", "bfloat16")
+
 #: Packages that compute the scores.
 _LIBRARIES = ("numba", "numpy", "torch")
 
