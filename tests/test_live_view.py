@@ -74,7 +74,7 @@ def test_messages_are_printed_above_the_bars(handler):
     say(handler, "Job stats", LogEvent.RUN_INFO, stats={"score": 1, "total": 1})
     handler.view.stop()
     say(handler, "Rule", LogEvent.JOB_INFO, jobid=1, rule_name="score", log=["no.log"])
-    say(handler, "Moving output file to cache.")
+    say(handler, "Execute 1 jobs...")
     say(handler, "[an error]", level=logging.ERROR)
     say(handler, "Finished", LogEvent.JOB_FINISHED, job_id=1)
     say(handler, "Complete log(s): 0.log")

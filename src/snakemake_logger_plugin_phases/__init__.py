@@ -78,6 +78,7 @@ class LogHandler(LogHandlerBase):
         self.view = Phases(*columns, console=console, refresh_per_second=2, expand=True)
         self.bars: dict[str, Task] = {}
         self.phases: dict[int, str] = {}
+        self.failed = False
 
     def emit(self, record: LogRecord) -> None:
         """Move the bars, and print what is for people."""
@@ -95,8 +96,9 @@ class LogHandler(LogHandlerBase):
             for bar in self._bars(job):
                 bar.fields["logs"].pop(job, None)
                 self.view.advance(bar.id, event == LogEvent.JOB_FINISHED)
-        works = any(bar.fields["logs"] for bar in self.bars.values())
-        if works and record.levelno < WARNING:  # a note on each file that a job made
+            self.failed |= event == LogEvent.JOB_ERROR
+        goes_well = self.bars and not self.failed and not self.bars[_TOTAL].finished
+        if goes_well and record.levelno < WARNING:  # a note on each choice of jobs, on each file
             return
         if self.said.filter(record) and (text := self.format(record)) not in ("", "None"):
             self.view.console.print(Text(text), soft_wrap=True)
