@@ -3,6 +3,7 @@
 import csv
 import re
 import shutil
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -304,6 +305,10 @@ def test_everything_can_be_done_with_the_keyboard(page):
         reached.add(page.evaluate("document.activeElement.id || document.activeElement.dataset.of"))
     controls = {"dataset", "split", "x", "y", "scatter", "tenth", "x-from", "copy", "subset"}
     assert controls - reached == set()
+    page.focus("nav a >> text=Searches")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "searched", "past the rows of the table"
 
 
 def test_the_table_is_sorted_by_any_column(page, data):
@@ -332,6 +337,7 @@ def test_another_space_has_what_it_has(page):
     assert page.locator("#split option").all_inner_texts() == ["test"]
     assert shown_tau(page)[1] == explored.CELLS
     assert not page.is_visible("#searches")
+    assert not page.is_visible("nav a >> text=Searches")
     page.click("text=it's $mine")
     assert page.inner_text("#command") == "untrained rank 'it'\\''s $mine'"
     page.select_option("#space", "nasbench201")
@@ -512,6 +518,44 @@ def test_colours_have_contrast_on_the_panel(page):
     (heat,) = drawn(page, "heat")
     for _, colour in heat["colorscale"]:
         assert ratio(channels(colour), channels(heat["textfont"]["color"])) >= 4.5
+
+
+#: What people without one kind of cones see of linear RGB (Machado et al. 2009, severity 1).
+BLIND = {
+    "no": np.eye(3),
+    "red": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
+            [-0.003882, -0.048116, 1.051998]],
+    "green": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
+              [-0.011820, 0.042940, 0.968881]],
+    "blue": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602],
+             [0.004733, 0.691367, 0.303900]],
+}  # fmt: skip
+
+
+def lab(linear):
+    """Linear RGB in CIELAB, white point D65."""
+    to_xyz = np.array(
+        [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    )
+    xyz = to_xyz @ np.clip(linear, 0, 1) / [0.95047, 1, 1.08883]
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def test_the_colour_blind_can_tell_curves_apart(page):
+    page.select_option("#space", "many")
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_timeout(300)
+        shown = {one["line"]["color"] for one in drawn(page, "regret") if "color" in one["line"]}
+        assert len(shown) == 7
+        parts = np.array([channels(colour) for colour in shown]) / 255
+        linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        for kind, seen in BLIND.items():
+            points = [lab(np.array(seen) @ one) for one in linear]
+            apart = min(np.linalg.norm(one - other) for one, other in combinations(points, 2))
+            assert apart > 12, (scheme, kind)  # 2.3 is just noticeable
+    page.emulate_media(color_scheme="light")
 
 
 def channels(colour):

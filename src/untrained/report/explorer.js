@@ -172,9 +172,11 @@ function contrasting(hex, back, towards, least) {
   return `#${rgb.map((part) => part.toString(16).padStart(2, "0")).join("")}`;
 }
 
+// On a light panel bright colours are darkened. By different amounts, or the colour-blind could not tell some apart.
+const LEAST = [3, 3, 6, 3, 7.5, 9];
 function colour(place, look) {
-  const hex = colours[place % colours.length];
-  return hex === "#000000" ? look.text : contrasting(hex, look.panel, look.text, 3);
+  const own = place % colours.length, hex = colours[own], light = luminance(channels(look.panel)) > 0.5;
+  return hex === "#000000" ? look.text : contrasting(hex, look.panel, look.text, light ? LEAST[own] : 3);
 }
 const faded = (hex, part) => `rgba(${channels(hex)},${part})`;
 // Plotly reads some HTML in texts.
@@ -285,11 +287,12 @@ function regretFigure(look, legend = false) {
     }
   }
   const aside = chosen.some(free) ? 0.25 : 0;
+  const [least, most] = extent(chosen.flatMap((one) => [...one.regret_low, ...one.regret_high]));
   const unit = space.searches[0].unit === "seconds" ? "simulated search time (s)" : "evaluations";
   return { data, layout: layout(look, {
     xaxis: axis(look, unit, { type: "log", domain: [aside, 1], dtick: 1 }),
     xaxis2: axis(look, "without a cost", { domain: [0, Math.max(aside - 0.05, 0.01)], visible: aside > 0, tickangle: -60 }),
-    yaxis: axis(look, "regret (percent points)", { type: "log", anchor: "free", position: 0, tickvals: TICKS }),
+    yaxis: axis(look, "regret (percent points)", { type: "log", anchor: "free", position: 0, ...(most > 8 * least && { tickvals: TICKS }) }),
     legend: { orientation: "h", y: 1.02, yanchor: "bottom" }, showlegend: legend, hovermode: "closest",
   }) };
 }
@@ -534,13 +537,18 @@ function showMethods() {
   return show("regret");
 }
 
+function showSection(id, there) {
+  at(id).hidden = !there;
+  document.querySelector(`nav [href="#${id}"]`).hidden = !there;
+}
+
 function showSpace() {
   space = spaces[at("space").selectedIndex];
   picked = null;
   shown = 100;
   const of = space.label === space.members ? "" : ` of ${space.label}`;
   at("about").textContent = `${space.names.length} ${space.members}${of}. Everything is in this file; it needs no network.`;
-  at("searches").hidden = !space.searches.length;
+  showSection("searches", space.searches.length);
   if (space.searches.length) {
     fill("searched", [...new Map(space.searches.map((one) => [one.dataset, one.label]))]);
     showMethods();
@@ -567,7 +575,7 @@ for (const made of document.querySelectorAll("button[data-format]")) {
 fill("space", spaces.map((one) => [one.name, one.label]));
 at("space").closest("label").hidden = spaces.length < 2;
 fill("subset", [...new Set(spaces.flatMap((one) => one.correlations.map((row) => row.subset)))].map((name) => [name, name]));
-at("correlations").hidden = !at("subset").options.length;
+showSection("correlations", at("subset").options.length);
 at("space").onchange = showSpace;
 for (const id of ["dataset", "split"]) at(id).onchange = showChoices;
 for (const id of ["x", "y"]) at(id).onchange = () => { chosen[id] = space.columns[at(id).value]; showChoices(); };
