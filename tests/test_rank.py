@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional
 
 import untrained
-from untrained import Score, api, rank
+from untrained import Score, api, measure, rank
 from untrained.errors import (
     DamagedFileError,
     MissingDataError,
@@ -927,3 +927,43 @@ def test_an_ensemble_has_the_reason_of_its_member():
     assert found.loc["grad_norm", "reason"] == why
     assert found.loc["log(grad_norm,parameters)", "reason"] == f"grad_norm: {why}"
     assert found.loc["log(grad_norm,parameters)", "status"] == "not_applicable"
+
+
+def convolution(width):
+    return lambda: nn.Sequential(nn.Conv2d(3, width, 3), nn.Flatten(), nn.LazyLinear(2))
+
+
+def test_candidates_outside_a_constraint_are_left_out_with_the_reason():
+    given = {"thin": convolution(2), "wide": convolution(9), "cell": ("nasbench201", 5)}
+    given["broken"] = lambda: nn.Linear(3, 2)
+    asked = {"input": "3x32x32", "seeds": 1, "batch_size": 4}
+    found = rank(given, "l2_norm", where="memory <= 30 KB", **asked)
+    assert found["candidate"].tolist() == ["thin"]
+    left = found.attrs["left_out"]
+    assert left["wide"] == "memory is 44,696 bytes"  # 4 * (3 * 32^2 + 9 * 30^2 + 2)
+    assert left["cell"] == "memory is 274,432 bytes"
+    assert left["broken"].startswith("memory is not known (failed: RuntimeError")
+    free = rank(given, "l2_norm", **asked)
+    assert free.attrs["left_out"] == {}
+    assert found["score"][0] == free.set_index("candidate").loc["thin", "score"]
+
+
+def test_latencies_of_a_constraint_are_looked_up(tmp_path):
+    table = measure({"thin": convolution(2)}, name="mine", out=tmp_path / "mine.parquet")
+    limit = 2 * table["value"][0]
+    given = {"thin": convolution(2), "other": convolution(2), "cell": ("nasbench201", 5)}
+    asked = {"proxies": "parameters", "seeds": 1, "devices": tmp_path / "mine.parquet"}
+    found = rank(given, where=f"latency[mine] <= {limit} ms", **asked)
+    assert found["candidate"].tolist() == ["thin"]
+    assert found.attrs["left_out"]["other"] == "latency[mine] is not known"
+    cells = [("nasbench201", 5), ("nasbench201", 1462)]
+    found = rank(cells, "parameters", where="latency[raspi4] <= 30", seeds=1)
+    assert found.attrs["left_out"] == {"nasbench201/1462": "latency[raspi4] is 98.89 ms"}
+    with pytest.raises(ParameterError, match=r"no candidate .*1462: latency\[raspi4\] is"):
+        rank(cells[1:], "parameters", where="latency[raspi4] <= 30", seeds=1)
+    with pytest.raises(MissingDataError, match=r"`untrained measure thin --out FILE`"):
+        rank({"thin": convolution(2)}, "parameters", where="latency[mine] <= 1")
+    with pytest.raises(UnknownNameError, match=r"unknown device of .*'yours'"):
+        rank({"thin": convolution(2)}, where="latency[yours] <= 1", devices=asked["devices"])
+    with pytest.raises(ParameterError, match="no number"):
+        rank(cells, "parameters", where="latency[raspi4] <= fast")

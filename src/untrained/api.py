@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
@@ -31,6 +32,7 @@ from untrained.scoring.arguments import (
     whole,
 )
 from untrained.scoring.candidates import LIBRARIES, Candidate, Given, candidates_of
+from untrained.scoring.constraints import parse_constraint
 from untrained.scoring.devices import leased_device
 from untrained.scoring.engine import Score, score_work
 from untrained.scoring.ensembles import ensembles_of, readings_of
@@ -47,6 +49,7 @@ from untrained.scoring.request import (
     parse_reading,
     requested,
 )
+from untrained.scoring.within import Within
 from untrained.spaces import SPACES, Architecture, SearchSpace, get_space
 
 if TYPE_CHECKING:
@@ -68,6 +71,8 @@ def rank(
     device: str | torch.device = "auto",
     *,
     classes: int | None = None,
+    where: str | None = None,
+    devices: Path | None = None,
     debug: bool = False,
     track: Track = untracked,
     **settings: Unpack[RankSettings],
@@ -115,6 +120,9 @@ def rank(
         device: `auto`, which is a free GPU or else the CPU, or a name such as `cpu`.
         classes: the number of classes of the networks of timm and torchvision, by default their
             own, and of labels that are given, by default one more than the largest.
+        where: the constraint that candidates satisfy, as in `parameters <= 1e6, memory <= 2 MB`;
+            the others are left out. See `untrained.scoring.constraints`.
+        devices: a table of `measure`, for latencies of networks of your own.
         debug: whether the first failure of a candidate propagates instead of being a row.
         track: reports the progress.
         settings: see `RankSettings`; `batch_size` is the number of images, 128 by default.
@@ -124,7 +132,8 @@ def rank(
         first: candidate, proxy, score (mean over the seeds), std (over the seeds, ddof 1), rank
         (1 is the best by the proxy's direction; equal scores share the better rank), direction
         (whether `higher` or `lower` is better), status, reason, seconds (of the fastest seed,
-        which pays for no first call). `attrs["images"]` says what the images were.
+        which pays for no first call). `attrs["images"]` says what the images were, and
+        `attrs["left_out"]` maps candidates outside the constraint to the reason.
 
     Raises:
         UntrainedError: see above; the message has one line.
@@ -135,8 +144,9 @@ def rank(
     loss, forward, output = map(function_of, ("loss", "forward", "output"), (loss, forward, output))
     track = function_of("track", track) or untracked
     classes = None if classes is None else whole("classes", classes, 1)
+    constraint = None if where is None else parse_constraint(where)
     asked = MinibatchSettings(**drawing, shape=shape_of(input))
-    found = candidates_of(candidates, classes)
+    found, left_out = candidates_of(candidates, classes), dict[str, str]()
     shown = shown_images(images, asked, numbers[0], classes)
     refused = {one.spelling: _refusal(one, shown, loss is not None) for one in readings}
     wanted = [one for one in readings if not refused[one.spelling]]
@@ -153,6 +163,20 @@ def rank(
     rows, scored = [], list[dict[str, Sequence[Score]]]()
     with leased_device(str(device)) as leased:
         how = Execution(leased, precision=precision)
+        if constraint is not None:
+
+            def read(one: Candidate, needed: Sequence[Reading]) -> list[Score]:
+                with one.opened(calling, trained=any(r.epochs for r in needed)) as target:
+                    request = ScoreRequest(
+                        *(target, tuple(needed), shown.settings, numbers, how),
+                        loss=loss,
+                        tolerant=not debug,
+                    )
+                    return next(score_work(request, [(one.index, numbers[0], needed)]))
+
+            named = shown.settings.dataset if shown.settings.given is None else "cifar10"
+            within = Within(constraint, devices, image_set(named).measured_as, read)
+            found, left_out = within.kept(found)
         for one in track(found, len(found), "ranking", "networks"):
             with one.opened(calling, trained=trained) as target:
                 request = ScoreRequest(
@@ -176,7 +200,9 @@ def rank(
         rows += [
             _row(one, ensemble, numbers, scores) for one, scores in zip(found, ranked, strict=True)
         ]
-    return _ranked(rows, [*readings, *ensembles], shown)
+    table = _ranked(rows, [*readings, *ensembles], shown)
+    table.attrs["left_out"] = left_out
+    return table
 
 
 def _ensemble_scores(

@@ -123,6 +123,10 @@ def test_only_rows_of_the_space_are_read(written):
     path = written(space=["nasbench201", "darts"], arch=[7, 10**15])
     values = devices("nasbench201", path).values("latency", "abacus")
     assert np.flatnonzero(np.isfinite(values)).tolist() == [7]
+    with pytest.raises(UnknownNameError, match="unknown device of nasbench201 'abacus'"):
+        devices("nasbench201", written(space="darts")).values("latency", "abacus")
+    with pytest.raises(MissingDataError, match="no latencies of natsbench_size are known"):
+        devices("natsbench_size", path)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +142,6 @@ def test_only_rows_of_the_space_are_read(written):
         ({"device": [1, 2]}, "column device holds int64"),
         ({"arch": [0, 0.5]}, "architecture 0.5"),
         ({"metric": "beauty"}, "no latency or energy"),
-        ({"space": "darts"}, "no latency or energy"),
     ],
 )
 def test_what_is_no_table_of_devices_is_refused(written, changes, message):

@@ -103,17 +103,17 @@ class DeviceTable:
         fetched = table_of(DEVICES, known.name)
         paths = [one for one in (known.devices, fetched) if one is not None and one.is_file()]
         paths += [] if path is None else [path]
-        if not paths:
-            raise MissingDataError(
-                f"no latencies of {known.name} are known: `untrained measure {known.name}/INDEX "
-                "--out FILE` times its networks on this machine, and --devices-table FILE reads "
-                "them"
-            )
         columns: dict[Measured, Values] = {}
         for one in paths:
             state = one.stat() if one.is_file() else None
             stamp = state and (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
             columns |= _read(one, known.name, stamp)
+        if not columns:
+            raise MissingDataError(
+                f"no latencies of {known.name} are known: `untrained measure {known.name}/INDEX "
+                "--out FILE` times its networks on this machine, and --devices-table FILE reads "
+                "them"
+            )
         return cls(known.name, columns)
 
     def __len__(self) -> int:
@@ -203,6 +203,42 @@ class DeviceTable:
         return found
 
 
+def measured(path: Path | None, candidate: str, metric: str, device: str) -> float:
+    """Return a quantity of a network of one's own, NaN where it was not measured.
+
+    Args:
+        path: a table of `untrained measure`.
+        candidate: the name of the network in the table.
+        metric: the quantity.
+        device: the device.
+
+    Raises:
+        MissingDataError: there is no table.
+        UnknownNameError: the table has no such device.
+        DamagedFileError: it is no table of measurements.
+    """
+    if path is None:
+        raise MissingDataError(
+            f"{metric}[{device}] of {candidate} is not known: `untrained measure {candidate} --out "
+            "FILE` times it on this machine, and --devices-table FILE reads that"
+        )
+    table = _measurements(path)
+    own = table[(table["metric"] == metric) & (table["device"] == device)]
+    if own.empty:
+        raise unknown_name(f"device of {path}", device, devices_of(path))
+    mine = own.loc[(own["candidate"] == candidate) & (own["space"] == ""), "value"]
+    return float(mine.iloc[0]) if len(mine) else np.nan
+
+
+def devices_of(path: Path) -> set[str]:
+    """Return the devices in a table of `untrained measure`; errors as of `measured`."""
+    return set(_measurements(path)["device"])
+
+
+def _measurements(path: Path) -> "pd.DataFrame":
+    return read_parquet(path, {"space": "str", "candidate": "str", **DEVICE_TYPES})
+
+
 @lru_cache(maxsize=4)
 def _read(path: Path, named: str, _stamp: object) -> dict[Measured, Values]:
     """Read and check one table, once while it does not change."""
@@ -215,6 +251,8 @@ def _read(path: Path, named: str, _stamp: object) -> dict[Measured, Values]:
         )
     if "space" in table:  # a table of measurements may have networks of several spaces
         table = table[table["space"] == space.name]
+        if table.empty:
+            return {}
     if problem := _problem(table, space.size):
         raise DamagedFileError(f"{path} is no table of devices of {space.name}: {problem}")
     columns: dict[Measured, Values] = {}

@@ -60,6 +60,8 @@ def rank(
     output: Annotated[
         str | None, typer.Option(help="Address of output(outputs), which picks the logits.")
     ] = None,
+    where: options.Where = None,
+    devices: options.Devices = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
@@ -104,11 +106,15 @@ def rank(
             images,
             chosen,
             classes=classes,
+            where=where,
+            devices=devices,
             debug=debugging(),
             track=tracker(quiet),
             **functions,
             **settings,
         )
+    for name, reason in table.attrs["left_out"].items():
+        tell(f"left out: {name}: {reason}")
     if as_json:
         rows = table.astype(object).where(table.notna(), None).to_dict("records")
         typer.echo(json.dumps(rows, indent=1))

@@ -67,9 +67,7 @@ class Condition:
         if not known.size:
             return f"{self.quantity} is not known of any"
         word, best = ("least", known.min()) if "<" in self.how else ("greatest", known.max())
-        spelled = f"{best:,.0f}" if best == round(best) else f"{best:.6g}"
-        unit = f" {self.quantity.unit}" if self.quantity.unit else ""
-        return f"the {word} {self.quantity} is {spelled}{unit}"
+        return f"the {word} {self.quantity} is {self.quantity.spelled(float(best))}"
 
 
 @dataclass(frozen=True)

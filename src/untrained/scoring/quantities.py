@@ -64,6 +64,11 @@ class Quantity:
         """Whether it follows from the architecture, without images, weights or measurements."""
         return self.reading is not None and _is_count(self.reading)
 
+    def spelled(self, value: float) -> str:
+        """Return a value with the unit, for people."""
+        number = f"{value:,.0f}" if value == round(value) else f"{value:.6g}"
+        return f"{number} {self.unit}" if self.unit else number
+
     def __str__(self) -> str:
         return self.spelling
 
