@@ -1,4 +1,6 @@
-"""Seconds until the interactive page is drawn, in a fresh Chromium: `python -m benchmarks.page_load`.
+"""Seconds until interactive pages are drawn, each time in a fresh Chromium.
+
+Usage: python -m benchmarks.page_load [results/report/index.html ...]
 
 Pages are opened in turns. Usable: the first screen is drawn and answers. Complete: all is drawn.
 Thread: processor time of the thread that runs the page, which other programs hardly change.

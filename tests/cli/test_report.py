@@ -692,6 +692,7 @@ def test_the_page_is_opened(untrained, refused, tmp_path, monkeypatch, opened):
     monkeypatch.setattr("webbrowser.open", lambda address: asked.append(address) or opened)
     refused(["report", "open"], "results/report/index.html does not exist: `make run`")
     refused(["report", "page", SPACE], "correlations.parquet does not exist: `make run`")
+    refused(["report", "open", "mine.html"], "mine.html does not exist: name a page")
     refused(["report", "open", "notes.txt"], "notes.txt is no page of a report: name an .html")
     (tmp_path / "mine.html").touch()
     code, out, _ = untrained("report", "open", "mine.html")

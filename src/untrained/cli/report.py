@@ -245,7 +245,8 @@ def open_page(
     if file.suffix not in (".html", ".md"):
         raise ParameterError(f"{file} is no page of a report: name an .html or .md file")
     if not file.is_file():
-        raise MissingDataError(f"{file} does not exist: `make run` or `snakemake report` makes it")
+        makes = "`make run` or `snakemake report` makes it" if file == PAGE else "name a page"
+        raise MissingDataError(f"{file} does not exist: {makes}")
     address = file.resolve().as_uri()
     opened = webbrowser.open(address)
     typer.echo(address if opened else f"no browser found: open {address}")
