@@ -30,6 +30,7 @@ from snakemake.settings.types import (
     ResourceSettings,
 )
 
+from snakemake_logger_plugin_phases import PHASES
 from untrained import closure, plan
 from untrained.images.splits import SHEET_COLUMNS
 from untrained.parameters import parse_parameters
@@ -339,9 +340,11 @@ def test_the_workflow_runs_in_another_folder_and_as_a_module(module, tmp_path, p
         made = {str(path) for job in jobs for path in job.output}
         read = {str(path) for job in jobs for path in job.input}
         assert all(job.rule.name.startswith("untrained_") is module for job in jobs)
+        phases = {PHASES[job.rule.name] for job in jobs}  # of the live view
     assert made == {path for own in planned().values() for job in own for path in job[0]}
     assert all(Path(tmp_path, path).exists() for path in read - made)
     rules = [path.stem for path in (ROOT / "workflow/rules").glob("*.smk")]
+    assert {"fetch", "scores", "report"} < phases <= {*rules}
     assert all(Path(tmp_path, f"results/code/rules/{name}.json").exists() for name in rules)
 
 
