@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from untrained.benchmarks.devices import devices as devices
     from untrained.catalogue import list_algorithms as list_algorithms
     from untrained.catalogue import list_datasets as list_datasets
+    from untrained.catalogue import list_devices as list_devices
     from untrained.catalogue import list_proxies as list_proxies
     from untrained.catalogue import list_spaces as list_spaces
     from untrained.errors import UntrainedError as UntrainedError
@@ -81,6 +82,7 @@ _MODULES = {
     "get_space": "untrained.spaces",
     "list_algorithms": "untrained.catalogue",
     "list_datasets": "untrained.catalogue",
+    "list_devices": "untrained.catalogue",
     "list_proxies": "untrained.catalogue",
     "list_spaces": "untrained.catalogue",
     "measure": "untrained.scoring.measuring",

@@ -8,12 +8,15 @@ from dataclasses import dataclass, fields, is_dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from untrained.errors import unknown_name
+from untrained.files import DEVICES
 from untrained.images.sets import IMAGE_SETS
 from untrained.plugins import Registry
 from untrained.proxies import PROXIES, get_proxy
 from untrained.search import ALGORITHMS
-from untrained.spaces import SPACES, get_space
+from untrained.spaces import SPACES, get_space, table_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,6 +102,69 @@ def list_datasets(pattern: str = "*") -> "pd.DataFrame":
     return _table("datasets", pattern)
 
 
+def list_devices(pattern: str = "*") -> "pd.DataFrame":
+    """List the devices on which latencies or energies of architectures are known.
+
+    >>> from untrained import list_devices
+    >>> list_devices("raspi*")[["name", "quantities", "space"]].loc[0].to_list()
+    ['raspi4', ('latency',), 'nasbench201']
+
+    Args:
+        pattern: shell-style pattern of a name.
+
+    Returns:
+        A row per device and space, sorted by both: its `name`, as in `latency[raspi4]`; the
+        `quantities` that are known, a tuple; the `space`; the `datasets` of the networks that were
+        measured, a tuple; the number of `architectures` that have a latency; and `least_ms`,
+        `median_ms` and `greatest_ms` of the latencies on the first of these data sets.
+
+    Raises:
+        UntrainedError: a table that comes with a space, or was fetched, can't be read.
+    """
+    import pandas as pd
+
+    columns = ["name", "quantities", "space", "datasets", "architectures"]
+    columns += ["least_ms", "median_ms", "greatest_ms"]
+    return pd.DataFrame(records("devices", pattern), columns=columns)
+
+
+def _devices(pattern: str) -> list[dict[str, Any]]:
+    """Return the rows of `list_devices`."""
+    from fnmatch import fnmatchcase
+
+    from untrained.benchmarks.devices import DeviceTable
+
+    found = []
+    for one in SPACES.described():
+        if not one.usable:
+            continue
+        space = get_space(one.name)
+        if space.devices is None and not table_of(DEVICES, space.name).is_file():
+            continue
+        table = DeviceTable.load(space)
+        for device in filter(lambda name: fnmatchcase(name, pattern), table.devices):
+            quantities = table.metrics(device)
+            datasets = {one for metric in quantities for one in table.datasets(metric, device)}
+            order = [name for name in space.datasets if name in datasets]
+            known = np.array([])
+            if "latency" in quantities:
+                values = table.values("latency", device)
+                known = np.sort(values[np.isfinite(values)])
+            found.append(
+                {
+                    "name": device,
+                    "quantities": quantities,
+                    "space": space.name,
+                    "datasets": (*order, *sorted(datasets - {*order})),
+                    "architectures": known.size,
+                    "least_ms": float(known[0]) if known.size else None,
+                    "median_ms": float(np.median(known)) if known.size else None,
+                    "greatest_ms": float(known[-1]) if known.size else None,
+                }
+            )
+    return sorted(found, key=lambda row: (row["name"], row["space"]))
+
+
 @dataclass(frozen=True)
 class _Kind:
     """A kind of names.
@@ -164,15 +230,17 @@ def records(kind: str, pattern: str = "*") -> list[dict[str, Any]]:
     """Return the rows of a table as dicts, without an import of pandas.
 
     Args:
-        kind: `spaces`, `proxies`, `datasets` or `algorithms`.
+        kind: `spaces`, `proxies`, `datasets`, `algorithms` or `devices`.
         pattern: shell-style pattern of a spelling.
 
     Raises:
         UnknownNameError: no such kind.
         PluginError: two packages add an entry of one name.
     """
+    if kind == "devices":
+        return _devices(pattern)
     if kind not in _KINDS:
-        raise unknown_name("kind of names", kind, _KINDS)
+        raise unknown_name("kind of names", kind, [*_KINDS, "devices"])
     known, found = _KINDS[kind], []
     for one in known.registry.described(pattern):
         entry = known.load(one.name) if one.usable else None

@@ -272,6 +272,7 @@ def test_the_help_says_which_proxy_is_read_by_default(untrained, command):
                                              "label": "synflow"}),
         (["proxies", "validation_loss"], {"unit": "nats", "applies to": "any network"}),
         (["datasets", "noise"], {"label": "noise", "shape": "3, 32, 32", "stands for": "cifar10"}),
+        (["devices", "edgetpu"], {"architectures": "10926", "least ms": "0.3465"}),
         (["algorithms", "rea"], {"label": "REA", "spends budget": "yes", "reads scores": "no"}),
     ],
 )  # fmt: skip
@@ -282,7 +283,7 @@ def test_list_long(untrained, arguments, facts):
     assert facts.items() <= found.items()
 
 
-@pytest.mark.parametrize("kind", ["spaces", "proxies", "datasets", "algorithms"])
+@pytest.mark.parametrize("kind", ["spaces", "proxies", "datasets", "algorithms", "devices"])
 def test_what_is_listed_as_json_is_the_table_of_python(untrained, kind):
     code, out, err = untrained("list", kind, "--json")
     assert (code, err) == (0, "")

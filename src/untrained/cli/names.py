@@ -1,4 +1,4 @@
-"""`untrained list`: names of spaces, proxies, data sets and search algorithms."""
+"""`untrained list`: names of spaces, proxies, data sets, search algorithms and devices."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,6 +19,7 @@ class Kind(StrEnum):
     PROXIES = "proxies"
     DATASETS = "datasets"
     ALGORITHMS = "algorithms"
+    DEVICES = "devices"
 
 
 #: The columns of the lines of each kind.
@@ -27,6 +28,7 @@ _SHOWN: Mapping[Kind, tuple[str, ...]] = {
     Kind.PROXIES: ("name", "measures", "direction", "needs", "cost", "origin"),
     Kind.DATASETS: ("name", "summary", "origin"),
     Kind.ALGORITHMS: ("name", "summary", "origin"),
+    Kind.DEVICES: ("name", "quantities", "space", "datasets", "median_ms"),
 }
 
 
@@ -44,7 +46,7 @@ def list_names(
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """List spaces, proxies, data sets or search algorithms.
+    """List spaces, proxies, data sets, searches or devices.
 
     Ensembles that have names stand below the proxies. The same tables are returned by
     untrained.list_proxies and its like. Any algorithm that spends a budget can have a proxy as its
