@@ -4,6 +4,7 @@ import errno
 import re
 import sys
 from collections.abc import Collection, Sequence
+from itertools import zip_longest
 
 from untrained.errors import ParameterError, UntrainedError, short
 
@@ -68,7 +69,7 @@ def _check_filled(arguments: Sequence[str]) -> None:
 
 def _check_whole(arguments: Sequence[str], integers: Collection[str]) -> None:
     """Refuse numbers that are no integers in the plain sense, such as 1.0 and 1_000."""
-    for option, value in zip(arguments, [*arguments[1:], ""], strict=True):
+    for option, value in zip_longest(arguments, arguments[1:], fillvalue=""):
         if "=" in option:
             option, _, value = option.partition("=")
         if option in integers and not re.fullmatch("[-+]?[0-9]+", value, re.ASCII):
