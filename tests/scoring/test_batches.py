@@ -25,7 +25,7 @@ from untrained.networks.batched import Kernels
 from untrained.proxies.base import UndefinedScore
 from untrained.proxies.naswot import Naswot, log_determinant, log_determinants
 from untrained.scoring import batches, engine, execution
-from untrained.scoring.engine import executor_of, score_work
+from untrained.scoring.engine import executor_of, kind_of, score_work
 from untrained.scoring.execution import Execution
 from untrained.scoring.images import MinibatchSettings
 from untrained.scoring.request import OwnNetwork
@@ -38,6 +38,7 @@ SPACE = get_space("nasbench201")
 SETTINGS = MinibatchSettings("noise", batch_size=4, shape=(3, 12, 12))
 NONE = SPACE.parse("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|").index
 SKIP = SPACE.parse("|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|").index
+DARTS = [get_space("darts").sample(np.random.default_rng(seed)).index for seed in (3, 4)]
 BOTH = ["naswot", "naswot-released"]
 
 
@@ -98,6 +99,61 @@ def test_other_spaces_are_scored_alike(name, spelled):
     same(scored(work, space=space), scored(work, "plain", space=space))
 
 
+GRADIENTS = ["snip", "plain", "fisher-released", "grad_norm-naswot", "zico", "synflow"]
+GRADIENTS += ["synflow-logsynflow", "epe_nas", "jacobian_covariance", "ntk_trace-all_train", "lga"]
+
+
+@pytest.mark.parametrize(
+    ("name", "spelled", "proxies"),
+    [
+        ("nasbench201", (1462, NONE, SKIP, 15000), GRADIENTS),
+        ("nasbench101", ("01|00:input,output", 5000), GRADIENTS),
+        ("natsbench_size", ("24:40:48:56:24", "8:8:8:8:8"), GRADIENTS),
+        ("darts", DARTS, ["synflow"]),
+    ],
+)
+def test_gradients_and_their_statuses_are_those_of_networks_alone(
+    monkeypatch, name, spelled, proxies
+):
+    """In double precision: rounding moves units across zero, and gradients by as much as 1 %."""
+    monkeypatch.setattr(Execution, "dtype", lambda _how, planned: torch.float64)
+    space, made, seen = get_space(name), batches.Networks, []
+    monkeypatch.setattr(
+        batches,
+        "Networks",
+        lambda batch, *given: seen.append(batch.networks) or made(batch, *given),
+    )
+    work = [(space.parse(one).index, proxies) for one in spelled]
+    expected = scored(work, "plain", space)
+    assert not seen
+    found = scored(work, space=space)
+    assert seen == [2] * (len(spelled) // 2)
+    for ours, theirs in zip(found, expected, strict=True):
+        for proxy, one, other in zip(proxies, ours, theirs, strict=True):
+            assert (one.status, one.reason) == (other.status, other.reason), proxy
+            if one.status != "ok":
+                continue
+            within = 0.02 if proxy == "zico" else 1e-6  # it divides by rounding errors
+            assert one.score == pytest.approx(other.score, rel=within, abs=1e-6), proxy
+    if name == "nasbench201":
+        statuses = {proxy: one.status for proxy, one in zip(proxies, found[1], strict=True)}
+        assert statuses["snip"] == statuses["synflow"] == statuses["epe_nas"] == "disconnected"
+        assert statuses["grad_norm-naswot"] == "ok"
+
+
+def test_what_has_no_gradients_in_a_batch_is_scored_alone(monkeypatch):
+    tried, work = [], [(index, ["grad_norm"]) for index in (1462, 45, 0)]
+    expected = scored(work, "plain")
+
+    def fails(batch, _device):
+        tried.append(batch.networks)
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(batches, "Networks", fails)
+    same(scored(work), expected)
+    assert tried == [2, 1, 1, 1]
+
+
 def test_a_status_of_too_few_units_is_that_of_a_network_alone():
     """More images than units make every kernel singular."""
     images = replace(SETTINGS, batch_size=40, shape=(3, 4, 4))
@@ -111,9 +167,9 @@ def test_proxies_images_and_seeds_of_their_own(monkeypatch):
     work += [(4, ["naswot", "naswot:3", "synflow"])]
     found = scored(work, "auto")
     assert not seen, "a CPU runs one after the other"
-    monkeypatch.setattr(engine, "executor_of", on_gpus)
+    monkeypatch.setattr(engine, "kind_of", on_gpus)
     same(scored(work, "auto"), found)
-    assert seen == [3, 2]  # fewer images, and not what shares a network with gradients
+    assert seen == [3, 2, 1]  # fewer images have batches of their own, and so have gradients
 
 
 def test_each_seed_has_weights_and_images_of_its_own(monkeypatch):
@@ -131,7 +187,7 @@ def test_each_seed_has_weights_and_images_of_its_own(monkeypatch):
 
 
 def test_what_is_trained_is_in_no_batch(monkeypatch):
-    monkeypatch.setattr(engine, "executor_of", on_gpus)
+    monkeypatch.setattr(engine, "kind_of", on_gpus)
     asked, chosen = request(SPACE, [], SETTINGS, 0, Execution()), []
     for proxies in (["naswot@0.02"], ["naswot", "naswot@0.02", "naswot-released"]):
         chosen += engine._members(asked, [(5, 0, list(map(reading_of, proxies)))])
@@ -140,9 +196,9 @@ def test_what_is_trained_is_in_no_batch(monkeypatch):
     ]
 
 
-def on_gpus(asked, proxies, *, trained):
+def on_gpus(asked, proxy, *, trained):
     how = replace(asked.execution, device=torch.device("cuda:0"))
-    return executor_of(replace(asked, execution=how), proxies, trained=trained)
+    return kind_of(replace(asked, execution=how), proxy, trained=trained)
 
 
 def test_what_is_not_known_beforehand_is_scored_alone(monkeypatch):
@@ -167,18 +223,26 @@ def test_the_executor_follows_from_proxy_target_device_and_engine():
     gpu = torch.device("cuda:0")
 
     def chosen(*proxies, trained=False, target=SPACE, **how):
-        own = replace(asked, target=target, execution=Execution(**how))
+        """Return what runs one network, and how each proxy is read off many."""
+        loss = how.pop("loss", None)
+        own = replace(asked, target=target, execution=Execution(**how), loss=loss)
         read = [reading_of(one).proxy for one in proxies]
-        return executor_of(own, read, trained=trained)
+        kinds = [kind_of(own, proxy, trained=trained) for proxy in read]
+        return executor_of(own, read, trained=trained), *kinds
 
-    assert chosen("naswot") == chosen("naswot", engine="fast", device=gpu) == "plan"
-    assert chosen("naswot", device=gpu) == chosen("naswot", engine="batched") == "batched"
-    assert chosen(*BOTH, device=gpu) == "batched"
-    assert chosen("naswot", "grad_norm", device=gpu) == "module"
-    assert chosen("naswot", device=gpu, engine="plain") == "module"
-    assert chosen("naswot", device=gpu, trained=True) == "module"
+    assert chosen("naswot") == chosen("naswot", engine="fast", device=gpu) == ("plan", None)
+    assert chosen(*BOTH, device=gpu) == chosen(*BOTH, engine="batched") == (
+        "plan", "kernels", "kernels",
+    )  # fmt: skip
+    mixed = "naswot", "grad_norm", "meco"
+    assert chosen(*mixed, device=gpu) == ("module", "kernels", "gradients", None)
+    assert chosen(*mixed) == ("module", None, None, None)
+    assert chosen("snip", device=gpu, precision="bfloat16") == ("module", None)
+    assert chosen("snip", device=gpu, loss=lambda *_: 0) == ("module", None)
+    for how in ({"engine": "plain"}, {"trained": True}):
+        assert chosen("naswot", "snip", device=gpu, **how) == ("module", None, None)
     own = OwnNetwork("own", lambda _classes: dropping())
-    assert chosen("naswot", device=gpu, target=own) == "module"
+    assert chosen("naswot", "snip", device=gpu, target=own) == ("module", None, None)
 
 
 @pytest.mark.parametrize("limit", [2, 1])
@@ -215,7 +279,7 @@ def test_what_fits_in_no_batch_is_scored_in_pieces(monkeypatch):
     monkeypatch.setattr(batches, "run", broken)
     with pytest.raises(RuntimeError, match="something else"):
         scored(work)
-    monkeypatch.setattr(engine, "executor_of", on_gpus)
+    monkeypatch.setattr(engine, "kind_of", on_gpus)
     message = "one at a time, since many at once failed: RuntimeError: something else"
     with pytest.warns(UserWarning, match=message):
         same(scored(work, "auto"), expected)
@@ -233,9 +297,11 @@ class Short(Naswot):
 
 def test_a_proxy_of_another_package_that_fails_on_kernels_reads_networks_alone(monkeypatch):
     work = [(index, [Short()]) for index in (1462, 45)]
-    with pytest.raises(PluginError, match=r"^the proxy \S+:Short failed: ValueError: zip"):
+    with pytest.raises(
+        PluginError, match=r"^the proxy \S+:Short failed: ValueError: it returned 1"
+    ):
         scored(work)
-    monkeypatch.setattr(engine, "executor_of", on_gpus)
+    monkeypatch.setattr(engine, "kind_of", on_gpus)
     with pytest.warns(UserWarning, match=r"many at once failed: .*:Short failed"):
         found = scored(work, "auto")
     same(found, scored([(index, ["naswot"]) for index in (1462, 45)], "fast"))
@@ -390,7 +456,7 @@ def test_a_shard_is_scored_in_batches(monkeypatch, tmp_path):
     assert list(found["status"]) == list(expected["status"])
 
 
-@pytest.mark.parametrize("proxy", ["grad_norm", "naswot@0.02"])
+@pytest.mark.parametrize("proxy", ["grasp", "naswot@0.02"])
 def test_what_has_no_plan_has_no_batches(proxy):
     images = MinibatchSettings(batch_size=4)
     with pytest.raises(ParameterError, match=r"^no batched engine for .*take --engine auto$"):

@@ -13,7 +13,7 @@ On a GPU with Triton, sums, convolutions and pooling are `untrained.networks.gpu
 everything else, and everything where these cannot be used, is PyTorch's.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -37,6 +37,7 @@ from untrained.networks.graph import (
 )
 from untrained.networks.plans import (
     PlannedNetwork,
+    applied,
     convolutions_of,
     function_of,
     nodes_of,
@@ -76,11 +77,26 @@ class Codes(NamedTuple):
     counts: Span
 
 
+class Gathered(NamedTuple):
+    """Slots of a buffer that are terms of nodes of a step, at most one of each node.
+
+    Attributes:
+        buffer: the buffer.
+        slots: the slots; None for all of them in order.
+        rows: the nodes; None for all of them in order.
+    """
+
+    buffer: int
+    slots: Span | None
+    rows: Span | None
+
+
 class Made(NamedTuple):
     """Terms that are made by the same operations, a slot for each.
 
     Attributes:
         buffer: the buffer that they become.
+        channels: their channels.
         rectified: whether they read the rectified nodes of the step.
         slots: the nodes that are read; None for all of them in order.
         operations: the operations.
@@ -88,9 +104,11 @@ class Made(NamedTuple):
         normalised: whether each is normalised.
         learned: places of the normalisations' scales and shifts, if there are any.
         owners: the network of each.
+        classify: whether they are the logits.
     """
 
     buffer: int
+    channels: int
     rectified: bool
     slots: Span | None
     operations: tuple[Operation, ...]
@@ -98,6 +116,7 @@ class Made(NamedTuple):
     normalised: bool
     learned: tuple[int | None, int | None]
     owners: Span
+    classify: bool
 
 
 class Step(NamedTuple):
@@ -105,16 +124,19 @@ class Step(NamedTuple):
 
     Attributes:
         terms: of each node its terms in order, each a buffer and a slot of it.
+        gathered: the same by buffers, if the networks end at their logits: all of them where they
+            are added, and those of each place where they are concatenated.
         concatenated: whether terms are concatenated as channels instead of added.
         value: the buffer that their values become.
         rectified: the buffer that their rectified values become.
         reads: whether anything reads the values, and the rectified values.
-        codes: the nodes whose codes are compared, if there are any.
+        codes: the nodes whose codes are compared, or whose values are the logits, if there are any.
         made: the terms that their edges make.
         last: the buffers that nothing reads afterwards.
     """
 
     terms: tuple[tuple[tuple[int, int], ...], ...]
+    gathered: tuple[tuple[Gathered, ...], ...]
     concatenated: bool
     value: int
     rectified: int
@@ -175,23 +197,20 @@ class Agreements(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class _Apply:
-    """The operations of an edge with their weights."""
+    """The function of an edge, which says what it consists of."""
 
-    operations: tuple[Operation, ...]
+    edge: Edge
     kernels: Sequence[Tensor]
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Refuse: operations run for many edges at once."""
-        raise NotImplementedError
-
-    @classmethod
-    def of(cls, edge: Edge, kernels: Sequence[Tensor]) -> "_Apply":
-        return cls(edge.operations, kernels)
+        """Map (n, C, H, W) to a term."""
+        return applied(self.edge, self.kernels)(x)
 
 
-def _apply_of(edge: sums.Edge) -> _Apply:
-    """Return the operations of an edge; there are none where the plan splits a long sum."""
-    return edge.apply if isinstance(edge.apply, _Apply) else _Apply((), ())
+def _parts_of(edge: sums.Edge) -> tuple[tuple[Operation, ...], Sequence[Tensor]]:
+    """Return the operations and the kernels of an edge; none where the plan splits a long sum."""
+    own = edge.apply
+    return (own.edge.operations, own.kernels) if isinstance(own, _Apply) else ((), ())
 
 
 class _Term(NamedTuple):
@@ -212,8 +231,12 @@ class _Reader(NamedTuple):
     edge: sums.Edge
 
     @property
-    def apply(self) -> _Apply:
-        return _apply_of(self.edge)
+    def operations(self) -> tuple[Operation, ...]:
+        return _parts_of(self.edge)[0]
+
+    @property
+    def kernels(self) -> Sequence[Tensor]:
+        return _parts_of(self.edge)[1]
 
 
 @dataclass
@@ -232,14 +255,17 @@ class _Network:
         return (own.modules if self.dead_branches else own.rectifiers) > 0
 
 
-def _network(network: PlannedNetwork, images: Shape, *, dead_branches: bool) -> _Network:
-    nodes = nodes_of(network, dead_branches=dead_branches, applied=_Apply.of)
+def _network(
+    network: PlannedNetwork, images: Shape, *, dead_branches: bool, logits: bool
+) -> _Network:
+    how = {"dead_branches": dead_branches, "logits": logits}
+    nodes = nodes_of(network, **how, applied=_Apply)
     shapes: list[Shape] = [images] * len(nodes)
     missing = [0] * len(nodes)
     for node, shape in zip(nodes, shapes, strict=True):
         for edge in node.edges:
             made: tuple[int, ...] = shape
-            for operation in _apply_of(edge).operations:
+            for operation in _parts_of(edge)[0]:
                 made = operation.shape(made)
             channels, height, width = (*made, 1, 1)[:3]
             if nodes[edge.target].concatenated and missing[edge.target]:
@@ -254,6 +280,8 @@ def prepared(
     images: Shape,
     dead_branches: Sequence[bool],
     dtype: torch.dtype | None = None,
+    *,
+    logits: bool = False,
 ) -> Batch:
     """Find the steps of some networks, and put their weights in order.
 
@@ -263,8 +291,10 @@ def prepared(
         dead_branches: for each network whether rectifiers count that are on no path from the images
             to the logits; see `plans.Planned`.
         dtype: the type of products; that of the weights if None.
+        logits: whether the networks are executed as far as their logits, each from images of its
+            own, with all that has a part in gradients; see `batched_gradients`.
     """
-    return _Scheduler(networks, images, dead_branches, dtype).batch()
+    return _Scheduler(networks, images, dead_branches, dtype, logits=logits).batch()
 
 
 class _Numbers:
@@ -294,10 +324,12 @@ class _Scheduler:
         images: Shape,
         dead_branches: Sequence[bool],
         dtype: torch.dtype | None,
+        *,
+        logits: bool,
     ) -> None:
-        self.images = images
+        self.images, self.logits = images, logits
         self.networks = [
-            _network(network, images, dead_branches=dead)
+            _network(network, images, dead_branches=dead and not logits, logits=logits)
             for network, dead in zip(networks, dead_branches, strict=True)
         ]
         self.steps: list[Step] = []
@@ -315,9 +347,11 @@ class _Scheduler:
         """Execute the networks without numbers."""
         begun = [(number, 0) for number, network in enumerate(self.networks) if network.nodes]
         if begun:
-            # all read the same images, in one slot
-            images = self._buffer(1, self.images[0])
-            self._step(begun, [[_Term((0, 0), images, 0)]], (), self.images[0])
+            # all read the same images, in one slot unless gradients by them are taken
+            slots = len(begun) if self.logits else 1
+            images = self._buffer(slots, self.images[0])
+            shown = [[_Term((0, 0), images, slot)] for slot in range(slots)]
+            self._step(begun, shown, (), self.images[0])
         while self.ready:
             # larger images first: what is made of them then waits for all others of its shape
             key = max(self.ready, key=lambda one: (one[0][1] * one[0][2], len(self.ready[one])))
@@ -380,21 +414,45 @@ class _Scheduler:
             for number, edge in enumerate(self.networks[owner].nodes[node].edges):
                 reader = _Reader(slot, owner, node, number, edge)
                 reads[edge.rectified] = True
-                operations = reader.apply.operations
+                operations = reader.operations
                 if not (operations or edge.normalised):
                     self._arrived(reader, kept[edge.rectified], slot)
                     continue
                 learned = edge.scale is not None, edge.shift is not None
-                buckets[operations, edge.rectified, edge.normalised, learned].append(reader)
+                classify = self.logits and self.networks[owner].counts(edge.target)
+                key = operations, edge.rectified, edge.normalised, learned, classify
+                buckets[key].append(reader)
         made = tuple(self._made(readers, count) for readers in buckets.values())
         codes = self._codes(nodes, count)
         read = tuple(tuple((term.buffer, term.slot) for term in own) for own in terms)
         joined = bool(concatenated)
-        self.steps.append(Step(read, joined, *kept, (reads[0], reads[1]), codes, made, last=()))
+        gathered = self._gathered(terms, joined=joined) if self.logits else ()
+        read_kinds = reads[0], reads[1]
+        self.steps.append(Step(read, gathered, joined, *kept, read_kinds, codes, made, last=()))
+
+    def _gathered(
+        self, terms: list[list[_Term]], *, joined: bool
+    ) -> tuple[tuple[Gathered, ...], ...]:
+        """Group the terms of nodes by their buffers; see `Step`."""
+        found = []
+        for place in zip(*terms, strict=True) if joined else [None]:
+            pieces: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
+            for row, own in enumerate(terms):
+                seen: Counter[int] = Counter()
+                for term in own if place is None else [place[row]]:
+                    pieces[term.buffer, seen[term.buffer]].append((row, term.slot))
+                    seen[term.buffer] += 1
+            group = []
+            for (buffer, _), pairs in pieces.items():
+                rows, slots = map(list, zip(*pairs, strict=True))
+                chosen = self._chosen(slots, self.slots[buffer]), self._chosen(rows, len(terms))
+                group.append(Gathered(buffer, *chosen))
+            found.append(tuple(group))
+        return tuple(found)
 
     def _made(self, readers: list[_Reader], count: int) -> Made:
         """Add the terms that equal operations make, of `count` nodes."""
-        first, edge = readers[0].apply, readers[0].edge
+        first, edge = readers[0], readers[0].edge
         shared = not first.kernels and edge.scale is None and edge.shift is None
         # what has no weights is made once for all that read one node
         own: dict[int, _Reader] = {}
@@ -409,7 +467,7 @@ class _Scheduler:
             self._arrived(reader, buffer, slot_of[reader.slot if shared else place])
         kernels = tuple(
             (self.weights.stored(same), tuple(same[0].shape))
-            for same in zip(*(reader.apply.kernels for reader in kept), strict=True)
+            for same in zip(*(reader.kernels for reader in kept), strict=True)
         )
         scale, shift = (
             None if own is None else self.learned.stored([cast("Tensor", one) for one in each])
@@ -420,6 +478,7 @@ class _Scheduler:
         )
         return Made(
             buffer,
+            channels,
             edge.rectified,
             self._chosen([reader.slot for reader in kept], count),
             first.operations,
@@ -427,6 +486,7 @@ class _Scheduler:
             edge.normalised,
             (scale, shift),
             self._span([reader.owner for reader in kept]),
+            self.logits and self.networks[readers[0].owner].counts(edge.target),
         )
 
     def _arrived(self, reader: _Reader, buffer: int, slot: int) -> None:
@@ -474,15 +534,27 @@ def run(batch: Batch, images: Tensor) -> Agreements:
         return _Run(batch, images).found()
 
 
+def codes_of(batch: Batch, images: Tensor) -> list[Tensor]:
+    """Run the networks of a batch, and return which units that count are positive.
+
+    Returns:
+        (N, units) bool of each network. Its units are in one order for all images of a batch.
+    """
+    with torch.no_grad():
+        run = _Codes(batch, images)
+        run.found()
+    return [torch.cat(own, 1) for own in run.codes]
+
+
 class _Run:
     """The buffers of a batch while it runs; see `run`."""
 
     def __init__(self, batch: Batch, images: Tensor) -> None:
         self.batch, self.device, self.dtype = batch, images.device, images.dtype
         self.wide = torch.promote_types(images.dtype, torch.float32)
-        self.indices = _sent(batch.indices, self.device)
-        self.weights = _sent(batch.weights, self.device).to(images.dtype)
-        self.learned = _sent(batch.learned, self.device).to(self.wide)
+        self.indices = sent(batch.indices, self.device)
+        self.weights = sent(batch.weights, self.device).to(images.dtype)
+        self.learned = sent(batch.learned, self.device).to(self.wide)
         self.buffers = {0: images.permute(0, 2, 3, 1).unsqueeze(0).contiguous()}
         #: factors and summands (2, slots, C) of the normalised buffers
         self.affine: dict[int, Tensor] = {}
@@ -568,7 +640,7 @@ class _Run:
         for operation in made.operations:
             kernels = [
                 self._stacked(self.weights, at, slots, shape)
-                for at, shape in islice(left, _kernels_of(operation))
+                for at, shape in islice(left, kernels_of(operation))
             ]
             found = self.kernels and self.kernels.applied(operation, x, rows, kernels)
             x, parts = found or (_applied(operation, _chosen(x, rows), kernels), None)
@@ -610,6 +682,23 @@ class _Run:
             products.index_add_(0, owners, both * counts.view(-1, 1, 1))
 
 
+class _Codes(_Run):
+    """A run that keeps codes instead of comparing them."""
+
+    def __init__(self, batch: Batch, images: Tensor) -> None:
+        super().__init__(batch, images)
+        self.codes: list[list[Tensor]] = [[] for _ in range(batch.networks)]
+
+    def _compare(self, bits: Tensor, codes: Codes) -> None:
+        units = _chosen(bits, None if codes.slots is None else self._at(codes.slots)).flatten(2) > 0
+        rows, owners = (
+            self.batch.indices[span.start : span.stop].tolist()
+            for span in (codes.rows, codes.owners)
+        )
+        for row, owner in zip(rows, owners, strict=True):
+            self.codes[owner].append(units[row])
+
+
 def kernels_for(images: Tensor) -> "ModuleType | None":
     """Return the kernels for a GPU where they can be used; None where everything is PyTorch's."""
     if images.device.type != "cuda" or images.dtype not in (torch.bfloat16, torch.float32):
@@ -649,7 +738,7 @@ def _chosen(x: Tensor, rows: Tensor | None) -> Tensor:
     return x if rows is None else x.index_select(0, rows)
 
 
-def _kernels_of(operation: Operation) -> int:
+def kernels_of(operation: Operation) -> int:
     """Return the number of tensors that an operation's weights are."""
     if isinstance(operation, Weighted):
         return 1 if isinstance(operation, Convolution) else 2
@@ -685,6 +774,6 @@ def _applied(operation: Operation, x: Tensor, kernels: Sequence[Tensor]) -> Tens
     return found.reshape(slots, images, *found.shape[1:]).contiguous()
 
 
-def _sent(x: Tensor, device: torch.device) -> Tensor:
+def sent(x: Tensor, device: torch.device) -> Tensor:
     """Return a tensor on a device, without waiting for it."""
     return x if device.type == "cpu" else x.pin_memory().to(device, non_blocking=True)

@@ -167,6 +167,17 @@ class Slice:
 
 
 @dataclass(frozen=True)
+class Divided:
+    """The numbers divided by another one."""
+
+    by: int
+
+    def shape(self, shape: Shape) -> Shape:
+        """Return the shape of the output."""
+        return shape
+
+
+@dataclass(frozen=True)
 class GlobalMean:
     """The mean over all pixels of each channel."""
 
@@ -214,6 +225,7 @@ Operation = (
     | Zero
     | FactorisedReduction
     | Slice
+    | Divided
     | GlobalMean
     | Flatten
     | Linear

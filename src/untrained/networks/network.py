@@ -10,6 +10,7 @@ from untrained.errors import ParameterError
 from untrained.networks import fused_training, plans
 from untrained.networks.graph import (
     Convolution,
+    Divided,
     Edge,
     EvenPooling,
     FactorisedReduction,
@@ -90,7 +91,7 @@ def module_of(operation: Operation, initialisation: str = "uniform") -> nn.Modul
             return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         case Flatten():
             return nn.Flatten()
-        case EvenPooling() | Zero() | Slice():
+        case EvenPooling() | Zero() | Slice() | Divided():
             return Function(plans.function_of(operation))
     raise ValueError(operation)
 

@@ -22,6 +22,7 @@ from untrained.networks import sums
 from untrained.networks.fused import TERMS, average_pool, halve, max_pool
 from untrained.networks.graph import (
     Convolution,
+    Divided,
     Edge,
     EvenPooling,
     FactorisedReduction,
@@ -37,7 +38,7 @@ from untrained.networks.graph import (
 from untrained.networks.sums import Reading as Reading
 
 if TYPE_CHECKING:
-    from untrained.networks.network import GraphNetwork
+    from untrained.networks.network import GraphModule
 
 
 @runtime_checkable
@@ -100,7 +101,7 @@ class PlannedNetwork:
     ) -> Iterator[Reading]:
         """Yield what the rectifiers of a forward pass in training mode read; see `Planned`."""
         weights = [one.to(images.device, images.dtype) for one in self.weights]
-        nodes = _Plan(self.graph, weights, _applied).nodes(dead_branches=dead_branches)
+        nodes = _Plan(self.graph, weights, applied).nodes(dead_branches=dead_branches)
         finite = True
         for reading in sums.readings(nodes, images, pieces):
             finite = finite and reading.finite  # not every rectifier leads to a later one
@@ -114,6 +115,8 @@ class _Plan:
         graph: the graph.
         weights: the weights of each edge, of the type and on the device of the images.
         applied: makes the function of an edge from the edge and its kernels.
+        logits: whether the logits are wanted instead, with all that has a part in their gradients:
+            the terms that are zero have normalisations, whose shifts move the logits.
     """
 
     def __init__(
@@ -121,6 +124,8 @@ class _Plan:
         graph: Graph,
         weights: Sequence[Weights],
         applied: Callable[[Edge, Sequence[Tensor]], Callable[[Tensor], Tensor]],
+        *,
+        logits: bool = False,
     ) -> None:
         self.graph = graph
         self.applied = applied
@@ -130,7 +135,7 @@ class _Plan:
         # what is made of zeros is zero, unless a linear layer has a bias or a shift was learned
         shifts = [own.shift for own in weights if own.shift is not None]
         shifts += [one for own in weights for one in own.kernels if one.ndim == 1]
-        fresh = not any(bool((shift != 0).any()) for shift in shifts)
+        fresh = not logits and not any(bool((shift != 0).any()) for shift in shifts)
         for node, terms in self.incoming.items():
             if graph.nodes[node].concatenated or node not in graph.fed:
                 continue
@@ -147,6 +152,9 @@ class _Plan:
                 self.same[node] = self.same[edge.source]
         self.rectifiers: dict[int, int] = defaultdict(int)
         self.modules: dict[int, int] = defaultdict(int)
+        if logits:
+            self.rectifiers[graph.output] = 1  # it counts as what is read
+            return
         for edge in graph.executed:
             if edge.rectified:
                 leads = edge.target in graph.leading and not edge.constant
@@ -215,7 +223,7 @@ class _Plan:
         return made
 
 
-def _applied(edge: Edge, kernels: Sequence[Tensor]) -> Callable[[Tensor], Tensor]:
+def applied(edge: Edge, kernels: Sequence[Tensor]) -> Callable[[Tensor], Tensor]:
     """Return the operations of an edge as one function; equal ones without weights are the same."""
     left = iter(kernels)
     functions: list[Callable[[Tensor], Tensor]] = []
@@ -280,6 +288,8 @@ def function_of(operation: Operation) -> Callable[[Tensor], Tensor]:
             return lambda x: x.mean((2, 3), keepdim=True)
         case Flatten():
             return lambda x: x.flatten(1)[:, :, None, None]
+        case Divided(number):
+            return lambda x: x / number
         case Slice(channels):
             return lambda x: x[:, :channels]
         case Zero(stride, None):
@@ -314,16 +324,23 @@ def without_first_pixels(x: Tensor) -> Tensor:
     return filled[:, :, 1:, 1:]
 
 
-def draw(graph: Graph) -> PlannedNetwork:
+def draw(graph: Graph, *, whole: bool = False) -> PlannedNetwork:
     """Draw the weights that the module's constructor draws from PyTorch's generator.
 
-    Nothing else is made of the module; the classifier's weights, which come last, are left out.
+    Nothing else is made of the module.
+
+    Args:
+        graph: the graph.
+        whole: whether there are all parameters that move the logits: normalisations have scales of
+            ones and shifts of zeros, and the classifier, which is drawn last, its weights.
     """
     weights = []
-    for edge in graph.executed[:-1]:
+    executed = graph.executed if whole else graph.executed[:-1]
+    for edge, channels in zip(executed, graph.normalised_channels, strict=False):
         drawn = (_drawn(one, graph.initialisation) for one in edge.weighted)
-        weights.append(Weights(tuple(kernel for own in drawn for kernel in own)))
-    return PlannedNetwork(graph, [*weights, Weights()])
+        learned = (torch.ones(channels), torch.zeros(channels)) if whole and channels else ()
+        weights.append(Weights(tuple(kernel for own in drawn for kernel in own), *learned))
+    return PlannedNetwork(graph, weights if whole else [*weights, Weights()])
 
 
 def nodes_of(
@@ -331,6 +348,7 @@ def nodes_of(
     *,
     dead_branches: bool,
     applied: Callable[[Edge, Sequence[Tensor]], Callable[[Tensor], Tensor]],
+    logits: bool = False,
 ) -> list[sums.Node]:
     """Return the nodes that a network's rectifiers need; there are none where no rectifier counts.
 
@@ -338,13 +356,15 @@ def nodes_of(
         network: the network.
         dead_branches: see `Planned`.
         applied: makes the function of an edge from the edge and its kernels.
+        logits: whether to return those that the logits and their gradients need instead; the node
+            of the logits counts as rectified then, and no other one.
     """
-    plan = _Plan(network.graph, network.weights, applied)
+    plan = _Plan(network.graph, network.weights, applied, logits=logits)
     return plan.nodes(dead_branches=dead_branches)
 
 
-def weights_of(network: "GraphNetwork") -> list[Weights]:
-    """Return the module's own weights of each edge."""
+def weights_of(network: "GraphModule", *, whole: bool = False) -> list[Weights]:
+    """Return the module's own weights of each edge, with the classifier's if `whole`."""
     weights = []
     for connection in network.connections:
         norms = [one for one in connection.modules() if isinstance(one, nn.BatchNorm2d)]
@@ -352,6 +372,10 @@ def weights_of(network: "GraphNetwork") -> list[Weights]:
         kernels = tuple(kernel for one in layers for kernel in one.parameters())
         learned = (norms[0].weight, norms[0].bias) if norms else (None, None)
         weights.append(Weights(kernels, *learned))
+    if whole:
+        last = len(network.graph.executed) - 1
+        classifier: tuple[Tensor, ...] = tuple(network.classifier.parameters())
+        weights[last] = weights[last]._replace(kernels=weights[last].kernels + classifier)
     return weights
 
 

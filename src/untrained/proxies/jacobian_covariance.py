@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from torch import nn
 
     from untrained.images.minibatches import Minibatch
+    from untrained.networks.batched_gradients import Networks
 
 #: Is added to eigenvalues, so that the terms of an eigenvalue of zero are finite.
 _OFFSET = 1e-5
+#: Why a network has no such score.
+UNMOVED = "no image moves the output"
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +74,18 @@ class OfInputGradients(BaseProxy):
         labels = minibatch.labels.cpu().numpy()
         return InputGradients(jacobian(network, minibatch), labels, minibatch.num_classes)
 
+    def measure_many(
+        self, networks: Networks, minibatch: Minibatch
+    ) -> list[InputGradients | UndefinedScore]:
+        """Return the gradients of many networks, and the labels, by one backward pass."""
+        labels = minibatch.labels.cpu().numpy()
+        return [
+            InputGradients(rows, labels, minibatch.num_classes)
+            if rows.any()
+            else UndefinedScore("disconnected", UNMOVED)
+            for rows in jacobians(networks, minibatch)
+        ]
+
     @abstractmethod
     def read(self, measured: InputGradients) -> float:
         """Return the score of gradients; raise `UndefinedScore` where there is none."""
@@ -116,9 +131,24 @@ def jacobian(network: nn.Module, minibatch: Minibatch) -> NDArray[np.float64]:
         if logits.requires_grad:
             (gradient,) = torch.autograd.grad(logits.sum(), shown, allow_unused=True)
     if gradient is None or not gradient.any():
-        raise disconnected(network, "no image moves the output", minibatch.images)
+        raise disconnected(network, UNMOVED, minibatch.images)
     found: NDArray[np.float64] = gradient.flatten(1).double().cpu().numpy()
     return found
+
+
+def jacobians(networks: Networks, minibatch: Minibatch) -> list[NDArray[np.float64]]:
+    """Return J (N, C H W) of each of many networks; it is zero where no image moves the output."""
+    import torch
+
+    from untrained.networks.batched_gradients import gradients_of
+
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        shown = minibatch.images.detach().unsqueeze(1).repeat(1, networks.count, 1, 1, 1)
+        parameters = networks.parameters(shown.dtype)
+        logits = networks.logits(parameters, shown.requires_grad_())
+        (gradient,) = gradients_of(logits.sum(), [shown])
+    rows = gradient.transpose(0, 1).flatten(2).cpu()
+    return [one.double().numpy() for one in rows]
 
 
 def correlation_score(rows: NDArray[np.float64]) -> float:

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from untrained.errors import theirs
 from untrained.images.minibatches import Minibatch
+from untrained.networks.batched_gradients import Networks, Parameters, Watch, gradients_of
 from untrained.proxies.autograd import UNSEEN, refuse_reentrant, unseen
 from untrained.proxies.base import UndefinedScore
 from untrained.proxies.gradients import (
@@ -91,11 +92,82 @@ def loss_gradients(network: nn.Module, minibatch: Minibatch) -> LossGradients:
     return LossGradients(float(loss.detach()), weights, outputs or (), layers)
 
 
+def loss_gradients_of_many(networks: Networks, minibatch: Minibatch) -> list[LossGradients]:
+    """Take the gradients of `loss_gradients` of many networks by one backward pass.
+
+    The loss is the cross-entropy. A weight is numbered, not named, and those that no path leads to
+    the logits from are left out: their numbers are 0.
+    """
+    effects: list[tuple[Parameters, Tensor]] = []
+
+    def watch(output: Tensor, weight: Parameters) -> None:
+        kept = output.detach()
+        rest = tuple(range(3, output.ndim))
+
+        def note(gradient: Tensor) -> None:
+            products = kept * gradient
+            effects.append((weight, _fisher(products.sum(rest) if rest else products)))
+
+        output.register_hook(note)  # type: ignore[no-untyped-call]
+
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        parameters = networks.parameters(minibatch.images.dtype)
+        losses = mean_losses(networks, parameters, minibatch, watch)
+        gradients = gradients_of(losses.sum(), [one.values for one in parameters])
+    numbers = [
+        _numbers(one.values.detach(), gradient, first=1)
+        for one, gradient in zip(parameters, gradients, strict=True)
+    ]
+    # all are read back at once
+    single = [losses.detach(), *(fisher for _, fisher in effects)]
+    columns = torch.cat([*(one.expand(3, -1) for one in single), *numbers], 1)
+    left = iter(columns.T.cpu().tolist())
+    whole = [next(left)[0] for _ in range(networks.count)]
+    weights: list[dict[str, OfWeight]] = [{} for _ in whole]
+    layers: list[list[str]] = [[] for _ in whole]
+    outputs: list[list[OfOutput]] = [[] for _ in whole]
+    for one, _ in effects:
+        for owner in networks.listed(one.owners):
+            outputs[owner].append(OfOutput(next(left)[0], one.values[0, 0].numel()))
+    for number, one in enumerate(parameters):
+        for owner in networks.listed(one.owners):
+            name = f"{number}.{len(weights[owner])}"
+            weights[owner][name] = OfWeight(*next(left))
+            layers[owner] += [name] * one.layer
+    made = zip(whole, weights, outputs, layers, strict=True)
+    return [LossGradients(loss, own, shown, tuple(names)) for loss, own, shown, names in made]
+
+
+def mean_losses(
+    networks: Networks,
+    parameters: list[Parameters],
+    minibatch: Minibatch,
+    watch: Watch | None = None,
+) -> Tensor:
+    """Return the mean cross-entropy (networks,) of each of many networks, in float64."""
+    logits = networks.logits(parameters, minibatch.images, watch=watch).double()
+    labels = minibatch.labels.clone().repeat(networks.count)
+    each = functional.cross_entropy(logits.flatten(0, 1), labels, reduction="none")
+    return each.view(networks.count, -1).mean(1)
+
+
 def _of_weight(weight: Tensor, gradient: Tensor) -> OfWeight:
+    return OfWeight(*_numbers(weight, gradient, first=0).tolist())
+
+
+def _numbers(weight: Tensor, gradient: Tensor, first: int) -> Tensor:
+    """Return the numbers (3, ...) of `OfWeight`, over the dimensions from `first` on."""
+    rest = tuple(range(first, weight.ndim))
     # float64, in which the squares of a large or a tiny gradient don't overflow or vanish
     gradient = gradient.double()
     product = weight.double() * gradient
-    return OfWeight(float(gradient.norm()), float(product.abs().sum()), float(product.sum()))
+    norm = torch.linalg.vector_norm(gradient, dim=rest)
+    return torch.stack([norm, product.abs().sum(rest), product.sum(rest)])
+
+
+def _fisher(by_channel: Tensor) -> Tensor:
+    """Return the number of `OfOutput` (...) of sums (N, ..., C) over the units of a channel."""
+    return by_channel.double().square().mean(0).sum(-1) / 2
 
 
 def _backward(
@@ -140,8 +212,7 @@ def _outputs_watched(network: nn.Module, *, copies: bool) -> Iterator[list[OfOut
             return
         rest = [one for one in range(1, output.ndim) if one != axis]
         products = output * gradient
-        by_channel = (products.sum(rest) if rest else products).double()
-        fisher = float(by_channel.square().mean(0).sum()) / 2
+        fisher = float(_fisher(products.sum(rest) if rest else products))
         made.append(OfOutput(fisher, weight.numel() // output.shape[axis]))
 
     handles = [

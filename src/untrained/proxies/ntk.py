@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from untrained.images.minibatches import Minibatch
+    from untrained.networks.batched_gradients import Networks
 
 #: Three channels in the first stage, one cell in each stage.
 TENAS_SKELETON = Skeleton(channels=3, cells=1)
@@ -150,6 +151,17 @@ class _KernelProxy(BaseProxy, ABC):
         if not kernel.any() and unseen(network, minibatch.images):
             raise UndefinedScore("not_applicable", UNSEEN)
         return LabelledKernel(kernel.numpy(), minibatch.labels.cpu().numpy())
+
+    def measure_many(self, networks: Networks, minibatch: Minibatch) -> list[LabelledKernel]:
+        """Return the kernels of many networks."""
+        from untrained.proxies.tangent_kernels import tangent_kernels_of_many
+
+        settings, labels = self.kernels[self.variant], minibatch.labels.cpu().numpy()
+        training = settings.mode == "train"
+        found = tangent_kernels_of_many(
+            networks, minibatch.images, settings.selection, training=training
+        )
+        return [LabelledKernel(kernel.numpy(), labels) for kernel in found]
 
     def read(self, measured: LabelledKernel) -> float:
         """Return the score of a kernel (n, n).

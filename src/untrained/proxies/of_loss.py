@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from untrained.images.minibatches import Minibatch
+    from untrained.networks.batched_gradients import Networks
     from untrained.proxies.loss_gradients import LossGradients, OfWeight
 
 
@@ -53,6 +54,12 @@ class OfLossGradients(BaseProxy):
 
         del generator
         return loss_gradients(network, minibatch)
+
+    def measure_many(self, networks: Networks, minibatch: Minibatch) -> list[LossGradients]:
+        """Return what one pass of many networks shows; see `loss_gradients_of_many`."""
+        from untrained.proxies.loss_gradients import loss_gradients_of_many
+
+        return loss_gradients_of_many(networks, minibatch)
 
     @abstractmethod
     def read(self, measured: LossGradients) -> float:

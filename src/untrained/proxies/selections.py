@@ -57,6 +57,15 @@ class ParameterSelection:
             )
         return found
 
+    def takes(self, kind: str, *, classifier: bool) -> bool:
+        """Return whether parameters of a graph are selected; see `batched_gradients.Parameters`."""
+        weights = kind in ("weight", "scale")  # whose modules name them so
+        return {
+            "all": True,
+            "weights": weights,
+            "weights_without_classifier": weights and not classifier,
+        }[self.name]
+
 
 def _heads(network: "nn.Module", images: "Tensor") -> "list[nn.Module]":
     """Return the layers that make the logits."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from untrained.images.minibatches import Minibatch
+    from untrained.networks.batched_gradients import Networks
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,14 @@ class Synflow(BaseProxy):
 
         del generator
         return synaptic_flows(network, minibatch)
+
+    def measure_many(
+        self, networks: Networks, minibatch: Minibatch
+    ) -> list[list[tuple[Tensor, Tensor]] | UndefinedScore]:
+        """Return weights and flows of many networks; see `synaptic_flows_of_many`."""
+        from untrained.proxies.synaptic_flows import synaptic_flows_of_many
+
+        return synaptic_flows_of_many(networks, minibatch)
 
     def read(self, measured: list[tuple[Tensor, Tensor]]) -> float:
         """Return the score of pairs of weights and flows; it raises what `__call__` raises."""

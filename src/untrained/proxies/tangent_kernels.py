@@ -6,7 +6,7 @@ batch statistics couple the images, g_i depends on the whole minibatch, and ther
 pass per image. Otherwise one pass serves all images.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from untrained.errors import ParameterError
+from untrained.networks.batched_gradients import Networks
 from untrained.networks.modes import buffers_restored
 from untrained.proxies.autograd import refuse_reentrant
 from untrained.proxies.base import UndefinedScore
@@ -47,8 +48,7 @@ def tangent_kernel(
             logits, or for a network without a layer to leave out.
         ParameterError: fewer than 2 images.
     """
-    if len(images) < 2:
-        raise ParameterError(f"{len(images)} image: a tangent kernel needs 2 or more")
+    _check_images(images)
     parameters = (selection or ParameterSelection()).of(network, images[:2])
     # before the network is copied or run: in inference mode or no_grad there are no gradients
     with torch.inference_mode(mode=False), torch.enable_grad(), buffers_restored(network):
@@ -58,6 +58,50 @@ def tangent_kernel(
         if training or _coupled(network, images[:2]):
             return _gram(_rows_of_backward_passes(network, images, parameters))
         return _gram(_rows_of_single_images(network, images, parameters))
+
+
+def tangent_kernels_of_many(
+    networks: Networks,
+    images: Tensor,
+    selection: ParameterSelection | None = None,
+    *,
+    training: bool = True,
+) -> Tensor:
+    """Return Theta of many networks, by one backward pass of all of them for some images.
+
+    Args:
+        networks: the networks.
+        images: (n, C, H, W), 2 or more.
+        selection: parameters that gradients are taken by; the weights by default.
+        training: whether normalisations use the statistics of the images.
+
+    Returns:
+        (networks, n, n) in float64.
+
+    Raises:
+        ParameterError: fewer than 2 images.
+    """
+    _check_images(images)
+    chosen = selection or ParameterSelection()
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        parameters = networks.parameters(images.dtype)
+        logits = networks.logits(parameters, images.clone(), "batch" if training else "initial")
+        mine = [one for one in parameters if chosen.takes(one.kind, classifier=one.classifier)]
+        # each parameter is of one network, so the others of the sum do not change its gradient
+        rows = _rows_of_outputs(logits.sum((0, 2)), [one.values for one in mine])
+    size = len(images)
+    kernels = torch.zeros(networks.count, size, size, dtype=torch.float64, device=images.device)
+    for one in mine:
+        row = rows.pop(0).flatten(2).transpose(0, 1)  # (slots, n, numbers)
+        for piece in torch.split(row, max(1, _PIECE // len(row)), 2):
+            wide = piece.double()
+            kernels.index_add_(0, networks.at(one.owners), wide @ wide.mT)
+    return kernels.cpu()
+
+
+def _check_images(images: Tensor) -> None:
+    if len(images) < 2:
+        raise ParameterError(f"{len(images)} image: a tangent kernel needs 2 or more")
 
 
 def _gram(rows: list[Tensor]) -> Tensor:
@@ -114,17 +158,22 @@ def _rows_of_backward_passes(
     outputs = _sums_of_logits(network, images)
     if not outputs.requires_grad:  # they depend on no parameter
         return [torch.zeros(len(images), 1)]
-    if outputs.is_cuda and (together := _rows_together(outputs, chosen)) is not None:
+    return _rows_of_outputs(outputs, chosen)
+
+
+def _rows_of_outputs(outputs: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
+    """Return the gradients (n, ...) of outputs (n,) by each parameter."""
+    if outputs.is_cuda and (together := _rows_together(outputs, parameters)) is not None:
         return together
-    rows = [one.new_empty((len(images), *one.shape)) for one in chosen]
+    rows = [one.new_empty((len(outputs), *one.shape)) for one in parameters]
     for number, output in enumerate(outputs):
-        pieces = torch.autograd.grad(output, chosen, retain_graph=True, materialize_grads=True)
+        pieces = torch.autograd.grad(output, parameters, retain_graph=True, materialize_grads=True)
         for row, gradient in zip(rows, pieces, strict=True):
             row[number] = gradient
     return rows
 
 
-def _rows_together(outputs: Tensor, parameters: list[nn.Parameter]) -> list[Tensor] | None:
+def _rows_together(outputs: Tensor, parameters: Sequence[Tensor]) -> list[Tensor] | None:
     """Return the gradients of `_TOGETHER` images by each backward pass, for fewer launches.
 
     It returns None for a network whose operations can't, and where memory runs out.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from untrained.images.minibatches import Minibatch
+    from untrained.networks.batched_gradients import Networks
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ class Zico(BaseProxy):
     cost: ClassVar[Cost] = "backward"
     applies_to: ClassVar[str] = "networks with a trainable convolution or linear layer"
 
+    @property
+    def measurement(self) -> str:
+        """A key: see `measure`."""
+        return "ratios of gradients of halves"
+
     def __call__(
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
     ) -> float:
@@ -50,13 +56,48 @@ class Zico(BaseProxy):
                 halves; `non_finite`; `not_applicable` where there is a single image, the output is
                 no tensor of logits or it has too few classes.
         """
+        return self.read(self.measure(network, minibatch, generator))
+
+    def measure(
+        self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
+    ) -> list[float]:
+        """Return the sum of mean over deviation of each layer, 0 where none deviates."""
         del generator
-        ratios = [
-            _summed_ratios(*pair) for pair in zip(*_of_halves(network, minibatch), strict=True)
-        ]
-        if not all(map(math.isfinite, ratios)):
+        pairs = zip(*_of_halves(network, minibatch), strict=True)
+        return [float(_summed_ratios(one, other, first=0)) for one, other in pairs]
+
+    def measure_many(self, networks: Networks, minibatch: Minibatch) -> list[list[float]]:
+        """Return the same of many networks, by a backward pass of each half."""
+        import torch
+
+        from untrained.networks.batched_gradients import gradients_of
+        from untrained.proxies.loss_gradients import mean_losses
+
+        with torch.inference_mode(mode=False), torch.enable_grad():
+            parameters = networks.parameters(minibatch.images.dtype)
+            weights = [one for one in parameters if one.layer]
+            found = [
+                gradients_of(
+                    mean_losses(networks, parameters, half).sum(), [one.values for one in weights]
+                )
+                for half in _halves(minibatch)
+            ]
+        pairs = zip(*found, strict=True)
+        ratios = [_summed_ratios(one, other, first=1) for one, other in pairs]
+        left, rows = (
+            iter(torch.cat(ratios).cpu().tolist()),
+            [list[float]() for _ in range(networks.count)],
+        )
+        for one in weights:
+            for owner in networks.listed(one.owners):
+                rows[owner].append(next(left))
+        return rows
+
+    def read(self, measured: list[float]) -> float:
+        """Return the score of the sums of all layers; it raises what `__call__` raises."""
+        if not all(map(math.isfinite, measured)):
             raise UndefinedScore("non_finite", "some gradients are not finite")
-        logs = [math.log(one) for one in ratios if one]
+        logs = [math.log(one) for one in measured if one]
         if not logs:
             raise UndefinedScore("disconnected", "no weight moves the loss of the two halves apart")
         return math.fsum(logs)
@@ -64,8 +105,6 @@ class Zico(BaseProxy):
 
 def _of_halves(network: nn.Module, minibatch: Minibatch) -> list[list[Tensor]]:
     """Return the gradients of each half by the weights of layers, in one order."""
-    from dataclasses import replace
-
     import torch
 
     from untrained.proxies.gradients import differentiable, layer_weights
@@ -74,13 +113,10 @@ def _of_halves(network: nn.Module, minibatch: Minibatch) -> list[list[Tensor]]:
     weights = list(layer_weights(network).values())
     if not weights:
         raise UndefinedScore("no_parameters", "no convolution or linear layer is trainable")
-    if len(minibatch.images) < 2:
-        raise UndefinedScore("not_applicable", "one image has no two halves: take more images")
     found = []
-    halves = zip(minibatch.images.tensor_split(2), minibatch.labels.tensor_split(2), strict=True)
     with differentiable(network, minibatch):
-        for images, labels in halves:
-            loss = mean_loss(network, replace(minibatch, images=images, labels=labels))
+        for half in _halves(minibatch):
+            loss = mean_loss(network, half)
             gradients = [torch.zeros_like(one) for one in weights]
             if loss.requires_grad:
                 gradients = list(
@@ -90,9 +126,26 @@ def _of_halves(network: nn.Module, minibatch: Minibatch) -> list[list[Tensor]]:
     return found
 
 
-def _summed_ratios(first: Tensor, second: Tensor) -> float:
-    """Return the sum of means of |g| over deviations of two gradients, where they differ."""
+def _halves(minibatch: Minibatch) -> list[Minibatch]:
+    """Cut a minibatch in two.
+
+    Raises:
+        UndefinedScore: `not_applicable`: it has one image.
+    """
+    from dataclasses import replace
+
+    if len(minibatch.images) < 2:
+        raise UndefinedScore("not_applicable", "one image has no two halves: take more images")
+    halves = zip(minibatch.images.tensor_split(2), minibatch.labels.tensor_split(2), strict=True)
+    return [replace(minibatch, images=images, labels=labels) for images, labels in halves]
+
+
+def _summed_ratios(one: Tensor, other: Tensor, first: int) -> Tensor:
+    """Return the sums of means of |g| over deviations of two gradients, where they differ.
+
+    The sums are over the dimensions from `first` on.
+    """
     # of two numbers: (|a| + |b|) / 2 over |a - b| / 2
-    a, b = first.double(), second.double()
+    a, b = one.double(), other.double()
     ratios = (a.abs() + b.abs()) / (a - b).abs()
-    return float(ratios[a != b].sum())
+    return ratios.where(a != b, 0).sum(tuple(range(first, a.ndim)))

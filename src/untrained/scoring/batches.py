@@ -12,11 +12,12 @@ import threading
 import time
 import warnings
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from multiprocessing import get_context, parent_process
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -25,12 +26,14 @@ from untrained.errors import PluginError, summary
 from untrained.float32 import exact_float32
 from untrained.images.minibatches import Minibatch
 from untrained.networks.batched import Batch, prepared, run
+from untrained.networks.batched_gradients import Networks
 from untrained.networks.plans import draw
 from untrained.plugins import blamed
 from untrained.proxies.base import Setting, UndefinedScore
 from untrained.scoring import execution
 from untrained.scoring.execution import (
     Execution,
+    MeasuresMany,
     ReadsKernels,
     is_out_of_memory,
     prepare_worker,
@@ -38,7 +41,13 @@ from untrained.scoring.execution import (
 from untrained.seeds import torch_seeded
 from untrained.spaces.base import GraphSpace, Skeleton
 
-#: Architectures of a batch; it is halved where memory runs out.
+T = TypeVar("T")
+
+#: How proxies are read off many networks: off kernels of codes, or by differentiating them.
+Kind = Literal["kernels", "gradients"]
+
+#: Architectures of a batch; it is halved where memory runs out. Of half as many gradients are
+#: taken, for which all activations of a forward pass stay in memory.
 SIZE = 64
 
 #: Fewer architectures than so many full batches are drawn in this process, since others take
@@ -59,18 +68,20 @@ class Member(NamedTuple):
         seed: the seed of its minibatch and weights.
         setting: the network and the images that its proxies are read off.
         proxies: its proxies.
+        kind: how they are read; all proxies of a member are read alike.
     """
 
     place: int
     architecture: int
     seed: int
     setting: Setting
-    proxies: tuple[ReadsKernels, ...]
+    proxies: tuple[ReadsKernels | MeasuresMany, ...]
+    kind: Kind
 
     @property
     def dead_branches(self) -> bool:
         """Return whether branches without influence on the output count for any proxy."""
-        return any(proxy.dead_branches for proxy in self.proxies)
+        return any(getattr(proxy, "dead_branches", False) for proxy in self.proxies)
 
 
 class Values(NamedTuple):
@@ -103,6 +114,7 @@ class Asked(NamedTuple):
     skeleton: Skeleton | None
     images: tuple[int, int, int]
     dtype: torch.dtype
+    kind: Kind = "kernels"
 
 
 class Batches:
@@ -122,18 +134,19 @@ class Batches:
         how: Execution,
         shown: Callable[[Setting, int], Minibatch],
     ) -> None:
-        self.space, self.how, self.shown, self.size = cast("GraphSpace", space), how, shown, SIZE
-        alike: dict[tuple[Setting, int], list[Member]] = defaultdict(list)
+        self.space, self.how, self.shown = cast("GraphSpace", space), how, shown
+        self.sizes: dict[Kind, int] = {"kernels": SIZE, "gradients": -(-SIZE // 2)}
+        alike: dict[tuple[Setting, int, Kind], list[Member]] = defaultdict(list)
         for member in members:
-            alike[member.setting, member.seed].append(member)
+            alike[member.setting, member.seed, member.kind].append(member)
         batches = [
-            same[start : start + SIZE]
-            for same in alike.values()
-            for start in range(0, len(same), SIZE)
+            same[start : start + self.sizes[kind]]
+            for (_, _, kind), same in alike.items()
+            for start in range(0, len(same), self.sizes[kind])
         ]
         # in the order in which their first members are asked for
         self._left = deque(sorted(batches, key=lambda batch: batch[0].place))
-        self._found: dict[tuple[int, Setting], Values] = {}
+        self._found: dict[tuple[int, Setting, Kind], Values] = {}
         self._ahead: deque[Future[Drawn]] = deque()
         #: the first of them, which a thread makes ready to be sent to a GPU
         self._first: Future[Drawn] | None = None
@@ -156,16 +169,16 @@ class Batches:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
-    def take(self, place: int, setting: Setting) -> Values | None:
+    def take(self, place: int, setting: Setting, kind: Kind) -> Values | None:
         """Return the values of a member, or None where it has to be scored alone."""
-        while (place, setting) not in self._found and self._left:
+        while (place, setting, kind) not in self._found and self._left:
             if self._left[0][0].place > place:
                 return None
             start = time.perf_counter()
             drawn, members = self._next()
             with exact_float32():
                 self._score(members, drawn, start)
-        return self._found.pop((place, setting), None)
+        return self._found.pop((place, setting, kind), None)
 
     def _next(self) -> tuple[Drawn, list[Member]]:
         """Return the next batch, and begin to draw those after it."""
@@ -211,14 +224,16 @@ class Batches:
             batch.num_classes,
             members[0].setting.skeleton,
             (channels, height, width),
-            self.how.dtype(planned=True),
+            self.how.dtype(planned=members[0].kind == "kernels"),
+            members[0].kind,
         )
 
     def _score(self, members: list[Member], drawn: Drawn, start: float) -> None:
         """Score members, whose time began at `start`; in halves while memory is too small."""
         if not drawn.positions:
             return
-        if len(members) > self.size:
+        kind = members[0].kind
+        if len(members) > self.sizes[kind]:
             for half in (members[: len(members) // 2], members[len(members) // 2 :]):
                 self._score(half, _draw(self.space, self._asked(half)), start)
                 start = time.perf_counter()
@@ -233,16 +248,14 @@ class Batches:
         if values is None:  # outside of the block, whose error keeps the tensors of the batch
             if self.how.device.type == "cuda":
                 torch.cuda.empty_cache()
-            self.size = len(members) // 2
-            if self.size:
+            self.sizes[kind] = max(1, len(members) // 2)
+            if len(members) > 1:
                 self._score(members, drawn, start)
-            else:
-                self.size = 1
             return
         share = (time.perf_counter() - start) / len(drawn.positions)
         for position, found in values.items():
             member = members[position]
-            self._found[member.place, member.setting] = Values(found, share)
+            self._found[member.place, member.setting, kind] = Values(found, share)
 
     def _give_up(self, error: Exception) -> None:
         """Leave all members to be scored alone, with a warning, if nobody asked for batches."""
@@ -259,19 +272,64 @@ class Batches:
     ) -> dict[int, list[float | UndefinedScore]]:
         """Return the values of the members that were drawn, by their positions."""
         first = members[0]
-        images = self.shown(first.setting, first.seed).images
-        with torch.no_grad():
-            found = run(drawn.batch, images.to(self.how.dtype(planned=True)))
-            read: dict[ReadsKernels, dict[int, float | UndefinedScore]] = {}
-            for proxy in {proxy for member in members for proxy in member.proxies}:
-                with blamed("proxy", proxy):
-                    kernels = found.modules if proxy.dead_branches else found.rectifiers
-                    made = proxy.score_kernels(kernels)
-                    read[proxy] = dict(zip(drawn.positions, made, strict=True))
+        minibatch = self.shown(first.setting, first.seed)
+        proxies = {proxy for member in members for proxy in member.proxies}
+        if first.kind == "kernels":
+            made = self._of_kernels(cast("set[ReadsKernels]", proxies), drawn, minibatch)
+        else:
+            made = self._of_gradients(cast("set[MeasuresMany]", proxies), drawn, minibatch)
+        rows = {
+            proxy: dict(zip(drawn.positions, values, strict=True)) for proxy, values in made.items()
+        }
         return {
-            position: [read[proxy][position] for proxy in members[position].proxies]
+            position: [rows[proxy][position] for proxy in members[position].proxies]
             for position in drawn.positions
         }
+
+    def _of_kernels(
+        self, proxies: "set[ReadsKernels]", drawn: Drawn, minibatch: Minibatch
+    ) -> dict[Any, list[float | UndefinedScore]]:
+        """Return the values of the networks by proxies that read kernels of codes."""
+        made = {}
+        with torch.no_grad():
+            found = run(drawn.batch, minibatch.images.to(self.how.dtype(planned=True)))
+            for proxy in proxies:
+                with blamed("proxy", proxy):
+                    kernels = found.modules if proxy.dead_branches else found.rectifiers
+                    made[proxy] = _as_many(proxy.score_kernels(kernels), drawn)
+        return made
+
+    def _of_gradients(
+        self, proxies: "set[MeasuresMany]", drawn: Drawn, minibatch: Minibatch
+    ) -> dict[Any, list[float | UndefinedScore]]:
+        """Return the values of the networks by proxies that differentiate them."""
+        made, networks = {}, Networks(drawn.batch, self.how.device)
+        shown = replace(minibatch, images=minibatch.images.to(self.how.dtype(planned=False)))
+        measured: dict[Hashable, list[Any]] = {}
+        for proxy in proxies:
+            with blamed("proxy", proxy):
+                key = proxy.measurement
+                if key not in measured:
+                    measured[key] = _as_many(proxy.measure_many(networks, shown), drawn)
+                made[proxy] = [_read(proxy, one) for one in measured[key]]
+        return made
+
+
+def _as_many(made: list[T], drawn: Drawn) -> list[T]:
+    """Check that there is one of something for each network."""
+    if len(made) != len(drawn.positions):
+        raise ValueError(f"it returned {len(made)} results of {len(drawn.positions)} networks")
+    return made
+
+
+def _read(proxy: MeasuresMany, measured: object) -> float | UndefinedScore:
+    """Return the value of a measurement, or why there is none."""
+    if isinstance(measured, UndefinedScore):
+        return measured
+    try:
+        return proxy.read(measured)
+    except UndefinedScore as undefined:
+        return undefined
 
 
 def processes_here(device: torch.device) -> int:
@@ -350,10 +408,13 @@ def _draw(space: GraphSpace, asked: Asked) -> Drawn:
     for position, index in enumerate(asked.indices):
         try:
             with torch_seeded(asked.seed, "weights", index):
-                network = draw(space.graph(space[index], asked.classes, asked.skeleton))
+                graph = space.graph(space[index], asked.classes, asked.skeleton)
+                network = draw(graph, whole=asked.kind == "gradients")
         except Exception:  # noqa: BLE001, S112 - raised once more when the member is scored alone
             continue
         positions.append(position)
         networks.append(network)
     dead = [asked.dead_branches[position] for position in positions]
-    return Drawn(positions, prepared(networks, asked.images, dead, asked.dtype))
+    logits = asked.kind == "gradients"
+    batch = prepared(networks, asked.images, dead, asked.dtype, logits=logits)
+    return Drawn(positions, batch)

@@ -40,12 +40,13 @@ from untrained.networks.prepared import (
 )
 from untrained.plugins import address_of, blamed, is_foreign
 from untrained.proxies.base import Noted, Proxy, Setting, SharesMeasurement, Status, UndefinedScore
-from untrained.scoring.batches import Batches, Member
+from untrained.scoring.batches import Batches, Kind, Member
 from untrained.scoring.execution import (
     Execution,
     ReadsKernels,
     ReadsRectifiers,
     is_out_of_memory,
+    measures_many,
 )
 from untrained.scoring.images import TrainingImages
 from untrained.scoring.request import OwnNetwork, Reading, ScoreRequest
@@ -188,15 +189,15 @@ def score_work(
     with Batches(target, members, execution, shown_of) as batches:
         for place, (index, seed, readings) in enumerate(work):
             of_images, found = _seed_of_images(request, seed), dict[int, Score]()
-            drawn, groups = partial(shown, seed=of_images), _groups(readings)
+            drawn, groups = partial(shown, seed=of_images), _groups(request, readings)
             trainings = [  # before any measurement, as there may be no images to train on
                 learned(setting.test_after_training, of_images) if setting.epochs else None
-                for setting in groups
+                for setting, _ in groups
             ]
-            for (setting, mine), training in zip(groups.items(), trainings, strict=True):
+            for ((setting, kind), mine), training in zip(groups.items(), trainings, strict=True):
                 chosen = [readings[number] for number in mine]
                 with nullcontext() if own else blamed("space", target):
-                    made = batches.take(place, setting)
+                    made = batches.take(place, setting, kind) if kind else None
                     if made is None:
                         subject = subject_of(request, index, chosen, seed, drawn, training, on_stop)
                         scores = subject.scores(chosen)
@@ -214,47 +215,60 @@ def _seed_of_images(request: ScoreRequest, seed: int) -> int:
 def _members(request: ScoreRequest, work: Sequence[Work]) -> list[Member]:
     """Return the networks of some work that are scored many at once."""
     return [
-        Member(place, index, seed, setting, cast("tuple[ReadsKernels, ...]", tuple(proxies)))
+        Member(place, index, seed, setting, cast("Any", proxies), kind)
         for place, (index, seed, readings) in enumerate(work)
-        for setting, mine in _groups(readings).items()
-        for proxies in [[readings[number].proxy for number in mine]]
-        if executor_of(request, proxies, trained=setting.epochs > 0) == "batched"
+        for (setting, kind), mine in _groups(request, readings).items()
+        for proxies in [tuple(readings[number].proxy for number in mine)]
+        if kind
     ]
 
 
-def _groups(readings: Sequence[Reading]) -> dict[Setting, list[int]]:
+def _groups(
+    request: ScoreRequest, readings: Sequence[Reading]
+) -> dict[tuple[Setting, Kind | None], list[int]]:
     """Group the positions of readings that are read off one network.
 
     Readings before training have another network than those after it, so that neither changes the
-    other. One training serves all numbers of epochs and of held-out images.
+    other. One training serves all numbers of epochs and of held-out images. What is read off many
+    networks at once has groups of its own, with the kind of the batches.
     """
-    groups: dict[Setting, list[int]] = {}
-    for number, setting in enumerate(reading.setting for reading in readings):
+    groups: dict[tuple[Setting, Kind | None], list[int]] = {}
+    for number, reading in enumerate(readings):
+        setting = reading.setting
         if setting.epochs:
             leaks = setting.test_after_training
             setting = Setting(setting.skeleton, epochs=1, test_after_training=leaks)
-        groups.setdefault(setting, []).append(number)
+        kind = kind_of(request, reading.proxy, trained=setting.epochs > 0)
+        groups.setdefault((setting, kind), []).append(number)
     return groups
+
+
+def kind_of(request: ScoreRequest, proxy: Proxy, *, trained: bool) -> Kind | None:
+    """Return how a proxy is read off many networks at once; None where it is read off each alone.
+
+    That is for architectures with graphs, before any training, on a GPU or where it is asked for.
+    Gradients are those of the cross-entropy, and not of bfloat16.
+    """
+    how = request.execution
+    many = how.engine == "batched" or (how.engine == "auto" and how.device.type == "cuda")
+    if trained or not many or not isinstance(request.target, GraphSpace):
+        return None
+    if isinstance(proxy, ReadsKernels):
+        return "kernels"
+    fits = how.dtype(planned=False) != torch.bfloat16 and request.loss is None
+    return "gradients" if fits and measures_many(proxy) else None
 
 
 def executor_of(
     request: ScoreRequest, proxies: Sequence[Proxy], *, trained: bool
-) -> Literal["module", "plan", "batched"]:
-    """Return what runs the networks of a request to read some proxies off them.
+) -> Literal["module", "plan"]:
+    """Return what runs a network of a request alone to read some proxies off it.
 
-    It is the plan where all proxies read rectifiers, and the plans of many networks at once on a
-    GPU, where all of them read kernels. Everything else needs the module.
+    It is the plan where all proxies read rectifiers. Everything else needs the module.
     """
-    engine, gpu = request.execution.engine, request.execution.device.type == "cuda"
-    if trained or engine == "plain" or isinstance(request.target, OwnNetwork):
+    if trained or request.execution.engine == "plain" or isinstance(request.target, OwnNetwork):
         return "module"
-    if not all(isinstance(proxy, ReadsRectifiers) for proxy in proxies):
-        return "module"
-    batched = engine == "batched" or (engine == "auto" and gpu)
-    graphs = isinstance(request.target, GraphSpace)
-    if batched and graphs and all(isinstance(proxy, ReadsKernels) for proxy in proxies):
-        return "batched"
-    return "plan"
+    return "plan" if all(isinstance(proxy, ReadsRectifiers) for proxy in proxies) else "module"
 
 
 def subject_of(
@@ -276,6 +290,8 @@ def subject_of(
         return Subject(target.build, execution, seed, shown, (), training, on_stop, outcome)
     (skeleton,) = {reading.setting.skeleton for reading in readings}
     proxies = [reading.proxy for reading in readings]
+    if any(kind_of(request, one, trained=training is not None) == "gradients" for one in proxies):
+        execution = replace(execution, engine="plain")  # what no batch could score
     planned = executor_of(request, proxies, trained=training is not None) != "module"
 
     def build(num_classes: int) -> nn.Module | Planned:

@@ -5,15 +5,17 @@ import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from threadpoolctl import threadpool_limits
 
 from untrained.errors import text_of, unknown_name
+from untrained.images.minibatches import Minibatch
 from untrained.networks.batched import Kernels
+from untrained.networks.batched_gradients import Networks
 from untrained.networks.plans import Reading
-from untrained.proxies.base import UndefinedScore
+from untrained.proxies.base import SharesMeasurement, UndefinedScore
 from untrained.scoring.request import PRECISIONS
 
 ENGINES = ("auto", "plain", "fast", "batched")
@@ -26,9 +28,9 @@ class Execution:
     Attributes:
         device: the device of networks and images.
         engine: `plain` runs the module under the proxy's hooks; `fast` runs the network's plan;
-            `batched` runs the plans of many architectures at once, where many are asked for;
-            `auto` is fast where the network has a plan that the proxy can be read off, and batched
-            there on a GPU if the proxy can be read off kernels.
+            `batched` runs many architectures at once, where many are asked for; `auto` is fast
+            where the network has a plan that the proxy can be read off, and batched on a GPU if
+            the proxy can be read off kernels or measures many networks.
         precision: `float32`, `bfloat16`, or `auto`, which is bfloat16 for plans and trainings on
             devices with instructions for its matrix products, and float32 otherwise. Weights that
             are trained are float32, unless they have several types. Unless it is `bfloat16`, a
@@ -81,6 +83,34 @@ class ReadsKernels(ReadsRectifiers, Protocol):
     def score_kernels(self, found: Kernels) -> list[float | UndefinedScore]:
         """Return the scores of several networks, or why there are none, as `score_readings`."""
         ...
+
+
+@runtime_checkable
+class MeasuresMany(SharesMeasurement, Protocol):
+    """A proxy whose measurement can be made of many networks at once."""
+
+    def measure_many(self, networks: Networks, minibatch: Minibatch) -> list[Any]:
+        """Return what `measure` returns, or why there is nothing, of each of some networks.
+
+        They are in training mode and have the weights that they were drawn with. The loss is the
+        cross-entropy.
+        """
+        ...
+
+
+def measures_many(proxy: object) -> bool:
+    """Return whether a proxy measures many networks as it measures one.
+
+    One that inherits `measure_many` and has another `measure` or `__call__` need not.
+    """
+    if not isinstance(proxy, MeasuresMany):
+        return False
+    kinds = type(proxy).__mro__
+    places = {
+        name: next((place for place, kind in enumerate(kinds) if name in vars(kind)), len(kinds))
+        for name in ("measure_many", "measure", "__call__")
+    }
+    return places["measure_many"] <= min(places.values())
 
 
 #: What errors of PyTorch, oneDNN and CUDA's libraries contain if there is no memory left.
