@@ -11,13 +11,23 @@ from torch import nn
 from torch.nn import functional
 
 from untrained.errors import ParameterError
+from untrained.networks.batched import prepared
+from untrained.networks.batched_gradients import Networks
 from untrained.networks.nasbench201 import around_cells, cell_of
 from untrained.networks.network import GraphNetwork
+from untrained.networks.plans import weights_of
 from untrained.networks.supernets import (
     Supernet,
     darts_graph,
+    masked,
     nasbench201_graph,
 )
+from untrained.proxies.linear_regions import (
+    activation_patterns,
+    count_distinct,
+    patterns_of_many,
+)
+from untrained.proxies.tangent_kernels import tangent_kernel, tangent_kernels_of_many
 from untrained.spaces import get_space
 from untrained.spaces.base import Skeleton
 from untrained.spaces.genotypes import SUPERNET_EDGES, SUPERNET_OPERATIONS, parse_genotype
@@ -359,3 +369,44 @@ def test_wrong_masks_of_darts_are_refused_in_one_line(mask, message):
 def test_a_darts_supernet_has_two_cells(sizes):
     with pytest.raises(ParameterError, match="1 cell in each of 2 stages"):
         darts_graph(10, Skeleton(1, *sizes))
+
+
+def random_masks(operations, count, rng):
+    """Draw masks with one to three live operations on each edge, and the whole one."""
+    yield operations
+    for _ in range(count):
+        scores = rng.random(operations.shape) * operations
+        kept = np.sort(scores, axis=1)[:, ::-1][:, 1:4]
+        lowest = kept[np.arange(len(kept)), rng.integers(0, 3, len(kept))]
+        yield operations & (scores > lowest[:, None])
+
+
+@pytest.mark.parametrize("name", ["nasbench201", "darts"])
+def test_supernets_under_masks_are_measured_together_as_each(name):
+    """In double precision, with weights that would hide no mix-up."""
+    if name == "darts":
+        whole, thin = darts_supernet(DARTS), darts_supernet(DARTS_THIN, 1)
+    else:
+        whole, thin = supernet(SMALL).double(), supernet(THIN, 1).double()
+    masks = list(random_masks(whole.operations, 3, np.random.default_rng(0)))
+    assert {int(one.sum(axis=1).max()) for one in masks[1:]} == {3}
+    images, crops = (torch.randn(count, 3, 8, 8).double() for count in (3, 40))
+    # a few images with some noise, so that masks differ in how many patterns there are
+    crops = (crops[:8].repeat(5, 1, 1, 1) + 0.1 * crops)[:, : thin.graph.inputs, :3, :3]
+    networks, batches = [], []
+    for one, shown, logits in ((whole, images, True), (thin, crops, False)):
+        weights = weights_of(one, whole=True)
+        networks.append([masked(one, weights, mask) for mask in masks])
+        shape = tuple(shown.shape[1:])
+        batches.append(prepared(networks[-1], shape, [not logits] * len(masks), logits=logits))
+    many = Networks(batches[0], torch.device("cpu"))
+    logits = many.logits(many.parameters(torch.float64), images)
+    kernels = tangent_kernels_of_many(many, images)
+    patterns, counts = patterns_of_many(batches[1], crops), list[int]()
+    for number, mask in enumerate(masks):
+        whole.mask = thin.mask = mask
+        torch.testing.assert_close(logits[number], whole(images))
+        torch.testing.assert_close(kernels[number], tangent_kernel(whole, images))
+        counts.append(count_distinct(activation_patterns(thin, crops)))
+        assert count_distinct(patterns[number]) == counts[-1]
+    assert len(set(counts)) > 2

@@ -14,7 +14,7 @@ from untrained.images.sets import image_set
 from untrained.images.splits import training_set
 from untrained.search import measurements
 from untrained.search.measurements import Draw, relative_changes
-from untrained.search.pruning import Pruning, prune
+from untrained.search.pruning import Pruning, _measuring, prune
 from untrained.search.rounds import dense_ranks
 from untrained.search.supernets import Candidate, PrunedSpace, candidates_of, pruned_space
 from untrained.spaces import get_space
@@ -111,6 +111,43 @@ def test_the_last_round_is_that_of_single_networks(found):
         thin = single(draw.thin, tuple(operations), THIN)
         assert numbers.kappa == pytest.approx(plain_kappa(whole, draw.images), rel=1e-3)
         assert numbers.regions == plain_regions(thin, draw.crops)
+
+
+def test_many_supernets_at_once_have_the_numbers_of_each(monkeypatch):
+    monkeypatch.setattr(measurements, "CROPS", 200)
+    monkeypatch.setattr(measurements, "TOGETHER", 2)
+    measurements._draw.cache_clear()
+    mask, jobs = SPACE.full_mask(), []
+    masks = [mask, *(one.without(mask) for one in candidates_of(mask)[:2])]
+    for repeat, reads in ((0, (True, True)), (1, (True, False))):
+        jobs += [(SPACE.name, FAST, 0, (0, repeat), one, reads) for one in masks]
+    columns, sizes = list(zip(*jobs, strict=True)), []
+    expected = list(map(measurements.measure, *columns))
+    together = Draw.numbers_of_many
+
+    def watched(draw, some, **how):
+        sizes.append(len(some))
+        return together(draw, some, **how)
+
+    monkeypatch.setattr(Draw, "numbers_of_many", watched)
+    found = list(measurements.measured_together(measurements.measure, *columns))
+    assert sizes == [2, 1, 2, 1]
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    assert np.isnan(np.array(found)[3:, 1]).all()
+
+    def fails(_draw, _masks, **_how):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Draw, "numbers_of_many", fails)
+    with pytest.warns(UserWarning, match="one supernet at a time: OutOfMemoryError: CUDA out of"):
+        found = list(measurements.measured_together(measurements.measure, *columns))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_one_process_on_a_gpu_measures_many_at_once():
+    for workers, device, expected in ((1, "cpu", map), (1, "cuda", measurements.measured_together)):
+        with _measuring(workers, device) as measuring:
+            assert measuring is expected
 
 
 @pytest.fixture

@@ -7,7 +7,9 @@ per edge a supernet computes what the single network with the same weights compu
 Operations that read the same node share its rectified or pooled tensor, which is made once.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -17,8 +19,9 @@ from torch.nn import functional
 
 from untrained.errors import ParameterError
 from untrained.networks import darts, nasbench201
-from untrained.networks.graph import Builder, Edge, Graph
+from untrained.networks.graph import Builder, Divided, Edge, Graph, Node
 from untrained.networks.network import GraphModule
+from untrained.networks.plans import PlannedNetwork, Weights
 from untrained.spaces.base import Skeleton
 from untrained.spaces.genotypes import NODES, SUPERNET_EDGES, SUPERNET_OPERATIONS
 from untrained.spaces.nasbench201 import EDGES, OPERATIONS
@@ -103,6 +106,45 @@ class Supernet(GraphModule):
     def _value(self, node: int, rows: dict[int, list[Tensor]]) -> Tensor:
         means = [_mean(terms) for terms in rows.values()]
         return torch.cat(means, dim=1) if self.graph.nodes[node].concatenated else _sum(means)
+
+
+def masked(supernet: Supernet, weights: Sequence[Weights], mask: Mask) -> PlannedNetwork:
+    """Return a supernet under a mask as a network of its live operations alone.
+
+    The mean of several operations of an edge is a node of its own.
+
+    Args:
+        supernet: the supernet.
+        weights: those of each of its edges.
+        mask: as `Supernet.mask`.
+    """
+    graph = supernet.graph
+    nodes, edges, own = list(graph.nodes), list[Edge](), list[Weights]()
+    live = [
+        (edge, of_edge)
+        for edge, of_edge in zip(graph.executed, weights, strict=False)
+        if edge.choice is None or mask[edge.choice]
+    ]
+    # the terms that are left of each mean, by the row of the mask and the target
+    left = Counter((edge.choice[0], edge.target) for edge, _ in live if edge.choice)
+    means: dict[tuple[int, int], tuple[int, int]] = {}  # their nodes and numbers of terms
+    for edge, of_edge in live:
+        own.append(of_edge)
+        mean = (edge.choice[0], edge.target) if edge.choice else (0, -1)
+        if left[mean] > 1 and mean not in means:
+            means[mean] = len(nodes), left[mean]
+            nodes.append(Node())
+        if mean not in means:
+            edges.append(edge)
+            continue
+        node, count = means[mean]
+        edges.append(replace(edge, target=node))
+        left[mean] -= 1
+        if not left[mean]:
+            edges.append(Edge(node, edge.target, (Divided(count),)))
+            own.append(Weights())
+    flags = graph.initialisation, graph.momentum, graph.inputs
+    return PlannedNetwork(Graph(tuple(nodes), tuple(edges), graph.output, *flags), own)
 
 
 class _Source:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from untrained.images.minibatches import Minibatch
+    from untrained.networks.batched import Batch
 
 #: A single cell of one channel between a crop of 3x3 pixels and the head.
 THIN_SKELETON = Skeleton(channels=1, cells=1, stages=1, stem=False)
@@ -97,6 +98,22 @@ def activation_patterns(network: nn.Module, images: Tensor) -> NDArray[np.uint8]
     if len({one.shape[1] for one in packed}) > 1:
         raise UndefinedScore("not_applicable", VARYING)
     return np.concatenate(packed)
+
+
+def patterns_of_many(batch: Batch, images: Tensor) -> list[NDArray[np.uint8]]:
+    """Return what `activation_patterns` returns of many networks, with bits in another order.
+
+    Args:
+        batch: the networks, prepared with dead branches.
+        images: (n, C, H, W), on the device to run on.
+    """
+    from untrained.networks.batched import codes_of
+
+    pieces = [codes_of(batch, piece) for piece in _pieces(images)]
+    return [
+        np.concatenate([np.packbits(one.cpu().numpy(), axis=1) for one in same])
+        for same in zip(*pieces, strict=True)
+    ]
 
 
 def count_distinct(patterns: NDArray[np.uint8]) -> int:

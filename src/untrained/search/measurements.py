@@ -4,12 +4,16 @@ The numbers are the condition number kappa of the tangent kernel and the number 
 regions; see docs/tenas.md.
 """
 
+import warnings
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from untrained.errors import summary
 from untrained.float32 import exact_float32
 from untrained.search.supernets import PrunedSpace, pruned_space
 from untrained.seeds import seed_sequence
@@ -17,11 +21,15 @@ from untrained.seeds import seed_sequence
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from untrained.networks.supernets import Mask
+    from untrained.networks.plans import PlannedNetwork
+    from untrained.networks.supernets import Mask, Supernet
     from untrained.search.pruning import Pruning
 
 #: Random crops whose activation patterns are counted, as in the released code.
 CROPS = 3000
+
+#: Supernets that are measured at once on a GPU.
+TOGETHER = 32
 
 Values = NDArray[np.float64]
 
@@ -84,15 +92,82 @@ class Draw:
         )
 
     def _kappa(self) -> float:
-        from untrained.proxies.base import UndefinedScore
-        from untrained.proxies.ntk import condition_number
         from untrained.proxies.tangent_kernels import tangent_kernel
 
-        kernel = tangent_kernel(self.network, self.images).numpy()
-        try:
-            return condition_number(kernel)
-        except UndefinedScore:
-            return np.nan  # the trace counts it
+        return _condition_number(tangent_kernel(self.network, self.images))
+
+    @exact_float32()
+    def numbers_of_many(
+        self, masks: "Sequence[Mask]", *, kappa: bool = True, regions: bool = True
+    ) -> list[Numbers]:
+        """Measure the supernets under many masks at once, as `numbers` measures each."""
+        from untrained.networks.batched import prepared
+        from untrained.networks.batched_gradients import Networks
+        from untrained.proxies.linear_regions import count_distinct, patterns_of_many
+        from untrained.proxies.tangent_kernels import tangent_kernels_of_many
+
+        found = np.full((2, len(masks)), np.nan)
+        if kappa:
+            networks = _under(self.network, masks)
+            batch = prepared(networks, _shape(self.images), [False] * len(masks), logits=True)
+            kernels = tangent_kernels_of_many(Networks(batch, self.images.device), self.images)
+            found[0] = [_condition_number(kernel) for kernel in kernels]
+        if regions:
+            networks = _under(self.thin, masks)
+            batch = prepared(networks, _shape(self.crops), [True] * len(masks))
+            found[1] = [count_distinct(one) for one in patterns_of_many(batch, self.crops)]
+        return [Numbers(*map(float, pair)) for pair in found.T]
+
+
+def _condition_number(kernel: "Tensor") -> float:
+    from untrained.proxies.base import UndefinedScore
+    from untrained.proxies.ntk import condition_number
+
+    try:
+        return condition_number(kernel.numpy())
+    except UndefinedScore:
+        return np.nan  # the trace counts it
+
+
+def _under(supernet: "Supernet", masks: "Sequence[Mask]") -> "list[PlannedNetwork]":
+    """Return a supernet under each of some masks, with its weights on the CPU."""
+    import torch
+
+    from untrained.networks.plans import weights_of
+    from untrained.networks.supernets import masked
+
+    own = weights_of(supernet, whole=True)
+    weights = [one.to(torch.device("cpu"), torch.float32) for one in own]
+    return [masked(supernet, weights, mask) for mask in masks]
+
+
+def _shape(images: "Tensor") -> tuple[int, int, int]:
+    channels, height, width = images.shape[1:]
+    return channels, height, width
+
+
+#: The work of `measure`: its arguments.
+Job = tuple[str, "Pruning", int, tuple[int, int], "Mask", tuple[bool, bool]]
+
+
+def measured_together(_measure: object, *columns: Sequence[Any]) -> Iterator[Numbers]:
+    """Map `measure` over columns of its arguments, `TOGETHER` supernets of a repeat at once.
+
+    Where that fails, such as for want of memory, they are measured one at a time.
+    """
+    jobs: list[Job] = list(zip(*columns, strict=True))
+    for common, alike in groupby(jobs, lambda job: (*job[:4], job[5])):
+        *of_draw, (kappa, regions) = common
+        masks = [job[4] for job in alike]
+        for start in range(0, len(masks), TOGETHER):
+            some = masks[start : start + TOGETHER]
+            draw = _draw(*of_draw)
+            try:
+                made = draw.numbers_of_many(some, kappa=kappa, regions=regions)
+            except (RuntimeError, MemoryError) as error:
+                warnings.warn(f"measuring one supernet at a time: {summary(error)}", stacklevel=2)
+                made = None
+            yield from made or (draw.numbers(one, kappa=kappa, regions=regions) for one in some)
 
 
 def measure(

@@ -24,7 +24,7 @@ from untrained.limits import COUNT, WORKERS, at_most
 from untrained.scoring.devices import leased_device
 from untrained.scoring.ledger import opened
 from untrained.scoring.progress import Track, quiet, untracked
-from untrained.search.measurements import Numbers
+from untrained.search.measurements import Numbers, measured_together
 from untrained.search.rounds import Rounds
 from untrained.search.supernets import PrunedSpace, pruned_space
 from untrained.spaces import SearchSpace, get_space
@@ -191,7 +191,7 @@ def prune(
         if workers is None:
             workers = os.cpu_count() or 1 if device.type == "cpu" else 1
         key = _key(searched, settings, seed) if ledger else {}
-        with opened(ledger, key, tell) as kept, _measuring(workers) as measure:
+        with opened(ledger, key, tell) as kept, _measuring(workers, device.type) as measure:
             if kept.done:
                 tell(f"continuing after round {len(kept.done)}")
             rounds = Rounds(searched, settings, seed, measure, track, kept)
@@ -204,10 +204,10 @@ def prune(
 
 
 @contextmanager
-def _measuring(workers: int) -> Iterator[Callable[..., Iterator[Numbers]]]:
-    """Provide a `map` over some number of processes."""
+def _measuring(workers: int, device: str) -> Iterator[Callable[..., Iterator[Numbers]]]:
+    """Provide a `map` over some number of processes; on a GPU one measures many at once."""
     if workers == 1:
-        yield map
+        yield map if device == "cpu" else measured_together
         return
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
