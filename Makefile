@@ -63,6 +63,7 @@ bench: install ## speed, rounding, memory and start-up, into docs/performance.md
 	$(BIN)/python -m benchmarks.pruning_speed
 	$(BIN)/python -m benchmarks.training_speed
 	$(BIN)/python -m benchmarks.shared_passes
+	$(BIN)/python -m benchmarks.gradients_at_once
 	$(BIN)/python -m benchmarks.commands
 	$(BIN)/python -m benchmarks.search_speed
 

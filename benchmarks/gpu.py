@@ -40,7 +40,7 @@ from untrained.scoring.engine import Score, Subject, score_work
 from untrained.scoring.execution import Execution, has_bfloat16_products, prepare_worker
 from untrained.scoring.images import MinibatchSettings
 from untrained.scoring.request import ScoreRequest, parse_reading
-from untrained.search.measurements import Draw
+from untrained.search.measurements import TOGETHER, Draw
 from untrained.search.pruning import Pruning, prune
 from untrained.search.supernets import candidates_of, pruned_space
 from untrained.seeds import torch_seeded
@@ -357,6 +357,32 @@ def speed() -> Found:
     yield "one at a time", of_whole(alone)
 
 
+def gradients() -> Found:
+    """Compare and time proxies that differentiate networks, many at once and one at a time."""
+    many, few = random_cells(4 * SIZE, seed=7), random_cells(6 if CUDA else 2, seed=8)
+    for proxy, images in (
+        ("grad_norm", 32), ("synflow", 32), ("jacobian_covariance", 32), ("zico", 64),
+        ("ntk_condition_number-weights_train", 16), ("ntk_condition_number", 32),
+        ("grad_norm", 128),
+    ):  # fmt: skip
+        shown = images if CUDA else 4
+        name = f"{proxy}, {images} images"
+        made, _ = scores(few, proxy, images=shown)
+        scores(few[:1], proxy, images=shown, engine="plain")
+        alone, seconds = scores(few, proxy, images=shown, engine="plain", seconds=4)
+        yield f"{name}, difference", difference(made[: len(alone)], alone)
+        yield f"{name}, one at a time", f"{1e3 * seconds[-1] / len(seconds):.3g} ms per cell"
+        if CUDA:
+            torch.cuda.reset_peak_memory_stats()
+        _, times = scores(many, proxy, images=shown, seconds=6)
+        # the first half batch draws here and tells cuDNN shapes that it has not seen
+        each = (times[-1] - times[0]) / max(1, len(times) - SIZE // 2)
+        yield f"{name}, many at once", f"{1e3 * each:.3g} ms per cell, {len(times)} cells"
+        if CUDA:
+            memory = torch.cuda.max_memory_allocated() / 1e9
+            yield f"{name}, largest memory", f"{memory:.1f} GB"
+
+
 def one_of_several(place: int, number: int) -> None:
     """Score cells when told to, as one of several processes on a card, with its share of cores."""
     if CUDA:
@@ -424,6 +450,20 @@ def pruning() -> Found:
             drawn.numbers(one)
         each = (time.perf_counter() - start) / count
         yield f"{name}, a candidate", f"{each:.2f} s"
+        masks = [candidate.without(mask) for candidate in candidates_of(mask)]
+        masks = masks[: TOGETHER if CUDA else 2]
+        numbers = drawn.numbers_of_many(masks)
+        wait()
+        start = time.perf_counter()
+        drawn.numbers_of_many(masks)
+        wait()
+        each = (time.perf_counter() - start) / len(masks)
+        yield f"{name}, a candidate of {len(masks)} at once", f"{1e3 * each:.3g} ms"
+        pairs = [(one, drawn.numbers(mask)) for one, mask in zip(numbers, masks[:3], strict=False)]
+        kappa = max(abs(own.kappa / alone.kappa - 1) for own, alone in pairs)
+        regions = max(abs(own.regions - alone.regions) for own, alone in pairs)
+        found = f"kappa by at most {kappa:.1e} of it, regions by at most {regions:.0f}"
+        yield f"{name}, many at once and alone differ", found
     if CUDA:
         start = time.perf_counter()
         made = prune("nasbench201", Pruning(repeats=1, device=str(DEVICE)), 0, workers=1)
@@ -503,12 +543,13 @@ def randomness_and_memory() -> Found:
 #: The steps, and the most seconds of each.
 STEPS: dict[str, tuple[Callable[[], Found], int]] = {
     "environment": (environment, 20),
-    "ceilings": (ceilings, 40),
-    "agreement": (agreement, 80),
-    "speed": (speed, 90),
-    "processes": (processes, 90),
-    "pruning": (pruning, 60),
-    "spaces": (spaces, 50),
+    "ceilings": (ceilings, 30),
+    "agreement": (agreement, 60),
+    "speed": (speed, 80),
+    "gradients": (gradients, 80),
+    "pruning": (pruning, 50),
+    "processes": (processes, 70),
+    "spaces": (spaces, 40),
     "training": (training, 60),
     "randomness and memory": (randomness_and_memory, 40),
 }
