@@ -89,7 +89,13 @@ def test_type_checkers_see_the_same_names():
         untrained.nothing  # noqa: B018
 
 
-@pytest.mark.parametrize("module", ["benchmarks.benchmark", "catalogue", "search.run"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        *("benchmarks.benchmark", "benchmarks.devices", "catalogue", "scoring.constraints"),
+        *("scoring.measuring", "scoring.quantities", "search.run"),
+    ],
+)
 def test_the_examples_run(module):
     found = doctest.testmod(import_module(f"untrained.{module}"), raise_on_error=False)
     assert found.attempted
@@ -215,10 +221,11 @@ def test_accuracies_that_are_not_there_are_refused(benchmark_table):
         benchmark_table.accuracy(15625)
 
 
-def test_the_examples_of_the_page_run():
-    page = Path(untrained.__file__).parents[2] / "docs" / "python.md"
+@pytest.mark.parametrize(("name", "least"), [("python", 20), ("devices", 3)])
+def test_the_examples_of_the_page_run(name, least):
+    page = Path(untrained.__file__).parents[2] / "docs" / f"{name}.md"
     examples = doctest.DocTestParser().get_doctest(page.read_text(), {}, page.name, str(page), 0)
-    assert len(examples.examples) > 20
+    assert len(examples.examples) > least
     told = []
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
     runner.run(examples, out=told.append)
