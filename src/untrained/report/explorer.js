@@ -191,6 +191,23 @@ const layout = (look, more) => ({
   margin: { l: 55, r: 15, t: 15, b: 50 }, ...more,
 });
 
+// The bounds of the selection, and a ring around the point that is picked.
+function scatterShapes(look) {
+  const { all, xs, ys } = rowsOf(xColumn(), yColumn()), box = BOUNDS.map((id) => at(id).value), shapes = [];
+  if (box.some(Boolean)) {
+    const [x0, x1, y0, y1] = [xs, ys].flatMap((values, place) => {
+      const [low, high] = extent(values), room = 0.05 * (high - low || 1);
+      return [box[2 * place] || low - room, box[2 * place + 1] || high + room].map(Number);
+    });
+    shapes.push({ type: "rect", x0, x1, y0, y1, line: { color: look.line, dash: "dot" } });
+  }
+  if (all.includes(picked)) {
+    shapes.push({ type: "circle", xsizemode: "pixel", ysizemode: "pixel", xanchor: xs[picked], yanchor: ys[picked],
+      x0: -8, x1: 8, y0: -8, y1: 8, line: { width: 3, color: colour(1, look) } });
+  }
+  return shapes;
+}
+
 function scatterFigure(look) {
   const x = xColumn(), y = yColumn(), { all, within, xs, ys } = rowsOf(x, y);
   const facts = tableColumns().slice(0, all.length > 30_000 ? 4 : 14); // texts of so many points fill the memory
@@ -207,22 +224,11 @@ function scatterFigure(look) {
   const data = [trace(defined, { showlegend: false, marker: { color: colour(0, look), size: all.length > 3000 ? 4 : 7 } })];
   const rug = { color: colour(1, look), symbol: lost.map((row) => (x.values[row] === null ? "line-ew" : "line-ns")), size: 10, line: { width: 2, color: colour(1, look) } };
   if (lost.length) data.push(trace(lost, { name: `undefined score (${lost.length})`, marker: rug }));
-  if (all.includes(picked)) {
-    const ring = { size: 15, symbol: "circle-open", color: colour(1, look), line: { width: 3 } };
-    data.push({ type: "scatter", mode: "markers", showlegend: false, x: [xs[picked]], y: [ys[picked]],
-      hoverinfo: "skip", marker: ring });
-  }
-  const box = BOUNDS.map((id) => at(id).value);
-  const edges = [xs, ys].flatMap((values, place) => {
-    const [low, high] = extent(values), room = 0.05 * (high - low || 1);
-    return [box[2 * place] || low - room, box[2 * place + 1] || high + room].map(Number);
-  });
-  const shape = { type: "rect", x0: edges[0], x1: edges[1], y0: edges[2], y1: edges[3], line: { color: look.line, dash: "dot" } };
   return { data, layout: layout(look, {
     xaxis: axis(look, x.label + (x.lower ? " (lower is better)" : "")), yaxis: axis(look, y.label),
     dragmode: matchMedia("(pointer: coarse)").matches ? false : "select", selections: [],
     showlegend: lost.length > 0, legend: { orientation: "h", y: 1.02, yanchor: "bottom" },
-    shapes: box.some(Boolean) ? [shape] : [], hovermode: "closest",
+    shapes: scatterShapes(look), hovermode: "closest",
   }) };
 }
 
@@ -480,11 +486,12 @@ function showPicked() {
   if (drawn) show("graph");
 }
 
-function pick(place) {
+async function pick(place) {
   picked = place;
   showPicked();
   markPicked();
-  show("scatter");
+  await drawing.scatter;
+  Plotly.relayout(at("scatter"), { shapes: scatterShapes(themed()) }); // the points stay as they are
 }
 
 // --- Controls
