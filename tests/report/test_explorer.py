@@ -63,6 +63,16 @@ def test_scores_are_means_over_seeds_and_undefined_ones_are_null(data):
     assert column(data, "ntk_condition_number", "cifar10")["lower"]
 
 
+def test_an_architecture_that_was_not_scored_is_not_undefined(run, tmp_path):
+    table, other = explored.scores(), with_scores(run, tmp_path)
+    first = table["arch"].min()
+    own = table["proxy"] == "ntk_condition_number"
+    vars(other)["scores"] = table[~(own & (table["arch"] == first))]
+    columns = space_data(other)
+    assert column(columns, "ntk_condition_number", "cifar10")["unscored"] == [0]
+    assert "unscored" not in column(columns, "naswot", "cifar10")
+
+
 def test_accuracies_name_data_set_split_and_epochs(data, benchmark_table):
     label = "CIFAR-10 test accuracy, 200 epochs (%)"
     found = column(data, label, "cifar10")

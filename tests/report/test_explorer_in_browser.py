@@ -45,15 +45,16 @@ def other(inputs):
 def many():
     """A space of 130 points and 7 searches with two columns of one label, and names to escape."""
     generator = np.random.default_rng(3)
-    values = generator.normal(size=(3, 130)).round(2)
+    values = generator.normal(size=(4, 130)).round(2)
     shared = {"dataset": "", "split": "", "lower": False}
-    labels = ["first", "twice", "twice"]
-    kinds = ["score", "score", "cost"]
+    labels = ["first", "twice", "twice", "partly"]
+    kinds = ["score", "score", "cost", "score"]
     columns = [
         shared | {"label": label, "kind": kind, "values": own.tolist()}
         for label, kind, own in zip(labels, kinds, values, strict=True)
     ]
     columns[0]["command"] = "score {name}"
+    columns[3] |= {"unscored": [*range(30)], "values": [*[None] * 31, *columns[3]["values"][31:]]}
     names = ["=1+2", "<b>bold</b> & co", *map("name {}".format, range(128))]
     data = {"name": "many", "label": "many", "members": "networks", "index": None, "names": names}
     curve = {"dataset": "", "searched_on": "", "unit": "evaluations", "runs": 3, "trains": True}
@@ -633,6 +634,20 @@ def test_columns_that_share_a_label_have_their_own_values(page):
         assert trace["y"] == y
     assert rows[0][0] == "'=1+2"
     assert trace["text"][1].startswith("&lt;b&gt;bold&lt;/b&gt; &amp; co<br>")
+
+
+def test_what_was_not_scored_is_left_out(page):
+    page.select_option("#space", "many")
+    page.select_option("#x", label="partly")
+    page.select_option("#y", label="first")
+    first, _, _, partly = many()["columns"]
+    x, y = last(partly)[30:], last(first)[30:]
+    assert shown_tau(page) == (pytest.approx(kendalltau(x, y).statistic, abs=1e-9), 100)
+    assert [len(one["x"]) for one in drawn(page, "scatter")] == [99, 1], "one is undefined"
+    page.click("#more")
+    shown = page.locator("#table tbody tr").evaluate_all("all => all.map(one => one.innerText)")
+    assert sum("not scored" in one for one in shown) == 30
+    assert sum("undefined" in one for one in shown) == 1
 
 
 def test_more_rows_are_shown_and_the_focus_stays(page):

@@ -138,17 +138,22 @@ function drawnOf(column) {
 }
 const ranked = (column, row) => column.values[row] ?? (column.lower ? Infinity : -Infinity);
 
-// The rows with a y, where only an accuracy can be unknown, and those of them within the bounds.
+// Rows of which there is no score at all, in contrast to an undefined one.
+for (const one of spaces.flatMap((own) => own.columns)) one.unscored = new Set(one.unscored);
+
+// The rows with an x and a y, which only accuracies and scores can lack, and those of them within the bounds.
 function rowsOf(x, y) {
   const [xFrom, xTo, yFrom, yTo] = BOUNDS.map((id) => at(id).valueAsNumber);
   const xs = drawnOf(x), ys = drawnOf(y);
-  const all = [...xs.keys()].filter((row) => y.kind !== "accuracy" || y.values[row] !== null);
+  const there = (row) => !x.unscored.has(row) && !y.unscored.has(row) && (y.kind !== "accuracy" || y.values[row] !== null);
+  const all = [...xs.keys()].filter(there);
   const within = (row) => !(xs[row] < xFrom || xs[row] > xTo || ys[row] < yFrom || ys[row] > yTo);
   return { all, within: all.filter(within), xs, ys };
 }
 
 const nameOf = (row) => space.names[row];
 const heading = (row) => (space.index ? `${space.index[row]}: ${nameOf(row)}` : nameOf(row));
+const toldOf = (column, row, digits) => (column.unscored.has(row) ? "not scored" : told(column.values[row], digits));
 function told(value, digits = 6) {
   if (value === null) return "undefined";
   return String(Number.isInteger(value) ? value : Number(value.toPrecision(digits)));
@@ -211,7 +216,7 @@ function scatterShapes(look) {
 function scatterFigure(look) {
   const x = xColumn(), y = yColumn(), { all, within, xs, ys } = rowsOf(x, y);
   const facts = tableColumns().slice(0, all.length > 30_000 ? 4 : 14); // texts of so many points fill the memory
-  const text = (row) => [heading(row), ...facts.map((one) => `${one.label}: ${told(one.values[row])}`), ...noteOf(row)].map(plain).join("<br>");
+  const text = (row) => [heading(row), ...facts.map((one) => `${one.label}: ${toldOf(one, row)}`), ...noteOf(row)].map(plain).join("<br>");
   const inside = new Set(within);
   const trace = (rows, more) => ({
     type: all.length > 3000 ? "scattergl" : "scatter", mode: "markers",
@@ -456,7 +461,7 @@ function showTable() {
   });
   for (const place of order.slice(0, shown)) {
     const name = Object.assign(button(heading(place), () => pick(place)), { title: heading(place) });
-    const line = row("td", [name, ...columns.map((one) => told(one.values[place])), ...noted(noteOf(place)[0] ?? "ok")]);
+    const line = row("td", [name, ...columns.map((one) => toldOf(one, place)), ...noted(noteOf(place)[0] ?? "ok")]);
     line.dataset.row = place;
     body.append(line);
   }
@@ -478,7 +483,7 @@ function showPicked() {
   const quoted = known ? `'${nameOf(picked).replaceAll("'", "'\\''")}'` : "";
   at("command").textContent = known && command
     ? command.replaceAll("{index}", space.index?.[picked]).replaceAll("{name}", () => quoted) : "";
-  const facts = known ? [...tableColumns().map((one) => [one.label, told(one.values[picked], 8)]), ...noteOf(picked).map((note) => ["status", note])] : [];
+  const facts = known ? [...tableColumns().map((one) => [one.label, toldOf(one, picked, 8)]), ...noteOf(picked).map((note) => ["status", note])] : [];
   at("facts").replaceChildren(...facts.map((cells) => row("td", cells)));
   const drawn = known && space.drawings[picked].length > 0;
   at("graph").hidden = !drawn;

@@ -131,8 +131,11 @@ def space_data(inputs: Inputs, settings: Sequence[str] = ()) -> dict[str, Any]:
         datasets.append({"name": images, "label": standing_in(images)})
         own = set(scores.loc[scores["dataset"] == images, "proxy"])
         for proxy in filter(own.__contains__, proxies):
-            values = mean_scores(scores, proxy, images).reindex(sampled)
+            scored = mean_scores(scores, proxy, images)
+            values, lacking = scored.reindex(sampled), ~np.isin(sampled, scored.index)
             column = _column(proxy_label(proxy), "score", values, images, lower=proxy in lower)
+            if lacking.any():
+                column["unscored"] = np.flatnonzero(lacking).tolist()
             columns.append(column | {"command": _command(space, images, proxy, seeds, settings)})
         if images in short:
             label = f"accuracy after {truth.short_epochs} epochs"
