@@ -35,6 +35,7 @@ include: "workflow/rules/scores.smk"
 include: "workflow/rules/searches.smk"
 include: "workflow/rules/ablations.smk"
 include: "workflow/rules/prunings.smk"
+include: "workflow/rules/devices.smk"
 include: "workflow/rules/training_curves.smk"
 include: "workflow/rules/report.smk"
 
@@ -54,6 +55,7 @@ rule all:
         rules.searches.input,
         rules.ablations.input,
         rules.prunings.input,
+        rules.devices.input,
         rules.training_curves.input,
         rules.report.input,
 

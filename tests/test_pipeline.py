@@ -238,12 +238,17 @@ OTHER = {
     "searches.proxy": "naswot-released",
     "searches.scores": "live",
     "searches.budget": "100evaluations",
+    "searches.where": "latency[raspi4] <= 10 ms",
     "ablations.proxy": "naswot-released",
     "ablations.dataset": "cifar10",
     "prunings.variants": ["tenas", "released"],
     "prunings.criteria": ["regions"],
     "prunings.datasets": ["cifar10"],
     "prunings.batch_size": 16,
+    "devices.costs": ["latency[raspi4]"],
+    "devices.score": "naswot",
+    "devices.predictor": "naswot",
+    "devices.dataset": "cifar100",
     "training_curves.dataset": "cifar100",
     "training_curves.kernel": "weights_eval",
     "report.best": 0.2,
@@ -265,6 +270,9 @@ def test_params_are_what_the_jobs_use(leaf, stages, planned):
         base["training_curves.dataset"] = "cifar100"  # the one that stays
     if leaf == "searches.proxy":
         base["searches.scores"] = "live"  # not every proxy has scores that come along
+    if leaf == "devices.dataset":  # on other images fewer scores come along
+        base |= {f"devices.{name}": "naswot" for name in ("score", "predictor")}
+        base["devices.controls"] = ["naswot"]
     value = PARAMS
     for key in leaf.split("."):
         value = value[key]
@@ -300,10 +308,15 @@ def test_a_new_seed_leaves_the_jobs_of_the_others_alone(stage, key, seeds, count
 
 @pytest.mark.parametrize(
     ("phase", "left_out"),
-    [("prunings", {"prunings", "trajectory"}), ("training_curves", {"training_curves"})],
+    [
+        ("prunings.seeds", {"prunings", "trajectory"}),
+        ("training_curves.seeds", {"training_curves"}),
+        ("devices.costs", {"devices", "device_levels"}),
+    ],
 )
-def test_without_seeds_a_phase_is_left_out(phase, left_out, planned):
-    before, after = planned(), planned(**{f"{phase}.seeds": []})
+def test_with_an_empty_list_a_phase_is_left_out(phase, left_out, planned):
+    before, after = planned(), planned(**{phase: []})
+    phase = phase.partition(".")[0]
     assert set(before) - set(after) == {phase}
     pages = [job for job in after["report"] if "results/report/nasbench201.md" in job[0]]
     assert pages
@@ -369,7 +382,7 @@ def test_cached_jobs_have_their_own_hash(workdir):
         digests = {asyncio.run(hashes.get_provenance_hash(job)) for job in cached}
         assert len(digests) == len(cached)
         # every job that takes longer than to start it
-        expensive = {"score", "search", "ablate", "prune", "training_curve"}
+        expensive = {"score", "search", "ablate", "prune", "front", "training_curve"}
         assert {job.rule.name for job in cached} == expensive
 
 
@@ -556,7 +569,8 @@ EDITS = {
     "the engine": (
         "src/untrained/scoring/engine.py",
         *CODE,
-        SCORES | {"ablate nasbench201", "training_curve nasbench201"},
+        # costs that follow from a graph are computed by it
+        SCORES | {"ablate nasbench201", "front nasbench201", "training_curve nasbench201"},
     ),
     "parameters of one phase": ("params.yaml", "repeats: 1", "repeats: 2", {"prune nasbench201"}),
     "code of another space": ("src/untrained/spaces/nds_networks.py", *CODE, set()),
@@ -571,7 +585,7 @@ EDITS = {
         "workflow/rules/paths.smk",
         *CODE,
         {f"rules/{name}" for name in ("paths", "sections", "searches", "report")}
-        | {f"rules/{name}" for name in ("ablations", "prunings", "training_curves")},
+        | {f"rules/{name}" for name in ("ablations", "devices", "prunings", "training_curves")},
     ),
     "a comment of a plug-in": ("dots.py", *PROSE, set()),
     "the image set of a plug-in": ("dots.py", *CODE, {"fetch_images", "minibatches/dots:DOTS"}),
@@ -694,7 +708,8 @@ def test_what_entries_say_has_one_digest_in_every_checkout(monkeypatch):
     described, elsewhere = made._described(), Path("/elsewhere/data/bundled")
     facts = replace(NasBench201.benchmark, bundled=elsewhere / "nasbench201.parquet")
     monkeypatch.setattr(NasBench201, "benchmark", facts)
-    monkeypatch.setattr(NasBench201, "scores", elsewhere / NasBench201.scores.name)
+    for name in ("scores", "devices"):
+        monkeypatch.setattr(NasBench201, name, elsewhere / getattr(NasBench201, name).name)
     assert made._described() != described
     monkeypatch.setattr(plan, "BUNDLED", elsewhere)
     images = "data set cifar10", "data set cifar100"  # which are bundled as well

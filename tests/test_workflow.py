@@ -43,6 +43,9 @@ SMALL = {
     "prunings.datasets": ["cifar10"],
     "prunings.criteria": ["kappa"],
     "prunings.batch_size": 4,
+    "devices.costs": ["latency[raspi4]", "latency[pixel3]"],
+    "devices.evaluations": 40,
+    "devices.runs": 2,
     "training_curves.cells": 1,
     "training_curves.shards": 1,
     "training_curves.epochs": [0],
@@ -56,6 +59,7 @@ SHARDS = "results/scores/nasbench201/cifar10/naswot"
 MERGED = "results/scores/nasbench201.parquet"
 PRUNING = "results/prunings/tenas/kappa/nasbench201/cifar10/seed0.parquet"
 CURVES = "results/training_curves/nasbench201/cifar10/seed0/0of1.parquet"
+FRONTS = "results/devices/nasbench201/cifar10.parquet"
 SEEDS = "prunings.seeds", "training_curves.seeds"
 EVERYTHING = {
     "data/benchmarks/nasbench201.parquet",
@@ -67,6 +71,7 @@ EVERYTHING = {
     "results/searches/random/nasbench201/cifar10/0of1.parquet",
     PRUNING,
     CURVES,
+    FRONTS,
     "results/metrics/nasbench201.json",
     "results/report/nasbench201.md",
     "results/report/index.html",
@@ -75,12 +80,13 @@ EVERYTHING = {
         for name in (
             *("ablations", "comparisons", "correlations", "seeds", "searches"),
             *("training_curves", "preferences", "proxies", "prunings", "trajectory"),
+            *("devices", "device_hypervolumes", "device_levels", "device_transfer"),
         )
         for suffix in ("parquet", "csv", "md", "tex")
     ),
     *(
         f"results/tables/nasbench201/{name}.{suffix}"
-        for name in ("training_curve_points", "regret")
+        for name in ("training_curve_points", "regret", "device_points")
         for suffix in ("parquet", "csv")
     ),
     *(
@@ -88,6 +94,7 @@ EVERYTHING = {
         for name in (
             *("ablations", "scores", "kernels", "time", "regret", "seeds"),
             *("kernel_curves", "preferences", "proxies", "score_curves", "trajectory"),
+            *("device_fronts", "device_progress"),
         )
         for suffix in ("svg", "png")
     ),

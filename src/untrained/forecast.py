@@ -72,6 +72,7 @@ def forecast(plan: Plan, measured: int = 3, track: Track = untracked) -> Iterato
         "search": searched * len(named.searches.algorithms) * named.searches.shards,
         "ablate": len(plan.ablated),
         "prune": len(plan.pruned) * kinds,
+        "front": len(plan.fitted),
         "training_curve": len(plan.followed) * len(curves.seeds) * curves.shards,
     }.items():
         if number:

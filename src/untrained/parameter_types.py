@@ -56,6 +56,7 @@ _Unique = (each_once(), Field(strict=False, json_schema_extra={"uniqueItems": Tr
 Names = Annotated[tuple[str, ...], MinLen(1), *_Unique]
 Seeds = Annotated[tuple[Seed, ...], MinLen(1), *_Unique]
 SeedsOrNone = Annotated[tuple[Seed, ...], *_Unique]
+CostsOrNone = Annotated[tuple[str, ...], *_Unique]
 Batches = Annotated[tuple[Several, ...], MinLen(1), *_Unique]
 Epochs = Annotated[tuple[Number, ...], MinLen(1), *_Unique]
 Fraction = Annotated[float, Gt(0), Le(1), Field(allow_inf_nan=False)]

@@ -24,6 +24,7 @@ from untrained.images.splits import check_training_split, sample_labels
 from untrained.limits import KERNELS, RESAMPLES, RUNS
 from untrained.parameter_types import (
     Batches,
+    CostsOrNone,
     Count,
     Epochs,
     Fraction,
@@ -51,6 +52,7 @@ from untrained.scoring.training_curves import CurveSettings
 from untrained.search import parse_algorithm
 from untrained.search.base import BudgetedSearch
 from untrained.search.clock import Budget, parse_budget, trainings_of
+from untrained.search.device_fronts import costs_of
 from untrained.search.pruning import Pruning
 from untrained.search.runs import check_draws, check_evaluations, shard_of_runs
 from untrained.search.spelling import Search
@@ -211,6 +213,29 @@ class Prunings(Section):
     """Images per kernel, 2 or more; null: 32 as the paper says, 72 where released"""
 
 
+class Devices(Section):
+    """Networks for devices: fronts of a score and the cost on each, of spaces with both."""
+
+    costs: Literal["all"] | CostsOrNone
+    """Costs on devices, as in latency[raspi4] and energy[fpga]; all that come with a space, or []
+    for no fronts at all; `untrained list devices`"""
+    score: Annotated[str, accepted(parse_proxy)]
+    """Proxy or ensemble that stands for the accuracy, which no search sees; scores of the whole
+    space have to come along"""
+    controls: Annotated[Names, each_once(parse_proxy)]
+    """Proxies or ensembles that it is compared with"""
+    predictor: Annotated[str, accepted(parse_proxy)]
+    """Proxy that stands for every cost in one more control"""
+    dataset: str
+    """Data set of the networks, and of the images that their scores were read on"""
+    evaluations: Count
+    """Architectures that a run evaluates"""
+    runs: Annotated[Count, Le(RUNS)]
+    """Independent repetitions of each search"""
+    seed: Seed
+    """Seed of the runs"""
+
+
 class TrainingCurves(Section):
     """How the tangent kernel and scores of random cells move over a short training."""
 
@@ -263,6 +288,7 @@ class Parameters(Section):
     searches: Searches
     ablations: Ablations
     prunings: Prunings
+    devices: Devices
     training_curves: TrainingCurves
     report: Report
 
@@ -405,6 +431,7 @@ def _check_together(parameters: Parameters) -> None:
     _check_searches(parameters, measured)
     _check_ablations(parameters, [space for space in measured if space.ablations])
     _check_prunings(parameters, [space for space in measured if space.supernet])
+    _check_devices(parameters, measured)
     _check_curves(parameters, spaces)
 
 
@@ -423,6 +450,23 @@ def _check_prunings(parameters: Parameters, spaces: list[SearchSpace]) -> None:
         _check_fetched("prunings.datasets", prunings.datasets, parameters)
         size = prunings.batch_size or 0
         _check_drawn("prunings.batch_size", size, prunings.datasets, parameters)
+
+
+def _check_devices(parameters: Parameters, spaces: list[SearchSpace]) -> None:
+    devices = parameters.devices
+    for space in spaces:
+        if not (devices.costs and space.devices and space.scores):
+            continue
+        there = shipped_proxies(space).get(devices.dataset, [])
+        named = {"score": [devices.score], "controls": devices.controls}
+        for key, proxies in (named | {"predictor": [devices.predictor]}).items():
+            if lacking := _unscored(proxies, there):
+                raise ParameterError(
+                    f"params: devices.{key}: no scores of {lacking[0]} on {devices.dataset} come "
+                    f"with {space.name}: it has {', '.join(there) or 'none on it'}"
+                )
+        with _blamed("devices.costs"):
+            costs_of(space, () if devices.costs == "all" else devices.costs)
 
 
 def _check_curves(parameters: Parameters, spaces: list[SearchSpace]) -> None:

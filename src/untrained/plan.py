@@ -90,6 +90,13 @@ class Plan:
         return [name for name in self.measured if self.spaces[name].supernet and seeds]
 
     @cached_property
+    def fitted(self) -> list[str]:
+        """Return the spaces with fronts for devices: scores and costs of all come along."""
+        costs = self.parameters.devices.costs
+        known = self.spaces
+        return [one for one in self.measured if known[one].devices and known[one].scores and costs]
+
+    @cached_property
     def followed(self) -> list[str]:
         """Return the spaces with training curves; none if there are no seeds.
 
@@ -120,6 +127,11 @@ class Plan:
     def shipped_scores(self, space: str) -> list[str]:
         """Return the file of the scores that come with a space, if any do, in a list."""
         path = self.spaces[space].scores
+        return [] if path is None else [_bundled_here(path)]
+
+    def devices_table(self, space: str) -> list[str]:
+        """Return the file of the costs on devices that come with a space, if any do, in a list."""
+        path = self.spaces[space].devices
         return [] if path is None else [_bundled_here(path)]
 
     def bundled_table(self, space: str) -> list[str]:
@@ -184,6 +196,8 @@ class Plan:
             for algorithm in parameters.searches.algorithms:
                 searched = module_of_algorithm(algorithm)
                 yield f"searches/{name}/{algorithm}", ("untrained.search.run", own, searched)
+            if space.devices and space.scores:
+                yield f"devices/{name}", ("untrained.search.device_fronts", own)
             if space.ablations:
                 yield f"ablations/{name}", ("untrained.scoring.ablations", own, ablated)
         for name in REPORT_SECTIONS:
@@ -215,7 +229,7 @@ class Plan:
             )
         }
         described = self._described()
-        for stage in ("ablations", "benchmarks", "prunings", "searches"):
+        for stage in ("ablations", "benchmarks", "devices", "prunings", "searches"):
             # DVC needs the folder even if no space has such a stage
             (CODE / stage).mkdir(parents=True, exist_ok=True)
         written = []

@@ -26,6 +26,7 @@ COMMANDS = [
     ["ablate"],
     ["measure"],
     ["pareto"],
+    ["fronts"],
     ["prune"],
     ["params"],
     ["plan"],

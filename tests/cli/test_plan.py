@@ -45,7 +45,7 @@ def test_its_jobs_are_those_of_the_workflow(tmp_path, monkeypatch, changes):
     with workflow(tmp_path, config) as built:
         planned = Counter(job.rule.name for job in built.dag.jobs)
     assert found["score"] > 0
-    rules = {"score", "search", "ablate", "prune", "training_curve"}
+    rules = {"score", "search", "ablate", "prune", "front", "training_curve"}
     assert found == {rule: planned[rule] for rule in rules if planned[rule]}
 
 
@@ -70,7 +70,7 @@ def test_rates_are_measured_here(folder, untrained):
     assert "2/2 architectures" in err
     assert re.search(r"score +nasbench201 costs, \S+ s each +4 +\d+ ", out)
     assert re.search(r"prune +2 ran here +3 +40 +0.03", out)
-    assert "not counted, since none has run here: search, ablate, training_curve" in out
+    assert "not counted, since none has run here: search, ablate, front, training_curve" in out
     assert re.search(r"[\d.]+ hours one after another, [\d.]+ on the \d+ \w+ here", out)
 
 

@@ -50,7 +50,7 @@ Path(output_cache).mkdir(parents=True, exist_ok=True)
 
 wildcard_constraints:
     space="|".join(map(re.escape, SPACES)),
-    dataset="|".join(map(re.escape, config["datasets"])),
+    dataset="|".join(map(re.escape, [*config["datasets"], config["devices"]["dataset"]])),
     family="|".join(map(re.escape, PLAN.families)),
     algorithm="|".join(map(re.escape, config["searches"]["algorithms"])),
     variant="|".join(config["prunings"]["variants"]),

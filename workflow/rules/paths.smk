@@ -35,6 +35,20 @@ def pruning_traces(space):
     )
 
 
+FRONTS = "results/devices/{space}/{dataset}.parquet"
+
+
+def fronts(space):
+    """The fronts of a score and each cost on a device, where a space has both."""
+    return expand(FRONTS, space={space} & set(PLAN.fitted), dataset=config["devices"]["dataset"])
+
+
+def named_costs():
+    """The options that name costs on devices; none for all of them."""
+    costs = config["devices"]["costs"]
+    return "" if costs == "all" else [f"--cost {shlex.quote(one)}" for one in costs]
+
+
 CURVES = "results/training_curves/{space}/{dataset}/seed{seed}/{shard}of{shards}.parquet"
 
 

@@ -13,6 +13,8 @@ READ = {
     "ablations": ablations,
     "prunings": pruning_traces,
     "training_curves": training_curves,
+    "devices": fronts,
+    "devices_table": lambda space: PLAN.devices_table(space),
 }
 CAPTIONS = Path(".snakemake/captions").absolute()
 write_captions(CAPTIONS)
@@ -34,7 +36,11 @@ def spelled_inputs(kinds, wildcards, input):
     words = []
     for kind in dict.fromkeys(kinds):
         files = getattr(input, kind)
-        option = f"--{kind} " if kind in ("benchmark", "scores") else ""
+        option = (
+            f"--{kind.replace('_', '-')} "
+            if kind in ("benchmark", "scores", "devices_table")
+            else ""
+        )
         paths = [files] if isinstance(files, str) else files
         words += [option + shlex.quote(str(path)) for path in paths]
     return " ".join(words)

@@ -12,6 +12,7 @@ from untrained.cli import (
     compare,
     ensembles,
     fetch,
+    fronts,
     measure,
     names,
     params,
@@ -54,6 +55,7 @@ app.command("ablate")(ablations.ablate)
 app.command("training-curves")(training_curves.training_curves)
 app.command("measure")(measure.measure)
 app.command("pareto")(pareto.pareto)
+app.command("fronts")(fronts.fronts)
 app.command("prune")(prune.prune)
 app.command("train")(train.train)
 app.add_typer(report.app, name="report")

@@ -152,8 +152,8 @@ Devices = Annotated[
     Path | None,
     typer.Option(
         "--devices-table",
-        help="Table of latencies and energies that --where reads beside those that come along, "
-        "such as one of `untrained measure`.",
+        help="Table of latencies and energies to read beside those that come along, such as one of "
+        "`untrained measure`.",
         dir_okay=False,
     ),
 ]

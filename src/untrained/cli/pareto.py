@@ -20,17 +20,9 @@ Objectives = Annotated[
     typer.Option(
         "--objective",
         help="What is wanted: a proxy, an ensemble as log(naswot,parameters), or a cost as "
-        "latency[raspi4] or energy[fpga]; min(...) and max(...) give another direction; "
+        "latency[raspi4], parameters or memory; min(...) and max(...) give the direction; "
         "repeatable, two or more.",
         autocompletion=options.completed(options.PROXIES),
-    ),
-]
-DevicesTable = Annotated[
-    Path | None,
-    typer.Option(
-        help="Parquet file of latencies beside those that come with the space, as `untrained "
-        "measure` writes.",
-        dir_okay=False,
     ),
 ]
 
@@ -53,7 +45,8 @@ def pareto(
     ] = 0,
     benchmark: options.Benchmark = None,
     scores: options.Scores = None,
-    devices_table: DevicesTable = None,
+    where: options.Where = None,
+    devices: options.Devices = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -87,8 +80,8 @@ def pareto(
     from untrained.search.objectives import parse_objectives
 
     with results_only():
-        proxies = [one.proxy for one in parse_objectives(objective) if one.proxy is not None]
-        options.warn_of_test_labels(map(str, proxies))
+        wanted = parse_objectives(objective)
+        options.warn_of_test_labels([str(one.of) for one in wanted if not one.cost])
     of_scores = "ledger", "score_seeds", *(name for name in settings if name != "dataset")
     if not live and (idle := options.given(context, *of_scores)):
         raise ParameterError(f"{', '.join(idle)}: only --live makes scores, leave it out")
@@ -111,7 +104,8 @@ def pareto(
             seed=seed,
             benchmark=benchmark,
             scores=scores,
-            devices=devices_table,
+            devices=devices,
+            where=where,
             live=scored,
             track=tracker(quiet),
             tell=teller(quiet),

@@ -1,5 +1,6 @@
 """`untrained report`: tables, figures and the page that holds them."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -81,6 +82,7 @@ def section(
     files: Files = None,
     benchmark: options.Benchmark = None,
     scores: options.Scores = None,
+    devices: options.Devices = None,
     tables: TablesMade = None,
     figures: FiguresMade = None,
     only: Annotated[
@@ -139,6 +141,7 @@ def section(
 
     chosen = _sections(section)
     inputs = _inputs(space, chosen, files, benchmark, scores, tables, tuple(beside or ()))
+    inputs = replace(inputs, devices_file=devices)
     taken = {"resamples": resamples, "seed": seed, "best": best, "proxy": proxy}
     taken |= {"kernels": kernels, "split": split, "batch_size": batch_size}
     taken |= {"augmentation": augmentation, "sampling": sampling}

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 #: Sections in the order of the page; each may read the tables of the ones before it.
 NAMES: Final = (
     *("correlations", "seeds", "proxies", "preferences", "kernels", "shipped"),
-    *("searches", "comparisons", "regret", "prunings", "ablations", "training_curves"),
+    *("searches", "comparisons", "regret", "devices", "prunings", "ablations", "training_curves"),
 )
 
 #: What the interactive page is made of besides code: its controls, its look and what it does.

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 from untrained.errors import MissingDataError, ParameterError
 from untrained.files import SCORES, absent, read_parquet
 from untrained.report.section import general_words
-from untrained.scoring.columns import ABLATION_TYPES, BATCH_SIZE, CURVE_TYPES, SCORE_TYPES
+from untrained.scoring.columns import (
+    ABLATION_TYPES,
+    BATCH_SIZE,
+    CURVE_TYPES,
+    FRONT_TYPES,
+    SCORE_TYPES,
+)
 from untrained.search.pool import TRACE_TYPES
 from untrained.spaces import SPACES, get_space, table_of
 
@@ -17,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from untrained.benchmarks.benchmark import Benchmark
+    from untrained.benchmarks.devices import DeviceTable
     from untrained.spaces import SearchSpace
 
 #: (data set of reports, `val` or `test`) to the (data set, split) of a benchmark.
@@ -37,6 +44,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("kappa", "regions"), "float64"),
     },
     "training_curves": CURVE_TYPES,
+    "devices": FRONT_TYPES,
 }
 
 
@@ -51,6 +59,7 @@ class Inputs:
         files: kind to other files.
         folder: of the tables; None for that of a run.
         beside: other spaces, whose tables a joint figure shows, too.
+        devices_file: a table of devices beside those of `DeviceTable.load`.
     """
 
     name: str
@@ -59,6 +68,7 @@ class Inputs:
     files: Mapping[str, Sequence[Path]] = field(default_factory=dict)
     folder: Path | None = None
     beside: tuple[str, ...] = ()
+    devices_file: Path | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", SPACES.file_name(self.name))
@@ -74,6 +84,13 @@ class Inputs:
         from untrained.benchmarks.benchmark import Benchmark
 
         return Benchmark.load(self.space.name, path=self.benchmark_file)
+
+    @cached_property
+    def devices(self) -> "DeviceTable":
+        """The latencies and energies on devices."""
+        from untrained.benchmarks.devices import DeviceTable
+
+        return DeviceTable.load(self.space, self.devices_file)
 
     @cached_property
     def splits(self) -> Splits:

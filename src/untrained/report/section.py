@@ -84,7 +84,8 @@ class Section:
     Attributes:
         name: its name on the command line.
         reads: kinds of files that it reads: `benchmark`, `scores`, `shipped` (scores that come
-            with the project), `searches`, `ablations`, `prunings`, `training_curves`.
+            with the project), `searches`, `ablations`, `prunings`, `training_curves`, `devices`
+            (fronts), `devices_table` (latencies and energies).
         needs: tables of other sections that its tables are made from.
         tables: the tables that it makes, in order; a table may read those above it.
         figures: the figures drawn from them.

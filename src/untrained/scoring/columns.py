@@ -43,3 +43,13 @@ ABLATION_TYPES = {
     "status": "str",
 }
 ABLATION_COLUMNS = list(ABLATION_TYPES)
+
+#: Columns of a table of fronts.
+FRONT_TYPES = {
+    **dict.fromkeys(("score", "by", "algorithm"), "str"),
+    "run": "int64",
+    "evaluations": "int64",
+    "seconds": "float64",
+    "place": "int64",
+    "arch": "int64",
+}

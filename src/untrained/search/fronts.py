@@ -1,7 +1,7 @@
 """A Pareto search from the spelling of its objectives to the fronts that its runs found."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,12 +14,14 @@ from untrained.errors import ParameterError, unknown_name
 from untrained.images.sets import image_set
 from untrained.limits import COUNT, at_most
 from untrained.scoring.progress import Track, quiet, untracked
+from untrained.scoring.quantities import Costs
 from untrained.scoring.shipped import scores_at_hand
 from untrained.search.base import Searchable
 from untrained.search.cached import accuracies_of, loaded
-from untrained.search.members import part_of
+from untrained.search.members import members_of, part_of
 from untrained.search.objectives import CachedValues, Objective, Objectives, parse_objectives
 from untrained.search.pareto import SEARCHERS, Evaluated, Values, hypervolumes, searched
+from untrained.search.run import allowed_by
 from untrained.search.runs import shard_of_runs
 from untrained.seeds import check_seed, numpy_generator
 from untrained.spaces import SearchSpace, get_space
@@ -45,8 +47,8 @@ class ParetoResult:
         runs: what each run has evaluated.
         accuracies: column, as in "cifar10/ori-test", to the accuracy of every architecture of the
             space in percent, which no search sees; empty if no benchmark knows the space.
-        values: the values of all architectures that could have been evaluated; None for a live
-            search.
+        values: the values of all architectures that could have been evaluated; None where they are
+            not known, as in a live search.
         counts: numbers of the scores that a live search made and resumed; empty for others.
     """
 
@@ -117,10 +119,10 @@ class ParetoResult:
             (runs, m).
 
         Raises:
-            ParameterError: the search was live, so that the whole is not known.
+            ParameterError: the whole is not known, as in a live search.
         """
         if self.values is None:
-            raise ParameterError("the hypervolume of a live search: the whole is not known")
+            raise ParameterError("the hypervolume of the whole is not known: costs are not stored")
         runs = [[one.index for one in seen.architectures] for seen in self.runs]
         return hypervolumes(runs, self.values.losses(self.runs[0].aims), steps)
 
@@ -138,6 +140,7 @@ def pareto(
     scores: "Path | pd.DataFrame | None" = None,
     images: str | None = None,
     devices: Path | None = None,
+    where: str | None = None,
     live: "Live | None" = None,
     track: Track = untracked,
     tell: Callable[[str], None] = quiet,
@@ -163,6 +166,7 @@ def pareto(
             come with the space.
         images: the data set of the images of the scores, `dataset` by default.
         devices: file of a table of devices beside those that `untrained.devices` reads.
+        where: a constraint, within which the search moves; see `untrained.scoring.constraints`.
         live: settings of scores that are made when they are asked for; None for cached scores.
         track: reports progress.
         tell: takes messages for people.
@@ -181,8 +185,12 @@ def pareto(
     check_seed(seed)
     image_set(dataset), image_set(images or dataset)  # raise for unknown names
     parsed = parse_objectives(objectives)
-    measured_as = image_set(dataset).measured_as
-    asked = Objectives(searched_space, parsed, measured_as, devices)
+    costs = Costs(searched_space, dataset, scores, devices)
+    asked = Objectives(searched_space, parsed, costs)
+    costs.check(asked.quantities)
+    within = None
+    if where is not None:
+        within = allowed_by(where, searched_space, dataset, scores, devices, live)
     rngs = [numpy_generator(seed, "pareto search", run) for run in range(runs)]
     title = f"{algorithm}/{searched_space.name}"
     searcher = SEARCHERS[algorithm]
@@ -196,17 +204,23 @@ def pareto(
 
     accuracies = _accuracies(searched_space, benchmark)
     if live is not None:
-        made, counts = _live(asked, live, images or dataset, all_runs, tell)
+        among: Searchable = searched_space
+        among = among if within is None else within.part_of(among)
+        made, counts = _live(asked, among, live, images or dataset, all_runs, tell)
         return ParetoResult(searched_space, parsed, made, accuracies, None, counts)
     if searched_space.size > LISTED:
         raise ParameterError(f"{searched_space.name} is too large for cached scores: search live")
-    table = scores if not isinstance(scores, Path | None) else _scores(asked, scores)
+    table = _scores(asked, scores)
     values = asked.cached(table, images or dataset)
     among = part_of(searched_space, values.architectures)
-    return ParetoResult(searched_space, parsed, all_runs(among, values.of_run), accuracies, values)
+    among = among if within is None else within.part_of(among)
+    known = None
+    if values.asked is None:
+        known = replace(values, architectures=members_of(among))
+    return ParetoResult(searched_space, parsed, all_runs(among, values.of_run), accuracies, known)
 
 
-def _scores(asked: Objectives, path: Path | None) -> "pd.DataFrame":
+def _scores(asked: Objectives, path: "Path | pd.DataFrame | None") -> "pd.DataFrame":
     """Return a table of scores, an empty one where no objective needs any."""
     import pandas as pd
 
@@ -214,7 +228,7 @@ def _scores(asked: Objectives, path: Path | None) -> "pd.DataFrame":
 
     if not asked.readings:
         return pd.DataFrame(columns=SCORE_COLUMNS)
-    return scores_at_hand(asked.space, path)
+    return path if not isinstance(path, Path | None) else scores_at_hand(asked.space, path)
 
 
 def _accuracies(space: SearchSpace, path: Path | None) -> dict[str, Floats]:
@@ -226,6 +240,7 @@ def _accuracies(space: SearchSpace, path: Path | None) -> dict[str, Floats]:
 
 def _live(
     asked: Objectives,
+    among: Searchable,
     live: "Live",
     images: str,
     all_runs: "AllRuns",
@@ -243,10 +258,9 @@ def _live(
         def of_run(run: int) -> Values:
             def values(architecture: Architecture) -> list[float]:
                 found = scored.score(architecture.index, seeds[run % len(seeds)])
-                costs = asked.measured[:, architecture.index].tolist() if asked.costs else []
-                return [*scored.oriented(found), *costs]
+                return [*scored.oriented(found), *asked.costs_of(architecture.index)]
 
             return values
 
-        made = all_runs(asked.space, of_run)
+        made = all_runs(among, of_run)
     return made, scored.counts

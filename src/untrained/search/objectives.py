@@ -1,35 +1,36 @@
 """The objectives of a Pareto search: scores and costs, with the direction of each.
 
-`naswot` and `log(naswot,parameters)` are scores, which know their direction. `latency[raspi4]` and
-`energy[edgegpu]` are costs on a device, of which less is better. `min(flops)` and `max(flops)` give
-the direction of anything.
+`naswot` and `log(naswot,parameters)` are scores, which know their direction. Costs are of devices,
+`latency[raspi4]` and `energy[edgegpu]`, or follow from the graph of a network alone: `parameters`,
+`flops-live`, `memory`. Of a cost less is better. `min(naswot)` and `max(flops)` give the direction
+of anything.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from untrained.benchmarks.devices import UNITS, DeviceTable
 from untrained.errors import MissingDataError, ParameterError
+from untrained.proxies.base import CountsGraph
 from untrained.proxies.ensembles import Ensemble
 from untrained.scoring.ensembles import parse_proxy, readings_of
-from untrained.scoring.request import Reading
+from untrained.scoring.quantities import Costs, Quantity, parse_quantity
+from untrained.scoring.request import Reading, is_ensemble
 from untrained.search.pareto import Aim, Values
 from untrained.search.pool import scores_of
 from untrained.spaces import SearchSpace
+from untrained.spaces.base import Architecture
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Floats = NDArray[np.float64]
 
-_DEVICE = re.compile(r"(?P<metric>\w+)\[(?P<device>[^\[\]]+)\]")
 _TURNED = re.compile(r"(?P<way>min|max)\((?P<inner>.*)\)", re.DOTALL)
 
 
@@ -38,26 +39,35 @@ class Objective:
     """Something that a Pareto search makes as large or as small as it can.
 
     Attributes:
-        spelling: its name in tables.
+        of: a proxy or an ensemble, or the quantity that is a cost.
         lower: whether less of it is better.
-        proxy: the proxy or the ensemble that it is; None for a cost on a device.
-        metric: the quantity of a device: `latency` or `energy`; empty for a score.
-        device: the name of the device.
     """
 
-    spelling: str
+    of: Reading | Ensemble | Quantity
     lower: bool
-    proxy: Reading | Ensemble | None = None
-    metric: str = ""
-    device: str = ""
+
+    @property
+    def cost(self) -> bool:
+        """Whether it is a cost."""
+        return isinstance(self.of, Quantity)
+
+    @property
+    def turned(self) -> bool:
+        """Whether its direction is not the usual one."""
+        return self.lower != (isinstance(self.of, Quantity) or self.of.direction == "lower")
+
+    @property
+    def spelling(self) -> str:
+        """Its name in tables."""
+        return f"{'min' if self.lower else 'max'}({self.of})" if self.turned else str(self.of)
 
     def __str__(self) -> str:
         return self.spelling
 
     @property
     def unit(self) -> str:
-        """The unit of its values; empty for a score."""
-        return UNITS.get(self.metric, "")
+        """The unit of its values; empty for pure numbers."""
+        return self.of.unit if isinstance(self.of, Quantity) else ""
 
     @property
     def words(self) -> str:
@@ -70,28 +80,21 @@ def parse_objective(spelling: str) -> Objective:
     """Parse an objective.
 
     Raises:
-        UnknownNameError: there is no such proxy, or no such quantity of a device.
-        ParameterError: brackets are wrong, or see `parse_proxy`.
+        UnknownNameError: there is no such proxy.
+        ParameterError: brackets are wrong, or see `parse_proxy` and `parse_quantity`.
     """
     text = spelling.strip()
     if turned := _TURNED.fullmatch(text):
-        inner = parse_objective(turned["inner"])
         if _TURNED.fullmatch(turned["inner"].strip()):
-            raise ParameterError(f"{spelling!r} turns {inner} twice: write min or max once")
-        lower = turned["way"] == "min"
-        name = inner.spelling if lower == inner.lower else f"{turned['way']}({inner.spelling})"
-        return Objective(name, lower, inner.proxy, inner.metric, inner.device)
-    if "[" in text or "]" in text or text in UNITS:
-        found = _DEVICE.fullmatch(text)
-        if found is None or found["metric"] not in UNITS:
-            raise ParameterError(
-                f"{spelling!r}: a cost on a device is spelled {' or '.join(UNITS)} with the device "
-                "in brackets, as in latency[raspi4]"
-            )
-        metric, device = found["metric"], found["device"].strip()
-        return Objective(f"{metric}[{device}]", True, metric=metric, device=device)
-    proxy = parse_proxy(text)
-    return Objective(str(proxy), proxy.direction == "lower", proxy)
+            raise ParameterError(f"{spelling!r}: write min or max once")
+        return Objective(parse_objective(turned["inner"]).of, turned["way"] == "min")
+    if is_ensemble(text):
+        return Objective(parse_proxy(text), lower=False)
+    quantity = parse_quantity(text)
+    reading = quantity.reading
+    if reading is None or (isinstance(reading.proxy, CountsGraph) and not reading.epochs):
+        return Objective(quantity, lower=True)
+    return Objective(reading, reading.direction == "lower")
 
 
 def parse_objectives(spellings: Sequence[str]) -> tuple[Objective, ...]:
@@ -106,7 +109,7 @@ def parse_objectives(spellings: Sequence[str]) -> tuple[Objective, ...]:
             f"{len(found)} objective: name two or more, as in naswot and latency[raspi4]; "
             "`untrained search` is for one"
         )
-    names = [re.sub(r"^(min|max)\((.*)\)$", r"\2", one.spelling) for one in found]
+    names = [str(one.of) for one in found]
     if twice := [name for name in names if names.count(name) > 1]:
         raise ParameterError(f"{twice[0]!r} is an objective twice: name it once")
     return found
@@ -116,55 +119,45 @@ def parse_objectives(spellings: Sequence[str]) -> tuple[Objective, ...]:
 class Objectives:
     """The objectives of a search, and the values that they are made of.
 
-    Each proxy that is an objective or a member of one has a row of values, and each cost on a
-    device has one; in the rows more is better.
+    Each proxy that is an objective or a member of one has a row of values, and then each cost has
+    one; in the rows of proxies the better network is higher, in those of costs less is better.
 
     Attributes:
         space: the space.
         each: the objectives.
-        dataset: the data set of the networks, for costs on devices.
-        table: the file of a table of devices besides those of `DeviceTable.load`.
+        costs: what costs are of the architectures.
     """
 
     space: SearchSpace
     each: tuple[Objective, ...]
-    dataset: str
-    table: Path | None = None
+    costs: Costs
 
     @cached_property
     def readings(self) -> list[Reading]:
         """The proxies that have to be scored, each once; they have the first rows."""
-        return readings_of(str(one.proxy) for one in self.each if one.proxy is not None)
+        return readings_of(str(one.of) for one in self.each if not one.cost)
 
     @cached_property
-    def costs(self) -> list[Objective]:
-        """The costs on devices, which have the other rows."""
-        return [one for one in self.each if one.proxy is None]
+    def quantities(self) -> list[Quantity]:
+        """The costs, which have the other rows."""
+        return [one.of for one in self.each if isinstance(one.of, Quantity)]
 
     @cached_property
     def aims(self) -> list[Aim]:
         """Which rows each objective is made of."""
-        rows = {str(one): place for place, one in enumerate(self.readings)}
-        offset = len(rows)
+        rows = {str(one): row for row, one in enumerate((*self.readings, *self.quantities))}
         found = []
         for one in self.each:
-            if one.proxy is None:
-                found.append(Aim((offset + self.costs.index(one),)))
-            else:
-                ensemble = one.proxy if isinstance(one.proxy, Ensemble) else None
-                names = ensemble.members if ensemble else (str(one.proxy),)
-                turned = one.lower != (one.proxy.direction == "lower")
-                rule = ensemble.rule if ensemble else ""
-                found.append(Aim(tuple(rows[name] for name in names), rule, turned))
+            many = isinstance(one.of, Ensemble)
+            names = one.of.members if isinstance(one.of, Ensemble) else (str(one.of),)
+            rule = one.of.rule if isinstance(one.of, Ensemble) else ""
+            turned = one.lower if many or one.cost else one.turned
+            found.append(Aim(tuple(rows[name] for name in names), rule, turned))
         return found
 
-    @cached_property
-    def measured(self) -> Floats:
-        """The costs on devices (costs, n) by index, less the sign: more is better."""
-        if not self.costs:
-            return np.empty((0, 0))
-        table = DeviceTable.load(self.space, self.table)
-        return -np.stack([table.values(one.metric, one.device, self.dataset) for one in self.costs])
+    def costs_of(self, index: int) -> list[float]:
+        """Return the costs of an architecture, NaN where unknown."""
+        return [float(self.costs.values(one, [index])[0]) for one in self.quantities]
 
     def cached(self, scores: "pd.DataFrame", images: str) -> "CachedValues":
         """Return the values of all architectures with scores of a table.
@@ -177,27 +170,26 @@ class Objectives:
             MissingDataError: there are no such scores.
             DamagedFileError: the scores are not those of this space.
         """
-        parts = {
-            str(one): scores_of(scores, str(one), images, len(self.space)) for one in self.readings
-        }
-        known = [found for found, _ in parts.values()]
-        among = reduce(np.intersect1d, known) if known else np.arange(len(self.space))
-        counts = {name: len(own) for name, (_, own) in parts.items()}
-        if len(set(counts.values())) > 1:
-            told = ", ".join(f"{count} of {name}" for name, count in counts.items())
+        size = len(self.space)
+        parts = [scores_of(scores, str(one), images, size) for one in self.readings]
+        among = reduce(np.intersect1d, (found for found, _ in parts), np.arange(size))
+        counts = [len(own) for _, own in parts] or [1]
+        if len(set(counts)) > 1:
+            told = ", ".join(
+                f"{count} of {name}" for count, name in zip(counts, self.readings, strict=True)
+            )
             raise MissingDataError(
                 f"the objectives are scored with different numbers of seeds ({told}): score all "
                 "with the same"
             )
-        seeds = max(counts.values(), default=1)
-        rows = np.full((len(self.readings) + len(self.costs), seeds, len(self.space)), np.nan)
-        for place, (reading, (found, own)) in enumerate(
-            zip(self.readings, parts.values(), strict=True)
-        ):
-            rows[place][:, found] = own if reading.direction == "higher" else -own
-        if self.costs:
-            rows[len(self.readings) :] = self.measured[:, None, :]
-        return CachedValues(among.astype(np.int64), rows)
+        first = len(self.readings)
+        rows = np.full((first + len(self.quantities), counts[0], size), np.nan)
+        for row, (reading, (found, own)) in enumerate(zip(self.readings, parts, strict=True)):
+            rows[row][:, found] = own if reading.direction == "higher" else -own
+        for row, column in enumerate(map(self.costs.column, self.quantities), start=first):
+            rows[row] = np.nan if column is None else column
+        stored = all(self.costs.column(one) is not None for one in self.quantities)
+        return CachedValues(among, rows, None if stored else self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,16 +198,26 @@ class CachedValues:
 
     Attributes:
         architectures: (m,) sorted indices of those that all proxies have scored.
-        rows: (rows, seeds, n) values by index, more is better, NaN where undefined.
+        rows: (rows, seeds, n) values by index, undefined if not finite.
+        asked: the objectives whose costs are computed on demand; None where all are in the rows.
     """
 
     architectures: NDArray[np.int64]
     rows: Floats
+    asked: Objectives | None = None
 
     def of_run(self, run: int) -> Values:
         """Return what looks values up for the run of this number: those of one seed."""
         values = np.ascontiguousarray(self.rows[:, run % self.rows.shape[1]].T)
-        return lambda architecture: values[architecture.index]
+        asked = self.asked
+        if asked is None:
+            return lambda architecture: values[architecture.index]
+
+        def computed(architecture: Architecture) -> list[float]:
+            own = values[architecture.index, : len(asked.readings)].tolist()
+            return [*own, *asked.costs_of(architecture.index)]
+
+        return computed
 
     def losses(self, aims: Sequence[Aim]) -> Floats:
         """Return the objectives (n, aims) of the whole table by the first seed; NaN if unknown."""

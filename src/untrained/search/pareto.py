@@ -149,8 +149,9 @@ class Nsga2:
             alive = np.concatenate([alive, np.array(children, dtype=np.int64)])
 
 
+EVOLUTION, RANDOM = "nsga2", "random"
 #: The algorithms by name.
-SEARCHERS: Final[Mapping[str, Searcher]] = {"nsga2": Nsga2(), "random": sample}
+SEARCHERS: Final[Mapping[str, Searcher]] = {EVOLUTION: Nsga2(), RANDOM: sample}
 
 
 def _new(

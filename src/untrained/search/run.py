@@ -146,7 +146,7 @@ def run_search(
     check_draws(search.samples, own.stop)
     within = None
     if where is not None:
-        within = _allowed(where, searched, dataset, scores, devices, live)
+        within = allowed_by(where, searched, dataset, scores, devices, live)
     elif devices is not None:
         raise _unread(devices)
     task = Task(algorithm, search, searched, dataset, allowed, own, seed, track, tell, within)
@@ -174,7 +174,7 @@ def run_search(
     )
 
 
-def _allowed(
+def allowed_by(
     where: str,
     space: SearchSpace,
     dataset: str,

@@ -1,0 +1,236 @@
+"""What was found for devices, held to the best possible: against slow, obvious forms."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import kendalltau
+
+from untrained import benchmark, cached_scores, devices
+from untrained.errors import UntrainedError
+from untrained.files import write_parquet
+from untrained.proxies.ensembles import combined
+from untrained.report import section
+from untrained.report.inputs import Inputs
+from untrained.scoring.columns import FRONT_TYPES
+from untrained.search.device_fronts import costs_of, device_fronts
+
+SCORE = "log(jacobian_covariance,parameters-live)"
+COSTS = ["latency[raspi4]", "latency[edgetpu]", "energy[fpga]"]
+OPTIONS = {"resamples": 200, "seed": 0}
+CHANCE = 10.0
+LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
+
+
+@pytest.fixture(scope="module")
+def fronts():
+    return device_fronts(
+        "nasbench201",
+        SCORE,
+        costs=COSTS,
+        controls=["flops-live"],
+        predictor="flops-live",
+        evaluations=60,
+        runs=2,
+    )
+
+
+@pytest.fixture(scope="module")
+def inputs(fronts, tmp_path_factory):
+    """All tables of the section, made from the fronts."""
+    folder = tmp_path_factory.mktemp("devices")
+    write_parquet(fronts, folder / "cifar10.parquet")
+    found = Inputs("nasbench201", files={"devices": [folder / "cifar10.parquet"]}, folder=folder)
+    for table in section("devices").tables:
+        write_parquet(table.make(found, OPTIONS), folder / f"{table.name}.parquet")
+    return found
+
+
+@pytest.fixture(scope="module")
+def accuracy():
+    return benchmark("nasbench201").accuracies("cifar10", "ori-test")
+
+
+def values_of(cost):
+    metric, _, device = cost.removesuffix("]").partition("[")
+    return devices("nasbench201").values(metric, device, "cifar10")
+
+
+def slow_front(cost, accuracy):
+    """The best possible front: every cell that no cheaper or equal one beats."""
+    best, found = -1.0, []
+    known = [cell for cell in range(len(accuracy)) if not np.isnan(cost[cell])]
+    for cell in sorted(known, key=lambda cell: (cost[cell], -accuracy[cell])):
+        if accuracy[cell] > best:
+            best = accuracy[cell]
+            found.append(cell)
+    return found
+
+
+def slow_answer(front, cost, accuracy, limit):
+    """The member with the highest score within the limit: scores ascend."""
+    within = [cell for cell in front if cost[cell] <= limit]
+    return accuracy[within[-1]] if within else CHANCE
+
+
+def slow_limits(cost, accuracy):
+    costs = [cost[cell] for cell in slow_front(cost, accuracy)]
+    return [costs[int(np.ceil(level * len(costs))) - 1] for level in LEVELS]
+
+
+def ends(fronts, score, by, algorithm="nsga2"):
+    """The final front of each run."""
+    own = fronts[(fronts["score"] == score) & (fronts["by"] == by)]
+    own = own[(own["algorithm"] == algorithm) & (own["evaluations"] == 60)]
+    return [one["arch"].tolist() for _, one in own.groupby("run")]
+
+
+def test_fronts_are_by_the_ranks_of_what_each_run_evaluated(fronts):
+    assert {name: str(kind) for name, kind in fronts.dtypes.items()} == FRONT_TYPES
+    table = cached_scores("nasbench201").query("dataset == 'cifar10'")
+    members = [
+        table[table["proxy"] == name].set_index("arch")["score"].reindex(range(15625)).to_numpy()
+        for name in ("jacobian_covariance", "parameters-live")
+    ]
+    cost, ranked = values_of(COSTS[0]), combined("log", np.stack(members))
+    for front in ends(fronts, SCORE, COSTS[0]):
+        assert (np.diff(cost[front]) > 0).all()
+        assert (np.diff(ranked[front]) > 0).mean() > 0.8  # ranks in the run are others
+    assert sorted(fronts["evaluations"].unique()) == [4, 8, 15, 30, 60]
+    kinds = fronts.drop_duplicates(["score", "by", "algorithm"])
+    assert len(kinds) == 4 * len(COSTS) + 1
+    means = table.groupby("proxy")["seconds"].mean()
+    spent = fronts.loc[(fronts["score"] == SCORE) & (fronts["evaluations"] == 60), "seconds"]
+    both = means["jacobian_covariance"] + means["parameters-live"]
+    assert spent.tolist() == pytest.approx([60 * both] * len(spent))
+
+
+def test_what_is_lost_is_that_of_the_slow_form(inputs, fronts, accuracy):
+    table, levels = inputs.table("devices"), inputs.table("device_levels")
+    final = table[table["evaluations"] == 60]
+    for by in (COSTS[1], "flops-live"):
+        cost = values_of(COSTS[1])
+        best, limits = slow_front(cost, accuracy), slow_limits(cost, accuracy)
+        right = np.array([slow_answer(best, cost, accuracy, limit) for limit in limits])
+        found = np.array(
+            [
+                [slow_answer(front, cost, accuracy, limit) for limit in limits]
+                for front in ends(fronts, SCORE, by)
+            ]
+        )
+        key = f"cost == '{COSTS[1]}' and score == '{SCORE}' and by == '{by}' "
+        row = final.query(key + "and algorithm == 'nsga2'").iloc[0]
+        assert row["lost"] == pytest.approx((right - found).mean())
+        assert (row["front"], row["runs"]) == (len(best), 2)
+        own = levels.query(key + "and algorithm == 'nsga2'")
+        assert own["limit"].tolist() == limits
+        assert own["best"].tolist() == pytest.approx(right.tolist())
+        assert own["accuracy"].tolist() == pytest.approx(found.mean(axis=0).tolist())
+    mean = levels[levels["cost"].str.startswith("latency") & (levels["by"] == levels["cost"])]
+    mean = mean.groupby(["score", "algorithm", "level"])["accuracy"].mean()
+    every = levels[(levels["cost"] == "every latency") & (levels["by"] == "")]
+    every = every.set_index(["score", "algorithm", "level"])["accuracy"]
+    pd.testing.assert_series_equal(every.sort_index(), mean.sort_index())
+    every = final[final["cost"] == "every latency"].query(f"score == '{SCORE}'")
+    for by, algorithm in (("", "nsga2"), ("", "random"), ("flops-live", "nsga2")):
+        own = final.query(f"score == '{SCORE}' and algorithm == '{algorithm}'")
+        seen = own["by"] == (by or own["cost"])
+        mean = own[own["cost"].str.startswith("latency") & seen]["lost"].mean()
+        row = every[(every["by"] == by) & (every["algorithm"] == algorithm)]
+        assert row["lost"].tolist() == pytest.approx([mean])
+
+
+def test_hypervolumes_are_those_of_rectangles(inputs, fronts, accuracy):
+    cost = values_of(COSTS[0])
+
+    def area(cells):
+        kept = slow_front(np.array([cost[cell] for cell in cells]), accuracy[list(cells)])
+        points = [(cost[cells[place]], accuracy[cells[place]]) for place in kept]
+        ends = [x for x, _ in points[1:]] + [np.nanmax(cost)]
+        return sum((end - x) * (y - CHANCE) for (x, y), end in zip(points, ends, strict=True))
+
+    whole = area(list(range(len(accuracy))))
+    shares = [area(front) / whole for front in ends(fronts, "flops-live", COSTS[0])]
+    table = inputs.table("device_hypervolumes")
+    row = table.query(f"cost == '{COSTS[0]}' and score == 'flops-live'")
+    assert row["hypervolume"].tolist() == pytest.approx([np.mean(shares)])
+
+
+def test_a_front_that_was_found_for_another_device(inputs, fronts, accuracy):
+    table = inputs.table("device_transfer")
+    cost, other = values_of(COSTS[0]), values_of(COSTS[1])
+    limits = slow_limits(cost, accuracy)
+
+    def answers(by):
+        return [
+            np.mean([slow_answer(front, cost, accuracy, limit) for limit in limits])
+            for front in ends(fronts, SCORE, by)
+        ]
+
+    row = table.query(f"cost == '{COSTS[0]}' and by == '{COSTS[1]}'").iloc[0]
+    assert row["more"] == pytest.approx(np.mean(answers(COSTS[0])) - np.mean(answers(COSTS[1])))
+    middle = [
+        np.mean(
+            [slow_answer(front, cost, accuracy, limits[2]) for front in ends(fronts, SCORE, by)]
+        )
+        for by in COSTS[:2]
+    ]
+    assert row["middle"] == pytest.approx(middle[0] - middle[1])
+    assert row["lost"] - row["own"] == pytest.approx(row["more"])
+    assert row["tau"] == pytest.approx(kendalltau(cost, other, nan_policy="omit")[0])
+    assert len(table) == len(COSTS) * len(COSTS)  # the other costs, and FLOPs
+
+
+def test_the_page_says_what_was_found(inputs):
+    made = section("devices")
+    first, second = made.sentences(inputs)
+    assert "the label-free search found, in" in first
+    assert "the best possible at that" in first
+    assert "mean over 2 devices: log(" in second
+    metrics = made.metrics(inputs)
+    assert len(metrics) == 5
+    for table in made.tables:
+        if table.layout is not None:
+            frame = inputs.table(table.name)
+            layout = table.layout(frame, "nasbench201")
+            assert layout.notna().all(axis=None)
+            assert len(layout) > 0
+    for figure in made.figures:
+        drawn = figure.draw(inputs, {})
+        assert len(drawn.axes) >= 2
+
+
+def test_without_costs_or_scores_a_space_has_no_such_section():
+    class Measured:
+        devices, scores = "there", "there"
+
+    applies = section("devices").applies
+    assert applies(Measured, {"devices": {"costs": "all"}})
+    assert not applies(Measured, {"devices": {"costs": []}})
+    Measured.scores = None
+    assert not applies(Measured, {"devices": {"costs": "all"}})
+
+
+@pytest.mark.parametrize(
+    ("costs", "said"),
+    [
+        (["naswot"], "no cost on a device"),
+        (["parameters"], "no cost on a device"),
+        (["max(latency[raspi4])"], "no cost on a device"),
+        (["latency[raspi4]", "latency[raspi4]"], "name it once"),
+        (["energy[raspi4]"], "latency"),
+    ],
+)
+def test_wrong_costs_are_one_line(costs, said):
+    from untrained import get_space
+
+    with pytest.raises(UntrainedError, match=r"^[^\n]+$") as caught:
+        costs_of(get_space("nasbench201"), costs)
+    assert said in str(caught.value)
+
+
+def test_all_costs_are_latencies_then_energies():
+    from untrained import get_space
+
+    found = pd.Series(costs_of(get_space("nasbench201")))
+    assert found.str.startswith("latency").sum() == 29
+    assert found.tolist()[-1] == "energy[fpga]"
