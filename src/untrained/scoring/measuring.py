@@ -83,7 +83,8 @@ def measure(
     >>> from untrained import measure
     >>> made = lambda width: nn.Sequential(nn.Conv2d(1, width, 3), nn.Flatten())
     >>> found = measure({"thin": lambda: made(2), "wide": lambda: made(64)}, "1x32x32", seconds=0.1)
-    >>> bool(found["value"][0] < found["value"][1])
+    >>> thin, wide = found["value"]
+    >>> bool(thin < wide)
     True
 
     Args:
