@@ -21,7 +21,7 @@ $(VENV)/installed: requirements.txt requirements-alone.txt pyproject.toml
 
 install: $(VENV)/installed ## make .venv
 
-# On a terminal a bar per rule; elsewhere Snakemake's own lines.
+# On a terminal a line per phase; elsewhere Snakemake's own lines.
 LIVE := $(shell test -t 2 && echo --logger phases)
 
 run: install ## score, search and report as params.yaml says
