@@ -173,6 +173,12 @@ def test_tau_is_scipys_and_the_interval_the_reports(page, data, run):
 def test_what_is_chosen_is_correlated(page, data):
     page.select_option("#x", label="ntk_condition_number")
     assert shown_tau(page)[0] == pytest.approx(expected(data, "ntk_condition_number")[0], abs=1e-9)
+    page.select_option("#x", label="latency on raspi4 (ms)")
+    latency = expected(data, "latency on raspi4 (ms)")[0]
+    assert shown_tau(page)[0] == pytest.approx(latency, abs=1e-9)
+    assert "latency on raspi4 (ms)" in page.locator("#table thead").text_content()
+    page.select_option("#x", label="ntk_condition_number")
+    assert "latency on" not in page.locator("#table thead").text_content()
     page.select_option("#y", label="naswot")
     tau = expected(data, "ntk_condition_number", "naswot")[0]  # undefined values of y rank last
     assert shown_tau(page) == (pytest.approx(tau, abs=1e-9), explored.CELLS)

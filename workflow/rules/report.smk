@@ -95,6 +95,7 @@ rule explorer:
             space=PLAN.measured,
             name=["correlations", "regret"],
         ),
+        devices=[path for space in PLAN.measured for path in PLAN.devices_table(space)],
         code="results/code/report/explorer.json",
     output:
         "results/report/index.html",

@@ -428,8 +428,10 @@ function button(text, act) {
   return made;
 }
 
+// Of the many costs on devices the table has those that are drawn.
 function tableColumns() {
-  const own = space.columns.filter(fits);
+  const drawn = [xColumn(), yColumn()];
+  const own = space.columns.filter((one) => fits(one) && (one.kind !== "device" || drawn.includes(one)));
   return [...own.filter((one) => one.kind === "accuracy"), ...own.filter((one) => one.kind !== "accuracy")];
 }
 

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from untrained.benchmarks.devices import UNITS
 from untrained.errors import ParameterError, UntrainedError
 from untrained.files import read_parquet
 from untrained.images.sets import image_set
 from untrained.report import EXPLORER_FILES, plotting
 from untrained.report.inputs import Inputs
 from untrained.report.scores import (
+    Indices,
     accuracy_label,
     controls,
     image_label,
@@ -107,8 +109,8 @@ def space_data(inputs: Inputs, settings: Sequence[str] = ()) -> dict[str, Any]:
     Returns:
         What JSON can hold. The scored architectures have one place each in `index`, `names`,
         `drawings` and the `values` of each of the `columns`, None where undefined. A column is a
-        score, a cost or an accuracy; `dataset` is that of its images, empty for all. The
-        `correlations` and `searches` are those of the tables, where these were made.
+        score, a cost, one on a device, or an accuracy; `dataset` is that of its images, empty for
+        all. The `correlations` and `searches` are those of the tables, where these were made.
     """
     space, truth = inputs.space, inputs.benchmark
     scores = inputs.scores
@@ -148,6 +150,7 @@ def space_data(inputs: Inputs, settings: Sequence[str] = ()) -> dict[str, Any]:
     costs = controls(inputs, sampled)
     # proxies have the same names
     columns += [_column(f"{name} (benchmark)", "cost", own) for name, own in costs.items()]
+    columns += _of_devices(inputs, sampled, [one["name"] for one in datasets])
     architectures = [space[int(index)] for index in sampled]
     return {
         "name": inputs.name,
@@ -162,6 +165,22 @@ def space_data(inputs: Inputs, settings: Sequence[str] = ()) -> dict[str, Any]:
         "correlations": _correlations(inputs, lower),
         "searches": _searches(inputs),
     }
+
+
+def _of_devices(inputs: Inputs, sampled: Indices, images: Sequence[str]) -> list[dict[str, Any]]:
+    """Return a column per cost on a device, and per data set of the images where it has several."""
+    if inputs.space.devices is None:
+        return []
+    known, columns = inputs.devices, []
+    for metric, device in dict.fromkeys(key[:2] for key in sorted(known.columns)):
+        there = known.datasets(metric, device)
+        for name in images if len(there) > 1 else [""]:
+            measured = image_set(name).measured_as if name else None
+            if measured is None or measured in there:
+                values = known.values(metric, device, measured)[sampled]
+                label = f"{metric} on {device} ({UNITS[metric]})"
+                columns.append(_column(label, "device", values, name, lower=True))
+    return columns
 
 
 def rank_data(table: pd.DataFrame, settings: Sequence[str] = ()) -> dict[str, Any]:
