@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from dvc.repo import Repo
+from dvc_data.hashfile.tree import Tree
 from snakemake.api import SnakemakeApi
 from snakemake.executors.touch import Executor
 from snakemake.settings.types import (
@@ -18,6 +19,8 @@ from snakemake.settings.types import (
     ResourceSettings,
     WorkflowSettings,
 )
+
+from untrained.files import digest
 
 CODE = "results/code/"
 RULES = f"{CODE}rules/"
@@ -35,11 +38,38 @@ def changed() -> list[str]:
     return sorted(names | {path for path in files if path.startswith(RULES) or CODE not in path})
 
 
+def damaged() -> list[str]:
+    """Return the files whose content is not that of dvc.lock, of which DVC compares no digest.
+
+    DVC takes what a remote or its cache has under a digest for what has this digest.
+    """
+    known: dict[Path, str] = {}
+    with Repo() as repo:
+        for out in repo.index.outs:
+            top, made = Path(out.fs_path), out.get_obj() if out.use_cache else None
+            if isinstance(made, Tree):
+                known |= {top.joinpath(*key): one.value for key, _, one in made}
+            elif made is not None:
+                known[top] = made.hash_info.value
+    found = [
+        os.path.relpath(path)
+        for path, md5 in known.items()
+        if not path.is_file() or digest(path, "md5") != md5
+    ]
+    return sorted(path for path in found if not path.startswith(CODE))
+
+
 def adopt() -> None:
     """Touch all artifacts in the order of their making, and fill the output cache.
 
     They were made by the code whose digests came along: what other code would make is stale then.
     """
+    if wrong := damaged():
+        sys.exit(
+            f"{wrong[0]} is not what dvc.lock says ({len(wrong)} of such files): the DVC remote or "
+            ".dvc/cache is damaged there, delete the file and .dvc/cache, and pull from another "
+            "remote, or `dvc repro`"
+        )
     recorded = {path: path.read_bytes() for path in Path(CODE).rglob("*.json")}
     with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
         workflow = api.workflow(

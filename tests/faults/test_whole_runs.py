@@ -3,6 +3,7 @@
 `make test-faults` runs these.
 """
 
+import hashlib
 import os
 import random
 import shutil
@@ -12,7 +13,19 @@ import time
 
 import pytest
 
-from test_workflow import artifacts, copied, environment, new_checkout, run, snakemake
+from faults.test_damaged_files import flipped, foreign, truncated
+from test_workflow import (
+    artifacts,
+    copied,
+    environment,
+    git,
+    new_checkout,
+    recorded,
+    run,
+    set_parameters,
+    snakemake,
+    with_remote,
+)
 
 KILLS = int(os.environ.get("UNTRAINED_KILLS", "30"))
 SIZES = 8
@@ -60,7 +73,7 @@ def test_killed_at_random_points_a_run_ends_with_the_same_bytes(undisturbed, tmp
     draw, kills, runs = random.Random(0), 0, 0
     while kills < KILLS:
         folder = new_checkout(tmp_path / str(runs))
-        while kills < KILLS and killed(folder, draw.uniform(2, max(8, seconds / 3))):
+        while kills < KILLS and killed(folder, draw.uniform(2, max(8, seconds / 5))):
             kills += 1
         run(folder, "snakemake", "--unlock")
         run(folder, *ONE_CORE)
@@ -195,6 +208,64 @@ def test_cores_shards_folders_and_repeats_change_no_byte(undisturbed, tmp_path):
     run(two, "dvc", "repro", "--force", "scores")
     assert artifacts(two) == right
     three = new_checkout(tmp_path / "three")
-    run(three, *ONE_CORE, "--config", "scores={shards: 3}", "scores")
+    set_parameters(three, **{"scores.shards": 3})
+    run(three, *ONE_CORE, "scores")
     name = "results/scores/nasbench201.parquet"
     assert (three / name).read_bytes() == right[name]
+
+
+EXPENSIVE = "scores", "searches", "ablations", "prunings", "training_curves"
+
+
+def damaged_at_random(paths, damage):
+    """Damage files, each at a place of its own."""
+    draw = random.Random(damage.__name__)
+    for path in sorted(paths):
+        content = path.read_bytes()
+        path.chmod(0o644)
+        path.write_bytes(damage(content, draw.random()))
+
+
+@pytest.mark.parametrize("damage", [flipped, truncated, foreign])
+def test_damage_in_the_output_cache_is_named_or_harmless(undisturbed, tmp_path, damage):
+    finished, _ = undisturbed
+    right = artifacts(finished)
+    folder = copied(finished, tmp_path / "run")
+    cached = {
+        (folder / name).resolve()
+        for name in right
+        if (folder / name).is_symlink() and name.startswith("results/")
+    }
+    assert {path.relative_to(folder).parts[1] for path in cached} == {"outputs"}
+    assert len(cached) == 7  # two shards, two searches, and one of each other phase
+    damaged_at_random(cached, damage)
+    for phase in EXPENSIVE:  # as DVC does before a stage
+        shutil.rmtree(folder / "results" / phase)
+    said = snakemake(folder, "--cores", "1", "--keep-going", succeeds=False)
+    assert said.count("is damaged") >= 3  # a flip may fall on what nothing reads
+    assert "Traceback (most recent call last)" not in said
+    made = artifacts(folder)
+    links = {name for name in made if (folder / name).is_symlink()}
+    assert {name for name in made if made[name] != right[name]} <= links
+
+
+@pytest.mark.parametrize("damage", [flipped, truncated, foreign])
+def test_damage_in_a_remote_of_dvc_is_named(undisturbed, tmp_path, damage):
+    """Such files would be taken for what was recorded: DVC compares no digest."""
+    finished, _ = undisturbed
+    project = recorded(copied(finished, tmp_path / "project"))
+    store = tmp_path / "store"
+    names = [
+        "results/scores/nasbench201/cifar10/naswot/seed0/0of1.parquet",
+        "results/tables/nasbench201/correlations.csv",
+        "results/figures/nasbench201/scores.png",
+    ]
+    digests = [hashlib.md5((project / name).read_bytes()).hexdigest() for name in names]
+    damaged_at_random([store / "files/md5" / one[:2] / one[2:] for one in digests], damage)
+    git(tmp_path, "clone", "--quiet", "project", "clone")
+    clone = tmp_path / "clone"
+    with_remote(clone)
+    run(clone, "dvc", "pull", "--quiet")
+    said = run(clone, "python", "workflow/adopt.py", succeeds=False)
+    assert f"{sorted(names)[0]} is not what dvc.lock says (3 of such files)" in said
+    assert "make sync" in snakemake(clone, "-n", succeeds=False)  # it stays refused
