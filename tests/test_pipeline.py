@@ -413,6 +413,34 @@ def test_no_gpu_of_a_machine_stays_idle(workdir, monkeypatch, cards, scores, cur
     assert count["training_curve"] == curves
 
 
+@pytest.mark.parametrize("cards", [0, 9])
+def test_what_another_machine_recorded_is_not_computed_again(tmp_path, monkeypatch, cards):
+    """It may have had more GPUs, or fewer, and other numbers of shards."""
+    monkeypatch.setattr(devices, "gpus_here", lambda: cards)
+    stages = {"scores": ("scores", "seeds"), "training_curves": ("training_curves", "scores.split")}
+    values = PARAMS | {"scores.split": PARAMS["scores"]["split"]}
+    params = {name: {key: values[key] for key in keys} for name, keys in stages.items()}
+    lock = {"stages": {name: {"params": {"params.yaml": one}} for name, one in params.items()}}
+    (tmp_path / "dvc.lock").write_text(yaml.safe_dump(lock))
+    for name, count in {"scores": 3, "training_curves": 5}.items():
+        for shard in range(count):
+            path = tmp_path / f"results/{name}/nasbench201/cifar10/0/{shard}of{count}.parquet"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    (tmp_path / ".snakemake/metadata").mkdir(parents=True)
+    (tmp_path / ".snakemake/metadata/known").touch()
+
+    def numbers(**changes):
+        with workflow(tmp_path, with_changes(changes)) as built:
+            asked = [job for job in built.dag.jobs if job.rule.name in ("score", "training_curve")]
+            return {job.rule.name: int(job.wildcards.shards) for job in asked}
+
+    of_this_machine = {"score": 3 if cards else 1, "training_curve": max(2, cards)}
+    assert numbers() == {"score": 3, "training_curve": 5}
+    changed = numbers(**{"scores.batch_size": 64, "training_curves.seed": 1})
+    assert changed == of_this_machine
+
+
 def test_the_shards_follow_the_cells_that_are_drawn(workdir):
     with workflow(workdir) as built:
         commands = [job.shellcmd for job in built.dag.jobs if job.rule.name == "training_curve"]

@@ -4,6 +4,7 @@ import shlex
 import sys
 from pathlib import Path
 
+import yaml
 from snakemake.exceptions import WorkflowError
 
 from untrained.errors import UntrainedError
@@ -73,10 +74,32 @@ def option(name, value):
     return "" if value is None else f"{name} {shlex.quote(str(value))}"
 
 
+def recorded(section):
+    """The number of shards of a section's results; None where dvc.lock has others of them.
+
+    A record of a machine with more or fewer GPUs may have another number than would be planned.
+    """
+    lock = Path("dvc.lock")
+    numbers = {
+        int(path.stem.partition("of")[2]) for path in Path("results", section).rglob("*of*.parquet")
+    }
+    if len(numbers) != 1 or not lock.is_file():
+        return None
+    stage = yaml.safe_load(lock.read_text())["stages"].get(section, {})
+    for key, value in stage.get("params", {}).get("params.yaml", {}).items():
+        here = config
+        for name in key.split("."):
+            here = here[name]
+        if here != value:
+            return None
+    return numbers.pop() if stage else None
+
+
 def numbered(section, jobs=None):
     """The shards of a section, as wildcards.
 
-    Of a section whose jobs take a GPU each, there are so many that none of this machine stays idle.
+    Of a section whose jobs take a GPU each, there are so many that none of this machine stays idle,
+    unless they were recorded with these parameters: then there are as many as were recorded.
 
     Args:
         section: the name of the section.
@@ -84,7 +107,7 @@ def numbered(section, jobs=None):
     """
     shards = config[section]["shards"]
     if jobs:
-        shards = max(shards, -(-CARDS // jobs))
+        shards = recorded(section) or max(shards, -(-CARDS // jobs))
     return {"shard": range(shards), "shards": shards}
 
 
