@@ -12,14 +12,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
 from cli.conftest import command
 from test_pipeline import with_changes, workflow
-from untrained import measure, quantity_values, run_search, score
 from untrained.benchmarks import Benchmark
 from untrained.errors import ParameterError
 from untrained.images.minibatches import minibatch
@@ -28,8 +26,6 @@ from untrained.parameters import parse_parameters
 from untrained.plugins import is_address
 from untrained.spaces import get_space, load_space
 
-#: How networks of its space are scored.
-SHOWN = {"dataset": "stripes", "split": "train", "batch_size": 2}
 PACKAGE = Path(__file__).with_name("plugin_package")
 #: kind of `untrained list` to the names that the package adds
 NAMES = {
@@ -158,28 +154,6 @@ def test_the_space_is_searched(folder, tmp_path, arguments):
     assert final["run"].nunique() == 6
     assert final["arch"].between(0, 26).all()
     assert said
-
-
-def test_its_networks_have_costs_that_searches_keep_within(folder, tmp_path):
-    """The costs are those of its networks, no images are drawn for them, and none is a graph."""
-    slow = [score("triples", one, proxy="parameters", **SHOWN).score for one in range(27)]
-    assert quantity_values("triples", "parameters", dataset="stripes").tolist() == slow
-    limit = sorted(slow)[9]
-    within = {index for index, count in enumerate(slow) if count <= limit}
-    for algorithm in ("sweep", "rea+population=4+sample=2", "reinforce", "second-3"):
-        found = run_search(
-            *(algorithm, "triples"),
-            dataset="stripes",
-            budget="20evaluations",
-            runs=3,
-            proxy="logit_spread",
-            where=f"parameters <= {limit}, logit_spread > 0",
-        )
-        assert set(found.trace["arch"]) <= within, algorithm
-    table = tmp_path / "mine.parquet"
-    measure([("triples", 3), ("triples", 4)], dataset="stripes", name="x", seconds=0.01, out=table)
-    latency = quantity_values("triples", "latency[x]", dataset="stripes", devices=table)
-    assert np.flatnonzero(np.isfinite(latency)).tolist() == [3, 4]
 
 
 def test_searches_see_the_short_training(folder):

@@ -73,6 +73,7 @@ EVERYTHING = {
     CURVES,
     FRONTS,
     "results/metrics/nasbench201.json",
+    "results/metrics/cells/nasbench201.json",
     "results/report/nasbench201.md",
     "results/report/index.html",
     *(
@@ -500,6 +501,33 @@ def test_revisions_are_compared(finished, tmp_path):
         assert f'"{y}"' in plot
     assert "cifar10" in said
     assert "cifar12" in said
+
+
+def test_one_cell_that_has_drifted_is_named(finished, tmp_path):
+    """By the tables where DVC has them, and by a sample, which Git has."""
+    project = recorded(copied(finished, tmp_path / "project"))
+    table, sample = project / MERGED, project / "results/metrics/cells/nasbench201.json"
+    scores, known = pd.read_parquet(table), json.loads(sample.read_text())
+    row = scores.iloc[3]
+    group = f"naswot/cifar10/seed{row.seed}"
+    place = known["architectures"].index(row.arch)
+    assert known[group][place] == pytest.approx(row.score)
+    for change, drifts in {5e-5: False, 1e-3: True}.items():
+        table.unlink()
+        scores.assign(
+            score=scores["score"].where(scores.index != 3, row.score * (1 + change))
+        ).to_parquet(table)
+        said = run(project, "python", "workflow/drift.py", succeeds=not drifts)
+        assert (f"nasbench201 {row.arch}: {group} was {row.score}, is " in said) is drifts
+        assert len(said.splitlines()) == drifts
+    for store in (".dvc/cache", "../store"):
+        shutil.rmtree(project / store)
+    assert "DVC lacks" in run(project, "python", "workflow/drift.py")
+    known[group][place] = None
+    sample.write_text(json.dumps(known))
+    said = run(project, "python", "workflow/drift.py", succeeds=False)
+    assert f"nasbench201 {row.arch}: {group} was {float(f'{row.score:.7g}')}, is None" in said
+    assert "8 cells are compared" in said
 
 
 def test_searches_of_scores_that_come_along(project):

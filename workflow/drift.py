@@ -1,17 +1,37 @@
-"""Compare the metrics of this run with those that Git has; `make check` calls it.
+"""Compare the metrics and scores of this run with the recorded ones; `make check` calls it.
 
 On the processor that made the recorded ones they are equal. Another one rounds otherwise, which
 changes a score by up to 0.007 % (docs/performance.md) and tau by up to 0.0003, and may let a search
-choose another of two architectures with nearly the same score.
+choose another of two architectures with nearly the same score. Git has the scores of a few cells;
+those of all cells are compared where DVC's cache or remote has them.
 """
 
+import io
 import json
 import math
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from dvc.api import DVCFileSystem
+
+from untrained.scoring.ensembles import parse_proxy
+from untrained.scoring.request import Reading
 
 #: Relative and absolute differences allowed, by how the name of a metric begins.
 TOLERANCES = {"score/": (1e-4, 1e-6), "": (1e-3, 1e-3)}
+#: Those of the score of a single cell.
+OF_A_CELL = 2e-4, 1e-6
+CELLS = Path("results/metrics/cells")
+SCORES = Path("results/scores")
+#: Lines after which no further ones are of use.
+MOST = 20
+
+#: Group and architecture to a score; None where it is undefined.
+Scores = Mapping[tuple[str, int], float | None]
 
 
 def drifted(name: str, old: float | None, new: float | None) -> bool:
@@ -24,8 +44,8 @@ def drifted(name: str, old: float | None, new: float | None) -> bool:
     return not math.isclose(old, new, rel_tol=relative, abs_tol=absolute)
 
 
-def main() -> None:
-    """Name all metrics that have drifted, and exit with 1 if there are any."""
+def metrics() -> Iterator[str]:
+    """Yield a line for each metric that has drifted."""
     command = ["dvc", "metrics", "diff", "--json"]
     said = subprocess.run(command, check=True, capture_output=True, text=True)
     changed = [
@@ -35,12 +55,71 @@ def main() -> None:
     ]
     if changed and all(old is None for _, _, old, _ in changed):
         sys.exit("Git has no metrics to compare with: `make record`, and commit results/metrics")
-    lines = [
-        f"{path}: {name} was {old}, is {new}"
-        for path, name, old, new in changed
-        if drifted(name, old, new)
-    ]
-    sys.exit("\n".join(lines) or None)
+    for path, name, old, new in changed:
+        if drifted(name, old, new):
+            yield f"{path}: {name} was {old}, is {new}"
+
+
+def of_cells(text: str) -> Scores:
+    """Return the scores in a file that `untrained report page --cells` wrote."""
+    found: dict[str, list[Any]] = json.loads(text)
+    architectures = found.pop("architectures")
+    return {
+        (group, arch): score
+        for group, scores in found.items()
+        for arch, score in zip(architectures, scores, strict=True)
+    }
+
+
+def of_table(table: pd.DataFrame) -> Scores:
+    """Return the scores of a merged table by proxies; those of ensembles are ranks."""
+    single = {name for name in table["proxy"].unique() if isinstance(parse_proxy(name), Reading)}
+    rows = table[table["proxy"].isin(single)]
+    groups = rows["proxy"] + "/" + rows["dataset"] + "/seed" + rows["seed"].astype(str)
+    scores = (None if one != one else one for one in rows["score"])
+    return dict(zip(zip(groups, rows["arch"], strict=True), scores, strict=True))
+
+
+def cells(space: str, old: Scores, new: Scores) -> Iterator[str]:
+    """Yield a line for each score of a cell that is gone, new, or has drifted."""
+    relative, absolute = OF_A_CELL
+    for group, arch in sorted(old.keys() | new.keys()):
+        was, now = old.get((group, arch)), new.get((group, arch))
+        if was is None or now is None:
+            same = was is now and (group, arch) in old and (group, arch) in new
+        else:
+            same = math.isclose(was, now, rel_tol=relative, abs_tol=absolute)
+        if not same:
+            yield f"{space} {arch}: {group} was {was}, is {now}"
+
+
+def of_scores() -> Iterator[str]:
+    """Yield what has drifted of the scores of each space."""
+    for path in sorted(CELLS.glob("*.json")):
+        space, table = path.stem, SCORES / f"{path.stem}.parquet"
+        command = ["git", "show", f"HEAD:./{path}"]
+        said = subprocess.run(command, check=False, capture_output=True, text=True)
+        if said.returncode:
+            sys.stderr.write(f"Git has no scores of {space} to compare with: commit {path}\n")
+            continue
+        recorded, made = of_cells(said.stdout), of_cells(path.read_text())
+        try:
+            content = DVCFileSystem(rev="HEAD").read_bytes(str(table))
+            recorded, made = (
+                of_table(pd.read_parquet(one)) for one in (io.BytesIO(content), table)
+            )
+        except Exception as error:  # noqa: BLE001 - whatever DVC raises of what it lacks
+            some = len({arch for _, arch in recorded})
+            reason = type(error).__name__
+            sys.stderr.write(f"{space}: DVC lacks {table} ({reason}), {some} cells are compared\n")
+        yield from cells(space, recorded, made)
+
+
+def main() -> None:
+    """Name what has drifted, and exit with 1 if anything has."""
+    lines = [*metrics(), *of_scores()]
+    more = [f"and {len(lines) - MOST} more"] if len(lines) > MOST else []
+    sys.exit("\n".join([*lines[:MOST], *more]) or None)
 
 
 if __name__ == "__main__":

@@ -4,13 +4,11 @@ import hashlib
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
 from tests.benchmarks.official_files import few_cells as few_cells
 from tests.benchmarks.official_files import official_content, save
 
 from images.conftest import Official
-from untrained import devices
 from untrained.benchmarks import Benchmark
 from untrained.files import BUNDLED
 
@@ -162,26 +160,3 @@ def test_the_bar_is_for_terminals(untrained, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes any stream for a terminal then
     untrained("fetch", "nasbench201")
     assert shown == [True, False]
-
-
-def test_a_table_of_devices_from_a_mirror_or_a_file(untrained, refused, tmp_path):
-    own = pd.DataFrame({"arch": [3], "dataset": "cifar10", "device": "abacus", "value": 2.5})
-    own = own.assign(metric="latency")
-    (tmp_path / "mirror").mkdir()
-    own.to_parquet("mirror/nasbench201_devices.parquet")
-    asked = ["fetch", "nasbench201", "--devices"]
-    assert untrained(*asked, "--mirror", "mirror") == (0, "", "data/devices/nasbench201.parquet\n")
-    assert devices("nasbench201").values("latency", "abacus")[3] == 2.5
-    assert len(devices("nasbench201").devices) == 30
-    own.assign(value=3.5).to_parquet("other.parquet")
-    assert untrained(*asked, "--from", "other.parquet", "-q") == (0, "", "")
-    assert devices("nasbench201").values("latency", "abacus")[3] == 3.5
-    own.assign(arch=15625).to_parquet("wrong.parquet")
-    refused([*asked, "--from", "wrong.parquet"], "architecture 15625, there are 0 to 15624")
-    own.assign(space="darts").to_parquet("wrong.parquet")
-    refused([*asked, "--from", "wrong.parquet"], "no networks of nasbench201")
-    refused([*asked, "--from", BUNDLED_TABLE], "no table of devices: it lacks device, metric, val")
-    refused([*asked, "--from", "nothing.parquet"], "nothing.parquet does not exist")
-    refused([*asked, "--mirror", "nowhere"], "nasbench201_devices.parquet")
-    refused(asked, "--mirror that has nasbench201_devices.parquet")
-    refused(["fetch", "cifar10", "--devices"], "cifar10 is a data set, name a search space")

@@ -512,6 +512,28 @@ def test_score_tables_of_something_else(project, refused):
         refused(["report", *asked], f"{SPACE}.parquet is damaged")
 
 
+def test_a_row_says_that_a_sample_was_small_and_not_how_unlikely_it_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    traces = make_searches(["cifar10"], ["naswot-10", "optimal-10", "random"])
+    note, published = (
+        "drawn from a sample of 300 of 15,625",
+        {"NASWOT N=10", "Optimal N=10", "Random"},
+    )
+    small = "--architectures", "300"
+    for options in ([], small, [*small, "--searched", "shipped"], ["--architectures", "15625"]):
+        asked = ["report", "section", "searches", SPACE, *traces, "--only", "tables"]
+        run(*asked, "--tables", "made", *options)
+        table = pd.read_parquet("made/searches.parquet")
+        own = table[(table["dataset"] == "cifar10") & (table["split"] == "test")]
+        own = own.set_index("method").loc[sorted(published)]
+        said = {name for name in own.index if note in own.loc[name, "note"]}
+        assert said == ({"NASWOT N=10"} if options == small else set())
+        assert own["published_mean"].notna().all()
+        assert set(own.index[own["difference_in_se"].notna()]) == published - said
+        layout = Path("made/searches.md").read_text()
+        assert (f", {note})" in layout) is bool(said)
+
+
 def test_the_seeds_of_the_table_are_those_of_the_scores(finished):
     folder = finished / f"results/tables/{SPACE}"
     seeds = pd.read_parquet(folder / "seeds.parquet")

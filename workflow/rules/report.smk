@@ -73,6 +73,7 @@ rule page:
     output:
         page="results/report/{space}.md",
         metrics="results/metrics/{space}.json",
+        cells="results/metrics/cells/{space}.json",
     log:
         "logs/report/{space}/page.log",
     localrule: True
@@ -82,7 +83,7 @@ rule page:
         sections=lambda wildcards: [one.name for one in SECTIONS_OF[wildcards.space]],
     shell:
         "untrained report page {wildcards.space} {params.sections} --out {output.page}"
-        " --metrics {output.metrics} 2> {log}"
+        " --metrics {output.metrics} --cells {output.cells} 2> {log}"
 
 
 # An interactive page of all spaces; the files are where the command looks for them.

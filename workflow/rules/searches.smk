@@ -1,9 +1,3 @@
-def fetched_devices(space):
-    """The fetched table of devices that a constraint reads, if there is one."""
-    path = Path(f"data/devices/{space}.parquet")
-    return [str(path)] if config["searches"]["where"] and path.is_file() else []
-
-
 rule searches:
     input:
         [traces(space) for space in SPACES],
@@ -14,7 +8,6 @@ rule search:
         benchmark="data/benchmarks/{space}.parquet",
         scores=lambda wildcards: PLAN.searched_scores(wildcards.space),
         code="results/code/searches/{space}/{algorithm}.json",
-        devices=lambda wildcards: fetched_devices(wildcards.space),
     output:
         TRACE,
     log:

@@ -5,9 +5,7 @@ A table has a row for each architecture, data set, device and quantity, with the
 interval, are of no concern here. Latency is in milliseconds and energy in millijoules.
 """
 
-import shutil
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,9 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from untrained.download import download, join
 from untrained.errors import DamagedFileError, MissingDataError, ParameterError, unknown_name
-from untrained.files import DEVICES, alone_in, atomic, read_parquet
+from untrained.files import DEVICES, read_parquet
 from untrained.spaces import get_space, table_of
 from untrained.spaces.base import LISTED
 
@@ -240,41 +237,6 @@ def devices_of(path: Path) -> set[str]:
 
 def _measurements(path: Path) -> "pd.DataFrame":
     return read_parquet(path, {"space": "str", "candidate": "str", **DEVICE_TYPES})
-
-
-def fetch_devices(
-    space: str, target: Path, source: Path | None = None, mirror: str | None = None
-) -> None:
-    """Copy a table of devices of a space to where `DeviceTable.load` reads it, after a check.
-
-    Args:
-        space: the name of the space.
-        target: the parquet file to write.
-        source: a table of devices.
-        mirror: a base URL or a folder that has {space}_devices.parquet.
-
-    Raises:
-        MissingDataError: the file does not exist, or neither source nor mirror is given.
-        DownloadError: the mirror lacks the table or cannot be reached.
-        DamagedFileError: it is no table of devices of the space; `target` stays as it was.
-    """
-    known = get_space(space)
-    with alone_in(target.parent), ExitStack() as stack:
-        if source is None:
-            if mirror is None:
-                raise MissingDataError(
-                    f"which table of devices of {space}? name one by --from FILE, or a --mirror "
-                    f"that has {space}_devices.parquet"
-                )
-            # beside the target, whose file system has room for it
-            folder = target.parent / f".{space}.fetched"
-            stack.callback(shutil.rmtree, folder, ignore_errors=True)
-            source = folder / f"{space}_devices.parquet"
-            download(join(mirror, source.name), source, progress=False)
-        if not _read.__wrapped__(source, known.name, None):
-            raise DamagedFileError(f"{source} has no networks of {space}: name another table")
-        with atomic(target) as part:
-            shutil.copyfile(source, part)
 
 
 @lru_cache(maxsize=4)

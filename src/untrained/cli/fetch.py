@@ -8,7 +8,7 @@ import typer
 from untrained.cli import options
 from untrained.cli.progress import teller
 from untrained.download import check_mirror
-from untrained.files import BENCHMARKS, DEVICES, IMAGES
+from untrained.files import BENCHMARKS, IMAGES
 
 
 def fetch(
@@ -56,14 +56,6 @@ def fetch(
     allow_missing: Annotated[
         bool, typer.Option(help="Convert images although some official files are not there.")
     ] = False,
-    devices: Annotated[
-        bool,
-        typer.Option(
-            "--devices",
-            help="Fetch the table of latencies and energies of a space: SPACE_devices.parquet of a "
-            "mirror, or the file of --from.",
-        ),
-    ] = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Fetch a benchmark table or a data set."""
@@ -80,8 +72,6 @@ def fetch(
         mirror = section.get("mirror") if isinstance(section, dict) else None
     found = imported("space or data set", name) if is_address(name) else None
     if name in IMAGE_SETS.names() or isinstance(found, ImageSet):
-        if devices:
-            raise ParameterError(f"--devices: {name} is a data set, name a search space")
         target = out or image_set(name).file(IMAGES)
         _fetch_images(name, split, source, mirror, target, allow_missing, note, quiet)
     elif name in SPACES.names() or found is not None:
@@ -90,13 +80,6 @@ def fetch(
                 f"{', '.join(idle)}: {name} is a search space, leave out what is of images"
             )
         own = SPACES.file_name(name)
-        if devices:
-            from untrained.benchmarks.devices import fetch_devices
-
-            target = out or table_of(DEVICES, own)
-            fetch_devices(own, target, source, mirror)
-            teller(quiet)(f"{target}")
-            return
         _fetch_benchmark(own, source, mirror, out or table_of(BENCHMARKS, own), quiet)
     else:
         raise unknown_name("space or data set", name, [*SPACES.names(), *IMAGE_SETS.names()])

@@ -1,5 +1,6 @@
 """`untrained report`: tables, figures and the page that holds them."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -75,6 +76,12 @@ def _fraction(best: float) -> float:
     return check_best(best)
 
 
+def _scored(architectures: str) -> str:
+    if architectures != "all" and not re.fullmatch("[1-9][0-9]{0,9}", architectures):
+        raise ParameterError(f"--architectures {architectures!r}: all, or an integer above 0")
+    return architectures
+
+
 @app.command()
 def section(
     section: Sections,
@@ -129,6 +136,17 @@ def section(
     batch_size: options.BatchSize = 128,
     augmentation: options.Augmentation = "none",
     sampling: options.Sampling = "uniform",
+    architectures: Annotated[
+        str,
+        typer.Option(
+            help="Number of the architectures whose scores the searches read, or all.",
+            callback=_scored,
+        ),
+    ] = "all",
+    searched: Annotated[
+        Literal["live", "shipped"],
+        typer.Option(help="Scores that the searches read: of a run, or those that come along."),
+    ] = "live",
     quiet: options.Quiet = False,
 ) -> None:
     """Make the tables and the figures of a section.
@@ -145,6 +163,7 @@ def section(
     taken = {"resamples": resamples, "seed": seed, "best": best, "proxy": proxy}
     taken |= {"kernels": kernels, "split": split, "batch_size": batch_size}
     taken |= {"augmentation": augmentation, "sampling": sampling}
+    taken |= {"architectures": architectures, "searched": searched}
     if only != "figures" and not beside:
         with Console(stderr=True, quiet=quiet).status("resampling"):
             make_tables(chosen, inputs, taken)
@@ -174,9 +193,17 @@ def page(
             help="JSON file of the main numbers to write.", dir_okay=False, callback=options.written
         ),
     ] = None,
+    cells: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON file of the scores of some architectures to write.",
+            dir_okay=False,
+            callback=options.written,
+        ),
+    ] = None,
 ) -> None:
     """Write the tables and figures of sections as one Markdown page."""
-    from untrained.report.build import made, write_metrics, write_page
+    from untrained.report.build import made, write_cells, write_metrics, write_page
 
     inputs = _inputs(space, [], None, None, None, tables)
     chosen = [one for name in sections for one in _sections(name)] if sections else made(inputs)
@@ -187,6 +214,8 @@ def page(
     write_page(chosen, inputs, drawn, out or Path(f"results/report/{inputs.name}.md"))
     if metrics is not None:
         write_metrics(chosen, inputs, metrics)
+    if cells is not None:
+        write_cells(inputs, cells)
 
 
 @app.command()

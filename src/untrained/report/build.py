@@ -10,9 +10,14 @@ from untrained import report
 from untrained.files import atomic, write_parquet
 from untrained.report.inputs import Inputs
 from untrained.report.section import Figure, Section, Table, general_words
+from untrained.scoring.ensembles import parse_proxy
+from untrained.scoring.request import Reading
 
 if TYPE_CHECKING:
     import pandas as pd
+
+#: Number of architectures whose scores Git has.
+CELLS = 64
 
 FORMATS = ("parquet", "csv", "md", "tex")
 
@@ -177,6 +182,28 @@ def write_metrics(sections: Iterable[Section], inputs: Inputs, out: Path) -> Non
     known = {name: round(value, 6) for name, value in found.items() if value == value}
     with atomic(out) as part:
         part.write_text(json.dumps(known, indent=1) + "\n")
+
+
+def write_cells(inputs: Inputs, out: Path) -> None:
+    """Write the scores of some architectures as JSON, by which runs are compared one by one.
+
+    The architectures lie evenly among those with scores. Ensembles are left out: a score of theirs
+    is a rank, which changes where rounding swaps two others.
+    """
+    import numpy as np
+
+    table = inputs.scores
+    known = np.unique(table["arch"])
+    picked = known[np.unique(np.linspace(0, len(known) - 1, CELLS).round().astype(int))]
+    found: dict[str, list[Any]] = {"architectures": picked.tolist()}
+    for (proxy, dataset, seed), rows in table.groupby(["proxy", "dataset", "seed"], sort=False):
+        if isinstance(parse_proxy(str(proxy)), Reading):
+            scores = rows.set_index("arch")["score"].reindex(picked)
+            digits = [None if one != one else float(f"{one:.7g}") for one in scores]
+            found[f"{proxy}/{dataset}/seed{seed}"] = digits
+    lines = [f"{json.dumps(name)}: {json.dumps(values)}" for name, values in found.items()]
+    with atomic(out) as part:
+        part.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def made(inputs: Inputs) -> list[Section]:

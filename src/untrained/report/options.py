@@ -16,6 +16,8 @@ KEYS: Mapping[str, str] = {
     "batch_size": "scores.batch_size",
     "augmentation": "scores.augmentation",
     "sampling": "scores.sampling",
+    "architectures": "scores.architectures",
+    "searched": "searches.scores",
 }
 
 

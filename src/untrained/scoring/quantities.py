@@ -7,9 +7,9 @@ proxy's own unit.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,9 +30,6 @@ from untrained.spaces.base import LISTED, GraphSpace
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from untrained.images.sets import ImageSet
-    from untrained.scoring.engine import Score
 
 Values = NDArray[np.float64]
 _USED = {name: SCORE_TYPES[name] for name in ("arch", "score")}
@@ -77,7 +74,7 @@ class Quantity:
 
 
 def _is_count(reading: Reading) -> bool:
-    return isinstance(reading.proxy, CountsGraph) and not reading.epochs
+    return reading.proxy.cost == "arithmetic" and not reading.epochs
 
 
 def parse_quantity(text: str) -> Quantity:
@@ -250,37 +247,15 @@ class Costs:
         if not indices:
             return []
         proxy, space, known = reading.proxy, self.space, image_set(self.dataset)
-        if isinstance(proxy, CountsGraph) and _is_count(reading) and isinstance(space, GraphSpace):
+        if isinstance(proxy, CountsGraph) and isinstance(space, GraphSpace):
             with blamed("space", space):
                 graphs = (space.graph(space[one], known.num_classes) for one in indices)
                 return [float(proxy.of_graph(one, known.shape)) for one in graphs]
         from untrained.scoring.engine import score_work
         from untrained.scoring.request import requested
 
-        if _is_count(reading):
-            scores = list(_counted(space, reading, known, indices))
-        else:
-            settings: Settings = {**(self.settings or {}), "dataset": self.dataset}
-            with requested(space, [reading], [0], settings) as request:
-                work = ((index, 0, [reading]) for index in indices)
-                scores = [one for (one,) in score_work(request, work)]
+        settings: Settings = {**(self.settings or {"device": "cpu"}), "dataset": self.dataset}
+        with requested(space, [reading], [0], settings) as request:
+            work = ((index, 0, [reading]) for index in indices)
+            scores = [one for (one,) in score_work(request, work)]
         return [np.nan if one.score is None else one.score for one in scores]
-
-
-def _counted(
-    space: SearchSpace, reading: Reading, known: "ImageSet", indices: Iterable[int]
-) -> "Iterator[Score]":
-    """Yield counts of networks that are no graphs; no images of the data set are needed."""
-    import torch
-
-    from untrained.images.minibatches import Minibatch
-    from untrained.scoring.engine import Subject
-    from untrained.scoring.execution import Execution
-
-    labels = torch.zeros(2, dtype=torch.int64)
-    blank = Minibatch(torch.zeros(2, *known.shape), labels, known.num_classes)
-    for index in indices:
-        with blamed("space", space):
-            build = partial(space.network, space[index])
-            subject = Subject(build, Execution(torch.device("cpu")), 0, lambda _: blank, (index,))
-            yield subject.scores([reading])[0]

@@ -26,9 +26,10 @@ from untrained.report.search_tables import (
 )
 from untrained.report.section import Figure, Options, Section, Table
 from untrained.report.tables import terminal_table, with_spread
+from untrained.search import parse_algorithm
 
 
-def make(inputs: Inputs, _: Options) -> pd.DataFrame:
+def make(inputs: Inputs, options: Options) -> pd.DataFrame:
     """Summarise the results and the costs of every search."""
     results, reasons = search_results(inputs)
     # no published search kept within a constraint
@@ -42,11 +43,42 @@ def make(inputs: Inputs, _: Options) -> pd.DataFrame:
         reasons=reasons,
     )
     summary["note"] = with_leaks(inputs, summary)
+    if sampled := sample_of(inputs, options):
+        own = summary["method"].map(in_full).isin(drawing_from_scored(inputs))
+        own &= summary["difference_in_se"].notna()
+        notes = summary.loc[own, "note"]
+        summary.loc[own, "note"] = notes.where(notes == "", notes + "; ") + sampled
+        summary.loc[own, "difference_in_se"] = np.nan
     if within := inputs.constraint:
         summary["where"] = within
     key = ["method", "dataset", "split"]
     means = results.groupby(key, as_index=False, sort=False)[["seconds", "evaluations"]].mean()
     return summary.merge(means, on=key, how="left")
+
+
+def sample_of(inputs: Inputs, options: Options) -> str:
+    """Return which part of the space has the scores that searches read; empty for all of it.
+
+    Args:
+        inputs: the space.
+        options: `architectures`, the number that a run has scored, or `all`; and `searched`, the
+            scores that searches read: `live`, those of the run, or `shipped`, which come along.
+    """
+    scored, size = options.get("architectures", "all"), len(inputs.space)
+    come_along = options.get("searched", "live") == "shipped" and inputs.space.scores
+    if come_along or scored == "all" or int(scored) >= size:
+        return ""
+    return f"drawn from a sample of {int(scored):,} of {size:,}"
+
+
+def drawing_from_scored(inputs: Inputs) -> set[str]:
+    """Return the methods that find nothing but architectures with scores."""
+    searches = {one: parse_algorithm(one[0]) for one in inputs.traces}
+    return {
+        method_of(*one, inputs.searched_on)
+        for one, search in searches.items()
+        if search.moves_among_scored or (search.algorithm.reads_scores and not search.spends_budget)
+    }
 
 
 def with_leaks(inputs: Inputs, summary: pd.DataFrame) -> list[str]:
@@ -295,7 +327,8 @@ SECTION = Section(
             "Searches that choose by scores alone draw from the scored architectures, and searches "
             "with a `fitness` or a `pool` move among them. Where these are a sample of the space, "
             "such rows also differ from the paper's by the choice of the sample, for which se does "
-            "not account. Searches that read no scores draw from all architectures.",
+            "not account: they say so in its place. Searches that read no scores draw from all "
+            "architectures.",
             lambda table, _: search_layout(table),
             below=search_notes,
             more=_more,
@@ -310,6 +343,7 @@ SECTION = Section(
             more=_more_of_time,
         ),
     ),
+    options=("architectures", "searched"),
     show=_show,
     sentences=_sentences,
     metrics=_metrics,
