@@ -151,6 +151,12 @@ def test_what_is_no_table_of_devices_is_refused(written, changes, message):
     assert str(path) in str(error.value)
 
 
+def test_a_file_of_another_kind_is_not_to_be_deleted(tmp_path):
+    (tmp_path / "notes.md").write_text("Notes")
+    with pytest.raises(DamagedFileError, match=r"notes.md is no table of devices: name a parquet"):
+        devices("nasbench201", tmp_path / "notes.md")
+
+
 def test_a_table_without_a_column_is_refused(written):
     path = written()
     pd.read_parquet(path).drop(columns="device").to_parquet(path)

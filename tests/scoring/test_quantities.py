@@ -73,6 +73,7 @@ def test_counts_of_all_networks_are_those_that_come_along():
         ("log(naswot,parameters)", ParameterError, "is an ensemble"),
         ("latency[rasp4]", UnknownNameError, "did you mean 'raspi4'"),
         ("latency[raspi4/mnist]", UnknownNameError, "'mnist'.*known: ImageNet16-120"),
+        ("latency[pixel2/cifar10]", UnknownNameError, "'cifar10': did you mean 'cifar'"),
         ("epe_nas:9", MissingDataError, "no cached scores of epe_nas:9"),
     ],
 )

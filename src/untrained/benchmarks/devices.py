@@ -144,7 +144,9 @@ class DeviceTable:
         found = self._of_device(metric, device)
         return tuple(sorted(dataset for _, _, dataset in found))
 
-    def values(self, metric: str, device: str, dataset: str | None = None) -> Values:
+    def values(
+        self, metric: str, device: str, dataset: str | None = None, *, strict: bool = False
+    ) -> Values:
         """Return a quantity of all architectures, in ms or mJ.
 
         Args:
@@ -153,6 +155,7 @@ class DeviceTable:
             dataset: the data set of the networks, whose images and classes differ; None for the
                 first of the space's data sets that the device has. The values of a device that has
                 one data set only hold for all of them.
+            strict: whether they hold for the data set that they are of alone.
 
         Returns:
             (n,) by architecture index, NaN where unknown, read-only.
@@ -163,7 +166,7 @@ class DeviceTable:
         """
         found = self._of_device(metric, device)
         by_dataset = {name: values for (_, _, name), values in found.items()}
-        if len(by_dataset) == 1:
+        if len(by_dataset) == 1 and not strict:
             return next(iter(by_dataset.values()))
         if dataset is None:
             order = [*get_space(self.space).datasets, *sorted(by_dataset)]
@@ -243,7 +246,12 @@ def _measurements(path: Path) -> "pd.DataFrame":
 def _read(path: Path, named: str, _stamp: object) -> dict[Measured, Values]:
     """Read and check one table, once while it does not change."""
     space = get_space(named)
-    table = read_parquet(path).rename(columns=_PUBLISHED_COLUMNS)
+    try:
+        table = read_parquet(path).rename(columns=_PUBLISHED_COLUMNS)
+    except DamagedFileError as error:  # more likely it is another file
+        raise DamagedFileError(
+            f"{path} is no table of devices: name a parquet file with {', '.join(DEVICE_TYPES)}"
+        ) from error
     if lacking := [name for name in DEVICE_TYPES if name not in table]:
         raise DamagedFileError(
             f"{path} is no table of devices: it lacks {', '.join(lacking)}, and has "

@@ -214,12 +214,12 @@ def _known(
     check_target(out)
     if not out.is_file():
         return {}
-    table = read_parquet(out)
-    if list(table.columns) != list(MEASURED_TYPES):
+    try:
+        table = read_parquet(out, MEASURED_TYPES)
+    except DamagedFileError as error:  # more likely it is another file
         raise DamagedFileError(
             f"{out} is no table of measurements, so nothing is added to it: name another file"
-        )
-    table = read_parquet(out, MEASURED_TYPES)
+        ) from error
     each = [{str(name): one for name, one in row.items()} for row in table.to_dict("records")]
     found = {_key(row): row for row in each}
     again = [row for row in rows if _key(row) in found]
@@ -279,11 +279,8 @@ def median_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[
     from scipy.stats import binom
 
     count = len(values)
+    # the fewest values below the median that more than (1 - confidence) / 2 of all samples have
     place = max(int(binom.ppf((1 - confidence) / 2, count, 0.5)) - 1, 0)
-    while place and 1 - 2 * binom.cdf(place, count, 0.5) < confidence:
-        place -= 1
-    while 1 - 2 * binom.cdf(place + 1, count, 0.5) >= confidence:
-        place += 1
     return values[place], values[count - 1 - place]
 
 

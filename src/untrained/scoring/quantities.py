@@ -209,7 +209,8 @@ class Costs:
 
     def _measured(self, quantity: Quantity) -> Values:
         dataset = quantity.dataset or image_set(self.dataset).measured_as
-        return self._devices.values(quantity.metric, quantity.device, dataset)
+        strict = bool(quantity.dataset)
+        return self._devices.values(quantity.metric, quantity.device, dataset, strict=strict)
 
     @cached_property
     def _scores(self) -> "pd.DataFrame | None":

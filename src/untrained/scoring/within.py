@@ -88,4 +88,5 @@ class Within:
             return np.nan  # other networks were measured there
         there = self.dataset in table.datasets(metric, device)
         dataset = quantity.dataset or (self.dataset if there else None)
-        return float(table.values(metric, device, dataset)[candidate.index])
+        values = table.values(metric, device, dataset, strict=bool(quantity.dataset))
+        return float(values[candidate.index])
