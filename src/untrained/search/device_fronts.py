@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from untrained.benchmarks.devices import DeviceTable
 from untrained.errors import ParameterError
+from untrained.files import read_parquet
 from untrained.limits import COUNT, at_most
 from untrained.scoring.columns import FRONT_TYPES, SECONDS
 from untrained.scoring.ensembles import parse_proxy, readings_of
@@ -122,6 +123,8 @@ def device_fronts(
     wanted += map(parse_objective, spelled)
     asked = Objectives(known, tuple(wanted), Costs(known, dataset, scores, devices))
     table = scores_at_hand(known, scores)
+    if scores is not None and SECONDS in (whole := read_parquet(scores)):
+        table = table.assign(**{SECONDS: whole[SECONDS]})
     table = table[table["dataset"] == shown]
     values = asked.cached(table, shown)
     among = part_of(known, values.architectures)

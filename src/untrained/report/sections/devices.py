@@ -241,9 +241,10 @@ def _sentences(inputs: Inputs) -> list[str]:
     row = at[at["level"] == LEVELS[len(LEVELS) // 2]]
     (found,), (metric, device, _) = intervals("accuracy")(row), parts_of(str(middle["cost"]))
     limit, unit, best = row[["limit", "unit", "best"]].iloc[0]
-    members = inputs.space.words.members
+    members, seconds = inputs.space.words.members, float(middle["seconds"])
+    spent = "by" if np.isnan(seconds) else f"in {seconds:.0f} s of"
     said = [
-        f"For device {device} the label-free search found, in {middle['seconds']:.0f} s of "
+        f"For device {device} the label-free search found, {spent} "
         f"scoring {middle['evaluations']} {members}, one with {found} % at {limit:.3g} {unit} "
         f"(mean over {middle['runs']} runs); the best possible at that {metric} is "
         f"{best:.2f} %. Of all devices in the order of what is lost, it is in the middle."
