@@ -85,11 +85,11 @@ def recorded(section):
     }
     if len(numbers) != 1 or not lock.is_file():
         return None
-    stage = yaml.safe_load(lock.read_text())["stages"].get(section, {})
+    stage = yaml.safe_load(lock.read_text()).get("stages", {}).get(section, {})
     for key, value in stage.get("params", {}).get("params.yaml", {}).items():
         here = config
-        for name in key.split("."):
-            here = here[name]
+        for name in key.split("."):  # which an older version may have had
+            here = here.get(name, {})
         if here != value:
             return None
     return numbers.pop() if stage else None
