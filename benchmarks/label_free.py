@@ -22,7 +22,8 @@ PAGE = PERFORMANCE.parent / "results" / "nasbench201-ensembles.md"
 SPACE = get_space("nasbench201")
 
 #: The scores that are climbed: what was named first, the members' own, AZ-NAS, what 150 validation
-#: accuracies of CIFAR-100 chose, and what joins the two numbers with NASWOT or with MeCo.
+#: accuracies of CIFAR-100 chose, what joins the two numbers with NASWOT or with MeCo, and what the
+#: size space chose.
 NAMED = (
     "log(jacobian_covariance,parameters-live)",
     "parameters-live",
@@ -33,6 +34,8 @@ NAMED = (
     "log(epe_nas,meco,zico)",
     "log(jacobian_covariance,naswot,parameters-live)",
     "log(jacobian_covariance,meco,parameters-live)",
+    "sum(l2_norm,synflow)",
+    "vote(l2_norm,meco,synflow)",
 )
 
 #: Column of test accuracies to the head of the table.
