@@ -121,6 +121,22 @@ def test_conditions_are_read_in_the_unit_of_their_quantity():
 
 
 @pytest.mark.parametrize(
+    ("quantity", "sizes"),
+    [
+        ("latency[raspi4]", {"us": 1e-3, "ms": 1, "s": 1000}),
+        ("energy[edgegpu]", {"uJ": 1e-3, "mJ": 1, "J": 1000}),
+        ("memory", {"bytes": 1, "B": 1, "KB": 1000, "MB": 10**6, "GB": 10**9}),
+        ("memory", {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}),
+        ("flops", {"": 1, "K": 1000, "M": 10**6, "G": 10**9}),
+    ],
+)
+def test_every_unit_has_its_size(quantity, sizes):
+    for unit, size in sizes.items():
+        (found,) = parse_constraint(f"{quantity} <= 3 {unit}").conditions
+        assert found.bound == pytest.approx(3 * size, rel=1e-15)
+
+
+@pytest.mark.parametrize(
     ("spelled", "said"),
     [
         ("", "a condition is empty"),

@@ -147,6 +147,30 @@ def test_generations_of_nsga2_keep_the_best(toy, values):
     assert {indices[place] for place in seen.front()} <= set(alive)
 
 
+def test_the_better_of_two_members_has_a_child(toy, values):
+    parents, fresh = [], iter(range(81))
+
+    class Watched:
+        name = toy.name
+
+        def sample(self, _rng):
+            return toy[next(fresh)]
+
+        def mutate(self, architecture, _rng):
+            parents.append(architecture.index)
+            return toy[next(fresh)]
+
+    class Pairs:
+        def integers(self, high, size):
+            assert (high, size) == (4, (4, 2))
+            return np.array([[0, 3], [3, 2], [1, 1], [2, 0]])
+
+    seen = Evaluated([Aim((1,)), Aim((2,))], lambda one: values[:, one.index], 8)
+    Nsga2(4)(Watched(), seen, Pairs())
+    best = ordered(-values[1:, :4].T)
+    assert parents == best[[0, 2, 1, 0]].tolist()
+
+
 def test_hypervolumes_grow_to_that_of_the_whole_table():
     losses = drawn(30, 2, 9, 0.1)
     orders = [np.random.default_rng(run).permutation(30) for run in range(3)]
