@@ -152,7 +152,7 @@ def mean_losses(
 
 
 def _of_weight(weight: Tensor, gradient: Tensor) -> OfWeight:
-    return OfWeight(*_numbers(weight, gradient, first=0).tolist())
+    return OfWeight(*_numbers(weight, gradient, first=0).cpu().tolist())
 
 
 def _numbers(weight: Tensor, gradient: Tensor, first: int) -> Tensor:
