@@ -83,12 +83,25 @@ def test_automatic_is_the_cpu_where_there_is_no_gpu(monkeypatch):
         assert device == torch.device("cpu")
 
 
-def test_automatic_leases_gpus_and_a_named_one_is_taken_as_it_is(two_gpus):
+@pytest.mark.filterwarnings("error")
+def test_automatic_and_named_gpus_are_held_alike(two_gpus, names, monkeypatch):
     with leased_device() as first, leased_device("auto") as second:
         assert [first, second] == [torch.device("cuda:0"), torch.device("cuda:1")]
-        with leased_device("cuda:1") as third, leased_device("cpu") as fourth:
-            assert [third, fourth] == [torch.device("cuda:1"), torch.device("cpu")]
-    assert check_device("cuda") == torch.device("cuda:0")
+        shared = f"the GPU is held by untrained already: sharing {names[1]}"
+        with pytest.warns(UserWarning, match=shared), leased_device("cuda:1") as third:
+            assert third == torch.device("cuda:1")
+        with leased_device("cpu") as fourth:
+            assert fourth == torch.device("cpu")
+    for named, current in (("cuda:0", 0), ("cuda:1", 1), ("cuda", 0), ("cuda", 1)):
+        monkeypatch.setattr(torch.cuda, "current_device", lambda current=current: current)
+        with leased_device(named) as own, leased_device() as other:
+            assert [own.index, other.index] == [current, 1 - current]
+
+
+def test_without_a_gpu_cuda_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(ParameterError, match=r"^device 'cuda' is not here: auto, cpu$"):
+        check_device("cuda")
 
 
 def test_a_gpu_is_held_under_whatever_number_a_process_knows_it(two_gpus, names):

@@ -60,35 +60,36 @@ def _built_with_cuda() -> bool:
 
 @contextmanager
 def leased_device(requested: str = "auto") -> Iterator["torch.device"]:
-    """Yield the device to work on: by default the first visible GPU that no process holds.
+    """Yield the device to work on: by default the first visible GPU that nobody holds.
 
     The CPU is taken where there is no GPU.
 
     Snakemake assigns a number of GPUs, not their names, so each worker takes the first one that
-    is free and keeps it until it is done. GPUs are known by their UUIDs, which are the same
-    whatever `CUDA_VISIBLE_DEVICES` leaves out.
+    is free and holds it until it is done. A GPU that is named is held as well, so that no other
+    worker takes it for a free one. GPUs are known by their UUIDs, which are the same whatever
+    `CUDA_VISIBLE_DEVICES` leaves out.
 
     Args:
-        requested: `auto`, or a device in PyTorch's notation (`cpu`, `cuda:1`), which is taken
-            even if another process holds it.
+        requested: `auto`, or a device in PyTorch's notation (`cpu`, `cuda:1`; `cuda` is the
+            current one), which is taken, with a warning, even if it is held already.
 
     Raises:
         ParameterError: this machine has no such device.
     """
-    if requested != "auto":
-        yield check_device(requested)
-        return
     import torch
 
-    numbers = range(torch.cuda.device_count())
+    numbers: Sequence[int] = range(torch.cuda.device_count())
+    if requested != "auto":
+        device = check_device(requested)
+        numbers = [] if device.index is None else [device.index]
     names = [str(torch.cuda.get_device_properties(number).uuid) for number in numbers]
     with lease(names) as name:
-        yield torch.device("cpu" if name is None else f"cuda:{names.index(name)}")
+        yield torch.device("cpu" if name is None else f"cuda:{numbers[names.index(name)]}")
 
 
 @contextmanager
 def lease(names: Sequence[str]) -> Iterator[str | None]:
-    """Yield the first name that no other process holds, or any, with a warning, where all are held.
+    """Yield the first name that nobody holds, or any, with a warning, where all are held.
 
     A name is held by a socket of Linux's abstract namespace, which all users of a machine share
     (but no containers with network namespaces of their own), and which ends with its process and
@@ -107,8 +108,9 @@ def lease(names: Sequence[str]) -> Iterator[str | None]:
             yield None
             return
         shared = names[os.getpid() % len(names)]
+        which = f"all {len(names)} GPUs are" if len(names) > 1 else "the GPU is"
         warnings.warn(
-            f"all {len(names)} GPUs are held by other processes of untrained: sharing {shared}; "
+            f"{which} held by untrained already: sharing {shared}; "
             "run fewer at once (`snakemake --resources gpu=N`)",
             stacklevel=2,
         )
@@ -116,7 +118,7 @@ def lease(names: Sequence[str]) -> Iterator[str | None]:
 
 
 def check_device(name: str) -> "torch.device":
-    """Return the device with a name in PyTorch's notation.
+    """Return the device with a name in PyTorch's notation; `cuda` is the current GPU.
 
     Raises:
         ParameterError: this machine has no such device.
@@ -124,7 +126,9 @@ def check_device(name: str) -> "torch.device":
     import torch
 
     available = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
-    full = "cuda:0" if name == "cuda" else name
+    full = name
+    if name == "cuda" and len(available) > 1:
+        full = f"cuda:{torch.cuda.current_device()}"
     if full not in available:
         raise ParameterError(f"device {name!r} is not here: auto, {', '.join(available)}")
     return torch.device(full)
