@@ -32,7 +32,7 @@ def test_a_network_that_fails_is_named(untrained):
 
 
 def test_bad_options_are_one_line(refused):
-    refused(["measure", "nasbench201/5", "--threads", 0], "threads 0: 1 or more")
+    refused(["measure", "nasbench201/5", "--threads", 0], "threads 0: a whole number, 1 or more")
     refused(["measure", "nasbench201/15625"], "index 15625 is not in nasbench201")
     refused(
         ["search", "rs", "nasbench201", "--where", "latency[mine] <= 1"],

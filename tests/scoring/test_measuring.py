@@ -144,7 +144,11 @@ def test_names_of_devices_tell_what_differs(timed):
 @pytest.mark.parametrize(
     ("asked", "kind", "said"),
     [
-        ({"threads": 0}, ParameterError, "threads 0: 1 or more"),
+        ({"threads": 0}, ParameterError, "threads 0: a whole number, 1 or more"),
+        ({"threads": True}, ParameterError, "threads True: a whole number"),
+        ({"batch_size": 2.5}, ParameterError, r"batch_size 2\.5: a whole number"),
+        ({"seconds": "1"}, ParameterError, "seconds '1': give a number"),
+        ({"name": 3}, ParameterError, "name 3 of the device"),
         ({"threads": 10**6}, ParameterError, "threads is 1000000: at most"),
         ({"batch_size": 0}, ParameterError, "batch_size 0"),
         ({"seconds": 0}, ParameterError, "seconds 0"),

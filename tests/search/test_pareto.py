@@ -237,7 +237,13 @@ def test_objectives_know_their_direction(spelling, name, lower):
 @pytest.mark.parametrize(
     ("objectives", "said"),
     [
-        (["naswot"], "name two or more"),
+        ([], "no objectives: name two or more"),
+        (["naswot"], "1 objective: name two or more"),
+        ("naswot", "objectives 'naswot': give a list"),
+        (7, "objectives 7: give a list"),
+        (["naswot", 7], "objective 7: give its spelling"),
+        (["latency[raspi4/cifar10]", "latency[raspi4]"], "are the same values"),
+        (["min(latency[pixel2])", "max(latency[pixel2/cifar])"], "are the same values"),
         (["naswot", "max(naswot)"], "twice"),
         (["naswot", "min(max(naswot))"], "write min or max once"),
         (["naswot", "latency[raspi5]"], "raspi4"),
@@ -252,6 +258,27 @@ def test_wrong_objectives_are_one_clear_line(objectives, said):
     with pytest.raises(UntrainedError, match=r"^[^\n]+$") as caught:
         pareto("nasbench201", objectives, evaluations=5)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"evaluations": 2.5}, "evaluations 2.5: a whole number, 1 or more"),
+        ({"evaluations": 0}, "evaluations 0: a whole number, 1 or more"),
+        ({"evaluations": 10**9}, "at most"),
+        ({"runs": "3"}, "runs '3': a whole number, 1 or more"),
+        ({"seed": 0.5}, "seed 0.5: a whole number, 0 or more"),
+    ],
+)
+def test_wrong_arguments_are_one_clear_line(asked, said):
+    with pytest.raises(UntrainedError, match=r"^[^\n]+$") as caught:
+        pareto("nasbench201", ["naswot", "latency[raspi4]"], **asked)
+    assert said in str(caught.value)
+
+
+def test_costs_on_two_data_sets_are_two_objectives():
+    names = ["latency[raspi4]", "latency[raspi4/cifar100]"]
+    assert [*map(str, pareto("nasbench201", names, evaluations=np.int64(5)).objectives)] == names
 
 
 def test_a_search_moves_within_a_constraint():

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from math import nan
+from numbers import Real
 from os import cpu_count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ from untrained.limits import COUNT, at_most
 from untrained.networks.modes import buffers_restored, modes_restored
 from untrained.networks.prepared import copied, dtype_of, in_mode, moved, prepared
 from untrained.proxies.base import UndefinedScore
-from untrained.scoring.arguments import shape_of
+from untrained.scoring.arguments import shape_of, whole
 from untrained.scoring.candidates import Candidate, Given, candidates_of
 from untrained.scoring.devices import leased_device
 from untrained.scoring.engine import tolerated
@@ -118,14 +119,14 @@ def measure(
     import pandas as pd
 
     shape = shape_of(input) or image_set(dataset).shape
-    for word, number in (("batch_size", batch_size), ("threads", threads)):
-        if number < 1:
-            raise ParameterError(f"{word} {number}: 1 or more")
+    batch_size, threads = whole("batch_size", batch_size, 1), whole("threads", threads, 1)
     at_most(COUNT, batch_size=batch_size)
     at_most(cpu_count() or 1, threads=threads)
+    if isinstance(seconds, bool) or not isinstance(seconds, Real):
+        raise ParameterError(f"seconds {short(repr(seconds))}: give a number")
     if not 0 < seconds <= _MOST_SECONDS:
         raise ParameterError(f"seconds {seconds}: above 0, up to {_MOST_SECONDS}")
-    if name is not None and not re.fullmatch(r"[\w.+-]+", name):
+    if name is not None and not (isinstance(name, str) and re.fullmatch(r"[\w.+-]+", name)):
         raise ParameterError(
             f"name {short(repr(name))} of the device: letters, digits, and any of _.+-"
         )

@@ -178,16 +178,16 @@ def pareto(
     searched_space = get_space(space)
     if algorithm not in SEARCHERS:
         raise unknown_name("algorithm of a Pareto search", algorithm, SEARCHERS)
-    if evaluations < 1:
-        raise ParameterError(f"{evaluations} evaluations: 1 or more")
+    evaluations, runs = _whole("evaluations", evaluations, 1), _whole("runs", runs, 1)
     at_most(COUNT, evaluations=evaluations)
     shard_of_runs(runs, 0, 1)
+    seed = _whole("seed", seed, 0)
     check_seed(seed)
     image_set(dataset), image_set(images or dataset)  # raise for unknown names
     parsed = parse_objectives(objectives)
     costs = Costs(searched_space, dataset, scores, devices)
     asked = Objectives(searched_space, parsed, costs)
-    costs.check(asked.quantities)
+    asked.check()
     within = None
     if where is not None:
         within = allowed_by(where, searched_space, dataset, scores, devices, live)
@@ -218,6 +218,15 @@ def pareto(
     if values.asked is None:
         known = replace(values, architectures=members_of(among))
     return ParetoResult(searched_space, parsed, all_runs(among, values.of_run), accuracies, known)
+
+
+def _whole(name: str, value: object, least: int) -> int:
+    """Return a whole number of `least` or more, or raise ParameterError."""
+    if type(value) is int and value >= least:
+        return value
+    from untrained.scoring.arguments import whole  # that imports PyTorch, which takes a second
+
+    return whole(name, value, least)
 
 
 def _scores(asked: Objectives, path: "Path | pd.DataFrame | None") -> "pd.DataFrame":

@@ -7,7 +7,7 @@ of anything.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from untrained.errors import MissingDataError, ParameterError
+from untrained.errors import MissingDataError, ParameterError, short
 from untrained.proxies.base import CountsGraph
 from untrained.proxies.ensembles import Ensemble
 from untrained.scoring.ensembles import parse_proxy, readings_of
@@ -83,6 +83,8 @@ def parse_objective(spelling: str) -> Objective:
         UnknownNameError: there is no such proxy.
         ParameterError: brackets are wrong, or see `parse_proxy` and `parse_quantity`.
     """
+    if not isinstance(spelling, str):
+        raise ParameterError(f"objective {short(repr(spelling))}: give its spelling, as in naswot")
     text = spelling.strip()
     if turned := _TURNED.fullmatch(text):
         if _TURNED.fullmatch(turned["inner"].strip()):
@@ -101,13 +103,20 @@ def parse_objectives(spellings: Sequence[str]) -> tuple[Objective, ...]:
     """Parse two objectives or more.
 
     Raises:
-        ParameterError: there are fewer, or one is there twice; or see `parse_objective`.
+        ParameterError: there are fewer or no list of them, or one is there twice; or see
+            `parse_objective`.
     """
+    if isinstance(spellings, str) or not isinstance(spellings, Iterable):
+        raise ParameterError(
+            f"objectives {short(repr(spellings))}: give a list of two or more, as in "
+            "['naswot', 'latency[raspi4]']"
+        )
     found = tuple(map(parse_objective, spellings))
     if len(found) < 2:
+        given = "1 objective" if found else "no objectives"
         raise ParameterError(
-            f"{len(found)} objective: name two or more, as in naswot and latency[raspi4]; "
-            "`untrained search` is for one"
+            f"{given}: name two or more, as in naswot and latency[raspi4]"
+            + ("; `untrained search` is for one" if found else "")
         )
     names = [str(one.of) for one in found]
     if twice := [name for name in names if names.count(name) > 1]:
@@ -154,6 +163,22 @@ class Objectives:
             turned = one.lower if many or one.cost else one.turned
             found.append(Aim(tuple(rows[name] for name in names), rule, turned))
         return found
+
+    def check(self) -> None:
+        """Check before long work that the costs can be had, and that they are different ones.
+
+        Raises:
+            ParameterError: two are the same values of a device, with and without their data set.
+            UntrainedError: nothing is known of one of them.
+        """
+        seen: list[tuple[Quantity, Floats]] = []
+        for one in self.quantities:
+            column = self.costs.column(one)
+            if column is None:
+                continue
+            if same := [other for other, values in seen if values is column]:
+                raise ParameterError(f"{same[0]} and {one} are the same values: name one of them")
+            seen.append((one, column))
 
     def costs_of(self, index: int) -> list[float]:
         """Return the costs of an architecture, NaN where unknown."""
