@@ -118,6 +118,15 @@ def test_conditions_are_read_in_the_unit_of_their_quantity():
     found = parse_constraint("memory <= 2 MiB, memory > 3 KB, naswot >= -1.5e3")
     assert [one.bound for one in found.conditions] == [2 * 2**20, 3000, -1500]
     assert str(found) == "memory <= 2 MiB, memory > 3 KB, naswot >= -1.5e3"
+    assert str(parse_constraint("memory < 0.0 kB, flops > 3k")) == "memory < 0.0 KB, flops > 3 K"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [("params < 1e6", "parameters < 1e6"), ("nwot-released:64@1 > 3", "naswot-released:64@1 > 3")],
+)
+def test_proxies_may_have_the_names_that_other_tools_give_them(theirs, ours):
+    assert parse_constraint(theirs) == parse_constraint(ours)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +156,17 @@ def test_every_unit_has_its_size(quantity, sizes):
         ("1 <= flops <= 3", "two comparisons"),
         ("flops <= many", "'many' is no number"),
         ("flops <= nan", "'nan' is no number"),
-        ("flops <= 1e999", "'1e999' is no number"),
+        ("flops <= 1e999", "'1e999' is too large"),
+        ("latency[raspi4] <= 1e308 s", "'1e308 s' is too large"),
+        ("flops >= 1e-400", "'1e-400' is too small"),
+        ("latency[raspi4] >= 1e-323 us", "is too small"),
+        ("min(flops)<3", r"'min\(flops\)' has the direction of an objective.*: write flops$"),
+        ("flops <= 1,000", "comma within a number.*write 1000 for 1,000"),
+        ("flops <= 1,000,000, memory > 1", "comma within a number"),
+        ("latency[raspi4] <= 1,5 ms", "comma within a number.*1.5 for 1,5"),
+        ("latency[raspi4] <= 1 Ms", "has no unit 'Ms'"),
+        ("memory <= 1 mB", "has no unit 'mB'"),
+        ("latency[raspi4] <= 1 k", "has no unit 'K'"),
         ("flops <= 1.2.3", "is no number"),
         ("flops <=", "'' is no number"),
         ("10 ms >= latency[raspi4]", "is no number"),

@@ -3,8 +3,8 @@
 A constraint is one or more conditions between commas, all of which have to hold. A condition is a
 quantity of `untrained.scoring.quantities`, one of <=, <, >= and >, a number, and a unit where the
 number has another one than the quantity: us, ms and s; uJ, mJ and J; KB, MB, GB, KiB, MiB and GiB;
-K, M and G for what has no unit. An architecture of which a quantity is not known satisfies no
-condition on it.
+K, M and G for what has no unit; k is K, too. An architecture of which a quantity is not known
+satisfies no condition on it.
 """
 
 import math
@@ -35,6 +35,8 @@ _UNITS: Mapping[str, Mapping[str, float]] = {
     "bytes": {"bytes": 1.0, "B": 1.0, "KB": 1e3, "MB": 1e6, "GB": 1e9}
     | {"KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30},
 }
+#: A number that goes on after a comma, as in "1,000".
+_COMMA = re.compile(r"[0-9],[0-9][^<>=,]*(,|$)")
 _EXAMPLE = "latency[raspi4] <= 10 ms, parameters <= 1e6"
 _CONDITION = re.compile(r"(?P<quantity>[^<>=]*?)\s*(?P<how>[<>]=?)\s*(?P<bound>[^<>=]*)")
 _BOUND = re.compile(r"(?P<number>[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*(?P<unit>[^\W\d]*)", re.ASCII)
@@ -129,6 +131,11 @@ def parse_constraint(text: str) -> Constraint:
     """
     if not isinstance(text, str):
         raise ParameterError(f"the constraint {text!r} is no text: write {_EXAMPLE!r}")
+    if _COMMA.search(text):
+        raise ParameterError(
+            f"{short(repr(text))} has a comma within a number, and commas part conditions: write "
+            "1000 for 1,000 and 1.5 for 1,5"
+        )
     parts = re.split(r",(?![^(]*\))", text)  # between conditions, not in an ensemble
     return Constraint(tuple(_condition(one.strip()) for one in parts))
 
@@ -146,24 +153,32 @@ def _condition(text: str) -> Condition:
             reason = f"{short(repr(text))} is no condition"
         raise ParameterError(f"{reason}, as in {_EXAMPLE!r}")
     bound = _BOUND.fullmatch(found["bound"])
-    number = math.nan
+    number = 0.0
     if bound is not None:
         try:
             number = float(bound["number"])
         except ValueError:
             bound = None
-    if bound is None or not math.isfinite(number):
+    if bound is None:
         raise ParameterError(
             f"{short(repr(text))}: {short(repr(found['bound']))} is no number with a unit, as in "
             f"{_EXAMPLE!r}"
         )
     quantity = parse_quantity(found["quantity"])
     units, unit = _UNITS.get(quantity.unit, _THOUSANDS), bound["unit"]
+    if unit.startswith("k"):  # of other prefixes the other case is another number
+        unit = "K" + unit[1:]
     if unit and unit not in units:
         raise ParameterError(
             f"{short(repr(text))}: {quantity} has no unit {short(repr(unit))}: take "
             f"{', '.join(units)}" + ("" if quantity.unit else ", or none")
         )
-    size = units[unit] if unit else 1.0
+    own = number * (units[unit] if unit else 1.0)
+    lost = not own and re.search("[1-9]", re.split("[eE]", bound["number"])[0])
+    if lost or not math.isfinite(own):
+        raise ParameterError(
+            f"{short(repr(text))}: {short(repr(found['bound']))} is too "
+            f"{'small' if lost else 'large'} for a number of 64 bits"
+        )
     spelled = f"{quantity} {found['how']} {bound['number']}" + (f" {unit}" if unit else "")
-    return Condition(quantity, found["how"], number * size, spelled)
+    return Condition(quantity, found["how"], own, spelled)

@@ -21,9 +21,10 @@ from untrained.errors import MissingDataError, ParameterError, UnknownNameError,
 from untrained.files import SCORES
 from untrained.images.sets import image_set
 from untrained.plugins import blamed
+from untrained.proxies import PROXIES
 from untrained.proxies.base import CountsGraph
 from untrained.scoring.columns import SCORE_TYPES
-from untrained.scoring.request import Reading, Settings, parse_reading
+from untrained.scoring.request import Reading, Settings, name_of, parse_reading
 from untrained.scoring.shipped import scores_at_hand
 from untrained.spaces import SearchSpace, get_space, table_of
 from untrained.spaces.base import LISTED, GraphSpace
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 Values = NDArray[np.float64]
 _USED = {name: SCORE_TYPES[name] for name in ("arch", "score")}
+#: A direction, which an objective of a Pareto search can have.
+DIRECTED = re.compile(r"(?P<way>min|max)\((?P<inner>.*)\)", re.DOTALL)
 _DEVICE = re.compile(r"(?P<metric>[^\[\]]*)\[(?P<device>[^\[\]/]+)(?:/(?P<dataset>[^\[\]]+))?\]")
 
 
@@ -82,8 +85,13 @@ def parse_quantity(text: str) -> Quantity:
 
     Raises:
         ParameterError: it is no quantity; whether a device exists depends on the space.
-        UnknownNameError: there is no such proxy.
+        UnknownNameError: there is no such proxy, and no other tool calls one so.
     """
+    if directed := DIRECTED.fullmatch(text):
+        raise ParameterError(
+            f"{short(repr(text))} has the direction of an objective, and here is no objective: "
+            f"write {short(directed['inner'].strip())}"
+        )
     kinds = ", ".join(f"{metric}[DEVICE]" for metric in sorted(UNITS, reverse=True))
     if "[" in text or "]" in text:
         found = _DEVICE.fullmatch(text)
@@ -100,8 +108,19 @@ def parse_quantity(text: str) -> Quantity:
     try:
         reading = parse_reading(text)
     except UnknownNameError as error:
-        raise UnknownNameError(f"{error}, and {kinds}") from error
+        alias = name_of(text)
+        ours = _named_elsewhere(alias)
+        if ours is None:
+            raise UnknownNameError(f"{error}, and {kinds}") from error
+        reading = parse_reading(ours + text.removeprefix(alias))
     return Quantity(str(reading), reading=reading)
+
+
+def _named_elsewhere(alias: str) -> str | None:
+    """Return the proxy that other tools give a name; None unless there is one."""
+    usable = (one.name for one in PROXIES.described() if one.usable)
+    found = [name for name in usable if alias in getattr(PROXIES.load(name), "aliases", ())]
+    return found[0] if len(found) == 1 else None
 
 
 def quantity_values(

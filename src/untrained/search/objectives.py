@@ -6,7 +6,6 @@
 of anything.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
@@ -19,7 +18,7 @@ from untrained.errors import MissingDataError, ParameterError, short
 from untrained.proxies.base import CountsGraph
 from untrained.proxies.ensembles import Ensemble
 from untrained.scoring.ensembles import parse_proxy, readings_of
-from untrained.scoring.quantities import Costs, Quantity, parse_quantity
+from untrained.scoring.quantities import DIRECTED, Costs, Quantity, parse_quantity
 from untrained.scoring.request import Reading, is_ensemble
 from untrained.search.pareto import Aim, Values
 from untrained.search.pool import scores_of
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Floats = NDArray[np.float64]
-
-_TURNED = re.compile(r"(?P<way>min|max)\((?P<inner>.*)\)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -86,8 +83,8 @@ def parse_objective(spelling: str) -> Objective:
     if not isinstance(spelling, str):
         raise ParameterError(f"objective {short(repr(spelling))}: give its spelling, as in naswot")
     text = spelling.strip()
-    if turned := _TURNED.fullmatch(text):
-        if _TURNED.fullmatch(turned["inner"].strip()):
+    if turned := DIRECTED.fullmatch(text):
+        if DIRECTED.fullmatch(turned["inner"].strip()):
             raise ParameterError(f"{spelling!r}: write min or max once")
         return Objective(parse_objective(turned["inner"]).of, turned["way"] == "min")
     if is_ensemble(text):
