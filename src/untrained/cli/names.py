@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from untrained.cli import options
-from untrained.cli.progress import results_only
+from untrained.cli.progress import results_only, tell
+from untrained.errors import short
 
 
 class Kind(StrEnum):
@@ -68,12 +69,14 @@ def list_names(
         below = [fact for fact in one if fact not in shown] if long else _BELOW.get(kind, ())
         for fact in below:
             typer.echo(f"    {fact.replace('_', ' '):13}  {_text(one[fact])}")
-    if kind is Kind.PROXIES:
-        _list_ensembles(pattern)
+    ensembles = kind is Kind.PROXIES and _list_ensembles(pattern)
+    if not found and not ensembles:
+        every = f"`untrained list {kind}` has all"
+        tell(f"no {kind} match {short(repr(pattern))}" + ("" if pattern == "*" else f": {every}"))
 
 
-def _list_ensembles(pattern: str) -> None:
-    """Print the ensembles that have a matching name, and how others are spelled."""
+def _list_ensembles(pattern: str) -> bool:
+    """Print the ensembles that have a matching name, if any, and how others are spelled."""
     from untrained.proxies.ensembles import ENSEMBLES, RULES
 
     found = [one for one in ENSEMBLES.values() if fnmatchcase(one.name, pattern)]
@@ -81,6 +84,7 @@ def _list_ensembles(pattern: str) -> None:
         typer.echo(f"\nensembles, spelled {'|'.join(RULES)}(proxy,proxy,...) or by a name")
     for one in found:
         typer.echo(f"{one.name}  {one.formula}\n    {'source':13}  {one.source}")
+    return bool(found)
 
 
 def _line(texts: Sequence[str], widths: Sequence[int]) -> str:
