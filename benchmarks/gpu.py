@@ -1,6 +1,6 @@
 """Measures what a GPU node does, and writes docs/performance.md.
 
-Usage: python -m benchmarks.gpu [--seconds 400] [--limit 90] [--step NAME ...]
+Usage: python -m benchmarks.gpu [--seconds 420] [--limit 90] [--step NAME ...]
 Each step runs in a process of its own with a limit of seconds. Of one that fails, crashes or is
 late the table has what it found until then, and the next step follows. Without CUDA everything runs
 in reduced form on the CPU, which shows that it runs, and nothing is written.
@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -554,38 +555,47 @@ def randomness_and_memory() -> Found:
         yield f"{megabytes} MB", f"{lost} of {len(cells)} out of memory; others: {others}"
 
 
-#: The steps, and the most seconds of each.
+#: The most seconds of all steps.
+MOST = 420
+#: The steps, and the most seconds of each; together they leave some to start.
 STEPS: dict[str, tuple[Callable[[], Found], int]] = {
-    "environment": (environment, 20),
-    "ceilings": (ceilings, 30),
-    "agreement": (agreement, 60),
-    "speed": (speed, 80),
-    "gradients": (gradients, 80),
-    "pruning": (pruning, 50),
-    "processes": (processes, 70),
-    "spaces": (spaces, 40),
-    "training": (training, 60),
-    "randomness and memory": (randomness_and_memory, 40),
+    "environment": (environment, 15),
+    "ceilings": (ceilings, 25),
+    "agreement": (agreement, 50),
+    "speed": (speed, 70),
+    "gradients": (gradients, 60),
+    "pruning": (pruning, 40),
+    "processes": (processes, 55),
+    "spaces": (spaces, 30),
+    "training": (training, 40),
+    "randomness and memory": (randomness_and_memory, 30),
 }
 
 
 def run_step(name: str, seconds: float) -> dict[str, str]:
     """Run a step in a process of its own, and say what happened where it does not end well."""
     with tempfile.TemporaryDirectory() as folder:
-        result = Path(folder) / "found.json"
+        result, said = Path(folder, "found.json"), Path(folder, "said.txt")
         command = [sys.executable, "-m", "benchmarks.gpu", "--only", name, "--out", str(result)]
         ended = ""
-        # a session of its own, so that all that it has started can be ended with it
-        with subprocess.Popen(
-            command, stdout=sys.stderr, stderr=subprocess.PIPE, text=True, start_new_session=True
-        ) as step:
+        # a session of its own, so that all that it has started can be ended with it; a file, since
+        # what outlives a crashed step would keep a pipe open
+        with (
+            said.open("wb") as errors,
+            subprocess.Popen(
+                command, stdout=sys.stderr, stderr=errors, start_new_session=True
+            ) as step,
+        ):
             try:
-                _, said = step.communicate(timeout=seconds)
+                step.wait(seconds)
             except subprocess.TimeoutExpired:
-                os.killpg(step.pid, signal.SIGKILL)
                 ended = f"stopped after {seconds:.3g} s"
+            finally:
+                with suppress(ProcessLookupError):  # nothing is left of it
+                    os.killpg(step.pid, signal.SIGKILL)
         if step.returncode and not ended:
-            last = (said.strip().splitlines() or ["nothing said"])[-1]
+            lines = said.read_text(errors="replace").strip().splitlines()
+            last = (lines or ["nothing said"])[-1]
             ended = f"failed with code {step.returncode}: {last[:200]}"
         found: dict[str, str] = json.loads(result.read_text()) if result.is_file() else {}
     return found | ({"": ended} if ended else {})
@@ -620,7 +630,7 @@ def report(found: dict[str, dict[str, str]]) -> str:
 def main() -> None:
     """Measure, and write where there is a card."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=400, help="most seconds of all steps")
+    parser.add_argument("--seconds", type=float, default=MOST, help="most seconds of all steps")
     parser.add_argument("--limit", type=float, default=90, help="most seconds of any step")
     parser.add_argument("--step", action="append", choices=STEPS, help="steps; default: all")
     parser.add_argument("--only", choices=STEPS, help=argparse.SUPPRESS)

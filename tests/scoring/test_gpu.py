@@ -208,6 +208,7 @@ BENCH = """
 import json, sys, tempfile
 from pathlib import Path
 from benchmarks import gpu
+assert sum(most for _, most in gpu.STEPS.values()) < gpu.MOST
 gpu.STEPS |= {name: (gpu.STEPS[name][0], 0.5) for name in ("speed", "ceilings")}
 sys.argv = ["gpu", "--step", "speed", "--step", "environment", "--step", "ceilings"]
 gpu.main()
@@ -218,6 +219,12 @@ with tempfile.TemporaryDirectory() as folder:
 gpu.SIZE = 2  # two seconds for a batch, after the start
 times = [5, 5, 6, 6, 8, 8, 10, 10, 12]
 print(json.dumps([gpu.seconds_each(times, after) for after in (6, 0, 11)]))
+with tempfile.TemporaryDirectory() as folder:  # a step that crashes, and what it started lives on
+    script = Path(folder, "step")
+    script.write_text("#!/bin/sh\\nsleep 1000 &\\necho lost >&2\\nexit 7\\n")
+    script.chmod(0o700)
+    sys.executable = str(script)
+    print(json.dumps(gpu.run_step("speed", 500)))
 """
 
 
@@ -227,14 +234,16 @@ def test_the_benchmark_of_a_gpu_runs_without_one_and_goes_on_after_what_is_late(
     before = page.read_text()
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
     command = [sys.executable, "-c", BENCH]
+    # what lives on would keep the pipes open
     found = subprocess.run(
-        command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment
+        command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment, timeout=300
     ).stdout
     assert found.startswith("no card: reduced form on the processor")
     for step in ("speed", "ceilings"):
         assert f"| {step} |  | stopped after 0.5 s |" in found
     assert "| environment | leased | cpu of" in found
-    ceilings, randomness, seconds = map(json.loads, found.splitlines()[-3:])
+    ceilings, randomness, seconds, crashed = map(json.loads, found.splitlines()[-4:])
+    assert crashed == {"": "failed with code 7: lost"}
     assert re.fullmatch("[0-9.e-]+ TB/s", ceilings["copy"])
     assert randomness == {"dropout, three times": "the same"}
     assert seconds == [pytest.approx(1), pytest.approx(7 / 8), pytest.approx(np.nan, nan_ok=True)]
