@@ -107,6 +107,15 @@ def test_fronts_are_by_the_ranks_of_what_each_run_evaluated(fronts):
     assert spent.tolist() == pytest.approx([60 * both] * len(spent))
 
 
+def test_equal_scores_are_in_random_order(fronts):
+    """Else a front had the cheapest one of them only, and the cost chose, not the score."""
+    table = cached_scores("nasbench201").query("proxy == 'flops-live'").set_index("arch")["score"]
+    for cost in COSTS[0], COSTS[2]:
+        counts = [table[front].tolist() for front in ends(fronts, "flops-live", cost)]
+        assert all(one == sorted(one) for one in counts)
+        assert any(len(set(one)) < len(one) for one in counts)
+
+
 def test_what_is_lost_is_that_of_the_slow_form(inputs, fronts, accuracy):
     table, levels = inputs.table("devices"), inputs.table("device_levels")
     final = table[table["evaluations"] == 60]

@@ -8,6 +8,7 @@ the front is read, and the `seconds` that so many scores take; the `place` of th
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,6 +86,11 @@ def device_fronts(
     search, which sees the same score; of NSGA-II by each control; of random search by a random
     number; and of NSGA-II by the score and the predictor instead of the cost.
 
+    Architectures with the same score are in random order, a new one in each run. A front has the
+    one of them with the least cost only, and counts have few values, so that it would else be the
+    cost that chooses among most architectures, in favour of small ones. This leaves the ranks of an
+    ensemble as they are.
+
     Args:
         space: the name of the space, or the space.
         score: a proxy or an ensemble.
@@ -130,7 +136,10 @@ def device_fronts(
     among = part_of(known, values.architectures)
     gains = dict(zip(names, asked.aims, strict=False))
     losses = dict(zip([*standing_in, *spelled], asked.aims[len(names) :], strict=True))
-    gains[RANDOM] = Aim((len(values.rows),))  # a row that is added to the values of each run
+    gains[RANDOM] = Aim((len(values.rows),))  # rows that are added to the values of each run
+    single = {name: gains[name].rows[0] for name in names if not gains[name].rule}
+    for place, name in enumerate(single, start=len(values.rows) + 1):
+        gains[name] = replace(gains[name], rows=(place,))
     pairs = [(names[0], by, EVOLUTION) for by in losses]
     pairs += [(names[0], by, RANDOM) for by in spelled]
     pairs += [(name, by, EVOLUTION) for name in names[1:] for by in spelled]
@@ -140,7 +149,9 @@ def device_fronts(
     rows: list[tuple[object, ...]] = []
     for run in track(range(runs), runs, f"fronts/{known.name}/{dataset}", "runs"):
         lots = numpy_generator(seed, "random score", run).random(len(known))
-        own = np.vstack([values.rows[:, run % values.rows.shape[1]], lots]).T.copy()
+        read = values.rows[:, run % values.rows.shape[1]]
+        ranked = [_in_random_order(read[row], lots) for row in single.values()]
+        own = np.vstack([read, lots, *ranked]).T.copy()
         for gain, by, algorithm in pairs:
             seen = Evaluated((gains[gain], losses[by]), _looked_up(own), evaluations)
             SEARCHERS[algorithm](among, seen, numpy_generator(seed, "pareto search", run))
@@ -150,6 +161,13 @@ def device_fronts(
                 head = gain, by, algorithm, run, step, step * seconds[gain]
                 rows += [(*head, place, arch) for place, arch in enumerate(front.tolist())]
     return pd.DataFrame(rows, columns=list(FRONT_TYPES)).astype(FRONT_TYPES)
+
+
+def _in_random_order(values: Floats, lots: Floats) -> Floats:
+    """Return the ranks (n,) of values, equal ones in the order of their lots; NaN if undefined."""
+    found = np.empty(len(values))
+    found[np.lexsort((lots, values))] = np.arange(len(values))
+    return np.where(np.isfinite(values), found, np.nan)
 
 
 def _looked_up(values: Floats) -> Values:

@@ -324,7 +324,8 @@ SECTION = Section(
             "over five levels of the cost (the 10, 30, 50, 70 and 90 % quantiles of the costs of "
             "the best possible front) and over the runs, with the 95 % bootstrap interval over the "
             "runs. No search sees an accuracy: at a level the member of its front with the highest "
-            "score counts, and a guess where it has none. `random choice`: a random number as the "
+            "score counts, and a guess where it has none. Equal scores are in random order, "
+            "unless they are of an ensemble. `random choice`: a random number as the "
             "score. A method `by` something sees that instead of the cost. `every latency` is the "
             "mean over the devices, and beside it is their number.",
             device_layout,
