@@ -31,6 +31,12 @@ CASES = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """A folder without the scores of a run, so that those that come along are read."""
+    monkeypatch.chdir(tmp_path)
+
+
 def drawn(points, objectives, high, undefined, seed=0):
     rng = np.random.default_rng(seed)
     found = rng.integers(high, size=(points, objectives)).astype(float)
