@@ -10,31 +10,22 @@ import numpy as np
 
 from untrained import Benchmark, cached_scores, devices
 from untrained.proxies.ensembles import combined
+from untrained.report.device_results import Device
 from untrained.report.scores import Floats
 
 SCORE = "log(jacobian_covariance,parameters-live)"
-LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
 #: Devices whose latency is that of starting kernels as much as that of arithmetic.
 GRAPHICS_AND_SERVERS = ("1080ti", "2080ti", "titan", "gold", "silver")
 
 
-def latencies(cost: Floats, accuracy: Floats) -> list[float]:
-    """Return the quantiles of the latencies of the best possible front."""
-    order = np.lexsort((-accuracy, cost))
-    order = order[np.isfinite(cost[order])]
-    best = np.maximum.accumulate(accuracy[order])
-    front = cost[order[np.flatnonzero(np.diff(best, prepend=-1.0) > 0)]]
-    return [float(front[int(np.ceil(level * len(front))) - 1]) for level in LEVELS]
-
-
-def lost(score: Floats, cost: Floats, accuracy: Floats) -> list[float]:
+def lost(score: Floats, device: Device) -> list[float]:
     """Return the points lost by the fastest, a random and the slowest cell of equal scores."""
-    rows = []
-    for limit in latencies(cost, accuracy):
+    cost, rows = device.values, []
+    for limit, best in zip(device.limits, device.best(device.limits), strict=True):
         within = np.flatnonzero(cost <= limit)
         tied = within[score[within] == np.nanmax(score[within])]
         chosen = tied[np.argmin(cost[tied])], tied, tied[np.argmax(cost[tied])]
-        rows.append([accuracy[within].max() - accuracy[one].mean() for one in chosen])
+        rows.append([best - device.accuracy[one].mean() for one in chosen])
     return [float(one) for one in np.mean(rows, axis=0)]
 
 
@@ -58,11 +49,13 @@ def main() -> None:
     print("|---|---|---:|---:|---:|---:|")
     for group, names in groups.items():
         for name in (SCORE, "flops-live", "parameters-live"):
-            score, values = scores[name], len(np.unique(scores[name]))
-            costs = [known.values("latency", device, "cifar10") for device in names]
-            means = np.mean([lost(score, cost, accuracy) for cost in costs], axis=0)
+            score, count = scores[name], len(np.unique(scores[name]))
+            values = [known.values("latency", device, "cifar10") for device in names]
+            means = np.mean(
+                [lost(score, Device("", one, accuracy, 10.0)) for one in values], axis=0
+            )
             told = " | ".join(f"{one:.2f}" for one in means)
-            print(f"| {group} ({len(names)}) | `{name}` | {values:,} | {told} |")
+            print(f"| {group} ({len(names)}) | `{name}` | {count:,} | {told} |")
 
 
 if __name__ == "__main__":

@@ -492,6 +492,8 @@ def test_revisions_are_compared(finished, tmp_path):
         said = run(project, "python", "workflow/drift.py", succeeds=not drifts)
         assert (f"{page.relative_to(project)}: {score} was {known[score]}, is" in said) is drifts
     assert score in run(project, "dvc", "metrics", "diff")
+    page.write_text(json.dumps(known | {"new": 1.5}))
+    assert "new was None, is 1.5" in run(project, "python", "workflow/drift.py", succeeds=False)
     for name in ("correlations", "regret"):
         table = project / f"results/tables/nasbench201/{name}.csv"
         table.write_text(table.read_text().replace("cifar10,", "cifar12,"))

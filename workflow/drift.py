@@ -46,16 +46,16 @@ def drifted(name: str, old: float | None, new: float | None) -> bool:
 
 def metrics() -> Iterator[str]:
     """Yield a line for each metric that has drifted."""
-    command = ["dvc", "metrics", "diff", "--json"]
+    command = ["dvc", "metrics", "diff", "--all", "--json"]
     said = subprocess.run(command, check=True, capture_output=True, text=True)
-    changed = [
+    known = [
         (path, name, values.get("old"), values.get("new"))
         for path, found in json.loads(said.stdout).items()
         for name, values in found.items()
     ]
-    if changed and all(old is None for _, _, old, _ in changed):
+    if known and all(old is None for _, _, old, _ in known):
         sys.exit("Git has no metrics to compare with: `make record`, and commit results/metrics")
-    for path, name, old, new in changed:
+    for path, name, old, new in known:
         if drifted(name, old, new):
             yield f"{path}: {name} was {old}, is {new}"
 

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Collection, Iterable
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -12,6 +12,10 @@ from untrained.cli.progress import tell
 from untrained.errors import ParameterError
 from untrained.files import check_folder, check_target
 from untrained.limits import SEEDS
+
+if TYPE_CHECKING:
+    from untrained.scoring.request import Settings
+    from untrained.search.live import Live
 
 Number = TypeVar("Number", int, float)
 
@@ -165,6 +169,12 @@ Ledger = Annotated[
         help="File of finished work, from which an interrupted command resumes.", dir_okay=False
     ),
 ]
+ScoreSeeds = Annotated[
+    int,
+    typer.Option(
+        help="Number of seeds of the scores with --live; run r scores with seed r modulo it."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Report no progress; warnings and errors are shown.")
@@ -230,6 +240,35 @@ def given(context: typer.Context, *names: str) -> list[str]:
         for name, source in sources.items()
         if source is not None and source.name == "COMMANDLINE"
     ]
+
+
+def live_scores(
+    context: typer.Context,
+    settings: "Settings",
+    *,
+    live: bool,
+    ledger: Path | None,
+    score_seeds: int,
+    out: Path | None,
+) -> "Live | None":
+    """Return how a search with --live scores; None for a search that reads scores.
+
+    The ledger is beside the file of the search unless it is named.
+
+    Raises:
+        ParameterError: an option of --live is given without it.
+    """
+    of_scores = "ledger", "score_seeds", *(name for name in settings if name != "dataset")
+    if not live:
+        if idle := given(context, *of_scores):
+            raise ParameterError(f"{', '.join(idle)}: only --live makes scores, leave it out")
+        return None
+    from untrained.search.live import Live
+
+    beside = None if out is None else out.with_name(f"{out.name}.ledger")
+    shown: dict[str, Any] = {**settings}
+    del shown["dataset"]
+    return Live(seeds=score_seeds, ledger=ledger or beside, **shown)
 
 
 def words_of(context: typer.Context, *names: str) -> list[str]:

@@ -9,7 +9,6 @@ import typer
 
 from untrained.cli import options
 from untrained.cli.progress import results_only, teller, tracker
-from untrained.errors import ParameterError
 
 if TYPE_CHECKING:
     from untrained.scoring.request import Settings
@@ -60,12 +59,7 @@ def pareto(
         bool, typer.Option("--live", help="Score each architecture when it is proposed.")
     ] = False,
     ledger: options.Ledger = None,
-    score_seeds: Annotated[
-        int,
-        typer.Option(
-            help="Number of seeds of the scores with --live; run r scores with seed r modulo it."
-        ),
-    ] = 1,
+    score_seeds: options.ScoreSeeds = 1,
     quiet: options.Quiet = False,
 ) -> None:
     """Search for the best trade-offs between objectives.
@@ -82,17 +76,9 @@ def pareto(
     with results_only():
         wanted = parse_objectives(objective)
         options.warn_of_test_labels([str(one.of) for one in wanted if not one.cost])
-    of_scores = "ledger", "score_seeds", *(name for name in settings if name != "dataset")
-    if not live and (idle := options.given(context, *of_scores)):
-        raise ParameterError(f"{', '.join(idle)}: only --live makes scores, leave it out")
-    scored = None
-    if live:
-        from untrained.search.live import Live
-
-        beside = None if out is None else out.with_name(f"{out.name}.ledger")
-        shown: dict[str, Any] = {**settings}
-        del shown["dataset"]
-        scored = Live(seeds=score_seeds, ledger=ledger or beside, **shown)
+    scored = options.live_scores(
+        context, settings, live=live, ledger=ledger, score_seeds=score_seeds, out=out
+    )
     with results_only():
         found = run(
             space,

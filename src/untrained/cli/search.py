@@ -9,7 +9,6 @@ import typer
 
 from untrained.cli import options
 from untrained.cli.progress import results_only, teller, tracker
-from untrained.errors import ParameterError
 
 if TYPE_CHECKING:
     from untrained.scoring.request import Settings
@@ -46,12 +45,6 @@ SecondsPerScore = Annotated[
     typer.Option(
         help="Simulated cost of a score in seconds, to which that of any training is added; or "
         "measured, for the seconds in the table of scores."
-    ),
-]
-ScoreSeeds = Annotated[
-    int,
-    typer.Option(
-        help="Number of seeds of the scores with --live; run r scores with seed r modulo it."
     ),
 ]
 Live = Annotated[
@@ -92,7 +85,7 @@ def search(
     as_json: options.Json = False,
     live: Live = False,
     ledger: options.Ledger = None,
-    score_seeds: ScoreSeeds = 1,
+    score_seeds: options.ScoreSeeds = 1,
     quiet: options.Quiet = False,
 ) -> None:
     """Search a space on cached scores and benchmarks, or live.
@@ -110,17 +103,9 @@ def search(
 
     with results_only():
         options.warn_of_test_labels(parse_algorithm(algorithm).decisive(proxy))
-    of_scores = "ledger", "score_seeds", *(name for name in settings if name != "dataset")
-    if not live and (idle := options.given(context, *of_scores)):
-        raise ParameterError(f"{', '.join(idle)}: only --live makes scores, leave it out")
-    scored = None
-    if live:
-        from untrained.search.live import Live
-
-        beside = None if out is None else out.with_name(f"{out.name}.ledger")
-        shown: dict[str, Any] = {**settings}
-        del shown["dataset"]
-        scored = Live(seeds=score_seeds, ledger=ledger or beside, **shown)
+    scored = options.live_scores(
+        context, settings, live=live, ledger=ledger, score_seeds=score_seeds, out=out
+    )
     with results_only():
         found = run_search(
             algorithm,
