@@ -258,7 +258,8 @@ def explorer(
         raise unknown_name("precision", settings["precision"], PRECISIONS)
     read = [_inputs(name, [], None, benchmark, scores, tables) for name in spaces]
     drawn = settings["batch_size"], settings["augmentation"], settings["sampling"]
-    for known in {image_set(name) for one in read for name in image_sets(one.scores)}:
+    for name in dict.fromkeys(name for one in read for name in image_sets(one.scores)):
+        known = image_set(name)
         check_drawing(known, known.split(settings["split"]), *drawn)
     text = run_page(read, options.words_of(context, *settings))
     with atomic(out) as part:

@@ -11,7 +11,6 @@ from untrained.benchmarks.devices import UNITS
 from untrained.errors import ParameterError
 from untrained.images.sets import image_set
 from untrained.report.inputs import Inputs
-from untrained.report.ranks import coefficients, dense_ranks
 from untrained.report.scores import Floats, Indices
 from untrained.report.section import Options
 from untrained.report.statistics import interval, mean_draws, resample_counts
@@ -352,6 +351,8 @@ def transfer_table(inputs: Inputs, options: Options) -> pd.DataFrame:
 
 def _taus(costs: Mapping[str, Floats]) -> dict[tuple[str, str], float]:
     """Return Kendall's tau of each pair of costs (n,), over what both know."""
+    from untrained.report.ranks import coefficients, dense_ranks
+
     found, names = {}, list(costs)
     ranks = {name: dense_ranks(values) for name, values in costs.items()}  # NaN is the last rank
     for place, one in enumerate(names):
