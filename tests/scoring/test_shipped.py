@@ -5,14 +5,21 @@ import pandas as pd
 import pytest
 from scipy.stats import kendalltau
 
-from untrained import Benchmark, cached_scores, run_search, score_space
+from untrained import (
+    Benchmark,
+    cached_scores,
+    pareto,
+    quantity_values,
+    run_search,
+    score_space,
+)
 from untrained.errors import MissingDataError
-from untrained.files import write_parquet
+from untrained.files import SCORES, write_parquet
 from untrained.report.inputs import Inputs
 from untrained.report.sections.shipped import shipped_table
 from untrained.scoring.columns import SCORE_TYPES
 from untrained.scoring.shipped import scores_at_hand
-from untrained.spaces import get_space
+from untrained.spaces import get_space, table_of
 from untrained.spaces.nasbench201 import operations_of
 
 
@@ -107,6 +114,30 @@ def test_a_search_reads_them_where_the_workflow_made_none(tmp_path, monkeypatch)
     assert (found.final["step"] == 20).all()
     given = run_search(named, "nasbench201", scores=cached_scores("nasbench201"), **settings)
     assert given.trace.equals(found.trace)
+
+
+def test_those_that_come_along_stand_in_for_what_a_run_has_not_scored(
+    shipped, tmp_path, monkeypatch
+):
+    """Scores of both are never mixed: they have other cells and seeds."""
+    monkeypatch.chdir(tmp_path)
+    made = table_of(SCORES, "nasbench201")
+    made.parent.mkdir(parents=True)
+    own = shipped[(shipped["proxy"] == "naswot") & (shipped["arch"] < 50)]
+    write_parquet(own.assign(score=own["arch"] * 1.0)[list(SCORE_TYPES)], made)
+    space = get_space("nasbench201")
+    for proxies, dataset, count in (
+        *((["naswot"], "cifar10", len(own)), ([], "cifar10", len(own))),
+        *((["naswot", "meco"], "cifar10", len(shipped)), (["meco"], "cifar10", len(shipped))),
+        (["nothing"], "cifar10", len(own)),
+    ):
+        assert len(scores_at_hand(space, None, proxies, dataset)) == count
+    assert len(scores_at_hand(space, made, ["meco"], "cifar10")) == len(own)
+    assert np.isfinite(quantity_values("nasbench201", "meco")).sum() == 15_424
+    found = pareto("nasbench201", ["meco", "latency[raspi4]"], evaluations=60)
+    assert len(found.runs[0]) == 60
+    found = pareto("nasbench201", ["naswot", "latency[raspi4]"], evaluations=60)
+    assert len(found.runs[0]) == 50
 
 
 def test_a_space_without_scores_says_how_they_are_made(tmp_path, monkeypatch):

@@ -231,21 +231,20 @@ class Costs:
         strict = bool(quantity.dataset)
         return self._devices.values(quantity.metric, quantity.device, dataset, strict=strict)
 
-    @cached_property
-    def _scores(self) -> "pd.DataFrame | None":
-        """The table of scores; None if there is none at hand."""
+    def _scores(self, reading: Reading) -> "pd.DataFrame | None":
+        """Return the table of scores by a proxy; None if there is none at hand."""
         if not isinstance(self.scores, Path | None):
             return self.scores
         made = table_of(SCORES, self.space.name)
         if self.scores is None and self.space.scores is None and not made.is_file():
             return None
-        return scores_at_hand(self.space, self.scores).astype(SCORE_TYPES)
+        return scores_at_hand(self.space, self.scores, [str(reading)], self.dataset)
 
     def _stored(self, reading: Reading) -> Values | None:
         counted = _is_count(reading)
         if self.settings is not None and not counted:
             return None  # of the images and the engine of the search
-        table, size = self._scores, self.space.size
+        table, size = self._scores(reading), self.space.size
         if table is not None:
             own = table[(table["proxy"] == str(reading)) & (table["dataset"] == self.dataset)]
             own = own[own["arch"].between(0, size - 1)].astype(_USED)

@@ -1,5 +1,6 @@
 """Scores that come with the project, so that whole spaces can be searched at once."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,15 +59,34 @@ def shipped_proxies(space: SearchSpace) -> dict[str, list[str]]:
     return {str(name): own["proxy"].tolist() for name, own in whole.groupby("dataset")}
 
 
-def scores_at_hand(space: SearchSpace, path: Path | None = None) -> "pd.DataFrame":
+def scores_at_hand(
+    space: SearchSpace, path: Path | None = None, proxies: Collection[str] = (), dataset: str = ""
+) -> "pd.DataFrame":
     """Return the scores in a file, else those of the workflow, else those that come with a space.
+
+    Args:
+        space: the space.
+        path: the file, if one is named.
+        proxies: the spellings of the proxies that are read. Where the workflow's scores lack one,
+            and those that come along have all, these are returned.
+        dataset: the data set of the images of their scores.
 
     Raises:
         MissingDataError: there are none.
     """
     made = path or table_of(SCORES, space.name)
-    if path is None and not made.is_file() and space.scores is not None:
+    along = path is None and space.scores is not None
+    if along and not made.is_file():
         return cached_scores(space)
     if not made.is_file():
         raise MissingDataError(f"{absent(made)}: `make run` or `snakemake scores` makes it")
-    return read_parquet(made, SCORE_TYPES)
+    table = read_parquet(made, SCORE_TYPES)
+    if along and not _has(table, proxies, dataset):
+        shipped = cached_scores(space)
+        return shipped if _has(shipped, proxies, dataset) else table
+    return table
+
+
+def _has(table: "pd.DataFrame", proxies: Collection[str], dataset: str) -> bool:
+    """Return whether a table has scores by all of some proxies on a data set."""
+    return set(proxies) <= set(table.loc[table["dataset"] == dataset, "proxy"])

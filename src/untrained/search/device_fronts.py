@@ -128,7 +128,7 @@ def device_fronts(
     wanted += [Objective(parse_proxy(name), lower=True) for name in standing_in]
     wanted += map(parse_objective, spelled)
     asked = Objectives(known, tuple(wanted), Costs(known, dataset, scores, devices))
-    table = scores_at_hand(known, scores)
+    table = scores_at_hand(known, scores, [*map(str, asked.readings)], shown)
     if scores is not None and SECONDS in (whole := read_parquet(scores)):
         table = table.assign(**{SECONDS: whole[SECONDS]})
     table = table[table["dataset"] == shown]

@@ -210,7 +210,7 @@ def pareto(
         return ParetoResult(searched_space, parsed, made, accuracies, None, counts)
     if searched_space.size > LISTED:
         raise ParameterError(f"{searched_space.name} is too large for cached scores: search live")
-    table = _scores(asked, scores)
+    table = _scores(asked, scores, images or dataset)
     values = asked.cached(table, images or dataset)
     among = part_of(searched_space, values.architectures)
     among = among if within is None else within.part_of(among)
@@ -229,7 +229,7 @@ def _whole(name: str, value: object, least: int) -> int:
     return whole(name, value, least)
 
 
-def _scores(asked: Objectives, path: "Path | pd.DataFrame | None") -> "pd.DataFrame":
+def _scores(asked: Objectives, path: "Path | pd.DataFrame | None", images: str) -> "pd.DataFrame":
     """Return a table of scores, an empty one where no objective needs any."""
     import pandas as pd
 
@@ -237,7 +237,9 @@ def _scores(asked: Objectives, path: "Path | pd.DataFrame | None") -> "pd.DataFr
 
     if not asked.readings:
         return pd.DataFrame(columns=SCORE_COLUMNS)
-    return path if not isinstance(path, Path | None) else scores_at_hand(asked.space, path)
+    if not isinstance(path, Path | None):
+        return path
+    return scores_at_hand(asked.space, path, [*map(str, asked.readings)], images)
 
 
 def _accuracies(space: SearchSpace, path: Path | None) -> dict[str, Floats]:
