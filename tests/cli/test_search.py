@@ -335,7 +335,7 @@ def test_a_fetched_table_is_used(untrained, tmp_path):
         ),
         (["naswot-10", "nasbench201", "--proxy", "nawsot"], "did you mean 'naswot'"),
         (["naswot-10", "nasbench201", "--proxy", "naswot-released"], "`snakemake scores`"),
-        (["naswot-10", "nasbench201", "--dataset", "cifar100"], "`snakemake scores`"),
+        (["naswot-10", "nasbench201", "--dataset", "ImageNet16-120"], "`snakemake scores`"),
         (["naswot-10", "nasbench201", "--scores", "no.parquet"], "`make run` or"),
         (["naswot-10", "nasbench201", "--scores", "other.parquet"], "other.parquet is damaged"),
         (
@@ -353,7 +353,7 @@ def test_a_fetched_table_is_used(untrained, tmp_path):
         (["rea-10", "nasbench201"], "rea spends a budget, it takes no samples"),
         (["rea+sample=0", "nasbench201"], "sample=0: 1 to 100000"),
         (["rea+init=nawsot", "nasbench201"], "did you mean 'naswot'"),
-        (["area", "nasbench201", "--dataset", "cifar100"], "`snakemake scores`"),
+        (["area", "nasbench201", "--dataset", "ImageNet16-120"], "`snakemake scores`"),
         (["area", "nasbench201", "--scores", "no.parquet"], "`make run` or"),
         (["rea+mutants=2", "nasbench201"], "of all 15625 architectures, and 12 have one"),
         (["rea", "nasbench201", "--runs", 2, "--shards", 3], "3 shards of 2 runs: 1 to 2"),

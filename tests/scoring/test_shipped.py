@@ -134,6 +134,12 @@ def test_those_that_come_along_stand_in_for_what_a_run_has_not_scored(
         assert len(scores_at_hand(space, None, proxies, dataset)) == count
     assert len(scores_at_hand(space, made, ["meco"], "cifar10")) == len(own)
     assert np.isfinite(quantity_values("nasbench201", "meco")).sum() == 15_424
+    told = []
+    settings = {"budget": "60evaluations", "runs": 1, "tell": told.append}
+    run_search("rs+fitness=log(meco,naswot)", "nasbench201", **settings)
+    assert "lacks scores of meco or naswot on cifar10: reading the scores that come" in told[0]
+    run_search("naswot-10", "nasbench201", runs=1, tell=told.append)
+    assert len(told) == 1
     found = pareto("nasbench201", ["meco", "latency[raspi4]"], evaluations=60)
     assert len(found.runs[0]) == 60
     found = pareto("nasbench201", ["naswot", "latency[raspi4]"], evaluations=60)

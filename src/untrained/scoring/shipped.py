@@ -75,18 +75,28 @@ def scores_at_hand(
         MissingDataError: there are none.
     """
     made = path or table_of(SCORES, space.name)
-    along = path is None and space.scores is not None
-    if along and not made.is_file():
+    if path is None and shipped_stand_in(space, made, proxies, dataset):
         return cached_scores(space)
     if not made.is_file():
         raise MissingDataError(f"{absent(made)}: `make run` or `snakemake scores` makes it")
-    table = read_parquet(made, SCORE_TYPES)
-    if along and not _has(table, proxies, dataset):
-        shipped = cached_scores(space)
-        return shipped if _has(shipped, proxies, dataset) else table
-    return table
+    return read_parquet(made, SCORE_TYPES)
 
 
-def _has(table: "pd.DataFrame", proxies: Collection[str], dataset: str) -> bool:
-    """Return whether a table has scores by all of some proxies on a data set."""
-    return set(proxies) <= set(table.loc[table["dataset"] == dataset, "proxy"])
+def shipped_stand_in(
+    space: SearchSpace, made: Path, proxies: Collection[str], dataset: str
+) -> bool:
+    """Return whether the scores that come along are to be read in the place of the workflow's.
+
+    That is where there are none of the workflow, or where these lack a proxy on a data set and
+    those that come along have all. The two are not mixed: they have other cells and seeds.
+    """
+    if space.scores is None:
+        return False
+    if not made.is_file():
+        return True
+    wanted = set(proxies)
+    for path in (made, space.scores):
+        table = read_parquet(path, ["proxy", "dataset"])
+        if wanted <= set(table.loc[table["dataset"] == dataset, "proxy"]):
+            return path == space.scores
+    return False

@@ -1,5 +1,6 @@
 """Searches on cached scores and benchmarked trainings."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from pathlib import Path
@@ -16,7 +17,8 @@ from untrained.plugins import blamed
 from untrained.proxies.ensembles import Ensemble
 from untrained.scoring.columns import SCORE_TYPES
 from untrained.scoring.ensembles import parse_proxy
-from untrained.scoring.shipped import cached_scores
+from untrained.scoring.request import Reading, parse_reading
+from untrained.scoring.shipped import cached_scores, shipped_stand_in
 from untrained.search.base import SampledSearch, Searchable
 from untrained.search.clock import (
     RankedScores,
@@ -101,9 +103,15 @@ class Tables:
             DamagedFileError: the scores are not those of this space.
         """
         parsed = parse_proxy(proxy)
-        if isinstance(parsed, Ensemble):
-            return Pool.of_ensemble(parsed, [self.scored(name) for name in parsed.members])
-        reading, proxy, source, table = parsed, str(parsed), "", self._table
+        if not isinstance(parsed, Ensemble):
+            return self._scored(parsed, self._table([str(parsed)]))
+        table = self._table(parsed.members)
+        pools = [self._scored(parse_reading(name), table) for name in parsed.members]
+        return Pool.of_ensemble(parsed, pools)
+
+    def _scored(self, reading: Reading, table: "Path | pd.DataFrame") -> Pool:
+        """Return the architectures with scores of a proxy in a table, or in its file."""
+        proxy, source = str(reading), ""
         dataset, size = self.task.dataset, len(self.task.space)
         if isinstance(table, Path):
             if not table.is_file():
@@ -129,15 +137,19 @@ class Tables:
         higher = scores if reading.direction == "higher" else -scores
         return Pool(architectures, higher, self._accuracies_of(architectures), seconds)
 
-    @cached_property
-    def _table(self) -> "Path | pd.DataFrame":
-        """The table of scores or its file; where nothing is named or made, what comes along."""
+    def _table(self, proxies: Sequence[str]) -> "Path | pd.DataFrame":
+        """Return the table of scores or its file.
+
+        Where none is named, and the run has not scored all of some proxies, it is what comes along.
+        """
         if self.cached is not None:
             return self.cached
         made, space = table_of(SCORES, self.task.space.name), self.task.space
-        if made.is_file() or space.scores is None:
+        if not shipped_stand_in(space, made, proxies, self.task.dataset):
             return made
-        self.task.tell(f"{made} does not exist: reading the scores that come with untrained")
+        lacks = f"lacks scores of {' or '.join(proxies)} on {self.task.dataset}"
+        said = f"{made} {lacks if made.is_file() else 'does not exist'}"
+        self.task.tell(f"{said}: reading the scores that come with untrained")
         return cached_scores(space)
 
     @property
