@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run report test test-quick test-faults lint docs bench bench-gpu screenshots sync check record clean
+.PHONY: help install run report test test-quick test-faults lint docs links bench bench-gpu screenshots sync check record clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,10 @@ bench-gpu: install ## what a GPU does, into docs/performance.md; 7 minutes at mo
 
 docs: install ## site/: the documentation as pages, with every warning an error
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
+
+links: ## ask the servers of all links that lead out of the documentation; needs curl and a network
+	grep -rhoP '\]\(\Khttps?://[^)]+' README.md CONTRIBUTING.md docs data --include='*.md' | sort -u | xargs -n 1 \
+	  curl --silent --show-error --fail --location --output /dev/null --write-out '%{http_code} %{url}\n'
 
 screenshots: install ## docs/figures/page*.png of the interactive page; needs chromium
 	$(BIN)/python docs/screenshots.py
