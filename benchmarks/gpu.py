@@ -18,9 +18,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -28,12 +29,14 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from benchmarks.page import SPACE, connected_cells, machine, random_cells, write_section
+from benchmarks.page import SPACE, machine, random_cells, write_section
 from benchmarks.plain import plain_score
 from untrained.files import atomic
 from untrained.float32 import exact_float32
 from untrained.networks import batched
 from untrained.networks.batched_gradients import Networks
+from untrained.networks.batched_training import Together
+from untrained.networks.network import GraphModule
 from untrained.networks.plans import draw
 from untrained.proxies.agreements import agreements_of
 from untrained.scoring import batches
@@ -47,6 +50,8 @@ from untrained.search.pruning import Pruning, prune
 from untrained.search.supernets import candidates_of, pruned_space
 from untrained.seeds import torch_seeded
 from untrained.spaces import SearchSpace, get_space
+from untrained.training.loop import batches_of
+from untrained.training.recipe import ShortRecipe
 
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda:0" if CUDA else "cpu")
@@ -506,24 +511,52 @@ def spaces() -> Found:
 
 
 def training() -> Found:
-    """Time a step of a short training and a reading after it, for `lga@1` on 20,000 images."""
-    cells = connected_cells(4)[:2] if CUDA else connected_cells(2)[:1]
-    short, longer = ("lga@0.5", "lga@2.5") if CUDA else ("lga@0.05", "lga@0.1")
-    images = 16 if CUDA else 4
-    scores(cells[:1], short, images=images, engine="auto")
-    seconds = [
-        sum(one.seconds for one in scores(cells, name, images=images, engine="auto")[0])
-        for name in (short, longer)
-    ]
-    epochs = float(longer.partition("@")[2]) - float(short.partition("@")[2])
-    sample = len(MinibatchSettings(batch_size=images).training_images(0).labels)
-    rate = epochs * sample * len(cells) / (seconds[1] - seconds[0])
-    reading = seconds[0] / len(cells) - float(short.partition("@")[2]) * sample / rate
-    each = 20_000 / rate + max(reading, 0)
-    yield "training", f"{rate:.0f} images per second, of one cell after the other"
-    yield "reading", f"{max(reading, 0):.2f} s at {images} images"
-    whole = f"{each:.1f} s per cell; 1,000 cells {each / 60 * 1000:.0f} min extrapolated"
-    yield "`lga@1`, 20,000 images", f"{whole}, in one process"
+    """Time steps of short trainings, one at a time and many at once, for `lga@1` on 20,000 images.
+
+    The images are those of the sample, over and over; preparing them counts.
+    """
+    sample = MinibatchSettings(batch_size=16).training_images(0)
+    again = -(-20_000 // len(sample.labels)) if CUDA else 1
+    lesson = replace(
+        sample,
+        images=np.concatenate([sample.images] * again),
+        labels=np.concatenate([sample.labels] * again),
+        recipe=ShortRecipe() if CUDA else ShortRecipe(batch_size=8),
+    )
+    size = lesson.recipe.batch_size_for(len(lesson.labels))
+    steps = len(batches_of(len(lesson.labels), size, 0, 0))
+    stops, counted = ((2 / steps, 6 / steps), 4) if CUDA else ((1 / steps, 2 / steps), 1)
+    cells, how = random_cells(32 if CUDA else 2, seed=9), Execution(DEVICE)
+    few = cells[:2] if CUDA else cells[:1]
+    scores(few[:1], "lga", images=16 if CUDA else 4, engine="plain")
+    _, seconds = scores(few, "lga", images=16 if CUDA else 4, engine="plain")
+    reading = seconds[-1] / len(few)
+    yield "reading `lga` off a network, 16 images", f"{reading:.2f} s"
+    for number in (1, 4, 16, 32) if CUDA else (1, 2):
+        networks = []
+        for cell in cells[:number]:
+            with torch_seeded(0, "weights", cell):
+                networks.append(cast("GraphModule", SPACE.network(SPACE[cell], 10)))
+        if CUDA:
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+        name = f"training, {number} at once, {size} images a step"
+        try:
+            if number == 1:
+                alone = networks[0].to(DEVICE)
+                took = [one.seconds for one in lesson.train(alone, stops, 0, how)]
+            else:
+                together = Together(networks, (3, 32, 32), DEVICE)
+                found = list(lesson.train_together(together, stops, 0, how))
+                took = [sum(one.seconds for one in own) for own in found]  # type: ignore[union-attr]
+        except torch.OutOfMemoryError:
+            yield name, "out of memory"
+            return
+        step = (took[1] - took[0]) / counted / number
+        memory = f", {torch.cuda.max_memory_allocated() / 1e9:.1f} GB at most" if CUDA else ""
+        each = 20_000 / size * step + reading
+        whole = f"1,000 cells of `lga@1` on 20,000 images {1000 * each / 60:.0f} min extrapolated"
+        yield name, f"{1e3 * step:.3g} ms per cell{memory}; {whole}, in one process"
 
 
 def randomness_and_memory() -> Found:

@@ -17,6 +17,7 @@ import pytest
 import torch
 from tests.asking import reading_of, request
 from tests.imitation import imitated_gpu, in_guarded_process
+from tests.scoring.test_gpu import small
 from tests.scoring.test_own_networks import dropping
 
 import untrained
@@ -456,11 +457,13 @@ def test_a_shard_is_scored_in_batches(monkeypatch, tmp_path):
     assert list(found["status"]) == list(expected["status"])
 
 
-@pytest.mark.parametrize("proxy", ["grasp", "naswot@0.02"])
-def test_what_has_no_plan_has_no_batches(proxy):
-    images = MinibatchSettings(batch_size=4)
+def test_what_has_no_plan_has_no_batches():
     with pytest.raises(ParameterError, match=r"^no batched engine for .*take --engine auto$"):
-        scored([(45, [proxy])], images=images)
+        scored([(45, ["grasp"])], images=MinibatchSettings(batch_size=4))
+    with pytest.raises(ParameterError, match=r"^no batched engine for naswot after training"):
+        untrained.score(
+            small(), proxy="naswot@0.02", dataset="cifar10", engine="batched", batch_size=2
+        )
     with pytest.raises(ParameterError, match=r"^no batched engine for naswot of a Seq"):
         untrained.score(torch.nn.Sequential(torch.nn.ReLU()), engine="batched", batch_size=2)
 

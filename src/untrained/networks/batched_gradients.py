@@ -7,7 +7,7 @@ take one grouped convolution or one normalisation, and as N * slots images one p
 copy.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from math import prod
 from typing import Literal, NamedTuple
@@ -44,6 +44,20 @@ class Parameters(NamedTuple):
     def layer(self) -> bool:
         """Whether they are the weights of convolutions or linear layers."""
         return self.kind == "weight"
+
+
+class Running(NamedTuple):
+    """Statistics of normalisations that a forward pass updates.
+
+    Attributes:
+        mean: (slots * C,), as wide as the scales.
+        variance: (slots * C,), likewise.
+        momentum: the weight of a batch.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    momentum: float
 
 
 #: Is called with outputs (N, slots, C, ...) of convolutions or linear layers, and their weights.
@@ -113,6 +127,7 @@ class Networks:
         images: Tensor,
         statistics: Literal["batch", "initial", "none"] = "batch",
         watch: Watch | None = None,
+        running: Iterable[Running] = (),
     ) -> Tensor:
         """Run all networks.
 
@@ -122,13 +137,15 @@ class Networks:
             statistics: what normalisations take: the moments of the batch, those before any
                 training, which are 0 and 1, or nothing, where they are left out.
             watch: sees the outputs of layers.
+            running: what is updated by the moments of the batch, in the order of the scales; if
+                there are any, for all normalisations.
 
         Returns:
             (networks, N, classes).
         """
         if images.ndim == 4:
             images = images.unsqueeze(1).expand(-1, self.count, -1, -1, -1)
-        buffers, left = {0: images}, iter(parameters)
+        buffers, left, updated = {0: images}, iter(parameters), iter(running)
         found, owners = [], []
         for step in self.batch.steps:
             value = self._gathered(step, buffers)
@@ -138,7 +155,7 @@ class Networks:
             sources = value, value.relu() if step.reads[1] else value
             for made in step.made:
                 x = _chosen(sources[made.rectified], made.slots and self.at(made.slots))
-                buffers[made.buffer] = self._made(made, x, left, statistics, watch)
+                buffers[made.buffer] = self._made(made, x, left, statistics, watch, updated)
             buffers |= {step.value: sources[0], step.rectified: sources[1]}
             for buffer in step.last:
                 buffers.pop(buffer, None)
@@ -162,8 +179,10 @@ class Networks:
                 continue
             if total is None:
                 total = read.new_zeros(len(read), nodes, *read.shape[2:])
+            # under autocast only some of the terms are narrow
+            wide = torch.promote_types(total.dtype, read.dtype)
             # nodes differ within a piece, so nothing depends on the order of additions
-            total = total.index_add(1, self.at(piece.rows), read)
+            total = total.to(wide).index_add(1, self.at(piece.rows), read.to(wide))
         if total is None:
             raise ValueError(pieces)  # no node is without terms
         return total
@@ -175,6 +194,7 @@ class Networks:
         left: Iterator[Parameters],
         statistics: str,
         watch: Watch | None,
+        updated: Iterator[Running],
     ) -> Tensor:
         """Make terms of (N, slots, C, H, W), with the next parameters."""
         for operation in made.operations:
@@ -184,11 +204,11 @@ class Networks:
         scale, shift = (next(left).values.flatten() for _ in range(2))
         if statistics == "none":
             return x
-        mean = variance = None
+        mean, variance, momentum = next(updated, (None, None, 0.0))
         if statistics == "initial":
             mean, variance = torch.zeros_like(scale), torch.ones_like(scale)
-        made_of = x.flatten(1, 2), mean, variance, scale, shift
-        return functional.batch_norm(*made_of, training=mean is None, eps=EPSILON).reshape(x.shape)
+        made_of = x.flatten(1, 2), mean, variance, scale, shift, statistics == "batch"
+        return functional.batch_norm(*made_of, momentum, EPSILON).reshape(x.shape)
 
 
 def gradients_of(total: Tensor, by: Sequence[Tensor]) -> tuple[Tensor, ...]:

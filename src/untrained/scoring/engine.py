@@ -50,6 +50,7 @@ from untrained.scoring.execution import (
 )
 from untrained.scoring.images import TrainingImages
 from untrained.scoring.request import OwnNetwork, Reading, ScoreRequest
+from untrained.scoring.trainings import Trained, Trainee, Trainings
 from untrained.seeds import generators_restored, seed_sequence, torch_seeded
 from untrained.spaces.base import GraphSpace, NotApplicable
 from untrained.training.short import Diverged, Stop, WatchSteps, unwatched
@@ -185,20 +186,22 @@ def score_work(
     def shown_of(setting: Setting, seed: int) -> Minibatch:
         return shown(setting, _seed_of_images(request, seed))
 
-    members = _members(request, work) if isinstance(work, Sequence) else []
-    with Batches(target, members, execution, shown_of) as batches:
+    known = work if isinstance(work, Sequence) else []
+    trainings = Trainings(target, _trainees(request, known), execution)
+    with Batches(target, _members(request, known), execution, shown_of) as batches:
         for place, (index, seed, readings) in enumerate(work):
             of_images, found = _seed_of_images(request, seed), dict[int, Score]()
             drawn, groups = partial(shown, seed=of_images), _groups(request, readings)
-            trainings = [  # before any measurement, as there may be no images to train on
+            lessons = [  # before any measurement, as there may be no images to train on
                 learned(setting.test_after_training, of_images) if setting.epochs else None
                 for setting, _ in groups
             ]
-            for ((setting, kind), mine), training in zip(groups.items(), trainings, strict=True):
+            for ((setting, kind), mine), lesson in zip(groups.items(), lessons, strict=True):
                 chosen = [readings[number] for number in mine]
                 with nullcontext() if own else blamed("space", target):
                     made = batches.take(place, setting, kind) if kind else None
                     if made is None:
+                        training = lesson and (trainings.take(place, setting, lesson) or lesson)
                         subject = subject_of(request, index, chosen, seed, drawn, training, on_stop)
                         scores = subject.scores(chosen)
                     else:
@@ -220,6 +223,19 @@ def _members(request: ScoreRequest, work: Sequence[Work]) -> list[Member]:
         for (setting, kind), mine in _groups(request, readings).items()
         for proxies in [tuple(readings[number].proxy for number in mine)]
         if kind
+    ]
+
+
+def _trainees(request: ScoreRequest, work: Sequence[Work]) -> list[Trainee]:
+    """Return the networks of some work that are trained many at once."""
+    if not trains_many(request):
+        return []
+    return [
+        Trainee(place, index, seed, setting, tuple(sorted({one.epochs for one in read})))
+        for place, (index, seed, readings) in enumerate(work)
+        for (setting, _), mine in _groups(request, readings).items()
+        for read in [[readings[number].setting for number in mine]]
+        if setting.epochs
     ]
 
 
@@ -250,13 +266,24 @@ def kind_of(request: ScoreRequest, proxy: Proxy, *, trained: bool) -> Kind | Non
     Gradients are those of the cross-entropy, and not of bfloat16.
     """
     how = request.execution
-    many = how.engine == "batched" or (how.engine == "auto" and how.device.type == "cuda")
-    if trained or not many or not isinstance(request.target, GraphSpace):
+    if trained or not _runs_many(request):
         return None
     if isinstance(proxy, ReadsKernels):
         return "kernels"
     fits = how.dtype(planned=False) != torch.bfloat16 and request.loss is None
     return "gradients" if fits and measures_many(proxy) else None
+
+
+def trains_many(request: ScoreRequest) -> bool:
+    """Return whether networks are trained many at once: those that are the modules of graphs."""
+    space = type(request.target)
+    return _runs_many(request) and getattr(space, "network", None) is GraphSpace.network
+
+
+def _runs_many(request: ScoreRequest) -> bool:
+    how = request.execution
+    many = how.engine == "batched" or (how.engine == "auto" and how.device.type == "cuda")
+    return many and isinstance(request.target, GraphSpace)
 
 
 def executor_of(
@@ -277,7 +304,7 @@ def subject_of(
     readings: Sequence[Reading],
     seed: int,
     shown: Callable[[Setting], Minibatch],
-    training: TrainingImages | None,
+    training: TrainingImages | Trained | None,
     on_stop: Callable[[Stop], None],
 ) -> "Subject":
     """Return the network to score, as a plan where all `readings` can be read off one."""
@@ -290,8 +317,9 @@ def subject_of(
         return Subject(target.build, execution, seed, shown, (), training, on_stop, outcome)
     (skeleton,) = {reading.setting.skeleton for reading in readings}
     proxies = [reading.proxy for reading in readings]
-    if any(kind_of(request, one, trained=training is not None) == "gradients" for one in proxies):
-        execution = replace(execution, engine="plain")  # what no batch could score
+    kinds = {kind_of(request, one, trained=training is not None) for one in proxies}
+    if "gradients" in kinds or (training is not None and trains_many(request)):
+        execution = replace(execution, engine="plain")  # what no batch could score, or reads
     planned = executor_of(request, proxies, trained=training is not None) != "module"
 
     def build(num_classes: int) -> nn.Module | Planned:
@@ -316,8 +344,8 @@ class Subject:
         seed: the seed of the weights and of random numbers of the proxies.
         shown: draws the minibatch of a setting, on the device of `execution`.
         keys: the index of the network, so that its random streams differ from those of others.
-        training: the images that the network is trained on if a proxy is read after training; all
-            proxies are then read off the module.
+        training: the images that the network is trained on if a proxy is read after training, or
+            the training that is done; all proxies are then read off the module.
         on_stop: called with each stop of the training.
         outcome: decides which errors are scores with a status: `outcome_of` or `tolerated`.
     """
@@ -327,7 +355,7 @@ class Subject:
     seed: int
     shown: Callable[[Setting], Minibatch]
     keys: tuple[int, ...] = ()
-    training: TrainingImages | None = None
+    training: TrainingImages | Trained | None = None
     on_stop: Callable[[Stop], None] = lambda _stop: None
     outcome: Outcome = outcome_of
 
@@ -384,7 +412,7 @@ class Subject:
             with unchanged(network), seeded:  # as it is trained on
                 return self._values(network, mine[setting], batches[setting], plain)
 
-        def train(training: TrainingImages) -> None:
+        def train(training: TrainingImages | Trained) -> None:
             with torch_seeded(self.seed, "weights", *self.keys):
                 network = cast("nn.Module", self._network(next(iter(batches.values()))))
                 if has_one_type(network):
@@ -402,7 +430,7 @@ class Subject:
                     seconds, before = time.perf_counter() - begun, building + stop.seconds
                     made[setting] = iter(_scores(found, count, seconds, before))
 
-        ended = self.outcome(partial(train, cast("TrainingImages", self.training)))
+        ended = self.outcome(partial(train, cast("TrainingImages | Trained", self.training)))
         missed = _scores(ended or [], 1, time.perf_counter() - start)
         return [next(made[r.setting]) if r.setting in made else missed[0] for r in readings]
 

@@ -30,7 +30,7 @@ class Execution:
         engine: `plain` runs the module under the proxy's hooks; `fast` runs the network's plan;
             `batched` runs many architectures at once, where many are asked for; `auto` is fast
             where the network has a plan that the proxy can be read off, and batched on a GPU if
-            the proxy can be read off kernels or measures many networks.
+            the proxy can be read off kernels or measures many networks, or is read after training.
         precision: `float32`, `bfloat16`, or `auto`, which is bfloat16 for plans and trainings on
             devices with instructions for its matrix products, and float32 otherwise. Weights that
             are trained are float32, unless they have several types. Unless it is `bfloat16`, a

@@ -32,7 +32,15 @@ from untrained.proxies.base import Setting
 from untrained.scoring.execution import Execution
 from untrained.training.loop import Examples
 from untrained.training.recipe import ShortRecipe
-from untrained.training.short import Stop, WatchSteps, train_shortly, unwatched
+from untrained.training.short import (
+    Diverged,
+    Stop,
+    TrainsTogether,
+    WatchSteps,
+    train_shortly,
+    train_together,
+    unwatched,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +82,21 @@ class TrainingImages:
             dtype=execution.dtype(planned=True),
             memory_format=torch.channels_last if last else torch.contiguous_format,
             fused=last and execution.engine != "plain",
+            watch=self.watch,
+        )
+
+    def train_together(
+        self, networks: TrainsTogether, stops: Sequence[float], seed: int, execution: Execution
+    ) -> Iterator[list[Stop | Diverged]]:
+        """Train many networks in place by the same steps; see `untrained.training.short`."""
+        return train_together(
+            networks,
+            Examples(self.images, self.labels, self._prepare),
+            stops,
+            seed,
+            execution.device,
+            self.recipe,
+            dtype=execution.dtype(planned=True),
             watch=self.watch,
         )
 

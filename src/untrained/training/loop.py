@@ -56,6 +56,14 @@ class Trainable(Protocol):
         ...
 
 
+class HasParameters(Protocol):
+    """A `torch.nn.Module`, or several as one."""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """See `torch.nn.Module`."""
+        ...
+
+
 class OtherNetwork(Exception):  # noqa: N818 - the caller turns it into an error of its file
     """The state to continue from is of another network."""
 
@@ -236,9 +244,7 @@ def _train_epoch(
     return float(losses) / count, 100 * float(right) / count
 
 
-def optimiser_of(
-    network: Trainable | nn.Module, settings: Recipe | ShortRecipe
-) -> torch.optim.Optimizer:
+def optimiser_of(network: HasParameters, settings: Recipe | ShortRecipe) -> torch.optim.Optimizer:
     """Return stochastic gradient descent with momentum and weight decay of all parameters."""
     return torch.optim.SGD(
         network.parameters(),

@@ -9,8 +9,9 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +42,26 @@ class TrainsFused(Protocol):
         Returns:
             None if this is impossible for such images, or on their device.
         """
+        ...
+
+
+class TrainsTogether(Protocol):
+    """Many networks as one `torch.nn.Module`, with parameters that no two of them share."""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Map images (N, C, H, W) to logits (networks, N, classes)."""
+        ...
+
+    def finite(self) -> list[bool]:
+        """Return for each network whether all of its weights are finite."""
+        ...
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """See `torch.nn.Module`."""
+        ...
+
+    def train(self, mode: bool = True) -> object:
+        """See `torch.nn.Module`."""
         ...
 
 
@@ -106,30 +127,119 @@ def train_shortly(
             has no logits for the labels.
         Diverged: the loss or a weight is not finite; the message names the epoch.
     """
-    recipe, classes = recipe or ShortRecipe(), int(examples.labels.max(initial=0)) + 1
+    logits_of = _logits_of(network, dtype, fused)
+    classes = int(examples.labels.max(initial=0)) + 1
+
+    def loss_of(images: Tensor, labels: Tensor) -> Tensor:
+        logits = _checked_logits(network, logits_of(images), len(labels), classes)
+        return functional.cross_entropy(_precise(logits), labels)
+
+    how = recipe or ShortRecipe(), memory_format, watch, _check_finite
+    for at in _stops(network, loss_of, examples, stops, seed, device, *how):
+        if at.losses:
+            _check_weights(network, _epoch(len(at.losses) - 1, at.per_epoch))
+        yield Stop(at.epochs, len(at.losses), tuple(map(float, at.losses)), at.seconds)
+
+
+def train_together(
+    networks: TrainsTogether,
+    examples: Examples,
+    stops: Sequence[float],
+    seed: int,
+    device: torch.device,
+    recipe: ShortRecipe | None = None,
+    *,
+    dtype: torch.dtype = torch.float32,
+    watch: WatchSteps = unwatched,
+) -> Iterator[list[Stop | Diverged]]:
+    """Train many networks in place by the same steps, each as `train_shortly` trains it.
+
+    The sum of their losses is differentiated: no loss depends on another network's weights. The
+    arguments are those of `train_shortly`.
+
+    Yields:
+        At each stop the state of each network, or why it has none; the seconds are its share.
+    """
+
+    def loss_of(images: Tensor, labels: Tensor) -> Tensor:
+        own = next(networks.parameters()).dtype
+        with torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
+            logits = networks(images.to(own))
+        flat, of_all = _precise(logits).flatten(0, 1), labels.repeat(len(logits))
+        each = functional.cross_entropy(flat, of_all, reduction="none")
+        return each.view(len(logits), -1).mean(1)
+
+    how = recipe or ShortRecipe(), torch.contiguous_format, watch, _wait
+    for at in _stops(networks, loss_of, examples, stops, seed, device, *how):
+        sound = networks.finite()
+        of_each = torch.stack(at.losses, 1).tolist() if at.losses else [[] for _ in sound]
+        states = list[Stop | Diverged]()
+        for losses, whole in zip(of_each, sound, strict=True):
+            try:
+                _check_finite(losses, 0, at.per_epoch)
+                if losses and not whole:
+                    raise _not_finite(_epoch(len(losses) - 1, at.per_epoch))
+                states.append(Stop(at.epochs, len(losses), tuple(losses), at.seconds / len(sound)))
+            except Diverged as diverged:
+                states.append(diverged)
+        yield states
+
+
+class _Taken(NamedTuple):
+    """The state of a training at a stop; see `Stop`."""
+
+    epochs: float
+    losses: list[Tensor]
+    per_epoch: int
+    seconds: float
+
+
+def _stops(
+    network: nn.Module | TrainsTogether,
+    loss_of: Callable[[Tensor, Tensor], Tensor],
+    examples: Examples,
+    stops: Sequence[float],
+    seed: int,
+    device: torch.device,
+    recipe: ShortRecipe,
+    memory_format: torch.memory_format,
+    watch: WatchSteps,
+    check: Callable[[Sequence[Tensor], int, int], int],
+) -> Iterator[_Taken]:
+    """Take the steps of a training and stop.
+
+    Args:
+        network: what is trained.
+        loss_of: returns the loss of images and labels, or those of several networks.
+        examples: see `train_shortly`, as all that is not said here.
+        stops: numbers of epochs.
+        seed: the seed.
+        device: the device.
+        recipe: the settings of the training.
+        memory_format: the layout of the images.
+        watch: wraps the steps.
+        check: looks at the losses after some, given the steps of an epoch; returns their number.
+    """
     size = recipe.batch_size_for(len(examples.labels))
     ends, per_epoch = _ends(stops, examples, size, seed)
     optimiser, losses, seconds, checked = optimiser_of(network, recipe), list[Tensor](), 0.0, 0
     batches = _batches(examples, size, seed, device, memory_format)
     steps = iter(watch(range(ends[-1]), ends[-1]))
-    logits_of = _logits_of(network, dtype, fused)
     for epochs, end in zip(stops, ends, strict=True):
         network.train()
         start = time.perf_counter()
         while len(losses) < end:
             images, labels = next(batches)
             with torch_seeded(seed, "dropped units of a step", next(steps), device=device):
-                losses.append(_take_step(network, logits_of, images, labels, classes, optimiser))
+                losses.append(_take_step(partial(loss_of, images, labels), optimiser))
             # reading the loss from a GPU in every step would make it wait
             if device.type == "cpu" or len(losses) % 50 == 0:
-                checked = _check_finite(losses, checked, per_epoch)
+                checked = check(losses, checked, per_epoch)
         # no gradients are left for proxies at the stop
         optimiser.zero_grad()
-        checked = _check_finite(losses, checked, per_epoch)
-        if losses:
-            _check_weights(network, _epoch(end - 1, per_epoch))
+        checked = check(losses, checked, per_epoch)
         seconds += time.perf_counter() - start
-        yield Stop(epochs, end, tuple(map(float, losses)), seconds)
+        yield _Taken(epochs, losses, per_epoch, seconds)
     next(steps, None)  # so that a progress bar sees the end of the steps
 
 
@@ -186,14 +296,7 @@ def _logits_of(network: nn.Module, dtype: torch.dtype, fused: bool) -> Callable[
 
 
 @exact_float32()
-def _take_step(
-    network: nn.Module,
-    logits_of: Callable[[Tensor], object],
-    images: Tensor,
-    labels: Tensor,
-    classes: int,
-    optimiser: torch.optim.Optimizer,
-) -> Tensor:
+def _take_step(loss_of: Callable[[], Tensor], optimiser: torch.optim.Optimizer) -> Tensor:
     """Take a step of stochastic gradient descent, and return the loss before it."""
     with (
         torch.inference_mode(mode=False),  # gradients are needed even if the caller disabled them
@@ -203,12 +306,14 @@ def _take_step(
         ),
     ):
         optimiser.zero_grad()
-        logits = _checked_logits(network, logits_of(images), len(labels), classes)
-        precise = torch.promote_types(logits.dtype, torch.float32)
-        loss = functional.cross_entropy(logits.to(precise), labels)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = loss_of()
+        loss.sum().backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     return loss.detach()
+
+
+def _precise(logits: Tensor) -> Tensor:
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def _checked_logits(network: nn.Module, outputs: object, images: int, classes: int) -> Tensor:
@@ -226,7 +331,7 @@ def _checked_logits(network: nn.Module, outputs: object, images: int, classes: i
     return logits
 
 
-def _check_finite(losses: Sequence[Tensor], checked: int, per_epoch: int) -> int:
+def _check_finite(losses: Sequence[Tensor | float], checked: int, per_epoch: int) -> int:
     """Check the losses after the first `checked`, and return the number of losses."""
     for step in range(checked, len(losses)):
         if not math.isfinite(loss := float(losses[step])):
@@ -234,9 +339,20 @@ def _check_finite(losses: Sequence[Tensor], checked: int, per_epoch: int) -> int
     return len(losses)
 
 
+def _wait(losses: Sequence[Tensor], _checked: int, _per_epoch: int) -> int:
+    """Wait until the losses are there: one network that diverges does not stop the others."""
+    if losses:
+        losses[-1].tolist()
+    return len(losses)
+
+
 def _check_weights(network: nn.Module, epoch: int) -> None:
     if not all(bool(p.isfinite().all()) for p in network.parameters()):
-        raise Diverged(f"a weight is not finite after epoch {epoch}")
+        raise _not_finite(epoch)
+
+
+def _not_finite(epoch: int) -> Diverged:
+    return Diverged(f"a weight is not finite after epoch {epoch}")
 
 
 def _epoch(step: int, per_epoch: int) -> int:
