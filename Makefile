@@ -77,7 +77,7 @@ links: ## ask the servers of all links that lead out of the documentation; needs
 	grep -rhoP '\]\(\Khttps?://[^)]+' README.md CONTRIBUTING.md docs data --include='*.md' | sort -u | xargs -n 1 \
 	  curl --silent --show-error --fail --location --output /dev/null --write-out '%{http_code} %{url}\n'
 
-screenshots: install ## docs/figures/page*.png of the interactive page; needs chromium
+screenshots: install ## docs/figures/page*.png and nasbench201-*.png of the run; needs chromium
 	$(BIN)/python docs/screenshots.py
 
 sync: install ## restore the recorded artifacts and let Snakemake adopt them

@@ -9,6 +9,7 @@ docs/figures/proxies.png: tau against the seconds of docs/performance.md.
 import re
 from collections.abc import Iterator
 from functools import reduce
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ import pandas as pd
 from benchmarks.page import PERFORMANCE, write_section
 from untrained import Benchmark, cached_scores
 from untrained.proxies.ensembles import Ensemble, combined
+from untrained.report import plotting
 from untrained.report.published import published, published_key
 from untrained.report.scores import Floats
 from untrained.report.statistics import Correlation, correlation
@@ -105,21 +107,44 @@ def seconds() -> dict[str, float]:
 
 def draw(taus_of: dict[str, tuple[float, bool]]) -> None:
     """Draw tau on CIFAR-10 against the seconds of a score."""
-    from untrained.report import plotting
-
     with plotting.style():
-        figure, ((axes,),) = plotting.panels(1, 1, (8, 5))
+        figure, ((axes,),) = plotting.panels(1, 1, (9, 6))
+        axes.set(
+            xscale="log", xlabel="seconds of a score", ylabel="Kendall's tau", ylim=(-0.3, 0.8)
+        )
+        axes.set_title("NAS-Bench-201, test accuracy of CIFAR-10", fontsize=14)
         shown = {name: cost for name, cost in seconds().items() if name in taus_of}
-        for place, (name, cost) in enumerate(shown.items()):
-            tau, whole = taus_of[name]
-            axes.plot(cost, tau, "o" if whole else "s", color="C0" if whole else "C1")
-            below = -11 if place % 2 else 4
-            axes.annotate(name, (cost, tau), (4, below), textcoords="offset points", fontsize=7)
-        axes.set(xscale="log", xlabel="seconds of a score", ylabel="Kendall's tau, CIFAR-10 test")
+        for cells, marker, place in (("9,445 distinct cells", "o", 0), ("2,000 of them", "s", 1)):
+            own = [name for name in shown if taus_of[name][1] == (marker == "o")]
+            points = [shown[name] for name in own], [taus_of[name][0] for name in own]
+            axes.plot(*points, marker, color=plotting.colour(place), label=f"n = {cells}")
+        axes.legend(loc="lower left")
         axes.set_xticks([0.01, 0.03, 0.1, 0.3], ["0.01", "0.03", "0.1", "0.3"])
         axes.set_xticks([], minor=True)
+        axes.set_xmargin(0.15)
         plotting.faint_grid(axes)
+        figure.canvas.draw()  # places of the points
+        _name(axes, {name: (cost, taus_of[name][0]) for name, cost in shown.items()})
         plotting.save(figure, FIGURE)
+
+
+def _name(axes: "plotting.Axes", points: dict[str, tuple[float, float]]) -> None:
+    """Write the name of each point beside it, where no other name and no point is."""
+    from matplotlib.transforms import Bbox
+
+    places = [axes.transData.transform(point) for point in points.values()]
+    taken = [Bbox.from_extents(x - 6, y - 6, x + 6, y + 6) for x, y in places]
+    for name, point in points.items():
+        for x, y in product((8, -8), (0, 9, -9, 18, -18)):
+            side = "left" if x > 0 else "right"
+            text = axes.annotate(
+                name, point, (x, y), textcoords="offset points", fontsize=10, ha=side, va="center"
+            )
+            box = text.get_window_extent()
+            if not any(box.overlaps(other) for other in taken):
+                break
+            text.remove()
+        taken.append(box)
 
 
 def main() -> None:

@@ -11,11 +11,12 @@ import pandas as pd
 import pytest
 from tests.report import explored
 
-from untrained import api
+from untrained import api, cached_scores, get_space
 from untrained.errors import DamagedFileError, ParameterError
 from untrained.files import write_parquet
 from untrained.report import explorer as explorer_module
 from untrained.report.explorer import rank_data, ranking_page, run_page, space_data
+from untrained.report.inputs import Inputs
 
 
 @pytest.fixture(scope="module")
@@ -238,3 +239,13 @@ def test_a_ranking_by_what_is_better_if_lower_says_so():
     lower, ranks = rank_data(failures().query("proxy == 'p'").assign(direction="lower"))["columns"]
     assert lower["lower"]
     assert ranks["lower"]
+
+
+def test_a_page_of_all_cells_by_all_proxies_that_come_along_is_below_8_mb(tmp_path):
+    space = get_space("nasbench201")
+    page = run_page([Inputs(space.name, scores_file=space.scores, folder=tmp_path)])
+    assert len(page.encode()) < 8e6
+    (found,) = json.loads(packed(page, "data"))["spaces"]
+    assert len(found["index"]) == len(space)
+    scored = {one["label"] for one in found["columns"] if one["kind"] == "score"}
+    assert scored - {"accuracy after 12 epochs"} == set(cached_scores(space)["proxy"])

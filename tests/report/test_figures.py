@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import warnings
+from xml.etree import ElementTree
 
 import matplotlib as mpl
 import numpy as np
@@ -10,9 +11,11 @@ from matplotlib.inset import InsetIndicator
 from PIL import Image
 
 from untrained.errors import ParameterError, UntrainedError
+from untrained.report import SECTIONS
 from untrained.report.plotting import save
 from untrained.report.sections.ablations import ablations, variance_table
 from untrained.report.sections.correlations import ScorePanel, score_against_accuracy
+from untrained.report.sections.devices import EVERY, front_figure, progress_figure
 from untrained.report.sections.kernels import kernel_matrices
 from untrained.report.sections.preferences import COLUMNS as PREFERENCES
 from untrained.report.sections.preferences import preferences
@@ -503,6 +506,7 @@ def test_a_trajectory_has_a_panel_per_method_and_seed_and_a_hollow_start():
     assert [text.get_text() for text in panels[0].texts] == ["1", "2", "4"]
     assert np.isnan(panels[1].lines[0].get_ydata()[1])
     assert [text.get_text() for text in panels[1].texts] == ["1", "4"]
+    assert figure.get_suptitle() == "n = 3 pruning searches, one per panel; images of CIFAR-10"
     (legend,) = figure.legends
     hollow, _ = (text.get_text() for text in legend.get_texts())
     assert hollow == "unpruned supernet"
@@ -602,28 +606,75 @@ def test_without_an_evolution_the_figure_says_so(tmp_path):
     save(kernel_curves(curves().assign(accuracy=np.nan)), tmp_path / "a.svg")
 
 
-def every_figure():
-    scores = ablated()
-    return [
-        score_against_accuracy([panel()]),
-        kernel_matrices([("92 %", kernel())], [("20 %", kernel(shared=0.9))]),
-        accuracy_against_time(times()),
-        regret_against_time(regrets(elsewhere=True)),
-        tau_against_seeds(seeds()),
-        trajectory(rounds()),
-        preferences(preferred(), CELLS),
-        proxies(compared()),
-        ablations(scores, variance_table(scores, resamples=20), ablated_by="CIFAR-100"),
-        kernel_curves(curves()),
-        score_curves(curves(), ["naswot"]),
+def fronts():
+    """Points and results of a search for a latency, by a score and by a control of equal ranks."""
+    rows = [
+        ("cifar10", "latency[fpga]", name, "nsga2", limit, "ms", 90.0 + limit, 85.0, 84.0, 86.0)
+        for name in ("naswot", "flops")
+        for limit in (2.0, 4.0)
     ]
+    names = ["dataset", "cost", "score", "algorithm", "limit", "unit", "best"]
+    points = pd.DataFrame(rows, columns=[*names, "accuracy", "accuracy_low", "accuracy_high"])
+    results = [
+        ("cifar10", cost, name, "nsga2", by, evaluations, 7, 9, 3.0, 2.0, 4.0, 0.9, 0.8, 0.95)
+        for cost, by in (("latency[fpga]", "latency[fpga]"), (EVERY, ""))
+        for name in ("naswot", "flops")
+        for evaluations in (50, 100)
+    ]
+    names = ["dataset", "cost", "score", "algorithm", "by", "evaluations", "runs", "front"]
+    ends = [f"{name}{end}" for name in ("lost", "hypervolume") for end in ("", "_low", "_high")]
+    return points, pd.DataFrame(results, columns=[*names, *ends])
+
+
+def test_fronts_that_coincide_can_be_told_apart():
+    axes = front_figure(*fronts(), "naswot").axes[0]
+    best, *found = axes.lines
+    assert best.get_ydata().tolist() == [92, 94]
+    assert [line.get_ydata().tolist() for line in found] == [[85, 85]] * 2
+    assert len({(line.get_color(), line.get_linestyle()) for line in found}) == 2
+    assert axes.get_title() == "latency[fpga]: 3.00 points lost"
+
+
+def every_figure():
+    """Figure to how it says of how many things, and of which images or accuracies, it is."""
+    scores = ablated()
+    taus = compared()
+    return {
+        score_against_accuracy([panel()], members="cells"): ("all 50 cells", "CIFAR-10"),
+        kernel_matrices([("92 %", kernel())], [], images="CIFAR-10"): ("6 images", "CIFAR-10"),
+        accuracy_against_time(times(), title="CIFAR-10 test: 9 runs"): ("9 runs", "CIFAR-10"),
+        regret_against_time(regrets(elsewhere=True)): ("9 runs each", "CIFAR-100"),
+        tau_against_seeds(seeds()): ("n = 12", "CIFAR-10"),
+        trajectory(rounds()): ("n = 2 pruning searches", "CIFAR-10"),
+        preferences(preferred(), CELLS): ("the best 4 of 40", "CIFAR-10"),
+        proxies(taus): ("n = 300", "CIFAR-10"),
+        ablations(scores, variance_table(scores, resamples=20), ablated_by="CIFAR-100"): (
+            "10 architectures", "images of CIFAR-100"
+        ),
+        kernel_curves(curves()): ("2 random architectures", "CIFAR-10"),
+        score_curves(curves(), ["naswot"]): ("2 random architectures", "CIFAR-10"),
+        front_figure(*fronts(), "naswot"): ("7 runs of 100 evaluations", "CIFAR-10"),
+        progress_figure(fronts()[1]): ("mean of 9 latencies, 7 runs", "CIFAR-10"),
+    }  # fmt: skip
+
+
+def test_every_figure_says_how_many_and_of_what_in_text_that_stays_text(tmp_path):
+    every = every_figure()
+    assert len(every) == sum(len(section.figures) for section in SECTIONS)
+    for figure, said in every.items():
+        save(figure, tmp_path / "a.svg")
+        tree = ElementTree.parse(tmp_path / "a.svg")
+        texts = ["".join(one.itertext()) for one in tree.iter("{http://www.w3.org/2000/svg}text")]
+        for words in said:
+            assert any(words in " ".join(text.split()) for text in texts), (words, texts)
 
 
 def test_the_same_figure_gives_the_same_bytes_whatever_the_users_style(tmp_path):
     def saved(folder):
-        for place, figure in enumerate(every_figure()):
+        figures = [*every_figure()]
+        for place, figure in enumerate(figures):
             save(figure, folder / f"{place}.svg")
-        save(figure, folder / "last.png")
+        save(figures[-1], folder / "last.png")
         return {path.name: path.read_bytes() for path in folder.iterdir()}
 
     folders = [tmp_path / name for name in ("plain", "styled")]
@@ -713,10 +764,3 @@ def test_a_legend_below_a_single_panel_is_not_cut_off(tmp_path, name):
     assert figure.axes[0].get_window_extent().height > 2.5 * figure.dpi
     if name == "short":
         assert legend._ncols == 3
-
-
-def test_text_stays_text_in_vector_files(tmp_path):
-    save(accuracy_against_time(times(), title="CIFAR-10 test"), tmp_path / "a.svg")
-    text = (tmp_path / "a.svg").read_text()
-    assert ">CIFAR-10 test</text>" in text
-    assert "DejaVu Sans" in text

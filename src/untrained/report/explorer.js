@@ -247,13 +247,13 @@ function graphFigure(look) {
     for (const [source, target, label] of edges) {
       const bend = target === source + 1 ? 0 : ((source + target) % 2 ? -1 : 1) * (target - source) * 0.8;
       const along = (part) => [2 * part * (1 - part) * bend, top - source - part * (target - source)];
-      const straight = 0.7; // the part of the curve that is followed by a straight arrow
+      const straight = bend ? 0.8 : 0.5; // the part of the curve that is followed by a straight arrow
       const [[fromX, fromY], [midX, midY], [nearX, nearY], [toX, toY]] = [0, 0.5, straight, 1].map(along);
       const line = label ? colour(operations.indexOf(label), look) : look.line;
       shapes.push({ type: "path", layer: "below", line: { color: line, width: 2.5 },
         path: `M${fromX},${fromY} Q${straight * bend},${fromY + straight * (midY - fromY)} ${nearX},${nearY}` });
       annotations.push({ x: toX, y: toY, ax: nearX, ay: nearY, axref: "x", ayref: "y", text: "", showarrow: true,
-        arrowhead: 2, arrowwidth: 2.5, arrowcolor: line, standoff: 13 });
+        arrowhead: 2, arrowwidth: 2.5, arrowcolor: line, standoff: bend ? 18 : 13 });
       if (label) annotations.push({ x: midX, y: midY, text: plain(label), showarrow: false, bgcolor: look.back, font: { size: 12 } });
     }
     nodes.forEach((label, place) => annotations.push({ x: 0, y: top - place, text: plain(label), showarrow: false,
@@ -261,9 +261,9 @@ function graphFigure(look) {
     top -= nodes.length + 0.5;
   }
   const none = { visible: false, fixedrange: true };
-  return { data: [], layout: layout(look, { height: drawings.length ? 40 - 72 * top : 10, shapes, annotations, hovermode: false,
+  return { data: [], layout: layout(look, { height: drawings.length ? 20 - 72 * (top + 0.45) : 10, shapes, annotations, hovermode: false,
     dragmode: false, margin: { l: 5, r: 5, t: 15, b: 5 },
-    xaxis: { ...none, range: [-2.6, 2.6] }, yaxis: { ...none, range: [top + 0.8, 0.6] } }) };
+    xaxis: { ...none, range: [-2.6, 2.6] }, yaxis: { ...none, range: [top + 0.8, 0.35] } }) };
 }
 
 const searchesShown = () => space.searches.filter((one) => one.dataset === at("searched").value);

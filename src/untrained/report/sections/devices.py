@@ -138,6 +138,11 @@ def transfer_layout(table: pd.DataFrame, *_: object) -> pd.DataFrame:
 _BEST = "best possible (labels)"
 
 
+def _look(number: int) -> dict[str, Any]:
+    """Return a look that lets a curve below it be seen, such as that of equal ranks."""
+    return {"color": plotting.colour(number), "linestyle": ("-", "--", ":")[number % 3]}
+
+
 @plotting.style()
 def front_figure(points: pd.DataFrame, table: pd.DataFrame, score: str) -> "plotting.Figure":
     """Draw fronts of six costs: the best possible, that of the score, and that of each control.
@@ -166,12 +171,13 @@ def front_figure(points: pd.DataFrame, table: pd.DataFrame, score: str) -> "plot
         axes.plot(best["limit"], best["best"], drawstyle="steps-post", color="0", linewidth=1.8)
         for number, method in enumerate(methods):
             curve = mine[mine["score"] == method]
-            colour = plotting.colour(number)
-            axes.plot(curve["limit"], curve["accuracy"], color=colour, linewidth=1.5,
-                      drawstyle="steps-post")  # fmt: skip
+            look = _look(number)
+            axes.plot(
+                curve["limit"], curve["accuracy"], linewidth=1.5, drawstyle="steps-post", **look
+            )
             axes.fill_between(
                 curve["limit"], curve["accuracy_low"], curve["accuracy_high"],
-                step="post", color=colour, alpha=0.2, linewidth=0,
+                step="post", color=look["color"], alpha=0.2, linewidth=0,
             )  # fmt: skip
         lost = own.loc[own["cost"] == cost, "lost"].iloc[0]
         axes.set_title(f"{cost}: {lost:.2f} points lost", fontsize=12)
@@ -182,11 +188,17 @@ def front_figure(points: pd.DataFrame, table: pd.DataFrame, score: str) -> "plot
         axes.set_axis_off()
     for axes in panels[:, 0]:
         axes.set_ylabel(f"test accuracy (%)\n{image_label(dataset)}", fontsize=12)
+    runs, evaluations = own[["runs", "evaluations"]].iloc[0]
+    figure.suptitle(
+        f"{image_label(dataset)}: median of {runs} runs of {evaluations} evaluations, and 95 % of "
+        "them",
+        fontsize=14,
+    )
     from matplotlib.lines import Line2D
 
     keys = [Line2D([], [], color="0", label=_BEST)]
     keys += [
-        Line2D([], [], color=plotting.colour(number), label=f"found by {proxy_label(method)}")
+        Line2D([], [], label=f"found by {proxy_label(method)}", **_look(number))
         for number, method in enumerate(methods)
     ]
     plotting.legend_below(figure, keys, 2)
@@ -206,7 +218,7 @@ def progress_figure(table: pd.DataFrame) -> "plotting.Figure":
     for axes, name in ((left, "lost"), (right, "hypervolume")):
         for number, method in enumerate(methods):
             curve = own[own["method"] == method].sort_values("evaluations")
-            look = plotting.look(number, 5)
+            look = plotting.look(number, 5) | _look(number)
             axes.plot(curve["evaluations"], curve[name], linewidth=1.5, **look)
             axes.fill_between(
                 curve["evaluations"], curve[f"{name}_low"], curve[f"{name}_high"],

@@ -13,6 +13,7 @@ from untrained.errors import ParameterError
 from untrained.report import plotting
 from untrained.report.inputs import Inputs
 from untrained.report.published import published_prunings
+from untrained.report.scores import image_label
 from untrained.report.search_tables import COLUMNS as SEARCH_COLUMNS
 from untrained.report.search_tables import narrow_search_layout, search_layout, search_table
 from untrained.report.section import Figure, Options, Section, Table
@@ -227,6 +228,9 @@ def trajectory(table: pd.DataFrame) -> "plotting.Figure":
         axes.set_xlabel("linear regions\n(activation patterns)", fontsize=12)
     for axes in panels[:, 0]:
         axes.set_ylabel("condition number\n(largest / smallest\neigenvalue)", fontsize=12)
+    count = len(table.drop_duplicates(["method", "seed"]))
+    shown = ", ".join(map(image_label, table["images"].unique()))
+    figure.suptitle(f"n = {count} pruning searches, one per panel; images of {shown}", fontsize=14)
     keys = [
         plotting.source_key("unpruned supernet", "none"),
         plotting.source_key("after a round; the last is the final cell", "full"),
@@ -237,15 +241,22 @@ def trajectory(table: pd.DataFrame) -> "plotting.Figure":
 
 def _trajectory(axes: "plotting.Axes", rounds: pd.DataFrame) -> None:
     """Draw the path of one search."""
+    from matplotlib.patheffects import Normal, Stroke
+
     points = {"linewidth": 1.2, **plotting.look(0, 6)}
     axes.plot(rounds["regions"], rounds["kappa"], **points)
     first = rounds.iloc[:1]
     axes.plot(first["regions"], first["kappa"], markerfacecolor="white", **points)
     for number, regions, kappa in rounds[["round", "regions", "kappa"]].itertuples(index=False):
         if np.isfinite(kappa):
-            axes.annotate(
-                str(number), (regions, kappa), xytext=(5, 5), textcoords="offset points", fontsize=9
+            text = axes.annotate(
+                str(number),
+                (regions, kappa),
+                xytext=(6, 6),
+                textcoords="offset points",
+                fontsize=10,
             )
+            text.set_path_effects([Stroke(linewidth=3, foreground="white"), Normal()])
     axes.locator_params(axis="x", nbins=4)
     axes.tick_params(labelsize=11, labelbottom=True)
     plotting.faint_grid(axes)
