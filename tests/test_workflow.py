@@ -542,25 +542,22 @@ def test_searches_of_scores_that_come_along(project):
         "searches.algorithms": ["naswot-1000", "random"],
     }
     set_parameters(project, **changes)
-    snakemake(project, *ONE_CORE)
-    trace = pd.read_parquet(
-        project / "results/searches/naswot-1000/nasbench201/cifar10/0of1.parquet"
-    )
-    assert (trace.loc[trace["is_final"], "step"] == 1000).all()
-    table = pd.read_parquet(project / "results/tables/nasbench201/shipped.parquet")
+    trace = "results/searches/naswot-1000/nasbench201/cifar10/0of1.parquet"
+    compared = "results/tables/nasbench201/shipped.parquet"
+    wanted = *ONE_CORE, trace, compared
+    snakemake(project, *wanted)
+    steps = pd.read_parquet(project / trace)
+    assert (steps.loc[steps["is_final"], "step"] == 1000).all()
+    table = pd.read_parquet(project / compared)
     count = table.set_index("proxy").loc["parameters", "n"].item()
     assert table["agree"].tolist() == table["n"].tolist() == [count]
-    assert (
-        "## Scores that the searches read"
-        in (project / "results/report/nasbench201.md").read_text()
-    )
-    assert jobs(project) == {}
+    assert jobs(project, trace, compared) == {}
     path = project / "data/bundled/nasbench201_scores.parquet"
     there = pd.read_parquet(path)
     there.loc[there["proxy"] == "parameters", "score"] += 1e5
     path.unlink()
     there.to_parquet(path)
-    said = snakemake(project, *ONE_CORE, succeeds=False)
+    said = snakemake(project, *wanted, succeeds=False)
     assert f"{count} of {count} scores of parameters on cifar10, seed 0, are not those" in said
 
 
@@ -574,14 +571,15 @@ def test_ensembles_are_ranked_searched_and_reported(project):
         "searches.budget": "5evaluations",
     }
     set_parameters(project, **changes)
-    snakemake(project, *ONE_CORE)
-    table = pd.read_parquet(project / MERGED)
-    assert set(table["proxy"]) == {"naswot", "parameters", "log(naswot,parameters)"}
-    trace = pd.read_parquet(
-        project / "results/searches" / search / "nasbench201/cifar10/0of1.parquet"
-    )
-    assert (trace.loc[trace["is_final"], "step"] == 5).all()
-    page = (project / "results/report/nasbench201.md").read_text()
-    assert "| log(naswot,parameters) |" in page
-    assert "`log` is the sum of the logarithms of rank / n" in page
-    assert jobs(project) == {}
+    trace = f"results/searches/{search}/nasbench201/cifar10/0of1.parquet"
+    tables = [
+        f"results/tables/nasbench201/{name}"
+        for name in ("correlations.md", "searches.md", "regret.csv", "comparisons.md")
+    ]
+    snakemake(project, *ONE_CORE, MERGED, trace, *tables)
+    scores = pd.read_parquet(project / MERGED)
+    assert set(scores["proxy"]) == {"naswot", "parameters", "log(naswot,parameters)"}
+    steps = pd.read_parquet(project / trace)
+    assert (steps.loc[steps["is_final"], "step"] == 5).all()
+    assert "| log(naswot,parameters) |" in (project / tables[0]).read_text()
+    assert jobs(project, MERGED, trace, *tables) == {}

@@ -29,7 +29,7 @@ from test_workflow import (
 
 KILLS = int(os.environ.get("UNTRAINED_KILLS", "30"))
 SIZES = 8
-ONE_CORE = "snakemake", "--cores", "1"
+RUN = "snakemake", "--cores", "2"
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def undisturbed(tmp_path_factory):
     """A whole run from nothing, and the seconds that it took."""
     folder = new_checkout(tmp_path_factory.mktemp("undisturbed"))
     begun = time.monotonic()
-    run(folder, *ONE_CORE)
+    run(folder, *RUN)
     return folder, time.monotonic() - begun
 
 
@@ -45,7 +45,7 @@ def begin(folder, *command):
     """Start a program with a process group of its own."""
     log = (folder / "said.log").open("ab")
     return subprocess.Popen(
-        command or ONE_CORE,
+        command or RUN,
         cwd=folder,
         env=environment(),
         stdout=log,
@@ -76,7 +76,7 @@ def test_killed_at_random_points_a_run_ends_with_the_same_bytes(undisturbed, tmp
         while kills < KILLS and killed(folder, draw.uniform(2, max(8, seconds / 5))):
             kills += 1
         run(folder, "snakemake", "--unlock")
-        run(folder, *ONE_CORE)
+        run(folder, *RUN)
         assert artifacts(folder) == artifacts(finished)
         shutil.rmtree(folder)
         runs += 1
@@ -123,7 +123,7 @@ def test_a_full_disk_is_said_and_room_ends_with_the_same_bytes(undisturbed, disk
     assert failures >= SIZES // 2
     assert said.count("untrained: cannot write") >= 1, said[-3000:]
     resize(4 * needed)
-    run(folder, *ONE_CORE)
+    run(folder, *RUN)
     assert artifacts(folder) == artifacts(finished)
 
 
@@ -168,7 +168,7 @@ def test_stale_locks_are_named_and_removed(undisturbed, tmp_path):
     )
     (folder / ".dvc/config.local").write_text("[core]\n    no_scm = true\n")
     run(folder, "dvc", "repro", "scores")
-    run(folder, *ONE_CORE)
+    run(folder, *RUN)
     assert artifacts(folder) == artifacts(finished)
 
 
@@ -201,15 +201,15 @@ def test_cores_shards_folders_and_repeats_change_no_byte(undisturbed, tmp_path):
     """Also `dvc repro --force` against Snakemake."""
     finished, _ = undisturbed
     right = artifacts(finished)
-    two = new_checkout(tmp_path / "two")
-    run(two, "snakemake", "--cores", "2")
-    assert artifacts(two) == right
-    (two / ".dvc/config.local").write_text("[core]\n    no_scm = true\n")
-    run(two, "dvc", "repro", "--force", "scores")
-    assert artifacts(two) == right
+    one = new_checkout(tmp_path / "one")
+    run(one, "snakemake", "--cores", "1")
+    assert artifacts(one) == right
+    (one / ".dvc/config.local").write_text("[core]\n    no_scm = true\n")
+    run(one, "dvc", "repro", "--force", "scores")
+    assert artifacts(one) == right
     three = new_checkout(tmp_path / "three")
     set_parameters(three, **{"scores.shards": 3})
-    run(three, *ONE_CORE, "scores")
+    run(three, *RUN, "scores")
     name = "results/scores/nasbench201.parquet"
     assert (three / name).read_bytes() == right[name]
 
