@@ -61,6 +61,7 @@ def many():
     curve |= {"label": "noise", "spent": [1, 2], "regret": [2, 1]}
     curve |= {"regret_low": [1, 1], "regret_high": [3, 2]}
     searches = [curve | {"method": f"search {number}"} for number in range(7)]
+    searches.append(searches[1] | {"searched_on": "other"})
     data |= {"notes": None, "drawings": [[]] * 130, "correlations": [], "searches": searches}
     return data | {"columns": columns, "datasets": [{"name": "", "label": "noise"}]}
 
@@ -338,6 +339,52 @@ def test_the_table_is_sorted_by_any_column(page, data):
     assert len(cells) == explored.CELLS
 
 
+def test_the_best_tenth_is_the_least_where_lower_is_better(page, data):
+    page.select_option("#y", label="ntk_condition_number")
+    page.click("#tenth")
+    values = last(columns(data)["ntk_condition_number"])
+    border = np.sort(values)[-(-len(values) // 10) - 1]
+    assert page.input_value("#y-from") == ""
+    assert float(page.input_value("#y-to")) == pytest.approx(border)
+    tau = expected(data, y="ntk_condition_number", chosen=lambda _, y: y <= border)
+    assert shown_tau(page) == (pytest.approx(tau[0], abs=1e-9), tau[1])
+
+
+def test_bounds_are_drawn_and_end_with_another_choice(page):
+    page.fill("#x-from", "0.25")
+    page.fill("#y-to", "85")
+    page.keyboard.press("Tab")
+    (box,) = page.evaluate("document.getElementById('scatter').layout.shapes")
+    assert (box["type"], box["x0"], box["y1"]) == ("rect", 0.25, 85)
+    assert box["x1"] < 5 < box["y0"] < 85
+    page.select_option("#x", label="parameters (benchmark)")
+    assert page.input_value("#x-from") == page.input_value("#y-to") == ""
+    assert not page.evaluate("document.getElementById('scatter').layout.shapes.length")
+    page.select_option("#dataset", "cifar100")
+    assert page.locator("#x option:checked").inner_text() == "parameters (benchmark)"
+
+
+def test_a_ring_is_around_what_is_picked(page, data):
+    page.click("#table tbody button >> nth=2")
+    place = data["index"].index(int(page.inner_text("#picked").partition(":")[0]))
+    page.wait_for_function("document.getElementById('scatter').layout.shapes.length")
+    (ring,) = page.evaluate("document.getElementById('scatter').layout.shapes")
+    x, y = (columns(data)[label]["values"][place] for label in ("naswot", ACCURACY))
+    assert (ring["type"], ring["xanchor"], ring["yanchor"]) == ("circle", x, y)
+
+
+def test_arrows_go_round(page, data):
+    """The picked are in the order of x, from the first or the last one."""
+    x = last(columns(data)["naswot"])
+    undefined = np.isinf(x).sum()
+    first, end = np.argsort(x, kind="stable")[[0, -1]]
+    page.focus("#scatter")
+    for key, place in (("ArrowLeft", end), ("ArrowRight", first), ("ArrowLeft", end)):
+        page.keyboard.press(key)
+        picked = page.inner_text("#picked").partition(":")[0]
+        assert int(picked) == data["index"][place], (key, undefined)
+
+
 def test_another_space_has_what_it_has(page):
     page.select_option("#split", "val")
     page.select_option("#space", "other")
@@ -358,6 +405,31 @@ def test_methods_are_shown_and_hidden(page):
     page.uncheck("#methods input[value=AREA]")
     page.wait_for_function("document.querySelectorAll('#regret .scatterlayer .trace').length === 5")
     assert "without a cost" in page.locator("#regret").text_content()
+    assert {row[0] for row in table_of(page, "regret")} == {
+        "method",
+        "REA",
+        "NASWOT N=10",
+        "Random",
+    }
+
+
+def test_searches_that_train_nothing_have_a_place_and_an_interval(page, data):
+    curves = {one["method"]: one for one in data["searches"]}
+    lines = {one["name"]: one for one in drawn(page, "regret") if one.get("name")}
+    for name, axis, x in (("Random", "x2", ["Random"]), ("NASWOT N=10", "x", [3])):
+        own, line = curves[name], lines[name]
+        assert (line["xaxis"], line["x"], line["y"]) == (axis, x, own["regret"])
+        error = line["error_y"]
+        assert error["array"] == [own["regret_high"][0] - own["regret"][0]] == [0.5]
+        assert error["arrayminus"] == [own["regret"][0] - own["regret_low"][0]] == [1]
+
+
+def test_a_search_on_other_images_is_dashed(page):
+    page.select_option("#space", "many")
+    lines = {one["name"]: one["line"] for one in drawn(page, "regret") if one.get("name")}
+    own, other = lines["search 1"], lines["search 1, searched on other"]
+    assert (own["dash"], other["dash"]) == ("solid", "dash")
+    assert own["color"] == other["color"]
 
 
 def test_the_heat_map_has_the_taus_of_the_table(page, data):
@@ -388,6 +460,16 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(opened):
     page.tap("#table tbody button >> nth=0")
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert page.locator("#graph .annotation-text").count() > 4
+
+
+def test_figures_of_a_dark_page_are_downloaded_light_and_with_a_legend(opened):
+    page = opened(color_scheme="dark")
+    with page.expect_download() as download:
+        page.click('[data-of="regret"][data-format="svg"]')
+    text = Path(download.value.path()).read_text()
+    assert "rgb(27, 27, 27)" in text, "dark text"
+    assert "rgb(255, 255, 255)" in text, "on white"
+    assert re.search(r'class="legendtext"[^>]*>AREA<', text)
 
 
 def luminance(page, selector, name):
@@ -467,6 +549,13 @@ def test_downloaded_tables_have_the_data(page, data):
         for row in own
     ])  # fmt: skip
     assert any(row["tau_low"] < row["tau_high"] for row in own)
+    page.click("#table tbody button >> nth=0")
+    place = data["index"].index(int(page.inner_text("#picked").partition(":")[0]))
+    (one,) = data["drawings"][place]
+    assert table_of(page, "graph")[1:] == [
+        [one["nodes"][source], one["nodes"][target], label]
+        for source, target, label in one["edges"]
+    ]
     head, *rows = table_of(page, "regret")
     same(rows, [
         [one["method"], one["searched_on"],
@@ -696,6 +785,7 @@ def test_networks_that_failed_are_in_the_table_and_rank_last(page):
     page.locator("#table tbody button").nth(2).click()
     assert "failed: ValueError: no" in page.inner_text("#facts")
     lost = drawn(page, "scatter")[1]
+    assert lost["text"][0].endswith("<br>failed: ValueError: no")
     assert (lost["x"][0] > 3, lost["y"][0] > 2) == (True, True), "both are better if lower"
     page.fill("#x-to", "3")
     page.keyboard.press("Tab")

@@ -620,8 +620,8 @@ at("scatter").onkeydown = (event) => {
   if (!step) return;
   event.preventDefault();
   const { within, xs } = rowsOf(xColumn(), yColumn()), order = within.sort((a, b) => xs[a] - xs[b] || a - b);
-  if (!order.length) return;
-  pick(order[(order.indexOf(picked) + step + order.length) % order.length]);
+  const place = order.indexOf(picked); // the first or the last where none is picked
+  if (order.length) pick(order.at(place < 0 ? (step - 1) / 2 : (place + step) % order.length));
 };
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   if (space.searches.length) showMethods();
