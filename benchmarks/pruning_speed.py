@@ -132,7 +132,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
-    settings = Pruning(batch_size=arguments.batch_size)
+    settings = Pruning(batch_size=arguments.batch_size, device="cpu")
     with (
         ProcessPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as bare,
         ProcessPoolExecutor(1, initializer=prepare_worker) as own,

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,9 @@ def everything():
         ]
         found["together"] = [one is not None for one in together]
         found |= {"rounded": gpu.rounded, "convolutions": gpu.called["aten.convolution"]}
+        before = sum(gpu.called.values())
+        untrained.score(small(), **SETTINGS)
+        found["by default"] = sum(gpu.called.values()) - before
         network, images, plain = small(), torch.randn(4, 3, 8, 8), load_plain().plain_score
         found["plain"] = [plain(network.to(one), images.to(one)) for one in ("cpu", "cuda:0")]
     return found
@@ -99,6 +103,13 @@ def test_scores_of_a_gpu_are_those_of_the_cpu(imitated):
 def test_a_supernet_is_measured_alike_on_a_gpu(imitated):
     there, here = imitated["pruning"]
     assert there == pytest.approx(here, rel=1e-3)
+
+
+def test_what_runs_networks_takes_a_gpu_by_default(imitated):
+    assert imitated["by default"] > 20
+    functions = (untrained.rank, untrained.train, untrained.Pruning, untrained.Live)
+    assert {signature(one).parameters["device"].default for one in functions} == {"auto"}
+    assert signature(untrained.measure).parameters["device"].default == "cpu"
 
 
 def test_gradients_of_images_are_taken_together_on_a_gpu(imitated):

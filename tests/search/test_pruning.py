@@ -22,7 +22,7 @@ from untrained.spaces.nasbench201 import EDGES, OPERATIONS, operations_of
 
 SPACE = pruned_space("nasbench201")
 CROPS = measurements.CROPS
-FAST = Pruning(repeats=2, batch_size=4, dataset="noise")
+FAST = Pruning(repeats=2, batch_size=4, dataset="noise", device="cpu")
 
 
 def plain_kappa(network, images):
@@ -166,7 +166,7 @@ def test_a_round_is_a_loop_over_candidates(variant, found, monkeypatch):
 
     The released variant prunes two edges only.
     """
-    settings = Pruning(variant, "both", 2, 4, "noise")
+    settings = Pruning(variant, "both", 2, 4, "noise", device="cpu")
     mask = SPACE.full_mask()
     if settings != FAST:
         mask[1:5] &= np.array(OPERATIONS) == "nor_conv_1x1"
@@ -246,7 +246,10 @@ def test_repeats_are_other_weights_or_other_images_alone():
         return draw.network.classifier.weight
 
     drawn = {
-        variant: [Draw(SPACE, Pruning(variant, batch_size=4), 0, keys) for keys in ((0, 0), (0, 1))]
+        variant: [
+            Draw(SPACE, Pruning(variant, batch_size=4, device="cpu"), 0, keys)
+            for keys in ((0, 0), (0, 1))
+        ]
         for variant in ("tenas", "released")
     }
     for variant, (one, other) in drawn.items():
@@ -257,7 +260,8 @@ def test_repeats_are_other_weights_or_other_images_alone():
 @pytest.mark.parametrize("variant", ["tenas", "released"])
 def test_rounds_are_other_weights_or_other_images_alone(variant):
     first, again, later = (
-        Draw(SPACE, Pruning(variant, batch_size=4), 0, keys) for keys in ((0, 1), (0, 1), (1, 1))
+        Draw(SPACE, Pruning(variant, batch_size=4, device="cpu"), 0, keys)
+        for keys in ((0, 1), (0, 1), (1, 1))
     )
     for name in ("network", "thin"):
         state, same, other = (getattr(one, name).state_dict() for one in (first, again, later))
@@ -284,7 +288,7 @@ def test_every_round_of_a_search_has_its_own_draw(found):
 
 @pytest.mark.usefixtures("all_crops")
 def test_regions_are_counted_over_3000_crops_of_3x3_pixels():
-    draw = Draw(SPACE, Pruning(batch_size=4, dataset="noise"), 0, (0, 0))
+    draw = Draw(SPACE, Pruning(batch_size=4, dataset="noise", device="cpu"), 0, (0, 0))
     assert draw.crops.shape == (3000, 1, 3, 3)
 
 
@@ -292,7 +296,7 @@ def test_released_alone_shifts_and_flips_the_images():
     """Each of its images is some window of the padded one that the other variant shows."""
     known = image_set("cifar10")
     plain, changed = (
-        Draw(SPACE, Pruning(variant, batch_size=8), 0, (0, 0)).images.numpy()
+        Draw(SPACE, Pruning(variant, batch_size=8, device="cpu"), 0, (0, 0)).images.numpy()
         for variant in ("tenas", "released")
     )
     pixels, _ = training_set("cifar10", "sample")

@@ -217,7 +217,7 @@ def plain_patterns(network, crops):
 @pytest.mark.parametrize("variant", ["tenas", "released"])
 def test_numbers_are_those_of_the_supernet(variant, monkeypatch):
     monkeypatch.setattr(measurements, "CROPS", 300)
-    draw = Draw(SPACE, Pruning(variant, batch_size=4, dataset="noise"), 0, (1, 1))
+    draw = Draw(SPACE, Pruning(variant, batch_size=4, dataset="noise", device="cpu"), 0, (1, 1))
     rng = np.random.default_rng(0)
     mask = SPACE.full_mask() & (rng.random((28, 8)) < 0.5)
     mask[:, 2] = True

@@ -93,7 +93,8 @@ def measure(
         input: shape (C, H, W) of an image, or as text "3x32x32"; by default that of `dataset`.
         dataset: the data set whose number of classes, and shape, architectures of spaces have.
         batch_size: the number of images that are run at once.
-        device: `cpu`, `cuda`, `cuda:1`, or `auto`, which is a free GPU or else the CPU.
+        device: `cpu`, `cuda`, `cuda:1`, or `auto`, which is a free GPU or else the CPU. It is not
+            the default, since here the device is what is measured.
         threads: the number of threads of PyTorch on the CPU.
         seconds: how long each candidate is timed, after a tenth of that for warming up.
         name: the name of the device in the table; by default that of the processor or the card,

@@ -150,7 +150,8 @@ class Settings(RankSettings, total=False):
 
     Attributes:
         dataset: the data set of the images; default cifar10.
-        device: `cpu` (default), another in PyTorch's notation, or `auto`: a GPU that is free.
+        device: `auto` (default), a GPU that is free or else the CPU, or a device in PyTorch's
+            notation.
         engine: `auto` (default), `plain` or `fast`; see `untrained.scoring.execution`.
     """
 
@@ -274,7 +275,7 @@ def requested(
     from untrained.scoring.images import MinibatchSettings
 
     given = settings_of(settings, Settings)
-    device = given.pop("device", "cpu")
+    device = given.pop("device", "auto")
     run = {name: given.pop(name) for name in ("engine", "precision") if name in given}
     images = MinibatchSettings(**given, shape=shape)
     images = replace(images, split=image_set(images.dataset).split(images.split))

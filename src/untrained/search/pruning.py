@@ -55,8 +55,8 @@ class Pruning:
         dataset: the data set of the images.
         split: split of the data set: `sample` is bundled, others are in the official files.
         root: folder of the official files.
-        device: `auto` for a GPU that is free, or a device in PyTorch's notation; devices round
-            differently.
+        device: `auto`, a GPU that is free or else the CPU, or a device in PyTorch's notation;
+            devices round differently.
 
     Raises:
         UnknownNameError, ParameterError: a setting that does not exist or is out of range.
@@ -69,7 +69,7 @@ class Pruning:
     dataset: str = "cifar10"
     split: str = "sample"
     root: Path = IMAGES
-    device: str = "cpu"
+    device: str = "auto"
 
     def __post_init__(self) -> None:
         if self.variant not in VARIANTS:

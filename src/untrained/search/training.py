@@ -127,7 +127,7 @@ def train(
     evaluate_every: int = 10,
     seed: int = 0,
     checkpoint: Path | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     report: Callable[[Training], None] = lambda _: None,
     watch: loop.Watch = loop.unwatched,
     tell: Callable[[str], None] = quiet,
@@ -144,7 +144,7 @@ def train(
         seed: seed of the weights, and of the order and augmentation of the images.
         checkpoint: file that is written after every epoch, from which a later call continues; None
             for none.
-        device: `auto` for a GPU that is free, or a device in PyTorch's notation.
+        device: `auto`, a GPU that is free or else the CPU, or a device in PyTorch's notation.
         report: takes the training after every epoch.
         watch: wraps the steps of an epoch, to report them.
         tell: takes messages for people.
