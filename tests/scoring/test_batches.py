@@ -22,8 +22,12 @@ from tests.scoring.test_own_networks import dropping
 
 import untrained
 from untrained.errors import ParameterError, PluginError
+from untrained.networks import batched
 from untrained.networks.batched import Kernels
+from untrained.networks.graph import Builder, Convolution
+from untrained.networks.plans import draw
 from untrained.proxies.base import UndefinedScore
+from untrained.proxies.linear_regions import THIN_SKELETON, LinearRegions
 from untrained.proxies.naswot import Naswot, log_determinant, log_determinants
 from untrained.scoring import batches, engine, execution
 from untrained.scoring.engine import executor_of, kind_of, score_work
@@ -100,7 +104,7 @@ def test_other_spaces_are_scored_alike(name, spelled):
     same(scored(work, space=space), scored(work, "plain", space=space))
 
 
-GRADIENTS = ["snip", "plain", "fisher-released", "grad_norm-naswot", "zico", "synflow"]
+GRADIENTS = ["grasp", "snip", "plain", "fisher-released", "grad_norm-naswot", "zico", "synflow"]
 GRADIENTS += ["synflow-logsynflow", "epe_nas", "jacobian_covariance", "ntk_trace-all_train", "lga"]
 
 
@@ -140,6 +144,37 @@ def test_gradients_and_their_statuses_are_those_of_networks_alone(
         statuses = {proxy: one.status for proxy, one in zip(proxies, found[1], strict=True)}
         assert statuses["snip"] == statuses["synflow"] == statuses["epe_nas"] == "disconnected"
         assert statuses["grad_norm-naswot"] == "ok"
+
+
+def test_regions_and_their_statuses_are_those_of_networks_alone(monkeypatch):
+    """In double precision: rounding moves units that are nearly constant across zero."""
+    monkeypatch.setattr(Execution, "dtype", lambda _how, planned: torch.float64)
+    seen, codes_of = [], batched.codes_of
+    monkeypatch.setattr(
+        batched,
+        "codes_of",
+        lambda batch, *given: seen.append(batch.networks) or codes_of(batch, *given),
+    )
+    images = MinibatchSettings(batch_size=8)
+    work = [(index, ["linear_regions", "linear_regions-paper"]) for index in (1462, NONE, 45, 7)]
+    expected = scored(work, "plain", images=images)
+    assert not seen
+    same(scored(work, images=images), expected)
+    assert set(seen) == {1, 3}
+    assert len({one.score for scores in expected for one in scores}) > 4
+
+
+def test_a_network_without_codes_or_with_infinite_ones_has_no_regions():
+    builder = Builder(1)
+    stem = builder.edge(0, None, Convolution(1, 4, (3, 3)), normalised=True)
+    bare = draw(builder.graph(builder.classified(stem, 4, 5, rectified=False)))
+    good, bad = (draw(SPACE.graph(SPACE[45], 5, THIN_SKELETON)) for _ in range(2))
+    next(weights for weights in bad.weights if weights.kernels).kernels[0].fill_(torch.inf)
+    batch = batched.prepared([bare, bad, good], (1, 3, 3), [True] * 3)
+    without, infinite, score = LinearRegions().score_codes(batch, torch.randn(9, 1, 3, 3))
+    assert (without.status, infinite.status) == ("no_rectifiers", "non_finite")
+    assert str(without) == "GraphNetwork applies no rectifier: it is one linear region"
+    assert 1 <= score <= 9
 
 
 def test_what_has_no_gradients_in_a_batch_is_scored_alone(monkeypatch):
@@ -238,7 +273,9 @@ def test_the_executor_follows_from_proxy_target_device_and_engine():
     mixed = "naswot", "grad_norm", "meco"
     assert chosen(*mixed, device=gpu) == ("module", "kernels", "gradients", None)
     assert chosen(*mixed) == ("module", None, None, None)
-    assert chosen("snip", device=gpu, precision="bfloat16") == ("module", None)
+    assert chosen("linear_regions", device=gpu) == ("module", "codes")
+    for one in ("snip", "linear_regions"):
+        assert chosen(one, device=gpu, precision="bfloat16") == ("module", None)
     assert chosen("snip", device=gpu, loss=lambda *_: 0) == ("module", None)
     for how in ({"engine": "plain"}, {"trained": True}):
         assert chosen("naswot", "snip", device=gpu, **how) == ("module", None, None)
@@ -459,7 +496,7 @@ def test_a_shard_is_scored_in_batches(monkeypatch, tmp_path):
 
 def test_what_has_no_plan_has_no_batches():
     with pytest.raises(ParameterError, match=r"^no batched engine for .*take --engine auto$"):
-        scored([(45, ["grasp"])], images=MinibatchSettings(batch_size=4))
+        scored([(45, ["meco"])], images=MinibatchSettings(batch_size=4))
     with pytest.raises(ParameterError, match=r"^no batched engine for naswot after training"):
         untrained.score(
             small(), proxy="naswot@0.02", dataset="cifar10", engine="batched", batch_size=2

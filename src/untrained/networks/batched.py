@@ -534,16 +534,18 @@ def run(batch: Batch, images: Tensor) -> Agreements:
         return _Run(batch, images).found()
 
 
-def codes_of(batch: Batch, images: Tensor) -> list[Tensor]:
+def codes_of(batch: Batch, images: Tensor) -> tuple[list[Tensor], Tensor]:
     """Run the networks of a batch, and return which units that count are positive.
 
     Returns:
-        (N, units) bool of each network. Its units are in one order for all images of a batch.
+        (N, units) bool of each network. Its units are in one order for all images of a batch. Then
+        (networks,) bool, whether the activations are finite.
     """
     with torch.no_grad():
         run = _Codes(batch, images)
-        run.found()
-    return [torch.cat(own, 1) for own in run.codes]
+        finite = run.found().modules.finite
+    none = images.new_empty(len(images), 0, dtype=torch.bool)
+    return [torch.cat([none, *own], 1) for own in run.codes], finite
 
 
 class _Run:

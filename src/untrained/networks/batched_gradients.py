@@ -211,9 +211,17 @@ class Networks:
         return functional.batch_norm(*made_of, momentum, EPSILON).reshape(x.shape)
 
 
-def gradients_of(total: Tensor, by: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Return the gradients of a number, zeros by what it does not depend on."""
-    return torch.autograd.grad(total, by, allow_unused=True, materialize_grads=True)
+def gradients_of(total: Tensor, by: Sequence[Tensor], *, twice: bool = False) -> tuple[Tensor, ...]:
+    """Return the gradients of a number, zeros by what it does not depend on.
+
+    Args:
+        total: the number.
+        by: what it is differentiated by.
+        twice: whether the gradients are to be differentiated.
+    """
+    return torch.autograd.grad(
+        total, by, create_graph=twice, allow_unused=True, materialize_grads=True
+    )
 
 
 def _chosen(x: Tensor, slots: Tensor | None) -> Tensor:

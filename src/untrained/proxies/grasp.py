@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from untrained.images.minibatches import Minibatch
+    from untrained.networks.batched_gradients import Networks
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ class Grasp(BaseProxy):
         "twice: no Hardsigmoid"
     )
 
+    @property
+    def measurement(self) -> str:
+        """A key."""
+        return "change of the gradient"
+
     def __call__(
         self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
     ) -> float:
@@ -55,6 +61,12 @@ class Grasp(BaseProxy):
                 `non_finite`; `not_applicable` where the output is no tensor of logits or has too
                 few classes, or a function can be differentiated once only.
         """
+        return self.read(self.measure(network, minibatch, generator))
+
+    def measure(
+        self, network: nn.Module, minibatch: Minibatch, generator: torch.Generator
+    ) -> float:
+        """Return the sum; it raises what `__call__` raises but `non_finite`."""
         import torch
 
         from untrained.proxies.autograd import nodes_behind
@@ -77,7 +89,7 @@ class Grasp(BaseProxy):
                 )
             held = [one.detach() for one in first]
             if not any(bool(one.any()) for one in held):  # NaN is true
-                raise UndefinedScore("disconnected", "no weight moves the loss")
+                raise _unmoved()
             flow = sum((one * fixed).sum() for one, fixed in zip(first, held, strict=True))
             if isinstance(flow, torch.Tensor) and flow.requires_grad:
                 if any(node.name() == "torch::autograd::Error" for node in nodes_behind(flow)):
@@ -90,10 +102,46 @@ class Grasp(BaseProxy):
                         )
                     )
         pairs = zip(weights, second, strict=True)
-        total = -sum(float((one.detach().double() * by.double()).sum()) for one, by in pairs)
-        if not math.isfinite(total):
-            raise UndefinedScore("non_finite", f"the sum over Hessian products is {total}")
-        return total
+        return -sum(float((one.detach().double() * by.double()).sum()) for one, by in pairs)
+
+    def measure_many(
+        self, networks: Networks, minibatch: Minibatch
+    ) -> list[float | UndefinedScore]:
+        """Return what `measure` returns of many networks, or why there is nothing."""
+        import torch
+
+        from untrained.networks.batched_gradients import gradients_of
+        from untrained.proxies.loss_gradients import mean_losses
+
+        with torch.inference_mode(mode=False), torch.enable_grad():
+            parameters = networks.parameters(minibatch.images.dtype)
+            loss = mean_losses(networks, parameters, minibatch).sum()
+            layers = [one for one in parameters if one.layer]
+            weights = [one.values for one in layers]
+            first = gradients_of(loss, weights, twice=True)
+            held = [one.detach() for one in first]
+            # each product is of one network, so one more pass gives the second gradients of all
+            flow = torch.stack(
+                [(one * fixed).sum() for one, fixed in zip(first, held, strict=True)]
+            ).sum()
+            second = gradients_of(flow, weights)
+        # of each network the sum, and how many numbers of its gradient are not zero
+        found = torch.zeros(2, networks.count, dtype=torch.float64, device=loss.device)
+        for one, by, fixed in zip(layers, second, held, strict=True):
+            product = (one.values.detach().double() * by.double()).flatten(1).sum(1)
+            moved = (fixed != 0).flatten(1).sum(1).double()
+            found.index_add_(1, networks.at(one.owners), torch.stack([-product, moved]))
+        return [total if moved else _unmoved() for total, moved in found.T.tolist()]
+
+    def read(self, measured: float) -> float:
+        """Return the sum, or raise `UndefinedScore` where it is not finite."""
+        if not math.isfinite(measured):
+            raise UndefinedScore("non_finite", f"the sum over Hessian products is {measured}")
+        return measured
+
+
+def _unmoved() -> UndefinedScore:
+    return UndefinedScore("disconnected", "no weight moves the loss")
 
 
 @contextmanager

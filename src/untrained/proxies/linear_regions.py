@@ -49,6 +49,11 @@ class LinearRegions(BaseProxy):
     applies_to: ClassVar[str] = "networks with rectifiers (ReLU and its relatives)"
 
     @property
+    def dead_branches(self) -> bool:
+        """Every rectifier that is executed counts."""
+        return True
+
+    @property
     def setting(self) -> Setting:
         """See `Setting`."""
         samples = {"tenas": 3000, "paper": 5000}[self.variant]
@@ -65,6 +70,13 @@ class LinearRegions(BaseProxy):
         """
         del generator
         return float(count_distinct(activation_patterns(network, minibatch.images)))
+
+    def score_codes(self, batch: Batch, images: Tensor) -> list[float | UndefinedScore]:
+        """Return the scores of many networks, or why there are none."""
+        return [
+            one if isinstance(one, UndefinedScore) else float(count_distinct(one))
+            for one in patterns_of_many(batch, images)
+        ]
 
 
 def activation_patterns(network: nn.Module, images: Tensor) -> NDArray[np.uint8]:
@@ -88,20 +100,19 @@ def activation_patterns(network: nn.Module, images: Tensor) -> NDArray[np.uint8]
             with RectifierMode(partial(_note, bits, len(piece))):
                 outputs = network(piece)
             if not bits:
-                raise UndefinedScore(
-                    "no_rectifiers",
-                    f"{type(network).__name__} applies no rectifier: it is one linear region",
-                )
+                raise _one_region(type(network).__name__)
             if isinstance(outputs, torch.Tensor) and not torch.isfinite(outputs).all():
-                raise UndefinedScore("non_finite", "the network's output is not finite")
+                raise _not_finite()
             packed.append(np.packbits(torch.cat(bits, 1).cpu().numpy(), axis=1))
     if len({one.shape[1] for one in packed}) > 1:
         raise UndefinedScore("not_applicable", VARYING)
     return np.concatenate(packed)
 
 
-def patterns_of_many(batch: Batch, images: Tensor) -> list[NDArray[np.uint8]]:
+def patterns_of_many(batch: Batch, images: Tensor) -> list[NDArray[np.uint8] | UndefinedScore]:
     """Return what `activation_patterns` returns of many networks, with bits in another order.
+
+    There is the outcome in the place of what it raises.
 
     Args:
         batch: the networks, prepared with dead branches.
@@ -109,11 +120,25 @@ def patterns_of_many(batch: Batch, images: Tensor) -> list[NDArray[np.uint8]]:
     """
     from untrained.networks.batched import codes_of
 
-    pieces = [codes_of(batch, piece) for piece in _pieces(images)]
-    return [
-        np.concatenate([np.packbits(one.cpu().numpy(), axis=1) for one in same])
-        for same in zip(*pieces, strict=True)
-    ]
+    pieces, finite = zip(*(codes_of(batch, piece) for piece in _pieces(images)), strict=True)
+    sound = [all(same) for same in zip(*(one.tolist() for one in finite), strict=True)]
+    found: list[NDArray[np.uint8] | UndefinedScore] = []
+    for whole, same in zip(sound, zip(*pieces, strict=True), strict=True):
+        if not same[0].shape[1]:
+            found.append(_one_region("GraphNetwork"))
+        elif not whole:
+            found.append(_not_finite())
+        else:
+            found.append(np.concatenate([np.packbits(one.cpu().numpy(), axis=1) for one in same]))
+    return found
+
+
+def _one_region(name: str) -> UndefinedScore:
+    return UndefinedScore("no_rectifiers", f"{name} applies no rectifier: it is one linear region")
+
+
+def _not_finite() -> UndefinedScore:
+    return UndefinedScore("non_finite", "the network's output is not finite")
 
 
 def count_distinct(patterns: NDArray[np.uint8]) -> int:

@@ -34,6 +34,7 @@ from untrained.scoring import execution
 from untrained.scoring.execution import (
     Execution,
     MeasuresMany,
+    ReadsCodes,
     ReadsKernels,
     is_out_of_memory,
     prepare_worker,
@@ -43,8 +44,9 @@ from untrained.spaces.base import GraphSpace, Skeleton
 
 T = TypeVar("T")
 
-#: How proxies are read off many networks: off kernels of codes, or by differentiating them.
-Kind = Literal["kernels", "gradients"]
+#: How proxies are read off many networks: off kernels of codes, off codes, or by differentiating
+#: them.
+Kind = Literal["kernels", "codes", "gradients"]
 
 #: Architectures of a batch; it is halved where memory runs out. Of half as many gradients are
 #: taken, for which all activations of a forward pass stay in memory.
@@ -75,7 +77,7 @@ class Member(NamedTuple):
     architecture: int
     seed: int
     setting: Setting
-    proxies: tuple[ReadsKernels | MeasuresMany, ...]
+    proxies: tuple[ReadsKernels | ReadsCodes | MeasuresMany, ...]
     kind: Kind
 
     @property
@@ -135,7 +137,7 @@ class Batches:
         shown: Callable[[Setting, int], Minibatch],
     ) -> None:
         self.space, self.how, self.shown = cast("GraphSpace", space), how, shown
-        self.sizes: dict[Kind, int] = {"kernels": SIZE, "gradients": -(-SIZE // 2)}
+        self.sizes: dict[Kind, int] = {"kernels": SIZE, "codes": SIZE, "gradients": -(-SIZE // 2)}
         alike: dict[tuple[Setting, int, Kind], list[Member]] = defaultdict(list)
         for member in members:
             alike[member.setting, member.seed, member.kind].append(member)
@@ -276,6 +278,8 @@ class Batches:
         proxies = {proxy for member in members for proxy in member.proxies}
         if first.kind == "kernels":
             made = self._of_kernels(cast("set[ReadsKernels]", proxies), drawn, minibatch)
+        elif first.kind == "codes":
+            made = self._of_codes(cast("set[ReadsCodes]", proxies), drawn, minibatch)
         else:
             made = self._of_gradients(cast("set[MeasuresMany]", proxies), drawn, minibatch)
         rows = {
@@ -297,6 +301,16 @@ class Batches:
                 with blamed("proxy", proxy):
                     kernels = found.modules if proxy.dead_branches else found.rectifiers
                     made[proxy] = _as_many(proxy.score_kernels(kernels), drawn)
+        return made
+
+    def _of_codes(
+        self, proxies: "set[ReadsCodes]", drawn: Drawn, minibatch: Minibatch
+    ) -> dict[Any, list[float | UndefinedScore]]:
+        """Return the values of the networks by proxies that read codes."""
+        made, images = {}, minibatch.images.to(self.how.dtype(planned=False))
+        for proxy in proxies:
+            with blamed("proxy", proxy):
+                made[proxy] = _as_many(proxy.score_codes(drawn.batch, images), drawn)
         return made
 
     def _of_gradients(

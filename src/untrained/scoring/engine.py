@@ -43,6 +43,7 @@ from untrained.proxies.base import Noted, Proxy, Setting, SharesMeasurement, Sta
 from untrained.scoring.batches import Batches, Kind, Member
 from untrained.scoring.execution import (
     Execution,
+    ReadsCodes,
     ReadsKernels,
     ReadsRectifiers,
     is_out_of_memory,
@@ -263,15 +264,18 @@ def kind_of(request: ScoreRequest, proxy: Proxy, *, trained: bool) -> Kind | Non
     """Return how a proxy is read off many networks at once; None where it is read off each alone.
 
     That is for architectures with graphs, before any training, on a GPU or where it is asked for.
-    Gradients are those of the cross-entropy, and not of bfloat16.
+    Gradients are those of the cross-entropy. What is no kernel is not read in bfloat16.
     """
     how = request.execution
     if trained or not _runs_many(request):
         return None
     if isinstance(proxy, ReadsKernels):
         return "kernels"
-    fits = how.dtype(planned=False) != torch.bfloat16 and request.loss is None
-    return "gradients" if fits and measures_many(proxy) else None
+    if how.dtype(planned=False) == torch.bfloat16:
+        return None
+    if isinstance(proxy, ReadsCodes):
+        return "codes"
+    return "gradients" if request.loss is None and measures_many(proxy) else None
 
 
 def trains_many(request: ScoreRequest) -> bool:
@@ -318,7 +322,7 @@ def subject_of(
     (skeleton,) = {reading.setting.skeleton for reading in readings}
     proxies = [reading.proxy for reading in readings]
     kinds = {kind_of(request, one, trained=training is not None) for one in proxies}
-    if "gradients" in kinds or (training is not None and trains_many(request)):
+    if kinds & {"codes", "gradients"} or (training is not None and trains_many(request)):
         execution = replace(execution, engine="plain")  # what no batch could score, or reads
     planned = executor_of(request, proxies, trained=training is not None) != "module"
 

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from untrained.errors import text_of, unknown_name
 from untrained.images.minibatches import Minibatch
-from untrained.networks.batched import Kernels
+from untrained.networks.batched import Batch, Kernels
 from untrained.networks.batched_gradients import Networks
 from untrained.networks.plans import Reading
 from untrained.proxies.base import SharesMeasurement, UndefinedScore
@@ -82,6 +82,22 @@ class ReadsKernels(ReadsRectifiers, Protocol):
 
     def score_kernels(self, found: Kernels) -> list[float | UndefinedScore]:
         """Return the scores of several networks, or why there are none, as `score_readings`."""
+        ...
+
+
+@runtime_checkable
+class ReadsCodes(Protocol):
+    """A proxy whose score follows from the codes themselves."""
+
+    name: ClassVar[str]
+
+    @property
+    def dead_branches(self) -> bool:
+        """Return whether branches without influence on the output count."""
+        ...
+
+    def score_codes(self, batch: Batch, images: torch.Tensor) -> list[float | UndefinedScore]:
+        """Return what `Proxy.__call__` returns of several networks, or why there is nothing."""
         ...
 
 

@@ -103,6 +103,7 @@ class Draw:
         """Measure the supernets under many masks at once, as `numbers` measures each."""
         from untrained.networks.batched import prepared
         from untrained.networks.batched_gradients import Networks
+        from untrained.proxies.base import UndefinedScore
         from untrained.proxies.linear_regions import count_distinct, patterns_of_many
         from untrained.proxies.tangent_kernels import tangent_kernels_of_many
 
@@ -115,7 +116,10 @@ class Draw:
         if regions:
             networks = _under(self.thin, masks)
             batch = prepared(networks, _shape(self.crops), [True] * len(masks))
-            found[1] = [count_distinct(one) for one in patterns_of_many(batch, self.crops)]
+            found[1] = [
+                np.nan if isinstance(one, UndefinedScore) else count_distinct(one)
+                for one in patterns_of_many(batch, self.crops)
+            ]
         return [Numbers(*map(float, pair)) for pair in found.T]
 
 
