@@ -47,7 +47,10 @@ def make_tables(
     made = {}
     for section in sections:
         for table in section.tables:
-            made[table.name] = table.make(inputs, _taken(section, options))
+            frame = table.make(inputs, _taken(section, options))
+            if "searches" in section.reads and inputs.constraint:
+                frame["where"] = inputs.constraint
+            made[table.name] = frame
             _write_table(table, made[table.name], inputs)
     return made
 
@@ -59,7 +62,7 @@ def _write_table(table: Table, frame: "pd.DataFrame", inputs: Inputs) -> None:
     write_parquet(frame, stem.with_suffix(".parquet"))
     views = {".csv": to_csv(frame)}
     if table.layout is not None:
-        layout, notes = table.layout(frame, inputs.name), table.notes(frame)
+        layout, notes = table.layout(frame, inputs.name), _notes(table, frame)
         caption = ". ".join([_filled(table.title, inputs.words()), *notes])
         views |= {
             ".md": to_markdown(layout) + "".join(f"\n- {note}\n" for note in notes),
@@ -68,6 +71,13 @@ def _write_table(table: Table, frame: "pd.DataFrame", inputs: Inputs) -> None:
     for suffix, text in views.items():
         with atomic(stem.with_suffix(suffix)) as part:
             part.write_text(text)
+
+
+def _notes(table: Table, frame: "pd.DataFrame") -> list[str]:
+    """Return the lines below a table in every format."""
+    from untrained.report.tables import constrained
+
+    return [*constrained(frame), *table.notes(frame)]
 
 
 def draw_figures(
@@ -114,14 +124,20 @@ def write_page(sections: Sequence[Section], inputs: Inputs, figures: Path, out: 
         figures: the folder of the figures.
         out: Markdown file to write.
     """
+    from untrained.report.tables import constrained
+
     parts = [f"# {inputs.space.label}: training-free scores against trained accuracies"]
     said = [sentence for section in sections for sentence in section.sentences(inputs)]
     if said:
         parts += ["## In short\n", *(f"- {sentence}" for sentence in said)]
     parts.append("## Figures")
-    for figure in (one for section in sections for one in section.figures):
-        address = os.path.relpath(figures / f"{figure.name}.png", out.parent)
-        parts.append(f"![{figure.name}]({address})\n\n{_text(figure, inputs)}")
+    for section in sections:
+        for figure in section.figures:
+            address = os.path.relpath(figures / f"{figure.name}.png", out.parent)
+            parts.append(f"![{figure.name}]({address})\n\n{_text(figure, inputs)}")
+            if "searches" in section.reads:
+                within = constrained(inputs.table(section.tables[0].name))
+                parts += [f"{one}." for one in within]
     tables = os.path.relpath(inputs.tables, out.parent)
     parts.append(f"## Tables\n\nAll columns are in the CSV files of [{tables}]({tables}).")
     for table in (one for section in sections for one in section.tables if one.on_page):
@@ -136,7 +152,7 @@ def _table_on_page(table: Table, inputs: Inputs) -> list[str]:
     frame = inputs.table(table.name)
     if frame.empty or table.layout is None:
         return []
-    lines = [*table.notes(frame), *table.below(frame)]
+    lines = [*_notes(table, frame), *table.below(frame)]
     head = f"### {_filled(table.title, inputs.words())}"
     layout = to_markdown((table.brief or table.layout)(frame, inputs.name))
     return [head, _text(table, inputs), layout, *(f"- {line}" for line in lines)]

@@ -565,6 +565,7 @@ function showSpace() {
   const of = space.label === space.members ? "" : ` of ${space.label}`;
   at("about").textContent = `${space.names.length} ${space.members}${of}. Everything is in this file; it needs no network.`;
   showSection("searches", space.searches.length);
+  at("within").textContent = space.within.map((one) => `${one}.`).join("");
   if (space.searches.length) {
     fill("searched", [...new Map(space.searches.map((one) => [one.dataset, one.label]))]);
     showMethods();

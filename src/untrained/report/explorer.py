@@ -34,6 +34,7 @@ from untrained.report.scores import (
     short_accuracies,
     standing_in,
 )
+from untrained.report.tables import constrained
 from untrained.scoring.request import is_ensemble
 from untrained.spaces import SPACES, get_space
 
@@ -164,6 +165,7 @@ def space_data(inputs: Inputs, settings: Sequence[str] = ()) -> dict[str, Any]:
         "columns": columns,
         "correlations": _correlations(inputs, lower),
         "searches": _searches(inputs),
+        "within": constrained(inputs.table("regret")) if inputs.has("regret") else [],
     }
 
 
@@ -217,6 +219,7 @@ def rank_data(table: pd.DataFrame, settings: Sequence[str] = ()) -> dict[str, An
         "columns": columns + ranks,
         "correlations": [],
         "searches": [],
+        "within": [],
     }
 
 

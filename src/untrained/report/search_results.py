@@ -138,7 +138,8 @@ def search_results(inputs: Inputs) -> tuple[pd.DataFrame, dict[str, str]]:
     Returns:
         `method`, `run`, `dataset`, `split`, `accuracy`, `seconds` (simulated; NaN where untimed),
         `evaluations`, one row per run, data set and split; and for methods without results the
-        reason. A method that was published with fewer runs is followed by its `first_runs`.
+        reason. A method that was published with fewer runs is followed by its `first_runs`, unless
+        the searches keep within a constraint.
 
     Raises:
         ParameterError: a method has two results for one run, data set and split.
@@ -163,7 +164,7 @@ def search_results(inputs: Inputs) -> tuple[pd.DataFrame, dict[str, str]]:
         own = [_read_off(final, truth.accuracies, *both) for both in columns.items()]
         if own:
             found = pd.concat(own).assign(method=method)
-            tables += [found, *first_runs(found, kind)]
+            tables += [found, *([] if inputs.constraint else first_runs(found, kind))]
     results = pd.concat(tables, ignore_index=True)
     if (twice := results.duplicated(["method", "run", "dataset", "split"])).any():
         first = results[twice].iloc[0]

@@ -98,6 +98,15 @@ def intervals(
     ]
 
 
+def constrained(table: pd.DataFrame) -> list[str]:
+    """Say within which constraint the searches of a table keep, if there is one."""
+    names = table["where"].unique() if "where" in table else ()
+    return [
+        f"All searches keep within `{one}`, so no published result stands beside theirs"
+        for one in names
+    ]
+
+
 def to_markdown(table: pd.DataFrame, digits: int = 3) -> str:
     """Render as a table in GitHub's Markdown, with special characters escaped."""
     cells = _cells(table, digits)

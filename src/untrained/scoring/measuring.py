@@ -2,7 +2,7 @@
 
 A candidate is timed by `torch.utils.benchmark`: it runs in evaluation mode without gradients on
 images of a normal distribution that are there already, for a while before it is timed, with a fixed
-number of threads; on a GPU each time ends when the GPU is done. The latency is the median over
+number of threads; on a GPU each run ends when the GPU is done. The latency is the median over
 blocks of runs, and its interval is that of the median, which order statistics have with 95 %
 confidence whatever the times' distribution.
 """
@@ -16,6 +16,7 @@ from math import nan
 from numbers import Real
 from os import cpu_count
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -256,8 +257,10 @@ def _timed(
     from torch.utils.benchmark import Timer
 
     with _network(candidate, num_classes, images) as network:
-        given = images.to(dtype_of(network))
-        timer = Timer("run(images)", globals={"run": network, "images": given}, num_threads=threads)
+        on_gpu, given = images.device.type == "cuda", images.to(dtype_of(network))
+        wait = partial(torch.cuda.synchronize, images.device) if on_gpu else lambda: None
+        named = {"run": network, "images": given, "wait": wait}
+        timer = Timer("run(images); wait()", timer=perf_counter, globals=named, num_threads=threads)
         timer.blocked_autorange(min_run_time=seconds / 10)
         measured = timer.blocked_autorange(min_run_time=seconds)
         times = [*measured.times]

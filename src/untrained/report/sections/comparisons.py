@@ -14,6 +14,7 @@ from untrained.report.section import Options, Section, Table, reference_label
 from untrained.report.statistics import Integers, interval, mean_draws, resample_counts
 from untrained.report.tables import (
     Columns,
+    constrained,
     intervals,
     lay_out,
     named,
@@ -228,6 +229,7 @@ def _show(inputs: Inputs) -> list[Any]:
     title = f"Searches compared with {reference}, with 95 % intervals"
     return [
         "",
+        *constrained(table),
         terminal_table(comparison_layout(table, narrow=True), title=title),
         f"Runs of the same number are pairs. P(better): probability that a run beats one of "
         f"{reference}. p: Wilcoxon's signed-rank test, adjusted for the number of searches.",
@@ -237,6 +239,8 @@ def _show(inputs: Inputs) -> list[Any]:
 
 def _more(inputs: Inputs) -> str:
     table = inputs.table("comparisons")
+    if "where" in table:  # the claims are of searches in the whole space
+        return ""
     compared = set(zip(table["method"], table["reference"], strict=True))
     claims = (
         claim
@@ -259,10 +263,11 @@ def _sentences(inputs: Inputs) -> list[str]:
         return []
     row = max(own.to_dict("records"), key=lambda row: float(row["difference"]))
     difference = with_interval(row["difference"], row["difference_low"], row["difference_high"])
+    within = f" within `{row['where']}`" if "where" in row else ""
     unclear = row["difference_low"] <= 0 <= row["difference_high"]
     return [
         f"{row['method']} is {difference} percent points more accurate than {row['reference']} "
-        f"there ({row['runs']} pairs of runs, 95 % bootstrap interval)"
+        f"there{within} ({row['runs']} pairs of runs, 95 % bootstrap interval)"
         + (", which can't be told from 0." if unclear else ".")
     ]
 

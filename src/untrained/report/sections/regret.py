@@ -155,6 +155,8 @@ def regret_against_time(table: pd.DataFrame) -> "plotting.Figure":
             axes.tick_params(axis="y", which="both", labelleft=False)
             axes.autoscale_view()
     every[0].set_ylabel("regret (percent points of test accuracy)")
+    if "where" in table:
+        figure.suptitle(f"within {table['where'].iloc[0]}", fontsize=14)
     plotting.legend_below(figure, _keys(table, curves, points), 4)
     return figure
 
@@ -209,6 +211,12 @@ def _regret_points(axes: "plotting.Axes", own: pd.DataFrame, place: int, at: int
         )
 
 
+def _more(inputs: Inputs) -> str:
+    if "where" not in inputs.table("regret"):
+        return ""
+    return f"The best is that of all {inputs.space.words.members}, within the constraint or not."
+
+
 SECTION = Section(
     name="regret",
     reads=("benchmark", "searches"),
@@ -224,6 +232,7 @@ SECTION = Section(
             "line starts where all of its runs have an incumbent. Markers: searches that train "
             "nothing, at their final cost, or on a strip of their own without a cost. `Optimal` "
             "knows the test accuracies of its sample.",
+            more=_more,
         ),
     ),
 )
