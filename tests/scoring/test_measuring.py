@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tests.imitation import imitated_gpu
 from torch import nn
 
 from untrained import devices, measure
@@ -87,6 +88,38 @@ def test_threads_gradients_and_the_network_are_as_they_were():
     assert torch.get_num_threads() == threads
 
 
+def test_on_a_gpu_each_run_is_waited_for_and_the_card_is_named(monkeypatch):
+    """By imitation: the processor's time of a launch is no latency."""
+    ran, waited = [], []
+
+    class Watching(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weights = nn.Conv2d(3, 2, 3)
+
+        def forward(self, images):
+            ran.append({str(one.device) for one in (images, *self.parameters())})
+            return self.weights(images)
+
+    with imitated_gpu(monkeypatch):
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"Card {device.index}")
+        monkeypatch.setattr(
+            torch.cuda, "synchronize", lambda device: waited.append((str(device), len(ran)))
+        )
+        network = Watching()
+        found = measure([network], "3x8x8", device="cuda", threads=2, **QUICK)
+        cell = measure([("nasbench201", 25)], device="cuda", name="mine", **QUICK)
+    count = len(ran)
+    assert count > found["runs"][0] >= 6  # some were to warm up
+    assert waited[:count] == [("cuda:0", number + 1) for number in range(count)]
+    assert ran == [{"cuda:0"}] * count
+    assert len(waited) > count + cell["runs"][0]
+    assert {str(one.device) for one in network.parameters()} == {"cpu"}
+    described = found[["device", "machine", "threads", "batch_size"]].iloc[0]
+    assert described.tolist() == ["card_0", "Card 0", 1, 1]
+    assert cell["device"].tolist() == ["mine"]
+
+
 def test_a_candidate_that_fails_has_a_reason_and_no_number(tmp_path):
     out = tmp_path / "mine.parquet"
     found = measure({"wrong": Wrong(), "right": wide(2)}, "3x8x8", out=out, **QUICK)
@@ -166,7 +199,7 @@ def test_bad_settings_are_one_line(asked, kind, said, timed):
     assert not timed
 
 
-def test_other_files_and_other_ways_of_measuring_are_refused(tmp_path, timed):
+def test_other_files_and_other_ways_of_measuring_are_refused(tmp_path, timed, monkeypatch):
     out = tmp_path / "mine.parquet"
     pd.DataFrame({"arch": [1]}).to_parquet(out)
     with pytest.raises(DamagedFileError, match="no table of measurements"):
@@ -176,4 +209,7 @@ def test_other_files_and_other_ways_of_measuring_are_refused(tmp_path, timed):
     measure([("nasbench201", 5)], name="mine", out=out)
     with pytest.raises(ParameterError, match=r"batch_size 1, and now it is 2.*another --name"):
         measure([("nasbench201", 5)], name="mine", batch_size=2, out=out)
+    monkeypatch.setattr(measuring, "machine_of", lambda _: "another")
+    with pytest.raises(ParameterError, match=r"has nasbench201/5 on mine with machine .*another"):
+        measure([("nasbench201", 6)], name="mine", out=out)
     assert len(timed) == 1

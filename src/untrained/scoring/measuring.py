@@ -210,7 +210,7 @@ def _known(
 
     Raises:
         DamagedFileError: it is no table of measurements.
-        ParameterError: it has a candidate on a device of this name, measured in another way.
+        ParameterError: it has a device of this name, of another machine or measured in another way.
     """
     if out is None:
         return {}
@@ -226,14 +226,19 @@ def _known(
     each = [{str(name): one for name, one in row.items()} for row in table.to_dict("records")]
     found = {_key(row): row for row in each}
     again = [row for row in rows if _key(row) in found]
-    for row in again:
-        there = found[_key(row)]
-        for part in ("input", "batch_size", "threads"):
-            if there[part] != row[part]:
-                raise ParameterError(
-                    f"{out} has {row['candidate']} on {row['device']} with {part} {there[part]}, "
-                    f"and now it is {row[part]}: give the device another --name, or another file"
-                )
+    compared = [(found[_key(row)], row, "input") for row in again]
+    compared += [
+        (there, rows[0], part)
+        for there in each
+        if there["device"] == rows[0]["device"]
+        for part in ("batch_size", "threads", "machine")
+    ]
+    for there, row, part in compared:
+        if there[part] != row[part]:
+            raise ParameterError(
+                f"{out} has {there['candidate']} on {row['device']} with {part} {there[part]}, "
+                f"and now it is {row[part]}: give the device another --name, or another file"
+            )
     if again:
         tell(f"{out} has {len(again)} of {len(rows)} measurements already")
     return found
