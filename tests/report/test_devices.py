@@ -107,6 +107,14 @@ def test_fronts_are_by_the_ranks_of_what_each_run_evaluated(fronts):
     assert spent.tolist() == pytest.approx([60 * both] * len(spent))
 
 
+def test_of_what_stands_in_for_the_cost_less_is_wanted(fronts):
+    """So from member to member of a front the score rises, and FLOPs with it."""
+    table = cached_scores("nasbench201").query("proxy == 'flops-live'").set_index("arch")["score"]
+    found = ends(fronts, SCORE, "flops-live")
+    assert all((np.diff(table[front]) > 0).all() for front in found)
+    assert max(map(len, found)) > 2
+
+
 def test_equal_scores_are_in_random_order(fronts):
     """Else a front had the cheapest one of them only, and the cost chose, not the score."""
     table = cached_scores("nasbench201").query("proxy == 'flops-live'").set_index("arch")["score"]

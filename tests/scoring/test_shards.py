@@ -7,7 +7,14 @@ import pytest
 from untrained.errors import DamagedFileError, ParameterError
 from untrained.scoring.columns import SCORE_COLUMNS, SECONDS
 from untrained.scoring.request import parse_reading
-from untrained.scoring.shards import merge_shards, sample_of, scored_for, shard_of, work_of
+from untrained.scoring.shards import (
+    merge_shards,
+    sample_of,
+    score_space,
+    scored_for,
+    shard_of,
+    work_of,
+)
 
 
 @pytest.mark.parametrize(("architectures", "shards"), [("100", 1), ("100", 7), ("all", 16)])
@@ -102,6 +109,13 @@ def test_shared_work_is_one_architecture_of_each_class_that_a_proxy_tells_apart(
     assert (owners <= np.arange(len(space))).all()
     assert (owners == space.representatives).all()
     assert (scored_for(space, object(), share=True) == space.executed_representatives).all()
+
+
+def test_what_depends_on_the_order_of_operations_is_not_shared(space):
+    """Cells 3 and 55 run the same operations, one of them with more in memory at once."""
+    assert space.executed_representatives[55] == 3
+    shared = score_space(space, ["memory"], architectures=[3, 55], share=True, batch_size=2)
+    assert shared["score"].tolist() == [159744, 208896]
 
 
 def table(proxy, dataset, seed, archs, **more):

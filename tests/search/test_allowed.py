@@ -43,6 +43,16 @@ def test_no_search_sees_what_is_outside(algorithm, within):
     assert "where" not in free.trace
 
 
+@pytest.mark.parametrize("algorithm", ["rea", "bohb", "naswot-30"])
+def test_what_is_not_known_is_outside(algorithm):
+    """edgetpu lacks 4,699 cells."""
+    known = np.isfinite(quantity_values("nasbench201", "latency[edgetpu]"))
+    where = "latency[edgetpu] > 0"
+    found = run_search(algorithm, "nasbench201", runs=4, budget="40evaluations", where=where)
+    assert known.sum() == 15_625 - 4_699
+    assert known[found.trace["arch"]].all()
+
+
 @pytest.mark.parametrize("algorithm", ["rea", "naswot-20", "bohb"])
 def test_a_constraint_that_holds_for_all_changes_nothing(algorithm):
     asked = {"runs": 3, "budget": "30evaluations"}

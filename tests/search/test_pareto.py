@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from untrained import cached_scores, devices, pareto
@@ -297,6 +298,40 @@ def test_a_search_moves_within_a_constraint():
     allowed = devices("nasbench201").values("latency", "raspi4", "cifar10") <= 10
     assert known.values.architectures.tolist() == np.flatnonzero(allowed).tolist()
     assert known.hypervolumes([30])[0, 0] > 0.8  # of what is allowed
+
+
+@pytest.mark.parametrize("algorithm", SEARCHERS)
+def test_what_has_no_known_cost_is_not_evaluated(algorithm):
+    """edgetpu lacks 4,699 cells, and a table of one's own all but a few."""
+    words = ["naswot", "latency[edgetpu]", "latency[raspi4]"]
+    found = pareto("nasbench201", words, evaluations=80, algorithm=algorithm)
+    assert len(found.trace) == 80
+    assert found.trace["latency[edgetpu]"].notna().all()
+    within = pareto("nasbench201", words[:2], evaluations=80, where="latency[edgetpu] <= 1 ms")
+    known = devices("nasbench201").values("latency", "edgetpu", "cifar10")
+    assert within.values.architectures.tolist() == np.flatnonzero(known <= 1).tolist()
+
+
+def test_a_table_of_a_few_measured_cells_has_a_front(tmp_path):
+    cells, times = [5, 700, 1462, 9000], [4.0, 3.0, 9.0, 1.0]
+    table = pd.DataFrame({"arch": cells, "dataset": "cifar10", "device": "mine", "value": times})
+    table["metric"] = "latency"
+    table.to_parquet(tmp_path / "mine.parquet")
+    asked = {"evaluations": 500, "devices": tmp_path / "mine.parquet"}
+    found = pareto("nasbench201", ["parameters", "latency[mine]"], **asked)
+    assert sorted(found.trace["arch"]) == cells
+    assert found.hypervolumes([4]).tolist() == [[1.0]]
+    table[:1].to_parquet(tmp_path / "mine.parquet")
+    with pytest.raises(UntrainedError, match=r"latency\[mine\] is known of 1 of .*needs two"):
+        pareto("nasbench201", ["parameters", "latency[mine]"], **asked)
+
+
+def test_a_constraint_may_be_computed_where_objectives_are_stored():
+    scores = cached_scores("nasbench201").query("proxy == 'naswot'")
+    asked = {"evaluations": 5, "scores": scores, "where": "memory <= 210 KB"}
+    found = pareto("nasbench201", ["naswot", "latency[raspi4]"], **asked)
+    assert len(found.trace) == 5
+    assert found.values is None
 
 
 def test_a_search_moves_among_what_is_scored():

@@ -188,7 +188,8 @@ class BaseProxy:
     """Defaults of a proxy's attributes; a subclass sets its name, direction and summary.
 
     The label and the name among published figures are the proxy's name unless it sets others.
-    `aliases` are names that other tools give it in tables of scores.
+    `aliases` are names that other tools give it in tables of scores. `shared` tells whether
+    architectures that run the same operations, in whatever order, have the same score.
     """
 
     variants: ClassVar[tuple[str, ...]] = ("default",)
@@ -200,6 +201,7 @@ class BaseProxy:
     applies_to: ClassVar[str] = "any network"
     published: ClassVar[str]
     aliases: ClassVar[tuple[str, ...]] = ()
+    shared: ClassVar[bool] = True
 
     variant: str = ""
 

@@ -126,6 +126,7 @@ class Memory(BaseProxy):
     direction: ClassVar[Direction] = "higher"
     summary: ClassVar[str] = "peak of the memory of activations at inference, for one image"
     unit: ClassVar[str] = "bytes"
+    shared: ClassVar[bool] = False
     cost: ClassVar[Cost] = "arithmetic"
 
     def __call__(

@@ -202,9 +202,10 @@ def shard_of(
 def scored_for(space: SearchSpace, proxy: Proxy, *, share: bool) -> NDArray[np.int64]:
     """Return (len(space),) the index of the architecture whose score each architecture gets.
 
-    Without sharing it is its own. Proxies for which dead branches count need finer classes.
+    Without sharing it is its own, and so it is by proxies to which the order of operations matters.
+    Proxies for which dead branches count need finer classes.
     """
-    if not share:
+    if not (share and getattr(proxy, "shared", True)):
         return np.arange(len(space))
     if getattr(proxy, "dead_branches", True):
         return space.executed_representatives

@@ -9,7 +9,7 @@ from untrained.errors import ParameterError
 from untrained.scoring.constraints import Constraint
 from untrained.scoring.quantities import Costs
 from untrained.search.base import Searchable
-from untrained.search.members import PartOfSpace, WithinConstraint, members_of
+from untrained.search.members import PartOfSpace, WithinConstraint, members_of, only
 from untrained.seeds import numpy_generator
 
 #: Architectures that are tried at most before a search that computes its quantities on demand.
@@ -74,7 +74,7 @@ class Allowed:
             ParameterError: fewer than two are; see `among`.
         """
         if listed or self.listed or isinstance(space, PartOfSpace) or len(space) <= _TRIED:
-            return WithinConstraint(space, self, self.among(space.name, members_of(space)))
+            return only(space, self.among(space.name, members_of(space)))
         rng, tried = numpy_generator(0, "allowed by a constraint"), dict[int, bool]()
         for _ in range(_TRIED):
             index = space.sample(rng).index

@@ -126,6 +126,11 @@ class PartOfSpace:
         return bool(reached.all())
 
 
+def only(space: Searchable, members: Integers) -> "WithinConstraint":
+    """Return a space, or a part of one, without all but these sorted indices (n,)."""
+    return WithinConstraint(space, frozenset(members.tolist()).__contains__, members)
+
+
 #: Draws that are rejected before a mutant may be one step further away, and before a sample fails.
 _MUTANTS, _SAMPLES = 100, 10_000
 #: The most steps of a walk from an architecture to a mutant.

@@ -177,6 +177,23 @@ class Objectives:
                 raise ParameterError(f"{same[0]} and {one} are the same values: name one of them")
             seen.append((one, column))
 
+    def known(self, values: "CachedValues") -> NDArray[np.int64]:
+        """Return the architectures with scores (m,) of which all stored costs are known.
+
+        Raises:
+            MissingDataError: fewer than two are.
+        """
+        found = values.architectures
+        for one in self.quantities:
+            if (column := self.costs.column(one)) is not None:
+                found = found[np.isfinite(column[found])]
+            if len(found) < 2:
+                raise MissingDataError(
+                    f"{one} is known of {len(found)} of the architectures with scores and other "
+                    "costs, and a search needs two"
+                )
+        return found
+
     def costs_of(self, index: int) -> list[float]:
         """Return the costs of an architecture, NaN where unknown."""
         return [float(self.costs.values(one, [index])[0]) for one in self.quantities]
