@@ -124,8 +124,6 @@ def write_page(sections: Sequence[Section], inputs: Inputs, figures: Path, out: 
         figures: the folder of the figures.
         out: Markdown file to write.
     """
-    from untrained.report.tables import constrained
-
     parts = [f"# {inputs.space.label}: training-free scores against trained accuracies"]
     said = [sentence for section in sections for sentence in section.sentences(inputs)]
     if said:
@@ -136,8 +134,7 @@ def write_page(sections: Sequence[Section], inputs: Inputs, figures: Path, out: 
             address = os.path.relpath(figures / f"{figure.name}.png", out.parent)
             parts.append(f"![{figure.name}]({address})\n\n{_text(figure, inputs)}")
             if "searches" in section.reads:
-                within = constrained(inputs.table(section.tables[0].name))
-                parts += [f"{one}." for one in within]
+                parts += [f"{one}." for one in inputs.within(section.tables[0].name)]
     tables = os.path.relpath(inputs.tables, out.parent)
     parts.append(f"## Tables\n\nAll columns are in the CSV files of [{tables}]({tables}).")
     for table in (one for section in sections for one in section.tables if one.on_page):

@@ -34,7 +34,6 @@ from untrained.report.scores import (
     short_accuracies,
     standing_in,
 )
-from untrained.report.tables import constrained
 from untrained.scoring.request import is_ensemble
 from untrained.spaces import SPACES, get_space
 
@@ -165,7 +164,7 @@ def space_data(inputs: Inputs, settings: Sequence[str] = ()) -> dict[str, Any]:
         "columns": columns,
         "correlations": _correlations(inputs, lower),
         "searches": _searches(inputs),
-        "within": constrained(inputs.table("regret")) if inputs.has("regret") else [],
+        "within": inputs.within("regret"),
     }
 
 

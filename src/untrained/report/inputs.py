@@ -196,6 +196,12 @@ class Inputs:
         tables = [read_parquet(path) for path in paths]
         return tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)
 
+    def within(self, table: str) -> list[str]:
+        """Say within which constraint the searches of a table keep, if there is one."""
+        from untrained.report.tables import constrained
+
+        return constrained(self.table(table)) if self.has(table) else []
+
     def words(self) -> dict[str, Any]:
         """What placeholders of texts stand for."""
         untimed = self.has("searches") and bool(is_untimed(self.table("searches")).any())

@@ -14,7 +14,6 @@ from untrained.report.section import Options, Section, Table, reference_label
 from untrained.report.statistics import Integers, interval, mean_draws, resample_counts
 from untrained.report.tables import (
     Columns,
-    constrained,
     intervals,
     lay_out,
     named,
@@ -229,7 +228,7 @@ def _show(inputs: Inputs) -> list[Any]:
     title = f"Searches compared with {reference}, with 95 % intervals"
     return [
         "",
-        *constrained(table),
+        *inputs.within("comparisons"),
         terminal_table(comparison_layout(table, narrow=True), title=title),
         f"Runs of the same number are pairs. P(better): probability that a run beats one of "
         f"{reference}. p: Wilcoxon's signed-rank test, adjusted for the number of searches.",
@@ -239,7 +238,7 @@ def _show(inputs: Inputs) -> list[Any]:
 
 def _more(inputs: Inputs) -> str:
     table = inputs.table("comparisons")
-    if "where" in table:  # the claims are of searches in the whole space
+    if inputs.within("comparisons"):  # the claims are of searches in the whole space
         return ""
     compared = set(zip(table["method"], table["reference"], strict=True))
     claims = (

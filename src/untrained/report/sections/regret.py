@@ -212,7 +212,7 @@ def _regret_points(axes: "plotting.Axes", own: pd.DataFrame, place: int, at: int
 
 
 def _more(inputs: Inputs) -> str:
-    if "where" not in inputs.table("regret"):
+    if not inputs.within("regret"):
         return ""
     return f"The best is that of all {inputs.space.words.members}, within the constraint or not."
 

@@ -25,7 +25,7 @@ from untrained.report.search_tables import (
     search_table,
 )
 from untrained.report.section import Figure, Options, Section, Table
-from untrained.report.tables import constrained, terminal_table, with_spread
+from untrained.report.tables import terminal_table, with_spread
 from untrained.search import parse_algorithm
 
 
@@ -266,7 +266,7 @@ def _show(inputs: Inputs) -> list[Any]:
     summary = inputs.table("searches")
     # only the page shows searches on other data sets
     summary = summary[~summary["method"].str.contains(" on ", regex=False)]
-    within = constrained(summary)
+    within = inputs.within("searches")
     paper = not within and search_title(inputs.name)
     title = f"{paper}: accuracy in %, ours and the paper's" if paper else "Searches: accuracy in %"
     return [
