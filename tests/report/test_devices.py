@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import kendalltau
 
-from untrained import benchmark, cached_scores, devices, get_space
+from untrained import benchmark, cached_scores, devices, get_space, search
 from untrained.errors import UntrainedError
 from untrained.files import write_parquet
 from untrained.proxies.ensembles import combined
@@ -105,6 +105,29 @@ def test_fronts_are_by_the_ranks_of_what_each_run_evaluated(fronts):
     spent = fronts.loc[(fronts["score"] == SCORE) & (fronts["evaluations"] == 60), "seconds"]
     both = means["jacobian_covariance"] + means["parameters-live"]
     assert spent.tolist() == pytest.approx([60 * both] * len(spent))
+
+
+def test_each_run_has_the_scores_of_its_seed_and_lots_of_its_own(tmp_path, monkeypatch):
+    """With the second seed the order of all cells is the other way."""
+    drawn = []
+    generator = search.device_fronts.numpy_generator
+    monkeypatch.setattr(
+        search.device_fronts, "numpy_generator", lambda *key: drawn.append(key) or generator(*key)
+    )
+    table = cached_scores("nasbench201").query("proxy == 'naswot'")  # of two sets of images
+    other = table.assign(seed=1, score=-table["score"])
+    write_parquet(pd.concat([table, other], ignore_index=True), tmp_path / "scores.parquet")
+    asked = {"costs": COSTS[:1], "evaluations": 60, "runs": 2, "seed": 7}
+    found = device_fronts("nasbench201", "naswot", scores=tmp_path / "scores.parquet", **asked)
+    table = table[table["dataset"] == "cifar10"]
+    spent = found.loc[found["score"] == "naswot", ["seconds", "evaluations"]]
+    assert np.allclose(spent["seconds"], table["seconds"].mean() * spent["evaluations"])
+    score = table.set_index("arch")["score"]
+    first, second = ends(found, "naswot", COSTS[0])
+    assert (np.diff(score[first]) >= 0).all()
+    assert (np.diff(score[second]) <= 0).all()
+    assert {(7, "random score", run) for run in (0, 1)} < set(drawn)
+    assert min(len(first), len(second)) > 2
 
 
 def test_of_what_stands_in_for_the_cost_less_is_wanted(fronts):
