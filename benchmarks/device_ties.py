@@ -3,7 +3,8 @@
 Usage: python -m benchmarks.device_ties
 
 Nothing is searched: within each of the five latencies of docs/pareto.md the cell with the highest
-score counts, and of cells with equal scores the fastest, a random one, or the slowest.
+score counts, and of cells with equal scores the fastest, a random one, or the slowest. Intervals
+are of 95 %, by resampling the devices of a group.
 """
 
 import numpy as np
@@ -12,6 +13,7 @@ from untrained import Benchmark, cached_scores, devices
 from untrained.proxies.ensembles import combined
 from untrained.report.device_results import Device
 from untrained.report.scores import Floats
+from untrained.report.statistics import interval, mean_draws, resample_counts
 
 SCORE = "log(jacobian_covariance,parameters-live)"
 #: Devices whose latency is that of starting kernels as much as that of arithmetic.
@@ -47,15 +49,25 @@ def main() -> None:
     groups = {"all": [one for group in groups.values() for one in group]} | groups
     print("| devices | score | values | fastest of equals | random | slowest |")
     print("|---|---|---:|---:|---:|---:|")
+    more = []
     for group, names in groups.items():
+        slowest = {}
         for name in (SCORE, "flops-live", "parameters-live"):
             score, count = scores[name], len(np.unique(scores[name]))
             values = [known.values("latency", device, "cifar10") for device in names]
-            means = np.mean(
-                [lost(score, Device("", one, accuracy, 10.0)) for one in values], axis=0
-            )
-            told = " | ".join(f"{one:.2f}" for one in means)
+            each = np.array([lost(score, Device("", one, accuracy, 10.0)) for one in values])
+            slowest[name] = each[:, 2]
+            told = " | ".join(map(with_interval, each.T))
             print(f"| {group} ({len(names)}) | `{name}` | {count:,} | {told} |")
+        difference = with_interval(slowest["flops-live"] - slowest[SCORE])
+        more.append(f"{group}: the slowest by flops-live loses {difference} more than by the score")
+    print("\n".join(more))
+
+
+def with_interval(values: Floats) -> str:
+    """Return the mean over the devices with its interval."""
+    low, high = interval(mean_draws(values, resample_counts(len(values), resamples=1000, seed=0)))
+    return f"{values.mean():.2f} [{low:.2f}, {high:.2f}]"
 
 
 if __name__ == "__main__":
