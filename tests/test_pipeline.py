@@ -268,6 +268,8 @@ def test_params_are_what_the_jobs_use(leaf, stages, planned):
     base = {}
     if leaf == "datasets":
         base["training_curves.dataset"] = "cifar100"  # the one that stays
+    if leaf.startswith("fetch."):
+        base["scores.split"] = "train"  # nothing is fetched of the sample
     if leaf == "searches.proxy":
         base["searches.scores"] = "live"  # not every proxy has scores that come along
     if leaf == "devices.dataset":  # on other images fewer scores come along

@@ -32,7 +32,7 @@ from untrained.scoring.arguments import (
     whole,
 )
 from untrained.scoring.candidates import LIBRARIES, Candidate, Given, candidates_of
-from untrained.scoring.constraints import parse_constraint
+from untrained.scoring.constraints import check_devices_read, parse_constraint
 from untrained.scoring.devices import leased_device
 from untrained.scoring.engine import Score, score_work
 from untrained.scoring.ensembles import ensembles_of, readings_of
@@ -145,8 +145,19 @@ def rank(
     track = function_of("track", track) or untracked
     classes = None if classes is None else whole("classes", classes, 1)
     constraint = None if where is None else parse_constraint(where)
+    check_devices_read(devices, constraint.quantities if constraint else ())
     asked = MinibatchSettings(**drawing, shape=shape_of(input))
     found, left_out = candidates_of(candidates, classes), dict[str, str]()
+    if (forward or output) and not any(one.own for one in found):
+        raise ParameterError(
+            f"{'forward' if forward else 'output'} is of networks of your own, and all candidates "
+            "are architectures of spaces: leave it out"
+        )
+    if loss is not None and not any("loss" in one.needs for one in readings):
+        raise ParameterError(
+            f"loss: {', '.join(map(str, readings))} needs none, leave it out; "
+            "`untrained list proxies` says which do"
+        )
     shown = shown_images(images, asked, numbers[0], classes)
     refused = {one.spelling: _refusal(one, shown, loss is not None) for one in readings}
     wanted = [one for one in readings if not refused[one.spelling]]

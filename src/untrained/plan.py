@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,16 +11,17 @@ from typing import Any
 
 from untrained.closure import code_digests, rule_digests
 from untrained.files import BUNDLED, PUBLISHED, atomic, digest
-from untrained.images.sets import IMAGE_SETS, image_set
+from untrained.images.sets import IMAGE_SETS, SAMPLE, image_set
 from untrained.parameters import Parameters
 from untrained.plugins import Registry
 from untrained.proxies import PROXIES
 from untrained.report import EXPLORER_FILES, STYLE_FILE
 from untrained.report import NAMES as REPORT_SECTIONS
+from untrained.scoring.constraints import parse_constraint
 from untrained.scoring.ensembles import ensembles_of, readings_of
 from untrained.scoring.request import name_of
 from untrained.scoring.shards import sample_of
-from untrained.search import ALGORITHMS
+from untrained.search import ALGORITHMS, parse_algorithm
 from untrained.spaces import SPACES, SearchSpace, get_space
 
 #: The folders of the digests of code and of bundled files, from the working directory.
@@ -118,11 +120,23 @@ class Plan:
             if space.benchmark and space.benchmark.partial
         ]
 
-    def searched_scores(self, space: str) -> str:
-        """Return the file of the scores that searches of a space read."""
+    def search_options(self, algorithm: str) -> str:
+        """Return those options of a search that not every algorithm uses, as words of a command."""
+        settings = self.parameters.searches
+        search, words = parse_algorithm(algorithm), []
+        for name in ("proxy", "budget", "seconds_per_score"):
+            if search.uses(name, settings.proxy):
+                words += [f"--{name.replace('_', '-')}", str(getattr(settings, name))]
+        return shlex.join(words)
+
+    def searched_scores(self, space: str, algorithm: str) -> list[str]:
+        """Return the file of the scores that a search of a space reads, if it does, in a list."""
         searches, known = self.parameters.searches, self.spaces[space]
+        constrained = searches.where and parse_constraint(searches.where).reads_scores
+        if not constrained and not parse_algorithm(algorithm).uses("scores", searches.proxy):
+            return []
         shipped = self.shipped_scores(space) if searches.reading_shipped([known]) else []
-        return shipped[0] if shipped else f"results/scores/{space}.parquet"
+        return shipped or [f"results/scores/{space}.parquet"]
 
     def shipped_scores(self, space: str) -> list[str]:
         """Return the file of the scores that come with a space, if any do, in a list."""
@@ -148,9 +162,17 @@ class Plan:
     def bundled_images(self, dataset: str) -> list[str]:
         """Return the bundled images of a data set if networks are shown them, in a list."""
         known = image_set(dataset)
-        if known.bundled is None or known.split(self.parameters.scores.split) != "sample":
+        if known.bundled is None or known.split(self.parameters.scores.split) != SAMPLE:
             return []
         return [_bundled_here(known.bundled)]
+
+    def images_options(self, dataset: str) -> str:
+        """Return the options that say where official images come from; none where none are read."""
+        known, fetch = image_set(dataset), self.parameters.fetch
+        if known.split(self.parameters.scores.split) == SAMPLE:
+            return ""
+        mirror = [] if fetch.mirror is None else ["--mirror", fetch.mirror]
+        return shlex.join([*mirror, *["--allow-missing"] * fetch.allow_missing])
 
     @cached_property
     def _followed_cells(self) -> dict[str, list[int]]:

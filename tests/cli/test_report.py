@@ -14,6 +14,7 @@ import pytest
 from scipy.stats import kendalltau
 
 from untrained.files import BUNDLED
+from untrained.search import parse_algorithm
 
 from .conftest import command, contents
 
@@ -51,7 +52,8 @@ def make_searches(datasets, algorithms=ALGORITHMS, proxy="naswot"):
     for algorithm in algorithms:
         for dataset in datasets:
             traces.append(f"results/searches/{algorithm}/{SPACE}/{dataset}/0of1.parquet")
-            options = ["--dataset", dataset, "--proxy", proxy, "--runs", 20, "--out", traces[-1]]
+            options = ["--dataset", dataset, "--runs", 20, "--out", traces[-1]]
+            options += ["--proxy", proxy] if parse_algorithm(algorithm).uses("proxy") else []
             run("search", algorithm, SPACE, *options)
     return traces
 
@@ -68,19 +70,8 @@ def make_tables(traces):
 
 def make_figures(sections=(SCORED, "kernels", "searches,regret"), *options):
     for names in sections:
-        run(
-            "report",
-            "section",
-            names,
-            SPACE,
-            "--only",
-            "figures",
-            "--kernels",
-            2,
-            "--batch-size",
-            8,
-            *options,
-        )
+        own = ["--kernels", 2, "--batch-size", 8] if names == "kernels" else []
+        run("report", "section", names, SPACE, "--only", "figures", *own, *options)
 
 
 def make_page(*sections):

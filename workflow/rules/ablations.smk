@@ -21,14 +21,11 @@ rule ablate:
         gpu=GPUS,
     params:
         path=ABLATIONS,  # the cache hashes params, not wildcards
-        experiments=lambda wildcards: [
-            f"--experiment {name}" for name in PLAN.spaces[wildcards.space].ablations
-        ],
         settings=config["ablations"],
         batch_sizes=",".join(map(str, config["ablations"]["batch_sizes"])),
         scores=settings("scores", "split", "batch_size", "precision"),
     shell:
-        "untrained ablate {wildcards.space} {params.experiments}"
+        "untrained ablate {wildcards.space}"
         " --benchmark {input.benchmark} --proxy {params.settings[proxy]}"
         " --dataset {params.settings[dataset]} --split {params.scores[split]}"
         " --batch-size {params.scores[batch_size]} --batch-sizes {params.batch_sizes}"

@@ -54,8 +54,7 @@ rule fetch_images:
         "../envs/untrained.yaml"
     params:
         split=config["scores"]["split"],
-        mirror=option("--mirror", config["fetch"]["mirror"]),
-        missing="--allow-missing" if config["fetch"]["allow_missing"] else "",
+        source=lambda wildcards: PLAN.images_options(wildcards.dataset),
     shell:
-        "untrained fetch {wildcards.dataset} --split {params.split} {params.mirror} {params.missing}"
+        "untrained fetch {wildcards.dataset} --split {params.split} {params.source}"
         " --note {output} 2> {log}"

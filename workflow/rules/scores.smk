@@ -1,6 +1,6 @@
 SHARD = "results/scores/{space}/{dataset}/{family}/seed{seed}/{shard}of{shards}.parquet"
 # What a shard's scores depend on: not which other families of proxies are scored.
-SHARD_SETTINGS = settings("scores", but=["proxies"])
+SHARD_SETTINGS = settings("scores", but=["proxies", "sample_seed"])
 
 
 rule scores:
@@ -27,6 +27,14 @@ rule score:
         path=SHARD,  # the cache hashes params, not wildcards
         proxies=lambda wildcards: [f"--proxy {proxy}" for proxy in PLAN.families[wildcards.family]],
         settings=SHARD_SETTINGS,
+        sample_seed=option(
+            "--sample-seed",
+            (
+                None
+                if config["scores"]["architectures"] == "all"
+                else config["scores"]["sample_seed"]
+            ),
+        ),
         among=lambda wildcards, input: f"--among {input.among}" if input.among else "",
         share="--share" if config["scores"]["share"] else "--no-share",
         seconds="--seconds" if config["scores"]["seconds"] else "--no-seconds",
@@ -35,7 +43,7 @@ rule score:
         "untrained shard {wildcards.space} {params.proxies} --dataset {wildcards.dataset}"
         " --seed {wildcards.seed} --shard {wildcards.shard} --shards {wildcards.shards}"
         " --architectures {params.settings[architectures]}"
-        " --sample-seed {params.settings[sample_seed]} --split {params.settings[split]}"
+        " {params.sample_seed} --split {params.settings[split]}"
         " --batch-size {params.settings[batch_size]}"
         " --augmentation {params.settings[augmentation]}"
         " --sampling {params.settings[sampling]}"

@@ -6,7 +6,7 @@ rule searches:
 rule search:
     input:
         benchmark="data/benchmarks/{space}.parquet",
-        scores=lambda wildcards: PLAN.searched_scores(wildcards.space),
+        scores=lambda wildcards: PLAN.searched_scores(wildcards.space, wildcards.algorithm),
         code="results/code/searches/{space}/{algorithm}.json",
     output:
         TRACE,
@@ -18,12 +18,13 @@ rule search:
         "../envs/untrained.yaml"
     params:
         path=TRACE,  # the cache hashes params, not wildcards
-        settings=settings("searches", but=["algorithms", "shards"]),
+        settings=settings("searches", "runs", "seed"),
+        options=lambda wildcards: PLAN.search_options(wildcards.algorithm),
+        scores=lambda wildcards, input: "--scores" if input.scores else "",
         where=option("--where", config["searches"]["where"]),
     shell:
         "untrained search {wildcards.algorithm:q} {wildcards.space} --dataset {wildcards.dataset}"
-        " --benchmark {input.benchmark} --scores {input.scores}"
-        " --proxy {params.settings[proxy]:q} --runs {params.settings[runs]}"
-        " --shard {wildcards.shard} --shards {wildcards.shards}"
-        " --seed {params.settings[seed]} --budget {params.settings[budget]}"
-        " --seconds-per-score {params.settings[seconds_per_score]} {params.where} --out {output:q} > {log:q} 2>&1"
+        " --benchmark {input.benchmark} {params.scores} {input.scores}"
+        " {params.options} {params.where}"
+        " --runs {params.settings[runs]} --shard {wildcards.shard} --shards {wildcards.shards}"
+        " --seed {params.settings[seed]} --out {output:q} > {log:q} 2>&1"

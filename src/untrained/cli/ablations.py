@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 @options.with_settings(dataset="cifar100")
 def ablate(
+    context: typer.Context,
     space: options.Space,
     out: options.Out,
     settings: "Settings",
@@ -52,10 +53,14 @@ def ablate(
     CIFAR-100 test accuracy; the experiment variance scores random cells.
     """
     from untrained.files import write_parquet
-    from untrained.scoring.ablations import AblationSettings
+    from untrained.scoring.ablations import SIZES, AblationSettings
     from untrained.scoring.ablations import ablate as run
     from untrained.scoring.execution import prepare_worker
 
+    used = {size for one in experiment or SIZES for size in SIZES.get(one, ())}
+    idle = {size for sizes in SIZES.values() for size in sizes} - used
+    named = " and ".join(experiment or ())
+    options.without_effect(context, f"the experiment {named} does not use it", *idle)
     sizes = options.numbers("--batch-sizes", batch_sizes, int, "whole numbers", "32,64")
     prepare_worker()
     table = run(

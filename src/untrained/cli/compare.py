@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 def compare(
+    context: typer.Context,
     file: Annotated[
         Path,
         typer.Argument(
@@ -51,6 +52,8 @@ def compare(
 
     searched = get_space(space)
     theirs = read_others(_text_of(file), file.name.lower(), searched, dataset)
+    if theirs.attrs["named"]:
+        options.without_effect(context, f"{file.name} itself names the data sets", "dataset")
     ours = scores_at_hand(searched, scores)
     named = dict(_split(one) for one in pair or [])
     pairs = paired(_names(theirs), _names(ours), named)

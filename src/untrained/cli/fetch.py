@@ -60,7 +60,7 @@ def fetch(
 ) -> None:
     """Fetch a benchmark table or a data set."""
     from untrained.errors import ParameterError, unknown_name
-    from untrained.images.sets import IMAGE_SETS, ImageSet, image_set
+    from untrained.images.sets import IMAGE_SETS, SAMPLE, ImageSet, image_set
     from untrained.parameters import read_parameters
     from untrained.plugins import imported, is_address
     from untrained.spaces import SPACES, table_of
@@ -72,13 +72,15 @@ def fetch(
         mirror = section.get("mirror") if isinstance(section, dict) else None
     found = imported("space or data set", name) if is_address(name) else None
     if name in IMAGE_SETS.names() or isinstance(found, ImageSet):
-        target = out or image_set(name).file(IMAGES)
+        known = image_set(name)
+        if known.split(split) == SAMPLE:
+            no_file = "the sample is bundled or drawn, and nothing is fetched"
+            options.without_effect(context, no_file, "source", "mirror", "out", "allow_missing")
+        target = out or known.file(IMAGES)
         _fetch_images(name, split, source, mirror, target, allow_missing, note, quiet)
     elif name in SPACES.names() or found is not None:
-        if idle := options.given(context, "split", "note", "allow_missing"):
-            raise ParameterError(
-                f"{', '.join(idle)}: {name} is a search space, leave out what is of images"
-            )
+        of_images = f"{name} is a search space, and it is of images"
+        options.without_effect(context, of_images, "split", "note", "allow_missing")
         own = SPACES.file_name(name)
         _fetch_benchmark(own, source, mirror, out or table_of(BENCHMARKS, own), quiet)
     else:

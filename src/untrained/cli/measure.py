@@ -23,15 +23,17 @@ def measure(
         typer.Option("--input", help="Shape CxHxW of an image; default: that of the data set."),
     ] = None,
     dataset: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="Data set of which architectures of spaces have the classes.",
+            help="Data set of which architectures of spaces have the classes; default: cifar10.",
             autocompletion=options.completed(options.DATASETS),
         ),
-    ] = "cifar10",
+    ] = None,
     device: options.Device = "cpu",
     batch_size: Annotated[int, typer.Option(help="Number of images that are run at once.")] = 1,
-    threads: Annotated[int, typer.Option(help="Number of threads on the CPU.")] = 1,
+    threads: Annotated[
+        int | None, typer.Option(help="Number of threads on the CPU; default: 1.")
+    ] = None,
     seconds: Annotated[float, typer.Option(help="Seconds that each network is timed.")] = 1.0,
     name: Annotated[
         str | None,

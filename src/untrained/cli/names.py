@@ -38,6 +38,7 @@ _BELOW: Mapping[Kind, tuple[str, ...]] = {Kind.PROXIES: ("variants", "applies_to
 
 
 def list_names(
+    context: typer.Context,
     kind: Annotated[Kind, typer.Argument(help="Kind of names to list.")],
     pattern: Annotated[
         str, typer.Argument(help="Shell-style pattern of the names, for example 'na*'.")
@@ -58,6 +59,7 @@ def list_names(
     with results_only():
         found = records(kind, pattern)
     if as_json:
+        options.without_effect(context, "JSON has all that is known", "long")
         typer.echo(json.dumps(found, indent=1))
         return
     shown = _SHOWN[kind]

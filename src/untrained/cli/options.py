@@ -234,12 +234,31 @@ def _parameter(name: str, defaults: dict[str, Any]) -> inspect.Parameter:
 
 def given(context: typer.Context, *names: str) -> list[str]:
     """Return those options of a command that were given, as they are spelled."""
-    sources = {name: context.get_parameter_source(name) for name in names}
+    sources = {
+        str(one.opts[0]): context.get_parameter_source(str(one.name))
+        for one in context.command.params
+        if one.name in names
+    }
     return [
-        f"--{name.replace('_', '-')}"
-        for name, source in sources.items()
+        option
+        for option, source in sources.items()
         if source is not None and source.name == "COMMANDLINE"
     ]
+
+
+def without_effect(context: typer.Context, why: str, *names: str) -> None:
+    """Refuse those options of a command that were given, as they would change nothing.
+
+    Args:
+        context: the command.
+        why: the reason.
+        names: the parameters of the options.
+
+    Raises:
+        ParameterError: one was given.
+    """
+    if idle := given(context, *names):
+        raise ParameterError(f"{', '.join(idle)}: {why}, leave it out")
 
 
 def live_scores(
@@ -260,8 +279,7 @@ def live_scores(
     """
     of_scores = "ledger", "score_seeds", *(name for name in settings if name != "dataset")
     if not live:
-        if idle := given(context, *of_scores):
-            raise ParameterError(f"{', '.join(idle)}: only --live makes scores, leave it out")
+        without_effect(context, "only --live makes scores", *of_scores)
         return None
     from untrained.search.live import Live
 

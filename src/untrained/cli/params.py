@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from untrained.errors import ParameterError, short
+
 
 def _keys() -> list[str]:
     from untrained.parameters import keys
@@ -30,6 +32,8 @@ def params(
     """
     from untrained.parameters import explain, json_schema, keys, read_parameters
 
+    if schema and key:
+        raise ParameterError(f"--schema is that of all keys: leave {short(repr(key))} out")
     if schema:
         typer.echo(json.dumps(json_schema(), indent=2))
         return

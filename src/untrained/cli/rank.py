@@ -85,14 +85,10 @@ def rank(
     chosen = options.seeds_from(seed, seeds)
 
     from untrained import api
-    from untrained.scoring.candidates import LIBRARIES
+    from untrained.scoring.candidates import check_classes
     from untrained.scoring.own import load_factory
 
-    if classes is not None and not any(one.partition(":")[0] in LIBRARIES for one in candidates):
-        raise ParameterError(
-            f"--classes {classes}: only networks of {' and '.join(LIBRARIES)} take a "
-            "number of classes, leave it out"
-        )
+    check_classes(classes, candidates)
     with results_only():
         options.warn_of_test_labels(proxy or [])
         named = {"loss": loss, "forward": forward, "output": output}

@@ -11,6 +11,7 @@ from untrained.cli import options
 from untrained.errors import MissingDataError, ParameterError
 from untrained.files import atomic
 from untrained.limits import KERNELS, RESAMPLES
+from untrained.report.options import KEYS
 
 if TYPE_CHECKING:
     from untrained.report.inputs import Inputs
@@ -84,6 +85,7 @@ def _scored(architectures: str) -> str:
 
 @app.command()
 def section(
+    context: typer.Context,
     section: Sections,
     space: options.Space,
     files: Files = None,
@@ -158,6 +160,7 @@ def section(
     from untrained.report.build import draw_figures, make_tables
 
     chosen = _sections(section)
+    _check_taken(context, chosen, section, only, beside)
     inputs = _inputs(space, chosen, files, benchmark, scores, tables, tuple(beside or ()))
     inputs = replace(inputs, devices_file=devices)
     taken = {"resamples": resamples, "seed": seed, "best": best, "proxy": proxy}
@@ -302,6 +305,24 @@ def show(space: options.Space, tables: Tables = None) -> None:
         console.print(f"Page:   {PAGE} (`untrained report open` shows it)", markup=False)
 
 
+def _check_taken(
+    context: typer.Context,
+    chosen: "list[Section]",
+    names: str,
+    only: str | None,
+    beside: list[str] | None,
+) -> None:
+    """Refuse what was given and none of the sections takes."""
+    taken = {"proxy", *KEYS} - {name for one in chosen for name in one.options}
+    read = {"benchmark", "scores", "devices_table"} - {name for one in chosen for name in one.reads}
+    read = {name.removesuffix("_table") for name in read}
+    options.without_effect(context, f"{names} takes no such option", *taken, *read)
+    if only == "tables":
+        options.without_effect(context, "no figure is drawn", "figures")
+    if beside:
+        options.without_effect(context, "with --beside a figure alone is drawn", "only")
+
+
 def _sections(names: str) -> "list[Section]":
     from untrained.report import NAMES, section
 
@@ -327,5 +348,8 @@ def _inputs(
     kinds = {kind for one in sections for kind in one.reads if kind in COLUMNS} - {"scores"}
     if len(kinds) > 1:
         raise ParameterError(f"sections that read {', '.join(sorted(kinds))}: make them apart")
+    if files and not kinds:
+        names = ", ".join(one.name for one in sections)
+        raise ParameterError(f"{names} reads no files but benchmark and scores: drop {files[0]}")
     given = dict.fromkeys(kinds, files or [])
     return Inputs(space, benchmark, scores, given, tables, beside)

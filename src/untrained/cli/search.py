@@ -22,7 +22,17 @@ Algorithm = Annotated[
         autocompletion=options.completed(options.ALGORITHMS),
     ),
 ]
-Budget = Annotated[str, typer.Option(help="Budget of each run, as in 12000s or 100evaluations.")]
+Budget = Annotated[
+    str | None,
+    typer.Option(help="Budget of each run, as in 100evaluations or 60s; default: 12000s."),
+]
+Proxy = Annotated[
+    str | None,
+    typer.Option(
+        help="Proxy whose scores are read where the algorithm names none; default: naswot.",
+        autocompletion=options.completed(options.PROXIES),
+    ),
+]
 Epochs = Annotated[
     int | None,
     typer.Option(
@@ -41,10 +51,10 @@ Runs = Annotated[
     typer.Option(help="Number of independent repetitions; default: 500, or 1 with --live."),
 ]
 SecondsPerScore = Annotated[
-    str,
+    str | None,
     typer.Option(
         help="Simulated cost of a score in seconds, to which that of any training is added; or "
-        "measured, for the seconds in the table of scores."
+        "measured, for the seconds in the table of scores; default: 0.3."
     ),
 ]
 Live = Annotated[
@@ -61,8 +71,8 @@ def search(
     algorithm: Algorithm,
     space: options.Space,
     settings: "Settings",
-    budget: Budget = "12000s",
-    proxy: options.Proxy = "naswot",
+    budget: Budget = None,
+    proxy: Proxy = None,
     epochs: Epochs = None,
     training_seed: TrainingSeed = None,
     runs: Runs = None,
@@ -71,7 +81,7 @@ def search(
     seed: Annotated[
         int, typer.Option(help="Seed of all random choices.", callback=options.allowed)
     ] = 0,
-    seconds_per_score: SecondsPerScore = "0.3",
+    seconds_per_score: SecondsPerScore = None,
     benchmark: options.Benchmark = None,
     scores: options.Scores = None,
     where: options.Where = None,
@@ -95,14 +105,16 @@ def search(
     kept of so many scored; mutants=4: draw four, train the best-scored; fitness=PROXY: climb the
     score; pool=PROXY: move among what is scored. With --live nothing needs to be scored before:
     --ledger (default OUT.ledger), --score-seeds and the options from --split to --precision
-    describe its scores. --where searches among the architectures that satisfy a constraint. If too
-    few architectures are scored for what a run draws, the trace is empty.
+    describe its scores. --where searches among the architectures that satisfy a constraint. An
+    option that an algorithm does not use is refused. If too few architectures are scored for what a
+    run draws, the trace is empty.
     """
     from untrained.search import parse_algorithm
     from untrained.search.run import run_search
+    from untrained.search.spelling import PROXY
 
     with results_only():
-        options.warn_of_test_labels(parse_algorithm(algorithm).decisive(proxy))
+        options.warn_of_test_labels(parse_algorithm(algorithm).decisive(proxy or PROXY))
     scored = options.live_scores(
         context, settings, live=live, ledger=ledger, score_seeds=score_seeds, out=out
     )

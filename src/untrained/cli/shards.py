@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 @options.with_settings(dataset=...)
 def shard(
+    context: typer.Context,
     space: options.Space,
     proxy: Annotated[
         list[str],
@@ -66,6 +67,8 @@ def shard(
     from untrained.benchmarks.benchmark import Benchmark
     from untrained.files import write_parquet
 
+    if architectures == "all":
+        options.without_effect(context, "none is drawn where all are scored", "sample_seed")
     options.warn_of_test_labels(proxy)
     known = None if among is None else Benchmark.read(among, space)
 

@@ -44,6 +44,7 @@ Checkpoint = Annotated[
 
 
 def train(
+    context: typer.Context,
     genotype: Genotype,
     dataset: options.Dataset = "cifar10",
     split: options.Split = "train",
@@ -98,11 +99,14 @@ def train(
 
     steps = epochs, batch_size, learning_rate, momentum, weight_decay, gradient_clip
     index = get_space("darts").parse(genotype).index
+    images = training.TrainingImages(dataset, split, "" if held_out == "none" else held_out)
+    if not images.evaluated_on:
+        options.without_effect(context, "no images are held out to evaluate on", "evaluate_every")
     path = checkpoint or TRAININGS / f"darts-{index}-seed{seed}.pt"
     done = training.train(
         genotype,
         Recipe(*steps, crop_flip, cutout, drop_path, auxiliary_weight),
-        training.TrainingImages(dataset, split, "" if held_out == "none" else held_out),
+        images,
         cells=cells,
         channels=channels,
         evaluate_every=evaluate_every,

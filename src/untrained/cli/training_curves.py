@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 @options.with_settings(batch_size=32)
 def training_curves(
+    context: typer.Context,
     space: options.Space,
     architectures: options.Architectures,
     settings: "Settings",
@@ -59,6 +60,8 @@ def training_curves(
 
     stops = options.numbers("--epochs", epochs, float, "numbers", "0,0.5,2")
     chosen = options.seeds_from(seed, seeds)
+    if figure is None:
+        options.without_effect(context, "only --figure shows accuracies", "benchmark")
     drawn = [] if figure is None else [figure.with_suffix(suffix) for suffix in (".svg", ".png")]
     for target in drawn:
         check_target(target)

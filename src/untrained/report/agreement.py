@@ -50,7 +50,8 @@ def read_others(text: str, name: str, space: "SearchSpace", dataset: str) -> "pd
 
     Returns:
         One row per score: `arch` (index), `proxy` (their name), `dataset`, `score`. `attrs` has the
-        number of architectures that are `unknown`, and an `example` of them.
+        number of architectures that are `unknown`, an `example` of them, and whether all scores
+        have the data set that is `named` beside them.
 
     Raises:
         DamagedFileError: the file has another layout, or scores an architecture twice.
@@ -60,7 +61,7 @@ def read_others(text: str, name: str, space: "SearchSpace", dataset: str) -> "pd
 
     rows = _json_rows(text, name, space) if name.endswith(".json") else _csv_rows(text, name)
     known: dict[str, int | None] = {}
-    example, found = "", []
+    example, found, named = "", [], True
     for where, spelled, proxy, value in rows:
         if spelled not in known:
             try:
@@ -70,6 +71,7 @@ def read_others(text: str, name: str, space: "SearchSpace", dataset: str) -> "pd
         index = known[spelled]
         if index is not None:
             found.append((index, proxy, where or dataset, value))
+            named = named and bool(where)
     if not found:
         raise MissingDataError(
             f"{name} has no score of an architecture of {space.name}: "
@@ -83,7 +85,7 @@ def read_others(text: str, name: str, space: "SearchSpace", dataset: str) -> "pd
             f"{space[int(first['arch'])].spelling}: keep one"
         )
     unknown = sum(one is None for one in known.values())
-    table.attrs = {"unknown": unknown, "example": example}
+    table.attrs = {"unknown": unknown, "example": example, "named": named}
     return table
 
 

@@ -143,6 +143,15 @@ def _noise(images: "MinibatchSettings") -> "MinibatchSettings":
     return replace(images, dataset=NOISE.name, split=NOISE.split(images.split))
 
 
+#: The sizes of each experiment.
+SIZES = {
+    "minibatch": ("repeats",),
+    "noise": ("repeats",),
+    "initialisation": ("repeats",),
+    "batch-size": ("repeats", "batch_sizes"),
+    "variance": ("cells", "minibatches", "initialisations"),
+}
+
 #: The design of each experiment. Repeats have the seeds 0, 1, ...; what is held fixed has seed 0. A
 #: smaller minibatch is the beginning of a larger one with its seed.
 EXPERIMENTS: dict[str, Callable[["MinibatchSettings", AblationSettings], Design]] = {

@@ -158,6 +158,21 @@ def _torchvision(name: str, classes: int | None) -> Callable[[], object]:
     return partial(build, **asked, **_with_classes(classes))
 
 
+def check_classes(classes: int | None, given: Mapping[str, Given] | Sequence[Given]) -> None:
+    """Refuse a number of classes that no candidate takes.
+
+    Raises:
+        ParameterError: no candidate is a network of timm or torchvision.
+    """
+    each = given.values() if isinstance(given, Mapping) else given
+    taken = any(isinstance(one, str) and one.partition(":")[0] in LIBRARIES for one in each)
+    if classes is not None and not taken:
+        raise ParameterError(
+            f"classes {classes}: only networks of {' and '.join(LIBRARIES)} take a number of "
+            "classes, leave it out"
+        )
+
+
 #: Packages whose networks have names; none of them is needed for anything else.
 LIBRARIES: Mapping[str, Callable[[str, int | None], Callable[[], object]]] = {
     "timm": _timm,

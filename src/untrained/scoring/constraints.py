@@ -10,7 +10,7 @@ satisfies no condition on it.
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,6 +89,11 @@ class Constraint:
     def quantities(self) -> tuple[Quantity, ...]:
         """The quantities of the conditions, each once."""
         return tuple(dict.fromkeys(one.quantity for one in self.conditions))
+
+    @property
+    def reads_scores(self) -> bool:
+        """Whether a quantity is a proxy, which is read from scores where they have it."""
+        return any(one.reading for one in self.quantities)
 
     def holds(self, costs: Costs, indices: NDArray[np.int64]) -> Truth:
         """Return which of some architectures (m,) satisfy all conditions.
@@ -182,3 +187,16 @@ def _condition(text: str) -> Condition:
         )
     spelled = f"{quantity} {found['how']} {bound['number']}" + (f" {unit}" if unit else "")
     return Condition(quantity, found["how"], own, spelled)
+
+
+def check_devices_read(devices: object, quantities: Iterable[Quantity]) -> None:
+    """Refuse a table of devices of which no quantity is read.
+
+    Raises:
+        ParameterError: all quantities are proxies.
+    """
+    if devices is not None and all(one.reading for one in quantities):
+        raise ParameterError(
+            f"{devices} is not read: a latency or an energy would be, as in "
+            "latency[raspi4] <= 10 ms"
+        )

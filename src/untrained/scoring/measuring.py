@@ -31,7 +31,7 @@ from untrained.networks.modes import buffers_restored, modes_restored
 from untrained.networks.prepared import copied, dtype_of, in_mode, moved, prepared
 from untrained.proxies.base import UndefinedScore
 from untrained.scoring.arguments import shape_of, whole
-from untrained.scoring.candidates import Candidate, Given, candidates_of
+from untrained.scoring.candidates import Candidate, Given, candidates_of, check_classes
 from untrained.scoring.devices import leased_device
 from untrained.scoring.engine import tolerated
 from untrained.scoring.images import Shape, spell_shape
@@ -68,10 +68,10 @@ def measure(
     candidates: Mapping[str, Given] | Sequence[Given],
     input: Shape | str | None = None,  # noqa: A002 - as in `rank`
     *,
-    dataset: str = "cifar10",
+    dataset: str | None = None,
     batch_size: int = 1,
     device: str = "cpu",
-    threads: int = 1,
+    threads: int | None = None,
     seconds: float = 1.0,
     name: str | None = None,
     classes: int | None = None,
@@ -92,11 +92,12 @@ def measure(
     Args:
         candidates: as in `rank`.
         input: shape (C, H, W) of an image, or as text "3x32x32"; by default that of `dataset`.
-        dataset: the data set whose number of classes, and shape, architectures of spaces have.
+        dataset: the data set whose number of classes, and shape, architectures of spaces have;
+            default cifar10.
         batch_size: the number of images that are run at once.
         device: `cpu`, `cuda`, `cuda:1`, or `auto`, which is a free GPU or else the CPU. It is not
             the default, since here the device is what is measured.
-        threads: the number of threads of PyTorch on the CPU.
+        threads: the number of threads of PyTorch on the CPU, 1 by default.
         seconds: how long each candidate is timed, after a tenth of that for warming up.
         name: the name of the device in the table; by default that of the processor or the card,
             with the threads and the images where they are several.
@@ -116,14 +117,16 @@ def measure(
 
     Raises:
         UntrainedError: a candidate, a data set or a device does not exist, a number is out of
-            range, or the file is no such table.
+            range, something given is not used, or the file is no such table.
     """
     import pandas as pd
 
-    shape = shape_of(input) or image_set(dataset).shape
-    batch_size, threads = whole("batch_size", batch_size, 1), whole("threads", threads, 1)
+    of = dataset or "cifar10"
+    shape = shape_of(input) or image_set(of).shape
+    batch_size = whole("batch_size", batch_size, 1)
+    on_cpu = 1 if threads is None else whole("threads", threads, 1)
     at_most(COUNT, batch_size=batch_size)
-    at_most(cpu_count() or 1, threads=threads)
+    at_most(cpu_count() or 1, threads=on_cpu)
     if isinstance(seconds, bool) or not isinstance(seconds, Real):
         raise ParameterError(f"seconds {short(repr(seconds))}: give a number")
     if not 0 < seconds <= _MOST_SECONDS:
@@ -133,9 +136,17 @@ def measure(
             f"name {short(repr(name))} of the device: letters, digits, and any of _.+-"
         )
     found = candidates_of(candidates, classes)
+    check_classes(classes, candidates)
+    if dataset is not None and input is not None and all(one.own for one in found):
+        raise ParameterError(
+            f"dataset {short(dataset)}: the images have the shape that is given, and networks of "
+            "your own the classes that they have, leave it out"
+        )
     with leased_device(device) as where:
+        if threads is not None and where.type != "cpu":
+            raise ParameterError(f"threads {threads}: {where} has none to choose, leave it out")
         machine = machine_of(where)
-        used = threads if where.type == "cpu" else 1
+        used = on_cpu
         named = name or _named(machine, used, batch_size)
         setting = {
             "device": named,
@@ -146,11 +157,11 @@ def measure(
             "machine": machine,
             "torch": torch.__version__,
         }
-        rows = [_subject(one, dataset, shape) | setting for one in found]
+        rows = [_subject(one, of, shape) | setting for one in found]
         before = _known(out, rows, tell)
         numbers = torch.Generator().manual_seed(0)
         images = torch.randn(batch_size, *shape, generator=numbers).to(where)
-        classes_of_space = image_set(dataset).num_classes
+        classes_of_space = image_set(of).num_classes
         done, failed = list[dict[str, Any]](), dict[str, str]()
         for one, row in zip(track(found, len(found), "measuring", "networks"), rows, strict=True):
             key = _key(row)

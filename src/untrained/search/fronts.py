@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from untrained.benchmarks.benchmark import Benchmark
-from untrained.errors import ParameterError, unknown_name
+from untrained.errors import ParameterError, short, unknown_name
 from untrained.images.sets import image_set
 from untrained.limits import COUNT, at_most
+from untrained.scoring.constraints import check_devices_read, parse_constraint
 from untrained.scoring.progress import Track, quiet, untracked
 from untrained.scoring.quantities import Costs
 from untrained.scoring.shipped import scores_at_hand
@@ -187,10 +188,18 @@ def pareto(
     parsed = parse_objectives(objectives)
     costs = Costs(searched_space, dataset, scores, devices)
     asked = Objectives(searched_space, parsed, costs)
+    constraint = None if where is None else parse_constraint(where)
+    quantities = (*asked.quantities, *(constraint.quantities if constraint else ()))
+    check_devices_read(devices, quantities)
+    scored = live is None and asked.readings
+    if scores is not None and not scored and not any(one.reading for one in quantities):
+        raise ParameterError(
+            f"scores {short(str(scores))}: no objective is read from them, leave them out"
+        )
     asked.check()
     within = None
-    if where is not None:
-        within = allowed_by(where, searched_space, dataset, scores, devices, live)
+    if constraint is not None:
+        within = allowed_by(constraint, searched_space, dataset, scores, devices, live)
     rngs = [numpy_generator(seed, "pareto search", run) for run in range(runs)]
     title = f"{algorithm}/{searched_space.name}"
     searcher = SEARCHERS[algorithm]

@@ -11,7 +11,7 @@ from untrained.errors import ParameterError
 from untrained.images.sets import image_set
 from untrained.limits import SECONDS
 from untrained.plugins import blamed
-from untrained.scoring.constraints import parse_constraint
+from untrained.scoring.constraints import Constraint, check_devices_read, parse_constraint
 from untrained.scoring.ensembles import parse_proxy
 from untrained.scoring.progress import Track, quiet, untracked
 from untrained.scoring.quantities import Costs
@@ -19,7 +19,7 @@ from untrained.search.allowed import Allowed
 from untrained.search.cached import Tables, accuracies_of, cached_trace, loaded
 from untrained.search.clock import Budget, parse_budget
 from untrained.search.runs import Task, check_draws, shard_of_runs
-from untrained.search.spelling import Search, parse_algorithm
+from untrained.search.spelling import PROXY, Search, parse_algorithm, unused
 from untrained.spaces import SearchSpace, get_space
 from untrained.spaces.base import Architecture
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from untrained.search.live import Live
+
+#: The budget of a run, and the seconds that a score costs, where nothing else is said.
+BUDGET, SECONDS_PER_SCORE = "12000s", 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,15 +90,15 @@ def run_search(
     space: str | SearchSpace,
     *,
     dataset: str = "cifar10",
-    budget: str = "12000s",
-    proxy: str = "naswot",
+    budget: str | None = None,
+    proxy: str | None = None,
     runs: int | None = None,
     shard: int = 0,
     shards: int = 1,
     seed: int = 0,
     epochs: int | None = None,
     training_seed: str | None = None,
-    seconds_per_score: float | str = 0.3,
+    seconds_per_score: float | str | None = None,
     benchmark: Path | None = None,
     scores: "Path | pd.DataFrame | None" = None,
     live: "Live | None" = None,
@@ -115,15 +118,16 @@ def run_search(
         algorithm: the spelling of the search; see `untrained.search.spelling`.
         space: the name of the space, or the space. One without a benchmark has to be searched live.
         dataset: the data set whose trainings and scores guide the search.
-        budget: the budget of each run: `12000s` or `100evaluations`.
-        proxy: the proxy whose scores are read if the spelling names none.
+        budget: the budget of each run, as in `100evaluations`; default `12000s`.
+        proxy: the proxy whose scores are read if the spelling names none; default `naswot`.
         runs: independent repetitions; default 500, or 1 for a live search.
         shard: number of the shard of the runs that is done, from 0.
         shards: number of shards.
         seed: seed of all random choices.
         epochs: epochs of the trainings that the search sees; default 12, or what the table has.
         training_seed: seed of those trainings; default 777, or what the table has.
-        seconds_per_score: cost of a score without its training; `measured` for that of the table.
+        seconds_per_score: cost of a score without its training, 0.3 by default; `measured` for that
+            of the table.
         benchmark: file of the benchmark table; by default the fetched or bundled one.
         scores: merged scores, or their file; by default that of the workflow.
         live: settings of the scores of a live search; None for cached scores.
@@ -135,26 +139,39 @@ def run_search(
             with the space or were fetched.
 
     Raises:
-        UntrainedError: a name, a setting or a file is wrong, or scores are missing.
+        UntrainedError: a name, a setting or a file is wrong, the search does not use what is given,
+            or scores are missing.
     """
     own = shard_of_runs(runs if runs is not None else 1 if live else 500, shard, shards)
-    search, allowed = parse_algorithm(algorithm), parse_budget(budget)
-    cost = _seconds_per_score(seconds_per_score)
-    parse_proxy(proxy), image_set(dataset)  # which raise an error for a wrong name
+    search, allowed = parse_algorithm(algorithm), parse_budget(budget or BUDGET)
+    cost = _seconds_per_score(SECONDS_PER_SCORE if seconds_per_score is None else seconds_per_score)
+    read = PROXY if proxy is None else proxy
+    parse_proxy(read), image_set(dataset)  # which raise an error for a wrong name
+    constraint = None if where is None else parse_constraint(where)
+    check_devices_read(devices, constraint.quantities if constraint else ())
+    given = {
+        "budget": budget,
+        "proxy": proxy,
+        "epochs": epochs,
+        "training_seed": training_seed,
+        "seconds_per_score": seconds_per_score,
+        "scores": None if constraint and constraint.reads_scores else scores,
+    }
+    for name, value in given.items():
+        if value is not None and not search.uses(name, read, live=live is not None):
+            raise unused(name, value, algorithm, live=live is not None)
     searched = get_space(space)
     search.check_space(searched)
     check_draws(search.samples, own.stop)
     within = None
-    if where is not None:
-        within = allowed_by(where, searched, dataset, scores, devices, live)
-    elif devices is not None:
-        raise _unread(devices)
+    if constraint is not None:
+        within = allowed_by(constraint, searched, dataset, scores, devices, live)
     task = Task(algorithm, search, searched, dataset, allowed, own, seed, track, tell, within)
     counts: dict[str, int] = {}
     if live is None:
         tables = Tables(task, benchmark, epochs, training_seed, scores, cost)
         with blamed("space", searched):  # whose neighbours may be no architectures
-            trace = cached_trace(tables, proxy)
+            trace = cached_trace(tables, read)
         accuracies = tables.accuracies
         timed = not search.sees_trainings or tables.trainings.timed
     else:
@@ -175,32 +192,22 @@ def run_search(
 
 
 def allowed_by(
-    where: str,
+    constraint: Constraint,
     space: SearchSpace,
     dataset: str,
     scores: "Path | pd.DataFrame | None",
     devices: Path | None,
     live: "Live | None",
 ) -> Allowed:
-    """Return a constraint on the architectures of a space whose quantities can be had."""
+    """Return a constraint on the architectures of a space after a check of its quantities."""
     settings = None
     if live is not None:
         from untrained.search.live import settings_of
 
         settings = settings_of(live, dataset)
-    constraint = parse_constraint(where)
-    if devices is not None and all(one.reading for one in constraint.quantities):
-        raise _unread(devices)
     found = Allowed(constraint, Costs(space, dataset, scores, devices, settings))
     found.check()
     return found
-
-
-def _unread(devices: Path) -> ParameterError:
-    return ParameterError(
-        f"{devices} is not read: a constraint on a latency or an energy would, as in "
-        "latency[raspi4] <= 10 ms"
-    )
 
 
 def _seconds_per_score(given: float | str) -> float | None:

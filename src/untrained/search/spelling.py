@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from untrained.errors import ParameterError, PluginError, short
 from untrained.limits import COUNT, DRAWS
 from untrained.plugins import Registry
-from untrained.scoring.ensembles import parse_proxy
+from untrained.scoring.ensembles import parse_proxy, readings_of
 from untrained.search.base import Algorithm, BudgetedSearch, SampledSearch, configured
 from untrained.spaces import SearchSpace
 
@@ -47,6 +47,9 @@ ALGORITHMS: Registry[type[Algorithm]] = Registry(
 
 #: The value of `init` for a start that is drawn at random.
 RANDOM = "random"
+
+#: The proxy whose scores are read where none is named.
+PROXY = "naswot"
 
 
 @dataclass(frozen=True)
@@ -153,6 +156,29 @@ class Search:
         named = self.guidance.fitness, self.guidance.pool, self.proxy_of(proxy)
         return list(dict.fromkeys(filter(None, named)))
 
+    def uses(self, option: str, proxy: str = PROXY, *, live: bool = False) -> bool:
+        """Return whether an option of `untrained.search.run.run_search` changes what it does.
+
+        Args:
+            option: `budget`, `proxy`, `epochs`, `training_seed`, `seconds_per_score` or `scores`;
+                every search uses the others.
+            proxy: the proxy whose scores are read if the spelling names none.
+            live: whether scores are made, for whatever time that takes.
+        """
+        match option:
+            case "budget":
+                return self.spends_budget
+            case "proxy":
+                return not live and "given" in self.reads("given")
+            case "epochs" | "training_seed":
+                trained = any(one.epochs for one in readings_of(self.decisive(proxy)))
+                return not live and (self.sees_trainings or trained)
+            case "seconds_per_score":
+                return not live and bool(self.decisive(proxy))
+            case "scores":
+                return not live and bool(self.reads(proxy))
+        return True
+
     def guide(self, pool: "Pool") -> "Guide":
         """Return the decisions of the proxy whose scores are in `pool`."""
         from untrained.search.guided import Guide
@@ -160,6 +186,27 @@ class Search:
         own = self.guidance
         scored, kept = (own.scored, own.kept) if self.starts_scored else (0, 0)
         return Guide(pool, scored, kept, own.mutants)
+
+
+def unused(option: str, value: object, spelling: str, *, live: bool) -> ParameterError:
+    """Return the error for an option that a search does not use; it names those that do.
+
+    Args:
+        option: see `Search.uses`.
+        value: its value.
+        spelling: the spelling of the search.
+        live: whether the search is live.
+    """
+    if live:
+        why = "a live search does not use it, as it makes the scores that its fitness names"
+    else:
+        usable = [one.name for one in ALGORITHMS.described() if one.usable]
+        guided = (f"init={PROXY}", f"fitness={PROXY}", f"pool={PROXY}", "mutants=4")
+        forms = [f"{reference_search()}+{setting}" for setting in guided]
+        users = [one for one in (*usable, *forms) if parse_algorithm(one).uses(option)]
+        users = [one for one in users if one in usable or one.partition("+")[0] not in users]
+        why = f"{short(spelling)} does not use it, {', '.join(users)} do"
+    return ParameterError(f"{option.replace('_', ' ')} {short(str(value))}: {why}: leave it out")
 
 
 @cache
