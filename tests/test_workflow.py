@@ -493,7 +493,17 @@ def test_revisions_are_compared(finished, tmp_path):
         assert (f"{page.relative_to(project)}: {score} was {known[score]}, is" in said) is drifts
     assert score in run(project, "dvc", "metrics", "diff")
     page.write_text(json.dumps(known | {"new": 1.5}))
-    assert "new was None, is 1.5" in run(project, "python", "workflow/drift.py", succeeds=False)
+    said = run(project, "python", "workflow/drift.py", succeeds=False)
+    assert f"{page.relative_to(project)}: new is new, 1.5: `make record` if it should be" in said
+    page.write_text(json.dumps({"new": 1.5}))
+    said = run(project, "python", "workflow/drift.py", succeeds=False)
+    assert f"{score} was {known[score]}, is gone" in said
+    other = page.with_name("nasbench101.json")
+    other.write_text(json.dumps({"new": 1.5}))
+    page.write_text(json.dumps(known))
+    said = run(project, "python", "workflow/drift.py", succeeds=False)
+    assert len([line for line in said.splitlines() if " is new, 1.5" in line]) == 1
+    other.unlink()
     for name in ("correlations", "regret"):
         table = project / f"results/tables/nasbench201/{name}.csv"
         table.write_text(table.read_text().replace("cifar10,", "cifar12,"))

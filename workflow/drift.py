@@ -25,7 +25,8 @@ from untrained.scoring.request import Reading
 TOLERANCES = {"score/": (1e-4, 1e-6), "": (1e-3, 1e-3)}
 #: Those of the score of a single cell.
 OF_A_CELL = 2e-4, 1e-6
-CELLS = Path("results/metrics/cells")
+METRICS = Path("results/metrics")
+CELLS = METRICS / "cells"
 SCORES = Path("results/scores")
 #: Lines after which no further ones are of use.
 MOST = 20
@@ -46,18 +47,29 @@ def drifted(name: str, old: float | None, new: float | None) -> bool:
 
 def metrics() -> Iterator[str]:
     """Yield a line for each metric that has drifted."""
+    if in_git(METRICS) is None:
+        sys.exit("Git has no metrics to compare with: `make record`, and commit results/metrics")
     command = ["dvc", "metrics", "diff", "--all", "--json"]
     said = subprocess.run(command, check=True, capture_output=True, text=True)
-    known = [
-        (path, name, values.get("old"), values.get("new"))
-        for path, found in json.loads(said.stdout).items()
-        for name, values in found.items()
-    ]
-    if known and all(old is None for _, _, old, _ in known):
-        sys.exit("Git has no metrics to compare with: `make record`, and commit results/metrics")
-    for path, name, old, new in known:
-        if drifted(name, old, new):
-            yield f"{path}: {name} was {old}, is {new}"
+    for path, found in json.loads(said.stdout).items():
+        for name, values in found.items():
+            old, new = values.get("old"), values.get("new")
+            if drifted(name, old, new):
+                yield f"{path}: {name} {told(old, new)}"
+
+
+def in_git(path: Path) -> str | None:
+    """Return the content of a file, or the names in a folder, that Git has; None if it has none."""
+    command = ["git", "show", f"HEAD:./{path}"]
+    said = subprocess.run(command, check=False, capture_output=True, text=True)
+    return None if said.returncode else said.stdout
+
+
+def told(old: float | None, new: float | None) -> str:
+    """Say how a metric has changed."""
+    if old is None:
+        return f"is new, {new}: `make record` if it should be"
+    return f"was {old}, is {'gone' if new is None else new}"
 
 
 def of_cells(text: str) -> Scores:
@@ -97,12 +109,11 @@ def of_scores() -> Iterator[str]:
     """Yield what has drifted of the scores of each space."""
     for path in sorted(CELLS.glob("*.json")):
         space, table = path.stem, SCORES / f"{path.stem}.parquet"
-        command = ["git", "show", f"HEAD:./{path}"]
-        said = subprocess.run(command, check=False, capture_output=True, text=True)
-        if said.returncode:
+        before = in_git(path)
+        if before is None:
             sys.stderr.write(f"Git has no scores of {space} to compare with: commit {path}\n")
             continue
-        recorded, made = of_cells(said.stdout), of_cells(path.read_text())
+        recorded, made = of_cells(before), of_cells(path.read_text())
         try:
             content = DVCFileSystem(rev="HEAD").read_bytes(str(table))
             recorded, made = (
