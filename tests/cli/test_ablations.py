@@ -2,13 +2,14 @@
 
 import re
 import shutil
+from itertools import pairwise
 
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
 from untrained import score
-from untrained.scoring.ablations import EXPERIMENTS
+from untrained.scoring.ablations import EXPERIMENTS, SIZES
 from untrained.scoring.columns import ABLATION_COLUMNS
 
 from .conftest import command
@@ -16,14 +17,16 @@ from .conftest import command
 pytestmark = pytest.mark.usefixtures("short_networks")
 
 SPACE = "nasbench201"
-SMALL = [
-    *("--batch-size", 6, "--batch-sizes", "4,6", "--repeats", 2),
-    *("--cells", 4, "--minibatches", 2, "--initialisations", 2),
-]
+SMALL = {"repeats": 2, "batch_sizes": "4,6", "cells": 4, "minibatches": 2, "initialisations": 2}
 
 
 def asked(*changes, out="made.parquet"):
-    return ["ablate", SPACE, *SMALL, *changes, "--out", out]
+    """Ask for small experiments, with the sizes of those that are named."""
+    named = [after for word, after in pairwise(changes) if word == "--experiment"]
+    used = {size for one in named or SIZES for size in SIZES.get(one, ())}
+    sizes = [(f"--{size.replace('_', '-')}", SMALL[size]) for size in SMALL if size in used]
+    words = [word for pair in sizes for word in pair]
+    return ["ablate", SPACE, "--batch-size", 6, *words, *changes, "--out", out]
 
 
 REPORT = ["report", "section", "ablations", SPACE, "made.parquet", "--resamples", 20]

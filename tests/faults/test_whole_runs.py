@@ -205,16 +205,19 @@ def test_cores_shards_folders_and_repeats_change_no_byte(undisturbed, tmp_path):
     run(one, "snakemake", "--cores", "1")
     assert artifacts(one) == right
     (one / ".dvc/config.local").write_text("[core]\n    no_scm = true\n")
-    run(one, "dvc", "repro", "--force", "scores")
+    shutil.rmtree(one / ".snakemake/outputs")  # everything is computed again
+    (one / ".snakemake/ledger.sqlite").unlink(missing_ok=True)
+    run(one, "dvc", "repro", "--force")
     assert artifacts(one) == right
     three = new_checkout(tmp_path / "three")
-    set_parameters(three, **{"scores.shards": 3})
-    run(three, *RUN, "scores")
-    name = "results/scores/nasbench201.parquet"
-    assert (three / name).read_bytes() == right[name]
+    set_parameters(three, **{"scores.shards": 3, "searches.shards": 3})
+    tables = [f"results/tables/nasbench201/{name}.csv" for name in ("searches", "correlations")]
+    run(three, *RUN, *tables)
+    for name in ("results/scores/nasbench201.parquet", *tables):
+        assert (three / name).read_bytes() == right[name]
 
 
-EXPENSIVE = "scores", "searches", "ablations", "prunings", "training_curves"
+EXPENSIVE = "scores", "searches", "ablations", "prunings", "devices", "training_curves"
 
 
 def damaged_at_random(paths, damage):
@@ -237,7 +240,7 @@ def test_damage_in_the_output_cache_is_named_or_harmless(undisturbed, tmp_path, 
         if (folder / name).is_symlink() and name.startswith("results/")
     }
     assert {path.relative_to(folder).parts[1] for path in cached} == {"outputs"}
-    assert len(cached) == 7  # two shards, two searches, and one of each other phase
+    assert len(cached) == 8  # two shards, two searches, and one of each other phase
     damaged_at_random(cached, damage)
     for phase in EXPENSIVE:  # as DVC does before a stage
         shutil.rmtree(folder / "results" / phase)

@@ -57,10 +57,10 @@ def ablate(
     from untrained.scoring.ablations import ablate as run
     from untrained.scoring.execution import prepare_worker
 
-    used = {size for one in experiment or SIZES for size in SIZES.get(one, ())}
-    idle = {size for sizes in SIZES.values() for size in sizes} - used
+    every = {size for sizes in SIZES.values() for size in sizes}
+    used = {size for one in experiment or SIZES for size in SIZES.get(one, every)}
     named = " and ".join(experiment or ())
-    options.without_effect(context, f"the experiment {named} does not use it", *idle)
+    options.without_effect(context, f"the experiment {named} does not use it", *(every - used))
     sizes = options.numbers("--batch-sizes", batch_sizes, int, "whole numbers", "32,64")
     prepare_worker()
     table = run(

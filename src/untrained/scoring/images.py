@@ -114,6 +114,23 @@ def spell_shape(shape: Sequence[int]) -> str:
     return "x".join(map(str, shape))
 
 
+def check_memory(count: int, shape: Shape) -> None:
+    """Refuse images of more than all memory; to begin with them could end the process.
+
+    Raises:
+        ParameterError: they would not fit.
+    """
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if 8 * count * math.prod(shape) > memory:
+        raise _too_large(count, spell_shape(shape))
+
+
+def _too_large(count: int, size: str) -> ParameterError:
+    return ParameterError(
+        f"{count} images of {size} don't fit into the memory: take fewer or smaller ones"
+    )
+
+
 @dataclass(frozen=True)
 class MinibatchSettings:
     """The settings of a minibatch without its seed; see `untrained.images.minibatches`.
@@ -147,21 +164,13 @@ class MinibatchSettings:
             UntrainedError: see `minibatch`, or stored images have another number of channels than
                 `shape`, or the images don't fit into the memory.
         """
+        if self.shape:
+            check_memory(self.batch_size, self.shape)
         try:
-            self._check_memory()
             return self._drawn(seed, device)
         except MemoryError as error:
             size = spell_shape(self.shape) if self.shape else self.dataset
-            raise ParameterError(
-                f"{self.batch_size} images of {size} don't fit into the memory: take fewer or "
-                "smaller ones"
-            ) from error
-
-    def _check_memory(self) -> None:
-        """Raise MemoryError for more than all memory; to begin with it could end the process."""
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        if self.shape and 8 * self.batch_size * math.prod(self.shape) > memory:
-            raise MemoryError
+            raise _too_large(self.batch_size, size) from error
 
     def _drawn(self, seed: int, device: torch.device) -> Minibatch:
         if self.given is not None:

@@ -34,7 +34,7 @@ from untrained.scoring.arguments import shape_of, whole
 from untrained.scoring.candidates import Candidate, Given, candidates_of, check_classes
 from untrained.scoring.devices import leased_device
 from untrained.scoring.engine import tolerated
-from untrained.scoring.images import Shape, spell_shape
+from untrained.scoring.images import Shape, check_memory, spell_shape
 from untrained.scoring.own import Calling
 from untrained.scoring.progress import Track, untracked
 from untrained.scoring.request import OwnNetwork
@@ -126,6 +126,7 @@ def measure(
     batch_size = whole("batch_size", batch_size, 1)
     on_cpu = 1 if threads is None else whole("threads", threads, 1)
     at_most(COUNT, batch_size=batch_size)
+    check_memory(batch_size, shape)
     at_most(cpu_count() or 1, threads=on_cpu)
     if isinstance(seconds, bool) or not isinstance(seconds, Real):
         raise ParameterError(f"seconds {short(repr(seconds))}: give a number")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 
 from untrained.closure import code_digest
-from untrained.errors import ParameterError
+from untrained.errors import ParameterError, short
 from untrained.images.sets import image_set, modules_of
 from untrained.proxies import ENSEMBLES, PROXIES, get_proxy, setting_of
 from untrained.proxies.base import Direction, Proxy, Setting
@@ -297,7 +297,8 @@ def parse_reading(spelling: str, variant: str | None = None) -> Reading:
     """
     if is_ensemble(spelling):
         raise ParameterError(
-            f"{spelling!r} is an ensemble, which ranks a pool of architectures: name a proxy here"
+            f"{short(repr(spelling))} is an ensemble, which ranks a pool of architectures: name a "
+            "proxy here"
         )
     parts = _parts(spelling)
     name = "-".join(filter(None, [parts["name"], parts["variant"]]))
