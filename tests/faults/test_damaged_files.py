@@ -100,8 +100,7 @@ def _images(path):
 
 def _trace(path):
     shutil.rmtree("made", ignore_errors=True)
-    options = ["--only", "tables", "--tables", "made", "--resamples", "1", "--quiet"]
-    options += ["--scores", "scores.parquet"]
+    options = ["--only", "tables", "--tables", "made", "--quiet"]
     answer = command("report", "section", "searches", "nasbench201", path, *options)
     return answer, sorted(one.read_bytes() for one in Path("made").rglob("*.csv"))
 

@@ -271,11 +271,14 @@ def write_whole_space() -> None:
 
 def make_traces() -> pd.DataFrame:
     """Trace five runs of each search."""
+    from untrained.search import parse_algorithm
+
     write_whole_space()
     found = []
     for algorithm in algorithms():
         budget = "60evaluations" if "fitness=" in algorithm else "12000s"
-        given = ["--runs", 5, "--budget", budget, "--out", "trace.parquet"]
+        given = ["--runs", 5, "--out", "trace.parquet"]
+        given += ["--budget", budget] if parse_algorithm(algorithm).spends_budget else []
         run("search", algorithm, "nasbench201", *given)
         found.append(pd.read_parquet("trace.parquet").assign(algorithm=algorithm))
     return pd.concat(found, ignore_index=True)

@@ -9,6 +9,7 @@ from untrained.errors import ParameterError
 from untrained.report import section
 from untrained.report.inputs import Inputs
 from untrained.report.sections.searches import SECTION, times_table
+from untrained.search import parse_algorithm
 
 WHERE = "latency[raspi4] <= 10 ms"
 
@@ -21,7 +22,8 @@ def traces(tmp_path, monkeypatch):
     def write(*constraints, algorithms=("rea", "naswot-10")):
         paths = []
         for algorithm, where in zip(algorithms, constraints, strict=True):
-            found = run_search(algorithm, "nasbench201", runs=3, budget="9evaluations", where=where)
+            budget = {"budget": "9evaluations"} if parse_algorithm(algorithm).spends_budget else {}
+            found = run_search(algorithm, "nasbench201", runs=3, where=where, **budget)
             path = tmp_path / "searches" / algorithm / "nasbench201/cifar10/0of1.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)
             found.trace.to_parquet(path)

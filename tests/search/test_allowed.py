@@ -6,6 +6,7 @@ import pytest
 
 from untrained import Live, get_space, quantity_values, run_search
 from untrained.errors import ParameterError, UntrainedError
+from untrained.search import parse_algorithm
 from untrained.search.members import PartOfSpace, WithinConstraint, members_of
 
 WHERE = "latency[raspi4] <= 8 ms, parameters-live > 0"
@@ -25,6 +26,11 @@ def within():
     return {index for index in range(15625) if latency[index] <= 8 and live[index] > 0}
 
 
+def budget_of(algorithm, budget):
+    """The budget of an algorithm that spends one."""
+    return {"budget": budget} if parse_algorithm(algorithm).spends_budget else {}
+
+
 @pytest.mark.parametrize(
     "algorithm",
     [
@@ -34,11 +40,12 @@ def within():
     ],
 )
 def test_no_search_sees_what_is_outside(algorithm, within):
-    found = run_search(algorithm, "nasbench201", runs=4, budget="40evaluations", where=WHERE)
+    asked = {"runs": 4} | budget_of(algorithm, "40evaluations")
+    found = run_search(algorithm, "nasbench201", where=WHERE, **asked)
     assert set(found.trace["arch"]) <= within
     assert set(found.trace["where"]) == {WHERE} == {found.where}
     assert len(set(found.trace["arch"])) > 2
-    free = run_search(algorithm, "nasbench201", runs=4, budget="40evaluations")
+    free = run_search(algorithm, "nasbench201", **asked)
     assert not set(free.trace["arch"]) <= within
     assert "where" not in free.trace
 
@@ -55,7 +62,7 @@ def test_what_is_not_known_is_outside(algorithm):
 
 @pytest.mark.parametrize("algorithm", ["rea", "naswot-20", "bohb"])
 def test_a_constraint_that_holds_for_all_changes_nothing(algorithm):
-    asked = {"runs": 3, "budget": "30evaluations"}
+    asked = {"runs": 3} | budget_of(algorithm, "30evaluations")
     found = run_search(algorithm, "nasbench201", where="parameters > 0", **asked).trace
     free = run_search(algorithm, "nasbench201", **asked).trace
     pd.testing.assert_frame_equal(found.drop(columns="where"), free)
@@ -138,8 +145,9 @@ def test_members_of_a_part_of_a_part(toy):
 )
 @pytest.mark.parametrize("algorithm", ["rea", "naswot-10"])
 def test_a_constraint_without_an_answer_says_how_near_it_is(where, said, algorithm):
+    budget = budget_of(algorithm, "9evaluations")
     with pytest.raises(UntrainedError, match=said) as error:
-        run_search(algorithm, "nasbench201", runs=2, where=where, budget="9evaluations")
+        run_search(algorithm, "nasbench201", runs=2, where=where, **budget)
     assert "\n" not in str(error.value)
 
 

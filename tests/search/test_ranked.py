@@ -198,7 +198,8 @@ def test_a_space_is_searched_by_an_ensemble_of_cached_scores(search):
     table = tidy(15625, naswot=rng.normal(size=15625), parameters=rng.normal(size=15625))
     # another order and a member for which lower is better, in another table of the same ranks
     ensemble = "log(parameters,naswot)"
-    settings = {"budget": "30evaluations", "runs": 3, "scores": table, "proxy": ensemble}
+    settings = {"runs": 3, "scores": table}
+    settings |= {"budget": "30evaluations"} if "fitness" in search else {"proxy": ensemble}
     found = run_search(search.format(ensemble, ensemble), "nasbench201", **settings)
     values = table.pivot(index="proxy", columns="arch", values="score").to_numpy()
     for _, row in found.final.iterrows():
