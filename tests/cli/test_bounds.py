@@ -55,10 +55,16 @@ TRAIN = "train DARTS_V2 --split sample"
         (f"report section correlations nasbench201 --resamples {HUGE}", "'--resamples': "),
         ("report section correlations nasbench201 --best nan", "fraction nan of the best"),
         (f"ensembles nasbench201 --labels 2,{HUGE}", "2 to 1000000"),
+        ("measure nasbench201/5 --input 3x999999999x999999999", "3x999999999x999999999 don't fit"),
     ],
 )  # fmt: skip
 def test_a_number_out_of_bounds_is_named(refused, command, said):
     refused(shlex.split(command), said)
+
+
+def test_a_long_spelling_is_cut(refused):
+    err = refused(["search", "rs", "nasbench201", "--where", f"{'(' * 5000} < 3"], "an ensemble")
+    assert len(err) < 200
 
 
 @pytest.mark.parametrize("number", ["1.0", "1e0", "1_0", "x", "\u0663"])
