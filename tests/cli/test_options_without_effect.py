@@ -46,6 +46,7 @@ ALWAYS = {
 }
 ALWAYS_EVERYWHERE = {"as_json", "quiet"}
 
+SPACE = "nasbench201"
 LIVE = "search rs+fitness=naswot nasbench201 --live"
 SECTION = "report section"
 #: Command, and options that it refuses to what is said.
@@ -182,7 +183,7 @@ def test_what_a_search_uses_follows_from_what_it_says_of_itself():
 
 
 def test_python_refuses_what_the_command_line_does():
-    from untrained import measure, pareto, rank, run_search
+    from untrained import cached_scores, measure, pareto, rank, run_search
 
     with pytest.raises(ParameterError, match="budget 9s: random does not use it, area"):
         run_search("random", "nasbench201", budget="9s")
@@ -190,8 +191,10 @@ def test_python_refuses_what_the_command_line_does():
         rank([("nasbench201", 5)], "parameters", loss=lambda outputs, labels: outputs.sum())
     with pytest.raises(ParameterError, match="forward is of networks of your own"):
         rank([("nasbench201", 5)], "parameters", forward=lambda network, images: images)
-    with pytest.raises(ParameterError, match="scores x: no objective"):
-        pareto("nasbench201", ["latency[raspi4]", "energy[eyeriss]"], scores="x")
+    with pytest.raises(ParameterError, match=r"^scores: no objective"):
+        pareto("nasbench201", ["latency[raspi4]", "energy[eyeriss]"], scores=cached_scores(SPACE))
+    with pytest.raises(ParameterError, match=r"^scores \(DataFrame\): rs does not use it"):
+        run_search("rs", "nasbench201", scores=cached_scores(SPACE))
     with pytest.raises(ParameterError, match="classes 3: only networks"):
         measure([("nasbench201", 5)], classes=3)
 

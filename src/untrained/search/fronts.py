@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from untrained.benchmarks.benchmark import Benchmark
-from untrained.errors import ParameterError, short, unknown_name
+from untrained.errors import ParameterError, unknown_name
 from untrained.images.sets import image_set
 from untrained.limits import COUNT, at_most
 from untrained.scoring.constraints import check_devices_read, parse_constraint
@@ -194,7 +194,8 @@ def pareto(
     scored = live is None and asked.readings
     if scores is not None and not scored and not any(one.reading for one in quantities):
         raise ParameterError(
-            f"scores {short(str(scores))}: no objective is read from them, leave them out"
+            f"scores{f' {scores}' if isinstance(scores, Path) else ''}: no objective is read from "
+            "them, leave them out"
         )
     asked.check()
     within = None

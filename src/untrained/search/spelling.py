@@ -11,6 +11,7 @@ architectures. The name may be an address: `my.module:MySearch-100`,
 import re
 from dataclasses import dataclass, fields, replace
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from untrained.errors import ParameterError, PluginError, short
@@ -206,7 +207,10 @@ def unused(option: str, value: object, spelling: str, *, live: bool) -> Paramete
         users = [one for one in (*usable, *forms) if parse_algorithm(one).uses(option)]
         users = [one for one in users if one in usable or one.partition("+")[0] not in users]
         why = f"{short(spelling)} does not use it, {', '.join(users)} do"
-    return ParameterError(f"{option.replace('_', ' ')} {short(str(value))}: {why}: leave it out")
+    shown = (
+        str(value) if isinstance(value, str | int | float | Path) else f"({type(value).__name__})"
+    )
+    return ParameterError(f"{option.replace('_', ' ')} {short(shown)}: {why}: leave it out")
 
 
 @cache
