@@ -18,7 +18,7 @@ SCREENS = {
     "page-phone": ((390, 844), {"is_mobile": True, "has_touch": True}),
 }
 
-for name in ("scores", "regret"):
+for name in ("scores", "regret", "device_fronts", "device_progress"):
     shutil.copy(DRAWN / f"{name}.png", FIGURES / f"nasbench201-{name}.png")
 with sync_playwright() as playwright:
     browser = playwright.chromium.launch(

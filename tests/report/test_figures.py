@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import warnings
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import matplotlib as mpl
@@ -633,6 +634,18 @@ def test_fronts_that_coincide_can_be_told_apart():
     assert [line.get_ydata().tolist() for line in found] == [[85, 85]] * 2
     assert len({(line.get_color(), line.get_linestyle()) for line in found}) == 2
     assert axes.get_title() == "latency[fpga]: 3.00 points lost"
+
+
+@pytest.mark.parametrize(("least", "fewest"), [(0.003, 2), (1.0, 3)])
+def test_labels_of_a_front_over_many_decades_do_not_touch(least, fewest):
+    points, results = fronts()
+    points["limit"] = points["limit"].replace(2.0, least)
+    figure = front_figure(points, results, "naswot")
+    figure.canvas.draw()
+    labels = [label for label in figure.axes[0].get_xticklabels() if label.get_text()]
+    boxes = [label.get_window_extent() for label in labels]
+    assert len(boxes) >= fewest
+    assert all(one.x1 < other.x0 for one, other in pairwise(boxes))
 
 
 def every_figure():

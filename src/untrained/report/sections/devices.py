@@ -140,7 +140,7 @@ _BEST = "best possible (labels)"
 
 def _look(number: int) -> dict[str, Any]:
     """Return a look that lets a curve below it be seen, such as that of equal ranks."""
-    return {"color": plotting.colour(number), "linestyle": ("-", "--", ":")[number % 3]}
+    return {"color": plotting.colour(number), "linestyle": ("-", "--", ":", "-.")[number % 4]}
 
 
 @plotting.style()
@@ -182,7 +182,8 @@ def front_figure(points: pd.DataFrame, table: pd.DataFrame, score: str) -> "plot
         lost = own.loc[own["cost"] == cost, "lost"].iloc[0]
         axes.set_title(f"{cost}: {lost:.2f} points lost", fontsize=12)
         axes.set(xscale="log", xlabel=mine["unit"].iloc[0])
-        plotting.plain_steps(axes.xaxis)
+        few = mine["limit"].max() < 100 * mine["limit"].min()
+        plotting.plain_steps(axes.xaxis, (1, 2, 5) if few else (1,))
         plotting.faint_grid(axes)
     for axes in panels.flat[len(places) :]:
         axes.set_axis_off()
