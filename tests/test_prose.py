@@ -18,9 +18,9 @@ MOST = 40
 
 
 def sentences(page):
-    """Yield the sentences of a page's paragraphs and lists."""
+    """Yield the sentences of a page's paragraphs and lists, but for what it quotes."""
     text = re.sub(r"^\s*```.*?^\s*```", "\n", page, flags=re.DOTALL | re.MULTILINE)
-    text = re.sub(r"^(#|\||!\[|<!--).*$", "\n", text, flags=re.MULTILINE)
+    text = re.sub(r"^(#|>|\||!\[|<!--).*$", "\n", text, flags=re.MULTILINE)
     text = re.sub(r"\]\([^)]*\)", "]", text)
     for block in re.split(r"\n\s*\n|\n(?=\s*(?:[-*]|\d+\.)\s)", text):
         # a sentence may begin with a name in lower case, which is code
