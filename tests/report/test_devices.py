@@ -182,6 +182,22 @@ def test_what_is_lost_is_that_of_the_slow_form(inputs, fronts, accuracy):
         assert row["lost"].tolist() == pytest.approx([mean])
 
 
+def test_points_are_the_median_and_95_percent_of_the_runs(inputs, fronts, accuracy):
+    cost = values_of(COSTS[0])
+    limits = [cost[cell] for cell in slow_front(cost, accuracy)]
+    method = f"cost == '{COSTS[0]}' and score == '{SCORE}' and algorithm == 'nsga2'"
+    own = inputs.table("device_points").query(method)
+    assert own["limit"].tolist() == limits
+    answers = [
+        sorted(slow_answer(front, cost, accuracy, limit) for front in ends(fronts, SCORE, COSTS[0]))
+        for limit in limits
+    ]
+    for name, part in (("accuracy_low", 0.025), ("accuracy", 0.5), ("accuracy_high", 0.975)):
+        slow = [low + part * (high - low) for low, high in answers]
+        assert own[name].tolist() == pytest.approx(slow)
+    assert any(low < high for low, high in answers)
+
+
 def test_hypervolumes_are_those_of_rectangles(inputs, fronts, accuracy):
     cost = values_of(COSTS[0])
 
