@@ -300,6 +300,14 @@ def test_a_search_moves_within_a_constraint():
     assert known.hypervolumes([30])[0, 0] > 0.8  # of what is allowed
 
 
+def test_of_a_score_less_is_better_where_its_direction_is_lower():
+    names = ["ntk_condition_number", "latency[raspi4]"]
+    table = cached_scores("nasbench201").query("proxy == 'naswot'").assign(proxy=names[0])
+    trace = pareto("nasbench201", names, evaluations=60, scores=table).trace
+    places = slow_front(trace[names].to_numpy())
+    assert sorted(trace["arch"].iloc[places]) == sorted(trace.loc[trace["on_front"], "arch"])
+
+
 @pytest.mark.parametrize("algorithm", SEARCHERS)
 def test_what_has_no_known_cost_is_not_evaluated(algorithm):
     """edgetpu lacks 4,699 cells, and a table of one's own all but a few."""
