@@ -304,6 +304,8 @@ def test_of_a_score_less_is_better_where_its_direction_is_lower():
     names = ["ntk_condition_number", "latency[raspi4]"]
     table = cached_scores("nasbench201").query("proxy == 'naswot'").assign(proxy=names[0])
     trace = pareto("nasbench201", names, evaluations=60, scores=table).trace
+    score = table.query("dataset == 'cifar10'").set_index("arch")["score"]
+    assert trace[names[0]].to_numpy() == pytest.approx(score[trace["arch"]], nan_ok=True)
     places = slow_front(trace[names].to_numpy())
     assert sorted(trace["arch"].iloc[places]) == sorted(trace.loc[trace["on_front"], "arch"])
 
