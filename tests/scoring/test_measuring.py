@@ -49,6 +49,28 @@ def test_more_work_takes_longer_and_the_interval_holds_the_median():
     assert found["arch"].tolist() == [-1, -1]
 
 
+class Sleeper(nn.Module):
+    """Moves a clock by the seconds that the next run takes."""
+
+    def __init__(self, clock, durations):
+        super().__init__()
+        self.clock, self.durations = clock, durations
+
+    def forward(self, images):
+        self.clock[0] += next(self.durations)
+        return images
+
+
+def test_the_value_is_the_median_of_at_least_six_runs_in_milliseconds(monkeypatch):
+    """By a clock that only the runs move: each takes 2, 3 or 40 seconds."""
+    clock, durations = [0.0], iter(np.random.default_rng(0).choice([2.0, 3.0, 40.0], 100))
+    monkeypatch.setattr(measuring, "perf_counter", lambda: clock[0])
+    found = measure({"slow": lambda: Sleeper(clock, durations)}, "3x4x4", seconds=0.5)
+    row = found.iloc[0]
+    assert row["runs"] == 6
+    assert (row["low"], row["value"], row["high"]) == (2000.0, 3000.0, 40000.0)
+
+
 @pytest.mark.parametrize("count", [1, 5, 6, 11, 40])
 def test_the_interval_covers_the_median_of_a_skewed_distribution(count):
     """An oracle that draws: the true median of an exponential distribution is log 2."""
