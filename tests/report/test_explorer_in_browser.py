@@ -63,6 +63,7 @@ def many():
     searches = [curve | {"method": f"search {number}"} for number in range(7)]
     searches.append(searches[1] | {"searched_on": "other"})
     data |= {"notes": None, "drawings": [[]] * 130, "correlations": [], "searches": searches}
+    data["within"] = ["Only cheap ones"]
     return data | {"columns": columns, "datasets": [{"name": "", "label": "noise"}]}
 
 
@@ -426,6 +427,7 @@ def test_searches_that_train_nothing_have_a_place_and_an_interval(page, data):
 
 def test_a_search_on_other_images_is_dashed(page):
     page.select_option("#space", "many")
+    assert page.inner_text("#within") == "Only cheap ones."
     lines = {one["name"]: one["line"] for one in drawn(page, "regret") if one.get("name")}
     own, other = lines["search 1"], lines["search 1, searched on other"]
     assert (own["dash"], other["dash"]) == ("solid", "dash")
@@ -812,6 +814,7 @@ def test_a_page_of_all_of_nasbench101_opens(browser, tmp_path):
     data = {"name": "all", "label": "all", "members": "cells", "notes": None, "columns": columns}
     data |= {"index": None, "names": [*map(str, range(count))], "drawings": [[]] * count}
     data |= {"datasets": [{"name": "", "label": "noise"}], "correlations": [], "searches": []}
+    data["within"] = []
     (tmp_path / "index.html").write_text(explorer("All", [data]))
     page = browser.new_page()
     wrong = []
