@@ -589,7 +589,8 @@ EDITS = {
     "a network of a space": (
         "src/untrained/networks/nasbench101_channels.py",
         *CODE,
-        {job for job in SCORES if "nasbench101" in job},
+        # and searches that wait for no score: what they import reaches it
+        {job for job in SCORES if "nasbench101" in job} | {"search nasbench101 rea"},
     ),
     "an algorithm": (
         "src/untrained/search/area.py",
@@ -600,7 +601,9 @@ EDITS = {
         "src/untrained/scoring/engine.py",
         *CODE,
         # costs that follow from a graph are computed by it
-        SCORES | {"ablate nasbench201", "front nasbench201", "training_curve nasbench201"},
+        SCORES
+        | {"ablate nasbench201", "front nasbench201", "training_curve nasbench201"}
+        | {f"search {space} rea" for space in EDITED["spaces"]},
     ),
     "parameters of one phase": ("params.yaml", "repeats: 1", "repeats: 2", {"prune nasbench201"}),
     "code of another space": ("src/untrained/spaces/nds_networks.py", *CODE, set()),
