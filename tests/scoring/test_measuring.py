@@ -129,7 +129,7 @@ def test_on_a_gpu_each_run_is_waited_for_and_the_card_is_named(monkeypatch):
             torch.cuda, "synchronize", lambda device: waited.append((str(device), len(ran)))
         )
         network = Watching()
-        found = measure([network], "3x8x8", device="cuda", threads=2, **QUICK)
+        found = measure([network], "3x8x8", device="cuda", **QUICK)
         cell = measure([("nasbench201", 25)], device="cuda", name="mine", **QUICK)
     count = len(ran)
     assert count > found["runs"][0] >= 6  # some were to warm up

@@ -55,7 +55,8 @@ def test_what_is_not_known_is_outside(algorithm):
     """edgetpu lacks 4,699 cells."""
     known = np.isfinite(quantity_values("nasbench201", "latency[edgetpu]"))
     where = "latency[edgetpu] > 0"
-    found = run_search(algorithm, "nasbench201", runs=4, budget="40evaluations", where=where)
+    asked = {"runs": 4} | budget_of(algorithm, "40evaluations")
+    found = run_search(algorithm, "nasbench201", where=where, **asked)
     assert known.sum() == 15_625 - 4_699
     assert known[found.trace["arch"]].all()
 
