@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from untrained import score
-from untrained.scoring.ablations import EXPERIMENTS, SIZES
+from untrained.scoring.ablations import EXPERIMENTS
 from untrained.scoring.columns import ABLATION_COLUMNS
 
 from .conftest import command
@@ -23,7 +23,8 @@ SMALL = {"repeats": 2, "batch_sizes": "4,6", "cells": 4, "minibatches": 2, "init
 def asked(*changes, out="made.parquet"):
     """Ask for small experiments, with the sizes of those that are named."""
     named = [after for word, after in pairwise(changes) if word == "--experiment"]
-    used = {size for one in named or SIZES for size in SIZES.get(one, ())}
+    known = [EXPERIMENTS[one] for one in named or EXPERIMENTS if one in EXPERIMENTS]
+    used = {size for one in known for size in one.sizes}
     sizes = [(f"--{size.replace('_', '-')}", SMALL[size]) for size in SMALL if size in used]
     words = [word for pair in sizes for word in pair]
     return ["ablate", SPACE, "--batch-size", 6, *words, *changes, "--out", out]

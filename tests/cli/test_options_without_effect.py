@@ -200,12 +200,12 @@ def test_python_refuses_what_the_command_line_does():
 
 
 def test_the_sizes_of_an_experiment_are_those_that_its_design_reads():
-    from untrained.scoring.ablations import EXPERIMENTS, SIZES, AblationSettings
+    from untrained.scoring.ablations import EXPERIMENTS, AblationSettings
     from untrained.scoring.images import MinibatchSettings
 
     usual = AblationSettings()
     other = {"repeats": 3, "batch_sizes": (5, 6), "minibatches": 7, "initialisations": 8}
-    for name, design in EXPERIMENTS.items():
+    for sizes, design in EXPERIMENTS.values():
         images = MinibatchSettings()
         read = [
             size
@@ -213,7 +213,7 @@ def test_the_sizes_of_an_experiment_are_those_that_its_design_reads():
             if design(images, usual) != design(images, replace(usual, **{size: value}))
         ]
         read += [] if design(images, usual).binned else ["cells"]
-        assert sorted(read) == sorted(SIZES[name])
+        assert sorted(read) == sorted(sizes)
 
 
 def test_a_gpu_has_no_number_of_threads(refused, monkeypatch):

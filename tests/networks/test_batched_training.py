@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 from tests.networks.test_batched_gradients import some_of
-from tests.networks.test_plans import CELLS, NETWORKS, cells_of_nodes, images_of
+from tests.networks.test_plans import CELLS, NETWORKS, cells_of_nodes, images_of, module_of
 
 from untrained.networks.batched_training import Together
+from untrained.networks.graph import Builder, Convolution, GlobalMean, Linear, Zero
 from untrained.networks.network import GraphNetwork
 from untrained.spaces.base import Skeleton
 from untrained.training.loop import Examples
@@ -67,6 +68,31 @@ def test_each_network_is_trained_as_it_is_alone(networks):
                 if is_compared(name, network):
                     torch.testing.assert_close(tensor, wanted[name], rtol=within, atol=within)
     assert found[0].steps == 6
+
+
+def test_weights_before_zeros_stay_as_they_are():
+    """They have no gradient, so that not even the decay of weights changes them."""
+    builder = Builder()
+    stem = builder.edge(0, None, Convolution(3, 4, (3, 3)), normalised=True)
+    node = builder.edge(stem, None)
+    layers = Convolution(4, 4, (1, 1)), Zero(), Convolution(4, 4, (1, 1))
+    builder.edge(stem, node, *layers, normalised=True)
+    logits = builder.edge(node, None, GlobalMean(), Linear(4, 2))
+    members = [module_of(builder.graph(logits), seed).double() for seed in range(2)]
+    alone, (shape, stops) = deepcopy(members), ((3, 7, 9), (2,))
+    together = Together(members, shape, CPU)
+    list(train_together(together, lesson(shape), stops, 5, CPU, RECIPE))
+    together.store()
+    for network, expected in zip(members, alone, strict=True):
+        before = deepcopy(expected.state_dict())
+        list(train_shortly(expected, lesson(shape), stops, 5, CPU, RECIPE))
+        wanted = expected.state_dict()
+        same = {name for name in wanted if torch.equal(wanted[name], before[name])}
+        assert "connections.2.0.weight" in same
+        assert "connections.2.2.weight" not in same
+        for name, tensor in network.state_dict().items():
+            if is_compared(name, network):
+                torch.testing.assert_close(tensor, wanted[name], rtol=1e-7, atol=1e-7)
 
 
 def test_one_that_diverges_stops_no_other():

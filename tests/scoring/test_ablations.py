@@ -37,7 +37,7 @@ def accuracy(benchmark_table):
 
 
 def design_of(experiment, images=IMAGES):
-    return EXPERIMENTS[experiment](images, SETTINGS)
+    return EXPERIMENTS[experiment].design(images, SETTINGS)
 
 
 def requests(space, experiment, proxy="naswot", images=IMAGES):

@@ -53,14 +53,15 @@ def ablate(
     CIFAR-100 test accuracy; the experiment variance scores random cells.
     """
     from untrained.files import write_parquet
-    from untrained.scoring.ablations import SIZES, AblationSettings
+    from untrained.scoring.ablations import EXPERIMENTS, AblationSettings
     from untrained.scoring.ablations import ablate as run
     from untrained.scoring.execution import prepare_worker
 
-    every = {size for sizes in SIZES.values() for size in sizes}
-    used = {size for one in experiment or SIZES for size in SIZES.get(one, every)}
+    used = {name: set(known.sizes) for name, known in EXPERIMENTS.items()}
+    every = set[str]().union(*used.values())
+    idle = every.difference(*(used.get(name, every) for name in experiment or used))
     named = " and ".join(experiment or ())
-    options.without_effect(context, f"the experiment {named} does not use it", *(every - used))
+    options.without_effect(context, f"the experiment {named} does not use it", *idle)
     sizes = options.numbers("--batch-sizes", batch_sizes, int, "whole numbers", "32,64")
     prepare_worker()
     table = run(

@@ -5,30 +5,30 @@ place of weights, which say where each weight of the batch is among those of all
 """
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
-from untrained.networks.batched import Shape, kernels_of, prepared
+from untrained.networks.batched import Shape, prepared
 from untrained.networks.batched_gradients import Networks, Running
-from untrained.networks.graph import Zero
 from untrained.networks.network import GraphModule
 from untrained.networks.plans import PlannedNetwork, Weights, weights_of
 
 
 class _Kept(NamedTuple):
-    """A tensor of a module, where its numbers begin, and whether training changes it."""
+    """A tensor of a module, and where its numbers begin among those of all networks."""
 
     tensor: Tensor
     start: int
-    changes: bool
 
 
 class Together(nn.Module):
     """Networks that are trained together; see `untrained.training.short.TrainsTogether`.
 
-    What leads nowhere is left out: its parameters and running statistics stay as they are.
+    What leads nowhere, or to zeros only, is no part of a batch: its parameters and running
+    statistics stay as they are.
 
     Args:
         modules: the networks, on the CPU and of one type.
@@ -68,27 +68,21 @@ class Together(nn.Module):
 
     def _numbered(self, module: GraphModule) -> list[Weights]:
         """Return the places of a module's parameters, edge by edge."""
-        graph, found = module.graph, list[Weights]()
-        for edge, connection, own in zip(
-            graph.executed, module.connections, weights_of(module, whole=True), strict=False
-        ):
-            leads = edge.target in graph.leading
+        found = list[Weights]()
+        count = len(module.graph.executed)  # edges after them are of a second output
+        edges = zip(module.connections, weights_of(module, whole=True), strict=True)
+        for connection, own in islice(edges, count):
             places = list[Tensor]()
-            zeros = [place for place, one in enumerate(edge.operations) if isinstance(one, Zero)]
-            # what is before zeros has no gradient
-            cut = sum(map(kernels_of, edge.operations[: max(zeros, default=0)]))
-            kernels = [(one, leads and place >= cut) for place, one in enumerate(own.kernels)]
-            learned = [(one, leads) for one in (own.scale, own.shift) if one is not None]
-            for tensor, changes in kernels + learned:
-                self._kept[0].append(_Kept(tensor, self._length, changes))
+            learned = [one for one in (own.scale, own.shift) if one is not None]
+            for tensor in (*own.kernels, *learned):
+                self._kept[0].append(_Kept(tensor, self._length))
                 places.append(self._length + torch.arange(tensor.numel()).view(tensor.shape))
                 self._length += tensor.numel()
-            count = len(kernels)
-            found.append(Weights(tuple(places[:count]), *places[count:]))
+            found.append(Weights(tuple(places[: len(own.kernels)]), *places[len(own.kernels) :]))
             for norm in (one for one in connection.modules() if isinstance(one, nn.BatchNorm2d)):
-                start = int(places[count][0])
+                start = int(places[len(own.kernels)][0])
                 for kept, name in zip(self._kept[1:], ("running_mean", "running_var"), strict=True):
-                    kept.append(_Kept(cast("Tensor", getattr(norm, name)), start, leads))
+                    kept.append(_Kept(cast("Tensor", getattr(norm, name)), start))
         return found
 
     def forward(self, images: Tensor) -> Tensor:
@@ -110,16 +104,14 @@ class Together(nn.Module):
             numbers = _joined(kept)
             for own, where in zip(values, places, strict=True):
                 numbers[where] = own.detach().cpu()
-            for tensor, start, changes in kept:
-                if changes:
-                    stored = numbers[start : start + tensor.numel()]
-                    tensor.copy_(stored.view(tensor.shape))
+            for tensor, start in kept:
+                tensor.copy_(numbers[start : start + tensor.numel()].view(tensor.shape))
 
 
 def _joined(kept: Sequence[_Kept]) -> Tensor:
     """Return a tensor of all numbers, each in its place."""
     last = max(kept, key=lambda one: one.start)
     numbers = last.tensor.new_zeros(last.start + last.tensor.numel())
-    for tensor, start, _ in kept:
+    for tensor, start in kept:
         numbers[start : start + tensor.numel()] = tensor.detach().flatten()
     return numbers

@@ -143,26 +143,39 @@ def _noise(images: "MinibatchSettings") -> "MinibatchSettings":
     return replace(images, dataset=NOISE.name, split=NOISE.split(images.split))
 
 
-#: The sizes of each experiment.
-SIZES = {
-    "minibatch": ("repeats",),
-    "noise": ("repeats",),
-    "initialisation": ("repeats",),
-    "batch-size": ("repeats", "batch_sizes"),
-    "variance": ("cells", "minibatches", "initialisations"),
-}
+class Ablation(NamedTuple):
+    """What one experiment varies.
 
-#: The design of each experiment. Repeats have the seeds 0, 1, ...; what is held fixed has seed 0. A
-#: smaller minibatch is the beginning of a larger one with its seed.
-EXPERIMENTS: dict[str, Callable[["MinibatchSettings", AblationSettings], Design]] = {
-    "minibatch": lambda images, how: Design([images], range(how.repeats)),
-    "noise": lambda images, how: Design([_noise(images)], range(how.repeats)),
-    "initialisation": lambda images, how: Design([images], weight_seeds=range(how.repeats)),
-    "batch-size": lambda images, how: Design(
-        [replace(images, batch_size=size) for size in how.batch_sizes], range(how.repeats)
+    Attributes:
+        sizes: the attributes of `AblationSettings` that it uses, besides the seed.
+        design: makes its design from the settings of minibatches and those sizes.
+    """
+
+    sizes: tuple[str, ...]
+    design: Callable[["MinibatchSettings", AblationSettings], Design]
+
+
+#: All experiments. Repeats have the seeds 0, 1, ...; what is held fixed has seed 0. A smaller
+#: minibatch is the beginning of a larger one with its seed.
+EXPERIMENTS = {
+    "minibatch": Ablation(("repeats",), lambda images, how: Design([images], range(how.repeats))),
+    "noise": Ablation(
+        ("repeats",), lambda images, how: Design([_noise(images)], range(how.repeats))
     ),
-    "variance": lambda images, how: Design(
-        [images], range(how.minibatches), range(how.initialisations), binned=False
+    "initialisation": Ablation(
+        ("repeats",), lambda images, how: Design([images], weight_seeds=range(how.repeats))
+    ),
+    "batch-size": Ablation(
+        ("repeats", "batch_sizes"),
+        lambda images, how: Design(
+            [replace(images, batch_size=size) for size in how.batch_sizes], range(how.repeats)
+        ),
+    ),
+    "variance": Ablation(
+        ("cells", "minibatches", "initialisations"),
+        lambda images, how: Design(
+            [images], range(how.minibatches), range(how.initialisations), binned=False
+        ),
     ),
 }
 
@@ -238,7 +251,7 @@ def ablate(
     with requested(searched, [reading], [0], settings) as request:
         varied = []
         for name in names:
-            design = EXPERIMENTS[name](request.images, how)
+            design = EXPERIMENTS[name].design(request.images, how)
             if design.binned:
                 cells = binned_cells(accuracy, how.seed)
             else:

@@ -5,7 +5,9 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -42,6 +44,8 @@ from untrained.training.short import (
     unwatched,
 )
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, eq=False)
 class TrainingImages:
@@ -72,25 +76,29 @@ class TrainingImages:
             and not p.is_contiguous()
             for p in network.parameters()
         )
-        return train_shortly(
+        train = partial(
+            train_shortly,
             network,
-            Examples(self.images, self.labels, self._prepare),
-            stops,
-            seed,
-            execution.device,
-            self.recipe,
-            dtype=execution.dtype(planned=True),
             memory_format=torch.channels_last if last else torch.contiguous_format,
             fused=last and execution.engine != "plain",
-            watch=self.watch,
         )
+        return self._taken(train, stops, seed, execution)
 
     def train_together(
         self, networks: TrainsTogether, stops: Sequence[float], seed: int, execution: Execution
     ) -> Iterator[list[Stop | Diverged]]:
         """Train many networks in place by the same steps; see `untrained.training.short`."""
-        return train_together(
-            networks,
+        return self._taken(partial(train_together, networks), stops, seed, execution)
+
+    def _taken(
+        self,
+        train: Callable[..., Iterator[T]],
+        stops: Sequence[float],
+        seed: int,
+        execution: Execution,
+    ) -> Iterator[T]:
+        """Take a training on these images."""
+        return train(
             Examples(self.images, self.labels, self._prepare),
             stops,
             seed,

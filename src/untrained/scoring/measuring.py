@@ -124,10 +124,10 @@ def measure(
     of = dataset or "cifar10"
     shape = shape_of(input) or image_set(of).shape
     batch_size = whole("batch_size", batch_size, 1)
-    on_cpu = 1 if threads is None else whole("threads", threads, 1)
+    used = 1 if threads is None else whole("threads", threads, 1)
     at_most(COUNT, batch_size=batch_size)
     check_memory(batch_size, shape)
-    at_most(cpu_count() or 1, threads=on_cpu)
+    at_most(cpu_count() or 1, threads=used)
     if isinstance(seconds, bool) or not isinstance(seconds, Real):
         raise ParameterError(f"seconds {short(repr(seconds))}: give a number")
     if not 0 < seconds <= _MOST_SECONDS:
@@ -147,7 +147,6 @@ def measure(
         if threads is not None and where.type != "cpu":
             raise ParameterError(f"threads {threads}: {where} has none to choose, leave it out")
         machine = machine_of(where)
-        used = on_cpu
         named = name or _named(machine, used, batch_size)
         setting = {
             "device": named,
