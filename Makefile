@@ -40,7 +40,7 @@ test: install ## the whole test suite, with the branch coverage of the quick tes
 test-quick: install ## what a change needs between commits: all tests that are not slow
 	$(TEST) --quiet -m "not slow"
 
-test-faults: install ## kills, full disks, locks and damaged files; 10 minutes
+test-faults: install ## kills, full disks, locks and damaged files; up to an hour
 	$(BIN)/python -m pytest --capture=no --quiet tests/faults
 
 lint: install ## ruff, mypy, import rules, snakefmt, snakemake --lint
