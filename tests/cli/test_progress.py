@@ -32,6 +32,16 @@ def test_what_is_printed_on_the_way_to_results_goes_to_standard_error(capfd):
     assert capfd.readouterr() == ("before\nafter\n", "by Python\nby other code\n")
 
 
+def test_slow_work_says_how_long_one_takes(capsys, monkeypatch):
+    now = iter(range(0, 1000, 40))
+    monkeypatch.setattr("untrained.cli.progress.time.monotonic", lambda: next(now))
+    list(track(range(2), 2, "pruning", unit="runs"))
+    assert capsys.readouterr().err.splitlines() == [
+        "pruning: 1/2 runs, 40.0 s each, 40 s left",
+        "pruning: 2/2 runs, 40.0 s each, 0 s left",
+    ]
+
+
 def test_nothing_to_do_is_no_line(capsys):
     assert list(track([], 0, "work")) == []
     assert capsys.readouterr().err == ""

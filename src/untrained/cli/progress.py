@@ -69,9 +69,14 @@ def track(items: Iterable[T], total: int, what: str, unit: str = "architectures"
             rate = done / max(time.monotonic() - start, 1e-9)
             left = (total - done) / rate
             sys.stderr.write(
-                f"{what}: {done}/{total} {unit}, {rate:.1f} {unit}/s, {left:.0f} s left\n"
+                f"{what}: {done}/{total} {unit}, {_pace(rate, unit)}, {left:.0f} s left\n"
             )
             sys.stderr.flush()
+
+
+def _pace(rate: float, unit: str) -> str:
+    """Return a rate in words, that of slow work as the seconds of one."""
+    return f"{1 / rate:.1f} s each" if 0 < rate < 1 else f"{rate:.1f} {unit}/s"
 
 
 def _columns(what: str, unit: str) -> "list[ProgressColumn]":
@@ -87,6 +92,6 @@ def _columns(what: str, unit: str) -> "list[ProgressColumn]":
 
     class Rate(ProgressColumn):
         def render(self, task: Task) -> Text:
-            return Text(f"{task.speed or 0:.1f} {unit}/s")
+            return Text(_pace(task.speed or 0, unit))
 
     return [TextColumn(what), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn()]
