@@ -12,6 +12,7 @@ from untrained.errors import UntrainedError
 from untrained.files import write_parquet
 from untrained.proxies.ensembles import combined
 from untrained.report import section
+from untrained.report.device_results import runs_of
 from untrained.report.inputs import Inputs
 from untrained.scoring.columns import FRONT_TYPES
 from untrained.search.device_fronts import costs_of, device_fronts
@@ -85,6 +86,17 @@ def ends(fronts, score, by, algorithm="nsga2"):
     own = fronts[(fronts["score"] == score) & (fronts["by"] == by)]
     own = own[(own["algorithm"] == algorithm) & (own["evaluations"] == 60)]
     return [one["arch"].tolist() for _, one in own.groupby("run")]
+
+
+def test_a_cost_is_that_of_the_networks_of_the_file_s_data_set(fronts, tmp_path):
+    write_parquet(fronts, tmp_path / "cifar100.parquet")
+    given = Inputs(
+        "nasbench201", files={"devices": [tmp_path / "cifar100.parquet"]}, folder=tmp_path
+    )
+    (run,) = runs_of(given)
+    own = devices("nasbench201").values("latency", "raspi4", "cifar100")
+    np.testing.assert_array_equal(run.devices["latency[raspi4]"].values, own)
+    assert not np.array_equal(own, values_of("latency[raspi4]"))
 
 
 def test_fronts_are_by_the_ranks_of_what_each_run_evaluated(fronts):

@@ -153,6 +153,7 @@ def test_every_unit_has_its_size(quantity, sizes):
         ("flops", "'flops' is no condition"),
         ("<= 3", "'<= 3' is no condition"),
         ("flops = 3", "asks for equality: take <= or >="),
+        ("flops != 3", "excludes a value: take < or >"),
         ("1 <= flops <= 3", "two comparisons"),
         ("flops <= many", "'many' is no number"),
         ("flops <= nan", "'nan' is no number"),

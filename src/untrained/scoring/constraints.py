@@ -150,6 +150,8 @@ def _condition(text: str) -> Condition:
     if not found or not found["quantity"]:
         if not text:
             reason = "a condition is empty"
+        elif "!=" in text:
+            reason = f"{short(repr(text))} excludes a value: take < or >"
         elif "=" in text and not re.search("[<>]", text):
             reason = f"{short(repr(text))} asks for equality: take <= or >="
         elif len(re.findall("[<>]=?", text)) > 1:

@@ -206,10 +206,8 @@ def pareto(
     searcher = SEARCHERS[algorithm]
 
     def all_runs(among: Searchable, of_run: Callable[[int], Values]) -> list[Evaluated]:
-        members = getattr(among, "members", None)
-        most = evaluations if members is None else min(evaluations, len(members))
         found = (
-            next(searched(searcher, among, asked.aims, of_run(run), most, [rng]))
+            next(searched(searcher, among, asked.aims, of_run(run), evaluations, [rng]))
             for run, rng in enumerate(rngs)
         )
         return [*track(found, runs, title, "runs")]
