@@ -231,6 +231,8 @@ def test_a_value_of_another_type_or_range_is_named_with_what_is_right(path, valu
          "devices.costs: naswot is no cost on a device: name one, as latency"),
         ("devices.score", "log(naswot,linear_regions)",
          "devices.score: no scores of linear_regions on cifar10 come with nasbench201: it has "),
+        ("devices.dataset", "cifar11",
+         "devices.dataset: unknown data set 'cifar11': did you mean 'cifar1"),
         ("training_curves.epochs", [1, 2],
          "training_curves.epochs: epochs are 1, 2: start with 0, which all kernels are"),
         ("training_curves.kernel", "tenas",
@@ -296,6 +298,19 @@ def test_a_value_of_another_type_or_range_is_named_with_what_is_right(path, valu
 )  # fmt: skip
 def test_a_mistake_is_one_line_that_names_the_key(path, value, message):
     refused(changed(path, value), f"params: {message}")
+
+
+@pytest.mark.parametrize(
+    "text", ["x" * 9999, "log(" * 999 + "naswot" + ")" * 999, "latency[" + "x" * 9999 + "] <= 1"]
+)
+@pytest.mark.parametrize(
+    "path", sorted(".".join(path) for path, _ in leaves(VALID)), ids=lambda path: path
+)
+def test_of_a_long_text_the_beginning_is_said(path, text):
+    value = {".".join(own): value for own, value in leaves(VALID)}[path]
+    with pytest.raises(UntrainedError) as error:
+        parse_parameters(changed(path, [text] if isinstance(value, list) else text))
+    assert len(str(error.value)) < 1000
 
 
 def refused(parameters, message):

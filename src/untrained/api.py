@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from untrained.errors import ParameterError
+from untrained.errors import ParameterError, quoted
 from untrained.images.minibatches import TooFewImagesError
 from untrained.images.sets import image_set
 from untrained.plugins import is_foreign
@@ -399,7 +399,9 @@ def score(
     opened: AbstractContextManager[SearchSpace | OwnNetwork]
     if isinstance(target, nn.Module):
         if architecture is not None:
-            raise ParameterError(f"{type(target).__name__} is one network: drop {architecture!r}")
+            raise ParameterError(
+                f"{type(target).__name__} is one network: drop {quoted(architecture)}"
+            )
         opened = own.kept(target, trained=reading.epochs > 0)
     else:
         space = get_space(target)
@@ -488,7 +490,7 @@ def score_seeds(
     blamed: Callable[[], AbstractContextManager[None]] = nullcontext
     if space is None:
         if architectures:
-            raise ParameterError(f"{target} is one network: drop {architectures[0]!r}")
+            raise ParameterError(f"{target} is one network: drop {quoted(architectures[0])}")
         (one,) = candidates_of([str(target)])
         size = own.parse_shape(shape)
         opened, blamed = (

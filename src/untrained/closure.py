@@ -24,7 +24,7 @@ from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
 
-from untrained.errors import MissingDataError
+from untrained.errors import MissingDataError, quoted
 
 _OURS = "untrained"
 
@@ -63,7 +63,7 @@ def closure(*modules: str) -> tuple[str, ...]:
     for root in roots:
         if _file(root) is None:
             remedy = "define it in a file" if root == "__main__" else "check how it is spelled"
-            raise MissingDataError(f"there is no Python module {root!r}: {remedy}")
+            raise MissingDataError(f"there is no Python module {quoted(root)}: {remedy}")
     followed = {_OURS, *(root.partition(".")[0] for root in roots)}
     found: set[str] = set()
     waiting = list(roots)

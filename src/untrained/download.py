@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import url2pathname
 
-from untrained.errors import DownloadError, ParameterError, UntrainedError, short
+from untrained.errors import DownloadError, ParameterError, UntrainedError, quoted, short
 from untrained.files import absent, check_plain, digest
 
 if TYPE_CHECKING:
@@ -54,12 +54,10 @@ def check_mirror(mirror: str | None) -> str | None:
         return mirror
     scheme = mirror.partition("://")[0].lower()
     if scheme not in ("https", "http", "file"):
-        raise ParameterError(
-            f"{short(repr(mirror))}: a URL begins with https://, http:// or file://"
-        )
+        raise ParameterError(f"{quoted(mirror)}: a URL begins with https://, http:// or file://")
     parts = _split(mirror)
     if scheme != "file" and not (parts.hostname or "").strip():
-        raise ParameterError(f"{short(repr(mirror))} names no host: write https://host/folder")
+        raise ParameterError(f"{quoted(mirror)} names no host: write https://host/folder")
     return mirror
 
 
@@ -69,7 +67,7 @@ def _split(url: str) -> SplitResult:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError as error:
-        raise ParameterError(f"{short(repr(url))} is no URL: {error}") from error
+        raise ParameterError(f"{quoted(url)} is no URL: {error}") from error
     return parts
 
 

@@ -55,7 +55,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError
     lowered = {candidate.lower(): candidate for candidate in names}
     near = get_close_matches(name.lower(), lowered, n=1, cutoff=0.5)
     suggestion = f"did you mean {lowered[near[0]]!r}? " if near else ""
-    named = f"unknown {kind} {short(repr(name), 100)}"
+    named = f"unknown {kind} {quoted(name, 100)}"
     return UnknownNameError(f"{named}: {suggestion}known: {', '.join(names)}")
 
 
@@ -63,6 +63,11 @@ def short(text: str, most: int = 60) -> str:
     """Return a text on one line of at most `most` characters, for an error message."""
     flat = " ".join(text.split())
     return flat if len(flat) <= most else flat[: most - 3] + "..."
+
+
+def quoted(value: object, most: int = 60) -> str:
+    """Return a value as Python writes it, on one line of at most `most` characters."""
+    return short(repr(value), most)
 
 
 def summary(error: BaseException) -> str:

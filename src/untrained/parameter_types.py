@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 from annotated_types import Ge, Gt, Le, MinLen
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from untrained.errors import ParameterError, UntrainedError, short, unknown_name
+from untrained.errors import ParameterError, UntrainedError, quoted, unknown_name
 from untrained.limits import COUNT, SECONDS
 from untrained.seeds import LARGEST
 
@@ -42,7 +42,9 @@ def each_once(canonical: Callable[[Any], object] = lambda value: value) -> After
         for value in values:
             own = canonical(value)
             if own in found:
-                raise ParameterError(f"{found[own]!r} and {value!r} are the same: keep one")
+                raise ParameterError(
+                    f"{quoted(found[own])} and {quoted(value)} are the same: keep one"
+                )
             found[own] = value
 
     return accepted(check)
@@ -168,4 +170,4 @@ def complaint_of(error: ValidationError, schema: Schema) -> str:
         return f"{path} is missing: add {_in_words(part)}"
     if first["type"] == "value_error":
         return f"{path}: {first['ctx']['error']}"
-    return f"{path}: {short(repr(first['input']))} is wrong: write {_in_words(part)}"
+    return f"{path}: {quoted(first['input'])} is wrong: write {_in_words(part)}"

@@ -17,7 +17,7 @@ from annotated_types import Ge, Le
 from pydantic import ValidationError
 
 from untrained.download import check_mirror
-from untrained.errors import ParameterError, UntrainedError, short, unknown_name
+from untrained.errors import ParameterError, UntrainedError, quoted, short, unknown_name
 from untrained.files import read_bounded
 from untrained.images.sets import IMAGE_SETS, SAMPLE, image_set
 from untrained.images.splits import check_training_split, sample_labels
@@ -75,7 +75,7 @@ def _check_mirror(mirror: str | None) -> None:
         there = False
     if not there:
         raise ParameterError(
-            f"{short(repr(mirror))} is no folder: give one that is there, a URL, or null"
+            f"{quoted(mirror)} is no folder: give one that is there, a URL, or null"
         )
 
 
@@ -331,7 +331,7 @@ class PlainLoader(yaml.SafeLoader):
                 number or kind in ("null", "bool", "str")
             ):
                 raise yaml.MarkedYAMLError(
-                    problem=f"{short(repr(node.value))} is neither a text nor a decimal number: "
+                    problem=f"{quoted(node.value)} is neither a text nor a decimal number: "
                     "write one, texts in quotes",
                     problem_mark=node.start_mark,
                 )
@@ -351,7 +351,7 @@ class PlainLoader(yaml.SafeLoader):
                 )
             if key.value in seen:
                 raise yaml.MarkedYAMLError(
-                    problem=f"the key {short(repr(key.value))} is there twice",
+                    problem=f"the key {quoted(key.value)} is there twice",
                     problem_mark=key.start_mark,
                 )
             seen.add(key.value)
@@ -454,6 +454,8 @@ def _check_prunings(parameters: Parameters, spaces: list[SearchSpace]) -> None:
 
 def _check_devices(parameters: Parameters, spaces: list[SearchSpace]) -> None:
     devices = parameters.devices
+    with _blamed("devices.dataset"):
+        image_set(devices.dataset)
     for space in spaces:
         if not (devices.costs and space.devices and space.scores):
             continue
@@ -492,8 +494,8 @@ def _check_stand_ins(parameters: Parameters, spaces: list[SearchSpace]) -> None:
             known = {one for own in SPACES.names() for one in get_space(own).datasets}
             if stands_for not in known:
                 raise ParameterError(
-                    f"params: datasets: {name} stands for {stands_for!r}, on which no search space "
-                    f"is trained: known: {', '.join(sorted(known))}"
+                    f"params: datasets: {name} stands for {quoted(stands_for)}, on which no search "
+                    f"space is trained: known: {', '.join(sorted(known))}"
                 )
 
 
@@ -560,7 +562,7 @@ def _check_searches(parameters: Parameters, spaces: list[SearchSpace]) -> None:
     with _blamed("searches.proxy"):
         if searches.reads_live(spaces) and _unscored([searches.proxy], scored):
             raise ParameterError(
-                f"{searches.proxy!r} is not scored: scores.proxies has {', '.join(scored)}"
+                f"{quoted(searches.proxy)} is not scored: scores.proxies has {', '.join(scored)}"
             )
     for space in searches.reading_shipped(spaces):
         _check_shipped(parameters, space)
@@ -644,7 +646,8 @@ def _check_labels(algorithms: Iterable[str]) -> None:
         label = method_of(name, "", "")
         if label in found:
             raise ParameterError(
-                f"{found[label]!r} and {name!r} are both labelled {label!r}: keep one"
+                f"{quoted(found[label])} and {quoted(name)} are both labelled {quoted(label)}: "
+                "keep one"
             )
         found[label] = name
 
@@ -683,7 +686,9 @@ def _check_fetched(key: str, names: Iterable[str], parameters: Parameters) -> No
     for name in names:
         if name not in parameters.datasets:
             known = ", ".join(parameters.datasets)
-            raise ParameterError(f"params: {key}: {name!r} is not fetched: datasets has {known}")
+            raise ParameterError(
+                f"params: {key}: {quoted(name)} is not fetched: datasets has {known}"
+            )
 
 
 def _check_shards(key: str, shards: int, items: int) -> None:
@@ -719,22 +724,24 @@ def _check_algorithm(name: str, parameters: Parameters, *, live: bool) -> None:
     own = [proxy for proxy in asked.reads(searches.proxy) if proxy != searches.proxy]
     if live and (lacking := _unscored(own, scores.proxies)):
         raise ParameterError(
-            f"{name!r} reads scores of {lacking[0]}: scores.proxies has {', '.join(scores.proxies)}"
+            f"{quoted(name)} reads scores of {lacking[0]}: scores.proxies has "
+            f"{', '.join(scores.proxies)}"
         )
     if not asked.spends_budget:
         return
     if live and searches.seconds_per_score == "measured" and not scores.seconds:
         raise ParameterError(
-            f"{name!r}: searches.seconds_per_score is measured, and scores.seconds is false: make "
-            "it true"
+            f"{quoted(name)}: searches.seconds_per_score is measured, and scores.seconds is false: "
+            "make it true"
         )
     if asked.guidance.fitness and searches.seconds_per_score == 0:
         raise ParameterError(
-            f"{name!r} spends its budget on scores: searches.seconds_per_score is 0, set it above"
+            f"{quoted(name)} spends its budget on scores: searches.seconds_per_score is 0, set it "
+            "above"
         )
     chooses = asked.guidance.mutants > 1 and not asked.moves_among_scored
     if live and chooses and scores.architectures != "all":
         raise ParameterError(
-            f"{name!r} chooses among mutants: that needs scores.architectures to be all, not "
+            f"{quoted(name)} chooses among mutants: that needs scores.architectures to be all, not "
             f"{scores.architectures}"
         )

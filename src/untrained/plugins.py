@@ -31,7 +31,14 @@ from typing import (
     get_type_hints,
 )
 
-from untrained.errors import PluginError, UntrainedError, first_line, short, stops, unknown_name
+from untrained.errors import (
+    PluginError,
+    UntrainedError,
+    first_line,
+    quoted,
+    stops,
+    unknown_name,
+)
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -176,7 +183,7 @@ class Registry(Generic[T_co]):
         self._check(entry, address)
         if self.like is not None and isinstance(entry, type) != self.of_classes:
             right = "a class" if self.of_classes else "an object"
-            raise PluginError(f"{address} is {short(repr(entry))}: name {right}")
+            raise PluginError(f"{address} is {quoted(entry)}: name {right}")
         own = getattr(entry, "name", name)
         if isinstance(own, str) and own != name:
             self._note_name(own, name, address)
@@ -225,7 +232,7 @@ class Registry(Generic[T_co]):
             wrong = error.errors(include_url=False)[0]
             where = ".".join(part for part in wrong["loc"] if isinstance(part, str))
             raise PluginError(
-                f"the {where} of the {self.kind} {address} is {short(repr(wrong['input']))}: "
+                f"the {where} of the {self.kind} {address} is {quoted(wrong['input'])}: "
                 f"{wrong['msg'].replace('Input', 'it')}"
             ) from error
         if "name" in values:
@@ -235,7 +242,7 @@ class Registry(Generic[T_co]):
         if not re.fullmatch(self.letters, name):
             hyphen = " and hyphens" if "-" in self.letters else ""
             raise PluginError(
-                f"{whose} calls a {self.kind} {short(repr(name))}: take letters, digits, "
+                f"{whose} calls a {self.kind} {quoted(name)}: take letters, digits, "
                 f"underscores{hyphen}, and first a letter"
             )
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from untrained.benchmarks.table import COSTS, KEYS, Group, read_groups
-from untrained.errors import ArchitectureError, DamagedFileError, MissingDataError
+from untrained.errors import ArchitectureError, DamagedFileError, MissingDataError, quoted
 from untrained.files import BENCHMARKS
 from untrained.spaces import get_space, table_of
 
@@ -366,6 +366,6 @@ class Benchmark:
         choices = sorted({key[depth] for key in self.measures if key[:depth] == group[:depth]})
         of = f" of {'/'.join(map(str, group[:depth]))}" if depth else ""
         return MissingDataError(
-            f"no accuracy for {KEYS[depth]} {group[depth]!r}{of} in {self.space}: "
+            f"no accuracy for {KEYS[depth]} {quoted(group[depth])}{of} in {self.space}: "
             f"there is {', '.join(map(str, choices))}"
         )

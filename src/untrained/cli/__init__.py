@@ -6,7 +6,7 @@ import sys
 from collections.abc import Collection, Sequence
 from itertools import zip_longest
 
-from untrained.errors import ParameterError, UntrainedError, short
+from untrained.errors import ParameterError, UntrainedError, quoted
 
 
 def debugging() -> bool:
@@ -40,7 +40,7 @@ def main() -> None:
     except OSError as error:  # of a path that was given; no path of the project is so long
         if debugging() or error.errno != errno.ENAMETOOLONG:
             raise
-        where = short(repr(str(error.filename)))
+        where = quoted(str(error.filename))
         sys.stderr.write(f"untrained: {where} can't be read: {error.strerror}\n")
         sys.exit(2)
     except (MemoryError, RuntimeError) as error:
@@ -73,4 +73,4 @@ def _check_whole(arguments: Sequence[str], integers: Collection[str]) -> None:
         if "=" in option:
             option, _, value = option.partition("=")
         if option in integers and not re.fullmatch("[-+]?[0-9]+", value, re.ASCII):
-            raise ParameterError(f"{option} {short(repr(value))}: write an integer")
+            raise ParameterError(f"{option} {quoted(value)}: write an integer")

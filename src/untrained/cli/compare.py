@@ -8,7 +8,7 @@ import typer
 
 from untrained.cli import options
 from untrained.cli.progress import tell
-from untrained.errors import ParameterError
+from untrained.errors import ParameterError, quoted
 from untrained.files import read_bounded, reading
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _names(table: "pd.DataFrame") -> list[str]:
 def _split(pair: str) -> tuple[str, str]:
     their, _, our = pair.partition("=")
     if not their or not our:
-        raise ParameterError(f"--pair {pair!r}: two names, as in nwot=naswot")
+        raise ParameterError(f"--pair {quoted(pair)}: two names, as in nwot=naswot")
     return their, our
 
 

@@ -10,7 +10,7 @@ import typer
 
 from untrained.cli import options
 from untrained.cli.progress import results_only, tell
-from untrained.errors import short
+from untrained.errors import quoted
 
 
 class Kind(StrEnum):
@@ -74,7 +74,7 @@ def list_names(
     ensembles = kind is Kind.PROXIES and _list_ensembles(pattern)
     if not found and not ensembles:
         every = f"`untrained list {kind}` has all"
-        tell(f"no {kind} match {short(repr(pattern))}" + ("" if pattern == "*" else f": {every}"))
+        tell(f"no {kind} match {quoted(pattern)}" + ("" if pattern == "*" else f": {every}"))
 
 
 def _list_ensembles(pattern: str) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from untrained.cli.progress import tell
-from untrained.errors import ParameterError
+from untrained.errors import ParameterError, quoted
 from untrained.files import check_folder, check_target
 from untrained.limits import SEEDS
 
@@ -309,7 +309,7 @@ def numbers(
         return tuple(map(kind, text.split(",")))
     except ValueError as error:
         raise ParameterError(
-            f"{option} {text!r}: {words} between commas, as in {example}"
+            f"{option} {quoted(text)}: {words} between commas, as in {example}"
         ) from error
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from untrained.errors import ParameterError, short
+from untrained.errors import ParameterError, quoted
 
 
 def _keys() -> list[str]:
@@ -33,7 +33,7 @@ def params(
     from untrained.parameters import explain, json_schema, keys, read_parameters
 
     if schema and key:
-        raise ParameterError(f"--schema is that of all keys: leave {short(repr(key))} out")
+        raise ParameterError(f"--schema is that of all keys: leave {quoted(key)} out")
     if schema:
         typer.echo(json.dumps(json_schema(), indent=2))
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from untrained.cli import options
-from untrained.errors import MissingDataError, ParameterError
+from untrained.errors import MissingDataError, ParameterError, quoted
 from untrained.files import atomic
 from untrained.limits import KERNELS, RESAMPLES
 from untrained.report.options import KEYS
@@ -79,7 +79,7 @@ def _fraction(best: float) -> float:
 
 def _scored(architectures: str) -> str:
     if architectures != "all" and not re.fullmatch("[1-9][0-9]{0,9}", architectures):
-        raise ParameterError(f"--architectures {architectures!r}: all, or an integer above 0")
+        raise ParameterError(f"--architectures {quoted(architectures)}: all, or an integer above 0")
     return architectures
 
 

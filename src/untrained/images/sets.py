@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, get_args
 
-from untrained.errors import ParameterError, PluginError, unknown_name
+from untrained.errors import ParameterError, PluginError, quoted, unknown_name
 from untrained.files import BUNDLED
 from untrained.plugins import Registry
 
@@ -218,7 +218,9 @@ def image_set(name: str) -> ImageSet:
     ):
         if not holds:
             value = getattr(found, field)
-            raise PluginError(f"the {field} of the data set {name} is {value!r}: take {right}")
+            raise PluginError(
+                f"the {field} of the data set {name} is {quoted(value)}: take {right}"
+            )
     return found
 
 
@@ -241,5 +243,7 @@ def stored_image_set(name: str) -> ImageSet:
     """
     found = image_set(name)
     if not found.stored:
-        raise ParameterError(f"{name!r} is drawn for each minibatch and has no files: name another")
+        raise ParameterError(
+            f"{quoted(name)} is drawn for each minibatch and has no files: name another"
+        )
     return found

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from untrained.benchmarks.benchmark import Benchmark
-from untrained.errors import ParameterError, unknown_name
+from untrained.errors import ParameterError, quoted, unknown_name
 from untrained.images.sets import NOISE
 from untrained.limits import COUNT, at_most
 from untrained.scoring.columns import ABLATION_TYPES
@@ -203,7 +203,9 @@ def requests_of(design: Design, request: ScoreRequest) -> list[ScoreRequest]:
 def check_untrained(reading: Reading) -> None:
     """Raise ParameterError for a proxy that is read after training."""
     if "training" in reading.needs:
-        raise ParameterError(f"{str(reading)!r} is read after training, and ablations don't train")
+        raise ParameterError(
+            f"{quoted(str(reading))} is read after training, and ablations don't train"
+        )
 
 
 def ablate(

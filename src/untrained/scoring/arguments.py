@@ -13,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from untrained.errors import ParameterError, short, unknown_name
+from untrained.errors import ParameterError, quoted, unknown_name
 from untrained.limits import SEEDS
 from untrained.proxies.base import Proxy
 from untrained.scoring.images import Shape, spell_shape
@@ -202,4 +202,4 @@ def _no_proxy(name: str, value: object) -> ParameterError:
 
 
 def _spelled(value: object) -> str:
-    return short(repr(value))
+    return quoted(value)

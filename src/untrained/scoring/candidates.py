@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from untrained.errors import ParameterError, UnknownNameError, short, stops, summary
+from untrained.errors import ParameterError, UnknownNameError, quoted, short, stops, summary
 from untrained.plugins import is_address, is_path
 from untrained.scoring.own import Calling, kept, load_factory, made_by
 from untrained.scoring.request import OwnNetwork
@@ -106,7 +106,7 @@ def _candidate(given: object, name: str | None, classes: int | None) -> Candidat
             return _member(space, chosen, name)
     if not callable(given):
         raise ParameterError(
-            f"{short(repr(given))} is no candidate: give a module, a function that makes one, "
+            f"{quoted(given)} is no candidate: give a module, a function that makes one, "
             f"(space, architecture), or {_SPELLINGS}"
         )
     function = given.func if isinstance(given, partial) else given
@@ -205,6 +205,4 @@ def _library(module: str, name: str) -> ModuleType:
 def _unknown(package: str, name: str, known: Sequence[str], listing: str) -> UnknownNameError:
     near = get_close_matches(name.lower(), known, n=3, cutoff=0.5)
     meant = f"did you mean {' or '.join(near)}? " if near else ""
-    return UnknownNameError(
-        f"{package} has no network {short(repr(name))}: {meant}{listing} lists them"
-    )
+    return UnknownNameError(f"{package} has no network {quoted(name)}: {meant}{listing} lists them")

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from untrained.errors import ParameterError, short
+from untrained.errors import ParameterError, quoted
 from untrained.scoring.quantities import Costs, Quantity, Values, parse_quantity
 
 Truth = NDArray[np.bool_]
@@ -135,10 +135,10 @@ def parse_constraint(text: str) -> Constraint:
         UnknownNameError: there is no such proxy.
     """
     if not isinstance(text, str):
-        raise ParameterError(f"the constraint {text!r} is no text: write {_EXAMPLE!r}")
+        raise ParameterError(f"the constraint {quoted(text)} is no text: write {_EXAMPLE!r}")
     if _COMMA.search(text):
         raise ParameterError(
-            f"{short(repr(text))} has a comma within a number, and commas part conditions: write "
+            f"{quoted(text)} has a comma within a number, and commas part conditions: write "
             "1000 for 1,000 and 1.5 for 1,5"
         )
     parts = re.split(r",(?![^(]*\))", text)  # between conditions, not in an ensemble
@@ -151,13 +151,13 @@ def _condition(text: str) -> Condition:
         if not text:
             reason = "a condition is empty"
         elif "!=" in text:
-            reason = f"{short(repr(text))} excludes a value: take < or >"
+            reason = f"{quoted(text)} excludes a value: take < or >"
         elif "=" in text and not re.search("[<>]", text):
-            reason = f"{short(repr(text))} asks for equality: take <= or >="
+            reason = f"{quoted(text)} asks for equality: take <= or >="
         elif len(re.findall("[<>]=?", text)) > 1:
-            reason = f"{short(repr(text))} has two comparisons: write two conditions between commas"
+            reason = f"{quoted(text)} has two comparisons: write two conditions between commas"
         else:
-            reason = f"{short(repr(text))} is no condition"
+            reason = f"{quoted(text)} is no condition"
         raise ParameterError(f"{reason}, as in {_EXAMPLE!r}")
     bound = _BOUND.fullmatch(found["bound"])
     number = 0.0
@@ -168,8 +168,7 @@ def _condition(text: str) -> Condition:
             bound = None
     if bound is None:
         raise ParameterError(
-            f"{short(repr(text))}: {short(repr(found['bound']))} is no number with a unit, as in "
-            f"{_EXAMPLE!r}"
+            f"{quoted(text)}: {quoted(found['bound'])} is no number with a unit, as in {_EXAMPLE!r}"
         )
     quantity = parse_quantity(found["quantity"])
     units, unit = _UNITS.get(quantity.unit, _THOUSANDS), bound["unit"]
@@ -177,14 +176,14 @@ def _condition(text: str) -> Condition:
         unit = "K" + unit[1:]
     if unit and unit not in units:
         raise ParameterError(
-            f"{short(repr(text))}: {quantity} has no unit {short(repr(unit))}: take "
+            f"{quoted(text)}: {quantity} has no unit {quoted(unit)}: take "
             f"{', '.join(units)}" + ("" if quantity.unit else ", or none")
         )
     own = number * (units[unit] if unit else 1.0)
     lost = not own and re.search("[1-9]", re.split("[eE]", bound["number"])[0])
     if lost or not math.isfinite(own):
         raise ParameterError(
-            f"{short(repr(text))}: {short(repr(found['bound']))} is too "
+            f"{quoted(text)}: {quoted(found['bound'])} is too "
             f"{'small' if lost else 'large'} for a number of 64 bits"
         )
     spelled = f"{quantity} {found['how']} {bound['number']}" + (f" {unit}" if unit else "")

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from untrained.errors import ParameterError
+from untrained.errors import ParameterError, quoted
 
 if TYPE_CHECKING:
     import torch
@@ -130,5 +130,5 @@ def check_device(name: str) -> "torch.device":
     if name == "cuda" and len(available) > 1:
         full = f"cuda:{torch.cuda.current_device()}"
     if full not in available:
-        raise ParameterError(f"device {name!r} is not here: auto, {', '.join(available)}")
+        raise ParameterError(f"device {quoted(name)} is not here: auto, {', '.join(available)}")
     return torch.device(full)

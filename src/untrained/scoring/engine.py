@@ -18,8 +18,8 @@ from untrained.errors import (
     PluginError,
     UntrainedError,
     passed_through_theirs,
+    quoted,
     raised_here,
-    short,
     summary,
     text_of,
     theirs,
@@ -544,7 +544,7 @@ def _read(proxy: Proxy, run: Callable[[], float], outcome: Outcome, seconds: flo
             if isinstance(value, UndefinedScore):
                 return value
             if not isinstance(value, SupportsFloat):
-                raise TypeError(f"it returned {short(repr(value))}, which is no number")
+                raise TypeError(f"it returned {quoted(value)}, which is no number")
             return value if isinstance(value, Noted) else float(value)
 
     start = time.perf_counter()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from untrained.errors import MissingDataError, ParameterError, unknown_name
+from untrained.errors import MissingDataError, ParameterError, quoted, unknown_name
 from untrained.proxies.ensembles import ENSEMBLES, MOST_MEMBERS, RULES, Ensemble, combined
 from untrained.scoring.columns import SECONDS
 from untrained.scoring.request import Reading, is_ensemble, parse_reading
@@ -35,22 +35,25 @@ def parse_proxy(spelling: str) -> Reading | Ensemble:
         raise unknown_name("rule of an ensemble", rule, RULES)
     members = [one.strip() for one in rest.removesuffix(")").split(",")]
     if not rest.endswith(")"):
-        raise ParameterError(f"{spelling!r}: an ensemble ends with a bracket, as in {_EXAMPLE}")
+        raise ParameterError(
+            f"{quoted(spelling)}: an ensemble ends with a bracket, as in {_EXAMPLE}"
+        )
     if not 2 <= len(members) <= MOST_MEMBERS or not all(members):
         raise ParameterError(
-            f"{spelling!r}: an ensemble has 2 to {MOST_MEMBERS} proxies between commas, as in "
-            f"{_EXAMPLE}"
+            f"{quoted(spelling)}: an ensemble has 2 to {MOST_MEMBERS} proxies between commas, as "
+            f"in {_EXAMPLE}"
         )
     if nested := [one for one in members if is_ensemble(one)]:
         raise ParameterError(
-            f"{spelling!r}: {nested[0]!r} is an ensemble: the members of one are proxies"
+            f"{quoted(spelling)}: {quoted(nested[0])} is an ensemble: the members of one are "
+            "proxies"
         )
     readings = list(map(parse_reading, members))
     for reading in readings:
         reading.check_readable()
     names = sorted(str(reading) for reading in readings)
     if twice := [one for one, other in pairwise(names) if one == other]:
-        raise ParameterError(f"{spelling!r} has {twice[0]} twice: name it once")
+        raise ParameterError(f"{quoted(spelling)} has {twice[0]} twice: name it once")
     made = Ensemble(rule, tuple(names))
     return next((one for one in ENSEMBLES.values() if one.formula == made.formula), made)
 

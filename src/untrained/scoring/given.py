@@ -16,7 +16,7 @@ from untrained.errors import (
     ParameterError,
     UnknownNameError,
     UntrainedError,
-    short,
+    quoted,
     stops,
     summary,
 )
@@ -127,7 +127,7 @@ def _pool(images: object, settings: MinibatchSettings, seed: int, classes: int |
         case Iterable():
             return _loader(images, settings, seed, classes)
     raise ParameterError(
-        f"images are {short(repr(images))}: give a tensor (N, C, H, W), (images, labels), a "
+        f"images are {quoted(images)}: give a tensor (N, C, H, W), (images, labels), a "
         "DataLoader, a folder, or the name of a data set"
     )
 

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from untrained.benchmarks.devices import DEVICE_TYPES
-from untrained.errors import DamagedFileError, ParameterError, short
+from untrained.errors import DamagedFileError, ParameterError, quoted, short
 from untrained.files import check_target, read_parquet, write_parquet
 from untrained.images.sets import image_set
 from untrained.limits import COUNT, at_most
@@ -129,13 +129,11 @@ def measure(
     check_memory(batch_size, shape)
     at_most(cpu_count() or 1, threads=used)
     if isinstance(seconds, bool) or not isinstance(seconds, Real):
-        raise ParameterError(f"seconds {short(repr(seconds))}: give a number")
+        raise ParameterError(f"seconds {quoted(seconds)}: give a number")
     if not 0 < seconds <= _MOST_SECONDS:
         raise ParameterError(f"seconds {seconds}: above 0, up to {_MOST_SECONDS}")
     if name is not None and not (isinstance(name, str) and re.fullmatch(r"[\w.+-]+", name)):
-        raise ParameterError(
-            f"name {short(repr(name))} of the device: letters, digits, and any of _.+-"
-        )
+        raise ParameterError(f"name {quoted(name)} of the device: letters, digits, and any of _.+-")
     found = candidates_of(candidates, classes)
     check_classes(classes, candidates)
     if dataset is not None and input is not None and all(one.own for one in found):

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from untrained.benchmarks.devices import UNITS, DeviceTable
-from untrained.errors import MissingDataError, ParameterError, UnknownNameError, short
+from untrained.errors import MissingDataError, ParameterError, UnknownNameError, quoted, short
 from untrained.files import SCORES
 from untrained.images.sets import image_set
 from untrained.plugins import blamed
@@ -89,7 +89,7 @@ def parse_quantity(text: str) -> Quantity:
     """
     if directed := DIRECTED.fullmatch(text):
         raise ParameterError(
-            f"{short(repr(text))} has the direction of an objective, and here is no objective: "
+            f"{quoted(text)} has the direction of an objective, and here is no objective: "
             f"write {short(directed['inner'].strip())}"
         )
     kinds = ", ".join(f"{metric}[DEVICE]" for metric in sorted(UNITS, reverse=True))
@@ -97,7 +97,7 @@ def parse_quantity(text: str) -> Quantity:
         found = _DEVICE.fullmatch(text)
         if found is None or found["metric"] not in UNITS:
             raise ParameterError(
-                f"{short(repr(text))} is no quantity: write {kinds}, as in latency[raspi4] or "
+                f"{quoted(text)} is no quantity: write {kinds}, as in latency[raspi4] or "
                 "latency[raspi4/cifar100], or a proxy such as parameters"
             )
         return Quantity(text, found["metric"], found["device"], found["dataset"] or "")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 
 from untrained.closure import code_digest
-from untrained.errors import ParameterError, short
+from untrained.errors import ParameterError, quoted
 from untrained.images.sets import image_set, modules_of
 from untrained.proxies import ENSEMBLES, PROXIES, get_proxy, setting_of
 from untrained.proxies.base import Direction, Proxy, Setting
@@ -297,7 +297,7 @@ def parse_reading(spelling: str, variant: str | None = None) -> Reading:
     """
     if is_ensemble(spelling):
         raise ParameterError(
-            f"{short(repr(spelling))} is an ensemble, which ranks a pool of architectures: name a "
+            f"{quoted(spelling)} is an ensemble, which ranks a pool of architectures: name a "
             "proxy here"
         )
     parts = _parts(spelling)
@@ -352,7 +352,8 @@ def _parse_images(text: str, spelling: str) -> int:
     images = int(text) if re.fullmatch(r"[0-9]{1,9}", text) else 0
     if images < 2:
         raise ParameterError(
-            f"{spelling!r}: {text!r} is no number of images, 2 or more, as in lga:64 or lga:64@1"
+            f"{quoted(spelling)}: {quoted(text)} is no number of images, 2 or more, as in lga:64 "
+            "or lga:64@1"
         )
     return images
 
@@ -361,7 +362,7 @@ def _parse_epochs(text: str, spelling: str) -> float:
     epochs = float(text) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) else math.nan
     if not epochs <= MOST_EPOCHS:
         raise ParameterError(
-            f"{spelling!r}: {text!r} is no number of epochs, 0 to {MOST_EPOCHS}, as in lga@1 or "
-            "lga@0.5"
+            f"{quoted(spelling)}: {quoted(text)} is no number of epochs, 0 to {MOST_EPOCHS}, as in "
+            "lga@1 or lga@0.5"
         )
     return epochs

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from untrained.errors import DamagedFileError, ParameterError, short
+from untrained.errors import DamagedFileError, ParameterError, quoted, short
 from untrained.limits import COUNT, at_most
 from untrained.proxies import Proxy
 from untrained.scoring.columns import SCORE_COLUMNS, SCORE_TYPES, SECONDS
@@ -170,7 +170,7 @@ def sample_of(
     if text == "all":
         return list(range(len(space))) if among is None else among.tolist()
     if not re.fullmatch("[0-9]+", text):
-        raise ParameterError(f"architectures is {text!r}: a number, or 'all'")
+        raise ParameterError(f"architectures is {quoted(text)}: a number, or 'all'")
     return draw_without_replacement(space, int(text), sample_seed, among)
 
 

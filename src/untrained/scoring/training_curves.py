@@ -12,7 +12,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Unpack, cast
 
-from untrained.errors import ParameterError
+from untrained.errors import ParameterError, quoted
 from untrained.images.sets import image_set
 from untrained.images.splits import check_training_split
 from untrained.proxies import Proxy, Setting
@@ -95,19 +95,21 @@ class CurveSettings:
             )
         if self.kernel not in KERNELS:
             raise ParameterError(
-                f"{self.kernel!r} is no kernel to follow: take {', '.join(KERNELS)}"
+                f"{quoted(self.kernel)} is no kernel to follow: take {', '.join(KERNELS)}"
             )
         names = list(map(str, self.proxies))
         for name, reading in zip(names, self.proxies, strict=True):
             if reading.epochs:
-                raise ParameterError(f"{name!r} has its own epochs: drop @, the others are given")
+                raise ParameterError(
+                    f"{quoted(name)} has its own epochs: drop @, the others are given"
+                )
             if reading.setting != Setting():
                 raise ParameterError(
-                    f"{name!r} is read off {reading.setting}, and one training serves all: take a "
-                    "variant of the benchmark's network, as in ntk_mean-weights_train"
+                    f"{quoted(name)} is read off {reading.setting}, and one training serves all: "
+                    "take a variant of the benchmark's network, as in ntk_mean-weights_train"
                 )
             if names.count(name) > 1:
-                raise ParameterError(f"{name!r} is named twice: name a proxy once")
+                raise ParameterError(f"{quoted(name)} is named twice: name a proxy once")
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from untrained.benchmarks.devices import DeviceTable, devices_of, measured
-from untrained.errors import ParameterError
+from untrained.errors import ParameterError, quoted
 from untrained.scoring.candidates import Candidate
 from untrained.scoring.constraints import Constraint
 from untrained.scoring.engine import Score
@@ -53,7 +53,7 @@ class Within:
                 kept.append(one)
         if not kept:
             told = "; ".join(f"{name}: {reason}" for name, reason in left.items())
-            raise ParameterError(f"no candidate satisfies {str(self.constraint)!r}: {told}")
+            raise ParameterError(f"no candidate satisfies {quoted(str(self.constraint))}: {told}")
         return kept, left
 
     def _broken(self, candidate: Candidate) -> str:

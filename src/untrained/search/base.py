@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 
-from untrained.errors import ParameterError, PluginError, short
+from untrained.errors import ParameterError, PluginError, quoted, short
 from untrained.limits import COUNT, at_most
 from untrained.plugins import blamed
 from untrained.spaces.base import Architecture, SearchSpace
@@ -186,7 +186,7 @@ def configured(
         name, _, value = setting.partition("=")
         if name not in known or not value:
             names = ", ".join(f"{name}=..." for name in (*known, *besides)) or "it has none"
-            raise ParameterError(f"setting {setting!r} of {kind.__name__}: known: {names}")
+            raise ParameterError(f"setting {quoted(setting)} of {kind.__name__}: known: {names}")
         if name in chosen:
             raise ParameterError(f"setting {name} of {kind.__name__} is there twice: keep one")
         chosen[name] = _parse(known[name], name, value)

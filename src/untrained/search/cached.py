@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from untrained.benchmarks.benchmark import Benchmark, Values
-from untrained.errors import DamagedFileError, MissingDataError, ParameterError
+from untrained.errors import DamagedFileError, MissingDataError, ParameterError, quoted
 from untrained.files import SCORES, absent, read_parquet
 from untrained.images.sets import image_set
 from untrained.plugins import blamed
@@ -244,7 +244,7 @@ def _trained_part(task: Task, trainings: Trainings, space: Searchable) -> Search
     if lacking and space is task.space:
         raise MissingDataError(
             f"the table of {space.name} lacks {lacking} of {len(trainings.accuracy)} trainings, "
-            f"and {task.spelling!r} moves in the whole space: fetch the whole table, or search by "
-            "naswot-100"
+            f"and {quoted(task.spelling)} moves in the whole space: fetch the whole table, or "
+            "search by naswot-100"
         )
     return space

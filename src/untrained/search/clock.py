@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from untrained.benchmarks.benchmark import SHORT_SEEDS, Benchmark, well_known
 from untrained.benchmarks.table import Group
-from untrained.errors import ArchitectureError, MissingDataError, ParameterError, short
+from untrained.errors import ArchitectureError, MissingDataError, ParameterError, quoted
 from untrained.limits import COUNT, SECONDS
 from untrained.search.base import BudgetSpent
 from untrained.search.pool import Pool, RankedSeen
@@ -60,7 +60,7 @@ def parse_budget(text: str) -> Budget:
             if 0 < float(seconds) <= SECONDS:
                 return Budget(seconds=float(seconds))
     raise ParameterError(
-        f"budget {short(repr(text))}: seconds up to {SECONDS} or evaluations up to {COUNT}, as in "
+        f"budget {quoted(text)}: seconds up to {SECONDS} or evaluations up to {COUNT}, as in "
         "'12000s' or '100evaluations'"
     )
 

@@ -14,7 +14,7 @@ from math import ceil, inf
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from untrained.errors import ParameterError
+from untrained.errors import ParameterError, quoted
 from untrained.files import IMAGES
 from untrained.limits import SEEDS, at_most
 from untrained.proxies.ensembles import Ensemble
@@ -82,10 +82,11 @@ def live_trace(task: Task, live: Live) -> "tuple[pd.DataFrame, dict[str, int]]":
     """
     search, spelling, algorithm = task.search, task.spelling, task.search.algorithm
     if not isinstance(algorithm, BudgetedSearch) or not search.guidance.fitness:
-        raise ParameterError(f"{spelling!r} live: name what to score, as in rs+fitness=lga@1")
+        raise ParameterError(f"{quoted(spelling)} live: name what to score, as in rs+fitness=lga@1")
     if search.guidance.pool or search.starts_scored or search.guidance.mutants > 1:
         raise ParameterError(
-            f"{spelling!r} live: only the fitness is scored there, drop pool, init and mutants"
+            f"{quoted(spelling)} live: only the fitness is scored there, drop pool, init and "
+            "mutants"
         )
     task.space.check_numbered()
     fitness = parse_proxy(search.guidance.fitness)

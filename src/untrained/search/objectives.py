@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from untrained.errors import MissingDataError, ParameterError, short
+from untrained.errors import MissingDataError, ParameterError, quoted
 from untrained.proxies.base import CountsGraph
 from untrained.proxies.ensembles import Ensemble
 from untrained.scoring.ensembles import parse_proxy, readings_of
@@ -81,11 +81,11 @@ def parse_objective(spelling: str) -> Objective:
         ParameterError: brackets are wrong, or see `parse_proxy` and `parse_quantity`.
     """
     if not isinstance(spelling, str):
-        raise ParameterError(f"objective {short(repr(spelling))}: give its spelling, as in naswot")
+        raise ParameterError(f"objective {quoted(spelling)}: give its spelling, as in naswot")
     text = spelling.strip()
     if turned := DIRECTED.fullmatch(text):
         if DIRECTED.fullmatch(turned["inner"].strip()):
-            raise ParameterError(f"{spelling!r}: write min or max once")
+            raise ParameterError(f"{quoted(spelling)}: write min or max once")
         return Objective(parse_objective(turned["inner"]).of, turned["way"] == "min")
     if is_ensemble(text):
         return Objective(parse_proxy(text), lower=False)
@@ -105,7 +105,7 @@ def parse_objectives(spellings: Sequence[str]) -> tuple[Objective, ...]:
     """
     if isinstance(spellings, str) or not isinstance(spellings, Iterable):
         raise ParameterError(
-            f"objectives {short(repr(spellings))}: give a list of two or more, as in "
+            f"objectives {quoted(spellings)}: give a list of two or more, as in "
             "['naswot', 'latency[raspi4]']"
         )
     found = tuple(map(parse_objective, spellings))
@@ -117,7 +117,7 @@ def parse_objectives(spellings: Sequence[str]) -> tuple[Objective, ...]:
         )
     names = [str(one.of) for one in found]
     if twice := [name for name in names if names.count(name) > 1]:
-        raise ParameterError(f"{twice[0]!r} is an objective twice: name it once")
+        raise ParameterError(f"{quoted(twice[0])} is an objective twice: name it once")
     return found
 
 

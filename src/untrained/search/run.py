@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from untrained.benchmarks.benchmark import Benchmark, Values
-from untrained.errors import ParameterError
+from untrained.errors import ParameterError, quoted
 from untrained.images.sets import image_set
 from untrained.limits import SECONDS
 from untrained.plugins import blamed
@@ -219,7 +219,9 @@ def _seconds_per_score(given: float | str) -> float | None:
     except ValueError:
         seconds = math.nan
     if not 0 <= seconds <= SECONDS:
-        raise ParameterError(f"seconds per score {given!r}: a number, 0 to {SECONDS}, or measured")
+        raise ParameterError(
+            f"seconds per score {quoted(given)}: a number, 0 to {SECONDS}, or measured"
+        )
     return seconds
 
 

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from untrained.errors import ParameterError, PluginError, short
+from untrained.errors import ParameterError, PluginError, quoted, short
 from untrained.limits import COUNT, DRAWS
 from untrained.plugins import Registry
 from untrained.scoring.ensembles import parse_proxy, readings_of
@@ -239,12 +239,12 @@ def parse_algorithm(spelling: str) -> Search:
     if issubclass(kind, SampledSearch):
         if dash and not (re.fullmatch("0*[1-9][0-9]{0,6}", samples) and int(samples) <= COUNT):
             raise ParameterError(
-                f"{short(repr(spelling))}: samples are a positive integer up to {COUNT}, as in "
+                f"{quoted(spelling)}: samples are a positive integer up to {COUNT}, as in "
                 f"{name}-100"
             )
         return Search(configured(kind, settings), int(samples or 1))
     if dash:
-        raise ParameterError(f"{spelling!r}: {name} spends a budget, it takes no samples")
+        raise ParameterError(f"{quoted(spelling)}: {name} spends a budget, it takes no samples")
     return _budgeted(spelling, name, kind, settings)
 
 
@@ -261,14 +261,16 @@ def _budgeted(spelling: str, name: str, kind: type[BudgetedSearch], settings: li
     init, fitness, pool = (str(parse_proxy(one)) if one and one != RANDOM else one for one in named)
     guidance = replace(guidance, init=init, fitness=fitness, pool=pool)
     if guidance.mutants > 1 and not algorithm.mutates:
-        raise ParameterError(f"{spelling!r}: {name} never mutates an architecture")
+        raise ParameterError(f"{quoted(spelling)}: {name} never mutates an architecture")
     if guidance.fitness and algorithm.shortens:
         raise ParameterError(
-            f"{spelling!r}: a score has no shorter trainings: drop the setting that charges "
+            f"{quoted(spelling)}: a score has no shorter trainings: drop the setting that charges "
             "less for them"
         )
     search = Search(algorithm, guidance=guidance)
     idle = [setting for setting in guiding if setting.partition("=")[0] in ("scored", "kept")]
     if idle and not search.starts_scored:
-        raise ParameterError(f"{spelling!r}: no proxy picks the start, as in {name}+init=naswot")
+        raise ParameterError(
+            f"{quoted(spelling)}: no proxy picks the start, as in {name}+init=naswot"
+        )
     return search

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from untrained.errors import ParameterError
+from untrained.errors import ParameterError, quoted
 from untrained.files import IMAGES, check_target
 from untrained.images.minibatches import prepare_images
 from untrained.images.sets import ImageSet, stored_image_set
@@ -61,7 +61,7 @@ class TrainingImages:
         if self.held_out is not None and self.held_out not in self._possible:
             names = ", ".join(name or "''" for name in self._possible)
             raise ParameterError(
-                f"held-out split {self.held_out!r} of {self.dataset} shares images with "
+                f"held-out split {quoted(self.held_out)} of {self.dataset} shares images with "
                 f"{self.split}: take {names}"
             )
 

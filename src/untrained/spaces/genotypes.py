@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, ClassVar, TypeVar
 
-from untrained.errors import ArchitectureError, short, unknown_name
+from untrained.errors import ArchitectureError, quoted, short, unknown_name
 from untrained.spaces import literals
 
 #: The operations of an edge, in the order in which architectures are numbered. Supernets also have
@@ -248,7 +248,7 @@ def _cell(name: str, node: ast.expr) -> Edges:
     for number, pair in enumerate(pairs, start=1):
         if [*map(type, literals.listed(pair) or [])] != [str, int]:
             raise ArchitectureError(
-                f"{name}, pair {number} is {short(repr(pair))}: an operation and the number of its "
+                f"{name}, pair {number} is {quoted(pair)}: an operation and the number of its "
                 "input, as in ('sep_conv_3x3', 0)"
             )
     return tuple((operation, source) for operation, source in pairs)
@@ -279,7 +279,7 @@ def _numbered(name: str, pairs: Sequence[Any]) -> Edges:
         if not whole or not 0 <= items[1] < len(OPERATIONS):
             known = ", ".join(f"{place} {one}" for place, one in enumerate(OPERATIONS))
             raise ArchitectureError(
-                f"{name}, pair {number} is {short(repr(pair))}: an input and the number of an "
+                f"{name}, pair {number} is {quoted(pair)}: an input and the number of an "
                 f"operation, as in (0, 3), out of {known}; or spell the genotype as {_EXAMPLE}"
             )
     return tuple((OPERATIONS[operation], source) for source, operation in pairs)
@@ -303,7 +303,7 @@ def _cells_of_config(values: Mapping[Any, Any]) -> list[Edges]:
             inputs = "0_1" if node == NODES[0] else own.get(name)
             if not re.fullmatch(r"([0-9])_(?!\1)[0-9]", str(inputs)):
                 raise ArchitectureError(
-                    f"{name} is {short(repr(inputs))}: two different inputs, as in '0_1'; a "
+                    f"{name} is {quoted(inputs)}: two different inputs, as in '0_1'; a "
                     f"dictionary of NAS-Bench-301 has it, or spell the genotype as {_EXAMPLE}"
                 )
             for source in map(int, str(inputs).split("_")):
@@ -339,7 +339,7 @@ def _cells_of_nni(values: Mapping[Any, Any]) -> list[Edges]:
             inputs = literals.listed(source) or [source]
             if not isinstance(operation, str) or [*map(type, inputs)] != [int]:
                 raise ArchitectureError(
-                    f"{name} and {cell}/op_{node}_{place} are {short(repr((source, operation)))}: "
+                    f"{name} and {cell}/op_{node}_{place} are {quoted((source, operation))}: "
                     "an input and an operation, as in 0 and 'sep_conv_3x3'"
                 )
             edges.append((operation, inputs[0]))

@@ -6,7 +6,7 @@ from functools import cache, cached_property
 from hashlib import md5
 from typing import Any
 
-from untrained.errors import ArchitectureError, short, unknown_name
+from untrained.errors import ArchitectureError, quoted, short, unknown_name
 from untrained.spaces import literals
 
 #: The operations, in the order of their labels in the benchmark's hashes.
@@ -166,7 +166,7 @@ def _pair_of(values: dict[object, Any]) -> list[Any]:
         for source in literals.listed(values[f"input{vertex}"]) or [values[f"input{vertex}"]]:
             if not literals.is_whole(source) or not 0 <= source < vertex:
                 raise ArchitectureError(
-                    f"input{vertex} has {short(repr(source))}: vertex {vertex} reads some of the "
+                    f"input{vertex} has {quoted(source)}: vertex {vertex} reads some of the "
                     f"vertices 0 to {vertex - 1}"
                 )
             matrix[source][vertex] = 1

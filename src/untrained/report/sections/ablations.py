@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from untrained.errors import ParameterError
+from untrained.errors import ParameterError, quoted
 from untrained.report import plotting
 from untrained.report.inputs import Inputs
 from untrained.report.scores import Floats, image_label
@@ -205,7 +205,9 @@ def ablations(
 
     for experiment in variances["experiment"].unique():
         if experiment not in set(scores["experiment"]):
-            raise ParameterError(f"no scores of the experiment {experiment!r}: make them first")
+            raise ParameterError(
+                f"no scores of the experiment {quoted(experiment)}: make them first"
+            )
     middle = (scores["bin_low"] + scores["bin_high"]) / 2
     scores = scores.assign(accuracy=middle).dropna(subset=["accuracy", "score"])
     figure = Canvas(figsize=(13, 8), layout="constrained")
