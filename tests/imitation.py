@@ -54,6 +54,7 @@ class ImitatedGpu(TorchDispatchMode):
         waits: how often the processor waited for a value of the GPU.
         sent: how many tensors were sent to the GPU.
         rounded: how often a convolution or a product ran with TF32 allowed.
+        pinned: the tensors in pinned memory, which alone are sent without a wait.
         generator: the GPU's generator.
     """
 
@@ -63,6 +64,7 @@ class ImitatedGpu(TorchDispatchMode):
         super().__init__()
         ImitatedGpu.running = self
         self.called, self.waits, self.sent, self.rounded = Counter(), 0, 0, 0
+        self.pinned = []
         self.generator = torch.Generator()
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
@@ -86,10 +88,13 @@ class ImitatedGpu(TorchDispatchMode):
         on_gpu = asked[-1].type == "cuda" if asked else bool(there)
         self.called[name] += on_gpu
         if on_gpu and name.startswith(("aten.conv", "aten.mm", "aten.addmm", "aten.bmm")):
-            self.rounded += torch.backends.cudnn.allow_tf32
+            self.rounded += torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32
         self.waits += name in WAITING and bool(there)
         self.waits += copies and bool(there) and not on_gpu and not kwargs.get("non_blocking")
-        self.sent += name == "aten._to_copy" and on_gpu and not there
+        if name == "aten._to_copy" and on_gpu and not there:
+            self.sent += 1
+            pinned = any(args[0] is one for one in self.pinned)
+            self.waits += not (pinned and kwargs.get("non_blocking"))
         if name == "aten.copy_":
             self.waits += bool(there) and not isinstance(args[0], OnGpu)
         random = torch.Tag.nondeterministic_seeded in function.tags and on_gpu
@@ -155,7 +160,7 @@ def imitated_gpu(monkeypatch):
     monkeypatch.setattr(cuda, "get_rng_state", lambda *_: gpu.generator.get_state())
     monkeypatch.setattr(cuda, "set_rng_state", lambda state, *_: gpu.generator.set_state(state))
     monkeypatch.setattr(torch, "Generator", Generator)
-    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda one, *_: one)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda one, *_: gpu.pinned.append(one) or one)
     # parameters become other tensors when they move, since they become of another class
     torch.__future__.set_overwrite_module_params_on_conversion(True)
     try:

@@ -415,6 +415,29 @@ def test_no_gpu_of_a_machine_stays_idle(workdir, monkeypatch, cards, scores, cur
     assert count["training_curve"] == curves
 
 
+def test_shards_are_fewer_where_seeds_and_proxies_make_jobs_enough(workdir, monkeypatch):
+    """Eight GPUs: 2 data sets, 2 seeds and 2 families are 8 score jobs; 2 seeds of curves, 2."""
+    monkeypatch.setattr(devices, "gpus_here", lambda: 8)
+    more = {"scores.proxies": ["naswot", "snip"], "training_curves.seeds": [0, 1]}
+    more |= {"scores.batch_size": 64, "training_curves.seed": 1}  # no record has these
+    with workflow(workdir, with_changes(more)) as built:
+        count = Counter(job.rule.name for job in built.dag.jobs)
+        assert len(PARAMS["seeds"]) * len(PARAMS["datasets"]) == 4
+    assert count["score"] == 8
+    assert count["training_curve"] == 8
+
+
+def test_the_profile_gives_every_gpu_of_this_machine_to_jobs(monkeypatch):
+    monkeypatch.setattr(devices, "gpus_here", lambda: 8)
+    profile = yaml.safe_load((ROOT / "profiles/default/config.yaml").read_text())
+    given = profile["resources"]["gpu"]
+    assert given.startswith("?")
+    names = {}
+    for line in profile["__definitions__"]:
+        exec(line, names)
+    assert eval(given.removeprefix("?"), names) == 8
+
+
 @pytest.mark.parametrize("cards", [0, 9])
 def test_what_another_machine_recorded_is_not_computed_again(tmp_path, monkeypatch, cards):
     """It may have had more GPUs, or fewer, and other numbers of shards."""

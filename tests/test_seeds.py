@@ -1,5 +1,6 @@
 import itertools
 import random
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import pytest
@@ -94,3 +95,22 @@ def test_other_global_generators_follow_the_seed_and_are_restored():
     assert draws() == expected
     assert inside[0] == inside[2]
     assert not set(inside[0]) & set(inside[1])
+
+
+def test_the_generator_of_the_gpu_that_is_named_is_seeded(monkeypatch):
+    """Of two GPUs, whose generators and current device are imitated."""
+    current, seeded = [0], []
+
+    @contextmanager
+    def device(chosen):
+        current.append(chosen.index)
+        yield
+        current.pop()
+
+    monkeypatch.setattr(torch.cuda, "device", device)
+    monkeypatch.setattr(torch.cuda, "manual_seed", lambda _seed: seeded.append(current[-1]))
+    monkeypatch.setattr(torch.random, "fork_rng", nullcontext)
+    with torch_seeded(0, "dropped", device=torch.device("cuda:1")):
+        assert seeded == [1]
+    with torch_seeded(0, "dropped", device=torch.device("cpu")):
+        assert seeded == [1]

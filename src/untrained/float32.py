@@ -1,7 +1,7 @@
 """Float32 that is float32 on GPUs too."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 
@@ -21,26 +21,30 @@ def exact_float32() -> Iterator[None]:
 
 @contextmanager
 def _without_tf32() -> Iterator[None]:
-    from torch.backends import cuda, cudnn
+    import torch
+    from torch.backends import cuda, cudnn, mkldnn
 
-    owners: list[Any] = [cudnn, cuda.matmul]
-    # PyTorch 2.9 has a second name for the same settings. Where the caller has set that, the first
+    # PyTorch 2.9 has second names for the same settings. Where the caller has set these, the first
     # can be set but not read.
-    newer = [getattr(cudnn, "conv", None), getattr(cudnn, "rnn", None), cuda.matmul]
+    newer = [getattr(cudnn, "conv", None), getattr(cudnn, "rnn", None)]
+    newer += [cuda.matmul, getattr(mkldnn, "matmul", None), getattr(mkldnn, "conv", None)]
     precise: list[Any] = [one for one in newer if hasattr(one, "fp32_precision")]
     words = [one.fp32_precision for one in precise]
-    try:
-        before = [one.allow_tf32 for one in owners]
-    except RuntimeError:
-        before = []
-    for owner in owners:
-        owner.allow_tf32 = False
+    products, convolutions = None, None
+    with suppress(RuntimeError):
+        products = torch.get_float32_matmul_precision()
+    with suppress(RuntimeError):
+        convolutions = cudnn.allow_tf32
+    torch.set_float32_matmul_precision("highest")
+    cudnn.allow_tf32 = False
     for one in precise:
         one.fp32_precision = "ieee"
     try:
         yield
     finally:
-        for owner, allowed in zip(owners, before, strict=False):
-            owner.allow_tf32 = allowed
+        if products is not None:
+            torch.set_float32_matmul_precision(products)
+        if convolutions is not None:
+            cudnn.allow_tf32 = convolutions
         for one, word in zip(precise, words, strict=True):
             one.fp32_precision = word

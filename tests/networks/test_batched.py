@@ -186,7 +186,7 @@ def on_a_gpu():
     batch = batched.prepared(networks, (3, 16, 16), [True] * 4)
     with imitated_gpu(pytest.MonkeyPatch()) as gpu, torch.no_grad():
         there = images.to("cuda:0")
-        gpu.sent = 0
+        gpu.sent = gpu.waits = 0
         found = batched.run(batch, there)
         said = {"waits": gpu.waits, "sent": gpu.sent, "kernels": gpu.called.total()}
         made = [one.kernels for one in found]

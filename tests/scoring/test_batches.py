@@ -26,6 +26,7 @@ from untrained.networks import batched
 from untrained.networks.batched import Kernels
 from untrained.networks.graph import Builder, Convolution
 from untrained.networks.plans import draw
+from untrained.plugins import blamed
 from untrained.proxies.base import UndefinedScore
 from untrained.proxies.linear_regions import THIN_SKELETON, LinearRegions
 from untrained.proxies.naswot import Naswot, log_determinant, log_determinants
@@ -283,8 +284,15 @@ def test_the_executor_follows_from_proxy_target_device_and_engine():
     assert chosen("naswot", "snip", device=gpu, target=own) == ("module", None, None)
 
 
+def of_another_package():
+    """What a proxy of another package makes of an error of PyTorch."""
+    with blamed("proxy", "mine.module:Mine"):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
+@pytest.mark.parametrize("foreign", [False, True])
 @pytest.mark.parametrize("limit", [2, 1])
-def test_a_batch_is_halved_where_memory_runs_out(monkeypatch, limit):
+def test_a_batch_is_halved_where_memory_runs_out(monkeypatch, limit, foreign):
     work = [(index, BOTH) for index in (1462, 45, 0, 15000, 10525, 7)]
     expected, tried, run = scored(work, "fast"), [], batches.run
     monkeypatch.setattr(batches, "SIZE", 4)
@@ -292,6 +300,8 @@ def test_a_batch_is_halved_where_memory_runs_out(monkeypatch, limit):
     def cramped(batch, images):
         tried.append(batch.networks)
         if batch.networks > limit:
+            if foreign:
+                of_another_package()
             raise RuntimeError("CUDA error: out of memory")
         return run(batch, images)
 

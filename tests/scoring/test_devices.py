@@ -1,7 +1,9 @@
+import os
 import subprocess
 import sys
 import uuid
 from contextlib import ExitStack
+from itertools import takewhile
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +13,7 @@ from untrained.errors import ParameterError
 from untrained.scoring import devices
 from untrained.scoring.devices import check_device, gpus_here, lease, leased_device
 
+UUIDS = ["GPU-1bcd-0", "GPU-1bef-1", "GPU-2c00-2", "GPU-3d00-3"]
 HOLDER = """
 import sys
 from untrained.scoring.devices import lease
@@ -35,9 +38,10 @@ def two_gpus(monkeypatch, names):
     return cards
 
 
-def holder(names):
+def holder(names, environment=None):
     return subprocess.Popen(
         [sys.executable, "-c", HOLDER, *names],
+        env=environment,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
 
@@ -59,6 +63,39 @@ def test_two_processes_get_different_devices_and_death_sets_them_free(names):
         finally:
             for worker in workers:
                 worker.kill()
+
+
+def test_processes_that_see_other_gpus_never_share_one(names):
+    """As runs with `CUDA_VISIBLE_DEVICES` 0,1 and 1,2 and 2,3 do, whoever starts them."""
+    cards = [*names, *(f"GPU-{uuid.uuid4()}" for _ in range(2))]
+    seen = ({}, "0,1"), ({"USER": "other"}, "1,2"), ({"HOME": "/"}, "2,3"), ({}, "0,3")
+    with ExitStack() as stack:
+        workers = []
+        for changed, visible in seen:
+            own = [cards[int(number)] for number in visible.split(",")]
+            environment = {**os.environ, **changed, "CUDA_VISIBLE_DEVICES": visible}
+            workers.append(stack.enter_context(holder(own, environment)))
+            workers[-1].name = workers[-1].stdout.readline().strip()
+        assert sorted(worker.name for worker in workers) == sorted(cards)
+        for worker in workers:
+            worker.kill()
+
+
+def test_the_name_of_a_lease_is_that_of_no_user(two_gpus, monkeypatch):
+    with leased_device("cuda:0"):
+        monkeypatch.setattr(os, "getuid", lambda: 12345)
+        with pytest.warns(UserWarning, match="held") as caught, leased_device("cuda:0"):
+            assert caught[0].filename == __file__
+
+
+def test_those_that_share_do_not_all_take_the_same_one(names, monkeypatch):
+    taken = set()
+    with lease(names), lease(names):
+        for process in range(2):
+            monkeypatch.setattr(os, "getpid", lambda process=process: process)
+            with pytest.warns(UserWarning, match="held"), lease(names) as name:
+                taken.add(name)
+    assert taken == set(names)
 
 
 def test_without_devices_there_is_nothing_to_lease():
@@ -128,6 +165,11 @@ def cards(tmp_path, monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     for name in ("nvidia0", "nvidia1", "nvidia2", "nvidia7", "nvidiactl", "nvidia-uvm"):
         (tmp_path / name).touch()
+    for place, name in enumerate(UUIDS):
+        (tmp_path / f"driver/0000:0{place}:00.0").mkdir(parents=True)
+        (tmp_path / f"driver/0000:0{place}:00.0/information").write_text(
+            f"Model: \t\t NVIDIA H100\nIRQ:   \t\t 18\nGPU UUID: \t {name}\nVideo BIOS: \t ?\n"
+        )
     return tmp_path
 
 
@@ -147,16 +189,44 @@ def cards(tmp_path, monkeypatch):
         ("0,4,1", 1),
         ("0,1,0", 0),
         ("0,00", 0),
+        ("0,5,5", 0),
+        ("+1,2", 2),
         ("1gpu,2", 2),
-        ("GPU-1b,GPU-2c", 2),
-        ("GPU-1b,GPU-1b", 0),
+        ("-0", 1),
+        ("0,GPU-1b", 1),
+        ("0,1,MIG-1b", 2),
+        ("GPU-1bc", 1),
+        ("GPU-1bc,GPU-2c", 2),
+        ("GPU-1bc,GPU-1bc", 0),
+        ("GPU-1bc,GPU-1bcd", 0),
+        ("GPU-1b", 0),
+        ("GPU-2c,GPU-dead,GPU-3d", 1),
+        ("GPU-2c, GPU-3d", 1),
+        (" GPU-2c", 0),
+        ("GPU-2c,0", 1),
+        ("MIG-1b", 1),
         ("MIG-1b,MIG-2c", 1),
+        ("MIG-1b,MIG-1b", 0),
     ],
 )
-def test_gpus_here_reads_what_is_visible_as_cuda_does(cards, monkeypatch, visible, count):
+def test_gpus_here_reads_what_is_visible_as_pytorch_does(cards, monkeypatch, visible, count):
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert gpus_here(cards) == count
+    assert gpus_here(cards, cards / "driver") == count
+    named = torch.cuda._parse_visible_devices()
+    if named and str(named[0]).startswith("GPU-"):
+        named = torch.cuda._transform_uuid_to_ordinals(named, UUIDS)
+    elif named and str(named[0]).startswith("MIG-"):
+        named = named[:1]  # PyTorch asks CUDA, which takes one
+    else:
+        named = list(takewhile(lambda number: number < 4, named))
+    assert len(named) == count
+
+
+def test_uuids_that_the_driver_does_not_tell_are_believed(cards, monkeypatch):
+    for visible, count in (("GPU-1b,GPU-2c", 2), ("GPU-1b,GPU-1b", 0), ("GPU-1,GPU-2,GPU-3", 3)):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        assert gpus_here(cards, cards / "nowhere") == count
 
 
 def test_without_device_files_or_cuda_there_are_no_gpus(cards, tmp_path, monkeypatch):

@@ -191,7 +191,7 @@ class Cramped:
             self.network.rectifier_inputs(images, dead_branches=dead_branches, pieces=pieces)
         ):
             if number == 5 and pieces < self.needed:
-                raise torch.OutOfMemoryError("CUDA out of memory")
+                raise RuntimeError("CUDA error: out of memory")
             yield reading
 
 

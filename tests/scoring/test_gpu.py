@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.asking import score_by_all
 from tests.imitation import imitated_gpu, in_guarded_process
 from tests.scoring.test_own_networks import dropping
 from tests.scoring.test_plain import load_plain
@@ -19,8 +20,10 @@ from torch import nn
 
 import untrained
 from untrained.float32 import exact_float32
-from untrained.proxies import tangent_kernels
+from untrained.proxies import get_proxy, tangent_kernels
 from untrained.scoring.engine import outcome_of
+from untrained.scoring.execution import Execution
+from untrained.scoring.images import MinibatchSettings
 from untrained.search import measurements
 from untrained.search.measurements import Draw
 from untrained.search.pruning import Pruning
@@ -41,6 +44,13 @@ def small():
     )  # fmt: skip
 
 
+def drawn_there():
+    network = small()
+    with torch.no_grad():
+        network[0].weight.copy_(torch.randn(network[0].weight.shape, device="cuda:0"))
+    return network
+
+
 def everything():
     """Score networks on the imitated GPU and on the CPU; gradients need the guard."""
     found = {"scores": {}, "dropout": {}, "waits": []}
@@ -52,6 +62,7 @@ def everything():
         there = torch.ones(2, 3).to("cuda:0")
         with pytest.raises(RuntimeError) as mixed:
             there + torch.ones(2, 3)
+        gpu.waits = 0
         for read in (there.sum, there.sum().item, there.cpu):
             read()
             found["waits"].append(gpu.waits)
@@ -73,6 +84,24 @@ def everything():
                 scored = untrained.score(network, proxy=proxy, device="cuda:0", **settings)
                 made += [scored.score, torch.equal(gpu.generator.get_state(), state)]
             found["dropout"][proxy] = made
+        # a factory that draws on the GPU, before a training
+        made = []
+        for seed in (1, 2):
+            gpu.generator.manual_seed(seed)
+            state = gpu.generator.get_state()
+            settings = SETTINGS | {"dataset": "cifar10", "device": "cuda:0"}
+            (scored,) = untrained.score_seeds(
+                "tests.scoring.test_gpu:drawn_there", proxies=["naswot@0.05"], seeds=[0], **settings
+            )
+            made += [scored.scores[0].score, torch.equal(gpu.generator.get_state(), state)]
+        found["dropout"]["drawn on the GPU"] = made
+        batch = MinibatchSettings(batch_size=4).draw(0, torch.device("cuda:0"))
+        how = Execution(torch.device("cuda:0"), "plain", "float32")
+        last = get_proxy("grad_norm")
+        found["second"] = [
+            score_by_all(lambda _: dropping(), proxies, batch, how, 0)[-1].score
+            for proxies in ([last], [get_proxy("naswot"), last])
+        ]
         measurements.CROPS, space = 16, pruned_space("nasbench201")
         settings = Pruning(dataset="noise", repeats=1, batch_size=2)
         found["pruning"] = [
@@ -134,6 +163,11 @@ def test_what_dropout_draws_on_a_gpu_depends_on_the_seed_alone(imitated):
         assert kept_too, proxy
 
 
+def test_what_dropout_draws_does_not_depend_on_the_proxies_before(imitated):
+    alone, second = imitated["second"]
+    assert alone == second
+
+
 BACKENDS = (torch.backends.cudnn, torch.backends.cuda.matmul)
 
 
@@ -158,6 +192,23 @@ def test_tf32_is_off_in_a_block_and_then_as_it_was(before):
     finally:
         for backend, value in zip(BACKENDS, default, strict=True):
             backend.allow_tf32 = value
+
+
+@pytest.mark.skipif(not hasattr(torch.backends.cudnn, "conv"), reason="PyTorch before 2.9")
+@pytest.mark.parametrize("word", ["highest", "high", "medium"])
+def test_the_precision_of_products_can_be_read_in_a_block_and_afterwards(word):
+    from torch.backends import mkldnn
+
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision(word)
+        own = mkldnn.matmul.fp32_precision
+        with exact_float32():
+            assert torch.get_float32_matmul_precision() == "highest"
+            assert mkldnn.matmul.fp32_precision == "ieee"
+        assert (torch.get_float32_matmul_precision(), mkldnn.matmul.fp32_precision) == (word, own)
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 @pytest.mark.skipif(not hasattr(torch.backends.cudnn, "conv"), reason="PyTorch before 2.9")
@@ -198,7 +249,12 @@ def test_an_imitated_gpu_refuses_to_mix_devices_and_counts_what_waits(imitated):
     [
         "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported",
         "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
         "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED",
+        "cusolver error: CUSOLVER_STATUS_ALLOC_FAILED, when calling `cusolverDnCreate(handle)`",
+        "CUDA driver error: out of memory",
+        "Triton Error [CUDA]: out of memory",
         "Unable to find a valid cuDNN algorithm to run convolution",
         "GET was unable to find an engine to execute this computation",
     ],

@@ -56,5 +56,28 @@ def same(first, second):
 
 
 @pytest.fixture
+def tf32_within():
+    """Allow TF32, and return what a network adds to: whether it is allowed while it runs."""
+    owners = torch.backends.cudnn, torch.backends.cuda.matmul
+    before, seen = [one.allow_tf32 for one in owners], set()
+    for one in owners:
+        one.allow_tf32 = True
+
+    def watch(network):
+        def note(*_given):
+            seen.add(tuple(one.allow_tf32 for one in owners))
+
+        next(network.modules()).register_forward_pre_hook(note)
+        convolution = next(one for one in network.modules() if isinstance(one, torch.nn.Conv2d))
+        convolution.register_forward_pre_hook(note)
+        return seen
+
+    yield watch
+    assert all(one.allow_tf32 for one in owners)
+    for one, value in zip(owners, before, strict=True):
+        one.allow_tf32 = value
+
+
+@pytest.fixture
 def few():
     return examples(12)

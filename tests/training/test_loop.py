@@ -196,3 +196,13 @@ def test_steps_can_be_watched(few):
 
     list(train(network(), few, replace(RECIPE, epochs=2), 0, CPU, watch=watch))
     assert seen == [(epoch, number, 2) for epoch in (1, 2) for number in (1, 2)]
+
+
+def test_nothing_is_trained_or_judged_in_tf32(few, tf32_within):
+    net = network()
+    seen = tf32_within(net)
+    assert len(snapshots(net, few, replace(RECIPE, epochs=1), 0)) == 1
+    assert seen == {(False, False)}
+    seen.clear()
+    accuracy_of(net, few, CPU)
+    assert seen == {(False, False)}

@@ -334,3 +334,10 @@ def test_steps_can_be_watched():
 
     states([0.5, 1], watch=watch)
     assert seen == [(0, 3), (1, 3), (2, 3), "done"]
+
+
+def test_nothing_is_trained_in_tf32(tf32_within):
+    net = Net()
+    seen = tf32_within(net)
+    states([0.5], net)
+    assert seen == {(False, False)}

@@ -35,27 +35,19 @@ def agreements_of(codes: Tensor) -> Tensor:
 
 def add_agreements(codes: Tensor, times: int, total: Tensor) -> None:
     """Add `times` times the agreements of `codes` to `total` (N, N); see `agreements_of`."""
-    if codes.dtype == torch.uint8:
-        compiled.add_agreements(_words(codes.numpy()), codes.shape[1] * 8, times, total.numpy())
+    if codes.device.type == "cpu":
+        packed = codes.numpy() if codes.dtype == torch.uint8 else np.packbits(codes.numpy(), axis=1)
+        units = codes.shape[1] * (8 if codes.dtype == torch.uint8 else 1)
+        compiled.add_agreements(_words(packed), units, times, total.numpy())
         return
     # With bits Z (N, f) and row sums r this is 2 Z Z' - r 1' - 1 r' + f: one product, whose
     # diagonal is r. All counts are exact.
-    both = _bit_products(codes)
+    both = torch.zeros_like(total)
+    for start in range(0, codes.shape[1], 2**24):  # float32 counts exactly up to 2**24
+        piece = codes[:, start : start + 2**24].float()
+        both += (piece @ piece.T).to(torch.int64)
     ones = both.diagonal()
     total += times * (2 * both - ones[:, None] - ones[None, :] + codes.shape[1])
-
-
-def _bit_products(bits: Tensor) -> Tensor:
-    """Return Z Z' as int64 for bits Z (N, f)."""
-    if bits.shape[1] == 1:  # torch._int_mm reads past the codes of a single unit
-        return (bits & bits.T).to(torch.int64)
-    if bits.device.type == "cpu":
-        return torch._int_mm(bits, bits.T).to(torch.int64)
-    total = torch.zeros(len(bits), len(bits), dtype=torch.int64, device=bits.device)
-    for start in range(0, bits.shape[1], 2**24):  # float32 counts exactly up to 2**24
-        piece = bits[:, start : start + 2**24].float()
-        total += (piece @ piece.T).to(torch.int64)
-    return total
 
 
 def _words(packed: NDArray[np.uint8]) -> NDArray[np.uint64]:

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 
-def gpus_here(devices: Path = Path("/dev")) -> int:
+def gpus_here(devices: Path = Path("/dev"), driver: Path = Path("/proc/driver/nvidia/gpus")) -> int:
     """Return how many NVIDIA GPUs this process may use, without PyTorch, which loads slowly.
 
     These are the device files, as far as `CUDA_VISIBLE_DEVICES` names them; there are none for a
@@ -26,27 +27,37 @@ def gpus_here(devices: Path = Path("/dev")) -> int:
     if not cards or not _built_with_cuda():
         return 0
     names = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return cards if names is None else _visible(names, cards)
+    if names is None:
+        return cards
+    told = "".join(path.read_text() for path in driver.glob("*/information"))
+    return _visible(names, cards, re.findall(r"GPU UUID:\s*(\S+)", told))
 
 
-def _visible(names: str, cards: int) -> int:
-    """Return how many GPUs CUDA sees by a value of `CUDA_VISIBLE_DEVICES`.
+def _visible(names: str, cards: int, uuids: Sequence[str]) -> int:
+    """Return how many GPUs CUDA sees by a value of `CUDA_VISIBLE_DEVICES`, as PyTorch counts them.
 
-    It reads up to the first name that is none of a GPU, and sees nothing where one is named twice;
-    of parts of GPUs (MIG) it takes the first.
+    It reads up to the first name that is none of a GPU, and sees nothing where one is named twice.
+    All names are of the kind of the first: numbers, beginnings of UUIDs that fit one GPU each, or
+    parts of GPUs (MIG), of which it takes one. UUIDs that the driver does not tell are believed.
     """
-    seen: list[str] = []
-    for name in map(str.strip, names.split(",")):
-        number = re.match(r"\+?\d+", name)
-        if name.startswith("MIG-"):
-            return 1 if not seen else len(seen)
-        if not name.startswith("GPU-") and (not number or int(number[0]) >= cards):
-            break
-        known = str(int(number[0])) if number else name
-        if known in seen:
-            return 0
-        seen.append(known)
-    return min(len(seen), cards)
+    kind = next((kind for kind in ("GPU-", "MIG-") if names.startswith(kind)), None)
+    if kind is None:
+        found = [re.match(r"[-+]?[0-9]+", name.strip()) for name in names.split(",")]
+        read = [int(one[0]) if one else -1 for one in found]
+        numbers = list(takewhile(lambda number: number >= 0, read))
+        return 0 if _twice(numbers) else len(list(takewhile(lambda one: one < cards, numbers)))
+    named = list(takewhile(lambda name: name.startswith(kind), names.split(",")))
+    if _twice(named):
+        return 0
+    if kind == "MIG-":
+        return 1
+    fitting = [[one for one in uuids or [name] if one.startswith(name)] for name in named]
+    known = [fits[0] for fits in takewhile(lambda fits: len(fits) == 1, fitting)]
+    return 0 if _twice(known) else min(len(known), cards)
+
+
+def _twice(names: Sequence[object]) -> bool:
+    return len(set(names)) < len(names)
 
 
 def _built_with_cuda() -> bool:
@@ -112,7 +123,7 @@ def lease(names: Sequence[str]) -> Iterator[str | None]:
         warnings.warn(
             f"{which} held by untrained already: sharing {shared}; "
             "run fewer at once (`snakemake --resources gpu=N`)",
-            stacklevel=2,
+            stacklevel=5,  # who wrote `with leased_device()`
         )
         yield shared
 

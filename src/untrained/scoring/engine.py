@@ -417,7 +417,8 @@ class Subject:
                 return self._values(network, mine[setting], batches[setting], plain)
 
         def train(training: TrainingImages | Trained) -> None:
-            with torch_seeded(self.seed, "weights", *self.keys):
+            device = self.execution.device
+            with torch_seeded(self.seed, "weights", *self.keys, device=device):
                 network = cast("nn.Module", self._network(next(iter(batches.values()))))
                 if has_one_type(network):
                     theirs(network.float)

@@ -129,22 +129,25 @@ def measures_many(proxy: object) -> bool:
     return places["measure_many"] <= min(places.values())
 
 
-#: What errors of PyTorch, oneDNN and CUDA's libraries contain if there is no memory left.
+#: What errors of PyTorch, oneDNN, Triton and CUDA's libraries contain if there is no memory left.
 _OUT_OF_MEMORY = (
     *("DefaultCPUAllocator: ", "could not create a primitive", "std::bad_alloc"),
-    *("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
+    *("out of memory", "_STATUS_ALLOC_FAILED", "_ALLOCATION_FAILED"),
+    "CUBLAS_STATUS_NOT_INITIALIZED",  # its handle takes memory
     # cuDNN has none that fits into the memory that is left; the second text is that of its newer
     # interface, which PyTorch 2 uses
     *("Unable to find a valid cuDNN algorithm", "unable to find an engine to execute this"),
 )
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """Return whether an error says that there is no memory left."""
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error, or one that it was raised from, says that no memory is left."""
     # only PyTorch's allocator of a GPU has an error type of its own for this
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    return any(words in text_of(error) for words in _OUT_OF_MEMORY)
+    if any(words in text_of(error) for words in _OUT_OF_MEMORY):
+        return True
+    return error.__cause__ is not None and is_out_of_memory(error.__cause__)
 
 
 def has_bfloat16_products(device: torch.device) -> bool:

@@ -308,7 +308,8 @@ def _network(candidate: Candidate, num_classes: int, images: Tensor) -> Iterator
     """Yield a candidate's network in evaluation mode, where the images are; it stays as it was."""
     # what the outputs are does not matter
     calling = Calling(output=lambda outputs: outputs)
-    with candidate.opened(calling, trained=False) as target, torch_seeded(0, "measured network"):
+    seeded = torch_seeded(0, "measured network", device=images.device)
+    with candidate.opened(calling, trained=False) as target, seeded:
         if isinstance(target, OwnNetwork):
             network = target.build(num_classes)
         else:

@@ -217,7 +217,7 @@ def _train_epoch(
     network.train()
     # one algorithm for each convolution, so that a seed always gives the same result on a device
     with (
-        torch_seeded(seed, "dropped edges of an epoch", number),
+        torch_seeded(seed, "dropped edges of an epoch", number, device=device),
         torch.backends.cudnn.flags(
             enabled=True, benchmark=False, deterministic=True, allow_tf32=False
         ),
