@@ -223,3 +223,16 @@ def test_a_gpu_has_no_number_of_threads(refused, monkeypatch):
 
     monkeypatch.setattr(measuring, "leased_device", lambda _: nullcontext(torch.device("cuda:0")))
     refused(["measure", "nasbench201/5", "--threads", 1], "threads 1: cuda:0 has none to choose")
+
+
+def test_every_command_takes_a_free_gpu_by_default():
+    """Except measure, whose times are to be those of the processor unless one names a GPU."""
+    found = {
+        name: parameter.default
+        for name, command in commands()
+        for parameter in command.params
+        if parameter.name == "device"
+    }
+    assert found.pop("measure") == "cpu"
+    assert len(found) >= 8
+    assert set(found.values()) == {"auto"}

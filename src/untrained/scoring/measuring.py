@@ -96,7 +96,8 @@ def measure(
             default cifar10.
         batch_size: the number of images that are run at once.
         device: `cpu`, `cuda`, `cuda:1`, or `auto`, which is a free GPU or else the CPU. It is not
-            the default, since here the device is what is measured.
+            the default, since here the device is what is measured. Settings of PyTorch that change
+            its speed, such as TF32, stay as they are.
         threads: the number of threads of PyTorch on the CPU, 1 by default.
         seconds: how long each candidate is timed, after a tenth of that for warming up.
         name: the name of the device in the table; by default that of the processor or the card,
