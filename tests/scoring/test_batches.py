@@ -574,5 +574,6 @@ def on_a_gpu():
 def test_a_gpu_scores_in_batches_and_is_waited_for_once(guard):
     said = in_guarded_process(guard, "tests.scoring.test_batches", "on_a_gpu")
     assert said["there"] == pytest.approx(said["here"], abs=2e-3, nan_ok=True)
-    assert said["waits"] == len(BOTH)  # one batch, whose scores are read at once for each proxy
+    # one batch, whose scores are read at once for each proxy, and its images and labels
+    assert said["waits"] == len(BOTH) + 2
     assert said["rounded"] == 0
