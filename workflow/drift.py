@@ -51,8 +51,9 @@ def metrics() -> Iterator[str]:
         sys.exit("Git has no metrics to compare with: `make record`, and commit results/metrics")
     command = ["dvc", "metrics", "diff", "--all", "--json"]
     said = subprocess.run(command, check=True, capture_output=True, text=True)
-    for path, found in json.loads(said.stdout).items():
-        for name, values in found.items():
+    # DVC's order differs from run to run
+    for path, found in sorted(json.loads(said.stdout).items()):
+        for name, values in sorted(found.items()):
             old, new = values.get("old"), values.get("new")
             if drifted(name, old, new):
                 yield f"{path}: {name} {told(old, new)}"

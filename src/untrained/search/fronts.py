@@ -206,8 +206,11 @@ def pareto(
     searcher = SEARCHERS[algorithm]
 
     def all_runs(among: Searchable, of_run: Callable[[int], Values]) -> list[Evaluated]:
+        # more than there are would be looked for in vain, a thousand times for each run
+        members = getattr(among, "members", None)
+        most = evaluations if members is None else min(evaluations, len(members))
         found = (
-            next(searched(searcher, among, asked.aims, of_run(run), evaluations, [rng]))
+            next(searched(searcher, among, asked.aims, of_run(run), most, [rng]))
             for run, rng in enumerate(rngs)
         )
         return [*track(found, runs, title, "runs")]
