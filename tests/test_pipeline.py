@@ -400,15 +400,17 @@ def test_rules_call_the_command_line_and_nothing_else(workdir):
 
 
 @pytest.mark.parametrize(
-    ("cards", "scores", "curves"), [(0, 1, 2), (4, 1, 4), (8, 2, 8), (9, 3, 9)]
+    ("cards", "scores", "curves"), [(0, 1, 2), (4, 1, 4), (8, 2, 8), (9, 3, 8)]
 )
 def test_no_gpu_of_a_machine_stays_idle(workdir, monkeypatch, cards, scores, curves):
-    """Of jobs that take a GPU each there are at least as many as GPUs."""
+    """Of jobs that take a GPU each there are at least as many as GPUs, or as cells to follow."""
     monkeypatch.setattr(devices, "gpus_here", lambda: cards)
-    with workflow(workdir) as built:
+    with workflow(workdir, with_changes({"training_curves.cells": 8})) as built:
         jobs = [job for job in built.dag.jobs if "gpu" in job.rule.resources]
         asked = {job.rule.name: int(job.resources.get("gpu", 0)) for job in jobs}
         count = Counter(job.rule.name for job in jobs)
+        followed = [job.params.cells for job in jobs if job.rule.name == "training_curve"]
+    assert all(followed), "a job without cells ends with an error"
     assert set(asked.values()) == {int(cards > 0)}
     assert asked.keys() >= {"score", "prune", "training_curve"}
     assert count["score"] == scores * len(PARAMS["seeds"]) * len(PARAMS["datasets"]) >= cards
@@ -416,7 +418,7 @@ def test_no_gpu_of_a_machine_stays_idle(workdir, monkeypatch, cards, scores, cur
 
 
 def test_shards_are_fewer_where_seeds_and_proxies_make_jobs_enough(workdir, monkeypatch):
-    """Eight GPUs: 2 data sets, 2 seeds and 2 families are 8 score jobs; 2 seeds of curves, 2."""
+    """Eight GPUs: 2 data sets, seeds and families are 8 jobs; 2 seeds of curves have 4 shards."""
     monkeypatch.setattr(devices, "gpus_here", lambda: 8)
     more = {"scores.proxies": ["naswot", "snip"], "training_curves.seeds": [0, 1]}
     more |= {"scores.batch_size": 64, "training_curves.seed": 1}  # no record has these
@@ -460,7 +462,8 @@ def test_what_another_machine_recorded_is_not_computed_again(tmp_path, monkeypat
             asked = [job for job in built.dag.jobs if job.rule.name in ("score", "training_curve")]
             return {job.rule.name: int(job.wildcards.shards) for job in asked}
 
-    of_this_machine = {"score": 3 if cards else 1, "training_curve": max(2, cards)}
+    cells = PARAMS["training_curves"]["cells"]
+    of_this_machine = {"score": 3 if cards else 1, "training_curve": cells if cards else 2}
     assert numbers() == {"score": 3, "training_curve": 5}
     changed = numbers(**{"scores.batch_size": 64, "training_curves.seed": 1})
     assert changed == of_this_machine

@@ -66,7 +66,9 @@ def short(text: str, most: int = 60) -> str:
 
 
 def quoted(value: object, most: int = 60) -> str:
-    """Return a value as Python writes it, on one line of at most `most` characters."""
+    """Return a value as Python writes it, on one line; at most `most` characters of it."""
+    if isinstance(value, str):  # whose last quote stays
+        return repr(value if len(value) <= most else value[: most - 3] + "...")
     return short(repr(value), most)
 
 

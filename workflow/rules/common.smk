@@ -95,7 +95,7 @@ def recorded(section):
     return numbers.pop() if stage else None
 
 
-def numbered(section, jobs=None):
+def numbered(section, jobs=None, most=None):
     """The shards of a section, as wildcards.
 
     Of a section whose jobs take a GPU each, there are so many that none of this machine stays idle,
@@ -104,10 +104,12 @@ def numbered(section, jobs=None):
     Args:
         section: the name of the section.
         jobs: the number of its jobs in each shard, over all spaces; None where they take no GPU.
+        most: the number of shards above which some would be empty, where a job needs something.
     """
     shards = config[section]["shards"]
     if jobs:
-        shards = recorded(section) or max(shards, -(-CARDS // jobs))
+        busy = -(-CARDS // jobs)
+        shards = recorded(section) or max(shards, min(busy, most or busy))
     return {"shard": range(shards), "shards": shards}
 
 

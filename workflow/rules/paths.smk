@@ -59,5 +59,9 @@ def training_curves(space):
         space={space} & set(PLAN.followed),
         dataset=config["training_curves"]["dataset"],
         seed=config["training_curves"]["seeds"],
-        **numbered("training_curves", len(PLAN.followed) * len(config["training_curves"]["seeds"])),
+        **numbered(
+            "training_curves",
+            len(PLAN.followed) * len(config["training_curves"]["seeds"]),
+            most=config["training_curves"]["cells"],
+        ),
     )

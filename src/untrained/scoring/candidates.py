@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from untrained.errors import ParameterError, UnknownNameError, quoted, short, stops, summary
+from untrained.errors import ParameterError, UnknownNameError, quoted, stops, summary
 from untrained.plugins import is_address, is_path
 from untrained.scoring.own import Calling, kept, load_factory, made_by
 from untrained.scoring.request import OwnNetwork
@@ -135,7 +135,7 @@ def _spelled(text: str, name: str, classes: int | None) -> Candidate:
                 raise
     if is_address(text) or is_path(text):
         return Candidate(name, load_factory(text))
-    raise ParameterError(f"{short(text)!r} names no candidate: write {_SPELLINGS}")
+    raise ParameterError(f"{quoted(text)} names no candidate: write {_SPELLINGS}")
 
 
 def _timm(name: str, classes: int | None) -> Callable[[], object]:

@@ -16,7 +16,7 @@ from untrained.errors import (
     ParameterError,
     UntrainedError,
     first_line,
-    short,
+    quoted,
     stops,
     theirs,
 )
@@ -167,6 +167,6 @@ def parse_shape(text: str) -> Shape:
         ParameterError: not three positive integers.
     """
     if not re.fullmatch(r"[1-9][0-9]{0,8}(x[1-9][0-9]{0,8}){2}", text.lower()):
-        raise ParameterError(f"input {short(text)!r}: channels x height x width, as in 3x32x32")
+        raise ParameterError(f"input {quoted(text)}: channels x height x width, as in 3x32x32")
     channels, height, width = map(int, text.lower().split("x"))
     return channels, height, width

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from untrained.errors import ArchitectureError, ParameterError, short
+from untrained.errors import ArchitectureError, ParameterError, quoted
 from untrained.plugins import blamed
 from untrained.seeds import LARGEST
 
@@ -244,7 +244,7 @@ class SearchSpace(ABC):
         """
         if isinstance(architecture, Architecture) and architecture.space != self.name:
             raise ArchitectureError(
-                f"{short(architecture.spelling)!r} is of the space {architecture.space}: give an "
+                f"{quoted(architecture.spelling)} is of the space {architecture.space}: give an "
                 f"architecture of {self.name}"
             )
         text = text_of(architecture)

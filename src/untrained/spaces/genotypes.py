@@ -156,7 +156,7 @@ def check_edges(name: str, edges: Edges, operations: Collection[str]) -> None:
     """
     for position, (operation, source) in enumerate(edges):
         node = 2 + position // 2
-        edge = f"{name}, node {node}: ({short(operation)!r}, {source!r})"
+        edge = f"{name}, node {node}: ({quoted(operation)}, {source!r})"
         if operation not in operations:
             unknown = unknown_name("operation", short(operation), operations)
             raise ArchitectureError(f"{edge}: {unknown}")
@@ -213,7 +213,7 @@ def parse_as(kind: type[AnyGenotype], text: str) -> AnyGenotype:
             return kind(_cell("normal", fields["normal"]), _cell("reduce", fields["reduce"]))
     except ValueError as error:
         raise ArchitectureError(
-            f"{short(text)!r} is no genotype ({error}): spell it as {_EXAMPLE}"
+            f"{quoted(text)} is no genotype ({error}): spell it as {_EXAMPLE}"
         ) from error
     value = _value(node)
     if isinstance(value, dict):
@@ -223,7 +223,7 @@ def parse_as(kind: type[AnyGenotype], text: str) -> AnyGenotype:
     if len(cells) == 2 and all(cells):
         return kind(_numbered("normal", cells[0]), _numbered("reduce", cells[1]))
     raise ArchitectureError(
-        f"{short(text)!r} is no genotype (no call of Genotype): spell it as {_EXAMPLE}"
+        f"{quoted(text)} is no genotype (no call of Genotype): spell it as {_EXAMPLE}"
     )
 
 

@@ -124,13 +124,13 @@ def parse_cell(text: str) -> Cell:
         )
     except ValueError as error:
         raise ArchitectureError(
-            f"{short(text)!r} is no cell ({error}): spell it as in {EXAMPLE}"
+            f"{quoted(text)} is no cell ({error}): spell it as in {EXAMPLE}"
         ) from error
     pair = _pair_of(value) if isinstance(value, dict) else literals.listed(value) or []
     rows, names = [literals.listed(one) or [] for one in pair] if len(pair) == 2 else ([], [])
     if not rows or not all(isinstance(name, str) for name in names):
         raise ArchitectureError(
-            f"{short(text)!r} is no cell: it takes a matrix and its operations, as in "
+            f"{quoted(text)} is no cell: it takes a matrix and its operations, as in "
             f"([[0, 1, 1], [0, 0, 1], [0, 0, 0]], ['input', 'conv3x3-bn-relu', 'output']), or "
             f"{EXAMPLE}"
         )
@@ -179,20 +179,19 @@ def _parse_spelling(spelling: str) -> Cell:
     left, colon, right = spelling.partition(":")
     if not colon:
         raise ArchitectureError(
-            f"{short(spelling)!r} is no cell: it takes the rows of an adjacency matrix, a colon "
+            f"{quoted(spelling)} is no cell: it takes the rows of an adjacency matrix, a colon "
             f"and the operations, as in {EXAMPLE}; or an index, or a module hash"
         )
     rows, names = left.split("|"), right.split(",")
     count = len(rows)
     if not 2 <= count <= VERTICES:
         raise ArchitectureError(
-            f"{short(left)!r} has {count} rows: a cell has 2 to {VERTICES} vertices, as in "
-            f"{EXAMPLE}"
+            f"{quoted(left)} has {count} rows: a cell has 2 to {VERTICES} vertices, as in {EXAMPLE}"
         )
     for number, row in enumerate(rows):
         if len(row) != count or set(row) - set("01"):
             raise ArchitectureError(
-                f"row {number} is {short(row)!r}: it takes {count} digits 0 or 1, as in {EXAMPLE}"
+                f"row {number} is {quoted(row)}: it takes {count} digits 0 or 1, as in {EXAMPLE}"
             )
         for target in range(number + 1):
             if row[target] == "1":
@@ -203,7 +202,7 @@ def _parse_spelling(spelling: str) -> Cell:
                 )
     if len(names) != count or names[0] != INPUT or names[-1] != OUTPUT:
         raise ArchitectureError(
-            f"the operations are {short(right)!r}: {count} vertices take {INPUT!r}, {count - 2} "
+            f"the operations are {quoted(right)}: {count} vertices take {INPUT!r}, {count - 2} "
             f"operation(s) and {OUTPUT!r}"
         )
     for vertex, name in enumerate(names[1:-1], start=1):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from untrained.errors import ArchitectureError, short
+from untrained.errors import ArchitectureError, quoted, short
 from untrained.files import BUNDLED
 from untrained.spaces import literals
 from untrained.spaces.base import Architecture, BenchmarkFacts, Drawing, GraphSpace, Skeleton, Words
@@ -35,7 +35,7 @@ def operations_of(spelling: str) -> tuple[str, ...]:
     nodes = spelling.split("+")
     if len(nodes) != 3:
         raise ArchitectureError(
-            f"{short(spelling)!r} has {len(nodes)} nodes: a cell spells 3, joined by '+', as in "
+            f"{quoted(spelling)} has {len(nodes)} nodes: a cell spells 3, joined by '+', as in "
             "'|op~0|+|op~0|op~1|+|op~0|op~1|op~2|'"
         )
     operations = []
@@ -44,19 +44,19 @@ def operations_of(spelling: str) -> tuple[str, ...]:
         if len(entries) != target + 2 or entries[0] or entries[-1]:
             pattern = "".join(f"|op~{source}" for source in range(target))
             raise ArchitectureError(
-                f"node {target} is spelled {short(node)!r}: it has {target} incoming edge(s), each "
+                f"node {target} is spelled {quoted(node)}: it has {target} incoming edge(s), each "
                 f"between bars, as in '{pattern}|'"
             )
         for source, entry in enumerate(entries[1:-1]):
             operation, tilde, number = entry.partition("~")
             if not tilde or number != str(source):
                 raise ArchitectureError(
-                    f"edge {source}->{target} is spelled {short(entry)!r}: it must end in "
+                    f"edge {source}->{target} is spelled {quoted(entry)}: it must end in "
                     f"'~{source}'"
                 )
             if operation not in OPERATIONS:
                 raise ArchitectureError(
-                    f"edge {source}->{target} has the unknown operation {short(operation)!r}: "
+                    f"edge {source}->{target} has the unknown operation {quoted(operation)}: "
                     f"known: {', '.join(OPERATIONS)}"
                 )
             operations.append(operation)
@@ -97,7 +97,7 @@ def parse_operations(text: str) -> tuple[str, ...]:
     try:
         value = literals.read(text)
     except ValueError as error:
-        raise ArchitectureError(f"{short(text)!r} is no cell: spell it as {_EXAMPLE}") from error
+        raise ArchitectureError(f"{quoted(text)} is no cell: spell it as {_EXAMPLE}") from error
     if isinstance(value, dict):
         return _operations_by_edge(value)
     items = literals.listed(value) or []
@@ -108,7 +108,7 @@ def parse_operations(text: str) -> tuple[str, ...]:
     if pairs and all([*map(type, pair)] == [str, int] for pair in pairs):
         entries = ["".join(f"{name}~{source}|" for name, source in node) for node in nodes]
         return operations_of("+".join(f"|{entry}" for entry in entries))
-    raise ArchitectureError(f"{short(text)!r} is no cell: spell it as {_EXAMPLE}")
+    raise ArchitectureError(f"{quoted(text)} is no cell: spell it as {_EXAMPLE}")
 
 
 def _operations_by_number(numbers: list[int]) -> tuple[str, ...]:
@@ -139,12 +139,12 @@ def _operations_by_edge(values: dict[object, object]) -> tuple[str, ...]:
         edge = ends if found and found[1] else ends[::-1]
         if edge not in EDGES or edge in named:
             raise ArchitectureError(
-                f"{short(str(key))!r} is no edge or comes twice: the six edges are "
+                f"{quoted(str(key))} is no edge or comes twice: the six edges are "
                 f"{', '.join(f'{source}_{target}' for source, target in EDGES)}"
             )
         if name not in _NAMES:
             raise ArchitectureError(
-                f"edge {edge[0]}->{edge[1]} has the unknown operation {short(str(name))!r}: "
+                f"edge {edge[0]}->{edge[1]} has the unknown operation {quoted(str(name))}: "
                 f"known: {', '.join(_NAMES)}"
             )
         named[edge] = _NAMES[name]

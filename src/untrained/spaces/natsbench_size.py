@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from untrained.errors import ArchitectureError, short
+from untrained.errors import ArchitectureError, quoted
 from untrained.spaces import literals
 from untrained.spaces.base import Architecture, BenchmarkFacts, Drawing, GraphSpace, Skeleton, Words
 
@@ -31,14 +31,14 @@ def widths_of(spelling: str) -> tuple[int, ...]:
     words = spelling.split(":")
     if len(words) != LAYERS:
         raise ArchitectureError(
-            f"{short(spelling)!r} has {len(words)} widths: an architecture spells {LAYERS}, joined "
+            f"{quoted(spelling)} has {len(words)} widths: an architecture spells {LAYERS}, joined "
             "by ':', as in '8:16:32:48:64'"
         )
     known = {str(width): width for width in WIDTHS}
     for layer, word in enumerate(words, start=1):
         if word not in known:
             raise ArchitectureError(
-                f"layer {layer} has the width {short(word)!r}: it has one of {', '.join(known)}"
+                f"layer {layer} has the width {quoted(word)}: it has one of {', '.join(known)}"
             )
     return tuple(known[word] for word in words)
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
-from untrained.errors import ArchitectureError, short, unknown_name
+from untrained.errors import ArchitectureError, quoted, unknown_name
 from untrained.spaces.genotypes import Edges, check_edges
 from untrained.spaces.nds_names import CELLS, STAGES, space_of
 
@@ -211,7 +211,7 @@ def parse_network(text: str) -> Network:
     for word in text.split():
         name, equals, value = word.partition("=")
         if not equals or name in fields:
-            wrong = f"{name!r} comes twice" if equals else f"{short(word)!r} is no key=value"
+            wrong = f"{name!r} comes twice" if equals else f"{quoted(word)} is no key=value"
             raise ArchitectureError(f"{wrong}: spell it as {_WORDS[CellNetwork][2]}")
         fields[name] = value
     kind = StagedNetwork if "block" in fields else CellNetwork
@@ -220,7 +220,7 @@ def parse_network(text: str) -> Network:
     extra = [name for name in fields if name not in (*names, *optional)]
     if missing or extra:
         wrong = f"lacks {', '.join(missing)}" if missing else f"has the unknown {extra[0]!r}"
-        raise ArchitectureError(f"{short(text)!r} {wrong}: spell it as {example}")
+        raise ArchitectureError(f"{quoted(text)} {wrong}: spell it as {example}")
     if kind is StagedNetwork:
         depths, widths, strides, groups = (
             _numbers(name, fields[name]) if name in fields else ()
@@ -229,7 +229,7 @@ def parse_network(text: str) -> Network:
         ratios = _numbers("ratios", fields["ratios"], float) if "ratios" in fields else ()
         return StagedNetwork(fields["block"], depths, widths, strides, ratios, groups)
     if fields["auxiliary"] not in ("0", "1"):
-        raise ArchitectureError(f"auxiliary is {short(fields['auxiliary'])!r}: 0 or 1")
+        raise ArchitectureError(f"auxiliary is {quoted(fields['auxiliary'])}: 0 or 1")
     cells = [_parsed_cell(name, fields[name]) for name in ("normal", "reduce")]
     width, depth = (_number(name, fields[name]) for name in ("width", "depth"))
     return CellNetwork(width, depth, fields["auxiliary"] == "1", *cells[0], *cells[1])
@@ -241,13 +241,13 @@ def _numbers(name: str, text: str, kind: type[T] = int) -> tuple[T, ...]:
             return tuple(map(kind, text.split(",")))
     except ValueError:
         pass
-    raise ArchitectureError(f"{name} has {short(text)!r}: numbers, as in 1,2")
+    raise ArchitectureError(f"{name} has {quoted(text)}: numbers, as in 1,2")
 
 
 def _number(name: str, text: str) -> int:
     values = _numbers(name, text)
     if len(values) > 1:
-        raise ArchitectureError(f"{name} has {short(text)!r}: one number")
+        raise ArchitectureError(f"{name} has {quoted(text)}: one number")
     return values[0]
 
 
@@ -283,7 +283,7 @@ def _parsed_cell(name: str, text: str) -> tuple[Edges, tuple[int, ...]]:
         found = _NODE.fullmatch(node)
         if found is None:
             raise ArchitectureError(
-                f"{name}, node {2 + number} is {short(node)!r}: two edges, as in "
+                f"{name}, node {2 + number} is {quoted(node)}: two edges, as in "
                 "|sep_conv_3x3~0|skip_connect~1|"
             )
         edges += [(found[1], int(found[2])), (found[3], int(found[4]))]
