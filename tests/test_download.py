@@ -28,6 +28,7 @@ class Behaviour:
     ranges: bool = True
     cut_after: list[int] = field(default_factory=list)  # bytes sent before each hang-up
     statuses: list[int] = field(default_factory=list)  # refusals before it serves
+    words: str | None = None  # what it calls them
     span: str | None = None  # a Content-Range of its own
     lengths: bool = True
     length: str | None = None  # a Content-Length of its own
@@ -48,7 +49,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.path != "/file.bin":
             return self.send_error(404)
         if behaviour.statuses:
-            return self.send_error(behaviour.statuses.pop(0))
+            return self.send_error(behaviour.statuses.pop(0), behaviour.words)
         if behaviour.drips and behaviour.dripping in DRIPPING:
             head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
             self.wfile.write(head + DRIPPING[behaviour.dripping])
@@ -280,6 +281,20 @@ def test_a_missing_file_is_reported_at_once(server, url, target):
     with pytest.raises(DownloadError, match=r"absent: the server says 404 .*name a mirror"):
         download(url.replace("file.bin", "absent"), target, progress=False)
     assert len(server.behaviour.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(404, "404 Not Found;"), (503, r"503 Service Unavailable\)"), (999, "999;")],
+)
+def test_a_status_is_said_in_the_words_of_the_standard(server, url, target, status, said):
+    """The server's own may be a screen long, or move the cursor of a terminal."""
+    server.behaviour.statuses = [status] * 2
+    server.behaviour.words = "\x1b[2J" + "no " * 9_000
+    with pytest.raises(DownloadError, match=f"the server says {said}") as caught:
+        download(url, target, progress=False, backoff=0, retries=1)
+    assert len(str(caught.value)) < 200
+    assert str(caught.value).isprintable()
 
 
 def test_a_busy_server_is_asked_again(server, url, target):

@@ -59,6 +59,7 @@ SHARDS = "results/scores/nasbench201/cifar10/naswot"
 MERGED = "results/scores/nasbench201.parquet"
 PRUNING = "results/prunings/tenas/kappa/nasbench201/cifar10/seed0.parquet"
 CURVES = "results/training_curves/nasbench201/cifar10/seed0/0of1.parquet"
+SEARCH = "results/searches/{}/nasbench201/cifar10/0of1.parquet"
 FRONTS = "results/devices/nasbench201/cifar10.parquet"
 SEEDS = "prunings.seeds", "training_curves.seeds"
 EVERYTHING = {
@@ -67,8 +68,8 @@ EVERYTHING = {
     f"{SHARDS}/seed0/0of1.parquet",
     f"{SHARDS}/seed1/0of1.parquet",
     MERGED,
-    "results/searches/naswot-2/nasbench201/cifar10/0of1.parquet",
-    "results/searches/random/nasbench201/cifar10/0of1.parquet",
+    SEARCH.format("naswot-2"),
+    SEARCH.format("random"),
     PRUNING,
     CURVES,
     FRONTS,
@@ -245,7 +246,7 @@ def test_a_change_runs_what_follows_from_it(project, changes, expected):
 
 def test_deleted_intermediates_are_made_again(project):
     before = artifacts(project)
-    trace = "results/searches/random/nasbench201/cifar10/0of1.parquet"
+    trace = SEARCH.format("random")
     view = "results/tables/nasbench201/searches.csv"
     for name in (trace, view):
         (project / name).unlink()
@@ -444,7 +445,7 @@ def computed(said):
 def test_a_clone_restores_what_was_recorded_and_computes_only_what_is_new(
     finished, tmp_path, monkeypatch
 ):
-    """DVC clears each phase that a seed is added to or removed from."""
+    """DVC clears each phase that a seed or a search is added to or removed from."""
     project = recorded(copied(finished, tmp_path / "project"))
     assert "up to date" in run(project, "dvc", "status")
     assert jobs(project) == {}
@@ -480,6 +481,15 @@ def test_a_clone_restores_what_was_recorded_and_computes_only_what_is_new(
     assert sorted(pd.read_parquet(clone / MERGED)["seed"].unique()) == [1, 2]
     assert {"search": 1}.items() <= jobs(clone).items()  # random search reads no scores
     assert not {"score", "merge", "prune", "training_curve"} & set(jobs(clone))
+
+    traces = {name: SEARCH.format(name) for name in ("naswot-2", "random", "optimal-2")}
+    set_parameters(clone, **{"searches.algorithms": list(traces)})
+    said = run(clone, "dvc", "repro", "searches")
+    assert computed(said) == {traces["naswot-2"], traces["optimal-2"]}
+    before = artifacts(clone)
+    set_parameters(clone, **{"searches.algorithms": ["random", "optimal-2"]})
+    assert not computed(run(clone, "dvc", "repro", "searches"))
+    assert set(before) - set(artifacts(clone)) == {traces["naswot-2"]}
 
 
 def test_revisions_are_compared(finished, tmp_path):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
+from http.client import responses
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
@@ -297,9 +298,8 @@ def _range(url: str, response: "requests.Response", have: int) -> tuple[int, int
         return have, have  # everything has arrived already
     if unsatisfiable or status == HTTPStatus.PARTIAL_CONTENT:
         raise _StaleError("the server sent another part of the file")
+    # the standard's words: the server's own may be anything, of any length
+    said = f"the server says {status} {responses.get(status, '')}".rstrip()
     if status in _PASSING:
-        raise _InterruptedError(f"the server says {status} {response.reason}")
-    raise DownloadError(
-        f"cannot fetch {url}: the server says {status} {response.reason}; "
-        "check the address or name a mirror"
-    )
+        raise _InterruptedError(said)
+    raise DownloadError(f"cannot fetch {url}: {said}; check the address or name a mirror")

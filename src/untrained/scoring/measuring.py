@@ -85,8 +85,9 @@ def measure(
     >>> from untrained import measure
     >>> made = lambda width: nn.Sequential(nn.Conv2d(1, width, 3), nn.Flatten())
     >>> found = measure({"thin": lambda: made(2), "wide": lambda: made(64)}, "1x32x32", seconds=0.1)
-    >>> thin, wide = found["value"]
-    >>> bool(thin < wide)
+    >>> found[["candidate", "metric"]].values.tolist()
+    [['thin', 'latency'], ['wide', 'latency']]
+    >>> bool((found["low"] <= found["value"]).all() and (found["value"] <= found["high"]).all())
     True
 
     Args:
