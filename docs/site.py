@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT / "src"))
 MADE = {
     "index.md": "README.md",
     "data.md": "data/bundled/README.md",
+    "published.md": "data/published/README.md",
     "contributing.md": "CONTRIBUTING.md",
     "CITATION.cff": "CITATION.cff",
 }
@@ -40,7 +41,9 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:  # noqa: ANN40
         markdown = markdown.replace("](docs/", "](").replace(
             "](CONTRIBUTING.md", "](contributing.md"
         )
-    return re.sub(r"\]\((?:\.\./)*data/bundled/README\.md", "](data.md", markdown)
+    for name, source in (("data", "bundled"), ("published", "published")):
+        markdown = re.sub(rf"\]\((?:\.\./)*data/{source}/README\.md", f"]({name}.md", markdown)
+    return markdown
 
 
 def reference() -> str:

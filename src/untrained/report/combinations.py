@@ -325,7 +325,7 @@ def predicted(own: Scored, labels: int, repeats: int, seed: int) -> dict[str, fl
         from sklearn.ensemble import GradientBoostingRegressor
     except ImportError as error:
         raise ParameterError(
-            "predictors need scikit-learn: pip install 'untrained[predictors]', or ask for no "
+            "predictors need scikit-learn: pip install scikit-learn, or ask for no "
             "labels"
         ) from error
     values = [np.where(np.isnan(one), -np.inf, one) for one in own.values.values()]
