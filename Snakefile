@@ -65,6 +65,7 @@ onerror:
     messages = "".join(
         Path(name).read_text() for name in ([log] if isinstance(log, str) else log)
     )
-    for name in re.findall(r"2> (\S+)' returned non-zero", messages):
+    for name in re.findall(r"> ('[^']+'|\S+)(?: 2>&1)?' returned non-zero", messages):
+        name = name.strip("'")
         lines = Path(name).read_text().splitlines()[-20:]
         sys.stderr.write("\n".join([f"{name}:", *lines]) + "\n")

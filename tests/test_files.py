@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from untrained import files
 from untrained.download import download
 from untrained.errors import DamagedFileError, MissingDataError, UntrainedError
 from untrained.files import (
@@ -310,8 +311,11 @@ def test_one_at_a_time_writes_in_a_folder(tmp_path):
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path):
-    (tmp_path / ".table.999999999.part-abc").touch()
-    (tmp_path / f".table.{os.getppid()}.part-abc").touch()  # of a process that may still write
+    own = f".table.{files._HOST}-"
+    (tmp_path / f"{own}999999999.part-abc").touch()
+    (tmp_path / f"{own}{os.getppid()}.part-abc").touch()  # of a process that may still write
+    (tmp_path / ".table.other-999999999.part-abc").touch()  # of another machine
     with atomic(tmp_path / "table") as part:
         part.write_text("text")
-    assert listing(tmp_path) == [f".table.{os.getppid()}.part-abc", "table"]
+    kept = [f"{own}{os.getppid()}.part-abc", ".table.other-999999999.part-abc", "table"]
+    assert listing(tmp_path) == sorted(kept)

@@ -235,7 +235,7 @@ OTHER = {
     "scores.augmentation": "crop-flip",
     "scores.sampling": "balanced",
     "scores.precision": "float32",
-    "searches.proxy": "naswot-released",
+    "searches.proxy": "synflow",
     "searches.scores": "live",
     "searches.budget": "100evaluations",
     "searches.where": "latency[raspi4] <= 10 ms",

@@ -460,6 +460,19 @@ def test_threads_wait_for_each_other():
     assert not network._forward_hooks
 
 
+def test_two_proxies_of_one_name_are_refused():
+    @dataclass(frozen=True)
+    class Scaled(Odd):
+        factor: float = 1.0
+
+        def __call__(self, network, minibatch, generator):
+            return self.factor
+
+    assert len(ranked([Net], [Scaled(factor=2.0), Scaled(factor=2.0)])) == 1
+    with pytest.raises(ParameterError, match=r"two proxies are called .*Scaled: give their cl"):
+        ranked([Net], [Scaled(), Scaled(factor=2.0)])
+
+
 def test_an_interruption_is_no_failure():
     def interrupted():
         raise KeyboardInterrupt

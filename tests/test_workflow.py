@@ -256,6 +256,12 @@ def test_deleted_intermediates_are_made_again(project):
     assert artifacts(project) == before
 
 
+def test_a_search_that_fails_says_why(project):
+    set_parameters(project, **{"searches.where": "parameters <= 1"})
+    said = snakemake(project, SEARCH.format("random"), succeeds=False)
+    assert "untrained: none of 15,625 architectures of nasbench201 satisfies 'parameters" in said
+
+
 def test_a_damaged_shard_is_named_and_heals(project):
     """Shards are links into Snakemake's output cache, or files where DVC brought them."""
     before = artifacts(project)

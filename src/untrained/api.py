@@ -254,13 +254,19 @@ def _readings(
     proxies: str | Proxy | Sequence[str | Proxy],
 ) -> tuple[list[Reading], list[Ensemble]]:
     """Return the proxies of a request and the members of its ensembles, and these, each once."""
-    found, ensembles = list[Reading](), list[Ensemble]()
+    found, ensembles, objects = list[Reading](), list[Ensemble](), dict[str, Proxy]()
     for given in proxies_of(proxies):
         if isinstance(given, str):
             found += readings_of([given])
             ensembles += ensembles_of([given])
         else:
             found.append(Reading(given))
+            same = objects.setdefault(found[-1].spelling, given)
+            if same is not given and same != given:
+                raise ParameterError(
+                    f"two proxies are called {found[-1].spelling}: give their classes variants, "
+                    "or rank by one at a time"
+                )
     for reading in found:
         reading.check_readable()
         _warn_of_test_labels(reading)

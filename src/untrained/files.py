@@ -4,8 +4,10 @@ import fcntl
 import hashlib
 import math
 import os
+import platform
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from glob import escape
@@ -25,6 +27,9 @@ _PACKAGED = Path(__file__).parent / "bundled"
 BUNDLED = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[2] / "data" / "bundled"
 #: The figures of papers, as CSV files.
 PUBLISHED = BUNDLED.with_name("published")
+
+#: Of this machine, whose processes alone can be seen here: other machines may share the files.
+_HOST = f"{zlib.crc32(platform.node().encode()):08x}"
 
 #: Folders of a run, relative to the working directory.
 BENCHMARKS = Path("data/benchmarks")
@@ -98,10 +103,11 @@ def atomic(target: Path) -> Iterator[Path]:
     check_plain(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        for left in target.parent.glob(f".{escape(target.name)}.[0-9]*.part-*"):  # by a kill
-            if not Path("/proc", left.name.split(".part-")[0].rpartition(".")[2]).exists():
+        own = f".{target.name}.{_HOST}-"
+        for left in target.parent.glob(f"{escape(own)}[0-9]*.part-*"):  # by a kill
+            if not Path("/proc", left.name.removeprefix(own).partition(".")[0]).exists():
                 left.unlink(missing_ok=True)
-        prefix = f".{target.name}.{os.getpid()}.part-"
+        prefix = f"{own}{os.getpid()}.part-"
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=prefix)
     except OSError as error:
         raise UntrainedError(f"cannot write {target}: {error.strerror}") from error
@@ -154,7 +160,7 @@ def alone_in(folder: Path, tell: Callable[[str], None] = lambda _: None) -> Iter
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                tell(f"waiting for another process that fetches into {folder}")
+                tell(f"waiting for another process that writes into {folder}")
                 fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:

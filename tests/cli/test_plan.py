@@ -88,6 +88,14 @@ def test_damaged_records_are_left_out_with_a_warning(folder, monkeypatch):
         assert forecast.recorded() == {"prune": [30.0]}
 
 
+@pytest.mark.parametrize("count", ["0", "-1"])
+def test_it_scores_at_least_one_architecture(folder, untrained, count):
+    code, _, err = untrained("plan", "--architectures", count)
+    assert code == 2
+    assert "--architectures" in err
+    assert "seed" not in err
+
+
 def test_a_missing_file_is_one_line(folder, untrained):
     code, out, err = untrained("plan", "none.yaml")
     assert (code, out) == (2, "")

@@ -45,6 +45,12 @@ def test_naslibs_json_is_read():
     assert table.attrs["unknown"] == 0
 
 
+def test_data_sets_that_the_space_does_not_know_keep_their_names():
+    content = {name: {naslib(7): {"nwot": 2}} for name in ("ninapro", "cifar-10")}
+    table = read_others(json.dumps(content), "zc.json", SPACE, "cifar100")
+    assert table.values.tolist() == [[7, "nwot", "ninapro", 2.0], [7, "nwot", "cifar10", 2.0]]
+
+
 def test_a_data_set_may_be_left_out():
     table = read_others(json.dumps({naslib(7): {"jacov": 2}}), "x.json", SPACE, "cifar100")
     assert table.values.tolist() == [[7, "jacov", "cifar100", 2.0]]

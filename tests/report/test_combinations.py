@@ -1,5 +1,6 @@
 """Ensembles that are chosen on one place and reported on others, against plain loops."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -43,6 +44,13 @@ def places():
 @pytest.fixture(scope="module")
 def table(places):
     return combination_table(places, most=3, named=["log(synflow,naswot)"], resamples=50)
+
+
+def test_without_any_correlation_nothing_can_be_chosen(places):
+    """As where all scores are equal, or there are too few."""
+    one = replace(places[0], values=dict.fromkeys(PROXIES, np.ones(60)))
+    with pytest.raises(MissingDataError, match=r"no proxy correlates with accuracies of .*x"):
+        combination_table([one], resamples=5)
 
 
 def slow_taus(own, accuracy):

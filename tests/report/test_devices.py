@@ -142,6 +142,27 @@ def test_each_run_has_the_scores_of_its_seed_and_lots_of_its_own(tmp_path, monke
     assert min(len(first), len(second)) > 2
 
 
+def test_of_a_score_that_is_better_lower_less_is_wanted(tmp_path):
+    table = cached_scores("nasbench201").query("proxy == 'naswot' and dataset == 'cifar10'")
+    turned = table.assign(proxy="ntk_condition_number", score=-table["score"])
+    write_parquet(pd.concat([table, turned], ignore_index=True), tmp_path / "scores.parquet")
+    asked = {"costs": COSTS[:1], "evaluations": 60, "runs": 1}
+    asked |= {"scores": tmp_path / "scores.parquet", "controls": ["ntk_condition_number"]}
+    found = device_fronts("nasbench201", "naswot", **asked)
+    assert ends(found, "naswot", COSTS[0]) == ends(found, "ntk_condition_number", COSTS[0])
+
+
+def test_a_run_that_ends_early_has_a_front_at_the_end(tmp_path):
+    table = cached_scores("nasbench201").query("proxy == 'naswot' and arch < 30")
+    write_parquet(table, tmp_path / "scores.parquet")
+    asked = {"costs": COSTS[:1], "evaluations": 64, "scores": tmp_path / "scores.parquet"}
+    found = device_fronts("nasbench201", "naswot", runs=2, **asked)
+    assert sorted(found["evaluations"].unique()) == [4, 8, 16, 32, 64]
+    last = found[(found["evaluations"] == 64) & (found["score"] == "naswot")]
+    seconds = table.query("dataset == 'cifar10'")["seconds"].mean()
+    assert last["seconds"].max() <= 30 * seconds * 1.0001
+
+
 def test_of_what_stands_in_for_the_cost_less_is_wanted(fronts):
     """So from member to member of a front the score rises, and FLOPs with it."""
     table = cached_scores("nasbench201").query("proxy == 'flops-live'").set_index("arch")["score"]

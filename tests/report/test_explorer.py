@@ -105,6 +105,21 @@ def test_the_command_scores_the_architecture_as_the_run_did(data):
     assert shlex.split(command) == words.split()
 
 
+def test_no_command_scores_one_architecture_by_an_ensemble(run, tmp_path):
+    other = with_scores(run, tmp_path, proxy="log(naswot,parameters)")
+    vars(other)["scores"] = other.scores.drop_duplicates(["arch", "proxy", "dataset", "seed"])
+    found = space_data(other)["columns"]
+    assert {"command" in one for one in found if one["label"].startswith("log(")} == {False}
+
+
+def test_the_command_names_a_space_as_the_run_does(run, tmp_path):
+    other = with_scores(run, tmp_path)
+    assert other.space.name == other.benchmark.space == "nasbench201"  # they were found by it
+    vars(other)["name"] = "mine:Space"
+    (command, *_) = column(space_data(other), "naswot", "cifar10")["command"].splitlines()
+    assert command.startswith("untrained score mine:Space {index} ")
+
+
 def test_taus_are_turned_where_lower_is_better(data, run):
     table = run.table("correlations").assign(proxy=lambda own: own["proxy"].astype(str))
     for row, known in zip(data["correlations"], table.to_dict("records"), strict=True):

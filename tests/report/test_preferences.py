@@ -142,6 +142,11 @@ def test_where_nothing_is_defined_no_share_is():
     assert set(own["best"]) == {0}
 
 
+def test_a_benchmark_may_lack_the_number_of_parameters():
+    table = made(scores(), parameters=np.full(N, np.nan))
+    assert set(made(scores())["proxy"]) - set(table["proxy"]) == {"parameters"}
+
+
 def test_faults_are_named():
     for fraction in (0, -0.1, 1.1, float("nan")):
         with pytest.raises(ParameterError, match=r"fraction .* of the best: give more than 0"):

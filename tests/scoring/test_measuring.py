@@ -164,6 +164,19 @@ def test_a_file_is_added_to_and_goes_on_where_it_ended(tmp_path, timed, monkeypa
     assert devices("natsbench_size", out).values("latency", "mine")[5] == 5.0
 
 
+def test_what_another_process_adds_meanwhile_is_kept(tmp_path, timed, monkeypatch):
+    out, times = tmp_path / "mine.parquet", measuring._timed
+
+    def meanwhile(candidate, *rest):
+        if candidate.name == "nasbench201/7":
+            measure([("nasbench201", 9)], name="other", out=out)
+        return times(candidate, *rest)
+
+    monkeypatch.setattr(measuring, "_timed", meanwhile)
+    measure([("nasbench201", 7), ("nasbench201", 5)], name="mine", out=out)
+    assert sorted(pd.read_parquet(out)["arch"]) == [5, 7, 9]
+
+
 def test_one_architecture_in_two_spellings_is_measured_once(tmp_path, timed):
     spelled = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
     first = [f"nasbench201/{spelled}"]

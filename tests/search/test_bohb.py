@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from untrained.errors import ParameterError
+from untrained.proxies.standings import Standing, Standings
+from untrained.search.base import BudgetSpent
 from untrained.search.bohb import Bohb, bandwidths, density, observed_sizes, released_choice
 from untrained.search.choices import choices_of
 
@@ -93,6 +95,43 @@ def test_the_answer_is_of_the_longest_trainings_or_of_any(ask):
     assert longest.asked == anyone.asked
     assert longest.lengths == longest.shares
     assert set(anyone.lengths) == {1.0}
+
+
+def test_a_field_climbs_by_the_ranks_of_now(toy):
+    """In a pool that grows the first arrival had the highest score for a while."""
+    standings, places, asked = Standings(1, multiplies=True), {}, []
+
+    def evaluate(architecture, share=1.0, length=1.0):
+        if len(asked) == 13:
+            raise BudgetSpent
+        asked.append(architecture.index)
+        place = places.setdefault(architecture.index, len(places))
+        if place == len(standings):
+            standings.add([place])
+        return Standing(standings, place)
+
+    start = [toy[index] for index in range(9)]
+    with pytest.raises(BudgetSpent):
+        Bohb()(toy, evaluate, np.random.default_rng(0), start)
+    assert asked == [*range(9), 6, 7, 8, 8]
+
+
+def test_a_model_ranks_what_it_has_seen_by_the_ranks_of_now(toy, monkeypatch):
+    standings, ranked = Standings(1, multiplies=True), []
+    seen = []
+    for index in range(20):
+        standings.add([index])
+        seen.append((toy[index], Standing(standings, index)))
+
+    def propose(self, codes, *_):
+        ranked.append(codes)
+        return np.zeros(4, int)
+
+    monkeypatch.setattr(Bohb, "_released", propose)
+    monkeypatch.setattr(Bohb, "_paper", propose)
+    choices = choices_of(toy)
+    Bohb(random_fraction=0.0)._propose(toy, choices, [seen], np.random.default_rng(0))
+    assert ranked[0].tolist() == choices.codes[19::-1].tolist()
 
 
 def test_a_start_is_what_the_first_brackets_begin_with(toy, ask):

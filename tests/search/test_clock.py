@@ -216,7 +216,12 @@ def test_an_architecture_without_a_training_is_missing():
         clock.evaluate(one(1))
 
 
-@pytest.mark.parametrize("seconds", [0, -1, np.nan])
+def test_a_training_without_a_time_is_no_matter_of_scores():
+    with pytest.raises(MissingDataError, match="toy has no training time of 1 of the arch"):
+        known([50, 60, np.nan], [4, np.nan, np.nan])
+
+
+@pytest.mark.parametrize("seconds", [0, -1])
 def test_trainings_take_time(seconds):
     with pytest.raises(ParameterError, match="toy take no time in places"):
         known([50, 60], [4, seconds])

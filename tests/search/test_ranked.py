@@ -16,7 +16,7 @@ from untrained.scoring.ledger import Ledger
 from untrained.scoring.request import ScoreRequest, parse_reading
 from untrained.search import ALGORITHMS, live
 from untrained.search.base import BudgetSpent
-from untrained.search.clock import Budget, RankedScores
+from untrained.search.clock import Budget, Clock, RankedScores
 from untrained.search.guided import Guide
 from untrained.search.members import part_of
 from untrained.search.pool import Pool
@@ -120,6 +120,21 @@ def test_an_incumbent_is_the_best_of_all_that_was_scored(toy):
         ((_, scored, scores),) = slow_runs(space, algorithm, pool, evaluations, [0], 1)
         best = scored[int(np.argmax(np.round(scores, 9)))]
         assert clock.incumbents[-1].arch == pool.architectures[best]
+
+
+@pytest.mark.parametrize("answer", ["longest", "any"])
+def test_the_answer_of_shorter_trainings_is_among_the_longest(toy, answer):
+    pool = pool_of("log", undefined=0)
+    answers = RankedScores("toy", 81, pool)
+    clock = Clock(answers.of_run(0), Budget(evaluations=30))
+    asked = [int(one) for one in pool.architectures[:20]]
+    for index, length in zip(asked, [1 / 3] * 5 + [1.0] * 3 + [1 / 3] * 12, strict=True):
+        clock.evaluate(toy[index], 1.0, 1.0 if answer == "any" else length)
+    scores = combined("log", pool.members[:, 0, :20])
+    among = range(5, 8) if answer == "longest" else range(20)
+    best = max(among, key=lambda place: scores[place])
+    assert clock.incumbents[-1].arch == asked[best]
+    assert clock.final_fitness == pytest.approx(scores[best])
 
 
 def test_nothing_defined_has_an_answer_without_a_fitness(toy):

@@ -16,7 +16,7 @@ rule prune:
     cache: True
     conda:
         "../envs/untrained.yaml"
-    threads: 4
+    threads: 1 if GPUS else 4  # a card measures all candidates of a round by one process
     resources:
         gpu=GPUS,
     params:

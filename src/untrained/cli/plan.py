@@ -21,9 +21,7 @@ def plan(
     ] = None,
     architectures: Annotated[
         int,
-        typer.Option(
-            help="How many of each space to score for the rates.", callback=options.allowed
-        ),
+        typer.Option(help="How many of each space to score for the rates.", min=1),
     ] = 3,
     quiet: options.Quiet = False,
 ) -> None:

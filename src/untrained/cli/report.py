@@ -318,7 +318,7 @@ def _check_taken(
     read = {name.removesuffix("_table") for name in read}
     options.without_effect(context, f"{names} takes no such option", *taken, *read)
     if only == "tables":
-        options.without_effect(context, "no figure is drawn", "figures")
+        options.without_effect(context, "--only tables draws no figure", "figures")
     if beside:
         options.without_effect(context, "with --beside a figure alone is drawn", "only")
 

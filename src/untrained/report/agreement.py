@@ -97,9 +97,11 @@ def _json_rows(text: str, name: str, space: "SearchSpace") -> Iterator[tuple[str
     if not isinstance(content, dict) or not content:
         raise DamagedFileError(f"{name} is no mapping of architectures: {_LAYOUT}")
     names = {_plain(one): one for one in space.datasets}
-    by_dataset = all(_plain(one) in names for one in content)
-    parts = {names[_plain(one)]: own for one, own in content.items()} if by_dataset else {}
-    for dataset, own in (parts or {"": content}).items():
+    # data sets that the space does not know keep their names: nothing of ours is compared with them
+    by_dataset = any(_plain(one) in names for one in content)
+    parts = content.items() if by_dataset else [("", content)]
+    for where, own in parts:
+        dataset = names.get(_plain(where), where)
         for spelled, scores in _mapping(own, name):
             for proxy, value in _mapping(scores, name):
                 number = value.get("score") if isinstance(value, dict) else value

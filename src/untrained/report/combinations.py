@@ -246,8 +246,13 @@ def combination_table(
         own = samples[place]
         return {one: own.tau(one, getattr(own, accuracy)) for one in spellings}
 
-    def best(among: Sequence[str], tables: Sequence[Mapping[str, float]]) -> str:
+    def best(among: Sequence[str], tables: Sequence[Mapping[str, float]], where: str) -> str:
         means = [np.mean([table[one] for table in tables]) for one in among]
+        if np.isnan(means).all():
+            raise MissingDataError(
+                f"no proxy correlates with accuracies of {where}: score more architectures, whose "
+                "scores differ"
+            )
         return among[int(np.nanargmax(means))]
 
     @cache
@@ -271,11 +276,11 @@ def combination_table(
                     if not source.held_out:
                         continue  # that would be the oracle
                     where += ", validation"
-                asked.append((kind, where, best(among, [taus(source.place, "validation")])))
+                asked.append((kind, where, best(among, [taus(source.place, "validation")], where)))
             if others := of_others(target.place.space):
-                asked.append((kind, "other spaces", best(among, others)))
+                asked.append((kind, "other spaces", best(among, others, "other spaces")))
         seen = "validation" if target.held_out else "test"
-        oracle = best(spellings, [taus(target.place, "test")])
+        oracle = best(spellings, [taus(target.place, "test")], str(target.place))
         asked.append(("oracle", f"{target.place}, test", oracle))
         for subset, own in target.subsets.items():
             head = {"space": target.place.space, "dataset": target.place.dataset, "subset": subset}
@@ -325,8 +330,7 @@ def predicted(own: Scored, labels: int, repeats: int, seed: int) -> dict[str, fl
         from sklearn.ensemble import GradientBoostingRegressor
     except ImportError as error:
         raise ParameterError(
-            "predictors need scikit-learn: pip install scikit-learn, or ask for no "
-            "labels"
+            "predictors need scikit-learn: pip install scikit-learn, or ask for no labels"
         ) from error
     values = [np.where(np.isnan(one), -np.inf, one) for one in own.values.values()]
     features = np.stack([doubled_ranks(one) / (2 * len(own)) for one in values], axis=1)

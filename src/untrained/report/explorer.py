@@ -138,7 +138,12 @@ def space_data(inputs: Inputs, settings: Sequence[str] = ()) -> dict[str, Any]:
             column = _column(proxy_label(proxy), "score", values, images, lower=proxy in lower)
             if lacking.any():
                 column["unscored"] = np.flatnonzero(lacking).tolist()
-            columns.append(column | {"command": _command(space, images, proxy, seeds, settings)})
+            # an ensemble ranks a pool: no command scores it in one architecture
+            if not is_ensemble(proxy):
+                words = ["untrained", "score", inputs.name, "{index}", "--dataset", images]
+                words += ["--proxy", proxy, *settings]
+                column |= {"command": _command(words, seeds)}
+            columns.append(column)
         if images in short:
             label = f"accuracy after {truth.short_epochs} epochs"
             columns.append(_column(label, "score", short[images], images))
@@ -259,16 +264,13 @@ def _number(value: float) -> float | None:
     return int(value) if value == int(value) else float(value)
 
 
-def _command(
-    space: "SearchSpace", images: str, proxy: str, seeds: Sequence[int], settings: Sequence[str]
-) -> str:
+def _command(head: Sequence[str], seeds: Sequence[int]) -> str:
     """Return the commands that score an architecture, `{index}`, a line for consecutive seeds."""
-    head = ["untrained", "score", space.name, "{index}", "--dataset", images, "--proxy", proxy]
     starts = [seed for seed in seeds if seed - 1 not in seeds]
     lines = []
     for start in starts:
         end = next(seed for seed in seeds if seed >= start and seed + 1 not in seeds)
-        words = [*head, *settings, "--seed", str(start), "--seeds", str(end + 1 - start)]
+        words = [*head, "--seed", str(start), "--seeds", str(end + 1 - start)]
         lines.append(" ".join(one if one == "{index}" else shlex.quote(one) for one in words))
     return "\n".join(lines)
 

@@ -141,7 +141,7 @@ def most_accurate(accuracy: Floats) -> npt.NDArray[np.bool_]:
 
 
 def controls(inputs: "Inputs", sampled: Indices) -> "dict[str, pd.Series[float]]":
-    """Return parameters and FLOPs of the sampled architectures where the benchmark has both."""
+    """Return parameters and FLOPs of the sampled architectures, each if the benchmark has all."""
     costs = inputs.benchmark.costs(inputs.main(inputs.benchmark.networks)).reindex(sampled)
     found = {name: costs[name].astype(float) for name in ("parameters", "flops")}
     return {name: values for name, values in found.items() if not values.isna().any()}

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from untrained.benchmarks.devices import DEVICE_TYPES
 from untrained.errors import DamagedFileError, ParameterError, quoted, short
-from untrained.files import check_target, read_parquet, write_parquet
+from untrained.files import alone_in, check_target, read_parquet, write_parquet
 from untrained.images.sets import image_set
 from untrained.limits import COUNT, at_most
 from untrained.networks.modes import buffers_restored, modes_restored
@@ -173,8 +173,10 @@ def measure(
                     done.append(row | dict.fromkeys(("value", "low", "high"), nan) | {"runs": 0})
                     continue
                 before[key] = row | timed
-                if out is not None:
-                    _write(before.values(), out)
+                if out is not None:  # to which other processes may add measurements as well
+                    with alone_in(out.parent, tell):
+                        before = _there(out) | {key: before[key]}
+                        _write(before.values(), out)
             done.append(before[key] | {"candidate": one.name})
     table = pd.DataFrame(done)[list(MEASURED_TYPES)].astype(dict(MEASURED_TYPES))
     table.attrs["failed"] = failed
@@ -214,18 +216,12 @@ def _subject(candidate: Candidate, dataset: str, shape: Shape) -> dict[str, Any]
     return {"space": target.name, "candidate": name, "arch": candidate.index, "dataset": dataset}
 
 
-def _known(
-    out: Path | None, rows: Sequence[Mapping[str, Any]], tell: Callable[[str], None]
-) -> dict[tuple[Any, ...], dict[str, Any]]:
+def _there(out: Path) -> dict[tuple[Any, ...], dict[str, Any]]:
     """Return the measurements of a file by their subjects, if it is there.
 
     Raises:
         DamagedFileError: it is no table of measurements.
-        ParameterError: it has a device of this name, of another machine or measured in another way.
     """
-    if out is None:
-        return {}
-    check_target(out)
     if not out.is_file():
         return {}
     try:
@@ -235,12 +231,27 @@ def _known(
             f"{out} is no table of measurements, so nothing is added to it: name another file"
         ) from error
     each = [{str(name): one for name, one in row.items()} for row in table.to_dict("records")]
-    found = {_key(row): row for row in each}
+    return {_key(row): row for row in each}
+
+
+def _known(
+    out: Path | None, rows: Sequence[Mapping[str, Any]], tell: Callable[[str], None]
+) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """Return the measurements of a file by their subjects, if those of this request fit to them.
+
+    Raises:
+        DamagedFileError: it is no table of measurements.
+        ParameterError: it has a device of this name, of another machine or measured in another way.
+    """
+    if out is None:
+        return {}
+    check_target(out)
+    found = _there(out)
     again = [row for row in rows if _key(row) in found]
     compared = [(found[_key(row)], row, "input") for row in again]
     compared += [
         (there, rows[0], part)
-        for there in each
+        for there in found.values()
         if there["device"] == rows[0]["device"]
         for part in ("batch_size", "threads", "machine")
     ]

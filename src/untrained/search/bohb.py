@@ -141,8 +141,9 @@ class Bohb(BudgetedSearch):
             for rung in reversed(range(lowest)):
                 size //= self.eta
                 # in the order in which they were proposed, as hpbandster does
-                best = sorted(range(len(field)), key=lambda place: -field[place][1])[:size]
-                field = [observe(field[place][0], rung) for place in sorted(best)]
+                # of equals the first; a rank in a pool that grows can be compared, not negated
+                best = sorted(range(len(field)), key=lambda place: field[place][1], reverse=True)
+                field = [observe(field[place][0], rung) for place in sorted(best[:size])]
 
     def _propose(
         self,
@@ -160,7 +161,7 @@ class Bohb(BudgetedSearch):
         observed = next((rung for rung in seen if len(rung) >= enough), None)
         if observed is None or rng.random() < self.random_fraction:
             return space.sample(rng)
-        best_first = sorted(observed, key=lambda pair: -pair[1])
+        best_first = sorted(observed, key=lambda pair: pair[1], reverse=True)
         ranked = choices.codes[[architecture.index for architecture, _ in best_first]]
         propose = self._released if self.model == "released" else self._paper
         options = propose(ranked, choices.sizes, fewest, rng)

@@ -89,6 +89,11 @@ class Trainings:
 
     def __post_init__(self) -> None:
         known = ~np.isnan(np.atleast_2d(self.accuracy)).all(axis=0)
+        if lacking := int(np.isnan(self.seconds[known]).sum()):
+            raise MissingDataError(
+                f"{self.space} has no training time of {lacking} of the architectures whose "
+                "accuracy is known: fetch the full table"
+            )
         if not (self.seconds[known] > 0).all():
             raise ParameterError(
                 f"evaluations on {self.space} take no time in places, so that a budget would never "
@@ -344,6 +349,9 @@ class Clock:
         evaluations: number of evaluations so far.
         incumbents: in the order in which they replaced each other; the first of equals is kept.
         longest: length of the incumbent's training, as a share of the full one.
+        of_longest: where an ensemble answers, the index of each architecture with a training of
+            that length to its fitness, by their arrival.
+        of_several: whether trainings had several lengths there.
     """
 
     answer: Answer
@@ -352,6 +360,8 @@ class Clock:
     evaluations: int = 0
     incumbents: list[Incumbent] = field(default_factory=list)
     longest: float = 0.0
+    of_longest: dict[int, float] = field(default_factory=dict)
+    of_several: bool = False
 
     def charge(self, seconds: float) -> None:
         """Charge time for something other than an evaluation.
@@ -383,7 +393,7 @@ class Clock:
         self.charge(share * seconds)
         self.evaluations += 1
         if isinstance(self.answer, RankedAnswer):
-            self._rank(self.answer, architecture)
+            self._rank(architecture, length, fitness)
         elif length > self.longest or (
             length == self.longest and fitness > self.incumbents[-1].fitness
         ):
@@ -392,9 +402,15 @@ class Clock:
             self.incumbents.append(found)
         return fitness
 
-    def _rank(self, answer: RankedAnswer, architecture: Architecture) -> None:
-        """Keep the best of all that was scored: an arrival may make an older one the best."""
-        best = answer.leader()
+    def _rank(self, architecture: Architecture, length: float, fitness: float) -> None:
+        """Keep the best of the longest trainings: an arrival may make an older one the best."""
+        if length > self.longest:
+            self.of_longest.clear()
+        self.of_several |= length != self.longest > 0
+        self.longest = max(length, self.longest)
+        if length == self.longest:
+            self.of_longest.setdefault(architecture.index, fitness)
+        best = self._leader()
         if best is None and not self.incumbents:
             best = architecture.index, -np.inf
         if best is not None and (not self.incumbents or self.incumbents[-1].arch != best[0]):
@@ -403,5 +419,17 @@ class Clock:
     @property
     def final_fitness(self) -> float:
         """The fitness of the last incumbent, by the ranks of the end if it has any."""
-        best = self.answer.leader() if isinstance(self.answer, RankedAnswer) else None
+        best = self._leader()
         return self.incumbents[-1].fitness if best is None else best[1]
+
+    def _leader(self) -> tuple[int, float] | None:
+        """Return the index and the fitness of the best by the ranks of now, if there are any."""
+        if not isinstance(self.answer, RankedAnswer):
+            return None
+        if not self.of_several:
+            return self.answer.leader()
+        defined = {index: one for index, one in self.of_longest.items() if one > -np.inf}
+        if not defined:
+            return None
+        best = max(defined, key=defined.__getitem__)
+        return best, float(defined[best])

@@ -124,7 +124,8 @@ def device_fronts(
     spelled = costs_of(known, costs, devices)
     names = list(dict.fromkeys(str(parse_proxy(one)) for one in (score, *controls)))
     standing_in = [] if predictor is None else [str(parse_proxy(predictor))]
-    wanted = [Objective(parse_proxy(name), lower=False) for name in names]
+    scored = map(parse_proxy, names)
+    wanted = [Objective(one, one.direction == "lower") for one in scored]
     wanted += [Objective(parse_proxy(name), lower=True) for name in standing_in]
     wanted += map(parse_objective, spelled)
     asked = Objectives(known, tuple(wanted), Costs(known, dataset, scores, devices))
@@ -156,9 +157,11 @@ def device_fronts(
             seen = Evaluated((gains[gain], losses[by]), _looked_up(own), evaluations)
             SEARCHERS[algorithm](among, seen, numpy_generator(seed, "pareto search", run))
             indices = np.array([one.index for one in seen.architectures])
-            for step in dict.fromkeys(min(step, len(seen)) for step in steps):
-                front = indices[seen.front(step)[::-1]]  # that of the highest score came first
-                head = gain, by, algorithm, run, step, step * seconds[gain]
+            for step in dict.fromkeys(steps):
+                # a run that finds nothing new to evaluate ends early
+                done = min(step, len(seen))
+                front = indices[seen.front(done)[::-1]]  # that of the highest score came first
+                head = gain, by, algorithm, run, step, done * seconds[gain]
                 rows += [(*head, place, arch) for place, arch in enumerate(front.tolist())]
     return pd.DataFrame(rows, columns=list(FRONT_TYPES)).astype(FRONT_TYPES)
 

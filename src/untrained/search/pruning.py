@@ -220,7 +220,9 @@ def _measuring(workers: int, device: str) -> Iterator[Callable[..., Iterator[Num
 
 def _key(space: PrunedSpace, settings: Pruning, seed: int) -> dict[str, Any]:
     """Return everything that the rounds of a search depend on, as the key of the ledger."""
-    asked = asdict(settings) | {"batch_size": settings.images(space)}
+    # not the number of the card, as another one may be free where the search goes on
+    kind = settings.device.partition(":")[0]
+    asked = asdict(settings) | {"batch_size": settings.images(space), "device": kind}
     shown, searched = image_set(settings.dataset), get_space(space.name)
     supernet = [searched.supernet] if searched.supernet else []
     files = [path for path in (shown.bundled, shown.file(asked.pop("root"))) if path]

@@ -104,7 +104,7 @@ def preference_table(inputs: Inputs, options: Options) -> pd.DataFrame:
         tables = scores_by_seed(scores, images)
         sampled = np.unique(np.concatenate([table.index for table in tables.values()]))
         counts = resample_counts(len(sampled), resamples=resamples, seed=options["seed"])
-        candidates = _candidates(tables, controls(inputs, sampled)["parameters"], sampled)
+        candidates = _candidates(tables, controls(inputs, sampled), sampled)
         candidates |= {
             ACCURACY: undefined_last(answers[sampled]),
             ALL_SAMPLED: np.zeros(len(sampled)),
@@ -124,12 +124,13 @@ def preference_table(inputs: Inputs, options: Options) -> pd.DataFrame:
 
 
 def _candidates(
-    tables: Mapping[str, pd.DataFrame], parameters: "pd.Series[float]", sampled: Indices
+    tables: Mapping[str, pd.DataFrame], known: "Mapping[str, pd.Series[float]]", sampled: Indices
 ) -> dict[str, Floats]:
     """Return values by which the best are chosen: higher is better, undefined lowest."""
     lower = lower_is_better(tables)
     series = {name: table.mean(axis=1, skipna=False) for name, table in tables.items()}
-    every = series | {"parameters": parameters} | series
+    size = {name: costs for name, costs in known.items() if name == "parameters"}
+    every = series | size | series
     return {
         name: undefined_last((-1 if name in lower else 1) * own.reindex(sampled).to_numpy(float))
         for name, own in every.items()
