@@ -297,6 +297,48 @@ class Freezes(Net):
         return found
 
 
+class Centred(Net):
+    """Takes the mean off its images, in a copy or in place."""
+
+    def __init__(self, in_place=False):
+        super().__init__()
+        self.in_place = in_place
+
+    def forward(self, x):
+        return super().forward(x.sub_(0.5) if self.in_place else x - 0.5)
+
+
+EVERY = [
+    *("naswot", "naswot-released", "naswot-signs", "linear_regions", "snip", "grasp", "fisher"),
+    *(
+        "synflow",
+        "jacobian_covariance",
+        "epe_nas",
+        "zen",
+        "zico",
+        "swap:4",
+        "meco",
+        "meco-released",
+    ),
+    *("az_expressivity", "az_trainability", "lga:4", "ntk_trace-weights_train:4"),
+    *(
+        "ntk_trace-weights_without_classifier_train:4",
+        "ntk_trace-weights_without_classifier_eval:4",
+    ),
+]
+
+
+def test_a_network_may_overwrite_its_images():
+    found = []
+    for in_place, proxies in ((False, EVERY), (True, EVERY), (True, EVERY[::-1])):
+        torch.manual_seed(0)
+        table = ranked([Centred(in_place)], proxies, images=(IMAGES, LABELS))
+        found.append(table.set_index("proxy")[["status", "score"]].sort_index())
+    assert (found[0]["status"] == "ok").sum() > 15
+    pd.testing.assert_frame_equal(found[0], found[1])
+    pd.testing.assert_frame_equal(found[0], found[2])
+
+
 class Shrinks(Net):
     def forward(self, x):
         self.stem.weight.data.mul_(0.9)

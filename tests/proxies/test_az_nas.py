@@ -36,6 +36,52 @@ def slow_entropy(features):
     return -sum(share * np.log(share) for share in shares if share > 1e-15)
 
 
+def test_products_of_half_precision_are_summed_in_another_type():
+    features = 30 * torch.randn(40, 3, 40, 40, generator=torch.Generator().manual_seed(0))
+    half = features.half()
+    assert entropy_of(half) == pytest.approx(entropy_of(half.double()), rel=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_a_constant_map_has_no_entropy(dtype):
+    """Less its mean it has rounding errors, which are no spectrum."""
+    assert np.isnan(entropy_of(torch.full((5, 3, 7, 7), 0.1, dtype=dtype)))
+    few = torch.full((5, 3, 7, 7), 0.1, dtype=dtype)
+    few[0, 0, 0, 0] = 0.2
+    assert entropy_of(few) >= 0
+
+
+def test_a_map_or_a_gradient_that_is_not_finite_is_a_status():
+    class Infinite(nn.Module):
+        def forward(self, x):
+            return x / 0
+
+    class Hidden(nn.Module):
+        def forward(self, x):
+            return torch.nan_to_num(x, 0, 0, 0)
+
+    network = nn.Sequential(
+        *(nn.Conv2d(3, 4, 3), Infinite(), Hidden(), nn.Conv2d(4, 4, 3)),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)),
+    )
+    assert status("az_expressivity", network, batch(4)) == "non_finite"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [((8, 8), (4, 4)), ((7, 7), (4, 4)), ((7, 8), (4, 4))]
+)
+def test_pixels_of_odd_sides_are_those_that_a_stride_reads(before, after):
+    """Each pixel of the smaller map is one of the larger: its gradient arrives unchanged."""
+    images = torch.randn(3, 2, *before, dtype=torch.float64, requires_grad=True)
+    made = images[:, :, ::2, ::2] * 1
+    assert made.shape[2:] == after
+    found = largest_singular_value(images, made, torch.Generator().manual_seed(0))
+    signs = 2.0 * torch.randint(0, 2, made.shape, generator=torch.Generator().manual_seed(0)) - 1
+    whole = [min(one // 2, other) for one, other in zip(before, after, strict=True)]
+    kept = signs[..., : whole[0], : whole[1]].movedim(1, -1).reshape(-1, 2).double()
+    assert found == pytest.approx(float(np.linalg.norm(kept.T @ kept / len(kept), 2)))
+
+
 def slow_singular_value(inwards, outwards):
     """Of two gradients (N, C, H, W), the first of which may have more pixels."""
     images, _, height, width = outwards.shape

@@ -108,6 +108,21 @@ def test_live_costs_are_the_least_of_the_cells_that_compute_the_same(space):
     }
 
 
+def test_a_network_that_was_changed_is_counted_as_it_is(space):
+    network = space.network(space[1462], 10)
+    before = {name: value(name, network) for name in CHANGED}
+    network.classifier = nn.Linear(64, 1000)
+    after = {name: value(name, network) for name in CHANGED}
+    more = 990 * 65
+    assert after["parameters"] - before["parameters"] == more
+    assert after["parameters-live"] - before["parameters-live"] == more
+    assert after["flops"] > before["flops"]
+    assert after["memory"] != before["memory"]  # of operations, as of any other network
+
+
+CHANGED = ("parameters", "parameters-live", "flops", "memory")
+
+
 def test_live_parameters_of_a_network_of_ones_own_reach_its_output():
     network = example()
     unused = sum(one.numel() for one in network.unused.parameters())

@@ -347,6 +347,53 @@ def test_what_changes_unseen_has_no_loop(change):
     assert gradient_rows(network, images, list(network.parameters())) is None
 
 
+def shortcut(m, x):
+    first = m[0](x)
+    short = first[:, :, ::2, ::2]
+    return functional.avg_pool2d(functional.relu(first, inplace=True), 2, 2, ceil_mode=True) + short
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m, x: (x := m[0](x), x[:, :2].add_(1))[0],
+        lambda m, x: (x := m[0](x), x[:, :2].relu_())[0],
+        lambda m, x: (x := m[0](x), functional.relu(x[:, :2], inplace=True))[0],
+        lambda m, x: (x := m[0](x), x.detach().relu_())[0],
+        lambda m, x: (x := m[0](x), x.view(x.shape).relu_())[0],
+        lambda m, x: (x := m[0](x), x.data.add_(1))[0],
+        lambda m, x: (x := m[0](x), y := x.flatten(2), x.add_(1), y.view(x.shape))[-1],
+        shortcut,
+    ],
+)
+def test_what_shares_its_memory_and_is_overwritten_has_no_loop(change):
+    """A loop has the former numbers: it would go on with those."""
+    network, images = drawn(Layers(change, convolution(3, 3, 3, 1, 1)), side=(6, 6))
+    try:
+        found = gradient_rows(network, images, list(network.parameters()))
+    except RuntimeError:  # as PyTorch refuses
+        found = None
+    assert found is None
+
+
+def test_a_head_that_vmap_can_not_run_has_no_loop():
+    class Odd(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return gradient * (2 if float(gradient.sum()) > -1e9 else 1)
+
+    class Head(Layers):
+        def forward(self, x):
+            return Odd.apply(super().forward(x))
+
+    network, images = drawn(Head(in_turn, convolution(3, 3, 3, 1, 1)))
+    assert gradient_rows(network, images, list(network.parameters())) is None
+
+
 def test_activations_that_are_read_early_and_late():
     """A graph may lead from the outputs to several activations, some made of others."""
 

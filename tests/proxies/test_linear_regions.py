@@ -90,6 +90,15 @@ def test_one_bit_among_many_is_enough():
     assert count_distinct(rows) == 2
 
 
+class Called(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
 class Clamps(nn.Module):
     def __init__(self):
         super().__init__()
@@ -118,6 +127,16 @@ def test_what_has_no_regions_has_a_status(space):
     network = thin(space, 7777)
     nn.init.constant_(network.classifier.bias, float("nan"))
     assert status(network, images) == "non_finite"
+
+
+def test_outputs_in_a_container_have_to_be_finite():
+    network = Called(lambda x: (torch.relu(x) * torch.nan, None))
+    assert status(network, torch.randn(4, 2, 3, 3)) == "non_finite"
+
+
+def test_rectifiers_without_a_row_for_each_image_are_no_regions():
+    network = Called(lambda x: torch.relu(x.flatten(1).T).T)
+    assert status(network, torch.randn(4, 2, 3, 3)) == "not_applicable"
 
 
 def test_a_network_that_changes_is_refused():
@@ -171,4 +190,4 @@ def test_only_what_images_have_is_an_activation():
         def forward(self, x):
             return x.flatten(1) * torch.ones(9).relu()
 
-    assert status(Scaled(), images) == "no_rectifiers"
+    assert status(Scaled(), images) == "not_applicable"

@@ -16,6 +16,14 @@ from .test_every_proxy import grouped, shared, unnormalised
 from .test_gradients import Constant, batch, example, status
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_constant_channel_is_no_pattern(dtype):
+    """Less its mean it has rounding errors."""
+    channels = torch.randn(3, 9, 9, dtype=dtype)
+    channels[1] = 0.1
+    assert least_eigenvalue(channels) == 0.0
+
+
 def slow_score(network, image, *, every):
     total = 0.0
 

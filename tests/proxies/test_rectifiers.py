@@ -208,6 +208,18 @@ def test_codes_are_those_of_images_wherever_their_dimension_is(forward, images):
     assert kernel.tolist() == hamming_kernel((network.a(shown) > 0).flatten(1))
 
 
+@pytest.mark.parametrize("images", [2, 5])
+def test_two_parts_of_an_image_are_no_images(images):
+    """Which dimension goes from image to image is asked of two images: both have their length."""
+
+    def parts_first(self, x):
+        return F.relu(torch.stack([self.a(x), self.a(-x)])).sum(0).mean((2, 3))
+
+    network, shown = Of(parts_first, a=nn.Conv2d(3, 4, 1)), torch.randn(images, 3, 8, 8)
+    codes = [(network.a(sign * shown) > 0).flatten(1) for sign in (1, -1)]
+    assert activation_kernel(network, shown).tolist() == hamming_kernel(torch.cat(codes, 1))
+
+
 @pytest.mark.parametrize("forward", [one_after_the_other, over_images])
 def test_activations_without_a_row_for_each_image_are_refused(forward):
     network, shown = Of(forward, a=nn.Conv2d(3, 4, 1)), torch.randn(5, 3, 8, 8)

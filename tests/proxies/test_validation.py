@@ -31,6 +31,17 @@ def shown(count=50):
     return Minibatch(images, torch.randint(3, (count,), generator=generator), 3)
 
 
+def test_a_network_whose_train_returns_nothing():
+    class Silent(Net):
+        def train(self, mode=True):
+            super().train(mode)
+
+    batch, generator = shown(), torch.Generator()
+    for variant in ("eval", "train"):
+        expected = ValidationLoss(variant)(Net(), batch, generator)
+        assert ValidationLoss(variant)(Silent(), batch, generator) == expected
+
+
 @pytest.mark.parametrize("variant", ["eval", "train"])
 def test_accuracy_and_loss(variant):
     net, batch = Net(), shown()

@@ -6,11 +6,18 @@ import torch
 from torch import nn
 
 from untrained.images.minibatches import Minibatch, minibatch
+from untrained.proxies.zico import _summed_ratios
 from untrained.spaces.base import Skeleton
 
 from .slow_gradients import backward, layers_of
 from .test_every_proxy import grouped, shared, unnormalised
 from .test_gradients import Cut, batch, example, status, value
+
+
+def test_an_infinite_gradient_is_not_left_out():
+    one, other = torch.tensor([[torch.inf, 1.0]]), torch.tensor([[torch.inf, 2.0]])
+    assert not _summed_ratios(one, other, 0).isfinite()
+    assert _summed_ratios(one[:, 1:], other[:, 1:], 0) == pytest.approx(3.0)
 
 
 def slow_score(network, shown):

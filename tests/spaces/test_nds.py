@@ -1,6 +1,7 @@
 """A space of NDS is the list of networks that one file has."""
 
 import json
+import pickle
 from collections import Counter
 
 import numpy as np
@@ -43,6 +44,11 @@ def test_each_file_is_a_registered_space():
         Nds("nds_dart")
 
 
+def test_a_space_can_be_sent_to_another_process():
+    for name in SWEEPS:
+        assert type(pickle.loads(pickle.dumps(get_space(name)))) is type(get_space(name))
+
+
 def test_an_index_is_a_position_in_the_file(space):
     assert len(space) == len(ENTRIES)
     for index, entry in enumerate(ENTRIES):
@@ -56,6 +62,7 @@ def test_an_architecture_is_parsed_by_index_or_spelling(space):
         one = space[index]
         for text in (index, str(index), f" {index} "):
             assert space.parse(text) == one
+        assert space.parse(one) == one  # although an equal network may come before it
         first = space.canonical(one)  # of equal networks
         for text in (one.spelling, "  ".join(one.spelling.split()[::-1])):
             assert space.parse(text) == first

@@ -216,6 +216,7 @@ def test_random_genotypes_are_the_same_in_all_notations():
         ("nasbench201", "403143", "^index 403143 is not in nasbench201"),
         ("nasbench201", {"0_1": "none"}, "^the edge 0->2 is missing: add '0_2' with one of none, "),
         ("nasbench201", BY_EDGE | {"1_2": "conv_5x5"}, "^edge 1->2 .* 'conv_5x5': known: none, "),
+        ("nasbench201", BY_EDGE | {"1_2": ["none"]}, "^edge 1->2 has the unknown operation"),
         ("nasbench201", BY_EDGE | {"2_1": "none"}, "^'2_1' is no edge or comes twice: .* 0_1, 0_2"),
         ("nasbench201", "{'0_1': 'none', '0_1': 'none'}", "is no cell: spell it as"),
         ("nasbench201", CELL.replace("pool", "po ol"), "unknown operation 'avg_po ol_3x3'"),

@@ -222,7 +222,9 @@ class Benchmark:
         table.index.name = "arch"
         if architectures is None:
             return table
-        several = [architectures] if isinstance(architectures, str | int) else architectures
+        several = (
+            [architectures] if isinstance(architectures, str | int | np.integer) else architectures
+        )
         indices = [get_space(self.space).parse(one).index for one in several]
         if outside := [index for index in indices if index >= len(self)]:
             raise self._outside(outside[0])

@@ -79,8 +79,8 @@ class OfBlocks(BaseProxy):
         """Return entropies and singular values.
 
         Raises:
-            UndefinedScore: `not_applicable`: the network has fewer than two maps; `non_finite`: the
-                last of them is not finite.
+            UndefinedScore: `not_applicable`: the network has fewer than two maps; `non_finite`: one
+                of them, or a gradient, is not finite.
         """
         from untrained.proxies.gradients import differentiable
         from untrained.proxies.maps import maps_between_blocks
@@ -98,8 +98,8 @@ class OfBlocks(BaseProxy):
                     f"{type(network).__name__} has fewer than two blocks that return maps (N, C, "
                     "H, W)",
                 )
-            if not bool(maps[-1].isfinite().all()):
-                raise UndefinedScore("non_finite", "the last map is not finite")
+            if bad := [place for place, one in enumerate(maps) if not bool(one.isfinite().all())]:
+                raise UndefinedScore("non_finite", f"map {bad[0]} is not finite")
             blocks = [largest_singular_value(*pair, generator) for pair in pairwise(maps)]
         values = [0.0 if one is None else one for one in blocks]
         same = [place for place, one in enumerate(blocks, 1) if one is None]
@@ -204,13 +204,19 @@ def entropy_of(features: Tensor) -> float:
 
     It is NaN where the map is constant.
     """
+    import torch
+
     channels = features.shape[1]
     rows = features.movedim(1, -1).reshape(-1, channels)
+    # the sums of so many products are not numbers of half precision
+    rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
+    # of a constant map less its mean; a map whose deviations are no larger is constant, too
+    error = 32 * torch.finfo(rows.dtype).eps * float(rows.abs().max())
     rows = rows - rows.mean(0)
     # few numbers, whose small eigenvalues float32 would lose
     values = np.linalg.eigvalsh((rows.T @ rows).double().cpu().numpy()).clip(0)
     total = values.sum()
-    if not total:
+    if total <= rows.numel() * error**2:
         return float("nan")
     shares = values[values > 0] / total
     return float(-(shares * np.log(shares)).sum())
@@ -229,7 +235,6 @@ def largest_singular_value(
         generator: source of the signs.
     """
     import torch
-    from torch.nn import functional
 
     signs = torch.randint(
         0, 2, after.shape, generator=generator, dtype=after.dtype, device=after.device
@@ -240,15 +245,29 @@ def largest_singular_value(
     (made,) = torch.autograd.grad(
         after, before, given, retain_graph=True, allow_unused=True, materialize_grads=True
     )
-    # the maps of a network of several types may have two of them
-    wide = torch.promote_types(made.dtype, given.dtype)
+    # the maps of a network of several types may have two of them; half precision lacks large sums
+    wide = torch.promote_types(torch.promote_types(made.dtype, given.dtype), torch.float32)
     made, given = made.to(wide), given.to(wide)
     if made.shape == given.shape and torch.equal(made, given):
         return None
-    stride = max(1, made.shape[-1] // given.shape[-1])
-    height, width = (min(made.shape[axis] // stride, given.shape[axis]) for axis in (2, 3))
-    made = functional.pixel_unshuffle(made[..., : height * stride, : width * stride], stride)
-    given = given[..., :height, :width]
+    if not bool(made.isfinite().all()):
+        raise UndefinedScore("non_finite", "the gradient of a block is not finite")
+    # an odd side has half a pixel more than twice as many: 7 becomes 4 by a stride of 2
+    strides = [max(1, round(made.shape[axis] / given.shape[axis])) for axis in (2, 3)]
+    sides = [
+        min(made.shape[axis] // by, given.shape[axis])
+        for axis, by in zip((2, 3), strides, strict=True)
+    ]
+    made = _unshuffled(made, sides, strides)
+    given = given[..., : sides[0], : sides[1]]
     rows = [one.movedim(1, -1).reshape(-1, one.shape[1]) for one in (made, given)]
     product = (rows[0].T @ rows[1]).double().cpu().numpy() / len(rows[0])
     return float(np.linalg.norm(product, 2))
+
+
+def _unshuffled(made: Tensor, sides: Sequence[int], strides: Sequence[int]) -> Tensor:
+    """Return a map (N, C s t, H, W) of one (N, C, H s, W t): pixels side by side as channels."""
+    (height, width), (down, across) = sides, strides
+    made = made[..., : height * down, : width * across]
+    split = made.reshape(*made.shape[:2], height, down, width, across)
+    return split.permute(0, 1, 3, 5, 2, 4).reshape(len(made), -1, height, width)

@@ -153,11 +153,14 @@ _BYTES = 4
 
 
 def _graph_of(network: nn.Module) -> Graph | None:
-    """Return the graph that a network was made from."""
+    """Return the graph that a network was made from, unless it was changed since."""
     from untrained.networks.graph import Graph
 
     graph = getattr(network, "graph", None)
-    return graph if isinstance(graph, Graph) else None
+    if not isinstance(graph, Graph):
+        return None
+    own = sum(one.numel() for one in network.parameters())
+    return graph if own == graph.parameters else None
 
 
 def _reached(network: nn.Module, minibatch: Minibatch) -> int:

@@ -433,6 +433,8 @@ class Recording(TorchFunctionMode):
         self._rectified: MutableMapping[Tensor, Tensor] = WeakTensorKeyDictionary()
         # what a network has overwritten; here it has its former numbers, and must not be read
         self._stale: MutableMapping[Tensor, bool] = WeakTensorKeyDictionary()
+        # activations with views, and these
+        self._shared: MutableMapping[Tensor, bool] = WeakTensorKeyDictionary()
 
     def __torch_function__(
         self,
@@ -463,7 +465,9 @@ class Recording(TorchFunctionMode):
         changes = changes or func in (Tensor.__setitem__, Tensor.register_hook)
         if any(one in self._stale or (changes and one in self._made) for one in given):
             self._supported = False
-        return theirs(func, *args, **kwargs)
+        result = theirs(func, *args, **kwargs)
+        self._note_views([one for one in given if one in self._made], result)
+        return result
 
     def gradients(self, outputs: Tensor, parameters: Sequence[Tensor]) -> list[Tensor] | None:
         """Return gradients of n outputs by parameters; None where an operation has no loop.
@@ -483,7 +487,10 @@ class Recording(TorchFunctionMode):
         except _NoLoopError:
             return None
         self._operations.clear()  # the steps have what they read
-        return _run(plan, outputs)
+        try:
+            return _run(plan, outputs)
+        except _NoLoopError:
+            return None
 
     def source(self, x: Tensor) -> Tensor | None:
         """Return what stands for an activation; None for images that depend on no parameter.
@@ -506,6 +513,22 @@ class Recording(TorchFunctionMode):
         if padding not in copies:
             copies[padding] = _flat(functional.pad(x.detach(), (padding,) * 4))
         return copies[padding]
+
+    def _note_views(self, given: Sequence[Tensor], result: object) -> None:
+        """Note which activations share their memory with what an operation returned."""
+        for made in _tensors(result):
+            for one in given:
+                if made is not one and _memory_of(made) == _memory_of(one):
+                    self._shared[made] = self._shared[one] = True
+
+    def _check_alone(self, x: Tensor) -> None:
+        """Check that an activation may be replaced by another one, instead of overwritten.
+
+        Raises:
+            _NoLoopError: others share its memory, or may do so, and would change with it.
+        """
+        if x not in self._made or x in self._shared:
+            raise _NoLoopError
 
     def parameter(self, x: Tensor | None) -> Tensor | None:
         """Return a parameter that requires a gradient; None for other numbers.
@@ -533,6 +556,7 @@ class Recording(TorchFunctionMode):
 
     def add_in_place(self, x: Tensor, other: Tensor | float, *, alpha: float = 1) -> _Operation:
         """Note x + alpha other, which replaces x."""
+        self._check_alone(x)
         operation = self.add(x, other, alpha=alpha)
         if operation.output.shape != x.shape:
             raise _NoLoopError
@@ -549,6 +573,8 @@ class Recording(TorchFunctionMode):
 
     def rectify(self, x: Tensor, inplace: bool = False) -> _Operation:
         """Note max(x, 0), which is computed once for all that read it."""
+        if inplace:
+            self._check_alone(x)
         source = self.source(x)
         output = self._rectified.get(x)
         if output is None:
@@ -611,6 +637,7 @@ class Recording(TorchFunctionMode):
         if not all(isinstance(one, slice) for one in slices):
             raise _NoLoopError
         output = x[slices]
+        self._note_views([x], output)
         slices += (slice(None),) * (4 - len(slices))
         ranges = [one.indices(size)[::2] for one, size in zip(slices, x.shape, strict=True)]
         (first, step), (channel, along), (line, down), (column, across) = ranges
@@ -695,6 +722,10 @@ def _tensors(value: object) -> list[Tensor]:
     """Return the tensors of an argument, which may be one or a sequence of some."""
     among = value if isinstance(value, list | tuple) else [value]
     return [one for one in among if isinstance(one, Tensor)]
+
+
+def _memory_of(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
 
 
 def _side(value: Sides | str) -> int:
@@ -838,7 +869,10 @@ def _run(plan: _Plan, outputs: Tensor) -> list[Tensor]:
     identity = torch.eye(len(outputs))
     for first in range(0, len(outputs), LANES):
         cotangents = identity[first : first + LANES]
-        found = list(vmap(pull_back)(cotangents))
+        try:
+            found = list(vmap(pull_back)(cotangents))
+        except RuntimeError as error:  # vmap can't run what PyTorch was left with
+            raise _NoLoopError from error
         for activation in plan.boundary:
             images, channels, height, width = activation.shape
             made, _ = memory.target(activation)

@@ -86,9 +86,10 @@ def activation_patterns(network: nn.Module, images: Tensor) -> NDArray[np.uint8]
 
     Raises:
         UndefinedScore: `no_rectifiers`, `non_finite`, or `not_applicable` where the network
-            applies other rectifiers each time it is run.
+            applies other rectifiers each time it is run, or none with a row for each image.
     """
     import torch
+    from torch.utils._pytree import tree_leaves
 
     from untrained.networks.modes import buffers_restored
     from untrained.proxies.rectifiers import RectifierMode
@@ -97,11 +98,17 @@ def activation_patterns(network: nn.Module, images: Tensor) -> NDArray[np.uint8]
     with torch.no_grad(), buffers_restored(network):
         for piece in _pieces(images):
             bits: list[Tensor] = []
-            with RectifierMode(partial(_note, bits, len(piece))):
-                outputs = network(piece)
-            if not bits:
+            calls: list[bool] = []
+            with RectifierMode(partial(_note, bits, calls, len(piece))):
+                outputs = network(piece.clone())  # which it may overwrite
+            if not calls:
                 raise _one_region(type(network).__name__)
-            if isinstance(outputs, torch.Tensor) and not torch.isfinite(outputs).all():
+            if not bits:
+                raise UndefinedScore(
+                    "not_applicable", "no rectifier's input has a row for each image"
+                )
+            tensors = (leaf for leaf in tree_leaves(outputs) if isinstance(leaf, torch.Tensor))
+            if not all(torch.isfinite(leaf).all() for leaf in tensors):
                 raise _not_finite()
             packed.append(np.packbits(torch.cat(bits, 1).cpu().numpy(), axis=1))
     if len({one.shape[1] for one in packed}) > 1:
@@ -154,8 +161,11 @@ def _pieces(images: Tensor) -> tuple[Tensor, ...]:
     return images.tensor_split(-(-len(images) // PASS))
 
 
-def _note(bits: list[Tensor], images: int, pre_activation: Tensor) -> None:
+def _note(bits: list[Tensor], calls: list[bool], images: int, pre_activation: Tensor) -> None:
     """Append which units are positive; skip tensors without one row per image, such as weights."""
-    if pre_activation.ndim > 1 and len(pre_activation) == images and pre_activation.numel():
+    calls.append(
+        pre_activation.ndim > 1 and len(pre_activation) == images and pre_activation.numel() > 0
+    )
+    if calls[-1]:
         # compared before the rectifier runs, which may overwrite its input
         bits.append((pre_activation > 0).flatten(1))

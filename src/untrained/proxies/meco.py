@@ -137,9 +137,11 @@ def least_eigenvalue(channels: Tensor) -> float:
         return float("nan")
     if count >= pixels:  # centred rows of so few pixels depend on each other
         return 0.0
+    # a constant channel less its mean leaves rounding errors
+    errors = pixels * np.finfo(np.float64).eps * rows.abs().amax(1, keepdim=True)
     rows = rows - rows.mean(1, keepdim=True)
     norms = rows.norm(dim=1, keepdim=True)
-    if not bool(norms.all()):
+    if bool((norms <= errors).any()):
         return 0.0
     unit = rows / norms
     return float(np.linalg.eigvalsh((unit @ unit.T).cpu().numpy())[0].clip(0))

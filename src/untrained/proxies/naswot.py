@@ -207,7 +207,7 @@ def activation_codes(network: nn.Module, images: Tensor, variant: str = "correct
     if variant == "released":
         counter = KernelCounter(len(images))
         with buffers_restored(network), torch.no_grad(), rectifier_modules(network, counter.add):
-            outputs = network(images)
+            outputs = network(images.clone())  # which it may overwrite
         if not counter.calls:
             name = type(network).__name__
             raise UndefinedScore("no_rectifiers", f"{name} has no module with ReLU in its name")
@@ -230,7 +230,7 @@ def activation_codes(network: nn.Module, images: Tensor, variant: str = "correct
                 counter.add(_by_image(given, known, len(images)))
 
         with buffers_restored(network), torch.no_grad(), ActivationMode(see):
-            outputs = network(images)
+            outputs = network(images.clone())  # which it may overwrite
         if counter.calls < len(calls):
             raise UndefinedScore("not_applicable", VARYING)
     tensors = (leaf for leaf in tree_leaves(outputs) if isinstance(leaf, torch.Tensor))

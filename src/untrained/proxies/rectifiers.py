@@ -212,14 +212,24 @@ def _image_axis(given: Tensor, images: int) -> int | None:
 
     It is the first one, also where parts of each image follow each other there, as windows of
     attention may; else the only one of this size, as where tokens come first. All images are equal,
-    which shows whether the parts of an image or those at one place follow each other.
+    which shows which one of several of this size it is, and whether the parts of an image or those
+    at one place follow each other.
     """
     fitting = [axis for axis, size in enumerate(given.shape) if size == images]
+    if len(fitting) > 1 and given.numel():
+        most = float(given.abs().max()) / 10_000
+        equal = [axis for axis in fitting if _spread(given.movedim(axis, 0)) <= most]
+        fitting = equal[:1] if 0 in equal or len(equal) == 1 else fitting
     if fitting and (fitting[0] == 0 or len(fitting) == 1):
         return fitting[0]
     if fitting or not given.ndim or not given.numel() or len(given) % images:
         return None
     by_image = given.reshape(images, -1)
     by_place = given.reshape(-1, images, given[0].numel()).transpose(0, 1)
-    apart = [float((rows - rows[:1]).abs().max()) for rows in (by_image, by_place)]
+    apart = [_spread(rows) for rows in (by_image, by_place)]
     return 0 if apart[0] < apart[1] / 10 else None
+
+
+def _spread(rows: Tensor) -> float:
+    """Return by how much rows differ from the first one."""
+    return float((rows - rows[:1]).abs().max())

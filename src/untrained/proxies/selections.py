@@ -96,7 +96,7 @@ def _last_linear(network: "nn.Module", images: "Tensor") -> "nn.Module":
     ]
     try:
         with torch.no_grad(), buffers_restored(network), generators_restored(images.device):
-            network(images)
+            network(images.clone())  # which it may overwrite
     finally:
         for handle in handles:
             handle.remove()

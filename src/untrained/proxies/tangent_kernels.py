@@ -120,7 +120,7 @@ def _gram(rows: list[Tensor]) -> Tensor:
 
 def _sums_of_logits(network: nn.Module, images: Tensor) -> Tensor:
     """Return the sum of each image's logits, (n,), with the graph of its gradient."""
-    logits = logits_among(network(images))
+    logits = logits_among(network(images.clone()))  # which it may overwrite
     if not isinstance(logits, Tensor) or logits.ndim < 2 or len(logits) != len(images):
         shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise UndefinedScore(
@@ -228,7 +228,7 @@ def _rows_of_single_images(
     }
     state = torch.get_rng_state()
     try:
-        found = vmap(grad(one), (None, 0), randomness="different")(values, images)
+        found = vmap(grad(one), (None, 0), randomness="different")(values, images.clone())
     except RuntimeError:
         # vmap can't run some networks, such as those that branch on their data or checkpoint
         # activations: a pass per image gives the same, or the error that is the network's own

@@ -72,13 +72,14 @@ class _Validation(BaseProxy, ABC):
         import torch
         from torch import Tensor
 
-        from untrained.errors import theirs
         from untrained.networks.modes import buffers_restored, modes_restored
+        from untrained.networks.prepared import in_mode
         from untrained.training.logits import logits_among
 
         del generator
         with torch.no_grad(), modes_restored(network), buffers_restored(network):
-            logits = logits_among(theirs(network.train, self.variant == "train")(minibatch.images))
+            shown = in_mode(network, training=self.variant == "train")
+            logits = logits_among(shown(minibatch.images.clone()))  # which it may overwrite
         if not isinstance(logits, Tensor) or logits.shape[:1] != minibatch.labels.shape:
             found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             raise UndefinedScore(

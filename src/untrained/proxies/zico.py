@@ -148,4 +148,5 @@ def _summed_ratios(one: Tensor, other: Tensor, first: int) -> Tensor:
     # of two numbers: (|a| + |b|) / 2 over |a - b| / 2
     a, b = one.double(), other.double()
     ratios = (a.abs() + b.abs()) / (a - b).abs()
-    return ratios.where(a != b, 0).sum(tuple(range(first, a.ndim)))
+    # infinite ones stay, so that the score is not finite
+    return ratios.where((a != b) | ~a.isfinite(), 0).sum(tuple(range(first, a.ndim)))

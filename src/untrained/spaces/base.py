@@ -3,6 +3,7 @@
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -247,6 +248,10 @@ class SearchSpace(ABC):
                 f"{quoted(architecture.spelling)} is of the space {architecture.space}: give an "
                 f"architecture of {self.name}"
             )
+        with suppress(ArchitectureError):
+            # by the index, since a spelling may be that of several architectures
+            if isinstance(architecture, Architecture) and self[architecture.index] == architecture:
+                return architecture
         text = text_of(architecture)
         if re.fullmatch("-?[0-9]+", text):
             digits = text.removeprefix("-")

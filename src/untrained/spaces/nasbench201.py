@@ -142,7 +142,7 @@ def _operations_by_edge(values: dict[object, object]) -> tuple[str, ...]:
                 f"{quoted(str(key))} is no edge or comes twice: the six edges are "
                 f"{', '.join(f'{source}_{target}' for source, target in EDGES)}"
             )
-        if name not in _NAMES:
+        if not isinstance(name, str) or name not in _NAMES:
             raise ArchitectureError(
                 f"edge {edge[0]}->{edge[1]} has the unknown operation {quoted(str(name))}: "
                 f"known: {', '.join(_NAMES)}"

@@ -150,4 +150,5 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - spaces, and nothing else
         "summary": f"the networks of {SWEEPS[name].file} (Network Design Spaces)",
         "__init__": partialmethod(Nds.__init__, name),
     }
-    return type(name, (Nds,), made)
+    # one class for each name, so that spaces can be sent to other processes
+    return globals().setdefault(name, type(name, (Nds,), made))
