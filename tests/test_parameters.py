@@ -260,7 +260,7 @@ def test_a_value_of_another_type_or_range_is_named_with_what_is_right(path, valu
          "training_curves.batch_size: 2047 images of the 2048 of cifar10 sample leave too few to "
          "train on: 2046 or fewer"),
         ("training_curves.shards", 7,
-         "training_curves.shards: 7 shards of 4 architectures: 1 to 4"),
+         "training_curves.shards: 7 shards of 2 architectures: 1 to 2"),
         ("training_curves.epochs", [0, 5000],
          "training_curves.epochs: 5000 epochs of training: 0 to 1000"),
         ("spaces", ["nasbench201", "untrained.spaces.nasbench201:NasBench201"],

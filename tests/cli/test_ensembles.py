@@ -45,6 +45,7 @@ def test_the_table_is_printed_and_written(scores, tmp_path):
     [
         (["--labels", "10,x"], "--labels '10,x': numbers between commas"),
         (["--labels", "1"], "--labels 1: 2 to 1000000"),
+        (["nasbench201=other.parquet"], "nasbench201=other.parquet: name each space once"),
     ],
 )
 def test_wrong_options_are_one_line(scores, words, message):

@@ -3,10 +3,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from tests.benchmarks.nds_files import cell_entry, network_of, some_cells, some_stages, write
 
 from untrained.errors import ParameterError
+from untrained.files import write_parquet
 from untrained.networks.nds import costs_of
 from untrained.parameters import parse_parameters, read_parameters
 from untrained.spaces import load_space
@@ -89,6 +92,22 @@ def test_failed_trainings_are_neither_searched_nor_missed(untrained, tmp_path):
     # the widest, of whose accuracy nothing is known
     assert (code, found["best"]["architecture"] in (0, 4)) == (0, True), err
     assert found["accuracy"]["cifar10/ori-test"]["mean"] is None
+
+
+def test_scores_of_failed_trainings_start_no_search_and_are_in_no_pool(untrained, tmp_path):
+    failed = cell_entry(width=16, errors=(50.0, float("inf")))
+    trained = [cell_entry(errors=(50.0, 9.0 + number)) for number in range(8)]
+    write(tmp_path / "DARTS.json", [failed, *trained, failed])
+    untrained("fetch", "nds_darts", "--from", "DARTS.json")
+    scored = {"arch": range(6), "proxy": "parameters", "dataset": "cifar10", "seed": 0}
+    table = pd.DataFrame(scored | {"score": np.arange(6.0, 0, -1), "status": "ok"})
+    write_parquet(table, tmp_path / "scores.parquet")
+    shared = ("nds_darts", "--scores", "scores.parquet", "--budget", "30evaluations", "--runs", 2)
+    for search in ("rs+init=parameters+scored=3+kept=1", "rs+pool=parameters"):
+        code, _, err = untrained("search", search, *shared, "--out", "trace.parquet")
+        assert code == 0, err
+        found = set(pd.read_parquet("trace.parquet")["arch"])
+        assert found <= set(range(1, 9) if "init" in search else range(1, 6))
 
 
 def test_a_budget_of_seconds_is_refused_before_anything_runs(untrained, tmp_path):

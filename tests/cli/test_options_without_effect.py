@@ -127,7 +127,9 @@ REFUSED = [
     (f"{SECTION} seeds nasbench201 --sampling uniform", "--sampling: seeds takes no such option"),
     (f"{SECTION} seeds nasbench201 --architectures all", "--architectures: seeds takes no such"),
     (f"{SECTION} seeds nasbench201 --searched live", "--searched: seeds takes no such option"),
-    (f"{SECTION} seeds nasbench201 --only tables --figures f", "--figures: no figure is drawn"),
+    (f"{SECTION} seeds nasbench201 --search-proxy zen", "--search-proxy: seeds takes no such"),
+    ("report page nasbench201 --scores s.parquet", "--scores: only --metrics and --cells read"),
+    (f"{SECTION} seeds nasbench201 --only tables --figures f", "--figures: with --only tables"),
     (f"{SECTION} proxies nasbench201 --beside darts --only figures", "--only: with --beside"),
     (f"{SECTION} seeds nasbench201 trace.parquet", "seeds reads no files but benchmark and scores"),
     *((f"report explorer nasbench201 nasbench101 --{name} x", "name one space")

@@ -65,6 +65,11 @@ def test_csv_is_read_with_a_column_for_each_proxy_and_quoted_spellings():
     ]
 
 
+def test_cells_of_csv_may_have_spaces_and_data_sets_other_spellings():
+    table = read_others("arch, dataset, proxy, score\n 5, CIFAR-10, nwot,1.0\n", "x.csv", SPACE, "")
+    assert table.values.tolist() == [[5, "nwot", "cifar10", 1.0]]
+
+
 def test_csv_of_our_own_tables_is_read():
     text = "arch,proxy,dataset,seed,score,status\n3,naswot,cifar100,0,7.5,ok\n"
     table = read_others(text, "scores.csv", SPACE, "cifar10")

@@ -72,3 +72,5 @@ def test_kernels_are_of_the_extremes_of_that_accuracy(truth, table, monkeypatch,
         ("60.0 %, score 0", 0),
         ("62.0 %, score 4", 2),
     ]
+    best, worst = kernels.kernels(given, settings, scores, 4)  # none is good and bad
+    assert len({title for title, _ in (*best, *worst)}) == len(best) + len(worst) == 4

@@ -292,7 +292,7 @@ def summary(text):
     return text.partition("## In short\n\n")[2].partition("\n\n## ")[0].splitlines()
 
 
-def test_the_summary_says_the_main_results_with_their_figures(page, correlations, searches):
+def test_the_summary_says_the_main_results_with_their_figures(page, searches, comparisons):
     def row(proxy, subset, seeds, n, *tau):
         head = (proxy, "cifar10", "cifar10", "ori-test", subset, seeds, n, 7, *tau)
         return (*head, 0.8, 0.7, 0.9, np.nan)
@@ -313,11 +313,16 @@ def test_the_summary_says_the_main_results_with_their_figures(page, correlations
         "- The best control there is `parameters`, with 0.550 [0.450, 0.650].",
         "- Among the most accurate tenth, 30 cells, the tau of `naswot` is 0.100 [-0.200, 0.300], "
         "which can't be told from 0.",
-        "- Of the 1 searches that train, Random finds the most accurate cells: 81.00 ± 1.00 % on "
-        "the test images of CIFAR-10, mean and standard deviation over 3 runs.",
+        "- Of the 1 searches that spend a budget, Random finds the most accurate cells: 81.00 ± "
+        "1.00 % on the test images of CIFAR-10, mean and standard deviation over 3 runs.",
         "- AREA is 0.30 [0.10, 0.40] percent points more accurate than REA there (9 pairs of runs, "
         "95 % bootstrap interval).",
     ]
+    worse = comparisons.assign(difference=-0.2, difference_low=-0.3, difference_high=-0.1)
+    said = summary(page(**made | {"comparisons": worse}))[-1]
+    assert "AREA is 0.20 [0.10, 0.30] percent points less accurate than REA there" in said
+    unknown = made["correlations"].assign(tau=made["correlations"]["tau"].where([1, 1, 1, 0]))
+    assert not any("tenth" in one for one in summary(page(**made | {"correlations": unknown})))
     clear = made["correlations"].assign(tau_low=0.05)
     assert "0.100 [0.050, 0.300]." in summary(page(**made | {"correlations": clear}))[2]
 

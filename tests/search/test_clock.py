@@ -216,6 +216,11 @@ def test_an_architecture_without_a_training_is_missing():
         clock.evaluate(one(1))
 
 
+@pytest.mark.parametrize("text", ["1234567s", "100000.5s", "12000s", "0.25s", "7evaluations"])
+def test_a_budget_is_written_as_it_was_given(text):
+    assert str(parse_budget(text)) == text
+
+
 def test_a_training_without_a_time_is_no_matter_of_scores():
     with pytest.raises(MissingDataError, match="toy has no training time of 1 of the arch"):
         known([50, 60, np.nan], [4, np.nan, np.nan])

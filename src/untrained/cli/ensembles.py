@@ -69,7 +69,7 @@ def ensembles(
     counts = options.numbers("--labels", labels, int, "numbers", "10,100,1000") if labels else ()
     if not 2 <= min(counts, default=2) <= max(counts, default=2) <= COUNT:
         raise ParameterError(f"--labels {labels}: 2 to {COUNT}")
-    if len(set(spaces)) < len(spaces):
+    if len({one.partition("=")[0] for one in spaces}) < len(spaces):
         raise ParameterError(f"{' '.join(spaces)}: name each space once")
     places = scored_places(map(_inputs, spaces), proxy or [])
     with Console(stderr=True).status("choosing"):

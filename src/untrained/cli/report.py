@@ -149,6 +149,13 @@ def section(
         Literal["live", "shipped"],
         typer.Option(help="Scores that the searches read: of a run, or those that come along."),
     ] = "live",
+    search_proxy: Annotated[
+        str,
+        typer.Option(
+            help="Proxy or ensemble whose scores the searches read.",
+            autocompletion=options.completed(options.PROXIES),
+        ),
+    ] = "naswot",
     quiet: options.Quiet = False,
 ) -> None:
     """Make the tables and the figures of a section.
@@ -158,6 +165,7 @@ def section(
     from rich.console import Console
 
     from untrained.report.build import draw_figures, make_tables
+    from untrained.scoring.ensembles import parse_proxy
 
     chosen = _sections(section)
     _check_taken(context, chosen, section, only, beside)
@@ -167,6 +175,7 @@ def section(
     taken |= {"kernels": kernels, "split": split, "batch_size": batch_size}
     taken |= {"augmentation": augmentation, "sampling": sampling}
     taken |= {"architectures": architectures, "searched": searched}
+    taken |= {"search_proxy": str(parse_proxy(search_proxy))}
     if only != "figures" and not beside:
         with Console(stderr=True, quiet=quiet).status("resampling"):
             make_tables(chosen, inputs, taken)
@@ -177,6 +186,7 @@ def section(
 
 @app.command()
 def page(
+    context: typer.Context,
     space: options.Space,
     sections: Annotated[
         list[str] | None,
@@ -204,11 +214,14 @@ def page(
             callback=options.written,
         ),
     ] = None,
+    scores: options.Scores = None,
 ) -> None:
     """Write the tables and figures of sections as one Markdown page."""
     from untrained.report.build import made, write_cells, write_metrics, write_page
 
-    inputs = _inputs(space, [], None, None, None, tables)
+    if metrics is None and cells is None:
+        options.without_effect(context, "only --metrics and --cells read scores", "scores")
+    inputs = _inputs(space, [], None, None, scores, tables)
     chosen = [one for name in sections for one in _sections(name)] if sections else made(inputs)
     if not chosen:
         inputs.table("correlations")  # says how it is made where nothing is
@@ -318,7 +331,7 @@ def _check_taken(
     read = {name.removesuffix("_table") for name in read}
     options.without_effect(context, f"{names} takes no such option", *taken, *read)
     if only == "tables":
-        options.without_effect(context, "--only tables draws no figure", "figures")
+        options.without_effect(context, "with --only tables no figure is drawn", "figures")
     if beside:
         options.without_effect(context, "with --beside a figure alone is drawn", "only")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from untrained.cli import options
-from untrained.cli.progress import results_only, teller, tracker
+from untrained.cli.progress import results_only, tell, tracker
 
 if TYPE_CHECKING:
     from untrained.scoring.request import Settings
@@ -136,7 +136,7 @@ def search(
             scores=scores,
             live=scored,
             track=tracker(quiet),
-            tell=teller(quiet),
+            tell=tell,
             where=where,
             devices=devices,
         )
@@ -179,8 +179,11 @@ def _print(answer: dict[str, Any]) -> None:
     if "where" in answer:
         typer.echo(f"{answer['algorithm']}: within {answer['where']}")
     for column, value in answer["accuracy"].items():
-        mean = "unknown in places" if value["mean"] is None else f"{value['mean']:.2f}"
-        spread = " %" if value["std"] is None else f" ± {value['std']:.2f} % over {runs} runs"
+        unknown = value["mean"] is None
+        mean = "unknown in places" if unknown else f"{value['mean']:.2f}"
+        spread = " %" * (not unknown)
+        if value["std"] is not None:
+            spread = f" ± {value['std']:.2f} % over {runs} runs"
         typer.echo(f"{answer['algorithm']}: {column} {mean}{spread}")
     if "scored" in answer:
         typer.echo(

@@ -62,7 +62,10 @@ def training_curves(
     chosen = options.seeds_from(seed, seeds)
     if figure is None:
         options.without_effect(context, "only --figure shows accuracies", "benchmark")
-    drawn = [] if figure is None else [figure.with_suffix(suffix) for suffix in (".svg", ".png")]
+    drawn = []
+    if figure is not None:  # a name may have other dots, as in kernels-lr0.5
+        stem = figure.with_suffix("") if figure.suffix in (".svg", ".png") else figure
+        drawn = [stem.with_name(stem.name + suffix) for suffix in (".svg", ".png")]
     for target in drawn:
         check_target(target)
     truth = Benchmark.load(space, path=benchmark) if drawn else None

@@ -59,7 +59,7 @@ def read_others(text: str, name: str, space: "SearchSpace", dataset: str) -> "pd
     """
     import pandas as pd
 
-    rows = _json_rows(text, name, space) if name.endswith(".json") else _csv_rows(text, name)
+    rows = _json_rows(text, name, space) if name.endswith(".json") else _csv_rows(text, name, space)
     known: dict[str, int | None] = {}
     example, found, named = "", [], True
     for where, spelled, proxy, value in rows:
@@ -118,7 +118,8 @@ def _mapping(value: object, name: str) -> "Iterator[tuple[str, Any]]":
     yield from value.items()
 
 
-def _csv_rows(text: str, name: str) -> Iterator[tuple[str, str, str, float]]:
+def _csv_rows(text: str, name: str, space: "SearchSpace") -> Iterator[tuple[str, str, str, float]]:
+    names = {_plain(one): one for one in space.datasets}
     try:
         rows = csv.reader(io.StringIO(text), strict=True)
         head = [one.strip() for one in next(rows, [])]
@@ -138,8 +139,9 @@ def _csv_rows(text: str, name: str) -> Iterator[tuple[str, str, str, float]]:
                     "columns: make it again"
                 )
             cells = dict(zip(head, row, strict=True))
-            spelled, dataset = row[place].strip(), cells.get("dataset", "")
-            pairs: Mapping[str, str] = {cells["proxy"]: cells["score"]} if tidy else cells
+            spelled, dataset = row[place].strip(), cells.get("dataset", "").strip()
+            dataset = names.get(_plain(dataset), dataset)
+            pairs: Mapping[str, str] = {cells["proxy"].strip(): cells["score"]} if tidy else cells
             for proxy, cell in pairs.items():
                 number = _number(cell)
                 if proxy not in (head[place], "dataset") and number is not None:

@@ -1,10 +1,12 @@
 """Make the tables, figures and the page of a report."""
 
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from untrained import report
 from untrained.files import atomic, write_parquet
@@ -132,11 +134,11 @@ def write_page(sections: Sequence[Section], inputs: Inputs, figures: Path, out: 
     for section in sections:
         for figure in section.figures:
             address = os.path.relpath(figures / f"{figure.name}.png", out.parent)
-            parts.append(f"![{figure.name}]({address})\n\n{_text(figure, inputs)}")
+            parts.append(f"![{figure.name}]({quote(address)})\n\n{_text(figure, inputs)}")
             if "searches" in section.reads:
                 parts += [f"{one}." for one in inputs.within(section.tables[0].name)]
     tables = os.path.relpath(inputs.tables, out.parent)
-    parts.append(f"## Tables\n\nAll columns are in the CSV files of [{tables}]({tables}).")
+    parts.append(f"## Tables\n\nAll columns are in the CSV files of [{tables}]({quote(tables)}).")
     for table in (one for section in sections for one in section.tables if one.on_page):
         parts += _table_on_page(table, inputs)
     with atomic(out) as part:
@@ -192,7 +194,7 @@ def write_metrics(sections: Iterable[Section], inputs: Inputs, out: Path) -> Non
     found: dict[str, float] = {}
     for section in sections:
         found |= section.metrics(inputs)
-    known = {name: round(value, 6) for name, value in found.items() if value == value}
+    known = {name: round(value, 6) for name, value in found.items() if math.isfinite(value)}
     with atomic(out) as part:
         part.write_text(json.dumps(known, indent=1) + "\n")
 
@@ -212,7 +214,7 @@ def write_cells(inputs: Inputs, out: Path) -> None:
     for (proxy, dataset, seed), rows in table.groupby(["proxy", "dataset", "seed"], sort=False):
         if isinstance(parse_proxy(str(proxy)), Reading):
             scores = rows.set_index("arch")["score"].reindex(picked)
-            digits = [None if one != one else float(f"{one:.7g}") for one in scores]
+            digits = [float(f"{one:.7g}") if math.isfinite(one) else None for one in scores]
             found[f"{proxy}/{dataset}/seed{seed}"] = digits
     lines = [f"{json.dumps(name)}: {json.dumps(values)}" for name, values in found.items()]
     with atomic(out) as part:

@@ -246,7 +246,9 @@ def _means(values: Sequence[Floats], options: Options) -> list[float]:
     """Return the mean of each of some arrays (runs,), with its 95 % bootstrap interval."""
     found = []
     for one in values:
-        low, high = interval(mean_draws(one, resample_counts(len(one), **options)))
+        low, high = np.nan, np.nan  # one run has no interval
+        if len(one) > 1:
+            low, high = interval(mean_draws(one, resample_counts(len(one), **options)))
         found += [float(one.mean()), float(low), float(high)]
     return found
 
@@ -294,7 +296,9 @@ def _level_rows(
     options: Options,
 ) -> list[tuple[object, ...]]:
     """Return a row for each level, given what was picked in each run (runs, levels)."""
-    low, high = interval(mean_draws(picked, resample_counts(len(picked), **options)))
+    low, high = np.full((2, len(limits)), np.nan)  # one run has no interval
+    if len(picked) > 1:
+        low, high = interval(mean_draws(picked, resample_counts(len(picked), **options)))
     mean, part = picked.mean(axis=0), there.mean(axis=0)
     return [(*head, *one) for one in zip(LEVELS, limits, best, mean, low, high, part, strict=True)]
 

@@ -615,6 +615,7 @@ at("more").onclick = () => {
   showTable();
   at("table").tBodies[0].rows[before].querySelector("button").focus();
 };
+at("copy").hidden = !navigator.clipboard; // which pages from servers without encryption lack
 at("copy").onclick = () => navigator.clipboard.writeText(at("command").textContent);
 at("scatter").onkeydown = (event) => {
   const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
@@ -637,6 +638,8 @@ at("scatter").on("plotly_selected", (event) => {
   [Math.min(...x), Math.max(...x), Math.min(...y), Math.max(...y)].forEach((value, place) => { at(BOUNDS[place]).value = round(value); });
   showSelection();
 });
+// after a double click Plotly shows all points as selected
+at("scatter").on("plotly_deselect", () => { clear(); showSelection(); });
 performance.mark("usable");
 await new Promise((done) => { requestAnimationFrame(() => setTimeout(done)); });
 paintedFirst();

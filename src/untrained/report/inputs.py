@@ -103,11 +103,20 @@ class Inputs:
 
         Raises:
             MissingDataError: there are none.
+            ParameterError: the table has an architecture that the benchmark has not.
         """
         path = self.scores_file or table_of(SCORES, self.name)
         if not path.is_file():
             raise MissingDataError(f"{absent(path)}: `make run` or `snakemake scores` makes it")
-        return read_parquet(path, COLUMNS["scores"])
+        table = read_parquet(path, COLUMNS["scores"])
+        last = len(self.benchmark) - 1
+        outside = table.loc[~table["arch"].between(0, last), "arch"]
+        if len(outside):
+            raise ParameterError(
+                f"{path} has a score of architecture {outside.iloc[0]}: the benchmark of "
+                f"{self.name} has 0 to {last}"
+            )
+        return table
 
     def read(self, kind: str) -> "list[tuple[Path, pd.DataFrame]]":
         """The other files of a kind with their paths, one that is named twice included twice.
@@ -138,6 +147,10 @@ class Inputs:
         for path in self.files.get("searches", ()):
             if len(path.parts) < 4:
                 raise ParameterError(f"{path}: traces lie at ALGORITHM/SPACE/DATASET/SHARD.parquet")
+            if path.parts[-3] != self.name:
+                raise ParameterError(
+                    f"{path} is a trace of {path.parts[-3]}, by its path: name some of {self.name}"
+                )
         shards: dict[tuple[str, str], list[pd.DataFrame]] = {}
         for path, trace in self.read("searches"):
             shards.setdefault((path.parts[-4], path.parts[-2]), []).append(trace)

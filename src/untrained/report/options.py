@@ -18,6 +18,7 @@ KEYS: Mapping[str, str] = {
     "sampling": "scores.sampling",
     "architectures": "scores.architectures",
     "searched": "searches.scores",
+    "search_proxy": "searches.proxy",
 }
 
 

@@ -74,7 +74,13 @@ def lower_is_better(proxies: Iterable[str]) -> set[str]:
 
 
 def proxy_drawn(scores: pd.DataFrame, proxy: str | None) -> str:
-    """Return the given proxy, else the first scored one, preferably with published figures."""
+    """Return the given proxy, else the first scored one, preferably with published figures.
+
+    Raises:
+        ParameterError: nothing is scored.
+    """
+    if scores.empty:
+        raise ParameterError("the scores have no rows: score some architectures")
     return proxy or min(sorted(map(str, scores["proxy"].unique())), key=published_rank)
 
 

@@ -27,7 +27,7 @@ from untrained.search.clock import (
     scores_as_answers,
     trainings_of,
 )
-from untrained.search.members import part_of
+from untrained.search.members import PartOfSpace, members_of, part_of
 from untrained.search.pool import (
     Pool,
     can_answer,
@@ -210,6 +210,8 @@ def cached_trace(tables: Tables, proxy: str) -> "pd.DataFrame":
         answers = _scores_as_fitness(task, name, pools[name])
     else:
         answers, space = tables.trainings, _trained_part(task, tables.trainings, space)
+        if isinstance(space, PartOfSpace):  # what is scored there may lack a training
+            pool = pool.within(space.members)
     if task.allowed is not None:
         space = task.allowed.part_of(space, listed=picks)
     guide = search.guide(pool)
@@ -240,7 +242,8 @@ def _trained_part(task: Task, trainings: Trainings, space: Searchable) -> Search
     facts = task.space.benchmark
     if lacking and facts is not None and facts.partial and not facts.bundled_sample:
         # trainings that failed, which no table has
-        return part_of(task.space, np.flatnonzero(~np.isnan(trainings.accuracy)))
+        trained = np.flatnonzero(~np.isnan(trainings.accuracy))
+        return part_of(task.space, np.intersect1d(trained, members_of(space)))
     if lacking and space is task.space:
         raise MissingDataError(
             f"the table of {space.name} lacks {lacking} of {len(trainings.accuracy)} trainings, "

@@ -42,7 +42,7 @@ class Budget:
     def __str__(self) -> str:
         if self.evaluations < np.inf:
             return f"{self.evaluations:.0f}evaluations"
-        return f"{self.seconds:g}s"
+        return f"{self.seconds:.15g}s"
 
 
 def parse_budget(text: str) -> Budget:

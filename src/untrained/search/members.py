@@ -78,6 +78,9 @@ class PartOfSpace:
 
         So the nearest member stands for the proposal of a policy or a density model.
         """
+        place = int(np.searchsorted(self.members, index))
+        if place < len(self.members) and self.members[place] == index:
+            return self.whole[index]
         differing = (self._codes != self._choices.codes[index]).sum(axis=1)
         return self.whole[int(self.members[np.argmin(differing)])]
 

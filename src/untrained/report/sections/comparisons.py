@@ -212,7 +212,9 @@ def comparison_layout(table: pd.DataFrame, *, narrow: bool = False) -> pd.DataFr
         "p (Holm)": named("p_holm", _two_digits),
         "note": "note",
     }
-    return lay_out(table, columns, but=("against", "p", "note") if narrow else ())
+    # the title names the usual reference
+    usual = (table["reference"] == reference_label()).all()
+    return lay_out(table, columns, but=(*["against"] * bool(usual), "p", "note") if narrow else ())
 
 
 def _two_digits(p: float) -> str:
@@ -230,8 +232,8 @@ def _show(inputs: Inputs) -> list[Any]:
         "",
         *inputs.within("comparisons"),
         terminal_table(comparison_layout(table, narrow=True), title=title),
-        f"Runs of the same number are pairs. P(better): probability that a run beats one of "
-        f"{reference}. p: Wilcoxon's signed-rank test, adjusted for the number of searches.",
+        "Runs of the same number are pairs. P(better): probability that a run beats one of "
+        "its reference. p: Wilcoxon's signed-rank test, adjusted for the number of searches.",
         *(f"- {note}" for note in search_notes(table)),
     ]
 
@@ -261,11 +263,15 @@ def _sentences(inputs: Inputs) -> list[str]:
     if own.empty:
         return []
     row = max(own.to_dict("records"), key=lambda row: float(row["difference"]))
-    difference = with_interval(row["difference"], row["difference_low"], row["difference_high"])
+    figures = [row[name] for name in ("difference", "difference_low", "difference_high")]
+    how = "more" if row["difference"] >= 0 else "less"
+    if how == "less":
+        figures = [-figures[place] for place in (0, 2, 1)]
+    difference = with_interval(*figures)
     within = f" within `{row['where']}`" if "where" in row else ""
     unclear = row["difference_low"] <= 0 <= row["difference_high"]
     return [
-        f"{row['method']} is {difference} percent points more accurate than {row['reference']} "
+        f"{row['method']} is {difference} percent points {how} accurate than {row['reference']} "
         f"there{within} ({row['runs']} pairs of runs, 95 % bootstrap interval)"
         + (", which can't be told from 0." if unclear else ".")
     ]

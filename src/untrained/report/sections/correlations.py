@@ -370,7 +370,8 @@ def _sentences(inputs: Inputs) -> list[str]:
     if len(controls):
         row = max(controls.to_dict("records"), key=lambda row: abs(row["tau"]))
         said.append(f"The best control there is `{row['proxy']}`, with {_interval(row)}.")
-    for row in best[best["proxy"] == proxy].to_dict("records"):
+    known = best[(best["proxy"] == proxy) & best["tau"].notna()]
+    for row in known.to_dict("records"):
         unclear = row["tau_low"] <= 0 <= row["tau_high"]
         said.append(
             f"Among the most accurate tenth, {row['n']} {members}, the tau of "

@@ -104,12 +104,13 @@ def kernels(
     accuracy = inputs.benchmark.accuracies(trained, split)
     known = scores[np.isfinite(scores) & np.isfinite(accuracy[scores.index])]
     order = known.index[np.argsort(accuracy[known.index], kind="stable")].tolist()
+    halves = order[len(order) // 2 :][::-1], order[: len(order) // 2]  # none is in both
     good, bad = (
         [
             (f"{accuracy[index]:.1f} %, score {scores[index]:.0f}", kernel)
-            for index, kernel in islice(kernels_of(inputs.space, chosen, settings, seed=0), count)
+            for index, kernel in islice(kernels_of(inputs.space, half, settings, seed=0), count)
         ]
-        for chosen in (order[::-1], order)
+        for half in halves
     )
     return good, bad
 

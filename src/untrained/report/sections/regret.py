@@ -79,8 +79,10 @@ def regret_table(inputs: Inputs, options: Options) -> pd.DataFrame:
             spent, reached = curve or _end(trace, "/".join(column), unit)
             answers = truth.accuracies(*column)
             regret = np.nanmax(answers) - answers[reached]
-            counts = resample_counts(len(regret), **options)
-            low, high = interval(mean_draws(regret, counts))
+            low, high = np.full((2, regret.shape[1]), np.nan)  # one run has no interval
+            if len(regret) > 1:
+                counts = resample_counts(len(regret), **options)
+                low, high = interval(mean_draws(regret, counts))
             head = (method_of(algorithm, main, main), images, dataset, spent, unit, len(regret))
             figures = (regret.mean(axis=0), low, high, trains)
             tables.append(pd.DataFrame(dict(zip(COLUMNS, (*head, *figures), strict=True))))

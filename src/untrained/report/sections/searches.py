@@ -27,6 +27,7 @@ from untrained.report.search_tables import (
 from untrained.report.section import Figure, Options, Section, Table
 from untrained.report.tables import terminal_table, with_spread
 from untrained.search import parse_algorithm
+from untrained.search.spelling import PROXY
 
 
 def make(inputs: Inputs, options: Options) -> pd.DataFrame:
@@ -49,6 +50,11 @@ def make(inputs: Inputs, options: Options) -> pd.DataFrame:
         notes = summary.loc[own, "note"]
         summary.loc[own, "note"] = notes.where(notes == "", notes + "; ") + sampled
         summary.loc[own, "difference_in_se"] = np.nan
+    if (proxy := options.get("search_proxy", PROXY)) != PROXY:  # which published searches read
+        own = summary["method"].map(in_full).isin(picked_by(inputs, proxy))
+        notes = summary.loc[own, "note"]
+        summary.loc[own, "note"] = notes.where(notes == "", notes + "; ") + f"by {proxy}"
+        summary.loc[own, "difference_in_se"] = np.nan
     key = ["method", "dataset", "split"]
     means = results.groupby(key, as_index=False, sort=False)[["seconds", "evaluations"]].mean()
     return summary.merge(means, on=key, how="left")
@@ -67,6 +73,16 @@ def sample_of(inputs: Inputs, options: Options) -> str:
     if come_along or scored == "all" or int(scored) >= size:
         return ""
     return f"drawn from a sample of {int(scored):,} of {size:,}"
+
+
+def picked_by(inputs: Inputs, proxy: str) -> set[str]:
+    """Return the methods in which the proxy of all searches picks architectures."""
+    searches = {one: parse_algorithm(one[0]) for one in inputs.traces}
+    return {
+        method_of(*one, inputs.searched_on)
+        for one, search in searches.items()
+        if search.proxy_of(proxy) == proxy
+    }
 
 
 def drawing_from_scored(inputs: Inputs) -> set[str]:
@@ -285,7 +301,7 @@ def _metrics(inputs: Inputs) -> dict[str, float]:
 
 
 def _sentences(inputs: Inputs) -> list[str]:
-    """Say which search that trains finds the most accurate architectures."""
+    """Say which search that spends a budget finds the most accurate architectures."""
     summary = inputs.table("searches")
     dataset = inputs.main(summary["dataset"])
     own = summary[(summary["dataset"] == dataset) & (summary["split"] == "test")]
@@ -296,7 +312,7 @@ def _sentences(inputs: Inputs) -> list[str]:
     row = max(own.to_dict("records"), key=lambda row: float(row["mean"]))
     within = f" within `{row['where']}`" if "where" in row else ""
     return [
-        f"Of the {len(own)} searches that train, {row['method']} finds the most accurate "
+        f"Of the {len(own)} searches that spend a budget, {row['method']} finds the most accurate "
         f"{inputs.space.words.members}{within}: {with_spread(row['mean'], row['std'])} % on the "
         f"test images of {image_label(dataset)}, mean and standard deviation over "
         f"{row['runs']:.0f} runs."
@@ -333,7 +349,7 @@ SECTION = Section(
             more=_more_of_time,
         ),
     ),
-    options=("architectures", "searched"),
+    options=("architectures", "searched", "search_proxy"),
     show=_show,
     sentences=_sentences,
     metrics=_metrics,
