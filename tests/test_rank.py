@@ -8,7 +8,7 @@ import time
 from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
 
@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional
 
 import untrained
-from untrained import Score, api, measure, rank
+from untrained import Score, api, measure, rank, score
 from untrained.errors import (
     DamagedFileError,
     MissingDataError,
@@ -30,6 +30,7 @@ from untrained.errors import (
 )
 from untrained.proxies import naswot
 from untrained.proxies.base import BaseProxy
+from untrained.proxies.grad_norm import GradNorm
 from untrained.proxies.naswot import activation_kernel
 from untrained.scoring.candidates import candidates_of
 from untrained.scoring.images import MinibatchSettings
@@ -502,6 +503,47 @@ def test_threads_wait_for_each_other():
     assert not network._forward_hooks
 
 
+def test_a_proxy_that_inherits_is_read_by_its_own_methods():
+    """A subclass with another `__call__` or `measure` is no longer what its parent is."""
+
+    @dataclass(frozen=True)
+    class Twice(GradNorm):
+        name: ClassVar[str] = "twice"
+
+        def __call__(self, network, minibatch, generator):
+            return 2 * super().__call__(network, minibatch, generator)
+
+    @dataclass(frozen=True)
+    class Tenfold(GradNorm):
+        name: ClassVar[str] = "tenfold"
+
+        def measure(self, network, minibatch, generator):
+            found = super().measure(network, minibatch, generator)
+            weights = {k: replace(one, norm=10 * one.norm) for k, one in found.weights.items()}
+            return replace(found, weights=weights)
+
+    @dataclass(frozen=True)
+    class Mine(naswot.Naswot):
+        name: ClassVar[str] = "mine"
+
+        def __call__(self, network, minibatch, generator):
+            return -7.0
+
+    labelled = {"images": (IMAGES, LABELS), "seeds": 1}
+    torch.manual_seed(0)
+    net = Net()
+    for proxies in (["grad_norm", Twice()], [Twice(), "grad_norm"]):
+        found = ranked([net], proxies, **labelled).set_index("proxy")["score"]
+        assert found.max() == pytest.approx(2 * found["grad_norm"])
+    alone = only(net, Tenfold(), **labelled)
+    for proxies in (["grad_norm", Tenfold()], [Tenfold(), "grad_norm"]):
+        found = ranked([net], proxies, **labelled).set_index("proxy")["score"]
+        assert found["grad_norm"] == only(net, "grad_norm", **labelled)["score"]
+        assert found.drop("grad_norm").iloc[0] == pytest.approx(alone["score"])
+        assert alone["score"] == pytest.approx(10 * found["grad_norm"])
+    assert score("nasbench201", 1462, proxy=Mine(), batch_size=4).score == -7.0
+
+
 def test_two_proxies_of_one_name_are_refused():
     @dataclass(frozen=True)
     class Scaled(Odd):
@@ -513,6 +555,57 @@ def test_two_proxies_of_one_name_are_refused():
     assert len(ranked([Net], [Scaled(factor=2.0), Scaled(factor=2.0)])) == 1
     with pytest.raises(ParameterError, match=r"two proxies are called .*Scaled: give their cl"):
         ranked([Net], [Scaled(), Scaled(factor=2.0)])
+
+    class Mine(naswot.Naswot):
+        pass
+
+    for proxies in (["naswot", Mine()], [Mine(), "log(naswot,parameters)"]):
+        with pytest.raises(ParameterError, match="two proxies are called naswot: give their"):
+            ranked([Net], proxies)
+
+
+def test_two_candidates_of_one_name_are_refused():
+    with pytest.raises(ParameterError, match="two candidates are called '1': name each once"):
+        ranked({1: Net, "1": Net})
+
+
+def test_folders_without_a_picture_are_no_classes(tmp_path):
+    for name in ("cat", "dog", ".notebook"):
+        (tmp_path / name).mkdir()
+    for name, shade in (("cat", 50), ("dog", 200)):
+        for number in range(3):
+            Image.new("RGB", (9, 9), (shade, 9 * number, 0)).save(tmp_path / name / f"{number}.png")
+    row = only(lambda: Flat(2), "grad_norm", images=tmp_path, input=(3, 8, 8), seeds=1)
+    assert row["status"] == "ok"
+
+
+class Flat(nn.Sequential):
+    def __init__(self, classes):
+        super().__init__(nn.Conv2d(3, 2, 3), nn.Flatten(), nn.Linear(72, classes))
+
+
+def test_labels_may_be_of_any_type_of_whole_numbers():
+    expected = only(Net(), "parameters", images=(IMAGES, LABELS))["score"]
+    for kind in (np.uint16, np.uint8, np.int16, np.uint64):
+        row = only(Net(), "parameters", images=(IMAGES, LABELS.numpy().astype(kind)))
+        assert row["score"] == expected
+
+
+def test_a_layer_may_have_no_weight_of_its_own():
+    class Bank(nn.Linear):
+        def __init__(self):
+            super().__init__(4, 3)
+            del self.weight
+            self.register_parameter("weight", None)
+            self.bank = nn.Parameter(torch.ones(2, 3, 4))
+
+        def forward(self, x):
+            return nn.functional.linear(x, self.bank.sum(0), self.bias)
+
+    net = Net()
+    net.head = Bank()
+    table = ranked([net, Net()], "l2_norm")
+    assert (table["status"] == "ok").all()
 
 
 def test_an_interruption_is_no_failure():

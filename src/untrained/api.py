@@ -257,21 +257,30 @@ def _readings(
     found, ensembles, objects = list[Reading](), list[Ensemble](), dict[str, Proxy]()
     for given in proxies_of(proxies):
         if isinstance(given, str):
-            found += readings_of([given])
+            parsed = readings_of([given])
+            for one in parsed:
+                other = objects.setdefault(one.spelling, one.proxy)
+                if type(other) is not type(one.proxy):
+                    raise _called_alike(one)
+            found += parsed
             ensembles += ensembles_of([given])
         else:
             found.append(Reading(given))
             same = objects.setdefault(found[-1].spelling, given)
             if same is not given and same != given:
-                raise ParameterError(
-                    f"two proxies are called {found[-1].spelling}: give their classes variants, "
-                    "or rank by one at a time"
-                )
+                raise _called_alike(found[-1])
     for reading in found:
         reading.check_readable()
         _warn_of_test_labels(reading)
     once = {reading.spelling: reading for reading in found}
     return list(once.values()), list(dict.fromkeys(ensembles))
+
+
+def _called_alike(reading: Reading) -> ParameterError:
+    return ParameterError(
+        f"two proxies are called {reading.spelling}: give their classes variants, or rank by one "
+        "at a time"
+    )
 
 
 def _refusal(reading: Reading, shown: Shown, own_loss: bool) -> str:

@@ -1,5 +1,7 @@
 """Quantities of architectures, and constraints on them, against slow evaluations."""
 
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -181,3 +183,16 @@ def test_what_is_no_constraint_is_one_line(spelled, said):
     with pytest.raises(ParameterError, match=said) as error:
         parse_constraint(spelled)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["1.001 M", "0.057M", "128.002 M", "1.1K", "3.3 G"])
+def test_a_bound_with_a_unit_is_the_number_that_is_meant(text):
+    """A product of two decimals is rounded once: 1.001 M is 1,001,000, and no less."""
+    (condition,) = parse_constraint(f"parameters <= {text}").conditions
+    sizes = {"K": 1000, "M": 10**6, "G": 10**9}
+    assert condition.bound == float(Decimal(text[:-1]) * sizes[text[-1]])
+
+
+def test_what_reads_weights_is_not_counted():
+    assert not parse_quantity("l2_norm").counted
+    assert parse_quantity("flops-live").counted

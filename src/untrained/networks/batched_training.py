@@ -110,6 +110,8 @@ class Together(nn.Module):
 
 def _joined(kept: Sequence[_Kept]) -> Tensor:
     """Return a tensor of all numbers, each in its place."""
+    if not kept:  # networks without normalisations
+        return torch.zeros(0)
     last = max(kept, key=lambda one: one.start)
     numbers = last.tensor.new_zeros(last.start + last.tensor.numel())
     for tensor, start in kept:

@@ -98,7 +98,7 @@ class Supernet(GraphModule):
             term = sources[edge.source].read(edge, connection)
             if last_read[edge.source] == place:
                 del sources[edge.source]
-            row = -place if edge.choice is None else edge.choice[0]
+            row = -1 - place if edge.choice is None else edge.choice[0]
             terms.setdefault(edge.target, {}).setdefault(row, []).append(term)
         logits: Tensor = self.classifier(self._value(graph.output, terms.pop(graph.output)))
         return logits

@@ -49,7 +49,8 @@ class L2Norm(BaseProxy):
         layers = [
             one for one in with_effective_weights(network).modules() if isinstance(one, LAYERS)
         ]
-        weights = {id(one.weight): one.weight for one in layers}
+        # a layer of one's own may compute its weight when it is run
+        weights = {id(one.weight): one.weight for one in layers if one.weight is not None}
         if not weights:
             raise UndefinedScore("no_parameters", "the network has no convolution or linear layer")
         total = sum(float(one.detach().double().norm()) for one in weights.values())

@@ -122,6 +122,9 @@ class Standing(float):
         mine, others = self._pair(other)
         return mine == others
 
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
     def __hash__(self) -> int:
         return hash((id(self.standings), self.place))
 

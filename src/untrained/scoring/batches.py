@@ -37,6 +37,7 @@ from untrained.scoring.execution import (
     ReadsCodes,
     ReadsKernels,
     is_out_of_memory,
+    measurement_of,
     prepare_worker,
 )
 from untrained.seeds import torch_seeded
@@ -322,7 +323,7 @@ class Batches:
         measured: dict[Hashable, list[Any]] = {}
         for proxy in proxies:
             with blamed("proxy", proxy):
-                key = proxy.measurement
+                key = measurement_of(proxy)
                 if key not in measured:
                     measured[key] = _as_many(proxy.measure_many(networks, shown), drawn)
                 made[proxy] = [_read(proxy, one) for one in measured[key]]

@@ -83,6 +83,8 @@ def candidates_of(
     if not given:
         raise ParameterError("no candidates are given: give one or more")
     if isinstance(given, Mapping):
+        if twice := [name for name, count in Counter(map(str, given)).items() if count > 1]:
+            raise ParameterError(f"two candidates are called {quoted(twice[0])}: name each once")
         return [_candidate(one, str(name), classes) for name, one in given.items()]
     found = [_candidate(one, None, classes) for one in given]
     names = Counter(one.name for one in found)

@@ -12,6 +12,7 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -179,7 +180,9 @@ def _condition(text: str) -> Condition:
             f"{quoted(text)}: {quantity} has no unit {quoted(unit)}: take "
             f"{', '.join(units)}" + ("" if quantity.unit else ", or none")
         )
-    own = number * (units[unit] if unit else 1.0)
+    own = number * (size := units[unit] if unit else 1.0)
+    if size != 1 and 1e-200 < abs(number) < 1e200:  # else a product of decimals is rounded twice
+        own = float(Fraction(bound["number"]) * Fraction(repr(size)))
     lost = not own and re.search("[1-9]", re.split("[eE]", bound["number"])[0])
     if lost or not math.isfinite(own):
         raise ParameterError(

@@ -39,15 +39,17 @@ from untrained.networks.prepared import (
     with_effective_weights,
 )
 from untrained.plugins import address_of, blamed, is_foreign
-from untrained.proxies.base import Noted, Proxy, Setting, SharesMeasurement, Status, UndefinedScore
+from untrained.proxies.base import Noted, Proxy, Setting, Status, UndefinedScore
 from untrained.scoring.batches import Batches, Kind, Member
 from untrained.scoring.execution import (
     Execution,
-    ReadsCodes,
-    ReadsKernels,
-    ReadsRectifiers,
     is_out_of_memory,
+    measurement_of,
     measures_many,
+    reads_codes,
+    reads_kernels,
+    reads_rectifiers,
+    shares_measurement,
 )
 from untrained.scoring.images import TrainingImages
 from untrained.scoring.request import OwnNetwork, Reading, ScoreRequest
@@ -269,25 +271,29 @@ def kind_of(request: ScoreRequest, proxy: Proxy, *, trained: bool) -> Kind | Non
     how = request.execution
     if trained or not _runs_many(request):
         return None
-    if isinstance(proxy, ReadsKernels):
+    if reads_kernels(proxy):
         return "kernels"
     if how.dtype(planned=False) == torch.bfloat16:
         return None
-    if isinstance(proxy, ReadsCodes):
+    if reads_codes(proxy):
         return "codes"
     return "gradients" if request.loss is None and measures_many(proxy) else None
 
 
 def trains_many(request: ScoreRequest) -> bool:
     """Return whether networks are trained many at once: those that are the modules of graphs."""
-    space = type(request.target)
-    return _runs_many(request) and getattr(space, "network", None) is GraphSpace.network
+    return _runs_many(request)
 
 
 def _runs_many(request: ScoreRequest) -> bool:
     how = request.execution
     many = how.engine == "batched" or (how.engine == "auto" and how.device.type == "cuda")
-    return many and isinstance(request.target, GraphSpace)
+    return many and _is_of_graphs(request.target)
+
+
+def _is_of_graphs(target: object) -> bool:
+    """Return whether the networks of a space are the modules of its graphs, and no others."""
+    return isinstance(target, GraphSpace) and type(target).network is GraphSpace.network
 
 
 def executor_of(
@@ -297,9 +303,9 @@ def executor_of(
 
     It is the plan where all proxies read rectifiers. Everything else needs the module.
     """
-    if trained or request.execution.engine == "plain" or isinstance(request.target, OwnNetwork):
+    if trained or request.execution.engine == "plain" or not _is_of_graphs(request.target):
         return "module"
-    return "plan" if all(isinstance(proxy, ReadsRectifiers) for proxy in proxies) else "module"
+    return "plan" if all(map(reads_rectifiers, proxies)) else "module"
 
 
 def subject_of(
@@ -479,7 +485,7 @@ def run_proxies(
         ParameterError: the fast engine is asked for, and network or proxies have none.
         PluginError: a proxy of another package failed.
     """
-    reading = [proxy for proxy in proxies if isinstance(proxy, ReadsRectifiers)]
+    reading: list[Any] = [proxy for proxy in proxies if reads_rectifiers(proxy)]
     if isinstance(network, Planned) and len(reading) == len(proxies):
         if execution.engine != "plain":
             start, dead = time.perf_counter(), any(proxy.dead_branches for proxy in reading)
@@ -511,9 +517,9 @@ def run_proxies(
         if subject is module and proxy is not proxies[-1]:
             restored = unchanged(module)  # or the next proxy would read what this one leaves behind
         run_on = partial(_run_module, subject, restored, shown, generator, execution)
-        if not isinstance(proxy, SharesMeasurement):
+        if not shares_measurement(proxy):
             return run_on(proxy)
-        key = proxy.measurement
+        key = measurement_of(proxy)
         if key not in measured:
             measured[key] = outcome(partial(run_on, proxy.measure))
         if isinstance(measured[key], UndefinedScore):
@@ -521,7 +527,10 @@ def run_proxies(
         return proxy.read(measured[key])
 
     values = [_read(proxy, partial(run, proxy), outcome) for proxy in proxies]
-    keys = [getattr(proxy, "measurement", place) for place, proxy in enumerate(proxies)]
+    keys = [
+        measurement_of(proxy) if shares_measurement(proxy) else place
+        for place, proxy in enumerate(proxies)
+    ]
     seconds = {
         key: fmean(one.seconds for its, one in zip(keys, values, strict=True) if its == key)
         for key in keys

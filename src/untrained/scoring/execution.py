@@ -3,9 +3,9 @@
 import ctypes
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeGuard, runtime_checkable
 
 import torch
 from threadpoolctl import threadpool_limits
@@ -114,19 +114,54 @@ class MeasuresMany(SharesMeasurement, Protocol):
         ...
 
 
-def measures_many(proxy: object) -> bool:
-    """Return whether a proxy measures many networks as it measures one.
+def reads_rectifiers(proxy: object) -> TypeGuard[ReadsRectifiers]:
+    """Return whether a proxy reads the inputs of rectifiers as it reads a network."""
+    return isinstance(proxy, ReadsRectifiers) and _goes_along(proxy, "score_readings")
 
-    One that inherits `measure_many` and has another `measure` or `__call__` need not.
+
+def reads_kernels(proxy: object) -> TypeGuard[ReadsKernels]:
+    """Return whether a proxy reads kernels as it reads a network."""
+    return isinstance(proxy, ReadsKernels) and _goes_along(proxy, "score_kernels")
+
+
+def reads_codes(proxy: object) -> TypeGuard[ReadsCodes]:
+    """Return whether a proxy reads codes as it reads a network."""
+    return isinstance(proxy, ReadsCodes) and _goes_along(proxy, "score_codes")
+
+
+def shares_measurement(proxy: object) -> TypeGuard[SharesMeasurement]:
+    """Return whether a proxy's score is read off a measurement that others read as well."""
+    return isinstance(proxy, SharesMeasurement) and _place(proxy, "__call__") >= _place(
+        proxy, "measure"
+    )
+
+
+def measurement_of(proxy: SharesMeasurement) -> Hashable:
+    """Return a key of what a proxy measures: of two methods, what they measure differs."""
+    return type(proxy).__mro__[_place(proxy, "measure")], proxy.measurement
+
+
+def measures_many(proxy: object) -> TypeGuard[MeasuresMany]:
+    """Return whether a proxy measures many networks as it measures one."""
+    return (
+        shares_measurement(proxy)
+        and isinstance(proxy, MeasuresMany)
+        and _goes_along(proxy, "measure_many")
+    )
+
+
+def _goes_along(proxy: object, name: str) -> bool:
+    """Return whether no class below that of a method has another `measure` or `__call__`.
+
+    A proxy that inherits a method, and has others of these, need not do the same by it.
     """
-    if not isinstance(proxy, MeasuresMany):
-        return False
+    return _place(proxy, name) <= min(_place(proxy, "measure"), _place(proxy, "__call__"))
+
+
+def _place(proxy: object, name: str) -> int:
+    """Return which of a proxy's classes has a method, in the order in which they are asked."""
     kinds = type(proxy).__mro__
-    places = {
-        name: next((place for place, kind in enumerate(kinds) if name in vars(kind)), len(kinds))
-        for name in ("measure_many", "measure", "__call__")
-    }
-    return places["measure_many"] <= min(places.values())
+    return next((place for place, kind in enumerate(kinds) if name in vars(kind)), len(kinds))
 
 
 #: What errors of PyTorch, oneDNN, Triton and CUDA's libraries contain if there is no memory left.

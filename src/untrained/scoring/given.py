@@ -265,6 +265,7 @@ def _folder(folder: Path, settings: MinibatchSettings) -> Pool:
         ]
     except OSError as error:
         raise ParameterError(f"{folder} can't be read: {summary(error)}") from error
+    files = [mine for mine in files if mine]  # folders without a picture are no classes
     pictures = [path for mine in files for path in mine]
     if not pictures:
         raise MissingDataError(
@@ -277,14 +278,14 @@ def _folder(folder: Path, settings: MinibatchSettings) -> Pool:
             "3x224x224"
         )
     shape, sampling = settings.shape, settings.sampling
-    labels = np.repeat(np.arange(len(kinds)), [len(mine) for mine in files])
+    labels = np.repeat(np.arange(len(files)), [len(mine) for mine in files])
     _check_sampling(sampling, labels)
     read = cache(lambda path: _picture(path, shape))
 
     def draw(seed: int, size: int) -> Minibatch:
         places = _places(seed, size, len(pictures), labels, sampling)
         pixels = torch.stack([read(pictures[place]) for place in places])
-        return Minibatch(pixels, torch.from_numpy(labels[places]), len(kinds))
+        return Minibatch(pixels, torch.from_numpy(labels[places]), len(files))
 
     return Pool(draw, len(pictures), "classes", f"pictures in {folder}")
 
@@ -346,9 +347,10 @@ def _labels(labels: Any, count: int, classes: int | None) -> tuple[Kind, Tensor]
     if targets.ndim == 0 or len(targets) != count:
         raise ParameterError(f"labels of shape {tuple(targets.shape)} for {count} images")
     whole = not (targets.is_floating_point() or targets.is_complex()) and targets.ndim == 1
-    if not whole or targets.dtype == torch.bool or targets.min() < 0:
+    numbers = targets.long() if whole else targets  # unsigned types have no least one
+    if not whole or targets.dtype == torch.bool or numbers.min() < 0:
         return "other", targets
-    targets = targets.long()
+    targets = numbers
     if classes is not None and targets.max() >= classes:
         raise ParameterError(f"label {int(targets.max())} of {classes} classes: labels are from 0")
     return "classes", targets

@@ -77,7 +77,7 @@ class Quantity:
 
 
 def _is_count(reading: Reading) -> bool:
-    return reading.proxy.cost == "arithmetic" and not reading.epochs
+    return isinstance(reading.proxy, CountsGraph) and not reading.epochs
 
 
 def parse_quantity(text: str) -> Quantity:

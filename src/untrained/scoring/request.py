@@ -5,6 +5,7 @@ A proxy is spelled `name`, or `name-variant` where it has variants: `naswot`, `n
 read after so many epochs of training. The name may be an address: `my.module:MyProxy-variant:64@1`.
 """
 
+import hashlib
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -247,11 +248,19 @@ def state_of(space: "SearchSpace") -> str:
     """Describe what a space was made with; two spaces of one class may have other architectures."""
     return repr(
         sorted(
-            (name, value)
+            (name, _described(value))
             for name, value in vars(space).items()
             if not isinstance(getattr(type(space), name, None), cached_property)
         )
     )
+
+
+def _described(value: object) -> object:
+    """Return a value, of an array what tells it from others: its text leaves numbers out."""
+    if not hasattr(value, "__array__"):
+        return value
+    array = np.asarray(value)
+    return array.shape, array.dtype.str, hashlib.sha256(array.tobytes()).hexdigest()
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Score a sample of a space, shard by shard, with a ledger from which a shard resumes."""
 
 import hashlib
+import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -160,7 +161,12 @@ def sample_of(
             f"`untrained score {space.name}` takes them one by one"
         )
     if not isinstance(architectures, str | int | np.integer):
-        given = sorted({int(index) for index in architectures})
+        try:
+            given = sorted({operator.index(one) for one in architectures})
+        except TypeError as error:
+            raise ParameterError(
+                f"architectures {short(str(architectures))}: whole numbers, or 'all'"
+            ) from error
         if not given or given[0] < 0 or given[-1] >= len(space):
             raise ParameterError(
                 f"architectures {short(str(given))}: {space.name} has 0 to {len(space) - 1}"

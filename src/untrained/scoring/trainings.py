@@ -107,7 +107,7 @@ class Trainings:
                 together.store()
                 stops.append(found)
                 states.append([_copied(one.state_dict()) for one in networks])
-        except (RuntimeError, MemoryError) as error:
+        except (RuntimeError, MemoryError, ValueError) as error:
             if is_out_of_memory(error):
                 return False
             if self.how.engine != "auto":
