@@ -564,6 +564,55 @@ def test_two_proxies_of_one_name_are_refused():
             ranked([Net], proxies)
 
 
+def test_a_constraint_reads_its_proxies_as_a_ranking_does():
+    with pytest.raises(ParameterError, match="grad_norm can't be read: it needs labels, and the"):
+        ranked([Net], "parameters", images=IMAGES, where="grad_norm > 0")
+    with pytest.raises(ParameterError, match="validation_loss@1 is read after training on a data"):
+        ranked([Net], "parameters", images=(IMAGES, LABELS), where="validation_loss@1 <= 3")
+    with pytest.raises(ParameterError, match="needs 64 images, and there are 6"):
+        ranked([Net], "parameters", images=(IMAGES, LABELS), where="naswot:64 > 0")
+
+
+def test_a_constraint_on_a_score_is_one_on_the_mean_of_the_seeds():
+    asked = {"images": (IMAGES, LABELS), "proxies": "grad_norm"}
+    one, other = (ranked([Net], seeds=[seed], **asked)["score"].iloc[0] for seed in (0, 1))
+    between = (one + other) / 2
+    low, high = sorted(f"grad_norm >= {between * (1 - share)}" for share in (1e-6, -1e-6))
+    for seeds in ([0, 1], [1, 0]):
+        kept = []
+        for where in (low, high):
+            with suppress(ParameterError):
+                kept.append(len(ranked([Net], seeds=seeds, where=where, **asked)))
+        assert kept == [1]
+
+
+def test_a_score_does_not_depend_on_the_callers_autocast():
+    names = ["naswot", "grad_norm", "ntk_trace:4"]
+    expected = rank([("nasbench201", 1462)], names, batch_size=4, seeds=1)["score"]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = rank([("nasbench201", 1462)], names, batch_size=4, seeds=1)["score"]
+        assert torch.is_autocast_enabled("cpu")
+    assert found.tolist() == expected.tolist()
+
+
+def test_a_parameter_that_a_factory_shares_is_not_trained():
+    def fresh():
+        return nn.Sequential(nn.Conv2d(3, 2, 3, stride=4), nn.Flatten(), nn.Linear(128, 10))
+
+    shared = fresh()
+
+    def made():
+        net = fresh()
+        net[0].weight = shared[0].weight
+        return net
+
+    before = shared[0].weight.detach().clone()
+    asked = {"batch_size": 16, "seeds": 1, "device": "cpu"}
+    first, second = (rank([made], "validation_loss@0.1", **asked)["score"][0] for _ in "ab")
+    assert torch.equal(shared[0].weight, before)
+    assert first == second
+
+
 def test_two_candidates_of_one_name_are_refused():
     with pytest.raises(ParameterError, match="two candidates are called '1': name each once"):
         ranked({1: Net, "1": Net})

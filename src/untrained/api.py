@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
@@ -32,7 +33,7 @@ from untrained.scoring.arguments import (
     whole,
 )
 from untrained.scoring.candidates import LIBRARIES, Candidate, Given, candidates_of
-from untrained.scoring.constraints import check_devices_read, parse_constraint
+from untrained.scoring.constraints import Constraint, check_devices_read, parse_constraint
 from untrained.scoring.devices import leased_device
 from untrained.scoring.engine import Score, score_work
 from untrained.scoring.ensembles import ensembles_of, readings_of
@@ -175,6 +176,7 @@ def rank(
     with leased_device(str(device)) as leased:
         how = Execution(leased, precision=precision)
         if constraint is not None:
+            _check_constraint(constraint, shown, numbers, loss is not None)
 
             def read(one: Candidate, needed: Sequence[Reading]) -> list[Score]:
                 with one.opened(calling, trained=any(r.epochs for r in needed)) as target:
@@ -183,7 +185,8 @@ def rank(
                         loss=loss,
                         tolerant=not debug,
                     )
-                    return next(score_work(request, [(one.index, numbers[0], needed)]))
+                    made = score_work(request, [(one.index, seed, needed) for seed in numbers])
+                    return [_mean(scores) for scores in zip(*made, strict=True)]
 
             named = shown.settings.dataset if shown.settings.given is None else "cifar10"
             within = Within(constraint, devices, image_set(named).measured_as, read)
@@ -300,6 +303,31 @@ def _refusal(reading: Reading, shown: Shown, own_loss: bool) -> str:
     if own_loss and "loss" in reading.needs:
         return ""
     return "it needs labels that are numbers of classes, 0 and more, one for each image"
+
+
+def _check_constraint(
+    constraint: Constraint, shown: Shown, seeds: Sequence[int], own_loss: bool
+) -> None:
+    """Check that the proxies of a constraint can be read off the images of a ranking.
+
+    Raises:
+        ParameterError: one can't be.
+    """
+    readings = [one.reading for one in constraint.quantities if one.reading is not None]
+    for one in readings:
+        if reason := _refusal(one, shown, own_loss):
+            raise ParameterError(f"{quoted(str(constraint))}: {one} can't be read: {reason}")
+    for setting, there in _drawn(readings, shown.settings, seeds, {True, False}).items():
+        raise ParameterError(
+            f"{quoted(str(constraint))} needs {setting.images} images, and there are {there}"
+        )
+
+
+def _mean(scores: Sequence[Score]) -> Score:
+    """Return the mean of the scores of several seeds; undefined if one of them is."""
+    lacking = next((one for one in scores if one.score is None), None)
+    values = [one.score for one in scores if one.score is not None]
+    return lacking or replace(scores[0], score=fmean(values))
 
 
 def _drawn(

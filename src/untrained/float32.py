@@ -1,13 +1,13 @@
 """Float32 that is float32 on GPUs too."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 
 @contextmanager
 def exact_float32() -> Iterator[None]:
-    """Run a block, or a function that this decorates, without TF32.
+    """Run a block, or a function that this decorates, without TF32 and without autocast.
 
     PyTorch's default on GPUs since Ampere is to round the inputs of float32 convolutions to ten
     bits, which moves kernel scores by a percent. The settings are those of the process, and are
@@ -15,7 +15,18 @@ def exact_float32() -> Iterator[None]:
     """
     from untrained.seeds import ALONE
 
-    with ALONE, _without_tf32():
+    with ALONE, _without_tf32(), _without_autocast():
+        yield
+
+
+@contextmanager
+def _without_autocast() -> Iterator[None]:
+    import torch
+
+    with ExitStack() as stack:
+        for kind in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
         yield
 
 

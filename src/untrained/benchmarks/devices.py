@@ -206,7 +206,9 @@ class DeviceTable:
         return found
 
 
-def measured(path: Path | None, candidate: str, metric: str, device: str) -> float:
+def measured(
+    path: Path | None, candidate: str, metric: str, device: str, images: str | None = None
+) -> float:
     """Return a quantity of a network of one's own, NaN where it was not measured.
 
     Args:
@@ -214,9 +216,11 @@ def measured(path: Path | None, candidate: str, metric: str, device: str) -> flo
         candidate: the name of the network in the table.
         metric: the quantity.
         device: the device.
+        images: the shape of the images, as in 3x32x32; None where there is one.
 
     Raises:
         MissingDataError: there is no table.
+        ParameterError: it was measured on images of several shapes.
         UnknownNameError: the table has no such device.
         DamagedFileError: it is no table of measurements.
     """
@@ -229,8 +233,16 @@ def measured(path: Path | None, candidate: str, metric: str, device: str) -> flo
     own = table[(table["metric"] == metric) & (table["device"] == device)]
     if own.empty:
         raise unknown_name(f"device of {path}", device, devices_of(path))
-    mine = own.loc[(own["candidate"] == candidate) & (own["space"] == ""), "value"]
-    return float(mine.iloc[0]) if len(mine) else np.nan
+    mine = own[(own["candidate"] == candidate) & (own["space"] == "")]
+    if images is not None:
+        mine = mine[mine["dataset"] == images]
+    if mine["dataset"].nunique() > 1:
+        raise ParameterError(
+            f"{metric}[{device}] of {candidate} was measured on images of "
+            f"{', '.join(mine['dataset'].unique())}: write which, as in "
+            f"{metric}[{device}/{mine['dataset'].iloc[0]}]"
+        )
+    return float(mine["value"].iloc[0]) if len(mine) else np.nan
 
 
 def devices_of(path: Path) -> set[str]:

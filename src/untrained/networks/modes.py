@@ -79,12 +79,14 @@ def unchanged(
 def parameters_registered() -> Iterator[set[int]]:
     """Yield a set that gets the ids of parameters that modules are given while the block runs.
 
-    Parameters of modules that exist before, or that are copied, are not among them.
+    Parameters of modules that exist before, or that are copied, are not among them. Nor are those
+    that were changed in place before, which may belong to others as well.
     """
     registered = set[int]()
 
     def note(_module: nn.Module, _name: str, parameter: nn.Parameter) -> None:
-        registered.add(id(parameter))
+        if not parameter._version:
+            registered.add(id(parameter))
 
     with register_module_parameter_registration_hook(note):
         yield registered

@@ -80,7 +80,7 @@ class Within:
     def _measured(self, quantity: Quantity, candidate: Candidate) -> float:
         metric, device, space = quantity.metric, quantity.device, candidate.target
         if not isinstance(space, SearchSpace):
-            return measured(self.devices, candidate.name, metric, device)
+            return measured(self.devices, candidate.name, metric, device, quantity.dataset or None)
         if space.name not in self._tables:
             self._tables[space.name] = DeviceTable.load(space, self.devices)
         table = self._tables[space.name]
