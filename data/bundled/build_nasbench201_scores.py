@@ -4,7 +4,7 @@ Usage: python build_nasbench201_scores.py [--batch-size 64] SHARD.parquet...
 
 README.md beside this file has the commands that score the shards. --batch-size is that of shards
 without such a column. A shard may be the file that is there: its scores are kept, except those
-that another shard has. Of proxies that not all cells are scored by, the first cells of the sample
+that another shard has. Cells that run the same operations share their scores. Of proxies that not all cells are scored by, the first cells of the sample
 that score_nasbench201.py draws are kept.
 """
 
@@ -12,6 +12,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from score_nasbench201 import SPACE, sampled
 
@@ -38,7 +39,7 @@ def main(shards: Sequence[Path], batch_size: int) -> None:
     if (twice := new.duplicated([*KEYS, "arch"])).any():
         raise SystemExit(f"two shards have {new[twice].iloc[0][[*KEYS, 'arch']].to_dict()}")
     table = table.drop_duplicates([*KEYS, "arch"])
-    parts = [own for _, own in table.groupby(KEYS)]
+    parts = [with_members(own) for _, own in table.groupby(KEYS)]
     table = pd.concat([one if len(one) == len(SPACE) else first_of_sample(one) for one in parts])
     # a score differs by more between two machines than by rounding to 32 bits
     small = {"arch": "int32", "seed": "int32", "score": "float32", SECONDS: "float32"}
@@ -51,6 +52,17 @@ def main(shards: Sequence[Path], batch_size: int) -> None:
         seconds=(SECONDS, "mean"),
     )
     print(summary.to_string())
+
+
+def with_members(own: pd.DataFrame) -> pd.DataFrame:
+    """Give cells without a score that of the cell of their class that has one, if any has."""
+    classes = SPACE.executed_representatives
+    scored = own.set_index(classes[own["arch"]], drop=False)
+    scored = scored[~scored.index.duplicated()].assign(**{SECONDS: np.nan})
+    lacking = np.setdiff1d(np.arange(len(SPACE)), own["arch"])
+    lacking = lacking[np.isin(classes[lacking], scored.index)]
+    more = scored.loc[classes[lacking]].assign(arch=lacking)
+    return pd.concat([own, more], ignore_index=True).sort_values("arch", ignore_index=True)
 
 
 def first_of_sample(own: pd.DataFrame) -> pd.DataFrame:
