@@ -240,6 +240,16 @@ def place_of(page, x, y):
     )
 
 
+def test_a_double_click_ends_a_selection(page, data):
+    """Plotly shows all points as selected then, and so does the rest of the page."""
+    page.fill("#y-from", "85")
+    page.keyboard.press("Tab")
+    assert shown_tau(page)[1] < explored.CELLS
+    page.evaluate("document.getElementById('scatter').emit('plotly_deselect')")
+    assert page.input_value("#y-from") == ""
+    assert shown_tau(page)[1] == expected(data)[1]
+
+
 def test_a_box_selects(page, data):
     start, end = place_of(page, -0.5, 60), place_of(page, 1.0, 90)
     page.mouse.move(*start)
