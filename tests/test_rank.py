@@ -595,6 +595,29 @@ def test_a_score_does_not_depend_on_the_callers_autocast():
     assert found.tolist() == expected.tolist()
 
 
+def test_a_score_does_not_depend_on_the_callers_default_type():
+    expected = rank([("nasbench201", 1462)], ["naswot", "l2_norm"], batch_size=4, seeds=1)["score"]
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = rank([("nasbench201", 1462)], ["naswot", "l2_norm"], batch_size=4, seeds=1)["score"]
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert found.tolist() == expected.tolist()
+
+
+def test_a_loader_has_as_many_classes_as_all_seeds_show():
+    images, labels = torch.randn(40, 3, 32, 32), torch.arange(40) % 10
+    asked = {"batch_size": 4, "device": "cpu"}
+    found = []
+    for seeds in ([0, 3], [3, 0]):
+        dataset = torch.utils.data.TensorDataset(images, labels)
+        loader = torch.utils.data.DataLoader(dataset, batch_size=4, shuffle=True)
+        table = rank([("nasbench201", 0)], "parameters", images=loader, seeds=seeds, **asked)
+        found.append(table["score"][0])
+    assert found[0] == found[1]
+
+
 def test_a_parameter_that_a_factory_shares_is_not_trained():
     def fresh():
         return nn.Sequential(nn.Conv2d(3, 2, 3, stride=4), nn.Flatten(), nn.Linear(128, 10))

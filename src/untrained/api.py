@@ -159,7 +159,7 @@ def rank(
             f"loss: {', '.join(map(str, readings))} needs none, leave it out; "
             "`untrained list proxies` says which do"
         )
-    shown = shown_images(images, asked, numbers[0], classes)
+    shown = shown_images(images, asked, numbers, classes)
     refused = {one.spelling: _refusal(one, shown, loss is not None) for one in readings}
     wanted = [one for one in readings if not refused[one.spelling]]
     fewer = _drawn(wanted, shown.settings, numbers, {one.own for one in found})

@@ -20,6 +20,22 @@ def exact_float32() -> Iterator[None]:
 
 
 @contextmanager
+def float32_by_default() -> Iterator[None]:
+    """Run a block, or a function that this decorates, with float32 as PyTorch's default type.
+
+    Networks of spaces have weights of this type, whatever the caller has chosen for others.
+    """
+    import torch
+
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@contextmanager
 def _without_autocast() -> Iterator[None]:
     import torch
 

@@ -21,7 +21,7 @@ LABELS = torch.tensor([0, 1, 2, 0, 0, 0, 1, 0, 0])
 
 
 def shown(images, classes=None, **settings):
-    return shown_images(images, MinibatchSettings(**{"batch_size": 4} | settings), 0, classes)
+    return shown_images(images, MinibatchSettings(**{"batch_size": 4} | settings), [0], classes)
 
 
 def drawn(images, seed=0, **settings):

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from untrained.errors import PluginError, summary
-from untrained.float32 import exact_float32
+from untrained.float32 import exact_float32, float32_by_default
 from untrained.images.minibatches import Minibatch
 from untrained.networks.batched import Batch, prepared, run
 from untrained.networks.batched_gradients import Networks
@@ -417,6 +417,7 @@ def _with(drawn: Drawn, change: Callable[[Tensor], Any]) -> Drawn:
     return drawn._replace(batch=batch._replace(**made))
 
 
+@float32_by_default()
 def _draw(space: GraphSpace, asked: Asked) -> Drawn:
     """Draw the networks of a batch; those that cannot be drawn are left out."""
     positions, networks = [], []

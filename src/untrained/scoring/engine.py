@@ -24,7 +24,7 @@ from untrained.errors import (
     text_of,
     theirs,
 )
-from untrained.float32 import exact_float32
+from untrained.float32 import exact_float32, float32_by_default
 from untrained.images.minibatches import Minibatch
 from untrained.networks.modes import settings_restored, unchanged, uncompiled
 from untrained.networks.plans import Planned, draw
@@ -332,6 +332,7 @@ def subject_of(
         execution = replace(execution, engine="plain")  # what no batch could score, or reads
     planned = executor_of(request, proxies, trained=training is not None) != "module"
 
+    @float32_by_default()
     def build(num_classes: int) -> nn.Module | Planned:
         if planned and isinstance(target, GraphSpace):
             return draw(target.graph(target[index], num_classes, skeleton))

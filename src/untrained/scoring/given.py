@@ -1,6 +1,6 @@
 """Images of one's own in the place of a data set: tensors, loaders and folders of pictures."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
@@ -69,7 +69,7 @@ class Pool:
 def shown_images(
     images: object,
     settings: MinibatchSettings,
-    seed: int,
+    seeds: Sequence[int],
     classes: int | None = None,
 ) -> Shown:
     """Return the images of a ranking.
@@ -78,7 +78,7 @@ def shown_images(
         images: see `untrained.rank`.
         settings: number and shape of the images and, for data sets that have a name, split,
             augmentation, sampling and folder. Their data set is shown where `images` is None.
-        seed: the first seed.
+        seeds: the seeds.
         classes: the number of classes of labels that are given; None for one more than the largest.
 
     Raises:
@@ -94,12 +94,12 @@ def shown_images(
     for name in ("split", "augmentation", "root"):
         if getattr(settings, name) != getattr(MinibatchSettings, name):
             raise ParameterError(f"{name} is of data sets that have a name: drop it")
-    pool = _pool(images, settings, seed, classes)
+    pool = _pool(images, settings, seeds, classes)
     if pool.count < 2:
         raise ParameterError(f"{pool.count} {pool.words}: 2 or more are needed")
     count = min(settings.batch_size, pool.count)
     made = replace(settings, dataset=pool.words, batch_size=count, given=pool.draw)
-    size = spell_shape(made.draw(seed, torch.device("cpu")).images.shape[1:])
+    size = spell_shape(made.draw(seeds[0], torch.device("cpu")).images.shape[1:])
     return Shown(made, pool.labels, f"{count} {pool.words}, {size}")
 
 
@@ -114,7 +114,9 @@ def _named(images: str | Path) -> ImageSet | None:
         raise UnknownNameError(f"{error}; or a folder that has a folder for each class") from error
 
 
-def _pool(images: object, settings: MinibatchSettings, seed: int, classes: int | None) -> Pool:
+def _pool(
+    images: object, settings: MinibatchSettings, seeds: Sequence[int], classes: int | None
+) -> Pool:
     match images:
         case str() | Path():
             return _folder(Path(images), settings)
@@ -125,7 +127,7 @@ def _pool(images: object, settings: MinibatchSettings, seed: int, classes: int |
         case tuple() | list() | Iterator() | Mapping() | set():
             pass
         case Iterable():
-            return _loader(images, settings, seed, classes)
+            return _loader(images, settings, seeds, classes)
     raise ParameterError(
         f"images are {quoted(images)}: give a tensor (N, C, H, W), (images, labels), a "
         "DataLoader, a folder, or the name of a data set"
@@ -147,7 +149,7 @@ def _tensors(images: Any, labels: Any, sampling: str, classes: int | None) -> Po
 
 
 def _loader(
-    batches: Iterable[Any], settings: MinibatchSettings, seed: int, classes: int | None
+    batches: Iterable[Any], settings: MinibatchSettings, seeds: Sequence[int], classes: int | None
 ) -> Pool:
     """Return the pool of a loader: a seed has the first images of a new pass over it."""
     if settings.sampling != "uniform":
@@ -164,10 +166,14 @@ def _loader(
             known = passes[seed] = _passed(batches, seed, most, kind_of)
         return known.images[:size], None if known.labels is None else known.labels[:size]
 
-    first, labels = gathered(seed, settings.batch_size)
+    first, labels = gathered(seeds[0], settings.batch_size)
     kind, targets = _labels(labels, len(first), classes)
     listed = getattr(getattr(batches, "dataset", None), "classes", None)
-    total = classes or (len(listed) if listed else _classes(targets, kind, None))
+    total = classes or len(listed or ()) or _classes(targets, kind, None)
+    # as many as the passes of all seeds show
+    if not classes and not listed and kind == "classes" and len(first) > 1:
+        shown = [gathered(seed, settings.batch_size)[1] for seed in seeds]
+        total = max(int(torch.as_tensor(own).max()) + 1 for own in shown if own is not None)
 
     def draw(seed: int, size: int) -> Minibatch:
         pixels, labels = gathered(seed, size)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from untrained.errors import summary
+from untrained.float32 import float32_by_default
 from untrained.networks.batched_training import Together
 from untrained.networks.network import GraphModule
 from untrained.proxies.base import Setting
@@ -130,7 +131,7 @@ class Trainings:
         positions, networks = [], []
         for position, (_, index, seed, setting, _) in enumerate(members):
             try:
-                with torch_seeded(seed, "weights", index):
+                with torch_seeded(seed, "weights", index), float32_by_default():
                     network = self.space.network(self.space[index], classes, setting.skeleton)
             except Exception:  # noqa: BLE001, S112 - raised once more when it is trained alone
                 continue
