@@ -272,6 +272,7 @@ def test_params_are_what_the_jobs_use(leaf, stages, planned):
         base["scores.split"] = "train"  # nothing is fetched of the sample
     if leaf == "searches.proxy":
         base["searches.scores"] = "live"  # not every proxy has scores that come along
+        base["scores.proxies"] = ["naswot", "naswot-released", "synflow"]
     if leaf == "devices.dataset":  # on other images fewer scores come along
         base |= {f"devices.{name}": "naswot" for name in ("score", "predictor")}
         base["devices.controls"] = ["naswot"]
@@ -400,7 +401,7 @@ def test_rules_call_the_command_line_and_nothing_else(workdir):
 
 
 @pytest.mark.parametrize(
-    ("cards", "scores", "curves"), [(0, 1, 2), (4, 1, 4), (8, 2, 8), (9, 3, 8)]
+    ("cards", "scores", "curves"), [(0, 1, 1), (4, 1, 4), (8, 2, 8), (9, 3, 8)]
 )
 def test_no_gpu_of_a_machine_stays_idle(workdir, monkeypatch, cards, scores, curves):
     """Of jobs that take a GPU each there are at least as many as GPUs, or as cells to follow."""
@@ -421,6 +422,7 @@ def test_shards_are_fewer_where_seeds_and_proxies_make_jobs_enough(workdir, monk
     """Eight GPUs: 2 data sets, seeds and families are 8 jobs; 2 seeds of curves have 4 shards."""
     monkeypatch.setattr(devices, "gpus_here", lambda: 8)
     more = {"scores.proxies": ["naswot", "snip"], "training_curves.seeds": [0, 1]}
+    more["training_curves.cells"] = 4
     more |= {"scores.batch_size": 64, "training_curves.seed": 1}  # no record has these
     with workflow(workdir, with_changes(more)) as built:
         count = Counter(job.rule.name for job in built.dag.jobs)
@@ -462,8 +464,9 @@ def test_what_another_machine_recorded_is_not_computed_again(tmp_path, monkeypat
             asked = [job for job in built.dag.jobs if job.rule.name in ("score", "training_curve")]
             return {job.rule.name: int(job.wildcards.shards) for job in asked}
 
-    cells = PARAMS["training_curves"]["cells"]
-    of_this_machine = {"score": 3 if cards else 1, "training_curve": cells if cards else 2}
+    own = PARAMS["training_curves"]
+    of_this_machine = {"score": 3, "training_curve": own["cells"]}
+    of_this_machine = of_this_machine if cards else {"score": 1, "training_curve": own["shards"]}
     assert numbers() == {"score": 3, "training_curve": 5}
     changed = numbers(**{"scores.batch_size": 64, "training_curves.seed": 1})
     assert changed == of_this_machine

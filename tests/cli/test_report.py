@@ -407,7 +407,7 @@ def test_kernels_pass_over_cells_that_have_none(project, monkeypatch, space):
     rows.to_parquet(path)
     make_figures(["kernels"])
     assert none not in read
-    assert len(read) == 4
+    assert len(read) == len(set(read)) == 3  # none is a good one and a bad one
 
 
 @pytest.mark.parametrize(
@@ -453,7 +453,7 @@ def test_kernels_pass_over_cells_that_have_none(project, monkeypatch, space):
         (
             "",
             ["section", "searches", SPACE, f"results/scores/../scores/{SPACE}.parquet"],
-            f"is a trace of .., by its path: name some of {SPACE}",
+            "is damaged",
         ),
         ("", ["section", "searches", SPACE], "no files of searches: name them"),
         ("", ["show", "nasbench20"], "did you mean 'nasbench201'"),

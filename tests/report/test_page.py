@@ -321,7 +321,9 @@ def test_the_summary_says_the_main_results_with_their_figures(page, searches, co
     worse = comparisons.assign(difference=-0.2, difference_low=-0.3, difference_high=-0.1)
     said = summary(page(**made | {"comparisons": worse}))[-1]
     assert "AREA is 0.20 [0.10, 0.30] percent points less accurate than REA there" in said
-    unknown = made["correlations"].assign(tau=made["correlations"]["tau"].where([1, 1, 1, 0]))
+    unknown = made["correlations"].assign(
+        tau=made["correlations"]["tau"].where([True, True, True, False])
+    )
     assert not any("tenth" in one for one in summary(page(**made | {"correlations": unknown})))
     clear = made["correlations"].assign(tau_low=0.05)
     assert "0.100 [0.050, 0.300]." in summary(page(**made | {"correlations": clear}))[2]

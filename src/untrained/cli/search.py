@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from untrained.cli import options
-from untrained.cli.progress import results_only, tell, tracker
+from untrained.cli.progress import results_only, teller, tracker
 
 if TYPE_CHECKING:
     from untrained.scoring.request import Settings
@@ -136,7 +136,7 @@ def search(
             scores=scores,
             live=scored,
             track=tracker(quiet),
-            tell=tell,
+            tell=teller(quiet),
             where=where,
             devices=devices,
         )

@@ -147,12 +147,12 @@ class Inputs:
         for path in self.files.get("searches", ()):
             if len(path.parts) < 4:
                 raise ParameterError(f"{path}: traces lie at ALGORITHM/SPACE/DATASET/SHARD.parquet")
+        shards: dict[tuple[str, str], list[pd.DataFrame]] = {}
+        for path, trace in self.read("searches"):
             if path.parts[-3] != self.name:
                 raise ParameterError(
                     f"{path} is a trace of {path.parts[-3]}, by its path: name some of {self.name}"
                 )
-        shards: dict[tuple[str, str], list[pd.DataFrame]] = {}
-        for path, trace in self.read("searches"):
             shards.setdefault((path.parts[-4], path.parts[-2]), []).append(trace)
         return {key: pd.concat(own, ignore_index=True) for key, own in shards.items()}
 

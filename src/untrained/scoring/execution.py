@@ -15,6 +15,7 @@ from untrained.images.minibatches import Minibatch
 from untrained.networks.batched import Batch, Kernels
 from untrained.networks.batched_gradients import Networks
 from untrained.networks.plans import Reading
+from untrained.plugins import address_of, is_foreign
 from untrained.proxies.base import SharesMeasurement, UndefinedScore
 from untrained.scoring.request import PRECISIONS
 
@@ -137,8 +138,9 @@ def shares_measurement(proxy: object) -> TypeGuard[SharesMeasurement]:
 
 
 def measurement_of(proxy: SharesMeasurement) -> Hashable:
-    """Return a key of what a proxy measures: of two methods, what they measure differs."""
-    return type(proxy).__mro__[_place(proxy, "measure")], proxy.measurement
+    """Return a key of what a proxy measures; what another package measures is something else."""
+    kind = type(proxy).__mro__[_place(proxy, "measure")]
+    return kind if is_foreign(address_of(kind)) else None, proxy.measurement
 
 
 def measures_many(proxy: object) -> TypeGuard[MeasuresMany]:

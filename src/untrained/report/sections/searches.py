@@ -15,7 +15,7 @@ from untrained.report.published import (
     published_searches,
     search_title,
 )
-from untrained.report.scores import image_label
+from untrained.report.scores import image_label, proxy_label
 from untrained.report.search_results import in_full, method_of, search_results, seen
 from untrained.report.search_tables import (
     QUOTED,
@@ -53,7 +53,9 @@ def make(inputs: Inputs, options: Options) -> pd.DataFrame:
     if (proxy := options.get("search_proxy", PROXY)) != PROXY:  # which published searches read
         own = summary["method"].map(in_full).isin(picked_by(inputs, proxy))
         notes = summary.loc[own, "note"]
-        summary.loc[own, "note"] = notes.where(notes == "", notes + "; ") + f"by {proxy}"
+        summary.loc[own, "note"] = (
+            notes.where(notes == "", notes + "; ") + f"by {proxy_label(proxy)}"
+        )
         summary.loc[own, "difference_in_se"] = np.nan
     key = ["method", "dataset", "split"]
     means = results.groupby(key, as_index=False, sort=False)[["seconds", "evaluations"]].mean()
