@@ -4,8 +4,8 @@ Usage: python build_nasbench201_scores.py [--batch-size 64] SHARD.parquet...
 
 README.md beside this file has the commands that score the shards. --batch-size is that of shards
 without such a column. A shard may be the file that is there: its scores are kept, except those
-that another shard has. Cells that run the same operations share their scores. Of proxies that not all cells are scored by, the first cells of the sample
-that score_nasbench201.py draws are kept.
+that another shard has. Cells that run the same operations share their scores. Of proxies that not
+all cells are scored by, the first cells of the sample that score_nasbench201.py draws are kept.
 """
 
 import argparse
