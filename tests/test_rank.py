@@ -34,7 +34,8 @@ from untrained.proxies.grad_norm import GradNorm
 from untrained.proxies.naswot import activation_kernel
 from untrained.scoring.candidates import candidates_of
 from untrained.scoring.images import MinibatchSettings
-from untrained.scoring.request import parse_reading
+from untrained.scoring.request import parse_reading, state_of
+from untrained.spaces.nasbench201 import NasBench201
 from untrained.training.logits import logits_among
 
 SMALL = (2, 8, 8)
@@ -584,6 +585,40 @@ def test_a_constraint_on_a_score_is_one_on_the_mean_of_the_seeds():
             with suppress(ParameterError):
                 kept.append(len(ranked([Net], seeds=seeds, where=where, **asked)))
         assert kept == [1]
+
+
+def test_a_space_with_networks_of_its_own_is_not_scored_off_its_graphs():
+    class Mine(NasBench201):
+        name = "mine_with_other_weights"
+
+        def network(self, architecture, num_classes, skeleton=None):
+            network = super().network(architecture, num_classes, skeleton)
+            nn.init.orthogonal_(network.connections[0][0].weight)
+            return network
+
+    space = Mine()
+    alone = score(space, 1462, batch_size=4)
+    plain = score(space, 1462, batch_size=4, engine="plain")
+    assert alone.score == plain.score != score("nasbench201", 1462, batch_size=4).score
+
+
+def test_arrays_tell_spaces_apart():
+    first, second = NasBench201(), NasBench201()
+    first.order, second.order = np.arange(5000), np.arange(5000)
+    assert state_of(first) == state_of(second)
+    second.order[2500] = 0
+    assert state_of(first) != state_of(second)
+
+
+def test_a_network_that_was_measured_on_images_of_several_shapes(tmp_path):
+    out = tmp_path / "mine.parquet"
+    for shape in ("3x8x8", "3x9x9"):
+        measure({"thin": convolution(2)}, shape, seconds=0.01, name="mine", out=out)
+    asked = {"proxies": "parameters", "seeds": 1, "devices": out, "input": (3, 8, 8)}
+    with pytest.raises(ParameterError, match=r"on images of 3x8x8, 3x9x9: write which, as in lat"):
+        rank({"thin": convolution(2)}, where="latency[mine] > 0", **asked)
+    found = rank({"thin": convolution(2)}, where="latency[mine/3x9x9] > 0", **asked)
+    assert len(found) == 1
 
 
 def test_a_score_does_not_depend_on_the_callers_autocast():

@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
@@ -170,13 +169,15 @@ def rank(
         if (there := fewer.get(one.setting))
     }
     applied = [one for one in readings if not refused[one.spelling]]
+    if constraint is not None:
+        kinds = {one.own for one in found}
+        _check_constraint(constraint, shown, numbers, kinds, own_loss=loss is not None)
     calling, trained = own.Calling(forward, output), any(one.epochs for one in applied)
 
     rows, scored = [], list[dict[str, Sequence[Score]]]()
     with leased_device(str(device)) as leased:
         how = Execution(leased, precision=precision)
         if constraint is not None:
-            _check_constraint(constraint, shown, numbers, loss is not None)
 
             def read(one: Candidate, needed: Sequence[Reading]) -> list[Score]:
                 with one.opened(calling, trained=any(r.epochs for r in needed)) as target:
@@ -186,7 +187,7 @@ def rank(
                         tolerant=not debug,
                     )
                     made = score_work(request, [(one.index, seed, needed) for seed in numbers])
-                    return [_mean(scores) for scores in zip(*made, strict=True)]
+                    return [_over_seeds(numbers, scores) for scores in zip(*made, strict=True)]
 
             named = shown.settings.dataset if shown.settings.given is None else "cifar10"
             within = Within(constraint, devices, image_set(named).measured_as, read)
@@ -257,33 +258,25 @@ def _readings(
     proxies: str | Proxy | Sequence[str | Proxy],
 ) -> tuple[list[Reading], list[Ensemble]]:
     """Return the proxies of a request and the members of its ensembles, and these, each once."""
-    found, ensembles, objects = list[Reading](), list[Ensemble](), dict[str, Proxy]()
+    found, ensembles, once = list[Reading](), list[Ensemble](), dict[str, Reading]()
     for given in proxies_of(proxies):
         if isinstance(given, str):
-            parsed = readings_of([given])
-            for one in parsed:
-                other = objects.setdefault(one.spelling, one.proxy)
-                if type(other) is not type(one.proxy):
-                    raise _called_alike(one)
-            found += parsed
+            found += readings_of([given])
             ensembles += ensembles_of([given])
         else:
             found.append(Reading(given))
-            same = objects.setdefault(found[-1].spelling, given)
-            if same is not given and same != given:
-                raise _called_alike(found[-1])
     for reading in found:
         reading.check_readable()
         _warn_of_test_labels(reading)
-    once = {reading.spelling: reading for reading in found}
+        both = reading.proxy, once.setdefault(reading.spelling, reading).proxy
+        # a spelling makes a new object each time
+        one, other = ((type(proxy), getattr(proxy, "__dict__", proxy)) for proxy in both)
+        if one != other:
+            raise ParameterError(
+                f"two proxies are called {reading.spelling}: give their classes variants, or rank "
+                "by one at a time"
+            )
     return list(once.values()), list(dict.fromkeys(ensembles))
-
-
-def _called_alike(reading: Reading) -> ParameterError:
-    return ParameterError(
-        f"two proxies are called {reading.spelling}: give their classes variants, or rank by one "
-        "at a time"
-    )
 
 
 def _refusal(reading: Reading, shown: Shown, own_loss: bool) -> str:
@@ -306,7 +299,7 @@ def _refusal(reading: Reading, shown: Shown, own_loss: bool) -> str:
 
 
 def _check_constraint(
-    constraint: Constraint, shown: Shown, seeds: Sequence[int], own_loss: bool
+    constraint: Constraint, shown: Shown, seeds: Sequence[int], kinds: set[bool], *, own_loss: bool
 ) -> None:
     """Check that the proxies of a constraint can be read off the images of a ranking.
 
@@ -317,17 +310,10 @@ def _check_constraint(
     for one in readings:
         if reason := _refusal(one, shown, own_loss):
             raise ParameterError(f"{quoted(str(constraint))}: {one} can't be read: {reason}")
-    for setting, there in _drawn(readings, shown.settings, seeds, {True, False}).items():
+    for setting, there in _drawn(readings, shown.settings, seeds, kinds).items():
         raise ParameterError(
             f"{quoted(str(constraint))} needs {setting.images} images, and there are {there}"
         )
-
-
-def _mean(scores: Sequence[Score]) -> Score:
-    """Return the mean of the scores of several seeds; undefined if one of them is."""
-    lacking = next((one for one in scores if one.score is None), None)
-    values = [one.score for one in scores if one.score is not None]
-    return lacking or replace(scores[0], score=fmean(values))
 
 
 def _drawn(
@@ -366,25 +352,29 @@ def _row(
     seeds: Sequence[int],
     scores: Sequence[Score],
 ) -> dict[str, object]:
-    found = Scores(None, reading, tuple(seeds), tuple(scores))
-    status, reason = "ok", scores[0].reason
-    for seed, one in zip(seeds, scores, strict=False):
-        if one.score is None:
-            alike = all(
-                (other.status, other.reason) == (one.status, one.reason) for other in scores
-            )
-            status, reason = one.status, one.reason if alike else f"seed {seed}: {one.reason}"
-            break
+    mean = _over_seeds(seeds, scores)
     return {
         "candidate": candidate.name,
         "proxy": reading.spelling,
-        "score": found.mean,
-        "std": found.std,
+        "score": mean.score,
+        "std": Scores(None, reading, tuple(seeds), tuple(scores)).std,
         "direction": reading.direction,
-        "status": status,
-        "reason": reason,
-        "seconds": min(one.seconds for one in scores),
+        "status": mean.status,
+        "reason": mean.reason,
+        "seconds": mean.seconds,
     }
+
+
+def _over_seeds(seeds: Sequence[int], scores: Sequence[Score]) -> Score:
+    """Return the mean of the scores of several seeds, or why there is none; the least seconds."""
+    seconds = min(one.seconds for one in scores)
+    for seed, one in zip(seeds, scores, strict=False):
+        if one.score is None:
+            alike = {(other.status, other.reason) for other in scores} == {(one.status, one.reason)}
+            reason = one.reason if alike else f"seed {seed}: {one.reason}"
+            return Score(None, one.status, reason, seconds)
+    mean = float(np.mean([one.score for one in scores]))
+    return Score(mean, "ok", scores[0].reason, seconds)
 
 
 def _ranked(

@@ -103,6 +103,13 @@ def test_a_status_stands_in_the_place_of_what_has_no_value(untrained, few_steps)
     assert "entries don't differ" in out.splitlines()[-1]
 
 
+def test_a_figure_may_have_dots_in_its_name(untrained, tmp_path, few_steps):
+    given = ("--epochs", 0, "--batch-size", 4, "--proxy", "naswot", "--figure", "lr0.5")
+    code, _, err = untrained("training-curves", "nasbench201", 1462, *given)
+    assert code == 0, err
+    assert sorted(path.name for path in tmp_path.glob("lr0*")) == ["lr0.5.png", "lr0.5.svg"]
+
+
 def test_tables_and_figures(finished):
     table = pd.read_parquet(finished / "training_curves.parquet")
     assert set(table["seeds"]) == {2}

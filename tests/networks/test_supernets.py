@@ -1,5 +1,6 @@
 """Supernets under masks, against networks of single operations and sums written out."""
 
+from dataclasses import replace
 from itertools import compress
 
 import numpy as np
@@ -149,6 +150,24 @@ def test_wrong_masks_are_refused_in_one_line(mask, message):
     with pytest.raises(ParameterError, match=message) as caught:
         network.mask = mask
     assert "\n" not in str(caught.value)
+
+
+def test_edges_without_a_choice_are_added_to_the_mean_of_others():
+    """The first edge of a graph, too: its place is no row of the mask."""
+    graph = nasbench201_graph(10, Skeleton(4, 1))
+    first, *others = graph.edges
+    beside = replace(first, choice=(0, 0))  # of the images as well
+    network = Supernet(graph).eval()
+    added = Supernet(replace(graph, edges=(first, beside, *others))).eval()
+    kept = [one for place, one in enumerate(added.connections) if place != 1]
+    for mine, theirs in zip(kept, network.connections, strict=True):
+        mine.load_state_dict(theirs.state_dict())
+    added.classifier.load_state_dict(network.classifier.state_dict())
+    with torch.no_grad():
+        for parameter in added.connections[1].parameters():
+            parameter.zero_()
+    images = torch.randn(2, 3, 8, 8)
+    assert torch.allclose(added(images), network(images), atol=1e-6)
 
 
 def test_a_mask_is_a_copy():

@@ -104,6 +104,7 @@ def test_a_standing_compares_by_the_ranks_of_now(rule):
     assert max(early) is early[int(np.argmax(now))]
     assert early[0] > -np.inf
     assert (early[0] == early[0]) is True
+    assert (early[0] != Standing(standings, 0)) is False  # made at another time
     assert early[0] != "text"
     assert len({early[0], early[0]}) == 1
 

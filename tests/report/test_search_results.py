@@ -4,11 +4,12 @@ import pytest
 from tests.report import fed, table_of_searches
 
 from untrained.errors import ParameterError
+from untrained.files import write_parquet
 from untrained.proxies.naswot import Naswot
 from untrained.report.inputs import Inputs, is_untimed
 from untrained.report.published import WEIGHT_SHARING
 from untrained.report.search_results import method_of, references_of, search_results
-from untrained.report.sections.searches import times_table
+from untrained.report.sections.searches import make, times_table
 from untrained.search.pool import Pool, best_of_sample_trace, empty_trace
 
 
@@ -108,6 +109,25 @@ def trace_of(architectures, target="", seconds=2.0):
     pool = Pool(np.arange(4), np.zeros((1, 4)), {}, seconds)
     drawn = np.array([[arch] for arch in architectures])
     return best_of_sample_trace(pool, drawn, np.zeros(drawn.shape), seconds, target)
+
+
+def test_traces_of_another_space_are_refused(tmp_path):
+    path = tmp_path / "rea/natsbench_size/cifar10/0of1.parquet"
+    write_parquet(trace_of([0, 1]), path)
+    with pytest.raises(ParameterError, match="is a trace of natsbench_size, by its path: name"):
+        _ = Inputs("nasbench201", files={"searches": [path]}).traces
+
+
+def test_a_search_by_another_proxy_is_not_held_against_published_ones():
+    traces = {(name, "cifar10"): trace_of([0, 1]) for name in ("naswot-10", "random")}
+    table = make(fed(accuracy, traces=traces), {"search_proxy": "synflow"})
+    own = table[table["runs"].notna()]
+    by = own.set_index("method")["note"].str.contains("by SynFlow").groupby(level=0).any()
+    assert by.to_dict() == {"NASWOT N=10": True, "Random": False}
+    same = make(fed(accuracy, traces=traces), {})
+    compared = [one.set_index("method")["difference_in_se"].notna() for one in (table, same)]
+    assert [one["NASWOT N=10"].any() for one in compared] == [False, True]
+    assert compared[0]["Random"].any()
 
 
 def cells(results):

@@ -5,7 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from untrained.report.statistics import correlation, interval, mean_draws, resample_counts
+from untrained.report.statistics import (
+    correlation,
+    interval,
+    mean_draws,
+    mean_interval,
+    resample_counts,
+)
 
 
 def test_counts_are_those_of_draws_with_replacement():
@@ -158,3 +164,11 @@ def test_real_accuracies_with_their_ties_agree_with_the_definition():
     assert np.sum(test == 10) > 5
     assert result.tau == pytest.approx(slow_tau_b(validation, test), abs=1e-12)
     assert result.rho == pytest.approx(slow_rho(validation, test), abs=1e-12)
+
+
+def test_the_interval_of_a_mean_needs_two_values():
+    values = np.random.default_rng(0).normal(size=(9, 2))
+    counts = resample_counts(9, resamples=50, seed=3)
+    found = mean_interval(values, resamples=50, seed=3)
+    assert found.tolist() == interval(mean_draws(values, counts)).tolist()
+    assert np.isnan(mean_interval(values[:1], resamples=50, seed=3)).all()

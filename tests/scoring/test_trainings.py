@@ -102,17 +102,17 @@ def test_what_fails_together_is_trained_alone_unless_it_is_asked_for(trained, mo
     monkeypatch.setattr(trainings, "Together", fails)
     with pytest.raises(RuntimeError, match="an operation"):
         scored(work)
-    monkeypatch.setattr(engine, "_runs_many", lambda _request: True)  # as on a GPU
+    monkeypatch.setattr(engine, "runs_many", lambda _request: True)  # as on a GPU
     with pytest.warns(UserWarning, match="training architectures one at a time, .* no device has"):
         same(scored(work, "auto"), expected)
 
 
 def test_networks_that_are_no_modules_of_graphs_are_not_trained_together():
     asked = request(SPACE, [], SETTINGS, 0, Execution(torch.device("cuda:0")))
-    assert engine.trains_many(asked)
-    assert not engine.trains_many(replace(asked, execution=Execution(CPU)))
+    assert engine.runs_many(asked)
+    assert not engine.runs_many(replace(asked, execution=Execution(CPU)))
     own = type("Own", (NasBench201,), {"network": lambda *given: GraphSpace.network(*given)})()
-    assert not engine.trains_many(replace(asked, target=own))
+    assert not engine.runs_many(replace(asked, target=own))
 
 
 def on_a_gpu():

@@ -14,7 +14,7 @@ from untrained.images.sets import image_set
 from untrained.images.splits import training_set
 from untrained.search import measurements
 from untrained.search.measurements import Draw, relative_changes
-from untrained.search.pruning import Pruning, _measuring, prune
+from untrained.search.pruning import Pruning, _key, _measuring, prune
 from untrained.search.rounds import dense_ranks
 from untrained.search.supernets import Candidate, PrunedSpace, candidates_of, pruned_space
 from untrained.spaces import get_space
@@ -145,6 +145,13 @@ def test_many_supernets_at_once_have_the_numbers_of_each(monkeypatch):
     with pytest.warns(UserWarning, match="one supernet at a time: OutOfMemoryError: CUDA out of"):
         found = list(measurements.measured_together(measurements.measure, *columns))
     np.testing.assert_array_equal(found, expected)
+
+
+def test_a_search_goes_on_on_another_card_but_not_on_the_processor():
+    first, other, cpu = (
+        _key(SPACE, Pruning(device=device), 0) for device in ("cuda:0", "cuda:1", "cpu")
+    )
+    assert first == other != cpu
 
 
 def test_one_process_on_a_gpu_measures_many_at_once():

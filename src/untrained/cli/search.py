@@ -179,12 +179,10 @@ def _print(answer: dict[str, Any]) -> None:
     if "where" in answer:
         typer.echo(f"{answer['algorithm']}: within {answer['where']}")
     for column, value in answer["accuracy"].items():
-        unknown = value["mean"] is None
-        mean = "unknown in places" if unknown else f"{value['mean']:.2f}"
-        spread = " %" * (not unknown)
+        said = "unknown in places" if value["mean"] is None else f"{value['mean']:.2f} %"
         if value["std"] is not None:
-            spread = f" ± {value['std']:.2f} % over {runs} runs"
-        typer.echo(f"{answer['algorithm']}: {column} {mean}{spread}")
+            said = f"{value['mean']:.2f} ± {value['std']:.2f} % over {runs} runs"
+        typer.echo(f"{answer['algorithm']}: {column} {said}")
     if "scored" in answer:
         typer.echo(
             f"{answer['algorithm']}: {answer['scored']} architectures scored, "

@@ -59,10 +59,13 @@ def read_others(text: str, name: str, space: "SearchSpace", dataset: str) -> "pd
     """
     import pandas as pd
 
-    rows = _json_rows(text, name, space) if name.endswith(".json") else _csv_rows(text, name, space)
+    rows = _json_rows(text, name, space) if name.endswith(".json") else _csv_rows(text, name)
     known: dict[str, int | None] = {}
     example, found, named = "", [], True
-    for where, spelled, proxy, value in rows:
+    datasets = {_plain(one): one for one in space.datasets}
+    for stated, spelled, proxy, value in rows:
+        # one that the space does not know keeps its name: nothing of ours is compared with it
+        where = datasets.get(_plain(stated), stated)
         if spelled not in known:
             try:
                 known[spelled] = space.parse(spelled).index
@@ -96,12 +99,8 @@ def _json_rows(text: str, name: str, space: "SearchSpace") -> Iterator[tuple[str
         raise DamagedFileError(f"{name} is no JSON ({error}): name another file") from error
     if not isinstance(content, dict) or not content:
         raise DamagedFileError(f"{name} is no mapping of architectures: {_LAYOUT}")
-    names = {_plain(one): one for one in space.datasets}
-    # data sets that the space does not know keep their names: nothing of ours is compared with them
-    by_dataset = any(_plain(one) in names for one in content)
-    parts = content.items() if by_dataset else [("", content)]
-    for where, own in parts:
-        dataset = names.get(_plain(where), where)
+    by_dataset = {_plain(one) for one in space.datasets} & set(map(_plain, content))
+    for dataset, own in content.items() if by_dataset else [("", content)]:
         for spelled, scores in _mapping(own, name):
             for proxy, value in _mapping(scores, name):
                 number = value.get("score") if isinstance(value, dict) else value
@@ -118,8 +117,7 @@ def _mapping(value: object, name: str) -> "Iterator[tuple[str, Any]]":
     yield from value.items()
 
 
-def _csv_rows(text: str, name: str, space: "SearchSpace") -> Iterator[tuple[str, str, str, float]]:
-    names = {_plain(one): one for one in space.datasets}
+def _csv_rows(text: str, name: str) -> Iterator[tuple[str, str, str, float]]:
     try:
         rows = csv.reader(io.StringIO(text), strict=True)
         head = [one.strip() for one in next(rows, [])]
@@ -140,7 +138,6 @@ def _csv_rows(text: str, name: str, space: "SearchSpace") -> Iterator[tuple[str,
                 )
             cells = dict(zip(head, row, strict=True))
             spelled, dataset = row[place].strip(), cells.get("dataset", "").strip()
-            dataset = names.get(_plain(dataset), dataset)
             pairs: Mapping[str, str] = {cells["proxy"].strip(): cells["score"]} if tidy else cells
             for proxy, cell in pairs.items():
                 number = _number(cell)

@@ -13,7 +13,7 @@ from untrained.images.sets import image_set
 from untrained.report.inputs import Inputs
 from untrained.report.scores import Floats, Indices
 from untrained.report.section import Options
-from untrained.report.statistics import interval, mean_draws, resample_counts
+from untrained.report.statistics import mean_interval
 from untrained.search.pareto import EVOLUTION, hypervolume, non_dominated
 
 #: Latencies at which accuracies are compared, as quantiles of those of the best possible front.
@@ -246,10 +246,7 @@ def _means(values: Sequence[Floats], options: Options) -> list[float]:
     """Return the mean of each of some arrays (runs,), with its 95 % bootstrap interval."""
     found = []
     for one in values:
-        low, high = np.nan, np.nan  # one run has no interval
-        if len(one) > 1:
-            low, high = interval(mean_draws(one, resample_counts(len(one), **options)))
-        found += [float(one.mean()), float(low), float(high)]
+        found += [float(one.mean()), *map(float, mean_interval(one, **options))]
     return found
 
 
@@ -296,9 +293,7 @@ def _level_rows(
     options: Options,
 ) -> list[tuple[object, ...]]:
     """Return a row for each level, given what was picked in each run (runs, levels)."""
-    low, high = np.full((2, len(limits)), np.nan)  # one run has no interval
-    if len(picked) > 1:
-        low, high = interval(mean_draws(picked, resample_counts(len(picked), **options)))
+    low, high = mean_interval(picked, **options)
     mean, part = picked.mean(axis=0), there.mean(axis=0)
     return [(*head, *one) for one in zip(LEVELS, limits, best, mean, low, high, part, strict=True)]
 

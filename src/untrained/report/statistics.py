@@ -66,6 +66,17 @@ def mean_draws(values: Floats, counts: Integers) -> Floats:
     return means
 
 
+def mean_interval(values: Floats, *, resamples: int, seed: int) -> Floats:
+    """Return both ends (2, ...) of the 95 % interval of the mean of values (size, ...).
+
+    A single value has none: both ends are NaN.
+    """
+    if len(values) < 2:
+        return np.full((2, *values.shape[1:]), np.nan)
+    counts = resample_counts(len(values), resamples=resamples, seed=seed)
+    return interval(mean_draws(values, counts))
+
+
 def interval(draws: Floats) -> Floats:
     """Return both ends (2, ...) of the 95 % percentile interval of draws (resamples, ...)."""
     if not len(draws):

@@ -231,7 +231,7 @@ def _members(request: ScoreRequest, work: Sequence[Work]) -> list[Member]:
 
 def _trainees(request: ScoreRequest, work: Sequence[Work]) -> list[Trainee]:
     """Return the networks of some work that are trained many at once."""
-    if not trains_many(request):
+    if not runs_many(request):
         return []
     return [
         Trainee(place, index, seed, setting, tuple(sorted({one.epochs for one in read})))
@@ -269,7 +269,7 @@ def kind_of(request: ScoreRequest, proxy: Proxy, *, trained: bool) -> Kind | Non
     Gradients are those of the cross-entropy. What is no kernel is not read in bfloat16.
     """
     how = request.execution
-    if trained or not _runs_many(request):
+    if trained or not runs_many(request):
         return None
     if reads_kernels(proxy):
         return "kernels"
@@ -280,12 +280,8 @@ def kind_of(request: ScoreRequest, proxy: Proxy, *, trained: bool) -> Kind | Non
     return "gradients" if request.loss is None and measures_many(proxy) else None
 
 
-def trains_many(request: ScoreRequest) -> bool:
-    """Return whether networks are trained many at once: those that are the modules of graphs."""
-    return _runs_many(request)
-
-
-def _runs_many(request: ScoreRequest) -> bool:
+def runs_many(request: ScoreRequest) -> bool:
+    """Return whether networks are run and trained many at once: those of graphs, on a GPU."""
     how = request.execution
     many = how.engine == "batched" or (how.engine == "auto" and how.device.type == "cuda")
     return many and _is_of_graphs(request.target)
@@ -328,7 +324,7 @@ def subject_of(
     (skeleton,) = {reading.setting.skeleton for reading in readings}
     proxies = [reading.proxy for reading in readings]
     kinds = {kind_of(request, one, trained=training is not None) for one in proxies}
-    if kinds & {"codes", "gradients"} or (training is not None and trains_many(request)):
+    if kinds & {"codes", "gradients"} or (training is not None and runs_many(request)):
         execution = replace(execution, engine="plain")  # what no batch could score, or reads
     planned = executor_of(request, proxies, trained=training is not None) != "module"
 

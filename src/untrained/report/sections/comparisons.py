@@ -212,9 +212,10 @@ def comparison_layout(table: pd.DataFrame, *, narrow: bool = False) -> pd.DataFr
         "p (Holm)": named("p_holm", _two_digits),
         "note": "note",
     }
-    # the title names the usual reference
-    usual = (table["reference"] == reference_label()).all()
-    return lay_out(table, columns, but=(*["against"] * bool(usual), "p", "note") if narrow else ())
+    left_out = ["p", "note"] if narrow else []
+    if narrow and (table["reference"] == reference_label()).all():
+        left_out.append("against")  # which the title names
+    return lay_out(table, columns, but=left_out)
 
 
 def _two_digits(p: float) -> str:

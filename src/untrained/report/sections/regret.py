@@ -16,7 +16,7 @@ from untrained.report.search_results import (
     untimed,
 )
 from untrained.report.section import Figure, Options, Section, Table
-from untrained.report.statistics import interval, mean_draws, resample_counts
+from untrained.report.statistics import mean_interval
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -79,10 +79,7 @@ def regret_table(inputs: Inputs, options: Options) -> pd.DataFrame:
             spent, reached = curve or _end(trace, "/".join(column), unit)
             answers = truth.accuracies(*column)
             regret = np.nanmax(answers) - answers[reached]
-            low, high = np.full((2, regret.shape[1]), np.nan)  # one run has no interval
-            if len(regret) > 1:
-                counts = resample_counts(len(regret), **options)
-                low, high = interval(mean_draws(regret, counts))
+            low, high = mean_interval(regret, **options)
             head = (method_of(algorithm, main, main), images, dataset, spent, unit, len(regret))
             figures = (regret.mean(axis=0), low, high, trains)
             tables.append(pd.DataFrame(dict(zip(COLUMNS, (*head, *figures), strict=True))))

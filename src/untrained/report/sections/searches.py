@@ -1,5 +1,6 @@
 """Results and costs of searches beside the published ones; accuracy against cost."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from untrained.report.search_tables import (
 from untrained.report.section import Figure, Options, Section, Table
 from untrained.report.tables import terminal_table, with_spread
 from untrained.search import parse_algorithm
-from untrained.search.spelling import PROXY
+from untrained.search.spelling import PROXY, Search
 
 
 def make(inputs: Inputs, options: Options) -> pd.DataFrame:
@@ -45,21 +46,20 @@ def make(inputs: Inputs, options: Options) -> pd.DataFrame:
     )
     summary["note"] = with_leaks(inputs, summary)
     if sampled := sample_of(inputs, options):
-        own = summary["method"].map(in_full).isin(drawing_from_scored(inputs))
-        own &= summary["difference_in_se"].notna()
-        notes = summary.loc[own, "note"]
-        summary.loc[own, "note"] = notes.where(notes == "", notes + "; ") + sampled
-        summary.loc[own, "difference_in_se"] = np.nan
+        _set_apart(summary, drawing_from_scored(inputs), sampled)
     if (proxy := options.get("search_proxy", PROXY)) != PROXY:  # which published searches read
-        own = summary["method"].map(in_full).isin(picked_by(inputs, proxy))
-        notes = summary.loc[own, "note"]
-        summary.loc[own, "note"] = (
-            notes.where(notes == "", notes + "; ") + f"by {proxy_label(proxy)}"
-        )
-        summary.loc[own, "difference_in_se"] = np.nan
+        _set_apart(summary, picked_by(inputs, proxy), f"by {proxy_label(proxy)}")
     key = ["method", "dataset", "split"]
     means = results.groupby(key, as_index=False, sort=False)[["seconds", "evaluations"]].mean()
     return summary.merge(means, on=key, how="left")
+
+
+def _set_apart(summary: pd.DataFrame, methods: set[str], why: str) -> None:
+    """Note why rows of methods differ from the published ones by more than se accounts for."""
+    own = summary["method"].map(in_full).isin(methods) & summary["difference_in_se"].notna()
+    notes = summary.loc[own, "note"]
+    summary.loc[own, "note"] = notes.where(notes == "", notes + "; ") + why
+    summary.loc[own, "difference_in_se"] = np.nan
 
 
 def sample_of(inputs: Inputs, options: Options) -> str:
@@ -79,21 +79,26 @@ def sample_of(inputs: Inputs, options: Options) -> str:
 
 def picked_by(inputs: Inputs, proxy: str) -> set[str]:
     """Return the methods in which the proxy of all searches picks architectures."""
-    searches = {one: parse_algorithm(one[0]) for one in inputs.traces}
-    return {
-        method_of(*one, inputs.searched_on)
-        for one, search in searches.items()
-        if search.proxy_of(proxy) == proxy
-    }
+    return _methods(inputs, lambda search: search.proxy_of(proxy) == proxy)
 
 
 def drawing_from_scored(inputs: Inputs) -> set[str]:
     """Return the methods that find nothing but architectures with scores."""
-    searches = {one: parse_algorithm(one[0]) for one in inputs.traces}
+    return _methods(
+        inputs,
+        lambda search: (
+            search.moves_among_scored
+            or (search.algorithm.reads_scores and not search.spends_budget)
+        ),
+    )
+
+
+def _methods(inputs: Inputs, holds: Callable[[Search], bool]) -> set[str]:
+    """Return the methods of those searches for which something holds."""
     return {
         method_of(*one, inputs.searched_on)
-        for one, search in searches.items()
-        if search.moves_among_scored or (search.algorithm.reads_scores and not search.spends_budget)
+        for one in inputs.traces
+        if holds(parse_algorithm(one[0]))
     }
 
 
