@@ -40,8 +40,8 @@ test: install ## the whole test suite, with the branch coverage of the quick tes
 test-quick: install ## what a change needs between commits: all tests that are not slow
 	$(TEST) --quiet -m "not slow"
 
-test-faults: install ## kills, full disks, locks and damaged files; up to an hour
-	$(BIN)/python -m pytest --capture=no --quiet tests/faults
+test-faults: install ## kills, full disks, locks and damaged files
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --verbose tests/faults
 
 lint: install ## ruff, mypy, import rules, snakefmt, snakemake --lint
 	ruff check . && ruff format --check .

@@ -169,12 +169,19 @@ def version(package: str) -> str:
     What follows a plus sign names the device that a build of PyTorch is for. It is left out, since
     devices differ by rounding only.
     """
-    for distribution in (package, *metadata.packages_distributions().get(package, ())):
+    for distribution in _distributions(package):
         try:
             return metadata.version(distribution).partition("+")[0]
         except metadata.PackageNotFoundError:
             continue
     return ""
+
+
+def _distributions(package: str) -> Iterator[str]:
+    """Yield names that the distribution of a package may have: most have that of the package."""
+    yield package
+    # reads the list of files of every installed distribution, which takes more than a second
+    yield from metadata.packages_distributions().get(package, ())
 
 
 def _absolute(imported: str, package: str) -> str:
