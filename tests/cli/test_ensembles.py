@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from untrained.cli.app import app
-from untrained.errors import ParameterError
+from untrained.errors import MissingDataError, ParameterError
 from untrained.scoring.shipped import cached_scores
 
 
@@ -52,3 +52,14 @@ def test_wrong_options_are_one_line(scores, words, message):
     with pytest.raises(ParameterError) as caught:
         run(f"nasbench201={scores}", *words)
     assert message in str(caught.value)
+
+
+def test_what_was_named_may_have_members_that_are_not_chosen_among(scores):
+    words = [f"nasbench201={scores}", "--members", 2, "--resamples", 20, "--json"]
+    words += ["--proxy", "meco", "--proxy", "naswot", "--named", "log(l2_norm,snip)"]
+    rows = pd.DataFrame(json.loads(run(*words, "--named", "synflow")))
+    assert set(rows[rows["kind"] == "named"]["score"]) == {"log(l2_norm,snip)", "synflow"}
+    others = rows[rows["kind"] != "named"]["score"].unique()
+    assert not any("snip" in one or "synflow" in one for one in others)
+    with pytest.raises(MissingDataError, match="nasbench201 has no scores of lga: score them"):
+        run(*words, "--named", "lga")

@@ -73,6 +73,19 @@ def chosen(table, own, kind, where):
     return row
 
 
+def test_only_the_proxies_that_are_named_are_chosen_among(places):
+    """What was named beforehand may have other members."""
+    named = ["log(naswot,synflow)"]
+    few = [one.read_by(["naswot", "parameters"]) for one in places]
+    alone = combination_table(few, resamples=20, labels=[20])
+    found = combination_table(
+        places, proxies=["naswot", "parameters"], named=named, resamples=20, labels=[20]
+    )
+    assert found[found["kind"] == "named"]["score"].unique().tolist() == named
+    rest = found[found["kind"] != "named"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(rest, alone)
+
+
 def test_what_is_chosen_on_a_place_has_the_highest_tau_there(places, table):
     assert tuple(table.columns) == COLUMNS
     for source in places:
@@ -203,6 +216,7 @@ def test_places_are_what_a_space_was_scored_and_trained_on():
     ]
     vars(inputs)["scores"] = pd.concat(tables)
     found = scored_places([inputs])
+    assert list(found[0].values) == ["naswot", "ntk_condition_number"]
     assert [str(one.place) for one in found] == [
         *("nasbench201/cifar10", "nasbench201/cifar100", "nasbench201/ImageNet16-120"),
     ]

@@ -71,10 +71,11 @@ def ensembles(
         raise ParameterError(f"--labels {labels}: 2 to {COUNT}")
     if len({one.partition("=")[0] for one in spaces}) < len(spaces):
         raise ParameterError(f"{' '.join(spaces)}: name each space once")
-    places = scored_places(map(_inputs, spaces), proxy or [])
+    places = scored_places(map(_inputs, spaces), proxy or [], named or [])
     with Console(stderr=True).status("choosing"):
         table = combination_table(
             places,
+            proxies=proxy or [],
             most=members,
             named=named or [],
             sample=sample,

@@ -6,7 +6,7 @@ beforehand, is chosen on what it is reported on.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import combinations
 from math import comb
@@ -20,7 +20,7 @@ from untrained.proxies.ensembles import RULES, Ensemble, combined, doubled_ranks
 from untrained.report.inputs import Inputs
 from untrained.report.ranks import coefficients, dense_ranks
 from untrained.report.statistics import correlation
-from untrained.scoring.ensembles import parse_proxy
+from untrained.scoring.ensembles import parse_proxy, readings_of
 from untrained.scoring.request import is_ensemble, parse_reading
 
 if TYPE_CHECKING:
@@ -76,14 +76,17 @@ class Scored:
 
     def part(self, chosen: Integers) -> "Scored":
         """Return the architectures at some positions."""
-        return Scored(
-            self.place,
-            {name: own[chosen] for name, own in self.values.items()},
-            self.validation[chosen],
-            self.test[chosen],
-            self.representatives[chosen],
-            self.held_out,
+        return replace(
+            self,
+            values={name: own[chosen] for name, own in self.values.items()},
+            validation=self.validation[chosen],
+            test=self.test[chosen],
+            representatives=self.representatives[chosen],
         )
+
+    def read_by(self, proxies: Sequence[str]) -> "Scored":
+        """Return what some proxies say."""
+        return replace(self, values={name: self.values[name] for name in proxies})
 
     @cached_property
     def subsets(self) -> "dict[str, Scored]":
@@ -113,7 +116,9 @@ class Scored:
         return coefficients(ranks, dense_ranks(accuracy))[0]
 
 
-def scored_places(inputs: Iterable[Inputs], proxies: Sequence[str] = ()) -> list[Scored]:
+def scored_places(
+    inputs: Iterable[Inputs], proxies: Sequence[str] = (), named: Sequence[str] = ()
+) -> list[Scored]:
     """Return the scores and accuracies of some spaces on each data set with test accuracies.
 
     A data set whose images were not scored takes the scores on the first data set that was.
@@ -121,6 +126,7 @@ def scored_places(inputs: Iterable[Inputs], proxies: Sequence[str] = ()) -> list
     Args:
         inputs: benchmark and merged scores of each space.
         proxies: the proxies that are combined; by default all that every space has.
+        named: proxies and ensembles that are reported as well; their scores are read, too.
 
     Raises:
         MissingDataError: the spaces share fewer than two proxies, or one lacks a proxy.
@@ -131,15 +137,16 @@ def scored_places(inputs: Iterable[Inputs], proxies: Sequence[str] = ()) -> list
         for own in several
     ]
     shared = [name for name in there[0] if all(name in own for own in there)]
-    named = [str(parse_reading(one)) for one in proxies] or shared
-    for own, known in zip(several, there, strict=True):
-        if lacking := [one for one in named if one not in known]:
-            raise MissingDataError(f"{own.name} has no scores of {', '.join(lacking)}: score them")
-    if len(named) < 2:
+    among = [str(parse_reading(one)) for one in proxies] or shared
+    if len(among) < 2:
         raise MissingDataError(
-            f"the spaces share {len(named)} proxies: score all by two or more, by the same"
+            f"the spaces share {len(among)} proxies: score all by two or more, by the same"
         )
-    return [place for own in several for place in _places(own, named)]
+    read = list(dict.fromkeys([*among, *map(str, readings_of(named))]))
+    for own, known in zip(several, there, strict=True):
+        if lacking := [one for one in read if one not in known]:
+            raise MissingDataError(f"{own.name} has no scores of {', '.join(lacking)}: score them")
+    return [place for own in several for place in _places(own, read)]
 
 
 def _places(inputs: Inputs, proxies: Sequence[str]) -> Iterable[Scored]:
@@ -199,6 +206,7 @@ def candidates(proxies: Sequence[str], most: int, rules: Sequence[str] = tuple(R
 def combination_table(
     places: Sequence[Scored],
     *,
+    proxies: Sequence[str] = (),
     most: int = 4,
     named: Sequence[str] = (),
     sample: int = 1000,
@@ -217,6 +225,8 @@ def combination_table(
 
     Args:
         places: the scores and accuracies.
+        proxies: the proxies that a choice is among and that predictors see; by default all that
+            the places have scores of.
         most: members of an ensemble, 2 or more.
         named: ensembles and proxies that were named beforehand.
         sample: architectures of each place that a choice is made on.
@@ -236,7 +246,7 @@ def combination_table(
     """
     import pandas as pd
 
-    proxies = list(places[0].values)
+    proxies = [str(parse_reading(one)) for one in proxies] or list(places[0].values)
     samples = {one.place: one.sample(sample, seed) for one in places}
     spellings = [*proxies, *candidates(proxies, most)]
 
@@ -296,7 +306,7 @@ def combination_table(
                 head
                 | {"kind": "predictor", "chosen_on": f"{target.place}, {seen}"}
                 | {"score": "gradient boosting", "labels": count}
-                | predicted(own, count, repeats, seed)
+                | predicted(own.read_by(proxies), count, repeats, seed)
                 for count in labels
                 if count < len(own)
             ]
