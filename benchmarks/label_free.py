@@ -21,9 +21,9 @@ from untrained.spaces import get_space
 PAGE = PERFORMANCE.parent / "results" / "nasbench201-ensembles.md"
 SPACE = get_space("nasbench201")
 
-#: The scores that are climbed: what was named first, the members' own, AZ-NAS, what 150 validation
-#: accuracies of CIFAR-100 chose, what joins the two numbers with NASWOT or with MeCo, and what the
-#: size space chose.
+#: The scores that are climbed: what was named first, the members' own, AZ-NAS's and TE-NAS's, what
+#: 150 validation accuracies of CIFAR-100 chose, what joins the two numbers with NASWOT or with MeCo,
+#: and what the size space chose.
 NAMED = (
     "log(jacobian_covariance,parameters-live)",
     "parameters-live",
@@ -31,6 +31,7 @@ NAMED = (
     "meco",
     "naswot",
     "az_nas",
+    "tenas",
     "log(epe_nas,meco,zico)",
     "log(jacobian_covariance,naswot,parameters-live)",
     "log(jacobian_covariance,meco,parameters-live)",

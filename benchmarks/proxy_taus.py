@@ -17,7 +17,7 @@ import pandas as pd
 
 from benchmarks.page import PERFORMANCE, write_section
 from untrained import Benchmark, cached_scores
-from untrained.proxies.ensembles import Ensemble, combined
+from untrained.proxies.ensembles import ENSEMBLES, Ensemble, combined
 from untrained.report import plotting
 from untrained.report.published import published, published_key
 from untrained.report.scores import Floats
@@ -30,7 +30,7 @@ FIGURE = PERFORMANCE.with_name("figures") / "proxies.png"
 SPACE = NasBench201()
 
 #: Ensembles that were named before any accuracy was read.
-NAMED = ("log(jacobian_covariance,parameters-live)", "az_nas")
+NAMED = ("log(jacobian_covariance,parameters-live)", *ENSEMBLES)
 
 #: Cells below which a row says nothing.
 LEAST = 100

@@ -56,6 +56,7 @@ NASWOT = ("naswot", "naswot-released")
 LOSS = ("snip", "plain", "grad_norm", "grad_norm-naswot", "fisher", "fisher-released")
 SYNFLOW = ("synflow", "synflow-logsynflow")
 AZ_NAS = ("az_expressivity", "az_progressivity", "az_trainability")
+TENAS = ("linear_regions", "ntk_condition_number")
 ZEN = ("zen", "zen-released")
 SWAP = ("swap", "swap-regularised")
 TASKS = [
@@ -65,6 +66,7 @@ TASKS = [
     Task("sample", ("meco-released",)),
     *(Task("rest", one) for one in (LOSS, SYNFLOW)),
     *(Task("sample", one, 8) for one in (("grasp",), SWAP)),
+    Task("all", TENAS, 32, 32),
     *(Task("rest", one) for one in (AZ_NAS, ("epe_nas",), ("zico",), ZEN, ("meco-released",))),
 ]
 
