@@ -144,6 +144,16 @@ def test_agreement_is_that_of_scipy_over_what_both_have():
     assert row["tau_low"] < row["tau"] < row["tau_high"]
 
 
+def test_scores_are_equal_but_for_rounding():
+    scale = np.array([1e-3, 1.0, 1e4])
+    for share, equal in ((1e-7, 1.0), (1e-4, 0.0)):
+        theirs = pd.DataFrame({"arch": range(3), "proxy": "nwot", "dataset": "cifar10"})
+        theirs["score"] = scale * (1 + share)
+        mine = ours(naswot=scale)
+        found = agreement(theirs, mine[mine["seed"] == 0], {"nwot": "naswot"}, resamples=2)
+        assert found["equal"].tolist() == [equal]
+
+
 def test_names_are_paired_by_themselves_and_by_aliases():
     scored = ["naswot", "parameters", "jacobian_covariance", "synflow"]
     found = paired(["nwot", "params", "jacov", "synflow", "id"], scored)
