@@ -93,6 +93,14 @@ def test_architectures_that_are_unknown_are_counted():
         ("x.json", "{}", DamagedFileError, "no mapping of architectures"),
         ("x.json", '{"cifar10": 3}', DamagedFileError, "has '3' in the place of scores"),
         ("x.json", '{"cifar10": {"0": [1]}}', DamagedFileError, "in the place of scores"),
+        (
+            *("x.json", '{"cifar10": {"0": {"nwot": 1}, "0": {"nwot": 2}, "1": {"nwot": 3}}}'),
+            *(DamagedFileError, "x.json has the key '0' twice: keep one"),
+        ),
+        (
+            *("x.json", '{"0": {"nwot": {"score": 1, "score": 1}}}'),
+            *(DamagedFileError, "x.json has the key 'score' twice"),
+        ),
         ("x.json", '{"a": {"nwot": 1}}', MissingDataError, "no score of an architecture of nasb"),
         ("x.csv", "", DamagedFileError, "is no table of scores"),
         ("x.csv", "arch\n1\n", DamagedFileError, "is no table of scores"),
