@@ -9,7 +9,7 @@ docs/figures/proxies.png: tau against the seconds of docs/performance.md.
 import re
 from collections.abc import Iterator
 from functools import reduce
-from itertools import product
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -105,8 +105,8 @@ def seconds() -> dict[str, float]:
     return {name: float(value) for name, value in found}
 
 
-def draw(taus_of: dict[str, tuple[float, bool]]) -> None:
-    """Draw tau on CIFAR-10 against the seconds of a score."""
+def draw(taus_of: dict[str, tuple[float, int]]) -> None:
+    """Draw tau on CIFAR-10 over so many distinct cells against the seconds of a score."""
     with plotting.style():
         figure, ((axes,),) = plotting.panels(1, 1, (9, 6))
         axes.set(
@@ -114,10 +114,12 @@ def draw(taus_of: dict[str, tuple[float, bool]]) -> None:
         )
         axes.set_title("NAS-Bench-201, test accuracy of CIFAR-10", fontsize=14)
         shown = {name: cost for name, cost in seconds().items() if name in taus_of}
-        for cells, marker, place in (("9,445 distinct cells", "o", 0), ("2,000 of them", "s", 1)):
-            own = [name for name in shown if taus_of[name][1] == (marker == "o")]
+        sizes = sorted({taus_of[name][1] for name in shown}, reverse=True)
+        for place, size in enumerate(sizes):
+            own = [name for name in shown if taus_of[name][1] == size]
             points = [shown[name] for name in own], [taus_of[name][0] for name in own]
-            axes.plot(*points, marker, color=plotting.colour(place), label=f"n = {cells}")
+            label = f"n = {size:,} {'of them' if place else 'distinct cells'}"
+            axes.plot(*points, linestyle="none", label=label, **plotting.look(place, 6))
         axes.legend(loc="lower left")
         axes.set_xticks([0.01, 0.03, 0.1, 0.3], ["0.01", "0.03", "0.1", "0.3"])
         axes.set_xticks([], minor=True)
@@ -129,13 +131,13 @@ def draw(taus_of: dict[str, tuple[float, bool]]) -> None:
 
 
 def _name(axes: "plotting.Axes", points: dict[str, tuple[float, float]]) -> None:
-    """Write the name of each point beside it, where no other name and no point is."""
+    """Write the name of each point as near as no other name and no point is."""
     from matplotlib.transforms import Bbox
 
     places = [axes.transData.transform(point) for point in points.values()]
     taken = [Bbox.from_extents(x - 6, y - 6, x + 6, y + 6) for x, y in places]
     for name, point in points.items():
-        for x, y in product((8, -8), (0, 9, -9, 18, -18)):
+        for x, y in ((x, 9 * step * up) for step in count() for up in (1, -1) for x in (8, -8)):
             side = "left" if x > 0 else "right"
             text = axes.annotate(
                 name, point, (x, y), textcoords="offset points", fontsize=10, ha=side, va="center"
@@ -145,6 +147,9 @@ def _name(axes: "plotting.Axes", points: dict[str, tuple[float, float]]) -> None
                 break
             text.remove()
         taken.append(box)
+        if abs(y) > 9:
+            line = {"arrowstyle": "-", "linewidth": 0.6}
+            axes.annotate("", point, (x, y), textcoords="offset points", arrowprops=line)
 
 
 def main() -> None:
@@ -153,7 +158,7 @@ def main() -> None:
     head = " | CIFAR-10 | CIFAR-100 | ImageNet16-120 |"
     every = [f"| all cells | cells | undefined{head} rho |", "|---|---:|---:|---|---|---|---|"]
     first = [f"| distinct | cells | undefined{head} published |", every[1]]
-    said, drawn = references(), dict[str, tuple[float, bool]]()
+    said, drawn = references(), dict[str, tuple[float, int]]()
     for row in rows(table):
         if len(row.cells) == len(SPACE):
             found = taus(row, benchmark)
@@ -165,7 +170,7 @@ def main() -> None:
         found = taus(row, benchmark)
         first.append(line(row, found, said.get(published_key(row.name), "")))
         if row.images == "cifar10":
-            drawn[row.name] = found[0].tau, len(row.cells) == len(distinct)
+            drawn[row.name] = found[0].tau, len(row.cells)
     write_section("proxy_taus", "\n".join([*every, "", *first]) + "\n", PAGE)
     draw(drawn)
 

@@ -48,7 +48,7 @@ def test_there_is_a_space_for_each_official_file():
 
 
 def test_an_accuracy_is_what_the_last_error_leaves(tmp_path, target):
-    entries = [*some_cells(), cell_entry(errors=(30.0, 31.0, 9.5))]
+    entries = [*some_cells(), cell_entry(errors=(30.0, 9.5, 31.0))]
     table = converted(tmp_path, target, entries)
     assert set(table.measures) == {("cifar10", "ori-test", 3, "mean")}
     found = table.accuracies("cifar10", "ori-test")

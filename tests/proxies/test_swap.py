@@ -12,7 +12,7 @@ from untrained import score
 from untrained.images.minibatches import Minibatch
 from untrained.proxies import get_proxy
 from untrained.proxies.redraws import redraw
-from untrained.proxies.swap import MU, SIGMA, count_patterns
+from untrained.proxies.swap import count_patterns
 
 from .test_every_proxy import grouped, shared, unnormalised
 from .test_gradients import batch, example, status, value
@@ -56,7 +56,11 @@ def test_the_score_is_a_mean_over_draws():
     assert found == total / 32
     size = sum(one.numel() for one in network.parameters()) / 1e6
     again = get_proxy("swap-regularised")(network, shown, torch.Generator().manual_seed(5))
-    assert math.exp(again) == pytest.approx(found * math.exp(-((size - MU) ** 2) / SIGMA))
+    assert math.exp(again) == pytest.approx(found * math.exp(-((size - 1.5) ** 2) / 1.5))
+    # sizes on both sides of the preferred one, far above that of the network here
+    regularised = get_proxy("swap-regularised")
+    assert regularised.read((math.e, 3_000_000)) == pytest.approx(1 - 1.5)
+    assert regularised.read((math.e, 1_500_000)) == 1
 
 
 def test_functions_rectify_too():

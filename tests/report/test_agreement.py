@@ -93,6 +93,14 @@ def test_architectures_that_are_unknown_are_counted():
         ("x.json", "{}", DamagedFileError, "no mapping of architectures"),
         ("x.json", '{"cifar10": 3}', DamagedFileError, "has '3' in the place of scores"),
         ("x.json", '{"cifar10": {"0": [1]}}', DamagedFileError, "in the place of scores"),
+        (
+            *("x.json", '{"cifar10": {"0": {"nwot": 1}, "0": {"nwot": 2}, "1": {"nwot": 3}}}'),
+            *(DamagedFileError, "x.json has the key '0' twice: keep one"),
+        ),
+        (
+            *("x.json", '{"0": {"nwot": {"score": 1, "score": 1}}}'),
+            *(DamagedFileError, "x.json has the key 'score' twice"),
+        ),
         ("x.json", '{"a": {"nwot": 1}}', MissingDataError, "no score of an architecture of nasb"),
         ("x.csv", "", DamagedFileError, "is no table of scores"),
         ("x.csv", "arch\n1\n", DamagedFileError, "is no table of scores"),
@@ -142,6 +150,16 @@ def test_agreement_is_that_of_scipy_over_what_both_have():
     assert row["rho"] == pytest.approx(spearmanr(mine[both], yours[both]).statistic)
     assert row["equal"] == pytest.approx(1 / len(both))
     assert row["tau_low"] < row["tau"] < row["tau_high"]
+
+
+def test_scores_are_equal_but_for_rounding():
+    scale = np.array([1e-3, 1.0, 1e4])
+    for share, equal in ((1e-7, 1.0), (1e-4, 0.0)):
+        theirs = pd.DataFrame({"arch": range(3), "proxy": "nwot", "dataset": "cifar10"})
+        theirs["score"] = scale * (1 + share)
+        mine = ours(naswot=scale)
+        found = agreement(theirs, mine[mine["seed"] == 0], {"nwot": "naswot"}, resamples=2)
+        assert found["equal"].tolist() == [equal]
 
 
 def test_names_are_paired_by_themselves_and_by_aliases():

@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import kendalltau, spearmanr
+from scipy.stats import kendalltau, rankdata, spearmanr
 
 from untrained.errors import MissingDataError, ParameterError
 from untrained.proxies.ensembles import combined
@@ -230,3 +230,21 @@ def test_places_are_what_a_space_was_scored_and_trained_on():
         scored_places([inputs, other])
     with pytest.raises(MissingDataError, match="nasbench201 has no scores of synflow: score them"):
         scored_places([inputs], ["naswot", "synflow"])
+
+
+def test_predictors_are_fitted_to_validation_accuracies():
+    """Where these say nothing about the test accuracies, a predictor knows nothing."""
+    ensemble = pytest.importorskip("sklearn.ensemble")
+    rng = np.random.default_rng(0)
+    own = place("a", "x", 7, size=300)
+    blind = replace(own, validation=rng.normal(size=300))
+    ranks = [rankdata(np.where(np.isnan(one), -1e9, one)) / 300 for one in own.values.values()]
+    features, taus = np.stack(ranks, axis=1), []
+    for repeat in range(2):
+        order = np.random.default_rng((0, repeat)).permutation(300)
+        model = ensemble.GradientBoostingRegressor(random_state=0)
+        model.fit(features[order[:100]], blind.validation[order[:100]])
+        guess = model.predict(features[order[100:]])
+        taus.append(kendalltau(guess, own.test[order[100:]]).statistic)
+    assert predicted(blind, 100, 2, 0)["tau"] == pytest.approx(np.mean(taus), abs=1e-12)
+    assert abs(np.mean(taus)) < 0.2 < predicted(own, 100, 2, 0)["tau"]

@@ -139,11 +139,31 @@ def test_those_that_come_along_stand_in_for_what_a_run_has_not_scored(
     run_search("rs+fitness=log(meco,naswot)", "nasbench201", **settings)
     assert "lacks scores of meco or naswot on cifar10: reading the scores that come" in told[0]
     run_search("naswot-10", "nasbench201", runs=1, tell=told.append)
-    assert len(told) == 1
+    assert len(told) == 2
+    assert told[1].startswith("50 of 15,625 cells are scored by naswot: ")
     found = pareto("nasbench201", ["meco", "latency[raspi4]"], evaluations=60)
     assert len(found.runs[0]) == 60
     found = pareto("nasbench201", ["naswot", "latency[raspi4]"], evaluations=60)
     assert len(found.runs[0]) == 50
+
+
+def test_what_is_found_in_a_sample_alone_is_told(shipped):
+    part = shipped[shipped["arch"] % 100 == 0]
+    said = "157 of 15,625 cells are scored by {}: the search finds no others"
+    for spelled, scores, by in (
+        ("rea+fitness=log(meco,naswot)", part, "log(meco,naswot)"),
+        ("rs+pool=meco+fitness=naswot", part, "naswot, meco"),
+        ("naswot-10", part, "naswot"),
+        ("area", part, ""),  # which only starts there
+        ("rea+fitness=log(meco,naswot)", shipped, ""),
+    ):
+        told, spends = [], {} if spelled == "naswot-10" else {"budget": "12evaluations"}
+        run_search(spelled, "nasbench201", runs=1, scores=scores, tell=told.append, **spends)
+        assert told == ([said.format(by)] if by else [])
+    for scores, expected in ((part, [said.format("meco, naswot")]), (shipped, [])):
+        told, aims = [], ["log(meco,naswot)", "latency[raspi4]"]
+        pareto("nasbench201", aims, evaluations=5, scores=scores, tell=told.append)
+        assert told == expected
 
 
 def test_a_space_without_scores_says_how_they_are_made(tmp_path, monkeypatch):

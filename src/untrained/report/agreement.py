@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from untrained.errors import ArchitectureError, DamagedFileError, MissingDataError, ParameterError
+from untrained.errors import (
+    ArchitectureError,
+    DamagedFileError,
+    MissingDataError,
+    ParameterError,
+    quoted,
+)
 from untrained.proxies import PROXIES
 from untrained.scoring.ensembles import parse_proxy
 
@@ -54,7 +60,7 @@ def read_others(text: str, name: str, space: "SearchSpace", dataset: str) -> "pd
         have the data set that is `named` beside them.
 
     Raises:
-        DamagedFileError: the file has another layout, or scores an architecture twice.
+        DamagedFileError: the file has another layout, or a key or a score twice.
         MissingDataError: no architecture is one of the space.
     """
     import pandas as pd
@@ -93,8 +99,18 @@ def read_others(text: str, name: str, space: "SearchSpace", dataset: str) -> "pd
 
 
 def _json_rows(text: str, name: str, space: "SearchSpace") -> Iterator[tuple[str, str, str, float]]:
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        """Return an object whose keys differ; `json` would keep the last of two."""
+        found: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in found:
+                raise DamagedFileError(f"{name} has the key {quoted(key)} twice: keep one")
+            found[key] = value
+        return found
+
     try:
-        content = json.loads(text)
+        content = json.loads(text, object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
         raise DamagedFileError(f"{name} is no JSON ({error}): name another file") from error
     if not isinstance(content, dict) or not content:

@@ -27,7 +27,7 @@ from untrained.search.clock import (
     scores_as_answers,
     trainings_of,
 )
-from untrained.search.members import PartOfSpace, members_of, part_of
+from untrained.search.members import PartOfSpace, members_of, part_of, tell_of_part
 from untrained.search.pool import (
     Pool,
     can_answer,
@@ -200,6 +200,9 @@ def cached_trace(tables: Tables, proxy: str) -> "pd.DataFrame":
             "`snakemake scores`"
         )
         return empty_trace()
+    if search.finds_only_scored:
+        scored = next(iter(pools.values())).architectures
+        tell_of_part(task.space, scored, search.reads(proxy), task.tell)
     algorithm = search.algorithm
     if isinstance(algorithm, SampledSearch):
         with blamed("search algorithm", algorithm):

@@ -19,7 +19,7 @@ from untrained.scoring.quantities import Costs
 from untrained.scoring.shipped import scores_at_hand
 from untrained.search.base import Searchable
 from untrained.search.cached import accuracies_of, loaded
-from untrained.search.members import members_of, only, part_of
+from untrained.search.members import members_of, only, part_of, tell_of_part
 from untrained.search.objectives import CachedValues, Objective, Objectives, parse_objectives
 from untrained.search.pareto import SEARCHERS, Evaluated, Values, hypervolumes, searched
 from untrained.search.run import allowed_by
@@ -226,6 +226,7 @@ def pareto(
     table = _scores(asked, scores, images or dataset)
     values = asked.cached(table, images or dataset)
     among, measured = part_of(searched_space, values.architectures), asked.known(values)
+    tell_of_part(searched_space, values.architectures, map(str, asked.readings), tell)
     among = among if len(measured) == len(values.architectures) else only(among, measured)
     among = among if within is None else within.part_of(among)
     known = None

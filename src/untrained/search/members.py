@@ -7,7 +7,7 @@ of about 3, 1,000 of about 2; the whole space has 1, which is the space's own mu
 constraint the space's own mutation is kept, and what is rejected is drawn again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -18,7 +18,7 @@ from untrained.errors import MissingDataError, ParameterError
 from untrained.search.base import Searchable
 from untrained.search.choices import Choices, choices_of
 from untrained.seeds import numpy_generator
-from untrained.spaces.base import Architecture
+from untrained.spaces.base import Architecture, SearchSpace
 
 Integers = NDArray[np.int64]
 
@@ -37,6 +37,17 @@ def part_of(space: Searchable, members: Integers) -> Searchable:
             "`snakemake scores`"
         )
     return space if len(members) == len(space) else PartOfSpace(space, members)
+
+
+def tell_of_part(
+    space: SearchSpace, scored: Integers, proxies: Iterable[str], tell: Callable[[str], None]
+) -> None:
+    """Say that a search finds nothing but the scored architectures where these are a part."""
+    if len(scored) < len(space):
+        tell(
+            f"{len(scored):,} of {len(space):,} {space.words.members} are scored by "
+            f"{', '.join(proxies)}: the search finds no others"
+        )
 
 
 def members_of(space: Searchable) -> Integers:

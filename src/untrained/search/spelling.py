@@ -125,6 +125,12 @@ class Search:
         """Whether it moves among the architectures that all its proxies have scored."""
         return bool(self.guidance.fitness or self.guidance.pool)
 
+    @property
+    def finds_only_scored(self) -> bool:
+        """Whether it finds nothing but architectures with scores."""
+        picks = self.algorithm.reads_scores and not self.spends_budget
+        return self.moves_among_scored or picks
+
     def check_space(self, space: SearchSpace) -> None:
         """Check that the algorithm can search a space.
 

@@ -84,13 +84,7 @@ def picked_by(inputs: Inputs, proxy: str) -> set[str]:
 
 def drawing_from_scored(inputs: Inputs) -> set[str]:
     """Return the methods that find nothing but architectures with scores."""
-    return _methods(
-        inputs,
-        lambda search: (
-            search.moves_among_scored
-            or (search.algorithm.reads_scores and not search.spends_budget)
-        ),
-    )
+    return _methods(inputs, lambda search: search.finds_only_scored)
 
 
 def _methods(inputs: Inputs, holds: Callable[[Search], bool]) -> set[str]:
