@@ -163,6 +163,34 @@ def test_a_run_that_ends_early_has_a_front_at_the_end(tmp_path):
     assert last["seconds"].max() <= 30 * seconds * 1.0001
 
 
+@pytest.fixture(scope="module")
+def of_few(tmp_path_factory):
+    """A table of a device on which the latency of 25 cells is known."""
+    path = tmp_path_factory.mktemp("few") / "few.parquet"
+    cells = np.random.default_rng(0).choice(15625, 25, replace=False)
+    table = pd.DataFrame({"arch": cells, "value": np.arange(1.0, 26.0), "metric": "latency"})
+    write_parquet(table.assign(dataset="cifar10", device="few"), path)
+    return path
+
+
+def test_a_search_evaluates_what_has_a_known_cost_alone(of_few):
+    """With as many evaluations as such cells all searches end with the front of them all."""
+    asked = {"costs": COSTS[:1], "evaluations": 25, "runs": 2, "predictor": "flops-live"}
+    alone = device_fronts("nasbench201", "naswot", **asked)
+    asked |= {"costs": [COSTS[0], "latency[few]"], "devices": of_few}
+    both = device_fronts("nasbench201", "naswot", **asked)
+    others = both[both["by"] != "latency[few]"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(others, alone)
+    table = pd.read_parquet(of_few)
+    score = cached_scores("nasbench201").query("proxy == 'naswot' and dataset == 'cifar10'")
+    known = score.set_index("arch")["score"].reindex(table["arch"]).to_numpy()
+    right = table["arch"].to_numpy()[slow_front(table["value"].to_numpy(), known)]
+    own = both[(both["by"] == "latency[few]") & (both["score"] == "naswot")]
+    own = own[own["evaluations"] == 25]
+    found = [one["arch"].tolist() for _, one in own.groupby(["algorithm", "run"])]
+    assert found == [right.tolist()] * 4
+
+
 def test_of_what_stands_in_for_the_cost_less_is_wanted(fronts):
     """So from member to member of a front the score rises, and FLOPs with it."""
     table = cached_scores("nasbench201").query("proxy == 'flops-live'").set_index("arch")["score"]

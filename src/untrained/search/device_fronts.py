@@ -26,7 +26,7 @@ from untrained.scoring.quantities import Costs, Quantity
 from untrained.scoring.shipped import scores_at_hand
 from untrained.search.members import part_of
 from untrained.search.objectives import Objective, Objectives, parse_objective
-from untrained.search.pareto import EVOLUTION, RANDOM, SEARCHERS, Aim, Evaluated, Values
+from untrained.search.pareto import EVOLUTION, RANDOM, SEARCHERS, Aim, Values, searched
 from untrained.search.runs import shard_of_runs
 from untrained.seeds import check_seed, numpy_generator
 from untrained.spaces import SearchSpace, get_space
@@ -134,9 +134,11 @@ def device_fronts(
         table = table.assign(**{SECONDS: whole[SECONDS]})
     table = table[table["dataset"] == shown]
     values = asked.cached(table, shown)
-    among = part_of(known, values.architectures)
+    part = part_of(known, values.architectures)
     gains = dict(zip(names, asked.aims, strict=False))
     losses = dict(zip([*standing_in, *spelled], asked.aims[len(names) :], strict=True))
+    against = zip(losses, asked.each[len(names) :], strict=True)
+    among = {by: replace(asked, each=(one,)).measured(part) for by, one in against}
     gains[RANDOM] = Aim((len(values.rows),))  # rows that are added to the values of each run
     single = {name: gains[name].rows[0] for name in names if not gains[name].rule}
     for place, name in enumerate(single, start=len(values.rows) + 1):
@@ -154,8 +156,9 @@ def device_fronts(
         ranked = [_in_random_order(read[row], lots) for row in single.values()]
         own = np.vstack([read, lots, *ranked]).T.copy()
         for gain, by, algorithm in pairs:
-            seen = Evaluated((gains[gain], losses[by]), _looked_up(own), evaluations)
-            SEARCHERS[algorithm](among, seen, numpy_generator(seed, "pareto search", run))
+            rng = numpy_generator(seed, "pareto search", run)
+            aims, searcher = (gains[gain], losses[by]), SEARCHERS[algorithm]
+            seen = next(searched(searcher, among[by], aims, _looked_up(own), evaluations, [rng]))
             indices = np.array([one.index for one in seen.architectures])
             for step in dict.fromkeys(steps):
                 # a run that finds nothing new to evaluate ends early

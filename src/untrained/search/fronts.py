@@ -19,7 +19,7 @@ from untrained.scoring.quantities import Costs
 from untrained.scoring.shipped import scores_at_hand
 from untrained.search.base import Searchable
 from untrained.search.cached import accuracies_of, loaded
-from untrained.search.members import members_of, only, part_of
+from untrained.search.members import members_of, part_of
 from untrained.search.objectives import CachedValues, Objective, Objectives, parse_objectives
 from untrained.search.pareto import SEARCHERS, Evaluated, Values, hypervolumes, searched
 from untrained.search.run import allowed_by
@@ -206,11 +206,8 @@ def pareto(
     searcher = SEARCHERS[algorithm]
 
     def all_runs(among: Searchable, of_run: Callable[[int], Values]) -> list[Evaluated]:
-        # more than there are would be looked for in vain, a thousand times for each run
-        members = getattr(among, "members", None)
-        most = evaluations if members is None else min(evaluations, len(members))
         found = (
-            next(searched(searcher, among, asked.aims, of_run(run), most, [rng]))
+            next(searched(searcher, among, asked.aims, of_run(run), evaluations, [rng]))
             for run, rng in enumerate(rngs)
         )
         return [*track(found, runs, title, "runs")]
@@ -225,11 +222,10 @@ def pareto(
         raise ParameterError(f"{searched_space.name} is too large for cached scores: search live")
     table = _scores(asked, scores, images or dataset)
     values = asked.cached(table, images or dataset)
-    among, measured = part_of(searched_space, values.architectures), asked.known(values)
-    among = among if len(measured) == len(values.architectures) else only(among, measured)
+    among = asked.measured(part_of(searched_space, values.architectures))
     among = among if within is None else within.part_of(among)
     known = None
-    if values.asked is None and getattr(among, "members", measured) is not None:
+    if values.asked is None and getattr(among, "members", ()) is not None:
         known = replace(values, architectures=members_of(among))
     return ParetoResult(searched_space, parsed, all_runs(among, values.of_run), accuracies, known)
 

@@ -275,7 +275,10 @@ def searched(
         evaluations: the budget of a run.
         rngs: a generator of all random choices of each run.
     """
+    # more than there are would be looked for in vain, a thousand times for each run
+    members = getattr(space, "members", None)
+    most = evaluations if members is None else min(evaluations, len(members))
     for rng in rngs:
-        seen = Evaluated(aims, values, evaluations)
+        seen = Evaluated(aims, values, most)
         searcher(space, seen, rng)
         yield seen
