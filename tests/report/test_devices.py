@@ -12,8 +12,9 @@ from untrained.errors import UntrainedError
 from untrained.files import write_parquet
 from untrained.proxies.ensembles import combined
 from untrained.report import section
-from untrained.report.device_results import runs_of
+from untrained.report.device_results import Device, device_table, runs_of
 from untrained.report.inputs import Inputs
+from untrained.report.statistics import mean_interval
 from untrained.scoring.columns import FRONT_TYPES
 from untrained.search.device_fronts import costs_of, device_fronts
 
@@ -191,6 +192,47 @@ def test_a_search_evaluates_what_has_a_known_cost_alone(of_few):
     assert found == [right.tolist()] * 4
 
 
+def test_runs_without_a_front_count_as_guesses(of_few, tmp_path, accuracy):
+    """All cells of which the latency is known have an undefined score."""
+    cells, times = pd.read_parquet(of_few)[["arch", "value"]].to_numpy(dtype=int).T
+    table = cached_scores("nasbench201").query("proxy == 'naswot' and dataset == 'cifar10'")
+    undefined = table.assign(score=table["score"].mask(table["arch"].isin(cells)))
+    write_parquet(undefined, tmp_path / "scores.parquet")
+    asked = {"costs": [COSTS[0], "latency[few]"], "evaluations": 25, "runs": 2}
+    asked |= {"scores": tmp_path / "scores.parquet", "devices": of_few}
+    found = device_fronts("nasbench201", "naswot", **asked)
+    own = found[(found["by"] == "latency[few]") & (found["score"] == "naswot")]
+    assert own["arch"].tolist() == [-1] * (2 * 2 * 5)  # algorithms, runs, steps
+    write_parquet(found, tmp_path / "cifar10.parquet")
+    files = {"devices": [tmp_path / "cifar10.parquet"]}
+    given = Inputs("nasbench201", files=files, devices_file=of_few, folder=tmp_path)
+    table = device_table(given, OPTIONS)
+    row = table.query("cost == 'latency[few]' and by == cost and score == 'naswot'").iloc[-1]
+    best, cost = slow_front(times, accuracy[cells]), times
+    limits = slow_limits(cost, accuracy[cells])
+    right = [slow_answer(best, cost, accuracy[cells], limit) for limit in limits]
+    assert (row["runs"], row["hypervolume"]) == (2, 0)
+    assert row["lost"] == pytest.approx(np.mean(right) - CHANCE)
+
+
+def test_a_file_with_missing_runs_is_read_by_their_numbers(fronts, tmp_path):
+    last = (fronts["by"] == COSTS[0]) & (fronts["score"] == SCORE) & (fronts["evaluations"] == 60)
+    write_parquet(fronts[~(last & (fronts["run"] == 0))], tmp_path / "cifar10.parquet")
+    files = {"devices": [tmp_path / "cifar10.parquet"]}
+    (run,) = runs_of(Inputs("nasbench201", files=files, folder=tmp_path))
+    first, second = run.last((SCORE, "nsga2", COSTS[0]))
+    assert first.tolist() == []
+    assert second.tolist() == ends(fronts, SCORE, COSTS[0])[1]
+    write_parquet(fronts[:0], tmp_path / "cifar10.parquet")
+    with pytest.raises(UntrainedError, match=r"cifar10\.parquet has no fronts: make it again"):
+        runs_of(Inputs("nasbench201", files=files, folder=tmp_path))
+
+
+def test_a_device_on_which_all_is_alike_has_no_hypervolume():
+    device = Device("latency[one]", np.ones(3), np.array([50.0, 60.0, 70.0]), CHANCE)
+    assert np.isnan(device.share(device.front))
+
+
 def test_of_what_stands_in_for_the_cost_less_is_wanted(fronts):
     """So from member to member of a front the score rises, and FLOPs with it."""
     table = cached_scores("nasbench201").query("proxy == 'flops-live'").set_index("arch")["score"]
@@ -295,6 +337,11 @@ def test_a_front_that_was_found_for_another_device(inputs, fronts, accuracy):
         for by in COSTS[:2]
     ]
     assert row["middle"] == pytest.approx(middle[0] - middle[1])
+    pairs = np.array(answers(COSTS[0])) - answers(COSTS[1])  # of runs of one number
+    assert pairs[0] != pairs[1]
+    assert row[["more_low", "more_high"]].tolist() == pytest.approx(
+        list(map(float, mean_interval(pairs, **OPTIONS)))
+    )
     assert row["lost"] - row["own"] == pytest.approx(row["more"])
     assert row["tau"] == pytest.approx(kendalltau(cost, other, nan_policy="omit")[0])
     assert len(table) == len(COSTS) * len(COSTS)  # the other costs, and FLOPs

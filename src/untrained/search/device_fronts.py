@@ -4,7 +4,8 @@ No accuracy is read. The table has one row per architecture of a front, with the
 `FRONT_TYPES`: the `score` whose front it is; `by`, the cost that it is weighed against, as in
 "latency[raspi4]"; the `algorithm` that searched; the `run`; the number of `evaluations` after which
 the front is read, and the `seconds` that so many scores take; the `place` of the architecture, from
-0 for the lowest score; and the architecture, `arch`.
+0 for the lowest score; and the architecture, `arch`. A front without any member has one row, with
+the architecture -1.
 """
 
 from collections.abc import Sequence
@@ -163,9 +164,10 @@ def device_fronts(
             for step in dict.fromkeys(steps):
                 # a run that finds nothing new to evaluate ends early
                 done = min(step, len(seen))
-                front = indices[seen.front(done)[::-1]]  # that of the highest score came first
+                found = indices[seen.front(done)[::-1]]  # that of the highest score came first
+                front = found.tolist() or [-1]
                 head = gain, by, algorithm, run, step, done * seconds[gain]
-                rows += [(*head, place, arch) for place, arch in enumerate(front.tolist())]
+                rows += [(*head, place, arch) for place, arch in enumerate(front)]
     return pd.DataFrame(rows, columns=list(FRONT_TYPES)).astype(FRONT_TYPES)
 
 
