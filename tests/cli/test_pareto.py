@@ -21,6 +21,7 @@ def test_the_command_prints_the_front_and_writes_what_was_evaluated(untrained, t
     answer = json.loads(out)
     assert answer["objectives"] == {"naswot": "higher", "latency[raspi4]": "lower"}
     assert [row["arch"] for row in answer["front"]] == found.front()["arch"].tolist()
+    assert answer["evaluations"] == [40, 40]
     assert answer["hypervolume"] == found.hypervolumes([40])[:, 0].tolist()
     code, _, err = untrained("pareto", *words, "--score-seeds", "2")
     assert (code, err.count("\n")) == (2, 1)

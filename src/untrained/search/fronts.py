@@ -107,14 +107,15 @@ class ParetoResult:
             table[column] = accuracy[table["arch"].to_numpy()]
         return table
 
-    def hypervolumes(self, steps: Sequence[int]) -> Floats:
+    def hypervolumes(self, steps: Sequence[int] | None = None) -> Floats:
         """Return the part of the hypervolume that runs have found after some evaluations.
 
         The whole is that of all architectures that could have been evaluated, with ensembles by
         ranks among all of these; the reference point is the worst value of each objective there.
 
         Args:
-            steps: (m,) numbers of evaluations.
+            steps: (m,) numbers of evaluations; those of the longest run by default. A run that
+                ended before keeps its last value.
 
         Returns:
             (runs, m).
@@ -124,6 +125,7 @@ class ParetoResult:
         """
         if self.values is None:
             raise ParameterError("the hypervolume of the whole is not known: costs are not stored")
+        steps = [max(map(len, self.runs))] if steps is None else steps
         runs = [[one.index for one in seen.architectures] for seen in self.runs]
         return hypervolumes(runs, self.values.losses(self.runs[0].aims), steps)
 
