@@ -389,11 +389,32 @@ def test_without_costs_or_scores_a_space_has_no_such_section():
 )
 def test_wrong_costs_are_one_line(costs, said):
     with pytest.raises(UntrainedError, match=r"^[^\n]+$") as caught:
-        costs_of(get_space("nasbench201"), costs)
+        costs_of(get_space("nasbench201"), "cifar10", costs)
     assert said in str(caught.value)
 
 
 def test_all_costs_are_latencies_then_energies():
-    found = pd.Series(costs_of(get_space("nasbench201")))
+    found = pd.Series(costs_of(get_space("nasbench201"), "cifar10"))
     assert found.str.startswith("latency").sum() == 29
     assert found.tolist()[-1] == "energy[fpga]"
+
+
+def test_all_costs_are_those_of_networks_of_the_data_set(tmp_path):
+    """A published table has devices without values of CIFAR-10's networks."""
+    rows = [("here", one) for one in ("cifar100", "ninapro")]
+    rows += [("there", one) for one in ("cifar10", "cifar100")] + [("anywhere", "cifar")]
+    table = pd.DataFrame(rows, columns=["device", "dataset"]).assign(arch=5, metric="latency")
+    write_parquet(table.assign(value=2.0), tmp_path / "own.parquet")
+    space = get_space("nasbench201")
+    own = {
+        dataset: set(costs_of(space, dataset, (), tmp_path / "own.parquet"))
+        for dataset in ("cifar10", "cifar100")
+    }
+    assert own["cifar10"] - set(costs_of(space, "cifar10")) == {
+        "latency[there]",
+        "latency[anywhere]",
+    }
+    assert own["cifar100"] - own["cifar10"] == {"latency[here]"}
+    write_parquet(table.assign(value=2.0)[:2], tmp_path / "few.parquet")
+    with pytest.raises(UntrainedError, match="no cost on a device is known of networks of cifar10"):
+        costs_of(get_space("natsbench_size"), "cifar10", (), tmp_path / "few.parquet")

@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from untrained.benchmarks.devices import DeviceTable
-from untrained.errors import ParameterError
+from untrained.errors import MissingDataError, ParameterError
 from untrained.files import read_parquet
+from untrained.images.sets import image_set
 from untrained.limits import COUNT, at_most
 from untrained.scoring.columns import FRONT_TYPES, SECONDS
 from untrained.scoring.ensembles import parse_proxy, readings_of
@@ -41,28 +42,42 @@ Floats = NDArray[np.float64]
 _HALVINGS = 4
 
 
-def costs_of(space: SearchSpace, named: Sequence[str] = (), table: Path | None = None) -> list[str]:
-    """Return the spelled costs on devices, all that are known of a space where none is named.
+def costs_of(
+    space: SearchSpace, dataset: str, named: Sequence[str] = (), table: Path | None = None
+) -> list[str]:
+    """Return the spelled costs on devices.
+
+    Args:
+        space: the space.
+        dataset: the data set of the networks.
+        named: the costs; where there are none, all that are known of such networks.
+        table: file of a table of devices beside those that are read anyway.
 
     Raises:
-        UntrainedError: one is no cost on a device, is not known, or is there twice.
+        UntrainedError: one is no cost on a device, is not known, or is there twice; or none is
+            known of such networks.
     """
-    known = DeviceTable.load(space, table)
+    known, measured = DeviceTable.load(space, table), image_set(dataset).measured_as
     names = []
     for one in map(parse_objective, named):
         quantity = one.of
         if not isinstance(quantity, Quantity) or not quantity.device or one.turned:
             raise ParameterError(f"{one} is no cost on a device: name one, as latency[raspi4]")
-        known.values(quantity.metric, quantity.device, quantity.dataset or None)
+        known.values(quantity.metric, quantity.device, quantity.dataset or measured)
         if one.spelling in names:
             raise ParameterError(f"{one} is there twice: name it once")
         names.append(one.spelling)
-    return names or [
+    names = names or [
         f"{metric}[{device}]"
         for metric in ("latency", "energy")
         for device in known.devices
         if metric in known.metrics(device)
+        # the values of a device that has one data set only hold for all
+        and (len(there := known.datasets(metric, device)) == 1 or measured in there)
     ]
+    if not names:
+        raise MissingDataError(f"no cost on a device is known of networks of {measured}")
+    return names
 
 
 def device_fronts(
@@ -122,7 +137,7 @@ def device_fronts(
     at_most(COUNT, evaluations=evaluations)
     shard_of_runs(runs, 0, 1)
     check_seed(seed)
-    spelled = costs_of(known, costs, devices)
+    spelled = costs_of(known, dataset, costs, devices)
     names = list(dict.fromkeys(str(parse_proxy(one)) for one in (score, *controls)))
     standing_in = [] if predictor is None else [str(parse_proxy(predictor))]
     scored = map(parse_proxy, names)
