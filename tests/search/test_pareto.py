@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from untrained import cached_scores, devices, pareto
+from untrained import cached_scores, devices, get_space, pareto
 from untrained.errors import UntrainedError
+from untrained.proxies import PROXIES
 from untrained.proxies.ensembles import combined
 from untrained.search.objectives import parse_objective
 from untrained.search.pareto import (
@@ -312,6 +313,20 @@ def test_evolution_goes_on_where_no_mutation_leads_to_new_ones():
     both = replace(found, runs=[short.runs[0], found.runs[1]])
     assert both.hypervolumes().tolist() == both.hypervolumes([90]).tolist()
     assert both.hypervolumes()[1] > both.hypervolumes([9])[1]
+
+
+def test_costs_alone_can_be_searched_on_a_large_space():
+    names, where = ["parameters", "max(flops)"], "parameters < 3.4 M"
+    found = pareto("darts", names, evaluations=25, runs=2, where=where)
+    assert [*map(len, found.runs)] == [25, 25]
+    assert (found.values, found.counts, found.accuracies) == (None, {}, {})
+    trace, darts = found.trace[:3], get_space("darts")
+    assert found.trace["parameters"].max() < 3.4e6
+    for row in trace.to_dict("records"):
+        graph = darts.graph(darts[row["arch"]], 10)
+        assert row["parameters"] == PROXIES.load("parameters")().of_graph(graph, (3, 32, 32))
+    with pytest.raises(UntrainedError, match="darts is too large for cached scores: search live"):
+        pareto("darts", ["naswot", "parameters"], evaluations=5)
 
 
 def test_of_a_score_less_is_better_where_its_direction_is_lower():

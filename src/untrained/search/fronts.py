@@ -215,13 +215,14 @@ def pareto(
         return [*track(found, runs, title, "runs")]
 
     accuracies = _accuracies(searched_space, benchmark)
-    if live is not None:
-        among: Searchable = searched_space
-        among = among if within is None else within.part_of(among)
-        made, counts = _live(asked, among, live, images or dataset, all_runs, tell)
-        return ParetoResult(searched_space, parsed, made, accuracies, None, counts)
-    if searched_space.size > LISTED:
+    large = searched_space.size > LISTED
+    if large and scored:
         raise ParameterError(f"{searched_space.name} is too large for cached scores: search live")
+    if live is not None or large:
+        whole: Searchable = searched_space
+        whole = whole if within is None else within.part_of(whole)
+        made, counts = _unlisted(asked, whole, live, images or dataset, all_runs, tell)
+        return ParetoResult(searched_space, parsed, made, accuracies, None, counts)
     table = _scores(asked, scores, images or dataset)
     values = asked.cached(table, images or dataset)
     among = asked.measured(part_of(searched_space, values.architectures))
@@ -261,20 +262,22 @@ def _accuracies(space: SearchSpace, path: Path | None) -> dict[str, Floats]:
     return accuracies_of(loaded(space, path))
 
 
-def _live(
+def _unlisted(
     asked: Objectives,
     among: Searchable,
-    live: "Live",
+    live: "Live | None",
     images: str,
     all_runs: "AllRuns",
     tell: Callable[[str], None],
 ) -> tuple[list[Evaluated], dict[str, int]]:
-    """Return what runs evaluated with scores made live, and how many were made and resumed."""
-    from untrained.search.live import live_scores
-
+    """Return what runs evaluated without a table of all, and how many scores were made, resumed."""
+    asked.space.check_numbered()
+    if live is None:
+        return all_runs(among, lambda _: lambda one: asked.costs_of(one.index)), {}
     if not asked.readings:
         raise ParameterError("live: no objective is a score, leave live out")
-    asked.space.check_numbered()
+    from untrained.search.live import live_scores
+
     with live_scores(asked.space, asked.readings, images, live, tell) as scored:
         seeds = scored.request.seeds
 
