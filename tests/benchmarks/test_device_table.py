@@ -119,6 +119,17 @@ def test_names_and_missing_values_of_published_tables_are_read(written):
     assert np.flatnonzero(np.isfinite(read)).tolist() == [4]
 
 
+@pytest.mark.parametrize("kind", ["str", "category"])
+def test_a_quantity_by_two_names_is_one_quantity(written, kind):
+    path = written(metric=["energy", "energy_mJ"])
+    pd.read_parquet(path).astype({"metric": kind}).to_parquet(path)
+    assert devices("nasbench201", path).values("energy", "abacus")[:2].tolist() == [2.5, 0.5]
+    path = written(metric=["energy", "energy_mJ"], arch=1)
+    pd.read_parquet(path).astype({"metric": kind}).to_parquet(path)
+    with pytest.raises(DamagedFileError, match=r"architecture 1 has energy\[abacus\] on cifar10 tw"):
+        devices("nasbench201", path)
+
+
 def test_only_rows_of_the_space_are_read(written):
     path = written(space=["nasbench201", "darts"], arch=[7, 10**15])
     values = devices("nasbench201", path).values("latency", "abacus")

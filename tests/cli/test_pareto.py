@@ -28,6 +28,16 @@ def test_the_command_prints_the_front_and_writes_what_was_evaluated(untrained, t
     assert "--score-seeds" in err
 
 
+def test_of_an_objective_with_one_value_there_is_no_hypervolume(untrained):
+    words = ["nasbench201", "--objective", "naswot", "--objective", "latency[raspi4]", "--quiet"]
+    words += ["--where", "latency[edgetpu] < 0.3701 ms", "--evaluations", "10"]
+    _, out, err = untrained("pareto", *words)
+    assert err == ""
+    assert out.endswith(
+        "the hypervolume of all 78 cells is 0: naswot has no two values among them\n"
+    )
+
+
 def test_a_live_search_resumes_with_what_it_has_scored(untrained, tmp_path):
     words = ["nasbench201", "--live", "--objective", "l2_norm", "--quiet"]
     words += ["--objective", "latency[raspi4]", "--evaluations", "12", "--json"]

@@ -273,12 +273,13 @@ def _read(path: Path, named: str, _stamp: object) -> dict[Measured, Values]:
         table = table[table["space"] == space.name]
         if table.empty:
             return {}
+    if table["metric"].dtype.kind not in "iuf":
+        table = table.assign(metric=table["metric"].map(_named, na_action="ignore"))
     if problem := _problem(table, space.size):
         raise DamagedFileError(f"{path} is no table of devices of {space.name}: {problem}")
     columns: dict[Measured, Values] = {}
     for key, rows in table.groupby(_KEYS, observed=True):
         metric, device, dataset = map(str, key)
-        metric = _PUBLISHED_METRICS.get(metric, metric)
         if metric in UNITS:  # others, such as an arithmetic intensity, are no costs
             values = np.full(space.size, np.nan)
             values[rows["arch"].to_numpy(dtype=np.int64)] = rows["value"].to_numpy(dtype=float)
@@ -291,6 +292,11 @@ def _read(path: Path, named: str, _stamp: object) -> dict[Measured, Values]:
             "networks"
         )
     return columns
+
+
+def _named(metric: str) -> str:
+    """Return our name of a quantity of a published table."""
+    return _PUBLISHED_METRICS.get(metric, metric)
 
 
 def _problem(table: "pd.DataFrame", size: int) -> str | None:

@@ -156,9 +156,12 @@ def _print(found: "ParetoResult", dataset: str) -> None:
     if found.values is not None:
         shares = found.hypervolumes()[:, 0]
         known = len(found.values.architectures)
-        typer.echo(
-            f"{shares.mean():.3f} of the hypervolume of all {known} {members}"
-            + ("" if len(shares) == 1 else f", mean of {len(shares)} runs (first run above)")
-        )
+        whole = f"the hypervolume of all {known} {members}"
+        if math.isnan(shares[0]):
+            why = "".join(f": {one} has no two values among them" for one in found.alike[:1])
+            typer.echo(f"{whole} is 0{why}")
+        else:
+            many = f", mean of {len(shares)} runs (first run above)" if len(shares) > 1 else ""
+            typer.echo(f"{shares.mean():.3f} of {whole}{many}")
     if found.counts:
         typer.echo(f"{found.counts['scored']} scored, {found.counts['resumed']} resumed")

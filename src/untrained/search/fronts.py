@@ -129,6 +129,18 @@ class ParetoResult:
         runs = [[one.index for one in seen.architectures] for seen in self.runs]
         return hypervolumes(runs, self.values.losses(self.runs[0].aims), steps)
 
+    @cached_property
+    def alike(self) -> list[Objective]:
+        """The objectives without two values among all that could have been evaluated.
+
+        With one of them there is no hypervolume. They are none where `values` is None.
+        """
+        if self.values is None:
+            return []
+        columns = self.values.losses(self.runs[0].aims).T
+        pairs = zip(self.objectives, columns, strict=True)
+        return [one for one, own in pairs if len(np.unique(own[np.isfinite(own)])) < 2]
+
 
 def pareto(
     space: str | SearchSpace,
