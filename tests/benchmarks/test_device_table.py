@@ -104,7 +104,7 @@ def test_a_table_of_ones_own_stands_beside_the_bundled_one(written, bundled):
     assert replaced[:2].tolist() == [2.5, 0.5]
 
 
-def test_a_fetched_table_is_read_without_being_named(written, tmp_path):
+def test_a_table_at_its_place_is_read_without_being_named(written, tmp_path):
     target = tmp_path / "data" / "devices" / "nasbench101.parquet"
     target.parent.mkdir(parents=True)
     written().rename(target)
@@ -126,7 +126,7 @@ def test_a_quantity_by_two_names_is_one_quantity(written, kind):
     assert devices("nasbench201", path).values("energy", "abacus")[:2].tolist() == [2.5, 0.5]
     path = written(metric=["energy", "energy_mJ"], arch=1)
     pd.read_parquet(path).astype({"metric": kind}).to_parquet(path)
-    with pytest.raises(DamagedFileError, match=r"architecture 1 has energy\[abacus\] on cifar10 tw"):
+    with pytest.raises(DamagedFileError, match=r"1 has energy\[abacus\] on cifar10 twice"):
         devices("nasbench201", path)
 
 
