@@ -31,10 +31,9 @@ def lost(score: Floats, device: Device) -> list[float]:
     return [float(one) for one in np.mean(rows, axis=0)]
 
 
-def main() -> None:
-    """Print the table."""
-    table, known = cached_scores("nasbench201"), devices("nasbench201")
-    accuracy = Benchmark.load("nasbench201").accuracies("cifar10", "ori-test")
+def scores_of_all() -> dict[str, Floats]:
+    """Return `SCORE` and the counts of all cells, (n,) by name."""
+    table = cached_scores("nasbench201")
     scores = {
         name: table[(table["proxy"] == name) & (table["dataset"] == "cifar10")]
         .set_index("arch")["score"]
@@ -42,6 +41,13 @@ def main() -> None:
         for name in ("jacobian_covariance", "parameters-live", "flops-live")
     }
     scores[SCORE] = combined("log", [scores["jacobian_covariance"], scores["parameters-live"]])
+    return scores
+
+
+def main() -> None:
+    """Print the table."""
+    known, scores = devices("nasbench201"), scores_of_all()
+    accuracy = Benchmark.load("nasbench201").accuracies("cifar10", "ori-test")
     groups: dict[str, list[str]] = {"graphics cards and server processors": [], "others": []}
     for device in known.devices:
         if "latency" in known.metrics(device):

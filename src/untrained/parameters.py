@@ -468,7 +468,8 @@ def _check_devices(parameters: Parameters, spaces: list[SearchSpace]) -> None:
                     f"with {space.name}: it has {', '.join(there) or 'none on it'}"
                 )
         with _blamed("devices.costs"):
-            costs_of(space, () if devices.costs == "all" else devices.costs)
+            costs = () if devices.costs == "all" else devices.costs
+            costs_of(space, devices.dataset, costs)
 
 
 def _check_curves(parameters: Parameters, spaces: list[SearchSpace]) -> None:

@@ -104,7 +104,7 @@ def test_a_table_of_ones_own_stands_beside_the_bundled_one(written, bundled):
     assert replaced[:2].tolist() == [2.5, 0.5]
 
 
-def test_a_fetched_table_is_read_without_being_named(written, tmp_path):
+def test_a_table_at_its_place_is_read_without_being_named(written, tmp_path):
     target = tmp_path / "data" / "devices" / "nasbench101.parquet"
     target.parent.mkdir(parents=True)
     written().rename(target)
@@ -117,6 +117,17 @@ def test_names_and_missing_values_of_published_tables_are_read(written):
     table.astype({"device": "category"}).to_parquet(path)
     read = DeviceTable.load("nasbench201", path).values("energy", "abacus")
     assert np.flatnonzero(np.isfinite(read)).tolist() == [4]
+
+
+@pytest.mark.parametrize("kind", ["str", "category"])
+def test_a_quantity_by_two_names_is_one_quantity(written, kind):
+    path = written(metric=["energy", "energy_mJ"])
+    pd.read_parquet(path).astype({"metric": kind}).to_parquet(path)
+    assert devices("nasbench201", path).values("energy", "abacus")[:2].tolist() == [2.5, 0.5]
+    path = written(metric=["energy", "energy_mJ"], arch=1)
+    pd.read_parquet(path).astype({"metric": kind}).to_parquet(path)
+    with pytest.raises(DamagedFileError, match=r"1 has energy\[abacus\] on cifar10 twice"):
+        devices("nasbench201", path)
 
 
 def test_only_rows_of_the_space_are_read(written):

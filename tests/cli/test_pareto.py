@@ -21,10 +21,21 @@ def test_the_command_prints_the_front_and_writes_what_was_evaluated(untrained, t
     answer = json.loads(out)
     assert answer["objectives"] == {"naswot": "higher", "latency[raspi4]": "lower"}
     assert [row["arch"] for row in answer["front"]] == found.front()["arch"].tolist()
+    assert answer["evaluations"] == [40, 40]
     assert answer["hypervolume"] == found.hypervolumes([40])[:, 0].tolist()
     code, _, err = untrained("pareto", *words, "--score-seeds", "2")
     assert (code, err.count("\n")) == (2, 1)
     assert "--score-seeds" in err
+
+
+def test_of_an_objective_with_one_value_there_is_no_hypervolume(untrained):
+    words = ["nasbench201", "--objective", "naswot", "--objective", "latency[raspi4]", "--quiet"]
+    words += ["--where", "latency[edgetpu] < 0.3701 ms", "--evaluations", "10"]
+    _, out, err = untrained("pareto", *words)
+    assert err == ""
+    assert out.endswith(
+        "the hypervolume of all 78 cells is 0: naswot has no two values among them\n"
+    )
 
 
 def test_a_live_search_resumes_with_what_it_has_scored(untrained, tmp_path):

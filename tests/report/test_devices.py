@@ -12,8 +12,9 @@ from untrained.errors import UntrainedError
 from untrained.files import write_parquet
 from untrained.proxies.ensembles import combined
 from untrained.report import section
-from untrained.report.device_results import runs_of
+from untrained.report.device_results import Device, device_table, runs_of
 from untrained.report.inputs import Inputs
+from untrained.report.statistics import mean_interval
 from untrained.scoring.columns import FRONT_TYPES
 from untrained.search.device_fronts import costs_of, device_fronts
 
@@ -163,6 +164,75 @@ def test_a_run_that_ends_early_has_a_front_at_the_end(tmp_path):
     assert last["seconds"].max() <= 30 * seconds * 1.0001
 
 
+@pytest.fixture(scope="module")
+def of_few(tmp_path_factory):
+    """A table of a device on which the latency of 25 cells is known."""
+    path = tmp_path_factory.mktemp("few") / "few.parquet"
+    cells = np.random.default_rng(0).choice(15625, 25, replace=False)
+    table = pd.DataFrame({"arch": cells, "value": np.arange(1.0, 26.0), "metric": "latency"})
+    write_parquet(table.assign(dataset="cifar10", device="few"), path)
+    return path
+
+
+def test_a_search_evaluates_what_has_a_known_cost_alone(of_few):
+    """With as many evaluations as such cells all searches end with the front of them all."""
+    asked = {"costs": COSTS[:1], "evaluations": 25, "runs": 2, "predictor": "flops-live"}
+    alone = device_fronts("nasbench201", "naswot", **asked)
+    asked |= {"costs": [COSTS[0], "latency[few]"], "devices": of_few}
+    both = device_fronts("nasbench201", "naswot", **asked)
+    others = both[both["by"] != "latency[few]"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(others, alone)
+    table = pd.read_parquet(of_few)
+    score = cached_scores("nasbench201").query("proxy == 'naswot' and dataset == 'cifar10'")
+    known = score.set_index("arch")["score"].reindex(table["arch"]).to_numpy()
+    right = table["arch"].to_numpy()[slow_front(table["value"].to_numpy(), known)]
+    own = both[(both["by"] == "latency[few]") & (both["score"] == "naswot")]
+    own = own[own["evaluations"] == 25]
+    found = [one["arch"].tolist() for _, one in own.groupby(["algorithm", "run"])]
+    assert found == [right.tolist()] * 4
+
+
+def test_runs_without_a_front_count_as_guesses(of_few, tmp_path, accuracy):
+    """All cells of which the latency is known have an undefined score."""
+    cells, times = pd.read_parquet(of_few)[["arch", "value"]].to_numpy(dtype=int).T
+    table = cached_scores("nasbench201").query("proxy == 'naswot' and dataset == 'cifar10'")
+    undefined = table.assign(score=table["score"].mask(table["arch"].isin(cells)))
+    write_parquet(undefined, tmp_path / "scores.parquet")
+    asked = {"costs": [COSTS[0], "latency[few]"], "evaluations": 25, "runs": 2}
+    asked |= {"scores": tmp_path / "scores.parquet", "devices": of_few}
+    found = device_fronts("nasbench201", "naswot", **asked)
+    own = found[(found["by"] == "latency[few]") & (found["score"] == "naswot")]
+    assert own["arch"].tolist() == [-1] * (2 * 2 * 5)  # algorithms, runs, steps
+    write_parquet(found, tmp_path / "cifar10.parquet")
+    files = {"devices": [tmp_path / "cifar10.parquet"]}
+    given = Inputs("nasbench201", files=files, devices_file=of_few, folder=tmp_path)
+    table = device_table(given, OPTIONS)
+    row = table.query("cost == 'latency[few]' and by == cost and score == 'naswot'").iloc[-1]
+    best, cost = slow_front(times, accuracy[cells]), times
+    limits = slow_limits(cost, accuracy[cells])
+    right = [slow_answer(best, cost, accuracy[cells], limit) for limit in limits]
+    assert (row["runs"], row["hypervolume"]) == (2, 0)
+    assert row["lost"] == pytest.approx(np.mean(right) - CHANCE)
+
+
+def test_a_file_with_missing_runs_is_read_by_their_numbers(fronts, tmp_path):
+    last = (fronts["by"] == COSTS[0]) & (fronts["score"] == SCORE) & (fronts["evaluations"] == 60)
+    write_parquet(fronts[~(last & (fronts["run"] == 0))], tmp_path / "cifar10.parquet")
+    files = {"devices": [tmp_path / "cifar10.parquet"]}
+    (run,) = runs_of(Inputs("nasbench201", files=files, folder=tmp_path))
+    first, second = run.last((SCORE, "nsga2", COSTS[0]))
+    assert first.tolist() == []
+    assert second.tolist() == ends(fronts, SCORE, COSTS[0])[1]
+    write_parquet(fronts[:0], tmp_path / "cifar10.parquet")
+    with pytest.raises(UntrainedError, match=r"cifar10\.parquet has no fronts: make it again"):
+        runs_of(Inputs("nasbench201", files=files, folder=tmp_path))
+
+
+def test_a_device_on_which_all_is_alike_has_no_hypervolume():
+    device = Device("latency[one]", np.ones(3), np.array([50.0, 60.0, 70.0]), CHANCE)
+    assert np.isnan(device.share(device.front))
+
+
 def test_of_what_stands_in_for_the_cost_less_is_wanted(fronts):
     """So from member to member of a front the score rises, and FLOPs with it."""
     table = cached_scores("nasbench201").query("proxy == 'flops-live'").set_index("arch")["score"]
@@ -267,6 +337,11 @@ def test_a_front_that_was_found_for_another_device(inputs, fronts, accuracy):
         for by in COSTS[:2]
     ]
     assert row["middle"] == pytest.approx(middle[0] - middle[1])
+    pairs = np.array(answers(COSTS[0])) - answers(COSTS[1])  # of runs of one number
+    assert pairs[0] != pairs[1]
+    assert row[["more_low", "more_high"]].tolist() == pytest.approx(
+        list(map(float, mean_interval(pairs, **OPTIONS)))
+    )
     assert row["lost"] - row["own"] == pytest.approx(row["more"])
     assert row["tau"] == pytest.approx(kendalltau(cost, other, nan_policy="omit")[0])
     assert len(table) == len(COSTS) * len(COSTS)  # the other costs, and FLOPs
@@ -314,11 +389,32 @@ def test_without_costs_or_scores_a_space_has_no_such_section():
 )
 def test_wrong_costs_are_one_line(costs, said):
     with pytest.raises(UntrainedError, match=r"^[^\n]+$") as caught:
-        costs_of(get_space("nasbench201"), costs)
+        costs_of(get_space("nasbench201"), "cifar10", costs)
     assert said in str(caught.value)
 
 
 def test_all_costs_are_latencies_then_energies():
-    found = pd.Series(costs_of(get_space("nasbench201")))
+    found = pd.Series(costs_of(get_space("nasbench201"), "cifar10"))
     assert found.str.startswith("latency").sum() == 29
     assert found.tolist()[-1] == "energy[fpga]"
+
+
+def test_all_costs_are_those_of_networks_of_the_data_set(tmp_path):
+    """A published table has devices without values of CIFAR-10's networks."""
+    rows = [("here", one) for one in ("cifar100", "ninapro")]
+    rows += [("there", one) for one in ("cifar10", "cifar100")] + [("anywhere", "cifar")]
+    table = pd.DataFrame(rows, columns=["device", "dataset"]).assign(arch=5, metric="latency")
+    write_parquet(table.assign(value=2.0), tmp_path / "own.parquet")
+    space = get_space("nasbench201")
+    own = {
+        dataset: set(costs_of(space, dataset, (), tmp_path / "own.parquet"))
+        for dataset in ("cifar10", "cifar100")
+    }
+    assert own["cifar10"] - set(costs_of(space, "cifar10")) == {
+        "latency[there]",
+        "latency[anywhere]",
+    }
+    assert own["cifar100"] - own["cifar10"] == {"latency[here]"}
+    write_parquet(table.assign(value=2.0)[:2], tmp_path / "few.parquet")
+    with pytest.raises(UntrainedError, match="no cost on a device is known of networks of cifar10"):
+        costs_of(get_space("natsbench_size"), "cifar10", (), tmp_path / "few.parquet")

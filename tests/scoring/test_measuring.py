@@ -61,14 +61,23 @@ class Sleeper(nn.Module):
         return images
 
 
-def test_the_value_is_the_median_of_at_least_six_runs_in_milliseconds(monkeypatch):
-    """By a clock that only the runs move: each takes 2, 3 or 40 seconds."""
-    clock, durations = [0.0], iter(np.random.default_rng(0).choice([2.0, 3.0, 40.0], 100))
+@pytest.mark.parametrize("blocks", [6, 7, 9, 12])
+def test_the_value_is_the_median_of_at_least_six_runs_in_milliseconds(monkeypatch, blocks):
+    """By a clock that only the runs move: each takes 1 to 60 seconds."""
+    assert measuring._BLOCKS == 6
+    monkeypatch.setattr(measuring, "_BLOCKS", blocks)
+    clock, durations = [0.0], iter(np.random.default_rng(0).exponential(10.0, 100) + 1)
     monkeypatch.setattr(measuring, "perf_counter", lambda: clock[0])
+    seen = []
+    monkeypatch.setattr(
+        measuring, "median_interval", lambda times: seen.append(times) or median_interval(times)
+    )
     found = measure({"slow": lambda: Sleeper(clock, durations)}, "3x4x4", seconds=0.5)
-    row = found.iloc[0]
-    assert row["runs"] == 6
-    assert (row["low"], row["value"], row["high"]) == (2000.0, 3000.0, 40000.0)
+    row, (own,) = found.iloc[0], seen
+    assert row["runs"] == len(own) == blocks
+    assert 1000 < min(own) < max(own) < 100_000
+    assert row["value"] == pytest.approx(np.median(own))
+    assert (row["low"], row["high"]) == median_interval(own)
 
 
 @pytest.mark.parametrize("count", [1, 5, 6, 11, 40])

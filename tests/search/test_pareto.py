@@ -1,13 +1,15 @@
 """Pareto searches: the front, ranks, crowding and hypervolume against slow, obvious forms."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from untrained import cached_scores, devices, pareto
+from untrained import cached_scores, devices, get_space, pareto
 from untrained.errors import UntrainedError
+from untrained.proxies import PROXIES
 from untrained.proxies.ensembles import combined
 from untrained.search.objectives import parse_objective
 from untrained.search.pareto import (
@@ -169,13 +171,15 @@ def test_the_better_of_two_members_has_a_child(toy, values):
 
     class Pairs:
         def integers(self, high, size):
-            assert (high, size) == (4, (4, 2))
+            assert (high, size) == (4, (4, 2))  # no generation has more members
             return np.array([[0, 3], [3, 2], [1, 1], [2, 0]])
 
-    seen = Evaluated([Aim((1,)), Aim((2,))], lambda one: values[:, one.index], 8)
+    seen = Evaluated([Aim((1,)), Aim((2,))], lambda one: values[:, one.index], 12)
     Nsga2(4)(Watched(), seen, Pairs())
-    best = ordered(-values[1:, :4].T)
-    assert parents == best[[0, 2, 1, 0]].tolist()
+    first = ordered(-values[1:, :4].T)
+    alive = np.concatenate([first, np.arange(4, 8)])
+    second = alive[ordered(-values[1:, alive].T)]
+    assert parents == [*first[[0, 2, 1, 0]], *second[[0, 2, 1, 0]]]
 
 
 def test_hypervolumes_grow_to_that_of_the_whole_table():
@@ -298,6 +302,31 @@ def test_a_search_moves_within_a_constraint():
     allowed = devices("nasbench201").values("latency", "raspi4", "cifar10") <= 10
     assert known.values.architectures.tolist() == np.flatnonzero(allowed).tolist()
     assert known.hypervolumes([30])[0, 0] > 0.8  # of what is allowed
+
+
+def test_evolution_goes_on_where_no_mutation_leads_to_new_ones():
+    """145 cells lie within, in parts that the space's own mutations do not connect."""
+    words, where = ["jacobian_covariance", "latency[titan_rtx_1]"], "latency[edgetpu] < 0.38 ms"
+    found = pareto("nasbench201", words, where=where, evaluations=90, runs=2)
+    assert [*map(len, found.runs)] == [90, 90]
+    short = pareto("nasbench201", words, where=where, evaluations=9)
+    both = replace(found, runs=[short.runs[0], found.runs[1]])
+    assert both.hypervolumes().tolist() == both.hypervolumes([90]).tolist()
+    assert both.hypervolumes()[1] > both.hypervolumes([9])[1]
+
+
+def test_costs_alone_can_be_searched_on_a_large_space():
+    names, where = ["parameters", "max(flops)"], "parameters < 3.4 M"
+    found = pareto("darts", names, evaluations=25, runs=2, where=where)
+    assert [*map(len, found.runs)] == [25, 25]
+    assert (found.values, found.counts, found.accuracies) == (None, {}, {})
+    trace, darts = found.trace[:3], get_space("darts")
+    assert found.trace["parameters"].max() < 3.4e6
+    for row in trace.to_dict("records"):
+        graph = darts.graph(darts[row["arch"]], 10)
+        assert row["parameters"] == PROXIES.load("parameters")().of_graph(graph, (3, 32, 32))
+    with pytest.raises(UntrainedError, match="darts is too large for cached scores: search live"):
+        pareto("darts", ["naswot", "parameters"], evaluations=5)
 
 
 def test_of_a_score_less_is_better_where_its_direction_is_lower():

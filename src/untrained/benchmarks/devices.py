@@ -80,13 +80,16 @@ class DeviceTable:
 
     @classmethod
     def load(cls, space: "str | SearchSpace", path: Path | None = None) -> "DeviceTable":
-        """Read the table that comes with a space, the fetched one, and another.
+        """Read the table that comes with a space, the one at `data/devices`, and another.
+
+        Nothing fetches a table to `data/devices/SPACE.parquet`, in the working directory: you put
+        one there, for instance by `untrained measure --out`.
 
         Args:
             space: the name of the space, or the space.
             path: a parquet file with the columns of such a table. What it says of a quantity, a
                 device and a data set stands in place of what the other tables say, as what a
-                fetched table says does in place of the table that comes with the space.
+                table at `data/devices` says does in place of that which comes with the space.
 
         Raises:
             MissingDataError: `path` does not exist, or there is no table at all.
@@ -100,8 +103,8 @@ class DeviceTable:
                 f"{known.name} has {known.size:.2e} architectures, too many for a table of their "
                 f"latencies: at most {LISTED:,}"
             )
-        fetched = table_of(DEVICES, known.name)
-        paths = [one for one in (known.devices, fetched) if one is not None and one.is_file()]
+        put = table_of(DEVICES, known.name)
+        paths = [one for one in (known.devices, put) if one is not None and one.is_file()]
         paths += [] if path is None else [path]
         columns: dict[Measured, Values] = {}
         for one in paths:
@@ -273,12 +276,13 @@ def _read(path: Path, named: str, _stamp: object) -> dict[Measured, Values]:
         table = table[table["space"] == space.name]
         if table.empty:
             return {}
+    if table["metric"].dtype.kind not in "iuf":
+        table = table.assign(metric=table["metric"].map(_named, na_action="ignore"))
     if problem := _problem(table, space.size):
         raise DamagedFileError(f"{path} is no table of devices of {space.name}: {problem}")
     columns: dict[Measured, Values] = {}
     for key, rows in table.groupby(_KEYS, observed=True):
         metric, device, dataset = map(str, key)
-        metric = _PUBLISHED_METRICS.get(metric, metric)
         if metric in UNITS:  # others, such as an arithmetic intensity, are no costs
             values = np.full(space.size, np.nan)
             values[rows["arch"].to_numpy(dtype=np.int64)] = rows["value"].to_numpy(dtype=float)
@@ -291,6 +295,11 @@ def _read(path: Path, named: str, _stamp: object) -> dict[Measured, Values]:
             "networks"
         )
     return columns
+
+
+def _named(metric: str) -> str:
+    """Return our name of a quantity of a published table."""
+    return _PUBLISHED_METRICS.get(metric, metric)
 
 
 def _problem(table: "pd.DataFrame", size: int) -> str | None:

@@ -118,10 +118,10 @@ def _answer(found: "ParetoResult", algorithm: str, dataset: str, seed: int) -> d
         },
         "seed": seed,
         "runs": len(found.runs),
-        "evaluations": len(found.runs[0]),
+        "evaluations": [*map(len, found.runs)],
     }
     if found.values is not None:
-        shares = found.hypervolumes([len(found.runs[0])])[:, 0]
+        shares = found.hypervolumes()[:, 0]
         answer["hypervolume"] = [None if math.isnan(one) else float(one) for one in shares]
     answer |= found.counts
     answer["front"] = [
@@ -154,11 +154,14 @@ def _print(found: "ParetoResult", dataset: str) -> None:
     console.print(terminal_table(shown, title=f"The front: {count}", digits=2), markup=False)
     typer.echo("; ".join(one.words for one in found.objectives))
     if found.values is not None:
-        shares = found.hypervolumes([len(found.runs[0])])[:, 0]
+        shares = found.hypervolumes()[:, 0]
         known = len(found.values.architectures)
-        typer.echo(
-            f"{shares.mean():.3f} of the hypervolume of all {known} {members}"
-            + ("" if len(shares) == 1 else f", mean of {len(shares)} runs (first run above)")
-        )
+        whole = f"the hypervolume of all {known} {members}"
+        if math.isnan(shares[0]):
+            why = "".join(f": {one} has no two values among them" for one in found.alike[:1])
+            typer.echo(f"{whole} is 0{why}")
+        else:
+            many = f", mean of {len(shares)} runs (first run above)" if len(shares) > 1 else ""
+            typer.echo(f"{shares.mean():.3f} of {whole}{many}")
     if found.counts:
         typer.echo(f"{found.counts['scored']} scored, {found.counts['resumed']} resumed")

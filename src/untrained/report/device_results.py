@@ -93,8 +93,8 @@ class Device:
             limits: limits of the cost.
         """
         within = self.values[front][:, None] <= limits
-        last = len(front) - 1 - np.argmax(within[::-1], axis=0)
-        found: Floats = np.where(within.any(axis=0), self.accuracy[front[last]], self.chance)
+        last = (within * np.arange(1, len(front) + 1)[:, None]).max(axis=0, initial=0)
+        found: Floats = np.append(self.chance, self.accuracy[front])[last]
         return found
 
     def answered(self, front: Indices, limits: Floats) -> Floats:
@@ -109,13 +109,14 @@ class Device:
     def share(self, front: Indices) -> float:
         """Return the part that the hypervolume of a front is of that of the best possible front.
 
-        The reference point is the highest cost of any architecture and the accuracy of a guess.
+        The reference point is the highest cost of any architecture and the accuracy of a guess. It
+        is NaN if nothing is better than that.
         """
         return self._volume(front) / self._whole
 
     @cached_property
     def _whole(self) -> float:
-        return self._volume(self.front)
+        return self._volume(self.front) or np.nan
 
     def _volume(self, front: Indices) -> float:
         reference = np.array([np.nanmax(self.values), -self.chance])
@@ -133,7 +134,7 @@ class Run:
     Attributes:
         dataset: the data set of the networks.
         devices: cost to what is possible at it.
-        found: the fronts.
+        found: the fronts, of which every method has as many as there were runs, by their numbers.
         seconds: (score, algorithm, by), then evaluations, to the seconds of so many scores.
         score: the score that is compared with controls.
     """
@@ -158,25 +159,29 @@ def runs_of(inputs: Inputs) -> list[Run]:
     """Read what was searched, a file per data set.
 
     Raises:
-        ParameterError: a file is not named by a data set of the benchmark.
+        ParameterError: a file is not named by a data set of the benchmark, or has no fronts.
     """
     runs = []
     for path, table in inputs.read("devices"):
         column = inputs.splits.get((path.stem, "test"))
         if column is None:
             raise ParameterError(f"{path}: fronts lie at SPACE/DATASET.parquet")
+        if table.empty:
+            raise ParameterError(f"{path} has no fronts: make it again by `untrained fronts`")
         accuracy, chance = inputs.benchmark.accuracies(*column), 100 / _classes(path.stem)
         found: dict[Method, dict[int, list[Indices]]] = {}
         seconds: dict[Method, dict[int, float]] = {}
         keys = table[[*METHOD, "evaluations", "run"]]
         begins = np.flatnonzero((keys != keys.shift()).any(axis=1))  # the rows of a front follow
         fronts = np.split(table["arch"].to_numpy(dtype=np.int64), begins[1:])
-        heads = table.iloc[begins][[*METHOD, "evaluations", "seconds"]]
-        for (*names, step, spent), front in zip(
+        heads = table.iloc[begins][[*METHOD, "evaluations", "run", "seconds"]]
+        nothing = [np.empty(0, dtype=np.int64)] * (int(table["run"].max()) + 1)
+        for (*names, step, number, spent), front in zip(
             heads.itertuples(index=False, name=None), fronts, strict=True
         ):
             method = names[0], names[1], names[2]
-            found.setdefault(method, {}).setdefault(step, []).append(front)
+            of_step = found.setdefault(method, {}).setdefault(step, [*nothing])
+            of_step[number] = front[front >= 0]
             seconds.setdefault(method, {})[step] = spent
         devices = {}
         for cost in dict.fromkeys(by for _, _, by in found if "[" in by):
@@ -231,12 +236,8 @@ def device_table(inputs: Inputs, options: Options) -> pd.DataFrame:
                         kept.append((lost, share))
         for method, by_evaluations in over.items():
             for evaluations, found in by_evaluations.items():
-                fewest = min(len(lost) for lost, _ in found)
-                both = [
-                    np.mean([one[:fewest] for one in each], axis=0)
-                    for each in zip(*found, strict=True)
-                ]
-                spent = fewest, evaluations, np.nan
+                both = [np.mean(each, axis=0) for each in zip(*found, strict=True)]
+                spent = len(both[0]), evaluations, np.nan
                 head = run.dataset, EVERY, "ms"
                 rows.append((*head, *method, len(found), *spent, *_means(both, options)))
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -275,10 +276,7 @@ def level_table(inputs: Inputs, options: Options) -> pd.DataFrame:
                     name = *method[:2], "" if method[2] == cost else method[2]
                     every.setdefault(name, []).append((best, picked, there))
         for method, found in every.items():
-            fewest = min(len(picked) for _, picked, _ in found)
-            best = np.mean([one for one, _, _ in found], axis=0)
-            picked = np.mean([one[:fewest] for _, one, _ in found], axis=0)
-            there = np.mean([one[:fewest] for _, _, one in found], axis=0)
+            best, picked, there = (np.mean(each, axis=0) for each in zip(*found, strict=True))
             head = run.dataset, EVERY, "", *method
             rows += _level_rows(head, np.full(len(LEVELS), np.nan), best, picked, there, options)
     return pd.DataFrame(rows, columns=list(LEVEL_COLUMNS))
@@ -340,8 +338,7 @@ def transfer_table(inputs: Inputs, options: Options) -> pd.DataFrame:
             }
             own = lost[cost]
             for by in (name for name in fronts if name != cost):
-                both = min(len(own), len(lost[by]))
-                more = lost[by][:both] - own[:both]
+                more = lost[by] - own
                 said = _means([more.mean(axis=1), more[:, len(LEVELS) // 2]], options)
                 tau = taus.get((cost, by), np.nan)
                 rows.append((run.dataset, cost, by, tau, lost[by].mean(), own.mean(), *said))

@@ -4,7 +4,8 @@ No accuracy is read. The table has one row per architecture of a front, with the
 `FRONT_TYPES`: the `score` whose front it is; `by`, the cost that it is weighed against, as in
 "latency[raspi4]"; the `algorithm` that searched; the `run`; the number of `evaluations` after which
 the front is read, and the `seconds` that so many scores take; the `place` of the architecture, from
-0 for the lowest score; and the architecture, `arch`.
+0 for the lowest score; and the architecture, `arch`. A front without any member has one row, with
+the architecture -1.
 """
 
 from collections.abc import Sequence
@@ -16,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from untrained.benchmarks.devices import DeviceTable
-from untrained.errors import ParameterError
+from untrained.errors import MissingDataError, ParameterError
 from untrained.files import read_parquet
+from untrained.images.sets import image_set
 from untrained.limits import COUNT, at_most
 from untrained.scoring.columns import FRONT_TYPES, SECONDS
 from untrained.scoring.ensembles import parse_proxy, readings_of
@@ -26,7 +28,7 @@ from untrained.scoring.quantities import Costs, Quantity
 from untrained.scoring.shipped import scores_at_hand
 from untrained.search.members import part_of
 from untrained.search.objectives import Objective, Objectives, parse_objective
-from untrained.search.pareto import EVOLUTION, RANDOM, SEARCHERS, Aim, Evaluated, Values
+from untrained.search.pareto import EVOLUTION, RANDOM, SEARCHERS, Aim, Values, searched
 from untrained.search.runs import shard_of_runs
 from untrained.seeds import check_seed, numpy_generator
 from untrained.spaces import SearchSpace, get_space
@@ -40,28 +42,42 @@ Floats = NDArray[np.float64]
 _HALVINGS = 4
 
 
-def costs_of(space: SearchSpace, named: Sequence[str] = (), table: Path | None = None) -> list[str]:
-    """Return the spelled costs on devices, all that are known of a space where none is named.
+def costs_of(
+    space: SearchSpace, dataset: str, named: Sequence[str] = (), table: Path | None = None
+) -> list[str]:
+    """Return the spelled costs on devices.
+
+    Args:
+        space: the space.
+        dataset: the data set of the networks.
+        named: the costs; where there are none, all that are known of such networks.
+        table: file of a table of devices beside those that are read anyway.
 
     Raises:
-        UntrainedError: one is no cost on a device, is not known, or is there twice.
+        UntrainedError: one is no cost on a device, is not known, or is there twice; or none is
+            known of such networks.
     """
-    known = DeviceTable.load(space, table)
+    known, measured = DeviceTable.load(space, table), image_set(dataset).measured_as
     names = []
     for one in map(parse_objective, named):
         quantity = one.of
         if not isinstance(quantity, Quantity) or not quantity.device or one.turned:
             raise ParameterError(f"{one} is no cost on a device: name one, as latency[raspi4]")
-        known.values(quantity.metric, quantity.device, quantity.dataset or None)
+        known.values(quantity.metric, quantity.device, quantity.dataset or measured)
         if one.spelling in names:
             raise ParameterError(f"{one} is there twice: name it once")
         names.append(one.spelling)
-    return names or [
+    names = names or [
         f"{metric}[{device}]"
         for metric in ("latency", "energy")
         for device in known.devices
         if metric in known.metrics(device)
+        # the values of a device that has one data set only hold for all
+        and (len(there := known.datasets(metric, device)) == 1 or measured in there)
     ]
+    if not names:
+        raise MissingDataError(f"no cost on a device is known of networks of {measured}")
+    return names
 
 
 def device_fronts(
@@ -121,7 +137,7 @@ def device_fronts(
     at_most(COUNT, evaluations=evaluations)
     shard_of_runs(runs, 0, 1)
     check_seed(seed)
-    spelled = costs_of(known, costs, devices)
+    spelled = costs_of(known, dataset, costs, devices)
     names = list(dict.fromkeys(str(parse_proxy(one)) for one in (score, *controls)))
     standing_in = [] if predictor is None else [str(parse_proxy(predictor))]
     scored = map(parse_proxy, names)
@@ -134,9 +150,11 @@ def device_fronts(
         table = table.assign(**{SECONDS: whole[SECONDS]})
     table = table[table["dataset"] == shown]
     values = asked.cached(table, shown)
-    among = part_of(known, values.architectures)
+    part = part_of(known, values.architectures)
     gains = dict(zip(names, asked.aims, strict=False))
     losses = dict(zip([*standing_in, *spelled], asked.aims[len(names) :], strict=True))
+    against = zip(losses, asked.each[len(names) :], strict=True)
+    among = {by: replace(asked, each=(one,)).measured(part) for by, one in against}
     gains[RANDOM] = Aim((len(values.rows),))  # rows that are added to the values of each run
     single = {name: gains[name].rows[0] for name in names if not gains[name].rule}
     for place, name in enumerate(single, start=len(values.rows) + 1):
@@ -154,15 +172,17 @@ def device_fronts(
         ranked = [_in_random_order(read[row], lots) for row in single.values()]
         own = np.vstack([read, lots, *ranked]).T.copy()
         for gain, by, algorithm in pairs:
-            seen = Evaluated((gains[gain], losses[by]), _looked_up(own), evaluations)
-            SEARCHERS[algorithm](among, seen, numpy_generator(seed, "pareto search", run))
+            rng = numpy_generator(seed, "pareto search", run)
+            aims, searcher = (gains[gain], losses[by]), SEARCHERS[algorithm]
+            seen = next(searched(searcher, among[by], aims, _looked_up(own), evaluations, [rng]))
             indices = np.array([one.index for one in seen.architectures])
             for step in dict.fromkeys(steps):
                 # a run that finds nothing new to evaluate ends early
                 done = min(step, len(seen))
-                front = indices[seen.front(done)[::-1]]  # that of the highest score came first
+                found = indices[seen.front(done)[::-1]]  # that of the highest score came first
+                front = found.tolist() or [-1]
                 head = gain, by, algorithm, run, step, done * seconds[gain]
-                rows += [(*head, place, arch) for place, arch in enumerate(front.tolist())]
+                rows += [(*head, place, arch) for place, arch in enumerate(front)]
     return pd.DataFrame(rows, columns=list(FRONT_TYPES)).astype(FRONT_TYPES)
 
 

@@ -19,7 +19,7 @@ from untrained.scoring.quantities import Costs
 from untrained.scoring.shipped import scores_at_hand
 from untrained.search.base import Searchable
 from untrained.search.cached import accuracies_of, loaded
-from untrained.search.members import members_of, only, part_of, tell_of_part
+from untrained.search.members import members_of, part_of, tell_of_part
 from untrained.search.objectives import CachedValues, Objective, Objectives, parse_objectives
 from untrained.search.pareto import SEARCHERS, Evaluated, Values, hypervolumes, searched
 from untrained.search.run import allowed_by
@@ -107,14 +107,15 @@ class ParetoResult:
             table[column] = accuracy[table["arch"].to_numpy()]
         return table
 
-    def hypervolumes(self, steps: Sequence[int]) -> Floats:
+    def hypervolumes(self, steps: Sequence[int] | None = None) -> Floats:
         """Return the part of the hypervolume that runs have found after some evaluations.
 
         The whole is that of all architectures that could have been evaluated, with ensembles by
         ranks among all of these; the reference point is the worst value of each objective there.
 
         Args:
-            steps: (m,) numbers of evaluations.
+            steps: (m,) numbers of evaluations; those of the longest run by default. A run that
+                ended before keeps its last value.
 
         Returns:
             (runs, m).
@@ -124,8 +125,21 @@ class ParetoResult:
         """
         if self.values is None:
             raise ParameterError("the hypervolume of the whole is not known: costs are not stored")
+        steps = [max(map(len, self.runs))] if steps is None else steps
         runs = [[one.index for one in seen.architectures] for seen in self.runs]
         return hypervolumes(runs, self.values.losses(self.runs[0].aims), steps)
+
+    @cached_property
+    def alike(self) -> list[Objective]:
+        """The objectives without two values among all that could have been evaluated.
+
+        With one of them there is no hypervolume. They are none where `values` is None.
+        """
+        if self.values is None:
+            return []
+        columns = self.values.losses(self.runs[0].aims).T
+        pairs = zip(self.objectives, columns, strict=True)
+        return [one for one, own in pairs if len(np.unique(own[np.isfinite(own)])) < 2]
 
 
 def pareto(
@@ -206,31 +220,27 @@ def pareto(
     searcher = SEARCHERS[algorithm]
 
     def all_runs(among: Searchable, of_run: Callable[[int], Values]) -> list[Evaluated]:
-        # more than there are would be looked for in vain, a thousand times for each run
-        members = getattr(among, "members", None)
-        most = evaluations if members is None else min(evaluations, len(members))
         found = (
-            next(searched(searcher, among, asked.aims, of_run(run), most, [rng]))
+            next(searched(searcher, among, asked.aims, of_run(run), evaluations, [rng]))
             for run, rng in enumerate(rngs)
         )
         return [*track(found, runs, title, "runs")]
 
     accuracies = _accuracies(searched_space, benchmark)
-    if live is not None:
-        among: Searchable = searched_space
-        among = among if within is None else within.part_of(among)
-        made, counts = _live(asked, among, live, images or dataset, all_runs, tell)
-        return ParetoResult(searched_space, parsed, made, accuracies, None, counts)
-    if searched_space.size > LISTED:
+    large = searched_space.size > LISTED
+    if large and scored:
         raise ParameterError(f"{searched_space.name} is too large for cached scores: search live")
+    if live is not None or large:
+        whole: Searchable = searched_space
+        whole = whole if within is None else within.part_of(whole)
+        made, counts = _unlisted(asked, whole, live, images or dataset, all_runs, tell)
+        return ParetoResult(searched_space, parsed, made, accuracies, None, counts)
     table = _scores(asked, scores, images or dataset)
     values = asked.cached(table, images or dataset)
-    among, measured = part_of(searched_space, values.architectures), asked.known(values)
-    tell_of_part(searched_space, values.architectures, map(str, asked.readings), tell)
-    among = among if len(measured) == len(values.architectures) else only(among, measured)
+from untrained.search.members import members_of, part_of, tell_of_part
     among = among if within is None else within.part_of(among)
     known = None
-    if values.asked is None and getattr(among, "members", measured) is not None:
+    if values.asked is None and getattr(among, "members", ()) is not None:
         known = replace(values, architectures=members_of(among))
     return ParetoResult(searched_space, parsed, all_runs(among, values.of_run), accuracies, known)
 
@@ -264,20 +274,22 @@ def _accuracies(space: SearchSpace, path: Path | None) -> dict[str, Floats]:
     return accuracies_of(loaded(space, path))
 
 
-def _live(
+def _unlisted(
     asked: Objectives,
     among: Searchable,
-    live: "Live",
+    live: "Live | None",
     images: str,
     all_runs: "AllRuns",
     tell: Callable[[str], None],
 ) -> tuple[list[Evaluated], dict[str, int]]:
-    """Return what runs evaluated with scores made live, and how many were made and resumed."""
-    from untrained.search.live import live_scores
-
+    """Return what runs evaluated without a table of all, and how many scores were made, resumed."""
+    asked.space.check_numbered()
+    if live is None:
+        return all_runs(among, lambda _: lambda one: asked.costs_of(one.index)), {}
     if not asked.readings:
         raise ParameterError("live: no objective is a score, leave live out")
-    asked.space.check_numbered()
+    from untrained.search.live import live_scores
+
     with live_scores(asked.space, asked.readings, images, live, tell) as scored:
         seeds = scored.request.seeds
 

@@ -20,6 +20,8 @@ from untrained.proxies.ensembles import Ensemble
 from untrained.scoring.ensembles import parse_proxy, readings_of
 from untrained.scoring.quantities import DIRECTED, Costs, Quantity, parse_quantity
 from untrained.scoring.request import Reading, is_ensemble
+from untrained.search.base import Searchable
+from untrained.search.members import members_of, only
 from untrained.search.pareto import Aim, Values
 from untrained.search.pool import scores_of
 from untrained.spaces import SearchSpace
@@ -177,13 +179,13 @@ class Objectives:
                 raise ParameterError(f"{same[0]} and {one} are the same values: name one of them")
             seen.append((one, column))
 
-    def known(self, values: "CachedValues") -> NDArray[np.int64]:
-        """Return the architectures with scores (m,) of which all stored costs are known.
+    def measured(self, space: Searchable) -> Searchable:
+        """Return a space, or a part of one, without what lacks one of the stored costs.
 
         Raises:
-            MissingDataError: fewer than two are.
+            MissingDataError: fewer than two architectures have all.
         """
-        found = values.architectures
+        members = found = members_of(space)
         for one in self.quantities:
             if (column := self.costs.column(one)) is not None:
                 found = found[np.isfinite(column[found])]
@@ -192,7 +194,7 @@ class Objectives:
                     f"{one} is known of {len(found)} of the architectures with scores and other "
                     "costs, and a search needs two"
                 )
-        return found
+        return space if len(found) == len(members) else only(space, found)
 
     def costs_of(self, index: int) -> list[float]:
         """Return the costs of an architecture, NaN where unknown."""

@@ -25,8 +25,7 @@ Integers = NDArray[np.int64]
 #: Returns the values (rows,) of an architecture, the better one higher, undefined if not finite.
 Values = Callable[[Architecture], Sequence[float] | Floats]
 
-#: A proposal that was evaluated before is mutated, or drawn, again; after so many of them in a row
-#: a run ends.
+#: A proposal that was evaluated before is mutated, or drawn, again, at most so many times in a row.
 _PATIENCE = 1000
 
 
@@ -122,8 +121,10 @@ class Nsga2:
     """Evolve a population by non-dominated ranks, and by crowding within a rank.
 
     A generation has as many children as there are members. A child is a mutant of the winner of a
-    binary tournament, and is mutated again while it is one that was evaluated before. Children and
-    members compete for the places of the next generation, so that the best are never lost.
+    binary tournament, and is mutated again while it is one that was evaluated before. Where that
+    leads nowhere, as in a constraint whose parts no mutation connects, it is a random architecture.
+    Children and members compete for the places of the next generation, so that the best are never
+    lost.
 
     Attributes:
         population: number of members.
@@ -142,8 +143,12 @@ class Nsga2:
             # the earlier of two is the better one
             for winner in rng.integers(len(alive), size=(len(alive), 2)).min(axis=1):
                 parent = seen.architectures[alive[winner]]
+                if seen.full:
+                    return
                 child = _new(lambda one: space.mutate(one, rng), parent, seen)
-                if child is None or seen.full:
+                if child is None:
+                    child = _new(lambda _: space.sample(rng), None, seen)
+                if child is None:
                     return
                 children.append(seen.add(child))
             alive = np.concatenate([alive, np.array(children, dtype=np.int64)])
@@ -275,7 +280,10 @@ def searched(
         evaluations: the budget of a run.
         rngs: a generator of all random choices of each run.
     """
+    # more than there are would be looked for in vain, a thousand times for each run
+    members = getattr(space, "members", None)
+    most = evaluations if members is None else min(evaluations, len(members))
     for rng in rngs:
-        seen = Evaluated(aims, values, evaluations)
+        seen = Evaluated(aims, values, most)
         searcher(space, seen, rng)
         yield seen

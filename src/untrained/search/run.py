@@ -135,8 +135,8 @@ def run_search(
         tell: takes messages for people.
         where: the constraint that architectures satisfy which are drawn, mutated or proposed, as in
             `latency[raspi4] <= 10 ms, parameters <= 1e6`; see `untrained.scoring.constraints`.
-        devices: a table of latencies and energies that the constraint reads, beside those that come
-            with the space or were fetched.
+        devices: a table of latencies and energies that the constraint reads, beside those that
+            `untrained.devices` reads.
 
     Raises:
         UntrainedError: a name, a setting or a file is wrong, the search does not use what is given,
