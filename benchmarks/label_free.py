@@ -22,8 +22,8 @@ PAGE = PERFORMANCE.parent / "results" / "nasbench201-ensembles.md"
 SPACE = get_space("nasbench201")
 
 #: The scores that are climbed: what was named first, the members' own, AZ-NAS's and TE-NAS's, what
-#: 150 validation accuracies of CIFAR-100 chose, what joins the two numbers with NASWOT or with MeCo,
-#: and what the size space chose.
+#: 150 validation accuracies of CIFAR-100 chose, what joins the two numbers with NASWOT or with
+#: MeCo, and what the size space chose.
 NAMED = (
     "log(jacobian_covariance,parameters-live)",
     "parameters-live",

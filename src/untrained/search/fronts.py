@@ -237,7 +237,8 @@ def pareto(
         return ParetoResult(searched_space, parsed, made, accuracies, None, counts)
     table = _scores(asked, scores, images or dataset)
     values = asked.cached(table, images or dataset)
-from untrained.search.members import members_of, part_of, tell_of_part
+    tell_of_part(searched_space, values.architectures, map(str, asked.readings), tell)
+    among = asked.measured(part_of(searched_space, values.architectures))
     among = among if within is None else within.part_of(among)
     known = None
     if values.asked is None and getattr(among, "members", ()) is not None:
