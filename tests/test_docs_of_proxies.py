@@ -23,7 +23,7 @@ def test_the_page_has_a_row_for_each_proxy():
 
 
 def test_the_page_says_what_proxies_say_of_themselves():
-    for name, (_formula, variants, needs, _cost, better, _tau, source) in rows().items():
+    for name, (_formula, variants, needs, _cost, better, *_taus, source) in rows().items():
         proxy = get_proxy(name)
         assert better == proxy.direction, name
         assert ("labels" in needs) == ("labels" in proxy.needs), name
