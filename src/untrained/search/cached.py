@@ -200,26 +200,28 @@ def cached_trace(tables: Tables, proxy: str) -> "pd.DataFrame":
             "`snakemake scores`"
         )
         return empty_trace()
-    if search.finds_only_scored:
-        scored = next(iter(pools.values())).architectures
-        tell_of_part(task.space, scored, search.reads(proxy), task.tell)
     algorithm = search.algorithm
     if isinstance(algorithm, SampledSearch):
         with blamed("search algorithm", algorithm):
             trace = algorithm(pool, search.drawn, task.runs.stop, task.seed)
-        return trace[trace["run"] >= task.runs.start].reset_index(drop=True)
-    answers: Trainings | RankedScores
-    if name := search.guidance.fitness:
-        answers = _scores_as_fitness(task, name, pools[name])
+        trace = trace[trace["run"] >= task.runs.start].reset_index(drop=True)
     else:
-        answers, space = tables.trainings, _trained_part(task, tables.trainings, space)
-        if isinstance(space, PartOfSpace):  # what is scored there may lack a training
-            pool = pool.within(space.members)
-    if task.allowed is not None:
-        space = task.allowed.part_of(space, listed=picks)
-    guide = search.guide(pool)
-    found = search_runs(algorithm, space, answers, task.budget, task.runs, task.seed, guide)
-    return trace_of(task.track(found, len(task.runs), task.title, "runs"))
+        answers: Trainings | RankedScores
+        if name := search.guidance.fitness:
+            answers = _scores_as_fitness(task, name, pools[name])
+        else:
+            answers, space = tables.trainings, _trained_part(task, tables.trainings, space)
+            if isinstance(space, PartOfSpace):  # what is scored there may lack a training
+                pool = pool.within(space.members)
+        if task.allowed is not None:
+            space = task.allowed.part_of(space, listed=picks)
+        guide = search.guide(pool)
+        found = search_runs(algorithm, space, answers, task.budget, task.runs, task.seed, guide)
+        trace = trace_of(task.track(found, len(task.runs), task.title, "runs"))
+    if search.finds_only_scored:
+        scored = next(iter(pools.values())).architectures
+        tell_of_part(task.space, scored, search.reads(proxy), task.tell)
+    return trace
 
 
 def _scores_as_fitness(task: Task, proxy: str, pool: Pool) -> Trainings | RankedScores:
