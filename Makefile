@@ -41,7 +41,7 @@ test-quick: install ## what a change needs between commits: all tests that are n
 	$(TEST) --quiet -m "not slow"
 
 test-faults: install ## kills, full disks, locks and damaged files
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal --verbose tests/faults
+	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal --verbose --durations 8 tests/faults
 
 lint: install ## ruff, mypy, import rules, snakefmt, snakemake --lint
 	ruff check . && ruff format --check .

@@ -90,49 +90,6 @@ def test_killed_at_random_points_a_run_ends_with_the_same_bytes(undisturbed, tmp
         assert runs <= 1 + kills, "runs end before they are killed"
 
 
-@pytest.fixture
-def disk(tmp_path):
-    """A small disk in the memory, and what changes its size in KiB."""
-    if os.geteuid() or not shutil.which("mount"):
-        pytest.skip("only root can mount a small disk")
-    point = tmp_path / "disk"
-    point.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", point], capture_output=True, check=False
-    )
-    if made.returncode:
-        pytest.skip(f"no small disk can be mounted: {made.stderr.decode().strip()}")
-
-    def resize(size):
-        subprocess.run(["mount", "-o", f"remount,size={size}k", point], check=True)
-
-    yield point, resize
-    subprocess.run(["umount", "--lazy", point], check=True)
-
-
-def size_of(folder):
-    return int(subprocess.check_output(["du", "-sk", folder]).split()[0])
-
-
-def test_a_full_disk_is_said_and_room_ends_with_the_same_bytes(undisturbed, disk):
-    point, resize = disk
-    resize(64 << 10)
-    folder = new_checkout(point / "project")
-    begins, needed = size_of(folder), size_of(undisturbed)
-    failures = 0
-    for part in range(SIZES):
-        resize(begins + 40 + (needed - begins) * part // SIZES)
-        ended = begin(folder)
-        failures += ended.wait() != 0
-        shutil.rmtree(folder / ".snakemake/locks", ignore_errors=True)
-    said = (folder / "said.log").read_text()
-    assert failures >= SIZES // 2
-    assert said.count("untrained: cannot write") >= 1, said[-3000:]
-    resize(4 * needed)
-    run(folder, *RUN)
-    assert artifacts(folder) == artifacts(undisturbed)
-
-
 def without_pruning(source, target):
     """A copy of a run in which the pruning search has to be made again."""
     folder = copied(source, target)
@@ -273,3 +230,46 @@ def test_damage_in_a_remote_of_dvc_is_named(undisturbed, tmp_path):
         assert "make sync" in snakemake(clone, "-n", succeeds=False)  # it stays refused
         shutil.rmtree(tmp_path / "store")
         (tmp_path / "kept").rename(tmp_path / "store")
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A small disk in the memory, and what changes its size in KiB."""
+    if os.geteuid() or not shutil.which("mount"):
+        pytest.skip("only root can mount a small disk")
+    point = tmp_path / "disk"
+    point.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", point], capture_output=True, check=False
+    )
+    if made.returncode:
+        pytest.skip(f"no small disk can be mounted: {made.stderr.decode().strip()}")
+
+    def resize(size):
+        subprocess.run(["mount", "-o", f"remount,size={size}k", point], check=True)
+
+    yield point, resize
+    subprocess.run(["umount", "--lazy", point], check=True)
+
+
+def size_of(folder):
+    return int(subprocess.check_output(["du", "-sk", folder]).split()[0])
+
+
+def test_a_full_disk_is_said_and_room_ends_with_the_same_bytes(undisturbed, disk):
+    point, resize = disk
+    resize(64 << 10)
+    folder = new_checkout(point / "project")
+    begins, needed = size_of(folder), size_of(undisturbed)
+    failures = 0
+    for part in range(SIZES):
+        resize(begins + 40 + (needed - begins) * part // SIZES)
+        ended = begin(folder)
+        failures += ended.wait() != 0
+        shutil.rmtree(folder / ".snakemake/locks", ignore_errors=True)
+    said = (folder / "said.log").read_text()
+    assert failures >= SIZES // 2
+    assert said.count("untrained: cannot write") >= 1, said[-3000:]
+    resize(4 * needed)
+    run(folder, *RUN)
+    assert artifacts(folder) == artifacts(undisturbed)
