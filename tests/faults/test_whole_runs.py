@@ -1,7 +1,7 @@
 """Kills, full disks, locks and rivals: afterwards a small run of every phase makes the same bytes.
 
-`make test-faults` runs these, two tests at a time. So they run on one core each, and the run that
-all are compared with, on two.
+`make test-faults` runs these, three tests at a time. So they run on one core each, and the run
+that all are compared with, on two.
 """
 
 import hashlib
