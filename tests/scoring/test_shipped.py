@@ -83,9 +83,10 @@ def made_here(proxies, cells, batch_size, dataset):
     )
 
 
-@pytest.mark.parametrize(
-    ("dataset", "batch_size"), [("cifar10", 64), ("cifar10", 128), ("cifar100", 128)]
-)
+SETTINGS = cached_scores("nasbench201")[["dataset", "batch_size"]].drop_duplicates()
+
+
+@pytest.mark.parametrize(("dataset", "batch_size"), SETTINGS.itertuples(index=False, name=None))
 def test_scores_that_are_made_here_are_those(shipped, dataset, batch_size, tmp_path):
     """Of a few cells by every proxy, within the tolerance of the report, which names others."""
     own = shipped[(shipped["dataset"] == dataset) & (shipped["batch_size"] == batch_size)]
