@@ -86,7 +86,7 @@ def made_here(proxies, cells, batch_size, dataset):
 SETTINGS = cached_scores("nasbench201")[["dataset", "batch_size"]].drop_duplicates()
 
 
-@pytest.mark.parametrize(("dataset", "batch_size"), SETTINGS.itertuples(index=False, name=None))
+@pytest.mark.parametrize(("dataset", "batch_size"), SETTINGS.to_numpy().tolist())
 def test_scores_that_are_made_here_are_those(shipped, dataset, batch_size, tmp_path):
     """Of a few cells by every proxy, within the tolerance of the report, which names others."""
     own = shipped[(shipped["dataset"] == dataset) & (shipped["batch_size"] == batch_size)]
